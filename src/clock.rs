@@ -1,0 +1,115 @@
+//! The one place where the time of day is read. Everything else is handed a [`Clock`] or
+//! an [`Instant`], so that it can be run at any time of a test's choosing.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+///
+/// Shown as RFC 3339 in UTC with milliseconds, which is the `dateTime` of RFC 7643
+/// section 2.3.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i64);
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z: what RFC 3339 can write.
+const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
+
+impl Instant {
+    /// From milliseconds since the epoch; what RFC 3339 cannot write is moved to its
+    /// nearest end.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(RANGE_MS.0, RANGE_MS.1))
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This moment and `days` of 24 hours.
+    #[must_use]
+    pub fn plus_days(self, days: i64) -> Self {
+        Self::from_millis(self.0.saturating_add(days.saturating_mul(DAY_MS)))
+    }
+
+    /// This moment and `seconds`.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        Self::from_millis(self.0.saturating_add(seconds.saturating_mul(1000)))
+    }
+
+    /// Whole days from this moment to `later`; negative when `later` is past.
+    pub fn days_until(self, later: Self) -> i64 {
+        (later.0 - self.0).div_euclid(DAY_MS)
+    }
+
+    /// Reads an RFC 3339 `dateTime`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        Some(Self::from_millis(timestamp.as_millisecond()))
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let timestamp = jiff::Timestamp::from_millisecond(self.0)
+            .expect("every Instant was clamped to what RFC 3339 can write");
+        write!(f, "{timestamp:.3}")
+    }
+}
+
+/// Where the time of day comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// The moment now.
+    fn now(&self) -> Instant;
+}
+
+/// A clock that many owners share.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The clock of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::from_millis(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_reads_what_it_writes() {
+        for text in ["2026-11-23T20:30:00.125Z", "1970-01-01T00:00:00.000Z"] {
+            assert_eq!(Instant::parse(text).expect("valid").to_string(), text);
+        }
+        let east = Instant::parse("2026-11-23T21:30:00+01:00").expect("valid");
+        assert_eq!(east.to_string(), "2026-11-23T20:30:00.000Z");
+        assert_eq!(Instant::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn an_instant_beyond_rfc_3339_stays_printable() {
+        assert_eq!(
+            Instant::from_millis(i64::MAX).to_string(),
+            "9999-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            Instant::from_millis(i64::MIN).to_string(),
+            "0001-01-01T00:00:00.000Z"
+        );
+        assert_eq!(
+            Instant::from_millis(i64::MAX).plus_days(i64::MAX),
+            Instant::from_millis(i64::MAX)
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Every bound of the product, by name, in one place. A buffer, a queue, a loop or a
+//! recursion that is fed from outside is bounded by one of these. Units stand last in
+//! each name.
+
+use std::time::Duration;
+
+/// A TLS handshake, from accept to finished, absolute.
+pub const HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
+/// A request head, from its first byte to its empty line, absolute.
+pub const HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
+/// A request body, from the end of the head to its last byte, absolute.
+pub const BODY_DURATION_MAX: Duration = Duration::from_secs(30);
+/// Writing one answer, absolute.
+pub const WRITE_DURATION_MAX: Duration = Duration::from_secs(30);
+/// One request from its first byte to the last byte of its answer, absolute.
+pub const REQUEST_DURATION_MAX: Duration = Duration::from_secs(60);
+/// A kept connection that says nothing.
+pub const IDLE_DURATION_MAX: Duration = Duration::from_secs(75);
+/// A connection, however busy; it ends after the answer that passes this age.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
+/// Reading and dropping what a refused caller still sends, before closing.
+pub const DISCARD_DURATION_MAX: Duration = Duration::from_secs(1);
+/// Requests already read are finished within this time after SIGTERM.
+pub const DRAIN_DURATION_MAX: Duration = Duration::from_secs(20);
+
+/// Request line: method, target, version.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+/// One header field line.
+pub const HEADER_BYTES_MAX: usize = 8 * 1024;
+/// The whole head with its empty line.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Header fields in one head.
+pub const HEADERS_COUNT_MAX: usize = 100;
+/// A request body after its framing is taken off.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// What is read and dropped of a body that nobody will look at.
+pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
+/// A chunk size in hexadecimal digits (RFC 9112 section 7.1).
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
+/// Extensions of one chunk.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Trailer fields, parsed and thrown away.
+pub const TRAILERS_COUNT_MAX: usize = 32;
+/// An answer is held in memory up to this size; beyond it is streamed.
+pub const ANSWER_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+/// An answer that the product's own clients are willing to hold.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Connections at one time, each with a worker of its own.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Connections without a valid token from one address (one /64 of IPv6).
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// Accepted connections that wait for a worker to come free.
+pub const CONNECTIONS_WAITING_MAX: usize = 64;
+/// Listen backlog of the network door.
+pub const LISTEN_BACKLOG: i32 = 1024;
+/// Stack of one worker thread.
+pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
+/// Workers of the local door.
+pub const LOCAL_WORKERS: usize = 4;
+
+/// Requests per second per token, unless the command line or the token says otherwise.
+pub const RATE_PER_SECOND_DEFAULT: u32 = 200;
+/// Seconds of the rate that may come at once: a burst of 1,000 at the default rate.
+pub const RATE_BURST_SECONDS: u32 = 5;
+/// The longest wait that a 429 asks for.
+pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
+
+/// Resources per page when `count` is absent.
+pub const COUNT_DEFAULT: usize = 100;
+/// Resources per page at most; a larger `count` is lowered to this.
+pub const COUNT_MAX: usize = 500;
+/// One stored user, rendered.
+pub const USER_BYTES_MAX: usize = 64 * 1024;
+/// A filter expression.
+pub const FILTER_BYTES_MAX: usize = 4 * 1024;
+/// Nested parentheses, value paths and negations in a filter.
+pub const FILTER_DEPTH_MAX: usize = 32;
+/// Comparisons in one filter.
+pub const FILTER_CLAUSES_MAX: usize = 100;
+/// Operations in one PATCH.
+pub const PATCH_OPERATIONS_MAX: usize = 1000;
+/// Values of one multi-valued attribute.
+pub const VALUES_MAX: usize = 1000;
+
+/// Live API tokens.
+pub const TOKENS_MAX: usize = 1000;
+/// Characters of a token's name.
+pub const TOKEN_NAME_CHARS_MAX: usize = 64;
+/// Seconds between writes of "last used".
+pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
+
+/// The store's page cache.
+pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Changes that the writer puts into one commit.
+pub const BATCH_CHANGES_MAX: usize = 128;
+/// Changes that wait for the writer; beyond it the caller gets 503.
+pub const WRITE_QUEUE_MAX: usize = 1024;
+/// Waiting for another process to let go of the store at start.
+pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Log lines that wait for standard error; beyond it they are counted and dropped.
+pub const LOG_QUEUE_LINES_MAX: usize = 4096;
+/// One log line after escaping.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// Life of the private CA.
+pub const AUTHORITY_DAYS: i64 = 3650;
+/// Life of a leaf certificate of the private CA.
+pub const LEAF_DAYS: i64 = 90;
+/// A leaf is renewed when less than this is left: two thirds of its life are over.
+pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
+/// Life of a token unless `--expires` says otherwise.
+pub const TOKEN_DAYS_DEFAULT: i64 = 365;
+/// The longest path of a Unix socket (`sun_path` without its closing zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
