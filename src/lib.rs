@@ -1,1 +1,5 @@
-//! x
+//! golinks-scim
+pub mod clock;
+pub mod limits;
+pub mod secret;
+pub mod store;

@@ -1,0 +1,130 @@
+//! What a plan wants written. A plan only describes; the writer puts, so that a plan
+//! that refuses has changed nothing of its batch.
+
+/// The keys under which a user is found, besides its sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The folded userName, unique.
+    pub name: Vec<u8>,
+    /// The externalId as it was sent, if there is one.
+    pub external: Option<Vec<u8>>,
+}
+
+pub(super) enum Put {
+    CreateUser {
+        keys: Keys,
+        row: Vec<u8>,
+    },
+    ReplaceUser {
+        sequence: u32,
+        before: Keys,
+        after: Keys,
+        row: Vec<u8>,
+    },
+    DeleteUser {
+        sequence: u32,
+        before: Keys,
+    },
+    Token {
+        id: String,
+        row: Vec<u8>,
+    },
+    ForgetToken {
+        id: String,
+    },
+    Used {
+        id: String,
+        millis: u64,
+    },
+    Setting {
+        name: &'static str,
+        value: String,
+    },
+    Audit {
+        text: String,
+    },
+}
+
+/// Puts that are committed together or not at all.
+#[derive(Default)]
+pub struct Change {
+    pub(super) puts: Vec<Put>,
+}
+
+impl Change {
+    /// Nothing to write: the answer to a request that changes nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// A new user, at the sequence that [`super::View::next_user`] gave.
+    #[must_use]
+    pub fn create_user(self, keys: Keys, row: Vec<u8>) -> Self {
+        self.with(Put::CreateUser { keys, row })
+    }
+
+    /// A new row for a user that exists, and the keys it had and has.
+    #[must_use]
+    pub fn replace_user(self, sequence: u32, before: Keys, after: Keys, row: Vec<u8>) -> Self {
+        self.with(Put::ReplaceUser {
+            sequence,
+            before,
+            after,
+            row,
+        })
+    }
+
+    /// The end of a user.
+    #[must_use]
+    pub fn delete_user(self, sequence: u32, before: Keys) -> Self {
+        self.with(Put::DeleteUser { sequence, before })
+    }
+
+    /// A token's row, new or replaced.
+    #[must_use]
+    pub fn token(self, id: &str, row: Vec<u8>) -> Self {
+        self.with(Put::Token {
+            id: id.to_owned(),
+            row,
+        })
+    }
+
+    /// The end of a token's row.
+    #[must_use]
+    pub fn forget_token(self, id: &str) -> Self {
+        self.with(Put::ForgetToken { id: id.to_owned() })
+    }
+
+    /// When a token was last used, in milliseconds since the epoch.
+    #[must_use]
+    pub fn used(self, id: &str, millis: u64) -> Self {
+        self.with(Put::Used {
+            id: id.to_owned(),
+            millis,
+        })
+    }
+
+    /// A text that outlives the server, by name.
+    #[must_use]
+    pub fn setting(self, name: &'static str, value: &str) -> Self {
+        self.with(Put::Setting {
+            name,
+            value: value.to_owned(),
+        })
+    }
+
+    /// A row of the audit trail: a JSON object.
+    #[must_use]
+    pub fn audit(self, text: String) -> Self {
+        self.with(Put::Audit { text })
+    }
+
+    fn with(mut self, put: Put) -> Self {
+        self.puts.push(put);
+        self
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.puts.is_empty()
+    }
+}

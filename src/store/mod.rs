@@ -1,0 +1,277 @@
+//! The embedded store, and the only place that names redb. It keeps rows, finds them by
+//! key and by position, and writes them durably; what a row means is its caller's business.
+//! It knows neither SCIM nor HTTP.
+//!
+//! ```text
+//! write(plan) ──▶ bounded queue ──▶ writer thread: plan, plan, plan … one commit ──▶ answers
+//!                                                                       │
+//! snapshot() ◀───────────── published: read transaction + positions ◀───┘
+//! ```
+//!
+//! - All writes go through one thread, many to a commit; nobody is answered before
+//!   `commit()` returned, so that an answer means "on disk" ([`writer`]).
+//! - A plan sees the tables, earlier plans of its batch included, and returns a
+//!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
+//! - Reads use the published [`Snapshot`] and never wait for the writer.
+//! - After a failed write redb refuses all further ones until the file is reopened
+//!   (`PreviousIo`): the writer does that, and answers [`Unavailable`] meanwhile.
+
+mod audit;
+mod change;
+mod file;
+mod snapshot;
+mod tables;
+mod view;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use audit::{AuditRow, ChainBroken};
+pub use change::{Change, Keys};
+pub use file::Opener;
+pub use snapshot::{Row, Snapshot};
+pub use view::View;
+
+use crate::limits;
+use writer::{Job, Outcome, Writer};
+
+/// The version of the stored form that this program writes. A file with a greater one is
+/// refused, never guessed at.
+pub const FORMAT: u64 = 1;
+
+/// The store, open. Dropping it closes it.
+pub struct Store {
+    published: Arc<Published>,
+    queue: RwLock<Option<SyncSender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    created: bool,
+}
+
+/// What readers see: the newest committed state, or nothing while the file is reopened.
+type Published = RwLock<Option<Arc<Snapshot>>>;
+
+impl Store {
+    /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for
+    /// another process to let go of it.
+    pub fn open(path: &Path, lock_wait: Duration) -> Result<Self, OpenError> {
+        let created = file::create_if_absent(path)?;
+        Self::start(file::opener(path), lock_wait, created)
+    }
+
+    /// Opens whatever `opener` opens, now and after each failure: for storage that counts
+    /// or fails on purpose.
+    pub fn open_with(opener: Opener) -> Result<Self, OpenError> {
+        Self::start(opener, Duration::ZERO, false)
+    }
+
+    fn start(opener: Opener, lock_wait: Duration, created: bool) -> Result<Self, OpenError> {
+        let published = Arc::new(RwLock::new(None));
+        let writer = Writer::new(opener, Arc::clone(&published));
+        let open = writer.open(lock_wait)?;
+        let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(open, &jobs))?;
+        Ok(Self {
+            published,
+            queue: RwLock::new(Some(queue)),
+            writer: Mutex::new(Some(thread)),
+            created,
+        })
+    }
+
+    /// Whether this start made the file.
+    pub fn was_created(&self) -> bool {
+        self.created
+    }
+
+    /// The newest committed state. Cheap, and it stays as it is while others write.
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>, Unavailable> {
+        self.published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or(Unavailable)
+    }
+
+    /// Runs `plan` on the writer's view of the store and commits its change, together with
+    /// whatever else is waiting. Returns after the commit: what this says is on disk.
+    ///
+    /// The outer error is the store's, the inner one the plan's refusal, which changes
+    /// nothing.
+    pub fn write<T, E, P>(&self, plan: P) -> Result<Result<T, E>, WriteError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
+    {
+        let verdict = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&verdict);
+        let (done, answer) = sync_channel(1);
+        let plan = Box::new(move |view: &View<'_>| {
+            let (change, result) = match plan(view)? {
+                Ok((change, value)) => (change, Ok(value)),
+                Err(refusal) => (Change::none(), Err(refusal)),
+            };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            Ok(change)
+        });
+        self.enqueue(Job { plan, done })?;
+        match answer.recv() {
+            Ok(Outcome::Committed) => verdict
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .ok_or(WriteError::Panicked),
+            Ok(Outcome::Failed) => Err(WriteError::Unavailable),
+            Ok(Outcome::Panicked) => Err(WriteError::Panicked),
+            Err(_) => Err(WriteError::Closed),
+        }
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), WriteError> {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or(WriteError::Closed)?;
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => WriteError::Busy,
+            TrySendError::Disconnected(_) => WriteError::Closed,
+        })
+    }
+
+    /// Commits what is queued, closes the file and ends the writer. Later writes are
+    /// refused, later snapshots are unavailable.
+    pub fn close(&self) {
+        drop(
+            self.queue
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            log::error!("the store's writer ended by a panic");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("created", &self.created)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The store cannot be read just now: it is being reopened after a failure, or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// A row could not be read from the file.
+#[derive(Debug)]
+pub struct ReadError(redb::Error);
+
+impl<E: Into<redb::Error>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store cannot be read: {}", self.0)
+    }
+}
+
+/// Why a write was not committed. Nothing of it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// More writes wait than [`limits::WRITE_QUEUE_MAX`].
+    Busy,
+    /// The file failed; it is being reopened.
+    Unavailable,
+    /// A bug: the batch was given up and the file reopened.
+    Panicked,
+    /// The store was closed.
+    Closed,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process holds it.
+    Locked,
+    /// It was written by a newer program, with this format version.
+    Newer(u64),
+    /// It is not a store, or it is damaged; the text says how.
+    Damaged(String),
+    /// The file system said no.
+    Io(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked => f.write_str("the store is in use by another process"),
+            Self::Newer(found) => write!(
+                f,
+                "the store has format {found}, this program knows formats up to {FORMAT}"
+            ),
+            Self::Damaged(how) => write!(f, "the store is damaged: {how}"),
+            Self::Io(error) => write!(f, "the store cannot be opened: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<redb::DatabaseError> for OpenError {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::Locked,
+            redb::DatabaseError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::StorageError> for OpenError {
+    fn from(error: redb::StorageError) -> Self {
+        match error {
+            redb::StorageError::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+                Self::Io(error)
+            }
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error.0 {
+            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::Io(error),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}

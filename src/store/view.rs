@@ -1,0 +1,40 @@
+//! What a plan sees: the tables of the open write transaction, with everything that
+//! earlier plans of the same batch have put. Checks made on it cannot race.
+
+use redb::{ReadableMultimapTable, ReadableTable};
+
+use super::ReadError;
+use super::tables::Tables;
+
+/// The writer's tables, for looking only.
+pub struct View<'a> {
+    tables: &'a Tables<'a>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(tables: &'a Tables<'a>) -> Self {
+        Self { tables }
+    }
+
+    /// The sequence that the next created user gets; `None` when all were used.
+    pub fn next_user(&self) -> Option<u32> {
+        (self.tables.users_next < u32::MAX).then_some(self.tables.users_next)
+    }
+
+    /// The row of a user.
+    pub fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
+        let row = self.tables.users.get(sequence)?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+
+    /// The user with this folded userName.
+    pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
+        let sequence = self.tables.names.get(name)?;
+        Ok(sequence.map(|sequence| sequence.value()))
+    }
+
+    /// Whether any user has this externalId.
+    pub fn has_external(&self, external: &[u8]) -> Result<bool, ReadError> {
+        Ok(self.tables.externals.get(external)?.next().is_some())
+    }
+}
