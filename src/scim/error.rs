@@ -1,0 +1,75 @@
+//! What can be wrong with a SCIM request, in the words of RFC 7644 section 3.12. Which
+//! status each becomes is decided where answers are made, not here.
+
+use std::fmt;
+
+/// `scimType` of RFC 7644 table 9, as far as it is about a request's own content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorType {
+    /// The filter cannot be read, or names an attribute that does not exist.
+    InvalidFilter,
+    /// The filter or the patch asks for more work than is allowed.
+    TooMany,
+    /// An attribute cannot be changed that way.
+    Mutability,
+    /// The body is not what the schema or the message says.
+    InvalidSyntax,
+    /// The path of a patch operation cannot be read.
+    InvalidPath,
+    /// The path of a patch operation selects nothing.
+    NoTarget,
+    /// A value is missing or of the wrong type.
+    InvalidValue,
+}
+
+impl ErrorType {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidFilter => "invalidFilter",
+            Self::TooMany => "tooMany",
+            Self::Mutability => "mutability",
+            Self::InvalidSyntax => "invalidSyntax",
+            Self::InvalidPath => "invalidPath",
+            Self::NoTarget => "noTarget",
+            Self::InvalidValue => "invalidValue",
+        }
+    }
+}
+
+/// One thing wrong with a request, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The kind, as RFC 7644 names it.
+    pub kind: ErrorType,
+    /// For the administrator who reads it in the identity provider's console.
+    pub detail: String,
+}
+
+impl Error {
+    /// An error with its explanation.
+    pub fn new(kind: ErrorType, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A text from a request, fit to be quoted in a `detail`: short and without surprises.
+pub(crate) fn quoted(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let mut short: String = text.chars().take(CHARS_MAX).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{short:?}")
+}

@@ -1,0 +1,266 @@
+//! Filters (RFC 7644 section 3.4.2.2) as a tree over resolved attributes: what they mean.
+//! Reading them is `filter_parse`.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::error::Error;
+use super::fold::fold;
+use super::path::AttributePath;
+use super::schema::{Attribute, Kind};
+use super::tolerance::Leniency;
+use super::{Object, filter_parse};
+use crate::clock::Instant;
+
+/// A filter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// All of them match.
+    And(Vec<Filter>),
+    /// One of them matches.
+    Or(Vec<Filter>),
+    /// It does not match.
+    Not(Box<Filter>),
+    /// The attribute has a value (`pr`).
+    Present(AttributePath),
+    /// A value of the attribute compares that way.
+    Compare(AttributePath, CompareOp, CompValue),
+    /// `attribute[filter]`: one element of the list matches all of the filter, whose paths
+    /// are sub-attributes of the list's.
+    ValuePath(AttributePath, Box<Filter>),
+}
+
+/// `compareOp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareOp {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Contains.
+    Co,
+    /// Starts with.
+    Sw,
+    /// Ends with.
+    Ew,
+    /// Greater than.
+    Gt,
+    /// Greater than or equal.
+    Ge,
+    /// Less than.
+    Lt,
+    /// Less than or equal.
+    Le,
+}
+
+/// `compValue`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CompValue {
+    /// A text; for attributes that do not regard case, folded when it is compared.
+    Text(String),
+    /// A boolean.
+    Boolean(bool),
+    /// A number, as written.
+    Number(serde_json::Number),
+    /// No value.
+    Null,
+}
+
+/// A key under which a filter's users can be found without looking at all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<'a> {
+    /// `id eq`.
+    Id(&'a str),
+    /// `userName eq`.
+    UserName(&'a str),
+    /// `externalId eq`.
+    ExternalId(&'a str),
+}
+
+impl Filter {
+    /// Reads a filter. An attribute that no schema has is an error, never "everybody".
+    pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Self, Error> {
+        filter_parse::parse(text, leniency)
+    }
+
+    /// Whether a resource, as it would be shown whole, matches.
+    pub fn matches(&self, resource: &Object) -> bool {
+        match self {
+            Self::And(all) => all.iter().all(|filter| filter.matches(resource)),
+            Self::Or(any) => any.iter().any(|filter| filter.matches(resource)),
+            Self::Not(filter) => !filter.matches(resource),
+            Self::Present(path) => values(path, resource).next().is_some(),
+            Self::Compare(path, CompareOp::Ne, value) => {
+                !compare_any(path, CompareOp::Eq, value, resource)
+            }
+            Self::Compare(path, op, value) => compare_any(path, *op, value, resource),
+            Self::ValuePath(path, inner) => match path.attribute_value(resource) {
+                Some(Value::Array(elements)) => elements
+                    .iter()
+                    .filter_map(Value::as_object)
+                    .any(|element| inner.matches(element)),
+                Some(Value::Object(element)) => inner.matches(element),
+                _ => false,
+            },
+        }
+    }
+
+    /// A key that every matching user has, if the filter demands one.
+    pub fn lookup(&self) -> Option<Lookup<'_>> {
+        match self {
+            Self::And(all) => all.iter().find_map(Self::lookup),
+            Self::Compare(path, CompareOp::Eq, CompValue::Text(text))
+                if path.extension.is_none() =>
+            {
+                match path.attribute.name {
+                    "id" => Some(Lookup::Id(text)),
+                    "userName" => Some(Lookup::UserName(text)),
+                    "externalId" => Some(Lookup::ExternalId(text)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The values that a path selects, with lists taken apart; a complex value named alone
+/// stands for itself.
+fn values<'a>(path: &AttributePath, resource: &'a Object) -> impl Iterator<Item = &'a Value> {
+    let sub = path.sub_attribute;
+    let whole = path.attribute_value(resource);
+    let (list, one) = match whole {
+        Some(Value::Array(elements)) => (elements.as_slice(), None),
+        other => (&[][..], other),
+    };
+    list.iter()
+        .chain(one)
+        .filter_map(move |value| match sub {
+            Some(sub) => value.get(sub.name),
+            None => Some(value),
+        })
+        .filter(|value| !value.is_null())
+}
+
+fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource: &Object) -> bool {
+    let compared = path.compared();
+    let mut found = values(path, resource).filter_map(|value| match value {
+        Value::Object(parts) => parts.get("value"),
+        simple => Some(simple),
+    });
+    if *value == CompValue::Null {
+        return op == CompareOp::Eq && found.next().is_none();
+    }
+    found.any(|found| compare(compared, op, found, value))
+}
+
+fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompValue) -> bool {
+    match (found, wanted) {
+        (Value::Bool(found), CompValue::Boolean(wanted)) => op == CompareOp::Eq && found == wanted,
+        (Value::Bool(found), CompValue::Text(wanted)) => {
+            op == CompareOp::Eq
+                && wanted.eq_ignore_ascii_case(if *found { "true" } else { "false" })
+        }
+        (Value::String(found), CompValue::Text(wanted)) => {
+            if attribute.kind == Kind::DateTime {
+                compare_instants(op, found, wanted)
+            } else if attribute.case_exact {
+                compare_texts(op, found, wanted)
+            } else {
+                compare_texts(op, &fold(found), &fold(wanted))
+            }
+        }
+        (Value::String(found), CompValue::Number(wanted)) => {
+            compare_texts(op, found, &wanted.to_string())
+        }
+        _ => false,
+    }
+}
+
+fn compare_instants(op: CompareOp, found: &str, wanted: &str) -> bool {
+    match (Instant::parse(found), Instant::parse(wanted)) {
+        (Some(found), Some(wanted)) => ordered(op, found.cmp(&wanted)),
+        _ => false,
+    }
+}
+
+fn compare_texts(op: CompareOp, found: &str, wanted: &str) -> bool {
+    match op {
+        CompareOp::Co => found.contains(wanted),
+        CompareOp::Sw => found.starts_with(wanted),
+        CompareOp::Ew => found.ends_with(wanted),
+        _ => ordered(op, found.cmp(wanted)),
+    }
+}
+
+fn ordered(op: CompareOp, order: Ordering) -> bool {
+    match op {
+        CompareOp::Eq => order.is_eq(),
+        CompareOp::Ne => order.is_ne(),
+        CompareOp::Gt => order.is_gt(),
+        CompareOp::Ge => order.is_ge(),
+        CompareOp::Lt => order.is_lt(),
+        CompareOp::Le => order.is_le(),
+        CompareOp::Co | CompareOp::Sw | CompareOp::Ew => false,
+    }
+}
+
+impl CompareOp {
+    pub(super) const ALL: [(&'static str, Self); 9] = [
+        ("eq", Self::Eq),
+        ("ne", Self::Ne),
+        ("co", Self::Co),
+        ("sw", Self::Sw),
+        ("ew", Self::Ew),
+        ("gt", Self::Gt),
+        ("ge", Self::Ge),
+        ("lt", Self::Lt),
+        ("le", Self::Le),
+    ];
+
+    fn word(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, op)| *op == self)
+            .map_or("", |(word, _)| word)
+    }
+}
+
+impl fmt::Display for CompValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{}", Value::String(text.clone())),
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Null => f.write_str("null"),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    /// The filter as it could be sent: reading it again gives the same tree.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |f: &mut fmt::Formatter<'_>, parts: &[Filter], word: &str| {
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    write!(f, " {word} ")?;
+                }
+                match part {
+                    Self::And(_) | Self::Or(_) => write!(f, "({part})")?,
+                    _ => write!(f, "{part}")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Self::And(all) => join(f, all, "and"),
+            Self::Or(any) => join(f, any, "or"),
+            Self::Not(filter) => write!(f, "not ({filter})"),
+            Self::Present(path) => write!(f, "{path} pr"),
+            Self::Compare(path, op, value) => write!(f, "{path} {} {value}", op.word()),
+            Self::ValuePath(path, inner) => write!(f, "{path}[{inner}]"),
+        }
+    }
+}

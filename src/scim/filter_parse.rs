@@ -1,0 +1,446 @@
+//! Reading a filter (RFC 7644 figure 1, with errata 4690 and 7319: `not` binds closer than
+//! `and`, `and` closer than `or`). Length, depth and number of comparisons are bounded; an
+//! error tells the position, in characters from 1.
+
+use serde_json::Value;
+
+use super::error::{Error, ErrorType, quoted};
+use super::filter::{CompValue, CompareOp, Filter};
+use super::path::AttributePath;
+use super::schema::{Attribute, Kind, Returned};
+use super::tolerance::{Leniency, Tolerance};
+use crate::limits;
+
+/// Reads a whole filter over a User's attributes.
+pub(super) fn parse(text: &str, leniency: &mut Leniency) -> Result<Filter, Error> {
+    Parser::new(text, None, leniency)?.whole()
+}
+
+/// Reads the filter inside the brackets of a value path: its names are sub-attributes.
+pub(super) fn parse_value_filter(
+    text: &str,
+    parent: &'static Attribute,
+    leniency: &mut Leniency,
+) -> Result<Filter, Error> {
+    Parser::new(text, Some(parent), leniency)?.whole()
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    /// The attribute whose brackets we are in.
+    parent: Option<&'static Attribute>,
+    depth: usize,
+    clauses: usize,
+    leniency: &'a mut Leniency,
+}
+
+impl<'a> Parser<'a> {
+    fn new(
+        text: &'a str,
+        parent: Option<&'static Attribute>,
+        leniency: &'a mut Leniency,
+    ) -> Result<Self, Error> {
+        if text.len() > limits::FILTER_BYTES_MAX {
+            return Err(Error::new(
+                ErrorType::TooMany,
+                format!(
+                    "the filter is longer than {} bytes",
+                    limits::FILTER_BYTES_MAX
+                ),
+            ));
+        }
+        Ok(Self {
+            text,
+            at: 0,
+            parent,
+            depth: 0,
+            clauses: 0,
+            leniency,
+        })
+    }
+
+    fn whole(mut self) -> Result<Filter, Error> {
+        let filter = self.either()?;
+        self.skip_spaces();
+        if self.at < self.text.len() {
+            return Err(self.error("`and`, `or` or the end was expected"));
+        }
+        Ok(filter)
+    }
+
+    /// `or`, the loosest.
+    fn either(&mut self) -> Result<Filter, Error> {
+        let mut parts = vec![self.both()?];
+        while self.take_word("or") {
+            parts.push(self.both()?);
+        }
+        Ok(one_or(parts, Filter::Or))
+    }
+
+    fn both(&mut self) -> Result<Filter, Error> {
+        let mut parts = vec![self.term()?];
+        while self.take_word("and") {
+            parts.push(self.term()?);
+        }
+        Ok(one_or(parts, Filter::And))
+    }
+
+    fn term(&mut self) -> Result<Filter, Error> {
+        self.skip_spaces();
+        if self.take("(") {
+            return self.grouped(")", Self::either);
+        }
+        let start = self.at;
+        if self.take_word("not") {
+            self.skip_spaces();
+            if self.take("(") {
+                let inner = self.grouped(")", Self::either)?;
+                return Ok(Filter::Not(Box::new(inner)));
+            }
+            self.at = start;
+        }
+        self.expression()
+    }
+
+    /// What stands before `close`, one level deeper.
+    fn grouped(
+        &mut self,
+        close: &str,
+        read: impl FnOnce(&mut Self) -> Result<Filter, Error>,
+    ) -> Result<Filter, Error> {
+        self.depth += 1;
+        if self.depth > limits::FILTER_DEPTH_MAX {
+            return Err(Error::new(
+                ErrorType::TooMany,
+                format!(
+                    "the filter is nested deeper than {}",
+                    limits::FILTER_DEPTH_MAX
+                ),
+            ));
+        }
+        let inner = read(self)?;
+        self.depth -= 1;
+        self.skip_spaces();
+        if !self.take(close) {
+            return Err(self.error(&format!("`{close}` is missing")));
+        }
+        Ok(inner)
+    }
+
+    /// An attribute and what is said of it.
+    fn expression(&mut self) -> Result<Filter, Error> {
+        self.clauses += 1;
+        if self.clauses > limits::FILTER_CLAUSES_MAX {
+            return Err(Error::new(
+                ErrorType::TooMany,
+                format!(
+                    "the filter has more than {} comparisons",
+                    limits::FILTER_CLAUSES_MAX
+                ),
+            ));
+        }
+        let path = self.attribute()?;
+        if self.take("[") {
+            return self.value_path(path);
+        }
+        self.comparison(path)
+    }
+
+    fn value_path(&mut self, path: AttributePath) -> Result<Filter, Error> {
+        if self.parent.is_some()
+            || path.sub_attribute.is_some()
+            || path.attribute.sub_attributes.is_empty()
+        {
+            return Err(self.error("brackets must follow an attribute that has sub-attributes"));
+        }
+        self.parent = Some(path.attribute);
+        let inner = self.grouped("]", Self::either)?;
+        // `emails[type eq "work"].value eq "x"`: both must hold of the same element.
+        let inner = if self.take(".") {
+            let sub = self.attribute()?;
+            Filter::And(vec![inner, self.comparison(sub)?])
+        } else {
+            inner
+        };
+        self.parent = None;
+        Ok(Filter::ValuePath(path, Box::new(inner)))
+    }
+
+    fn comparison(&mut self, path: AttributePath) -> Result<Filter, Error> {
+        if self.take_word("pr") {
+            return Ok(Filter::Present(path));
+        }
+        let start = self.at;
+        let word = self.word();
+        let Some((_, op)) = CompareOp::ALL
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(word))
+        else {
+            self.at = start;
+            return Err(self.error("an operator was expected: eq ne co sw ew gt ge lt le pr"));
+        };
+        let (op, value) = (*op, self.value()?);
+        self.check_types(&path, op, &value)?;
+        Ok(Filter::Compare(path, op, value))
+    }
+
+    fn check_types(
+        &self,
+        path: &AttributePath,
+        op: CompareOp,
+        value: &CompValue,
+    ) -> Result<(), Error> {
+        let compared = path.compared();
+        if compared.kind == Kind::Complex {
+            return Err(self.error(&format!("{path} has parts: name one of them")));
+        }
+        let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
+        if !equality && (compared.kind == Kind::Boolean || *value == CompValue::Null) {
+            return Err(self.error("only eq and ne compare booleans and null"));
+        }
+        if compared.kind == Kind::DateTime
+            && let CompValue::Text(text) = value
+            && crate::clock::Instant::parse(text).is_none()
+            && !matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew)
+        {
+            return Err(self.error("a dateTime such as \"2026-01-31T00:00:00Z\" was expected"));
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self) -> Result<AttributePath, Error> {
+        self.skip_spaces();
+        let start = self.at;
+        let name = self.take_while(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c));
+        let path = match self.parent {
+            Some(parent) => parent.sub_attribute(name).map(AttributePath::whole),
+            None => AttributePath::parse(name),
+        };
+        match path {
+            // What is never shown must not be found by its value either.
+            Some(path) if path.attribute.returned != Returned::Never => Ok(path),
+            _ => {
+                self.at = start;
+                Err(self.error(&if name.is_empty() {
+                    "an attribute was expected".to_owned()
+                } else {
+                    format!("{} is not an attribute of a User", quoted(name))
+                }))
+            }
+        }
+    }
+
+    /// A JSON string, number, boolean or null; a bare word is forgiven.
+    fn value(&mut self) -> Result<CompValue, Error> {
+        self.skip_spaces();
+        let rest = &self.text[self.at..];
+        if rest.starts_with('"') {
+            let length =
+                quoted_length(rest).ok_or_else(|| self.error("the closing quote is missing"))?;
+            let text: String = serde_json::from_str(&rest[..length])
+                .map_err(|_| self.error("the text in quotes is not a JSON string"))?;
+            self.at += length;
+            return Ok(CompValue::Text(text));
+        }
+        let start = self.at;
+        let word = self.take_while(|c| !c.is_whitespace() && !"()[]\"".contains(c));
+        if word.is_empty() {
+            self.at = start;
+            return Err(self.error("a value was expected"));
+        }
+        if word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false") {
+            return Ok(CompValue::Boolean(word.eq_ignore_ascii_case("true")));
+        }
+        if word.eq_ignore_ascii_case("null") {
+            return Ok(CompValue::Null);
+        }
+        if let Ok(Value::Number(number)) = serde_json::from_str(word) {
+            return Ok(CompValue::Number(number));
+        }
+        self.leniency.allow(
+            Tolerance::UnquotedText,
+            &format!(
+                "a text in a filter must stand in double quotes (position {})",
+                start + 1
+            ),
+        )?;
+        Ok(CompValue::Text(word.to_owned()))
+    }
+
+    fn skip_spaces(&mut self) {
+        self.take_while(char::is_whitespace);
+    }
+
+    /// Takes `word` if it stands next as a word of its own, in any case.
+    fn take_word(&mut self, word: &str) -> bool {
+        let start = self.at;
+        if self.word().eq_ignore_ascii_case(word) {
+            return true;
+        }
+        self.at = start;
+        false
+    }
+
+    fn word(&mut self) -> &'a str {
+        self.skip_spaces();
+        self.take_while(|c| c.is_ascii_alphanumeric())
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        let taken = self.text[self.at..].starts_with(text);
+        if taken {
+            self.at += text.len();
+        }
+        taken
+    }
+
+    fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let rest = &self.text[self.at..];
+        let length = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn error(&self, what: &str) -> Error {
+        let position = self.text[..self.at].chars().count() + 1;
+        Error::new(
+            ErrorType::InvalidFilter,
+            format!("the filter cannot be read at position {position}: {what}"),
+        )
+    }
+}
+
+/// The bytes of the JSON string that `text` begins with, quotes included.
+fn quoted_length(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn one_or(mut parts: Vec<Filter>, many: fn(Vec<Filter>) -> Filter) -> Filter {
+    if parts.len() == 1 {
+        parts.remove(0)
+    } else {
+        many(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn user() -> super::super::Object {
+        json!({
+            "id": "1", "userName": "Bob@Example.com", "active": true, "externalId": "00uX",
+            "name": {"givenName": "Bob", "familyName": "Śmith"},
+            "emails": [
+                {"value": "bob@work.example", "type": "work", "primary": true},
+                {"value": "bob@home.example", "type": "home"}
+            ],
+            "meta": {"lastModified": "2026-01-31T12:00:00.000Z"},
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {
+                "department": "R&D", "manager": {"value": "M1"}
+            }
+        })
+        .as_object()
+        .expect("an object")
+        .clone()
+    }
+
+    fn check(text: &str, wanted: bool) {
+        let filter = parse(text, &mut Leniency::compatible()).expect(text);
+        assert_eq!(filter.matches(&user()), wanted, "{text}");
+        let again = parse(&filter.to_string(), &mut Leniency::compatible()).expect(text);
+        assert_eq!(filter, again, "{text}");
+    }
+
+    #[test]
+    fn filters_that_match() {
+        for text in [
+            "userName eq \"BOB@example.COM\"",
+            "USERNAME EQ \"bob@example.com\"",
+            "emails eq \"bob@home.example\"",
+            "emails.value ew \"home.example\"",
+            "emails[type eq \"work\"]",
+            "emails[type eq \"work\" and value co \"work\"]",
+            "emails[type eq \"work\"].value eq \"bob@work.example\"",
+            "active eq true",
+            "active eq \"True\"",
+            "not (active eq false)",
+            "name.familyName sw \"śm\"",
+            "nickName eq null",
+            "title ne \"x\"",
+            "meta.lastModified gt \"2026-01-31T12:59:59+01:00\"",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq \"r&d\"",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager eq \"M1\"",
+            "userName eq \"x\" or userName eq \"y\" or active eq true and id eq \"1\"",
+            "(userName eq \"x\" or active eq true) and id eq \"1\"",
+            "userName sw Bob",
+            "externalId eq \"00uX\"",
+        ] {
+            check(text, true);
+        }
+    }
+
+    #[test]
+    fn filters_that_do_not_match() {
+        for text in [
+            "externalId eq \"00ux\"",
+            "emails[type eq \"home\" and primary eq true]",
+            "emails[type eq \"home\"].value eq \"bob@work.example\"",
+            "active eq true and id eq \"2\" or userName eq \"x\"",
+            "nickName pr",
+            "not (userName pr)",
+            "meta.lastModified gt \"2026-01-31T12:00:00Z\"",
+            "id eq null",
+        ] {
+            check(text, false);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_tells_where() {
+        for (text, position) in [
+            ("", "position 1"),
+            ("userName", "position 9"),
+            ("nothing eq \"x\"", "position 1"),
+            ("userName xx \"x\"", "position 9"),
+            ("userName eq \"x", "position 13"),
+            ("(userName pr", "position 13"),
+            ("userName pr)", "position 12"),
+            ("emails[nothing pr]", "position 8"),
+            ("active gt true", "position 15"),
+            ("name eq \"x\"", "position 12"),
+            ("password eq \"x\"", "position 1"),
+            ("meta.created gt \"soon\"", "position 23"),
+        ] {
+            let error = parse(text, &mut Leniency::compatible()).expect_err(text);
+            assert!(error.detail.contains(position), "{text}: {error}");
+            assert_eq!(error.kind, ErrorType::InvalidFilter);
+        }
+        let deep = "(".repeat(limits::FILTER_DEPTH_MAX + 1);
+        let many = vec!["id pr"; limits::FILTER_CLAUSES_MAX + 1].join(" and ");
+        let long = "x".repeat(limits::FILTER_BYTES_MAX + 1);
+        for text in [deep, many, long] {
+            let error = parse(&text, &mut Leniency::compatible()).expect_err("a bound");
+            assert_eq!(error.kind, ErrorType::TooMany);
+        }
+        assert!(parse("userName eq bob", &mut Leniency::strict()).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_a_panic(text in "\\PC{0,60}") {
+            let _ = parse(&text, &mut Leniency::compatible());
+        }
+    }
+}

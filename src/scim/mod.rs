@@ -1,0 +1,45 @@
+//! RFC 7643 and RFC 7644 as pure values: schema, path, filter, patch, projection, error.
+//! Nothing here does I/O, reads a clock or knows where a resource is kept, so that all of
+//! it can be tested and fuzzed alone.
+//!
+//! ```text
+//! schema (attribute tables) ◀── path ◀── filter ◀── patch
+//!            ▲                                        │
+//!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
+//! ```
+
+pub mod error;
+pub mod filter;
+pub mod fold;
+pub mod message;
+pub mod patch;
+pub mod path;
+pub mod projection;
+pub mod schema;
+pub mod tolerance;
+pub mod user;
+mod value;
+
+mod filter_parse;
+
+pub use error::{Error, ErrorType};
+pub use filter::Filter;
+pub use patch::Patch;
+pub use path::AttributePath;
+pub use projection::Projection;
+pub use tolerance::{Leniency, Tolerance};
+pub use user::User;
+
+/// A JSON object with its members in order.
+pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
+
+/// The member of `object` whose name equals `name` without regard to case: attribute names
+/// are case-insensitive (RFC 7643 section 2.1).
+pub(crate) fn member<'a>(object: &'a Object, name: &str) -> Option<&'a serde_json::Value> {
+    object.get(name).or_else(|| {
+        object
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    })
+}

@@ -1,0 +1,217 @@
+//! Attribute paths (RFC 7644 section 3.10) and the paths of patch operations (section
+//! 3.5.2, figure 7), resolved against the attribute tables while they are read.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::Object;
+use super::error::{Error, ErrorType, quoted};
+use super::filter::Filter;
+use super::filter_parse;
+use super::schema::{self, Attribute, Schema};
+use super::tolerance::Leniency;
+
+/// `attrPath`: an attribute, perhaps of an extension, perhaps a part of it.
+#[derive(Clone, Copy, Debug)]
+pub struct AttributePath {
+    /// The extension that it belongs to; `None` for core and common attributes.
+    pub extension: Option<&'static Schema>,
+    /// The attribute.
+    pub attribute: &'static Attribute,
+    /// The sub-attribute, if one is named.
+    pub sub_attribute: Option<&'static Attribute>,
+}
+
+impl AttributePath {
+    /// Reads `[URN:]name[.sub]`, names in any case. `None` when no schema has it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (extension, rest) = split_urn(text);
+        let (name, sub) = match rest.split_once('.') {
+            Some((name, sub)) => (name, Some(sub)),
+            None => (rest, None),
+        };
+        let attribute = match extension {
+            Some(schema) => schema.attribute(name)?,
+            None => schema::find(schema::COMMON, name).or_else(|| schema::USER.attribute(name))?,
+        };
+        let sub_attribute = match sub {
+            Some(sub) => Some(attribute.sub_attribute(sub)?),
+            None => None,
+        };
+        Some(Self {
+            extension: extension.filter(|schema| schema.urn != schema::USER_URN),
+            attribute,
+            sub_attribute,
+        })
+    }
+
+    /// The path of an attribute alone.
+    pub fn whole(attribute: &'static Attribute) -> Self {
+        Self {
+            extension: None,
+            attribute,
+            sub_attribute: None,
+        }
+    }
+
+    /// The attribute that a comparison looks at: a complex attribute named alone stands
+    /// for its `value`.
+    pub fn compared(&self) -> &'static Attribute {
+        self.sub_attribute
+            .or_else(|| self.attribute.sub_attribute("value"))
+            .unwrap_or(self.attribute)
+    }
+
+    /// The value of the whole attribute in `resource`, sub-attribute not yet applied.
+    pub fn attribute_value<'a>(&self, resource: &'a Object) -> Option<&'a Value> {
+        match self.extension {
+            Some(schema) => resource.get(schema.urn)?.get(self.attribute.name),
+            None => resource.get(self.attribute.name),
+        }
+    }
+}
+
+impl fmt::Display for AttributePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = self.extension {
+            write!(f, "{}:", schema.urn)?;
+        }
+        f.write_str(self.attribute.name)?;
+        if let Some(sub) = self.sub_attribute {
+            write!(f, ".{}", sub.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for AttributePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+/// Takes a known schema's URN and its colon off the front. URNs hold dots and colons
+/// themselves, so only comparison with the known ones tells where they end.
+fn split_urn(text: &str) -> (Option<&'static Schema>, &str) {
+    for schema in schema::SCHEMAS {
+        let length = schema.urn.len();
+        if let (Some(urn), Some(rest)) = (text.get(..length), text.get(length..))
+            && urn.eq_ignore_ascii_case(schema.urn)
+            && let Some(rest) = rest.strip_prefix(':')
+        {
+            return (Some(schema), rest);
+        }
+    }
+    (None, text)
+}
+
+/// The target of a patch operation.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A whole extension.
+    Extension(&'static Schema),
+    /// An attribute or a part of it, in a list perhaps only of the elements that match.
+    Attribute {
+        /// The attribute, and its sub-attribute where no value filter stands before it.
+        path: AttributePath,
+        /// `[filter]` on the elements of a list.
+        filter: Option<Filter>,
+    },
+}
+
+impl Target {
+    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute.
+    pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
+        let text = text.trim();
+        if let Some(schema) = schema::by_urn(text)
+            && schema.urn != schema::USER_URN
+        {
+            return Ok(Some(Self::Extension(schema)));
+        }
+        let Some((before, rest)) = text.split_once('[') else {
+            return Ok(
+                AttributePath::parse(text).map(|path| Self::Attribute { path, filter: None })
+            );
+        };
+        let malformed = || {
+            Error::new(
+                ErrorType::InvalidPath,
+                format!("the path {} cannot be read", quoted(text)),
+            )
+        };
+        let Some(mut path) = AttributePath::parse(before) else {
+            return Ok(None);
+        };
+        if path.sub_attribute.is_some() || !path.attribute.multi_valued {
+            return Err(Error::new(
+                ErrorType::InvalidPath,
+                format!("{before} is not a list, a filter in brackets cannot follow it"),
+            ));
+        }
+        // A bracket may stand inside a quoted value, the closing one is the last.
+        let (inside, after) = rest.rsplit_once(']').ok_or_else(malformed)?;
+        if !after.is_empty() {
+            let sub = after.strip_prefix('.').ok_or_else(malformed)?;
+            let Some(sub) = path.attribute.sub_attribute(sub) else {
+                return Ok(None);
+            };
+            path.sub_attribute = Some(sub);
+        }
+        let filter = filter_parse::parse_value_filter(inside, path.attribute, leniency)
+            .map_err(|error| Error::new(ErrorType::InvalidPath, error.detail))?;
+        Ok(Some(Self::Attribute {
+            path,
+            filter: Some(filter),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attribute_paths_are_read_in_any_case_and_with_urns() {
+        for (text, wanted) in [
+            ("USERNAME", Some("userName")),
+            ("name.givenname", Some("name.givenName")),
+            (
+                "urn:ietf:params:scim:schemas:core:2.0:User:name.familyName",
+                Some("name.familyName"),
+            ),
+            (
+                "URN:ietf:params:scim:schemas:extension:enterprise:2.0:user:manager.value",
+                Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value"),
+            ),
+            ("meta.lastModified", Some("meta.lastModified")),
+            ("department", None),
+            ("name.nothing", None),
+            ("", None),
+            ("urn:unknown:User:x", None),
+        ] {
+            let found = AttributePath::parse(text).map(|path| path.to_string());
+            assert_eq!(found.as_deref(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn targets_have_filters_and_parts() {
+        let mut leniency = Leniency::strict();
+        let target = Target::parse("emails[type eq \"a]b\"].value", &mut leniency);
+        let Ok(Some(Target::Attribute { path, filter })) = target else {
+            panic!("{target:?}");
+        };
+        assert_eq!(path.to_string(), "emails.value");
+        assert!(filter.is_some());
+        for bad in [
+            "emails[type eq",
+            "emails[]",
+            "userName[a eq 1]",
+            "emails[type eq 1]x",
+        ] {
+            assert!(Target::parse(bad, &mut leniency).is_err(), "{bad}");
+        }
+        assert!(matches!(Target::parse("nothing", &mut leniency), Ok(None)));
+    }
+}

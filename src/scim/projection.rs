@@ -1,0 +1,197 @@
+//! `attributes` and `excludedAttributes` (RFC 7644 section 3.4.2.5): which part of a
+//! resource an answer shows. Names that no schema has select nothing.
+
+use serde_json::Value;
+
+use super::Object;
+use super::path::AttributePath;
+use super::schema::Returned;
+
+/// What to show.
+#[derive(Clone, Debug, Default)]
+pub struct Projection {
+    only: Option<Vec<AttributePath>>,
+    without: Vec<AttributePath>,
+}
+
+impl Projection {
+    /// Reads the two query parameters: comma-separated attribute paths.
+    pub fn parse(attributes: Option<&str>, excluded: Option<&str>) -> Self {
+        Self {
+            only: attributes.filter(|list| !list.trim().is_empty()).map(paths),
+            without: excluded.map(paths).unwrap_or_default(),
+        }
+    }
+
+    /// Whether everything is shown.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_none() && self.without.is_empty()
+    }
+
+    /// The part of `resource` that is shown. `schemas` and what is always returned stay.
+    pub fn apply(&self, resource: Object) -> Object {
+        let mut shown = match &self.only {
+            None => resource,
+            Some(paths) => {
+                let mut shown = Object::new();
+                for (name, value) in resource {
+                    if always(&name) {
+                        shown.insert(name, value);
+                    } else if let Some(value) = selected(paths, &name, value) {
+                        shown.insert(name, value);
+                    }
+                }
+                shown
+            }
+        };
+        for path in &self.without {
+            remove(&mut shown, path);
+        }
+        shown
+    }
+}
+
+fn paths(list: &str) -> Vec<AttributePath> {
+    list.split(',')
+        .filter_map(|path| AttributePath::parse(path.trim()))
+        .collect()
+}
+
+fn always(name: &str) -> bool {
+    name == "schemas"
+        || AttributePath::parse(name)
+            .is_some_and(|path| path.attribute.returned == Returned::Always)
+}
+
+/// What the paths select of one top-level member.
+fn selected(paths: &[AttributePath], name: &str, value: Value) -> Option<Value> {
+    let is_extension = paths
+        .iter()
+        .any(|path| path.extension.is_some_and(|schema| schema.urn == name));
+    if is_extension {
+        let Value::Object(members) = value else {
+            return None;
+        };
+        let of_extension: Vec<_> = paths
+            .iter()
+            .filter(|path| path.extension.is_some())
+            .copied()
+            .map(|path| AttributePath {
+                extension: None,
+                ..path
+            })
+            .collect();
+        let kept: Object = members
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let value = selected(&of_extension, &name, value)?;
+                Some((name, value))
+            })
+            .collect();
+        return (!kept.is_empty()).then_some(Value::Object(kept));
+    }
+    let mut subs = Vec::new();
+    for path in paths {
+        if path.extension.is_none() && path.attribute.name == name {
+            match path.sub_attribute {
+                None => return Some(value),
+                Some(sub) => subs.push(sub.name),
+            }
+        }
+    }
+    (!subs.is_empty()).then(|| keep_parts(value, &subs))
+}
+
+fn keep_parts(value: Value, names: &[&str]) -> Value {
+    match value {
+        Value::Array(elements) => elements
+            .into_iter()
+            .map(|element| keep_parts(element, names))
+            .collect(),
+        Value::Object(parts) => Value::Object(
+            parts
+                .into_iter()
+                .filter(|(name, _)| names.contains(&name.as_str()))
+                .collect(),
+        ),
+        simple => simple,
+    }
+}
+
+fn remove(resource: &mut Object, path: &AttributePath) {
+    if path.attribute.returned == Returned::Always {
+        return;
+    }
+    let members = match path.extension {
+        Some(schema) => resource.get_mut(schema.urn).and_then(Value::as_object_mut),
+        None => Some(resource),
+    };
+    let Some(members) = members else { return };
+    let Some(sub) = path.sub_attribute else {
+        members.remove(path.attribute.name);
+        return;
+    };
+    match members.get_mut(path.attribute.name) {
+        Some(Value::Object(parts)) => {
+            parts.remove(sub.name);
+        }
+        Some(Value::Array(elements)) => {
+            for element in elements.iter_mut().filter_map(Value::as_object_mut) {
+                element.remove(sub.name);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(attributes: Option<&str>, excluded: Option<&str>, wanted: Value) {
+        let resource = json!({
+            "schemas": ["s"], "id": "1", "userName": "bob",
+            "name": {"givenName": "B", "familyName": "S"},
+            "emails": [{"value": "a", "type": "work"}, {"value": "b"}],
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {
+                "department": "R", "division": "D"
+            }
+        });
+        let Value::Object(resource) = resource else {
+            unreachable!("an object was written above")
+        };
+        let shown = Projection::parse(attributes, excluded).apply(resource);
+        assert_eq!(Value::Object(shown), wanted, "{attributes:?} {excluded:?}");
+    }
+
+    #[test]
+    fn attributes_and_excluded_attributes() {
+        check(
+            Some("username"),
+            None,
+            json!({"schemas": ["s"], "id": "1", "userName": "bob"}),
+        );
+        check(
+            Some("name.givenName, emails.value"),
+            None,
+            json!({"schemas": ["s"], "id": "1", "name": {"givenName": "B"},
+                   "emails": [{"value": "a"}, {"value": "b"}]}),
+        );
+        check(
+            Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"),
+            None,
+            json!({"schemas": ["s"], "id": "1",
+                   "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
+        );
+        check(Some("nothing"), None, json!({"schemas": ["s"], "id": "1"}));
+        check(
+            None,
+            Some(
+                "id,emails,name.familyName,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:division",
+            ),
+            json!({"schemas": ["s"], "id": "1", "userName": "bob", "name": {"givenName": "B"},
+                   "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
+        );
+    }
+}

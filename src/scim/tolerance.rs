@@ -1,0 +1,126 @@
+//! What identity providers send that no RFC asks for, each by name. In compatible mode a
+//! tolerance is noted and the request goes on; in strict mode the same tolerance is the
+//! request's error. There is no other difference between the modes.
+
+use super::error::{Error, ErrorType};
+
+/// One departure from the RFCs that is understood anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tolerance {
+    /// `"True"` for `true` (Entra, Add/Replace of `active` and `primary`).
+    BooleanAsText,
+    /// A number or boolean where a text belongs.
+    ScalarAsText,
+    /// An attribute that no known schema has; ignored.
+    UnknownAttribute,
+    /// A schema URI that is not known; ignored.
+    UnknownSchema,
+    /// A body without `schemas`.
+    MissingSchemas,
+    /// One object where a list belongs (OneLogin's `emails`).
+    SingleValueForList,
+    /// A bare value where an object with `value` belongs.
+    PlainValueForComplex,
+    /// A list where one object belongs (Entra's `manager`).
+    ListForSingleValue,
+    /// More than one value says `primary`; the first keeps it.
+    SeveralPrimaries,
+    /// `Replace` for `replace` (Entra).
+    OperationCase,
+    /// A patch operation without `path` (Okta); legal in RFC 7644, refused by the
+    /// interoperability profile that strict mode follows.
+    OperationWithoutPath,
+    /// `"name.givenName"` as a member name (Entra).
+    PathAsMember,
+    /// A value path that selects nothing creates the element it describes (Entra).
+    ValuePathCreates,
+    /// `remove` with a list of the values to remove.
+    RemoveWithValue,
+    /// A comparison value without quotes (Microsoft's collection).
+    UnquotedText,
+}
+
+impl Tolerance {
+    /// A stable word for logs and counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BooleanAsText => "boolean-as-text",
+            Self::ScalarAsText => "scalar-as-text",
+            Self::UnknownAttribute => "unknown-attribute",
+            Self::UnknownSchema => "unknown-schema",
+            Self::MissingSchemas => "missing-schemas",
+            Self::SingleValueForList => "single-value-for-list",
+            Self::PlainValueForComplex => "plain-value-for-complex",
+            Self::ListForSingleValue => "list-for-single-value",
+            Self::SeveralPrimaries => "several-primaries",
+            Self::OperationCase => "operation-case",
+            Self::OperationWithoutPath => "operation-without-path",
+            Self::PathAsMember => "path-as-member",
+            Self::ValuePathCreates => "value-path-creates",
+            Self::RemoveWithValue => "remove-with-value",
+            Self::UnquotedText => "unquoted-text",
+        }
+    }
+
+    fn error_type(self) -> ErrorType {
+        match self {
+            Self::BooleanAsText
+            | Self::ScalarAsText
+            | Self::SeveralPrimaries
+            | Self::SingleValueForList
+            | Self::PlainValueForComplex
+            | Self::ListForSingleValue => ErrorType::InvalidValue,
+            Self::ValuePathCreates => ErrorType::NoTarget,
+            Self::UnquotedText => ErrorType::InvalidFilter,
+            _ => ErrorType::InvalidSyntax,
+        }
+    }
+}
+
+/// How much a request is forgiven, and what it was forgiven.
+#[derive(Debug)]
+pub struct Leniency {
+    strict: bool,
+    used: Vec<Tolerance>,
+}
+
+impl Leniency {
+    /// Forgives everything that has a name in [`Tolerance`].
+    pub fn compatible() -> Self {
+        Self {
+            strict: false,
+            used: Vec::new(),
+        }
+    }
+
+    /// Forgives nothing.
+    pub fn strict() -> Self {
+        Self {
+            strict: true,
+            ..Self::compatible()
+        }
+    }
+
+    /// Goes on, or gives the error that strict mode answers with; `what` says where.
+    pub fn allow(&mut self, tolerance: Tolerance, what: &str) -> Result<(), Error> {
+        if self.strict {
+            return Err(Error::new(
+                tolerance.error_type(),
+                format!(
+                    "{what} ({}); this token is strict, a token of mode compatible accepts it",
+                    tolerance.name()
+                ),
+            ));
+        }
+        // Each is told once for a request, however often it occurs.
+        if !self.used.contains(&tolerance) {
+            self.used.push(tolerance);
+        }
+        Ok(())
+    }
+
+    /// What was forgiven so far.
+    pub fn used(&self) -> &[Tolerance] {
+        &self.used
+    }
+}

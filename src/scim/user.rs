@@ -1,0 +1,228 @@
+//! A User as a value: the attributes that a client may set, under canonical names, in the
+//! order of the schema. What the service provider adds (`id`, `meta`) is not in it.
+
+use serde_json::Value;
+
+use super::error::{Error, ErrorType, quoted};
+use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
+use super::tolerance::{Leniency, Tolerance};
+use super::{Object, member, value};
+
+/// The attributes of one User.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct User {
+    attributes: Object,
+}
+
+impl User {
+    /// Reads the body of a create or a replace (RFC 7644 sections 3.3, 3.5.1).
+    ///
+    /// Read-only members are ignored, a password is dropped, everything else keeps its
+    /// value as sent. Fails when `userName` is missing or a value has the wrong type.
+    pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
+        let Value::Object(body) = body else {
+            return Err(Error::new(
+                ErrorType::InvalidSyntax,
+                "the body must be a JSON object: one User",
+            ));
+        };
+        check_schemas(&body, leniency)?;
+        let user = Self::from_members(body, leniency)?;
+        user.require_user_name()?;
+        Ok(user)
+    }
+
+    /// Takes what stands in the store or came out of a patch back into canonical form.
+    pub(super) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
+        let mut external_id = None;
+        let mut extension = Object::new();
+        let mut core = Object::new();
+        for (name, member) in body {
+            if name.eq_ignore_ascii_case("externalId") {
+                let attribute = schema::find(schema::COMMON, "externalId")
+                    .expect("the common attributes hold externalId");
+                external_id = value::normalise(attribute, member, leniency)?;
+            } else if ["schemas", "id", "meta"]
+                .iter()
+                .any(|ignored| name.eq_ignore_ascii_case(ignored))
+            {
+                // Set by the service provider; clients echo what they were given.
+            } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
+                extension = extension_members(member, leniency)?;
+            } else if name.contains(':') && USER.attribute(&name).is_none() {
+                leniency.allow(
+                    Tolerance::UnknownSchema,
+                    &format!("the schema {} is not known", quoted(&name)),
+                )?;
+            } else {
+                core.insert(name, member);
+            }
+        }
+        let mut attributes = Object::new();
+        if let Some(external_id) = external_id {
+            attributes.insert("externalId".to_owned(), external_id);
+        }
+        attributes.extend(value::members(USER.attributes, core, leniency, "")?);
+        if !extension.is_empty() {
+            attributes.insert(ENTERPRISE_URN.to_owned(), Value::Object(extension));
+        }
+        Ok(Self { attributes })
+    }
+
+    /// The user without attributes that nobody checks again: what the store holds.
+    pub fn from_stored(mut stored: Object) -> Self {
+        stored.remove("schemas");
+        stored.remove("id");
+        Self { attributes: stored }
+    }
+
+    pub(super) fn require_user_name(&self) -> Result<(), Error> {
+        if self.user_name().is_empty() {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                "userName is required: map it in the identity provider, usually to the email",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The attributes, canonical names, in the schema's order.
+    pub fn attributes(&self) -> &Object {
+        &self.attributes
+    }
+
+    pub(super) fn into_attributes(self) -> Object {
+        self.attributes
+    }
+
+    /// The schemas that this user's attributes belong to (RFC 7643 section 3, "schemas").
+    pub fn schemas(&self) -> Vec<&'static str> {
+        let mut urns = vec![USER_URN];
+        if self.attributes.contains_key(ENTERPRISE_URN) {
+            urns.push(ENTERPRISE_URN);
+        }
+        urns
+    }
+
+    /// `userName` as sent; empty only before it was checked.
+    pub fn user_name(&self) -> &str {
+        self.text("userName").unwrap_or_default()
+    }
+
+    /// `externalId` as sent.
+    pub fn external_id(&self) -> Option<&str> {
+        self.text("externalId")
+    }
+
+    /// `active`, unless nobody has said.
+    pub fn active(&self) -> Option<bool> {
+        self.attributes.get("active").and_then(Value::as_bool)
+    }
+
+    /// Sets `active`.
+    pub fn set_active(&mut self, active: bool) {
+        let mut attributes = std::mem::take(&mut self.attributes);
+        attributes.insert("active".to_owned(), Value::Bool(active));
+        self.attributes = in_schema_order(attributes);
+    }
+
+    /// Keeps `name.formatted` from going stale: identity providers echo the old one while
+    /// they change the parts. If the parts changed and the whole did not, it is composed
+    /// anew from them.
+    pub fn refresh_formatted_name(&mut self, before: &Self) {
+        let (Some(Value::Object(now)), Some(Value::Object(then))) =
+            (self.attributes.get("name"), before.attributes.get("name"))
+        else {
+            return;
+        };
+        let whole = now.get("formatted");
+        if whole.is_none() || whole != then.get("formatted") || now == then {
+            return;
+        }
+        let composed = [
+            "honorificPrefix",
+            "givenName",
+            "middleName",
+            "familyName",
+            "honorificSuffix",
+        ]
+        .iter()
+        .filter_map(|part| now.get(*part)?.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+        let mut name = now.clone();
+        if composed.is_empty() {
+            name.remove("formatted");
+        } else {
+            name.insert("formatted".to_owned(), Value::String(composed));
+        }
+        self.attributes
+            .insert("name".to_owned(), Value::Object(name));
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name)?.as_str()
+    }
+}
+
+/// The attributes in the order in which they are stored and shown.
+fn in_schema_order(mut attributes: Object) -> Object {
+    let mut ordered = Object::new();
+    let names = std::iter::once("externalId")
+        .chain(USER.attributes.iter().map(|attribute| attribute.name))
+        .chain(std::iter::once(ENTERPRISE_URN));
+    for name in names {
+        if let Some((name, value)) = attributes.remove_entry(name) {
+            ordered.insert(name, value);
+        }
+    }
+    ordered
+}
+
+fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {
+    match value {
+        Value::Null => Ok(Object::new()),
+        Value::Object(object) => value::members(
+            ENTERPRISE.attributes,
+            object,
+            leniency,
+            &format!("{ENTERPRISE_URN}:"),
+        ),
+        _ => Err(Error::new(
+            ErrorType::InvalidValue,
+            format!("{ENTERPRISE_URN} must be an object"),
+        )),
+    }
+}
+
+/// `schemas` must name the core User; others that are not known are forgiven (RFC 7643
+/// section 3.1, RFC 7644 section 3.3).
+fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
+    let Some(schemas) = member(body, "schemas") else {
+        return leniency.allow(Tolerance::MissingSchemas, "the body has no schemas");
+    };
+    let urns = schemas
+        .as_array()
+        .and_then(|urns| urns.iter().map(Value::as_str).collect::<Option<Vec<_>>>())
+        .ok_or_else(|| {
+            Error::new(
+                ErrorType::InvalidSyntax,
+                "schemas must be a list of schema URNs",
+            )
+        })?;
+    if !urns.iter().any(|urn| urn.eq_ignore_ascii_case(USER_URN)) {
+        return Err(Error::new(
+            ErrorType::InvalidSyntax,
+            format!("schemas must contain {USER_URN}: only Users can be written here"),
+        ));
+    }
+    for urn in urns {
+        if schema::by_urn(urn).is_none() {
+            leniency.allow(
+                Tolerance::UnknownSchema,
+                &format!("the schema {} is not known", quoted(urn)),
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Bringing a value that came from outside into the form that its attribute has: canonical
+//! names, checked types, nothing unassigned. Values themselves stay as they were sent.
+
+use serde_json::Value;
+
+use super::error::{Error, ErrorType, quoted};
+use super::schema::{Attribute, Kind, Mutability};
+use super::tolerance::{Leniency, Tolerance};
+use super::{Object, member};
+use crate::limits;
+
+/// The stored form of `value`; `None` for what counts as unassigned: null, empty texts,
+/// empty lists and objects (RFC 7643 section 2.5; empty texts because identity providers
+/// clear an attribute that way), and what a client may not set or nobody may see.
+pub(super) fn normalise(
+    attribute: &Attribute,
+    value: Value,
+    leniency: &mut Leniency,
+) -> Result<Option<Value>, Error> {
+    if attribute.mutability == Mutability::ReadOnly || value.is_null() {
+        return Ok(None);
+    }
+    if !attribute.multi_valued {
+        return single(attribute, value, leniency);
+    }
+    let elements = match value {
+        Value::Array(elements) => elements,
+        Value::String(text) if text.is_empty() => return Ok(None),
+        other => {
+            leniency.allow(
+                Tolerance::SingleValueForList,
+                &format!("{} must be a list", attribute.name),
+            )?;
+            vec![other]
+        }
+    };
+    list(attribute, elements, leniency)
+}
+
+/// The stored form of one value: of a singular attribute, or one element of a list.
+pub(super) fn single(
+    attribute: &Attribute,
+    value: Value,
+    leniency: &mut Leniency,
+) -> Result<Option<Value>, Error> {
+    match (attribute.kind, value) {
+        (_, Value::Null) => Ok(None),
+        (Kind::Complex, value) => complex(attribute, value, leniency),
+        (Kind::Boolean, value) => boolean(attribute, value, leniency),
+        (_, Value::String(text)) if attribute.mutability == Mutability::WriteOnly => {
+            // A password: its type is checked, and that is all that is done with it.
+            drop(text);
+            Ok(None)
+        }
+        (_, Value::String(text)) if text.is_empty() => Ok(None),
+        (_, Value::String(text)) => Ok(Some(Value::String(text))),
+        (_, Value::Number(number)) => {
+            leniency.allow(
+                Tolerance::ScalarAsText,
+                &format!("{} must be a string", attribute.name),
+            )?;
+            Ok(Some(Value::String(number.to_string())))
+        }
+        (_, other) => Err(wrong_type(attribute, "a string", &other)),
+    }
+}
+
+fn boolean(
+    attribute: &Attribute,
+    value: Value,
+    leniency: &mut Leniency,
+) -> Result<Option<Value>, Error> {
+    match value {
+        Value::Bool(_) => Ok(Some(value)),
+        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text)
+            if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") =>
+        {
+            leniency.allow(
+                Tolerance::BooleanAsText,
+                &format!("{} must be true or false, without quotes", attribute.name),
+            )?;
+            Ok(Some(Value::Bool(text.eq_ignore_ascii_case("true"))))
+        }
+        other => Err(wrong_type(attribute, "true or false", &other)),
+    }
+}
+
+fn complex(
+    attribute: &Attribute,
+    value: Value,
+    leniency: &mut Leniency,
+) -> Result<Option<Value>, Error> {
+    let object = match value {
+        Value::Object(object) => object,
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(_) if attribute.sub_attribute("value").is_some() => {
+            leniency.allow(
+                Tolerance::PlainValueForComplex,
+                &format!("{} must be an object with a value", attribute.name),
+            )?;
+            Object::from_iter([("value".to_owned(), value)])
+        }
+        Value::Array(mut elements) if elements.len() <= 1 => {
+            leniency.allow(
+                Tolerance::ListForSingleValue,
+                &format!("{} must be one object", attribute.name),
+            )?;
+            return match elements.pop() {
+                // Only a plain element may follow: a list in a list would be a recursion
+                // that the sender decides the depth of.
+                Some(element @ (Value::Object(_) | Value::String(_))) => {
+                    complex(attribute, element, leniency)
+                }
+                Some(other) => Err(wrong_type(attribute, "an object", &other)),
+                None => Ok(None),
+            };
+        }
+        other => return Err(wrong_type(attribute, "an object", &other)),
+    };
+    let parts = members(
+        attribute.sub_attributes,
+        object,
+        leniency,
+        &format!("{}.", attribute.name),
+    )?;
+    Ok((!parts.is_empty()).then_some(Value::Object(parts)))
+}
+
+/// The members of an object that are attributes of the table, under their canonical names
+/// and in the table's order.
+pub(super) fn members(
+    attributes: &'static [Attribute],
+    object: Object,
+    leniency: &mut Leniency,
+    prefix: &str,
+) -> Result<Object, Error> {
+    let mut slots: Vec<Option<Value>> = vec![None; attributes.len()];
+    for (name, value) in object {
+        let place = attributes
+            .iter()
+            .position(|attribute| attribute.name.eq_ignore_ascii_case(&name));
+        match place {
+            Some(place) => {
+                slots[place] = normalise(&attributes[place], value, leniency)?;
+            }
+            None => leniency.allow(
+                Tolerance::UnknownAttribute,
+                &format!(
+                    "{} is not an attribute of a User",
+                    quoted(&format!("{prefix}{name}"))
+                ),
+            )?,
+        }
+    }
+    Ok(attributes
+        .iter()
+        .zip(slots)
+        .filter_map(|(attribute, slot)| Some((attribute.name.to_owned(), slot?)))
+        .collect())
+}
+
+/// The stored form of a list: its elements in the order sent, at most one of them primary.
+pub(super) fn list(
+    attribute: &Attribute,
+    elements: Vec<Value>,
+    leniency: &mut Leniency,
+) -> Result<Option<Value>, Error> {
+    if elements.len() > limits::VALUES_MAX {
+        return Err(Error::new(
+            ErrorType::InvalidValue,
+            format!(
+                "{} has more than {} values",
+                attribute.name,
+                limits::VALUES_MAX
+            ),
+        ));
+    }
+    let mut kept = Vec::with_capacity(elements.len());
+    let mut primary_seen = false;
+    for element in elements {
+        let Some(mut element) = single(attribute, element, leniency)? else {
+            continue;
+        };
+        if is_primary(&element) {
+            if primary_seen {
+                leniency.allow(
+                    Tolerance::SeveralPrimaries,
+                    &format!("{} has more than one primary value", attribute.name),
+                )?;
+                element["primary"] = Value::Bool(false);
+            }
+            primary_seen = true;
+        }
+        kept.push(element);
+    }
+    Ok((!kept.is_empty()).then_some(Value::Array(kept)))
+}
+
+/// Whether an element of a list says that it is the primary one.
+pub(super) fn is_primary(element: &Value) -> bool {
+    element
+        .as_object()
+        .and_then(|object| member(object, "primary"))
+        .is_some_and(|primary| *primary == Value::Bool(true))
+}
+
+fn wrong_type(attribute: &Attribute, wanted: &str, found: &Value) -> Error {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Error::new(
+        ErrorType::InvalidValue,
+        format!("{} must be {wanted}, not {found}", attribute.name),
+    )
+}
