@@ -1,5 +1,7 @@
 //! golinks-scim
+pub mod access;
 pub mod clock;
+pub mod directory;
 pub mod limits;
 pub mod scim;
 pub mod secret;

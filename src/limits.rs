@@ -114,3 +114,15 @@ pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
 /// The longest path of a Unix socket (`sun_path` without its closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Connecting to a service provider as its client, all addresses of the host together.
+pub const CLIENT_CONNECT_DURATION_MAX: Duration = Duration::from_secs(10);
+/// One exchange as a client, from its first byte to the last of the answer. Okta closes
+/// the socket after the same time.
+pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
+/// Interim answers (1xx) that a client skips before the final one.
+pub const INTERIM_ANSWERS_MAX: usize = 8;
+/// Pages that an import walks before it gives up on an end.
+pub const IMPORT_PAGES_MAX: usize = 100_000;
+/// What a report of a played step keeps of a request or an answer.
+pub const REPORT_BODY_BYTES_MAX: usize = 16 * 1024;

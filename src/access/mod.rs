@@ -1,0 +1,14 @@
+//! Who may pass, as what, and how often: tokens, scopes, principals, rate limits. It knows
+//! no SCIM and no sockets.
+
+mod credentials;
+mod principal;
+mod rate;
+mod token;
+mod tokens;
+
+pub use credentials::{Credentials, from_authorization};
+pub use principal::{Administrator, Mode, Principal, Scope};
+pub use rate::Limiter;
+pub use token::TokenText;
+pub use tokens::{Issue, IssueError, Rejection, Token, TokenState, Tokens};

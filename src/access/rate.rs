@@ -1,0 +1,102 @@
+//! How often a token may ask: a token bucket, and for those refused a `Retry-After` that
+//! grows with the number of refusals outstanding, so that callers who obey it come back
+//! spread out and not all at once.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::limits;
+
+/// The bucket of one token.
+#[derive(Debug)]
+pub struct Limiter {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Requests that may come at once, now; negative never.
+    allowance: f64,
+    /// Refusals that have been sent away and are expected back.
+    backlog: f64,
+    at: Instant,
+}
+
+impl Limiter {
+    /// A full bucket.
+    pub fn new(per_second: u32, now: Instant) -> Self {
+        Self {
+            state: Mutex::new(State {
+                allowance: burst(per_second),
+                backlog: 0.0,
+                at: now,
+            }),
+        }
+    }
+
+    /// Lets a request pass, or says after how many seconds to come back: one and the time
+    /// that the rate needs for those refused before, at most
+    /// [`limits::RETRY_AFTER_SECONDS_MAX`].
+    pub fn admit(&self, per_second: u32, now: Instant) -> Result<(), u32> {
+        let rate = f64::from(per_second.max(1));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = now.saturating_duration_since(state.at).as_secs_f64();
+        state.at = state.at.max(now);
+        state.allowance = (state.allowance + passed * rate).min(burst(per_second));
+        state.backlog = (state.backlog - passed * rate).max(0.0);
+        if state.allowance >= 1.0 {
+            state.allowance -= 1.0;
+            return Ok(());
+        }
+        let seconds = 1.0 + (state.backlog / rate).floor();
+        let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
+        // Beyond the longest wait the backlog says nothing more.
+        state.backlog = (state.backlog + 1.0).min(longest * rate);
+        let mut whole = 1;
+        while f64::from(whole) < seconds.min(longest) {
+            whole += 1;
+        }
+        Err(whole)
+    }
+}
+
+fn burst(per_second: u32) -> f64 {
+    f64::from(per_second.max(1)) * f64::from(limits::RATE_BURST_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_burst_passes_and_the_rest_is_spread_out() {
+        let start = Instant::now();
+        let limiter = Limiter::new(10, start);
+        for _ in 0..50 {
+            assert_eq!(limiter.admit(10, start), Ok(()));
+        }
+        let waits: Vec<u32> = (0..30)
+            .map(|_| limiter.admit(10, start).expect_err("the burst is used up"))
+            .collect();
+        assert_eq!(waits[..10], [1; 10]);
+        assert_eq!(waits[10..20], [2; 10]);
+        assert_eq!(waits[20..], [3; 10]);
+
+        let later = start + Duration::from_secs(1);
+        for _ in 0..10 {
+            assert_eq!(limiter.admit(10, later), Ok(()));
+        }
+        assert_eq!(limiter.admit(10, later), Err(3));
+    }
+
+    #[test]
+    fn the_wait_has_an_end() {
+        let start = Instant::now();
+        let limiter = Limiter::new(1, start);
+        let longest = (0..1000)
+            .filter_map(|_| limiter.admit(1, start).err())
+            .max();
+        assert_eq!(longest, Some(limits::RETRY_AFTER_SECONDS_MAX));
+    }
+}

@@ -1,0 +1,502 @@
+//! The tokens that were issued: in memory for every request, in the store for the next
+//! start. A change is committed first and then takes effect, both before it is answered,
+//! so that a revoked token is refused from the next request on.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant as Monotonic;
+
+use serde::{Deserialize, Serialize};
+
+use super::principal::{Mode, Scope};
+use super::rate::Limiter;
+use super::token::TokenText;
+use crate::clock::Instant;
+use crate::limits;
+use crate::secret::{self, Digest};
+use crate::store::{Change, Store, WriteError};
+
+const ROW_VERSION: u8 = 1;
+const NEVER_USED: i64 = i64::MIN;
+
+/// One issued token, without the token itself.
+#[derive(Debug)]
+pub struct Token {
+    /// Eight characters that name it in lists, in logs and when it is revoked.
+    pub id: String,
+    /// The name that the administrator gave; a rotation makes a second token of that name.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// How much it is forgiven.
+    pub mode: Mode,
+    /// When it was issued.
+    pub created: Instant,
+    /// When it ends, if it does.
+    pub expires: Option<Instant>,
+    /// When it was revoked, if it was.
+    pub revoked: Option<Instant>,
+    /// Requests per second, where not the server's own.
+    pub rate_limit: Option<u32>,
+    digest: Digest,
+    used_millis: AtomicI64,
+    used_unsaved: AtomicBool,
+    limiter: Limiter,
+}
+
+/// Whether a token is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// It is.
+    Live,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+}
+
+impl TokenState {
+    /// The word that administrators see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// What a token is to be.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// A name: letters, digits, `-`, `_`, `.`, at most [`limits::TOKEN_NAME_CHARS_MAX`].
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// How much it is forgiven.
+    pub mode: Mode,
+    /// When it ends, if it does.
+    pub expires: Option<Instant>,
+    /// Requests per second, where not the server's own.
+    pub rate_limit: Option<u32>,
+}
+
+/// Why a credential is refused. The answer is the same for all; the log has the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It has not the form of a token: perhaps cut off, perhaps something else.
+    Malformed,
+    /// It was never issued here.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+}
+
+/// Why a token was not issued or changed.
+#[derive(Debug)]
+pub enum IssueError {
+    /// The name has characters that names may not have.
+    BadName,
+    /// A live token has this name; rotate it or choose another name.
+    NameTaken,
+    /// There are [`limits::TOKENS_MAX`] live tokens.
+    TooMany,
+    /// No live token has this name or id.
+    NotFound,
+    /// The store did not commit.
+    Write(WriteError),
+}
+
+impl From<WriteError> for IssueError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// All tokens.
+pub struct Tokens {
+    store: Arc<Store>,
+    by_digest: RwLock<HashMap<Digest, Arc<Token>>>,
+    /// Held through a change, so that what is checked is still so when it is written.
+    changing: Mutex<()>,
+}
+
+impl Tokens {
+    /// Reads the tokens of `store`. The error says which row cannot be read.
+    pub fn load(store: Arc<Store>) -> Result<Self, String> {
+        let snapshot = store
+            .snapshot()
+            .map_err(|_| "the store is not open".to_owned())?;
+        let used: HashMap<String, u64> = snapshot
+            .tokens_used()
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .collect();
+        let mut by_digest = HashMap::new();
+        for (id, row) in snapshot.tokens().map_err(|error| error.to_string())? {
+            let token = Token::decode(&row, used.get(&id).copied())
+                .ok_or_else(|| format!("the row of token {id} cannot be read"))?;
+            by_digest.insert(token.digest, Arc::new(token));
+        }
+        Ok(Self {
+            store,
+            by_digest: RwLock::new(by_digest),
+            changing: Mutex::new(()),
+        })
+    }
+
+    /// The live token that `candidate` is. Every refusal takes the same way: digest, look
+    /// up, then the reason.
+    pub fn authenticate(&self, candidate: &str, now: Instant) -> Result<Arc<Token>, Rejection> {
+        let Some(text) = TokenText::parse(candidate) else {
+            return Err(Rejection::Malformed);
+        };
+        let digest = text.digest();
+        let token = self
+            .by_digest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&digest)
+            .cloned();
+        let token = token.ok_or(Rejection::Unknown)?;
+        match token.state(now) {
+            TokenState::Live => Ok(token),
+            TokenState::Expired => Err(Rejection::Expired),
+            TokenState::Revoked => Err(Rejection::Revoked),
+        }
+    }
+
+    /// All tokens, live ones first, each group by name and age.
+    pub fn list(&self, now: Instant) -> Vec<Arc<Token>> {
+        let mut tokens = self.all();
+        tokens.sort_by(|a, b| {
+            let key = |token: &Token| (token.state(now) != TokenState::Live, token.created);
+            (key(a).0, &a.name, key(a).1, &a.id).cmp(&(key(b).0, &b.name, key(b).1, &b.id))
+        });
+        tokens
+    }
+
+    /// The tokens of this name or id, live or not.
+    pub fn find(&self, name_or_id: &str, now: Instant) -> Vec<Arc<Token>> {
+        let mut found = self.list(now);
+        found.retain(|token| token.name == name_or_id || token.id == name_or_id);
+        found
+    }
+
+    /// Issues a token. `audit` makes the audit row that is committed with it.
+    pub fn issue(
+        &self,
+        issue: Issue,
+        now: Instant,
+        audit: impl FnOnce(&Token) -> String,
+    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+        let changing = self.begin();
+        if !is_name(&issue.name) {
+            return Err(IssueError::BadName);
+        }
+        let live: Vec<_> = self.live(now);
+        if live.iter().any(|token| token.name == issue.name) {
+            return Err(IssueError::NameTaken);
+        }
+        if live.len() >= limits::TOKENS_MAX {
+            return Err(IssueError::TooMany);
+        }
+        self.add(&changing, issue, now, Change::none(), audit)
+    }
+
+    /// Issues a token like the newest live one of this name or id; the old ones of the
+    /// name end after `overlap_seconds`.
+    pub fn rotate(
+        &self,
+        name_or_id: &str,
+        overlap_seconds: i64,
+        now: Instant,
+        audit: impl FnOnce(&Token) -> String,
+    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+        let changing = self.begin();
+        let live = self.live(now);
+        let old = live
+            .iter()
+            .filter(|token| token.name == name_or_id || token.id == name_or_id)
+            .max_by_key(|token| token.created)
+            .ok_or(IssueError::NotFound)?;
+        let end = now.plus_seconds(overlap_seconds);
+        let mut change = Change::none();
+        let mut ended = Vec::new();
+        for token in live.iter().filter(|token| token.name == old.name) {
+            let expires = token.expires.map_or(end, |expires| expires.min(end));
+            let token = token.with(|stored| stored.expires = Some(expires.millis()));
+            change = change.token(&token.id, token.encode());
+            ended.push(token);
+        }
+        let issue = Issue {
+            name: old.name.clone(),
+            scope: old.scope,
+            mode: old.mode,
+            expires: old
+                .expires
+                .map(|expires| now.plus_seconds(expires.seconds() - old.created.seconds())),
+            rate_limit: old.rate_limit,
+        };
+        let added = self.add(&changing, issue, now, change, audit)?;
+        self.replace(ended);
+        Ok(added)
+    }
+
+    /// Takes back all live tokens of this name, or the one with this id.
+    pub fn revoke(
+        &self,
+        name_or_id: &str,
+        now: Instant,
+        audit: impl Fn(&Token) -> String,
+    ) -> Result<Vec<Arc<Token>>, IssueError> {
+        let _changing = self.begin();
+        let mut change = Change::none();
+        let mut revoked = Vec::new();
+        for token in self.live(now) {
+            if token.name == name_or_id || token.id == name_or_id {
+                let token = token.with(|stored| stored.revoked = Some(now.millis()));
+                change = change.token(&token.id, token.encode()).audit(audit(&token));
+                revoked.push(token);
+            }
+        }
+        if revoked.is_empty() {
+            return Err(IssueError::NotFound);
+        }
+        self.commit(change)?;
+        Ok(self.replace(revoked))
+    }
+
+    /// Writes down when tokens were last used, if any was since the last time.
+    pub fn flush_last_used(&self) -> Result<(), WriteError> {
+        let mut change = Change::none();
+        let mut any = false;
+        for token in self.all() {
+            if token.used_unsaved.swap(false, Ordering::Relaxed) {
+                let millis = token.used_millis.load(Ordering::Relaxed);
+                change = change.used(&token.id, u64::try_from(millis).unwrap_or(0));
+                any = true;
+            }
+        }
+        if any { self.commit(change) } else { Ok(()) }
+    }
+
+    fn begin(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Arc<Token>> {
+        let tokens = self
+            .by_digest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokens.values().cloned().collect()
+    }
+
+    fn live(&self, now: Instant) -> Vec<Arc<Token>> {
+        let mut tokens = self.all();
+        tokens.retain(|token| token.state(now) == TokenState::Live);
+        tokens
+    }
+
+    /// Commits a new token with whatever else `change` holds, then lets it in.
+    fn add(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        issue: Issue,
+        now: Instant,
+        change: Change,
+        audit: impl FnOnce(&Token) -> String,
+    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+        let text = TokenText::generate();
+        let token = Token::issued(issue, text.digest(), now);
+        let (change, forgotten) = self.forget_oldest_dead(change, now);
+        let change = change.token(&token.id, token.encode()).audit(audit(&token));
+        self.commit(change)?;
+        if let Some(dead) = forgotten {
+            self.by_digest
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&dead);
+        }
+        let mut added = self.replace(vec![token]);
+        Ok((added.remove(0), text))
+    }
+
+    /// Dead tokens are kept so that the log can tell "revoked" from "unknown", but not
+    /// without end.
+    fn forget_oldest_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
+        let all = self.all();
+        if all.len() < 2 * limits::TOKENS_MAX {
+            return (change, None);
+        }
+        let oldest = all
+            .iter()
+            .filter(|token| token.state(now) != TokenState::Live)
+            .min_by_key(|token| token.created);
+        match oldest {
+            Some(token) => (change.forget_token(&token.id), Some(token.digest)),
+            None => (change, None),
+        }
+    }
+
+    fn commit(&self, change: Change) -> Result<(), WriteError> {
+        let committed: Result<(), std::convert::Infallible> =
+            self.store.write(move |_| Ok(Ok((change, ()))))?;
+        let Ok(()) = committed;
+        Ok(())
+    }
+
+    fn replace(&self, tokens: Vec<Token>) -> Vec<Arc<Token>> {
+        let mut by_digest = self
+            .by_digest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokens
+            .into_iter()
+            .map(|token| {
+                let token = Arc::new(token);
+                by_digest.insert(token.digest, Arc::clone(&token));
+                token
+            })
+            .collect()
+    }
+}
+
+impl Token {
+    fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
+        Self {
+            id: secret::hex(&secret::random::<4>()),
+            name: issue.name,
+            scope: issue.scope,
+            mode: issue.mode,
+            created: now,
+            expires: issue.expires,
+            revoked: None,
+            rate_limit: issue.rate_limit,
+            digest,
+            used_millis: AtomicI64::new(NEVER_USED),
+            used_unsaved: AtomicBool::new(false),
+            limiter: Limiter::new(
+                issue.rate_limit.unwrap_or(limits::RATE_PER_SECOND_DEFAULT),
+                Monotonic::now(),
+            ),
+        }
+    }
+
+    /// Whether it is good at this moment.
+    pub fn state(&self, now: Instant) -> TokenState {
+        if self.revoked.is_some() {
+            TokenState::Revoked
+        } else if self.expires.is_some_and(|expires| expires <= now) {
+            TokenState::Expired
+        } else {
+            TokenState::Live
+        }
+    }
+
+    /// When it last passed, if it ever did.
+    pub fn last_used(&self) -> Option<Instant> {
+        let millis = self.used_millis.load(Ordering::Relaxed);
+        (millis != NEVER_USED).then(|| Instant::from_millis(millis))
+    }
+
+    /// Notes that it passed. In memory: a read must not cost a sync.
+    pub fn note_use(&self, now: Instant) {
+        self.used_millis.store(now.millis(), Ordering::Relaxed);
+        self.used_unsaved.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts one request against the token's own rate, or the server's; `None` is
+    /// unlimited. The error is after how many seconds to come back.
+    pub fn admit(&self, server_rate: Option<u32>, now: Monotonic) -> Result<(), u32> {
+        match self.rate_limit.or(server_rate) {
+            Some(rate) => self.limiter.admit(rate, now),
+            None => Ok(()),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut row = vec![ROW_VERSION];
+        serde_json::to_writer(&mut row, &self.stored()).expect("texts and numbers are always JSON");
+        row
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            scope: self.scope.as_str().to_owned(),
+            mode: self.mode.as_str().to_owned(),
+            created: self.created.millis(),
+            expires: self.expires.map(Instant::millis),
+            revoked: self.revoked.map(Instant::millis),
+            rate_limit: self.rate_limit,
+            digest: self.digest,
+        }
+    }
+
+    /// The same token after `change`; when it was last used goes with it.
+    fn with(&self, change: impl FnOnce(&mut Stored)) -> Self {
+        let mut stored = self.stored();
+        change(&mut stored);
+        let used = self
+            .last_used()
+            .and_then(|used| u64::try_from(used.millis()).ok());
+        stored
+            .into_token(used)
+            .expect("what a token wrote is a token")
+    }
+
+    fn decode(row: &[u8], used_millis: Option<u64>) -> Option<Self> {
+        let (&ROW_VERSION, text) = row.split_first()? else {
+            return None;
+        };
+        let stored: Stored = serde_json::from_slice(text).ok()?;
+        stored.into_token(used_millis)
+    }
+}
+
+/// A token's row behind its version byte.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    id: String,
+    name: String,
+    scope: String,
+    mode: String,
+    created: i64,
+    expires: Option<i64>,
+    revoked: Option<i64>,
+    rate_limit: Option<u32>,
+    digest: Digest,
+}
+
+impl Stored {
+    fn into_token(self, used_millis: Option<u64>) -> Option<Token> {
+        let issue = Issue {
+            name: self.name,
+            scope: self.scope.parse().ok()?,
+            mode: self.mode.parse().ok()?,
+            expires: self.expires.map(Instant::from_millis),
+            rate_limit: self.rate_limit,
+        };
+        let mut token = Token::issued(issue, self.digest, Instant::from_millis(self.created));
+        token.id = self.id;
+        token.revoked = self.revoked.map(Instant::from_millis);
+        if let Some(millis) = used_millis.and_then(|millis| i64::try_from(millis).ok()) {
+            token.used_millis = AtomicI64::new(millis);
+        }
+        Some(token)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let length = name.chars().count();
+    (1..=limits::TOKEN_NAME_CHARS_MAX).contains(&length)
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}

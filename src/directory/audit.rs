@@ -1,0 +1,91 @@
+//! What the audit trail says of a change: when, by whom, in which request, to which user,
+//! and each attribute before and after. A password never gets this far.
+
+use serde_json::{Map, Value, json};
+
+use super::record::Record;
+use crate::clock::Instant;
+
+/// Who asks for a change, in which request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The token's public id and name, or the administrator and the name that they claim.
+    pub principal: String,
+    /// The id under which the request is logged and answered.
+    pub request_id: String,
+}
+
+/// A row about something that is not a user: `kind` says what, `details` are its members.
+pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Value>) -> String {
+    let mut row = Map::new();
+    row.insert("time".to_owned(), json!(now.to_string()));
+    row.insert("requestId".to_owned(), json!(caller.request_id));
+    row.insert("principal".to_owned(), json!(caller.principal));
+    row.insert("kind".to_owned(), json!(kind));
+    for (name, value) in details {
+        row.insert(name.clone(), value.clone());
+    }
+    Value::Object(row).to_string()
+}
+
+pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String {
+    user_event(
+        caller,
+        now,
+        "create",
+        record,
+        &Map::new(),
+        record.user().attributes(),
+    )
+}
+
+pub(super) fn changed(
+    caller: &Caller,
+    now: Instant,
+    kind: &str,
+    before: &Record,
+    after: &Record,
+) -> String {
+    let (old, new) = (before.user().attributes(), after.user().attributes());
+    user_event(caller, now, kind, after, old, new)
+}
+
+pub(super) fn deleted(caller: &Caller, now: Instant, record: &Record) -> String {
+    user_event(
+        caller,
+        now,
+        "delete",
+        record,
+        record.user().attributes(),
+        &Map::new(),
+    )
+}
+
+fn user_event(
+    caller: &Caller,
+    now: Instant,
+    kind: &str,
+    record: &Record,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> String {
+    let mut details = Map::new();
+    details.insert("user".to_owned(), json!(record.id().to_string()));
+    details.insert("userName".to_owned(), json!(record.user().user_name()));
+    details.insert("version".to_owned(), json!(record.version()));
+    details.insert("changes".to_owned(), Value::Array(changes(before, after)));
+    event(caller, now, kind, &details)
+}
+
+/// Each attribute that differs, with its value before and after; unassigned is null.
+fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Value> {
+    let vanished = before.keys().filter(|name| !after.contains_key(*name));
+    after
+        .keys()
+        .chain(vanished)
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(
+            |name| json!({"attribute": name, "before": before.get(name), "after": after.get(name)}),
+        )
+        .collect()
+}

@@ -1,0 +1,327 @@
+//! A user as it is stored: its identity, its times, its attributes, and the bytes of all
+//! that.
+//!
+//! ```text
+//! byte  0       version, 1
+//! bytes 1..17   id, the 16 bytes of a UUID
+//! bytes 17..25  created,      milliseconds since the epoch, i64 little-endian
+//! bytes 25..33  lastModified, likewise
+//! bytes 33..41  version, counted from 1, u64 little-endian
+//! bytes 41..    {"schemas":[…],"id":"…", attributes in schema order}: the resource as it is
+//!               shown, without `meta`, which depends on the base URL
+//! ```
+//!
+//! The text is copied into answers as it stands; only projections and filters parse it.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use crate::clock::Instant;
+use crate::scim::{Projection, User};
+use crate::secret;
+
+const VERSION: u8 = 1;
+const TEXT_AT: usize = 41;
+
+/// A user's `id`: a UUID (version 8, RFC 9562 section 5.8) whose first four bytes are the
+/// user's sequence in the store and whose rest is random. It needs no index, and an id is
+/// not given twice even if an old backup makes the sequence start again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UserId([u8; 16]);
+
+impl UserId {
+    /// A new id for the user at `sequence`.
+    pub fn new(sequence: u32) -> Self {
+        let mut bytes: [u8; 16] = secret::random();
+        bytes[..4].copy_from_slice(&sequence.to_be_bytes());
+        bytes[6] = 0x80 | (bytes[6] & 0x0f);
+        bytes[8] = 0x80 | (bytes[8] & 0x3f);
+        Self(bytes)
+    }
+
+    /// Reads the form that [`fmt::Display`] writes; `id` is case-sensitive (RFC 7643
+    /// section 3.1), so nothing else is an id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.as_bytes();
+        if text.len() != 36 {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        let mut digits = 0;
+        for (at, &byte) in text.iter().enumerate() {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                if byte != b'-' {
+                    return None;
+                }
+                continue;
+            }
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => return None,
+            };
+            bytes[digits / 2] = bytes[digits / 2] << 4 | digit;
+            digits += 1;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The user's place in the order of creation.
+    pub fn sequence(self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = secret::hex(&self.0);
+        let (a, b, c, d, e) = (
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        );
+        write!(f, "{a}-{b}-{c}-{d}-{e}")
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// One user: what clients set and what the service provider adds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    id: UserId,
+    created: Instant,
+    last_modified: Instant,
+    version: u64,
+    user: User,
+}
+
+impl Record {
+    pub(super) fn created(id: UserId, user: User, now: Instant) -> Self {
+        Self {
+            id,
+            created: now,
+            last_modified: now,
+            version: 1,
+            user,
+        }
+    }
+
+    /// The record after a change. `lastModified` never goes back, whatever the clock does.
+    pub(super) fn changed(&self, user: User, now: Instant) -> Self {
+        Self {
+            last_modified: now.max(self.last_modified),
+            version: self.version + 1,
+            user,
+            ..*self
+        }
+    }
+
+    /// The `id`.
+    pub fn id(&self) -> UserId {
+        self.id
+    }
+
+    /// The attributes that clients set.
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
+    pub fn version(&self) -> String {
+        format!("W/\"{}\"", self.version)
+    }
+
+    /// The URI of the user below `base_url`.
+    pub fn location(&self, base_url: &str) -> String {
+        format!("{base_url}/Users/{}", self.id)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(1024);
+        row.push(VERSION);
+        row.extend_from_slice(&self.id.0);
+        row.extend_from_slice(&self.created.millis().to_le_bytes());
+        row.extend_from_slice(&self.last_modified.millis().to_le_bytes());
+        row.extend_from_slice(&self.version.to_le_bytes());
+        row.extend_from_slice(self.text().as_bytes());
+        row
+    }
+
+    fn text(&self) -> String {
+        let mut resource = Map::new();
+        resource.insert("schemas".to_owned(), json!(self.user.schemas()));
+        resource.insert("id".to_owned(), json!(self.id.to_string()));
+        for (name, value) in self.user.attributes() {
+            resource.insert(name.clone(), value.clone());
+        }
+        Value::Object(resource).to_string()
+    }
+
+    /// Reads a row; the error says what is wrong with it.
+    pub(super) fn decode(row: &[u8]) -> Result<Self, String> {
+        let header = Header::read(row)?;
+        let resource: Value = serde_json::from_slice(&row[TEXT_AT..])
+            .map_err(|error| format!("the row of user {} is not JSON: {error}", header.id))?;
+        let Value::Object(resource) = resource else {
+            return Err(format!("the row of user {} is not an object", header.id));
+        };
+        Ok(Self {
+            id: header.id,
+            created: header.created,
+            last_modified: header.last_modified,
+            version: header.version,
+            user: User::from_stored(resource),
+        })
+    }
+
+    /// The resource as it is shown, whole.
+    pub fn resource(&self, base_url: &str) -> Map<String, Value> {
+        let mut resource = Map::new();
+        resource.insert("schemas".to_owned(), json!(self.user.schemas()));
+        resource.insert("id".to_owned(), json!(self.id.to_string()));
+        resource.extend(self.user.attributes().clone());
+        let meta = Header::of(self).meta(base_url);
+        resource.insert("meta".to_owned(), meta);
+        resource
+    }
+}
+
+/// Writes the resource of a stored row as it is shown. A whole one is copied, not parsed.
+pub(super) fn render(
+    row: &[u8],
+    base_url: &str,
+    projection: &Projection,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    if !projection.is_whole() {
+        let resource = projection.apply(Record::decode(row)?.resource(base_url));
+        out.extend_from_slice(Value::Object(resource).to_string().as_bytes());
+        return Ok(());
+    }
+    let header = Header::read(row)?;
+    let text = row[TEXT_AT..]
+        .strip_suffix(b"}")
+        .ok_or_else(|| format!("the row of user {} is cut short", header.id))?;
+    out.extend_from_slice(text);
+    out.extend_from_slice(b",\"meta\":");
+    out.extend_from_slice(header.meta(base_url).to_string().as_bytes());
+    out.push(b'}');
+    Ok(())
+}
+
+/// What stands before the text.
+struct Header {
+    id: UserId,
+    created: Instant,
+    last_modified: Instant,
+    version: u64,
+}
+
+impl Header {
+    fn of(record: &Record) -> Self {
+        Self {
+            id: record.id,
+            created: record.created,
+            last_modified: record.last_modified,
+            version: record.version,
+        }
+    }
+
+    fn read(row: &[u8]) -> Result<Self, String> {
+        if row.first() != Some(&VERSION) || row.len() < TEXT_AT {
+            return Err("a user's row has an unknown form".to_owned());
+        }
+        let eight = |at: usize| -> [u8; 8] {
+            row[at..at + 8]
+                .try_into()
+                .expect("the slice is eight bytes long")
+        };
+        let id: [u8; 16] = row[1..17].try_into().expect("the slice is 16 bytes long");
+        Ok(Self {
+            id: UserId(id),
+            created: Instant::from_millis(i64::from_le_bytes(eight(17))),
+            last_modified: Instant::from_millis(i64::from_le_bytes(eight(25))),
+            version: u64::from_le_bytes(eight(33)),
+        })
+    }
+
+    /// `meta` (RFC 7643 section 3.1). The location comes from the configured base URL,
+    /// never from what a client says the host is.
+    fn meta(&self, base_url: &str) -> Value {
+        json!({
+            "resourceType": "User",
+            "created": self.created.to_string(),
+            "lastModified": self.last_modified.to_string(),
+            "location": format!("{base_url}/Users/{}", self.id),
+            "version": format!("W/\"{}\"", self.version),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::Leniency;
+
+    fn record() -> Record {
+        let user = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": "bob@example.com", "active": true
+        });
+        let user = User::parse(user, &mut Leniency::strict()).expect("a user");
+        Record::created(
+            UserId::new(7),
+            user,
+            Instant::from_millis(1_700_000_000_000),
+        )
+    }
+
+    #[test]
+    fn a_record_reads_what_it_writes() {
+        let record = record();
+        assert_eq!(Record::decode(&record.encode()), Ok(record.clone()));
+        assert_eq!(record.id().sequence(), 7);
+        assert_eq!(UserId::parse(&record.id().to_string()), Some(record.id()));
+        for bad in ["", "7", &record.id().to_string().to_uppercase(), "0000000g"] {
+            assert!(
+                UserId::parse(bad).is_none()
+                    || bad.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+            );
+        }
+        for cut in 0..TEXT_AT + 3 {
+            assert!(Record::decode(&record.encode()[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn the_copied_and_the_built_resource_are_the_same() {
+        let record = record();
+        let mut out = Vec::new();
+        render(
+            &record.encode(),
+            "https://h/scim/v2",
+            &Projection::default(),
+            &mut out,
+        )
+        .expect("a good row");
+        let shown: Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(shown, Value::Object(record.resource("https://h/scim/v2")));
+    }
+
+    #[test]
+    fn last_modified_never_goes_back() {
+        let record = record();
+        let later = record.changed(record.user().clone(), Instant::from_millis(0));
+        assert_eq!(later.last_modified, record.last_modified);
+        assert_eq!(later.version(), "W/\"2\"");
+    }
+}

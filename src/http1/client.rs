@@ -1,0 +1,548 @@
+//! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value.
+//! It knows no address, no TLS and no retry; whoever owns the connection decides those.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use super::chunks;
+use crate::limits;
+
+/// One request, as it goes out.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// The request target. Raw quotes and braces go out as given, since Okta's suites
+    /// send them; only what would end the request line is percent-encoded.
+    pub target: &'a str,
+    /// Header fields without `Content-Length`, which follows from the body.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The content; `None` sends neither content nor `Content-Length`.
+    pub body: Option<&'a [u8]>,
+}
+
+impl Request<'_> {
+    /// Appends the request line, the header fields and the content to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.method.as_bytes());
+        out.push(b' ');
+        write_target(self.target, out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        for (name, value) in self.headers {
+            write_field(name, value, out);
+        }
+        if let Some(body) = self.body {
+            write_field("Content-Length", &body.len().to_string(), out);
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.body.unwrap_or_default());
+    }
+}
+
+/// One final answer, read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header fields in their order. An answer that ends with its connection (HTTP/1.0,
+    /// or no framing at all) carries `connection: close` here even if it did not say so.
+    pub headers: Vec<(String, String)>,
+    /// The content with its framing taken off.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The first field of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.headers.iter();
+        let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the connection may not carry another request.
+    pub fn closes_connection(&self) -> bool {
+        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("connection");
+        let mut options = self.headers.iter().filter(named);
+        options.any(|(_, value)| has_option(value, "close"))
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum ResponseError {
+    /// The connection ended before the first byte. On a kept connection the peer may have
+    /// closed it while idle, so an idempotent request may be sent once more on a new one.
+    Closed,
+    /// The connection ended within the answer.
+    Truncated,
+    /// Reading failed or took too long.
+    Io(io::Error),
+    /// The answer is larger than the caller holds.
+    TooLarge,
+    /// The answer is not HTTP/1.1 as RFC 9112 has it.
+    Malformed(&'static str),
+    /// Bytes follow the answer, although nothing more was asked.
+    Surplus,
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection was closed without an answer"),
+            Self::Truncated => f.write_str("the connection was closed within the answer"),
+            Self::Io(error) => write!(f, "the answer could not be read: {error}"),
+            Self::TooLarge => f.write_str("the answer is too large"),
+            Self::Malformed(what) => write!(f, "the answer is not valid HTTP: {what}"),
+            Self::Surplus => f.write_str("bytes follow the end of the answer"),
+        }
+    }
+}
+
+impl std::error::Error for ResponseError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Reads one final answer from `stream`; interim answers are skipped.
+///
+/// `is_head` tells that the request was a HEAD, whose answer has no content whatever its
+/// fields say (RFC 9112 section 6.3). More than `body_bytes_max` bytes of content is
+/// [`ResponseError::TooLarge`]. After an error the connection is of no further use.
+pub fn read_response(
+    stream: &mut impl Read,
+    is_head: bool,
+    body_bytes_max: usize,
+) -> Result<Response, ResponseError> {
+    let mut reader = Reader::new(stream);
+    let head = reader.final_head()?;
+    let framing = Framing::of(&head, is_head)?;
+    let body = match framing {
+        Framing::None => Vec::new(),
+        Framing::Length(length) => reader.counted(length, body_bytes_max)?,
+        Framing::Chunked => reader.chunked(body_bytes_max)?,
+        Framing::UntilClose => reader.until_close(body_bytes_max)?,
+    };
+    if !reader.buffer.is_empty() {
+        return Err(ResponseError::Surplus);
+    }
+    let mut response = Response {
+        status: head.status,
+        headers: head.headers,
+        body,
+    };
+    let ends_with_connection = head.is_http10 || matches!(framing, Framing::UntilClose);
+    if ends_with_connection && !response.closes_connection() {
+        let close = ("connection".to_owned(), "close".to_owned());
+        response.headers.push(close);
+    }
+    Ok(response)
+}
+
+struct ResponseHead {
+    status: u16,
+    is_http10: bool,
+    headers: Vec<(String, String)>,
+}
+
+impl ResponseHead {
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self
+            .headers
+            .iter()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str())
+    }
+}
+
+/// How the end of the content is known (RFC 9112 section 6.3).
+enum Framing {
+    None,
+    Length(usize),
+    Chunked,
+    UntilClose,
+}
+
+impl Framing {
+    fn of(head: &ResponseHead, is_head: bool) -> Result<Self, ResponseError> {
+        if is_head || matches!(head.status, 204 | 304) {
+            return Ok(Self::None);
+        }
+        let mut codings = head.values("transfer-encoding");
+        let mut lengths = head.values("content-length");
+        match (codings.next(), lengths.next()) {
+            (Some(_), Some(_)) => Err(ResponseError::Malformed(
+                "both Transfer-Encoding and Content-Length",
+            )),
+            (Some(coding), None) => {
+                let is_chunked = coding.trim().eq_ignore_ascii_case("chunked");
+                if !is_chunked || codings.next().is_some() || head.is_http10 {
+                    return Err(ResponseError::Malformed("unusable Transfer-Encoding"));
+                }
+                Ok(Self::Chunked)
+            }
+            (None, Some(length)) => {
+                if lengths.next().is_some() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(ResponseError::Malformed("unusable Content-Length"));
+                }
+                let length = length.parse();
+                length
+                    .map(Self::Length)
+                    .map_err(|_| ResponseError::Malformed("unusable Content-Length"))
+            }
+            (None, None) => Ok(Self::UntilClose),
+        }
+    }
+}
+
+/// Bytes that came and were not yet understood, and where more come from.
+struct Reader<'a, R> {
+    stream: &'a mut R,
+    buffer: Vec<u8>,
+    started: bool,
+}
+
+impl<'a, R: Read> Reader<'a, R> {
+    const READ_BYTES: usize = 16 * 1024;
+
+    fn new(stream: &'a mut R) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+            started: false,
+        }
+    }
+
+    fn final_head(&mut self) -> Result<ResponseHead, ResponseError> {
+        for _ in 0..=limits::INTERIM_ANSWERS_MAX {
+            let head = self.head()?;
+            match head.status {
+                101 => return Err(ResponseError::Malformed("101 without an Upgrade")),
+                100..=199 => {}
+                _ => return Ok(head),
+            }
+        }
+        Err(ResponseError::Malformed("too many interim answers"))
+    }
+
+    fn head(&mut self) -> Result<ResponseHead, ResponseError> {
+        loop {
+            if let Some((head, bytes)) = parse_head(&self.buffer)? {
+                self.buffer.drain(..bytes);
+                return Ok(head);
+            }
+            if self.buffer.len() >= limits::HEAD_BYTES_MAX {
+                return Err(ResponseError::TooLarge);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn counted(&mut self, length: usize, bytes_max: usize) -> Result<Vec<u8>, ResponseError> {
+        if length > bytes_max {
+            return Err(ResponseError::TooLarge);
+        }
+        while self.buffer.len() < length {
+            self.fill()?;
+        }
+        let rest = self.buffer.split_off(length);
+        Ok(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    fn chunked(&mut self, bytes_max: usize) -> Result<Vec<u8>, ResponseError> {
+        let mut decoder = chunks::Decoder::with_limit(bytes_max);
+        let mut body = Vec::new();
+        loop {
+            let consumed = decoder
+                .feed(&self.buffer, &mut body)
+                .map_err(|fault| match fault.status {
+                    413 => ResponseError::TooLarge,
+                    _ => ResponseError::Malformed(fault.detail),
+                })?;
+            self.buffer.drain(..consumed);
+            if decoder.is_done() {
+                return Ok(body);
+            }
+            if consumed == 0 || self.buffer.is_empty() {
+                // The decoder takes what it can use at once; a remainder is part of one
+                // chunk line or trailer field, and those are short.
+                if self.buffer.len() > limits::HEAD_BYTES_MAX {
+                    return Err(ResponseError::Malformed("a chunk line without end"));
+                }
+                self.fill()?;
+            }
+        }
+    }
+
+    fn until_close(&mut self, bytes_max: usize) -> Result<Vec<u8>, ResponseError> {
+        loop {
+            if self.buffer.len() > bytes_max {
+                return Err(ResponseError::TooLarge);
+            }
+            if self.read_more()? == 0 {
+                return Ok(std::mem::take(&mut self.buffer));
+            }
+        }
+    }
+
+    /// Reads at least one byte more, or tells how the connection ended.
+    fn fill(&mut self) -> Result<(), ResponseError> {
+        match self.read_more()? {
+            0 if self.started => Err(ResponseError::Truncated),
+            0 => Err(ResponseError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_more(&mut self) -> Result<usize, ResponseError> {
+        let mut scratch = [0; Self::READ_BYTES];
+        loop {
+            match self.stream.read(&mut scratch) {
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&scratch[..count]);
+                    self.started |= count > 0;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if !is_close(&error) => return Err(ResponseError::Io(error)),
+                Err(_) if self.started => return Err(ResponseError::Truncated),
+                Err(_) => return Err(ResponseError::Closed),
+            }
+        }
+    }
+}
+
+/// Errors that mean that the peer went away, as opposed to a time-out or a fault of ours.
+/// An end of TLS without its `close_notify` is one of them, so a truncated answer that
+/// ends with its connection is never taken for a complete one.
+fn is_close(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+    )
+}
+
+fn parse_head(buffer: &[u8]) -> Result<Option<(ResponseHead, usize)>, ResponseError> {
+    let mut fields = [httparse::EMPTY_HEADER; limits::HEADERS_COUNT_MAX];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let bytes = match parsed.parse(buffer) {
+        Ok(httparse::Status::Complete(bytes)) => bytes,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::TooLarge),
+        Err(_) => return Err(ResponseError::Malformed("unreadable head")),
+    };
+    if bytes > limits::HEAD_BYTES_MAX {
+        return Err(ResponseError::TooLarge);
+    }
+    let owned = |field: &httparse::Header<'_>| {
+        let value = String::from_utf8_lossy(field.value).into_owned();
+        (field.name.to_owned(), value)
+    };
+    let head = ResponseHead {
+        status: parsed.code.unwrap_or_default(),
+        is_http10: parsed.version == Some(0),
+        headers: parsed.headers.iter().map(owned).collect(),
+    };
+    if !(100..=599).contains(&head.status) {
+        return Err(ResponseError::Malformed("status outside 100 to 599"));
+    }
+    Ok(Some((head, bytes)))
+}
+
+/// A space or a control byte would end the request line early: it is percent-encoded.
+fn write_target(target: &str, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in target.bytes() {
+        if byte <= b' ' || byte == 0x7F {
+            let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+            out.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// A control byte within a value would begin another field: it goes out as a space.
+fn write_field(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    let plain = |byte: u8| if byte.is_ascii_control() { b' ' } else { byte };
+    out.extend(value.bytes().map(plain));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn has_option(value: &str, option: &str) -> bool {
+    let mut options = value.split(',');
+    options.any(|one| one.trim().eq_ignore_ascii_case(option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out one byte at a time, so that no state of the reader is skipped.
+    struct OneByOne<'a>(&'a [u8]);
+
+    impl Read for OneByOne<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(out.len()).min(1);
+            out[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    struct Failing(io::ErrorKind);
+
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+    }
+
+    fn told(outcome: Result<Response, ResponseError>) -> String {
+        match outcome {
+            Ok(response) => {
+                let end = if response.closes_connection() { " close" } else { "" };
+                let body = String::from_utf8(response.body).expect("the tests answer text");
+                format!("{} {body:?}{end}", response.status)
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn check(is_head: bool, bytes: &str, expected: &str) {
+        let mut whole = bytes.as_bytes();
+        let at_once = told(read_response(&mut whole, is_head, 32));
+        assert_eq!(at_once, expected, "at once: {bytes:?}");
+        let mut slow = OneByOne(bytes.as_bytes());
+        let slowly = told(read_response(&mut slow, is_head, 32));
+        // A byte beyond the answer is only seen when it comes together with it.
+        if expected != ResponseError::Surplus.to_string() {
+            assert_eq!(slowly, expected, "one by one: {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_read_to_their_end() {
+        for (bytes, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "200 \"{}\""),
+            ("HTTP/1.1 204 No Content\r\n\r\n", "204 \"\""),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "304 \"\""),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx",
+                "201 \"x\"",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                "200 \"abc\"",
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\nto the end", "200 \"to the end\" close"),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                "200 \"ok\" close",
+            ),
+            (
+                "HTTP/1.1 401 No\r\nConnection: x, Close\r\nContent-Length: 0\r\n\r\n",
+                "401 \"\" close",
+            ),
+        ] {
+            check(false, bytes, expected);
+        }
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n";
+        check(true, head, "200 \"\"");
+    }
+
+    #[test]
+    fn what_is_not_an_answer_is_told_apart() {
+        let closed = "the connection was closed without an answer";
+        let truncated = "the connection was closed within the answer";
+        let large = "the answer is too large";
+        let length = "the answer is not valid HTTP: unusable Content-Length";
+        let coding = "the answer is not valid HTTP: unusable Transfer-Encoding";
+        for (bytes, expected) in [
+            ("", closed),
+            ("HTTP/1.1 200", truncated),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", truncated),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", truncated),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n", large),
+            ("HTTP/1.1 200 OK\r\n\r\n123456789012345678901234567890123", large),
+            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", length),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\nx", length),
+            ("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nx", length),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", coding),
+            ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", coding),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+                "the answer is not valid HTTP: both Transfer-Encoding and Content-Length",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy",
+                "bytes follow the end of the answer",
+            ),
+            ("\u{16}\u{3}\u{1}", "the answer is not valid HTTP: unreadable head"),
+            (
+                "HTTP/1.1 099 Odd\r\n\r\n",
+                "the answer is not valid HTTP: status outside 100 to 599",
+            ),
+        ] {
+            check(false, bytes, expected);
+        }
+    }
+
+    #[test]
+    fn endless_heads_end() {
+        let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(limits::INTERIM_ANSWERS_MAX + 1);
+        let expected = "the answer is not valid HTTP: too many interim answers";
+        check(false, &endless, expected);
+        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(limits::HEAD_BYTES_MAX));
+        check(false, &long, "the answer is too large");
+        let many = "X: y\r\n".repeat(limits::HEADERS_COUNT_MAX + 1);
+        let many = format!("HTTP/1.1 200 OK\r\n{many}\r\n");
+        check(false, &many, "the answer is too large");
+    }
+
+    #[test]
+    fn a_peer_that_went_away_is_not_a_time_out() {
+        let outcome = |kind| told(read_response(&mut Failing(kind), false, 32));
+        let closed = ResponseError::Closed.to_string();
+        assert_eq!(outcome(io::ErrorKind::ConnectionReset), closed);
+        assert_eq!(outcome(io::ErrorKind::UnexpectedEof), closed);
+        let failed = outcome(io::ErrorKind::WouldBlock);
+        assert!(failed.starts_with("the answer could not be read"), "{failed}");
+    }
+
+    #[test]
+    fn a_request_is_written_as_given_but_cannot_be_split() {
+        let request = Request {
+            method: "GET",
+            target: "/Users/a}}?filter=userName%20eq \"b\"\r\nX: y",
+            headers: &[("Host", "h"), ("Authorization", "Bearer t\r\nX: y")],
+            body: None,
+        };
+        let mut out = Vec::new();
+        request.write(&mut out);
+        let expected = "GET /Users/a}}?filter=userName%20eq%20\"b\"%0D%0AX:%20y HTTP/1.1\r\n\
+                        Host: h\r\nAuthorization: Bearer t  X: y\r\n\r\n";
+        assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
+    }
+
+    #[test]
+    fn content_brings_its_length() {
+        let mut out = Vec::new();
+        Request {
+            method: "POST",
+            target: "/Users",
+            headers: &[],
+            body: Some(b"{}"),
+        }
+        .write(&mut out);
+        assert_eq!(out, b"POST /Users HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}");
+    }
+}

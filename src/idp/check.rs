@@ -1,0 +1,274 @@
+//! What must hold for an answer, one counted check each, and the judging of it. A check
+//! says what it expects and what it found, so that a report needs no second look at the
+//! exchange.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::variables::Variables;
+use crate::http1::client::Response;
+
+/// The schema of an error (RFC 7644 section 3.12).
+pub const ERROR_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
+/// The schema of a list (RFC 7644 section 3.4.2).
+pub const LIST_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+/// The schema of a modification (RFC 7644 section 3.5.2).
+pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+/// The core schema of a user (RFC 7643 section 4.1).
+pub const USER_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+/// One thing that must hold. Paths are written as in `Resources[0].name.familyName`, and
+/// their spelling counts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// The status code.
+    Status(u16),
+    /// The media type of the answer, parameters aside.
+    MediaType(&'static str),
+    /// There is something: not absent, null, `false`, nor an empty text, list or object.
+    /// Whether Okta's suite takes `false` for empty is not known; this is the careful
+    /// reading.
+    NotEmpty(&'static str),
+    /// A JSON number, not a text of digits.
+    IsNumber(&'static str),
+    /// This JSON value; texts in it may name variables.
+    Equals(&'static str, Value),
+    /// A list with this text among its items.
+    Contains(&'static str, &'static str),
+    /// Not there at all.
+    Absent(&'static str),
+    /// `itemsPerPage` is the number of `Resources`.
+    CountsItsPage,
+    /// Okta's script for Groups: `totalResults` is 0, or `Resources` is a list.
+    GroupsOrNone,
+    /// Answered in less than this.
+    Under(Duration),
+}
+
+/// How a check went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was expected, in words.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+}
+
+/// What a check looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// The answer.
+    pub response: &'a Response,
+    /// Its content, or null where that is not JSON.
+    pub json: &'a Value,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Check {
+    /// A value that must stand at `path`; a text may name variables.
+    pub fn equals(path: &'static str, value: impl Into<Value>) -> Self {
+        Self::Equals(path, value.into())
+    }
+
+    /// Judges an answer.
+    pub fn judge(&self, answer: Answered<'_>, variables: &Variables) -> Verdict {
+        let (passed, found) = self.look(answer, variables);
+        Verdict {
+            passed,
+            expected: self.expectation(variables),
+            found,
+        }
+    }
+
+    /// The verdict where there is no answer to judge.
+    pub fn unanswered(&self, variables: &Variables, why: &str) -> Verdict {
+        Verdict {
+            passed: false,
+            expected: self.expectation(variables),
+            found: why.to_owned(),
+        }
+    }
+
+    fn expectation(&self, variables: &Variables) -> String {
+        match self {
+            Self::Status(status) => format!("status is {status}"),
+            Self::MediaType(media_type) => format!("media type is {media_type}"),
+            Self::NotEmpty(path) => format!("{path} is not empty"),
+            Self::IsNumber(path) => format!("{path} is a number"),
+            Self::Equals(path, value) => match variables.fill_json(value) {
+                Ok(value) => format!("{path} is {value}"),
+                Err(_) => format!("{path} is {value}, which was never saved"),
+            },
+            Self::Contains(path, item) => format!("{path} contains {item}"),
+            Self::Absent(path) => format!("{path} is absent"),
+            Self::CountsItsPage => "itemsPerPage is the number of Resources".to_owned(),
+            Self::GroupsOrNone => "totalResults is 0, or Resources is a list".to_owned(),
+            Self::Under(limit) => format!("answered in under {} ms", limit.as_millis()),
+        }
+    }
+
+    fn look(&self, answer: Answered<'_>, variables: &Variables) -> (bool, String) {
+        let of = |path| value_at(answer.json, path);
+        match self {
+            Self::Status(status) => {
+                let found = answer.response.status;
+                (found == *status, found.to_string())
+            }
+            Self::MediaType(media_type) => {
+                let field = answer.response.header("content-type").unwrap_or_default();
+                let found = field.split(';').next().unwrap_or_default().trim();
+                (found.eq_ignore_ascii_case(media_type), field.to_owned())
+            }
+            Self::NotEmpty(path) => (!is_empty(of(path)), shown(of(path))),
+            Self::IsNumber(path) => (of(path).is_some_and(Value::is_number), shown(of(path))),
+            Self::Equals(path, value) => {
+                let expected = variables.fill_json(value).ok();
+                let found = of(path);
+                (expected.is_some() && expected.as_ref() == found, shown(found))
+            }
+            Self::Contains(path, item) => {
+                let items = of(path).and_then(Value::as_array);
+                let found = items.is_some_and(|items| items.iter().any(|one| one == item));
+                (found, shown(of(path)))
+            }
+            Self::Absent(path) => (of(path).is_none(), shown(of(path))),
+            Self::CountsItsPage => counts_its_page(answer.json),
+            Self::GroupsOrNone => {
+                let total = of("totalResults").and_then(Value::as_u64);
+                let is_list = of("Resources").is_some_and(Value::is_array);
+                let found = format!("totalResults {}", shown(of("totalResults")));
+                (total == Some(0) || (total > Some(0) && is_list), found)
+            }
+            Self::Under(limit) => {
+                let found = format!("{} ms", answer.elapsed.as_millis());
+                (answer.elapsed < *limit, found)
+            }
+        }
+    }
+}
+
+/// The value at a path such as `Resources[0].name.familyName`.
+pub fn value_at<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
+    let mut value = json;
+    for part in path.split('.') {
+        let (name, index) = match part.split_once('[') {
+            Some((name, rest)) => (name, Some(rest.strip_suffix(']')?)),
+            None => (part, None),
+        };
+        value = value.get(name)?;
+        if let Some(index) = index {
+            value = value.get(index.parse::<usize>().ok()?)?;
+        }
+    }
+    Some(value)
+}
+
+fn is_empty(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null | Value::Bool(false)) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(members)) => members.is_empty(),
+        Some(Value::Bool(true) | Value::Number(_)) => false,
+    }
+}
+
+fn counts_its_page(json: &Value) -> (bool, String) {
+    let told = value_at(json, "itemsPerPage");
+    let resources = value_at(json, "Resources").and_then(Value::as_array);
+    let count = resources.map(|resources| resources.len() as u64);
+    let found = format!("itemsPerPage {} for {count:?} Resources", shown(told));
+    (count.is_some() && told.and_then(Value::as_u64) == count, found)
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), Value::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(check: &Check, expected: bool) {
+        let response = Response {
+            status: 200,
+            headers: vec![(
+                "Content-Type".to_owned(),
+                "application/scim+json; charset=utf-8".to_owned(),
+            )],
+            body: Vec::new(),
+        };
+        let json = json!({
+            "schemas": [LIST_SCHEMA], "totalResults": 1, "startIndex": "1", "itemsPerPage": 1,
+            "active": false, "name": {}, "userName": "a@b.c",
+            "Resources": [{"id": "7", "emails": [{"value": "a@b.c", "type": ""}]}],
+        });
+        let mut variables = Variables::default();
+        variables.set("mail", "a@b.c".to_owned());
+        let answer = Answered {
+            response: &response,
+            json: &json,
+            elapsed: Duration::from_millis(600),
+        };
+        let verdict = check.judge(answer, &variables);
+        assert_eq!(verdict.passed, expected, "{verdict:?}");
+    }
+
+    #[test]
+    fn what_holds_passes() {
+        for one in [
+            Check::Status(200),
+            Check::MediaType("application/scim+json"),
+            Check::NotEmpty("Resources"),
+            Check::NotEmpty("Resources[0].emails[0].value"),
+            Check::IsNumber("totalResults"),
+            Check::equals("userName", "{mail}"),
+            Check::equals("Resources[0].emails", json!([{"value": "{mail}", "type": ""}])),
+            Check::equals("active", false),
+            Check::Contains("schemas", LIST_SCHEMA),
+            Check::Absent("password"),
+            Check::CountsItsPage,
+            Check::GroupsOrNone,
+            Check::Under(Duration::from_millis(601)),
+        ] {
+            check(&one, true);
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_fails() {
+        for one in [
+            Check::Status(201),
+            Check::MediaType("application/json"),
+            Check::NotEmpty("resources"),
+            Check::NotEmpty("active"),
+            Check::NotEmpty("name"),
+            Check::NotEmpty("Resources[0].emails[0].type"),
+            Check::NotEmpty("Resources[1].id"),
+            Check::IsNumber("startIndex"),
+            Check::equals("userName", "A@b.c"),
+            Check::equals("userName", "{unset}"),
+            Check::equals("totalResults", "1"),
+            Check::Contains("schemas", ERROR_SCHEMA),
+            Check::Contains("userName", "a@b.c"),
+            Check::Absent("userName"),
+            Check::Under(Duration::from_millis(600)),
+        ] {
+            check(&one, false);
+        }
+    }
+
+    #[test]
+    fn pages_and_groups_are_counted() {
+        let page = |json: Value| counts_its_page(&json).0;
+        assert!(page(json!({"itemsPerPage": 0, "Resources": []})));
+        assert!(!page(json!({"itemsPerPage": 100, "Resources": []})));
+        assert!(!page(json!({"itemsPerPage": 0})));
+    }
+}

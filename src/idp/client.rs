@@ -1,0 +1,394 @@
+//! The HTTPS client that plays the tables: one connection at a time, kept while it lasts,
+//! with a deadline on everything. It trusts the authorities that it is given and nothing
+//! else. It follows no redirect and undoes no content coding, as no provider needs either.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::Exchange;
+use crate::http1::client::{Request, Response, ResponseError, read_response};
+use crate::limits;
+
+/// A client of one service provider.
+pub struct Client {
+    base: BaseUrl,
+    tls: Arc<ClientConfig>,
+    kept: Option<Connection>,
+}
+
+/// Why there is no answer, by who can do something about it.
+#[derive(Debug)]
+pub enum Error {
+    /// The base URL is not one; the text says what is wrong.
+    BaseUrl(&'static str),
+    /// The file of authorities holds no usable certificate.
+    Authority,
+    /// No address of the host could be connected.
+    Connect(io::Error),
+    /// There is no agreement on TLS; most often the certificate is not trusted.
+    Handshake(io::Error),
+    /// No answer within [`limits::CLIENT_EXCHANGE_DURATION_MAX`].
+    TimedOut,
+    /// The answer did not come or cannot be read.
+    Answer(ResponseError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BaseUrl(what) => write!(f, "the base URL {what}"),
+            Self::Authority => f.write_str("no usable certificate among the trusted ones"),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Handshake(error) => write!(f, "no TLS connection: {error}"),
+            Self::TimedOut => {
+                let seconds = limits::CLIENT_EXCHANGE_DURATION_MAX.as_secs();
+                write!(f, "no answer within {seconds} s")
+            }
+            Self::Answer(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Handshake(error) => Some(error),
+            Self::Answer(error) => Some(error),
+            Self::BaseUrl(_) | Self::Authority | Self::TimedOut => None,
+        }
+    }
+}
+
+impl Client {
+    /// A client for the service provider at `base_url`, such as
+    /// `https://scim.example.com:8443/scim/v2`, which trusts the certificates in
+    /// `authority_pem`. Nothing is connected yet.
+    pub fn new(base_url: &str, authority_pem: &[u8]) -> Result<Self, Error> {
+        Ok(Self {
+            base: BaseUrl::parse(base_url)?,
+            tls: Arc::new(tls_config(authority_pem)?),
+            kept: None,
+        })
+    }
+
+    /// Sends a request whose target is relative to the base URL. `Host` is added.
+    ///
+    /// A kept connection that the peer closed meanwhile is replaced before it is used; if it
+    /// goes away under an idempotent request, that is sent once more (RFC 9110 section 9.2.2).
+    pub fn send(&mut self, request: &Request<'_>) -> Result<(Response, Duration), Error> {
+        let bytes = self.base.request(request);
+        let is_head = request.method == "HEAD";
+        if let Some(kept) = self.kept.take().filter(Connection::is_usable) {
+            match self.exchange_on(kept, &bytes, is_head) {
+                Err(Error::Answer(ResponseError::Closed)) if is_idempotent(request.method) => {}
+                outcome => return outcome,
+            }
+        }
+        let fresh = self.connect()?;
+        self.exchange_on(fresh, &bytes, is_head)
+    }
+
+    /// Lets go of the connection, so that the next request opens another.
+    pub fn disconnect(&mut self) {
+        self.kept = None;
+    }
+
+    fn connect(&self) -> Result<Connection, Error> {
+        let deadline = Instant::now() + limits::CLIENT_CONNECT_DURATION_MAX;
+        let socket = self.base.connect(deadline).map_err(Error::Connect)?;
+        Connection::handshake(socket, deadline, &self.tls, &self.base.name)
+    }
+
+    fn exchange_on(
+        &mut self,
+        mut connection: Connection,
+        bytes: &[u8],
+        is_head: bool,
+    ) -> Result<(Response, Duration), Error> {
+        let begun = Instant::now();
+        let deadline = begun + limits::CLIENT_EXCHANGE_DURATION_MAX;
+        connection.socket.deadline = deadline;
+        // A server may refuse early and stop reading: its answer is there all the same,
+        // and where there is none, reading tells why.
+        connection.send(bytes).ok();
+        let outcome = read_response(&mut connection, is_head, limits::CLIENT_ANSWER_BYTES_MAX);
+        let response = outcome.map_err(|error| match error {
+            ResponseError::Io(_) if Instant::now() >= deadline => Error::TimedOut,
+            error => Error::Answer(error),
+        })?;
+        if !response.closes_connection() {
+            self.kept = Some(connection);
+        }
+        Ok((response, begun.elapsed()))
+    }
+}
+
+impl Exchange for Client {
+    fn exchange(&mut self, request: &Request<'_>) -> Result<(Response, Duration), Error> {
+        self.send(request)
+    }
+}
+
+/// `https://host[:port][/path]`, taken apart.
+#[derive(Debug)]
+struct BaseUrl {
+    /// Host and port as written, for the `Host` field.
+    authority: String,
+    /// What the certificate must be for.
+    name: ServerName<'static>,
+    host: String,
+    port: u16,
+    /// Empty, or with a slash at its beginning and none at its end.
+    path: String,
+}
+
+impl BaseUrl {
+    fn parse(url: &str) -> Result<Self, Error> {
+        let error = |what| Err(Error::BaseUrl(what));
+        let Some(rest) = url.strip_prefix("https://") else {
+            return error("does not begin with https://");
+        };
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) || url.contains(['?', '#', '@']) {
+            return error("holds more than a host, a port and a path");
+        }
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
+        let Some((host, port)) = host_and_port(authority) else {
+            return error("has no usable host and port");
+        };
+        let Ok(name) = ServerName::try_from(host.to_owned()) else {
+            return error("has a host that no certificate can be for");
+        };
+        Ok(Self {
+            authority: authority.to_owned(),
+            name,
+            host: host.to_owned(),
+            port,
+            path: path.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    fn request(&self, request: &Request<'_>) -> Vec<u8> {
+        let target = format!("{}{}", self.path, request.target);
+        let mut headers = vec![("Host", self.authority.as_str())];
+        headers.extend_from_slice(request.headers);
+        let whole = Request {
+            target: &target,
+            headers: &headers,
+            ..*request
+        };
+        let mut bytes = Vec::new();
+        whole.write(&mut bytes);
+        bytes
+    }
+
+    fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            match connect(&address, deadline) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn connect(address: &SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(address, time_left(deadline)?)?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// The host without the brackets of an IPv6 address, and the port.
+fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']')?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+        None if rest.is_empty() => 443,
+        None => return None,
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+fn tls_config(authority_pem: &[u8]) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority_pem) {
+        let certificate = certificate.map_err(|_| Error::Authority)?;
+        roots.add(certificate).map_err(|_| Error::Authority)?;
+    }
+    if roots.is_empty() {
+        return Err(Error::Authority);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .expect("the provider has suites for TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// RFC 9110 section 9.2.2, for the methods that a provisioning client sends.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
+}
+
+/// A TLS connection that keeps reading when writing has failed.
+struct Connection {
+    tls: ClientConnection,
+    socket: DeadlineSocket,
+}
+
+impl Connection {
+    /// Well under the 64 KiB that the TLS session buffers, so that each piece fits.
+    const PIECE_BYTES: usize = 16 * 1024;
+
+    fn handshake(
+        socket: TcpStream,
+        deadline: Instant,
+        config: &Arc<ClientConfig>,
+        name: &ServerName<'static>,
+    ) -> Result<Self, Error> {
+        let refused = |error: rustls::Error| Error::Handshake(io::Error::other(error));
+        let mut tls = ClientConnection::new(Arc::clone(config), name.clone()).map_err(refused)?;
+        let mut socket = DeadlineSocket { socket, deadline };
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket).map_err(Error::Handshake)?;
+        }
+        Ok(Self { tls, socket })
+    }
+
+    /// Between two requests a server has nothing to say: bytes or an end of the stream
+    /// mean that it is closing.
+    fn is_usable(&self) -> bool {
+        let socket = &self.socket.socket;
+        let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        socket.set_nonblocking(true).is_ok()
+            && socket.peek(&mut [0]).is_err_and(silent)
+            && socket.set_nonblocking(false).is_ok()
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(Self::PIECE_BYTES) {
+            self.tls.writer().write_all(piece)?;
+            while self.tls.wants_write() {
+                self.tls.write_tls(&mut self.socket)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(out) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+            self.tls.read_tls(&mut self.socket)?;
+            self.tls.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}
+
+/// A socket whose every call ends at one absolute moment.
+struct DeadlineSocket {
+    socket: TcpStream,
+    deadline: Instant,
+}
+
+impl Read for DeadlineSocket {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = time_left(self.deadline)?;
+        self.socket.set_read_timeout(Some(left))?;
+        self.socket.read(out)
+    }
+}
+
+impl Write for DeadlineSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = time_left(self.deadline)?;
+        self.socket.set_write_timeout(Some(left))?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+/// More than nothing, since a socket takes a time-out of zero for none.
+fn time_left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, expected: &str) {
+        let found = match BaseUrl::parse(url) {
+            Ok(base) => format!("{} {} {}{}", base.host, base.port, base.authority, base.path),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{url}");
+    }
+
+    #[test]
+    fn base_urls_are_taken_apart() {
+        check("https://a.b", "a.b 443 a.b");
+        check("https://a.b:8443/scim/v2/", "a.b 8443 a.b:8443/scim/v2");
+        check("https://127.0.0.1:1/", "127.0.0.1 1 127.0.0.1:1");
+        check("https://[::1]:8443/x", "::1 8443 [::1]:8443/x");
+        check("https://[::1]", "::1 443 [::1]");
+        for url in ["http://a.b", "a.b", ""] {
+            check(url, "the base URL does not begin with https://");
+        }
+        for url in ["https://", "https://:1", "https://a:0", "https://a:b", "https://[::1"] {
+            check(url, "the base URL has no usable host and port");
+        }
+        for url in ["https://a.b/?c", "https://u@a.b", "https://a.b/\r\n", "https://a.b/#"] {
+            check(url, "the base URL holds more than a host, a port and a path");
+        }
+        check("https://a..b", "the base URL has a host that no certificate can be for");
+    }
+
+    #[test]
+    fn the_path_of_the_base_url_comes_before_the_target() {
+        let base = BaseUrl::parse("https://[::1]:8443/scim/v2").expect("a good URL");
+        let bytes = base.request(&Request {
+            method: "GET",
+            target: "/Users?count=1",
+            headers: &[("Accept", "x")],
+            body: None,
+        });
+        let expected = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHost: [::1]:8443\r\nAccept: x\r\n\r\n";
+        assert_eq!(String::from_utf8(bytes).expect("ASCII"), expected);
+    }
+
+    #[test]
+    fn nothing_is_trusted_without_an_authority() {
+        let outcome = Client::new("https://a.b", b"no certificate");
+        assert!(matches!(outcome, Err(Error::Authority)));
+    }
+}

@@ -1,0 +1,203 @@
+//! A suite as a table: what is sent in each step, what must come back, and what is kept
+//! for later steps. Pure values; `play` gives them life.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::check::Check;
+use super::variables::Variables;
+
+/// Steps that are played in their order with the same variables.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// What the suite is called in reports, such as `SPEC`.
+    pub name: &'static str,
+    /// Values that are known before the first step.
+    pub variables: Variables,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Suite {
+    /// The checks of all steps.
+    pub fn checks_count(&self) -> usize {
+        self.steps.iter().map(|step| step.checks.len()).sum()
+    }
+}
+
+/// One request, its checks, and what later steps take from its answer.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What the step is for, in a few words.
+    pub name: &'static str,
+    /// Where request and checks are documented, such as `SPEC 6`.
+    pub source: &'static str,
+    /// The method.
+    pub method: &'static str,
+    /// Path and query below the base URL, with `{variables}`. Percent-encoded where the
+    /// provider encodes, raw where it does not; values are always encoded.
+    pub target: &'static str,
+    /// Whose habits the header fields follow.
+    pub headers: Headers,
+    /// What goes into `Authorization`.
+    pub credential: Credential,
+    /// The content.
+    pub body: Body,
+    /// What must hold for the answer. Each is counted.
+    pub checks: Vec<Check>,
+    /// Values of the answer for later steps: the variable, and the path of its value.
+    pub saves: Vec<(&'static str, &'static str)>,
+}
+
+/// Whose habits the header fields follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// Okta the product: no Content-Type without content.
+    Product,
+    /// Okta's SPEC suite: Content-Type on GET too, another User-Agent.
+    Suite,
+    /// The verifying requests of Okta's CRUD suite: Authorization and Accept alone.
+    Verification,
+}
+
+/// What goes into `Authorization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// `Bearer` and the token.
+    Bearer,
+    /// The token without a scheme, as an app with header authentication sends it.
+    Bare,
+    /// This text, whatever the token is.
+    Literal(&'static str),
+    /// No field at all.
+    None,
+}
+
+/// The content of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// None.
+    None,
+    /// This document with its variables filled.
+    Json(Value),
+    /// The resource that was retrieved last with these changes merged in by RFC 7396 (a
+    /// null takes a member away): what an app of the App Integration Wizard replaces with.
+    Echo(Value),
+    /// The bytes of the last request with content, once more.
+    Repeat,
+}
+
+impl Step {
+    /// A GET.
+    pub fn get(name: &'static str, source: &'static str, target: &'static str) -> Self {
+        Self::new(name, source, "GET", target, Body::None)
+    }
+
+    /// A POST of this document.
+    pub fn post(
+        name: &'static str,
+        source: &'static str,
+        target: &'static str,
+        body: Value,
+    ) -> Self {
+        Self::new(name, source, "POST", target, Body::Json(body))
+    }
+
+    /// A PUT of `/Users/{id}`.
+    pub fn put(name: &'static str, source: &'static str, body: Body) -> Self {
+        Self::new(name, source, "PUT", USER, body)
+    }
+
+    /// A PATCH of `/Users/{id}`.
+    pub fn patch(name: &'static str, source: &'static str, body: Body) -> Self {
+        Self::new(name, source, "PATCH", USER, body)
+    }
+
+    /// The step with these header habits.
+    #[must_use]
+    pub fn headers(mut self, headers: Headers) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// The step with this credential.
+    #[must_use]
+    pub fn credential(mut self, credential: Credential) -> Self {
+        self.credential = credential;
+        self
+    }
+
+    /// The step with these checks after those that it has.
+    #[must_use]
+    pub fn checks(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
+        self.checks.extend(checks);
+        self
+    }
+
+    /// The step, which keeps what stands at `path` as `variable`.
+    #[must_use]
+    pub fn saves(mut self, variable: &'static str, path: &'static str) -> Self {
+        self.saves.push((variable, path));
+        self
+    }
+
+    /// The step, which must be answered within this time.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        self.checks([Check::Under(limit)])
+    }
+
+    fn new(
+        name: &'static str,
+        source: &'static str,
+        method: &'static str,
+        target: &'static str,
+        body: Body,
+    ) -> Self {
+        Self {
+            name,
+            source,
+            method,
+            target,
+            headers: Headers::Product,
+            credential: Credential::Bearer,
+            body,
+            checks: Vec::new(),
+            saves: Vec::new(),
+        }
+    }
+}
+
+/// The resource that the suite is about.
+pub const USER: &str = "/Users/{id}";
+
+impl Headers {
+    /// The fields besides `Host`, `Authorization` and `Content-Length`.
+    pub fn fields(self, has_body: bool) -> &'static [(&'static str, &'static str)] {
+        match (self, has_body) {
+            (Self::Product, false) => &PRODUCT[..5],
+            (Self::Product, true) => &PRODUCT,
+            (Self::Suite, false) => &[
+                ("Accept-Charset", "utf-8"),
+                ("Content-Type", "application/scim+json; charset=utf-8"),
+                ("Accept", "application/scim+json"),
+                ("User-Agent", "OKTA SCIM Integration"),
+            ],
+            (Self::Suite, true) => &[
+                ("Content-Type", "application/json"),
+                ("Accept", "application/scim+json; charset=utf-8"),
+            ],
+            (Self::Verification, _) => &[("Accept", "application/scim+json")],
+        }
+    }
+}
+
+const PRODUCT: [(&str, &str); 6] = [
+    ("User-Agent", "Okta SCIM Client 1.0.0"),
+    ("Accept", "application/scim+json"),
+    ("Accept-Charset", "utf-8"),
+    ("Accept-Encoding", "gzip,deflate"),
+    ("Connection", "Keep-Alive"),
+    ("Content-Type", "application/scim+json; charset=utf-8"),
+];
