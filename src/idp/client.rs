@@ -323,9 +323,14 @@ impl Read for DeadlineSocket {
 
 impl Write for DeadlineSocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = time_left(self.deadline)?;
-        self.socket.set_write_timeout(Some(left))?;
-        self.socket.write(bytes)
+        loop {
+            let left = time_left(self.deadline)?;
+            self.socket.set_write_timeout(Some(left))?;
+            match self.socket.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,0 +1,171 @@
+//! Administration: what the command line asks of a running server. Every handler takes an
+//! [`Administrator`], which only the local door can make; on the network these paths do
+//! not exist.
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Problem};
+use super::routes::Outcome;
+use super::users;
+use crate::access::{Administrator, Issue, IssueError, Token, TokenText};
+use crate::certificate;
+use crate::clock::Instant;
+use crate::directory;
+
+/// `GET /admin/installation`: what a guide or a check must know.
+pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let certificate = api.certificate.as_ref().map(|cell| {
+        let summary = cell.summary();
+        json!({
+            "source": if summary.authority.is_some() { "private" } else { "files" },
+            "names": summary.names,
+            "notAfter": summary.not_after.to_string(),
+            "authority": summary.authority.as_ref().map(authority),
+        })
+    });
+    Ok(reply::json(
+        200,
+        &json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "baseUrl": (!api.base_url.is_empty()).then_some(&*api.base_url),
+            "dataDirectory": api.data_dir.display().to_string(),
+            "rateLimit": api.rate_per_second,
+            "users": api.directory.user_count()?,
+            "certificate": certificate,
+        }),
+    ))
+}
+
+fn authority(summary: &certificate::AuthoritySummary) -> Value {
+    json!({
+        "path": summary.path.display().to_string(),
+        "fingerprint": summary.fingerprint,
+    })
+}
+
+/// `GET /admin/tokens`.
+pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let now = api.clock.now();
+    let tokens: Vec<Value> = api
+        .tokens
+        .list(now)
+        .iter()
+        .map(|token| described(token, now))
+        .collect();
+    Ok(reply::json(200, &json!({"tokens": tokens})))
+}
+
+/// `GET /admin/tokens/{name or id}`.
+pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let now = api.clock.now();
+    let tokens: Vec<Value> = api
+        .tokens
+        .find(call.parameter(), now)
+        .iter()
+        .map(|token| described(token, now))
+        .collect();
+    if tokens.is_empty() {
+        return Err(Problem::new(404, "no token has this name or id"));
+    }
+    Ok(reply::json(200, &json!({"tokens": tokens})))
+}
+
+/// `POST /admin/tokens`: the one answer that holds a token.
+pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let wanted = users::json(body)?;
+    let text = |name: &str| wanted.get(name).and_then(Value::as_str);
+    let bad = |what: String| Problem::new(400, what);
+    let expires = match text("expires") {
+        None => None,
+        Some(text) => Some(
+            Instant::parse(text).ok_or_else(|| bad("expires must be an RFC 3339 time".to_owned()))?,
+        ),
+    };
+    let issue = Issue {
+        name: text("name").unwrap_or_default().to_owned(),
+        scope: text("scope").unwrap_or("provision").parse().map_err(bad)?,
+        mode: text("mode").unwrap_or("compatible").parse().map_err(bad)?,
+        expires,
+        rate_limit: rate_limit(&wanted)?,
+    };
+    let now = api.clock.now();
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err(bad("the token would have expired already".to_owned()));
+    }
+    let issued = api
+        .tokens
+        .issue(issue, now, |token| audit(call, now, "token.issue", token));
+    with_text(issued, now)
+}
+
+/// `POST /admin/tokens/{name or id}/rotate`.
+pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let wanted = users::json(body)?;
+    let overlap = wanted.get("overlapSeconds").and_then(Value::as_i64);
+    let Some(overlap) = overlap.filter(|seconds| *seconds >= 0) else {
+        return Err(Problem::new(400, "overlapSeconds must be a number from 0"));
+    };
+    let now = api.clock.now();
+    let issued = api
+        .tokens
+        .rotate(call.parameter(), overlap, now, |token| {
+            audit(call, now, "token.rotate", token)
+        });
+    with_text(issued, now)
+}
+
+/// `DELETE /admin/tokens/{name or id}`.
+pub(super) fn revoke_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let now = api.clock.now();
+    let revoked = api.tokens.revoke(call.parameter(), now, |token| {
+        audit(call, now, "token.revoke", token)
+    })?;
+    let ids: Vec<&str> = revoked.iter().map(|token| token.id.as_str()).collect();
+    Ok(reply::json(200, &json!({"revoked": ids})))
+}
+
+fn rate_limit(wanted: &Value) -> Result<Option<u32>, Problem> {
+    match wanted.get("rateLimit") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value
+            .as_u64()
+            .and_then(|rate| u32::try_from(rate).ok())
+            .filter(|rate| *rate > 0)
+            .map(Some)
+            .ok_or_else(|| Problem::new(400, "rateLimit must be a whole number from 1")),
+    }
+}
+
+fn with_text(
+    issued: Result<(std::sync::Arc<Token>, TokenText), IssueError>,
+    now: Instant,
+) -> Outcome {
+    let (token, text) = issued?;
+    let mut shown = described(&token, now);
+    shown["token"] = json!(text.reveal());
+    Ok(reply::json(201, &shown))
+}
+
+fn described(token: &Token, now: Instant) -> Value {
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "scope": token.scope.as_str(),
+        "mode": token.mode.as_str(),
+        "created": token.created.to_string(),
+        "expires": token.expires.map(|expires| expires.to_string()),
+        "lastUsed": token.last_used().map(|used| used.to_string()),
+        "rateLimit": token.rate_limit,
+        "state": token.state(now).as_str(),
+    })
+}
+
+fn audit(call: &Admission, now: Instant, kind: &str, token: &Token) -> String {
+    let mut details = Map::new();
+    details.insert("token".to_owned(), json!(token.id));
+    details.insert("name".to_owned(), json!(token.name));
+    details.insert("scope".to_owned(), json!(token.scope.as_str()));
+    directory::event(&call.caller(), now, kind, &details)
+}

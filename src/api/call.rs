@@ -1,0 +1,192 @@
+//! One request on its way through the router: its id, its caller, what its path and query
+//! say; and the one log line that it leaves.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::new_request_id;
+use super::reply::{Problem, Refusal};
+use super::routes::{Found, Route};
+use crate::access::{Mode, Principal};
+use crate::directory::Caller;
+use crate::http1::{Answer, Fault, Head, Method};
+use crate::scim::{Leniency, Tolerance};
+
+/// A request whose head was not looked at yet.
+pub(super) struct Beginning {
+    pub(super) request_id: String,
+    peer: Option<IpAddr>,
+}
+
+impl Beginning {
+    pub(super) fn new(peer: Option<IpAddr>) -> Self {
+        Self {
+            request_id: new_request_id(),
+            peer,
+        }
+    }
+
+    pub(super) fn peer_text(&self) -> String {
+        self.peer
+            .map_or_else(|| "local".to_owned(), |peer| peer.to_string())
+    }
+
+    pub(super) fn admitted(
+        &self,
+        head: &Head,
+        found: Found,
+        principal: Option<Principal>,
+    ) -> Admission {
+        Admission {
+            request_id: self.request_id.clone(),
+            peer: self.peer_text(),
+            method: method_word(head.method()),
+            path: head.path().to_owned(),
+            found,
+            principal,
+        }
+    }
+
+    pub(super) fn refused(&self, head: &Head, problem: Problem, authenticated: bool) -> Refusal {
+        log::info!(
+            "{} {} {} {} {}: {}",
+            self.request_id,
+            self.peer_text(),
+            method_word(head.method()),
+            head.path(),
+            problem.status,
+            problem.detail
+        );
+        Refusal {
+            answer: problem.into_answer(&self.request_id),
+            authenticated,
+        }
+    }
+
+    pub(super) fn unreadable(&self, fault: &Fault) -> Answer {
+        log::info!(
+            "{} {} not a request, {}: {}",
+            self.request_id,
+            self.peer_text(),
+            fault.status,
+            fault.detail
+        );
+        let mut answer = Problem::from_fault(fault).into_answer(&self.request_id);
+        answer.close = true;
+        answer
+    }
+
+    pub(super) fn broken(&self) -> Refusal {
+        Refusal {
+            answer: Problem::bug().into_answer(&self.request_id),
+            authenticated: false,
+        }
+    }
+}
+
+/// A request that was let pass: its body may be read.
+pub struct Admission {
+    request_id: String,
+    peer: String,
+    method: &'static str,
+    path: String,
+    found: Found,
+    principal: Option<Principal>,
+}
+
+impl Admission {
+    /// Whether the caller has shown a valid token or stands at the local door.
+    pub fn authenticated(&self) -> bool {
+        self.principal.is_some()
+    }
+
+    pub(super) fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    pub(super) fn route(&self) -> &'static Route {
+        self.found.route
+    }
+
+    /// The variable segment of the path: an id, a name.
+    pub(super) fn parameter(&self) -> &str {
+        self.found.parameter.as_deref().unwrap_or_default()
+    }
+
+    /// The first query parameter of this name.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.found
+            .query
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Who to name in the audit trail.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            principal: self
+                .principal
+                .as_ref()
+                .map_or_else(|| "nobody".to_owned(), ToString::to_string),
+            request_id: self.request_id.clone(),
+        }
+    }
+
+    /// How much this caller is forgiven.
+    pub(super) fn leniency(&self) -> Leniency {
+        match self.principal.as_ref().map(Principal::mode) {
+            Some(Mode::Strict) => Leniency::strict(),
+            _ => Leniency::compatible(),
+        }
+    }
+
+    /// Tells the log what was forgiven.
+    pub(super) fn note(&self, tolerances: &[Tolerance]) {
+        for tolerance in tolerances {
+            log::debug!("{} tolerated {}", self.request_id, tolerance.name());
+        }
+    }
+
+    /// The answer, and the log line: reads at debug, writes and refusals at info.
+    pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
+        let (mut answer, why) = match outcome {
+            Ok(answer) => (answer, String::new()),
+            Err(problem) => {
+                let why = format!(": {}", problem.detail);
+                (problem.into_answer(&self.request_id), why)
+            }
+        };
+        let quiet = answer.status < 400 && self.method == "GET";
+        log::log!(
+            if quiet { log::Level::Debug } else { log::Level::Info },
+            "{} {} {} {} {} {} {} us{why}",
+            self.request_id,
+            self.peer,
+            self.caller().principal,
+            self.method,
+            self.path,
+            answer.status,
+            took.as_micros(),
+        );
+        if answer.status < 400 {
+            answer
+                .headers
+                .push(("X-Request-Id", self.request_id));
+        }
+        answer
+    }
+}
+
+fn method_word(method: &Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+        Method::Options => "OPTIONS",
+        Method::Other => "(other)",
+    }
+}

@@ -1,0 +1,166 @@
+//! What the service provider says of itself (RFC 7644 section 4), and the resources that
+//! it does not have.
+
+use serde_json::{Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Problem};
+use super::routes::Outcome;
+use crate::access::Principal;
+use crate::limits;
+use crate::scim::message;
+use crate::scim::schema::{self, ENTERPRISE_URN, Schema, USER_URN};
+
+/// `GET /healthz`: the process answers.
+pub(super) fn healthz(_: &Api, _: &Admission) -> Outcome {
+    Ok(reply::json(200, &json!({"status": "ok"})))
+}
+
+/// `GET /ServiceProviderConfig` (RFC 7643 section 5): the same for everybody.
+pub(super) fn service_provider_config(api: &Api, _: &Admission) -> Outcome {
+    Ok(reply::scim_value(&config(api, "ServiceProviderConfig")))
+}
+
+/// `GET /ServiceProviderConfigs`: the plural that Okta's provisioning agent asks for,
+/// with Okta's own statement of what can be provisioned.
+pub(super) fn service_provider_configs(
+    api: &Api,
+    _: &Admission,
+    _: &Principal,
+    _: &[u8],
+) -> Outcome {
+    const OKTA_URN: &str = "urn:okta:schemas:scim:providerconfig:1.0";
+    let mut config = config(api, "ServiceProviderConfigs");
+    config["schemas"] = json!([
+        "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig",
+        OKTA_URN
+    ]);
+    config[OKTA_URN] = json!({
+        "userManagementCapabilities": [
+            "IMPORT_NEW_USERS",
+            "IMPORT_PROFILE_UPDATES",
+            "PUSH_NEW_USERS",
+            "PUSH_PROFILE_UPDATES",
+            "PUSH_USER_DEACTIVATION",
+            "REACTIVATE_USERS"
+        ]
+    });
+    Ok(reply::scim_value(&config))
+}
+
+fn config(api: &Api, name: &str) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
+        "patch": {"supported": true},
+        "bulk": {"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+        "filter": {"supported": true, "maxResults": limits::COUNT_MAX},
+        "changePassword": {"supported": false},
+        "sort": {"supported": false},
+        "etag": {"supported": false},
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "API token",
+            "description": "Authorization: Bearer TOKEN, with a token that the administrator issues",
+            "specUri": "https://www.rfc-editor.org/info/rfc6750",
+            "primary": true
+        }],
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": format!("{}/{name}", api.base_url)
+        }
+    })
+}
+
+/// `GET /ResourceTypes` (RFC 7643 section 6).
+pub(super) fn resource_types(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    Ok(reply::scim_value(&message::list(&[user_type(api)])))
+}
+
+/// `GET /ResourceTypes/{id}`.
+pub(super) fn resource_type(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    if call.parameter() != "User" {
+        return Err(Problem::no_such_resource("resource type"));
+    }
+    Ok(reply::scim_value(&user_type(api)))
+}
+
+fn user_type(api: &Api) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+        "id": "User",
+        "name": "User",
+        "endpoint": "/Users",
+        "description": "User account",
+        "schema": USER_URN,
+        "schemaExtensions": [{"schema": ENTERPRISE_URN, "required": false}],
+        "meta": {
+            "resourceType": "ResourceType",
+            "location": format!("{}/ResourceTypes/User", api.base_url)
+        }
+    })
+}
+
+/// `GET /Schemas` (RFC 7643 section 7).
+pub(super) fn schemas(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    let all: Vec<Value> = schema::SCHEMAS
+        .iter()
+        .map(|schema| definition(api, schema))
+        .collect();
+    Ok(reply::scim_value(&message::list(&all)))
+}
+
+/// `GET /Schemas/{URN}`.
+pub(super) fn schema(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    let schema = schema::by_urn(call.parameter())
+        .ok_or_else(|| Problem::no_such_resource("schema"))?;
+    Ok(reply::scim_value(&definition(api, schema)))
+}
+
+fn definition(api: &Api, schema: &Schema) -> Value {
+    let attributes: Vec<Value> = schema
+        .attributes
+        .iter()
+        .map(schema::Attribute::to_json)
+        .collect();
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+        "id": schema.urn,
+        "name": schema.name,
+        "description": schema.description,
+        "attributes": attributes,
+        "meta": {
+            "resourceType": "Schema",
+            "location": format!("{}/Schemas/{}", api.base_url, schema.urn)
+        }
+    })
+}
+
+/// `GET /Groups`: an empty list, so that a ticked *Import Groups* does no harm.
+pub(super) fn no_groups(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    Ok(reply::scim_value(&message::list(&[])))
+}
+
+/// `GET /Groups/{id}`: there is none.
+pub(super) fn no_group(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    Err(Problem::no_such_resource("group"))
+}
+
+/// Any write to `/Groups`.
+pub(super) fn groups_not_provisioned(
+    _: &Api,
+    _: &Admission,
+    _: &Principal,
+    _: &[u8],
+) -> Outcome {
+    Err(Problem::not_implemented(
+        "groups are not provisioned: untick Push Groups in the identity provider's application",
+    ))
+}
+
+/// `/Me`: a token is nobody's account (RFC 7644 section 3.11).
+pub(super) fn no_me(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    Err(Problem::not_implemented(
+        "/Me is not supported: an API token belongs to no user",
+    ))
+}

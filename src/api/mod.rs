@@ -1,0 +1,284 @@
+//! The router that both doors share: who asks, how often, for what, and the answer.
+//!
+//! ```text
+//! Head ──▶ admit: authenticate ▶ rate ▶ route ▶ method ▶ scope ▶ media type ──▶ Admission
+//!                     │                                                            │
+//!                     └──────────── Refusal (an Answer) ◀──────────┐               ▼
+//! body ──────────────────────────────────────────────────────────▶ answer ──▶ Answer
+//! ```
+//!
+//! Nothing of a body is read before [`Api::admit`] has let the head pass, so a stranger
+//! cannot make us hold bytes. A bug in a handler becomes one 500, not a dead worker.
+
+mod administration;
+mod call;
+mod discovery;
+mod reply;
+mod routes;
+mod users;
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+pub use call::Admission;
+pub use reply::Refusal;
+pub use routes::{AccessKind, route_table};
+
+use crate::access::{self, Administrator, Credentials, Principal, Rejection, Scope, Tokens};
+use crate::certificate;
+use crate::clock::SharedClock;
+use crate::directory::Directory;
+use crate::http1::{Answer, Fault, Head, Method};
+use crate::secret;
+use crate::store::{Change, Store, WriteError};
+use reply::Problem;
+use routes::{Access, Found};
+
+/// The name under which the store keeps the base URL for commands without a server.
+const SETTING_BASE_URL: &str = "base-url";
+
+/// What the router must be told.
+pub struct Options {
+    /// Where clients find `/Users`, without a slash at the end; `None` when nothing is
+    /// served, which takes the one that was served last.
+    pub base_url: Option<String>,
+    /// Requests per second per token; `None` is unlimited.
+    pub rate_per_second: Option<u32>,
+    /// The certificate that is served, if one is.
+    pub certificate: Option<Arc<certificate::Cell>>,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The time of day.
+    pub clock: SharedClock,
+}
+
+/// The router and what it routes to.
+pub struct Api {
+    store: Arc<Store>,
+    directory: Directory,
+    tokens: Tokens,
+    base_url: Arc<str>,
+    rate_per_second: Option<u32>,
+    certificate: Option<Arc<certificate::Cell>>,
+    data_dir: PathBuf,
+    clock: SharedClock,
+}
+
+/// The store's content cannot be used; the text says why.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl Api {
+    /// A router on an open store.
+    pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
+        let store = Arc::new(store);
+        let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
+        let base_url = settle_base_url(&store, options.base_url)?;
+        Ok(Self {
+            directory: Directory::new(Arc::clone(&store), Arc::clone(&options.clock)),
+            tokens,
+            base_url: base_url.into(),
+            rate_per_second: options.rate_per_second,
+            certificate: options.certificate,
+            data_dir: options.data_dir,
+            clock: options.clock,
+            store,
+        })
+    }
+
+    /// Everything that needs only the head of a request from the network.
+    pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
+        let call = call::Beginning::new(Some(peer));
+        guarded(&call, || self.admit_from_network(head, &call))
+    }
+
+    /// The same for the local door, whose caller is the administrator.
+    pub fn admit_administrator(
+        &self,
+        head: &Head,
+        who: &Administrator,
+    ) -> Result<Admission, Refusal> {
+        let call = call::Beginning::new(None);
+        let principal = Principal::Administrator(who.clone());
+        guarded(&call, || {
+            routes::find(head)
+                .and_then(|found| {
+                    check_media_type(head)?;
+                    Ok(call.admitted(head, found, Some(principal.clone())))
+                })
+                .map_err(|problem| call.refused(head, problem, true))
+        })
+    }
+
+    fn admit_from_network(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+    ) -> Result<Admission, Refusal> {
+        let principal = self.authenticate(head);
+        let authenticated = principal.is_ok();
+        let found = match &principal {
+            Ok(Principal::Token(token)) => token
+                .admit(self.rate_per_second, Monotonic::now())
+                .map_err(Problem::too_many_requests)
+                .and_then(|()| routes::find(head)),
+            _ => routes::find(head),
+        };
+        let admitted = match principal {
+            Ok(principal) => found
+                .and_then(|found| allow(found, &principal))
+                .and_then(|found| {
+                    check_media_type(head)?;
+                    Ok(call.admitted(head, found, Some(principal)))
+                }),
+            Err(why) => match found {
+                Ok(found) if matches!(found.route.access, Access::Open(_)) => {
+                    Ok(call.admitted(head, found, None))
+                }
+                // Outside of what a token opens there is nothing to hide.
+                Err(problem) if !routes::is_protected(head) => Err(problem),
+                Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
+                    Err(Problem::not_found())
+                }
+                _ => {
+                    log::info!(
+                        "{} {} refused: {why:?}",
+                        call.request_id,
+                        call.peer_text()
+                    );
+                    Err(Problem::unauthorized(why.is_some()))
+                }
+            },
+        };
+        admitted.map_err(|problem| call.refused(head, problem, authenticated))
+    }
+
+    /// The principal, or why there is none; `Err(None)` when no credentials were sent.
+    fn authenticate(&self, head: &Head) -> Result<Principal, Option<Rejection>> {
+        let candidate = match access::from_authorization(head.header("authorization")) {
+            Credentials::Absent => return Err(None),
+            Credentials::Malformed => return Err(Some(Rejection::Malformed)),
+            Credentials::Candidate(candidate) => candidate,
+        };
+        let now = self.clock.now();
+        let token = self.tokens.authenticate(&candidate, now).map_err(Some)?;
+        token.note_use(now);
+        Ok(Principal::Token(token))
+    }
+
+    /// Answers an admitted request. Never panics: a bug becomes a 500.
+    pub fn answer(&self, admission: Admission, body: Vec<u8>) -> Answer {
+        let started = Monotonic::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            match (admission.route().access, admission.principal()) {
+                (Access::Open(handler), _) => handler(self, &admission),
+                (Access::Scim(_, handler), Some(principal)) => {
+                    handler(self, &admission, principal, &body)
+                }
+                (
+                    Access::Administration(handler),
+                    Some(Principal::Administrator(administrator)),
+                ) => handler(self, &admission, administrator, &body),
+                _ => Err(Problem::not_found()),
+            }
+        }));
+        let outcome = outcome.unwrap_or_else(|_| Err(Problem::bug()));
+        admission.finish(outcome, started.elapsed())
+    }
+
+    /// The answer to bytes that are not a request.
+    pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
+        call::Beginning::new(peer).unreadable(fault)
+    }
+
+    /// Writes down when tokens were last used, if any was.
+    pub fn flush_last_used(&self) {
+        if let Err(error) = self.tokens.flush_last_used() {
+            log::warn!("when tokens were last used could not be written: {error:?}");
+        }
+    }
+
+    /// Flushes and closes the store; later requests are answered with 503.
+    pub fn close(&self) {
+        self.flush_last_used();
+        self.store.close();
+    }
+}
+
+/// A bug while a head is looked at is answered like one later.
+fn guarded(
+    call: &call::Beginning,
+    admit: impl FnOnce() -> Result<Admission, Refusal>,
+) -> Result<Admission, Refusal> {
+    catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(call.broken()))
+}
+
+/// Whether the principal may use the route; administration does not exist for tokens.
+fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
+    let needed = match found.route.access {
+        Access::Open(_) => return Ok(found),
+        Access::Administration(_) => return Err(Problem::not_found()),
+        Access::Scim(needed, _) => needed,
+    };
+    match principal {
+        Principal::Token(token) if !token.scope.covers(needed) => {
+            Err(Problem::insufficient_scope(needed))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// A body must say that it is JSON, or say nothing (RFC 7644 section 3.1 wants
+/// `application/scim+json`; Okta's suites send `application/json`).
+fn check_media_type(head: &Head) -> Result<(), Problem> {
+    if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
+        return Ok(());
+    }
+    let Some(value) = head.header("content-type") else {
+        return Ok(());
+    };
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii();
+    let known = ["application/scim+json", "application/json"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known.as_bytes()));
+    if known {
+        Ok(())
+    } else {
+        Err(Problem::unsupported_media_type())
+    }
+}
+
+/// The base URL to use, kept in the store while it is served.
+fn settle_base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
+    let unusable = |what: String| StartError(what);
+    let kept = store
+        .snapshot()
+        .map_err(|_| unusable("the store is not open".to_owned()))?
+        .setting(SETTING_BASE_URL)
+        .map_err(|error| unusable(error.to_string()))?;
+    let Some(served) = served else {
+        return Ok(kept.unwrap_or_default());
+    };
+    if kept.as_deref() != Some(served.as_str()) {
+        let change = Change::none().setting(SETTING_BASE_URL, &served);
+        let written: Result<Result<(), ()>, WriteError> =
+            store.write(move |_| Ok(Ok((change, ()))));
+        written.map_err(|error| unusable(format!("the store cannot be written: {error:?}")))?
+            .map_err(|()| unusable("the store refused a setting".to_owned()))?;
+    }
+    Ok(served)
+}
+
+/// An id for one request: long enough never to meet another, short enough to read out.
+fn new_request_id() -> String {
+    secret::hex(&secret::random::<8>())
+}
+
+/// What the scope is called in `WWW-Authenticate`.
+fn scope_word(scope: Scope) -> &'static str {
+    scope.as_str()
+}

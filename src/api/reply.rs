@@ -1,0 +1,284 @@
+//! Answers: the one map from everything that can go wrong to a status, a `scimType` and a
+//! SCIM Error document (RFC 7644 section 3.12).
+
+use serde_json::Value;
+
+use super::scope_word;
+use crate::access::{IssueError, Scope};
+use crate::directory;
+use crate::http1::{Answer, Body, Fault, Method};
+use crate::limits;
+use crate::scim::{self, message};
+use crate::store::WriteError;
+
+const SCIM_JSON: &str = "application/scim+json";
+const RETRY_SOON_SECONDS: u32 = 5;
+
+/// An answer that ends a request before its body was read.
+pub struct Refusal {
+    /// The answer.
+    pub answer: Answer,
+    /// Whether the caller had shown a valid token.
+    pub authenticated: bool,
+}
+
+/// What went wrong, for the caller.
+pub(super) struct Problem {
+    pub(super) status: u16,
+    scim_type: Option<&'static str>,
+    pub(super) detail: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// A resource or a list, as SCIM JSON.
+pub(super) fn scim(status: u16, body: impl Into<Vec<u8>>) -> Answer {
+    with_type(status, SCIM_JSON, Body::Bytes(body.into()))
+}
+
+/// A SCIM document that is built for this answer.
+pub(super) fn scim_value(value: &Value) -> Answer {
+    scim(200, value.to_string())
+}
+
+/// Anything else that is JSON: administration, health.
+pub(super) fn json(status: u16, value: &Value) -> Answer {
+    let body = value.to_string().into_bytes();
+    with_type(status, "application/json", Body::Bytes(body))
+}
+
+/// An answer without a body.
+pub(super) fn no_content() -> Answer {
+    Answer {
+        status: 204,
+        headers: vec![("Cache-Control", "no-store".to_owned())],
+        body: Body::Empty,
+        close: false,
+    }
+}
+
+/// A list that is too large to be held.
+pub(super) fn scim_stream(body: Body) -> Answer {
+    with_type(200, SCIM_JSON, body)
+}
+
+fn with_type(status: u16, media_type: &str, body: Body) -> Answer {
+    Answer {
+        status,
+        headers: vec![
+            ("Content-Type", media_type.to_owned()),
+            ("Cache-Control", "no-store".to_owned()),
+        ],
+        body,
+        close: false,
+    }
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            scim_type: None,
+            detail: detail.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The SCIM Error document. Its detail ends with the request's id: it is all that the
+    /// administrator of an identity provider gets to see.
+    pub(super) fn into_answer(self, request_id: &str) -> Answer {
+        let detail = format!("{} (request {request_id})", self.detail);
+        let document = message::error(self.status, self.scim_type, &detail);
+        let mut answer = scim(self.status, document.to_string());
+        answer.headers.extend(self.headers);
+        answer.headers.push(("X-Request-Id", request_id.to_owned()));
+        answer
+    }
+
+    pub(super) fn from_fault(fault: &Fault) -> Self {
+        Self::new(fault.status, fault.detail)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            404,
+            "there is nothing at this path: the base URL ends with /scim/v2, users are at /Users",
+        )
+    }
+
+    pub(super) fn no_such_resource(what: &str) -> Self {
+        Self::new(404, format!("there is no {what} with this id"))
+    }
+
+    pub(super) fn method_not_allowed(allowed: &[&Method]) -> Self {
+        let mut words: Vec<&str> = allowed
+            .iter()
+            .map(|method| super::call::method_word(method))
+            .collect();
+        if words.contains(&"GET") {
+            words.push("HEAD");
+        }
+        let allow = words.join(", ");
+        let mut problem = Self::new(405, format!("this path can do {allow} only"));
+        problem.headers.push(("Allow", allow));
+        problem
+    }
+
+    pub(super) fn not_implemented(detail: &str) -> Self {
+        Self::new(501, detail)
+    }
+
+    /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens are told alike.
+    pub(super) fn unauthorized(credentials_sent: bool) -> Self {
+        let (detail, challenge) = if credentials_sent {
+            (
+                "the API token is not valid here: check that all of it was pasted, or issue a new \
+                 one with `golinks-scim token issue NAME`",
+                "Bearer realm=\"scim\", error=\"invalid_token\"",
+            )
+        } else {
+            (
+                "an API token is needed: send it as `Authorization: Bearer TOKEN`",
+                "Bearer realm=\"scim\"",
+            )
+        };
+        let mut problem = Self::new(401, detail);
+        problem
+            .headers
+            .push(("WWW-Authenticate", challenge.to_owned()));
+        problem
+    }
+
+    pub(super) fn insufficient_scope(needed: Scope) -> Self {
+        let word = scope_word(needed);
+        let mut problem = Self::new(
+            403,
+            format!(
+                "this token may not do that: issue one with `golinks-scim token issue NAME \
+                 --scope {word}`"
+            ),
+        );
+        problem.headers.push((
+            "WWW-Authenticate",
+            format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{word}\""),
+        ));
+        problem
+    }
+
+    pub(super) fn too_many_requests(retry_after_seconds: u32) -> Self {
+        Self::retry(
+            429,
+            retry_after_seconds,
+            format!(
+                "too many requests for this token: come back in {retry_after_seconds} s; \
+                 identity providers do that by themselves, nothing is lost"
+            ),
+        )
+    }
+
+    fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(status, detail);
+        problem.headers.push(("Retry-After", seconds.to_string()));
+        problem
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
+        Self::new(
+            415,
+            "the body must be application/scim+json or application/json",
+        )
+    }
+
+    pub(super) fn bug() -> Self {
+        Self::new(
+            500,
+            "an error in golinks-scim: nothing was changed; please report the log lines of this request",
+        )
+    }
+}
+
+impl From<scim::Error> for Problem {
+    fn from(error: scim::Error) -> Self {
+        let mut problem = Self::new(400, error.detail);
+        problem.scim_type = Some(error.kind.as_str());
+        problem
+    }
+}
+
+impl From<directory::Error> for Problem {
+    fn from(error: directory::Error) -> Self {
+        match error {
+            directory::Error::NotFound => Self::no_such_resource("user"),
+            directory::Error::Uniqueness => {
+                let mut problem = Self::new(
+                    409,
+                    "another user has this userName (upper and lower case count as the same)",
+                );
+                problem.scim_type = Some("uniqueness");
+                problem
+            }
+            directory::Error::TooLarge => Self::new(
+                413,
+                format!(
+                    "the user would be larger than {} KiB",
+                    limits::USER_BYTES_MAX / 1024
+                ),
+            ),
+            directory::Error::Scim(error) => error.into(),
+            directory::Error::Damaged(how) => {
+                log::error!("{how}");
+                Self::new(
+                    500,
+                    "the stored user cannot be read: restore a backup; the log says which row",
+                )
+            }
+            directory::Error::Write(error) => error.into(),
+            directory::Error::Unavailable => WriteError::Unavailable.into(),
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Panicked => Self::bug(),
+            WriteError::Busy => Self::retry(
+                503,
+                RETRY_SOON_SECONDS,
+                "more changes are waiting than can be written: try again",
+            ),
+            WriteError::Unavailable | WriteError::Closed => Self::retry(
+                503,
+                RETRY_SOON_SECONDS,
+                "the store cannot be used just now and nothing was changed: try again; if it stays \
+                 so, look at the server's disk",
+            ),
+        }
+    }
+}
+
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::BadName => Self::new(
+                400,
+                format!(
+                    "a token's name has 1 to {} letters, digits, dots, dashes and underscores",
+                    limits::TOKEN_NAME_CHARS_MAX
+                ),
+            ),
+            IssueError::NameTaken => Self::new(
+                409,
+                "a live token has this name: use `token rotate`, or choose another name",
+            ),
+            IssueError::TooMany => Self::new(
+                409,
+                format!(
+                    "there are {} live tokens: revoke some first",
+                    limits::TOKENS_MAX
+                ),
+            ),
+            IssueError::NotFound => Self::new(404, "no live token has this name or id"),
+            IssueError::Write(error) => error.into(),
+        }
+    }
+}

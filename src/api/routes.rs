@@ -1,0 +1,157 @@
+//! The route table: every path that exists, the methods on it, who may use it, and the
+//! handler. Both doors use this one; what is not here does not exist.
+
+use super::call::Admission;
+use super::reply::Problem;
+use super::{Api, administration, discovery, users};
+use crate::access::{Administrator, Principal, Scope};
+use crate::http1::target::{path_segments, query_pairs};
+use crate::http1::{Answer, Head, Method};
+
+pub(super) type Outcome = Result<Answer, Problem>;
+
+/// Who may use a route, and what it does. The privilege is in the handler's type.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Anybody: tells nothing of the directory.
+    Open(fn(&Api, &Admission) -> Outcome),
+    /// Tokens of this scope, and the administrator.
+    Scim(Scope, fn(&Api, &Admission, &Principal, &[u8]) -> Outcome),
+    /// The administrator at the local door alone.
+    Administration(fn(&Api, &Admission, &Administrator, &[u8]) -> Outcome),
+}
+
+/// One method on one path. `{}` stands for one segment.
+pub(super) struct Route {
+    method: Method,
+    path: &'static str,
+    pub(super) access: Access,
+}
+
+use Access::{Administration, Open, Scim};
+use Method::{Delete, Get, Patch, Post, Put};
+use Scope::{Full, Provision, Read};
+
+const fn route(method: Method, path: &'static str, access: Access) -> Route {
+    Route {
+        method,
+        path,
+        access,
+    }
+}
+
+static ROUTES: &[Route] = &[
+    route(Get, "/healthz", Open(discovery::healthz)),
+    route(Get, "/scim/v2/ServiceProviderConfig", Open(discovery::service_provider_config)),
+    route(Get, "/scim/v2/ServiceProviderConfigs", Scim(Read, discovery::service_provider_configs)),
+    route(Get, "/scim/v2/ResourceTypes", Scim(Read, discovery::resource_types)),
+    route(Get, "/scim/v2/ResourceTypes/{}", Scim(Read, discovery::resource_type)),
+    route(Get, "/scim/v2/Schemas", Scim(Read, discovery::schemas)),
+    route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
+    route(Get, "/scim/v2/Users", Scim(Read, users::query)),
+    route(Post, "/scim/v2/Users", Scim(Provision, users::create)),
+    route(Get, "/scim/v2/Users/{}", Scim(Read, users::retrieve)),
+    route(Put, "/scim/v2/Users/{}", Scim(Provision, users::replace)),
+    route(Patch, "/scim/v2/Users/{}", Scim(Provision, users::modify)),
+    route(Delete, "/scim/v2/Users/{}", Scim(Full, users::delete)),
+    route(Get, "/scim/v2/Groups", Scim(Read, discovery::no_groups)),
+    route(Post, "/scim/v2/Groups", Scim(Read, discovery::groups_not_provisioned)),
+    route(Get, "/scim/v2/Groups/{}", Scim(Read, discovery::no_group)),
+    route(Put, "/scim/v2/Groups/{}", Scim(Read, discovery::groups_not_provisioned)),
+    route(Patch, "/scim/v2/Groups/{}", Scim(Read, discovery::groups_not_provisioned)),
+    route(Delete, "/scim/v2/Groups/{}", Scim(Read, discovery::groups_not_provisioned)),
+    route(Get, "/scim/v2/Me", Scim(Read, discovery::no_me)),
+    route(Get, "/admin/installation", Administration(administration::installation)),
+    route(Get, "/admin/tokens", Administration(administration::list_tokens)),
+    route(Post, "/admin/tokens", Administration(administration::issue_token)),
+    route(Get, "/admin/tokens/{}", Administration(administration::show_token)),
+    route(Post, "/admin/tokens/{}/rotate", Administration(administration::rotate_token)),
+    route(Delete, "/admin/tokens/{}", Administration(administration::revoke_token)),
+];
+
+/// A route, with what the path and the query hold.
+pub(super) struct Found {
+    pub(super) route: &'static Route,
+    pub(super) parameter: Option<String>,
+    pub(super) query: Vec<(String, String)>,
+}
+
+/// Finds the route of a request: 404 when the path does not exist, 405 when the method
+/// does not. HEAD is GET without a body.
+pub(super) fn find(head: &Head) -> Result<Found, Problem> {
+    let segments = path_segments(head.path()).map_err(|fault| Problem::from_fault(&fault))?;
+    let method = match head.method() {
+        Method::Head => &Get,
+        method => method,
+    };
+    let mut allowed = Vec::new();
+    for route in ROUTES {
+        let Some(parameter) = matches(route.path, &segments) else {
+            continue;
+        };
+        if route.method == *method {
+            let query = query_pairs(head.query().unwrap_or_default())
+                .map_err(|fault| Problem::from_fault(&fault))?;
+            return Ok(Found {
+                route,
+                parameter: parameter.map(str::to_owned),
+                query,
+            });
+        }
+        allowed.push(&route.method);
+    }
+    if allowed.is_empty() {
+        Err(Problem::not_found())
+    } else if segments.first().is_some_and(|first| first == "admin") {
+        // Which methods administration has is administration's affair.
+        Err(Problem::not_found())
+    } else {
+        Err(Problem::method_not_allowed(&allowed))
+    }
+}
+
+/// Whether a request without a token is to be told nothing of what is at its path.
+pub(super) fn is_protected(head: &Head) -> bool {
+    path_segments(head.path())
+        .is_ok_and(|segments| segments.first().is_some_and(|first| first == "scim"))
+}
+
+/// `Some` when the segments are the pattern's, with the variable one if there is one.
+fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<Option<&'a str>> {
+    let mut parameter = None;
+    let mut wanted = pattern.split('/').filter(|segment| !segment.is_empty());
+    for segment in segments {
+        match wanted.next()? {
+            "{}" => parameter = Some(segment.as_str()),
+            literal if literal == segment => {}
+            _ => return None,
+        }
+    }
+    wanted.next().is_none().then_some(parameter)
+}
+
+/// Who may use a route, for whoever walks the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessKind {
+    /// Anybody.
+    Open,
+    /// Tokens of this scope.
+    Scim(Scope),
+    /// The local door alone.
+    Administration,
+}
+
+/// Every route: method, path with `{}` for one segment, and who may use it.
+pub fn route_table() -> Vec<(&'static str, &'static str, AccessKind)> {
+    ROUTES
+        .iter()
+        .map(|route| {
+            let access = match route.access {
+                Open(_) => AccessKind::Open,
+                Scim(scope, _) => AccessKind::Scim(scope),
+                Administration(_) => AccessKind::Administration,
+            };
+            (super::call::method_word(&route.method), route.path, access)
+        })
+        .collect()
+}

@@ -1,0 +1,168 @@
+//! The life of a user as a custom app of the App Integration Wizard plays it, which is what
+//! a customer inside its own network sets up. Such an app sends no PATCH: every change is a
+//! GET, then a PUT of what came back with the changes merged in.
+
+use serde_json::json;
+
+use super::{Body, Check, FIND, FIND_PLUS, Person, Step, Suite, create, error, find_nobody};
+use super::{find_one, list, read, test_credentials, user, verify, verify_created};
+
+/// A whole life: test, create, update, deactivate, reactivate, unassign.
+pub fn aiw_walk(person: &Person) -> Suite {
+    let mut steps = test_credentials();
+    steps.extend(assign());
+    steps.extend(update());
+    steps.extend(deactivate());
+    steps.extend(reactivate());
+    steps.extend(unassign());
+    Suite {
+        name: "AIW",
+        variables: person.variables(),
+        steps,
+    }
+}
+
+/// Okta's side after an administrator deactivated the user `id` here: its next import finds
+/// the user inactive, and it unassigns the app. Assigned again, the same user comes back.
+pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
+    let mut variables = person.variables();
+    variables.set("id", id.to_owned());
+    let mut steps = vec![
+        find_one("see it inactive", "PLAN C9303", false),
+        read("seen")
+            .checks([Check::equals("active", false)])
+            .saves("version", "meta.version")
+            .saves("lastModified", "meta.lastModified"),
+        Step::put("unassign", "seen", Body::Echo(json!({"active": false}))).checks(user([
+            Check::equals("active", false),
+            Check::equals("meta.version", "{version}"),
+            Check::equals("meta.lastModified", "{lastModified}"),
+        ])),
+    ];
+    steps.extend(reactivate());
+    Suite {
+        name: "DEACTIVATED",
+        variables,
+        steps,
+    }
+}
+
+/// The existence check in both spellings, the create, and what must not be created.
+fn assign() -> [Step; 7] {
+    [
+        find_nobody("REF", FIND),
+        find_nobody("OLD", FIND_PLUS),
+        create("REF").saves("id", "id"),
+        read("seen").checks([
+            Check::equals("userName", "{userName}"),
+            Check::equals("active", true),
+        ]),
+        create_again(),
+        verify_created(),
+        Step::get("read an unknown id", "SPEC 4", "/Users/{nobody}").checks(error(404, "404")),
+    ]
+}
+
+/// The same user once more: 409, with a text that the administrator can use.
+fn create_again() -> Step {
+    let mut step = create("REF");
+    step.name = "create again";
+    step.checks = error(409, "409");
+    step.checks([Check::equals("scimType", "uniqueness")])
+}
+
+/// A changed given name, with all that a merged representation drags along: read-only
+/// members, an old `formatted`, an empty text.
+fn update() -> [Step; 7] {
+    let changes = json!({
+        "name": {
+            "givenName": "{newGivenName}",
+            "middleName": "",
+            "formatted": "{givenName} {familyName}",
+        },
+        "groups": [],
+        "title": "",
+        "phoneNumbers": [],
+    });
+    let changed = || {
+        user([
+            Check::equals("name.givenName", "{newGivenName}"),
+            Check::equals("name.familyName", "{familyName}"),
+            Check::equals("userName", "{userName}"),
+            Check::equals("emails[0].value", "{userName}"),
+            Check::equals("active", true),
+        ])
+    };
+    [
+        read("REF").saves("created", "meta.created"),
+        Step::put("update the profile", "CRUD 6, PLAN C9337", Body::Echo(changes))
+            .checks(changed())
+            .checks([Check::equals("meta.created", "{created}")])
+            .saves("version", "meta.version")
+            .saves("lastModified", "meta.lastModified"),
+        verify(
+            "verify the update",
+            "CRUD 8",
+            Check::equals("name.givenName", "{newGivenName}"),
+        ),
+        Step::put("send the same again", "seen", Body::Repeat)
+            .checks(changed())
+            .checks(unchanged()),
+        read("seen").checks(unchanged()),
+        Step::put("send without active", "seen", Body::Echo(json!({"active": null})))
+            .checks(changed()),
+        verify("verify it is active", "seen", Check::equals("active", true)),
+    ]
+}
+
+fn unchanged() -> [Check; 2] {
+    [
+        Check::equals("meta.version", "{version}"),
+        Check::equals("meta.lastModified", "{lastModified}"),
+    ]
+}
+
+/// Deactivated: still there, still found, and not brought back by an update.
+fn deactivate() -> [Step; 6] {
+    let inactive = || user([Check::equals("active", false)]);
+    [
+        read("REF"),
+        Step::put("deactivate", "CRUD 9", Body::Echo(json!({"active": false})))
+            .checks(inactive()),
+        verify("verify it is inactive", "CRUD 11", Check::equals("active", false)),
+        read("REF"),
+        Step::put("send without active", "seen", Body::Echo(json!({"active": null})))
+            .checks(inactive()),
+        find_one("find it inactive", "seen", false),
+    ]
+}
+
+/// Reactivated under the same id.
+fn reactivate() -> [Step; 4] {
+    [
+        find_one("look for the name", "PLAN C9293", false),
+        read("PLAN C9293"),
+        Step::put("reactivate", "CRUD 13", Body::Echo(json!({"active": true})))
+            .checks(user([Check::equals("active", true)])),
+        verify("verify it is active", "CRUD 15", Check::equals("active", true)),
+    ]
+}
+
+/// The end of a user in Okta: never a DELETE. An import beyond the last user ends there.
+fn unassign() -> [Step; 4] {
+    [
+        read("REF"),
+        Step::put("unassign", "CRUD 17", Body::Echo(json!({"active": false})))
+            .checks(user([Check::equals("active", false)])),
+        verify("verify it is inactive", "CRUD 19", Check::equals("active", false)),
+        Step::get(
+            "list past the end",
+            "seen",
+            "/Users?startIndex=1000000001&count=100",
+        )
+        .checks(list([
+            Check::equals("itemsPerPage", 0),
+            Check::equals("Resources", json!([])),
+        ])),
+    ]
+}

@@ -1,0 +1,247 @@
+//! What Okta sends: its published acceptance suites, and the life of a user as each kind of
+//! Okta app plays it.
+//!
+//! | suite | what it is |
+//! | --- | --- |
+//! | [`spec()`] | Okta's SPEC suite, 12 requests and 53 checks, required for its catalogue |
+//! | [`aiw_walk`] | a custom app (App Integration Wizard): every change is GET, then PUT |
+//! | [`oin_walk`] | a catalogue app (OIN): changes are path-less PATCHes |
+//! | [`beta()`] | the older suite of 2016 that is still copied everywhere |
+//! | [`deactivated_then_imported`] | Okta's side after an administrator deactivated a user here |
+//! | [`import()`] | an import, page after page |
+//!
+//! Sources in the steps: `SPEC`, `CRUD` and `BETA` are the steps of Okta's published files
+//! (`Okta-SCIM-20-SPEC-Test.json`, `Okta-SCIM-20-CRUD-Test.json`,
+//! `SCIM_tests_for_Runscope.json`), `PLAN` its manual test plan, `REF` its SCIM 2.0
+//! reference, `OLD` its page of 2018; `seen` is a recorded request of a real app. CRUD
+//! drives an Okta organisation and looks at the service provider in between; its looks are
+//! part of both walks.
+
+mod aiw;
+mod beta;
+mod import;
+mod oin;
+mod spec;
+
+use serde_json::{Value, json};
+
+use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, PATCH_SCHEMA, USER_SCHEMA};
+use super::person::Person;
+use super::step::{Body, Credential, Headers, Step, Suite, USER};
+
+pub use aiw::{aiw_walk, deactivated_then_imported};
+pub use beta::beta;
+pub use import::{Import, ImportError, Listed, import};
+pub use oin::oin_walk;
+pub use spec::spec;
+
+/// Creates one complete user: SPEC step 1 needs that one exists.
+pub fn seed(person: &Person) -> Suite {
+    Suite {
+        name: "SEED",
+        variables: person.variables(),
+        steps: vec![create("SPEC 1").saves("id", "id")],
+    }
+}
+
+/// Deactivates the user `id`, as Okta leaves whom it created: it never deletes.
+pub fn leave(id: &str) -> Suite {
+    let mut variables = super::variables::Variables::default();
+    variables.set("id", id.to_owned());
+    Suite {
+        name: "LEAVE",
+        variables,
+        steps: vec![
+            read("CRUD 17"),
+            Step::put("unassign", "CRUD 17", Body::Echo(json!({"active": false})))
+                .checks(user([Check::equals("active", false)])),
+        ],
+    }
+}
+
+/// What the product sends to create a user: always a password, always an empty `groups`.
+fn new_user() -> Value {
+    json!({
+        "schemas": [USER_SCHEMA],
+        "userName": "{userName}",
+        "name": {"givenName": "{givenName}", "familyName": "{familyName}"},
+        "emails": [{"primary": true, "value": "{userName}", "type": "work"}],
+        "displayName": "{givenName} {familyName}",
+        "locale": "en-US",
+        "externalId": "{externalId}",
+        "groups": [],
+        "password": "{password}",
+        "active": true,
+    })
+}
+
+/// The create of the product, with everything that Okta needs back.
+fn create(source: &'static str) -> Step {
+    Step::post("create", source, "/Users", new_user()).checks(created([
+        Check::equals("active", true),
+        Check::equals("name.givenName", "{givenName}"),
+        Check::equals("name.familyName", "{familyName}"),
+        Check::equals("userName", "{userName}"),
+        Check::equals("emails[0].value", "{userName}"),
+        Check::equals("emails[0].primary", true),
+        Check::equals("externalId", "{externalId}"),
+    ]))
+}
+
+/// The read before every change, and after a create.
+fn read(source: &'static str) -> Step {
+    Step::get("read", source, USER).checks(user([]))
+}
+
+/// *Test API Credentials*, the save of the app's settings, and a wrong token.
+fn test_credentials() -> Vec<Step> {
+    vec![
+        Step::get("test credentials", "seen", "/Users?startIndex=1&count=2")
+            .checks(list([Check::NotEmpty("schemas")])),
+        Step::get("test credentials with Import Groups", "OLD", "/Groups?startIndex=1&count=100")
+            .checks(list([Check::GroupsOrNone])),
+        Step::get("test a wrong token", "PLAN C9340", "/Users?startIndex=1&count=2")
+            .credential(Credential::Literal("Bearer non-token"))
+            .checks(error(401, "401")),
+        Step::get("test without a token", "PLAN C9340", "/Users?startIndex=1&count=2")
+            .credential(Credential::None)
+            .checks(error(401, "401")),
+    ]
+}
+
+/// The filter of CRUD 5: the user is there with what was sent.
+fn verify_created() -> Step {
+    Step::get("verify the create", "CRUD 5", FIND_RAW)
+        .headers(Headers::Verification)
+        .checks([
+            Check::Status(200),
+            Check::equals("Resources[0].userName", "{userName}"),
+            Check::equals("Resources[0].emails[0].value", "{userName}"),
+            Check::equals("Resources[0].name.familyName", "{familyName}"),
+            Check::equals("Resources[0].name.givenName", "{givenName}"),
+        ])
+        .saves("id", "Resources[0].id")
+}
+
+/// The look of CRUD 8, 11, 15 and 19.
+fn verify(name: &'static str, source: &'static str, check: Check) -> Step {
+    Step::get(name, source, USER)
+        .headers(Headers::Verification)
+        .checks([Check::Status(200), check])
+}
+
+/// The existence check in the spelling of Okta's reference.
+const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100";
+/// The same with `+` for spaces, as Okta's page of 2018 shows it.
+const FIND_PLUS: &str = "/Users?filter=userName+eq+%22{userName}%22&startIndex=1&count=100";
+/// The filter of the suites, with its double quotes as they stand in the file.
+const FIND_RAW: &str = "/Users?filter=userName%20eq%20\"{userName}\"";
+
+/// Nobody has the name yet: 200 with an empty list, never 404.
+fn find_nobody(source: &'static str, target: &'static str) -> Step {
+    Step::get("look for the name", source, target).checks(list([
+        Check::equals("totalResults", 0),
+        Check::equals("startIndex", 1),
+        Check::equals("itemsPerPage", 0),
+        Check::equals("Resources", json!([])),
+    ]))
+}
+
+/// The name is found once, with this state, under the id that is known.
+fn find_one(name: &'static str, source: &'static str, is_active: bool) -> Step {
+    Step::get(name, source, FIND).checks(list([
+        Check::equals("totalResults", 1),
+        Check::equals("Resources[0].id", "{id}"),
+        Check::equals("Resources[0].userName", "{userName}"),
+        Check::equals("Resources[0].active", is_active),
+        Check::equals("Resources[0].meta.resourceType", "User"),
+        Check::NotEmpty("Resources[0].meta.location"),
+    ]))
+}
+
+/// A complete list answer.
+fn list(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let envelope = [
+        Check::Status(200),
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", LIST_SCHEMA),
+        Check::IsNumber("totalResults"),
+        Check::IsNumber("startIndex"),
+        Check::IsNumber("itemsPerPage"),
+        Check::CountsItsPage,
+    ];
+    envelope.into_iter().chain(more).collect()
+}
+
+/// A complete user in a 200, the one that is known.
+fn user(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let known = [Check::Status(200), Check::equals("id", "{id}")];
+    known.into_iter().chain(complete()).chain(more).collect()
+}
+
+/// A complete user in a 201.
+fn created(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let status = [Check::Status(201)];
+    status.into_iter().chain(complete()).chain(more).collect()
+}
+
+/// What every user must carry (RFC 7643 sections 3.1 and 4.1, Okta's minimum schema).
+fn complete() -> [Check; 9] {
+    [
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", USER_SCHEMA),
+        Check::NotEmpty("id"),
+        Check::NotEmpty("userName"),
+        Check::equals("meta.resourceType", "User"),
+        Check::NotEmpty("meta.created"),
+        Check::NotEmpty("meta.lastModified"),
+        Check::NotEmpty("meta.location"),
+        Check::Absent("password"),
+    ]
+}
+
+/// A SCIM Error with its status as a text (RFC 7644 section 3.12).
+fn error(status: u16, text: &'static str) -> Vec<Check> {
+    vec![
+        Check::Status(status),
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", ERROR_SCHEMA),
+        Check::equals("status", text),
+        Check::NotEmpty("detail"),
+    ]
+}
+
+/// The path-less replace that catalogue apps send.
+fn pathless(value: &Value) -> Body {
+    Body::Json(json!({
+        "schemas": [PATCH_SCHEMA],
+        "Operations": [{"op": "replace", "value": value}],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_of_every_suite_checks_something() {
+        let person = Person::from_random([7; Person::RANDOM_BYTES]);
+        for suite in [
+            seed(&person),
+            leave("1"),
+            spec(&person),
+            aiw_walk(&person),
+            oin_walk(&person),
+            beta(&person),
+            deactivated_then_imported(&person, "1"),
+        ] {
+            for step in &suite.steps {
+                let at = format!("{} {} ({})", suite.name, step.name, step.source);
+                assert!(!step.checks.is_empty(), "{at}");
+                assert!(!step.source.is_empty(), "{at}");
+                let has_status = step.checks.iter().any(|one| matches!(one, Check::Status(_)));
+                assert!(has_status, "{at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The life of a user as an app of Okta's catalogue (OIN) plays it: activation, passwords
+//! and, where *Support PATCH for User* is ticked, profiles change by path-less PATCH. Such an
+//! app may send its token without a scheme.
+
+use serde_json::json;
+
+use super::{Check, Credential, FIND, Person, Step, Suite, create, find_nobody, find_one};
+use super::{list, pathless, read, test_credentials, user, verify, verify_created};
+
+/// A whole life: test, create, update, deactivate, reactivate, unassign.
+pub fn oin_walk(person: &Person) -> Suite {
+    let mut steps = test_credentials();
+    steps.push(bare_token());
+    steps.extend(assign());
+    steps.extend(update());
+    steps.extend(deactivate());
+    steps.extend(reactivate_and_unassign());
+    Suite {
+        name: "OIN",
+        variables: person.variables(),
+        steps,
+    }
+}
+
+fn bare_token() -> Step {
+    Step::get("test header authentication", "OIN wizard", "/Users?startIndex=1&count=2")
+        .credential(Credential::Bare)
+        .checks(list([]))
+}
+
+fn assign() -> [Step; 4] {
+    [
+        find_nobody("REF", FIND),
+        create("REF").saves("id", "id"),
+        read("seen").checks([Check::equals("active", true)]),
+        verify_created(),
+    ]
+}
+
+/// A profile and a password; neither answer may show the password.
+fn update() -> [Step; 4] {
+    let profile = json!({
+        "userName": "{userName}",
+        "name": {"givenName": "{newGivenName}", "familyName": "{familyName}"},
+        "emails": [{"primary": true, "value": "{userName}", "type": "work"}],
+    });
+    [
+        read("REF"),
+        Step::patch("update the profile", "REF", pathless(&profile)).checks(user([
+            Check::equals("name.givenName", "{newGivenName}"),
+            Check::equals("name.familyName", "{familyName}"),
+            Check::equals("emails[0].value", "{userName}"),
+            Check::Absent("emails[1]"),
+            Check::equals("active", true),
+        ])),
+        verify(
+            "verify the update",
+            "CRUD 8",
+            Check::equals("name.givenName", "{newGivenName}"),
+        ),
+        Step::patch("send a password", "REF", pathless(&json!({"password": "{password}"})))
+            .checks(user([Check::equals("active", true)])),
+    ]
+}
+
+/// Deactivated, twice: the second time changes nothing.
+fn deactivate() -> [Step; 4] {
+    let inactive = || {
+        Step::patch("deactivate", "REF", pathless(&json!({"active": false})))
+            .checks(user([Check::equals("active", false)]))
+    };
+    [
+        inactive()
+            .saves("version", "meta.version")
+            .saves("lastModified", "meta.lastModified"),
+        inactive().checks([
+            Check::equals("meta.version", "{version}"),
+            Check::equals("meta.lastModified", "{lastModified}"),
+        ]),
+        verify("verify it is inactive", "CRUD 11", Check::equals("active", false)),
+        find_one("find it inactive", "seen", false),
+    ]
+}
+
+/// The same id comes back, and leaves again.
+fn reactivate_and_unassign() -> [Step; 5] {
+    let set = |name, active: bool| {
+        Step::patch(name, "REF", pathless(&json!({"active": active})))
+            .checks(user([Check::equals("active", active)]))
+    };
+    [
+        read("PLAN C9293").checks([Check::equals("active", false)]),
+        set("reactivate", true),
+        verify("verify it is active", "CRUD 15", Check::equals("active", true)),
+        set("unassign", false),
+        verify("verify it is inactive", "CRUD 19", Check::equals("active", false)),
+    ]
+}

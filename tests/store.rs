@@ -1,0 +1,422 @@
+//! The store's promises: an answer to a write never leaves before the sync that makes it
+//! durable, writes that conflict leave exactly the right state, a failed disk makes us
+//! refuse and not lie, a newer file is left alone.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use golinks_scim::clock::{Clock, SystemClock};
+use golinks_scim::directory::{Caller, Directory, Error, Query};
+use golinks_scim::scim::{Leniency, Patch, User};
+use golinks_scim::store::{Change, OpenError, Store, WriteError};
+use redb::{BackendError, Database, ReadableDatabase, StorageBackend, TableDefinition};
+use serde_json::json;
+
+/// Storage in memory that counts its syncs and fails when told to. What was written is
+/// kept across a close, as a disk keeps it.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    writes: Arc<AtomicU64>,
+    syncs: Arc<AtomicU64>,
+    /// Writes counted when the last sync had returned.
+    synced_writes: Arc<AtomicU64>,
+    failing: Arc<AtomicBool>,
+    sync_takes: Duration,
+}
+
+impl Disk {
+    fn check(&self) -> Result<(), io::Error> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> Store {
+        let disk = self.clone();
+        Store::open_with(Box::new(move |builder| {
+            disk.check()
+                .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))?;
+            builder.create_with_backend(disk.clone())
+        }))
+        .expect("a store in memory opens")
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64, io::Error> {
+        Ok(self.bytes.lock().expect("not poisoned").len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let bytes = self.bytes.lock().expect("not poisoned");
+        let start = usize::try_from(offset).expect("64 bits");
+        out.copy_from_slice(&bytes[start..start + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.check()?;
+        let len = usize::try_from(len).expect("64 bits");
+        self.bytes.lock().expect("not poisoned").resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        self.check()?;
+        let writes = self.writes.load(Ordering::SeqCst);
+        std::thread::sleep(self.sync_takes);
+        self.synced_writes.store(writes, Ordering::SeqCst);
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        self.check()?;
+        let start = usize::try_from(offset).expect("64 bits");
+        self.bytes.lock().expect("not poisoned")[start..start + data.len()].copy_from_slice(data);
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn user(name: &str) -> User {
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": name, "name": {"givenName": "A", "familyName": "B"}
+    });
+    User::parse(body, &mut Leniency::strict()).expect("a user")
+}
+
+fn caller(text: &str) -> Caller {
+    Caller {
+        principal: "test".to_owned(),
+        request_id: text.to_owned(),
+    }
+}
+
+fn everybody() -> Query {
+    Query {
+        filter: None,
+        start_index: 1,
+        count: 500,
+        base_url: "https://h/scim/v2".into(),
+    }
+}
+
+fn directory(store: &Arc<Store>) -> Directory {
+    Directory::new(Arc::clone(store), Arc::new(SystemClock))
+}
+
+#[test]
+fn no_answer_to_a_write_leaves_before_its_sync_returned() {
+    let disk = Disk {
+        sync_takes: Duration::from_millis(20),
+        ..Disk::default()
+    };
+    let store = Arc::new(disk.open());
+    let directory = directory(&store);
+    for round in 0..5 {
+        let before = disk.syncs.load(Ordering::SeqCst);
+        let record = directory
+            .create(user(&format!("u{round}")), &caller("c"))
+            .expect("created");
+        assert!(
+            disk.syncs.load(Ordering::SeqCst) > before,
+            "create was not synced"
+        );
+        assert_eq!(
+            disk.synced_writes.load(Ordering::SeqCst),
+            disk.writes.load(Ordering::SeqCst),
+            "something written was not covered by the sync before the answer"
+        );
+        let before = disk.syncs.load(Ordering::SeqCst);
+        directory
+            .delete(&record.id().to_string(), &caller("d"))
+            .expect("deleted");
+        assert!(
+            disk.syncs.load(Ordering::SeqCst) > before,
+            "delete was not synced"
+        );
+    }
+}
+
+#[test]
+fn a_change_of_nothing_does_not_touch_the_disk() {
+    let disk = Disk::default();
+    let store = Arc::new(disk.open());
+    let directory = directory(&store);
+    let record = directory
+        .create(user("same"), &caller("c"))
+        .expect("created");
+    // The idle checkpoint is over before we count.
+    std::thread::sleep(Duration::from_millis(1500));
+    let before = disk.writes.load(Ordering::SeqCst);
+    let mut same = user("same");
+    same.set_active(true);
+    let written = directory
+        .replace(&record.id().to_string(), same, &caller("r"))
+        .expect("replaced");
+    assert_eq!(written.record, record);
+    assert_eq!(disk.writes.load(Ordering::SeqCst), before);
+}
+
+#[test]
+fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
+    let disk = Disk {
+        sync_takes: Duration::from_millis(2),
+        ..Disk::default()
+    };
+    let store = Arc::new(disk.open());
+    let directory = Arc::new(directory(&store));
+    let threads: Vec<_> = (0..64)
+        .map(|writer: usize| {
+            let directory = Arc::clone(&directory);
+            std::thread::spawn(move || {
+                // Two writers want each name, in different spellings.
+                let name = format!("user{}@example.com", writer / 2);
+                let name = if writer % 2 == 0 {
+                    name
+                } else {
+                    name.to_uppercase()
+                };
+                directory.create(user(&name), &caller("c"))
+            })
+        })
+        .collect();
+    let outcomes: Vec<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().expect("no panic"))
+        .collect();
+    let (created, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert_eq!((created.len(), refused.len()), (32, 32));
+    assert!(
+        refused
+            .iter()
+            .all(|outcome| matches!(outcome, Err(Error::Uniqueness)))
+    );
+    let page = directory.query(&everybody()).expect("a page");
+    assert_eq!((page.total(), page.len()), (32, 32));
+
+    let mut rows = Vec::new();
+    let snapshot = store.snapshot().expect("open");
+    snapshot
+        .each_audit(|row| rows.push(row))
+        .expect("readable")
+        .expect("the chain holds");
+    assert_eq!(rows.len(), 32, "a refusal left an audit row");
+}
+
+#[test]
+fn writers_on_one_user_lose_nothing() {
+    let store = Arc::new(Disk::default().open());
+    let directory = Arc::new(directory(&store));
+    let record = directory
+        .create(user("one"), &caller("c"))
+        .expect("created");
+    let id = record.id().to_string();
+    let threads: Vec<_> = (0..16)
+        .map(|writer| {
+            let (directory, id) = (Arc::clone(&directory), id.clone());
+            std::thread::spawn(move || {
+                let body = json!({
+                    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                    "Operations": [{"op": "add", "path": "emails",
+                        "value": [{"value": format!("{writer}@example.com")}]}]
+                });
+                let mut leniency = Leniency::strict();
+                let patch = Patch::parse(body, &mut leniency).expect("a patch");
+                directory
+                    .modify(&id, patch, leniency, &caller("m"))
+                    .map(|_| ())
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no panic").expect("modified");
+    }
+    let record = directory.retrieve(&id).expect("there");
+    assert_eq!(record.version(), "W/\"17\"");
+    assert_eq!(
+        record.user().attributes()["emails"]
+            .as_array()
+            .map(Vec::len),
+        Some(16)
+    );
+}
+
+#[test]
+fn a_full_disk_is_told_and_survived() {
+    let disk = Disk::default();
+    let store = Arc::new(disk.open());
+    let directory = directory(&store);
+    let kept = directory
+        .create(user("kept"), &caller("c"))
+        .expect("created");
+    disk.failing.store(true, Ordering::SeqCst);
+    let refused = directory.create(user("refused"), &caller("c"));
+    assert!(matches!(
+        refused,
+        Err(Error::Write(WriteError::Unavailable))
+    ));
+    disk.failing.store(false, Ordering::SeqCst);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while store.snapshot().is_err() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the store did not come back"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(
+        directory.retrieve(&kept.id().to_string()).expect("kept"),
+        kept
+    );
+    directory
+        .create(user("refused"), &caller("c"))
+        .expect("the name is free");
+    assert_eq!(directory.user_count().expect("open"), 2);
+}
+
+#[test]
+fn a_panic_in_a_plan_changes_nothing_and_ends_nothing() {
+    let store = Arc::new(Disk::default().open());
+    let directory = directory(&store);
+    directory
+        .create(user("kept"), &caller("c"))
+        .expect("created");
+    let outcome: Result<Result<(), ()>, _> = store.write(|_| panic!("a bug, on purpose"));
+    assert_eq!(outcome, Err(WriteError::Panicked));
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while directory.create(user("after"), &caller("c")).is_err() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the store did not come back"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(directory.user_count().expect("open"), 2);
+}
+
+#[test]
+fn a_new_file_is_complete_private_and_locked() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    let store = Store::open(&path, Duration::ZERO).expect("made");
+    assert!(store.was_created());
+    let mode = std::fs::metadata(&path)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(matches!(
+        Store::open(&path, Duration::ZERO),
+        Err(OpenError::Locked)
+    ));
+    store.close();
+    assert!(
+        !Store::open(&path, Duration::ZERO)
+            .expect("opened")
+            .was_created()
+    );
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(names, ["users.redb"], "a draft was left");
+}
+
+#[test]
+fn a_newer_file_and_a_damaged_one_are_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    drop(Store::open(&path, Duration::ZERO).expect("made"));
+    {
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        txn.open_table(TableDefinition::<&str, u64>::new("meta"))
+            .expect("the table")
+            .insert("format", 99)
+            .expect("inserted");
+        txn.commit().expect("committed");
+        drop(database.begin_read());
+    }
+    assert!(matches!(
+        Store::open(&path, Duration::ZERO),
+        Err(OpenError::Newer(99))
+    ));
+
+    let junk = folder.path().join("junk.redb");
+    std::fs::write(&junk, vec![7; 8192]).expect("written");
+    assert!(matches!(
+        Store::open(&junk, Duration::ZERO),
+        Err(OpenError::Damaged(_))
+    ));
+    assert_eq!(
+        std::fs::read(&junk).expect("there"),
+        vec![7; 8192],
+        "it was changed"
+    );
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    let mut records = Vec::new();
+    {
+        let store = Arc::new(Store::open(&path, Duration::ZERO).expect("made"));
+        let directory = directory(&store);
+        for index in 0..10 {
+            records.push(
+                directory
+                    .create(user(&format!("u{index}")), &caller("c"))
+                    .expect("created"),
+            );
+        }
+        directory
+            .delete(&records[3].id().to_string(), &caller("d"))
+            .expect("deleted");
+    }
+    let store = Arc::new(Store::open(&path, Duration::ZERO).expect("opened"));
+    let directory = directory(&store);
+    assert_eq!(directory.user_count().expect("open"), 9);
+    assert!(matches!(
+        directory.retrieve(&records[3].id().to_string()),
+        Err(Error::NotFound)
+    ));
+    assert_eq!(
+        directory
+            .retrieve(&records[9].id().to_string())
+            .expect("there"),
+        records[9]
+    );
+    // The deleted user's name is free again, its id and its place are not.
+    let again = directory.create(user("u3"), &caller("c")).expect("created");
+    assert_ne!(again.id(), records[3].id());
+    assert!(again.id().sequence() > records[9].id().sequence());
+    let mut chained = 0;
+    let change = Change::none().audit("{\"kind\":\"test\"}".to_owned());
+    let done: Result<(), ()> = store.write(move |_| Ok(Ok((change, ())))).expect("written");
+    done.expect("not refused");
+    let snapshot = store.snapshot().expect("open");
+    snapshot
+        .each_audit(|_| chained += 1)
+        .expect("readable")
+        .expect("the chain goes on");
+    assert_eq!(chained, 13);
+    assert!(SystemClock.now().seconds() > 0);
+}

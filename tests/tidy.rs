@@ -1,0 +1,212 @@
+//! The house rules that a machine can check, with the remedy in each message: layers,
+//! where foreign crates may be named, how files open, what may not be left behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers, from the one that may use everything below it down to the ground. Modules
+/// of one layer do not use each other.
+const LAYERS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["https", "local", "idp"],
+    &["api"],
+    &["access", "certificate", "directory", "page"],
+    &["http1", "scim", "store"],
+    &["metrics", "config", "limits", "clock", "secret", "logging"],
+];
+
+/// Siblings that may be used all the same, and why.
+const SIBLINGS: &[(&str, &str)] = &[
+    // The ground floor is one storey of plain values; the log is bounded by names too.
+    ("logging", "limits"),
+    ("config", "limits"),
+    ("config", "clock"),
+];
+
+/// Crates that only some modules may name.
+const HOMES: &[(&str, &[&str])] = &[
+    ("tiny_http", &["local"]),
+    ("redb", &["store"]),
+    ("clap", &["cli"]),
+    ("rustls", &["https", "certificate", "idp"]),
+    ("rcgen", &["certificate"]),
+    ("simple_logger", &["logging"]),
+];
+
+struct Source {
+    path: PathBuf,
+    module: String,
+    text: String,
+}
+
+impl Source {
+    /// The code with comments taken out, line by line with its number from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.lines().enumerate().map(|(index, line)| {
+            let code = line.split("//").next().unwrap_or_default();
+            (index + 1, code)
+        })
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("src can be read") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let inside = path.strip_prefix(&root).expect("it is below src");
+                let first = inside.components().next().expect("a name");
+                let module = first.as_os_str().to_string_lossy().replace(".rs", "");
+                let text = fs::read_to_string(&path).expect("a source file is text");
+                found.push(Source { path, module, text });
+            }
+        }
+    }
+    assert!(found.len() > 30, "the sources were not found");
+    found
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+fn complain(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn modules_use_only_the_layers_below_them() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        if source.module == "lib" {
+            continue;
+        }
+        let Some(own) = layer(&source.module) else {
+            complaints.push(format!(
+                "{}: the module has no layer; give it one in tests/tidy.rs",
+                source.path.display()
+            ));
+            continue;
+        };
+        for (line, code) in source.code() {
+            for used in used_modules(code) {
+                let allowed = used == source.module
+                    || layer(&used).is_none_or(|layer| layer > own)
+                    || SIBLINGS.contains(&(source.module.as_str(), used.as_str()));
+                if !allowed {
+                    complaints.push(format!(
+                        "{}:{line}: {} uses {used}, which is not below it; move the code, or hand \
+                         the value down",
+                        source.path.display(),
+                        source.module
+                    ));
+                }
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+/// The modules after `crate::` or `golinks_scim::` in a line of code.
+fn used_modules(code: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for root in ["crate::", "golinks_scim::"] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            let names = match rest.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap_or_default().split(','),
+                None => rest.split(','),
+            };
+            let take = if rest.starts_with('{') { usize::MAX } else { 1 };
+            for name in names.take(take) {
+                let name: String = name
+                    .trim()
+                    .chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect();
+                used.push(name);
+            }
+        }
+    }
+    used
+}
+
+#[test]
+fn foreign_crates_are_named_only_where_they_live() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        for (line, code) in source.code() {
+            for (name, homes) in HOMES {
+                let named =
+                    code.contains(&format!("{name}::")) || code.contains(&format!("use {name}"));
+                if named && !homes.contains(&source.module.as_str()) {
+                    complaints.push(format!(
+                        "{}:{line}: {name} is named outside of {homes:?}; use what that module offers",
+                        source.path.display()
+                    ));
+                }
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn administrators_are_made_only_at_the_local_door() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        if source.module == "local" || source.path.ends_with("access/principal.rs") {
+            continue;
+        }
+        for (line, code) in source.code() {
+            if code.contains("at_the_local_door") {
+                complaints.push(format!(
+                    "{}:{line}: only local/ makes an Administrator; take one as an argument",
+                    source.path.display()
+                ));
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn files_say_what_they_are_for_and_leave_nothing_behind() {
+    let left_behind = [
+        "TO".to_owned() + "DO",
+        "FIX".to_owned() + "ME",
+        "dbg!(".to_owned(),
+    ];
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let path = source.path.display();
+        if !source.text.starts_with("//!") {
+            complaints.push(format!(
+                "{path}:1: begin with a `//!` paragraph: what the file is for"
+            ));
+        }
+        let lines = source.text.lines().count();
+        if lines > 600 {
+            complaints.push(format!(
+                "{path}: {lines} lines; divide it where a reader would"
+            ));
+        }
+        for (index, line) in source.text.lines().enumerate() {
+            for word in &left_behind {
+                if line.contains(word.as_str()) {
+                    complaints.push(format!(
+                        "{path}:{}: finish it or file it, `{word}`",
+                        index + 1
+                    ));
+                }
+            }
+        }
+    }
+    complain(&complaints);
+}
