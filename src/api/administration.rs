@@ -80,7 +80,8 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
     let expires = match text("expires") {
         None => None,
         Some(text) => Some(
-            Instant::parse(text).ok_or_else(|| bad("expires must be an RFC 3339 time".to_owned()))?,
+            Instant::parse(text)
+                .ok_or_else(|| bad("expires must be an RFC 3339 time".to_owned()))?,
         ),
     };
     let issue = Issue {
@@ -108,11 +109,9 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
         return Err(Problem::new(400, "overlapSeconds must be a number from 0"));
     };
     let now = api.clock.now();
-    let issued = api
-        .tokens
-        .rotate(call.parameter(), overlap, now, |token| {
-            audit(call, now, "token.rotate", token)
-        });
+    let issued = api.tokens.rotate(call.parameter(), overlap, now, |token| {
+        audit(call, now, "token.rotate", token)
+    });
     with_text(issued, now)
 }
 

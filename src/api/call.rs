@@ -159,7 +159,11 @@ impl Admission {
         };
         let quiet = answer.status < 400 && self.method == "GET";
         log::log!(
-            if quiet { log::Level::Debug } else { log::Level::Info },
+            if quiet {
+                log::Level::Debug
+            } else {
+                log::Level::Info
+            },
             "{} {} {} {} {} {} {} us{why}",
             self.request_id,
             self.peer,
@@ -170,15 +174,13 @@ impl Admission {
             took.as_micros(),
         );
         if answer.status < 400 {
-            answer
-                .headers
-                .push(("X-Request-Id", self.request_id));
+            answer.headers.push(("X-Request-Id", self.request_id));
         }
         answer
     }
 }
 
-fn method_word(method: &Method) -> &'static str {
+pub(super) fn method_word(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Head => "HEAD",

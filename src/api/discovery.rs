@@ -112,8 +112,8 @@ pub(super) fn schemas(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outc
 
 /// `GET /Schemas/{URN}`.
 pub(super) fn schema(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let schema = schema::by_urn(call.parameter())
-        .ok_or_else(|| Problem::no_such_resource("schema"))?;
+    let schema =
+        schema::by_urn(call.parameter()).ok_or_else(|| Problem::no_such_resource("schema"))?;
     Ok(reply::scim_value(&definition(api, schema)))
 }
 
@@ -147,12 +147,7 @@ pub(super) fn no_group(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
 }
 
 /// Any write to `/Groups`.
-pub(super) fn groups_not_provisioned(
-    _: &Api,
-    _: &Admission,
-    _: &Principal,
-    _: &[u8],
-) -> Outcome {
+pub(super) fn groups_not_provisioned(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     Err(Problem::not_implemented(
         "groups are not provisioned: untick Push Groups in the identity provider's application",
     ))

@@ -27,7 +27,7 @@ pub use call::Admission;
 pub use reply::Refusal;
 pub use routes::{AccessKind, route_table};
 
-use crate::access::{self, Administrator, Credentials, Principal, Rejection, Scope, Tokens};
+use crate::access::{self, Administrator, Credentials, Principal, Rejection, Tokens};
 use crate::certificate;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
@@ -144,11 +144,7 @@ impl Api {
                     Err(Problem::not_found())
                 }
                 _ => {
-                    log::info!(
-                        "{} {} refused: {why:?}",
-                        call.request_id,
-                        call.peer_text()
-                    );
+                    log::info!("{} {} refused: {why:?}", call.request_id, call.peer_text());
                     Err(Problem::unauthorized(why.is_some()))
                 }
             },
@@ -267,7 +263,8 @@ fn settle_base_url(store: &Store, served: Option<String>) -> Result<String, Star
         let change = Change::none().setting(SETTING_BASE_URL, &served);
         let written: Result<Result<(), ()>, WriteError> =
             store.write(move |_| Ok(Ok((change, ()))));
-        written.map_err(|error| unusable(format!("the store cannot be written: {error:?}")))?
+        written
+            .map_err(|error| unusable(format!("the store cannot be written: {error:?}")))?
             .map_err(|()| unusable("the store refused a setting".to_owned()))?;
     }
     Ok(served)
@@ -276,9 +273,4 @@ fn settle_base_url(store: &Store, served: Option<String>) -> Result<String, Star
 /// An id for one request: long enough never to meet another, short enough to read out.
 fn new_request_id() -> String {
     secret::hex(&secret::random::<8>())
-}
-
-/// What the scope is called in `WWW-Authenticate`.
-fn scope_word(scope: Scope) -> &'static str {
-    scope.as_str()
 }

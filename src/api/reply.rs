@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::scope_word;
+use super::call::method_word;
 use crate::access::{IssueError, Scope};
 use crate::directory;
 use crate::http1::{Answer, Body, Fault, Method};
@@ -109,11 +109,8 @@ impl Problem {
         Self::new(404, format!("there is no {what} with this id"))
     }
 
-    pub(super) fn method_not_allowed(allowed: &[&Method]) -> Self {
-        let mut words: Vec<&str> = allowed
-            .iter()
-            .map(|method| super::call::method_word(method))
-            .collect();
+    pub(super) fn method_not_allowed(allowed: &[Method]) -> Self {
+        let mut words: Vec<&str> = allowed.iter().map(|method| method_word(*method)).collect();
         if words.contains(&"GET") {
             words.push("HEAD");
         }
@@ -149,7 +146,7 @@ impl Problem {
     }
 
     pub(super) fn insufficient_scope(needed: Scope) -> Self {
-        let word = scope_word(needed);
+        let word = needed.as_str();
         let mut problem = Self::new(
             403,
             format!(

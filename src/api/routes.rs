@@ -1,7 +1,7 @@
 //! The route table: every path that exists, the methods on it, who may use it, and the
 //! handler. Both doors use this one; what is not here does not exist.
 
-use super::call::Admission;
+use super::call::{Admission, method_word};
 use super::reply::Problem;
 use super::{Api, administration, discovery, users};
 use crate::access::{Administrator, Principal, Scope};
@@ -42,10 +42,26 @@ const fn route(method: Method, path: &'static str, access: Access) -> Route {
 
 static ROUTES: &[Route] = &[
     route(Get, "/healthz", Open(discovery::healthz)),
-    route(Get, "/scim/v2/ServiceProviderConfig", Open(discovery::service_provider_config)),
-    route(Get, "/scim/v2/ServiceProviderConfigs", Scim(Read, discovery::service_provider_configs)),
-    route(Get, "/scim/v2/ResourceTypes", Scim(Read, discovery::resource_types)),
-    route(Get, "/scim/v2/ResourceTypes/{}", Scim(Read, discovery::resource_type)),
+    route(
+        Get,
+        "/scim/v2/ServiceProviderConfig",
+        Open(discovery::service_provider_config),
+    ),
+    route(
+        Get,
+        "/scim/v2/ServiceProviderConfigs",
+        Scim(Read, discovery::service_provider_configs),
+    ),
+    route(
+        Get,
+        "/scim/v2/ResourceTypes",
+        Scim(Read, discovery::resource_types),
+    ),
+    route(
+        Get,
+        "/scim/v2/ResourceTypes/{}",
+        Scim(Read, discovery::resource_type),
+    ),
     route(Get, "/scim/v2/Schemas", Scim(Read, discovery::schemas)),
     route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
     route(Get, "/scim/v2/Users", Scim(Read, users::query)),
@@ -55,18 +71,58 @@ static ROUTES: &[Route] = &[
     route(Patch, "/scim/v2/Users/{}", Scim(Provision, users::modify)),
     route(Delete, "/scim/v2/Users/{}", Scim(Full, users::delete)),
     route(Get, "/scim/v2/Groups", Scim(Read, discovery::no_groups)),
-    route(Post, "/scim/v2/Groups", Scim(Read, discovery::groups_not_provisioned)),
+    route(
+        Post,
+        "/scim/v2/Groups",
+        Scim(Read, discovery::groups_not_provisioned),
+    ),
     route(Get, "/scim/v2/Groups/{}", Scim(Read, discovery::no_group)),
-    route(Put, "/scim/v2/Groups/{}", Scim(Read, discovery::groups_not_provisioned)),
-    route(Patch, "/scim/v2/Groups/{}", Scim(Read, discovery::groups_not_provisioned)),
-    route(Delete, "/scim/v2/Groups/{}", Scim(Read, discovery::groups_not_provisioned)),
+    route(
+        Put,
+        "/scim/v2/Groups/{}",
+        Scim(Read, discovery::groups_not_provisioned),
+    ),
+    route(
+        Patch,
+        "/scim/v2/Groups/{}",
+        Scim(Read, discovery::groups_not_provisioned),
+    ),
+    route(
+        Delete,
+        "/scim/v2/Groups/{}",
+        Scim(Read, discovery::groups_not_provisioned),
+    ),
     route(Get, "/scim/v2/Me", Scim(Read, discovery::no_me)),
-    route(Get, "/admin/installation", Administration(administration::installation)),
-    route(Get, "/admin/tokens", Administration(administration::list_tokens)),
-    route(Post, "/admin/tokens", Administration(administration::issue_token)),
-    route(Get, "/admin/tokens/{}", Administration(administration::show_token)),
-    route(Post, "/admin/tokens/{}/rotate", Administration(administration::rotate_token)),
-    route(Delete, "/admin/tokens/{}", Administration(administration::revoke_token)),
+    route(
+        Get,
+        "/admin/installation",
+        Administration(administration::installation),
+    ),
+    route(
+        Get,
+        "/admin/tokens",
+        Administration(administration::list_tokens),
+    ),
+    route(
+        Post,
+        "/admin/tokens",
+        Administration(administration::issue_token),
+    ),
+    route(
+        Get,
+        "/admin/tokens/{}",
+        Administration(administration::show_token),
+    ),
+    route(
+        Post,
+        "/admin/tokens/{}/rotate",
+        Administration(administration::rotate_token),
+    ),
+    route(
+        Delete,
+        "/admin/tokens/{}",
+        Administration(administration::revoke_token),
+    ),
 ];
 
 /// A route, with what the path and the query hold.
@@ -81,7 +137,7 @@ pub(super) struct Found {
 pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     let segments = path_segments(head.path()).map_err(|fault| Problem::from_fault(&fault))?;
     let method = match head.method() {
-        Method::Head => &Get,
+        Method::Head => Get,
         method => method,
     };
     let mut allowed = Vec::new();
@@ -89,7 +145,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
         let Some(parameter) = matches(route.path, &segments) else {
             continue;
         };
-        if route.method == *method {
+        if route.method == method {
             let query = query_pairs(head.query().unwrap_or_default())
                 .map_err(|fault| Problem::from_fault(&fault))?;
             return Ok(Found {
@@ -98,7 +154,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
                 query,
             });
         }
-        allowed.push(&route.method);
+        allowed.push(route.method);
     }
     if allowed.is_empty() {
         Err(Problem::not_found())
@@ -151,7 +207,7 @@ pub fn route_table() -> Vec<(&'static str, &'static str, AccessKind)> {
                 Scim(scope, _) => AccessKind::Scim(scope),
                 Administration(_) => AccessKind::Administration,
             };
-            (super::call::method_word(&route.method), route.path, access)
+            (method_word(route.method), route.path, access)
         })
         .collect()
 }

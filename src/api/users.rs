@@ -160,7 +160,9 @@ impl PageWriter {
             return Ok(reply::scim(200, buffer));
         }
         let first = std::iter::once(Ok(buffer));
-        Ok(reply::scim_stream(Body::Stream(Box::new(first.chain(self)))))
+        Ok(reply::scim_stream(Body::Stream(Box::new(
+            first.chain(self),
+        ))))
     }
 
     fn is_done(&self) -> bool {

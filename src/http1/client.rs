@@ -205,9 +205,10 @@ struct Reader<'a, R> {
     started: bool,
 }
 
-impl<'a, R: Read> Reader<'a, R> {
-    const READ_BYTES: usize = 16 * 1024;
+/// What one read asks for.
+const READ_BYTES: usize = 16 * 1024;
 
+impl<'a, R: Read> Reader<'a, R> {
     fn new(stream: &'a mut R) -> Self {
         Self {
             stream,
@@ -256,12 +257,13 @@ impl<'a, R: Read> Reader<'a, R> {
         let mut decoder = chunks::Decoder::with_limit(bytes_max);
         let mut body = Vec::new();
         loop {
-            let consumed = decoder
-                .feed(&self.buffer, &mut body)
-                .map_err(|fault| match fault.status {
-                    413 => ResponseError::TooLarge,
-                    _ => ResponseError::Malformed(fault.detail),
-                })?;
+            let consumed =
+                decoder
+                    .feed(&self.buffer, &mut body)
+                    .map_err(|fault| match fault.status {
+                        413 => ResponseError::TooLarge,
+                        _ => ResponseError::Malformed(fault.detail),
+                    })?;
             self.buffer.drain(..consumed);
             if decoder.is_done() {
                 return Ok(body);
@@ -298,7 +300,7 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 
     fn read_more(&mut self) -> Result<usize, ResponseError> {
-        let mut scratch = [0; Self::READ_BYTES];
+        let mut scratch = [0; READ_BYTES];
         loop {
             match self.stream.read(&mut scratch) {
                 Ok(count) => {
@@ -409,7 +411,11 @@ mod tests {
     fn told(outcome: Result<Response, ResponseError>) -> String {
         match outcome {
             Ok(response) => {
-                let end = if response.closes_connection() { " close" } else { "" };
+                let end = if response.closes_connection() {
+                    " close"
+                } else {
+                    ""
+                };
                 let body = String::from_utf8(response.body).expect("the tests answer text");
                 format!("{} {body:?}{end}", response.status)
             }
@@ -432,9 +438,15 @@ mod tests {
     #[test]
     fn answers_are_read_to_their_end() {
         for (bytes, expected) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "200 \"{}\""),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+                "200 \"{}\"",
+            ),
             ("HTTP/1.1 204 No Content\r\n\r\n", "204 \"\""),
-            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "304 \"\""),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+                "304 \"\"",
+            ),
             (
                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx",
                 "201 \"x\"",
@@ -443,7 +455,10 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
                 "200 \"abc\"",
             ),
-            ("HTTP/1.1 200 OK\r\n\r\nto the end", "200 \"to the end\" close"),
+            (
+                "HTTP/1.1 200 OK\r\n\r\nto the end",
+                "200 \"to the end\" close",
+            ),
             (
                 "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
                 "200 \"ok\" close",
@@ -470,14 +485,26 @@ mod tests {
             ("", closed),
             ("HTTP/1.1 200", truncated),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", truncated),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", truncated),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+                truncated,
+            ),
             ("HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n", large),
-            ("HTTP/1.1 200 OK\r\n\r\n123456789012345678901234567890123", large),
+            (
+                "HTTP/1.1 200 OK\r\n\r\n123456789012345678901234567890123",
+                large,
+            ),
             ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", length),
             ("HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\nx", length),
             ("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nx", length),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", coding),
-            ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", coding),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                coding,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                coding,
+            ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
                 "the answer is not valid HTTP: both Transfer-Encoding and Content-Length",
@@ -486,7 +513,10 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy",
                 "bytes follow the end of the answer",
             ),
-            ("\u{16}\u{3}\u{1}", "the answer is not valid HTTP: unreadable head"),
+            (
+                "\u{16}\u{3}\u{1}",
+                "the answer is not valid HTTP: unreadable head",
+            ),
             (
                 "HTTP/1.1 099 Odd\r\n\r\n",
                 "the answer is not valid HTTP: status outside 100 to 599",
@@ -501,7 +531,10 @@ mod tests {
         let endless = "HTTP/1.1 100 Continue\r\n\r\n".repeat(limits::INTERIM_ANSWERS_MAX + 1);
         let expected = "the answer is not valid HTTP: too many interim answers";
         check(false, &endless, expected);
-        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(limits::HEAD_BYTES_MAX));
+        let long = format!(
+            "HTTP/1.1 200 OK\r\nX: {}",
+            "x".repeat(limits::HEAD_BYTES_MAX)
+        );
         check(false, &long, "the answer is too large");
         let many = "X: y\r\n".repeat(limits::HEADERS_COUNT_MAX + 1);
         let many = format!("HTTP/1.1 200 OK\r\n{many}\r\n");
@@ -515,7 +548,10 @@ mod tests {
         assert_eq!(outcome(io::ErrorKind::ConnectionReset), closed);
         assert_eq!(outcome(io::ErrorKind::UnexpectedEof), closed);
         let failed = outcome(io::ErrorKind::WouldBlock);
-        assert!(failed.starts_with("the answer could not be read"), "{failed}");
+        assert!(
+            failed.starts_with("the answer could not be read"),
+            "{failed}"
+        );
     }
 
     #[test]

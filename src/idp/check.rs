@@ -128,7 +128,10 @@ impl Check {
             Self::Equals(path, value) => {
                 let expected = variables.fill_json(value).ok();
                 let found = of(path);
-                (expected.is_some() && expected.as_ref() == found, shown(found))
+                (
+                    expected.is_some() && expected.as_ref() == found,
+                    shown(found),
+                )
             }
             Self::Contains(path, item) => {
                 let items = of(path).and_then(Value::as_array);
@@ -182,7 +185,10 @@ fn counts_its_page(json: &Value) -> (bool, String) {
     let resources = value_at(json, "Resources").and_then(Value::as_array);
     let count = resources.map(|resources| resources.len() as u64);
     let found = format!("itemsPerPage {} for {count:?} Resources", shown(told));
-    (count.is_some() && told.and_then(Value::as_u64) == count, found)
+    (
+        count.is_some() && told.and_then(Value::as_u64) == count,
+        found,
+    )
 }
 
 fn shown(value: Option<&Value>) -> String {
@@ -229,7 +235,10 @@ mod tests {
             Check::NotEmpty("Resources[0].emails[0].value"),
             Check::IsNumber("totalResults"),
             Check::equals("userName", "{mail}"),
-            Check::equals("Resources[0].emails", json!([{"value": "{mail}", "type": ""}])),
+            Check::equals(
+                "Resources[0].emails",
+                json!([{"value": "{mail}", "type": ""}]),
+            ),
             Check::equals("active", false),
             Check::Contains("schemas", LIST_SCHEMA),
             Check::Absent("password"),

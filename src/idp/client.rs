@@ -353,7 +353,10 @@ mod tests {
 
     fn check(url: &str, expected: &str) {
         let found = match BaseUrl::parse(url) {
-            Ok(base) => format!("{} {} {}{}", base.host, base.port, base.authority, base.path),
+            Ok(base) => format!(
+                "{} {} {}{}",
+                base.host, base.port, base.authority, base.path
+            ),
             Err(error) => error.to_string(),
         };
         assert_eq!(found, expected, "{url}");
@@ -369,13 +372,30 @@ mod tests {
         for url in ["http://a.b", "a.b", ""] {
             check(url, "the base URL does not begin with https://");
         }
-        for url in ["https://", "https://:1", "https://a:0", "https://a:b", "https://[::1"] {
+        for url in [
+            "https://",
+            "https://:1",
+            "https://a:0",
+            "https://a:b",
+            "https://[::1",
+        ] {
             check(url, "the base URL has no usable host and port");
         }
-        for url in ["https://a.b/?c", "https://u@a.b", "https://a.b/\r\n", "https://a.b/#"] {
-            check(url, "the base URL holds more than a host, a port and a path");
+        for url in [
+            "https://a.b/?c",
+            "https://u@a.b",
+            "https://a.b/\r\n",
+            "https://a.b/#",
+        ] {
+            check(
+                url,
+                "the base URL holds more than a host, a port and a path",
+            );
         }
-        check("https://a..b", "the base URL has a host that no certificate can be for");
+        check(
+            "https://a..b",
+            "the base URL has a host that no certificate can be for",
+        );
     }
 
     #[test]
@@ -387,7 +407,8 @@ mod tests {
             headers: &[("Accept", "x")],
             body: None,
         });
-        let expected = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHost: [::1]:8443\r\nAccept: x\r\n\r\n";
+        let expected =
+            "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHost: [::1]:8443\r\nAccept: x\r\n\r\n";
         assert_eq!(String::from_utf8(bytes).expect("ASCII"), expected);
     }
 

@@ -378,21 +378,30 @@ mod tests {
         let changes = json!({"name": {"givenName": "B", "middleName": ""}, "active": null});
         let (report, requests) = played(
             vec![
-                Step::get("find", "T 1", "/Users").checks(ok()).saves("id", "Resources[0].id"),
+                Step::get("find", "T 1", "/Users")
+                    .checks(ok())
+                    .saves("id", "Resources[0].id"),
                 Step::get("read", "T 2", "/Users/{id}").checks(ok()),
                 Step::put("replace", "T 3", Body::Echo(changes)).checks(ok()),
                 Step::put("again", "T 4", Body::Repeat).checks(ok()),
             ],
             vec![
                 (200, json!({"Resources": [{"id": "7"}]})),
-                (200, json!({"id": "7", "name": {"givenName": "A"}, "active": true})),
+                (
+                    200,
+                    json!({"id": "7", "name": {"givenName": "A"}, "active": true}),
+                ),
                 (200, json!({"id": "7"})),
                 (200, json!({"id": "7"})),
             ],
         );
         assert_eq!(report.to_string(), "TEST 4/4");
         assert_eq!(report.value("id"), Some("7"));
-        assert!(requests[1].starts_with("GET /Users/7 HTTP/1.1\r\n"), "{}", requests[1]);
+        assert!(
+            requests[1].starts_with("GET /Users/7 HTTP/1.1\r\n"),
+            "{}",
+            requests[1]
+        );
         assert!(requests[1].contains("Authorization: Bearer t0ken\r\n"));
         let echo = "\r\n\r\n{\"id\":\"7\",\"name\":{\"givenName\":\"B\",\"middleName\":\"\"}}";
         assert!(requests[2].ends_with(echo), "{}", requests[2]);
@@ -410,7 +419,10 @@ mod tests {
             ],
             vec![(200, json!({"Resources": []})), (404, Value::Null)],
         );
-        assert_eq!((report.to_string().as_str(), requests.len()), ("TEST 1/2", 1));
+        assert_eq!(
+            (report.to_string().as_str(), requests.len()),
+            ("TEST 1/2", 1)
+        );
         let failed: Vec<_> = report.failures().collect();
         assert_eq!(failed[0].verdicts[0].found, "no earlier step brought {id}");
     }
@@ -419,10 +431,16 @@ mod tests {
     fn nothing_is_sent_after_an_exchange_without_an_answer() {
         let step = |name| Step::get(name, "T", "/Users").checks([Check::Status(200)]);
         let (report, requests) = played(vec![step("one"), step("two"), step("three")], Vec::new());
-        assert_eq!((report.to_string().as_str(), requests.len()), ("TEST 0/3", 1));
+        assert_eq!(
+            (report.to_string().as_str(), requests.len()),
+            ("TEST 0/3", 1)
+        );
         let shown = report.steps[1].to_string();
         assert!(shown.contains("no answer"), "{shown}");
-        assert!(shown.contains("FAIL: status is 200; found not sent"), "{shown}");
+        assert!(
+            shown.contains("FAIL: status is 200; found not sent"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! bring.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ fn percent_encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            write!(out, "%{byte:02X}").expect("a String takes every write");
         }
     }
     out
@@ -119,7 +119,11 @@ mod tests {
 
     fn check(text: &str, filled: &str, target: &str) {
         assert_eq!(variables().fill(text).as_deref(), Ok(filled), "{text}");
-        assert_eq!(variables().fill_target(text).as_deref(), Ok(target), "{text}");
+        assert_eq!(
+            variables().fill_target(text).as_deref(),
+            Ok(target),
+            "{text}"
+        );
     }
 
     #[test]
@@ -136,7 +140,9 @@ mod tests {
         let unset = Err(Unset("version".to_owned()));
         assert_eq!(variables().fill("{version}"), unset);
         let body = json!({"a": [{"b": "{version}"}]});
-        let message = variables().fill_json(&body).map_err(|unset| unset.to_string());
+        let message = variables()
+            .fill_json(&body)
+            .map_err(|unset| unset.to_string());
         assert_eq!(message, Err("no earlier step brought {version}".to_owned()));
     }
 

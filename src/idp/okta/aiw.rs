@@ -84,7 +84,7 @@ fn update() -> [Step; 7] {
         "title": "",
         "phoneNumbers": [],
     });
-    let changed = || {
+    let updated = || {
         user([
             Check::equals("name.givenName", "{newGivenName}"),
             Check::equals("name.familyName", "{familyName}"),
@@ -95,22 +95,30 @@ fn update() -> [Step; 7] {
     };
     [
         read("REF").saves("created", "meta.created"),
-        Step::put("update the profile", "CRUD 6, PLAN C9337", Body::Echo(changes))
-            .checks(changed())
-            .checks([Check::equals("meta.created", "{created}")])
-            .saves("version", "meta.version")
-            .saves("lastModified", "meta.lastModified"),
+        Step::put(
+            "update the profile",
+            "CRUD 6, PLAN C9337",
+            Body::Echo(changes),
+        )
+        .checks(updated())
+        .checks([Check::equals("meta.created", "{created}")])
+        .saves("version", "meta.version")
+        .saves("lastModified", "meta.lastModified"),
         verify(
             "verify the update",
             "CRUD 8",
             Check::equals("name.givenName", "{newGivenName}"),
         ),
         Step::put("send the same again", "seen", Body::Repeat)
-            .checks(changed())
+            .checks(updated())
             .checks(unchanged()),
         read("seen").checks(unchanged()),
-        Step::put("send without active", "seen", Body::Echo(json!({"active": null})))
-            .checks(changed()),
+        Step::put(
+            "send without active",
+            "seen",
+            Body::Echo(json!({"active": null})),
+        )
+        .checks(updated()),
         verify("verify it is active", "seen", Check::equals("active", true)),
     ]
 }
@@ -127,12 +135,19 @@ fn deactivate() -> [Step; 6] {
     let inactive = || user([Check::equals("active", false)]);
     [
         read("REF"),
-        Step::put("deactivate", "CRUD 9", Body::Echo(json!({"active": false})))
-            .checks(inactive()),
-        verify("verify it is inactive", "CRUD 11", Check::equals("active", false)),
+        Step::put("deactivate", "CRUD 9", Body::Echo(json!({"active": false}))).checks(inactive()),
+        verify(
+            "verify it is inactive",
+            "CRUD 11",
+            Check::equals("active", false),
+        ),
         read("REF"),
-        Step::put("send without active", "seen", Body::Echo(json!({"active": null})))
-            .checks(inactive()),
+        Step::put(
+            "send without active",
+            "seen",
+            Body::Echo(json!({"active": null})),
+        )
+        .checks(inactive()),
         find_one("find it inactive", "seen", false),
     ]
 }
@@ -144,7 +159,11 @@ fn reactivate() -> [Step; 4] {
         read("PLAN C9293"),
         Step::put("reactivate", "CRUD 13", Body::Echo(json!({"active": true})))
             .checks(user([Check::equals("active", true)])),
-        verify("verify it is active", "CRUD 15", Check::equals("active", true)),
+        verify(
+            "verify it is active",
+            "CRUD 15",
+            Check::equals("active", true),
+        ),
     ]
 }
 
@@ -154,7 +173,11 @@ fn unassign() -> [Step; 4] {
         read("REF"),
         Step::put("unassign", "CRUD 17", Body::Echo(json!({"active": false})))
             .checks(user([Check::equals("active", false)])),
-        verify("verify it is inactive", "CRUD 19", Check::equals("active", false)),
+        verify(
+            "verify it is inactive",
+            "CRUD 19",
+            Check::equals("active", false),
+        ),
         Step::get(
             "list past the end",
             "seen",

@@ -24,9 +24,18 @@ pub fn beta(person: &Person) -> Suite {
     let mut variables = person.variables();
     let mut steps = lists().to_vec();
     let slots = [
-        ("userName0", "/Users?count=100&filter=userName eq \"{userName0}\"&startIndex=1"),
-        ("userName1", "/Users?count=100&filter=userName%20eq%20\"{userName1}\"&startIndex=1"),
-        ("userName2", "/Users?count=100&filter=userName+eq+%22{userName2}%22&startIndex=1"),
+        (
+            "userName0",
+            "/Users?count=100&filter=userName eq \"{userName0}\"&startIndex=1",
+        ),
+        (
+            "userName1",
+            "/Users?count=100&filter=userName%20eq%20\"{userName1}\"&startIndex=1",
+        ),
+        (
+            "userName2",
+            "/Users?count=100&filter=userName+eq+%22{userName2}%22&startIndex=1",
+        ),
     ];
     for ((slot, find), name) in slots.into_iter().zip(NAMES) {
         let local_part = &person.nobody[..16];
@@ -72,22 +81,32 @@ fn life(slot: &str, find: &'static str, (given, family): (&str, &str)) -> [Step;
             Check::Contains("schemas", LIST_SCHEMA),
         ]),
         // The braces that stray in the file reach the path.
-        Step::get("read an id that does not exist", "BETA 5", "/Users/{nobody}}}").checks([
+        Step::get(
+            "read an id that does not exist",
+            "BETA 5",
+            "/Users/{nobody}}}",
+        )
+        .checks([
             Check::Status(404),
             Check::NotEmpty("detail"),
             Check::Contains("schemas", ERROR_SCHEMA),
         ]),
-        Step::post("create", "BETA 6", "/Users", new_user(&user_name, given, family))
-            .checks([
-                Check::Status(201),
-                Check::equals("active", true),
-                Check::NotEmpty("id"),
-                Check::equals("name.familyName", family),
-                Check::equals("name.givenName", given),
-                Check::Contains("schemas", USER_SCHEMA),
-                same("userName"),
-            ])
-            .saves("id", "id"),
+        Step::post(
+            "create",
+            "BETA 6",
+            "/Users",
+            new_user(&user_name, given, family),
+        )
+        .checks([
+            Check::Status(201),
+            Check::equals("active", true),
+            Check::NotEmpty("id"),
+            Check::equals("name.familyName", family),
+            Check::equals("name.givenName", given),
+            Check::Contains("schemas", USER_SCHEMA),
+            same("userName"),
+        ])
+        .saves("id", "id"),
         Step::get("read it back", "BETA 7", USER).checks([
             Check::Status(200),
             same("userName"),

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`spec()`] | Okta's SPEC suite, 12 requests and 53 checks, required for its catalogue |
 //! | [`aiw_walk`] | a custom app (App Integration Wizard): every change is GET, then PUT |
-//! | [`oin_walk`] | a catalogue app (OIN): changes are path-less PATCHes |
+//! | [`oin_walk`] | a catalogue app (OIN): every change is a path-less PATCH |
 //! | [`beta()`] | the older suite of 2016 that is still copied everywhere |
 //! | [`deactivated_then_imported`] | Okta's side after an administrator deactivated a user here |
 //! | [`import()`] | an import, page after page |
@@ -98,14 +98,26 @@ fn test_credentials() -> Vec<Step> {
     vec![
         Step::get("test credentials", "seen", "/Users?startIndex=1&count=2")
             .checks(list([Check::NotEmpty("schemas")])),
-        Step::get("test credentials with Import Groups", "OLD", "/Groups?startIndex=1&count=100")
-            .checks(list([Check::GroupsOrNone])),
-        Step::get("test a wrong token", "PLAN C9340", "/Users?startIndex=1&count=2")
-            .credential(Credential::Literal("Bearer non-token"))
-            .checks(error(401, "401")),
-        Step::get("test without a token", "PLAN C9340", "/Users?startIndex=1&count=2")
-            .credential(Credential::None)
-            .checks(error(401, "401")),
+        Step::get(
+            "test credentials with Import Groups",
+            "OLD",
+            "/Groups?startIndex=1&count=100",
+        )
+        .checks(list([Check::GroupsOrNone])),
+        Step::get(
+            "test a wrong token",
+            "PLAN C9340",
+            "/Users?startIndex=1&count=2",
+        )
+        .credential(Credential::Literal("Bearer non-token"))
+        .checks(error(401, "401")),
+        Step::get(
+            "test without a token",
+            "PLAN C9340",
+            "/Users?startIndex=1&count=2",
+        )
+        .credential(Credential::None)
+        .checks(error(401, "401")),
     ]
 }
 
@@ -239,7 +251,10 @@ mod tests {
                 let at = format!("{} {} ({})", suite.name, step.name, step.source);
                 assert!(!step.checks.is_empty(), "{at}");
                 assert!(!step.source.is_empty(), "{at}");
-                let has_status = step.checks.iter().any(|one| matches!(one, Check::Status(_)));
+                let has_status = step
+                    .checks
+                    .iter()
+                    .any(|one| matches!(one, Check::Status(_)));
                 assert!(has_status, "{at}");
             }
         }

@@ -23,9 +23,13 @@ pub fn oin_walk(person: &Person) -> Suite {
 }
 
 fn bare_token() -> Step {
-    Step::get("test header authentication", "OIN wizard", "/Users?startIndex=1&count=2")
-        .credential(Credential::Bare)
-        .checks(list([]))
+    Step::get(
+        "test header authentication",
+        "OIN wizard",
+        "/Users?startIndex=1&count=2",
+    )
+    .credential(Credential::Bare)
+    .checks(list([]))
 }
 
 fn assign() -> [Step; 4] {
@@ -58,8 +62,12 @@ fn update() -> [Step; 4] {
             "CRUD 8",
             Check::equals("name.givenName", "{newGivenName}"),
         ),
-        Step::patch("send a password", "REF", pathless(&json!({"password": "{password}"})))
-            .checks(user([Check::equals("active", true)])),
+        Step::patch(
+            "send a password",
+            "REF",
+            pathless(&json!({"password": "{password}"})),
+        )
+        .checks(user([Check::equals("active", true)])),
     ]
 }
 
@@ -77,7 +85,11 @@ fn deactivate() -> [Step; 4] {
             Check::equals("meta.version", "{version}"),
             Check::equals("meta.lastModified", "{lastModified}"),
         ]),
-        verify("verify it is inactive", "CRUD 11", Check::equals("active", false)),
+        verify(
+            "verify it is inactive",
+            "CRUD 11",
+            Check::equals("active", false),
+        ),
         find_one("find it inactive", "seen", false),
     ]
 }
@@ -91,8 +103,16 @@ fn reactivate_and_unassign() -> [Step; 5] {
     [
         read("PLAN C9293").checks([Check::equals("active", false)]),
         set("reactivate", true),
-        verify("verify it is active", "CRUD 15", Check::equals("active", true)),
+        verify(
+            "verify it is active",
+            "CRUD 15",
+            Check::equals("active", true),
+        ),
         set("unassign", false),
-        verify("verify it is inactive", "CRUD 19", Check::equals("active", false)),
+        verify(
+            "verify it is inactive",
+            "CRUD 19",
+            Check::equals("active", false),
+        ),
     ]
 }

@@ -110,8 +110,7 @@ fn create() -> [Step; 4] {
             Check::equals("name.familyName", "{familyName}"),
             Check::equals("name.givenName", "{givenName}"),
         ]),
-        Step::post("create it again", "SPEC 8", "/Users", new_user())
-            .checks([Check::Status(409)]),
+        Step::post("create it again", "SPEC 8", "/Users", new_user()).checks([Check::Status(409)]),
         Step::get(
             "look for the name in capitals",
             "SPEC 9",

@@ -1,0 +1,222 @@
+//! A simulated Okta: plays what Okta sends against any SCIM service provider and tells what
+//! does not come back as Okta needs it.
+//!
+//! ```text
+//! cargo run --release --example okta -- \
+//!     --url https://scim.example.com:8443/scim/v2 --ca ca.pem --token-file token --suite all
+//! ```
+//!
+//! Use a directory for trials: the users that are made here stay, deactivated, since Okta
+//! never deletes. The exit status is 0 when every check holds, 1 when one does not, and 64
+//! when the command line is not usable.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example talks to whoever runs it"
+)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use golinks_scim::idp::client::Client;
+use golinks_scim::idp::play::StepReport;
+use golinks_scim::idp::{Person, Report, Suite, okta, play};
+use golinks_scim::secret::{self, Secret};
+
+/// Play Okta's requests against a SCIM service provider
+#[derive(Parser)]
+#[command(name = "okta")]
+struct Typed {
+    /// The base URL as it is typed into Okta
+    #[arg(long)]
+    url: String,
+    /// The certificates to trust, in PEM
+    #[arg(long)]
+    ca: PathBuf,
+    /// The API token; a file or the environment keeps it out of the list of processes
+    #[arg(long, env = "GOLINKS_SCIM_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A file that holds the API token
+    #[arg(long, conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// What to play
+    #[arg(long, value_enum, default_value_t = Choice::All)]
+    suite: Choice,
+    /// Print every exchange, not only those that fail
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// Okta's SPEC suite: 12 requests, 53 checks
+    Spec,
+    /// The life of a user in a custom app, by GET and PUT
+    Aiw,
+    /// The life of a user in a catalogue app, by PATCH
+    Oin,
+    /// Okta's older suite, with names beyond ASCII
+    Beta,
+    /// A full import
+    Import,
+    /// All of them
+    All,
+}
+
+fn main() -> ExitCode {
+    let typed = match Typed::try_parse() {
+        Ok(typed) => typed,
+        Err(error) => {
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match Okta::new(&typed).and_then(|mut okta| okta.run(typed.suite)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(what) => {
+            eprintln!("okta: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The organisation that is played.
+struct Okta {
+    client: Client,
+    token: Secret,
+    is_verbose: bool,
+    has_failed: bool,
+    summary: Vec<String>,
+}
+
+impl Okta {
+    fn new(typed: &Typed) -> Result<Self, String> {
+        let pem = std::fs::read(&typed.ca);
+        let pem = pem.map_err(|error| format!("{}: {error}", typed.ca.display()))?;
+        let client = Client::new(&typed.url, &pem).map_err(|error| error.to_string())?;
+        Ok(Self {
+            client,
+            token: token(typed)?,
+            is_verbose: typed.verbose,
+            has_failed: false,
+            summary: Vec::new(),
+        })
+    }
+
+    /// Plays what was chosen; whether all of it passed.
+    fn run(&mut self, choice: Choice) -> Result<bool, String> {
+        let is_chosen = |one| choice == one || choice == Choice::All;
+        if is_chosen(Choice::Spec) || is_chosen(Choice::Beta) {
+            self.seed()?;
+        }
+        if is_chosen(Choice::Spec) {
+            let report = self.play(&okta::spec(&person()));
+            if let Some(id) = report.value("id") {
+                self.play(&okta::leave(id));
+            }
+        }
+        if is_chosen(Choice::Aiw) {
+            self.play(&okta::aiw_walk(&person()));
+        }
+        if is_chosen(Choice::Oin) {
+            self.play(&okta::oin_walk(&person()));
+        }
+        if is_chosen(Choice::Beta) {
+            self.play(&okta::beta(&person()));
+        }
+        if is_chosen(Choice::Import) {
+            self.import();
+        }
+        println!("{}", self.summary.join("\n"));
+        Ok(!self.has_failed)
+    }
+
+    /// SPEC and BETA need somebody to list. Who is made for that stays active, so that the
+    /// suites can be played again.
+    fn seed(&mut self) -> Result<(), String> {
+        let import = okta::import(&mut self.client, &self.token, 100);
+        let users = import.map_err(|error| error.to_string())?.users;
+        if users.is_empty() {
+            println!("the directory is empty, and SPEC needs one complete user:");
+            println!("one is created, and stays active");
+            self.play(&okta::seed(&person()));
+        }
+        Ok(())
+    }
+
+    fn play(&mut self, suite: &Suite) -> Report {
+        println!("{}", suite.name);
+        let is_verbose = self.is_verbose;
+        let mut observe = |step: &StepReport| print_step(step, is_verbose);
+        let report = play(suite, &mut self.client, &self.token, &mut observe);
+        println!();
+        self.has_failed |= !report.passed();
+        self.summary.push(report.to_string());
+        report
+    }
+
+    fn import(&mut self) {
+        println!("IMPORT");
+        let outcome = match okta::import(&mut self.client, &self.token, 100) {
+            Ok(import) => {
+                let active = import.users.iter().filter(|user| user.is_active).count();
+                let (users, pages) = (import.users.len(), import.pages);
+                format!("IMPORT {users} users, {active} active, in {pages} pages, none twice")
+            }
+            Err(error) => {
+                self.has_failed = true;
+                format!("IMPORT failed: {error}")
+            }
+        };
+        println!("  {outcome}\n");
+        self.summary.push(outcome);
+    }
+}
+
+fn token(typed: &Typed) -> Result<Secret, String> {
+    let text = match (&typed.token, &typed.token_file) {
+        (_, Some(path)) => {
+            let text = std::fs::read_to_string(path);
+            text.map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        (Some(token), None) => token.clone(),
+        (None, None) => {
+            let hint = "no token: use --token-file, GOLINKS_SCIM_TOKEN or --token";
+            return Err(hint.to_owned());
+        }
+    };
+    Ok(Secret::new(text.trim().to_owned()))
+}
+
+fn person() -> Person {
+    Person::from_random(secret::random())
+}
+
+fn print_step(step: &StepReport, is_verbose: bool) {
+    let mark = if step.passed() { "pass" } else { "FAIL" };
+    let checks = step.verdicts.len();
+    let elapsed = step.elapsed.as_millis();
+    println!(
+        "  {mark}  {:<12} {:<32} {checks:>2} checks {elapsed:>5} ms",
+        step.source, step.name
+    );
+    if is_verbose || !step.passed() {
+        for line in printable(&step.to_string()).lines() {
+            println!("        {line}");
+        }
+    }
+}
+
+/// A server must not steer the terminal.
+fn printable(text: &str) -> String {
+    let harmless = |one: char| {
+        if one.is_control() && one != '\n' {
+            '?'
+        } else {
+            one
+        }
+    };
+    text.chars().map(harmless).collect()
+}

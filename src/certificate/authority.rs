@@ -1,0 +1,147 @@
+//! The private authority: made at the first start, valid for ten years, so that whoever
+//! trusts it once need not look at leaf certificates again.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+};
+use time::OffsetDateTime;
+
+use super::chain::{self, Facts};
+use super::{Error, Names, files};
+use crate::clock::Instant;
+use crate::limits;
+use crate::secret;
+
+/// How far back a certificate begins: clocks differ.
+const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
+
+/// What is known of the private authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthoritySummary {
+    /// Its certificate, to be given to clients.
+    pub path: PathBuf,
+    /// SHA-256 of its certificate, `AA:BB:…`.
+    pub fingerprint: String,
+    /// When it ends.
+    pub not_after: Instant,
+}
+
+/// The authority, ready to sign.
+pub(super) struct Authority {
+    directory: PathBuf,
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Opens the authority in `directory`, making it if there is none. One that is there
+    /// but damaged is an error: a new one would lock out everybody who trusts the old.
+    pub(super) fn open(directory: &Path, host_name: &str, now: Instant) -> Result<Self, Error> {
+        let (certificate, key) = (directory.join("ca.pem"), directory.join("ca.key"));
+        if !certificate.exists() && !key.exists() {
+            files::make_directory(directory)?;
+            create(&certificate, &key, host_name, now)?;
+        }
+        let pem = text(&certificate, files::read(&certificate)?)?;
+        let key_pem = text(&key, files::read_key(&key)?)?;
+        let bad = |path: &Path, error: rcgen::Error| Error::Bad(path.to_owned(), error.to_string());
+        let pair = KeyPair::from_pem(&key_pem).map_err(|error| bad(&key, error))?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&pem, pair).map_err(|error| bad(&certificate, error))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            pem,
+            issuer,
+        })
+    }
+
+    /// Makes a new leaf certificate and key, `leaf.pem` and `leaf.key`.
+    pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
+        let sign = |error: rcgen::Error| Error::Sign(error.to_string());
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
+        let mut params = params(
+            names.as_slice().first().map_or("", String::as_str),
+            now,
+            limits::LEAF_DAYS,
+        )?;
+        params.subject_alt_names = names
+            .as_slice()
+            .iter()
+            .filter_map(|name| san(name))
+            .collect();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
+        // The key first: a leaf without its key is seen and replaced at the next look.
+        files::write_key(&self.directory.join("leaf.key"), &key.serialize_pem())?;
+        let chain = format!("{}{}", leaf.pem(), self.pem);
+        files::write_certificate(&self.directory.join("leaf.pem"), &chain)
+    }
+}
+
+/// What is known of the authority in `directory`, if there is one.
+pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Error> {
+    let path = directory.join("ca.pem");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let certificates = chain::certificates(&path)?;
+    let bad = |what: &str| Error::Bad(path.clone(), what.to_owned());
+    let certificate = certificates
+        .first()
+        .ok_or_else(|| bad("there is no certificate"))?;
+    let facts = Facts::of(certificate).map_err(|what| bad(&what))?;
+    Ok(Some(AuthoritySummary {
+        fingerprint: chain::fingerprint(certificate),
+        not_after: facts.not_after,
+        path,
+    }))
+}
+
+fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Result<(), Error> {
+    let sign = |error: rcgen::Error| Error::Sign(error.to_string());
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
+    let name = format!("GoLinks SCIM private CA ({host_name})");
+    let mut params = params(&name, now, limits::AUTHORITY_DAYS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let made = params.self_signed(&pair).map_err(sign)?;
+    files::write_key(key, &pair.serialize_pem())?;
+    files::write_certificate(certificate, &made.pem())
+}
+
+/// What all our certificates have in common. The library's own validity, 1975 to 4096, is
+/// refused by many clients.
+fn params(name: &str, now: Instant, days: i64) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = moment(now.plus_seconds(-CLOCK_DIFFERENCE_SECONDS))?;
+    params.not_after = moment(now.plus_days(days))?;
+    let mut serial: [u8; 16] = secret::random();
+    // A serial number is positive (RFC 5280 section 4.1.2.2).
+    serial[0] = serial[0] & 0x7f | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Ok(params)
+}
+
+fn moment(instant: Instant) -> Result<OffsetDateTime, Error> {
+    OffsetDateTime::from_unix_timestamp(instant.seconds())
+        .map_err(|error| Error::Sign(error.to_string()))
+}
+
+/// A name for the certificate; one that no certificate can hold is left out.
+fn san(name: &str) -> Option<SanType> {
+    match name.parse() {
+        Ok(address) => Some(SanType::IpAddress(address)),
+        Err(_) => Some(SanType::DnsName(name.to_owned().try_into().ok()?)),
+    }
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|_| Error::Bad(path.to_owned(), "it is not PEM".to_owned()))
+}

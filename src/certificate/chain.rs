@@ -1,0 +1,127 @@
+//! A certificate chain with its key, read from PEM files and checked: what would make a
+//! client refuse it is found here, before anybody is served with it.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{Error, files};
+use crate::clock::Instant;
+use crate::secret;
+
+/// A chain, its key, and what the leaf says.
+pub(super) struct Chain {
+    pub(super) key: CertifiedKey,
+    pub(super) names: Vec<String>,
+    pub(super) not_before: Instant,
+    pub(super) not_after: Instant,
+    pub(super) fingerprint: String,
+    /// The leaf names an issuer that is not in the file.
+    pub(super) is_incomplete: bool,
+}
+
+impl Chain {
+    /// Reads a chain, leaf first, and the key of its leaf.
+    pub(super) fn load(chain: &Path, key: &Path) -> Result<Self, Error> {
+        let certificates = certificates(chain)?;
+        let bad_key = |what: String| Error::Bad(key.to_owned(), what);
+        let private = PrivateKeyDer::from_pem_slice(&files::read_key(key)?)
+            .map_err(|error| bad_key(format!("there is no private key in PEM form: {error}")))?;
+        let leaf = certificates
+            .first()
+            .ok_or_else(|| Error::Bad(chain.to_owned(), "there is no certificate".to_owned()))?;
+        let facts = Facts::of(leaf).map_err(|what| Error::Bad(chain.to_owned(), what))?;
+        let is_incomplete = certificates.len() == 1 && !facts.self_issued;
+        let fingerprint = fingerprint(leaf);
+        let key = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())
+            .map_err(|error| bad_key(format!("the key does not fit the certificate: {error}")))?;
+        Ok(Self {
+            key,
+            names: facts.names,
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            fingerprint,
+            is_incomplete,
+        })
+    }
+
+    /// Whether the leaf is for this host, a DNS name or an IP address.
+    pub(super) fn covers(&self, host: &str) -> bool {
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        self.names.iter().any(|name| {
+            let name = name.to_ascii_lowercase();
+            let parent = host.split_once('.').map(|(_, parent)| parent);
+            name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
+        })
+    }
+}
+
+/// All certificates of a PEM file.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    CertificateDer::pem_slice_iter(&files::read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Error::Bad(path.to_owned(), format!("it is not PEM: {error}")))
+}
+
+/// SHA-256 of a certificate as people compare it: `AA:BB:…`.
+pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    secret::sha256(certificate)
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+/// What a certificate says of itself.
+pub(super) struct Facts {
+    pub(super) names: Vec<String>,
+    pub(super) not_before: Instant,
+    pub(super) not_after: Instant,
+    pub(super) self_issued: bool,
+}
+
+impl Facts {
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let (_, parsed) = X509Certificate::from_der(certificate)
+            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+        let names = match parsed.subject_alternative_name() {
+            Ok(Some(extension)) => extension
+                .value
+                .general_names
+                .iter()
+                .filter_map(host_of)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let seconds = |time: x509_parser::time::ASN1Time| {
+            Instant::from_millis(time.timestamp().saturating_mul(1000))
+        };
+        Ok(Self {
+            names,
+            not_before: seconds(parsed.validity().not_before),
+            not_after: seconds(parsed.validity().not_after),
+            self_issued: parsed.subject() == parsed.issuer(),
+        })
+    }
+}
+
+fn host_of(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let address = match bytes.len() {
+                4 => IpAddr::from(<[u8; 4]>::try_from(*bytes).ok()?),
+                16 => IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?),
+                _ => return None,
+            };
+            Some(address.to_string())
+        }
+        _ => None,
+    }
+}

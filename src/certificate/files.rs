@@ -1,0 +1,66 @@
+//! Certificate and key files: written whole or not at all, keys for the owner alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::Error;
+use crate::secret;
+
+const KEY_MODE: u32 = 0o600;
+const CERTIFICATE_MODE: u32 = 0o644;
+
+/// Makes the directory, for the owner alone.
+pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| Error::Io(directory.to_owned(), error))
+}
+
+/// Writes a file that nobody but us may read.
+pub(super) fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
+    write(path, pem, KEY_MODE)
+}
+
+/// Writes a file that anybody may have.
+pub(super) fn write_certificate(path: &Path, pem: &str) -> Result<(), Error> {
+    write(path, pem, CERTIFICATE_MODE)
+}
+
+/// The new content appears under the name all at once, and is on disk when this returns.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let draft = path.with_extension(format!("new-{}", secret::hex(&secret::random::<4>())));
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    })();
+    written.map_err(|error| {
+        // The draft is of no use; the error that matters is the first one.
+        let _ = fs::remove_file(&draft);
+        Error::Io(path.to_owned(), error)
+    })
+}
+
+/// Reads a key file, unless others can read it too.
+pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
+    let io = |error| Error::Io(path.to_owned(), error);
+    if fs::metadata(path).map_err(io)?.mode() & 0o077 != 0 {
+        return Err(Error::Exposed(path.to_owned()));
+    }
+    fs::read(path).map_err(io)
+}
+
+/// Reads a certificate file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| Error::Io(path.to_owned(), error))
+}

@@ -1,0 +1,83 @@
+//! Certificates: the private authority that makes one at the first start, the customer's
+//! own chain instead of it, and the cell that holds what is served and is swapped while
+//! serving. Reads no clock; "now" is handed in.
+
+mod authority;
+mod cell;
+mod chain;
+mod files;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use authority::AuthoritySummary;
+pub use cell::{Cell, Source, Summary};
+
+/// The names that a leaf certificate of the private authority is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+impl Names {
+    /// The machine's name, the loopback names, and the host of the base URL.
+    pub fn new(host_name: &str, base_url_host: Option<&str>) -> Self {
+        let mut names = Vec::new();
+        let all = [host_name, "localhost", "127.0.0.1", "::1"]
+            .into_iter()
+            .chain(base_url_host);
+        for name in all {
+            let name = name.trim_matches(['[', ']']).to_ascii_lowercase();
+            if !name.is_empty() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Self(names)
+    }
+
+    /// The names, DNS names and IP addresses.
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// What is wrong with a certificate or its files, and where.
+#[derive(Debug)]
+pub enum Error {
+    /// The file system said no.
+    Io(PathBuf, io::Error),
+    /// A key file can be read by others.
+    Exposed(PathBuf),
+    /// A file does not hold what it should; the text says what.
+    Bad(PathBuf, String),
+    /// The private authority could not sign.
+    Sign(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Exposed(path) => write!(
+                f,
+                "{} can be read by others; run: chmod 600 {}",
+                path.display(),
+                path.display()
+            ),
+            Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),
+            Self::Sign(what) => write!(f, "the private authority cannot sign: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What is known of the private authority in the data directory; `None` before the first
+/// start. For commands when no server runs.
+pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Error> {
+    authority::summary(&directory(data_dir))
+}
+
+/// Where the certificates of a data directory are.
+pub fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("tls")
+}

@@ -1,0 +1,167 @@
+//! An answer, and its head as bytes. Whatever a value holds, it cannot become a second
+//! header or a second answer.
+
+use std::fmt;
+
+use super::Version;
+
+/// One answer.
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Header fields; framing and connection are the door's.
+    pub headers: Vec<(&'static str, String)>,
+    /// What follows the head.
+    pub body: Body,
+    /// Whether the connection must end with it.
+    pub close: bool,
+}
+
+/// What follows the head.
+pub enum Body {
+    /// Nothing, for statuses that have no body.
+    Empty,
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// Piece by piece, for what is too large to be held.
+    Stream(Stream),
+}
+
+/// The pieces of a large body.
+pub type Stream = Box<dyn Iterator<Item = Result<Vec<u8>, Broken>> + Send>;
+
+/// The rest of a streamed body cannot be had: the connection must be cut, so that nobody
+/// takes the part for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("close", &self.close)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Appends status line and header fields to `out`. `date` is an IMF-fixdate.
+pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(answer.status.to_string().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason(answer.status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    field("Date", date, out);
+    for (name, value) in &answer.headers {
+        field(name, value, out);
+    }
+    let bodiless = matches!(answer.status, 100..=199 | 204 | 304);
+    match &answer.body {
+        _ if bodiless => {}
+        Body::Empty => field("Content-Length", "0", out),
+        Body::Bytes(bytes) => field("Content-Length", &bytes.len().to_string(), out),
+        Body::Stream(_) if version == Version::Http11 => field("Transfer-Encoding", "chunked", out),
+        // HTTP/1.0 has no chunks: the body ends with the connection.
+        Body::Stream(_) => {}
+    }
+    if close {
+        field("Connection", "close", out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The date as HTTP writes it (RFC 9110 section 5.6.7), from seconds since the epoch.
+pub fn imf_fixdate(seconds: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    // RFC 3339 has the same numbers at fixed places: 2026-11-23T20:30:00.000Z.
+    let text = crate::clock::Instant::from_millis(seconds.saturating_mul(1000)).to_string();
+    let weekday = usize::try_from(seconds.div_euclid(86_400).rem_euclid(7)).unwrap_or(0);
+    let month: usize = text[5..7].parse().unwrap_or(1);
+    format!(
+        "{}, {} {} {} {} GMT",
+        DAYS[weekday % 7],
+        &text[8..10],
+        MONTHS[month.saturating_sub(1) % 12],
+        &text[..4],
+        &text[11..19],
+    )
+}
+
+fn field(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend(value.bytes().map(|byte| match byte {
+        0..=0x1f | 0x7f => b' ',
+        other => other,
+    }));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(answer: &Answer, version: Version) -> String {
+        let mut out = Vec::new();
+        write_head(answer, version, answer.close, "D", &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn heads() {
+        let mut answer = Answer {
+            status: 200,
+            headers: vec![("Location", "a\r\nX: injected\0".to_owned())],
+            body: Body::Bytes(b"abc".to_vec()),
+            close: true,
+        };
+        assert_eq!(
+            head(&answer, Version::Http11),
+            "HTTP/1.1 200 OK\r\nDate: D\r\nLocation: a  X: injected \r\nContent-Length: 3\r\n\
+             Connection: close\r\n\r\n"
+        );
+        answer.body = Body::Stream(Box::new(std::iter::empty()));
+        answer.headers.clear();
+        assert!(head(&answer, Version::Http11).contains("Transfer-Encoding: chunked\r\n"));
+        assert!(!head(&answer, Version::Http10).contains("Transfer-Encoding"));
+        answer.body = Body::Empty;
+        answer.status = 204;
+        assert!(!head(&answer, Version::Http11).contains("Content-Length"));
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(imf_fixdate(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(imf_fixdate(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(imf_fixdate(1_795_465_800), "Mon, 23 Nov 2026 20:30:00 GMT");
+    }
+}

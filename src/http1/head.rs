@@ -1,0 +1,476 @@
+//! A request's head (RFC 9112 sections 2-5). The bytes are looked at one by one before a
+//! parser sees them: a lone LF, a lone CR, NUL and other control bytes never get through,
+//! however lenient the parser is.
+
+use std::ops::Range;
+
+use super::{Fault, target};
+use crate::limits;
+
+/// A request method. Case-sensitive (RFC 9110 section 9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+    /// OPTIONS.
+    Options,
+    /// Any other token.
+    Other,
+}
+
+/// The protocol versions that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// The head of one request. Owns one copy of its bytes.
+#[derive(Clone, Debug)]
+pub struct Head {
+    bytes: Box<[u8]>,
+    method: Method,
+    version: Version,
+    target: Range<usize>,
+    headers: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Head {
+    /// Reads a head from the front of `buffer`; `None` while it is not complete. Gives the
+    /// head and the bytes that it took. A bound that is passed is told at once, complete
+    /// or not.
+    pub fn parse(buffer: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
+        // One empty line before a request is ignored (RFC 9112 section 2.2).
+        let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
+        let rest = &buffer[skipped..];
+        let Some(length) = scan(rest)? else {
+            return Ok(None);
+        };
+        let head = Self::read(&rest[..length])?;
+        Ok(Some((head, skipped + length)))
+    }
+
+    /// A head from its parts, for the local door.
+    pub fn new(method: &str, target: &str, headers: &[(String, String)]) -> Result<Self, Fault> {
+        target::check(target.as_bytes())?;
+        let mut bytes = target.as_bytes().to_vec();
+        let mut ranges = Vec::with_capacity(headers.len());
+        for (name, value) in headers.iter().take(limits::HEADERS_COUNT_MAX) {
+            let start = bytes.len();
+            bytes.extend_from_slice(name.as_bytes());
+            let middle = bytes.len();
+            bytes.extend_from_slice(value.as_bytes());
+            ranges.push((start..middle, middle..bytes.len()));
+        }
+        Ok(Self {
+            method: method_of(method),
+            version: Version::Http11,
+            target: 0..target.len(),
+            headers: ranges,
+            bytes: bytes.into(),
+        })
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The request target in origin form.
+    pub fn target(&self) -> &str {
+        // Only visible ASCII passes the check of a target.
+        std::str::from_utf8(&self.bytes[self.target.clone()]).unwrap_or_default()
+    }
+
+    /// The path as sent, before `?`.
+    pub fn path(&self) -> &str {
+        let target = self.target();
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The query as sent, after `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.target().split_once('?').map(|(_, query)| query)
+    }
+
+    /// The first field of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let fields = &mut self.headers.iter();
+        let (_, value) = fields
+            .find(|(field, _)| self.bytes[field.clone()].eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(&self.bytes[value.clone()])
+    }
+
+    /// All fields of this name, in any case.
+    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers
+            .iter()
+            .filter(move |(field, _)| {
+                self.bytes[field.clone()].eq_ignore_ascii_case(name.as_bytes())
+            })
+            .map(|(_, value)| &self.bytes[value.clone()])
+    }
+
+    /// Whether the client wants the connection to end after this request.
+    pub fn wants_close(&self) -> bool {
+        self.version == Version::Http10 || self.connection_says("close")
+    }
+
+    /// Whether the client waits for `100 Continue`. Any other expectation cannot be met
+    /// (RFC 9110 section 10.1.1).
+    pub fn expects_continue(&self) -> Result<bool, Fault> {
+        let mut expects = false;
+        for value in self.headers("expect") {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Fault::new(417, "only `Expect: 100-continue` is understood"));
+            }
+            // An old client cannot know it (RFC 9110 section 10.1.1).
+            expects = self.version == Version::Http11;
+        }
+        Ok(expects)
+    }
+
+    fn connection_says(&self, word: &str) -> bool {
+        self.headers("connection")
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// Reads a complete head that has been scanned.
+    fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        check_version(bytes)?;
+        let mut fields = [httparse::EMPTY_HEADER; limits::HEADERS_COUNT_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(bytes) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(Fault::new(
+                    431,
+                    "the request has more than 100 header fields",
+                ));
+            }
+            Ok(httparse::Status::Partial) | Err(_) => {
+                return Err(Fault::new(400, "the request head is not HTTP/1.1"));
+            }
+        }
+        let text = request.path.unwrap_or_default();
+        let start = offset(bytes, text.as_bytes());
+        let mut head = Self {
+            method: method_of(request.method.unwrap_or_default()),
+            version: if request.version == Some(0) {
+                Version::Http10
+            } else {
+                Version::Http11
+            },
+            target: start..start + text.len(),
+            headers: request
+                .headers
+                .iter()
+                .map(|field| {
+                    let name = offset(bytes, field.name.as_bytes());
+                    let value = field.value.trim_ascii();
+                    let at = offset(bytes, value);
+                    (name..name + field.name.len(), at..at + value.len())
+                })
+                .collect(),
+            bytes: bytes.into(),
+        };
+        head.check()?;
+        Ok(head)
+    }
+
+    fn check(&mut self) -> Result<(), Fault> {
+        target::check(&self.bytes[self.target.clone()])?;
+        for name in ["authorization", "content-type"] {
+            if self.headers(name).nth(1).is_some() {
+                return Err(Fault::new(
+                    400,
+                    "the request has Authorization or Content-Type twice",
+                ));
+            }
+        }
+        let host = self.check_host()?;
+        let target = self.target();
+        if target.starts_with('/') {
+            return Ok(());
+        }
+        // Absolute form: the authority must be the one in Host (RFC 9112 section 3.2.2).
+        let Some((authority, path_length)) = absolute(target) else {
+            return Err(Fault::new(400, "the request target must begin with /"));
+        };
+        if host.as_deref() != Some(authority.as_bytes()) {
+            return Err(Fault::new(400, "the request target and Host differ"));
+        }
+        if path_length == 0 {
+            return Err(Fault::new(400, "the request target has no path"));
+        }
+        self.target.start = self.target.end - path_length;
+        Ok(())
+    }
+
+    /// The one Host field (RFC 9112 section 3.2); only HTTP/1.0 may do without.
+    fn check_host(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let mut hosts = self.headers("host");
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            return Err(Fault::new(400, "the request has Host twice"));
+        }
+        let Some(host) = host else {
+            return if self.version == Version::Http10 {
+                Ok(None)
+            } else {
+                Err(Fault::new(400, "the request has no Host"))
+            };
+        };
+        let fine =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte);
+        if host.is_empty() || !host.iter().all(fine) {
+            return Err(Fault::new(400, "Host is not the name of a host"));
+        }
+        Ok(Some(host.to_vec()))
+    }
+}
+
+/// Finds the end of the head, looking at every byte on the way. Gives the length with the
+/// empty line, or `None` when there is more to come.
+fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
+    let mut line_start = 0;
+    let mut lines = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let (limit, fault) = if lines == 0 {
+            (
+                limits::REQUEST_LINE_BYTES_MAX,
+                Fault::new(414, "the request line is longer than 8 KiB"),
+            )
+        } else {
+            (
+                limits::HEADER_BYTES_MAX,
+                Fault::new(431, "a header field is longer than 8 KiB"),
+            )
+        };
+        if at - line_start > limit {
+            return Err(fault);
+        }
+        if at >= limits::HEAD_BYTES_MAX {
+            return Err(Fault::new(431, "the request head is longer than 16 KiB"));
+        }
+        let after_cr = at > line_start && bytes[at - 1] == b'\r';
+        match byte {
+            b'\n' if after_cr => {
+                if at - line_start == 1 && lines > 0 {
+                    return Ok(Some(at + 1));
+                }
+                if at - line_start == 1 {
+                    return Err(Fault::new(400, "the request line is empty"));
+                }
+                lines += 1;
+                if lines > limits::HEADERS_COUNT_MAX + 1 {
+                    return Err(Fault::new(
+                        431,
+                        "the request has more than 100 header fields",
+                    ));
+                }
+                line_start = at + 1;
+            }
+            _ if after_cr || byte == b'\n' => {
+                return Err(Fault::new(
+                    400,
+                    "a line of the head does not end with CR LF",
+                ));
+            }
+            b'\r' => {}
+            b'\t' if lines > 0 => {
+                if at == line_start {
+                    return Err(Fault::new(400, "a header field begins with white space"));
+                }
+            }
+            b' ' if at == line_start => {
+                return Err(Fault::new(
+                    400,
+                    "a line of the head begins with white space",
+                ));
+            }
+            0..=0x1f | 0x7f => {
+                return Err(Fault::new(400, "the head holds a control character"));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The version, before the parser turns every other one into the same error.
+fn check_version(bytes: &[u8]) -> Result<(), Fault> {
+    let line = bytes
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
+    let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_version = word.len() == 8
+        && word.starts_with(b"HTTP/")
+        && word[5].is_ascii_digit()
+        && word[6] == b'.'
+        && word[7].is_ascii_digit();
+    if is_version && word[5] != b'1' {
+        return Err(Fault::new(
+            505,
+            "only HTTP/1.1 and HTTP/1.0 are spoken here",
+        ));
+    }
+    Ok(())
+}
+
+/// The authority of an absolute-form target, and the length of what follows it.
+fn absolute(target: &str) -> Option<(&str, usize)> {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let start = target.get(..scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme)
+            .then(|| &target[scheme.len()..])
+    })?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    Some((&rest[..end], rest.len() - end))
+}
+
+/// Where `part` begins in `whole`, which it is a slice of.
+fn offset(whole: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
+}
+
+fn method_of(word: &str) -> Method {
+    match word {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
+        "DELETE" => Method::Delete,
+        "OPTIONS" => Method::Options,
+        _ => Method::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(bytes: &[u8]) -> u16 {
+        match Head::parse(bytes) {
+            Ok(Some(_)) => 200,
+            Ok(None) => 0,
+            Err(fault) => fault.status,
+        }
+    }
+
+    #[test]
+    fn heads_that_are_read() {
+        for text in [
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /Users?filter=userName%20eq%20\"a{}|b\" HTTP/1.1\r\nhOST:\th \r\nX:\r\n\r\n",
+            "GET http://h/x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "BREW / HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: \u{e9}\r\n\r\n",
+        ] {
+            assert_eq!(status(text.as_bytes()), 200, "{text:?}");
+            for cut in 0..text.len() - 1 {
+                assert_eq!(status(&text.as_bytes()[..cut]), 0, "{text:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_that_are_refused() {
+        for (text, wanted) in [
+            ("GET / HTTP/1.1\nHost: h\n\n", 400),
+            ("GET / HTTP/1.1\rHost: h\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h\r\nX: a\nb: c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n Host: h\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n: h\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nH(st: h\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+            ("PRI * HTTP/2.0\r\n\r\n", 505),
+            ("GET / HTTP/1.1 x\r\nHost: h\r\n\r\n", 400),
+            ("GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("GET /\r\n\r\n", 400),
+            ("GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("GET /a\\b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("GET /\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 400),
+            ("GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\nauthorization: b\r\n\r\n",
+                400,
+            ),
+            ("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ] {
+            assert_eq!(status(text.as_bytes()), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_told_before_the_end_is_seen() {
+        let long_line = "GET /".to_owned() + &"a".repeat(limits::REQUEST_LINE_BYTES_MAX);
+        assert_eq!(status(long_line.as_bytes()), 414);
+        let start = "GET / HTTP/1.1\r\nHost: h\r\n";
+        let long_field = format!("{start}X: {}", "a".repeat(limits::HEADER_BYTES_MAX));
+        assert_eq!(status(long_field.as_bytes()), 431);
+        let long_head = format!("{start}{}", "X: 45678901234567890\r\n".repeat(900));
+        assert_eq!(status(long_head.as_bytes()), 431);
+        let many = format!(
+            "{start}{}\r\n",
+            "X: 1\r\n".repeat(limits::HEADERS_COUNT_MAX)
+        );
+        assert_eq!(status(many.as_bytes()), 431);
+    }
+
+    #[test]
+    fn the_parts_of_a_head() {
+        let bytes = b"PATCH http://h/a/b?c=d HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\nExpect: 100-Continue\r\n\r\nbody";
+        let (head, length) = Head::parse(bytes).expect("good").expect("complete");
+        assert_eq!(&bytes[length..], b"body");
+        assert_eq!(head.method(), Method::Patch);
+        assert_eq!((head.path(), head.query()), ("/a/b", Some("c=d")));
+        assert_eq!(head.header("HOST"), Some(&b"h"[..]));
+        assert!(head.wants_close());
+        assert_eq!(head.expects_continue(), Ok(true));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_a_panic(bytes in proptest::collection::vec(0u8..=255, 0..200)) {
+            let _ = Head::parse(&bytes);
+            let mut whole = b"GET / HTTP/1.1\r\n".to_vec();
+            whole.extend(bytes);
+            whole.extend(b"\r\n\r\n");
+            let _ = Head::parse(&whole);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! One connection, from handshake to goodbye. Read it from the top: it is the story of
+//! every request that comes over the network.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConnection, Stream};
+
+use super::deadline::Deadline;
+use super::listener::Shared;
+use super::table::Slot;
+use crate::clock::{Clock, SystemClock};
+use crate::http1::answer::{imf_fixdate, write_head};
+use crate::http1::chunks::Decoder;
+use crate::http1::framing::Framing;
+use crate::http1::{Answer, Body, Fault, Head, Method, Version};
+use crate::limits;
+
+const READ_BYTES: usize = 16 * 1024;
+const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
+
+pub(super) struct Connection<'a> {
+    shared: &'a Shared,
+    slot: &'a Slot,
+    stream: Arc<TcpStream>,
+    socket: Deadline,
+    tls: ServerConnection,
+    peer: IpAddr,
+    opened: Instant,
+    /// What was received and not used yet; a pipelined request may wait in it.
+    received: Vec<u8>,
+}
+
+/// What the next bytes were.
+enum Next {
+    Request(Head),
+    Fault(Fault),
+    /// The peer is gone, or was silent for too long.
+    Nothing,
+}
+
+/// Whether the connection goes on after an exchange.
+#[derive(PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Goodbye,
+    /// It failed; there is nobody to say goodbye to.
+    Gone,
+}
+
+/// Why a body was not read to its end.
+enum BodyError {
+    Fault(Fault),
+    Gone,
+}
+
+impl<'a> Connection<'a> {
+    /// Serves a connection until it ends.
+    pub(super) fn serve(shared: &'a Shared, slot: &'a Slot, stream: Arc<TcpStream>, peer: IpAddr) {
+        let opened = Instant::now();
+        let mut socket =
+            Deadline::new(Arc::clone(&stream), opened + limits::HANDSHAKE_DURATION_MAX);
+        match socket.peek() {
+            // A TLS record begins with a small number, a request with a capital.
+            Ok(byte) if byte.is_ascii_uppercase() => {
+                return refuse_plain_http(shared, &mut socket, &stream, peer);
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        let tls = match ServerConnection::new(Arc::clone(&shared.tls)) {
+            Ok(tls) => tls,
+            Err(error) => return log::error!("TLS cannot be set up: {error}"),
+        };
+        let mut connection = Self {
+            shared,
+            slot,
+            stream,
+            socket,
+            tls,
+            peer,
+            opened,
+            received: Vec::new(),
+        };
+        if let Err(error) = connection.handshake() {
+            return log::debug!("{peer} handshake failed: {error}");
+        }
+        while connection.exchange() == Then::GoOn {}
+    }
+
+    fn handshake(&mut self) -> io::Result<()> {
+        while self.tls.is_handshaking() {
+            let (read, written) = self.tls.complete_io(&mut self.socket)?;
+            if read == 0 && written == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// One request and its answer.
+    fn exchange(&mut self) -> Then {
+        self.shared.table.set_idle(self.slot, true);
+        if self.is_last() && self.received.is_empty() {
+            return self.goodbye();
+        }
+        let (next, began) = self.next_request();
+        self.shared.table.set_idle(self.slot, false);
+        match next {
+            Next::Nothing => Then::Gone,
+            Next::Fault(fault) => self.refuse(&fault),
+            Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
+        }
+    }
+
+    /// Waits for a request and reads its head. Gives the moment of its first byte as well.
+    fn next_request(&mut self) -> (Next, Instant) {
+        if self.received.is_empty() {
+            self.socket.set(Instant::now() + limits::IDLE_DURATION_MAX);
+            match self.receive() {
+                Ok(count) if count > 0 => {}
+                _ => return (Next::Nothing, Instant::now()),
+            }
+        }
+        let began = Instant::now();
+        self.socket.set(began + limits::HEAD_DURATION_MAX);
+        loop {
+            match Head::parse(&self.received) {
+                Ok(Some((head, length))) => {
+                    self.received.drain(..length);
+                    return (Next::Request(head), began);
+                }
+                Ok(None) => {}
+                Err(fault) => return (Next::Fault(fault), began),
+            }
+            match self.receive() {
+                Ok(0) => return (Next::Nothing, began),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return (Next::Fault(TIMED_OUT), began);
+                }
+                Err(_) => return (Next::Nothing, began),
+            }
+        }
+    }
+
+    /// Frames, admits, reads the body, answers.
+    fn answer(&mut self, head: &Head, deadline: Instant) -> Then {
+        let framed = Framing::of(head).and_then(|framing| Ok((framing, head.expects_continue()?)));
+        let (framing, expects) = match framed {
+            Ok(framed) => framed,
+            Err(fault) => return self.refuse(&fault),
+        };
+        let admission = match self.shared.api.admit(head, self.peer) {
+            Ok(admission) => admission,
+            Err(refusal) => {
+                if refusal.authenticated {
+                    self.slot.set_authenticated();
+                }
+                let skippable = refusal.authenticated && !expects && self.skip_body(framing);
+                return self.write(refusal.answer, head, !skippable, deadline);
+            }
+        };
+        if admission.authenticated() {
+            self.slot.set_authenticated();
+        }
+        let body = match self.read_body(framing, expects, deadline) {
+            Ok(body) => body,
+            Err(BodyError::Fault(fault)) => return self.refuse(&fault),
+            Err(BodyError::Gone) => return Then::Gone,
+        };
+        let answer = self.shared.api.answer(admission, body);
+        self.write(answer, head, false, deadline)
+    }
+
+    fn read_body(
+        &mut self,
+        framing: Framing,
+        expects: bool,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, BodyError> {
+        let until = Instant::now() + limits::BODY_DURATION_MAX;
+        self.socket.set(until.min(deadline));
+        let waits = !matches!(framing, Framing::None | Framing::Length(0));
+        if expects && waits && self.received.is_empty() {
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .map_err(|_| BodyError::Gone)?;
+        }
+        match framing {
+            Framing::None => Ok(Vec::new()),
+            Framing::Length(length) => {
+                while self.received.len() < length {
+                    self.receive_of_body()?;
+                }
+                let rest = self.received.split_off(length);
+                Ok(std::mem::replace(&mut self.received, rest))
+            }
+            Framing::Chunked => self.read_chunks(),
+        }
+    }
+
+    fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
+        let (mut decoder, mut body) = (Decoder::new(), Vec::new());
+        loop {
+            let taken = decoder
+                .feed(&self.received, &mut body)
+                .map_err(BodyError::Fault)?;
+            self.received.drain(..taken);
+            if decoder.is_done() {
+                return Ok(body);
+            }
+            self.receive_of_body()?;
+        }
+    }
+
+    fn receive_of_body(&mut self) -> Result<(), BodyError> {
+        match self.receive() {
+            Ok(0) => Err(BodyError::Gone),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(BodyError::Fault(TIMED_OUT))
+            }
+            Err(_) => Err(BodyError::Gone),
+        }
+    }
+
+    /// Drops the body of a refused request, so that the connection can be kept. Only what
+    /// is short, of known length and there soon.
+    fn skip_body(&mut self, framing: Framing) -> bool {
+        let mut left = match framing {
+            Framing::None => return true,
+            Framing::Length(length) if length <= limits::DISCARD_BYTES_MAX => length,
+            _ => return false,
+        };
+        self.socket
+            .set(Instant::now() + limits::DISCARD_DURATION_MAX);
+        loop {
+            let dropped = left.min(self.received.len());
+            self.received.drain(..dropped);
+            left -= dropped;
+            if left == 0 {
+                return true;
+            }
+            if !matches!(self.receive(), Ok(count) if count > 0) {
+                return false;
+            }
+        }
+    }
+
+    /// Answers what cannot be read as a request; there is no telling where the next one
+    /// would begin.
+    fn refuse(&mut self, fault: &Fault) -> Then {
+        let answer = self.shared.api.refuse(fault, Some(self.peer));
+        let mut bytes = Vec::new();
+        self.append_head(&answer, Version::Http11, true, &mut bytes);
+        if let Body::Bytes(body) = &answer.body {
+            bytes.extend_from_slice(body);
+        }
+        self.socket.set(Instant::now() + limits::WRITE_DURATION_MAX);
+        match self.send(&bytes) {
+            Ok(()) => self.goodbye(),
+            Err(_) => Then::Gone,
+        }
+    }
+
+    fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
+        let streamed_to_the_end =
+            matches!(answer.body, Body::Stream(_)) && head.version() == Version::Http10;
+        let close =
+            close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last();
+        // A request that took nearly all of its time still gets its answer out.
+        let until = Instant::now() + limits::WRITE_DURATION_MAX;
+        self.socket
+            .set(until.min(deadline + Duration::from_secs(1)));
+        let mut bytes = Vec::with_capacity(1024);
+        self.append_head(&answer, head.version(), close, &mut bytes);
+        let sent = match answer.body {
+            _ if head.method() == Method::Head => self.send(&bytes),
+            Body::Empty => self.send(&bytes),
+            Body::Bytes(body) => {
+                bytes.extend_from_slice(&body);
+                self.send(&bytes)
+            }
+            Body::Stream(pieces) => self.send_pieces(bytes, pieces, head.version()),
+        };
+        match sent {
+            Err(error) => {
+                log::debug!("{} an answer was not taken: {error}", self.peer);
+                Then::Gone
+            }
+            Ok(()) if close => self.goodbye(),
+            Ok(()) => Then::GoOn,
+        }
+    }
+
+    /// Sends a large body as it is made. One that breaks off ends without its last chunk,
+    /// so that the client knows.
+    fn send_pieces(
+        &mut self,
+        mut bytes: Vec<u8>,
+        pieces: crate::http1::answer::Stream,
+        version: Version,
+    ) -> io::Result<()> {
+        let chunked = version == Version::Http11;
+        for piece in pieces {
+            let piece = piece.map_err(|_| io::Error::other("the body broke off"))?;
+            if piece.is_empty() {
+                continue;
+            }
+            if chunked {
+                bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            }
+            bytes.extend_from_slice(&piece);
+            if chunked {
+                bytes.extend_from_slice(b"\r\n");
+            }
+            self.send(&bytes)?;
+            bytes.clear();
+        }
+        if chunked {
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.send(&bytes)
+    }
+
+    fn append_head(&self, answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
+        let date = imf_fixdate(SystemClock.now().seconds());
+        write_head(answer, version, close, &date, out);
+    }
+
+    /// Whether the next answer is to be the last.
+    fn is_last(&self) -> bool {
+        self.shared.closing.load(Ordering::SeqCst)
+            || self.opened.elapsed() >= limits::CONNECTION_AGE_MAX
+    }
+
+    /// Ends the connection so that the peer can read everything that was sent: TLS's own
+    /// end, then the socket's, then what is still on its way is taken and dropped, since
+    /// closing over it would send a reset that overtakes the answer.
+    fn goodbye(&mut self) -> Then {
+        self.socket
+            .set(Instant::now() + limits::DISCARD_DURATION_MAX);
+        self.tls.send_close_notify();
+        while self.tls.wants_write() {
+            if self.tls.write_tls(&mut self.socket).is_err() {
+                return Then::Gone;
+            }
+        }
+        discard(&self.stream, &mut self.socket);
+        Then::Gone
+    }
+
+    /// Receives what there is; 0 is the end.
+    fn receive(&mut self) -> io::Result<usize> {
+        let mut scratch = [0; READ_BYTES];
+        match Stream::new(&mut self.tls, &mut self.socket).read(&mut scratch) {
+            Ok(count) => {
+                self.received.extend_from_slice(&scratch[..count]);
+                Ok(count)
+            }
+            // Many clients end without TLS's own goodbye.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = Stream::new(&mut self.tls, &mut self.socket);
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+}
+
+/// Tells somebody who speaks plain HTTP to the TLS port what to do.
+fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream, peer: IpAddr) {
+    let fault = Fault::new(
+        400,
+        "this port speaks HTTPS: begin the base URL with https://",
+    );
+    let answer = shared.api.refuse(&fault, Some(peer));
+    let date = imf_fixdate(SystemClock.now().seconds());
+    let mut bytes = Vec::new();
+    write_head(&answer, Version::Http11, true, &date, &mut bytes);
+    if let Body::Bytes(body) = &answer.body {
+        bytes.extend_from_slice(body);
+    }
+    socket.set(Instant::now() + limits::DISCARD_DURATION_MAX);
+    if socket.write_all(&bytes).is_ok() {
+        discard(stream, socket);
+    }
+}
+
+/// Ends our side and drops what the other still sends, for a while and up to a bound.
+fn discard(stream: &TcpStream, socket: &mut Deadline) {
+    if stream.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let mut scratch = [0; 4096];
+    let mut dropped = 0;
+    while dropped < limits::DISCARD_BYTES_MAX {
+        match socket.read(&mut scratch) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => dropped += count,
+        }
+    }
+}

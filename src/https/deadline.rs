@@ -1,0 +1,112 @@
+//! A socket with an absolute deadline. It sits below TLS: one read of plaintext can cost
+//! many reads of the socket, and a timeout that began anew at each of them would let one
+//! byte now and then hold a worker for ever.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How far a socket timeout that is already set may lie beyond the deadline before it is
+/// set again; saves a system call on nearly every read.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] once the moment
+/// has come.
+pub(super) struct Deadline {
+    stream: Arc<TcpStream>,
+    until: Instant,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl Deadline {
+    pub(super) fn new(stream: Arc<TcpStream>, until: Instant) -> Self {
+        Self {
+            stream,
+            until,
+            read_timeout: None,
+            write_timeout: None,
+        }
+    }
+
+    pub(super) fn set(&mut self, until: Instant) {
+        self.until = until;
+    }
+
+    /// Looks at the first byte without taking it.
+    pub(super) fn peek(&mut self) -> io::Result<u8> {
+        let mut byte = [0];
+        loop {
+            self.arm_read()?;
+            match self.stream.peek(&mut byte) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(byte[0]),
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(left)
+    }
+
+    fn arm_read(&mut self) -> io::Result<()> {
+        let left = self.left()?;
+        if self.read_timeout.is_none_or(|set| set > left + SLACK) {
+            self.stream.set_read_timeout(Some(left))?;
+            self.read_timeout = Some(left);
+        }
+        Ok(())
+    }
+
+    fn arm_write(&mut self) -> io::Result<()> {
+        let left = self.left()?;
+        if self.write_timeout.is_none_or(|set| set > left + SLACK) {
+            self.stream.set_write_timeout(Some(left))?;
+            self.write_timeout = Some(left);
+        }
+        Ok(())
+    }
+}
+
+impl Read for Deadline {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.arm_read()?;
+            match (&*self.stream).read(buffer) {
+                // The socket's own timeout may be shorter than the deadline.
+                Err(error) if is_timeout(&error) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Write for Deadline {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        loop {
+            self.arm_write()?;
+            match (&*self.stream).write(buffer) {
+                Err(error) if is_timeout(&error) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,200 @@
+//! Accepting connections: for ever, whatever `accept` says, until it is told to stop.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::connection::Connection;
+use super::table::Table;
+use super::workers::Workers;
+use crate::api::Api;
+use crate::limits;
+
+/// The pause after an error that will not have gone away at once, such as too many open
+/// files.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// A socket that listens at `address`; `[::]` listens for IPv4 too.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits::LISTEN_BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The open network door.
+pub struct Door {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: PipeWriter,
+    accepting: JoinHandle<()>,
+}
+
+/// What every connection of the door uses.
+pub(super) struct Shared {
+    pub(super) api: Arc<Api>,
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) table: Table,
+    /// Set once the door closes: every answer is then its connection's last.
+    pub(super) closing: AtomicBool,
+}
+
+impl Door {
+    /// Opens the door on a listening socket.
+    pub fn open(listener: TcpListener, tls: Arc<ServerConfig>, api: Arc<Api>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (stopped, stop) = io::pipe()?;
+        let shared = Arc::new(Shared {
+            api,
+            tls,
+            table: Table::new(),
+            closing: AtomicBool::new(false),
+        });
+        let accepting = {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new()
+                .name("https-accept".to_owned())
+                .spawn(move || accept_until(&stopped, &listener, &shared))?
+        };
+        Ok(Self {
+            address,
+            shared,
+            stop,
+            accepting,
+        })
+    }
+
+    /// Where the door is.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts nobody any more, ends what is idle, and lets requests that were read be
+    /// answered, at most [`limits::DRAIN_DURATION_MAX`] long.
+    pub fn close(self) {
+        drop(self.stop);
+        if self.accepting.join().is_err() {
+            log::error!("accepting had ended by a panic");
+        }
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.table.end_idle();
+        self.shared.table.drain(limits::DRAIN_DURATION_MAX);
+    }
+}
+
+fn accept_until(stopped: &PipeReader, listener: &TcpListener, shared: &Arc<Shared>) {
+    let workers = Workers::new();
+    let mut complaint = Complaint::default();
+    loop {
+        let mut ready = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::new(stopped, PollFlags::IN),
+        ];
+        // An interrupted poll is tried again; there is nothing else that it can say.
+        if poll(&mut ready, None).is_err() {
+            continue;
+        }
+        if !ready[1].revents().is_empty() {
+            return;
+        }
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                if let Err(why) = welcome(stream, peer.ip(), shared, &workers) {
+                    complaint.log(&why);
+                }
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                complaint.log(&format!("a connection cannot be accepted: {error}"));
+                shared.table.evict_stranger();
+                thread::sleep(PAUSE_AFTER_ERROR);
+            }
+        }
+    }
+}
+
+/// Gives an accepted connection a place and a worker. Dropping it closes it.
+fn welcome(
+    stream: TcpStream,
+    peer: IpAddr,
+    shared: &Arc<Shared>,
+    workers: &Workers,
+) -> Result<(), String> {
+    let prepare = || -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)
+    };
+    prepare().map_err(|error| format!("a connection cannot be prepared: {error}"))?;
+    let stream = Arc::new(stream);
+    let Some(slot) = shared.table.enter(Arc::clone(&stream), peer) else {
+        return Err("a connection was refused: all are in use by callers with a token".to_owned());
+    };
+    let job = {
+        let (shared, slot) = (Arc::clone(shared), Arc::clone(&slot));
+        Box::new(move || {
+            let leaving = Leaving(&shared, &slot);
+            Connection::serve(&shared, &slot, stream, peer);
+            drop(leaving);
+        })
+    };
+    if !workers.submit(job) {
+        shared.table.leave(&slot);
+        return Err("a connection was refused: there is no worker for it".to_owned());
+    }
+    Ok(())
+}
+
+/// Takes a connection off the table however its worker ends.
+struct Leaving<'a>(&'a Shared, &'a super::table::Slot);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.table.leave(self.1);
+    }
+}
+
+/// Errors that are about one connection that is already gone.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// One log line a second at most: the cause is often somebody who would like a full disk.
+#[derive(Default)]
+struct Complaint {
+    last: Option<Instant>,
+}
+
+impl Complaint {
+    fn log(&mut self, what: &str) {
+        let now = Instant::now();
+        if self
+            .last
+            .is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1))
+        {
+            log::warn!("{what}");
+            self.last = Some(now);
+        }
+    }
+}

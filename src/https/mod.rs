@@ -1,0 +1,27 @@
+//! The network door: TLS and HTTP/1.1 on blocking sockets, a worker for each connection.
+//! Strict in what it reads, bounded in what it holds, and with an absolute deadline on
+//! everything that a peer could drag out.
+//!
+//! ```text
+//! listener ──▶ table (who may stay) ──▶ workers ──▶ connection:
+//!
+//!   handshake ──▶ idle ──▶ head ──▶ framing ──▶ admit ──▶ body ──▶ answer ──▶ write ─┐
+//!      │           ▲ │       │         │          │         │                       │
+//!      │           │ │       └─────────┴──────────┴─────────┴─▶ refuse              │
+//!      │           │ │                                            │ │               │
+//!      ▼           │ ▼                                            │ ▼               │
+//!    close ◀───────┼─close ◀──────────────────────────────────────┼─goodbye         │
+//!                  └──────────────────────────────────────────────┴─────────────────┘
+//! ```
+//!
+//! Out of scope: HTTP/2, client certificates, early data, compression.
+
+mod connection;
+mod deadline;
+mod listener;
+mod table;
+mod tls;
+mod workers;
+
+pub use listener::{Door, bind};
+pub use tls::server_config;

@@ -1,0 +1,242 @@
+//! Who is connected, and who must go when there are too many. A stranger can only ever
+//! push out strangers: connections that have shown a valid token go last, and only while
+//! they are idle.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::limits;
+
+/// One connection, as the table and its worker share it.
+pub(super) struct Slot {
+    number: u64,
+    stream: Arc<TcpStream>,
+    group: IpAddr,
+    authenticated: AtomicBool,
+    /// Milliseconds on the table's clock since it has nothing to do; 0 while it has.
+    idle_since: AtomicU64,
+}
+
+/// All connections.
+pub(super) struct Table {
+    slots: Mutex<Slots>,
+    emptied: Condvar,
+    began: Instant,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_number: HashMap<u64, Arc<Slot>>,
+    next: u64,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Mutex::default(),
+            emptied: Condvar::new(),
+            began: Instant::now(),
+        }
+    }
+
+    /// Takes a connection in, sending another away if it must; `None` when everybody else
+    /// has a token and is at work.
+    pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
+        let group = group(peer);
+        let mut slots = self.lock();
+        let of_group = |slot: &Slot| slot.group == group && !slot.is_authenticated();
+        let strangers = slots
+            .by_number
+            .values()
+            .filter(|slot| of_group(slot))
+            .count();
+        if strangers >= limits::CONNECTIONS_PER_ADDRESS_MAX {
+            slots.evict_oldest(of_group);
+        }
+        if slots.by_number.len() >= limits::CONNECTIONS_MAX
+            && !slots.evict_oldest(|slot| !slot.is_authenticated())
+            && !slots.evict_longest_idle()
+        {
+            return None;
+        }
+        slots.next += 1;
+        let slot = Arc::new(Slot {
+            number: slots.next,
+            stream,
+            group,
+            authenticated: AtomicBool::new(false),
+            idle_since: AtomicU64::new(self.now()),
+        });
+        slots.by_number.insert(slot.number, Arc::clone(&slot));
+        Some(slot)
+    }
+
+    /// Forgets a connection that has ended.
+    pub(super) fn leave(&self, slot: &Slot) {
+        let mut slots = self.lock();
+        slots.by_number.remove(&slot.number);
+        if slots.by_number.is_empty() {
+            self.emptied.notify_all();
+        }
+    }
+
+    /// Sends the oldest connection without a token away, to get its descriptor back.
+    pub(super) fn evict_stranger(&self) {
+        self.lock().evict_oldest(|slot| !slot.is_authenticated());
+    }
+
+    /// Marks a connection as having nothing to do, or as at work.
+    pub(super) fn set_idle(&self, slot: &Slot, idle: bool) {
+        let since = if idle { self.now() } else { 0 };
+        slot.idle_since.store(since, Ordering::SeqCst);
+    }
+
+    /// Ends every connection that has nothing to do.
+    pub(super) fn end_idle(&self) {
+        for slot in self.lock().by_number.values() {
+            if slot.idle_since.load(Ordering::SeqCst) != 0 {
+                slot.end();
+            }
+        }
+    }
+
+    /// Waits until everybody has left, then ends whoever has not.
+    pub(super) fn drain(&self, longest: Duration) {
+        let slots = self.lock();
+        let (slots, waited) = self
+            .emptied
+            .wait_timeout_while(slots, longest, |slots| !slots.by_number.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            log::warn!(
+                "{} connections were cut off at the end",
+                slots.by_number.len()
+            );
+            for slot in slots.by_number.values() {
+                slot.end();
+            }
+        }
+    }
+
+    /// Milliseconds since the table was made, never 0.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn evict_oldest(&mut self, may_go: impl Fn(&Slot) -> bool) -> bool {
+        let oldest = self
+            .by_number
+            .values()
+            .filter(|slot| may_go(slot))
+            .map(|slot| slot.number)
+            .min();
+        self.evict(oldest)
+    }
+
+    fn evict_longest_idle(&mut self) -> bool {
+        let longest = self
+            .by_number
+            .values()
+            .map(|slot| (slot.idle_since.load(Ordering::SeqCst), slot.number))
+            .filter(|(since, _)| *since != 0)
+            .min()
+            .map(|(_, number)| number);
+        self.evict(longest)
+    }
+
+    fn evict(&mut self, number: Option<u64>) -> bool {
+        match number.and_then(|number| self.by_number.remove(&number)) {
+            Some(slot) => {
+                slot.end();
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Slot {
+    /// Notes that a valid token was shown.
+    pub(super) fn set_authenticated(&self) {
+        self.authenticated.store(true, Ordering::SeqCst);
+    }
+
+    fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::SeqCst)
+    }
+
+    /// Makes the worker's next read or write fail. It may be gone already.
+    fn end(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Addresses that count as one: an IPv4 address however it is written, a /64 of IPv6.
+fn group(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(peer) => IpAddr::V4(peer),
+        IpAddr::V6(peer) => {
+            let [a, b, c, d, ..] = peer.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    fn pair(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let (server, _) = listener.accept().expect("accepted");
+        (Arc::new(server), client)
+    }
+
+    fn is_open(client: &mut TcpStream) -> bool {
+        client.set_nonblocking(true).expect("set");
+        !matches!(client.read(&mut [0]), Ok(0))
+    }
+
+    #[test]
+    fn strangers_push_out_strangers_of_their_address_only() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new();
+        let here: IpAddr = "192.0.2.1".parse().expect("an address");
+        let there: IpAddr = "2001:db8::1".parse().expect("an address");
+        let enter = |peer| {
+            let (server, client) = pair(&listener);
+            (table.enter(server, peer).expect("room"), client)
+        };
+        let (token, mut with_token) = enter(here);
+        token.set_authenticated();
+        let (_, mut elsewhere) = enter(there);
+        let mut strangers: Vec<_> = (0..limits::CONNECTIONS_PER_ADDRESS_MAX)
+            .map(|_| enter(here))
+            .collect();
+        assert!(is_open(&mut strangers[0].1));
+        let _newcomer = enter("::ffff:192.0.2.1".parse().expect("an address"));
+        assert!(!is_open(&mut strangers[0].1), "the oldest stranger stayed");
+        assert!(is_open(&mut strangers[1].1));
+        assert!(is_open(&mut with_token));
+        assert!(is_open(&mut elsewhere));
+    }
+
+    #[test]
+    fn addresses_of_one_subnet_are_one() {
+        let group_of = |text: &str| group(text.parse().expect("an address"));
+        assert_eq!(group_of("2001:db8::1"), group_of("2001:db8::ffff:1"));
+        assert_ne!(group_of("2001:db8::1"), group_of("2001:db8:0:1::1"));
+        assert_eq!(group_of("::ffff:10.0.0.1"), group_of("10.0.0.1"));
+    }
+}

@@ -1,0 +1,25 @@
+//! The TLS settings of the network door.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
+
+/// Sessions that can be resumed; one identity provider opens a few dozen connections.
+const SESSIONS_MAX: usize = 4096;
+
+/// TLS 1.2 and 1.3 with the provider's own suites and groups (hybrid post-quantum first),
+/// HTTP/1.1 alone, and no early data: a write must not be replayed.
+pub fn server_config(certificate: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("the provider has suites for both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    config.max_early_data_size = 0;
+    Arc::new(config)
+}

@@ -1,0 +1,106 @@
+//! Threads that serve connections: started when one is needed, kept for the next, ended
+//! when nobody has needed them for a while. There are never more than there may be
+//! connections, and the queue before them is short.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::limits;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+const UNNEEDED_FOR: Duration = Duration::from_secs(60);
+
+/// The pool.
+#[derive(Clone)]
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    threads: usize,
+    waiting: usize,
+    queue: VecDeque<Job>,
+}
+
+impl Workers {
+    pub(super) fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                wake: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Runs `job` on a thread, now or as soon as one is free. False when that cannot be:
+    /// all are busy and enough wait already, or the system gives no thread.
+    pub(super) fn submit(&self, job: Job) -> bool {
+        let mut state = self.shared.lock();
+        if state.queue.len() >= state.waiting && state.threads < limits::CONNECTIONS_MAX {
+            match self.start_thread() {
+                Ok(()) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
+                    log::error!("no thread can be started: {error}");
+                    return false;
+                }
+                Err(error) => log::warn!("no further thread can be started: {error}"),
+            }
+        }
+        if state.queue.len() >= state.waiting + limits::CONNECTIONS_WAITING_MAX {
+            return false;
+        }
+        state.queue.push_back(job);
+        self.shared.wake.notify_one();
+        true
+    }
+
+    fn start_thread(&self) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new()
+            .name("connection".to_owned())
+            .stack_size(limits::WORKER_STACK_BYTES)
+            .spawn(move || shared.work())
+            .map(drop)
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    log::error!("a connection ended by a panic");
+                }
+                state = self.lock();
+                continue;
+            }
+            state.waiting += 1;
+            let (woken, waited) = self
+                .wake
+                .wait_timeout(state, UNNEEDED_FOR)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.waiting -= 1;
+            if waited.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,225 @@
+//! The log: lines to standard error, one for each event, that never stop a request. What
+//! came from outside is escaped, what is too long is cut, and a closed or blocked standard
+//! error costs lines, which are counted, and nothing else.
+//!
+//! The line itself is written by `simple_logger`, whose `eprintln!` panics when standard
+//! error is broken and waits when it is blocked. Hence the thread of its own.
+
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use simple_logger::SimpleLogger;
+
+use crate::limits;
+
+const WRITER_THREAD: &str = "log-writer";
+const OURS: &str = "golinks_scim";
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// One line on its way.
+enum Entry {
+    Line {
+        level: log::Level,
+        target: String,
+        text: String,
+    },
+    Flush(SyncSender<()>),
+}
+
+struct Logger {
+    level: LevelFilter,
+    queue: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+}
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Starts the log. Called once, before there is anything to tell.
+pub fn start(level: LevelFilter) {
+    let (queue, entries) = sync_channel(limits::LOG_QUEUE_LINES_MAX);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&dropped);
+    let started = thread::Builder::new()
+        .name(WRITER_THREAD.to_owned())
+        .spawn(move || write_all(&entries, &count));
+    if started.is_err() {
+        // Without the thread there is no log; the work goes on.
+        return;
+    }
+    let logger = LOGGER.get_or_init(|| Logger {
+        level,
+        queue,
+        dropped,
+    });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(level);
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// Waits until what was logged is written, for a second at most.
+pub fn flush() {
+    if let Some(logger) = LOGGER.get() {
+        let (done, written) = sync_channel(1);
+        if logger.queue.try_send(Entry::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH_WAIT_MAX);
+        }
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let level = if metadata.target().starts_with(OURS) {
+            self.level
+        } else {
+            self.level.min(LevelFilter::Warn)
+        };
+        metadata.level() <= level
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let entry = Entry::Line {
+            level: record.level(),
+            target: record.target().to_owned(),
+            text: escape(&record.args().to_string()),
+        };
+        if self.queue.try_send(entry).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn write_all(entries: &Receiver<Entry>, dropped: &AtomicU64) {
+    let writer = SimpleLogger::new()
+        .with_level(LevelFilter::Trace)
+        .with_utc_timestamps();
+    while let Ok(entry) = entries.recv() {
+        match entry {
+            Entry::Line {
+                level,
+                target,
+                text,
+            } => write(&writer, level, &target, &text),
+            Entry::Flush(done) => {
+                let _ = done.send(());
+            }
+        }
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let text = format!("{lost} log lines were dropped: standard error was too slow");
+            write(&writer, log::Level::Warn, OURS, &text);
+        }
+    }
+}
+
+fn write(writer: &SimpleLogger, level: log::Level, target: &str, text: &str) {
+    // A broken standard error is no reason to stop: it may be mended.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        writer.log(
+            &Record::builder()
+                .level(level)
+                .target(target)
+                .args(format_args!("{text}"))
+                .build(),
+        );
+    }));
+}
+
+/// A panic is a bug: it is told in the log, with its place.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    if thread::current().name() == Some(WRITER_THREAD) {
+        return;
+    }
+    let payload = info.payload();
+    let what = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    let place = info
+        .location()
+        .map_or_else(String::new, |place| format!(" at {place}"));
+    log::error!("bug{place}: {what}");
+}
+
+/// One line for one text: control characters, line separators and those that change the
+/// direction of what follows are shown as escapes.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if escaped.len() >= limits::LOG_LINE_BYTES_MAX {
+            escaped.push('…');
+            break;
+        }
+        if is_dangerous(c) {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_breaks_a_line_or_a_terminal() {
+        for (text, wanted) in [
+            ("plain é 漢", "plain é 漢"),
+            ("a\r\nb", "a\\u{d}\\u{a}b"),
+            ("\u{1b}[31m", "\\u{1b}[31m"),
+            ("\u{7f}\u{9b}", "\\u{7f}\\u{9b}"),
+            ("\u{2028}\u{202e}", "\\u{2028}\\u{202e}"),
+        ] {
+            assert_eq!(escape(text), wanted);
+        }
+        let long = escape(&"x".repeat(3 * limits::LOG_LINE_BYTES_MAX));
+        assert!(long.len() <= limits::LOG_LINE_BYTES_MAX + 8);
+    }
+
+    #[test]
+    fn a_full_queue_costs_lines_and_no_time() {
+        let (queue, entries) = sync_channel(2);
+        let logger = Logger {
+            level: LevelFilter::Info,
+            queue,
+            dropped: Arc::new(AtomicU64::new(0)),
+        };
+        for _ in 0..5 {
+            let metadata = Metadata::builder()
+                .level(log::Level::Info)
+                .target(OURS)
+                .build();
+            logger.log(
+                &Record::builder()
+                    .metadata(metadata)
+                    .args(format_args!("line"))
+                    .build(),
+            );
+        }
+        assert_eq!(logger.dropped.load(Ordering::Relaxed), 3);
+        assert_eq!(entries.try_iter().count(), 2);
+    }
+}
