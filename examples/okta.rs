@@ -7,22 +7,20 @@
 //! ```
 //!
 //! Use a directory for trials: the users that are made here stay, deactivated, since Okta
-//! never deletes. The exit status is 0 when every check holds, 1 when one does not, and 64
-//! when the command line is not usable.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "an example talks to whoever runs it"
-)]
+//! never deletes. The exit status is 0 when every check holds, 1 when one does not or there
+//! is nobody to play with, and 64 when the command line is not usable.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::play::StepReport;
 use golinks_scim::idp::{Person, Report, Suite, okta, play};
 use golinks_scim::secret::{self, Secret};
+use serde_json::Value;
 
 /// Play Okta's requests against a SCIM service provider
 #[derive(Parser)]
@@ -37,8 +35,8 @@ struct Typed {
     /// The API token; a file or the environment keeps it out of the list of processes
     #[arg(long, env = "GOLINKS_SCIM_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// A file that holds the API token
-    #[arg(long, conflicts_with = "token")]
+    /// A file that holds the API token; it is preferred to the other two
+    #[arg(long)]
     token_file: Option<PathBuf>,
     /// What to play
     #[arg(long, value_enum, default_value_t = Choice::All)]
@@ -76,7 +74,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(what) => {
-            eprintln!("okta: {what}");
+            writeln!(io::stderr(), "okta: {}", printable(&what)).ok();
             ExitCode::FAILURE
         }
     }
@@ -129,48 +127,60 @@ impl Okta {
         if is_chosen(Choice::Import) {
             self.import();
         }
-        println!("{}", self.summary.join("\n"));
+        say(&self.summary.join("\n"));
         Ok(!self.has_failed)
     }
 
     /// SPEC and BETA need somebody to list. Who is made for that stays active, so that the
     /// suites can be played again.
     fn seed(&mut self) -> Result<(), String> {
-        let import = okta::import(&mut self.client, &self.token, 100);
-        let users = import.map_err(|error| error.to_string())?.users;
-        if users.is_empty() {
-            println!("the directory is empty, and SPEC needs one complete user:");
-            println!("one is created, and stays active");
+        if self.is_empty()? {
+            say("the directory is empty, and SPEC needs one complete user:");
+            say("one is created, and stays active");
             self.play(&okta::seed(&person()));
         }
         Ok(())
     }
 
+    fn is_empty(&mut self) -> Result<bool, String> {
+        let authorization = format!("Bearer {}", self.token.reveal());
+        let request = Request {
+            method: "GET",
+            target: "/Users?startIndex=1&count=1",
+            headers: &[("Authorization", &authorization)],
+            body: None,
+        };
+        let answer = self.client.send(&request);
+        let (response, _) = answer.map_err(|error| error.to_string())?;
+        let list: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        Ok(list["totalResults"] == 0)
+    }
+
     fn play(&mut self, suite: &Suite) -> Report {
-        println!("{}", suite.name);
+        say(suite.name);
         let is_verbose = self.is_verbose;
         let mut observe = |step: &StepReport| print_step(step, is_verbose);
         let report = play(suite, &mut self.client, &self.token, &mut observe);
-        println!();
+        say("");
         self.has_failed |= !report.passed();
         self.summary.push(report.to_string());
         report
     }
 
     fn import(&mut self) {
-        println!("IMPORT");
+        say("IMPORT");
         let outcome = match okta::import(&mut self.client, &self.token, 100) {
             Ok(import) => {
                 let active = import.users.iter().filter(|user| user.is_active).count();
                 let (users, pages) = (import.users.len(), import.pages);
-                format!("IMPORT {users} users, {active} active, in {pages} pages, none twice")
+                format!("IMPORT {users} users ({active} active), pages: {pages}, none twice")
             }
             Err(error) => {
                 self.has_failed = true;
                 format!("IMPORT failed: {error}")
             }
         };
-        println!("  {outcome}\n");
+        say(&format!("  {outcome}\n"));
         self.summary.push(outcome);
     }
 }
@@ -198,15 +208,20 @@ fn print_step(step: &StepReport, is_verbose: bool) {
     let mark = if step.passed() { "pass" } else { "FAIL" };
     let checks = step.verdicts.len();
     let elapsed = step.elapsed.as_millis();
-    println!(
-        "  {mark}  {:<12} {:<32} {checks:>2} checks {elapsed:>5} ms",
+    say(&format!(
+        "  {mark}  {:<10} {:<38} {checks:>2} checks {elapsed:>5} ms",
         step.source, step.name
-    );
+    ));
     if is_verbose || !step.passed() {
         for line in printable(&step.to_string()).lines() {
-            println!("        {line}");
+            say(&format!("        {line}"));
         }
     }
+}
+
+/// A line for whoever runs this. Who stops listening, as `head` does, misses nothing else.
+fn say(line: &str) {
+    writeln!(io::stdout(), "{line}").ok();
 }
 
 /// A server must not steer the terminal.

@@ -5,3 +5,12 @@ mod tidy;
 
 /// The store: durability, conflicts, failing disks.
 mod store;
+
+/// The HTTPS client of the product: connections kept and replaced, whom it trusts.
+mod client;
+
+/// Okta's suites and the lives of its users, over TLS against the real binary.
+mod okta;
+
+/// The real binary on a data directory of its own.
+mod support;

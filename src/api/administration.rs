@@ -16,15 +16,15 @@ use crate::directory;
 
 /// `GET /admin/installation`: what a guide or a check must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let certificate = api.certificate.as_ref().map(|cell| {
-        let summary = cell.summary();
-        json!({
-            "source": if summary.authority.is_some() { "private" } else { "files" },
-            "names": summary.names,
-            "notAfter": summary.not_after.to_string(),
-            "authority": summary.authority.as_ref().map(authority),
-        })
-    });
+    let served = api.certificate.as_ref().map(|cell| cell.summary());
+    // Without a server, what the last one left in the data directory.
+    let private = match &served {
+        Some(summary) => summary.authority.clone(),
+        None => certificate::authority_summary(&api.data_dir).unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        }),
+    };
     Ok(reply::json(
         200,
         &json!({
@@ -33,7 +33,12 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
             "dataDirectory": api.data_dir.display().to_string(),
             "rateLimit": api.rate_per_second,
             "users": api.directory.user_count()?,
-            "certificate": certificate,
+            "certificate": served.map(|summary| json!({
+                "names": summary.names,
+                "notAfter": summary.not_after.to_string(),
+                "fingerprint": summary.fingerprint,
+            })),
+            "authority": private.as_ref().map(authority),
         }),
     ))
 }

@@ -46,9 +46,7 @@ enum Next {
 #[derive(PartialEq, Eq)]
 enum Then {
     GoOn,
-    Goodbye,
-    /// It failed; there is nobody to say goodbye to.
-    Gone,
+    End,
 }
 
 /// Why a body was not read to its end.
@@ -110,7 +108,7 @@ impl<'a> Connection<'a> {
         let (next, began) = self.next_request();
         self.shared.table.set_idle(self.slot, false);
         match next {
-            Next::Nothing => Then::Gone,
+            Next::Nothing => Then::End,
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
         }
@@ -170,7 +168,7 @@ impl<'a> Connection<'a> {
         let body = match self.read_body(framing, expects, deadline) {
             Ok(body) => body,
             Err(BodyError::Fault(fault)) => return self.refuse(&fault),
-            Err(BodyError::Gone) => return Then::Gone,
+            Err(BodyError::Gone) => return Then::End,
         };
         let answer = self.shared.api.answer(admission, body);
         self.write(answer, head, false, deadline)
@@ -262,7 +260,7 @@ impl<'a> Connection<'a> {
         self.socket.set(Instant::now() + limits::WRITE_DURATION_MAX);
         match self.send(&bytes) {
             Ok(()) => self.goodbye(),
-            Err(_) => Then::Gone,
+            Err(_) => Then::End,
         }
     }
 
@@ -289,7 +287,7 @@ impl<'a> Connection<'a> {
         match sent {
             Err(error) => {
                 log::debug!("{} an answer was not taken: {error}", self.peer);
-                Then::Gone
+                Then::End
             }
             Ok(()) if close => self.goodbye(),
             Ok(()) => Then::GoOn,
@@ -346,11 +344,11 @@ impl<'a> Connection<'a> {
         self.tls.send_close_notify();
         while self.tls.wants_write() {
             if self.tls.write_tls(&mut self.socket).is_err() {
-                return Then::Gone;
+                return Then::End;
             }
         }
         discard(&self.stream, &mut self.socket);
-        Then::Gone
+        Then::End
     }
 
     /// Receives what there is; 0 is the end.

@@ -183,12 +183,12 @@ fn is_empty(value: Option<&Value>) -> bool {
 fn counts_its_page(json: &Value) -> (bool, String) {
     let told = value_at(json, "itemsPerPage");
     let resources = value_at(json, "Resources").and_then(Value::as_array);
-    let count = resources.map(|resources| resources.len() as u64);
-    let found = format!("itemsPerPage {} for {count:?} Resources", shown(told));
-    (
-        count.is_some() && told.and_then(Value::as_u64) == count,
-        found,
-    )
+    let Some(resources) = resources else {
+        return (false, "no list of Resources".to_owned());
+    };
+    let count = resources.len();
+    let found = format!("itemsPerPage {} for {count} Resources", shown(told));
+    (told == Some(&Value::from(count)), found)
 }
 
 fn shown(value: Option<&Value>) -> String {

@@ -1,0 +1,179 @@
+//! What can be typed. Nothing is decided or done here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use super::output::Format;
+use crate::limits;
+
+/// SCIM 2.0 user provisioning for GoLinks: lets Okta and other identity providers create,
+/// update, deactivate and import users over HTTPS.
+#[derive(Parser)]
+#[command(name = "golinks-scim", version, about, max_term_width = 100)]
+pub(super) struct Args {
+    /// Where users, tokens and certificates are kept
+    #[arg(long, value_name = "DIR", global = true, env = "GOLINKS_SCIM_DATA_DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+    /// Say nothing but errors on standard error
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Issue, list, rotate and revoke API tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// List, show, add, deactivate and reactivate users
+    #[command(subcommand)]
+    User(User),
+    /// Tell what to type into an identity provider
+    Guide {
+        /// Which one
+        which: Guide,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Serve {
+    /// Where to listen [default: port 8443 of every address]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) listen: Option<SocketAddr>,
+    /// What is typed into the identity provider, such as `https://scim.example.com`
+    /// [default: the name of this machine and the port]
+    #[arg(long, value_name = "URL")]
+    pub(super) base_url: Option<String>,
+    /// Your own certificate with its full chain, as PEM, instead of the private CA's
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// The key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// Requests per second for each token, or `off`
+    #[arg(long, value_name = "N|off", default_value_t = limits::RATE_PER_SECOND_DEFAULT.to_string())]
+    pub(super) rate_limit: String,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Token {
+    /// Make a token and print it, once
+    Issue {
+        /// A name for it, such as `okta`
+        name: String,
+        /// What it may do: `read`; `provision`, also create and change; `full`, also
+        /// delete; `metrics`
+        #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
+        scope: String,
+        /// How long it is good, such as 365d or 12h, or `never`
+        #[arg(long, default_value = "365d")]
+        expires: String,
+        /// `compatible` understands what identity providers send beyond the RFCs; `strict`
+        /// refuses it
+        #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
+        mode: String,
+        /// Requests per second for this token, instead of the server's rate
+        #[arg(long, value_name = "N")]
+        rate_limit: Option<u32>,
+    },
+    /// List all tokens
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show a token, without the token itself
+    Show {
+        /// Its name or id
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make a new token like this one, and let the old one end
+    Rotate {
+        /// Its name or id
+        name: String,
+        /// How long the old one stays good
+        #[arg(long, default_value = "7d")]
+        overlap: String,
+    },
+    /// Take a token back, from the next request on
+    Revoke {
+        /// Its name, for all live tokens of that name, or its id
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum User {
+    /// List users, in order of creation
+    List {
+        /// Only those with this text in a name or email
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only those that match a SCIM filter, such as `userName sw "a"`
+        #[arg(long, value_name = "EXPR")]
+        filter: Option<String>,
+        /// Only active ones
+        #[arg(long, conflicts_with = "inactive")]
+        active: bool,
+        /// Only inactive ones
+        #[arg(long)]
+        inactive: bool,
+        /// At most so many
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one user with all attributes
+    Show {
+        /// A userName or an id
+        who: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Create a user, for identity providers to import
+    Add {
+        /// The userName, which is the email
+        email: String,
+        /// Given name
+        #[arg(long)]
+        given: String,
+        /// Family name
+        #[arg(long)]
+        family: String,
+    },
+    /// Deactivate users; nothing is deleted
+    Deactivate {
+        /// userNames or ids
+        #[arg(required = true)]
+        who: Vec<String>,
+    },
+    /// Activate users again
+    Reactivate {
+        /// userNames or ids
+        #[arg(required = true)]
+        who: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Guide {
+    /// Okta
+    Okta,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Output {
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(super) output: Format,
+}

@@ -1,0 +1,231 @@
+//! The command line: what was typed, one request, the answer printed. Every command but
+//! `serve` is a client of the local door.
+
+mod args;
+mod guide;
+mod output;
+mod serve;
+mod token;
+mod user;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use log::LevelFilter;
+use serde_json::Value;
+
+use crate::http1::client::Response;
+use crate::local::{self, Client};
+use crate::logging;
+use crate::store::OpenError;
+use args::{Args, Command};
+
+/// Exit statuses, as `sysexits.h` has them.
+mod status {
+    pub(super) const REFUSED: u8 = 1;
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const DATA: u8 = 65;
+    pub(super) const UNAVAILABLE: u8 = 69;
+    pub(super) const IO: u8 = 74;
+    pub(super) const PERMISSION: u8 = 77;
+    pub(super) const CONFIGURATION: u8 = 78;
+}
+
+/// Why a command was not done: for the exit status, and for the person.
+#[derive(Debug)]
+struct Failure {
+    status: u8,
+    what: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(status: u8, what: impl Display) -> Self {
+        Self {
+            status,
+            what: what.to_string(),
+            hint: None,
+        }
+    }
+
+    fn hint(mut self, hint: impl Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+}
+
+/// Does what was typed.
+pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(typed) {
+        Ok(args) => args,
+        Err(error) => {
+            // A closed standard output is no reason to complain about help.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
+        }
+    };
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    logging::start(level(&args));
+    let outcome = command(args);
+    logging::flush();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::failure(&failure.what, failure.hint.as_deref());
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn command(args: Args) -> Result<(), Failure> {
+    let data_dir = data_dir(args.data_dir)?;
+    match args.command {
+        Command::Serve(typed) => serve::run(data_dir, typed),
+        Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
+        Command::User(command) => with_client(&data_dir, |client| user::run(client, command)),
+        Command::Guide { which } => with_client(&data_dir, |client| guide::run(client, which)),
+    }
+}
+
+/// A server tells what it does; a command speaks only of trouble.
+fn level(args: &Args) -> LevelFilter {
+    let serving = matches!(args.command, Command::Serve(_));
+    match (args.quiet, args.verbose, serving) {
+        (true, _, _) => LevelFilter::Error,
+        (_, 0, true) => LevelFilter::Info,
+        (_, 0, false) => LevelFilter::Warn,
+        (_, 1, _) => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    }
+}
+
+/// Where everything is: as typed, else as systemd says, else as the system expects it.
+fn data_dir(typed: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    const NAME: &str = "golinks-scim";
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let chosen = typed
+        .or_else(|| from("STATE_DIRECTORY").map(PathBuf::from))
+        .or_else(|| {
+            rustix::process::geteuid()
+                .is_root()
+                .then(|| PathBuf::from("/var/lib").join(NAME))
+        })
+        .or_else(|| from("XDG_STATE_HOME").map(|home| PathBuf::from(home).join(NAME)))
+        .or_else(|| from("HOME").map(|home| PathBuf::from(home).join(".local/state").join(NAME)));
+    chosen.ok_or_else(|| {
+        Failure::new(status::CONFIGURATION, "there is no data directory")
+            .hint("name one with --data-dir")
+    })
+}
+
+fn with_client(
+    data_dir: &std::path::Path,
+    ask: impl FnOnce(&mut Client) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut client = Client::connect(data_dir, &login_name()).map_err(from_local)?;
+    let outcome = ask(&mut client);
+    client.close();
+    outcome
+}
+
+/// Who is typing, as far as the environment says.
+fn login_name() -> String {
+    let name = ["SUDO_USER", "LOGNAME", "USER"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    // It travels in a header.
+    name.chars()
+        .filter(|c| c.is_ascii_graphic())
+        .take(64)
+        .collect()
+}
+
+fn from_local(error: local::Error) -> Failure {
+    let code = match &error {
+        local::Error::NoDirectory(_) => status::UNAVAILABLE,
+        local::Error::Forbidden(_) => status::PERMISSION,
+        local::Error::Store(error) => store_status(error),
+        local::Error::Content(_) => status::DATA,
+        local::Error::SocketPath(_) => status::CONFIGURATION,
+        local::Error::Io(_) => status::IO,
+    };
+    let hint = match &error {
+        local::Error::NoDirectory(_) => {
+            Some("start `golinks-scim serve` once, or name another data directory with --data-dir")
+        }
+        local::Error::Forbidden(_) => Some("run this as the user that runs the server"),
+        local::Error::Store(OpenError::Locked) => Some(
+            "a server is using it but does not answer at its socket: is it just starting or stopping?",
+        ),
+        local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
+        _ => None,
+    };
+    let failure = Failure::new(code, error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn store_status(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Locked => status::UNAVAILABLE,
+        OpenError::Newer(_) | OpenError::Damaged(_) => status::DATA,
+        OpenError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            status::PERMISSION
+        }
+        OpenError::Io(_) => status::IO,
+    }
+}
+
+/// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
+fn ask(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
+    let body = body.map(|body| body.to_string().into_bytes());
+    let response = client
+        .request(method, target, body.as_deref())
+        .map_err(from_local)?;
+    let json = read_json(&response)?;
+    if response.status < 400 {
+        return Ok(json);
+    }
+    let detail = json
+        .get("detail")
+        .and_then(Value::as_str)
+        .unwrap_or("the server refused without a reason");
+    let code = if response.status >= 500 {
+        status::IO
+    } else {
+        status::REFUSED
+    };
+    Err(Failure::new(code, detail))
+}
+
+fn read_json(response: &Response) -> Result<Value, Failure> {
+    if response.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&response.body)
+        .map_err(|error| Failure::new(status::IO, format!("the answer is not JSON: {error}")))
+}
+
+/// A text as a part of a request target.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

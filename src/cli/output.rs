@@ -1,0 +1,168 @@
+//! The only printer. Data goes to standard output, talk to standard error; neither being
+//! closed is a failure of the command.
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::{Failure, status};
+use crate::logging::escape;
+
+/// The form of what a reading command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Prints one line of data.
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    write(&format!("{text}\n"))
+}
+
+/// Says something to the person, who may not be listening.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Tells what went wrong, and what to do.
+pub(super) fn failure(what: &str, hint: Option<&str>) {
+    say(&format!("golinks-scim: {}", escape(what)));
+    if let Some(hint) = hint {
+        say(&format!("hint: {}", escape(hint)));
+    }
+}
+
+/// Whether nobody reads standard output any more, which ends a listing quietly.
+fn write(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            status::IO,
+            format!("standard output cannot be written: {error}"),
+        )),
+        // Whoever closed it has seen enough.
+        Err(_) => Err(Failure::new(0, "")),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// One column of a table.
+pub(super) struct Column {
+    pub(super) title: &'static str,
+    pub(super) cell: fn(&Value) -> String,
+}
+
+/// Prints rows as they come, page by page. The widths of a table's columns are those of
+/// its first page; a wider cell later on moves its own line only.
+pub(super) struct Listing {
+    format: Format,
+    columns: &'static [Column],
+    widths: Vec<usize>,
+    rows: usize,
+}
+
+impl Listing {
+    pub(super) fn new(format: Format, columns: &'static [Column]) -> Self {
+        Self {
+            format,
+            columns,
+            widths: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Prints one page.
+    pub(super) fn page(&mut self, rows: &[Value]) -> Result<(), Failure> {
+        let mut text = String::new();
+        match self.format {
+            Format::Table => self.table(rows, &mut text),
+            Format::Json => {
+                for row in rows {
+                    text.push_str(if self.rows == 0 { "[\n" } else { ",\n" });
+                    text.push_str(&row.to_string());
+                    self.rows += 1;
+                }
+            }
+            Format::Jsonl => {
+                for row in rows {
+                    text.push_str(&row.to_string());
+                    text.push('\n');
+                }
+            }
+        }
+        write(&text)
+    }
+
+    /// Prints what stands after the last page.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        match (self.format, self.rows) {
+            (Format::Table, _) if self.widths.is_empty() => self.page(&[]),
+            (Format::Json, 0) => write("[]\n"),
+            (Format::Json, _) => write("\n]\n"),
+            _ => Ok(()),
+        }
+    }
+
+    fn table(&mut self, rows: &[Value], text: &mut String) {
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| {
+                let cells = self
+                    .columns
+                    .iter()
+                    .map(|column| escape(&(column.cell)(row)));
+                cells.collect()
+            })
+            .collect();
+        if self.widths.is_empty() {
+            self.widths = self.columns.iter().map(|c| c.title.width()).collect();
+            for row in &cells {
+                for (width, cell) in self.widths.iter_mut().zip(row) {
+                    *width = (*width).max(cell.width());
+                }
+            }
+            let titles = self.columns.iter().map(|c| c.title.to_owned()).collect();
+            self.row(&titles, text);
+        }
+        for row in &cells {
+            self.row(row, text);
+        }
+    }
+
+    fn row(&self, cells: &Vec<String>, text: &mut String) {
+        let start = text.len();
+        for (cell, width) in cells.iter().zip(&self.widths) {
+            text.push_str(cell);
+            let padding = width.saturating_sub(cell.width()) + 2;
+            text.extend(std::iter::repeat_n(' ', padding));
+        }
+        let end = start + text[start..].trim_end().len();
+        text.truncate(end);
+        text.push('\n');
+    }
+}
+
+/// A member of a JSON object as text; nothing for null or absence.
+pub(super) fn text_of(row: &Value, name: &str) -> String {
+    match row.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A time to the minute, for a table.
+pub(super) fn minute(row: &Value, name: &str, absent: &str) -> String {
+    let text = text_of(row, name);
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time}"),
+        _ => absent.to_owned(),
+    }
+}

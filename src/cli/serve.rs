@@ -1,0 +1,301 @@
+//! `serve`: opens everything, tells where it is, waits for a signal, closes everything.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::args;
+use super::{Failure, output, status, store_status, token};
+use crate::api::{Api, Options};
+use crate::certificate::{self, Cell, Names, Source};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, BaseUrl};
+use crate::https;
+use crate::limits;
+use crate::local::{self, Client};
+use crate::store::{OpenError, Store};
+
+const DEFAULT_PORT: u16 = 8443;
+
+pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> {
+    let config = needed(data_dir, typed)?;
+    // Signals first: one that comes while the store opens must not be lost.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| {
+        Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
+    })?;
+    raise_descriptor_limit();
+    make_data_dir(&config.data_dir)?;
+    let socket = config::socket_path(&config.data_dir).map_err(|what| {
+        Failure::new(status::CONFIGURATION, what).hint("choose a shorter --data-dir")
+    })?;
+    let store = open_store(&config.data_dir)?;
+    let created = store.was_created();
+    let listener = listen(config.listen)?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new(status::IO, error))?;
+    let base_url = config
+        .base_url
+        .clone()
+        .map_or_else(|| default_base_url(address), Ok)?;
+    let cell = open_certificate(&config, &base_url)?;
+    let api = Api::new(
+        store,
+        Options {
+            base_url: Some(base_url.as_str().to_owned()),
+            rate_per_second: config.rate_per_second,
+            certificate: Some(Arc::clone(&cell)),
+            data_dir: config.data_dir.clone(),
+            clock: Arc::new(SystemClock),
+        },
+    )
+    .map_err(|error| Failure::new(status::DATA, error.0))?;
+    let api = Arc::new(api);
+    let local = local::Door::open(&socket, &api)
+        .map_err(|error| Failure::new(status::IO, format!("{}: {error}", socket.display())))?;
+    let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
+    let door = https::Door::open(listener, tls, Arc::clone(&api))
+        .map_err(|error| Failure::new(status::IO, error))?;
+    let (stop, maintenance) = maintain(Arc::clone(&api), Arc::clone(&cell))?;
+
+    log::info!("serving {base_url} address={}", door.local_addr());
+    tell(&config.data_dir, created, &base_url, &cell)?;
+    wait_for_stop(&mut signals);
+    drop(stop);
+    door.close();
+    local.close();
+    if maintenance.join().is_err() {
+        log::error!("maintenance had ended by a panic");
+    }
+    api.close();
+    log::info!("stopped");
+    Ok(())
+}
+
+/// From what was typed to what is needed.
+fn needed(data_dir: PathBuf, typed: args::Serve) -> Result<config::Serve, Failure> {
+    let usage = |what: String| Failure::new(status::USAGE, what);
+    let base_url = typed
+        .base_url
+        .map(|text| BaseUrl::parse(&text))
+        .transpose()
+        .map_err(|what| usage(what).hint("for example --base-url https://scim.example.com"))?;
+    if let Some(url) = &base_url
+        && url.host().contains('_')
+    {
+        log::warn!(
+            "the host {} holds an underscore: Okta refuses such base URLs",
+            url.host()
+        );
+    }
+    let rate_per_second = match typed.rate_limit.as_str() {
+        "off" => None,
+        text => Some(text.parse().ok().filter(|rate| *rate > 0).ok_or_else(|| {
+            usage(format!("{text} is not a rate")).hint("write a number from 1, or off")
+        })?),
+    };
+    Ok(config::Serve {
+        data_dir,
+        listen: typed.listen,
+        base_url,
+        tls_files: typed.tls_cert.zip(typed.tls_key),
+        rate_per_second,
+    })
+}
+
+fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(|error| {
+            let code = match error.kind() {
+                io::ErrorKind::PermissionDenied => status::PERMISSION,
+                _ => status::IO,
+            };
+            Failure::new(code, format!("{}: {error}", data_dir.display()))
+                .hint("name another data directory with --data-dir")
+        })
+}
+
+fn open_store(data_dir: &Path) -> Result<Store, Failure> {
+    let path = config::store_path(data_dir);
+    Store::open(&path, limits::STORE_LOCK_WAIT).map_err(|error| {
+        let failure = Failure::new(store_status(&error), format!("{}: {error}", path.display()));
+        match error {
+            OpenError::Locked => {
+                failure.hint("another server uses this data directory: stop it first")
+            }
+            OpenError::Newer(_) => {
+                failure.hint("install the version of golinks-scim that wrote it, or a newer one")
+            }
+            OpenError::Damaged(_) => failure.hint("restore a backup; nothing was changed"),
+            OpenError::Io(_) => failure,
+        }
+    })
+}
+
+/// The listening socket: as typed, else port 8443 of every address, IPv4 alone where the
+/// machine has no IPv6.
+fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
+    let every = SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT));
+    let wanted = address.unwrap_or(every);
+    let bound = https::bind(wanted).or_else(|error| {
+        if address.is_none() && error.kind() != io::ErrorKind::AddrInUse {
+            https::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)))
+        } else {
+            Err(error)
+        }
+    });
+    bound.map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => status::PERMISSION,
+            _ => status::IO,
+        };
+        let failure = Failure::new(code, format!("cannot listen at {wanted}: {error}"));
+        match error.kind() {
+            io::ErrorKind::AddrInUse => failure.hint("choose another port with --listen"),
+            io::ErrorKind::PermissionDenied => {
+                failure.hint("ports below 1024 need a privilege; 8443 does not")
+            }
+            _ => failure,
+        }
+    })
+}
+
+fn host_name() -> String {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy().to_ascii_lowercase();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
+}
+
+fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
+    // Bound to one address, that address is what clients can reach.
+    let host = if address.ip().is_unspecified() {
+        host_name()
+    } else if address.is_ipv6() {
+        format!("[{}]", address.ip())
+    } else {
+        address.ip().to_string()
+    };
+    BaseUrl::parse(&format!("https://{host}:{}", address.port()))
+        .map_err(|what| Failure::new(status::CONFIGURATION, what).hint("give one with --base-url"))
+}
+
+fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
+    let source = match &config.tls_files {
+        Some((chain, key)) => Source::Files {
+            chain: chain.clone(),
+            key: key.clone(),
+            host: base_url.host().to_owned(),
+        },
+        None => Source::PrivateAuthority {
+            directory: certificate::directory(&config.data_dir),
+            names: Names::new(&host_name(), Some(base_url.host())),
+        },
+    };
+    let cell = Cell::open(source, SystemClock.now())
+        .map_err(|error| Failure::new(status::CONFIGURATION, error))?;
+    for warning in cell.summary().warnings {
+        log::warn!("{warning}");
+    }
+    Ok(cell)
+}
+
+/// More connections than the usual 1,024 descriptors allow; the hard limit is the bound.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("the descriptor limit stays as it is: {error}");
+    }
+}
+
+/// What is done now and then: renewing the certificate, writing down when tokens were
+/// used. Ends when the sender is dropped.
+fn maintain(api: Arc<Api>, cell: Arc<Cell>) -> Result<(Sender<()>, JoinHandle<()>), Failure> {
+    let (stop, stopped) = channel();
+    let period = Duration::from_secs(limits::LAST_USED_FLUSH_SECONDS);
+    let thread = thread::Builder::new()
+        .name("maintenance".to_owned())
+        .spawn(move || {
+            while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+                api.flush_last_used();
+                match cell.renew_if_due(SystemClock.now()) {
+                    Ok(Some(summary)) => {
+                        log::info!("the certificate was renewed until {}", summary.not_after);
+                    }
+                    Ok(None) => {}
+                    Err(error) => log::error!("the certificate cannot be renewed: {error}"),
+                }
+            }
+        })
+        .map_err(|error| Failure::new(status::IO, error))?;
+    Ok((stop, thread))
+}
+
+/// Tells the person at the terminal what to do next. A token is shown on a terminal only,
+/// never in a journal.
+fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Result<(), Failure> {
+    let authority = cell.summary().authority;
+    if !io::stdout().is_terminal() {
+        if created {
+            log::info!(
+                "make a token for the identity provider with: golinks-scim token issue okta"
+            );
+        }
+        return Ok(());
+    }
+    let mut text = format!("\nGoLinks SCIM is running.\n\n  Base URL        {base_url}\n");
+    if created {
+        let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
+        let first = token::issue_first(&mut client);
+        client.close();
+        text.push_str(&format!("  API token       {}\n", first?));
+        text.push_str("                  shown once; it is good for a year\n");
+    }
+    if let Some(authority) = authority {
+        text.push_str(&format!(
+            "  CA fingerprint  {}\n  CA certificate  {}\n",
+            authority.fingerprint,
+            authority.path.display()
+        ));
+    }
+    text.push_str(
+        "\nNext, in another terminal:\n  golinks-scim guide okta     what to type into Okta\n  golinks-scim user list      who is here\n",
+    );
+    output::line(&text)
+}
+
+/// The first signal ends the waiting; a second one ends the process at once.
+fn wait_for_stop(signals: &mut Signals) {
+    let first = signals.forever().next();
+    log::info!("stopping on signal {}", first.unwrap_or_default());
+    let handle = signals.handle();
+    let again = Signals::new([SIGTERM, SIGINT]);
+    handle.close();
+    if let Ok(mut again) = again {
+        let waiting = thread::Builder::new().spawn(move || {
+            if again.forever().next().is_some() {
+                std::process::exit(130);
+            }
+        });
+        if let Err(error) = waiting {
+            log::debug!("a second signal will not be noticed: {error}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `token`: issuing, listing, rotating and revoking.
+
+use serde_json::{Value, json};
+
+use super::args::Token;
+use super::output::{self, Column, Listing, minute, text_of};
+use super::{Failure, ask, percent_encode, status};
+use crate::clock::{Clock, SystemClock};
+use crate::local::Client;
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "NAME",
+        cell: |row| text_of(row, "name"),
+    },
+    Column {
+        title: "ID",
+        cell: |row| text_of(row, "id"),
+    },
+    Column {
+        title: "SCOPE",
+        cell: |row| text_of(row, "scope"),
+    },
+    Column {
+        title: "MODE",
+        cell: |row| text_of(row, "mode"),
+    },
+    Column {
+        title: "CREATED",
+        cell: |row| minute(row, "created", ""),
+    },
+    Column {
+        title: "EXPIRES",
+        cell: |row| minute(row, "expires", "never"),
+    },
+    Column {
+        title: "LAST USED",
+        cell: |row| minute(row, "lastUsed", "never"),
+    },
+    Column {
+        title: "STATE",
+        cell: |row| text_of(row, "state"),
+    },
+];
+
+pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
+    match command {
+        Token::Issue {
+            name,
+            scope,
+            expires,
+            mode,
+            rate_limit,
+        } => {
+            let expires = match expires.as_str() {
+                "never" => None,
+                text => Some(SystemClock.now().plus_seconds(seconds(text)?).to_string()),
+            };
+            let body = json!({
+                "name": name, "scope": scope, "mode": mode,
+                "expires": expires, "rateLimit": rate_limit,
+            });
+            let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
+            output::say("this token is shown once: type it into the identity provider now");
+            output::line(&text_of(&issued, "token"))
+        }
+        Token::List { output } => list(client, "/admin/tokens", output.output),
+        Token::Show { name, output } => {
+            let target = format!("/admin/tokens/{}", percent_encode(&name));
+            list(client, &target, output.output)
+        }
+        Token::Rotate { name, overlap } => {
+            let target = format!("/admin/tokens/{}/rotate", percent_encode(&name));
+            let body = json!({"overlapSeconds": seconds(&overlap)?});
+            let issued = ask(client, "POST", &target, Some(&body))?;
+            output::say(&format!(
+                "this token is shown once: the old one stays good for {overlap}"
+            ));
+            output::line(&text_of(&issued, "token"))
+        }
+        Token::Revoke { name } => {
+            let target = format!("/admin/tokens/{}", percent_encode(&name));
+            let revoked = ask(client, "DELETE", &target, None)?;
+            let count = revoked["revoked"].as_array().map_or(0, Vec::len);
+            output::say(&format!(
+                "revoked {count} token{}",
+                if count == 1 { "" } else { "s" }
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// Issues a token and gives it, for the first start.
+pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
+    let expires = SystemClock
+        .now()
+        .plus_days(crate::limits::TOKEN_DAYS_DEFAULT);
+    let body = json!({"name": "okta", "expires": expires.to_string()});
+    let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
+    Ok(text_of(&issued, "token"))
+}
+
+fn list(client: &mut Client, target: &str, format: output::Format) -> Result<(), Failure> {
+    let found = ask(client, "GET", target, None)?;
+    let mut listing = Listing::new(format, COLUMNS);
+    listing.page(found["tokens"].as_array().map_or(&[][..], Vec::as_slice))?;
+    listing.end()
+}
+
+/// A length of time such as `7d`, `12h`, `30m` or `45s`, in seconds.
+fn seconds(text: &str) -> Result<i64, Failure> {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let parsed = units.iter().find_map(|(unit, factor)| {
+        let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+        (0..=36_500 * 86_400 / factor)
+            .contains(&number)
+            .then(|| number * factor)
+    });
+    parsed.ok_or_else(|| {
+        Failure::new(status::USAGE, format!("{text} is not a length of time"))
+            .hint("write 365d, 12h, 30m or 45s")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        for (text, wanted) in [("7d", 604_800), ("12h", 43_200), ("0s", 0), ("30m", 1_800)] {
+            assert_eq!(seconds(text).expect(text), wanted);
+        }
+        for bad in ["", "d", "7", "-1d", "1.5h", "99999999999d", "7 d"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+        let _: Value = json!(null);
+    }
+}

@@ -1,0 +1,288 @@
+//! `user`: looking people up, and changing who is active.
+
+use serde_json::{Value, json};
+
+use super::args::User;
+use super::output::{self, Column, Format, Listing, minute, text_of};
+use super::{Failure, ask, percent_encode, status};
+use crate::limits;
+use crate::local::Client;
+use crate::scim::message::PATCH_URN;
+use crate::scim::schema::USER_URN;
+
+const USERS: &str = "/scim/v2/Users";
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "USERNAME",
+        cell: marked_user_name,
+    },
+    Column {
+        title: "NAME",
+        cell: full_name,
+    },
+    Column {
+        title: "STATUS",
+        cell: |user| {
+            if is_active(user) {
+                "active"
+            } else {
+                "inactive"
+            }
+            .to_owned()
+        },
+    },
+    Column {
+        title: "LAST CHANGED",
+        cell: |user| minute(&user["meta"], "lastModified", ""),
+    },
+    Column {
+        title: "ID",
+        cell: |user| text_of(user, "id"),
+    },
+];
+
+pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
+    match command {
+        User::List {
+            search,
+            filter,
+            active,
+            inactive,
+            limit,
+            output,
+        } => {
+            let filter = combined_filter(search.as_deref(), filter.as_deref(), active, inactive);
+            list(
+                client,
+                filter.as_deref(),
+                limit.unwrap_or(usize::MAX),
+                output.output,
+            )
+        }
+        User::Show { who, output } => {
+            let user = find(client, &who)?;
+            if output.output == Format::Table {
+                return show(&user);
+            }
+            let mut listing = Listing::new(output.output, COLUMNS);
+            listing.page(&[user])?;
+            listing.end()
+        }
+        User::Add {
+            email,
+            given,
+            family,
+        } => add(client, &email, &given, &family),
+        User::Deactivate { who } => {
+            each(client, &who, false)?;
+            output::say(
+                "hint: the identity provider's next push to this user reactivates it, unless an \
+                 import runs first",
+            );
+            Ok(())
+        }
+        User::Reactivate { who } => each(client, &who, true),
+    }
+}
+
+fn list(
+    client: &mut Client,
+    filter: Option<&str>,
+    limit: usize,
+    format: Format,
+) -> Result<(), Failure> {
+    let filter = filter.map_or_else(String::new, |filter| {
+        format!("&filter={}", percent_encode(filter))
+    });
+    let mut listing = Listing::new(format, COLUMNS);
+    let (mut shown, mut marked) = (0, false);
+    while shown < limit {
+        let count = limits::COUNT_MAX.min(limit - shown);
+        let target = format!("{USERS}?startIndex={}&count={count}{filter}", shown + 1);
+        let page = ask(client, "GET", &target, None)?;
+        let users = page["Resources"].as_array().map_or(&[][..], Vec::as_slice);
+        if users.is_empty() {
+            break;
+        }
+        listing.page(users)?;
+        marked |= users.iter().any(|user| !is_named_by_email(user));
+        shown += users.len();
+    }
+    listing.end()?;
+    if marked && format == Format::Table {
+        output::say("* the userName is not the primary email");
+    }
+    Ok(())
+}
+
+/// One filter out of everything that was asked for.
+fn combined_filter(
+    search: Option<&str>,
+    filter: Option<&str>,
+    active: bool,
+    inactive: bool,
+) -> Option<String> {
+    let search = search.map(|text| {
+        let text = json!(text);
+        [
+            "userName",
+            "displayName",
+            "name.givenName",
+            "name.familyName",
+            "emails.value",
+        ]
+        .map(|attribute| format!("{attribute} co {text}"))
+        .join(" or ")
+    });
+    let status = match (active, inactive) {
+        (true, _) => Some("active eq true".to_owned()),
+        (_, true) => Some("active eq false".to_owned()),
+        _ => None,
+    };
+    let parts: Vec<String> = [search, filter.map(str::to_owned), status]
+        .into_iter()
+        .flatten()
+        .map(|part| format!("({part})"))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" and "))
+}
+
+/// The user with this id or userName.
+fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
+    let filter = format!("id eq {0} or userName eq {0}", json!(who));
+    for filter in [
+        format!("id eq {}", json!(who)),
+        format!("userName eq {}", json!(who)),
+    ] {
+        let target = format!("{USERS}?filter={}", percent_encode(&filter));
+        let mut page = ask(client, "GET", &target, None)?;
+        if let Some(user) = page["Resources"].as_array_mut().and_then(Vec::pop) {
+            return Ok(user);
+        }
+    }
+    drop(filter);
+    Err(
+        Failure::new(status::REFUSED, format!("there is no user {who}"))
+            .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"),
+    )
+}
+
+fn add(client: &mut Client, email: &str, given: &str, family: &str) -> Result<(), Failure> {
+    let body = json!({
+        "schemas": [USER_URN],
+        "userName": email,
+        "name": {"givenName": given, "familyName": family},
+        "displayName": format!("{given} {family}"),
+        "emails": [{"value": email, "type": "work", "primary": true}],
+        "active": true,
+    });
+    let user = ask(client, "POST", USERS, Some(&body))?;
+    if !email.contains('@') {
+        output::say("hint: the userName is usually the primary email; this one has no @");
+    }
+    output::line(&text_of(&user, "id"))
+}
+
+/// Sets `active` of each; goes on after a failure, which is the command's in the end.
+fn each(client: &mut Client, who: &[String], active: bool) -> Result<(), Failure> {
+    let mut failed = 0;
+    for who in who {
+        match set_active(client, who, active) {
+            Ok(changed) => {
+                let word = if active { "active" } else { "inactive" };
+                let already = if changed { "now" } else { "already" };
+                output::say(&format!(
+                    "{} is {already} {word}",
+                    crate::logging::escape(who)
+                ));
+            }
+            Err(failure) => {
+                output::failure(&failure.what, failure.hint.as_deref());
+                failed += 1;
+            }
+        }
+    }
+    if failed > 0 {
+        let what = format!("{failed} of {} users were not changed", who.len());
+        return Err(Failure::new(status::REFUSED, what));
+    }
+    Ok(())
+}
+
+fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Failure> {
+    let user = find(client, who)?;
+    let body = json!({
+        "schemas": [PATCH_URN],
+        "Operations": [{"op": "replace", "path": "active", "value": active}],
+    });
+    let target = format!("{USERS}/{}", text_of(&user, "id"));
+    ask(client, "PATCH", &target, Some(&body))?;
+    Ok(is_active(&user) != active)
+}
+
+/// All attributes, one a line.
+fn show(user: &Value) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    flatten("", user, &mut lines);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in lines {
+        output::line(&format!(
+            "{name:width$}  {}",
+            crate::logging::escape(&value)
+        ))?;
+    }
+    Ok(())
+}
+
+/// Attribute paths and their values. A resource is four levels deep at most.
+fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let separator = if path.is_empty() { "" } else { "." };
+                flatten(&format!("{path}{separator}{name}"), value, lines);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                flatten(&format!("{path}[{index}]"), element, lines);
+            }
+        }
+        Value::String(text) => lines.push((path.to_owned(), text.clone())),
+        other => lines.push((path.to_owned(), other.to_string())),
+    }
+}
+
+fn is_active(user: &Value) -> bool {
+    user["active"].as_bool().unwrap_or(false)
+}
+
+fn marked_user_name(user: &Value) -> String {
+    let mark = if is_named_by_email(user) { "" } else { " *" };
+    format!("{}{mark}", text_of(user, "userName"))
+}
+
+/// Whether the userName is the primary email, or the only one.
+fn is_named_by_email(user: &Value) -> bool {
+    let emails = user["emails"].as_array().map_or(&[][..], Vec::as_slice);
+    let primary = emails
+        .iter()
+        .find(|email| email["primary"] == true)
+        .or(emails.first());
+    primary.is_some_and(|email| {
+        crate::scim::fold::fold(&text_of(email, "value"))
+            == crate::scim::fold::fold(&text_of(user, "userName"))
+    })
+}
+
+fn full_name(user: &Value) -> String {
+    let name = &user["name"];
+    let parts = [text_of(name, "givenName"), text_of(name, "familyName")];
+    let joined = parts.join(" ").trim().to_owned();
+    if joined.is_empty() {
+        text_of(user, "displayName")
+    } else {
+        joined
+    }
+}

@@ -1,0 +1,157 @@
+//! What the server needs to know, checked and complete; what was typed is the command
+//! line's affair.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::limits;
+
+/// The path that is appended to a base URL which has none.
+const DEFAULT_PATH: &str = "/scim/v2";
+
+/// Everything that `serve` needs.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Where to listen; `None` is port 8443 of every address.
+    pub listen: Option<SocketAddr>,
+    /// What clients are told; `None` is made from the machine's name and the port.
+    pub base_url: Option<BaseUrl>,
+    /// The customer's chain and key.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// Requests per second per token; `None` is unlimited.
+    pub rate_per_second: Option<u32>,
+}
+
+/// The URL that is typed into the identity provider, without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    text: String,
+    host: String,
+}
+
+impl BaseUrl {
+    /// Reads `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. The
+    /// error says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let rest = text
+            .strip_prefix("https://")
+            .ok_or("the base URL must begin with https://")?;
+        let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
+        if !rest.chars().all(plain) {
+            return Err("the base URL holds a character that URLs do not have".to_owned());
+        }
+        if rest.contains(['?', '#', '@']) {
+            return Err("the base URL must have no query, fragment or user name".to_owned());
+        }
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let host = host_of(authority)?;
+        let path = match path.trim_end_matches('/') {
+            "" => DEFAULT_PATH,
+            path => path,
+        };
+        Ok(Self {
+            text: format!("https://{authority}{path}"),
+            host: host.to_owned(),
+        })
+    }
+
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its host, an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn host_of(authority: &str) -> Result<&str, String> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest
+            .split_once(']')
+            .ok_or("the IPv6 address in the base URL has no closing bracket")?;
+        (host, port.strip_prefix(':'))
+    } else {
+        match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        }
+    };
+    if host.is_empty() {
+        return Err("the base URL has no host".to_owned());
+    }
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err("the port in the base URL is not a number up to 65535".to_owned());
+    }
+    Ok(host)
+}
+
+/// The store's file in a data directory.
+pub fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("users.redb")
+}
+
+/// The local door's socket in a data directory. The error says what to do about a path
+/// that no socket can have.
+pub fn socket_path(data_dir: &Path) -> Result<PathBuf, String> {
+    let path = data_dir.join("admin.sock");
+    if path.as_os_str().len() > limits::SOCKET_PATH_BYTES_MAX {
+        return Err(format!(
+            "the path {} is longer than the {} bytes that a socket's path may have",
+            path.display(),
+            limits::SOCKET_PATH_BYTES_MAX
+        ));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls() {
+        for (text, wanted, host) in [
+            (
+                "https://scim.example.com",
+                "https://scim.example.com/scim/v2",
+                "scim.example.com",
+            ),
+            ("https://h:8443/", "https://h:8443/scim/v2", "h"),
+            ("https://h/scim/v2/", "https://h/scim/v2", "h"),
+            ("https://h/x/scim/v2", "https://h/x/scim/v2", "h"),
+            ("https://[::1]:8443", "https://[::1]:8443/scim/v2", "::1"),
+        ] {
+            let url = BaseUrl::parse(text).expect(text);
+            assert_eq!((url.as_str(), url.host()), (wanted, host));
+        }
+        for bad in [
+            "http://h",
+            "h",
+            "https://",
+            "https://h:x",
+            "https://u@h",
+            "https://h?x",
+            "https://h/#a",
+            "https://h/ a",
+            "https://[::1",
+            "https://h:99999",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

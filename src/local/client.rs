@@ -1,0 +1,200 @@
+//! The command line's side of the local door. With a server running it asks through the
+//! socket; without one it opens the store itself and asks the same router, so that every
+//! command does the same thing either way.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::CLAIMED_NAME;
+use crate::access::Administrator;
+use crate::api::{Api, Options};
+use crate::clock::SystemClock;
+use crate::config;
+use crate::http1::client::{Request, Response, read_response};
+use crate::http1::{Answer, Body, Head};
+use crate::limits;
+use crate::store::{OpenError, Store};
+
+/// Longer than anything that a server does for one request.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Why a command could not ask.
+#[derive(Debug)]
+pub enum Error {
+    /// Nothing was ever served from this data directory.
+    NoDirectory(PathBuf),
+    /// The data directory or the socket is not ours to open.
+    Forbidden(PathBuf),
+    /// No server answers, and the store cannot be opened either.
+    Store(OpenError),
+    /// The store's content cannot be used.
+    Content(String),
+    /// The socket's path is too long.
+    SocketPath(String),
+    /// The conversation with the server broke off.
+    Io(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDirectory(path) => {
+                write!(f, "there is no user directory in {}", path.display())
+            }
+            Self::Forbidden(path) => write!(f, "{} may not be opened", path.display()),
+            Self::Store(error) => error.fmt(f),
+            Self::Content(what) | Self::SocketPath(what) => f.write_str(what),
+            Self::Io(what) => write!(f, "the server did not answer: {what}"),
+        }
+    }
+}
+
+/// A way to the router.
+pub struct Client {
+    way: Way,
+    claimed_name: String,
+}
+
+enum Way {
+    Socket(UnixStream),
+    InProcess(Box<Api>),
+}
+
+impl Client {
+    /// Finds the server of `data_dir`, or opens its store.
+    pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
+        let socket = config::socket_path(data_dir).map_err(Error::SocketPath)?;
+        let way = match UnixStream::connect(&socket) {
+            Ok(stream) => {
+                let wait = Some(ANSWER_WAIT_MAX);
+                stream
+                    .set_read_timeout(wait)
+                    .and_then(|()| stream.set_write_timeout(wait))
+                    .map_err(|error| Error::Io(error.to_string()))?;
+                Way::Socket(stream)
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::Forbidden(socket));
+            }
+            Err(_) => Way::InProcess(Box::new(open(data_dir)?)),
+        };
+        Ok(Self {
+            way,
+            claimed_name: claimed_name.to_owned(),
+        })
+    }
+
+    /// Asks, and gives the whole answer.
+    pub fn request(
+        &mut self,
+        method: &str,
+        target: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Response, Error> {
+        match &mut self.way {
+            Way::Socket(stream) => ask(stream, method, target, body, &self.claimed_name),
+            Way::InProcess(api) => {
+                let who = Administrator::at_the_local_door(&self.claimed_name);
+                Ok(collect(ask_router(api, method, target, body, &who)))
+            }
+        }
+    }
+
+    /// Ends the conversation; what was written in this process is closed properly.
+    pub fn close(self) {
+        match self.way {
+            Way::Socket(stream) => {
+                // The server may have gone already.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            Way::InProcess(api) => api.close(),
+        }
+    }
+}
+
+fn open(data_dir: &Path) -> Result<Api, Error> {
+    let path = config::store_path(data_dir);
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(Error::NoDirectory(data_dir.to_owned())),
+        Err(_) => return Err(Error::Forbidden(data_dir.to_owned())),
+    }
+    let store = Store::open(&path, Duration::ZERO).map_err(|error| match error {
+        OpenError::Io(io) if io.kind() == io::ErrorKind::PermissionDenied => Error::Forbidden(path),
+        other => Error::Store(other),
+    })?;
+    let options = Options {
+        base_url: None,
+        rate_per_second: Some(limits::RATE_PER_SECOND_DEFAULT),
+        certificate: None,
+        data_dir: data_dir.to_owned(),
+        clock: Arc::new(SystemClock),
+    };
+    Api::new(store, options).map_err(|error| Error::Content(error.0))
+}
+
+fn ask(
+    stream: &mut UnixStream,
+    method: &str,
+    target: &str,
+    body: Option<&[u8]>,
+    claimed_name: &str,
+) -> Result<Response, Error> {
+    let headers = [
+        ("Host", "localhost"),
+        ("Content-Type", "application/scim+json"),
+        (CLAIMED_NAME, claimed_name),
+    ];
+    let mut bytes = Vec::new();
+    Request {
+        method,
+        target,
+        headers: &headers,
+        body,
+    }
+    .write(&mut bytes);
+    stream
+        .write_all(&bytes)
+        .map_err(|error| Error::Io(error.to_string()))?;
+    read_response(stream, method == "HEAD", limits::CLIENT_ANSWER_BYTES_MAX)
+        .map_err(|error| Error::Io(error.to_string()))
+}
+
+fn ask_router(
+    api: &Api,
+    method: &str,
+    target: &str,
+    body: Option<&[u8]>,
+    who: &Administrator,
+) -> Answer {
+    let head = match Head::new(method, target, &[]) {
+        Ok(head) => head,
+        Err(fault) => return api.refuse(&fault, None),
+    };
+    match api.admit_administrator(&head, who) {
+        Ok(admission) => api.answer(admission, body.unwrap_or_default().to_vec()),
+        Err(refusal) => refusal.answer,
+    }
+}
+
+fn collect(answer: Answer) -> Response {
+    let body = match answer.body {
+        Body::Empty => Vec::new(),
+        Body::Bytes(bytes) => bytes,
+        Body::Stream(pieces) => pieces.map_while(Result::ok).flatten().collect(),
+    };
+    Response {
+        status: answer.status,
+        headers: answer
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        body,
+    }
+}

@@ -1,0 +1,15 @@
+//! The local door: administration over a Unix socket that only its owner may open, and
+//! the command line's client of it. Whoever comes in here is the administrator.
+//!
+//! `tiny_http` reads this socket and nothing else. What it leaves out (time limits, bounds,
+//! strict framing) matters on a network; behind a 0600 socket the only caller is the person
+//! who owns the process.
+
+mod client;
+mod door;
+
+pub use client::{Client, Error};
+pub use door::Door;
+
+/// The header in which the command line says who is typing: recorded as claimed.
+const CLAIMED_NAME: &str = "golinks-administrator";

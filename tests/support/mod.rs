@@ -1,0 +1,176 @@
+//! The real binary on a data directory of its own, its command line, and clients of it. When
+//! something fails, [`Server::scene`] shows all there is to see: the exchanges, the log, the
+//! directory.
+
+mod process;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use golinks_scim::idp::client::Client;
+use golinks_scim::idp::okta::{self, Import};
+use golinks_scim::idp::{Person, Report, Suite, play};
+use golinks_scim::secret::{self, Secret};
+use tempfile::TempDir;
+
+use process::Process;
+
+/// A running server. Whatever the test does not end is killed with it.
+pub(crate) struct Server {
+    arguments: Vec<String>,
+    process: Process,
+    /// Last, so that the process is gone before its directory.
+    directory: TempDir,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// The exit status; `None` after a signal.
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Server {
+    /// A server with the defaults of the product, on a free port of 127.0.0.1.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments for `serve`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let directory = TempDir::new().expect("a directory for the test");
+        let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
+        let process = Process::start(serve(&directory, &arguments));
+        Self {
+            arguments,
+            process,
+            directory,
+        }
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    /// Where the server keeps everything.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        data_dir(&self.directory)
+    }
+
+    /// A client of the SCIM base URL that trusts the server's private authority.
+    pub(crate) fn client(&self) -> Client {
+        let path = self.data_dir().join("tls/ca.pem");
+        let pem = std::fs::read(&path).expect("a running server has its authority's certificate");
+        let base_url = format!("https://{}/scim/v2", self.address());
+        Client::new(&base_url, &pem).expect("the authority's certificate is usable")
+    }
+
+    /// A token of the defaults, issued on the command line.
+    pub(crate) fn token(&self, name: &str) -> Secret {
+        let output = self.cli(&["token", "issue", name]);
+        assert_eq!(output.status, Some(0), "{output:?}\n{}", self.log());
+        let token = output.stdout.trim();
+        let is_alone = !token.is_empty() && !token.contains(char::is_whitespace);
+        assert!(is_alone, "the token is not alone on stdout: {output:?}");
+        Secret::new(token.to_owned())
+    }
+
+    /// Runs a command on the server's data directory.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = command(&self.directory);
+        let output = command.args(arguments).output();
+        let output = output.expect("the binary runs");
+        Output {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Plays a suite on a new connection; every check must hold.
+    pub(crate) fn play(&self, suite: &Suite, token: &Secret) -> Report {
+        let report = play(suite, &mut self.client(), token, &mut |_| ());
+        assert!(report.passed(), "{}", self.scene(&report));
+        report
+    }
+
+    /// Imports everybody as Okta does, 100 at a time.
+    pub(crate) fn import(&self, token: &Secret) -> Import {
+        match okta::import(&mut self.client(), token, 100) {
+            Ok(import) => import,
+            Err(error) => panic!("the import failed: {error}\n\n{}", self.surroundings()),
+        }
+    }
+
+    /// What failed in a report, and what the server can tell about it.
+    pub(crate) fn scene(&self, report: &Report) -> String {
+        let failures: String = report.failures().map(ToString::to_string).collect();
+        format!("{report}\n{failures}\n{}", self.surroundings())
+    }
+
+    /// Everything that the server wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Ends the server as an administrator does, which must be a success.
+    pub(crate) fn stop(mut self) {
+        self.process.terminate();
+    }
+
+    /// Kills the server, as a power cut would, and starts it again on what it left.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.process.kill();
+        self.start_again();
+    }
+
+    /// Ends the server and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.process.terminate();
+        self.start_again();
+    }
+
+    /// The port is another one afterwards.
+    fn start_again(&mut self) {
+        self.process = Process::start(serve(&self.directory, &self.arguments));
+    }
+
+    fn surroundings(&self) -> String {
+        let users = self.cli(&["user", "list"]);
+        let users = [users.stdout, users.stderr].concat();
+        format!("log:\n{}\n\nuser list:\n{users}", self.log())
+    }
+}
+
+/// A person whom no other test knows.
+pub(crate) fn person() -> Person {
+    Person::from_random(secret::random())
+}
+
+fn data_dir(directory: &TempDir) -> PathBuf {
+    directory.path().join("data")
+}
+
+fn command(directory: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
+    // Nothing of whoever runs the tests may lead a command to another directory.
+    command
+        .env_remove("GOLINKS_SCIM_DATA_DIR")
+        .env_remove("GOLINKS_SCIM_CONFIG")
+        .env_remove("STATE_DIRECTORY")
+        .arg("--data-dir")
+        .arg(data_dir(directory));
+    command
+}
+
+fn serve(directory: &TempDir, arguments: &[String]) -> Command {
+    let mut command = command(directory);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(arguments);
+    command
+}

@@ -1,0 +1,121 @@
+//! A server process: started, waited for until it listens, ended. Its standard error is
+//! read by a thread for as long as it lives, so that it never blocks on a full pipe.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Far longer than a start or an end takes, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that listens at an address.
+pub(super) struct Process {
+    child: Child,
+    address: SocketAddr,
+    log: Log,
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Process {
+    /// Starts the command and waits until its log tells an address.
+    pub(super) fn start(mut command: Command) -> Self {
+        let spawned = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = spawned.expect("the binary runs");
+        let stderr = child.stderr.take().expect("it is piped");
+        let log = Log::default();
+        let (found, address) = mpsc::channel();
+        let reader_log = log.clone();
+        thread::spawn(move || reader_log.read(stderr, &found));
+        let Some(address) = wait_for(&address) else {
+            child.kill().ok();
+            child.wait().ok();
+            panic!("the server told no address:\n{}", log.text());
+        };
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// SIGTERM, and a success within [`PATIENCE`].
+    pub(super) fn terminate(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).expect("the server still runs");
+        let status = self.wait();
+        let log = self.log();
+        assert!(status.is_some_and(|it| it.success()), "{status:?}\n{log}");
+    }
+
+    /// SIGKILL.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().expect("the server still runs");
+        self.child.wait().expect("it is a child of this process");
+    }
+
+    fn wait(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let status = self.child.try_wait();
+            if let Some(status) = status.expect("it is a child of this process") {
+                return Some(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Log {
+    fn read(&self, stderr: ChildStderr, found: &Sender<SocketAddr>) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if let Some(address) = address_in(&line) {
+                found.send(address).ok();
+            }
+            let mut log = self.0.lock().expect("no holder panics");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().expect("no holder panics").clone()
+    }
+}
+
+/// The address, or nothing when the process ends or takes too long before telling it.
+fn wait_for(address: &Receiver<SocketAddr>) -> Option<SocketAddr> {
+    address.recv_timeout(PATIENCE).ok()
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("address=")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
