@@ -187,7 +187,7 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
             std::thread::spawn(move || {
                 // Two writers want each name, in different spellings.
                 let name = format!("user{}@example.com", writer / 2);
-                let name = if writer % 2 == 0 {
+                let name = if writer.is_multiple_of(2) {
                     name
                 } else {
                     name.to_uppercase()

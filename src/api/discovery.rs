@@ -1,6 +1,11 @@
 //! What the service provider says of itself (RFC 7644 section 4), and the resources that
 //! it does not have.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "a handler's type is the route table's, also where it cannot fail"
+)]
+
 use serde_json::{Value, json};
 
 use super::Api;

@@ -166,18 +166,18 @@ impl Api {
     }
 
     /// Answers an admitted request. Never panics: a bug becomes a 500.
-    pub fn answer(&self, admission: Admission, body: Vec<u8>) -> Answer {
+    pub fn answer(&self, admission: Admission, body: &[u8]) -> Answer {
         let started = Monotonic::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             match (admission.route().access, admission.principal()) {
                 (Access::Open(handler), _) => handler(self, &admission),
                 (Access::Scim(_, handler), Some(principal)) => {
-                    handler(self, &admission, principal, &body)
+                    handler(self, &admission, principal, body)
                 }
                 (
                     Access::Administration(handler),
                     Some(Principal::Administrator(administrator)),
-                ) => handler(self, &admission, administrator, &body),
+                ) => handler(self, &admission, administrator, body),
                 _ => Err(Problem::not_found()),
             }
         }));

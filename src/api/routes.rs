@@ -142,7 +142,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     };
     let mut allowed = Vec::new();
     for route in ROUTES {
-        let Some(parameter) = matches(route.path, &segments) else {
+        let Some(Match { parameter }) = matches(route.path, &segments) else {
             continue;
         };
         if route.method == method {
@@ -172,8 +172,13 @@ pub(super) fn is_protected(head: &Head) -> bool {
         .is_ok_and(|segments| segments.first().is_some_and(|first| first == "scim"))
 }
 
-/// `Some` when the segments are the pattern's, with the variable one if there is one.
-fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<Option<&'a str>> {
+/// The segments are a pattern's.
+struct Match<'a> {
+    /// The variable one, if there is one.
+    parameter: Option<&'a str>,
+}
+
+fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<Match<'a>> {
     let mut parameter = None;
     let mut wanted = pattern.split('/').filter(|segment| !segment.is_empty());
     for segment in segments {
@@ -183,7 +188,7 @@ fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<Option<&'a str>>
             _ => return None,
         }
     }
-    wanted.next().is_none().then_some(parameter)
+    wanted.next().is_none().then_some(Match { parameter })
 }
 
 /// Who may use a route, for whoever walks the table.

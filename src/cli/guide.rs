@@ -64,8 +64,8 @@ Good to know
     and assigning again reactivates the same user.
   - A user deactivated here with `golinks-scim user deactivate` becomes unassigned at
     Okta's next import; a push before that import reactivates the user.
-  - 429 (API throttling) is normal {rate}. Okta waits as
-    long as it is told and tries again; every user arrives.
+  - 429 (API throttling) is normal {rate}.
+    Okta waits as long as it is told and tries again; every user arrives.
 {certificate}",
         certificate = certificate(installation),
     )
@@ -84,8 +84,7 @@ fn certificate(installation: &Value) -> String {
         text_of(authority, "fingerprint"),
     );
     format!(
-        "\
-  - The certificate comes from a private CA. Okta's cloud accepts public CAs only: start
+        "  - The certificate comes from a private CA. Okta's cloud accepts public CAs only: start
     the server with --tls-cert FILE --tls-key FILE for that. The Okta Provisioning Agent
     takes the private CA; on the agent's machine, in its own Java key store:
       keytool -importcert -alias golinks-scim -file ca.pem -keystore JRE/lib/security/cacerts

@@ -128,7 +128,7 @@ impl Listing {
                     *width = (*width).max(cell.width());
                 }
             }
-            let titles = self.columns.iter().map(|c| c.title.to_owned()).collect();
+            let titles: Vec<_> = self.columns.iter().map(|c| c.title.to_owned()).collect();
             self.row(&titles, text);
         }
         for row in &cells {
@@ -136,7 +136,7 @@ impl Listing {
         }
     }
 
-    fn row(&self, cells: &Vec<String>, text: &mut String) {
+    fn row(&self, cells: &[String], text: &mut String) {
         let start = text.len();
         for (cell, width) in cells.iter().zip(&self.widths) {
             text.push_str(cell);

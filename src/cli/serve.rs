@@ -251,7 +251,6 @@ fn maintain(api: Arc<Api>, cell: Arc<Cell>) -> Result<(Sender<()>, JoinHandle<()
 /// Tells the person at the terminal what to do next. A token is shown on a terminal only,
 /// never in a journal.
 fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Result<(), Failure> {
-    let authority = cell.summary().authority;
     if !io::stdout().is_terminal() {
         if created {
             log::info!(
@@ -260,42 +259,55 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         }
         return Ok(());
     }
-    let mut text = format!("\nGoLinks SCIM is running.\n\n  Base URL        {base_url}\n");
+    let mut lines = vec![
+        String::new(),
+        "GoLinks SCIM is running.".to_owned(),
+        String::new(),
+        format!("  Base URL        {base_url}"),
+    ];
     if created {
         let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
         let first = token::issue_first(&mut client);
         client.close();
-        text.push_str(&format!("  API token       {}\n", first?));
-        text.push_str("                  shown once; it is good for a year\n");
+        lines.push(format!("  API token       {}", first?));
+        lines.push("                  shown once; it is good for a year".to_owned());
     }
-    if let Some(authority) = authority {
-        text.push_str(&format!(
-            "  CA fingerprint  {}\n  CA certificate  {}\n",
-            authority.fingerprint,
-            authority.path.display()
-        ));
+    if let Some(authority) = cell.summary().authority {
+        lines.push(format!("  CA fingerprint  {}", authority.fingerprint));
+        lines.push(format!("  CA certificate  {}", authority.path.display()));
     }
-    text.push_str(
-        "\nNext, in another terminal:\n  golinks-scim guide okta     what to type into Okta\n  golinks-scim user list      who is here\n",
-    );
-    output::line(&text)
+    lines.extend([
+        String::new(),
+        "Next, in another terminal:".to_owned(),
+        "  golinks-scim guide okta     what to type into Okta".to_owned(),
+        "  golinks-scim user list      who is here".to_owned(),
+        String::new(),
+    ]);
+    output::line(&lines.join("\n"))
 }
 
 /// The first signal ends the waiting; a second one ends the process at once.
 fn wait_for_stop(signals: &mut Signals) {
     let first = signals.forever().next();
     log::info!("stopping on signal {}", first.unwrap_or_default());
-    let handle = signals.handle();
     let again = Signals::new([SIGTERM, SIGINT]);
-    handle.close();
-    if let Ok(mut again) = again {
-        let waiting = thread::Builder::new().spawn(move || {
+    signals.handle().close();
+    let waiting = again.and_then(|mut again| {
+        thread::Builder::new().spawn(move || {
             if again.forever().next().is_some() {
-                std::process::exit(130);
+                leave_at_once();
             }
-        });
-        if let Err(error) = waiting {
-            log::debug!("a second signal will not be noticed: {error}");
-        }
+        })
+    });
+    if let Err(error) = waiting {
+        log::debug!("a second signal will not be noticed: {error}");
     }
+}
+
+#[allow(
+    clippy::exit,
+    reason = "whoever sends a second signal wants no more waiting; the store survives a kill"
+)]
+fn leave_at_once() {
+    std::process::exit(130);
 }

@@ -75,12 +75,12 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             family,
         } => add(client, &email, &given, &family),
         User::Deactivate { who } => {
-            each(client, &who, false)?;
+            let outcome = each(client, &who, false);
             output::say(
                 "hint: the identity provider's next push to this user reactivates it, unless an \
                  import runs first",
             );
-            Ok(())
+            outcome
         }
         User::Reactivate { who } => each(client, &who, true),
     }
@@ -150,7 +150,6 @@ fn combined_filter(
 
 /// The user with this id or userName.
 fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
-    let filter = format!("id eq {0} or userName eq {0}", json!(who));
     for filter in [
         format!("id eq {}", json!(who)),
         format!("userName eq {}", json!(who)),
@@ -161,7 +160,6 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
-    drop(filter);
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}"))
             .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"),

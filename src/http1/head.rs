@@ -296,12 +296,8 @@ fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
                 ));
             }
             b'\r' => {}
-            b'\t' if lines > 0 => {
-                if at == line_start {
-                    return Err(Fault::new(400, "a header field begins with white space"));
-                }
-            }
-            b' ' if at == line_start => {
+            b'\t' if lines > 0 && at > line_start => {}
+            b' ' | b'\t' if at == line_start => {
                 return Err(Fault::new(
                     400,
                     "a line of the head begins with white space",

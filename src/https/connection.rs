@@ -170,7 +170,7 @@ impl<'a> Connection<'a> {
             Err(BodyError::Fault(fault)) => return self.refuse(&fault),
             Err(BodyError::Gone) => return Then::End,
         };
-        let answer = self.shared.api.answer(admission, body);
+        let answer = self.shared.api.answer(admission, &body);
         self.write(answer, head, false, deadline)
     }
 
@@ -253,7 +253,7 @@ impl<'a> Connection<'a> {
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
         let mut bytes = Vec::new();
-        self.append_head(&answer, Version::Http11, true, &mut bytes);
+        append_head(&answer, Version::Http11, true, &mut bytes);
         if let Body::Bytes(body) = &answer.body {
             bytes.extend_from_slice(body);
         }
@@ -274,7 +274,7 @@ impl<'a> Connection<'a> {
         self.socket
             .set(until.min(deadline + Duration::from_secs(1)));
         let mut bytes = Vec::with_capacity(1024);
-        self.append_head(&answer, head.version(), close, &mut bytes);
+        append_head(&answer, head.version(), close, &mut bytes);
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
@@ -324,11 +324,6 @@ impl<'a> Connection<'a> {
         self.send(&bytes)
     }
 
-    fn append_head(&self, answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
-        let date = imf_fixdate(SystemClock.now().seconds());
-        write_head(answer, version, close, &date, out);
-    }
-
     /// Whether the next answer is to be the last.
     fn is_last(&self) -> bool {
         self.shared.closing.load(Ordering::SeqCst)
@@ -372,6 +367,11 @@ impl<'a> Connection<'a> {
     }
 }
 
+fn append_head(answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
+    let date = imf_fixdate(SystemClock.now().seconds());
+    write_head(answer, version, close, &date, out);
+}
+
 /// Tells somebody who speaks plain HTTP to the TLS port what to do.
 fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream, peer: IpAddr) {
     let fault = Fault::new(
@@ -379,9 +379,8 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
         "this port speaks HTTPS: begin the base URL with https://",
     );
     let answer = shared.api.refuse(&fault, Some(peer));
-    let date = imf_fixdate(SystemClock.now().seconds());
     let mut bytes = Vec::new();
-    write_head(&answer, Version::Http11, true, &date, &mut bytes);
+    append_head(&answer, Version::Http11, true, &mut bytes);
     if let Body::Bytes(body) = &answer.body {
         bytes.extend_from_slice(body);
     }

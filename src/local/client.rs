@@ -177,7 +177,7 @@ fn ask_router(
         Err(fault) => return api.refuse(&fault, None),
     };
     match api.admit_administrator(&head, who) {
-        Ok(admission) => api.answer(admission, body.unwrap_or_default().to_vec()),
+        Ok(admission) => api.answer(admission, body.unwrap_or_default()),
         Err(refusal) => refusal.answer,
     }
 }

@@ -191,7 +191,7 @@ impl Operation {
                         .sub_attribute
                         .is_some_and(|sub| sub.mutability == Mutability::ReadOnly)
                 {
-                    return self.refuse_read_only(path);
+                    return refuse_read_only(path);
                 }
                 match path.extension {
                     None => self.apply_to(path, filter.as_ref(), attributes, leniency),
@@ -204,18 +204,6 @@ impl Operation {
                 }
             }
         }
-    }
-
-    /// Groups are echoed by identity providers like everything else that they were shown;
-    /// an attempt to set what only we set is told.
-    fn refuse_read_only(&self, path: &AttributePath) -> Result<(), Error> {
-        if path.attribute.name == "groups" || path.attribute.name == "meta" {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorType::Mutability,
-            format!("{path} is set by the service provider and cannot be changed"),
-        ))
     }
 
     fn apply_to_extension(
@@ -398,6 +386,18 @@ impl Operation {
         self.change_element(path, &mut element, leniency)?;
         Ok(element)
     }
+}
+
+/// Groups and meta are echoed by identity providers like everything else that they were
+/// shown; an attempt to set anything else that only we set is told.
+fn refuse_read_only(path: &AttributePath) -> Result<(), Error> {
+    if path.attribute.name == "groups" || path.attribute.name == "meta" {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorType::Mutability,
+        format!("{path} is set by the service provider and cannot be changed"),
+    ))
 }
 
 /// Sets an attribute among `members` as add and replace do: a list grows or is exchanged,

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(attributes: Option<&str>, excluded: Option<&str>, wanted: Value) {
+    fn check(attributes: Option<&str>, excluded: Option<&str>, wanted: &Value) {
         let resource = json!({
             "schemas": ["s"], "id": "1", "userName": "bob",
             "name": {"givenName": "B", "familyName": "S"},
@@ -162,7 +162,7 @@ mod tests {
             unreachable!("an object was written above")
         };
         let shown = Projection::parse(attributes, excluded).apply(resource);
-        assert_eq!(Value::Object(shown), wanted, "{attributes:?} {excluded:?}");
+        assert_eq!(Value::Object(shown), *wanted, "{attributes:?} {excluded:?}");
     }
 
     #[test]
@@ -170,27 +170,27 @@ mod tests {
         check(
             Some("username"),
             None,
-            json!({"schemas": ["s"], "id": "1", "userName": "bob"}),
+            &json!({"schemas": ["s"], "id": "1", "userName": "bob"}),
         );
         check(
             Some("name.givenName, emails.value"),
             None,
-            json!({"schemas": ["s"], "id": "1", "name": {"givenName": "B"},
+            &json!({"schemas": ["s"], "id": "1", "name": {"givenName": "B"},
                    "emails": [{"value": "a"}, {"value": "b"}]}),
         );
         check(
             Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"),
             None,
-            json!({"schemas": ["s"], "id": "1",
+            &json!({"schemas": ["s"], "id": "1",
                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
         );
-        check(Some("nothing"), None, json!({"schemas": ["s"], "id": "1"}));
+        check(Some("nothing"), None, &json!({"schemas": ["s"], "id": "1"}));
         check(
             None,
             Some(
                 "id,emails,name.familyName,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:division",
             ),
-            json!({"schemas": ["s"], "id": "1", "userName": "bob", "name": {"givenName": "B"},
+            &json!({"schemas": ["s"], "id": "1", "userName": "bob", "name": {"givenName": "B"},
                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
         );
     }

@@ -49,6 +49,10 @@ pub enum Returned {
 
 /// One attribute and its characteristics (RFC 7643 section 2.2).
 #[derive(Clone, Copy, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are the characteristics that RFC 7643 names, each on its own"
+)]
 pub struct Attribute {
     /// The name in its canonical case.
     pub name: &'static str,
