@@ -1,4 +1,53 @@
-//! golinks-scim
+//! SCIM 2.0 user provisioning for GoLinks, in one executable.
+//!
+//! # In scope
+//!
+//! - Users over SCIM 2.0 (RFC 7643, RFC 7644) on HTTPS, for identity providers: Okta first,
+//!   Entra, OneLogin, JumpCloud and others too, including what they send beside the RFCs.
+//! - A directory that survives a crash at any moment: what a 2xx says is on disk.
+//! - A command line for the administrator, with the server running or not.
+//!
+//! # Out of scope
+//!
+//! - Groups: `GET /Groups` is empty, writes to it are refused with advice.
+//! - Signing people in. A password that an identity provider sends is thrown away.
+//! - HTTP/2, clustering, any database but the one file.
+//!
+//! # The map, in reading order
+//!
+//! ```text
+//! main ─▶ cli ─▶ https ┐            access       http1
+//!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
+//!           └──▶ idp   ┘            directory    store    config logging
+//! ```
+//!
+//! A module uses only what stands to its right (a test enforces it). A request's way:
+//!
+//! ```text
+//! socket ─▶ TLS ─▶ http1::Head ─▶ principal ─▶ route ─▶ scim value ─▶ directory ─▶ store
+//!                                                                                   │
+//! socket ◀─ TLS ◀─ http1::Answer ◀─ reply ◀─ projection ◀─ record ◀──── commit ◀────┘
+//! ```
+//!
+//! - [`https`]: the network door. Its [`https::Door`] reads like the story of a connection.
+//! - [`local`]: the local door, a Unix socket, and the command line's client of it.
+//! - [`api`]: the router that both doors share, and the one map from errors to answers.
+//! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA and what is
+//!   served.
+//! - [`directory`]: what it means for a user to exist here. [`scim`]: the RFCs as values.
+//!   [`store`]: rows, durably.
+//! - [`idp`]: what identity providers do, as tables that tests and tools play.
+//!
+//! # Invariants, by what is absent
+//!
+//! - No answer to a write before the `commit()` that holds it has returned.
+//! - No route of administration on the network: its handlers take an
+//!   [`access::Administrator`], and only [`local`] makes one.
+//! - No byte of a body is read before the head was authenticated and let pass.
+//! - No I/O and no clock in [`scim`] and [`http1`]; no SCIM and no HTTP in [`store`].
+//! - No bound without a name in [`limits`]; no time of day but from [`clock`].
+//! - No password anywhere, no token but its digest, neither in the log.
+
 pub mod access;
 pub mod api;
 pub mod certificate;

@@ -179,3 +179,216 @@ fn current(chain: Chain, authority: Option<AuthoritySummary>, warnings: Vec<Stri
         key: Arc::new(chain.key),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+    fn now() -> Instant {
+        // The handshake below looks at the machine's clock, so the certificates must fit it.
+        crate::clock::Clock::now(&crate::clock::SystemClock)
+    }
+
+    fn source(directory: &Path, host: Option<&str>) -> Source {
+        Source::PrivateAuthority {
+            directory: directory.join("tls"),
+            names: Names::new("Machine", host),
+        }
+    }
+
+    fn handshakes(cell: &Arc<Cell>, directory: &Path, name: &str) -> bool {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        let pem = fs::read(directory.join("tls/ca.pem")).expect("the CA");
+        roots
+            .add(CertificateDer::from_pem_slice(&pem).expect("PEM"))
+            .expect("a CA");
+        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(cell) as Arc<_>);
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+        let mut server = ServerConnection::new(Arc::new(server)).expect("a server");
+        for _ in 0..10 {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).expect("memory");
+            server.read_tls(&mut wire.as_slice()).expect("memory");
+            if server.process_new_packets().is_err() {
+                return false;
+            }
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).expect("memory");
+            client.read_tls(&mut wire.as_slice()).expect("memory");
+            if client.process_new_packets().is_err() {
+                return false;
+            }
+            if !client.is_handshaking() && !server.is_handshaking() {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn a_client_that_trusts_the_authority_trusts_the_leaf() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cell =
+            Cell::open(source(folder.path(), Some("scim.example.com")), now()).expect("made");
+        for name in [
+            "machine",
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            "scim.example.com",
+        ] {
+            assert!(handshakes(&cell, folder.path(), name), "{name}");
+        }
+        assert!(!handshakes(&cell, folder.path(), "elsewhere.example.com"));
+        let summary = cell.summary();
+        let life = summary.not_before.days_until(summary.not_after);
+        assert_eq!(life, limits::LEAF_DAYS);
+        let authority = summary.authority.expect("it is the authority's leaf");
+        assert!(
+            (limits::AUTHORITY_DAYS - 1..=limits::AUTHORITY_DAYS)
+                .contains(&now().days_until(authority.not_after))
+        );
+    }
+
+    #[test]
+    fn a_leaf_is_kept_until_two_thirds_of_its_life_are_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let begin = now();
+        let first = Cell::open(source(folder.path(), None), begin).expect("made");
+        let leaf = first.summary().fingerprint;
+        let again = Cell::open(source(folder.path(), None), begin.plus_days(59)).expect("opened");
+        assert_eq!(
+            again.summary().fingerprint,
+            leaf,
+            "it was made anew at a start"
+        );
+        assert!(
+            again
+                .renew_if_due(begin.plus_days(59))
+                .expect("looked")
+                .is_none()
+        );
+        let renewed = again
+            .renew_if_due(begin.plus_days(61))
+            .expect("renewed")
+            .expect("it was due");
+        assert_ne!(renewed.fingerprint, leaf);
+        assert_eq!(
+            again.summary().fingerprint,
+            renewed.fingerprint,
+            "it is not served"
+        );
+        assert_eq!(
+            renewed.authority.map(|authority| authority.fingerprint),
+            first
+                .summary()
+                .authority
+                .map(|authority| authority.fingerprint),
+            "the authority changed"
+        );
+    }
+
+    #[test]
+    fn a_swapped_leaf_is_trusted_like_the_old_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let old = now().plus_days(-80);
+        let cell = Cell::open(source(folder.path(), None), old).expect("made");
+        assert!(handshakes(&cell, folder.path(), "localhost"));
+        assert!(cell.renew_if_due(now()).expect("looked").is_some());
+        assert!(handshakes(&cell, folder.path(), "localhost"));
+    }
+
+    #[test]
+    fn other_names_make_another_leaf() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = Cell::open(source(folder.path(), None), now()).expect("made");
+        let second =
+            Cell::open(source(folder.path(), Some("new.example.com")), now()).expect("made");
+        assert_ne!(first.summary().fingerprint, second.summary().fingerprint);
+        assert!(
+            second
+                .summary()
+                .names
+                .contains(&"new.example.com".to_owned())
+        );
+    }
+
+    #[test]
+    fn files_that_cannot_be_trusted_are_refused_and_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+        let tls = folder.path().join("tls");
+        for key in ["ca.key", "leaf.key"] {
+            let mode = fs::metadata(tls.join(key))
+                .expect("there")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+        fs::set_permissions(tls.join("leaf.key"), fs::Permissions::from_mode(0o644)).expect("set");
+        let exposed = Cell::open(source(folder.path(), None), now());
+        assert!(matches!(exposed, Err(Error::Exposed(_))), "{exposed:?}");
+        fs::set_permissions(tls.join("leaf.key"), fs::Permissions::from_mode(0o600)).expect("set");
+        fs::write(tls.join("ca.pem"), "not a certificate").expect("written");
+        assert!(Cell::open(source(folder.path(), None), now()).is_err());
+        assert_eq!(
+            fs::read(tls.join("ca.pem")).expect("there"),
+            b"not a certificate"
+        );
+    }
+
+    #[test]
+    fn the_customers_files_are_checked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+        let tls = folder.path().join("tls");
+        let files = |chain: &str, key: &str, host: &str| Source::Files {
+            chain: tls.join(chain),
+            key: tls.join(key),
+            host: host.to_owned(),
+        };
+        let good = Cell::open(files("leaf.pem", "leaf.key", "localhost"), now()).expect("good");
+        assert!(good.summary().warnings.is_empty());
+        assert!(
+            good.renew_if_due(now().plus_days(89))
+                .expect("not ours")
+                .is_none()
+        );
+        let elsewhere =
+            Cell::open(files("leaf.pem", "leaf.key", "h.example"), now()).expect("good");
+        assert_eq!(elsewhere.summary().warnings.len(), 1);
+        for (source, at) in [
+            (files("leaf.pem", "ca.key", "localhost"), now()),
+            (files("leaf.key", "leaf.key", "localhost"), now()),
+            (files("nothing.pem", "leaf.key", "localhost"), now()),
+            (
+                files("leaf.pem", "leaf.key", "localhost"),
+                now().plus_days(91),
+            ),
+            (
+                files("leaf.pem", "leaf.key", "localhost"),
+                now().plus_days(-1),
+            ),
+        ] {
+            let outcome = Cell::open(source.clone(), at);
+            assert!(outcome.is_err(), "{source:?}");
+        }
+    }
+}

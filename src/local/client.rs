@@ -100,7 +100,7 @@ impl Client {
             Way::Socket(stream) => ask(stream, method, target, body, &self.claimed_name),
             Way::InProcess(api) => {
                 let who = Administrator::at_the_local_door(&self.claimed_name);
-                Ok(collect(ask_router(api, method, target, body, &who)))
+                collect(ask_router(api, method, target, body, &who))
             }
         }
     }
@@ -182,13 +182,16 @@ fn ask_router(
     }
 }
 
-fn collect(answer: Answer) -> Response {
+fn collect(answer: Answer) -> Result<Response, Error> {
     let body = match answer.body {
         Body::Empty => Vec::new(),
         Body::Bytes(bytes) => bytes,
-        Body::Stream(pieces) => pieces.map_while(Result::ok).flatten().collect(),
+        Body::Stream(pieces) => pieces
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Error::Io("the answer broke off".to_owned()))?
+            .concat(),
     };
-    Response {
+    Ok(Response {
         status: answer.status,
         headers: answer
             .headers
@@ -196,5 +199,5 @@ fn collect(answer: Answer) -> Response {
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         body,
-    }
+    })
 }
