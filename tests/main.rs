@@ -14,3 +14,6 @@ mod okta;
 
 /// The real binary on a data directory of its own.
 mod support;
+
+/// Users and patches as values: what is kept, forgiven, refused.
+mod scim;

@@ -151,6 +151,10 @@ fn read_without_path(
             continue;
         }
         let target = Target::parse(&name, leniency)?;
+        if matches!(&target, Some(Target::Attribute { path, .. }) if is_read_only(path)) {
+            // Echoed, like everything else that the client was shown.
+            continue;
+        }
         if name.contains(['.', '[']) && !matches!(target, Some(Target::Extension(_)) | None) {
             leniency.allow(
                 Tolerance::PathAsMember,
@@ -186,12 +190,11 @@ impl Operation {
         match &self.target {
             Target::Extension(schema) => self.apply_to_extension(schema, attributes, leniency),
             Target::Attribute { path, filter } => {
-                if path.attribute.mutability == Mutability::ReadOnly
-                    || path
-                        .sub_attribute
-                        .is_some_and(|sub| sub.mutability == Mutability::ReadOnly)
-                {
-                    return refuse_read_only(path);
+                if is_read_only(path) {
+                    return Err(Error::new(
+                        ErrorType::Mutability,
+                        format!("{path} is set by the service provider and cannot be changed"),
+                    ));
                 }
                 match path.extension {
                     None => self.apply_to(path, filter.as_ref(), attributes, leniency),
@@ -388,18 +391,6 @@ impl Operation {
     }
 }
 
-/// Groups and meta are echoed by identity providers like everything else that they were
-/// shown; an attempt to set anything else that only we set is told.
-fn refuse_read_only(path: &AttributePath) -> Result<(), Error> {
-    if path.attribute.name == "groups" || path.attribute.name == "meta" {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorType::Mutability,
-        format!("{path} is set by the service provider and cannot be changed"),
-    ))
-}
-
 /// Sets an attribute among `members` as add and replace do: a list grows or is exchanged,
 /// the parts of a complex attribute are set one by one (RFC 7644 sections 3.5.2.1 and
 /// 3.5.2.3: parts not named stay), anything else is exchanged.
@@ -466,6 +457,11 @@ fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
             element["primary"] = Value::Bool(false);
         }
     }
+}
+
+fn is_read_only(path: &AttributePath) -> bool {
+    let of = |attribute: &Attribute| attribute.mutability == Mutability::ReadOnly;
+    of(path.attribute) || path.sub_attribute.is_some_and(of)
 }
 
 fn is_selected(element: &Value, filter: Option<&Filter>) -> bool {
