@@ -11,8 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Problem};
-use super::routes::Outcome;
+use super::reply::{self, Outcome, Problem};
 use super::users;
 use crate::access::{Administrator, Issue, IssueError, Token, TokenText};
 use crate::certificate;

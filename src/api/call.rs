@@ -9,7 +9,7 @@ use super::reply::{Problem, Refusal};
 use super::routes::{Found, Route};
 use crate::access::{Mode, Principal};
 use crate::directory::Caller;
-use crate::http1::{Answer, Fault, Head, Method};
+use crate::http1::{Answer, Fault, Head};
 use crate::scim::{Leniency, Tolerance};
 
 /// A request whose head was not looked at yet.
@@ -40,7 +40,7 @@ impl Beginning {
         Admission {
             request_id: self.request_id.clone(),
             peer: self.peer_text(),
-            method: method_word(head.method()),
+            method: head.method().as_str(),
             path: head.path().to_owned(),
             found,
             principal,
@@ -52,7 +52,7 @@ impl Beginning {
             "{} {} {} {} {}: {}",
             self.request_id,
             self.peer_text(),
-            method_word(head.method()),
+            head.method().as_str(),
             head.path(),
             problem.status,
             problem.detail
@@ -177,18 +177,5 @@ impl Admission {
             answer.headers.push(("X-Request-Id", self.request_id));
         }
         answer
-    }
-}
-
-pub(super) fn method_word(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-        Method::Options => "OPTIONS",
-        Method::Other => "(other)",
     }
 }

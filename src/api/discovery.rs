@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Problem};
-use super::routes::Outcome;
+use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::limits;
 use crate::scim::message;

@@ -3,7 +3,6 @@
 
 use serde_json::Value;
 
-use super::call::method_word;
 use crate::access::{IssueError, Scope};
 use crate::directory;
 use crate::http1::{Answer, Body, Fault, Method};
@@ -13,6 +12,9 @@ use crate::store::WriteError;
 
 const SCIM_JSON: &str = "application/scim+json";
 const RETRY_SOON_SECONDS: u32 = 5;
+
+/// What a handler gives.
+pub(super) type Outcome = Result<Answer, Problem>;
 
 /// An answer that ends a request before its body was read.
 pub struct Refusal {
@@ -110,7 +112,7 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed(allowed: &[Method]) -> Self {
-        let mut words: Vec<&str> = allowed.iter().map(|method| method_word(*method)).collect();
+        let mut words: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
         if words.contains(&"GET") {
             words.push("HEAD");
         }

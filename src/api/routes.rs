@@ -1,14 +1,12 @@
 //! The route table: every path that exists, the methods on it, who may use it, and the
 //! handler. Both doors use this one; what is not here does not exist.
 
-use super::call::{Admission, method_word};
-use super::reply::Problem;
+use super::call::Admission;
+use super::reply::{Outcome, Problem};
 use super::{Api, administration, discovery, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
-use crate::http1::{Answer, Head, Method};
-
-pub(super) type Outcome = Result<Answer, Problem>;
+use crate::http1::{Head, Method};
 
 /// Who may use a route, and what it does. The privilege is in the handler's type.
 #[derive(Clone, Copy)]
@@ -212,7 +210,7 @@ pub fn route_table() -> Vec<(&'static str, &'static str, AccessKind)> {
                 Scim(scope, _) => AccessKind::Scim(scope),
                 Administration(_) => AccessKind::Administration,
             };
-            (method_word(route.method), route.path, access)
+            (route.method.as_str(), route.path, access)
         })
         .collect()
 }

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Problem};
-use super::routes::Outcome;
+use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::directory::{Page, Query, Record};
 use crate::http1::answer::Broken;

@@ -28,6 +28,22 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// The word on the wire; `(other)` for what is not told apart.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "(other)",
+        }
+    }
+}
+
 /// The protocol versions that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {

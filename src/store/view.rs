@@ -1,7 +1,7 @@
 //! What a plan sees: the tables of the open write transaction, with everything that
 //! earlier plans of the same batch have put. Checks made on it cannot race.
 
-use redb::{ReadableMultimapTable, ReadableTable};
+use redb::ReadableTable;
 
 use super::ReadError;
 use super::tables::Tables;
@@ -31,10 +31,5 @@ impl<'a> View<'a> {
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         let sequence = self.tables.names.get(name)?;
         Ok(sequence.map(|sequence| sequence.value()))
-    }
-
-    /// Whether any user has this externalId.
-    pub fn has_external(&self, external: &[u8]) -> Result<bool, ReadError> {
-        Ok(self.tables.externals.get(external)?.next().is_some())
     }
 }
