@@ -166,8 +166,11 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
 
 /// Whether a request without a token is to be told nothing of what is at its path.
 pub(super) fn is_protected(head: &Head) -> bool {
-    path_segments(head.path())
-        .is_ok_and(|segments| segments.first().is_some_and(|first| first == "scim"))
+    match path_segments(head.path()) {
+        Ok(segments) => segments.first().is_some_and(|first| first == "scim"),
+        // What cannot be decoded is nobody's page or health check.
+        Err(_) => true,
+    }
 }
 
 /// The segments are a pattern's.

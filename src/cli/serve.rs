@@ -265,13 +265,18 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         String::new(),
         format!("  Base URL        {base_url}"),
     ];
+    let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
     if created {
-        let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
-        let first = token::issue_first(&mut client);
-        client.close();
-        lines.push(format!("  API token       {}", first?));
+        lines.push(format!(
+            "  API token       {}",
+            token::issue_first(&mut client)?
+        ));
         lines.push("                  shown once; it is good for a year".to_owned());
+    } else if token::none_issued(&mut client)? {
+        // The start that made the store may have failed after that.
+        lines.push("  API token       make one with: golinks-scim token issue okta".to_owned());
     }
+    client.close();
     if let Some(authority) = cell.summary().authority {
         lines.push(format!("  CA fingerprint  {}", authority.fingerprint));
         lines.push(format!("  CA certificate  {}", authority.path.display()));
