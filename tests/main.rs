@@ -1,5 +1,7 @@
 //! The index of the integration tests: one binary, one module for each subject.
 
+#![allow(clippy::print_stdout, reason = "the long tests say what they counted")]
+
 /// House rules that a machine can check.
 mod tidy;
 
@@ -17,3 +19,6 @@ mod support;
 
 /// Users and patches as values: what is kept, forgiven, refused.
 mod scim;
+
+/// Kill -9 and restarts under load: nothing that was acknowledged is lost.
+mod durability;

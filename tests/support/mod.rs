@@ -122,6 +122,12 @@ impl Server {
         self.process.terminate();
     }
 
+    /// Ends the server and gives what it leaves behind; the data directory is in `data`.
+    pub(crate) fn stop_and_keep(mut self) -> TempDir {
+        self.process.terminate();
+        self.directory
+    }
+
     /// Kills the server, as a power cut would, and starts it again on what it left.
     pub(crate) fn kill_and_restart(&mut self) {
         self.process.kill();

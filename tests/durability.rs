@@ -1,0 +1,246 @@
+//! What a 2xx says is on disk: the server is killed with SIGKILL while 16 writers are at
+//! work, started again, and asked for every write that it had acknowledged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+use golinks_scim::secret::{self, Secret};
+use golinks_scim::store::Store;
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+const WRITERS: usize = 16;
+
+/// What one writer was told about its user.
+struct Told {
+    id: String,
+    user_name: String,
+    /// The last title that was acknowledged.
+    title: u64,
+    /// The title of the request that nobody answered, if there was one.
+    in_flight: Option<u64>,
+}
+
+#[test]
+#[ignore = "long: 300 rounds; KILL_ROUNDS=N runs fewer"]
+fn kill_9_loses_no_acknowledged_write() {
+    let rounds = std::env::var("KILL_ROUNDS").map_or(300, |rounds| {
+        rounds.parse().expect("KILL_ROUNDS is a number")
+    });
+    kill_rounds(rounds);
+}
+
+#[test]
+fn three_rounds_of_kill_9_lose_no_acknowledged_write() {
+    kill_rounds(3);
+}
+
+#[test]
+fn an_ordinary_restart_loses_nothing_either() {
+    let mut server = Server::start_with(&["--rate-limit", "off"]);
+    let token = Arc::new(server.token("okta"));
+    let writers = start_writers(&server, &token, "restart");
+    std::thread::sleep(Duration::from_millis(200));
+    // SIGTERM: requests that were read are answered, and the exit status is 0.
+    server.restart();
+    let told = join(writers);
+    assert!(!told.is_empty(), "nothing was written before the restart");
+    check(&server, &token, &told);
+    server.stop();
+}
+
+fn kill_rounds(rounds: usize) {
+    let mut server = Server::start_with(&["--rate-limit", "off"]);
+    let token = Arc::new(server.token("okta"));
+    let (mut users, mut acknowledged) = (0, 0);
+    for round in 0..rounds {
+        let writers = start_writers(&server, &token, &round.to_string());
+        std::thread::sleep(moment());
+        server.kill_and_restart();
+        let told = join(writers);
+        check(&server, &token, &told);
+        users += told.len();
+        acknowledged += told.iter().map(|told| told.title + 1).sum::<u64>();
+    }
+    assert!(
+        acknowledged > 0,
+        "nothing was acknowledged in {rounds} rounds"
+    );
+    let listed = server.import(&token).users.len();
+    assert!(
+        listed >= users,
+        "{listed} users are listed, {users} were acknowledged"
+    );
+    let changes = audited_changes(server);
+    assert!(
+        changes >= acknowledged,
+        "{changes} audit rows for {acknowledged} acknowledged writes"
+    );
+    println!("{rounds} rounds: {acknowledged} acknowledged writes to {users} users, 0 lost");
+}
+
+/// Some time between 50 and 250 ms.
+fn moment() -> Duration {
+    let [byte] = secret::random();
+    Duration::from_millis(50 + u64::from(byte) * 200 / 255)
+}
+
+type Writers = Vec<std::thread::JoinHandle<Option<Told>>>;
+
+fn start_writers(server: &Server, token: &Arc<Secret>, round: &str) -> Writers {
+    (0..WRITERS)
+        .map(|writer| {
+            let (client, token) = (server.client(), Arc::clone(token));
+            let user_name = format!("round{round}.writer{writer}@example.com");
+            std::thread::spawn(move || write_until_cut(client, &token, user_name))
+        })
+        .collect()
+}
+
+fn join(writers: Writers) -> Vec<Told> {
+    writers
+        .into_iter()
+        .filter_map(|writer| writer.join().expect("a writer does not panic"))
+        .collect()
+}
+
+/// Creates a user and counts in its title, by PATCH and PUT in turn, until the server is
+/// gone. `None` when not even the creation was acknowledged.
+fn write_until_cut(mut client: Client, token: &Secret, user_name: String) -> Option<Told> {
+    let created = send(
+        &mut client,
+        token,
+        "POST",
+        "/Users",
+        Some(&body(&user_name, 0)),
+    )?;
+    let mut told = Told {
+        id: created["id"].as_str().expect("an id").to_owned(),
+        user_name,
+        title: 0,
+        in_flight: None,
+    };
+    loop {
+        let next = told.title + 1;
+        told.in_flight = Some(next);
+        let target = format!("/Users/{}", told.id);
+        let answer = if next.is_multiple_of(2) {
+            send(
+                &mut client,
+                token,
+                "PUT",
+                &target,
+                Some(&body(&told.user_name, next)),
+            )
+        } else {
+            let patch = json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "value": {"title": next.to_string()}}]
+            });
+            send(&mut client, token, "PATCH", &target, Some(&patch))
+        };
+        if answer.is_none() {
+            return Some(told);
+        }
+        told.title = next;
+        told.in_flight = None;
+    }
+}
+
+fn body(user_name: &str, title: u64) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": user_name, "title": title.to_string(),
+        "name": {"givenName": "Kill", "familyName": "Nine"},
+        "emails": [{"value": user_name, "type": "work", "primary": true}],
+    })
+}
+
+/// Asks; `None` when no answer came, or one that says the server is going away.
+fn send(
+    client: &mut Client,
+    token: &Secret,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Option<Value> {
+    let authorization = format!("Bearer {}", token.reveal());
+    let headers = [
+        ("Authorization", authorization.as_str()),
+        ("Content-Type", "application/scim+json"),
+    ];
+    let body = body.map(|body| body.to_string().into_bytes());
+    let request = Request {
+        method,
+        target,
+        headers: &headers,
+        body: body.as_deref(),
+    };
+    let (response, _) = client.send(&request).ok()?;
+    if response.status == 503 {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    assert!(
+        response.status < 300,
+        "{method} {target}: {} {text}",
+        response.status
+    );
+    Some(serde_json::from_str(&text).expect("JSON"))
+}
+
+/// Every user that was acknowledged is there once, as it was last acknowledged, or as the
+/// one request that nobody answered would have left it.
+fn check(server: &Server, token: &Secret, told: &[Told]) {
+    let mut client = server.client();
+    for told in told {
+        let target = format!("/Users/{}", told.id);
+        let user = send(&mut client, token, "GET", &target, None).expect("the server answers");
+        let title: u64 = user["title"]
+            .as_str()
+            .and_then(|title| title.parse().ok())
+            .unwrap_or_else(|| panic!("{user}"));
+        let allowed = title == told.title || Some(title) == told.in_flight;
+        assert!(
+            allowed,
+            "{} was told title {} and has {title}\n{}",
+            told.user_name,
+            told.title,
+            server.log()
+        );
+        let filter = format!("/Users?filter=userName%20eq%20%22{}%22", told.user_name);
+        let found = send(&mut client, token, "GET", &filter, None).expect("the server answers");
+        assert_eq!(found["totalResults"], 1, "{}", told.user_name);
+        assert_eq!(found["Resources"][0]["id"], told.id.as_str());
+    }
+}
+
+/// How many creations and changes the audit trail holds; its chain must be whole and agree
+/// with the users' versions.
+fn audited_changes(server: Server) -> u64 {
+    let directory = server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let store = Store::open(&path, Duration::ZERO).expect("the store opens");
+    let snapshot = store.snapshot().expect("the store is open");
+    let mut rows: HashMap<String, u64> = HashMap::new();
+    let mut versions: HashMap<String, String> = HashMap::new();
+    snapshot
+        .each_audit(|row| {
+            let row: Value = serde_json::from_str(&row.text).expect("JSON");
+            if let Some(user) = row["user"].as_str() {
+                *rows.entry(user.to_owned()).or_default() += 1;
+                versions.insert(user.to_owned(), row["version"].to_string());
+            }
+        })
+        .expect("the audit trail can be read")
+        .expect("the audit chain holds");
+    for (user, count) in &rows {
+        assert_eq!(versions[user], format!("\"W/\\\"{count}\\\"\""), "{user}");
+    }
+    assert_eq!(rows.len(), snapshot.user_count());
+    rows.values().sum()
+}
