@@ -22,3 +22,6 @@ mod scim;
 
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
+
+/// Discovery, paging, projections, deletion, groups, large pages.
+mod protocol;
