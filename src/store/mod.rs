@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - All writes go through one thread, many to a commit; nobody is answered before
-//!   `commit()` returned, so that an answer means "on disk" ([`writer`]).
+//!   `commit()` returned, so that an answer means "on disk" (`writer.rs`).
 //! - A plan sees the tables, earlier plans of its batch included, and returns a
 //!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
 //! - Reads use the published [`Snapshot`] and never wait for the writer.
