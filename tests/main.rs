@@ -25,3 +25,9 @@ mod durability;
 
 /// Discovery, paging, projections, deletion, groups, large pages.
 mod protocol;
+
+/// Tokens, scopes, rates, and nothing secret anywhere.
+mod access;
+
+/// Bad input: each kind its own error, and nothing changed.
+mod bad_input;

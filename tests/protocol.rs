@@ -1,78 +1,9 @@
 //! What the protocol promises beside the identity providers' own walks: discovery, paging,
 //! projections, deletion, groups, and pages too large to be held.
 
-use golinks_scim::http1::client::{Request, Response};
-use golinks_scim::idp::client::Client;
-use golinks_scim::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::support::Server;
-
-const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
-
-/// A server, a `full` token and one connection.
-struct Talk {
-    server: Server,
-    client: Client,
-    token: Secret,
-}
-
-impl Talk {
-    fn start(arguments: &[&str]) -> Self {
-        let server = Server::start_with(arguments);
-        let output = server.cli(&["token", "issue", "all", "--scope", "full"]);
-        let token = Secret::new(output.stdout.trim().to_owned());
-        let client = server.client();
-        Self {
-            server,
-            client,
-            token,
-        }
-    }
-
-    fn send(&mut self, method: &str, target: &str, body: Option<&Value>) -> Response {
-        let authorization = format!("Bearer {}", self.token.reveal());
-        let headers = [
-            ("Authorization", authorization.as_str()),
-            ("Content-Type", "application/scim+json"),
-            // Never believed: locations come from the configured base URL.
-            ("X-Forwarded-Host", "evil.example.com"),
-        ];
-        let body = body.map(|body| body.to_string().into_bytes());
-        let request = Request {
-            method,
-            target,
-            headers: &headers,
-            body: body.as_deref(),
-        };
-        let (response, _) = self.client.send(&request).expect("an answer");
-        response
-    }
-
-    fn json(&mut self, method: &str, target: &str, body: Option<&Value>, status: u16) -> Value {
-        let response = self.send(method, target, body);
-        let text = String::from_utf8_lossy(&response.body).into_owned();
-        assert_eq!(
-            response.status,
-            status,
-            "{method} {target}: {text}\n{}",
-            self.server.log()
-        );
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
-    fn create(&mut self, name: &str) -> Value {
-        self.json("POST", "/Users", Some(&body(name)), 201)
-    }
-}
-
-fn body(name: &str) -> Value {
-    json!({
-        "schemas": [CORE], "userName": name,
-        "name": {"givenName": "G", "familyName": "F"},
-        "emails": [{"value": format!("{name}@example.com"), "type": "work", "primary": true}]
-    })
-}
+use crate::support::{CORE, Talk, body};
 
 #[test]
 fn discovery_says_what_is_there() {

@@ -3,6 +3,7 @@
 //! directory.
 
 mod process;
+mod talk;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use golinks_scim::idp::okta::{self, Import};
 use golinks_scim::idp::{Person, Report, Suite, play};
 use golinks_scim::secret::{self, Secret};
 use tempfile::TempDir;
+
+pub(crate) use talk::{CORE, Talk, body, scim_error};
 
 use process::Process;
 

@@ -1,0 +1,342 @@
+//! Who gets in: tokens in every form that they are sent, scopes against every route,
+//! revocation, rates, and nothing secret anywhere.
+
+use std::time::{Duration, Instant};
+
+use golinks_scim::api::{AccessKind, route_table};
+use golinks_scim::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::support::{Server, Talk, body, scim_error};
+
+fn issue(server: &Server, arguments: &[&str]) -> Secret {
+    let mut all = vec!["token", "issue"];
+    all.extend(arguments);
+    let output = server.cli(&all);
+    assert_eq!(output.status, Some(0), "{output:?}");
+    Secret::new(output.stdout.trim().to_owned())
+}
+
+/// A route's path below the base URL, or from the root for what is beside it.
+fn target(path: &str) -> Option<String> {
+    let path = path.replace("{}", "some-id");
+    path.strip_prefix("/scim/v2").map(str::to_owned)
+}
+
+#[test]
+fn scopes_open_what_they_should_and_nothing_else() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let scopes = ["read", "provision", "full", "metrics"];
+    let tokens: Vec<Secret> = scopes
+        .iter()
+        .map(|scope| issue(&talk.server, &[*scope, "--scope", *scope]))
+        .collect();
+    for (method, path, access) in route_table() {
+        for (scope, token) in scopes.iter().zip(&tokens) {
+            talk.use_token(token);
+            let what = format!("{method} {path} with {scope}");
+            let (Some(target), AccessKind::Scim(needed)) = (target(path), access) else {
+                continue;
+            };
+            let response = talk.send(method, &target, Some(&json!({})));
+            let covers = scope
+                .parse()
+                .is_ok_and(|scope: golinks_scim::access::Scope| scope.covers(needed));
+            assert_eq!(
+                response.status != 403,
+                covers,
+                "{what}: {}",
+                response.status
+            );
+            if !covers {
+                let error = scim_error(&response, &what);
+                let wanted = format!("--scope {needed}");
+                assert!(
+                    error["detail"].to_string().contains(&wanted),
+                    "{what}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn administration_does_not_exist_on_the_network() {
+    let server = Server::start();
+    let token = issue(&server, &["all", "--scope", "full"]);
+    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
+    let root = format!("https://{}", server.address());
+    let mut client = golinks_scim::idp::client::Client::new(&root, &pem).expect("a client");
+    let authorization = format!("Bearer {}", token.reveal());
+    let mut walked = 0;
+    for (method, path, access) in route_table() {
+        if access != AccessKind::Administration {
+            continue;
+        }
+        walked += 1;
+        for headers in [&[("Authorization", authorization.as_str())][..], &[]] {
+            let path = path.replace("{}", "all");
+            for target in [
+                path.clone(),
+                format!("//{path}/"),
+                format!("/scim/v2{path}"),
+                format!("/%61{}", &path[2..]),
+            ] {
+                let request = golinks_scim::http1::client::Request {
+                    method,
+                    target: &target,
+                    headers,
+                    body: Some(b"{\"name\": \"x\", \"overlapSeconds\": 0}"),
+                };
+                let (response, _) = client.send(&request).expect("an answer");
+                let hidden = headers.is_empty() && target.starts_with("/scim");
+                let wanted = if hidden { 401 } else { 404 };
+                assert_eq!(response.status, wanted, "{method} {target} {headers:?}");
+                scim_error(&response, &target);
+            }
+        }
+    }
+    assert!(walked >= 6, "the table was not walked");
+    let live = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
+    assert_eq!(live.lines().count(), 1, "{live}");
+    assert!(live.contains("\"state\":\"live\""), "{live}");
+}
+
+#[test]
+fn without_a_token_nothing_is_told() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    talk.create("secret.person@example.com");
+    talk.authorization.clear();
+    let mut targets: Vec<(String, &str)> = route_table()
+        .into_iter()
+        .filter_map(|(method, path, _)| Some((target(path)?, method)))
+        .collect();
+    targets.extend(
+        ["/", "/Nothing", "/Users/x/y", "/Bulk", "/%zz"].map(|path| (path.to_owned(), "GET")),
+    );
+    targets.push(("/Users".to_owned(), "DELETE"));
+    for (target, method) in targets {
+        let response = talk.send(method, &target, None);
+        if target == "/ServiceProviderConfig" {
+            assert_eq!(response.status, 200);
+            continue;
+        }
+        assert_eq!(response.status, 401, "{method} {target}");
+        assert_eq!(
+            response.header("www-authenticate"),
+            Some("Bearer realm=\"scim\"")
+        );
+        let error = scim_error(&response, &target);
+        assert!(!error.to_string().contains("secret.person"));
+    }
+}
+
+#[test]
+fn the_forms_of_a_token() {
+    use base64::Engine as _;
+    let mut talk = Talk::start(&[]);
+    let token = issue(&talk.server, &["forms"]);
+    let text = token.reveal().to_owned();
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("okta:{text}"));
+    for (authorization, status) in [
+        (format!("Bearer {text}"), 200),
+        (format!("bEaReR  {text} "), 200),
+        (text.clone(), 200),
+        (format!("Basic {basic}"), 200),
+        (format!("Bearer Bearer {text}"), 401),
+        (format!("Bearer {}", &text[..40]), 401),
+        (format!("Bearer {text}x"), 401),
+        (format!("Digest {text}"), 401),
+        ("Basic !".to_owned(), 401),
+        ("non-token".to_owned(), 401),
+    ] {
+        talk.authorization = authorization;
+        let response = talk.send("GET", "/Users", None);
+        assert_eq!(
+            response.status,
+            status,
+            "{}",
+            talk.authorization.replace(&text, "TOKEN")
+        );
+    }
+    talk.authorization.clear();
+    for target in [
+        format!("/Users?access_token={text}"),
+        format!("/Users?token={text}"),
+    ] {
+        assert_eq!(talk.send("GET", &target, None).status, 401);
+    }
+    let cookie = format!("token={text}");
+    let response = talk.send_bytes("GET", "/Users", ("Cookie", &cookie), None);
+    assert_eq!(response.status, 401);
+    talk.authorization = format!("Bearer {text}");
+    let twice = talk.send_bytes("GET", "/Users", ("Authorization", "Bearer other"), None);
+    assert_eq!(twice.status, 400);
+}
+
+#[test]
+fn unknown_revoked_and_expired_tokens_are_answered_alike() {
+    let mut talk = Talk::start(&[]);
+    let revoked = issue(&talk.server, &["revoked"]);
+    let expired = issue(&talk.server, &["expired", "--expires", "1s"]);
+    assert_eq!(
+        talk.server.cli(&["token", "revoke", "revoked"]).status,
+        Some(0)
+    );
+    let unknown = golinks_scim::access::TokenText::generate();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    talk.use_token(&expired);
+    while talk.send("GET", "/Users", None).status == 200 {
+        assert!(Instant::now() < deadline, "the token did not expire");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut answers = Vec::new();
+    for text in [revoked.reveal(), expired.reveal(), unknown.reveal()] {
+        talk.authorization = format!("Bearer {text}");
+        let response = talk.send("GET", "/Users", None);
+        scim_error(&response, "401");
+        let id = response.header("x-request-id").expect("an id").to_owned();
+        let body = String::from_utf8_lossy(&response.body).replace(&id, "ID");
+        let names: Vec<String> = response
+            .headers
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        answers.push((
+            response.status,
+            names,
+            body,
+            response.header("www-authenticate").map(str::to_owned),
+        ));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[1], answers[2]);
+    let log = talk.server.log();
+    for reason in ["Revoked", "Expired", "Unknown"] {
+        assert!(
+            log.contains(&format!("refused: Some({reason})")),
+            "{reason}: {log}"
+        );
+    }
+}
+
+#[test]
+fn rotation_and_revocation_take_effect_on_the_next_request() {
+    let mut talk = Talk::start(&[]);
+    let old = issue(&talk.server, &["okta"]);
+    let rotate = |server: &Server, overlap: &str| {
+        let output = server.cli(&["token", "rotate", "okta", "--overlap", overlap]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        Secret::new(output.stdout.trim().to_owned())
+    };
+    let status = |talk: &mut Talk, token: &Secret| {
+        talk.use_token(token);
+        talk.send("GET", "/Users", None).status
+    };
+    let new = rotate(&talk.server, "7d");
+    assert_eq!(
+        (status(&mut talk, &old), status(&mut talk, &new)),
+        (200, 200)
+    );
+    let newest = rotate(&talk.server, "0s");
+    assert_eq!(
+        (
+            status(&mut talk, &old),
+            status(&mut talk, &new),
+            status(&mut talk, &newest)
+        ),
+        (401, 401, 200)
+    );
+    assert_eq!(
+        talk.server.cli(&["token", "revoke", "okta"]).status,
+        Some(0)
+    );
+    assert_eq!(status(&mut talk, &newest), 401);
+    assert_eq!(
+        talk.server.cli(&["token", "revoke", "okta"]).status,
+        Some(1)
+    );
+}
+
+#[test]
+fn over_its_rate_a_token_is_told_when_to_come_back() {
+    let mut talk = Talk::start(&[]);
+    let slow = issue(&talk.server, &["slow", "--rate-limit", "2"]);
+    let other = issue(&talk.server, &["other"]);
+    talk.use_token(&slow);
+    let mut passed = 0;
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        let response = talk.send("POST", "/Users", Some(&body("rate")));
+        if response.status == 429 {
+            scim_error(&response, "429");
+            let wait: u32 = response
+                .header("retry-after")
+                .expect("a wait")
+                .parse()
+                .expect("whole seconds");
+            waits.push(wait);
+        } else {
+            passed += 1;
+        }
+    }
+    // A burst of five seconds' worth, and what came back while we asked.
+    assert!((10..=20).contains(&passed), "{passed} passed");
+    assert_eq!(waits[0], 1);
+    assert!(
+        waits.windows(2).all(|pair| pair[0] <= pair[1] + 1),
+        "{waits:?}"
+    );
+    assert!(
+        waits.last() > waits.first(),
+        "callers are not spread out: {waits:?}"
+    );
+    talk.use_token(&other);
+    assert_eq!(talk.send("GET", "/Users", None).status, 200);
+}
+
+#[test]
+fn nothing_secret_is_in_the_log_the_store_or_the_listing() {
+    let mut talk = Talk::start(&["-vv"]);
+    let token = issue(&talk.server, &["canary"]);
+    let password = "canary-password-4711";
+    talk.use_token(&token);
+    let mut user = body("canary");
+    user["password"] = json!(password);
+    let created = talk.json("POST", "/Users", Some(&user), 201);
+    user["password"] = json!([password]);
+    talk.json("POST", "/Users", Some(&user), 400);
+    let target = format!("/Users/{}", created["id"].as_str().expect("an id"));
+    let sync = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "value": {"password": password}}]
+    });
+    let patched: Value = talk.json("PATCH", &target, Some(&sync), 200);
+    assert_eq!(patched, created, "a password changed something");
+    let secret = &token.reveal()["golinks_scim_".len()..];
+    for wrong in [
+        format!("Bearer {}", &token.reveal()[..50]),
+        format!("Basic {}", token.reveal()),
+        format!("{} x", token.reveal()),
+    ] {
+        talk.authorization = wrong;
+        assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    }
+    let log = talk.server.log();
+    let listing = talk.server.cli(&["user", "list", "-o", "json"]).stdout;
+    let tokens = talk.server.cli(&["token", "list", "-o", "json"]).stdout;
+    let store = std::fs::read(talk.server.data_dir().join("users.redb")).expect("the store");
+    let store = String::from_utf8_lossy(&store);
+    assert!(log.contains("POST /scim/v2/Users 201"), "{log}");
+    assert!(store.contains("canary"), "the store was not searched");
+    for hidden in [&secret[..20], password] {
+        for (name, place) in [
+            ("log", &*log),
+            ("listing", &listing),
+            ("tokens", &tokens),
+            ("store", &store),
+        ] {
+            assert!(!place.contains(hidden), "a secret is in the {name}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Bad input: each kind gets its own clear SCIM Error and changes nothing.
+
+use serde_json::{Value, json};
+
+use crate::support::{CORE, Talk, body, scim_error};
+
+const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+fn listing(talk: &mut Talk) -> Value {
+    talk.json("GET", "/Users?count=500", None, 200)
+}
+
+fn patch(operations: &Value) -> Vec<u8> {
+    json!({"schemas": [PATCH_OP], "Operations": operations})
+        .to_string()
+        .into_bytes()
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "it is one table")]
+fn each_bad_body_has_its_own_error_and_changes_nothing() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let user = talk.create("one");
+    talk.create("two");
+    let target = format!("/Users/{}", user["id"].as_str().expect("an id"));
+    let with = |name: &str, value: Value| {
+        let mut user = body("new");
+        user[name] = value;
+        user.to_string().into_bytes()
+    };
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200)).into_bytes();
+    let before = listing(&mut talk);
+    let rows: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
+        (
+            "POST",
+            "/Users",
+            b"{\"schemas\": [".to_vec(),
+            400,
+            "invalidSyntax",
+        ),
+        ("POST", "/Users", b"".to_vec(), 400, "invalidSyntax"),
+        (
+            "POST",
+            "/Users",
+            b"{\"userName\": \"\xff\"}".to_vec(),
+            400,
+            "invalidSyntax",
+        ),
+        ("POST", "/Users", deep, 400, "invalidSyntax"),
+        ("POST", "/Users", b"[]".to_vec(), 400, "invalidSyntax"),
+        (
+            "POST",
+            "/Users",
+            with("schemas", json!(["urn:x"])),
+            400,
+            "invalidSyntax",
+        ),
+        (
+            "POST",
+            "/Users",
+            with("userName", Value::Null),
+            400,
+            "invalidValue",
+        ),
+        (
+            "POST",
+            "/Users",
+            with("active", json!("perhaps")),
+            400,
+            "invalidValue",
+        ),
+        (
+            "POST",
+            "/Users",
+            with("emails", json!(7)),
+            400,
+            "invalidValue",
+        ),
+        (
+            "POST",
+            "/Users",
+            with("title", json!("x".repeat(70_000))),
+            413,
+            "",
+        ),
+        (
+            "POST",
+            "/Users",
+            with("userName", json!("ONE")),
+            409,
+            "uniqueness",
+        ),
+        (
+            "PUT",
+            &target,
+            with("userName", json!("Two")),
+            409,
+            "uniqueness",
+        ),
+        (
+            "PUT",
+            &target,
+            json!({"schemas": [CORE]}).to_string().into_bytes(),
+            400,
+            "invalidValue",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "replace", "path": "userName", "value": "TWO"}])),
+            409,
+            "uniqueness",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "replace", "path": "id", "value": "x"}])),
+            400,
+            "mutability",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "remove"}])),
+            400,
+            "noTarget",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "remove", "path": "userName"}])),
+            400,
+            "invalidValue",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "move", "path": "title"}])),
+            400,
+            "invalidSyntax",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "add", "path": "emails[", "value": 1}])),
+            400,
+            "invalidPath",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "replace", "path": "title", "value": "T"}, {"op": "remove"}])),
+            400,
+            "noTarget",
+        ),
+        (
+            "PATCH",
+            &target,
+            json!({"schemas": [PATCH_OP]}).to_string().into_bytes(),
+            400,
+            "invalidSyntax",
+        ),
+        (
+            "PATCH",
+            "/Users/00000001-0000-8000-8000-000000000000",
+            patch(&json!([{"op": "add", "path": "title", "value": "T"}])),
+            404,
+            "",
+        ),
+        (
+            "PUT",
+            "/Users/none",
+            body("none").to_string().into_bytes(),
+            404,
+            "",
+        ),
+        ("DELETE", "/Users/none", Vec::new(), 404, ""),
+        ("POST", "/Nothing", b"{}".to_vec(), 404, ""),
+    ];
+    for (method, target, body, status, scim_type) in rows {
+        let what = format!(
+            "{method} {target} {}",
+            String::from_utf8_lossy(&body[..body.len().min(200)])
+        );
+        let json = ("Content-Type", "application/scim+json");
+        let response = talk.send_bytes(method, target, json, Some(&body));
+        assert_eq!(
+            response.status,
+            status,
+            "{what}: {}",
+            String::from_utf8_lossy(&response.body)
+        );
+        let error = scim_error(&response, &what);
+        assert_eq!(
+            error["scimType"].as_str().unwrap_or_default(),
+            scim_type,
+            "{what}: {error}"
+        );
+        assert_eq!(listing(&mut talk), before, "{what} changed something");
+    }
+}
+
+#[test]
+fn each_bad_query_has_its_own_error() {
+    let mut talk = Talk::start(&[]);
+    for (filter, words) in [
+        ("userName", "position 9"),
+        ("shoeSize eq 7", "position 1"),
+        ("userName eq \"x", "position 13"),
+        ("userName zz \"x\"", "position 9"),
+        ("password eq \"x\"", "position 1"),
+    ] {
+        let encoded = filter.replace(' ', "%20").replace('"', "%22");
+        let response = talk.send("GET", &format!("/Users?filter={encoded}"), None);
+        let error = scim_error(&response, filter);
+        assert_eq!(
+            (response.status, &error["scimType"]),
+            (400, &json!("invalidFilter")),
+            "{filter}"
+        );
+        assert!(
+            error["detail"].to_string().contains(words),
+            "{filter}: {error}"
+        );
+    }
+    let bad_escape = talk.send("GET", "/Users/%zz", None);
+    assert_eq!(bad_escape.status, 400);
+    scim_error(&bad_escape, "%zz");
+}
+
+#[test]
+fn methods_and_media_types_that_do_not_fit() {
+    let mut talk = Talk::start(&[]);
+    let response = talk.send("DELETE", "/Users", None);
+    assert_eq!(
+        (response.status, response.header("allow")),
+        (405, Some("GET, POST, HEAD"))
+    );
+    scim_error(&response, "405");
+    for (media_type, status) in [
+        ("application/scim+json; charset=utf-8", 201),
+        ("Application/JSON", 201),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/json-patch+json", 415),
+    ] {
+        let user = body(&format!("user.{}", media_type.len()))
+            .to_string()
+            .into_bytes();
+        let header = ("Content-Type", media_type);
+        let response = talk.send_bytes("POST", "/Users", header, Some(&user));
+        assert_eq!(response.status, status, "{media_type}");
+        if status >= 400 {
+            scim_error(&response, media_type);
+        }
+    }
+    let large = vec![b' '; 1024 * 1024 + 1];
+    let json = ("Content-Type", "application/json");
+    let response = talk.send_bytes("POST", "/Users", json, Some(&large));
+    assert_eq!(response.status, 413);
+    scim_error(&response, "413");
+}

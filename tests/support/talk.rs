@@ -1,0 +1,129 @@
+//! A conversation with a server: one connection, one token, and for each answer that is not
+//! the wanted one the whole scene.
+
+use golinks_scim::http1::client::{Request, Response};
+use golinks_scim::idp::client::Client;
+use golinks_scim::secret::Secret;
+use serde_json::{Value, json};
+
+use super::Server;
+
+/// URN of the core User schema.
+pub(crate) const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+/// A server, a token of scope `full`, and one connection.
+pub(crate) struct Talk {
+    pub(crate) server: Server,
+    client: Client,
+    /// What stands in `Authorization`; empty sends none.
+    pub(crate) authorization: String,
+}
+
+impl Talk {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::with(Server::start_with(arguments))
+    }
+
+    /// With a server that runs already.
+    pub(crate) fn with(server: Server) -> Self {
+        let output = server.cli(&["token", "issue", "all", "--scope", "full"]);
+        let authorization = format!("Bearer {}", output.stdout.trim());
+        let client = server.client();
+        Self {
+            server,
+            client,
+            authorization,
+        }
+    }
+
+    /// Goes on with another token, given as it is printed.
+    pub(crate) fn use_token(&mut self, token: &Secret) {
+        self.authorization = format!("Bearer {}", token.reveal());
+    }
+
+    /// Sends bytes as a body, with one more header.
+    pub(crate) fn send_bytes(
+        &mut self,
+        method: &str,
+        target: &str,
+        header: (&str, &str),
+        body: Option<&[u8]>,
+    ) -> Response {
+        let mut headers = vec![header];
+        if !self.authorization.is_empty() {
+            headers.push(("Authorization", &self.authorization));
+        }
+        let request = Request {
+            method,
+            target,
+            headers: &headers,
+            body,
+        };
+        match self.client.send(&request) {
+            Ok((response, _)) => response,
+            Err(error) => panic!("{method} {target}: {error}\n{}", self.server.log()),
+        }
+    }
+
+    pub(crate) fn send(&mut self, method: &str, target: &str, body: Option<&Value>) -> Response {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let json = ("Content-Type", "application/scim+json");
+        self.send_bytes(method, target, json, body.as_deref())
+    }
+
+    /// Sends, wants this status, and gives the answer's JSON; null for an empty one.
+    pub(crate) fn json(
+        &mut self,
+        method: &str,
+        target: &str,
+        body: Option<&Value>,
+        status: u16,
+    ) -> Value {
+        let response = self.send(method, target, body);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert_eq!(
+            response.status,
+            status,
+            "{method} {target}: {text}\n{}",
+            self.server.log()
+        );
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn create(&mut self, name: &str) -> Value {
+        self.json("POST", "/Users", Some(&body(name)), 201)
+    }
+}
+
+/// A user as an identity provider would send it.
+pub(crate) fn body(name: &str) -> Value {
+    json!({
+        "schemas": [CORE], "userName": name,
+        "name": {"givenName": "G", "familyName": "F"},
+        "emails": [{"value": format!("{name}@example.com"), "type": "work", "primary": true}]
+    })
+}
+
+/// The answer is a SCIM Error that a person can use: a status as text, a detail that ends
+/// with the request's id, the same id in the header. Gives the document.
+pub(crate) fn scim_error(response: &Response, what: &str) -> Value {
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    let error: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{what}: {text}"));
+    assert_eq!(
+        error["schemas"],
+        json!(["urn:ietf:params:scim:api:messages:2.0:Error"]),
+        "{what}: {text}"
+    );
+    assert_eq!(
+        error["status"],
+        response.status.to_string(),
+        "{what}: {text}"
+    );
+    let id = response.header("x-request-id").unwrap_or_default();
+    let detail = error["detail"].as_str().unwrap_or_default();
+    assert!(
+        !id.is_empty() && detail.ends_with(&format!("(request {id})")),
+        "{what}: {text}"
+    );
+    error
+}
