@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
 };
+use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use super::chain::{self, Facts};
@@ -17,6 +18,8 @@ use crate::secret;
 
 /// How far back a certificate begins: clocks differ.
 const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
+/// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
+const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// What is known of the private authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub struct AuthoritySummary {
 pub(super) struct Authority {
     directory: PathBuf,
     pem: String,
+    certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -40,22 +44,37 @@ impl Authority {
     /// Opens the authority in `directory`, making it if there is none. One that is there
     /// but damaged is an error: a new one would lock out everybody who trusts the old.
     pub(super) fn open(directory: &Path, host_name: &str, now: Instant) -> Result<Self, Error> {
-        let (certificate, key) = (directory.join("ca.pem"), directory.join("ca.key"));
-        if !certificate.exists() && !key.exists() {
+        let (path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
+        if !path.exists() && (!key_path.exists() || !directory.join("leaf.pem").exists()) {
+            // A key alone is what a first start leaves that was cut short: its certificate
+            // was never seen by anybody.
             files::make_directory(directory)?;
-            create(&certificate, &key, host_name, now)?;
+            create(&path, &key_path, host_name, now)?;
         }
-        let pem = text(&certificate, files::read(&certificate)?)?;
-        let key_pem = text(&key, files::read_key(&key)?)?;
-        let bad = |path: &Path, error: rcgen::Error| Error::Bad(path.to_owned(), error.to_string());
-        let pair = KeyPair::from_pem(&key_pem).map_err(|error| bad(&key, error))?;
-        let issuer =
-            Issuer::from_ca_cert_pem(&pem, pair).map_err(|error| bad(&certificate, error))?;
+        let pem = text(&path, files::read(&path)?)?;
+        let key_pem = text(&key_path, files::read_key(&key_path)?)?;
+        let bad = |path: &Path, what: &dyn ToString| Error::Bad(path.to_owned(), what.to_string());
+        let key = KeyPair::from_pem(&key_pem).map_err(|error| bad(&key_path, &error))?;
+        let certificate = chain::first_certificate(&path)?;
+        let facts = Facts::of(&certificate).map_err(|what| bad(&path, &what))?;
+        if !facts.is_authority {
+            return Err(bad(&path, &"it is not the certificate of a CA"));
+        }
+        if facts.public_key != key.subject_public_key_info() {
+            return Err(bad(&key_path, &"it is not the key of ca.pem"));
+        }
+        let issuer = Issuer::from_ca_cert_pem(&pem, key).map_err(|error| bad(&path, &error))?;
         Ok(Self {
             directory: directory.to_owned(),
             pem,
+            certificate,
             issuer,
         })
+    }
+
+    /// Its certificate, which clients trust.
+    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
     }
 
     /// Makes a new leaf certificate and key, `leaf.pem` and `leaf.key`.
@@ -90,14 +109,10 @@ pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Erro
     if !path.exists() {
         return Ok(None);
     }
-    let certificates = chain::certificates(&path)?;
-    let bad = |what: &str| Error::Bad(path.clone(), what.to_owned());
-    let certificate = certificates
-        .first()
-        .ok_or_else(|| bad("there is no certificate"))?;
-    let facts = Facts::of(certificate).map_err(|what| bad(&what))?;
+    let certificate = chain::first_certificate(&path)?;
+    let facts = Facts::of(&certificate).map_err(|what| Error::Bad(path.clone(), what))?;
     Ok(Some(AuthoritySummary {
-        fingerprint: chain::fingerprint(certificate),
+        fingerprint: chain::fingerprint(&certificate),
         not_after: facts.not_after,
         path,
     }))
@@ -119,6 +134,7 @@ fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Resu
 /// refused by many clients.
 fn params(name: &str, now: Instant, days: i64) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
+    let name: String = name.chars().take(COMMON_NAME_CHARS_MAX).collect();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = moment(now.plus_seconds(-CLOCK_DIFFERENCE_SECONDS))?;
     params.not_after = moment(now.plus_days(days))?;

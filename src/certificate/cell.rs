@@ -117,7 +117,8 @@ fn is_due(not_after: Instant, now: Instant) -> bool {
     now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT
 }
 
-/// The authority's leaf, made anew when it is due, for other names, or not usable.
+/// The authority's leaf, made anew when it is due or when a client that trusts the authority
+/// would not accept it: other names, another authority, a key that does not fit.
 fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Error> {
     let host_name = names.as_slice().first().map_or("", String::as_str);
     let authority = Authority::open(directory, host_name, now)?;
@@ -125,8 +126,8 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let (chain, key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
     let usable = match Chain::load(&chain, &key) {
         Ok(leaf) => {
-            let fits = names.as_slice().iter().all(|name| leaf.covers(name));
-            fits && leaf.not_before <= now && !is_due(leaf.not_after, now)
+            !is_due(leaf.not_after, now)
+                && leaf.is_good_for(names.as_slice(), authority.certificate(), now)
         }
         // An exposed key is not quietly replaced: somebody may have it.
         Err(error @ Error::Exposed(_)) => return Err(error),
@@ -202,7 +203,20 @@ mod tests {
         }
     }
 
+    /// In both versions of TLS, with the authority as the only root.
     fn handshakes(cell: &Arc<Cell>, directory: &Path, name: &str) -> bool {
+        [&rustls::version::TLS12, &rustls::version::TLS13]
+            .map(|version| handshakes_in(version, cell, directory, name))
+            .into_iter()
+            .all(|done| done)
+    }
+
+    fn handshakes_in(
+        version: &'static rustls::SupportedProtocolVersion,
+        cell: &Arc<Cell>,
+        directory: &Path,
+        name: &str,
+    ) -> bool {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         let pem = fs::read(directory.join("tls/ca.pem")).expect("the CA");
@@ -210,7 +224,7 @@ mod tests {
             .add(CertificateDer::from_pem_slice(&pem).expect("PEM"))
             .expect("a CA");
         let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[version])
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -328,6 +342,75 @@ mod tests {
                 .names
                 .contains(&"new.example.com".to_owned())
         );
+    }
+
+    #[test]
+    fn a_name_written_in_another_way_makes_no_other_leaf() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = Cell::open(source(folder.path(), Some("scim.example.com")), now());
+        let leaf = first.expect("made").summary().fingerprint;
+        for host in [
+            "SCIM.example.com.",
+            "[0:0:0:0:0:0:0:1]",
+            "127.0.0.1",
+            "no name",
+        ] {
+            let names = Names(
+                [
+                    Names::new("machine", Some("scim.example.com")).0,
+                    Names::new("", Some(host)).0,
+                ]
+                .concat(),
+            );
+            let directory = folder.path().join("tls");
+            let again = Cell::open(Source::PrivateAuthority { directory, names }, now());
+            assert_eq!(again.expect("opened").summary().fingerprint, leaf, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_leaf_of_another_authority_is_replaced() {
+        let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
+        let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
+        drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+        drop(Cell::open(source(other.path(), None), now()).expect("made"));
+        for name in ["leaf.pem", "leaf.key"] {
+            let (from, to) = (other.path().join("tls"), folder.path().join("tls"));
+            fs::copy(from.join(name), to.join(name)).expect("copied");
+        }
+        let cell = Cell::open(source(folder.path(), None), now()).expect("opened");
+        assert!(handshakes(&cell, folder.path(), "localhost"));
+    }
+
+    #[test]
+    fn an_authority_that_cannot_sign_is_refused_and_its_leaf_kept() {
+        let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
+        let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
+        drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+        drop(Cell::open(source(other.path(), None), now()).expect("made"));
+        let tls = folder.path().join("tls");
+        let leaf = fs::read(tls.join("leaf.pem")).expect("there");
+        let key = fs::read(tls.join("ca.key")).expect("there");
+        fs::copy(other.path().join("tls/ca.key"), tls.join("ca.key")).expect("copied");
+        let outcome = Cell::open(source(folder.path(), None), now().plus_days(80));
+        assert!(matches!(outcome, Err(Error::Bad(..))), "{outcome:?}");
+        fs::write(tls.join("ca.key"), key).expect("written");
+        fs::remove_file(tls.join("ca.pem")).expect("removed");
+        let outcome = Cell::open(source(folder.path(), None), now());
+        assert!(matches!(outcome, Err(Error::Io(..))), "{outcome:?}");
+        assert_eq!(fs::read(tls.join("leaf.pem")).expect("there"), leaf);
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_done_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tls = folder.path().join("tls");
+        drop(Cell::open(source(folder.path(), None), now()).expect("made"));
+        for name in ["ca.pem", "leaf.pem", "leaf.key"] {
+            fs::remove_file(tls.join(name)).expect("removed");
+        }
+        let cell = Cell::open(source(folder.path(), None), now()).expect("made again");
+        assert!(handshakes(&cell, folder.path(), "localhost"));
     }
 
     #[test]

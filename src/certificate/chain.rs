@@ -3,10 +3,15 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -53,17 +58,51 @@ impl Chain {
 
     /// Whether the leaf is for this host, a DNS name or an IP address.
     pub(super) fn covers(&self, host: &str) -> bool {
-        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        let host = super::canonical(host);
         self.names.iter().any(|name| {
             let name = name.to_ascii_lowercase();
             let parent = host.split_once('.').map(|(_, parent)| parent);
             name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
         })
     }
+
+    /// Whether a client that trusts `authority` alone would accept the leaf for each of
+    /// these names: signature, validity and usage included.
+    pub(super) fn is_good_for(
+        &self,
+        names: &[String],
+        authority: &CertificateDer<'static>,
+        now: Instant,
+    ) -> bool {
+        let mut roots = RootCertStore::empty();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = roots.add(authority.clone()).ok().and_then(|()| {
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .ok()
+        });
+        let (Some(verifier), Some(leaf)) = (verifier, self.key.cert.first()) else {
+            return false;
+        };
+        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        names.iter().all(|name| {
+            ServerName::try_from(name.as_str()).is_ok_and(|name| {
+                let verdict = verifier.verify_server_cert(leaf, &[], &name, &[], now);
+                verdict.is_ok()
+            })
+        })
+    }
+}
+
+/// The first certificate of a PEM file.
+pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, Error> {
+    let missing = || Error::Bad(path.to_owned(), "there is no certificate".to_owned());
+    certificates(path)?.into_iter().next().ok_or_else(missing)
 }
 
 /// All certificates of a PEM file.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     CertificateDer::pem_slice_iter(&files::read(path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Error::Bad(path.to_owned(), format!("it is not PEM: {error}")))
@@ -84,6 +123,9 @@ pub(super) struct Facts {
     pub(super) not_before: Instant,
     pub(super) not_after: Instant,
     pub(super) self_issued: bool,
+    pub(super) is_authority: bool,
+    /// The `SubjectPublicKeyInfo` in DER.
+    pub(super) public_key: Vec<u8>,
 }
 
 impl Facts {
@@ -107,6 +149,8 @@ impl Facts {
             not_before: seconds(parsed.validity().not_before),
             not_after: seconds(parsed.validity().not_after),
             self_issued: parsed.subject() == parsed.issuer(),
+            is_authority: parsed.is_ca(),
+            public_key: parsed.public_key().raw.to_vec(),
         })
     }
 }

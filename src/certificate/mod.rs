@@ -9,7 +9,10 @@ mod files;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+
+use rustls::pki_types::ServerName;
 
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, Source, Summary};
@@ -19,15 +22,16 @@ pub use cell::{Cell, Source, Summary};
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// The machine's name, the loopback names, and the host of the base URL.
+    /// The machine's name, the loopback names, and the host of the base URL. What no
+    /// certificate can be for is left out.
     pub fn new(host_name: &str, base_url_host: Option<&str>) -> Self {
         let mut names = Vec::new();
         let all = [host_name, "localhost", "127.0.0.1", "::1"]
             .into_iter()
             .chain(base_url_host);
         for name in all {
-            let name = name.trim_matches(['[', ']']).to_ascii_lowercase();
-            if !name.is_empty() && !names.contains(&name) {
+            let name = canonical(name);
+            if ServerName::try_from(name.as_str()).is_ok() && !names.contains(&name) {
                 names.push(name);
             }
         }
@@ -37,6 +41,16 @@ impl Names {
     /// The names, DNS names and IP addresses.
     pub fn as_slice(&self) -> &[String] {
         &self.0
+    }
+}
+
+/// A host as certificates have it: lower case, no dot at the end, an IP address in its one
+/// short form without brackets.
+fn canonical(host: &str) -> String {
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => host.to_ascii_lowercase(),
     }
 }
 
