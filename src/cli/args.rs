@@ -11,7 +11,7 @@ use crate::limits;
 /// SCIM 2.0 user provisioning for GoLinks: lets Okta and other identity providers create,
 /// update, deactivate and import users over HTTPS.
 #[derive(Parser)]
-#[command(name = "golinks-scim", version, about, max_term_width = 100)]
+#[command(name = "golinks-scim", version, max_term_width = 100)]
 pub(super) struct Args {
     /// Where users, tokens and certificates are kept
     #[arg(long, value_name = "DIR", global = true, env = "GOLINKS_SCIM_DATA_DIR")]
@@ -150,6 +150,9 @@ pub(super) enum User {
         /// Family name
         #[arg(long)]
         family: String,
+        /// The name that others see [default: given and family name]
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
     },
     /// Deactivate users; nothing is deleted
     Deactivate {

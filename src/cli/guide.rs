@@ -46,7 +46,9 @@ Provisioning, Integration
   Authentication Mode                        HTTP Header
   Authorization (Bearer)                     the token that this command prints:
                                                golinks-scim token issue okta
-  Then press Test Connector Configuration, and Save.
+  Then press Test Connector Configuration (Test API Credentials), and Save. Okta asks for
+  two users: it passes when Okta reaches the base URL, trusts the certificate and the
+  token is valid.
 
 Provisioning, To App
   Create Users                               on
@@ -86,7 +88,8 @@ fn certificate(installation: &Value) -> String {
     format!(
         "  - The certificate comes from a private CA. Okta's cloud accepts public CAs only: start
     the server with --tls-cert FILE --tls-key FILE for that. The Okta Provisioning Agent
-    takes the private CA; on the agent's machine, in its own Java key store:
+    takes the private CA, and wants the base URL with a slash at its end; on the agent's
+    machine, in its own Java key store:
       keytool -importcert -alias golinks-scim -file ca.pem -keystore JRE/lib/security/cacerts
     CA certificate    {path}
     CA fingerprint    {fingerprint}"

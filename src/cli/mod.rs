@@ -51,6 +51,11 @@ impl Failure {
         }
     }
 
+    /// Nobody reads standard output any more: whoever closed it has seen enough.
+    fn unread() -> Self {
+        Self::new(0, "")
+    }
+
     fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
@@ -73,6 +78,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.status == 0 => ExitCode::SUCCESS,
         Err(failure) => {
             output::failure(&failure.what, failure.hint.as_deref());
             ExitCode::from(failure.status)
@@ -161,6 +167,7 @@ fn from_local(error: local::Error) -> Failure {
         local::Error::Store(OpenError::Locked) => Some(
             "a server is using it but does not answer at its socket: is it just starting or stopping?",
         ),
+        local::Error::Store(error) => store_hint(error),
         local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
         _ => None,
     };
@@ -168,6 +175,16 @@ fn from_local(error: local::Error) -> Failure {
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
+    }
+}
+
+fn store_hint(error: &OpenError) -> Option<&'static str> {
+    match error {
+        OpenError::Newer(_) => {
+            Some("install the version of golinks-scim that wrote it, or a newer one")
+        }
+        OpenError::Damaged(_) => Some("restore a backup; nothing was changed"),
+        OpenError::Locked | OpenError::Io(_) => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn failure(what: &str, hint: Option<&str>) {
     }
 }
 
-/// Whether nobody reads standard output any more, which ends a listing quietly.
+/// Writes data. When nobody reads it any more, the command ends quietly.
 fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -47,8 +47,7 @@ fn write(text: &str) -> Result<(), Failure> {
             status::IO,
             format!("standard output cannot be written: {error}"),
         )),
-        // Whoever closed it has seen enough.
-        Err(_) => Err(Failure::new(0, "")),
+        Err(_) => Err(Failure::unread()),
         Ok(()) => Ok(()),
     }
 }

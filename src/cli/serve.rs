@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args;
-use super::{Failure, output, status, store_status, token};
+use super::{Failure, output, status, store_hint, store_status, token};
 use crate::api::{Api, Options};
 use crate::certificate::{self, Cell, Names, Source};
 use crate::clock::{Clock, SystemClock};
@@ -34,10 +34,10 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
         Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
     })?;
     raise_descriptor_limit();
-    make_data_dir(&config.data_dir)?;
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
         Failure::new(status::CONFIGURATION, what).hint("choose a shorter --data-dir")
     })?;
+    make_data_dir(&config.data_dir)?;
     let store = open_store(&config.data_dir)?;
     let created = store.was_created();
     let listener = listen(config.listen)?;
@@ -69,7 +69,10 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
     let (stop, maintenance) = maintain(Arc::clone(&api), Arc::clone(&cell))?;
 
     log::info!("serving {base_url} address={}", door.local_addr());
-    tell(&config.data_dir, created, &base_url, &cell)?;
+    if let Err(failure) = tell(&config.data_dir, created, &base_url, &cell) {
+        // The server serves, whether or not it can say so.
+        log::warn!("the welcome could not be printed: {}", failure.what);
+    }
     wait_for_stop(&mut signals);
     drop(stop);
     door.close();
@@ -132,15 +135,13 @@ fn open_store(data_dir: &Path) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
     Store::open(&path, limits::STORE_LOCK_WAIT).map_err(|error| {
         let failure = Failure::new(store_status(&error), format!("{}: {error}", path.display()));
-        match error {
-            OpenError::Locked => {
-                failure.hint("another server uses this data directory: stop it first")
-            }
-            OpenError::Newer(_) => {
-                failure.hint("install the version of golinks-scim that wrote it, or a newer one")
-            }
-            OpenError::Damaged(_) => failure.hint("restore a backup; nothing was changed"),
-            OpenError::Io(_) => failure,
+        let hint = match error {
+            OpenError::Locked => Some("another server uses this data directory: stop it first"),
+            _ => store_hint(&error),
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     })
 }
@@ -208,12 +209,32 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
             names: Names::new(&host_name(), Some(base_url.host())),
         },
     };
-    let cell = Cell::open(source, SystemClock.now())
-        .map_err(|error| Failure::new(status::CONFIGURATION, error))?;
+    let cell =
+        Cell::open(source, SystemClock.now()).map_err(|error| certificate_failure(&error))?;
     for warning in cell.summary().warnings {
         log::warn!("{warning}");
     }
     Ok(cell)
+}
+
+fn certificate_failure(error: &certificate::Error) -> Failure {
+    use certificate::Error::{Bad, Exposed, Io, Sign};
+    let code = match error {
+        Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => status::PERMISSION,
+        _ => status::CONFIGURATION,
+    };
+    let failure = Failure::new(code, error);
+    match error {
+        Io(path, _) | Bad(path, _) if is_of_authority(path) => failure.hint(
+            "restore ca.pem and ca.key from a backup; if there is none, move the directory away,              and give the new ca.pem to every client",
+        ),
+        Bad(..) => failure.hint("--tls-cert wants the full chain as PEM, --tls-key its key"),
+        Exposed(_) | Io(..) | Sign(_) => failure,
+    }
+}
+
+fn is_of_authority(path: &Path) -> bool {
+    path.ends_with("tls/ca.pem") || path.ends_with("tls/ca.key")
 }
 
 /// More connections than the usual 1,024 descriptors allow; the hard limit is the bound.

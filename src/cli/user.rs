@@ -73,16 +73,22 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             email,
             given,
             family,
-        } => add(client, &email, &given, &family),
+            display_name,
+        } => {
+            let display_name = display_name.unwrap_or_else(|| format!("{given} {family}"));
+            add(client, &email, &given, &family, &display_name)
+        }
         User::Deactivate { who } => {
-            let outcome = each(client, &who, false);
-            output::say(
-                "hint: the identity provider's next push to this user reactivates it, unless an \
-                 import runs first",
-            );
+            let (changed, outcome) = each(client, &who, false);
+            if changed > 0 {
+                output::say(
+                    "hint: the identity provider's next push to this user reactivates it, unless \
+                     an import runs first",
+                );
+            }
             outcome
         }
-        User::Reactivate { who } => each(client, &who, true),
+        User::Reactivate { who } => each(client, &who, true).1,
     }
 }
 
@@ -143,9 +149,13 @@ fn combined_filter(
     let parts: Vec<String> = [search, filter.map(str::to_owned), status]
         .into_iter()
         .flatten()
-        .map(|part| format!("({part})"))
         .collect();
-    (!parts.is_empty()).then(|| parts.join(" and "))
+    match parts.as_slice() {
+        [] => None,
+        // As typed, so that the position in a complaint about it is the typed one.
+        [only] => Some(only.clone()),
+        several => Some(format!("({})", several.join(") and ("))),
+    }
 }
 
 /// The user with this id or userName.
@@ -166,12 +176,18 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     )
 }
 
-fn add(client: &mut Client, email: &str, given: &str, family: &str) -> Result<(), Failure> {
+fn add(
+    client: &mut Client,
+    email: &str,
+    given: &str,
+    family: &str,
+    display_name: &str,
+) -> Result<(), Failure> {
     let body = json!({
         "schemas": [USER_URN],
         "userName": email,
         "name": {"givenName": given, "familyName": family},
-        "displayName": format!("{given} {family}"),
+        "displayName": display_name,
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,
     });
@@ -182,12 +198,14 @@ fn add(client: &mut Client, email: &str, given: &str, family: &str) -> Result<()
     output::line(&text_of(&user, "id"))
 }
 
-/// Sets `active` of each; goes on after a failure, which is the command's in the end.
-fn each(client: &mut Client, who: &[String], active: bool) -> Result<(), Failure> {
-    let mut failed = 0;
+/// Sets `active` of each, and gives how many it changed; goes on after a failure, which is
+/// the command's in the end.
+fn each(client: &mut Client, who: &[String], active: bool) -> (usize, Result<(), Failure>) {
+    let (mut count, mut failed) = (0, 0);
     for who in who {
         match set_active(client, who, active) {
             Ok(changed) => {
+                count += usize::from(changed);
                 let word = if active { "active" } else { "inactive" };
                 let already = if changed { "now" } else { "already" };
                 output::say(&format!(
@@ -201,11 +219,11 @@ fn each(client: &mut Client, who: &[String], active: bool) -> Result<(), Failure
             }
         }
     }
-    if failed > 0 {
-        let what = format!("{failed} of {} users were not changed", who.len());
-        return Err(Failure::new(status::REFUSED, what));
+    if failed == 0 {
+        return (count, Ok(()));
     }
-    Ok(())
+    let what = format!("{failed} of {} users were not changed", who.len());
+    (count, Err(Failure::new(status::REFUSED, what)))
 }
 
 fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Failure> {
@@ -282,5 +300,42 @@ fn full_name(user: &Value) -> String {
         text_of(user, "displayName")
     } else {
         joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters() {
+        let check = |search, filter, active, inactive, wanted: Option<&str>| {
+            let found = combined_filter(search, filter, active, inactive);
+            assert_eq!(found.as_deref(), wanted);
+        };
+        check(None, None, false, false, None);
+        check(None, Some("id pr"), false, false, Some("id pr"));
+        check(None, None, false, true, Some("active eq false"));
+        check(
+            None,
+            Some("a or b"),
+            true,
+            false,
+            Some("(a or b) and (active eq true)"),
+        );
+        let quoted = combined_filter(Some("a\"\\"), None, false, false).expect("a filter");
+        assert!(quoted.starts_with(r#"userName co "a\"\\" or "#), "{quoted}");
+    }
+
+    #[test]
+    fn a_user_name_that_is_not_the_primary_email_is_marked() {
+        let check = |user: Value, wanted: &str| assert_eq!(marked_user_name(&user), wanted);
+        check(
+            json!({"userName": "A@b", "emails": [{"value": "a@B"}]}),
+            "A@b",
+        );
+        check(json!({"userName": "a"}), "a *");
+        let emails = json!([{"value": "a@b"}, {"value": "c@d", "primary": true}]);
+        check(json!({"userName": "a@b", "emails": emails}), "a@b *");
     }
 }
