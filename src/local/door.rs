@@ -1,27 +1,27 @@
 //! The server's side of the local door.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use tiny_http::{Header, Request, Response, Server, StatusCode};
+use tiny_http::{Method, Request, Server};
 
 use super::CLAIMED_NAME;
 use crate::access::Administrator;
 use crate::api::Api;
-use crate::http1::answer::Stream;
-use crate::http1::{Answer, Body, Fault, Head};
+use crate::clock::{Clock, SystemClock};
+use crate::http1::answer::{Broken, imf_fixdate, write_head};
+use crate::http1::{Answer, Body, Fault, Head, Version};
 use crate::limits;
 
 /// The open local door.
 pub struct Door {
-    path: PathBuf,
     server: Arc<Server>,
     closing: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
@@ -49,7 +49,6 @@ impl Door {
             workers.push(worker);
         }
         Ok(Self {
-            path: path.to_owned(),
             server,
             closing,
             workers,
@@ -67,9 +66,9 @@ impl Door {
                 log::error!("a worker of the local door had ended by a panic");
             }
         }
-        if let Err(error) = fs::remove_file(&self.path) {
-            log::debug!("{} cannot be removed: {error}", self.path.display());
-        }
+        // The last owner: it wakes its accepting thread by a call at the socket, which must
+        // still be there for that, and then removes it.
+        drop(self.server);
     }
 }
 
@@ -114,27 +113,20 @@ fn work(server: &Server, api: &Api, closing: &AtomicBool) {
 
 fn serve(mut request: Request, api: &Api) {
     let answer = answer(&mut request, api);
-    let headers = answer
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Header::from_bytes(name.as_bytes(), value.as_bytes()).ok())
-        .collect();
-    let (reader, length): (Box<dyn Read + Send>, Option<usize>) = match answer.body {
-        Body::Empty => (Box::new(io::empty()), Some(0)),
-        Body::Bytes(bytes) => {
-            let length = bytes.len();
-            (Box::new(io::Cursor::new(bytes)), Some(length))
-        }
-        Body::Stream(pieces) => (Box::new(Pieces::new(pieces)), None),
-    };
-    let response = Response::new(StatusCode(answer.status), headers, reader, length, None)
-        .with_chunked_threshold(usize::MAX);
-    if let Err(error) = request.respond(response) {
+    let is_head = *request.method() == Method::Head;
+    if let Err(error) = send(&mut request.into_writer(), answer, is_head) {
         log::debug!("an answer at the local door was not taken: {error}");
     }
 }
 
 fn answer(request: &mut Request, api: &Api) -> Answer {
+    if *request.http_version() != (1, 1) {
+        // Without chunks nobody could tell a part of a list from the whole.
+        return api.refuse(
+            &Fault::new(505, "only HTTP/1.1 is spoken at the local door"),
+            None,
+        );
+    }
     let headers: Vec<(String, String)> = request
         .headers()
         .iter()
@@ -165,33 +157,136 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     }
 }
 
-/// A streamed body as a reader. One that breaks off is an error, never an end.
-struct Pieces {
-    pieces: Stream,
-    current: io::Cursor<Vec<u8>>,
-}
-
-impl Pieces {
-    fn new(pieces: Stream) -> Self {
-        Self {
-            pieces,
-            current: io::Cursor::new(Vec::new()),
+/// Writes an answer. `tiny_http`'s own way ends a body that breaks off as if it were
+/// complete, hence ours: it then ends with what is no chunk, and no client takes the part
+/// for the whole.
+fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
+    const NO_CHUNK: &[u8] = b"!\r\n";
+    let date = imf_fixdate(SystemClock.now().seconds());
+    let mut head = Vec::new();
+    write_head(&answer, Version::Http11, false, &date, &mut head);
+    out.write_all(&head)?;
+    match answer.body {
+        _ if is_head => {}
+        Body::Empty => {}
+        Body::Bytes(bytes) => out.write_all(&bytes)?,
+        Body::Stream(pieces) => {
+            for piece in pieces {
+                match piece {
+                    Ok(piece) if piece.is_empty() => {}
+                    Ok(piece) => {
+                        write!(out, "{:x}\r\n", piece.len())?;
+                        out.write_all(&piece)?;
+                        out.write_all(b"\r\n")?;
+                    }
+                    Err(Broken) => {
+                        out.write_all(NO_CHUNK)?;
+                        out.flush()?;
+                        return Err(io::Error::other("the body broke off"));
+                    }
+                }
+            }
+            out.write_all(b"0\r\n\r\n")?;
         }
     }
+    out.flush()
 }
 
-impl Read for Pieces {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.current.read(out)?;
-            if count > 0 || out.is_empty() {
-                return Ok(count);
-            }
-            match self.pieces.next() {
-                Some(Ok(piece)) => self.current = io::Cursor::new(piece),
-                Some(Err(_)) => return Err(io::Error::other("the body broke off")),
-                None => return Ok(0),
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Options;
+    use crate::http1::client::read_response;
+    use crate::store::Store;
+    use std::time::Duration;
+
+    fn sent(body: Body, is_head: bool) -> (Vec<u8>, bool) {
+        let answer = Answer {
+            status: 200,
+            headers: Vec::new(),
+            body,
+            close: false,
+        };
+        let mut bytes = Vec::new();
+        let whole = send(&mut bytes, answer, is_head).is_ok();
+        (bytes, whole)
+    }
+
+    fn stream(pieces: Vec<Result<Vec<u8>, Broken>>) -> Body {
+        Body::Stream(Box::new(pieces.into_iter()))
+    }
+
+    #[test]
+    fn what_is_sent_is_what_a_client_reads() {
+        let read = |bytes: &[u8], is_head| read_response(&mut &*bytes, is_head, 100);
+        for body in [
+            Body::Bytes(b"abcd".to_vec()),
+            stream(vec![Ok(b"ab".to_vec()), Ok(Vec::new()), Ok(b"cd".to_vec())]),
+        ] {
+            let (bytes, whole) = sent(body, false);
+            assert!(whole);
+            assert_eq!(read(&bytes, false).expect("an answer").body, b"abcd");
         }
+        let (bytes, _) = sent(Body::Bytes(b"abcd".to_vec()), true);
+        assert_eq!(read(&bytes, true).expect("an answer").body, b"");
+        let (bytes, whole) = sent(stream(vec![Ok(b"ab".to_vec()), Err(Broken)]), false);
+        assert!(!whole);
+        assert!(
+            read(&bytes, false).is_err(),
+            "the part was taken for the whole"
+        );
+    }
+
+    fn api(directory: &Path) -> Arc<Api> {
+        let store = Store::open(&directory.join("users.redb"), Duration::ZERO).expect("a store");
+        let options = Options {
+            base_url: None,
+            rate_per_second: None,
+            certificate: None,
+            data_dir: directory.to_owned(),
+            clock: Arc::new(SystemClock),
+        };
+        Arc::new(Api::new(store, options).expect("an API"))
+    }
+
+    #[test]
+    fn the_socket_is_private_while_open_and_gone_when_closed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("admin.sock");
+        let api = api(folder.path());
+        // A leftover of a server that was killed.
+        drop(UnixListener::bind(&path).expect("bound"));
+        let door = Door::open(&path, &api).expect("opened");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = Door::open(&path, &api).map(|_| ()).map_err(|e| e.kind());
+        assert_eq!(second, Err(io::ErrorKind::AddrInUse));
+        let mut client = UnixStream::connect(&path).expect("connected");
+        client
+            .write_all(b"GET /admin/tokens HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("sent");
+        let answer = read_response(&mut client, false, 1000).expect("an answer");
+        assert_eq!(answer.body, br#"{"tokens":[]}"#);
+        door.close();
+        assert!(!path.exists());
+        fs::write(&path, "precious").expect("written");
+        assert!(Door::open(&path, &api).is_err());
+        assert_eq!(fs::read(&path).expect("still there"), b"precious");
+    }
+
+    #[test]
+    fn a_body_beyond_the_bound_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("admin.sock");
+        let door = Door::open(&path, &api(folder.path())).expect("opened");
+        let mut client = UnixStream::connect(&path).expect("connected");
+        let length = limits::BODY_BYTES_MAX + 1;
+        let head =
+            format!("POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        client.write_all(head.as_bytes()).expect("sent");
+        client.write_all(&vec![b' '; length]).expect("sent");
+        let answer = read_response(&mut client, false, 1000).expect("an answer");
+        assert_eq!(answer.status, 413);
+        door.close();
     }
 }
