@@ -11,6 +11,9 @@ mod store;
 /// The HTTPS client of the product: connections kept and replaced, whom it trusts.
 mod client;
 
+/// The command line as scripts and people meet it.
+mod cli;
+
 /// Okta's suites and the lives of its users, over TLS against the real binary.
 mod okta;
 

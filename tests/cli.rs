@@ -1,0 +1,345 @@
+//! The command line as scripts and people meet it: words, exit statuses, what goes to which
+//! stream, and a server whose streams are broken.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tempfile::TempDir;
+
+use crate::support::{Output, Server};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command on a data directory that no server has.
+fn command(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
+    command
+        .env_remove("GOLINKS_SCIM_DATA_DIR")
+        .env_remove("STATE_DIRECTORY")
+        .arg("--data-dir")
+        .arg(data_dir);
+    command
+}
+
+fn run(data_dir: &Path, arguments: &[&str]) -> Output {
+    let output = command(data_dir).args(arguments).output();
+    let output = output.expect("the binary runs");
+    Output {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Checks the exit status, a part of standard error, and that refusals print no data.
+fn check(output: &Output, status: i32, stderr: &str) {
+    assert_eq!(output.status, Some(status), "{output:?}");
+    assert!(output.stderr.contains(stderr), "{output:?}");
+    if status != 0 {
+        assert_eq!(output.stdout, "", "{output:?}");
+    }
+}
+
+/// A server that talks as much as it can, once it answers at its socket.
+fn serve(data_dir: &Path, stderr: impl Into<Stdio>) -> Child {
+    let server = command(data_dir)
+        .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .expect("the binary runs");
+    let deadline = Instant::now() + PATIENCE;
+    while !data_dir.join("admin.sock").exists() {
+        assert!(Instant::now() < deadline, "the server did not start");
+        thread::sleep(Duration::from_millis(5));
+    }
+    server
+}
+
+/// SIGTERM, and the end of it; `None` after too long a time.
+fn stop(server: &mut Child) -> Option<ExitStatus> {
+    kill_process(Pid::from_child(server), Signal::TERM).expect("it still runs");
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let status = server.try_wait().expect("it is a child of this process");
+        if status.is_some() {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    server.kill().ok();
+    None
+}
+
+#[test]
+fn exit_statuses_without_a_server() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    check(&run(&data_dir, &["frobnicate"]), 64, "frobnicate");
+    check(
+        &run(&data_dir, &["serve", "--base-url", "http://h"]),
+        64,
+        "hint: ",
+    );
+    check(
+        &run(&data_dir, &["serve", "--rate-limit", "0"]),
+        64,
+        "hint: ",
+    );
+    check(
+        &run(&data_dir, &["serve", "--tls-cert", "x"]),
+        64,
+        "--tls-key",
+    );
+    check(&run(&data_dir, &["--version"]), 0, "");
+    check(&run(&data_dir, &["user", "list", "--help"]), 0, "");
+    check(
+        &run(&data_dir, &["user", "list"]),
+        69,
+        "hint: start `golinks-scim serve`",
+    );
+    assert!(!data_dir.exists(), "looking made a directory");
+    let long = folder.path().join("l".repeat(120));
+    check(&run(&long, &["serve"]), 78, "hint: choose a shorter");
+    assert!(!long.exists(), "refusing made a directory");
+    fs::create_dir(&data_dir).expect("made");
+    fs::write(data_dir.join("users.redb"), "not a store").expect("written");
+    check(
+        &run(&data_dir, &["user", "list"]),
+        65,
+        "hint: restore a backup",
+    );
+}
+
+#[test]
+fn tokens_have_a_life_on_the_command_line() {
+    let server = Server::start();
+    let token = server.token("okta");
+    check(
+        &server.cli(&["token", "issue", "okta"]),
+        1,
+        "a live token has this name",
+    );
+    check(&server.cli(&["token", "issue", "a b"]), 1, "a token's name");
+    check(
+        &server.cli(&["token", "issue", "x", "--expires", "5y"]),
+        64,
+        "hint: write 365d",
+    );
+    check(
+        &server.cli(&["token", "issue", "x", "--scope", "root"]),
+        64,
+        "provision",
+    );
+    let rotated = server.cli(&["token", "rotate", "okta", "--overlap", "1h"]);
+    check(&rotated, 0, "the old one stays good for 1h");
+    assert_ne!(rotated.stdout.trim(), token.reveal());
+    let list = server.cli(&["token", "list"]).stdout;
+    assert_eq!(list.matches(" live").count(), 2, "{list}");
+    assert!(!list.contains(token.reveal()), "{list}");
+    check(
+        &server.cli(&["token", "revoke", "okta"]),
+        0,
+        "revoked 2 tokens",
+    );
+    check(
+        &server.cli(&["token", "revoke", "okta"]),
+        1,
+        "no live token",
+    );
+    check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
+}
+
+#[test]
+fn users_are_found_and_changed_with_and_without_a_server() {
+    let folder = TempDir::new().expect("a folder");
+    let cli = |arguments: &[&str]| run(folder.path(), arguments);
+    let mut server = serve(folder.path(), Stdio::null());
+    let add = [
+        "user",
+        "add",
+        "ann@example.com",
+        "--given",
+        "Ann",
+        "--family",
+    ];
+    let added = cli(&[&add[..], &["\u{1b}[31mO\"Hara\\"]].concat());
+    check(&added, 0, "");
+    check(
+        &cli(&[&add[..], &["X"]].concat()),
+        1,
+        "another user has this userName",
+    );
+    let list = cli(&["user", "list"]).stdout;
+    assert!(list.contains("Ann \\u{1b}[31mO\"Hara\\"), "{list}");
+    let search = [
+        "user",
+        "list",
+        "--active",
+        "--search",
+        "o\"hara\\",
+        "-o",
+        "jsonl",
+    ];
+    let found = cli(&search);
+    assert_eq!(found.stdout.lines().count(), 1, "{found:?}");
+    let gone = cli(&["user", "deactivate", "nobody", "ANN@example.com"]);
+    check(&gone, 1, "ANN@example.com is now inactive");
+    assert!(gone.stderr.contains("there is no user nobody"), "{gone:?}");
+    assert!(gone.stderr.contains("next push"), "{gone:?}");
+    assert_eq!(cli(&search).stdout, "");
+
+    // Without its socket a running server is not found, but it has the store.
+    let (socket, hidden) = (
+        folder.path().join("admin.sock"),
+        folder.path().join("hidden"),
+    );
+    fs::rename(&socket, &hidden).expect("renamed");
+    check(&cli(&["user", "list"]), 69, "hint: ");
+    fs::rename(&hidden, &socket).expect("renamed");
+
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    assert!(!socket.exists(), "the socket is left over");
+    let id = added.stdout.trim();
+    check(&cli(&["user", "reactivate", id]), 0, "is now active");
+    check(&cli(&["user", "reactivate", id]), 0, "is already active");
+    let all = cli(&["user", "list", "-o", "json"]).stdout;
+    let all: serde_json::Value = serde_json::from_str(&all).expect("one JSON array");
+    assert_eq!(all[0]["active"], true, "{all}");
+}
+
+#[test]
+fn everything_that_a_server_makes_is_its_owners_alone() {
+    let server = Server::start();
+    let data_dir = server.data_dir();
+    for (name, wanted) in [
+        ("", 0o700),
+        ("tls", 0o700),
+        ("admin.sock", 0o600),
+        ("users.redb", 0o600),
+        ("tls/ca.key", 0o600),
+        ("tls/leaf.key", 0o600),
+    ] {
+        let metadata = fs::metadata(data_dir.join(name)).expect(name);
+        assert_eq!(metadata.permissions().mode() & 0o777, wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_reader_who_leaves_early_is_no_failure() {
+    let server = Server::start();
+    for number in 0..3 {
+        let email = format!("u{number}@example.com");
+        let added = server.cli(&["user", "add", &email, "--given", "G", "--family", "F"]);
+        check(&added, 0, "");
+    }
+    for format in ["table", "json", "jsonl"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command(&server.data_dir())
+            .args(["user", "list", "-o", format])
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(0), "{format}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
+    }
+    let full = fs::File::options().write(true).open("/dev/full");
+    let output = command(&server.data_dir())
+        .args(["user", "list"])
+        .stdout(full.expect("Linux has it"))
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(74), "a full disk is a failure");
+}
+
+/// With a log at its most talkative, and nobody who takes it.
+#[test]
+fn a_server_outlives_its_standard_error() {
+    let full = fs::File::options().write(true).open("/dev/full");
+    let (reader, closed) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let (_unread, blocked) = std::io::pipe().expect("a pipe");
+    for (name, stderr) in [
+        ("full", OwnedFd::from(full.expect("Linux has it"))),
+        ("closed", closed.into()),
+        ("blocked", blocked.into()),
+    ] {
+        let folder = TempDir::new().expect("a folder");
+        let mut server = serve(folder.path(), stderr);
+        for _ in 0..400 {
+            // About 70 KiB of log lines: more than a pipe holds.
+            let long = "x".repeat(150);
+            check(
+                &run(folder.path(), &["token", "revoke", &long]),
+                1,
+                "no live token",
+            );
+        }
+        let status = stop(&mut server);
+        assert!(status.is_some_and(|it| it.success()), "{name}: {status:?}");
+    }
+}
+
+/// A first start on a terminal shows the token, once; in a journal it never stands.
+#[test]
+fn a_first_start_shows_the_token_to_a_terminal_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let first = on_a_terminal(folder.path());
+    assert_eq!(first.matches("golinks_scim_").count(), 1, "{first}");
+    for wanted in [
+        "https://127.0.0.1:",
+        "/scim/v2",
+        "CA fingerprint",
+        "ca.pem",
+        "guide okta",
+    ] {
+        assert!(first.contains(wanted), "{wanted} is not in:\n{first}");
+    }
+    let second = on_a_terminal(folder.path());
+    assert!(!second.contains("golinks_scim_"), "{second}");
+    let server = Server::start();
+    assert!(!server.log().contains("golinks_scim_"), "{}", server.log());
+    let tokens = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
+    assert_eq!(tokens, "", "a start without a terminal issued a token");
+}
+
+/// Starts a server whose standard output is a terminal, stops it, and gives what it showed.
+fn on_a_terminal(data_dir: &Path) -> String {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let screen = openpt(flags).expect("a terminal");
+    grantpt(&screen)
+        .and_then(|()| unlockpt(&screen))
+        .expect("ours");
+    let name = ptsname(&screen, Vec::new()).expect("a name");
+    let name = name.into_string().expect("ASCII");
+    let keyboard = fs::File::options().read(true).write(true).open(name);
+    let mut server = command(data_dir)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(keyboard.expect("the other end"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let mut screen = fs::File::from(screen);
+    let mut shown = Vec::new();
+    let mut bytes = [0; 4096];
+    // The last line of the welcome; a server that dies ends the terminal instead.
+    while !String::from_utf8_lossy(&shown).contains("user list") {
+        match screen.read(&mut bytes) {
+            Ok(count) if count > 0 => shown.extend_from_slice(&bytes[..count]),
+            _ => break,
+        }
+    }
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    String::from_utf8_lossy(&shown).into_owned()
+}
