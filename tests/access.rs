@@ -211,12 +211,12 @@ fn unknown_revoked_and_expired_tokens_are_answered_alike() {
     }
     assert_eq!(answers[0], answers[1]);
     assert_eq!(answers[1], answers[2]);
-    let log = talk.server.log();
-    for reason in ["Revoked", "Expired", "Unknown"] {
-        assert!(
-            log.contains(&format!("refused: Some({reason})")),
-            "{reason}: {log}"
-        );
+    for reason in [
+        "the token was revoked",
+        "the token has expired",
+        "the token was never issued here",
+    ] {
+        talk.server.log_with(reason);
     }
 }
 
@@ -322,7 +322,7 @@ fn nothing_secret_is_in_the_log_the_store_or_the_listing() {
         talk.authorization = wrong;
         assert_eq!(talk.send("GET", "/Users", None).status, 401);
     }
-    let log = talk.server.log();
+    let log = talk.server.log_with("what was sent is not a token");
     let listing = talk.server.cli(&["user", "list", "-o", "json"]).stdout;
     let tokens = talk.server.cli(&["token", "list", "-o", "json"]).stdout;
     let store = std::fs::read(talk.server.data_dir().join("users.redb")).expect("the store");

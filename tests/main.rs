@@ -34,3 +34,6 @@ mod access;
 
 /// Bad input: each kind its own error, and nothing changed.
 mod bad_input;
+
+/// A script of commands with a server and without; what listings look like.
+mod script;

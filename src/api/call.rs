@@ -55,7 +55,7 @@ impl Beginning {
             head.method().as_str(),
             head.path(),
             problem.status,
-            problem.detail
+            problem.for_the_log()
         );
         Refusal {
             answer: problem.into_answer(&self.request_id),

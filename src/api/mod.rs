@@ -143,10 +143,7 @@ impl Api {
                 Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                     Err(Problem::not_found())
                 }
-                _ => {
-                    log::info!("{} {} refused: {why:?}", call.request_id, call.peer_text());
-                    Err(Problem::unauthorized(why.is_some()))
-                }
+                _ => Err(Problem::unauthorized(why)),
             },
         };
         admitted.map_err(|problem| call.refused(head, problem, authenticated))

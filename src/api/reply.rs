@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::access::{IssueError, Scope};
+use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
 use crate::http1::{Answer, Body, Fault, Method};
 use crate::limits;
@@ -30,6 +30,8 @@ pub(super) struct Problem {
     scim_type: Option<&'static str>,
     pub(super) detail: String,
     headers: Vec<(&'static str, String)>,
+    /// What the caller is not told.
+    reason: Option<&'static str>,
 }
 
 /// A resource or a list, as SCIM JSON.
@@ -82,7 +84,13 @@ impl Problem {
             scim_type: None,
             detail: detail.into(),
             headers: Vec::new(),
+            reason: None,
         }
+    }
+
+    /// What the log says of it.
+    pub(super) fn for_the_log(&self) -> &str {
+        self.reason.unwrap_or(&self.detail)
     }
 
     /// The SCIM Error document. Its detail ends with the request's id: it is all that the
@@ -126,9 +134,10 @@ impl Problem {
         Self::new(501, detail)
     }
 
-    /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens are told alike.
-    pub(super) fn unauthorized(credentials_sent: bool) -> Self {
-        let (detail, challenge) = if credentials_sent {
+    /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens are told alike; the
+    /// log has the reason.
+    pub(super) fn unauthorized(why: Option<Rejection>) -> Self {
+        let (detail, challenge) = if why.is_some() {
             (
                 "the API token is not valid here: check that all of it was pasted, or issue a new \
                  one with `golinks-scim token issue NAME`",
@@ -144,6 +153,13 @@ impl Problem {
         problem
             .headers
             .push(("WWW-Authenticate", challenge.to_owned()));
+        problem.reason = Some(match why {
+            None => "no token was sent",
+            Some(Rejection::Malformed) => "what was sent is not a token, or not all of one",
+            Some(Rejection::Unknown) => "the token was never issued here",
+            Some(Rejection::Expired) => "the token has expired",
+            Some(Rejection::Revoked) => "the token was revoked",
+        });
         problem
     }
 

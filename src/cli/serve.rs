@@ -226,7 +226,7 @@ fn certificate_failure(error: &certificate::Error) -> Failure {
     let failure = Failure::new(code, error);
     match error {
         Io(path, _) | Bad(path, _) if is_of_authority(path) => failure.hint(
-            "restore ca.pem and ca.key from a backup; if there is none, move the directory away,              and give the new ca.pem to every client",
+            "restore ca.pem and ca.key from a backup; if there is none, move the directory away, and give the new ca.pem to every client",
         ),
         Bad(..) => failure.hint("--tls-cert wants the full chain as PEM, --tls-key its key"),
         Exposed(_) | Io(..) | Sign(_) => failure,

@@ -8,6 +8,7 @@ mod talk;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
@@ -118,6 +119,23 @@ impl Server {
     /// Everything that the server wrote to standard error.
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The log once it holds these words: it is written by a thread of its own, later than
+    /// the answer.
+    pub(crate) fn log_with(&self, words: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = self.log();
+            if log.contains(words) {
+                return log;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the log has not {words:?}:\n{log}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Ends the server as an administrator does, which must be a success.

@@ -1,0 +1,369 @@
+//! A script of commands that does the same with a server running and without one, and what
+//! listings look like: long ones, hostile ones, marked ones.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use golinks_scim::store::Store;
+use redb::{Database, TableDefinition};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Output, Server};
+
+/// Runs the command line on the data directory in `directory`.
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    let output = binary(directory)
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    Output {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn binary(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
+    command
+        .env_remove("GOLINKS_SCIM_DATA_DIR")
+        .env_remove("STATE_DIRECTORY");
+    command.arg("--data-dir").arg(directory);
+    command
+}
+
+#[test]
+fn commands_do_the_same_with_a_server_and_without() {
+    let server = Server::start();
+    let data_dir = server.data_dir();
+    script(&data_dir, "running");
+    let directory = server.stop_and_keep();
+    assert!(
+        !directory.path().join("data/admin.sock").exists(),
+        "the socket was left"
+    );
+    script(&directory.path().join("data"), "stopped");
+}
+
+/// One life of a user and of a token, in words.
+#[allow(clippy::too_many_lines, reason = "it is one script")]
+fn script(data_dir: &Path, which: &str) {
+    let say = |arguments: &[&str], status: i32, stdout: &[&str], stderr: &[&str]| {
+        let output = run(data_dir, arguments);
+        assert_eq!(
+            output.status,
+            Some(status),
+            "{which}: {arguments:?}: {output:?}"
+        );
+        for words in stdout {
+            assert!(
+                output.stdout.contains(words),
+                "{which}: {arguments:?}: {output:?}"
+            );
+        }
+        for words in stderr {
+            assert!(
+                output.stderr.contains(words),
+                "{which}: {arguments:?}: {output:?}"
+            );
+        }
+        output
+    };
+    let email = format!("Jane.Doe@{which}.example");
+    let added = say(
+        &["user", "add", &email, "--given", "Jane", "--family", "Doe"],
+        0,
+        &["-"],
+        &[],
+    );
+    let id = added.stdout.trim();
+    let lower = email.to_lowercase();
+    say(
+        &["user", "add", &lower, "--given", "J", "--family", "D"],
+        1,
+        &[],
+        &["golinks-scim: another user has this userName"],
+    );
+    say(
+        &["user", "show", &lower],
+        0,
+        &[&email, id, "name.givenName", "Jane", "W/\"1\""],
+        &[],
+    );
+    say(
+        &["user", "show", id, "-o", "json"],
+        0,
+        &[&email, "[\n{"],
+        &[],
+    );
+    say(
+        &["user", "deactivate", &email],
+        0,
+        &[],
+        &["is now inactive", "hint: the identity provider's next push"],
+    );
+    say(
+        &["user", "deactivate", id, "nobody@x"],
+        1,
+        &[],
+        &[
+            "already inactive",
+            "there is no user nobody@x",
+            "1 of 2 users",
+        ],
+    );
+    let filter = format!("userName eq \"{email}\"");
+    for (arguments, found) in [
+        (vec!["--inactive"], true),
+        (vec!["--active"], false),
+        (vec!["--search", "jAnE"], true),
+        (vec!["--search", "no\"body\\"], false),
+        (vec!["--filter", &filter], true),
+        (vec!["--limit", "0"], false),
+    ] {
+        let mut all = vec!["user", "list", "-o", "jsonl"];
+        all.extend(arguments);
+        let output = say(&all, 0, &[], &[]);
+        assert_eq!(
+            output.stdout.contains(id),
+            found,
+            "{which}: {all:?}: {output:?}"
+        );
+    }
+    say(
+        &["user", "list", "--filter", "shoeSize eq 7"],
+        1,
+        &[],
+        &["position 1"],
+    );
+    say(&["user", "reactivate", id], 0, &[], &["is now active"]);
+    let table = say(
+        &["user", "list"],
+        0,
+        &["USERNAME", "STATUS", "LAST CHANGED", "active"],
+        &[],
+    );
+    assert!(
+        table
+            .stdout
+            .lines()
+            .any(|line| line.starts_with(&format!("{email}  "))),
+        "{table:?}"
+    );
+
+    let name = format!("token.{which}");
+    let issued = say(
+        &[
+            "token",
+            "issue",
+            &name,
+            "--scope",
+            "read",
+            "--expires",
+            "never",
+        ],
+        0,
+        &["golinks_scim_"],
+        &[],
+    );
+    assert_eq!(issued.stdout.lines().count(), 1, "{issued:?}");
+    say(
+        &["token", "issue", &name],
+        1,
+        &[],
+        &["a live token has this name"],
+    );
+    say(
+        &["token", "issue", "bad name"],
+        1,
+        &[],
+        &["letters, digits"],
+    );
+    say(
+        &["token", "list"],
+        0,
+        &["NAME", "LAST USED", &name, "read", "never", "live"],
+        &[],
+    );
+    let shown = say(&["token", "show", &name, "-o", "json"], 0, &[&name], &[]);
+    let shown: Value = serde_json::from_str(&shown.stdout).expect("one JSON array");
+    assert_eq!(shown[0]["scope"], "read");
+    assert!(!shown.to_string().contains("golinks_scim_"), "{shown}");
+    say(
+        &["token", "rotate", &name, "--overlap", "1h"],
+        0,
+        &["golinks_scim_"],
+        &["1h"],
+    );
+    say(&["token", "revoke", &name], 0, &[], &["revoked 2 tokens"]);
+    say(&["token", "revoke", &name], 1, &[], &["no live token"]);
+    say(
+        &["token", "show", "nothing"],
+        1,
+        &[],
+        &["no token has this name"],
+    );
+    say(
+        &["guide", "okta"],
+        0,
+        &[
+            "SCIM connector base URL                    https://127.0.0.1:",
+            "Unique identifier field for users          userName",
+            "Application username format   Email",
+            "Create Users                               on",
+            "Update User Attributes                     on",
+            "Deactivate Users                           on",
+            "Import Groups                              off",
+            "NOT Push Groups",
+            "429",
+            "CA fingerprint    ",
+            "keytool -importcert",
+            "  - The certificate comes",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_long_list_streams_through_its_pages() {
+    let server = Server::start_with(&["--rate-limit", "off"]);
+    let store = server.stop_and_keep();
+    let data_dir = store.path().join("data");
+    add_users(&data_dir, 1_200);
+    let all = run(&data_dir, &["user", "list", "-o", "jsonl"]);
+    assert_eq!(all.stdout.lines().count(), 1_200);
+    let limited = run(&data_dir, &["user", "list", "-o", "json", "--limit", "700"]);
+    let limited: Value = serde_json::from_str(&limited.stdout).expect("one JSON array");
+    assert_eq!(limited.as_array().map(Vec::len), Some(700));
+}
+
+/// Creates users faster than one command each would: in this process, as a server does.
+fn add_users(data_dir: &Path, count: usize) {
+    use golinks_scim::directory::{Caller, Directory};
+    use golinks_scim::scim::{Leniency, User};
+    use std::sync::Arc;
+
+    let path = data_dir.join("users.redb");
+    let store = Arc::new(Store::open(&path, Duration::ZERO).expect("the store opens"));
+    let directory = Arc::new(Directory::new(
+        store,
+        Arc::new(golinks_scim::clock::SystemClock),
+    ));
+    let threads: Vec<_> = (0..16)
+        .map(|thread| {
+            let directory = Arc::clone(&directory);
+            std::thread::spawn(move || {
+                for index in (thread..count).step_by(16) {
+                    let body = crate::support::body(&format!("user{index}"));
+                    let user = User::parse(body, &mut Leniency::strict()).expect("a user");
+                    let caller = Caller {
+                        principal: "test".to_owned(),
+                        request_id: "test".to_owned(),
+                    };
+                    directory.create(user, &caller).expect("created");
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+#[test]
+fn what_came_from_outside_cannot_break_a_table() {
+    let server = Server::start();
+    let evil = "evil\r\n\u{1b}[31m\u{202e}name";
+    let added = server.cli(&["user", "add", evil, "--given", "E\u{7}", "--family", "V"]);
+    assert_eq!(added.status, Some(0), "{added:?}");
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "show", added.stdout.trim()],
+    ] {
+        let output = server.cli(arguments);
+        let bad = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!output.stdout.contains(bad), "{output:?}");
+        assert!(
+            output.stdout.contains("evil\\u{d}\\u{a}\\u{1b}[31m"),
+            "{output:?}"
+        );
+    }
+    let listed = server.cli(&["user", "list"]);
+    assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
+    assert!(listed.stdout.contains("name  "), "{listed:?}");
+    server.stop();
+}
+
+#[test]
+fn a_user_name_that_is_not_the_primary_email_is_marked() {
+    let server = Server::start();
+    server.cli(&["user", "add", "plain", "--given", "P", "--family", "L"]);
+    let token = server.token("okta");
+    let mut talk = crate::support::Talk::with(server);
+    talk.use_token(&token);
+    talk.create("other");
+    let listed = talk.server.cli(&["user", "list"]);
+    assert!(listed.stdout.contains("other *"), "{listed:?}");
+    assert!(!listed.stdout.contains("plain *"), "{listed:?}");
+    assert!(
+        listed
+            .stderr
+            .contains("* the userName is not the primary email"),
+        "{listed:?}"
+    );
+}
+
+#[test]
+fn a_store_that_is_held_or_newer_is_told_apart() {
+    let folder = TempDir::new().expect("a folder");
+    let here = folder.path();
+    let check = |arguments: &[&str], status: i32, words: &str| {
+        let output = run(here, arguments);
+        assert_eq!(output.status, Some(status), "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(words), "{arguments:?}: {output:?}");
+    };
+    let path = here.join("users.redb");
+    let store = Store::open(&path, Duration::ZERO).expect("a store");
+    check(&["user", "list"], 69, "in use by another process");
+    drop(store);
+    {
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        txn.open_table(TableDefinition::<&str, u64>::new("meta"))
+            .expect("the table")
+            .insert("format", 99)
+            .expect("inserted");
+        txn.commit().expect("committed");
+    }
+    check(&["user", "list"], 65, "format 99");
+    check(
+        &["serve", "--listen", "127.0.0.1:0"],
+        65,
+        "hint: install the version",
+    );
+}
+
+#[test]
+fn a_second_server_on_one_directory_is_refused_after_a_while() {
+    let server = Server::start();
+    let began = Instant::now();
+    let output = server.cli(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status, Some(69), "{output:?}");
+    assert!(
+        began.elapsed() >= Duration::from_secs(10),
+        "it did not wait for the lock"
+    );
+    assert!(
+        output
+            .stderr
+            .contains("hint: another server uses this data directory"),
+        "{output:?}"
+    );
+    assert_eq!(
+        server.cli(&["user", "list"]).status,
+        Some(0),
+        "the first one was disturbed"
+    );
+}
