@@ -37,3 +37,6 @@ mod bad_input;
 
 /// A script of commands with a server and without; what listings look like.
 mod script;
+
+/// The network door, byte by byte over real TLS.
+mod door;

@@ -1,0 +1,348 @@
+//! The network door, byte by byte over real TLS: early refusals that are read whole, odd
+//! requests that work, faults that are answered and closed, versions and names of TLS.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use golinks_scim::http1::client::{Response, read_response};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
+use serde_json::Value;
+
+use crate::support::{Server, scim_error};
+
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// A server and what a client needs to speak to it in bytes.
+struct Door {
+    server: Server,
+    token: String,
+    authority: Vec<u8>,
+}
+
+impl Door {
+    fn open() -> Self {
+        let server = Server::start_with(&["--rate-limit", "off"]);
+        let token = server.token("okta").reveal().to_owned();
+        let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
+        Self {
+            server,
+            token,
+            authority,
+        }
+    }
+
+    fn connect(&self) -> Tls {
+        self.connect_with(BOTH, &[]).expect("a handshake")
+    }
+
+    fn connect_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+    ) -> std::io::Result<Tls> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(&self.authority).expect("PEM"))
+            .expect("a CA");
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut socket = TcpStream::connect(self.server.address())?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        // In TLS 1.3 the server's refusal comes after the client believes to be done.
+        Ok(StreamOwned::new(connection, socket))
+    }
+
+    /// A request head with a good token, and whatever follows.
+    fn with_token(&self, request: &str) -> Vec<u8> {
+        request
+            .replace("HOST", "Host: localhost\r\nAuthorization: Bearer TOKEN")
+            .replace("TOKEN", &self.token)
+            .into_bytes()
+    }
+}
+
+fn read(tls: &mut Tls, is_head: bool) -> Response {
+    // One byte at a time: a second answer behind the first must stay unread.
+    let mut reader = OneByte(tls);
+    read_response(&mut reader, is_head, 1 << 20).expect("an answer")
+}
+
+struct OneByte<'a>(&'a mut Tls);
+
+impl Read for OneByte<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(1);
+        self.0.read(&mut buffer[..length])
+    }
+}
+
+/// The server ended the connection and sent nothing more.
+fn assert_closed(tls: &mut Tls, what: &str) {
+    let mut rest = Vec::new();
+    // A reset after the answer was read is an end as well.
+    let _ = tls.read_to_end(&mut rest);
+    assert_eq!(
+        String::from_utf8_lossy(&rest),
+        "",
+        "{what}: more than one answer"
+    );
+}
+
+#[test]
+fn a_refusal_before_a_large_body_is_read_whole() {
+    let door = Door::open();
+    let length = 1024 * 1024;
+    for expect in [false, true] {
+        let mut tls = door.connect();
+        let expectation = if expect {
+            "Expect: 100-continue\r\n"
+        } else {
+            ""
+        };
+        let head = format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n{expectation}\r\n"
+        );
+        tls.write_all(head.as_bytes()).expect("the head is taken");
+        if !expect {
+            // The server may stop taking it before all is sent.
+            let _ = tls.write_all(&vec![b' '; length]);
+        }
+        let response = read(&mut tls, false);
+        assert_eq!(response.status, 401, "expect: {expect}");
+        scim_error(&response, "401");
+        assert_eq!(response.header("connection"), Some("close"));
+        assert_closed(&mut tls, "401");
+    }
+}
+
+#[test]
+fn odd_requests_that_work() {
+    let door = Door::open();
+    let user =
+        "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"USER\"}";
+    let chunked = |name: &str| {
+        let body = user.replace("USER", name);
+        let (first, second) = body.split_at(30);
+        format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: Chunked\r\n\r\n\
+             1E;note=\"x y\"\r\n{first}\r\n{:X}\r\n{second}\r\n0;last\r\nX-Trailer: ignored\r\n\r\n",
+            second.len()
+        )
+    };
+    for (request, status) in [
+        ("\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 200),
+        ("GET /scim/v2/Users HTTP/1.1\r\nhOsT:\tlocalhost \r\nAUTHORIZATION: bearer TOKEN\r\nEmpty:\r\n\r\n".to_owned(), 200),
+        ("GET https://localhost/scim/v2/Users HTTP/1.1\r\nHOST\r\n\r\n".to_owned(), 200),
+        ("GET /scim/v2/Users?filter=userName%20eq%20\"a{}|<>^`\" HTTP/1.1\r\nHOST\r\n\r\n".to_owned(), 200),
+        (chunked("chunked.user"), 201),
+        ("POST /scim/v2/Users HTTP/1.1\r\nHOST\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut tls = door.connect();
+        // One byte per record, so that every place of a break is met.
+        for byte in door.with_token(&request) {
+            tls.write_all(&[byte]).expect("taken");
+            tls.flush().expect("sent");
+        }
+        let response = read(&mut tls, false);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert_eq!(response.status, status, "{request:?}: {text}");
+        // The connection is still good.
+        tls.write_all(&door.with_token("GET /scim/v2/Users HTTP/1.1\r\nHOST\r\n\r\n"))
+            .expect("taken");
+        assert_eq!(read(&mut tls, false).status, 200, "{request:?}");
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    let requests = "GET /healthz HTTP/1.1\r\nHOST\r\n\r\nGET /scim/v2/Users/none HTTP/1.1\r\nHOST\r\n\r\n\
+                    HEAD /scim/v2/Users HTTP/1.1\r\nHOST\r\n\r\nPOST /scim/v2/Nothing HTTP/1.1\r\nHOST\r\nContent-Length: 4\r\n\r\nbody\
+                    GET /scim/v2/Users HTTP/1.1\r\nHOST\r\nConnection: close\r\n\r\nGET /healthz HTTP/1.1\r\nHOST\r\n\r\n";
+    tls.write_all(&door.with_token(requests)).expect("taken");
+    assert_eq!(read(&mut tls, false).status, 200);
+    assert_eq!(read(&mut tls, false).status, 404);
+    let head = read(&mut tls, true);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    // Refused before its body was looked at, the body skipped, the connection kept.
+    assert_eq!(read(&mut tls, false).status, 404);
+    let last = read(&mut tls, false);
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(head.header("content-length"), last.header("content-length"));
+    assert_closed(&mut tls, "after Connection: close");
+}
+
+#[test]
+fn an_expectation_is_met_only_after_admission() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    let body =
+        "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"expected\"}";
+    let head = format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    tls.write_all(&door.with_token(&head)).expect("taken");
+    let mut interim = [0; 25];
+    tls.read_exact(&mut interim).expect("an interim answer");
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    tls.write_all(body.as_bytes()).expect("taken");
+    assert_eq!(read(&mut tls, false).status, 201);
+    // HTTP/1.0 gets its answer and the end.
+    let mut old = door.connect();
+    old.write_all(&door.with_token("GET /scim/v2/Users HTTP/1.0\r\nHOST\r\n\r\n"))
+        .expect("taken");
+    assert_eq!(read(&mut old, false).status, 200);
+    assert_closed(&mut old, "HTTP/1.0");
+}
+
+#[test]
+fn faults_are_answered_and_nothing_is_smuggled_behind_them() {
+    let door = Door::open();
+    let long = "a".repeat(9 * 1024);
+    let long_line = format!("GET /{long} HTTP/1.1\r\nHOST\r\n\r\n");
+    let long_field = format!("GET / HTTP/1.1\r\nHOST\r\nX: {long}\r\n\r\n");
+    for (request, status) in [
+        ("GET / HTTP/1.1\nHost: h\n\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHOST\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHOST\r\n folded\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHOST\r\nX : y\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHOST\r\nX: a\0b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHOST\r\nX: a\rb\r\n\r\n", 400),
+        ("GET /a#b HTTP/1.1\r\nHOST\r\n\r\n", 400),
+        ("GET  / HTTP/1.1\r\nHOST\r\n\r\n", 400),
+        ("GET / HTTP/2.0\r\nHOST\r\n\r\n", 505),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (&long_line, 414),
+        (&long_field, 431),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 5, 5\r\n\r\nhello",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: +5\r\n\r\nhello",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 1000000000000\r\n\r\n",
+            413,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: identity\r\n\r\n",
+            501,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+            413,
+        ),
+        (
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\n{}",
+            417,
+        ),
+    ] {
+        let smuggled = "GET /healthz HTTP/1.1\r\nHOST\r\n\r\n";
+        let bytes = door.with_token(&format!("{request}{smuggled}"));
+        let mut tls = door.connect();
+        // The server may close while we still write.
+        let _ = tls.write_all(&bytes);
+        let response = read(&mut tls, false);
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert_eq!(response.status, status, "{request:?}: {text}");
+        scim_error(&response, request);
+        assert_eq!(response.header("connection"), Some("close"), "{request:?}");
+        assert_closed(&mut tls, request);
+
+        let mut fresh = door.connect();
+        fresh
+            .write_all(smuggled.replace("HOST", "Host: localhost").as_bytes())
+            .expect("taken");
+        assert_eq!(
+            read(&mut fresh, false).status,
+            200,
+            "nobody is served after {request:?}"
+        );
+    }
+}
+
+#[test]
+fn only_http_1_1_over_tls_1_2_and_1_3() {
+    let door = Door::open();
+    for version in BOTH {
+        let mut tls = door
+            .connect_with(&[version], &["http/1.1"])
+            .expect("a handshake");
+        tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("taken");
+        assert_eq!(read(&mut tls, false).status, 200);
+        assert_eq!(tls.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert_eq!(tls.conn.protocol_version(), Some(version.version));
+        let refused = door.connect_with(&[version], &["h2"]);
+        assert!(
+            refused.is_err(),
+            "h2 was taken: {:?}",
+            refused.map(|tls| tls.conn)
+        );
+    }
+    let mut plain = TcpStream::connect(door.server.address()).expect("connected");
+    plain.set_read_timeout(Some(PATIENCE)).expect("set");
+    plain
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    let response = read_response(&mut plain, false, 1 << 20).expect("an answer in the clear");
+    assert_eq!(response.status, 400);
+    let error: Value = scim_error(&response, "plain HTTP");
+    assert!(error["detail"].to_string().contains("https://"), "{error}");
+}
