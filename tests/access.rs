@@ -259,6 +259,24 @@ fn rotation_and_revocation_take_effect_on_the_next_request() {
 }
 
 #[test]
+fn when_a_token_was_last_used_is_known_and_kept() {
+    let mut talk = Talk::start(&[]);
+    let token = issue(&talk.server, &["watched"]);
+    let last_used = |server: &Server| -> Value {
+        let output = server.cli(&["token", "show", "watched", "-o", "jsonl"]);
+        let shown: Value = serde_json::from_str(&output.stdout).expect("one JSON object");
+        shown["lastUsed"].clone()
+    };
+    assert_eq!(last_used(&talk.server), Value::Null);
+    talk.use_token(&token);
+    talk.send("GET", "/Users", None);
+    let used = last_used(&talk.server);
+    assert!(used.is_string(), "{used}");
+    talk.server.restart();
+    assert_eq!(last_used(&talk.server), used, "it was not kept");
+}
+
+#[test]
 fn over_its_rate_a_token_is_told_when_to_come_back() {
     let mut talk = Talk::start(&[]);
     let slow = issue(&talk.server, &["slow", "--rate-limit", "2"]);

@@ -21,7 +21,6 @@ const SIBLINGS: &[(&str, &str)] = &[
     // The ground floor is one storey of plain values; the log is bounded by names too.
     ("logging", "limits"),
     ("config", "limits"),
-    ("config", "clock"),
 ];
 
 /// Crates that only some modules may name.

@@ -13,7 +13,9 @@ use super::deadline::Deadline;
 use super::listener::Shared;
 use super::table::Slot;
 use crate::clock::{Clock, SystemClock};
-use crate::http1::answer::{imf_fixdate, write_head};
+use crate::http1::answer::{
+    Broken, LAST_CHUNK, Stream as Pieces, append_chunk, imf_fixdate, write_head,
+};
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
 use crate::http1::{Answer, Body, Fault, Head, Method, Version};
@@ -307,27 +309,22 @@ impl<'a> Connection<'a> {
     fn send_pieces(
         &mut self,
         mut bytes: Vec<u8>,
-        pieces: crate::http1::answer::Stream,
+        pieces: Pieces,
         version: Version,
     ) -> io::Result<()> {
         let chunked = version == Version::Http11;
         for piece in pieces {
-            let piece = piece.map_err(|_| io::Error::other("the body broke off"))?;
-            if piece.is_empty() {
-                continue;
-            }
+            let piece = piece.map_err(|Broken| io::Error::other("the body broke off"))?;
             if chunked {
-                bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-            }
-            bytes.extend_from_slice(&piece);
-            if chunked {
-                bytes.extend_from_slice(b"\r\n");
+                append_chunk(&piece, &mut bytes);
+            } else {
+                bytes.extend_from_slice(&piece);
             }
             self.send(&bytes)?;
             bytes.clear();
         }
         if chunked {
-            bytes.extend_from_slice(b"0\r\n\r\n");
+            bytes.extend_from_slice(LAST_CHUNK);
         }
         self.send(&bytes)
     }

@@ -16,7 +16,7 @@ use super::CLAIMED_NAME;
 use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::{Clock, SystemClock};
-use crate::http1::answer::{Broken, imf_fixdate, write_head};
+use crate::http1::answer::{LAST_CHUNK, append_chunk, imf_fixdate, write_head};
 use crate::http1::{Answer, Body, Fault, Head, Version};
 use crate::limits;
 
@@ -171,22 +171,18 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
         Body::Empty => {}
         Body::Bytes(bytes) => out.write_all(&bytes)?,
         Body::Stream(pieces) => {
+            let mut chunk = Vec::new();
             for piece in pieces {
-                match piece {
-                    Ok(piece) if piece.is_empty() => {}
-                    Ok(piece) => {
-                        write!(out, "{:x}\r\n", piece.len())?;
-                        out.write_all(&piece)?;
-                        out.write_all(b"\r\n")?;
-                    }
-                    Err(Broken) => {
-                        out.write_all(NO_CHUNK)?;
-                        out.flush()?;
-                        return Err(io::Error::other("the body broke off"));
-                    }
-                }
+                let Ok(piece) = piece else {
+                    out.write_all(NO_CHUNK)?;
+                    out.flush()?;
+                    return Err(io::Error::other("the body broke off"));
+                };
+                chunk.clear();
+                append_chunk(&piece, &mut chunk);
+                out.write_all(&chunk)?;
             }
-            out.write_all(b"0\r\n\r\n")?;
+            out.write_all(LAST_CHUNK)?;
         }
     }
     out.flush()
@@ -196,6 +192,7 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::api::Options;
+    use crate::http1::answer::Broken;
     use crate::http1::client::read_response;
     use crate::store::Store;
     use std::time::Duration;

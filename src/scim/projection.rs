@@ -128,16 +128,16 @@ fn remove(resource: &mut Object, path: &AttributePath) {
     };
     let Some(members) = members else { return };
     let Some(sub) = path.sub_attribute else {
-        members.remove(path.attribute.name);
+        members.shift_remove(path.attribute.name);
         return;
     };
     match members.get_mut(path.attribute.name) {
         Some(Value::Object(parts)) => {
-            parts.remove(sub.name);
+            parts.shift_remove(sub.name);
         }
         Some(Value::Array(elements)) => {
             for element in elements.iter_mut().filter_map(Value::as_object_mut) {
-                element.remove(sub.name);
+                element.shift_remove(sub.name);
             }
         }
         _ => {}

@@ -71,8 +71,8 @@ impl User {
 
     /// The user without attributes that nobody checks again: what the store holds.
     pub fn from_stored(mut stored: Object) -> Self {
-        stored.remove("schemas");
-        stored.remove("id");
+        stored.shift_remove("schemas");
+        stored.shift_remove("id");
         Self { attributes: stored }
     }
 
@@ -152,7 +152,7 @@ impl User {
         .join(" ");
         let mut name = now.clone();
         if composed.is_empty() {
-            name.remove("formatted");
+            name.shift_remove("formatted");
         } else {
             name.insert("formatted".to_owned(), Value::String(composed));
         }
