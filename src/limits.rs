@@ -33,8 +33,12 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_COUNT_MAX: usize = 100;
 /// A request body after its framing is taken off.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// What is read and dropped of a body that nobody will look at.
+/// What is read and dropped of a body that nobody will look at, to keep the connection.
 pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
+/// What is taken off the socket and dropped before a connection is closed: a whole body
+/// that is still on its way, and its TLS. Closing over unread bytes sends a reset, and many
+/// clients that write everything before they read would lose the answer to it.
+pub const GOODBYE_BYTES_MAX: usize = BODY_BYTES_MAX + DISCARD_BYTES_MAX;
 /// A chunk size in hexadecimal digits (RFC 9112 section 7.1).
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 /// Extensions of one chunk.

@@ -400,9 +400,9 @@ fn discard(stream: &TcpStream, socket: &mut Deadline) {
     if stream.shutdown(Shutdown::Write).is_err() {
         return;
     }
-    let mut scratch = [0; 4096];
+    let mut scratch = [0; READ_BYTES];
     let mut dropped = 0;
-    while dropped < limits::DISCARD_BYTES_MAX {
+    while dropped < limits::GOODBYE_BYTES_MAX {
         match socket.read(&mut scratch) {
             Ok(0) | Err(_) => return,
             Ok(count) => dropped += count,
