@@ -231,7 +231,7 @@ impl Head {
         let Some((authority, path_length)) = absolute(target) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
-        if host.as_deref() != Some(authority.as_bytes()) {
+        if !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
             return Err(Fault::new(400, "the request target and Host differ"));
         }
         if path_length == 0 {
@@ -255,9 +255,7 @@ impl Head {
                 Err(Fault::new(400, "the request has no Host"))
             };
         };
-        let fine =
-            |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte);
-        if host.is_empty() || !host.iter().all(fine) {
+        if !is_authority(host) {
             return Err(Fault::new(400, "Host is not the name of a host"));
         }
         Ok(Some(host.to_vec()))
@@ -340,13 +338,38 @@ fn check_version(bytes: &[u8]) -> Result<(), Fault> {
         && word[5].is_ascii_digit()
         && word[6] == b'.'
         && word[7].is_ascii_digit();
-    if is_version && word[5] != b'1' {
+    if is_version && !matches!(&word[5..], b"1.0" | b"1.1") {
         return Err(Fault::new(
             505,
             "only HTTP/1.1 and HTTP/1.0 are spoken here",
         ));
     }
     Ok(())
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), without an empty host.
+fn is_authority(host: &[u8]) -> bool {
+    let (name_ok, port) = if let Some(rest) = host.strip_prefix(b"[") {
+        let end = rest.iter().position(|byte| *byte == b']').unwrap_or(0);
+        let inside = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+        let port = rest.get(end + 1..).unwrap_or_default();
+        (end > 0 && rest[..end].iter().all(inside), port)
+    } else {
+        let end = host.iter().position(|byte| *byte == b':');
+        let (name, port) = host.split_at(end.unwrap_or(host.len()));
+        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
+        (!name.is_empty() && name.iter().all(inside), port)
+    };
+    name_ok && (port.is_empty() || is_port(port))
+}
+
+/// A colon and a port number; the number may be absent (RFC 3986 section 3.2.3).
+fn is_port(port: &[u8]) -> bool {
+    let Some(digits) = port.strip_prefix(b":") else {
+        return false;
+    };
+    let number = std::str::from_utf8(digits).ok().map(str::parse::<u16>);
+    digits.is_empty() || (digits.iter().all(u8::is_ascii_digit) && matches!(number, Some(Ok(_))))
 }
 
 /// The authority of an absolute-form target, and the length of what follows it.
@@ -398,6 +421,8 @@ mod tests {
             "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
             "GET /Users?filter=userName%20eq%20\"a{}|b\" HTTP/1.1\r\nhOST:\th \r\nX:\r\n\r\n",
             "GET http://h/x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET https://H:8443/x HTTP/1.1\r\nHost: h:8443\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: my_host.local:\r\n\r\n",
             "GET / HTTP/1.0\r\n\r\n",
             "BREW / HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nX: \u{e9}\r\n\r\n",
@@ -425,6 +450,17 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h:80x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h:1:2\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h:+80\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: h:65536\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: []\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", 400),
+            ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505),
+            ("GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505),
             ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
             ("PRI * HTTP/2.0\r\n\r\n", 505),
             ("GET / HTTP/1.1 x\r\nHost: h\r\n\r\n", 400),

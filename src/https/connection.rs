@@ -111,6 +111,8 @@ impl<'a> Connection<'a> {
         let (next, began) = self.next_request();
         self.shared.table.set_idle(self.slot, false);
         match next {
+            // A connection that we end while it is idle is told so.
+            Next::Nothing if self.is_last() => self.goodbye(),
             Next::Nothing => Then::End,
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
@@ -332,6 +334,7 @@ impl<'a> Connection<'a> {
     /// Whether the next answer is to be the last.
     fn is_last(&self) -> bool {
         self.shared.closing.load(Ordering::SeqCst)
+            || self.slot.is_ending()
             || self.opened.elapsed() >= limits::CONNECTION_AGE_MAX
     }
 

@@ -42,7 +42,7 @@ impl Deadline {
             match self.stream.peek(&mut byte) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => return Ok(byte[0]),
-                Err(error) if is_timeout(&error) => {}
+                Err(error) if is_timeout(&error) => self.read_timeout = None,
                 Err(error) => return Err(error),
             }
         }
@@ -80,8 +80,9 @@ impl Read for Deadline {
         loop {
             self.arm_read()?;
             match (&*self.stream).read(buffer) {
-                // The socket's own timeout may be shorter than the deadline.
-                Err(error) if is_timeout(&error) => {}
+                // The socket's own timeout may be left from an earlier, nearer deadline: it is
+                // set anew, or it would wake us again and again.
+                Err(error) if is_timeout(&error) => self.read_timeout = None,
                 other => return other,
             }
         }
@@ -93,7 +94,7 @@ impl Write for Deadline {
         loop {
             self.arm_write()?;
             match (&*self.stream).write(buffer) {
-                Err(error) if is_timeout(&error) => {}
+                Err(error) if is_timeout(&error) => self.write_timeout = None,
                 other => return other,
             }
         }

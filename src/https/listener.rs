@@ -114,8 +114,10 @@ fn accept_until(stopped: &PipeReader, listener: &TcpListener, shared: &Arc<Share
             return;
         }
         match listener.accept() {
+            // The dual-stack socket writes IPv4 callers as IPv6; nobody further in should
+            // have to know that.
             Ok((stream, peer)) => {
-                if let Err(why) = welcome(stream, peer.ip(), shared, &workers) {
+                if let Err(why) = welcome(stream, peer.ip().to_canonical(), shared, &workers) {
                     complaint.log(&why);
                 }
             }
@@ -153,11 +155,10 @@ fn welcome(
             drop(leaving);
         })
     };
-    if !workers.submit(job) {
+    workers.submit(job).map_err(|why| {
         shared.table.leave(&slot);
-        return Err("a connection was refused: there is no worker for it".to_owned());
-    }
-    Ok(())
+        format!("a connection was refused: {why}")
+    })
 }
 
 /// Takes a connection off the table however its worker ends.

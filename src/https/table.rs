@@ -16,6 +16,8 @@ pub(super) struct Slot {
     stream: Arc<TcpStream>,
     group: IpAddr,
     authenticated: AtomicBool,
+    /// Set once it was told to go: the next answer is its last.
+    ending: AtomicBool,
     /// Milliseconds on the table's clock since it has nothing to do; 0 while it has.
     idle_since: AtomicU64,
 }
@@ -68,6 +70,7 @@ impl Table {
             stream,
             group,
             authenticated: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             idle_since: AtomicU64::new(self.now()),
         });
         slots.by_number.insert(slot.number, Arc::clone(&slot));
@@ -94,11 +97,12 @@ impl Table {
         slot.idle_since.store(since, Ordering::SeqCst);
     }
 
-    /// Ends every connection that has nothing to do.
+    /// Ends every connection that has nothing to do. A request that has arrived meanwhile
+    /// is still read and answered: cutting its socket would carry it out and lose the answer.
     pub(super) fn end_idle(&self) {
         for slot in self.lock().by_number.values() {
             if slot.idle_since.load(Ordering::SeqCst) != 0 {
-                slot.end();
+                slot.end_reading();
             }
         }
     }
@@ -139,7 +143,7 @@ impl Slots {
             .filter(|slot| may_go(slot))
             .map(|slot| slot.number)
             .min();
-        self.evict(oldest)
+        self.evict(oldest, Slot::end)
     }
 
     fn evict_longest_idle(&mut self) -> bool {
@@ -150,13 +154,13 @@ impl Slots {
             .filter(|(since, _)| *since != 0)
             .min()
             .map(|(_, number)| number);
-        self.evict(longest)
+        self.evict(longest, Slot::end_reading)
     }
 
-    fn evict(&mut self, number: Option<u64>) -> bool {
+    fn evict(&mut self, number: Option<u64>, end: fn(&Slot)) -> bool {
         match number.and_then(|number| self.by_number.remove(&number)) {
             Some(slot) => {
-                slot.end();
+                end(&slot);
                 true
             }
             None => false,
@@ -170,6 +174,11 @@ impl Slot {
         self.authenticated.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the next answer must be the last.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
     fn is_authenticated(&self) -> bool {
         self.authenticated.load(Ordering::SeqCst)
     }
@@ -177,6 +186,13 @@ impl Slot {
     /// Makes the worker's next read or write fail. It may be gone already.
     fn end(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Wakes a worker that waits for a request. One that has arrived already is still read
+    /// and its answer sent; the read after that finds the end.
+    fn end_reading(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+        let _ = self.stream.shutdown(Shutdown::Read);
     }
 }
 
@@ -194,7 +210,7 @@ fn group(peer: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     fn pair(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
@@ -230,6 +246,25 @@ mod tests {
         assert!(is_open(&mut strangers[1].1));
         assert!(is_open(&mut with_token));
         assert!(is_open(&mut elsewhere));
+    }
+
+    #[test]
+    fn an_idle_connection_that_must_go_can_still_answer_what_arrived() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new();
+        let (server, mut client) = pair(&listener);
+        let peer = "192.0.2.1".parse().expect("an address");
+        let slot = table.enter(Arc::clone(&server), peer).expect("room");
+        client.write_all(b"?").expect("sent");
+        // Received for certain before the end is told.
+        server.peek(&mut [0]).expect("arrived");
+        table.end_idle();
+        assert!(slot.is_ending());
+        let mut byte = [0];
+        assert_eq!((&*server).read(&mut byte).expect("read"), 1);
+        assert_eq!((&*server).read(&mut byte).expect("the end"), 0);
+        (&*server).write_all(b"!").expect("the answer");
+        assert_eq!(client.read(&mut byte).expect("the answer"), 1);
     }
 
     #[test]

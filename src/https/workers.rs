@@ -3,6 +3,8 @@
 //! connections, and the queue before them is short.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,6 +27,9 @@ struct Shared {
     wake: Condvar,
 }
 
+/// No thread will serve the connection; with the system's reason if it gave none.
+pub(super) struct NoWorker(Option<io::Error>);
+
 #[derive(Default)]
 struct State {
     threads: usize,
@@ -42,35 +47,43 @@ impl Workers {
         }
     }
 
-    /// Runs `job` on a thread, now or as soon as one is free. False when that cannot be:
-    /// all are busy and enough wait already, or the system gives no thread.
-    pub(super) fn submit(&self, job: Job) -> bool {
+    /// Runs `job` on a thread, now or as soon as one is free. Refuses when that cannot be:
+    /// all are busy and enough wait already, or the system gives no thread. Says nothing
+    /// itself, since a flood of strangers would then fill the log.
+    pub(super) fn submit(&self, job: Job) -> Result<(), NoWorker> {
         let mut state = self.shared.lock();
+        let mut no_thread = None;
         if state.queue.len() >= state.waiting && state.threads < limits::CONNECTIONS_MAX {
             match self.start_thread() {
                 Ok(()) => state.threads += 1,
-                Err(error) if state.threads == 0 => {
-                    log::error!("no thread can be started: {error}");
-                    return false;
-                }
-                Err(error) => log::warn!("no further thread can be started: {error}"),
+                Err(error) if state.threads == 0 => return Err(NoWorker(Some(error))),
+                Err(error) => no_thread = Some(error),
             }
         }
         if state.queue.len() >= state.waiting + limits::CONNECTIONS_WAITING_MAX {
-            return false;
+            return Err(NoWorker(no_thread));
         }
         state.queue.push_back(job);
         self.shared.wake.notify_one();
-        true
+        Ok(())
     }
 
-    fn start_thread(&self) -> std::io::Result<()> {
+    fn start_thread(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         thread::Builder::new()
             .name("connection".to_owned())
             .stack_size(limits::WORKER_STACK_BYTES)
             .spawn(move || shared.work())
             .map(drop)
+    }
+}
+
+impl fmt::Display for NoWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(error) => write!(f, "no thread can be started: {error}"),
+            None => f.write_str("all workers are busy and enough connections wait"),
+        }
     }
 }
 
