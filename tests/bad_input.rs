@@ -6,6 +6,9 @@ use crate::support::{CORE, Talk, body, scim_error};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
+/// In the form of an id, and nobody's.
+const UNKNOWN: &str = "/Users/00000001-0000-8000-8000-000000000000";
+
 fn listing(talk: &mut Talk) -> Value {
     talk.json("GET", "/Users?count=500", None, 200)
 }
@@ -30,6 +33,8 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
     };
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200)).into_bytes();
     let before = listing(&mut talk);
+    let version = &before["Resources"][0]["meta"]["version"];
+    assert!(version.is_string(), "no versions to compare: {before}");
     let rows: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
         (
             "POST",
@@ -76,6 +81,35 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             400,
             "invalidValue",
         ),
+        (
+            "POST",
+            "/Users",
+            with("name", json!(["G"])),
+            400,
+            "invalidValue",
+        ),
+        (
+            "POST",
+            "/Users",
+            with("userName", json!({"a": 1})),
+            400,
+            "invalidValue",
+        ),
+        (
+            "PUT",
+            &target,
+            with("title", json!("x".repeat(70_000))),
+            413,
+            "",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "add", "path": "title", "value": "x".repeat(70_000)}])),
+            413,
+            "",
+        ),
+        ("POST", "/Users", vec![b' '; 1024 * 1024 + 1], 413, ""),
         (
             "POST",
             "/Users",
@@ -130,7 +164,29 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             &target,
             patch(&json!([{"op": "remove", "path": "userName"}])),
             400,
+            // RFC 7644 section 3.5.2.2: a required attribute that becomes unassigned.
+            "mutability",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!({"op": "remove", "path": "title"})),
+            400,
+            "invalidSyntax",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "replace", "path": "active", "value": "perhaps"}])),
+            400,
             "invalidValue",
+        ),
+        (
+            "PATCH",
+            &target,
+            patch(&json!([{"op": "replace", "path": "meta.created", "value": "x"}])),
+            400,
+            "mutability",
         ),
         (
             "PATCH",
@@ -162,7 +218,7 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
         ),
         (
             "PATCH",
-            "/Users/00000001-0000-8000-8000-000000000000",
+            UNKNOWN,
             patch(&json!([{"op": "add", "path": "title", "value": "T"}])),
             404,
             "",
@@ -175,6 +231,16 @@ fn each_bad_body_has_its_own_error_and_changes_nothing() {
             "",
         ),
         ("DELETE", "/Users/none", Vec::new(), 404, ""),
+        ("GET", "/Users/none", Vec::new(), 404, ""),
+        ("DELETE", UNKNOWN, Vec::new(), 404, ""),
+        ("GET", UNKNOWN, Vec::new(), 404, ""),
+        (
+            "PUT",
+            UNKNOWN,
+            body("none").to_string().into_bytes(),
+            404,
+            "",
+        ),
         ("POST", "/Nothing", b"{}".to_vec(), 404, ""),
     ];
     for (method, target, body, status, scim_type) in rows {
@@ -223,6 +289,22 @@ fn each_bad_query_has_its_own_error() {
             "{filter}: {error}"
         );
     }
+    // Numbers that are none; RFC 7644 section 3.4.2.4 gives those below the least a meaning.
+    for (query, status) in [
+        ("startIndex=one", 400),
+        ("startIndex=1.5", 400),
+        ("startIndex=", 400),
+        ("count=ten", 400),
+        ("count=%31%30x", 400),
+        ("startIndex=-3&count=-1", 200),
+    ] {
+        let response = talk.send("GET", &format!("/Users?{query}"), None);
+        assert_eq!(response.status, status, "{query}");
+        if status == 400 {
+            let error = scim_error(&response, query);
+            assert_eq!(error["scimType"], "invalidValue", "{query}: {error}");
+        }
+    }
     let bad_escape = talk.send("GET", "/Users/%zz", None);
     assert_eq!(bad_escape.status, 400);
     scim_error(&bad_escape, "%zz");
@@ -237,6 +319,20 @@ fn methods_and_media_types_that_do_not_fit() {
         (405, Some("GET, POST, HEAD"))
     );
     scim_error(&response, "405");
+    for (method, target, allowed) in [
+        ("POST", UNKNOWN, &["GET", "PUT", "PATCH", "DELETE"][..]),
+        ("PUT", "/Users", &["GET", "POST"]),
+        ("PATCH", "/Users", &["GET", "POST"]),
+        ("POST", "/Schemas", &["GET"]),
+        ("DELETE", "/ServiceProviderConfig", &["GET"]),
+    ] {
+        let response = talk.send(method, target, Some(&json!({})));
+        assert_eq!(response.status, 405, "{method} {target}");
+        scim_error(&response, target);
+        let allow = response.header("allow").unwrap_or_default();
+        let methods: Vec<&str> = allow.split(", ").filter(|one| *one != "HEAD").collect();
+        assert_eq!(methods, allowed, "{method} {target}");
+    }
     for (media_type, status) in [
         ("application/scim+json; charset=utf-8", 201),
         ("Application/JSON", 201),

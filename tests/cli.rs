@@ -1,6 +1,7 @@
 //! The command line as scripts and people meet it: words, exit statuses, what goes to which
 //! stream, and a server whose streams are broken.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -10,6 +11,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
@@ -294,7 +300,26 @@ fn a_server_outlives_its_standard_error() {
 #[test]
 fn a_first_start_shows_the_token_to_a_terminal_alone() {
     let folder = TempDir::new().expect("a folder");
-    let first = on_a_terminal(folder.path());
+    let first = on_a_terminal(folder.path(), |shown| {
+        let token = word_with(shown, "golinks_scim_");
+        let base_url = word_with(shown, "https://");
+        let pem = fs::read(folder.path().join("tls/ca.pem")).expect("the CA");
+        let mut client = Client::new(base_url, &pem).expect("a usable base URL");
+        let authorization = format!("Bearer {token}");
+        let request = Request {
+            method: "GET",
+            target: "/Users",
+            headers: &[("Authorization", &authorization)],
+            body: None,
+        };
+        let (response, _) = client.send(&request).expect("an answer");
+        assert_eq!(response.status, 200, "the token is of no use: {shown}");
+    });
+    let fingerprint = fingerprint(folder.path());
+    assert!(
+        plain_hex(&first).contains(&fingerprint),
+        "{fingerprint} is not in:\n{first}"
+    );
     assert_eq!(first.matches("golinks_scim_").count(), 1, "{first}");
     for wanted in [
         "https://127.0.0.1:",
@@ -305,7 +330,7 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
     ] {
         assert!(first.contains(wanted), "{wanted} is not in:\n{first}");
     }
-    let second = on_a_terminal(folder.path());
+    let second = on_a_terminal(folder.path(), |_| ());
     assert!(!second.contains("golinks_scim_"), "{second}");
     let server = Server::start();
     assert!(!server.log().contains("golinks_scim_"), "{}", server.log());
@@ -313,8 +338,134 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
     assert_eq!(tokens, "", "a start without a terminal issued a token");
 }
 
-/// Starts a server whose standard output is a terminal, stops it, and gives what it showed.
-fn on_a_terminal(data_dir: &Path) -> String {
+/// The one word of a text that begins so.
+fn word_with<'a>(text: &'a str, beginning: &str) -> &'a str {
+    let mut words = text.split_whitespace();
+    let found = words.find(|word| word.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("no {beginning} in:\n{text}"))
+}
+
+/// SHA-256 of the private authority's certificate, in small letters without colons.
+fn fingerprint(data_dir: &Path) -> String {
+    let pem = fs::read_to_string(data_dir.join("tls/ca.pem")).expect("the CA");
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(base64).expect("PEM holds base64");
+    let digest = digest::digest(&digest::SHA256, &der);
+    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes all");
+        hex
+    })
+}
+
+fn plain_hex(text: &str) -> String {
+    text.replace(':', "").to_lowercase()
+}
+
+/// Neither stream of a start without a terminal may hold a token, but how to make one.
+#[test]
+fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
+    let folder = TempDir::new().expect("a folder");
+    let out = fs::File::create(folder.path().join("out")).expect("a file");
+    let err = fs::File::create(folder.path().join("err")).expect("a file");
+    let data_dir = folder.path().join("data");
+    let mut server = command(&data_dir)
+        .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .expect("the binary runs");
+    let log = || fs::read_to_string(folder.path().join("err")).unwrap_or_default();
+    let deadline = Instant::now() + PATIENCE;
+    while !log().contains("golinks-scim token issue okta") {
+        let is_running = matches!(server.try_wait(), Ok(None));
+        assert!(is_running && Instant::now() < deadline, "{}", log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(stop(&mut server).is_some_and(|status| status.success()));
+    let shown = fs::read_to_string(folder.path().join("out")).expect("a file");
+    for text in [&shown, &log()] {
+        assert!(!text.contains("golinks_scim_"), "{text}");
+    }
+}
+
+#[test]
+fn the_guide_names_this_installation() {
+    let server = Server::start();
+    let guide = server.cli(&["guide", "okta"]);
+    check(&guide, 0, "");
+    let base_url = format!("https://{}/scim/v2", server.address());
+    assert!(guide.stdout.contains(&base_url), "{guide:?}");
+    let fingerprint = fingerprint(&server.data_dir());
+    assert!(plain_hex(&guide.stdout).contains(&fingerprint), "{guide:?}");
+}
+
+/// Somebody may have read such a key: it is neither used nor quietly replaced.
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let server = Server::start();
+    let folder = server.stop_and_keep();
+    let data_dir = folder.path().join("data");
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    for name in ["leaf.key", "ca.key"] {
+        let key = data_dir.join("tls").join(name);
+        let before = fs::read(&key).expect("a key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
+        check(&run_to_its_end(&data_dir, &serve), 78, "chmod 600");
+        assert_eq!(
+            fs::read(&key).expect("a key"),
+            before,
+            "{name} was replaced"
+        );
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+    }
+}
+
+/// Like [`run`], for a server that should not start: one that does is ended.
+fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
+    let mut server = command(data_dir)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while matches!(server.try_wait(), Ok(None)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Without an effect on one that has ended.
+    server.kill().ok();
+    let output = server.wait_with_output().expect("it is a child");
+    Output {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Whatever is refused says so under the program's name, so that it is found in a log.
+#[test]
+fn refusals_begin_with_the_programs_name() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("none");
+    for (arguments, status) in [
+        (&["frobnicate"][..], 64),
+        (&["user", "list", "--active", "--inactive"], 64),
+        (&["user", "list", "-o", "xml"], 64),
+        (&["serve", "--rate-limit", "0"], 64),
+        (&["token", "list"], 69),
+    ] {
+        let output = run(&data_dir, arguments);
+        check(&output, status, "");
+        let mut lines = output.stderr.lines();
+        let is_named = lines.any(|line| line.starts_with("golinks-scim: "));
+        assert!(is_named, "{arguments:?}: {output:?}");
+    }
+}
+
+/// Starts a server whose standard output is a terminal, looks at it while it runs, stops
+/// it, and gives what it showed.
+fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let screen = openpt(flags).expect("a terminal");
     grantpt(&screen)
@@ -340,6 +491,8 @@ fn on_a_terminal(data_dir: &Path) -> String {
             _ => break,
         }
     }
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    look(&shown);
     assert!(stop(&mut server).is_some_and(|status| status.success()));
-    String::from_utf8_lossy(&shown).into_owned()
+    shown
 }

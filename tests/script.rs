@@ -1,8 +1,10 @@
 //! A script of commands that does the same with a server running and without one, and what
 //! listings look like: long ones, hostile ones, marked ones.
 
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use golinks_scim::store::Store;
@@ -228,15 +230,60 @@ fn script(data_dir: &Path, which: &str) {
 
 #[test]
 fn a_long_list_streams_through_its_pages() {
-    let server = Server::start_with(&["--rate-limit", "off"]);
-    let store = server.stop_and_keep();
-    let data_dir = store.path().join("data");
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    std::fs::create_dir(&data_dir).expect("made");
     add_users(&data_dir, 1_200);
-    let all = run(&data_dir, &["user", "list", "-o", "jsonl"]);
-    assert_eq!(all.stdout.lines().count(), 1_200);
-    let limited = run(&data_dir, &["user", "list", "-o", "json", "--limit", "700"]);
-    let limited: Value = serde_json::from_str(&limited.stdout).expect("one JSON array");
-    assert_eq!(limited.as_array().map(Vec::len), Some(700));
+    list_them_all(&data_dir);
+    let server = Server::start_on(folder);
+    list_them_all(&server.data_dir());
+    server.stop();
+}
+
+fn list_them_all(data_dir: &Path) {
+    let all = run(data_dir, &["user", "list", "-o", "jsonl"]);
+    assert_eq!(all.status, Some(0), "{}", all.stderr);
+    let names = all.stdout.lines().map(|line| {
+        let user: Value = serde_json::from_str(line).expect("one JSON object a line");
+        user["userName"].as_str().expect("a userName").to_owned()
+    });
+    let names: HashSet<String> = names.collect();
+    let wanted: HashSet<String> = (0..1_200).map(|index| format!("user{index}")).collect();
+    assert_eq!(names, wanted);
+    assert_eq!(
+        all.stdout.lines().count(),
+        1_200,
+        "somebody is listed twice"
+    );
+    let table = run(data_dir, &["user", "list"]);
+    assert_eq!(table.stdout.lines().count(), 1_201, "a head and everybody");
+    for limit in [700, 500, 1] {
+        let text = limit.to_string();
+        let limited = run(data_dir, &["user", "list", "-o", "json", "--limit", &text]);
+        let users: Value = serde_json::from_str(&limited.stdout).expect("one JSON array");
+        assert_eq!(users.as_array().map(Vec::len), Some(limit));
+    }
+    for format in ["table", "json", "jsonl"] {
+        leave_after_a_line(data_dir, format);
+    }
+}
+
+/// As `| head -1` does, in the middle of what is written.
+fn leave_after_a_line(data_dir: &Path, format: &str) {
+    let mut listing = binary(data_dir)
+        .args(["user", "list", "-o", format])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut reader = BufReader::new(listing.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("a line");
+    assert!(!line.is_empty(), "{format}: nothing was written");
+    drop(reader);
+    let output = listing.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{format}");
 }
 
 /// Creates users faster than one command each would: in this process, as a server does.

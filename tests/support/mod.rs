@@ -46,6 +46,15 @@ impl Server {
     /// The same with more arguments for `serve`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a directory for the test");
+        Self::launch(directory, arguments)
+    }
+
+    /// The same on a directory whose `data` holds a store already.
+    pub(crate) fn start_on(directory: TempDir) -> Self {
+        Self::launch(directory, &[])
+    }
+
+    fn launch(directory: TempDir, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
         let process = Process::start(serve(&directory, &arguments));
         Self {
