@@ -393,7 +393,7 @@ fn patches_that_are_refused_whole() {
         ),
         (
             json!([{"op": "remove", "path": "userName"}]),
-            ErrorType::InvalidValue,
+            ErrorType::Mutability,
         ),
         (
             json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": []}]),

@@ -67,8 +67,12 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(typed) {
         Ok(args) => args,
         Err(error) => {
-            // A closed standard output is no reason to complain about help.
-            let _ = error.print();
+            if error.use_stderr() {
+                output::usage(&error.render().to_string());
+            } else {
+                // A closed standard output is no reason to complain about help.
+                let _ = error.print();
+            }
             return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
         }
     };

@@ -31,6 +31,12 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Tells what was typed wrongly, in the words of the reader of the command line.
+pub(super) fn usage(rendered: &str) {
+    let what = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    say(&format!("golinks-scim: {}", what.trim_end()));
+}
+
 /// Tells what went wrong, and what to do.
 pub(super) fn failure(what: &str, hint: Option<&str>) {
     say(&format!("golinks-scim: {}", escape(what)));

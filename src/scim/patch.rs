@@ -78,7 +78,11 @@ impl Patch {
         }
         // Once more through the front door: types, order, lists bounded, nothing empty.
         let patched = User::from_members(attributes, leniency)?;
-        patched.require_user_name()?;
+        // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
+        patched.require_user_name().map_err(|error| Error {
+            kind: ErrorType::Mutability,
+            ..error
+        })?;
         Ok(patched)
     }
 }
