@@ -411,6 +411,29 @@ fn patches_that_are_refused_whole() {
 }
 
 #[test]
+fn patches_that_ask_for_too_much_work() {
+    let before = user(&json!({}));
+    let members: serde_json::Map<String, Value> = (0..1_001)
+        .map(|index| (format!("emails[type eq \"{index}\"].value"), json!("x")))
+        .collect();
+    let values = |start: usize| -> Vec<Value> {
+        (start..start + 600)
+            .map(|index| json!({"value": index.to_string()}))
+            .collect()
+    };
+    for operations in [
+        json!([{"op": "add", "value": members}]),
+        json!([
+            {"op": "add", "path": "emails", "value": values(0)},
+            {"op": "add", "path": "emails", "value": values(600)}
+        ]),
+    ] {
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Err(ErrorType::TooMany));
+    }
+}
+
+#[test]
 fn a_stale_formatted_name_does_not_outlive_its_parts() {
     let before =
         user(&json!({"name": {"formatted": "Ann Old", "givenName": "Ann", "familyName": "Old"}}));

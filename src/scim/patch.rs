@@ -185,8 +185,19 @@ fn push(
             &format!("{} is not an attribute of a User", quoted(path)),
         );
     };
+    // An operation without path becomes one for each member, which must be bounded too.
+    if operations.len() == limits::PATCH_OPERATIONS_MAX {
+        return Err(too_many(limits::PATCH_OPERATIONS_MAX, "operations"));
+    }
     operations.push(Operation { op, target, value });
     Ok(())
+}
+
+fn too_many(most: usize, what: &str) -> Error {
+    Error::new(
+        ErrorType::TooMany,
+        format!("the patch has or makes more than {most} {what}"),
+    )
 }
 
 impl Operation {
@@ -428,9 +439,14 @@ fn assign(
         (Some(Value::Array(added)), Some(Value::Array(elements))) if op == Op::Add => {
             let before = elements.len();
             for element in added {
-                if !elements.contains(&element) {
-                    elements.push(element);
+                if elements.contains(&element) {
+                    continue;
                 }
+                // Now, not at the end: the writer compares each with all.
+                if elements.len() == limits::VALUES_MAX {
+                    return Err(too_many(limits::VALUES_MAX, attribute.name));
+                }
+                elements.push(element);
             }
             let fresh: Vec<usize> = (before..elements.len()).collect();
             keep_one_primary(elements, &fresh);
