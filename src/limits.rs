@@ -74,6 +74,29 @@ pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
 pub const COUNT_DEFAULT: usize = 100;
 /// Resources per page at most; a larger `count` is lowered to this.
 pub const COUNT_MAX: usize = 500;
+/// Resources per page at most for the administrator, whose commands list whole directories.
+pub const ADMINISTRATOR_COUNT_MAX: usize = 10_000;
+/// How long a cursor can be used (`cursorTimeout`).
+pub const CURSOR_DURATION_MAX: Duration = Duration::from_secs(3600);
+/// A cursor as text: the longest position, sealed, in base64.
+pub const CURSOR_BYTES_MAX: usize = 1024;
+/// Places that are remembered where pages by index of filtered or sorted users ended.
+pub const PLACES_MAX: usize = 4096;
+/// How long such a place is remembered.
+pub const PLACE_DURATION_MAX: Duration = Duration::from_secs(300);
+/// A text to search for.
+pub const SEARCH_BYTES_MAX: usize = 256;
+/// What of a value decides its place in a sorted list.
+pub const SORT_KEY_BYTES_MAX: usize = 256;
+/// Sorted queries that are worked on at one time; others wait for their turn. Each may hold
+/// a key for every user.
+pub const SORTS_AT_ONCE_MAX: usize = 2;
+/// Waiting for such a turn; beyond it the caller gets 503.
+pub const SORT_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Entity tags in one `If-Match` or `If-None-Match`.
+pub const ENTITY_TAGS_MAX: usize = 64;
+/// Operations of one bulk request.
+pub const BULK_OPERATIONS_MAX: usize = 1000;
 /// One stored user, rendered.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
 /// A filter expression.

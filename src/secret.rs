@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, rand};
 
 /// A SHA-256 digest.
@@ -53,6 +54,50 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// A key of a [`Sealer`].
+pub type SealKey = [u8; 32];
+
+/// Closes bytes so that nobody else can read them, or make others that open. AES-256-GCM-SIV
+/// (RFC 8452): random nonces are safe with it however many are drawn.
+pub struct Sealer(LessSafeKey);
+
+impl Sealer {
+    /// A sealer with this key.
+    pub fn new(key: &SealKey) -> Self {
+        let key =
+            UnboundKey::new(&AES_256_GCM_SIV, key).expect("the algorithm's keys are 32 bytes long");
+        Self(LessSafeKey::new(key))
+    }
+
+    /// The content, closed: it opens only with the same `bound_to`.
+    pub fn seal(&self, bound_to: &[u8], content: &[u8]) -> Vec<u8> {
+        let nonce: [u8; NONCE_LEN] = random();
+        let mut sealed = content.to_vec();
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(bound_to),
+                &mut sealed,
+            )
+            .expect("contents are far shorter than the algorithm's limit");
+        [&nonce, sealed.as_slice(), tag.as_ref()].concat()
+    }
+
+    /// The content of what [`Sealer::seal`] closed; `None` for anything else.
+    pub fn open(&self, bound_to: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut content = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let opened = self
+            .0
+            .open_in_place(nonce, Aad::from(bound_to), &mut content);
+        let length = opened.ok()?.len();
+        content.truncate(length);
+        Some(content)
+    }
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -62,6 +107,24 @@ pub fn hex(bytes: &[u8]) -> String {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
+}
+
+/// Reads what [`hex`] wrote, if it is of this length.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| {
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        };
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -75,6 +138,22 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(sha256(b"abc"), sha256_of_parts(&[b"a", b"", b"bc"]));
+    }
+
+    #[test]
+    fn a_sealed_content_opens_only_as_it_was_closed() {
+        let key = Sealer::new(&[7; 32]);
+        let sealed = key.seal(b"to", b"content");
+        assert_eq!(key.open(b"to", &sealed).as_deref(), Some(&b"content"[..]));
+        assert_ne!(key.seal(b"to", b"content"), sealed);
+        assert_eq!(key.open(b"other", &sealed), None);
+        assert_eq!(Sealer::new(&[8; 32]).open(b"to", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut forged = sealed.clone();
+            forged[at] ^= 1;
+            assert_eq!(key.open(b"to", &forged), None, "{at}");
+            assert_eq!(key.open(b"to", &sealed[..at]), None, "{at}");
+        }
     }
 
     #[test]

@@ -274,7 +274,6 @@ fn each_bad_query_has_its_own_error() {
         ("shoeSize eq 7", "position 1"),
         ("userName eq \"x", "position 13"),
         ("userName zz \"x\"", "position 9"),
-        ("password eq \"x\"", "position 1"),
     ] {
         let encoded = filter.replace(' ', "%20").replace('"', "%22");
         let response = talk.send("GET", &format!("/Users?filter={encoded}"), None);
@@ -338,7 +337,8 @@ fn methods_and_media_types_that_do_not_fit() {
         ("Application/JSON", 201),
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
-        ("application/json-patch+json", 415),
+        ("text/json", 201),
+        ("application/xml", 415),
     ] {
         let user = body(&format!("user.{}", media_type.len()))
             .to_string()

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use golinks_scim::directory::describe;
 use golinks_scim::store::Store;
 use redb::{Database, TableDefinition};
 use serde_json::Value;
@@ -293,7 +294,7 @@ fn add_users(data_dir: &Path, count: usize) {
     use std::sync::Arc;
 
     let path = data_dir.join("users.redb");
-    let store = Arc::new(Store::open(&path, Duration::ZERO).expect("the store opens"));
+    let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("the store opens"));
     let directory = Arc::new(Directory::new(
         store,
         Arc::new(golinks_scim::clock::SystemClock),
@@ -372,7 +373,7 @@ fn a_store_that_is_held_or_newer_is_told_apart() {
         assert!(output.stderr.contains(words), "{arguments:?}: {output:?}");
     };
     let path = here.join("users.redb");
-    let store = Store::open(&path, Duration::ZERO).expect("a store");
+    let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
     check(&["user", "list"], 69, "in use by another process");
     drop(store);
     {

@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use golinks_scim::clock::{Clock, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Error, Query};
-use golinks_scim::scim::{Leniency, Patch, User};
-use golinks_scim::store::{Change, OpenError, Store, WriteError};
-use redb::{BackendError, Database, ReadableDatabase, StorageBackend, TableDefinition};
+use golinks_scim::directory::{Caller, Directory, Error, Query, Start, describe};
+use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
+use golinks_scim::store::{Change, OpenError, Opener, Store, WriteError};
+use redb::{
+    BackendError, Database, MultimapTableDefinition, ReadableDatabase, StorageBackend,
+    TableDefinition,
+};
 use serde_json::json;
 
 /// Storage in memory that counts its syncs and fails when told to. What was written is
@@ -38,12 +41,12 @@ impl Disk {
 
     fn open(&self) -> Store {
         let disk = self.clone();
-        Store::open_with(Box::new(move |builder| {
+        let opener: Opener = Box::new(move |builder| {
             disk.check()
                 .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))?;
             builder.create_with_backend(disk.clone())
-        }))
-        .expect("a store in memory opens")
+        });
+        Store::open_with(opener, describe).expect("a store in memory opens")
     }
 }
 
@@ -110,7 +113,9 @@ fn caller(text: &str) -> Caller {
 fn everybody() -> Query {
     Query {
         filter: None,
-        start_index: 1,
+        search: None,
+        sort: None,
+        start: Start::Index(1),
         count: 500,
         base_url: "https://h/scim/v2".into(),
     }
@@ -144,7 +149,11 @@ fn no_answer_to_a_write_leaves_before_its_sync_returned() {
         );
         let before = disk.syncs.load(Ordering::SeqCst);
         directory
-            .delete(&record.id().to_string(), &caller("d"))
+            .delete(
+                &record.id().to_string(),
+                Preconditions::default(),
+                &caller("d"),
+            )
             .expect("deleted");
         assert!(
             disk.syncs.load(Ordering::SeqCst) > before,
@@ -167,7 +176,12 @@ fn a_change_of_nothing_does_not_touch_the_disk() {
     let mut same = user("same");
     same.set_active(true);
     let written = directory
-        .replace(&record.id().to_string(), same, &caller("r"))
+        .replace(
+            &record.id().to_string(),
+            same,
+            Preconditions::default(),
+            &caller("r"),
+        )
         .expect("replaced");
     assert_eq!(written.record, record);
     assert_eq!(disk.writes.load(Ordering::SeqCst), before);
@@ -239,7 +253,7 @@ fn writers_on_one_user_lose_nothing() {
                 let mut leniency = Leniency::strict();
                 let patch = Patch::parse(body, &mut leniency).expect("a patch");
                 directory
-                    .modify(&id, patch, leniency, &caller("m"))
+                    .modify(&id, patch, Preconditions::default(), leniency, &caller("m"))
                     .map(|_| ())
             })
         })
@@ -315,7 +329,7 @@ fn a_new_file_is_complete_private_and_locked() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("users.redb");
-    let store = Store::open(&path, Duration::ZERO).expect("made");
+    let store = Store::open(&path, Duration::ZERO, describe).expect("made");
     assert!(store.was_created());
     let mode = std::fs::metadata(&path)
         .expect("there")
@@ -323,12 +337,12 @@ fn a_new_file_is_complete_private_and_locked() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(matches!(
-        Store::open(&path, Duration::ZERO),
+        Store::open(&path, Duration::ZERO, describe),
         Err(OpenError::Locked)
     ));
     store.close();
     assert!(
-        !Store::open(&path, Duration::ZERO)
+        !Store::open(&path, Duration::ZERO, describe)
             .expect("opened")
             .was_created()
     );
@@ -343,7 +357,7 @@ fn a_new_file_is_complete_private_and_locked() {
 fn a_newer_file_and_a_damaged_one_are_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("users.redb");
-    drop(Store::open(&path, Duration::ZERO).expect("made"));
+    drop(Store::open(&path, Duration::ZERO, describe).expect("made"));
     {
         let database = Database::open(&path).expect("a redb file");
         let txn = database.begin_write().expect("a transaction");
@@ -355,14 +369,14 @@ fn a_newer_file_and_a_damaged_one_are_left_alone() {
         drop(database.begin_read());
     }
     assert!(matches!(
-        Store::open(&path, Duration::ZERO),
+        Store::open(&path, Duration::ZERO, describe),
         Err(OpenError::Newer(99))
     ));
 
     let junk = folder.path().join("junk.redb");
     std::fs::write(&junk, vec![7; 8192]).expect("written");
     assert!(matches!(
-        Store::open(&junk, Duration::ZERO),
+        Store::open(&junk, Duration::ZERO, describe),
         Err(OpenError::Damaged(_))
     ));
     assert_eq!(
@@ -373,12 +387,59 @@ fn a_newer_file_and_a_damaged_one_are_left_alone() {
 }
 
 #[test]
+fn a_file_of_format_1_gets_the_index_of_addresses() {
+    const EMAILS: MultimapTableDefinition<'_, &[u8], u32> = MultimapTableDefinition::new("emails");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    let mut body = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": "Ann@x", "emails": [{"value": "ANN@x"}, {"value": "Ann@Home"}]
+    });
+    let mut ids = Vec::new();
+    {
+        let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("made"));
+        for name in ["Ann@x", "Bob@x"] {
+            body["userName"] = json!(name);
+            let user = User::parse(body.clone(), &mut Leniency::strict()).expect("a user");
+            let record = directory(&store)
+                .create(user, &caller("c"))
+                .expect("created");
+            ids.push(record.id().sequence());
+        }
+    }
+    {
+        // What the first version of the program left behind.
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        txn.delete_multimap_table(EMAILS).expect("deleted");
+        txn.open_table(TableDefinition::<&str, u64>::new("meta"))
+            .expect("the table")
+            .insert("format", 1)
+            .expect("inserted");
+        txn.commit().expect("committed");
+    }
+    for _ in 0..2 {
+        let store = Store::open(&path, Duration::ZERO, describe).expect("opened");
+        let snapshot = store.snapshot().expect("open");
+        for (email, wanted) in [
+            ("ann@home", ids.clone()),
+            ("ann@x", vec![ids[1]]),
+            ("bob@x", Vec::new()),
+        ] {
+            let found = snapshot.users_by_email(email.as_bytes()).expect("readable");
+            assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{email}");
+        }
+        assert_eq!(snapshot.users_with_words(&["home".to_owned()]).len(), 2);
+    }
+}
+
+#[test]
 fn what_was_written_is_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("users.redb");
     let mut records = Vec::new();
     {
-        let store = Arc::new(Store::open(&path, Duration::ZERO).expect("made"));
+        let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("made"));
         let directory = directory(&store);
         for index in 0..10 {
             records.push(
@@ -388,10 +449,14 @@ fn what_was_written_is_there_after_a_restart() {
             );
         }
         directory
-            .delete(&records[3].id().to_string(), &caller("d"))
+            .delete(
+                &records[3].id().to_string(),
+                Preconditions::default(),
+                &caller("d"),
+            )
             .expect("deleted");
     }
-    let store = Arc::new(Store::open(&path, Duration::ZERO).expect("opened"));
+    let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("opened"));
     let directory = directory(&store);
     assert_eq!(directory.user_count().expect("open"), 9);
     assert!(matches!(

@@ -132,6 +132,16 @@ impl Principal {
     }
 }
 
+impl Principal {
+    /// Whether this principal may do what `needed` stands for.
+    pub fn may(&self, needed: Scope) -> bool {
+        match self {
+            Self::Token(token) => token.scope.covers(needed),
+            Self::Administrator(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for Principal {
     /// As it stands in the log and in the audit trail; nothing secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

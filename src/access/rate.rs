@@ -15,7 +15,7 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// Requests that may come at once, now; negative never.
+    /// Requests that may come at once, now; below zero after a large bulk request.
     allowance: f64,
     /// Refusals that have been sent away and are expected back.
     backlog: f64,
@@ -40,15 +40,13 @@ impl Limiter {
     pub fn admit(&self, per_second: u32, now: Instant) -> Result<(), u32> {
         let rate = f64::from(per_second.max(1));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed = now.saturating_duration_since(state.at).as_secs_f64();
-        state.at = state.at.max(now);
-        state.allowance = (state.allowance + passed * rate).min(burst(per_second));
-        state.backlog = (state.backlog - passed * rate).max(0.0);
+        state.pass_time(per_second, now);
         if state.allowance >= 1.0 {
             state.allowance -= 1.0;
             return Ok(());
         }
-        let seconds = 1.0 + (state.backlog / rate).floor();
+        let owed = state.backlog - state.allowance.min(0.0);
+        let seconds = 1.0 + (owed / rate).floor();
         let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
         // Beyond the longest wait the backlog says nothing more.
         state.backlog = (state.backlog + 1.0).min(longest * rate);
@@ -57,6 +55,23 @@ impl Limiter {
             whole += 1;
         }
         Err(whole)
+    }
+
+    /// Takes what `requests` more would have cost, even if that is more than there is.
+    pub fn charge(&self, per_second: u32, requests: u32, now: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pass_time(per_second, now);
+        state.allowance -= f64::from(requests);
+    }
+}
+
+impl State {
+    fn pass_time(&mut self, per_second: u32, now: Instant) {
+        let rate = f64::from(per_second.max(1));
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        self.allowance = (self.allowance + passed * rate).min(burst(per_second));
+        self.backlog = (self.backlog - passed * rate).max(0.0);
     }
 }
 
@@ -68,6 +83,20 @@ fn burst(per_second: u32) -> f64 {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_charge_is_paid_back_before_anything_passes() {
+        let start = Instant::now();
+        let limiter = Limiter::new(10, start);
+        limiter.charge(10, 80, start);
+        // 31 requests' worth of time, and one second for the way.
+        assert_eq!(limiter.admit(10, start), Err(4));
+        assert!(limiter.admit(10, start + Duration::from_secs(3)).is_err());
+        assert_eq!(
+            limiter.admit(10, start + Duration::from_millis(3200)),
+            Ok(())
+        );
+    }
 
     #[test]
     fn the_burst_passes_and_the_rest_is_spread_out() {

@@ -419,6 +419,14 @@ impl Token {
         }
     }
 
+    /// Counts requests more that one which was admitted stands for.
+    pub fn charge(&self, server_rate: Option<u32>, requests: usize, now: Monotonic) {
+        if let Some(rate) = self.rate_limit.or(server_rate) {
+            let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+            self.limiter.charge(rate, requests, now);
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut row = vec![ROW_VERSION];
         serde_json::to_writer(&mut row, &self.stored()).expect("texts and numbers are always JSON");

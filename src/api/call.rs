@@ -10,7 +10,7 @@ use super::routes::{Found, Route};
 use crate::access::{Mode, Principal};
 use crate::directory::Caller;
 use crate::http1::{Answer, Fault, Head};
-use crate::scim::{Leniency, Tolerance};
+use crate::scim::{Leniency, Preconditions, Tolerance};
 
 /// A request whose head was not looked at yet.
 pub(super) struct Beginning {
@@ -44,6 +44,10 @@ impl Beginning {
             path: head.path().to_owned(),
             found,
             principal,
+            preconditions: Preconditions::parse(
+                joined(head, "if-match").as_deref(),
+                joined(head, "if-none-match").as_deref(),
+            ),
         }
     }
 
@@ -92,6 +96,13 @@ pub struct Admission {
     path: String,
     found: Found,
     principal: Option<Principal>,
+    preconditions: Preconditions,
+}
+
+/// All field lines of a name as one list (RFC 9110 section 5.3).
+fn joined(head: &Head, name: &str) -> Option<String> {
+    let lines: Vec<_> = head.headers(name).map(String::from_utf8_lossy).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
 }
 
 impl Admission {
@@ -141,11 +152,14 @@ impl Admission {
         }
     }
 
+    /// What the caller demands of the version that it meets.
+    pub(super) fn preconditions(&self) -> &Preconditions {
+        &self.preconditions
+    }
+
     /// Tells the log what was forgiven.
-    pub(super) fn note(&self, tolerances: &[Tolerance]) {
-        for tolerance in tolerances {
-            log::debug!("{} tolerated {}", self.request_id, tolerance.name());
-        }
+    pub(super) fn note(&self, tolerance: Tolerance) {
+        log::debug!("{} tolerated {}", self.request_id, tolerance.name());
     }
 
     /// The answer, and the log line: reads at debug, writes and refusals at info.

@@ -13,6 +13,7 @@ use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::limits;
+use crate::metrics::MEDIA_TYPE;
 use crate::scim::message;
 use crate::scim::schema::{self, ENTERPRISE_URN, Schema, USER_URN};
 
@@ -21,8 +22,23 @@ pub(super) fn healthz(_: &Api, _: &Admission) -> Outcome {
     Ok(reply::json(200, &json!({"status": "ok"})))
 }
 
+/// `GET /metrics`.
+pub(super) fn metrics(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    Ok(reply::text(MEDIA_TYPE, api.metrics.text()))
+}
+
+/// Refuses a filter (RFC 7644 section 4); the parameters of paging are ignored, since there
+/// is only one page.
+fn unfiltered(call: &Admission) -> Result<(), Problem> {
+    match call.query("filter") {
+        Some(_) => Err(Problem::no_filter_here()),
+        None => Ok(()),
+    }
+}
+
 /// `GET /ServiceProviderConfig` (RFC 7643 section 5): the same for everybody.
-pub(super) fn service_provider_config(api: &Api, _: &Admission) -> Outcome {
+pub(super) fn service_provider_config(api: &Api, call: &Admission) -> Outcome {
+    unfiltered(call)?;
     Ok(reply::scim_value(&config(api, "ServiceProviderConfig")))
 }
 
@@ -30,11 +46,12 @@ pub(super) fn service_provider_config(api: &Api, _: &Admission) -> Outcome {
 /// with Okta's own statement of what can be provisioned.
 pub(super) fn service_provider_configs(
     api: &Api,
-    _: &Admission,
+    call: &Admission,
     _: &Principal,
     _: &[u8],
 ) -> Outcome {
     const OKTA_URN: &str = "urn:okta:schemas:scim:providerconfig:1.0";
+    unfiltered(call)?;
     let mut config = config(api, "ServiceProviderConfigs");
     config["schemas"] = json!([
         "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig",
@@ -57,11 +74,23 @@ fn config(api: &Api, name: &str) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
         "patch": {"supported": true},
-        "bulk": {"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+        "bulk": {
+            "supported": true,
+            "maxOperations": limits::BULK_OPERATIONS_MAX,
+            "maxPayloadSize": limits::BODY_BYTES_MAX
+        },
         "filter": {"supported": true, "maxResults": limits::COUNT_MAX},
         "changePassword": {"supported": false},
-        "sort": {"supported": false},
-        "etag": {"supported": false},
+        "sort": {"supported": true},
+        "etag": {"supported": true},
+        "pagination": {
+            "cursor": true,
+            "index": true,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": limits::COUNT_DEFAULT,
+            "maxPageSize": limits::COUNT_MAX,
+            "cursorTimeout": limits::CURSOR_DURATION_MAX.as_secs()
+        },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "API token",
@@ -77,7 +106,8 @@ fn config(api: &Api, name: &str) -> Value {
 }
 
 /// `GET /ResourceTypes` (RFC 7643 section 6).
-pub(super) fn resource_types(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+pub(super) fn resource_types(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    unfiltered(call)?;
     Ok(reply::scim_value(&message::list(&[user_type(api)])))
 }
 
@@ -106,7 +136,8 @@ fn user_type(api: &Api) -> Value {
 }
 
 /// `GET /Schemas` (RFC 7643 section 7).
-pub(super) fn schemas(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+pub(super) fn schemas(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    unfiltered(call)?;
     let all: Vec<Value> = schema::SCHEMAS
         .iter()
         .map(|schema| definition(api, schema))

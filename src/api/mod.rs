@@ -11,10 +11,15 @@
 //! cannot make us hold bytes. A bug in a handler becomes one 500, not a dead worker.
 
 mod administration;
+mod bulk;
 mod call;
+mod cursor;
 mod discovery;
+mod places;
 mod reply;
 mod routes;
+mod search;
+mod settings;
 mod users;
 
 use std::net::IpAddr;
@@ -32,13 +37,14 @@ use crate::certificate;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
 use crate::http1::{Answer, Fault, Head, Method};
+use crate::metrics::Metrics;
+use crate::scim::Tolerance;
 use crate::secret;
-use crate::store::{Change, Store, WriteError};
+use crate::store::Store;
+use cursor::Cursors;
+use places::Places;
 use reply::Problem;
 use routes::{Access, Found};
-
-/// The name under which the store keeps the base URL for commands without a server.
-const SETTING_BASE_URL: &str = "base-url";
 
 /// What the router must be told.
 pub struct Options {
@@ -65,6 +71,9 @@ pub struct Api {
     certificate: Option<Arc<certificate::Cell>>,
     data_dir: PathBuf,
     clock: SharedClock,
+    cursors: Cursors,
+    places: Places,
+    metrics: Metrics,
 }
 
 /// The store's content cannot be used; the text says why.
@@ -76,7 +85,8 @@ impl Api {
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
         let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
-        let base_url = settle_base_url(&store, options.base_url)?;
+        let base_url = settings::settle_base_url(&store, options.base_url)?;
+        let cursor_key = settings::settle_cursor_key(&store)?;
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), Arc::clone(&options.clock)),
             tokens,
@@ -85,6 +95,9 @@ impl Api {
             certificate: options.certificate,
             data_dir: options.data_dir,
             clock: options.clock,
+            cursors: Cursors::new(&cursor_key),
+            places: Places::default(),
+            metrics: Metrics::new(Tolerance::ALL.into_iter().map(Tolerance::name)),
             store,
         })
     }
@@ -187,6 +200,14 @@ impl Api {
         call::Beginning::new(peer).unreadable(fault)
     }
 
+    /// Counts what a request was forgiven, and tells the log.
+    fn note(&self, call: &Admission, tolerances: &[Tolerance]) {
+        for tolerance in tolerances {
+            self.metrics.tolerated(tolerance.name());
+            call.note(*tolerance);
+        }
+    }
+
     /// Writes down when tokens were last used, if any was.
     pub fn flush_last_used(&self) {
         if let Err(error) = self.tokens.flush_last_used() {
@@ -217,14 +238,12 @@ fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
         Access::Scim(needed, _) => needed,
     };
     match principal {
-        Principal::Token(token) if !token.scope.covers(needed) => {
-            Err(Problem::insufficient_scope(needed))
-        }
-        _ => Ok(found),
+        principal if principal.may(needed) => Ok(found),
+        _ => Err(Problem::insufficient_scope(needed)),
     }
 }
 
-/// A body must say that it is JSON, or say nothing (RFC 7644 section 3.1 wants
+/// A body must say that it is JSON of some kind, or say nothing (RFC 7644 section 3.1 wants
 /// `application/scim+json`; Okta's suites send `application/json`).
 fn check_media_type(head: &Head) -> Result<(), Problem> {
     if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
@@ -234,37 +253,12 @@ fn check_media_type(head: &Head) -> Result<(), Problem> {
         return Ok(());
     };
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    let essence = essence.trim_ascii();
-    let known = ["application/scim+json", "application/json"]
-        .iter()
-        .any(|known| essence.eq_ignore_ascii_case(known.as_bytes()));
-    if known {
+    let essence = essence.trim_ascii().to_ascii_lowercase();
+    if essence.ends_with(b"/json") || essence.ends_with(b"+json") {
         Ok(())
     } else {
         Err(Problem::unsupported_media_type())
     }
-}
-
-/// The base URL to use, kept in the store while it is served.
-fn settle_base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
-    let unusable = |what: String| StartError(what);
-    let kept = store
-        .snapshot()
-        .map_err(|_| unusable("the store is not open".to_owned()))?
-        .setting(SETTING_BASE_URL)
-        .map_err(|error| unusable(error.to_string()))?;
-    let Some(served) = served else {
-        return Ok(kept.unwrap_or_default());
-    };
-    if kept.as_deref() != Some(served.as_str()) {
-        let change = Change::none().setting(SETTING_BASE_URL, &served);
-        let written: Result<Result<(), ()>, WriteError> =
-            store.write(move |_| Ok(Ok((change, ()))));
-        written
-            .map_err(|error| unusable(format!("the store cannot be written: {error:?}")))?
-            .map_err(|()| unusable("the store refused a setting".to_owned()))?;
-    }
-    Ok(served)
 }
 
 /// An id for one request: long enough never to meet another, short enough to read out.

@@ -7,7 +7,7 @@ use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
 use crate::http1::{Answer, Body, Fault, Method};
 use crate::limits;
-use crate::scim::{self, message};
+use crate::scim::{self, ErrorType, message};
 use crate::store::WriteError;
 
 const SCIM_JSON: &str = "application/scim+json";
@@ -60,6 +60,19 @@ pub(super) fn no_content() -> Answer {
     }
 }
 
+/// The caller has this version already (RFC 9110 section 15.4.5).
+pub(super) fn not_modified(version: String) -> Answer {
+    let mut answer = no_content();
+    answer.status = 304;
+    answer.headers.push(("ETag", version));
+    answer
+}
+
+/// A text for a machine that is not JSON: metrics.
+pub(super) fn text(media_type: &str, text: String) -> Answer {
+    with_type(200, media_type, Body::Bytes(text.into_bytes()))
+}
+
 /// A list that is too large to be held.
 pub(super) fn scim_stream(body: Body) -> Answer {
     with_type(200, SCIM_JSON, body)
@@ -96,12 +109,17 @@ impl Problem {
     /// The SCIM Error document. Its detail ends with the request's id: it is all that the
     /// administrator of an identity provider gets to see.
     pub(super) fn into_answer(self, request_id: &str) -> Answer {
-        let detail = format!("{} (request {request_id})", self.detail);
-        let document = message::error(self.status, self.scim_type, &detail);
+        let document = self.document(request_id);
         let mut answer = scim(self.status, document.to_string());
         answer.headers.extend(self.headers);
         answer.headers.push(("X-Request-Id", request_id.to_owned()));
         answer
+    }
+
+    /// The SCIM Error document alone, for an operation of a bulk request.
+    pub(super) fn document(&self, request_id: &str) -> Value {
+        let detail = format!("{} (request {request_id})", self.detail);
+        message::error(self.status, self.scim_type, &detail)
     }
 
     pub(super) fn from_fault(fault: &Fault) -> Self {
@@ -199,7 +217,27 @@ impl Problem {
     pub(super) fn unsupported_media_type() -> Self {
         Self::new(
             415,
-            "the body must be application/scim+json or application/json",
+            "the body must be JSON: send it as Content-Type application/scim+json",
+        )
+    }
+
+    pub(super) fn precondition_failed() -> Self {
+        Self::new(
+            412,
+            "the user has another version than the request is about: retrieve it again",
+        )
+    }
+
+    pub(super) fn no_such_version() -> Self {
+        let detail = "only version 2 of SCIM is spoken here: the base URL ends with /scim/v2";
+        scim::Error::new(ErrorType::InvalidVers, detail).into()
+    }
+
+    /// RFC 7644 section 4: discovery cannot be filtered.
+    pub(super) fn no_filter_here() -> Self {
+        Self::new(
+            403,
+            "what the service provider says of itself cannot be filtered",
         )
     }
 
@@ -213,7 +251,12 @@ impl Problem {
 
 impl From<scim::Error> for Problem {
     fn from(error: scim::Error) -> Self {
-        let mut problem = Self::new(400, error.detail);
+        let status = match error.kind {
+            // RFC 7644 section 7.5.2 and its erratum 6893.
+            ErrorType::Sensitive => 403,
+            _ => 400,
+        };
+        let mut problem = Self::new(status, error.detail);
         problem.scim_type = Some(error.kind.as_str());
         problem
     }
@@ -231,6 +274,20 @@ impl From<directory::Error> for Problem {
                 problem.scim_type = Some("uniqueness");
                 problem
             }
+            directory::Error::PreconditionFailed => Self::precondition_failed(),
+            directory::Error::Forbidden => Self::insufficient_scope(Scope::Full),
+            directory::Error::Unresolved(bulk_id) => Self::new(
+                409,
+                format!(
+                    "the operation with bulkId {} failed, and this one refers to it",
+                    scim::error::quoted(&bulk_id)
+                ),
+            ),
+            directory::Error::Busy => Self::retry(
+                503,
+                RETRY_SOON_SECONDS,
+                "too many sorted queries are being worked on: try again",
+            ),
             directory::Error::TooLarge => Self::new(
                 413,
                 format!(

@@ -3,7 +3,7 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, discovery, users};
+use super::{Api, administration, bulk, discovery, search, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -28,7 +28,7 @@ pub(super) struct Route {
 
 use Access::{Administration, Open, Scim};
 use Method::{Delete, Get, Patch, Post, Put};
-use Scope::{Full, Provision, Read};
+use Scope::{Full, Metrics, Provision, Read};
 
 const fn route(method: Method, path: &'static str, access: Access) -> Route {
     Route {
@@ -62,7 +62,16 @@ static ROUTES: &[Route] = &[
     ),
     route(Get, "/scim/v2/Schemas", Scim(Read, discovery::schemas)),
     route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
-    route(Get, "/scim/v2/Users", Scim(Read, users::query)),
+    route(Get, "/metrics", Scim(Metrics, discovery::metrics)),
+    route(Get, "/scim/v2", Scim(Read, search::by_parameters)),
+    route(Post, "/scim/v2/.search", Scim(Read, search::by_message)),
+    route(Post, "/scim/v2/Bulk", Scim(Provision, bulk::bulk)),
+    route(Get, "/scim/v2/Users", Scim(Read, search::by_parameters)),
+    route(
+        Post,
+        "/scim/v2/Users/.search",
+        Scim(Read, search::by_message),
+    ),
     route(Post, "/scim/v2/Users", Scim(Provision, users::create)),
     route(Get, "/scim/v2/Users/{}", Scim(Read, users::retrieve)),
     route(Put, "/scim/v2/Users/{}", Scim(Provision, users::replace)),
@@ -138,6 +147,9 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
         Method::Head => Get,
         method => method,
     };
+    if is_other_version(&segments) {
+        return Err(Problem::no_such_version());
+    }
     let mut allowed = Vec::new();
     for route in ROUTES {
         let Some(Match { parameter }) = matches(route.path, &segments) else {
@@ -162,6 +174,16 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     } else {
         Err(Problem::method_not_allowed(&allowed))
     }
+}
+
+/// Whether the path names a version of SCIM that is not spoken here, such as `/scim/v1`.
+fn is_other_version(segments: &[String]) -> bool {
+    let [scim, version, ..] = segments else {
+        return false;
+    };
+    let number = version.strip_prefix(['v', 'V']).unwrap_or_default();
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    scim == "scim" && is_number && version != "v2"
 }
 
 /// Whether a request without a token is to be told nothing of what is at its path.

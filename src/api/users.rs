@@ -1,6 +1,4 @@
-//! `/Users`: from the words of HTTP to the directory's and back.
-
-use std::sync::Arc;
+//! `/Users`: from the words of HTTP to the directory's and back. Queries are in `search`.
 
 use serde_json::Value;
 
@@ -8,48 +6,26 @@ use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
-use crate::directory::{Page, Query, Record};
-use crate::http1::answer::Broken;
-use crate::http1::{Answer, Body};
-use crate::limits;
-use crate::scim::{self, ErrorType, Filter, Patch, Projection, User, message};
+use crate::directory::Record;
+use crate::http1::Answer;
+use crate::scim::{self, ErrorType, Patch, Projection, User};
 
-/// `GET /Users` (RFC 7644 section 3.4.2).
-pub(super) fn query(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let mut leniency = call.leniency();
-    let filter = match call.query("filter") {
-        Some(text) if !text.trim().is_empty() => Some(Filter::parse(text, &mut leniency)?),
-        _ => None,
-    };
-    call.note(leniency.used());
-    let query = Query {
-        filter,
-        start_index: number(call, "startIndex")?.unwrap_or(1).max(1),
-        count: number(call, "count")?
-            .unwrap_or(limits::COUNT_DEFAULT)
-            .min(limits::COUNT_MAX),
-        base_url: Arc::clone(&api.base_url),
-    };
-    let page = api.directory.query(&query)?;
-    PageWriter {
-        next: 0,
-        page,
-        base_url: Arc::clone(&api.base_url),
-        projection: projection(call),
-        request: call.caller().request_id,
-    }
-    .answer(query.start_index)
-}
-
-/// `GET /Users/{id}`.
+/// `GET /Users/{id}` (RFC 7644 section 3.4.1).
 pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     let record = api.directory.retrieve(call.parameter())?;
+    let version = record.version();
+    if !call.preconditions().allow_match(&version) {
+        return Err(Problem::precondition_failed());
+    }
+    if call.preconditions().is_not_modified(&version) {
+        return Ok(reply::not_modified(version));
+    }
     Ok(shown(api, call, 200, &record))
 }
 
 /// `POST /Users` (RFC 7644 section 3.3).
 pub(super) fn create(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
-    let user = user(call, body)?;
+    let user = user(api, call, body)?;
     let record = api.directory.create(user, &call.caller())?;
     let mut answer = shown(api, call, 201, &record);
     answer
@@ -60,10 +36,11 @@ pub(super) fn create(api: &Api, call: &Admission, _: &Principal, body: &[u8]) ->
 
 /// `PUT /Users/{id}` (RFC 7644 section 3.5.1).
 pub(super) fn replace(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
-    let user = user(call, body)?;
+    let user = user(api, call, body)?;
+    let preconditions = call.preconditions().clone();
     let written = api
         .directory
-        .replace(call.parameter(), user, &call.caller())?;
+        .replace(call.parameter(), user, preconditions, &call.caller())?;
     Ok(shown(api, call, 200, &written.record))
 }
 
@@ -72,28 +49,38 @@ pub(super) fn replace(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -
 pub(super) fn modify(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
     let mut leniency = call.leniency();
     let patch = Patch::parse(json(body)?, &mut leniency)?;
-    let written = api
-        .directory
-        .modify(call.parameter(), patch, leniency, &call.caller())?;
-    call.note(&written.tolerances);
+    let preconditions = call.preconditions().clone();
+    let written = api.directory.modify(
+        call.parameter(),
+        patch,
+        preconditions,
+        leniency,
+        &call.caller(),
+    )?;
+    api.note(call, &written.tolerances);
     Ok(shown(api, call, 200, &written.record))
 }
 
 /// `DELETE /Users/{id}` (RFC 7644 section 3.6).
 pub(super) fn delete(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    api.directory.delete(call.parameter(), &call.caller())?;
+    let preconditions = call.preconditions().clone();
+    api.directory
+        .delete(call.parameter(), preconditions, &call.caller())?;
     Ok(reply::no_content())
 }
 
 fn shown(api: &Api, call: &Admission, status: u16, record: &Record) -> Answer {
-    let resource = projection(call).apply(record.resource(&api.base_url));
-    reply::scim(status, Value::Object(resource).to_string())
+    let projection = Projection::parse(call.query("attributes"), call.query("excludedAttributes"));
+    let resource = projection.apply(record.resource(&api.base_url));
+    let mut answer = reply::scim(status, Value::Object(resource).to_string());
+    answer.headers.push(("ETag", record.version()));
+    answer
 }
 
-fn user(call: &Admission, body: &[u8]) -> Result<User, Problem> {
+fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<User, Problem> {
     let mut leniency = call.leniency();
     let user = User::parse(json(body)?, &mut leniency)?;
-    call.note(leniency.used());
+    api.note(call, leniency.used());
     Ok(user)
 }
 
@@ -113,94 +100,4 @@ pub(super) fn json(body: &[u8]) -> Result<Value, Problem> {
             error.column()
         ))
     })
-}
-
-fn projection(call: &Admission) -> Projection {
-    Projection::parse(call.query("attributes"), call.query("excludedAttributes"))
-}
-
-/// A query parameter that is an integer; what is below zero counts as zero (RFC 7644
-/// section 3.4.2.4).
-fn number(call: &Admission, name: &str) -> Result<Option<usize>, Problem> {
-    let Some(text) = call.query(name) else {
-        return Ok(None);
-    };
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(scim::Error::new(
-            ErrorType::InvalidValue,
-            format!("{name} must be a whole number"),
-        )
-        .into());
-    }
-    if text.starts_with('-') {
-        return Ok(Some(0));
-    }
-    // What does not fit is beyond every page all the same.
-    Ok(Some(digits.parse().unwrap_or(usize::MAX)))
-}
-
-/// Writes a page. A page is never cut short by its size: what does not fit into one
-/// buffer is streamed, from the same state of the store.
-struct PageWriter {
-    page: Page,
-    next: usize,
-    base_url: Arc<str>,
-    projection: Projection,
-    request: String,
-}
-
-impl PageWriter {
-    fn answer(mut self, start_index: usize) -> Outcome {
-        let head = message::list_head(self.page.total(), start_index, self.page.len());
-        let mut buffer = head.into_bytes();
-        self.fill(&mut buffer)?;
-        if self.is_done() {
-            return Ok(reply::scim(200, buffer));
-        }
-        let first = std::iter::once(Ok(buffer));
-        Ok(reply::scim_stream(Body::Stream(Box::new(
-            first.chain(self),
-        ))))
-    }
-
-    fn is_done(&self) -> bool {
-        self.next > self.page.len()
-    }
-
-    /// Writes users until the buffer is full, and the end after the last.
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Problem> {
-        while self.next < self.page.len() && buffer.len() < limits::ANSWER_BUFFER_BYTES_MAX {
-            if self.next > 0 {
-                buffer.push(b',');
-            }
-            self.page
-                .render(self.next, &self.base_url, &self.projection, buffer)?;
-            self.next += 1;
-        }
-        if self.next == self.page.len() {
-            buffer.extend_from_slice(b"]}");
-            self.next += 1;
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for PageWriter {
-    type Item = Result<Vec<u8>, Broken>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.is_done() {
-            return None;
-        }
-        let mut buffer = Vec::new();
-        match self.fill(&mut buffer) {
-            Ok(()) => Some(Ok(buffer)),
-            Err(problem) => {
-                log::error!("{} the answer was cut: {}", self.request, problem.detail);
-                self.next = self.page.len() + 1;
-                Some(Err(Broken))
-            }
-        }
-    }
 }

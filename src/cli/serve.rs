@@ -20,6 +20,7 @@ use crate::api::{Api, Options};
 use crate::certificate::{self, Cell, Names, Source};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, BaseUrl};
+use crate::directory;
 use crate::https;
 use crate::limits;
 use crate::local::{self, Client};
@@ -133,7 +134,7 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
 
 fn open_store(data_dir: &Path) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
-    Store::open(&path, limits::STORE_LOCK_WAIT).map_err(|error| {
+    Store::open(&path, limits::STORE_LOCK_WAIT, directory::describe).map_err(|error| {
         let failure = Failure::new(store_status(&error), format!("{}: {error}", path.display()));
         let hint = match error {
             OpenError::Locked => Some("another server uses this data directory: stop it first"),

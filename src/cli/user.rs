@@ -52,13 +52,9 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             limit,
             output,
         } => {
-            let filter = combined_filter(search.as_deref(), filter.as_deref(), active, inactive);
-            list(
-                client,
-                filter.as_deref(),
-                limit.unwrap_or(usize::MAX),
-                output.output,
-            )
+            let filter = combined_filter(filter.as_deref(), active, inactive);
+            let query = parameters(search.as_deref(), filter.as_deref());
+            list(client, &query, limit.unwrap_or(usize::MAX), output.output)
         }
         User::Show { who, output } => {
             let user = find(client, &who)?;
@@ -92,28 +88,23 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
     }
 }
 
-fn list(
-    client: &mut Client,
-    filter: Option<&str>,
-    limit: usize,
-    format: Format,
-) -> Result<(), Failure> {
-    let filter = filter.map_or_else(String::new, |filter| {
-        format!("&filter={}", percent_encode(filter))
-    });
+/// Lists page after page by cursor, so that everybody is listed once whatever is changed or
+/// deleted meanwhile.
+fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
     let (mut shown, mut marked) = (0, false);
-    while shown < limit {
-        let count = limits::COUNT_MAX.min(limit - shown);
-        let target = format!("{USERS}?startIndex={}&count={count}{filter}", shown + 1);
+    let mut cursor = Some(String::new());
+    while let Some(from) = cursor.take()
+        && shown < limit
+    {
+        let count = limits::ADMINISTRATOR_COUNT_MAX.min(limit - shown);
+        let target = format!("{USERS}?cursor={from}&count={count}{query}");
         let page = ask(client, "GET", &target, None)?;
         let users = page["Resources"].as_array().map_or(&[][..], Vec::as_slice);
-        if users.is_empty() {
-            break;
-        }
         listing.page(users)?;
         marked |= users.iter().any(|user| !is_named_by_email(user));
         shown += users.len();
+        cursor = page["nextCursor"].as_str().map(str::to_owned);
     }
     listing.end()?;
     if marked && format == Format::Table {
@@ -122,39 +113,29 @@ fn list(
     Ok(())
 }
 
-/// One filter out of everything that was asked for.
-fn combined_filter(
-    search: Option<&str>,
-    filter: Option<&str>,
-    active: bool,
-    inactive: bool,
-) -> Option<String> {
-    let search = search.map(|text| {
-        let text = json!(text);
-        [
-            "userName",
-            "displayName",
-            "name.givenName",
-            "name.familyName",
-            "emails.value",
-        ]
-        .map(|attribute| format!("{attribute} co {text}"))
-        .join(" or ")
-    });
+/// The parameters of a query besides those of its pages, each with an ampersand before it.
+fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
+    let one = |name: &str, value: Option<&str>| {
+        value.map_or_else(String::new, |value| {
+            format!("&{name}={}", percent_encode(value))
+        })
+    };
+    one("search", search) + &one("filter", filter)
+}
+
+/// One filter out of what was asked for. One of whom no status is known may not use the
+/// account, and counts as inactive.
+fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option<String> {
     let status = match (active, inactive) {
-        (true, _) => Some("active eq true".to_owned()),
-        (_, true) => Some("active eq false".to_owned()),
+        (true, _) => Some("active eq true"),
+        (_, true) => Some("not (active eq true)"),
         _ => None,
     };
-    let parts: Vec<String> = [search, filter.map(str::to_owned), status]
-        .into_iter()
-        .flatten()
-        .collect();
-    match parts.as_slice() {
-        [] => None,
+    match (filter, status) {
+        (None, None) => None,
         // As typed, so that the position in a complaint about it is the typed one.
-        [only] => Some(only.clone()),
-        several => Some(format!("({})", several.join(") and ("))),
+        (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
+        (Some(filter), Some(status)) => Some(format!("({filter}) and {status}")),
     }
 }
 
@@ -309,22 +290,24 @@ mod tests {
 
     #[test]
     fn filters() {
-        let check = |search, filter, active, inactive, wanted: Option<&str>| {
-            let found = combined_filter(search, filter, active, inactive);
+        let check = |filter, active, inactive, wanted: Option<&str>| {
+            let found = combined_filter(filter, active, inactive);
             assert_eq!(found.as_deref(), wanted);
         };
-        check(None, None, false, false, None);
-        check(None, Some("id pr"), false, false, Some("id pr"));
-        check(None, None, false, true, Some("active eq false"));
+        check(None, false, false, None);
+        check(Some("id pr"), false, false, Some("id pr"));
+        check(None, false, true, Some("not (active eq true)"));
         check(
-            None,
             Some("a or b"),
             true,
             false,
-            Some("(a or b) and (active eq true)"),
+            Some("(a or b) and active eq true"),
         );
-        let quoted = combined_filter(Some("a\"\\"), None, false, false).expect("a filter");
-        assert!(quoted.starts_with(r#"userName co "a\"\\" or "#), "{quoted}");
+        assert_eq!(parameters(None, None), "");
+        assert_eq!(
+            parameters(Some("ü&"), Some("id pr")),
+            "&search=%C3%BC%26&filter=id%20pr"
+        );
     }
 
     #[test]

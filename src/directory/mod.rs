@@ -10,25 +10,33 @@
 //! - Every change leaves an audit row in the same commit.
 
 mod audit;
+mod bulk;
+mod change;
+mod order;
+mod position;
 mod query;
 mod record;
+mod selection;
 
 use std::sync::Arc;
 
 pub use audit::{Caller, event};
-pub use query::{Page, Query};
-pub use record::{Record, UserId};
+pub use bulk::{BulkOutcome, Done};
+pub use position::Position;
+pub use query::{Page, Query, Start};
+pub use record::{Record, UserId, describe};
 
 use crate::clock::SharedClock;
-use crate::limits;
-use crate::scim::fold::fold;
-use crate::scim::{self, Leniency, Patch, Tolerance, User};
-use crate::store::{Change, Keys, ReadError, Snapshot, Store, Unavailable, View, WriteError};
+use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
+use change::{Asked, Edit, Planned};
+use order::Turns;
 
 /// The users, and the rules for them.
 pub struct Directory {
     store: Arc<Store>,
     clock: SharedClock,
+    sorting: Turns,
 }
 
 /// Why a request to the directory was not done.
@@ -38,8 +46,16 @@ pub enum Error {
     NotFound,
     /// Another user has this userName.
     Uniqueness,
-    /// The user would be larger than [`limits::USER_BYTES_MAX`].
+    /// The user has not the version that the request is about.
+    PreconditionFailed,
+    /// The user would be larger than [`crate::limits::USER_BYTES_MAX`].
     TooLarge,
+    /// The caller may do the request's other operations, but not this one.
+    Forbidden,
+    /// What the operation refers to by this `bulkId` could not be created.
+    Unresolved(String),
+    /// Too many queries of this kind are being worked on.
+    Busy,
     /// The request itself is wrong.
     Scim(scim::Error),
     /// A stored row cannot be read.
@@ -85,35 +101,20 @@ pub struct Written {
 impl Directory {
     /// A directory on `store`.
     pub fn new(store: Arc<Store>, clock: SharedClock) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            clock,
+            sorting: Turns::default(),
+        }
     }
 
     /// Creates a user (RFC 7644 section 3.3). A user nobody said anything else of is
     /// active.
-    pub fn create(&self, mut user: User, caller: &Caller) -> Result<Record, Error> {
-        if user.active().is_none() {
-            user.set_active(true);
-        }
-        let keys = keys(&user);
-        let now = self.clock.now();
-        let caller = caller.clone();
-        self.write(move |view| {
-            if view.user_by_name(&keys.name)?.is_some() {
-                return Ok(Err(Error::Uniqueness));
-            }
-            let Some(sequence) = view.next_user() else {
-                return Ok(Err(Error::TooLarge));
-            };
-            let record = Record::created(UserId::new(sequence), user, now);
-            let row = record.encode();
-            if row.len() > limits::USER_BYTES_MAX {
-                return Ok(Err(Error::TooLarge));
-            }
-            let audit = audit::created(&caller, now, &record);
-            Ok(Ok((
-                Change::none().create_user(keys, row).audit(audit),
-                record,
-            )))
+    pub fn create(&self, user: User, caller: &Caller) -> Result<Record, Error> {
+        let asked = self.asked(caller);
+        self.write(move |view| match view.next_user() {
+            Some(sequence) => change::create(view, UserId::new(sequence), user, &asked),
+            None => Ok(Err(Error::TooLarge)),
         })
     }
 
@@ -127,20 +128,16 @@ impl Directory {
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). What the request does not
     /// hold is removed, `active` excepted: identity providers that leave it out do not
     /// mean to change it.
-    pub fn replace(&self, id: &str, mut user: User, caller: &Caller) -> Result<Written, Error> {
-        self.change(
-            id,
-            caller,
-            "replace",
-            Leniency::compatible(),
-            move |before, _| {
-                if user.active().is_none() {
-                    user.set_active(before.active().unwrap_or(true));
-                }
-                user.refresh_formatted_name(before);
-                Ok(user)
-            },
-        )
+    pub fn replace(
+        &self,
+        id: &str,
+        user: User,
+        preconditions: Preconditions,
+        caller: &Caller,
+    ) -> Result<Written, Error> {
+        // Everything was forgiven or refused while the body was read.
+        let leniency = Leniency::compatible();
+        self.edit(id, Edit::Replace(user), preconditions, leniency, caller)
     }
 
     /// Applies a patch (RFC 7644 section 3.5.2), all of it or nothing.
@@ -148,103 +145,61 @@ impl Directory {
         &self,
         id: &str,
         patch: Patch,
+        preconditions: Preconditions,
         leniency: Leniency,
         caller: &Caller,
     ) -> Result<Written, Error> {
-        self.change(id, caller, "modify", leniency, move |before, leniency| {
-            let mut user = patch.apply(before, leniency)?;
-            if user.active().is_none() {
-                user.set_active(before.active().unwrap_or(true));
-            }
-            user.refresh_formatted_name(before);
-            Ok(user)
-        })
+        self.edit(id, Edit::Modify(patch), preconditions, leniency, caller)
     }
 
     /// Deletes a user for good (RFC 7644 section 3.6). The name is free again, the id is
     /// not.
-    pub fn delete(&self, id: &str, caller: &Caller) -> Result<(), Error> {
+    pub fn delete(
+        &self,
+        id: &str,
+        preconditions: Preconditions,
+        caller: &Caller,
+    ) -> Result<(), Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        let now = self.clock.now();
-        let caller = caller.clone();
-        self.write(move |view| {
-            let record = match stored(view, id)? {
-                Ok(record) => record,
-                Err(error) => return Ok(Err(error)),
-            };
-            let change = Change::none()
-                .delete_user(id.sequence(), keys(record.user()))
-                .audit(audit::deleted(&caller, now, &record));
-            Ok(Ok((change, ())))
-        })
+        let asked = self.asked(caller);
+        self.write(move |view| change::delete(view, id, &preconditions, &asked))
     }
 
     /// How many users there are.
     pub fn user_count(&self) -> Result<usize, Error> {
-        Ok(self.store.snapshot()?.user_count())
+        Ok(query::whole(self.store.snapshot()?.users().len()))
     }
 
-    /// One page of the users that a query selects, in order of creation.
+    /// One page of the users that a query selects.
     pub fn query(&self, query: &Query) -> Result<Page, Error> {
-        Page::select(self.store.snapshot()?, query)
+        Page::select(self.store.snapshot()?, query, &self.sorting)
     }
 
-    /// The common part of replace and modify: find, derive, compare, check, write.
-    fn change(
+    fn edit(
         &self,
         id: &str,
+        edit: Edit,
+        preconditions: Preconditions,
+        leniency: Leniency,
         caller: &Caller,
-        kind: &'static str,
-        mut leniency: Leniency,
-        derive: impl FnOnce(&User, &mut Leniency) -> Result<User, scim::Error> + Send + 'static,
     ) -> Result<Written, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        let now = self.clock.now();
-        let caller = caller.clone();
-        self.write(move |view| {
-            let before = match stored(view, id)? {
-                Ok(record) => record,
-                Err(error) => return Ok(Err(error)),
-            };
-            let user = match derive(before.user(), &mut leniency) {
-                Ok(user) => user,
-                Err(error) => return Ok(Err(Error::Scim(error))),
-            };
-            let tolerances = leniency.used().to_vec();
-            if user == *before.user() {
-                let record = before;
-                return Ok(Ok((Change::none(), Written { record, tolerances })));
-            }
-            let (old, new) = (keys(before.user()), keys(&user));
-            if old.name != new.name && view.user_by_name(&new.name)?.is_some() {
-                return Ok(Err(Error::Uniqueness));
-            }
-            let record = before.changed(user, now);
-            let row = record.encode();
-            if row.len() > limits::USER_BYTES_MAX {
-                return Ok(Err(Error::TooLarge));
-            }
-            let change = Change::none()
-                .replace_user(id.sequence(), old, new, row)
-                .audit(audit::changed(&caller, now, kind, &before, &record));
-            Ok(Ok((change, Written { record, tolerances })))
-        })
+        let asked = self.asked(caller);
+        self.write(move |view| change::edit(view, id, edit, &preconditions, leniency, &asked))
+    }
+
+    fn asked(&self, caller: &Caller) -> Asked {
+        Asked {
+            caller: caller.clone(),
+            now: self.clock.now(),
+        }
     }
 
     fn write<T: Send + 'static>(
         &self,
-        plan: impl FnOnce(&View<'_>) -> Result<Result<(Change, T), Error>, ReadError> + Send + 'static,
+        plan: impl FnOnce(&View<'_>) -> Planned<T> + Send + 'static,
     ) -> Result<T, Error> {
         self.store.write(plan)?
-    }
-}
-
-fn keys(user: &User) -> Keys {
-    Keys {
-        name: fold(user.user_name()).into_bytes(),
-        external: user
-            .external_id()
-            .map(|external| external.as_bytes().to_vec()),
     }
 }
 
@@ -253,13 +208,6 @@ fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Record>, Error> {
         Some(row) => matching(id, &row),
         None => Ok(None),
     }
-}
-
-fn stored(view: &View<'_>, id: UserId) -> Result<Result<Record, Error>, ReadError> {
-    Ok(match view.user(id.sequence())? {
-        Some(row) => matching(id, &row).and_then(|record| record.ok_or(Error::NotFound)),
-        None => Err(Error::NotFound),
-    })
 }
 
 /// The record of a row, if it is this id's: the sequence alone does not make an id.

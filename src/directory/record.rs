@@ -13,13 +13,18 @@
 //!
 //! The text is copied into answers as it stands; only projections and filters parse it.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock::Instant;
+use crate::scim::fold::fold;
+use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
 use crate::secret;
+use crate::store::{Facts, Keys};
 
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 41;
@@ -182,6 +187,24 @@ impl Record {
         })
     }
 
+    /// The keys under which the user is found.
+    pub(super) fn keys(&self) -> Keys {
+        keys(
+            self.user.user_name(),
+            self.user.external_id(),
+            self.user.emails(),
+        )
+    }
+
+    /// What is kept in memory of the user.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            active: self.user.active(),
+            modified: self.last_modified.millis(),
+            text: searchable(self.user.searched_values()),
+        }
+    }
+
     /// The resource as it is shown, whole.
     pub fn resource(&self, base_url: &str) -> Map<String, Value> {
         let mut resource = Map::new();
@@ -192,6 +215,103 @@ impl Record {
         resource.insert("meta".to_owned(), meta);
         resource
     }
+}
+
+fn keys<'a>(
+    user_name: &str,
+    external_id: Option<&str>,
+    emails: impl Iterator<Item = &'a str>,
+) -> Keys {
+    let name = fold(user_name).into_bytes();
+    let mut emails: Vec<Vec<u8>> = emails
+        .map(|email| fold(email).into_bytes())
+        .filter(|email| *email != name)
+        .collect();
+    emails.sort_unstable();
+    emails.dedup();
+    Keys {
+        name,
+        external: external_id.map(|external| external.as_bytes().to_vec()),
+        emails,
+    }
+}
+
+/// Keys and facts of a stored row, read without building the rest of it: a store of a
+/// million users is opened with this.
+pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
+    let header = Header::read(row)?;
+    let brief: Brief<'_> = serde_json::from_slice(&row[TEXT_AT..])
+        .map_err(|error| format!("the row of user {} cannot be read: {error}", header.id))?;
+    let emails: Vec<&str> = brief
+        .emails
+        .iter()
+        .filter_map(|email| email.value.as_deref())
+        .collect();
+    let keys = keys(
+        &brief.user_name,
+        brief.external_id.as_deref(),
+        emails.iter().copied(),
+    );
+    let name = brief.name.iter().flat_map(|name| {
+        [
+            &name.formatted,
+            &name.family_name,
+            &name.given_name,
+            &name.middle_name,
+            &name.honorific_prefix,
+            &name.honorific_suffix,
+        ]
+    });
+    let values = std::iter::once(brief.user_name.as_ref())
+        .chain(brief.display_name.as_deref())
+        .chain(name.filter_map(|part| part.as_deref()))
+        .chain(emails.iter().copied());
+    let facts = Facts {
+        active: brief.active,
+        modified: header.last_modified.millis(),
+        text: searchable(values),
+    };
+    Ok((keys, facts))
+}
+
+/// The attributes that [`describe`] looks at, borrowed where they hold no escapes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Brief<'a> {
+    #[serde(borrow)]
+    user_name: Cow<'a, str>,
+    #[serde(borrow)]
+    external_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    display_name: Option<Cow<'a, str>>,
+    active: Option<bool>,
+    #[serde(borrow)]
+    name: Option<Parts<'a>>,
+    #[serde(borrow, default)]
+    emails: Vec<Email<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parts<'a> {
+    #[serde(borrow)]
+    formatted: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    family_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    given_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    middle_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    honorific_prefix: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    honorific_suffix: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Email<'a> {
+    #[serde(borrow)]
+    value: Option<Cow<'a, str>>,
 }
 
 /// Writes the resource of a stored row as it is shown. A whole one is copied, not parsed.
@@ -300,6 +420,32 @@ mod tests {
         for cut in 0..TEXT_AT + 3 {
             assert!(Record::decode(&record.encode()[..cut]).is_err(), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_row_is_described_as_its_record_is() {
+        for more in [
+            json!({}),
+            json!({"externalId": "00\"u", "active": false,
+                   "emails": [{"value": "BOB@example.com"}, {"value": "b@x"}, {"value": "B@x"},
+                              {"type": "work"}],
+                   "name": {"formatted": "Señor \"Bob\"", "familyName": "Ünal",
+                            "middleName": "M\n", "honorificSuffix": "III"}}),
+            json!({"displayName": null, "emails": []}),
+        ] {
+            let mut body = json!({
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+                "userName": "bob@example.com", "displayName": "Bob", "title": "x",
+            });
+            for (name, value) in more.as_object().expect("members") {
+                body[name] = value.clone();
+            }
+            let user = User::parse(body, &mut Leniency::strict()).expect("a user");
+            let record = Record::created(UserId::new(7), user, Instant::from_millis(5));
+            let described = describe(&record.encode()).expect("a good row");
+            assert_eq!(described, (record.keys(), record.facts()), "{more}");
+        }
+        assert!(describe(b"").is_err() && describe(&[VERSION; TEXT_AT]).is_err());
     }
 
     #[test]

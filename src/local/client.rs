@@ -15,6 +15,7 @@ use crate::access::Administrator;
 use crate::api::{Api, Options};
 use crate::clock::SystemClock;
 use crate::config;
+use crate::directory;
 use crate::http1::client::{Request, Response, read_response};
 use crate::http1::{Answer, Body, Head};
 use crate::limits;
@@ -124,10 +125,13 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
         Ok(false) => return Err(Error::NoDirectory(data_dir.to_owned())),
         Err(_) => return Err(Error::Forbidden(data_dir.to_owned())),
     }
-    let store = Store::open(&path, Duration::ZERO).map_err(|error| match error {
-        OpenError::Io(io) if io.kind() == io::ErrorKind::PermissionDenied => Error::Forbidden(path),
-        other => Error::Store(other),
-    })?;
+    let store =
+        Store::open(&path, Duration::ZERO, directory::describe).map_err(|error| match error {
+            OpenError::Io(io) if io.kind() == io::ErrorKind::PermissionDenied => {
+                Error::Forbidden(path)
+            }
+            other => Error::Store(other),
+        })?;
     let options = Options {
         base_url: None,
         rate_per_second: Some(limits::RATE_PER_SECOND_DEFAULT),

@@ -235,7 +235,12 @@ mod tests {
     }
 
     fn api(directory: &Path) -> Arc<Api> {
-        let store = Store::open(&directory.join("users.redb"), Duration::ZERO).expect("a store");
+        let store = Store::open(
+            &directory.join("users.redb"),
+            Duration::ZERO,
+            crate::directory::describe,
+        )
+        .expect("a store");
         let options = Options {
             base_url: None,
             rate_per_second: None,

@@ -1,15 +1,14 @@
-//! What can be wrong with a SCIM request, in the words of RFC 7644 section 3.12. Which
-//! status each becomes is decided where answers are made, not here.
+//! What can be wrong with a SCIM request, in the words of RFC 7644 section 3.12 and RFC 9865
+//! section 2.1. Which status each becomes is decided where answers are made, not here.
 
 use std::fmt;
 
-/// `scimType` of RFC 7644 table 9, as far as it is about a request's own content.
+/// `scimType` of RFC 7644 table 9 and RFC 9865 table 3, as far as it is about a request's own
+/// content. `tooMany` is not among them: every query is paged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
     /// The filter cannot be read, or names an attribute that does not exist.
     InvalidFilter,
-    /// The filter or the patch asks for more work than is allowed.
-    TooMany,
     /// An attribute cannot be changed that way.
     Mutability,
     /// The body is not what the schema or the message says.
@@ -20,6 +19,16 @@ pub enum ErrorType {
     NoTarget,
     /// A value is missing or of the wrong type.
     InvalidValue,
+    /// The path names a version of the protocol that is not spoken here.
+    InvalidVers,
+    /// What the request URI says must not stand in one.
+    Sensitive,
+    /// The cursor was not given for this query and this principal.
+    InvalidCursor,
+    /// The cursor was given too long ago.
+    ExpiredCursor,
+    /// The count beside a cursor is not a number.
+    InvalidCount,
 }
 
 impl ErrorType {
@@ -27,12 +36,16 @@ impl ErrorType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidFilter => "invalidFilter",
-            Self::TooMany => "tooMany",
             Self::Mutability => "mutability",
             Self::InvalidSyntax => "invalidSyntax",
             Self::InvalidPath => "invalidPath",
             Self::NoTarget => "noTarget",
             Self::InvalidValue => "invalidValue",
+            Self::InvalidVers => "invalidVers",
+            Self::Sensitive => "sensitive",
+            Self::InvalidCursor => "invalidCursor",
+            Self::ExpiredCursor => "expiredCursor",
+            Self::InvalidCount => "invalidCount",
         }
     }
 }

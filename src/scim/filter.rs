@@ -68,17 +68,6 @@ pub enum CompValue {
     Null,
 }
 
-/// A key under which a filter's users can be found without looking at all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup<'a> {
-    /// `id eq`.
-    Id(&'a str),
-    /// `userName eq`.
-    UserName(&'a str),
-    /// `externalId eq`.
-    ExternalId(&'a str),
-}
-
 impl Filter {
     /// Reads a filter. An attribute that no schema has is an error, never "everybody".
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Self, Error> {
@@ -104,24 +93,6 @@ impl Filter {
                 Some(Value::Object(element)) => inner.matches(element),
                 _ => false,
             },
-        }
-    }
-
-    /// A key that every matching user has, if the filter demands one.
-    pub fn lookup(&self) -> Option<Lookup<'_>> {
-        match self {
-            Self::And(all) => all.iter().find_map(Self::lookup),
-            Self::Compare(path, CompareOp::Eq, CompValue::Text(text))
-                if path.extension.is_none() =>
-            {
-                match path.attribute.name {
-                    "id" => Some(Lookup::Id(text)),
-                    "userName" => Some(Lookup::UserName(text)),
-                    "externalId" => Some(Lookup::ExternalId(text)),
-                    _ => None,
-                }
-            }
-            _ => None,
         }
     }
 }
@@ -164,7 +135,8 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
                 && wanted.eq_ignore_ascii_case(if *found { "true" } else { "false" })
         }
         (Value::String(found), CompValue::Text(wanted)) => {
-            if attribute.kind == Kind::DateTime {
+            let is_part = matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew);
+            if attribute.kind == Kind::DateTime && !is_part {
                 compare_instants(op, found, wanted)
             } else if attribute.case_exact {
                 compare_texts(op, found, wanted)

@@ -43,7 +43,7 @@ impl<'a> Parser<'a> {
     ) -> Result<Self, Error> {
         if text.len() > limits::FILTER_BYTES_MAX {
             return Err(Error::new(
-                ErrorType::TooMany,
+                ErrorType::InvalidFilter,
                 format!(
                     "the filter is longer than {} bytes",
                     limits::FILTER_BYTES_MAX
@@ -111,13 +111,10 @@ impl<'a> Parser<'a> {
     ) -> Result<Filter, Error> {
         self.depth += 1;
         if self.depth > limits::FILTER_DEPTH_MAX {
-            return Err(Error::new(
-                ErrorType::TooMany,
-                format!(
-                    "the filter is nested deeper than {}",
-                    limits::FILTER_DEPTH_MAX
-                ),
-            ));
+            return Err(self.error(&format!(
+                "it is nested deeper than {}",
+                limits::FILTER_DEPTH_MAX
+            )));
         }
         let inner = read(self)?;
         self.depth -= 1;
@@ -132,13 +129,10 @@ impl<'a> Parser<'a> {
     fn expression(&mut self) -> Result<Filter, Error> {
         self.clauses += 1;
         if self.clauses > limits::FILTER_CLAUSES_MAX {
-            return Err(Error::new(
-                ErrorType::TooMany,
-                format!(
-                    "the filter has more than {} comparisons",
-                    limits::FILTER_CLAUSES_MAX
-                ),
-            ));
+            return Err(self.error(&format!(
+                "it has more than {} comparisons",
+                limits::FILTER_CLAUSES_MAX
+            )));
         }
         let path = self.attribute()?;
         if self.take("[") {
@@ -196,8 +190,9 @@ impl<'a> Parser<'a> {
             return Err(self.error(&format!("{path} has parts: name one of them")));
         }
         let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
-        if !equality && (compared.kind == Kind::Boolean || *value == CompValue::Null) {
-            return Err(self.error("only eq and ne compare booleans and null"));
+        let has_no_order = matches!(compared.kind, Kind::Boolean | Kind::Binary);
+        if !equality && (has_no_order || *value == CompValue::Null) {
+            return Err(self.error("only eq and ne compare booleans, binary values and null"));
         }
         if compared.kind == Kind::DateTime
             && let CompValue::Text(text) = value
@@ -218,9 +213,14 @@ impl<'a> Parser<'a> {
             None => AttributePath::parse(name),
         };
         match path {
-            // What is never shown must not be found by its value either.
-            Some(path) if path.attribute.returned != Returned::Never => Ok(path),
-            _ => {
+            // What is never shown must not be found by its value either, and what is secret
+            // must not stand in a URI, where every log keeps it (RFC 7644 section 7.5.2).
+            Some(path) if path.attribute.returned == Returned::Never => Err(Error::new(
+                ErrorType::Sensitive,
+                format!("{path} cannot be filtered on: take it out of the filter"),
+            )),
+            Some(path) => Ok(path),
+            None => {
                 self.at = start;
                 Err(self.error(&if name.is_empty() {
                     "an attribute was expected".to_owned()
@@ -340,6 +340,7 @@ mod tests {
 
     fn user() -> super::super::Object {
         json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
             "id": "1", "userName": "Bob@Example.com", "active": true, "externalId": "00uX",
             "name": {"givenName": "Bob", "familyName": "Śmith"},
             "emails": [
@@ -386,6 +387,8 @@ mod tests {
             "(userName eq \"x\" or active eq true) and id eq \"1\"",
             "userName sw Bob",
             "externalId eq \"00uX\"",
+            "schemas eq \"URN:ietf:params:scim:schemas:core:2.0:user\"",
+            "meta.lastModified sw \"2026-01-31T\"",
         ] {
             check(text, true);
         }
@@ -419,8 +422,8 @@ mod tests {
             ("userName pr)", "position 12"),
             ("emails[nothing pr]", "position 8"),
             ("active gt true", "position 15"),
+            ("x509Certificates.value co \"x\"", "position 30"),
             ("name eq \"x\"", "position 12"),
-            ("password eq \"x\"", "position 1"),
             ("meta.created gt \"soon\"", "position 23"),
         ] {
             let error = parse(text, &mut Leniency::compatible()).expect_err(text);
@@ -432,9 +435,11 @@ mod tests {
         let long = "x".repeat(limits::FILTER_BYTES_MAX + 1);
         for text in [deep, many, long] {
             let error = parse(&text, &mut Leniency::compatible()).expect_err("a bound");
-            assert_eq!(error.kind, ErrorType::TooMany);
+            assert_eq!(error.kind, ErrorType::InvalidFilter);
         }
         assert!(parse("userName eq bob", &mut Leniency::strict()).is_err());
+        let secret = parse("id pr and password eq \"x\"", &mut Leniency::compatible());
+        assert_eq!(secret.expect_err("secret").kind, ErrorType::Sensitive);
     }
 
     proptest::proptest! {

@@ -8,6 +8,7 @@
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// The folded form of `text`: equal for texts that count as the same.
 pub fn fold(text: &str) -> String {
@@ -19,9 +20,58 @@ pub fn fold(text: &str) -> String {
     folded.nfc().collect()
 }
 
+/// The form of `text` in which people are looked up: folded, without accents, so that
+/// `Jose` finds `José` and `Soren` finds `Søren`. Looser than [`fold`], and no key: texts
+/// that differ may have the same plain form.
+pub fn plain(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let mut out = String::with_capacity(text.len());
+    // Compatibility forms (full width, ligatures) are taken apart too.
+    for c in fold(text).nfkd().filter(|c| !is_combining_mark(*c)) {
+        match UNDECOMPOSED.iter().find(|(letter, _)| *letter == c) {
+            Some((_, plain)) => out.push_str(plain),
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+/// Latin letters, folded, whose stroke or joining Unicode does not count as a mark that can
+/// be taken off.
+const UNDECOMPOSED: &[(char, &str)] = &[
+    ('ø', "o"),
+    ('ł', "l"),
+    ('đ', "d"),
+    ('ð', "d"),
+    ('ħ', "h"),
+    ('ŧ', "t"),
+    ('ı', "i"),
+    ('æ', "ae"),
+    ('œ', "oe"),
+    ('þ', "th"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_texts() {
+        for (text, wanted) in [
+            ("Jane", "jane"),
+            ("JOSÉ", "jose"),
+            ("Søren Ærø", "soren aero"),
+            ("Łukasz", "lukasz"),
+            ("Straße", "strasse"),
+            ("Ünal", "unal"),
+            ("Ｊａｎｅ", "jane"),
+            ("日本", "日本"),
+        ] {
+            assert_eq!(plain(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn texts_that_count_as_the_same() {

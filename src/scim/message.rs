@@ -9,6 +9,13 @@ pub const ERROR_URN: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 /// URN of a patch.
 pub const PATCH_URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
+/// URN of a query that is POSTed.
+pub const SEARCH_URN: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+/// URN of a bulk request.
+pub const BULK_REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+/// URN of the answer to a bulk request.
+pub const BULK_RESPONSE_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
+
 /// An Error document (RFC 7644 section 3.12). `status` is a string in it.
 pub fn error(status: u16, scim_type: Option<&str>, detail: &str) -> Value {
     let mut document = json!({
@@ -33,11 +40,40 @@ pub fn list(resources: &[Value]) -> Value {
     })
 }
 
+/// Where a page stands among the others.
+pub enum Place {
+    /// By index: the place of its first resource, from 1.
+    Index(usize),
+    /// By cursor (RFC 9865 section 2): the ways to the pages before and after it.
+    Cursor {
+        /// To the page before; none before the first.
+        previous: Option<String>,
+        /// To the page after; none after the last.
+        next: Option<String>,
+    },
+}
+
 /// A ListResponse up to its resources, which follow separated by commas and are closed
 /// with `]}`.
-pub fn list_head(total_results: usize, start_index: usize, items_per_page: usize) -> String {
-    format!(
-        "{{\"schemas\":[\"{LIST_URN}\"],\"totalResults\":{total_results},\
-         \"startIndex\":{start_index},\"itemsPerPage\":{items_per_page},\"Resources\":["
-    )
+pub fn list_head(total_results: usize, place: &Place, items_per_page: usize) -> String {
+    let mut head = json!({
+        "schemas": [LIST_URN],
+        "totalResults": total_results,
+    });
+    match place {
+        Place::Index(start) => head["startIndex"] = json!(start),
+        Place::Cursor { previous, next } => {
+            if let Some(previous) = previous {
+                head["previousCursor"] = json!(previous);
+            }
+            if let Some(next) = next {
+                head["nextCursor"] = json!(next);
+            }
+        }
+    }
+    head["itemsPerPage"] = json!(items_per_page);
+    let mut text = head.to_string();
+    text.pop();
+    text.push_str(",\"Resources\":[");
+    text
 }

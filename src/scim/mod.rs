@@ -6,8 +6,11 @@
 //! schema (attribute tables) ◀── path ◀── filter ◀── patch
 //!            ▲                                        │
 //!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
+//!
+//! query (filter, search, sort, page)      bulk (operations, references)      version (tags)
 //! ```
 
+pub mod bulk;
 pub mod error;
 pub mod filter;
 pub mod fold;
@@ -15,20 +18,29 @@ pub mod message;
 pub mod patch;
 pub mod path;
 pub mod projection;
+pub mod query;
 pub mod schema;
+pub mod search;
+pub mod sort;
 pub mod tolerance;
 pub mod user;
 mod value;
+pub mod version;
 
 mod filter_parse;
 
+pub use bulk::Bulk;
 pub use error::{Error, ErrorType};
 pub use filter::Filter;
 pub use patch::Patch;
 pub use path::AttributePath;
 pub use projection::Projection;
+pub use query::{Paging, SearchRequest};
+pub use search::Search;
+pub use sort::Sort;
 pub use tolerance::{Leniency, Tolerance};
 pub use user::User;
+pub use version::Preconditions;
 
 /// A JSON object with its members in order.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;

@@ -70,6 +70,15 @@ impl Patch {
         Ok(Self { operations })
     }
 
+    /// Whether `active` is removed by name, which is not the same as not being mentioned.
+    pub fn removes_active(&self) -> bool {
+        self.operations.iter().any(|operation| {
+            operation.op == Op::Remove
+                && matches!(&operation.target, Target::Attribute { path, .. }
+                    if path.attribute.name == "active")
+        })
+    }
+
     /// The user after all operations, checked whole.
     pub fn apply(&self, user: &User, leniency: &mut Leniency) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
@@ -96,7 +105,16 @@ fn read_operation(
         .as_object()
         .ok_or_else(|| Error::new(ErrorType::InvalidSyntax, "each operation must be an object"))?;
     let op = read_op(item, leniency)?;
-    let value = member(item, "value").cloned().unwrap_or(Value::Null);
+    let value = match member(item, "value") {
+        Some(value) => value.clone(),
+        None if op == Op::Remove => Value::Null,
+        None => {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                "an add or replace operation needs a value",
+            ));
+        }
+    };
     match member(item, "path") {
         Some(Value::String(path)) if !path.trim().is_empty() => {
             let target = Target::parse(path, leniency)?;
@@ -151,9 +169,6 @@ fn read_without_path(
         ));
     };
     for (name, value) in members {
-        if name.eq_ignore_ascii_case("schemas") {
-            continue;
-        }
         let target = Target::parse(&name, leniency)?;
         if matches!(&target, Some(Target::Attribute { path, .. }) if is_read_only(path)) {
             // Echoed, like everything else that the client was shown.
@@ -185,6 +200,10 @@ fn push(
             &format!("{} is not an attribute of a User", quoted(path)),
         );
     };
+    if matches!(&target, Target::Attribute { path, .. } if path.attribute.name == "schemas") {
+        // It follows from the attributes that the user has, whatever a client says.
+        return Ok(());
+    }
     // An operation without path becomes one for each member, which must be bounded too.
     if operations.len() == limits::PATCH_OPERATIONS_MAX {
         return Err(too_many(limits::PATCH_OPERATIONS_MAX, "operations"));
@@ -195,7 +214,7 @@ fn push(
 
 fn too_many(most: usize, what: &str) -> Error {
     Error::new(
-        ErrorType::TooMany,
+        ErrorType::InvalidValue,
         format!("the patch has or makes more than {most} {what}"),
     )
 }
@@ -329,6 +348,12 @@ impl Operation {
             .map(|(index, _)| index)
             .collect();
         if self.op == Op::Remove {
+            if filter.is_some() && selected.is_empty() {
+                leniency.allow(
+                    Tolerance::RemoveSelectsNothing,
+                    &format!("no value of {} matches the filter", attribute.name),
+                )?;
+            }
             match path.sub_attribute {
                 None => {
                     let mut index = 0;

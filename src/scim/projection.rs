@@ -58,9 +58,7 @@ fn paths(list: &str) -> Vec<AttributePath> {
 }
 
 fn always(name: &str) -> bool {
-    name == "schemas"
-        || AttributePath::parse(name)
-            .is_some_and(|path| path.attribute.returned == Returned::Always)
+    AttributePath::parse(name).is_some_and(|path| path.attribute.returned == Returned::Always)
 }
 
 /// What the paths select of one top-level member.

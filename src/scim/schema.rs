@@ -219,8 +219,15 @@ impl Schema {
 /// The schemas of a User, the core one first.
 pub static SCHEMAS: [&Schema; 2] = [&USER, &ENTERPRISE];
 
-/// The attributes that every resource has (RFC 7643 section 3.1), `schemas` aside.
+/// The attributes that every resource has (RFC 7643 sections 3 and 3.1).
 pub static COMMON: &[Attribute] = &[
+    Attribute {
+        returned: Returned::Always,
+        multi_valued: true,
+        // URNs are compared without regard to case (RFC 8141 section 3.1).
+        case_exact: false,
+        ..Attribute::reference("schemas", &["uri"], "The schemas of its attributes").read_only()
+    },
     Attribute {
         returned: Returned::Always,
         unique: true,

@@ -36,11 +36,36 @@ pub enum Tolerance {
     ValuePathCreates,
     /// `remove` with a list of the values to remove.
     RemoveWithValue,
+    /// `remove` of values that a filter selects, where there are none.
+    RemoveSelectsNothing,
+    /// `""` for an attribute without a value (Okta's empty values, Entra's clearing).
+    EmptyText,
     /// A comparison value without quotes (Microsoft's collection).
     UnquotedText,
 }
 
 impl Tolerance {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::BooleanAsText,
+        Self::ScalarAsText,
+        Self::UnknownAttribute,
+        Self::UnknownSchema,
+        Self::MissingSchemas,
+        Self::SingleValueForList,
+        Self::PlainValueForComplex,
+        Self::ListForSingleValue,
+        Self::SeveralPrimaries,
+        Self::OperationCase,
+        Self::OperationWithoutPath,
+        Self::PathAsMember,
+        Self::ValuePathCreates,
+        Self::RemoveWithValue,
+        Self::RemoveSelectsNothing,
+        Self::EmptyText,
+        Self::UnquotedText,
+    ];
+
     /// A stable word for logs and counters.
     pub fn name(self) -> &'static str {
         match self {
@@ -58,6 +83,8 @@ impl Tolerance {
             Self::PathAsMember => "path-as-member",
             Self::ValuePathCreates => "value-path-creates",
             Self::RemoveWithValue => "remove-with-value",
+            Self::RemoveSelectsNothing => "remove-selects-nothing",
+            Self::EmptyText => "empty-text",
             Self::UnquotedText => "unquoted-text",
         }
     }
@@ -69,8 +96,9 @@ impl Tolerance {
             | Self::SeveralPrimaries
             | Self::SingleValueForList
             | Self::PlainValueForComplex
+            | Self::EmptyText
             | Self::ListForSingleValue => ErrorType::InvalidValue,
-            Self::ValuePathCreates => ErrorType::NoTarget,
+            Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
             Self::UnquotedText => ErrorType::InvalidFilter,
             _ => ErrorType::InvalidSyntax,
         }
@@ -78,7 +106,7 @@ impl Tolerance {
 }
 
 /// How much a request is forgiven, and what it was forgiven.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Leniency {
     strict: bool,
     used: Vec<Tolerance>,

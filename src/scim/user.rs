@@ -119,6 +119,27 @@ impl User {
         self.attributes.get("active").and_then(Value::as_bool)
     }
 
+    /// The email addresses as sent.
+    pub fn emails(&self) -> impl Iterator<Item = &str> {
+        let emails = self.attributes.get("emails").and_then(Value::as_array);
+        let emails = emails.map_or(&[][..], Vec::as_slice);
+        emails
+            .iter()
+            .filter_map(|email| email.get("value")?.as_str())
+    }
+
+    /// The values by which people look a user up: userName, displayName, the parts of the
+    /// name, the email addresses.
+    pub fn searched_values(&self) -> impl Iterator<Item = &str> {
+        let name = self.attributes.get("name").and_then(Value::as_object);
+        let parts = name.into_iter().flat_map(|name| name.values());
+        [self.text("userName"), self.text("displayName")]
+            .into_iter()
+            .flatten()
+            .chain(parts.filter_map(Value::as_str))
+            .chain(self.emails())
+    }
+
     /// Sets `active`.
     pub fn set_active(&mut self, active: bool) {
         let mut attributes = std::mem::take(&mut self.attributes);

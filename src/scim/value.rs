@@ -25,7 +25,7 @@ pub(super) fn normalise(
     }
     let elements = match value {
         Value::Array(elements) => elements,
-        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
         other => {
             leniency.allow(
                 Tolerance::SingleValueForList,
@@ -52,7 +52,7 @@ pub(super) fn single(
             drop(text);
             Ok(None)
         }
-        (_, Value::String(text)) if text.is_empty() => Ok(None),
+        (_, Value::String(text)) if text.is_empty() => empty_text(attribute, leniency),
         (_, Value::String(text)) => Ok(Some(Value::String(text))),
         (_, Value::Number(number)) => {
             leniency.allow(
@@ -65,6 +65,18 @@ pub(super) fn single(
     }
 }
 
+/// Unassigned, if that is forgiven: only null and the empty list mean that in RFC 7643.
+fn empty_text(attribute: &Attribute, leniency: &mut Leniency) -> Result<Option<Value>, Error> {
+    leniency.allow(
+        Tolerance::EmptyText,
+        &format!(
+            "{} must have a value, be null or be left out",
+            attribute.name
+        ),
+    )?;
+    Ok(None)
+}
+
 fn boolean(
     attribute: &Attribute,
     value: Value,
@@ -72,7 +84,7 @@ fn boolean(
 ) -> Result<Option<Value>, Error> {
     match value {
         Value::Bool(_) => Ok(Some(value)),
-        Value::String(text) if text.is_empty() => Ok(None),
+        Value::String(text) if text.is_empty() => empty_text(attribute, leniency),
         Value::String(text)
             if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") =>
         {
@@ -93,7 +105,7 @@ fn complex(
 ) -> Result<Option<Value>, Error> {
     let object = match value {
         Value::Object(object) => object,
-        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) if text.is_empty() => return empty_text(attribute, leniency),
         Value::String(_) if attribute.sub_attribute("value").is_some() => {
             leniency.allow(
                 Tolerance::PlainValueForComplex,

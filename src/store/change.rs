@@ -1,24 +1,36 @@
 //! What a plan wants written. A plan only describes; the writer puts, so that a plan
 //! that refuses has changed nothing of its batch.
 
-/// The keys under which a user is found, besides its sequence.
+use super::index::Facts;
+
+/// The keys under which a user is found in the file, besides its sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The folded userName, unique.
     pub name: Vec<u8>,
     /// The externalId as it was sent, if there is one.
     pub external: Option<Vec<u8>>,
+    /// The folded email addresses, each once, in ascending order. One that is the name is
+    /// left out: most users have no other, and are found by their name.
+    pub emails: Vec<Vec<u8>>,
 }
+
+/// Reads a user's row as its owner wrote it: under which keys it is found, and what is kept
+/// of it in memory. The error says what is wrong with the row.
+pub type Describe = fn(&[u8]) -> Result<(Keys, Facts), String>;
 
 pub(super) enum Put {
     CreateUser {
+        sequence: u32,
         keys: Keys,
+        facts: Facts,
         row: Vec<u8>,
     },
     ReplaceUser {
         sequence: u32,
         before: Keys,
         after: Keys,
+        facts: Facts,
         row: Vec<u8>,
     },
     DeleteUser {
@@ -57,19 +69,32 @@ impl Change {
         Self::default()
     }
 
-    /// A new user, at the sequence that [`super::View::next_user`] gave.
+    /// A new user, at the sequence that [`super::View::next_user`] gave or at a later one.
     #[must_use]
-    pub fn create_user(self, keys: Keys, row: Vec<u8>) -> Self {
-        self.with(Put::CreateUser { keys, row })
+    pub fn create_user(self, sequence: u32, keys: Keys, facts: Facts, row: Vec<u8>) -> Self {
+        self.with(Put::CreateUser {
+            sequence,
+            keys,
+            facts,
+            row,
+        })
     }
 
     /// A new row for a user that exists, and the keys it had and has.
     #[must_use]
-    pub fn replace_user(self, sequence: u32, before: Keys, after: Keys, row: Vec<u8>) -> Self {
+    pub fn replace_user(
+        self,
+        sequence: u32,
+        before: Keys,
+        after: Keys,
+        facts: Facts,
+        row: Vec<u8>,
+    ) -> Self {
         self.with(Put::ReplaceUser {
             sequence,
             before,
             after,
+            facts,
             row,
         })
     }

@@ -12,13 +12,15 @@
 //!   `commit()` returned, so that an answer means "on disk" (`writer.rs`).
 //! - A plan sees the tables, earlier plans of its batch included, and returns a
 //!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
-//! - Reads use the published [`Snapshot`] and never wait for the writer.
+//! - Reads use the published [`Snapshot`] and never wait for the writer. What is looked for
+//!   often without a key is kept in memory beside it (`index.rs`).
 //! - After a failed write redb refuses all further ones until the file is reopened
 //!   (`PreviousIo`): the writer does that, and answers [`Unavailable`] meanwhile.
 
 mod audit;
 mod change;
 mod file;
+mod index;
 mod snapshot;
 mod tables;
 mod view;
@@ -28,22 +30,23 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use audit::{AuditRow, ChainBroken};
-pub use change::{Change, Keys};
+pub use change::{Change, Describe, Keys};
 pub use file::Opener;
+pub use index::Facts;
 pub use snapshot::{Row, Snapshot};
 pub use view::View;
 
 use crate::limits;
-use writer::{Job, Outcome, Writer};
+use writer::{Job, Outcome, Plan, Writer};
 
 /// The version of the stored form that this program writes. A file with a greater one is
 /// refused, never guessed at.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
 /// The store, open. Dropping it closes it.
 pub struct Store {
@@ -58,21 +61,26 @@ type Published = RwLock<Option<Arc<Snapshot>>>;
 
 impl Store {
     /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for
-    /// another process to let go of it.
-    pub fn open(path: &Path, lock_wait: Duration) -> Result<Self, OpenError> {
+    /// another process to let go of it. `describe` reads the rows of users.
+    pub fn open(path: &Path, lock_wait: Duration, describe: Describe) -> Result<Self, OpenError> {
         let created = file::create_if_absent(path)?;
-        Self::start(file::opener(path), lock_wait, created)
+        Self::start(file::opener(path), describe, lock_wait, created)
     }
 
     /// Opens whatever `opener` opens, now and after each failure: for storage that counts
     /// or fails on purpose.
-    pub fn open_with(opener: Opener) -> Result<Self, OpenError> {
-        Self::start(opener, Duration::ZERO, false)
+    pub fn open_with(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
+        Self::start(opener, describe, Duration::ZERO, false)
     }
 
-    fn start(opener: Opener, lock_wait: Duration, created: bool) -> Result<Self, OpenError> {
+    fn start(
+        opener: Opener,
+        describe: Describe,
+        lock_wait: Duration,
+        created: bool,
+    ) -> Result<Self, OpenError> {
         let published = Arc::new(RwLock::new(None));
-        let writer = Writer::new(opener, Arc::clone(&published));
+        let writer = Writer::new(opener, describe, Arc::clone(&published));
         let open = writer.open(lock_wait)?;
         let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
         let thread = std::thread::Builder::new()
@@ -111,24 +119,38 @@ impl Store {
         E: Send + 'static,
         P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
     {
-        let verdict = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&verdict);
+        let mut results = self.write_all(vec![plan])?;
+        results.pop().ok_or(WriteError::Panicked)
+    }
+
+    /// Runs the plans one after the other, each on what those before it have left, and
+    /// commits all their changes at once. A plan that refuses changes nothing and undoes no
+    /// other; the results are in the order of the plans.
+    pub fn write_all<T, E, P>(&self, plans: Vec<P>) -> Result<Vec<Result<T, E>>, WriteError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
+    {
+        let results = Arc::new(Mutex::new(Vec::with_capacity(plans.len())));
         let (done, answer) = sync_channel(1);
-        let plan = Box::new(move |view: &View<'_>| {
-            let (change, result) = match plan(view)? {
-                Ok((change, value)) => (change, Ok(value)),
-                Err(refusal) => (Change::none(), Err(refusal)),
-            };
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            Ok(change)
-        });
-        self.enqueue(Job { plan, done })?;
+        let plans = plans
+            .into_iter()
+            .map(|plan| {
+                let results = Arc::clone(&results);
+                Box::new(move |view: &View<'_>| {
+                    let (change, result) = match plan(view)? {
+                        Ok((change, value)) => (change, Ok(value)),
+                        Err(refusal) => (Change::none(), Err(refusal)),
+                    };
+                    lock(&results).push(result);
+                    Ok(change)
+                }) as Plan
+            })
+            .collect();
+        self.enqueue(Job { plans, done })?;
         match answer.recv() {
-            Ok(Outcome::Committed) => verdict
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-                .ok_or(WriteError::Panicked),
+            Ok(Outcome::Committed) => Ok(std::mem::take(&mut *lock(&results))),
             Ok(Outcome::Failed) => Err(WriteError::Unavailable),
             Ok(Outcome::Panicked) => Err(WriteError::Panicked),
             Err(_) => Err(WriteError::Closed),
@@ -164,6 +186,10 @@ impl Store {
             log::error!("the store's writer ended by a panic");
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Store {

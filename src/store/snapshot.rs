@@ -2,7 +2,6 @@
 //! change while somebody holds it, however much is written meanwhile.
 
 use std::ops::Deref;
-use std::sync::Arc;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
@@ -12,7 +11,9 @@ use roaring::RoaringBitmap;
 
 use super::ReadError;
 use super::audit::{AuditRow, ChainBroken, Head, follow};
-use super::tables::{AUDIT, EXTERNALS, NAMES, SETTINGS, TOKENS, USED, USERS};
+use super::change::Describe;
+use super::index::{Changes, Facts, Index};
+use super::tables::{AUDIT, EMAILS, EXTERNALS, NAMES, SETTINGS, TOKENS, USED, USERS};
 
 /// One committed state.
 pub struct Snapshot {
@@ -20,7 +21,8 @@ pub struct Snapshot {
     users: ReadOnlyTable<u32, &'static [u8]>,
     names: ReadOnlyTable<&'static [u8], u32>,
     externals: ReadOnlyMultimapTable<&'static [u8], u32>,
-    live: Arc<RoaringBitmap>,
+    emails: ReadOnlyMultimapTable<&'static [u8], u32>,
+    index: Index,
 }
 
 /// A user's row, borrowed from the page that holds it.
@@ -35,33 +37,40 @@ impl Deref for Row {
 }
 
 impl Snapshot {
-    /// The newest state of `database`; `live` are the sequences that its users have.
-    pub(super) fn begin(database: &Database, live: Arc<RoaringBitmap>) -> Result<Self, ReadError> {
+    /// The newest state of `database`, and the index that belongs to it.
+    pub(super) fn begin(database: &Database, index: Index) -> Result<Self, ReadError> {
         let txn = database.begin_read()?;
         Ok(Self {
             users: txn.open_table(USERS)?,
             names: txn.open_table(NAMES)?,
             externals: txn.open_multimap_table(EXTERNALS)?,
-            live,
+            emails: txn.open_multimap_table(EMAILS)?,
+            index,
             txn,
         })
     }
 
-    /// How many users there are.
-    pub fn user_count(&self) -> usize {
-        usize::try_from(self.live.len()).unwrap_or(usize::MAX)
+    /// The sequences of all users: their order is that of creation. Finding the place of
+    /// one, or the one at a place, looks at no row.
+    pub fn users(&self) -> &RoaringBitmap {
+        self.index.live()
     }
 
-    /// The sequences of at most `count` users, in order of creation, from the position
-    /// `start` (from 0). Finds the position in memory, without scanning rows.
-    pub fn sequences(&self, start: usize, count: usize) -> Vec<u32> {
-        let Ok(start) = u32::try_from(start) else {
-            return Vec::new();
-        };
-        match self.live.select(start) {
-            Some(first) => self.live.range(first..).take(count).collect(),
-            None => Vec::new(),
-        }
+    /// The users that are active, or those that are not. One of whom neither is said is in
+    /// neither.
+    pub fn users_with_status(&self, active: bool) -> &RoaringBitmap {
+        self.index.with_status(active)
+    }
+
+    /// The users whose text ([`super::Facts::text`]) holds all of the words.
+    pub fn users_with_words(&self, words: &[String]) -> RoaringBitmap {
+        self.index.with_words(words)
+    }
+
+    /// The users that were last changed at this moment, in milliseconds since the epoch, or
+    /// later.
+    pub fn users_modified_since(&self, millis: i64) -> RoaringBitmap {
+        self.index.modified_since(millis)
     }
 
     /// The row of a user.
@@ -74,20 +83,37 @@ impl Snapshot {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
 
-    /// The users with this externalId, in order of creation.
-    pub fn users_by_external(&self, external: &[u8]) -> Result<Vec<u32>, ReadError> {
-        let mut found = Vec::new();
-        for sequence in self.externals.get(external)? {
-            found.push(sequence?.value());
-        }
-        Ok(found)
+    /// The users with this externalId.
+    pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
+        sequences(&self.externals, external)
     }
 
-    /// Shows every user to `visit`, in order of creation.
-    pub fn each_user(&self, mut visit: impl FnMut(u32, &[u8])) -> Result<(), ReadError> {
-        for entry in self.users.iter()? {
-            let (sequence, row) = entry?;
-            visit(sequence.value(), row.value());
+    /// The users with this folded address, those aside whose userName it is.
+    pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
+        sequences(&self.emails, email)
+    }
+
+    /// Shows the users in `set` to `visit`, in order of creation, until it fails.
+    pub fn each_user<E: From<ReadError>>(
+        &self,
+        set: &RoaringBitmap,
+        mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Reading on is cheaper than looking up, unless most are passed over.
+        const PASSED_OVER_MAX: u64 = 8;
+        if set.len().saturating_mul(PASSED_OVER_MAX) < self.users().len() {
+            for sequence in set {
+                if let Some(row) = self.user(sequence)? {
+                    visit(sequence, &row)?;
+                }
+            }
+            return Ok(());
+        }
+        for entry in self.users.iter().map_err(ReadError::from)? {
+            let (sequence, row) = entry.map_err(ReadError::from)?;
+            if set.contains(sequence.value()) {
+                visit(sequence.value(), row.value())?;
+            }
         }
         Ok(())
     }
@@ -135,11 +161,40 @@ impl Snapshot {
     }
 }
 
-/// The sequences of all users, from the file: done once at each opening.
-pub(super) fn live_sequences(txn: &ReadTransaction) -> Result<RoaringBitmap, ReadError> {
-    let mut live = RoaringBitmap::new();
-    for entry in txn.open_table(USERS)?.iter()? {
-        live.insert(entry?.0.value());
+fn sequences(
+    table: &ReadOnlyMultimapTable<&'static [u8], u32>,
+    key: &[u8],
+) -> Result<RoaringBitmap, ReadError> {
+    let mut found = RoaringBitmap::new();
+    for sequence in table.get(key)? {
+        found.insert(sequence?.value());
     }
-    Ok(live)
+    Ok(found)
 }
+
+/// The index of all users, from the file: made once at each opening, a chunk at a time.
+pub(super) fn index(txn: &ReadTransaction, describe: Describe) -> Result<Index, ReadError> {
+    let mut index = Index::default();
+    let mut changes = Changes::new();
+    for entry in txn.open_table(USERS)?.iter()? {
+        let (sequence, row) = entry?;
+        let sequence = sequence.value();
+        let facts = match describe(row.value()) {
+            Ok((_, facts)) => facts,
+            Err(how) => {
+                // The rest of the directory is served; whoever asks for this one is told.
+                log::error!("{how}");
+                Facts::of_nobody()
+            }
+        };
+        changes.insert(sequence, Some(facts));
+        if changes.len() == INDEX_STEP {
+            index.apply(std::mem::take(&mut changes));
+        }
+    }
+    index.apply(changes);
+    Ok(index)
+}
+
+/// Users that are put into the index at one time while it is made.
+const INDEX_STEP: usize = 4096;

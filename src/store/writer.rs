@@ -19,10 +19,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redb::{Builder, Database, ReadableDatabase};
-use roaring::RoaringBitmap;
 
 use super::audit::Head;
-use super::change::Change;
+use super::change::{Change, Describe};
+use super::index::{Changes, Index};
 use super::snapshot::{self, Snapshot};
 use super::tables::{self, Tables};
 use super::view::View;
@@ -32,9 +32,10 @@ use crate::limits;
 /// Looks at the store and says what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
 
-/// One caller's write.
+/// One caller's write: plans that are committed together, each seeing what those before it
+/// have changed.
 pub(super) struct Job {
-    pub(super) plan: Plan,
+    pub(super) plans: Vec<Plan>,
     pub(super) done: SyncSender<Outcome>,
 }
 
@@ -57,13 +58,14 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
     opener: Opener,
+    describe: Describe,
     published: Arc<Published>,
 }
 
 /// The database and what is known of it in memory.
 pub(super) struct Open {
     database: Database,
-    live: Arc<RoaringBitmap>,
+    index: Index,
     chain: Head,
     /// Commits since the last one that a crash recovers from without reading the file.
     unchecked: bool,
@@ -78,15 +80,19 @@ enum Stop {
 }
 
 impl Writer {
-    pub(super) fn new(opener: Opener, published: Arc<Published>) -> Self {
-        Self { opener, published }
+    pub(super) fn new(opener: Opener, describe: Describe, published: Arc<Published>) -> Self {
+        Self {
+            opener,
+            describe,
+            published,
+        }
     }
 
     /// Opens the database, waiting for another process's lock, and publishes its state.
     pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
         let deadline = Instant::now() + lock_wait;
         loop {
-            match open_database(&self.opener) {
+            match open_database(&self.opener, self.describe) {
                 Err(OpenError::Locked) if Instant::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
@@ -126,10 +132,7 @@ impl Writer {
             let Some(first) = next(open, jobs) else {
                 return Stop::Closed;
             };
-            let mut batch = vec![first];
-            batch.extend(jobs.try_iter().take(limits::BATCH_CHANGES_MAX - 1));
-            let (plans, callers): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|job| (job.plan, job.done)).unzip();
+            let (plans, callers) = batch(first, jobs);
             let outcome = commit_or_nothing(open, plans);
             let broken = match outcome {
                 // The batch is durable: a failure to read it back must not become a
@@ -167,7 +170,7 @@ impl Writer {
     }
 
     fn publish(&self, open: &Open) -> Result<(), ReadError> {
-        let snapshot = Snapshot::begin(&open.database, Arc::clone(&open.live))?;
+        let snapshot = Snapshot::begin(&open.database, open.index.clone())?;
         self.replace_published(Some(Arc::new(snapshot)));
         Ok(())
     }
@@ -207,6 +210,19 @@ fn next(open: &mut Open, jobs: &Receiver<Job>) -> Option<Job> {
     jobs.recv().ok()
 }
 
+/// The plans of `first` and of jobs that are waiting, up to
+/// [`limits::BATCH_CHANGES_MAX`] of them; a job is never taken apart.
+fn batch(first: Job, jobs: &Receiver<Job>) -> (Vec<Plan>, Vec<SyncSender<Outcome>>) {
+    let (mut plans, mut callers) = (first.plans, vec![first.done]);
+    while plans.len() < limits::BATCH_CHANGES_MAX
+        && let Ok(job) = jobs.try_recv()
+    {
+        plans.extend(job.plans);
+        callers.push(job.done);
+    }
+    (plans, callers)
+}
+
 /// An empty commit that also stores redb's allocator state; only the last commit before a
 /// crash decides how long the repair takes.
 fn checkpoint(database: &Database) -> Result<(), ReadError> {
@@ -232,14 +248,14 @@ fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Outcome {
 /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
 fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<(), ReadError> {
     let txn = open.database.begin_write()?;
-    let (mut born, mut gone) = (Vec::new(), Vec::new());
+    let mut changes = Changes::new();
     let mut puts = false;
     let chain = {
         let mut tables = Tables::open(&txn, open.chain)?;
         for plan in plans {
             let change = plan(&View::new(&tables))?;
             puts |= !change.is_none();
-            tables.apply(change, &mut born, &mut gone)?;
+            tables.apply(change, &mut changes)?;
         }
         tables.chain()
     };
@@ -247,16 +263,12 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<(), ReadError> {
         txn.abort()?;
         return Ok(());
     }
+    // Before the commit: should this fail, nothing is on disk, and the index is made anew
+    // with the next opening.
+    open.index.apply(changes);
     txn.commit()?;
     open.unchecked = true;
     open.chain = chain;
-    if !born.is_empty() || !gone.is_empty() {
-        let live = Arc::make_mut(&mut open.live);
-        live.extend(born);
-        for sequence in gone {
-            live.remove(sequence);
-        }
-    }
     Ok(())
 }
 
@@ -280,7 +292,7 @@ fn refuse_for(jobs: &Receiver<Job>, pause: Duration) -> bool {
     }
 }
 
-fn open_database(opener: &Opener) -> Result<Open, OpenError> {
+fn open_database(opener: &Opener, describe: Describe) -> Result<Open, OpenError> {
     let mut builder = Builder::new();
     builder.set_cache_size(limits::STORE_CACHE_BYTES);
     let database = opener(&builder)?;
@@ -288,6 +300,10 @@ fn open_database(opener: &Opener) -> Result<Open, OpenError> {
     match tables::format(&txn)? {
         Some(FORMAT) => {}
         Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
+        Some(1) => {
+            drop(txn);
+            upgrade(&database, describe)?;
+        }
         Some(found) => return Err(OpenError::Damaged(format!("unknown format {found}"))),
         None => {
             drop(txn);
@@ -296,9 +312,18 @@ fn open_database(opener: &Opener) -> Result<Open, OpenError> {
     }
     let txn = database.begin_read().map_err(ReadError::from)?;
     Ok(Open {
-        live: Arc::new(snapshot::live_sequences(&txn)?),
+        index: snapshot::index(&txn, describe)?,
         chain: tables::chain_head(&txn)?,
         database,
         unchecked: false,
     })
+}
+
+fn upgrade(database: &Database, describe: Describe) -> Result<(), ReadError> {
+    let txn = database.begin_write()?;
+    // Nothing is added to the audit trail, so where its chain goes on does not matter.
+    Tables::open(&txn, Head::default())?.upgrade(describe)?;
+    txn.commit()?;
+    log::info!("the store was brought to format {FORMAT}");
+    Ok(())
 }

@@ -1,0 +1,128 @@
+//! `POST /Bulk` (RFC 7644 section 3.7): many operations, one commit, an answer for each.
+
+use std::time::Instant as Monotonic;
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Outcome, Problem};
+use super::users::json;
+use crate::access::{Principal, Scope};
+use crate::directory::Done;
+use crate::limits;
+use crate::scim::bulk::{Action, Operation, Who};
+use crate::scim::{Bulk, message};
+
+/// `POST /Bulk`.
+pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u8]) -> Outcome {
+    let body = json(body)?;
+    if Bulk::is_too_large(&body) {
+        return Err(Problem::new(
+            413,
+            format!(
+                "a bulk request has at most {} operations: send several requests",
+                limits::BULK_OPERATIONS_MAX
+            ),
+        ));
+    }
+    let mut leniency = call.leniency();
+    let bulk = Bulk::parse(body, &mut leniency)?;
+    api.note(call, leniency.used());
+    if let Principal::Token(token) = principal {
+        // The request itself was counted when it was admitted.
+        let more = bulk.operations.len().saturating_sub(1);
+        token.charge(api.rate_per_second, more, Monotonic::now());
+    }
+    let heads: Vec<Head> = bulk.operations.iter().map(Head::of).collect();
+    let may = |action: &Action| match action {
+        Action::Delete(_) => principal.may(Scope::Full),
+        Action::Create(_) | Action::Replace(..) | Action::Modify(..) => true,
+    };
+    let outcomes = api
+        .directory
+        .bulk(bulk, may, &call.leniency(), &call.caller())?;
+    let mut results = Vec::with_capacity(outcomes.len());
+    for (head, outcome) in heads.into_iter().zip(outcomes) {
+        match outcome {
+            Some(Ok((done, tolerances))) => {
+                api.note(call, &tolerances);
+                results.push(head.done(&done, &api.base_url));
+            }
+            Some(Err(error)) => {
+                let problem = Problem::from(error);
+                results.push(head.failed(&problem, call, &api.base_url));
+            }
+            None => {}
+        }
+    }
+    Ok(reply::scim_value(&json!({
+        "schemas": [message::BULK_RESPONSE_URN],
+        "Operations": results,
+    })))
+}
+
+/// What the answer to an operation repeats of it.
+struct Head {
+    method: String,
+    bulk_id: Option<String>,
+    /// The user that it is about, if that was said by id.
+    id: Option<String>,
+}
+
+impl Head {
+    fn of(operation: &Operation) -> Self {
+        let id = match &operation.action {
+            Ok(
+                Action::Replace(Who::Id(id), _)
+                | Action::Modify(Who::Id(id), _)
+                | Action::Delete(Who::Id(id)),
+            ) => Some(id.clone()),
+            _ => None,
+        };
+        Self {
+            method: operation.method.clone(),
+            bulk_id: operation.bulk_id.clone(),
+            id,
+        }
+    }
+
+    fn done(self, done: &Done, base_url: &str) -> Value {
+        let (status, location, version) = match done {
+            Done::Created(user) => (201, user.location(base_url), Some(user.version())),
+            Done::Changed(user) => (200, user.location(base_url), Some(user.version())),
+            Done::Deleted(id) => (204, format!("{base_url}/Users/{id}"), None),
+        };
+        let mut result = self.begin();
+        result.insert("location".to_owned(), json!(location));
+        if let Some(version) = version {
+            result.insert("version".to_owned(), json!(version));
+        }
+        result.insert("status".to_owned(), json!(status.to_string()));
+        Value::Object(result)
+    }
+
+    fn failed(self, problem: &Problem, call: &Admission, base_url: &str) -> Value {
+        let location = self.id.as_ref().map(|id| format!("{base_url}/Users/{id}"));
+        let mut result = self.begin();
+        // "REQUIRED in all responses, except in the event of a POST failure".
+        if let Some(location) = location {
+            result.insert("location".to_owned(), json!(location));
+        }
+        result.insert("status".to_owned(), json!(problem.status.to_string()));
+        result.insert(
+            "response".to_owned(),
+            problem.document(&call.caller().request_id),
+        );
+        Value::Object(result)
+    }
+
+    fn begin(self) -> Map<String, Value> {
+        let mut result = Map::new();
+        if let Some(bulk_id) = self.bulk_id {
+            result.insert("bulkId".to_owned(), json!(bulk_id));
+        }
+        result.insert("method".to_owned(), json!(self.method));
+        result
+    }
+}

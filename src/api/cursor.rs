@@ -1,0 +1,152 @@
+//! Cursors (RFC 9865): a place in a query's result, sealed. The server keeps nothing for a
+//! cursor, and nobody can read one, make one, or use one for another query or as another
+//! principal.
+//!
+//! ```text
+//! cursor   = base64url( sealed with the store's key, bound to principal and query )
+//! content  = byte 0      1 forward, 2 backward
+//!            bytes 1..9  when it was given, milliseconds since the epoch, i64 big-endian
+//!            bytes 9..   the place, see `directory::Position`
+//! ```
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::access::Principal;
+use crate::clock::Instant;
+use crate::directory::{Position, Start};
+use crate::limits;
+use crate::scim::{Error, ErrorType, SearchRequest};
+use crate::secret::{Digest, SealKey, Sealer, sha256_of_parts};
+
+/// Gives cursors and reads them.
+pub(super) struct Cursors {
+    sealer: Sealer,
+}
+
+/// Who asks for what: the same for all pages of one walk.
+pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest {
+    let principal = principal.to_string();
+    sha256_of_parts(&[
+        principal.as_bytes(),
+        b"\0Users\0",
+        request.identity().as_bytes(),
+    ])
+}
+
+const FORWARD: u8 = 1;
+const BACKWARD: u8 = 2;
+
+impl Cursors {
+    pub(super) fn new(key: &SealKey) -> Self {
+        Self {
+            sealer: Sealer::new(key),
+        }
+    }
+
+    /// The cursor of the page behind a place.
+    pub(super) fn after(&self, binding: &Digest, place: &Position, now: Instant) -> String {
+        self.seal(binding, FORWARD, place, now)
+    }
+
+    /// The cursor of the page before a place.
+    pub(super) fn before(&self, binding: &Digest, place: &Position, now: Instant) -> String {
+        self.seal(binding, BACKWARD, place, now)
+    }
+
+    fn seal(&self, binding: &Digest, direction: u8, place: &Position, now: Instant) -> String {
+        let mut content = vec![direction];
+        content.extend_from_slice(&now.millis().to_be_bytes());
+        content.extend_from_slice(&place.encode());
+        URL_SAFE_NO_PAD.encode(self.sealer.seal(binding, &content))
+    }
+
+    /// Where the page of a cursor begins or ends. A cursor of somebody else's or of another
+    /// query is told like one that never was.
+    pub(super) fn open(
+        &self,
+        binding: &Digest,
+        cursor: &str,
+        now: Instant,
+    ) -> Result<Start, Error> {
+        let (given, start) = self.read(binding, cursor).ok_or_else(|| {
+            Error::new(
+                ErrorType::InvalidCursor,
+                "this cursor is not one of this query: begin again with an empty cursor, and \
+                 send the same filter, search, sortBy and sortOrder with each page",
+            )
+        })?;
+        let lifetime = limits::CURSOR_DURATION_MAX.as_secs();
+        let expiry = given.plus_seconds(i64::try_from(lifetime).unwrap_or(i64::MAX));
+        if now > expiry {
+            return Err(Error::new(
+                ErrorType::ExpiredCursor,
+                format!("this cursor is older than {lifetime} s: begin again with an empty cursor"),
+            ));
+        }
+        Ok(start)
+    }
+
+    fn read(&self, binding: &Digest, cursor: &str) -> Option<(Instant, Start)> {
+        if cursor.len() > limits::CURSOR_BYTES_MAX {
+            return None;
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let content = self.sealer.open(binding, &sealed)?;
+        let (direction, rest) = content.split_first()?;
+        let (given, place) = rest.split_first_chunk::<8>()?;
+        let given = Instant::from_millis(i64::from_be_bytes(*given));
+        let place = Position::decode(place)?;
+        let start = match *direction {
+            FORWARD => Start::After(place),
+            BACKWARD => Start::Before(place),
+            _ => return None,
+        };
+        Some((given, start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_for_its_query_and_its_time() {
+        let cursors = Cursors::new(&[1; 32]);
+        let place = Position::decode(&[0, 0, 0, 0, 7]).expect("a place");
+        let given = Instant::from_millis(1_000_000);
+        let cursor = cursors.after(&[2; 32], &place, given);
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        assert!(cursor.chars().all(unreserved), "{cursor}");
+        let kind = |binding: &Digest, cursor: &str, now| {
+            cursors
+                .open(binding, cursor, now)
+                .map_err(|error| error.kind)
+        };
+        let last = given.plus_seconds(3600);
+        let Ok(Start::After(found)) = kind(&[2; 32], &cursor, last) else {
+            panic!("{cursor}");
+        };
+        assert_eq!(found, place);
+        let back = cursors.before(&[2; 32], &place, given);
+        assert!(matches!(kind(&[2; 32], &back, last), Ok(Start::Before(_))));
+        let late = Instant::from_millis(last.millis() + 1);
+        assert!(matches!(
+            kind(&[2; 32], &cursor, late),
+            Err(ErrorType::ExpiredCursor)
+        ));
+        for (binding, cursor) in [
+            (&[3; 32], cursor.as_str()),
+            (&[2; 32], &cursor[1..]),
+            (&[2; 32], "7"),
+            (&[2; 32], "!"),
+            (&[2; 32], &"A".repeat(limits::CURSOR_BYTES_MAX + 1)),
+        ] {
+            // Whatever it is, it does not become "expired" by being old.
+            assert!(
+                matches!(kind(binding, cursor, late), Err(ErrorType::InvalidCursor)),
+                "{cursor}"
+            );
+        }
+    }
+}

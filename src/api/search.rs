@@ -1,0 +1,185 @@
+//! Queries: `GET /Users`, `POST /Users/.search`, `POST /.search` (RFC 7644 sections 3.4.2 and
+//! 3.4.3, RFC 9865). One way for all of them, from a request to a page.
+
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use super::Api;
+use super::call::Admission;
+use super::cursor;
+use super::reply::{self, Outcome, Problem};
+use super::users::json;
+use crate::access::Principal;
+use crate::directory::{Page, Query, Start};
+use crate::http1::Body;
+use crate::http1::answer::Broken;
+use crate::limits;
+use crate::scim::message::{self, Place};
+use crate::scim::{Paging, Projection, SearchRequest};
+use crate::secret::Digest;
+
+/// `GET /Users`, and the same at the root of the service.
+pub(super) fn by_parameters(
+    api: &Api,
+    call: &Admission,
+    principal: &Principal,
+    _: &[u8],
+) -> Outcome {
+    let mut leniency = call.leniency();
+    let request = SearchRequest::from_parameters(|name| call.query(name), &mut leniency)?;
+    api.note(call, leniency.used());
+    answer(api, call, principal, &request)
+}
+
+/// `POST /Users/.search`, and the same at the root of the service.
+pub(super) fn by_message(
+    api: &Api,
+    call: &Admission,
+    principal: &Principal,
+    body: &[u8],
+) -> Outcome {
+    let mut leniency = call.leniency();
+    let request = SearchRequest::from_message(&json(body)?, &mut leniency)?;
+    api.note(call, leniency.used());
+    answer(api, call, principal, &request)
+}
+
+fn answer(api: &Api, call: &Admission, principal: &Principal, request: &SearchRequest) -> Outcome {
+    let binding = cursor::binding(principal, request);
+    let count_max = match principal {
+        Principal::Token(_) => limits::COUNT_MAX,
+        Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
+    };
+    let query = Query {
+        filter: request.filter.clone(),
+        search: request.search.clone(),
+        sort: request.sort,
+        start: start(api, &binding, request)?,
+        count: request
+            .count
+            .unwrap_or(limits::COUNT_DEFAULT)
+            .min(count_max),
+        base_url: Arc::clone(&api.base_url),
+    };
+    let page = api.directory.query(&query)?;
+    let place = place(api, binding, request, &page);
+    PageWriter {
+        next: 0,
+        page,
+        base_url: Arc::clone(&api.base_url),
+        projection: request.projection.clone(),
+        request: call.caller().request_id,
+    }
+    .answer(&place)
+}
+
+/// Where the page begins.
+fn start(api: &Api, binding: &Digest, request: &SearchRequest) -> Result<Start, Problem> {
+    Ok(match &request.paging {
+        Paging::Cursor(None) => Start::Index(1),
+        Paging::Cursor(Some(text)) => api.cursors.open(binding, text, api.clock.now())?,
+        Paging::Index(index) if is_shifting(request) => {
+            match api.places.find(*binding, *index, Monotonic::now()) {
+                Some(place) => Start::After(place),
+                None => Start::Index(*index),
+            }
+        }
+        Paging::Index(index) => Start::Index(*index),
+    })
+}
+
+/// What the answer says of the page, and the way to the next one.
+fn place(api: &Api, binding: Digest, request: &SearchRequest, page: &Page) -> Place {
+    let now = api.clock.now();
+    match &request.paging {
+        Paging::Index(index) => {
+            if let Some(end) = page.after()
+                && is_shifting(request)
+            {
+                let next = index.saturating_add(page.len());
+                api.places
+                    .note(binding, next, end.clone(), Monotonic::now());
+            }
+            Place::Index(*index)
+        }
+        Paging::Cursor(_) => Place::Cursor {
+            previous: page
+                .before()
+                .map(|place| api.cursors.before(&binding, place, now)),
+            next: page
+                .after()
+                .map(|place| api.cursors.after(&binding, place, now)),
+        },
+    }
+}
+
+/// Whether users can come into the list or leave it, or change places, while they exist. In
+/// plain order of creation only a deletion moves anybody.
+fn is_shifting(request: &SearchRequest) -> bool {
+    request.filter.is_some() || request.search.is_some() || request.sort.is_some()
+}
+
+/// Writes a page. A page is never cut short by its size: what does not fit into one
+/// buffer is streamed, from the same state of the store.
+struct PageWriter {
+    page: Page,
+    next: usize,
+    base_url: Arc<str>,
+    projection: Projection,
+    request: String,
+}
+
+impl PageWriter {
+    fn answer(mut self, place: &Place) -> Outcome {
+        let head = message::list_head(self.page.total(), place, self.page.len());
+        let mut buffer = head.into_bytes();
+        self.fill(&mut buffer)?;
+        if self.is_done() {
+            return Ok(reply::scim(200, buffer));
+        }
+        let first = std::iter::once(Ok(buffer));
+        Ok(reply::scim_stream(Body::Stream(Box::new(
+            first.chain(self),
+        ))))
+    }
+
+    fn is_done(&self) -> bool {
+        self.next > self.page.len()
+    }
+
+    /// Writes users until the buffer is full, and the end after the last.
+    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Problem> {
+        while self.next < self.page.len() && buffer.len() < limits::ANSWER_BUFFER_BYTES_MAX {
+            if self.next > 0 {
+                buffer.push(b',');
+            }
+            self.page
+                .render(self.next, &self.base_url, &self.projection, buffer)?;
+            self.next += 1;
+        }
+        if self.next == self.page.len() {
+            buffer.extend_from_slice(b"]}");
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for PageWriter {
+    type Item = Result<Vec<u8>, Broken>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done() {
+            return None;
+        }
+        let mut buffer = Vec::new();
+        match self.fill(&mut buffer) {
+            Ok(()) => Some(Ok(buffer)),
+            Err(problem) => {
+                log::error!("{} the answer was cut: {}", self.request, problem.detail);
+                self.next = self.page.len() + 1;
+                Some(Err(Broken))
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the router keeps in the store for itself: the base URL that was served last, and the
+//! key of its cursors.
+
+use super::StartError;
+use crate::secret::{self, SealKey};
+use crate::store::{Change, Store, WriteError};
+
+/// The name under which the store keeps the base URL for commands without a server.
+const BASE_URL: &str = "base-url";
+/// The name under which it keeps the key of cursors, so that they outlive a restart. The key
+/// opens cursors and nothing else.
+const CURSOR_KEY: &str = "cursor-key";
+
+/// The base URL to use, kept in the store while it is served.
+pub(super) fn settle_base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
+    let kept = kept(store, BASE_URL)?;
+    let Some(served) = served else {
+        return Ok(kept.unwrap_or_default());
+    };
+    if kept.as_deref() != Some(served.as_str()) {
+        keep(store, BASE_URL, &served)?;
+    }
+    Ok(served)
+}
+
+/// The key of cursors, made when there is none.
+pub(super) fn settle_cursor_key(store: &Store) -> Result<SealKey, StartError> {
+    if let Some(key) = kept(store, CURSOR_KEY)?.as_deref().and_then(secret::unhex) {
+        return Ok(key);
+    }
+    let key: SealKey = secret::random();
+    keep(store, CURSOR_KEY, &secret::hex(&key))?;
+    Ok(key)
+}
+
+fn kept(store: &Store, name: &str) -> Result<Option<String>, StartError> {
+    store
+        .snapshot()
+        .map_err(|_| StartError("the store is not open".to_owned()))?
+        .setting(name)
+        .map_err(|error| StartError(error.to_string()))
+}
+
+fn keep(store: &Store, name: &'static str, value: &str) -> Result<(), StartError> {
+    let change = Change::none().setting(name, value);
+    let written: Result<Result<(), ()>, WriteError> = store.write(move |_| Ok(Ok((change, ()))));
+    written
+        .map_err(|error| StartError(format!("the store cannot be written: {error:?}")))?
+        .map_err(|()| StartError("the store refused a setting".to_owned()))
+}

@@ -1,0 +1,313 @@
+//! Bulk requests (RFC 7644 section 3.7): every operation is a plan of its own, all of them
+//! go into one commit, and each sees what those before it have done.
+//!
+//! ```text
+//! Bulk ──▶ order ──▶ plan: ids of what will be created are settled once, at the first
+//!                     │
+//!                     ├─ refused, or too many failures before: no change
+//!                     └─ references become ids ──▶ create, edit, delete
+//! ```
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::change::{self, Asked, Edit, Planned};
+use super::record::{Record, UserId};
+use super::{Directory, Error, Written};
+use crate::scim::bulk::{self, Action, Operation, Who};
+use crate::scim::{self, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::store::{Change, View};
+
+use super::audit::Caller;
+
+/// What became of one operation.
+#[derive(Debug)]
+pub enum Done {
+    /// The user that it created.
+    Created(Record),
+    /// The user as it is now.
+    Changed(Record),
+    /// The id of the user that is no more.
+    Deleted(UserId),
+}
+
+/// What became of an operation, and what it was forgiven; `None` if it was not tried.
+pub type BulkOutcome = Option<Result<(Done, Vec<Tolerance>), Error>>;
+
+impl Directory {
+    /// Does the operations of a bulk request, in one commit. An operation that fails
+    /// changes nothing and undoes no other; the outcomes are in the order of the request.
+    /// One for which `may` is false is refused as [`Error::Forbidden`].
+    pub fn bulk(
+        &self,
+        bulk: Bulk,
+        may: impl Fn(&Action) -> bool,
+        leniency: &Leniency,
+        caller: &Caller,
+    ) -> Result<Vec<BulkOutcome>, Error> {
+        let order = bulk.order();
+        let asked = Asked {
+            caller: caller.clone(),
+            now: self.clock.now(),
+        };
+        let state = Arc::new(Mutex::new(State::new(&bulk, &order)));
+        let mut operations: Vec<Option<Operation>> =
+            bulk.operations.into_iter().map(Some).collect();
+        let mut plans = Vec::with_capacity(order.len());
+        for &index in &order {
+            let Some(operation) = operations[index].take() else {
+                continue;
+            };
+            let task = Task::new(operation, &may, leniency);
+            let (state, asked) = (Arc::clone(&state), asked.clone());
+            plans.push(move |view: &View<'_>| {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.run(view, task, &asked)
+            });
+        }
+        let results = self.store.write_all(plans)?;
+        let mut outcomes: Vec<BulkOutcome> = (0..order.len()).map(|_| None).collect();
+        for (index, result) in order.into_iter().zip(results) {
+            outcomes[index] = match result {
+                Ok(done) => Some(Ok(done)),
+                Err(Some(error)) => Some(Err(error)),
+                Err(None) => None,
+            };
+        }
+        Ok(outcomes)
+    }
+}
+
+/// An operation, read as far as it can be before the ids are known.
+struct Task {
+    bulk_id: Option<String>,
+    preconditions: Preconditions,
+    references: BTreeSet<String>,
+    action: Result<Action, Error>,
+    /// The body, if it refers to nothing: reading it is then not the writer's work.
+    read: Option<Read>,
+    leniency: Leniency,
+}
+
+/// The body of an operation.
+enum Read {
+    User(User),
+    Patch(Patch),
+}
+
+impl Task {
+    fn new(operation: Operation, may: impl Fn(&Action) -> bool, leniency: &Leniency) -> Self {
+        let references = operation.references();
+        let mut task = Self {
+            bulk_id: operation.bulk_id,
+            preconditions: Preconditions::parse(operation.version.as_deref(), None),
+            references,
+            action: operation.action.map_err(Error::Scim),
+            read: None,
+            leniency: leniency.clone(),
+        };
+        if task.action.as_ref().is_ok_and(|action| !may(action)) {
+            task.action = Err(Error::Forbidden);
+        }
+        if task.references.is_empty()
+            && let Ok(action) = &mut task.action
+        {
+            match Read::body(action, &mut task.leniency) {
+                Ok(read) => task.read = read,
+                Err(error) => task.action = Err(Error::Scim(error)),
+            }
+        }
+        task
+    }
+}
+
+impl Read {
+    fn body(action: &mut Action, leniency: &mut Leniency) -> Result<Option<Self>, scim::Error> {
+        Ok(match action {
+            Action::Create(data) | Action::Replace(_, data) => {
+                Some(Self::User(User::parse(std::mem::take(data), leniency)?))
+            }
+            Action::Modify(_, data) => {
+                Some(Self::Patch(Patch::parse(std::mem::take(data), leniency)?))
+            }
+            Action::Delete(_) => None,
+        })
+    }
+}
+
+/// What the plans of one request know together. They run one after the other.
+struct State {
+    /// What is created under a `bulkId`, in the order in which it is done.
+    created: HashMap<String, Creation>,
+    is_settled: bool,
+    failures: usize,
+    failures_max: usize,
+}
+
+/// A user that an operation creates.
+struct Creation {
+    /// The place among those that the request creates.
+    place: u32,
+    /// Settled when the first plan runs; a sequence that is not used is used by nobody.
+    id: Option<UserId>,
+    has_failed: bool,
+}
+
+impl State {
+    fn new(bulk: &Bulk, order: &[usize]) -> Self {
+        let creators: HashMap<usize, &str> = bulk
+            .creators()
+            .into_iter()
+            .map(|(id, index)| (index, id))
+            .collect();
+        let in_order = order.iter().filter_map(|index| creators.get(index));
+        let created = in_order.zip(0..).map(|(id, place)| {
+            let creation = Creation {
+                place,
+                id: None,
+                has_failed: false,
+            };
+            ((*id).to_owned(), creation)
+        });
+        Self {
+            created: created.collect(),
+            is_settled: false,
+            failures: 0,
+            failures_max: bulk.fail_on_errors.unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The plan of one operation; an error of `None` says that it was not tried.
+    #[allow(
+        clippy::type_complexity,
+        reason = "it is what the store's plans return, with the outcome of an operation in it"
+    )]
+    fn run(
+        &mut self,
+        view: &View<'_>,
+        task: Task,
+        asked: &Asked,
+    ) -> Result<Result<(Change, (Done, Vec<Tolerance>)), Option<Error>>, crate::store::ReadError>
+    {
+        if self.failures >= self.failures_max {
+            return Ok(Err(None));
+        }
+        self.settle(view);
+        let bulk_id = task.bulk_id.clone();
+        let planned = self.perform(view, task, asked)?;
+        if planned.is_err() {
+            self.failures += 1;
+            if let Some(creation) = bulk_id.and_then(|id| self.created.get_mut(&id)) {
+                creation.has_failed = true;
+            }
+        }
+        Ok(planned.map_err(Some))
+    }
+
+    /// Settles the ids of everything that the request creates, so that operations can refer
+    /// to each other in a circle.
+    fn settle(&mut self, view: &View<'_>) {
+        if self.is_settled {
+            return;
+        }
+        self.is_settled = true;
+        let Some(next) = view.next_user() else { return };
+        for creation in self.created.values_mut() {
+            let sequence = next.checked_add(creation.place);
+            creation.id = sequence.filter(|id| *id < u32::MAX).map(UserId::new);
+        }
+    }
+
+    fn perform(
+        &self,
+        view: &View<'_>,
+        task: Task,
+        asked: &Asked,
+    ) -> Planned<(Done, Vec<Tolerance>)> {
+        let Task {
+            bulk_id,
+            preconditions,
+            references,
+            action,
+            read,
+            mut leniency,
+        } = task;
+        let mut action = match action {
+            Ok(action) => action,
+            Err(error) => return Ok(Err(error)),
+        };
+        let read = match self.read(&mut action, &references, read, &mut leniency) {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
+        let who = match &action {
+            Action::Create(_) => bulk_id.as_deref().and_then(|id| self.created.get(id)?.id),
+            Action::Replace(who, _) | Action::Modify(who, _) | Action::Delete(who) => match who {
+                Who::Id(id) => UserId::parse(id),
+                Who::BulkId(id) => self.created.get(id).and_then(|creation| creation.id),
+            },
+        };
+        let Some(id) = who else {
+            return Ok(Err(Error::NotFound));
+        };
+        let edit = match (action, read) {
+            (Action::Create(_), Some(Read::User(user))) => {
+                let tolerances = leniency.used().to_vec();
+                let created = change::create(view, id, user, asked)?;
+                return Ok(
+                    created.map(|(change, record)| (change, (Done::Created(record), tolerances)))
+                );
+            }
+            (_, Some(Read::User(user))) => Edit::Replace(user),
+            (_, Some(Read::Patch(patch))) => Edit::Modify(patch),
+            (_, None) => {
+                let deleted = change::delete(view, id, &preconditions, asked)?;
+                return Ok(deleted.map(|(change, ())| (change, (Done::Deleted(id), Vec::new()))));
+            }
+        };
+        let changed = change::edit(view, id, edit, &preconditions, leniency, asked)?;
+        Ok(changed.map(|(change, written)| {
+            let Written { record, tolerances } = written;
+            (change, (Done::Changed(record), tolerances))
+        }))
+    }
+
+    /// The body of an operation, with identifiers where it referred to others.
+    fn read(
+        &self,
+        action: &mut Action,
+        references: &BTreeSet<String>,
+        read: Option<Read>,
+        leniency: &mut Leniency,
+    ) -> Result<Option<Read>, Error> {
+        if references.is_empty() {
+            return Ok(read);
+        }
+        for reference in references {
+            match self.created.get(reference) {
+                Some(creation) if !creation.has_failed && creation.id.is_some() => {}
+                Some(_) => return Err(Error::Unresolved(reference.clone())),
+                None => {
+                    return Err(Error::Scim(scim::Error::new(
+                        ErrorType::InvalidValue,
+                        format!(
+                            "no operation creates the bulkId {}",
+                            scim::error::quoted(reference)
+                        ),
+                    )));
+                }
+            }
+        }
+        let id_of = |reference: &str| Some(self.created.get(reference)?.id?.to_string());
+        if let Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data) = action {
+            resolve(data, &id_of)?;
+        }
+        Ok(Read::body(action, leniency)?)
+    }
+}
+
+fn resolve(data: &mut Value, id_of: &impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+    bulk::resolve_references(data, id_of).map_err(|unresolved| Error::Unresolved(unresolved.0))
+}

@@ -1,0 +1,159 @@
+//! What a create, a replace, a modification and a delete do to one user, on the writer's
+//! view of the store. They only decide; the store writes what they return, or nothing.
+
+use super::audit::{self, Caller};
+use super::record::{Record, UserId};
+use super::{Error, Written, matching};
+use crate::clock::Instant;
+use crate::limits;
+use crate::scim::{self, Leniency, Patch, Preconditions, User};
+use crate::store::{Change, ReadError, View};
+
+/// A change and its result, or the refusal.
+pub(super) type Planned<T> = Result<Result<(Change, T), Error>, ReadError>;
+
+/// Who asks, and when.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) caller: Caller,
+    pub(super) now: Instant,
+}
+
+/// A new user under an id whose sequence the view has not given away yet. One of whom
+/// nothing else is said is active.
+pub(super) fn create(
+    view: &View<'_>,
+    id: UserId,
+    mut user: User,
+    asked: &Asked,
+) -> Planned<Record> {
+    if user.active().is_none() {
+        user.set_active(true);
+    }
+    let record = Record::created(id, user, asked.now);
+    let keys = record.keys();
+    if view.user_by_name(&keys.name)?.is_some() {
+        return Ok(Err(Error::Uniqueness));
+    }
+    let row = record.encode();
+    if row.len() > limits::USER_BYTES_MAX {
+        return Ok(Err(Error::TooLarge));
+    }
+    let change = Change::none()
+        .create_user(id.sequence(), keys, record.facts(), row)
+        .audit(audit::created(&asked.caller, asked.now, &record));
+    Ok(Ok((change, record)))
+}
+
+/// What a change makes of a user.
+pub(super) enum Edit {
+    /// These attributes and no others, `active` excepted.
+    Replace(User),
+    /// These operations.
+    Modify(Patch),
+}
+
+impl Edit {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Replace(_) => "replace",
+            Self::Modify(_) => "modify",
+        }
+    }
+
+    fn apply(self, before: &User, leniency: &mut Leniency) -> Result<User, scim::Error> {
+        let (mut user, keeps_active) = match self {
+            Self::Replace(user) => (user, true),
+            Self::Modify(patch) => (patch.apply(before, leniency)?, !patch.removes_active()),
+        };
+        // Identity providers that leave it out do not mean to change it.
+        if user.active().is_none()
+            && keeps_active
+            && let Some(active) = before.active()
+        {
+            user.set_active(active);
+        }
+        user.refresh_formatted_name(before);
+        Ok(user)
+    }
+}
+
+/// A user after an edit. One that changes nothing writes nothing.
+pub(super) fn edit(
+    view: &View<'_>,
+    id: UserId,
+    edit: Edit,
+    preconditions: &Preconditions,
+    mut leniency: Leniency,
+    asked: &Asked,
+) -> Planned<Written> {
+    let before = match stored(view, id, preconditions)? {
+        Ok(record) => record,
+        Err(error) => return Ok(Err(error)),
+    };
+    let kind = edit.kind();
+    let user = match edit.apply(before.user(), &mut leniency) {
+        Ok(user) => user,
+        Err(error) => return Ok(Err(Error::Scim(error))),
+    };
+    let tolerances = leniency.used().to_vec();
+    if user == *before.user() {
+        let record = before;
+        return Ok(Ok((Change::none(), Written { record, tolerances })));
+    }
+    let record = before.changed(user, asked.now);
+    let (old, new) = (before.keys(), record.keys());
+    if old.name != new.name && view.user_by_name(&new.name)?.is_some() {
+        return Ok(Err(Error::Uniqueness));
+    }
+    let row = record.encode();
+    if row.len() > limits::USER_BYTES_MAX {
+        return Ok(Err(Error::TooLarge));
+    }
+    let change = Change::none()
+        .replace_user(id.sequence(), old, new, record.facts(), row)
+        .audit(audit::changed(
+            &asked.caller,
+            asked.now,
+            kind,
+            &before,
+            &record,
+        ));
+    Ok(Ok((change, Written { record, tolerances })))
+}
+
+/// The end of a user.
+pub(super) fn delete(
+    view: &View<'_>,
+    id: UserId,
+    preconditions: &Preconditions,
+    asked: &Asked,
+) -> Planned<()> {
+    let record = match stored(view, id, preconditions)? {
+        Ok(record) => record,
+        Err(error) => return Ok(Err(error)),
+    };
+    let change = Change::none()
+        .delete_user(id.sequence(), record.keys())
+        .audit(audit::deleted(&asked.caller, asked.now, &record));
+    Ok(Ok((change, ())))
+}
+
+/// The user as it is now, if it has the version that the caller means.
+fn stored(
+    view: &View<'_>,
+    id: UserId,
+    preconditions: &Preconditions,
+) -> Result<Result<Record, Error>, ReadError> {
+    let record = match view.user(id.sequence())? {
+        Some(row) => matching(id, &row).and_then(|record| record.ok_or(Error::NotFound)),
+        None => Err(Error::NotFound),
+    };
+    Ok(record.and_then(|record| {
+        if preconditions.allow_change(&record.version()) {
+            Ok(record)
+        } else {
+            Err(Error::PreconditionFailed)
+        }
+    }))
+}

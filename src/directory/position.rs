@@ -1,0 +1,76 @@
+//! A place between two users of a query's result, which stays where it is while others
+//! come, go and change: what a cursor holds.
+//!
+//! ```text
+//! byte  0       0 in order of creation, 1 in a sorted order
+//! bytes 1..5    the user's sequence, u32 big-endian
+//! bytes 5..     the user's sort key, in a sorted order
+//! ```
+
+use crate::scim::sort::SortKey;
+
+/// The place of a user, whether or not the user is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub(super) key: Option<SortKey>,
+    pub(super) sequence: u32,
+}
+
+const BY_CREATION: u8 = 0;
+const SORTED: u8 = 1;
+
+impl Position {
+    /// The bytes of the place.
+    pub fn encode(&self) -> Vec<u8> {
+        let kind = if self.key.is_some() {
+            SORTED
+        } else {
+            BY_CREATION
+        };
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&self.sequence.to_be_bytes());
+        if let Some(key) = &self.key {
+            bytes.extend_from_slice(key.as_bytes());
+        }
+        bytes
+    }
+
+    /// Reads what [`Position::encode`] wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let (sequence, key) = rest.split_first_chunk::<4>()?;
+        let key = match *kind {
+            BY_CREATION if key.is_empty() => None,
+            SORTED => Some(SortKey::from_bytes(key)?),
+            _ => return None,
+        };
+        Some(Self {
+            key,
+            sequence: u32::from_be_bytes(*sequence),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_position_reads_what_it_writes(
+            sequence: u32,
+            key in proptest::option::of(proptest::collection::vec(0u8.., 0..300)),
+        ) {
+            let key = key.and_then(|bytes| SortKey::from_bytes(&bytes));
+            let position = Position { key, sequence };
+            proptest::prop_assert_eq!(Position::decode(&position.encode()), Some(position));
+        }
+
+        #[test]
+        fn other_bytes_are_no_panic(bytes in proptest::collection::vec(0u8.., 0..400)) {
+            if let Some(position) = Position::decode(&bytes) {
+                proptest::prop_assert_eq!(position.encode(), bytes);
+            }
+        }
+    }
+}

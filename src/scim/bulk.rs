@@ -1,0 +1,411 @@
+//! Bulk requests (RFC 7644 section 3.7): reading the operations, what they refer to by
+//! `bulkId`, and the order in which they are done so that each finds what it refers to.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+
+use super::error::{Error, ErrorType, quoted};
+use super::message::{BULK_REQUEST_URN, PATCH_URN};
+use super::tolerance::{Leniency, Tolerance};
+use super::{Object, member};
+use crate::limits;
+
+/// A bulk request.
+#[derive(Clone, Debug)]
+pub struct Bulk {
+    /// After how many failures the rest is not tried; never if there is none.
+    pub fail_on_errors: Option<usize>,
+    /// The operations, in the order in which they came. One that cannot be read is an
+    /// error of its own.
+    pub operations: Vec<Operation>,
+}
+
+/// One operation of a bulk request.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// The method as it came, for the answer.
+    pub method: String,
+    /// The client's own name for what is created, or for the operation.
+    pub bulk_id: Option<String>,
+    /// The entity tag that the user must have.
+    pub version: Option<String>,
+    /// What to do, or why that cannot be known.
+    pub action: Result<Action, Error>,
+}
+
+/// What one operation does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Creates a user from a body.
+    Create(Value),
+    /// Replaces a user by a body.
+    Replace(Who, Value),
+    /// Applies a PatchOp message to a user.
+    Modify(Who, Value),
+    /// Deletes a user.
+    Delete(Who),
+}
+
+/// The user that an operation is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The one with this id.
+    Id(String),
+    /// The one that the operation with this `bulkId` creates.
+    BulkId(String),
+}
+
+/// How a reference to something that another operation creates is written.
+const REFERENCE: &str = "bulkId:";
+
+/// A `bulkId` that is referred to, and that nothing was created under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved(pub String);
+
+impl Bulk {
+    /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations;
+    /// whether there are more, [`Bulk::is_too_large`] tells.
+    pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
+        let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
+        let Value::Object(mut body) = body else {
+            return Err(syntax(
+                "the body must be a JSON object: a BulkRequest".to_owned(),
+            ));
+        };
+        match member(&body, "schemas") {
+            None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
+            Some(Value::Array(urns))
+                if urns
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .any(|urn| urn.eq_ignore_ascii_case(BULK_REQUEST_URN)) => {}
+            Some(_) => return Err(syntax(format!("schemas must contain {BULK_REQUEST_URN}"))),
+        }
+        let fail_on_errors = match member(&body, "failOnErrors") {
+            None | Some(Value::Null) => None,
+            Some(number) => Some(
+                number
+                    .as_u64()
+                    .filter(|number| *number > 0)
+                    .and_then(|number| usize::try_from(number).ok())
+                    .ok_or_else(|| syntax("failOnErrors must be a positive integer".to_owned()))?,
+            ),
+        };
+        let Some(Value::Array(items)) = take_member(&mut body, "Operations") else {
+            return Err(syntax("Operations must be a list of operations".to_owned()));
+        };
+        let mut operations: Vec<Operation> = items.into_iter().map(Operation::parse).collect();
+        refuse_repeated_ids(&mut operations);
+        Ok(Self {
+            fail_on_errors,
+            operations,
+        })
+    }
+
+    /// Whether a body holds more operations than are done at once (RFC 7644 section 3.7.4).
+    pub fn is_too_large(body: &Value) -> bool {
+        body.as_object()
+            .and_then(|body| member(body, "Operations"))
+            .and_then(Value::as_array)
+            .is_some_and(|items| items.len() > limits::BULK_OPERATIONS_MAX)
+    }
+
+    /// The order in which to do the operations: as they came, but each after those that it
+    /// refers to. Where references go in a circle they are done as they came, with the
+    /// identifiers that the later ones will have.
+    pub fn order(&self) -> Vec<usize> {
+        let creators = self.creators();
+        let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
+            .map(|index| {
+                let references = self.operations[index].references();
+                let makers = references.iter().filter_map(|id| creators.get(id.as_str()));
+                makers.copied().filter(|maker| *maker != index).collect()
+            })
+            .collect();
+        let mut done = vec![false; self.operations.len()];
+        let mut order = Vec::with_capacity(self.operations.len());
+        while order.len() < done.len() {
+            let before = order.len();
+            for index in 0..done.len() {
+                if !done[index] && needs[index].iter().all(|need| done[*need]) {
+                    done[index] = true;
+                    order.push(index);
+                }
+            }
+            if order.len() == before {
+                let first = done.iter().position(|done| !done);
+                let first = first.expect("not all are done, or the loop had ended");
+                done[first] = true;
+                order.push(first);
+            }
+        }
+        order
+    }
+
+    /// The operations that create, by their `bulkId`.
+    pub fn creators(&self) -> HashMap<&str, usize> {
+        let mut creators = HashMap::new();
+        for (index, operation) in self.operations.iter().enumerate() {
+            if let (Ok(Action::Create(_)), Some(id)) = (&operation.action, &operation.bulk_id) {
+                creators.insert(id.as_str(), index);
+            }
+        }
+        creators
+    }
+}
+
+impl Operation {
+    fn parse(item: Value) -> Self {
+        let Value::Object(mut item) = item else {
+            return Self {
+                method: String::new(),
+                bulk_id: None,
+                version: None,
+                action: Err(syntax("each operation must be an object")),
+            };
+        };
+        let text = |name: &str| {
+            let value = member(&item, name).and_then(Value::as_str);
+            value.map(str::to_owned)
+        };
+        let (method, path) = (text("method"), text("path"));
+        let (bulk_id, version) = (text("bulkId"), text("version"));
+        let data = take_member(&mut item, "data");
+        let action = action(
+            method.as_deref().unwrap_or_default(),
+            path.as_deref().unwrap_or_default(),
+            bulk_id.as_deref(),
+            data,
+        );
+        Self {
+            method: method.unwrap_or_default(),
+            bulk_id,
+            version,
+            action,
+        }
+    }
+
+    /// The `bulkId`s that the operation refers to.
+    pub fn references(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut note = |who: &Who| {
+            if let Who::BulkId(id) = who {
+                found.insert(id.clone());
+            }
+        };
+        match &self.action {
+            Ok(Action::Replace(who, _) | Action::Modify(who, _) | Action::Delete(who)) => note(who),
+            Ok(Action::Create(_)) | Err(_) => {}
+        }
+        if let Ok(Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data)) =
+            &self.action
+        {
+            collect_references(data, &mut found);
+        }
+        found
+    }
+}
+
+fn syntax(detail: impl Into<String>) -> Error {
+    Error::new(ErrorType::InvalidSyntax, detail)
+}
+
+fn action(
+    method: &str,
+    path: &str,
+    bulk_id: Option<&str>,
+    data: Option<Value>,
+) -> Result<Action, Error> {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    if segments.next() != Some("Users") {
+        return Err(syntax(format!(
+            "path must be /Users or /Users/ID, not {}",
+            quoted(path)
+        )));
+    }
+    let who = segments
+        .next()
+        .map(|segment| match segment.strip_prefix(REFERENCE) {
+            Some(id) => Who::BulkId(id.to_owned()),
+            None => Who::Id(segment.to_owned()),
+        });
+    if segments.next().is_some() {
+        return Err(syntax("path must be /Users or /Users/ID"));
+    }
+    let data = || {
+        data.filter(|data| !data.is_null())
+            .ok_or_else(|| syntax("data is missing"))
+    };
+    let is_one = who.is_some();
+    let one = || who.ok_or_else(|| syntax(format!("the path of a {method} must be /Users/ID")));
+    match method.to_ascii_uppercase().as_str() {
+        "POST" if is_one => Err(syntax("the path of a POST must be /Users")),
+        "POST" if bulk_id.is_none_or(str::is_empty) => Err(syntax("a POST needs a bulkId")),
+        "POST" => Ok(Action::Create(data()?)),
+        "PUT" => Ok(Action::Replace(one()?, data()?)),
+        "PATCH" => Ok(Action::Modify(one()?, as_message(data()?))),
+        "DELETE" => Ok(Action::Delete(one()?)),
+        _ => Err(syntax(format!(
+            "method must be POST, PUT, PATCH or DELETE, not {}",
+            quoted(method)
+        ))),
+    }
+}
+
+/// The data of a PATCH is a PatchOp message, or, as in the example of RFC 7644 section 3.7.3,
+/// the list of its operations.
+fn as_message(data: Value) -> Value {
+    if data.is_array() {
+        json!({"schemas": [PATCH_URN], "Operations": data})
+    } else {
+        data
+    }
+}
+
+/// Of operations with the same `bulkId` only the first can be meant by it.
+fn refuse_repeated_ids(operations: &mut [Operation]) {
+    let mut seen = BTreeSet::new();
+    for operation in operations {
+        if let Some(id) = &operation.bulk_id
+            && !seen.insert(id.clone())
+        {
+            operation.action = Err(syntax("an operation before this one has the same bulkId"));
+        }
+    }
+}
+
+fn take_member(object: &mut Object, name: &str) -> Option<Value> {
+    let key = object
+        .keys()
+        .find(|key| key.eq_ignore_ascii_case(name))?
+        .clone();
+    object.remove(&key)
+}
+
+/// A value is at most as deep as the JSON reader lets it be.
+fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            if let Some(id) = text.strip_prefix(REFERENCE) {
+                found.insert(id.to_owned());
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                collect_references(element, found);
+            }
+        }
+        Value::Object(members) => {
+            for member in members.values() {
+                collect_references(member, found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Puts the identifiers that `resolve` gives in the place of references.
+pub fn resolve_references(
+    value: &mut Value,
+    resolve: &impl Fn(&str) -> Option<String>,
+) -> Result<(), Unresolved> {
+    match value {
+        Value::String(text) => {
+            if let Some(id) = text.strip_prefix(REFERENCE) {
+                let found = resolve(id).ok_or_else(|| Unresolved(id.to_owned()))?;
+                *text = found;
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                resolve_references(element, resolve)?;
+            }
+        }
+        Value::Object(members) => {
+            for member in members.values_mut() {
+                resolve_references(member, resolve)?;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(operations: &Value) -> Bulk {
+        let body = json!({"schemas": [BULK_REQUEST_URN], "Operations": operations});
+        Bulk::parse(body, &mut Leniency::strict()).expect("a bulk request")
+    }
+
+    fn post(id: &str, manager: &str) -> Value {
+        json!({"method": "POST", "path": "/Users", "bulkId": id, "data": {"manager": manager}})
+    }
+
+    #[test]
+    fn operations_come_after_what_they_refer_to() {
+        for (operations, wanted) in [
+            (json!([post("a", ""), post("b", "")]), vec![0, 1]),
+            (json!([post("a", "bulkId:b"), post("b", "")]), vec![1, 0]),
+            (
+                json!([post("a", "bulkId:b"), post("b", "bulkId:c"), post("c", "")]),
+                vec![2, 1, 0],
+            ),
+            // In a circle, to itself, to nobody.
+            (
+                json!([post("a", "bulkId:b"), post("b", "bulkId:a")]),
+                vec![0, 1],
+            ),
+            (
+                json!([post("a", "bulkId:a"), post("b", "bulkId:x")]),
+                vec![0, 1],
+            ),
+            (
+                json!([{"method": "DELETE", "path": "/Users/bulkId:a"}, post("a", "")]),
+                vec![1, 0],
+            ),
+        ] {
+            assert_eq!(bulk(&operations).order(), wanted, "{operations}");
+        }
+    }
+
+    #[test]
+    fn an_operation_that_cannot_be_read_is_its_own_error() {
+        for item in [
+            json!(1),
+            json!({"method": "GET", "path": "/Users/1"}),
+            json!({"method": "POST", "path": "/Users", "data": {}}),
+            json!({"method": "POST", "path": "/Users/1", "bulkId": "a", "data": {}}),
+            json!({"method": "POST", "path": "/Users", "bulkId": "a"}),
+            json!({"method": "PUT", "path": "/Users", "data": {}}),
+            json!({"method": "PUT", "path": "/Users/1/2", "data": {}}),
+            json!({"method": "POST", "path": "/Groups", "bulkId": "a", "data": {}}),
+        ] {
+            let bulk = bulk(&json!([item]));
+            let error = bulk.operations[0].action.clone().expect_err("an error");
+            assert_eq!(error.kind, ErrorType::InvalidSyntax, "{item}");
+        }
+        let twice = bulk(&json!([post("a", ""), post("a", "")]));
+        assert!(twice.operations[0].action.is_ok() && twice.operations[1].action.is_err());
+        let patch = json!([{"method": "patch", "path": "/Users/7", "data": [{"op": "remove"}]}]);
+        let Ok(Action::Modify(who, message)) = bulk(&patch).operations[0].action.clone() else {
+            panic!("{patch}");
+        };
+        assert_eq!(who, Who::Id("7".to_owned()));
+        assert_eq!(message["Operations"][0]["op"], "remove");
+    }
+
+    #[test]
+    fn references_become_identifiers() {
+        let mut value = json!({"a": ["bulkId:x", {"b": "bulkId:y"}], "c": "x"});
+        let resolve = |id: &str| Some(format!("<{id}>"));
+        assert_eq!(resolve_references(&mut value, &resolve), Ok(()));
+        assert_eq!(value, json!({"a": ["<x>", {"b": "<y>"}], "c": "x"}));
+        let mut value = json!(["bulkId:z"]);
+        let unresolved = resolve_references(&mut value, &|_: &str| None);
+        assert_eq!(unresolved, Err(Unresolved("z".to_owned())));
+    }
+}

@@ -1,0 +1,223 @@
+//! What a query asks for, whether it came as the parameters of a GET (RFC 7644 section
+//! 3.4.2, RFC 9865 section 2) or as a SearchRequest that was POSTed (RFC 7644 section 3.4.3).
+
+use serde_json::Value;
+
+use super::error::{Error, ErrorType};
+use super::message::SEARCH_URN;
+use super::search::Search;
+use super::sort::Sort;
+use super::tolerance::Leniency;
+use super::{Filter, Object, Projection, Tolerance, member};
+use crate::limits;
+
+/// A query over Users.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// Which users; all if there is none.
+    pub filter: Option<Filter>,
+    /// Which users, by words.
+    pub search: Option<Search>,
+    /// In which order; that of creation if there is none.
+    pub sort: Option<Sort>,
+    /// Which page.
+    pub paging: Paging,
+    /// How many users at most, as it was asked for.
+    pub count: Option<usize>,
+    /// What of each user.
+    pub projection: Projection,
+}
+
+/// The two ways to page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// From the user at this place of the whole result, counted from 1: the default.
+    Index(usize),
+    /// From where a cursor says; from the first user if there is none yet.
+    Cursor(Option<String>),
+}
+
+/// The parameters as texts, wherever they stood.
+#[derive(Default)]
+struct Parameters {
+    filter: Option<String>,
+    search: Option<String>,
+    sort_by: Option<String>,
+    sort_order: Option<String>,
+    start_index: Option<String>,
+    count: Option<String>,
+    cursor: Option<String>,
+}
+
+impl SearchRequest {
+    /// Reads the parameters of a GET; `parameter` gives the value of a name.
+    pub fn from_parameters<'a>(
+        parameter: impl Fn(&str) -> Option<&'a str>,
+        leniency: &mut Leniency,
+    ) -> Result<Self, Error> {
+        let text = |name: &str| parameter(name).map(str::to_owned);
+        let parameters = Parameters {
+            filter: text("filter"),
+            search: text("search"),
+            sort_by: text("sortBy"),
+            sort_order: text("sortOrder"),
+            start_index: text("startIndex"),
+            count: text("count"),
+            cursor: text("cursor"),
+        };
+        let projection =
+            Projection::parse(parameter("attributes"), parameter("excludedAttributes"));
+        parameters.read(projection, leniency)
+    }
+
+    /// Reads a SearchRequest message.
+    pub fn from_message(body: &Value, leniency: &mut Leniency) -> Result<Self, Error> {
+        let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
+        let Value::Object(body) = body else {
+            return Err(syntax(
+                "the body must be a JSON object: a SearchRequest".to_owned(),
+            ));
+        };
+        match member(body, "schemas") {
+            None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
+            Some(Value::Array(urns))
+                if urns
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .any(|urn| urn.eq_ignore_ascii_case(SEARCH_URN)) => {}
+            Some(_) => return Err(syntax(format!("schemas must contain {SEARCH_URN}"))),
+        }
+        let parameters = Parameters {
+            filter: text_member(body, "filter")?,
+            search: text_member(body, "search")?,
+            sort_by: text_member(body, "sortBy")?,
+            sort_order: text_member(body, "sortOrder")?,
+            start_index: number_member(body, "startIndex")?,
+            count: number_member(body, "count")?,
+            cursor: text_member(body, "cursor")?,
+        };
+        let projection = Projection::parse(
+            list_member(body, "attributes")?.as_deref(),
+            list_member(body, "excludedAttributes")?.as_deref(),
+        );
+        let request = parameters.read(projection, leniency);
+        // Nothing that stands in a body stands in a URI.
+        request.map_err(|error| match error.kind {
+            ErrorType::Sensitive => Error::new(ErrorType::InvalidFilter, error.detail),
+            _ => error,
+        })
+    }
+
+    /// The part that must stay the same from one page to the next, in one form for one
+    /// meaning: what a cursor is bound to.
+    pub fn identity(&self) -> String {
+        let filter = self.filter.as_ref().map(ToString::to_string);
+        let words = self.search.as_ref().map(|search| search.words().join(" "));
+        let sort = self.sort.as_ref().map(ToString::to_string);
+        [filter, words, sort]
+            .map(Option::unwrap_or_default)
+            .join("\n")
+    }
+}
+
+impl Parameters {
+    fn read(self, projection: Projection, leniency: &mut Leniency) -> Result<SearchRequest, Error> {
+        let filter = match self.filter.as_deref() {
+            Some(text) if !text.trim().is_empty() => Some(Filter::parse(text, leniency)?),
+            _ => None,
+        };
+        let search = match self.search.as_deref() {
+            Some(text) => Search::parse(text)?,
+            None => None,
+        };
+        let sort = match self.sort_by.as_deref() {
+            Some(by) if !by.trim().is_empty() => Some(Sort::parse(by, self.sort_order.as_deref())?),
+            _ => None,
+        };
+        let is_cursor = self.cursor.is_some();
+        if is_cursor && self.start_index.is_some() {
+            return Err(Error::new(
+                ErrorType::InvalidCursor,
+                "startIndex and cursor are two ways to page: send one of them",
+            ));
+        }
+        let bad_count = if is_cursor {
+            ErrorType::InvalidCount
+        } else {
+            ErrorType::InvalidValue
+        };
+        let count = number(self.count.as_deref(), "count", bad_count)?;
+        let start = number(
+            self.start_index.as_deref(),
+            "startIndex",
+            ErrorType::InvalidValue,
+        )?;
+        let paging = match self.cursor {
+            Some(cursor) => Paging::Cursor(Some(cursor).filter(|cursor| !cursor.is_empty())),
+            None => Paging::Index(start.unwrap_or(1).max(1)),
+        };
+        Ok(SearchRequest {
+            filter,
+            search,
+            sort,
+            paging,
+            count,
+            projection,
+        })
+    }
+}
+
+/// An integer; what is below zero counts as zero (RFC 7644 section 3.4.2.4).
+fn number(text: Option<&str>, name: &str, kind: ErrorType) -> Result<Option<usize>, Error> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::new(
+            kind,
+            format!(
+                "{name} must be a whole number; a page has at most {} users",
+                limits::COUNT_MAX
+            ),
+        ));
+    }
+    if text.starts_with('-') {
+        return Ok(Some(0));
+    }
+    // What does not fit is beyond every page all the same.
+    Ok(Some(digits.parse().unwrap_or(usize::MAX)))
+}
+
+fn text_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
+    match member(body, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong(name, "a string")),
+    }
+}
+
+fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
+    match member(body, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(_) => Err(wrong(name, "a number")),
+    }
+}
+
+fn list_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
+    match member(body, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Array(elements)) if elements.len() <= limits::VALUES_MAX => elements
+            .iter()
+            .map(Value::as_str)
+            .collect::<Option<Vec<_>>>()
+            .map(|names| Some(names.join(",")))
+            .ok_or_else(|| wrong(name, "a list of strings")),
+        Some(_) => Err(wrong(name, "a list of strings")),
+    }
+}
+
+fn wrong(name: &str, wanted: &str) -> Error {
+    Error::new(ErrorType::InvalidValue, format!("{name} must be {wanted}"))
+}

@@ -1,0 +1,121 @@
+//! Versions of a resource (RFC 7644 section 3.14): the entity tags of `If-Match` and
+//! `If-None-Match`, and whether a request may go on.
+
+use crate::limits;
+
+/// What a request demands of the version that it meets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    if_match: Option<Tags>,
+    if_none_match: Option<Tags>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tags {
+    /// `*`: whatever it is, as long as there is one.
+    Any,
+    /// One of these, without the mark of weakness.
+    OneOf(Vec<String>),
+}
+
+impl Preconditions {
+    /// Reads the values of the two header fields. A tag that cannot be read matches nothing.
+    pub fn parse(if_match: Option<&str>, if_none_match: Option<&str>) -> Self {
+        Self {
+            if_match: if_match.map(Tags::parse),
+            if_none_match: if_none_match.map(Tags::parse),
+        }
+    }
+
+    /// Whether a change of a resource that has this version may go on; otherwise 412.
+    pub fn allow_change(&self, version: &str) -> bool {
+        self.allow_match(version) && !self.is_not_modified(version)
+    }
+
+    /// Whether the version is one that the request was made for.
+    pub fn allow_match(&self, version: &str) -> bool {
+        self.if_match.as_ref().is_none_or(|tags| tags.hold(version))
+    }
+
+    /// Whether the caller has this version already; a retrieval is then answered with 304.
+    pub fn is_not_modified(&self, version: &str) -> bool {
+        self.if_none_match
+            .as_ref()
+            .is_some_and(|tags| tags.hold(version))
+    }
+}
+
+impl Tags {
+    fn parse(list: &str) -> Self {
+        if list.trim() == "*" {
+            return Self::Any;
+        }
+        let mut tags = Vec::new();
+        let mut rest = list;
+        while tags.len() < limits::ENTITY_TAGS_MAX {
+            rest = rest.trim_start_matches([' ', '\t', ',']);
+            let tag = rest.strip_prefix("W/").unwrap_or(rest);
+            let Some((tag, after)) = tag
+                .strip_prefix('"')
+                .and_then(|opened| opened.split_once('"'))
+            else {
+                break;
+            };
+            tags.push(tag.to_owned());
+            rest = after;
+        }
+        Self::OneOf(tags)
+    }
+
+    /// The weak comparison of RFC 9110 section 8.8.3.2 for both fields: the tags of RFC 7644
+    /// are weak, so the strong one that RFC 9110 wants for `If-Match` would never hold.
+    fn hold(&self, version: &str) -> bool {
+        let opaque = version
+            .strip_prefix("W/")
+            .unwrap_or(version)
+            .trim_matches('"');
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|tag| tag == opaque),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_match_or_do_not() {
+        const VERSION: &str = "W/\"3\"";
+        for (list, holds) in [
+            ("W/\"3\"", true),
+            ("\"3\"", true),
+            ("*", true),
+            ("W/\"2\", W/\"3\"", true),
+            ("\"a,b\",W/\"3\"", true),
+            ("W/\"2\"", false),
+            ("W/\"33\"", false),
+            ("3", false),
+            ("W/3", false),
+            ("\"3", false),
+            ("", false),
+        ] {
+            let wanted = Preconditions::parse(Some(list), None);
+            assert_eq!(wanted.allow_change(VERSION), holds, "If-Match: {list}");
+            let unwanted = Preconditions::parse(None, Some(list));
+            assert_eq!(
+                unwanted.is_not_modified(VERSION),
+                holds,
+                "If-None-Match: {list}"
+            );
+            assert_eq!(
+                unwanted.allow_change(VERSION),
+                !holds,
+                "If-None-Match: {list}"
+            );
+        }
+        assert!(Preconditions::default().allow_change(VERSION));
+        assert!(!Preconditions::default().is_not_modified(VERSION));
+    }
+}
