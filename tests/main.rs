@@ -26,6 +26,21 @@ mod scim;
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 
+/// RFC 7643, clause by clause: attributes, discovery.
+mod rfc7643;
+
+/// RFC 7644 sections 3.4 and 3.9: filters, sorting, projections, search.
+mod rfc7644_query;
+
+/// RFC 7644 sections 3.3, 3.5, 3.6, 3.12, 3.14: changes, versions, errors.
+mod rfc7644_change;
+
+/// RFC 7644 section 3.7: bulk requests.
+mod rfc7644_bulk;
+
+/// RFC 9865: pages by cursor.
+mod rfc9865;
+
 /// Discovery, paging, projections, deletion, groups, large pages.
 mod protocol;
 

@@ -261,6 +261,9 @@ impl Operation {
         };
         let mut merged = take_object(attributes, schema.urn);
         for (name, member) in members {
+            if name.eq_ignore_ascii_case("schemas") {
+                continue;
+            }
             let Some(attribute) = schema.attribute(name) else {
                 leniency.allow(
                     Tolerance::UnknownAttribute,

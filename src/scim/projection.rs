@@ -5,56 +5,76 @@ use serde_json::Value;
 
 use super::Object;
 use super::path::AttributePath;
-use super::schema::Returned;
+use super::schema::{self, Returned, USER_URN};
 
 /// What to show.
 #[derive(Clone, Debug, Default)]
 pub struct Projection {
-    only: Option<Vec<AttributePath>>,
-    without: Vec<AttributePath>,
+    only: Option<Selection>,
+    without: Selection,
+}
+
+/// What a list of names selects.
+#[derive(Clone, Debug, Default)]
+struct Selection {
+    paths: Vec<AttributePath>,
+    /// URNs of extensions that are named whole.
+    extensions: Vec<&'static str>,
+}
+
+impl Selection {
+    fn parse(list: &str) -> Self {
+        let mut selection = Self::default();
+        for name in list.split(',').map(str::trim) {
+            match schema::by_urn(name) {
+                Some(schema) if schema.urn != USER_URN => selection.extensions.push(schema.urn),
+                _ => selection.paths.extend(AttributePath::parse(name)),
+            }
+        }
+        selection
+    }
 }
 
 impl Projection {
     /// Reads the two query parameters: comma-separated attribute paths.
     pub fn parse(attributes: Option<&str>, excluded: Option<&str>) -> Self {
         Self {
-            only: attributes.filter(|list| !list.trim().is_empty()).map(paths),
-            without: excluded.map(paths).unwrap_or_default(),
+            only: attributes
+                .filter(|list| !list.trim().is_empty())
+                .map(Selection::parse),
+            without: excluded.map(Selection::parse).unwrap_or_default(),
         }
     }
 
     /// Whether everything is shown.
     pub fn is_whole(&self) -> bool {
-        self.only.is_none() && self.without.is_empty()
+        self.only.is_none() && self.without.paths.is_empty() && self.without.extensions.is_empty()
     }
 
     /// The part of `resource` that is shown. `schemas` and what is always returned stay.
     pub fn apply(&self, resource: Object) -> Object {
         let mut shown = match &self.only {
             None => resource,
-            Some(paths) => {
+            Some(only) => {
                 let mut shown = Object::new();
                 for (name, value) in resource {
-                    if always(&name) {
+                    if always(&name) || only.extensions.contains(&name.as_str()) {
                         shown.insert(name, value);
-                    } else if let Some(value) = selected(paths, &name, value) {
+                    } else if let Some(value) = selected(&only.paths, &name, value) {
                         shown.insert(name, value);
                     }
                 }
                 shown
             }
         };
-        for path in &self.without {
+        for urn in &self.without.extensions {
+            shown.shift_remove(*urn);
+        }
+        for path in &self.without.paths {
             remove(&mut shown, path);
         }
         shown
     }
-}
-
-fn paths(list: &str) -> Vec<AttributePath> {
-    list.split(',')
-        .filter_map(|path| AttributePath::parse(path.trim()))
-        .collect()
 }
 
 fn always(name: &str) -> bool {

@@ -203,12 +203,16 @@ fn in_schema_order(mut attributes: Object) -> Object {
 fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {
     match value {
         Value::Null => Ok(Object::new()),
-        Value::Object(object) => value::members(
-            ENTERPRISE.attributes,
-            object,
-            leniency,
-            &format!("{ENTERPRISE_URN}:"),
-        ),
+        Value::Object(mut object) => {
+            // Some clients put one into the extension too; it says nothing there.
+            object.remove("schemas");
+            value::members(
+                ENTERPRISE.attributes,
+                object,
+                leniency,
+                &format!("{ENTERPRISE_URN}:"),
+            )
+        }
         _ => Err(Error::new(
             ErrorType::InvalidValue,
             format!("{ENTERPRISE_URN} must be an object"),

@@ -1,0 +1,314 @@
+//! RFC 7644 section 3.7, clause by clause, against the real binary: bulk requests.
+
+use serde_json::{Value, json};
+
+use crate::support::{CORE, Talk, body, scim_error};
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+fn request(members: &Value) -> Value {
+    let mut request = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"]});
+    for (name, value) in members.as_object().expect("members") {
+        request[name] = value.clone();
+    }
+    request
+}
+
+fn bulk(talk: &mut Talk, operations: &Value) -> Vec<Value> {
+    let answer = talk.json(
+        "POST",
+        "/Bulk",
+        Some(&request(&json!({"Operations": operations}))),
+        200,
+    );
+    assert_eq!(
+        answer["schemas"],
+        json!(["urn:ietf:params:scim:api:messages:2.0:BulkResponse"])
+    );
+    let results = answer["Operations"].as_array().expect("results");
+    for result in results {
+        let status: u16 = result["status"]
+            .as_str()
+            .and_then(|status| status.parse().ok())
+            .expect("a status as text");
+        assert_eq!(result.get("response").is_some(), status >= 400, "{result}");
+        if status >= 400 {
+            assert_eq!(result["response"]["status"], result["status"], "{result}");
+            assert!(result["response"]["detail"].is_string(), "{result}");
+        }
+        let is_about_one =
+            ["PUT", "PATCH", "DELETE"].contains(&result["method"].as_str().unwrap_or_default());
+        let has_location = result.get("location").is_some();
+        assert_eq!(has_location, is_about_one || status < 400, "{result}");
+    }
+    results.clone()
+}
+
+fn post(id: &str, name: &str) -> Value {
+    json!({"method": "POST", "path": "/Users", "bulkId": id, "data": body(name)})
+}
+
+fn managed(id: &str, name: &str, manager: &str) -> Value {
+    let mut operation = post(id, name);
+    operation["data"]["schemas"] = json!([CORE, ENTERPRISE]);
+    operation["data"][ENTERPRISE] = json!({"manager": {"value": manager}});
+    operation
+}
+
+fn statuses(results: &[Value]) -> Vec<&str> {
+    results
+        .iter()
+        .map(|result| result["status"].as_str().expect("a status"))
+        .collect()
+}
+
+fn id(result: &Value) -> String {
+    let location = result["location"].as_str().expect("a location");
+    location.rsplit('/').next().expect("an id").to_owned()
+}
+
+#[test]
+fn section_3_7_every_method_in_one_request() {
+    let mut talk = Talk::start(&[]);
+    let [a, b, c] = ["a", "b", "c"].map(|name| {
+        let user = talk.create(name);
+        user["id"].as_str().expect("an id").to_owned()
+    });
+    let results = bulk(
+        &mut talk,
+        &json!([
+            post("new", "d"),
+            {"method": "PUT", "path": format!("/Users/{a}"), "version": "W/\"1\"", "data": body("A2")},
+            // The data of a PATCH as a message, and as in the RFC's example.
+            {"method": "PATCH", "path": format!("/Users/{b}"), "bulkId": "mine", "data": {
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "title", "value": "T"}]}},
+            {"method": "PATCH", "path": format!("/Users/{b}"),
+             "data": [{"op": "add", "path": "nickName", "value": "N"}]},
+            {"method": "DELETE", "path": format!("/Users/{c}")}
+        ]),
+    );
+    assert_eq!(statuses(&results), ["201", "200", "200", "200", "204"]);
+    let versions: Vec<&Value> = results.iter().map(|result| &result["version"]).collect();
+    assert_eq!(
+        versions,
+        [
+            &json!("W/\"1\""),
+            &json!("W/\"2\""),
+            &json!("W/\"2\""),
+            &json!("W/\"3\""),
+            &Value::Null
+        ]
+    );
+    assert_eq!(
+        (&results[0]["bulkId"], &results[2]["bulkId"]),
+        (&json!("new"), &json!("mine"))
+    );
+    assert_eq!(id(&results[4]), c);
+    let created = talk.json("GET", &format!("/Users/{}", id(&results[0])), None, 200);
+    assert_eq!(created["userName"], "d");
+    let patched = talk.json("GET", &format!("/Users/{b}"), None, 200);
+    assert_eq!(
+        (&patched["title"], &patched["nickName"]),
+        (&json!("T"), &json!("N"))
+    );
+    assert_eq!(
+        talk.json("GET", &format!("/Users/{a}"), None, 200)["userName"],
+        "A2"
+    );
+    talk.json("GET", &format!("/Users/{c}"), None, 404);
+    assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
+}
+
+#[test]
+fn section_3_7_1_a_failed_operation_changes_nothing_and_undoes_no_other() {
+    let mut talk = Talk::start(&[]);
+    let old = talk.create("old");
+    let target = format!("/Users/{}", old["id"].as_str().expect("an id"));
+    let results = bulk(
+        &mut talk,
+        &json!([
+            post("1", "new"),
+            post("2", "NEW"),
+            {"method": "PATCH", "path": target, "data": [
+                {"op": "replace", "path": "title", "value": "T"},
+                {"op": "replace", "path": "userName", "value": "new"}]},
+            {"method": "PUT", "path": target, "version": "W/\"9\"", "data": body("old")},
+            {"method": "DELETE", "path": "/Users/nobody"},
+            {"method": "GET", "path": target},
+            {"method": "POST", "path": "/Groups", "bulkId": "g", "data": {}},
+            {"method": "POST", "path": "/Users", "data": body("no id")},
+            {"method": "POST", "path": "/Users", "bulkId": "3", "data": {"schemas": [CORE]}},
+            post("4", "newer")
+        ]),
+    );
+    assert_eq!(
+        statuses(&results),
+        [
+            "201", "409", "409", "412", "404", "400", "400", "400", "400", "201"
+        ]
+    );
+    assert_eq!(results[1]["response"]["scimType"], "uniqueness");
+    assert_eq!(talk.json("GET", &target, None, 200), old);
+    assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
+}
+
+#[test]
+fn section_3_7_2_bulk_ids_become_identifiers() {
+    let mut talk = Talk::start(&[]);
+    let results = bulk(
+        &mut talk,
+        &json!([
+            // Before what it refers to, behind it, to itself, to nobody, to a failure.
+            managed("worker", "w", "bulkId:boss"),
+            managed("boss", "b", "bulkId:boss"),
+            managed("late", "l", "bulkId:worker"),
+            managed("lost", "x", "bulkId:nobody"),
+            post("twin", "B"),
+            managed("orphan", "o", "bulkId:twin"),
+            {"method": "PATCH", "path": "/Users/bulkId:late",
+             "data": [{"op": "replace", "path": "title", "value": "T"}]}
+        ]),
+    );
+    assert_eq!(
+        statuses(&results),
+        ["201", "201", "201", "400", "409", "409", "200"]
+    );
+    let manager = |talk: &mut Talk, result: &Value| {
+        let user = talk.json("GET", &format!("/Users/{}", id(result)), None, 200);
+        user[ENTERPRISE]["manager"]["value"].clone()
+    };
+    let boss = id(&results[1]);
+    assert_eq!(manager(&mut talk, &results[0]), boss);
+    assert_eq!(manager(&mut talk, &results[1]), boss);
+    assert_eq!(manager(&mut talk, &results[2]), id(&results[0]));
+    assert_eq!(id(&results[6]), id(&results[2]));
+    assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
+}
+
+#[test]
+fn section_3_7_1_references_in_a_circle() {
+    let mut talk = Talk::start(&[]);
+    let results = bulk(
+        &mut talk,
+        &json!([managed("a", "a", "bulkId:b"), managed("b", "b", "bulkId:a")]),
+    );
+    assert_eq!(statuses(&results), ["201", "201"]);
+    for (one, other) in [(0, 1), (1, 0)] {
+        let user = talk.json("GET", &format!("/Users/{}", id(&results[one])), None, 200);
+        assert_eq!(user[ENTERPRISE]["manager"]["value"], id(&results[other]));
+    }
+}
+
+#[test]
+fn section_3_7_3_fail_on_errors_ends_the_rest() {
+    let mut talk = Talk::start(&[]);
+    talk.create("taken");
+    let operations = json!([
+        post("1", "one"),
+        post("2", "taken"),
+        post("3", "three"),
+        post("4", "taken"),
+        post("5", "five")
+    ]);
+    for (limit, wanted, users) in [
+        (json!(1), vec!["201", "409"], 2),
+        (json!(2), vec!["409", "409"], 2),
+        (json!(null), vec!["409", "409", "201", "409", "201"], 4),
+    ] {
+        let members = json!({"failOnErrors": limit, "Operations": operations});
+        let answer = talk.json("POST", "/Bulk", Some(&request(&members)), 200);
+        let results = answer["Operations"].as_array().expect("results");
+        assert_eq!(statuses(results), wanted, "{limit}");
+        let all = talk.json("GET", "/Users", None, 200);
+        assert_eq!(all["totalResults"], users, "{limit}");
+    }
+}
+
+#[test]
+fn section_3_7_4_too_large_is_refused() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let many = |count: usize| -> Value {
+        let operation = |index: usize| {
+            let mut operation = post(&index.to_string(), &format!("u{index}"));
+            operation["data"] = json!({"schemas": [CORE], "userName": format!("u{index}")});
+            operation
+        };
+        (0..count).map(operation).collect()
+    };
+    let members = json!({"Operations": many(1001)});
+    let response = talk.send("POST", "/Bulk", Some(&request(&members)));
+    assert_eq!(response.status, 413);
+    scim_error(&response, "1001 operations");
+    assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 0);
+
+    let results = bulk(&mut talk, &many(1000));
+    assert_eq!(results.len(), 1000);
+    assert!(results.iter().all(|result| result["status"] == "201"));
+    assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1000);
+
+    // Refused by its declared length, before a byte of it is read.
+    let mut large = request(&json!({"Operations": []})).to_string().into_bytes();
+    large.resize(1024 * 1024 + 1, b' ');
+    let json = ("Content-Type", "application/scim+json");
+    let response = talk.send_bytes("POST", "/Bulk", json, Some(&large));
+    assert_eq!(response.status, 413);
+    scim_error(&response, "1 MiB and a byte");
+}
+
+#[test]
+fn section_3_7_what_is_no_bulk_request() {
+    let mut talk = Talk::start(&[]);
+    for body in [
+        json!([]),
+        json!({"schemas": [CORE], "Operations": []}),
+        request(&json!({})),
+        request(&json!({"Operations": {}})),
+        request(&json!({"Operations": [], "failOnErrors": 0})),
+        request(&json!({"Operations": [], "failOnErrors": "1"})),
+    ] {
+        let error = talk.json("POST", "/Bulk", Some(&body), 400);
+        assert_eq!(error["scimType"], "invalidSyntax", "{body}");
+    }
+    assert!(bulk(&mut talk, &json!([])).is_empty());
+}
+
+#[test]
+fn a_bulk_request_may_do_what_its_token_may_and_costs_what_it_does() {
+    let mut talk = Talk::start(&["--rate-limit", "10"]);
+    let user = talk.create("u");
+    let path = format!("/Users/{}", user["id"].as_str().expect("an id"));
+    let output = talk.server.cli(&["token", "issue", "okta"]);
+    talk.authorization = format!("Bearer {}", output.stdout.trim());
+    let results = bulk(
+        &mut talk,
+        &json!([{"method": "DELETE", "path": path}, post("1", "v")]),
+    );
+    assert_eq!(statuses(&results), ["403", "201"]);
+    let detail = results[0]["response"]["detail"].as_str().expect("a detail");
+    assert!(detail.contains("--scope full"), "{detail}");
+
+    // The burst of this rate is 50: a hundred operations leave the next request waiting.
+    let many: Value = (0..100)
+        .map(|index| post(&index.to_string(), "w"))
+        .collect();
+    assert_eq!(bulk(&mut talk, &many).len(), 100);
+    let refused = talk.send("GET", "/Users", None);
+    assert_eq!(refused.status, 429);
+    let wait: u32 = refused
+        .header("retry-after")
+        .and_then(|wait| wait.parse().ok())
+        .expect("whole seconds");
+    assert!((4..=6).contains(&wait), "{wait}");
+
+    let output = talk
+        .server
+        .cli(&["token", "issue", "reader", "--scope", "read"]);
+    talk.authorization = format!("Bearer {}", output.stdout.trim());
+    talk.json(
+        "POST",
+        "/Bulk",
+        Some(&request(&json!({"Operations": []}))),
+        403,
+    );
+}

@@ -1,0 +1,421 @@
+//! RFC 7644 sections 3.3, 3.5, 3.6, 3.12 and 3.14, clause by clause, against the real binary:
+//! creating, replacing, modifying, deleting, versions, errors. How patches change attributes
+//! stands in `scim`, as values.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use golinks_scim::http1::client::Response;
+use serde_json::{Value, json};
+
+use crate::support::{Talk, body, scim_error};
+
+fn json_of(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or(Value::Null)
+}
+
+fn target(user: &Value) -> String {
+    format!("/Users/{}", user["id"].as_str().expect("an id"))
+}
+
+fn patch(operations: &Value) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations
+    })
+}
+
+fn send(
+    talk: &mut Talk,
+    method: &str,
+    target: &str,
+    header: (&str, &str),
+    body: Option<&Value>,
+) -> Response {
+    let body = body.map(|body| body.to_string().into_bytes());
+    talk.send_bytes(method, target, header, body.as_deref())
+}
+
+#[test]
+fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
+    let mut talk = Talk::start(&[]);
+    let response = talk.send("POST", "/Users", Some(&body("u")));
+    assert_eq!(response.status, 201);
+    let user = json_of(&response);
+    let location = user["meta"]["location"].as_str();
+    assert_eq!(response.header("location"), location);
+    assert_eq!(response.header("etag"), user["meta"]["version"].as_str());
+    let again = talk.send("POST", "/Users", Some(&body("U")));
+    let error = scim_error(&again, "the same name in another case");
+    assert_eq!(
+        (again.status, &error["scimType"]),
+        (409, &json!("uniqueness"))
+    );
+}
+
+#[test]
+fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
+    let mut talk = Talk::start(&[]);
+    let mut first = body("u");
+    first["title"] = json!("T");
+    first["active"] = json!(false);
+    let user = talk.json("POST", "/Users", Some(&first), 201);
+    let replaced = talk.json("PUT", &target(&user), Some(&body("v")), 200);
+    assert!(replaced.get("title").is_none(), "{replaced}");
+    assert_eq!(replaced["userName"], "v");
+    assert_eq!(replaced["id"], user["id"]);
+    // DIFFERENCE: `active` stays when it is left out; identity providers that leave it out
+    // do not mean to reactivate.
+    assert_eq!(replaced["active"], false);
+    // The conflict is found in a replace and in a patch too.
+    talk.create("other");
+    let conflict = patch(&json!([{"op": "replace", "path": "userName", "value": "OTHER"}]));
+    for (method, body) in [("PUT", body("Other")), ("PATCH", conflict)] {
+        let error = talk.json(method, &target(&user), Some(&body), 409);
+        assert_eq!(error["scimType"], "uniqueness", "{method}");
+    }
+    let mut nameless = body("v");
+    nameless.as_object_mut().expect("a body").remove("userName");
+    let error = talk.json("PUT", &target(&user), Some(&nameless), 400);
+    assert_eq!(error["scimType"], "invalidValue");
+    // A body without a version of its own cannot create.
+    talk.json(
+        "PUT",
+        "/Users/00000000-0000-8000-8000-000000000000",
+        Some(&body("w")),
+        404,
+    );
+}
+
+#[test]
+fn section_3_5_2_a_patch_is_done_whole_or_not_at_all() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    let half = patch(&json!([
+        {"op": "replace", "path": "title", "value": "T"},
+        {"op": "replace", "path": "id", "value": "mine"}
+    ]));
+    let error = talk.json("PATCH", &target(&user), Some(&half), 400);
+    assert_eq!(error["scimType"], "mutability");
+    assert_eq!(talk.json("GET", &target(&user), None, 200), user);
+    let several = patch(&json!([
+        {"op": "add", "path": "title", "value": "T"},
+        {"op": "add", "path": "emails", "value": [{"value": "second@x", "primary": true}]},
+        {"op": "remove", "path": "name.familyName"}
+    ]));
+    let patched = talk.json("PATCH", &target(&user), Some(&several), 200);
+    assert_eq!(patched["title"], "T");
+    assert_eq!(patched["emails"][0]["primary"], false);
+    assert_eq!(patched["emails"][1]["primary"], true);
+    assert_eq!(patched["name"], json!({"givenName": "G"}));
+    assert_eq!(patched["meta"]["version"], "W/\"2\"");
+    // The same once more changes nothing, and says so.
+    let again = patch(&json!([{"op": "replace", "path": "title", "value": "T"}]));
+    let same = talk.json("PATCH", &target(&user), Some(&again), 200);
+    assert_eq!(same["meta"], patched["meta"]);
+}
+
+#[test]
+fn section_3_5_2_2_active_can_be_removed_by_name_only() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    let remove = patch(&json!([{"op": "remove", "path": "active"}]));
+    let removed = talk.json("PATCH", &target(&user), Some(&remove), 200);
+    assert!(removed.get("active").is_none(), "{removed}");
+    // Whoever may not be known to be active is not: neither filter finds the user.
+    for status in ["true", "false"] {
+        let found = format!("/Users?filter=active%20eq%20{status}");
+        assert_eq!(
+            talk.json("GET", &found, None, 200)["totalResults"],
+            0,
+            "{status}"
+        );
+    }
+    let listed = talk
+        .server
+        .cli(&["user", "list", "--inactive", "-o", "jsonl"]);
+    assert_eq!(listed.stdout.lines().count(), 1);
+    // A replace without it leaves it so, and one with it sets it.
+    let kept = talk.json("PUT", &target(&user), Some(&body("u")), 200);
+    assert!(kept.get("active").is_none(), "{kept}");
+    let set = patch(&json!([{"op": "replace", "path": "active", "value": true}]));
+    assert_eq!(
+        talk.json("PATCH", &target(&user), Some(&set), 200)["active"],
+        true
+    );
+}
+
+#[test]
+fn section_3_6_deleted_is_gone() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    talk.json("DELETE", &target(&user), None, 204);
+    for (method, body) in [("GET", None), ("DELETE", None), ("PUT", Some(body("u")))] {
+        talk.json(method, &target(&user), body.as_ref(), 404);
+    }
+    let again = talk.create("u");
+    assert_ne!(again["id"], user["id"]);
+}
+
+#[test]
+fn section_3_14_versions() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    let target = target(&user);
+    let first = "W/\"1\"";
+    let got = talk.send("GET", &target, None);
+    assert_eq!(got.header("etag"), Some(first));
+
+    let unchanged = send(&mut talk, "GET", &target, ("If-None-Match", first), None);
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    assert_eq!(unchanged.header("etag"), Some(first));
+    for (header, status) in [
+        (("If-None-Match", "W/\"2\""), 200),
+        (("If-Match", first), 200),
+        (("If-Match", "*"), 200),
+        (("If-None-Match", "*"), 304),
+        (("If-Match", "W/\"2\", W/\"3\""), 412),
+        (("If-Match", "1"), 412),
+    ] {
+        let response = send(&mut talk, "GET", &target, header, None);
+        assert_eq!(response.status, status, "{header:?}");
+    }
+
+    let change = patch(&json!([{"op": "replace", "path": "title", "value": "T"}]));
+    let mut replaced = body("u");
+    replaced["title"] = json!("R");
+    for (method, body) in [
+        ("PATCH", Some(&change)),
+        ("PUT", Some(&replaced)),
+        ("DELETE", None),
+    ] {
+        for header in [
+            ("If-Match", "W/\"7\""),
+            ("If-None-Match", first),
+            ("If-None-Match", "*"),
+        ] {
+            let response = send(&mut talk, method, &target, header, body);
+            assert_eq!(response.status, 412, "{method} {header:?}");
+            scim_error(&response, method);
+        }
+    }
+    assert_eq!(talk.json("GET", &target, None, 200), user);
+
+    let changed = send(
+        &mut talk,
+        "PATCH",
+        &target,
+        ("If-Match", first),
+        Some(&change),
+    );
+    assert_eq!(
+        (changed.status, changed.header("etag")),
+        (200, Some("W/\"2\""))
+    );
+    let late = send(
+        &mut talk,
+        "PUT",
+        &target,
+        ("If-Match", first),
+        Some(&replaced),
+    );
+    assert_eq!(late.status, 412);
+    let gone = send(&mut talk, "DELETE", &target, ("If-Match", "\"2\""), None);
+    assert_eq!(gone.status, 204);
+    let nobody = send(&mut talk, "DELETE", &target, ("If-Match", "*"), None);
+    assert_eq!(nobody.status, 404);
+}
+
+/// Each adds one to what it read, and begins again on 412: nothing is lost only if reading
+/// the version and writing are one.
+#[test]
+fn section_3_14_of_two_changes_at_once_none_is_lost() {
+    const EACH: usize = 25;
+    const WRITERS: usize = 4;
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let mut counted = body("counter");
+    counted["title"] = json!("0");
+    let user = talk.json("POST", "/Users", Some(&counted), 201);
+    let (target, refused) = (target(&user), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            let mut client = talk.server.client();
+            let (target, refused, authorization) = (&target, &refused, &talk.authorization);
+            scope.spawn(move || {
+                let mut send = |method, headers: &[(&str, &str)], body: Option<&Value>| {
+                    let body = body.map(|body| body.to_string().into_bytes());
+                    let mut all = vec![("Authorization", authorization.as_str())];
+                    all.extend_from_slice(headers);
+                    let request = golinks_scim::http1::client::Request {
+                        method,
+                        target,
+                        headers: &all,
+                        body: body.as_deref(),
+                    };
+                    client.send(&request).expect("an answer").0
+                };
+                let mut done = 0;
+                while done < EACH {
+                    let read = send("GET", &[], None);
+                    let version = read.header("etag").expect("a version").to_owned();
+                    let title: Option<usize> = json_of(&read)["title"]
+                        .as_str()
+                        .and_then(|number| number.parse().ok());
+                    let next = title.expect("a number") + 1;
+                    let change = patch(&json!([
+                        {"op": "replace", "path": "title", "value": next.to_string()}
+                    ]));
+                    match send("PATCH", &[("If-Match", &version)], Some(&change)).status {
+                        200 => done += 1,
+                        412 => drop(refused.fetch_add(1, Ordering::SeqCst)),
+                        other => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    let last = talk.json("GET", &target, None, 200);
+    assert_eq!(last["title"], (EACH * WRITERS).to_string());
+    assert!(refused.load(Ordering::SeqCst) > 0, "they never met");
+}
+
+/// Each `scimType` of table 9 and of RFC 9865 where it occurs here. `tooMany` never does:
+/// queries are paged.
+#[test]
+fn section_3_12_each_scim_type_has_its_occasion() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    talk.create("v");
+    let (one, users) = (target(&user), "/Users".to_owned());
+    let bad = |operation: Value| Some(patch(&json!([operation])));
+    let query = |query: &str| format!("/Users?{query}");
+    for (method, target, body, status, scim_type) in [
+        ("GET", query("filter=shoe%20pr"), None, 400, "invalidFilter"),
+        ("POST", users.clone(), Some(body("V")), 409, "uniqueness"),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "replace", "path": "meta.created", "value": "x"})),
+            400,
+            "mutability",
+        ),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "remove", "path": "userName"})),
+            400,
+            "mutability",
+        ),
+        ("POST", users.clone(), Some(json!([])), 400, "invalidSyntax"),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "add", "path": "emails[type eq", "value": "x"})),
+            400,
+            "invalidPath",
+        ),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "remove"})),
+            400,
+            "noTarget",
+        ),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "add", "path": "active", "value": "maybe"})),
+            400,
+            "invalidValue",
+        ),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "add", "path": "title"})),
+            400,
+            "invalidValue",
+        ),
+        (
+            "GET",
+            query("filter=userName%20pr%20and%20password%20eq%20%22x%22"),
+            None,
+            403,
+            "sensitive",
+        ),
+        ("GET", query("cursor=x"), None, 400, "invalidCursor"),
+        ("GET", query("cursor&count=x"), None, 400, "invalidCount"),
+    ] {
+        let response = talk.send(method, &target, body.as_ref());
+        let what = format!("{method} {target} {body:?}");
+        let error = scim_error(&response, &what);
+        assert_eq!(
+            (response.status, &error["scimType"]),
+            (status, &json!(scim_type)),
+            "{what}: {error}"
+        );
+    }
+    let changed = talk.json("GET", &one, None, 200);
+    assert_eq!(changed, user, "something was changed by an error");
+}
+
+#[test]
+fn section_3_13_other_versions_of_the_protocol_are_not_spoken() {
+    // Of the whole host, not below the base URL of the client.
+    let mut talk = Talk::start(&[]);
+    for (target, status, scim_type) in [
+        ("/../v1/Users", 404, Value::Null),
+        ("/Users", 200, Value::Null),
+    ] {
+        let response = talk.send("GET", target, None);
+        assert_eq!(response.status, status, "{target}");
+        assert_eq!(json_of(&response)["scimType"], scim_type, "{target}");
+    }
+    let path = talk.server.data_dir().join("tls/ca.pem");
+    let pem = std::fs::read(path).expect("the authority's certificate");
+    let base = format!("https://{}/scim", talk.server.address());
+    let mut client = golinks_scim::idp::client::Client::new(&base, &pem).expect("a client");
+    for (target, authorization, status) in [
+        ("/v1/Users", talk.authorization.as_str(), 400),
+        ("/v1", &talk.authorization, 400),
+        ("/v2.0/Users", &talk.authorization, 400),
+        ("/v3/Bulk", &talk.authorization, 400),
+        ("/vnext/Users", &talk.authorization, 404),
+        ("/v1/Users", "Bearer nobody", 401),
+    ] {
+        let request = golinks_scim::http1::client::Request {
+            method: "GET",
+            target,
+            headers: &[("Authorization", authorization)],
+            body: None,
+        };
+        let (response, _) = client.send(&request).expect("an answer");
+        let error = scim_error(&response, target);
+        assert_eq!(response.status, status, "{target}: {error}");
+        assert_eq!(
+            error["scimType"] == "invalidVers",
+            status == 400,
+            "{target}: {error}"
+        );
+    }
+}
+
+#[test]
+fn section_4_discovery_cannot_be_filtered() {
+    let mut talk = Talk::start(&[]);
+    for endpoint in [
+        "ServiceProviderConfig",
+        "ServiceProviderConfigs",
+        "ResourceTypes",
+        "Schemas",
+    ] {
+        talk.json(
+            "GET",
+            &format!("/{endpoint}?startIndex=1&count=1&x=y"),
+            None,
+            200,
+        );
+        let target = format!("/{endpoint}?filter=id%20pr");
+        let response = talk.send("GET", &target, None);
+        assert_eq!(response.status, 403, "{target}");
+        scim_error(&response, &target);
+    }
+}

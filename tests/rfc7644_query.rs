@@ -1,0 +1,422 @@
+//! RFC 7644 section 3.4 and 3.9, clause by clause, against the real binary: retrieving,
+//! filtering, sorting, paging, projecting. `DIFFERENCE` marks where more is understood than
+//! the RFC demands.
+
+use serde_json::{Value, json};
+
+use crate::support::{CORE, Talk, scim_error};
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// Percent-encodes what would end a query.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |out, byte| {
+        if byte.is_ascii_alphanumeric() {
+            out + &char::from(byte).to_string()
+        } else {
+            out + &format!("%{byte:02X}")
+        }
+    })
+}
+
+/// Three people in whom the filters of this file find differences.
+fn directory() -> Talk {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for user in [
+        json!({
+            "schemas": [CORE, ENTERPRISE], "userName": "Bjensen", "externalId": "Ext-1",
+            "name": {"familyName": "O'Malley", "givenName": "Barbara"}, "title": "Guide",
+            "userType": "Employee", "active": true, "displayName": "Ångström",
+            "emails": [{"value": "Bjensen@Example.com", "type": "work", "primary": true},
+                       {"value": "babs@example.org", "type": "home"}],
+            "ims": [{"type": "xmpp", "value": "babs@foo.com"}],
+            ENTERPRISE: {"department": "Tours", "employeeNumber": "7",
+                         "manager": {"value": "boss-1"}}
+        }),
+        json!({
+            "schemas": [CORE], "userName": "carl@example.com", "externalId": "ext-1",
+            "name": {"familyName": "Zett"}, "userType": "Intern", "active": false,
+            "emails": [{"value": "carl@example.com", "type": "home"}]
+        }),
+        json!({
+            "schemas": [CORE], "userName": "dora", "title": "guide", "active": true,
+            "emails": [{"value": "bjensen@example.com", "type": "other"}]
+        }),
+    ] {
+        talk.json("POST", "/Users", Some(&user), 201);
+    }
+    talk
+}
+
+fn names(page: &Value) -> Vec<String> {
+    let users = page["Resources"].as_array().expect("Resources");
+    let name = |user: &Value| user["userName"].as_str().unwrap_or("?").to_owned();
+    users.iter().map(name).collect()
+}
+
+#[test]
+fn section_3_4_2_2_filters_find_whom_they_describe() {
+    let mut talk = directory();
+    let all = ["Bjensen", "carl@example.com", "dora"];
+    let [b, c, d] = all;
+    for (filter, wanted) in [
+        // The examples of the RFC, with values of these people.
+        (r#"userName eq "bjensen""#, vec![b]),
+        (r#"name.familyName co "O'Malley""#, vec![b]),
+        (r#"userName sw "B""#, vec![b]),
+        (
+            r#"urn:ietf:params:scim:schemas:core:2.0:User:userName sw "B""#,
+            vec![b],
+        ),
+        ("title pr", vec![b, d]),
+        (
+            r#"meta.lastModified gt "2011-05-13T04:42:34Z""#,
+            all.to_vec(),
+        ),
+        (
+            r#"meta.lastModified ge "2011-05-13T04:42:34Z""#,
+            all.to_vec(),
+        ),
+        (r#"meta.lastModified lt "2011-05-13T04:42:34Z""#, vec![]),
+        (
+            r#"meta.lastModified le "2999-05-13T04:42:34+02:00""#,
+            all.to_vec(),
+        ),
+        (r#"title pr and userType eq "Employee""#, vec![b]),
+        (r#"title pr or userType eq "Intern""#, all.to_vec()),
+        (
+            r#"schemas eq "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User""#,
+            vec![b],
+        ),
+        (
+            r#"userType eq "Employee" and (emails co "example.com" or emails.value co "example.org")"#,
+            vec![b],
+        ),
+        (
+            r#"userType ne "Employee" and not (emails co "example.org" or emails.value co "xyz")"#,
+            vec![c, d],
+        ),
+        (
+            r#"userType eq "Employee" and (emails.type eq "work")"#,
+            vec![b],
+        ),
+        (
+            r#"userType eq "Employee" and emails[type eq "work" and value co "@example.com"]"#,
+            vec![b],
+        ),
+        (
+            r#"emails[type eq "work" and value co "@example.com"] or ims[type eq "xmpp" and value co "@foo.com"]"#,
+            vec![b],
+        ),
+        // Precedence: not, and, or (erratum 4690).
+        (
+            r#"userName eq "dora" or userName eq "x" and active eq false"#,
+            vec![d],
+        ),
+        (
+            r#"(userName eq "dora" or userName eq "x") and active eq false"#,
+            vec![],
+        ),
+        (
+            r#"not (active eq true) and userName pr or title eq "guide""#,
+            vec![b, c, d],
+        ),
+        // A value path followed by a sub-attribute: of the same element.
+        (
+            r#"emails[type eq "work"].value eq "bjensen@example.com""#,
+            vec![b],
+        ),
+        (
+            r#"emails[type eq "home"].value eq "bjensen@example.com""#,
+            vec![],
+        ),
+        (r#"emails[value eq "BJENSEN@example.com"]"#, vec![b, d]),
+        (
+            r#"emails[type eq "other" or value eq "babs@example.org"]"#,
+            vec![b, d],
+        ),
+        (r#"emails[not (type eq "home")]"#, vec![b, d]),
+        // A complex attribute alone stands for its value.
+        (r#"emails eq "bjensen@EXAMPLE.com""#, vec![b, d]),
+        (r#"emails.value eq "carl@example.com""#, vec![c]),
+        (
+            r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager eq "boss-1""#,
+            vec![b],
+        ),
+        (
+            r#"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value sw "boss""#,
+            vec![b],
+        ),
+        // caseExact: externalId and id regard case, userName does not.
+        (r#"externalId eq "Ext-1""#, vec![b]),
+        (r#"externalId eq "ext-1""#, vec![c]),
+        (r#"EXTERNALID EQ "EXT-1""#, vec![]),
+        (r#"uSeRnAmE eQ "DORA""#, vec![d]),
+        (r#"displayName eq "ÅNGSTRÖM""#, vec![b]),
+        (r#"displayName eq "Angstrom""#, vec![]),
+        // Booleans, null, presence.
+        ("active eq true", vec![b, d]),
+        ("active ne true", vec![c]),
+        (r#"active eq "False""#, vec![c]),
+        ("title eq null", vec![c]),
+        ("title ne null", vec![b, d]),
+        ("not (title pr)", vec![c]),
+        ("emails[primary eq true]", vec![b]),
+        ("name.givenName pr", vec![b]),
+        // Order among texts.
+        (r#"userName gt "bjensen" and userName lt "dora""#, vec![c]),
+        (
+            r#"userName ge "bjensen" and userName le "DORA""#,
+            vec![b, c, d],
+        ),
+        (
+            r#"meta.resourceType eq "User" and userName ew "A""#,
+            vec![d],
+        ),
+    ] {
+        let target = format!("/Users?filter={}", encoded(filter));
+        let page = talk.json("GET", &target, None, 200);
+        assert_eq!(names(&page), wanted, "{filter}");
+        assert_eq!(page["totalResults"], wanted.len(), "{filter}");
+        // Pages are cut from what matches, not the other way round.
+        let second = talk.json("GET", &format!("{target}&startIndex=2&count=1"), None, 200);
+        let rest: Vec<&str> = wanted.iter().copied().skip(1).take(1).collect();
+        assert_eq!(names(&second), rest, "{filter}");
+        assert_eq!(second["totalResults"], wanted.len(), "{filter}");
+    }
+}
+
+#[test]
+fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
+    let mut talk = directory();
+    for (filter, position) in [
+        ("shoeSize eq 7", 1),
+        ("userName", 9),
+        ("userName eq", 12),
+        ("title pr and", 13),
+        ("title pr title pr", 10),
+        ("(title pr", 10),
+        ("active gt true", 15),
+        ("name eq \"x\"", 12),
+        ("emails[shoe eq 1]", 8),
+        ("userName[value eq 1]", 10),
+        ("meta.created gt \"soon\"", 23),
+    ] {
+        let target = format!("/Users?filter={}", encoded(filter));
+        let response = talk.send("GET", &target, None);
+        let error = scim_error(&response, filter);
+        assert_eq!(
+            (response.status, &error["scimType"]),
+            (400, &json!("invalidFilter")),
+            "{filter}"
+        );
+        let detail = error["detail"].to_string();
+        let wanted = format!("position {position}:");
+        assert!(detail.contains(&wanted), "{filter}: {detail}");
+    }
+}
+
+#[test]
+fn section_3_4_2_3_sorting() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for (name, title, email) in [
+        ("d", Some("b"), "2@x"),
+        ("B", None, "4@x"),
+        ("a", Some("B"), "1@x"),
+        ("É", Some("a"), "3@x"),
+    ] {
+        let mut user = json!({"schemas": [CORE], "userName": name,
+            "emails": [{"value": "0@x"}, {"value": email, "primary": true}]});
+        if let Some(title) = title {
+            user["title"] = json!(title);
+        }
+        talk.json("POST", "/Users", Some(&user), 201);
+    }
+    for (query, wanted) in [
+        ("sortBy=userName", ["a", "B", "d", "É"]),
+        ("sortBy=userName&sortOrder=descending", ["É", "d", "B", "a"]),
+        // The same title in another case: in order of creation, also when it descends.
+        ("sortBy=title&sortOrder=ascending", ["É", "d", "a", "B"]),
+        ("sortBy=title&sortOrder=Descending", ["B", "d", "a", "É"]),
+        // The primary value of a list.
+        ("sortBy=emails", ["a", "d", "É", "B"]),
+        (
+            "sortBy=emails.value&sortOrder=descending",
+            ["B", "É", "d", "a"],
+        ),
+        ("sortBy=meta.created", ["d", "B", "a", "É"]),
+        (
+            "sortBy=urn:ietf:params:scim:schemas:core:2.0:User:userName",
+            ["a", "B", "d", "É"],
+        ),
+        // sortOrder alone sorts nothing.
+        ("sortOrder=descending", ["d", "B", "a", "É"]),
+    ] {
+        let page = talk.json("GET", &format!("/Users?{query}"), None, 200);
+        assert_eq!(names(&page), wanted, "{query}");
+        for (index, name) in wanted.iter().enumerate() {
+            let target = format!("/Users?{query}&startIndex={}&count=1", index + 1);
+            let page = talk.json("GET", &target, None, 200);
+            assert_eq!(names(&page), [*name], "{target}");
+            assert_eq!(page["totalResults"], 4, "{target}");
+        }
+    }
+    for query in [
+        "sortBy=nothing",
+        "sortBy=name",
+        "sortBy=userName&sortOrder=up",
+    ] {
+        let response = talk.send("GET", &format!("/Users?{query}"), None);
+        let error = scim_error(&response, query);
+        assert_eq!(
+            (response.status, &error["scimType"]),
+            (400, &json!("invalidValue")),
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn section_3_4_3_a_query_can_be_posted() {
+    let mut talk = directory();
+    let message = |members: &Value| {
+        let mut message =
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+        for (name, value) in members.as_object().expect("members") {
+            message[name] = value.clone();
+        }
+        message
+    };
+    let query = message(&json!({
+        "attributes": ["userName", "name.familyName"], "filter": "title pr or active eq false",
+        "sortBy": "userName", "sortOrder": "descending", "startIndex": 2, "count": 10
+    }));
+    for target in ["/Users/.search", "/.search"] {
+        let page = talk.json("POST", target, Some(&query), 200);
+        assert_eq!(names(&page), ["carl@example.com", "Bjensen"], "{target}");
+        assert_eq!(
+            (
+                &page["totalResults"],
+                &page["startIndex"],
+                &page["itemsPerPage"]
+            ),
+            (&json!(3), &json!(2), &json!(2))
+        );
+        let user = page["Resources"][0].as_object().expect("a user");
+        let members: Vec<&String> = user.keys().collect();
+        assert_eq!(members, ["schemas", "id", "userName", "name"], "{target}");
+    }
+    let page = talk.json("POST", "/Users/.search", Some(&message(&json!({}))), 200);
+    assert_eq!(page["totalResults"], 3);
+    let page = talk.json("GET", "?filter=title%20pr", None, 200);
+    assert_eq!(page["totalResults"], 2, "at the root");
+    for (members, scim_type) in [
+        (json!({"filter": "shoeSize pr"}), "invalidFilter"),
+        (json!({"filter": 7}), "invalidValue"),
+        (json!({"count": "ten"}), "invalidValue"),
+        (json!({"startIndex": 1.5}), "invalidValue"),
+        (json!({"attributes": "userName"}), "invalidValue"),
+        (json!({"sortBy": "shoeSize"}), "invalidValue"),
+        (json!({"schemas": [CORE]}), "invalidSyntax"),
+        // In a body it is no secret in a URI, and still nothing to filter on.
+        (json!({"filter": "password pr"}), "invalidFilter"),
+    ] {
+        let response = talk.send("POST", "/Users/.search", Some(&message(&members)));
+        let error = scim_error(&response, &members.to_string());
+        assert_eq!(
+            (response.status, &error["scimType"]),
+            (400, &json!(scim_type)),
+            "{members}"
+        );
+    }
+}
+
+#[test]
+fn section_3_9_projections_keep_what_is_always_returned() {
+    let mut talk = directory();
+    let first = |page: &Value| -> Vec<String> {
+        let user = page["Resources"][0].as_object().expect("a user");
+        user.keys().cloned().collect()
+    };
+    for (query, wanted) in [
+        ("attributes=userName", vec!["schemas", "id", "userName"]),
+        ("attributes=id", vec!["schemas", "id"]),
+        ("attributes=nothing", vec!["schemas", "id"]),
+        (
+            "attributes=meta.version,TITLE",
+            vec!["schemas", "id", "title", "meta"],
+        ),
+        (
+            "attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+            vec!["schemas", "id", ENTERPRISE],
+        ),
+        (
+            "excludedAttributes=id,schemas,meta,emails,name,displayName,title,userType,ims,active",
+            vec!["schemas", "id", "externalId", "userName", ENTERPRISE],
+        ),
+        (
+            "attributes=userName,externalId&excludedAttributes=externalId,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+            vec!["schemas", "id", "userName"],
+        ),
+    ] {
+        let page = talk.json("GET", &format!("/Users?count=1&{query}"), None, 200);
+        assert_eq!(first(&page), wanted, "{query}");
+    }
+}
+
+/// DIFFERENCE: `search` is no parameter of RFC 7644. It finds people by words, whatever
+/// their case and accents.
+#[test]
+fn search_finds_people_by_words() {
+    let mut talk = directory();
+    let [b, c, d] = ["Bjensen", "carl@example.com", "dora"];
+    for (search, wanted) in [
+        ("bjens", vec![b, d]),
+        ("ANGSTROM", vec![b]),
+        ("ångstr", vec![b]),
+        ("malley barb", vec![b]),
+        ("barbara zett", vec![]),
+        ("example.org", vec![b]),
+        ("c", vec![b, c, d]),
+        ("ZETT", vec![c]),
+        ("nobody", vec![]),
+        ("", vec![b, c, d]),
+    ] {
+        let target = format!("/Users?search={}", encoded(search));
+        let page = talk.json("GET", &target, None, 200);
+        assert_eq!(names(&page), wanted, "{search}");
+        assert_eq!(page["totalResults"], wanted.len(), "{search}");
+        let listed = talk
+            .server
+            .cli(&["user", "list", "--search", search, "-o", "jsonl"]);
+        assert_eq!(listed.stdout.lines().count(), wanted.len(), "{search}");
+    }
+    let target =
+        "/Users?search=example&filter=active%20eq%20true&sortBy=userName&sortOrder=descending";
+    assert_eq!(names(&talk.json("GET", target, None, 200)), [d, b]);
+    // What changes is found by its new words and not by the old ones.
+    let carl = talk.json("GET", "/Users?search=carl", None, 200)["Resources"][0].clone();
+    let mut changed = carl.clone();
+    changed["userName"] = json!("Søren");
+    changed["emails"] = json!([]);
+    let target = format!("/Users/{}", carl["id"].as_str().expect("an id"));
+    talk.json("PUT", &target, Some(&changed), 200);
+    assert_eq!(
+        talk.json("GET", "/Users?search=carl", None, 200)["totalResults"],
+        0
+    );
+    assert_eq!(
+        names(&talk.json("GET", "/Users?search=soren", None, 200)),
+        ["Søren"]
+    );
+    talk.json("DELETE", &target, None, 204);
+    assert_eq!(
+        talk.json("GET", "/Users?search=soren", None, 200)["totalResults"],
+        0
+    );
+    let long = format!("/Users?search={}", "x".repeat(257));
+    assert_eq!(
+        talk.json("GET", &long, None, 400)["scimType"],
+        "invalidValue"
+    );
+}
