@@ -41,6 +41,9 @@ mod rfc7644_bulk;
 /// RFC 9865: pages by cursor.
 mod rfc9865;
 
+/// Pages while others write: nobody twice, nobody missed.
+mod walk;
+
 /// Discovery, paging, projections, deletion, groups, large pages.
 mod protocol;
 

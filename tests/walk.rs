@@ -1,0 +1,334 @@
+//! What pages promise while others write: 2,000 users walked by cursor and by index, in order
+//! of creation, sorted and filtered, while a user is changed every millisecond and every
+//! tenth change touches what the walk sorts and filters by. Whoever stays as it was in that
+//! respect is listed exactly once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+use serde_json::{Value, json};
+
+use crate::support::{CORE, Server};
+
+const USERS: usize = 2000;
+/// Users whose keys are changed: every tenth.
+const MOVER_EVERY: usize = 10;
+/// Users that are deleted while cursors walk: every fortieth, none of them a mover.
+const VICTIM_EVERY: usize = 40;
+const WRITERS: usize = 4;
+const PAGE: usize = 100;
+
+/// Sorted by an attribute that movers change, and filtered by another one.
+const SORTED: &str = "sortBy=title&sortOrder=descending";
+const FILTERED: &str = "filter=userType%20eq%20%22In%22";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paging {
+    Cursor,
+    Index,
+}
+
+/// One connection with a token.
+struct Caller {
+    client: Client,
+    authorization: String,
+}
+
+impl Caller {
+    fn new(server: &Server, authorization: &str) -> Self {
+        Self {
+            client: server.client(),
+            authorization: authorization.to_owned(),
+        }
+    }
+
+    fn send(&mut self, method: &str, target: &str, body: Option<&Value>) -> (u16, Value) {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let request = Request {
+            method,
+            target,
+            headers: &[
+                ("Authorization", &self.authorization),
+                ("Content-Type", "application/scim+json"),
+            ],
+            body: body.as_deref(),
+        };
+        let (response, _) = self.client.send(&request).expect("the server answers");
+        let json = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+        (response.status, json)
+    }
+
+    /// Walks to the end and gives the ids as they were listed.
+    fn walk(&mut self, paging: Paging, query: &str) -> Vec<String> {
+        let mut listed = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let place = match paging {
+                Paging::Cursor => format!("cursor={cursor}"),
+                Paging::Index => format!("startIndex={}", listed.len() + 1),
+            };
+            let target = format!("/Users?attributes=id&count={PAGE}&{place}&{query}");
+            let (status, page) = self.send("GET", &target, None);
+            assert_eq!(status, 200, "{target}: {page}");
+            let users = page["Resources"].as_array().expect("Resources");
+            let id = |user: &Value| user["id"].as_str().expect("an id").to_owned();
+            listed.extend(users.iter().map(id));
+            match (paging, page["nextCursor"].as_str()) {
+                (Paging::Cursor, Some(next)) => next.clone_into(&mut cursor),
+                (Paging::Index, _) if !users.is_empty() => {}
+                _ => return listed,
+            }
+        }
+    }
+}
+
+/// Who of `stable` was listed not exactly once, and how often.
+fn broken_promises<'a>(listed: &[String], stable: &[&'a String]) -> Vec<(&'a String, usize)> {
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for id in listed {
+        *times.entry(id).or_default() += 1;
+    }
+    let of = |id: &'a String| (id, times.get(id.as_str()).copied().unwrap_or(0));
+    stable
+        .iter()
+        .map(|id| of(id))
+        .filter(|(_, times)| *times != 1)
+        .collect()
+}
+
+fn user(index: usize) -> Value {
+    json!({
+        "schemas": [CORE], "userName": format!("user{index:04}"),
+        // Many share a title: then the order of creation decides.
+        "title": format!("title {:02}", (index * 7) % 40),
+        "userType": if index.is_multiple_of(3) { "Out" } else { "In" },
+    })
+}
+
+fn create_all(caller: &mut Caller) -> Vec<String> {
+    let operation = |index: usize| json!({"method": "POST", "path": "/Users", "bulkId": index.to_string(), "data": user(index)});
+    let mut ids = Vec::new();
+    for start in (0..USERS).step_by(1000) {
+        let operations: Vec<Value> = (start..start + 1000).map(operation).collect();
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations
+        });
+        let (status, answer) = caller.send("POST", "/Bulk", Some(&body));
+        assert_eq!(status, 200, "{answer}");
+        for result in answer["Operations"].as_array().expect("results") {
+            let location = result["location"].as_str().expect("a location");
+            ids.push(location.rsplit('/').next().expect("an id").to_owned());
+        }
+    }
+    ids
+}
+
+fn is_mover(index: usize) -> bool {
+    index.is_multiple_of(MOVER_EVERY)
+}
+
+fn is_victim(index: usize) -> bool {
+    index % VICTIM_EVERY == 7
+}
+
+/// What the writers share.
+struct Churn<'a> {
+    ids: &'a [String],
+    is_over: AtomicBool,
+    /// While this is set, a victim is deleted now and then.
+    may_delete: AtomicBool,
+    changes: AtomicUsize,
+    moves: AtomicUsize,
+    deleted: AtomicUsize,
+}
+
+impl Churn<'_> {
+    /// Changes a user each time `WRITERS` milliseconds have passed: with all writers, one
+    /// for each millisecond.
+    fn write(&self, mut caller: Caller, writer: usize) {
+        let start = Instant::now();
+        let mut turn = writer;
+        while !self.is_over.load(Ordering::SeqCst) {
+            self.change(&mut caller, turn);
+            if writer == 0 && turn.is_multiple_of(100) {
+                self.create_or_delete(&mut caller, turn);
+            }
+            turn += WRITERS;
+            let due = start + Duration::from_millis(u64::try_from(turn).expect("small"));
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn change(&self, caller: &mut Caller, turn: usize) {
+        let random = turn.wrapping_mul(2_654_435_761) % USERS;
+        let moves = turn.is_multiple_of(10) || turn % 10 == 5 && turn.is_multiple_of(3);
+        let (index, change) = if moves {
+            let index = random - random % MOVER_EVERY;
+            let title = format!("title {:02}", (turn * 13) % 50);
+            let user_type = if turn.is_multiple_of(4) { "In" } else { "Out" };
+            (index, json!({"title": title, "userType": user_type}))
+        } else {
+            (random, json!({"nickName": format!("turn {turn}")}))
+        };
+        if is_victim(index) {
+            return;
+        }
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "value": change}]
+        });
+        let target = format!("/Users/{}", self.ids[index]);
+        let (status, answer) = caller.send("PATCH", &target, Some(&body));
+        assert_eq!(status, 200, "{answer}");
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.moves.fetch_add(usize::from(moves), Ordering::SeqCst);
+    }
+
+    fn create_or_delete(&self, caller: &mut Caller, turn: usize) {
+        let (status, answer) = caller.send("POST", "/Users", Some(&user(USERS + turn)));
+        assert_eq!(status, 201, "{answer}");
+        if self.may_delete.load(Ordering::SeqCst) {
+            let next = self.deleted.fetch_add(1, Ordering::SeqCst);
+            let victim = next * VICTIM_EVERY + 7;
+            if let Some(id) = self.ids.get(victim) {
+                let (status, answer) = caller.send("DELETE", &format!("/Users/{id}"), None);
+                assert_eq!(status, 204, "{answer}");
+            }
+        }
+    }
+}
+
+/// Ends the writers however the walker ends.
+struct EndOf<'a>(&'a AtomicBool);
+
+impl Drop for EndOf<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn full_token(server: &Server, name: &str) -> String {
+    let output = server.cli(&["token", "issue", name, "--scope", "full"]);
+    format!("Bearer {}", output.stdout.trim())
+}
+
+#[test]
+fn whoever_stays_is_listed_exactly_once_whatever_others_change() {
+    let server = Server::start_with(&["--rate-limit", "off"]);
+    let authorization = full_token(&server, "walker");
+    let mut caller = Caller::new(&server, &authorization);
+    let ids = create_all(&mut caller);
+    let churn = Churn {
+        ids: &ids,
+        is_over: AtomicBool::new(false),
+        may_delete: AtomicBool::new(false),
+        changes: AtomicUsize::new(0),
+        moves: AtomicUsize::new(0),
+        deleted: AtomicUsize::new(0),
+    };
+    thread::scope(|scope| {
+        let _end = EndOf(&churn.is_over);
+        for writer in 0..WRITERS {
+            let (caller, churn) = (Caller::new(&server, &authorization), &churn);
+            scope.spawn(move || churn.write(caller, writer));
+        }
+        for paging in [Paging::Index, Paging::Cursor] {
+            // By index a page may slip by the number deleted before it, and only by that.
+            churn
+                .may_delete
+                .store(paging == Paging::Cursor, Ordering::SeqCst);
+            for (query, keeps_place) in [
+                ("", None),
+                (SORTED, Some(false)),
+                (FILTERED, Some(true)),
+                (&format!("{SORTED}&{FILTERED}"), Some(true)),
+            ] {
+                let stable: Vec<&String> = (0..USERS)
+                    .filter(|index| !is_victim(*index))
+                    .filter(|index| keeps_place.is_none() || !is_mover(*index))
+                    .filter(|index| keeps_place != Some(true) || !index.is_multiple_of(3))
+                    .map(|index| &ids[index])
+                    .collect();
+                let before = (
+                    churn.changes.load(Ordering::SeqCst),
+                    churn.moves.load(Ordering::SeqCst),
+                );
+                let start = Instant::now();
+                let listed = caller.walk(paging, query);
+                let took = start.elapsed();
+                let changes = churn.changes.load(Ordering::SeqCst) - before.0;
+                let moves = churn.moves.load(Ordering::SeqCst) - before.1;
+                println!(
+                    "{paging:?} {query:?}: {} listed, {} of them must be, {changes} changes and \
+                     {moves} of keys in {} ms",
+                    listed.len(),
+                    stable.len(),
+                    took.as_millis()
+                );
+                let broken = broken_promises(&listed, &stable);
+                assert!(broken.is_empty(), "{paging:?} {query}: {broken:?}");
+                assert!(moves > 0, "{paging:?} {query}: nobody moved meanwhile");
+            }
+        }
+    });
+    assert!(
+        churn.deleted.load(Ordering::SeqCst) > 0,
+        "nobody was deleted"
+    );
+}
+
+/// The look at a walk notices a user missed and a user listed twice; and walks do break
+/// where nothing is remembered of them: here the pages of one walk are asked for with two
+/// tokens in turn, so that the place where the one before ended is another's.
+#[test]
+fn a_broken_promise_would_be_noticed() {
+    let server = Server::start_with(&["--rate-limit", "off"]);
+    let authorization = full_token(&server, "one");
+    let mut one = Caller::new(&server, &authorization);
+    let mut two = Caller::new(&server, &full_token(&server, "two"));
+    let ids = create_all(&mut one);
+    let matching: Vec<&String> = (0..USERS)
+        .filter(|index| !index.is_multiple_of(3))
+        .map(|index| &ids[index])
+        .collect();
+    let whole = one.walk(Paging::Index, FILTERED);
+    assert!(broken_promises(&whole, &matching).is_empty());
+    assert_eq!(whole.iter().collect::<HashSet<_>>().len(), matching.len());
+    let twice = [&whole[..], &whole[5..6]].concat();
+    assert_eq!(broken_promises(&twice, &matching), [(&whole[5], 2)]);
+    assert_eq!(broken_promises(&whole[1..], &matching), [(&whole[0], 0)]);
+
+    let target =
+        |start: usize| format!("/Users?attributes=id&count={PAGE}&startIndex={start}&{FILTERED}");
+    let listed = |page: &Value| -> Vec<String> {
+        let users = page["Resources"].as_array().expect("Resources");
+        users
+            .iter()
+            .map(|user| user["id"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    for (same, missed) in [(true, 0), (false, 1)] {
+        let mut pages = listed(&one.send("GET", &target(1), None).1);
+        // Somebody of the first page leaves the list.
+        let leave = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "path": "userType", "value": "Out"}]
+        });
+        let gone = pages[0].clone();
+        one.send("PATCH", &format!("/Users/{gone}"), Some(&leave));
+        let next = if same { &mut one } else { &mut two };
+        pages.extend(listed(&next.send("GET", &target(PAGE + 1), None).1));
+        let stable: Vec<&String> = matching
+            .iter()
+            .filter(|id| whole[..2 * PAGE].contains(id) && !whole[..2].contains(id))
+            .copied()
+            .collect();
+        let broken = broken_promises(&pages, &stable);
+        assert_eq!(broken.len(), missed, "{broken:?}");
+    }
+}
