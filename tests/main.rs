@@ -44,6 +44,9 @@ mod rfc9865;
 /// Pages while others write: nobody twice, nobody missed.
 mod walk;
 
+/// What is forgiven: understood and counted, or refused in strict mode.
+mod tolerance;
+
 /// Discovery, paging, projections, deletion, groups, large pages.
 mod protocol;
 

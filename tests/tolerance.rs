@@ -1,0 +1,350 @@
+//! What identity providers send that no RFC asks for: each tolerance by name, with where it
+//! was seen, understood and counted in compatible mode, and a 400 in strict mode that changes
+//! nothing. Sources are those of the page on identity providers in the manual.
+
+use std::collections::BTreeSet;
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+use golinks_scim::scim::Tolerance;
+use serde_json::{Value, json};
+
+use crate::support::{CORE, Server, Talk, scim_error};
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+/// One thing that is forgiven: a request about a user with two emails and a manager, and a
+/// pointer into the answer with what must stand there.
+struct Forgiven {
+    tolerance: Tolerance,
+    /// Who sends it, and where that is written.
+    source: &'static str,
+    request: Sent,
+    pointer: &'static str,
+    wanted: Value,
+    /// What strict mode answers.
+    scim_type: &'static str,
+}
+
+enum Sent {
+    /// A create with these members.
+    Create(Value),
+    /// A create without `schemas`.
+    Bare,
+    /// A patch with this operation.
+    Patch(Value),
+    /// A query.
+    Query(&'static str),
+}
+
+use Sent::{Bare, Create, Patch, Query};
+
+fn row(
+    tolerance: Tolerance,
+    source: &'static str,
+    request: Sent,
+    (pointer, wanted): (&'static str, Value),
+    scim_type: &'static str,
+) -> Forgiven {
+    Forgiven {
+        tolerance,
+        source,
+        request,
+        pointer,
+        wanted,
+        scim_type,
+    }
+}
+
+fn bodies() -> Vec<Forgiven> {
+    use Tolerance::{
+        BooleanAsText, EmptyText, ListForSingleValue, MissingSchemas, PlainValueForComplex,
+        ScalarAsText, SeveralPrimaries, SingleValueForList, UnknownAttribute, UnknownSchema,
+    };
+    vec![
+        row(
+            BooleanAsText,
+            "Entra: ENTRAC, \"False\" with a capital",
+            Create(json!({"active": "False"})),
+            ("/active", json!(false)),
+            "invalidValue",
+        ),
+        row(
+            ScalarAsText,
+            "Okta: FAQ, values are not validated before they are pushed",
+            Create(json!({"title": 7})),
+            ("/title", json!("7")),
+            "invalidValue",
+        ),
+        row(
+            UnknownAttribute,
+            "Okta: REF, members that a mapping adds; MSREF, misspelt ones",
+            Create(json!({"shoeSize": 44})),
+            ("/shoeSize", Value::Null),
+            "invalidSyntax",
+        ),
+        row(
+            UnknownSchema,
+            "Entra: a schema of Microsoft's own",
+            Create(
+                json!({"http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/User": {"x": 1}}),
+            ),
+            ("/schemas", json!([CORE])),
+            "invalidSyntax",
+        ),
+        row(
+            MissingSchemas,
+            "Entra: MSREF, bodies without schemas",
+            Bare,
+            ("/schemas", json!([CORE])),
+            "invalidSyntax",
+        ),
+        row(
+            SingleValueForList,
+            "OneLogin: emails as an object",
+            Create(json!({"emails": {"value": "one@x"}})),
+            ("/emails", json!([{"value": "one@x"}])),
+            "invalidValue",
+        ),
+        row(
+            PlainValueForComplex,
+            "Entra: manager as a bare id",
+            Create(json!({ENTERPRISE: {"manager": "m-1"}})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager",
+                json!({"value": "m-1"}),
+            ),
+            "invalidValue",
+        ),
+        row(
+            ListForSingleValue,
+            "Entra: manager as a list",
+            Create(json!({ENTERPRISE: {"manager": [{"$ref": "r", "value": "m-1"}]}})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager",
+                json!({"value": "m-1", "$ref": "r"}),
+            ),
+            "invalidValue",
+        ),
+        row(
+            SeveralPrimaries,
+            "Entra: ENTRAV, random values of the validator",
+            Create(
+                json!({"emails": [{"value": "a", "primary": true}, {"value": "b", "primary": true}]}),
+            ),
+            ("/emails/1/primary", json!(false)),
+            "invalidValue",
+        ),
+        row(
+            EmptyText,
+            "Okta: PLAN C9337, push of empty values",
+            Create(json!({"nickName": "", "name": {"middleName": ""}})),
+            ("/nickName", Value::Null),
+            "invalidValue",
+        ),
+    ]
+}
+
+fn patches() -> Vec<Forgiven> {
+    use Tolerance::{
+        EmptyText, OperationCase, OperationWithoutPath, PathAsMember, RemoveSelectsNothing,
+        RemoveWithValue, UnquotedText, ValuePathCreates,
+    };
+    vec![
+        row(
+            OperationCase,
+            "Entra: ENTRAC, Add, Replace, Remove",
+            Patch(json!({"op": "Replace", "path": "title", "value": "T"})),
+            ("/title", json!("T")),
+            "invalidSyntax",
+        ),
+        row(
+            OperationWithoutPath,
+            "Okta: REF, deactivation by an OIN app",
+            Patch(json!({"op": "replace", "value": {"active": false}})),
+            ("/active", json!(false)),
+            "invalidSyntax",
+        ),
+        row(
+            PathAsMember,
+            "Entra: ENTRAC, flat dotted keys with aadOptscim062020",
+            Patch(json!({"op": "replace", "value": {"name.givenName": "G2"}})),
+            ("/name/givenName", json!("G2")),
+            "invalidSyntax",
+        ),
+        row(
+            PathAsMember,
+            "Entra: ENTRAC, URN-qualified keys with aadOptscim062020",
+            Patch(json!({"op": "replace", "value": {
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department": "D"}})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/department",
+                json!("D"),
+            ),
+            "invalidSyntax",
+        ),
+        row(
+            ValuePathCreates,
+            "Entra: erratum 8097 and SCIM-SDK issue 416",
+            Patch(json!({"op": "add", "path": "emails[type eq \"other\"].value", "value": "o@x"})),
+            ("/emails/2", json!({"value": "o@x", "type": "other"})),
+            "noTarget",
+        ),
+        row(
+            RemoveWithValue,
+            "Entra: section 3.2 of its reference, value arrays in remove",
+            Patch(json!({"op": "remove", "path": "emails", "value": [{"value": "h@x"}]})),
+            ("/emails/1", Value::Null),
+            "invalidSyntax",
+        ),
+        row(
+            RemoveSelectsNothing,
+            "Entra: a removal repeated after a cycle that broke off",
+            Patch(json!({"op": "remove", "path": "emails[type eq \"other\"]"})),
+            ("/emails/1/value", json!("h@x")),
+            "noTarget",
+        ),
+        row(
+            EmptyText,
+            "Entra: ory/polis tests, Replace with an empty text clears the manager",
+            Patch(json!({"op": "replace",
+                "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager", "value": ""})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+                Value::Null,
+            ),
+            "invalidValue",
+        ),
+        row(
+            UnquotedText,
+            "Entra: ENTRA, externalId eq jyoung; MSREF",
+            Query("filter=externalId%20eq%20jyoung"),
+            ("/Resources/0/externalId", json!("jyoung")),
+            "invalidFilter",
+        ),
+    ]
+}
+
+fn user(name: &str) -> Value {
+    json!({
+        "schemas": [CORE, ENTERPRISE], "userName": name, "externalId": "jyoung",
+        "name": {"givenName": "G"},
+        "emails": [{"value": "w@x", "type": "work"}, {"value": "h@x", "type": "home"}],
+        ENTERPRISE: {"manager": {"value": "boss"}}
+    })
+}
+
+/// What the counter of a tolerance says.
+fn count(metrics: &mut Client, authorization: &str, tolerance: Tolerance) -> u64 {
+    let request = Request {
+        method: "GET",
+        target: "/metrics",
+        headers: &[("Authorization", authorization)],
+        body: None,
+    };
+    let (response, _) = metrics.send(&request).expect("an answer");
+    assert_eq!(response.status, 200);
+    let text = String::from_utf8(response.body).expect("text");
+    let start = format!(
+        "golinks_scim_tolerated_requests_total{{tolerance=\"{}\"}} ",
+        tolerance.name()
+    );
+    let line = text.lines().find_map(|line| line.strip_prefix(&start));
+    line.and_then(|count| count.parse().ok())
+        .unwrap_or_else(|| panic!("{start}: {text}"))
+}
+
+fn token(server: &Server, arguments: &[&str]) -> String {
+    let output = server.cli(&[&["token", "issue"], arguments].concat());
+    format!("Bearer {}", output.stdout.trim())
+}
+
+#[test]
+fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let strict = token(
+        &talk.server,
+        &["strict", "--scope", "full", "--mode", "strict"],
+    );
+    let compatible = talk.authorization.clone();
+    let reader = token(&talk.server, &["metrics", "--scope", "metrics"]);
+    let pem = std::fs::read(talk.server.data_dir().join("tls/ca.pem")).expect("a certificate");
+    let base = format!("https://{}", talk.server.address());
+    let mut metrics = Client::new(&base, &pem).expect("a client");
+
+    let mut seen = BTreeSet::new();
+    for (number, forgiven) in bodies().into_iter().chain(patches()).enumerate() {
+        let what = format!("{}: {}", forgiven.tolerance.name(), forgiven.source);
+        seen.insert(forgiven.tolerance.name());
+        let existing = talk.json("POST", "/Users", Some(&user(&format!("user{number}"))), 201);
+        let (method, target, body, status) = request(&forgiven.request, number, &existing);
+
+        talk.authorization.clone_from(&strict);
+        let before = talk.json("GET", "/Users?count=500", None, 200);
+        let refused = talk.send(method, &target, body.as_ref());
+        let error = scim_error(&refused, &what);
+        assert_eq!(
+            (refused.status, &error["scimType"]),
+            (400, &json!(forgiven.scim_type)),
+            "{what}: {error}"
+        );
+        // What comes without a path is refused for that before its members are looked at.
+        let first = match forgiven.tolerance {
+            Tolerance::PathAsMember => Tolerance::OperationWithoutPath,
+            other => other,
+        };
+        let named = format!("({})", first.name());
+        assert!(
+            error["detail"].to_string().contains(&named),
+            "{what}: {error}"
+        );
+        assert_eq!(
+            talk.json("GET", "/Users?count=500", None, 200),
+            before,
+            "{what}"
+        );
+
+        talk.authorization.clone_from(&compatible);
+        let counted = count(&mut metrics, &reader, forgiven.tolerance);
+        let answer = talk.json(method, &target, body.as_ref(), status);
+        let found = answer.pointer(forgiven.pointer).cloned();
+        assert_eq!(
+            found.unwrap_or(Value::Null),
+            forgiven.wanted,
+            "{what}: {answer}"
+        );
+        let now = count(&mut metrics, &reader, forgiven.tolerance);
+        assert_eq!(now, counted + 1, "{what}: the counter");
+        let target = format!("/Users/{}", existing["id"].as_str().expect("an id"));
+        talk.json("DELETE", &target, None, 204);
+    }
+    let all: BTreeSet<&str> = Tolerance::ALL.into_iter().map(Tolerance::name).collect();
+    assert_eq!(seen, all, "a tolerance has no test");
+}
+
+fn request(
+    sent: &Sent,
+    number: usize,
+    existing: &Value,
+) -> (&'static str, String, Option<Value>, u16) {
+    let one = format!("/Users/{}", existing["id"].as_str().expect("an id"));
+    match sent {
+        Create(members) => {
+            let mut body = json!({"schemas": [CORE], "userName": format!("new{number}")});
+            for (name, value) in members.as_object().expect("members") {
+                body[name] = value.clone();
+            }
+            ("POST", "/Users".to_owned(), Some(body), 201)
+        }
+        Bare => {
+            let body = json!({"userName": format!("new{number}")});
+            ("POST", "/Users".to_owned(), Some(body), 201)
+        }
+        Patch(operation) => {
+            let body = json!({"schemas": [PATCH_OP], "Operations": [operation]});
+            ("PATCH", one, Some(body), 200)
+        }
+        Query(query) => ("GET", format!("/Users?{query}"), None, 200),
+    }
+}
