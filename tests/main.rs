@@ -23,6 +23,12 @@ mod support;
 /// Users and patches as values: what is kept, forgiven, refused.
 mod scim;
 
+/// Laws of filters and patches, over thousands of random ones.
+mod properties;
+
+/// The directory against a map, over ten thousand random operations.
+mod model;
+
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 

@@ -13,7 +13,7 @@ use super::schema::{self, Attribute, Schema};
 use super::tolerance::Leniency;
 
 /// `attrPath`: an attribute, perhaps of an extension, perhaps a part of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct AttributePath {
     /// The extension that it belongs to; `None` for core and common attributes.
     pub extension: Option<&'static Schema>,
@@ -82,6 +82,13 @@ impl fmt::Display for AttributePath {
             write!(f, ".{}", sub.name)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for AttributePath {
+    /// The path itself: the definitions behind it fill pages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

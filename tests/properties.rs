@@ -1,0 +1,241 @@
+//! Laws that hold for all values: a filter reads what it writes, a patch does what it says
+//! and nothing else. Pure values, thousands of cases.
+
+use golinks_scim::scim::filter::{CompValue, CompareOp};
+use golinks_scim::scim::{AttributePath, Filter, Leniency, Patch, User};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+fn path(name: &str) -> AttributePath {
+    AttributePath::parse(name).expect("an attribute")
+}
+
+fn element_path(list: &str, name: &str) -> AttributePath {
+    let list = path(list).attribute;
+    AttributePath::whole(list.sub_attribute(name).expect("a sub-attribute"))
+}
+
+const EQUALITY: [CompareOp; 2] = [CompareOp::Eq, CompareOp::Ne];
+const ORDER: [CompareOp; 4] = [CompareOp::Gt, CompareOp::Ge, CompareOp::Lt, CompareOp::Le];
+const PART: [CompareOp; 3] = [CompareOp::Co, CompareOp::Sw, CompareOp::Ew];
+
+fn any_op() -> impl Strategy<Value = CompareOp> {
+    prop::sample::select([&EQUALITY[..], &ORDER, &PART].concat())
+}
+
+/// Texts with everything that a JSON string must escape.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\PC{0,12}",
+        "[\"\\\\\\[\\]() \\n\\t\u{1}]{0,6}",
+        Just("null".to_owned())
+    ]
+}
+
+fn number() -> impl Strategy<Value = CompValue> {
+    prop_oneof![
+        any::<i64>().prop_map(serde_json::Number::from),
+        (-1e9..1e9f64).prop_map(|float| serde_json::Number::from_f64(float).expect("finite")),
+    ]
+    .prop_map(CompValue::Number)
+}
+
+/// What can be said of one attribute.
+fn clause(paths: Vec<AttributePath>, flags: Vec<AttributePath>) -> impl Strategy<Value = Filter> {
+    let any_path = prop::sample::select([paths.clone(), flags.clone()].concat());
+    let compared = (prop::sample::select(paths.clone()), any_op(), text())
+        .prop_map(|(path, op, text)| Filter::Compare(path, op, CompValue::Text(text)));
+    let counted = (prop::sample::select(paths), any_op(), number())
+        .prop_map(|(path, op, number)| Filter::Compare(path, op, number));
+    let flagged = (
+        prop::sample::select(flags),
+        prop::sample::select(&EQUALITY[..]),
+        any::<bool>(),
+    )
+        .prop_map(|(path, op, value)| Filter::Compare(path, op, CompValue::Boolean(value)));
+    let null = (any_path.clone(), prop::sample::select(&EQUALITY[..]))
+        .prop_map(|(path, op)| Filter::Compare(path, op, CompValue::Null));
+    prop_oneof![
+        compared,
+        counted,
+        flagged,
+        null,
+        any_path.prop_map(Filter::Present)
+    ]
+}
+
+fn combined(leaf: impl Strategy<Value = Filter> + 'static) -> impl Strategy<Value = Filter> {
+    leaf.prop_recursive(4, 16, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 2..4).prop_map(Filter::And),
+            prop::collection::vec(inner.clone(), 2..4).prop_map(Filter::Or),
+            inner.prop_map(|inner| Filter::Not(Box::new(inner))),
+        ]
+    })
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let whole = clause(
+        vec![
+            path("userName"),
+            path("externalId"),
+            path("name.familyName"),
+            path("emails"),
+            path("emails.value"),
+            path("schemas"),
+            path(&format!("{ENTERPRISE}:department")),
+            path(&format!("{ENTERPRISE}:manager.displayName")),
+        ],
+        vec![path("active"), path("emails.primary")],
+    );
+    let dated = (
+        prop::sample::select(vec![path("meta.created"), path("meta.lastModified")]),
+        prop::sample::select([&EQUALITY[..], &ORDER].concat()),
+        prop::sample::select(vec![
+            "2026-01-31T12:00:00Z",
+            "1999-12-31T23:59:59.999+14:00",
+        ]),
+    )
+        .prop_map(|(path, op, date)| Filter::Compare(path, op, CompValue::Text(date.to_owned())));
+    let element = clause(
+        ["value", "display", "type"]
+            .map(|name| element_path("emails", name))
+            .to_vec(),
+        vec![element_path("emails", "primary")],
+    );
+    let value_path =
+        combined(element).prop_map(|inner| Filter::ValuePath(path("emails"), Box::new(inner)));
+    combined(prop_oneof![4 => whole, 1 => dated, 2 => value_path])
+}
+
+/// A user as an identity provider might have left it.
+fn user() -> impl Strategy<Value = User> {
+    let email = (0..6u8, any::<bool>(), prop::option::of("work|home")).prop_map(
+        |(number, primary, kind)| {
+            let mut email = json!({"value": format!("{number}@x")});
+            if primary {
+                email["primary"] = json!(true);
+            }
+            if let Some(kind) = kind {
+                email["type"] = json!(kind);
+            }
+            email
+        },
+    );
+    (
+        prop::option::of("[a-c]{1,3}"),
+        prop::option::of("[a-c]{1,3}"),
+        prop::option::of(any::<bool>()),
+        prop::option::of("[a-c]{1,3}"),
+        prop::collection::vec(email, 0..4),
+    )
+        .prop_map(|(title, given, active, department, emails)| {
+            let body = json!({
+                "schemas": [CORE], "userName": "u", "title": title, "active": active,
+                "name": {"givenName": given}, "emails": emails,
+                ENTERPRISE: {"department": department}
+            });
+            User::parse(body, &mut Leniency::compatible()).expect("a user")
+        })
+}
+
+/// An attribute, and a value for it.
+fn assignment() -> impl Strategy<Value = (String, Value)> {
+    let name = prop::sample::select(vec![
+        "title".to_owned(),
+        "displayName".to_owned(),
+        "name.givenName".to_owned(),
+        "name.familyName".to_owned(),
+        format!("{ENTERPRISE}:department"),
+        format!("{ENTERPRISE}:manager.value"),
+    ]);
+    (name, "[d-f]{1,4}").prop_map(|(name, value)| (name, json!(value)))
+}
+
+fn patched(user: &User, operations: &Value) -> User {
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations
+    });
+    let mut leniency = Leniency::compatible();
+    let patch = Patch::parse(body, &mut leniency).expect("a patch");
+    patch.apply(user, &mut leniency).expect("applied")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        // A failure prints its smallest case; nothing is left in the tree.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_filter_reads_what_it_writes(filter in filter()) {
+        let text = filter.to_string();
+        prop_assume!(text.len() <= 4096);
+        let read = Filter::parse(&text, &mut Leniency::strict());
+        prop_assert_eq!(read.as_ref(), Ok(&filter), "{}", text);
+        prop_assert_eq!(read.expect("read").to_string(), text);
+    }
+
+    #[test]
+    fn a_filter_and_its_negation_divide_the_users(filter in filter(), user in user()) {
+        let resource = user.attributes();
+        let negation = Filter::Not(Box::new(filter.clone()));
+        prop_assert_ne!(filter.matches(resource), negation.matches(resource));
+    }
+
+    #[test]
+    fn to_add_and_then_remove_changes_nothing(user in user(), (name, value) in assignment()) {
+        let cleared = patched(&user, &json!([{"op": "remove", "path": name}]));
+        let both = patched(&cleared, &json!([
+            {"op": "add", "path": name, "value": value},
+            {"op": "remove", "path": name}
+        ]));
+        prop_assert_eq!(both, cleared);
+    }
+
+    #[test]
+    fn a_value_added_to_a_list_can_be_taken_out_again(user in user(), kind in "work|home") {
+        let both = patched(&user, &json!([
+            {"op": "add", "path": "emails", "value": [{"value": "new@x", "type": kind}]},
+            {"op": "remove", "path": "emails[value eq \"new@x\"]"}
+        ]));
+        prop_assert_eq!(both, user);
+    }
+
+    #[test]
+    fn a_replace_done_twice_is_done_once(user in user(), (name, value) in assignment()) {
+        let operation = json!([{"op": "replace", "path": name, "value": value}]);
+        let once = patched(&user, &operation);
+        prop_assert_eq!(patched(&once, &operation), once);
+    }
+
+    #[test]
+    fn a_patch_touches_only_what_it_names(user in user(), (name, value) in assignment()) {
+        let now = patched(&user, &json!([{"op": "replace", "path": name, "value": value}]));
+        let named = name.strip_prefix(ENTERPRISE).map_or(name.as_str(), |_| ENTERPRISE);
+        let named = named.split('.').next().filter(|_| named != ENTERPRISE).unwrap_or(named);
+        for (attribute, before) in user.attributes() {
+            if attribute != named {
+                prop_assert_eq!(now.attributes().get(attribute), Some(before), "{}", attribute);
+            }
+        }
+    }
+
+    #[test]
+    fn at_most_one_value_is_primary(user in user(), number in 0..6u8, primary: bool) {
+        let value = format!("{number}@x");
+        let now = patched(&user, &json!([
+            {"op": "add", "path": "emails", "value": [{"value": value, "primary": primary}]},
+        ]));
+        let emails = now.attributes().get("emails").and_then(Value::as_array);
+        let primaries = emails.map_or(0, |emails| {
+            emails.iter().filter(|email| email["primary"] == true).count()
+        });
+        prop_assert!(primaries <= 1, "{:?}", emails);
+    }
+}
