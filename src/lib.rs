@@ -61,6 +61,7 @@ pub mod idp;
 pub mod limits;
 pub mod local;
 pub mod logging;
+pub mod manual;
 pub mod metrics;
 pub mod scim;
 pub mod secret;

@@ -1,6 +1,6 @@
 //! RFC 7643, clause by clause, against the real binary: what a User is and what the service
-//! provider says of it. `DIFFERENCE` marks where more is understood than the RFC demands; the
-//! manual's page on the protocol collects those.
+//! provider says of it. `DIFFERENCE` marks a deviation; the manual's page on the
+//! protocol collects them.
 
 use golinks_scim::scim::schema::{self, Kind, Returned};
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ fn section_2_5_null_and_empty_lists_are_unassigned() {
         ("emails", json!([])),
         ("addresses", json!(null)),
         ("name", json!({"givenName": null, "familyName": "F"})),
-        // DIFFERENCE: an empty text too, which RFC 7643 has for a value (`empty-text`).
+        // DIFFERENCE(empty-text): an empty text too, which RFC 7643 has for a value.
         ("nickName", json!("")),
     ] {
         sent[name] = value;

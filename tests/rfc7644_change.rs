@@ -63,7 +63,7 @@ fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     assert!(replaced.get("title").is_none(), "{replaced}");
     assert_eq!(replaced["userName"], "v");
     assert_eq!(replaced["id"], user["id"]);
-    // DIFFERENCE: `active` stays when it is left out; identity providers that leave it out
+    // DIFFERENCE(active-stays): `active` stays when it is left out; identity providers that leave it out
     // do not mean to reactivate.
     assert_eq!(replaced["active"], false);
     // The conflict is found in a replace and in a patch too.
@@ -102,6 +102,7 @@ fn section_3_5_2_a_patch_is_done_whole_or_not_at_all() {
         {"op": "add", "path": "emails", "value": [{"value": "second@x", "primary": true}]},
         {"op": "remove", "path": "name.familyName"}
     ]));
+    // DIFFERENCE(patch-answers-200): never 204, which RFC 7644 allows too.
     let patched = talk.json("PATCH", &target(&user), Some(&several), 200);
     assert_eq!(patched["title"], "T");
     assert_eq!(patched["emails"][0]["primary"], false);
@@ -158,6 +159,7 @@ fn section_3_6_deleted_is_gone() {
 
 #[test]
 fn section_3_14_versions() {
+    // DIFFERENCE(weak-if-match): the tags are weak, and match all the same.
     let mut talk = Talk::start(&[]);
     let user = talk.create("u");
     let target = target(&user);

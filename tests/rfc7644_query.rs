@@ -1,6 +1,5 @@
 //! RFC 7644 section 3.4 and 3.9, clause by clause, against the real binary: retrieving,
-//! filtering, sorting, paging, projecting. `DIFFERENCE` marks where more is understood than
-//! the RFC demands.
+//! filtering, sorting, paging, projecting. `DIFFERENCE` marks a deviation.
 
 use serde_json::{Value, json};
 
@@ -382,7 +381,7 @@ fn section_3_9_projections_keep_what_is_always_returned() {
     }
 }
 
-/// DIFFERENCE: `search` is no parameter of RFC 7644. It finds people by words, whatever
+/// DIFFERENCE(search): `search` is no parameter of RFC 7644. It finds people by words, whatever
 /// their case and accents.
 #[test]
 fn search_finds_people_by_words() {

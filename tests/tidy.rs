@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["https", "local", "idp"],
     &["api"],
-    &["access", "certificate", "directory", "page"],
+    &["access", "certificate", "directory", "manual", "page"],
     &["http1", "scim", "store"],
     &["metrics", "config", "limits", "clock", "secret", "logging"],
 ];
@@ -31,6 +31,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["https", "certificate", "idp"]),
     ("rcgen", &["certificate"]),
     ("simple_logger", &["logging"]),
+    ("prometheus_client", &["metrics"]),
+    ("roaring", &["store", "directory"]),
 ];
 
 struct Source {
@@ -173,6 +175,63 @@ fn administrators_are_made_only_at_the_local_door() {
         }
     }
     complain(&complaints);
+}
+
+/// Each `module::test` that a page of the manual names in backticks is a test.
+#[test]
+fn what_the_manual_calls_proved_has_its_test() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut complaints = Vec::new();
+    let mut count = 0;
+    for page in golinks_scim::manual::PAGES {
+        for word in page.text.split('`').skip(1).step_by(2) {
+            let Some((module, name)) = word.split_once("::") else {
+                continue;
+            };
+            let path = tests.join(module).with_extension("rs");
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            count += 1;
+            if module != "module"
+                && !text.contains(&format!("fn {name}()"))
+                && !text.contains(&format!("fn {name}("))
+            {
+                complaints.push(format!(
+                    "manual {}: {word} is no test; write it, or name the one that proves this",
+                    page.name
+                ));
+            }
+        }
+    }
+    assert!(count > 50, "the manual names {count} tests");
+    complain(&complaints);
+}
+
+/// Each deviation that a test marks stands in the manual, and each that stands there is
+/// marked in a test.
+#[test]
+fn deviations_are_marked_and_collected() {
+    let mark = "DIFFER".to_owned() + "ENCE(";
+    let mut marked = std::collections::BTreeSet::new();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for entry in fs::read_dir(tests).expect("the tests") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(path).unwrap_or_default();
+        for (at, _) in text.match_indices(&mark) {
+            let rest = &text[at + mark.len()..];
+            marked.insert(rest.split(')').next().unwrap_or_default().to_owned());
+        }
+    }
+    let page = golinks_scim::manual::PAGES
+        .iter()
+        .find(|page| page.name == "protocol")
+        .expect("the page on the protocol");
+    let (_, table) = page.text.split_once("## Differences").expect("the table");
+    let listed = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(marked, listed, "tests on the left, manual on the right");
 }
 
 #[test]

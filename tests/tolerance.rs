@@ -159,6 +159,8 @@ fn patches() -> Vec<Forgiven> {
             ("/title", json!("T")),
             "invalidSyntax",
         ),
+        // DIFFERENCE(path-less-in-strict): RFC 7644 allows it, the interoperability profile
+        // that strict mode follows does not.
         row(
             OperationWithoutPath,
             "Okta: REF, deactivation by an OIN app",

@@ -41,6 +41,11 @@ pub(super) enum Command {
         /// Which one
         which: Guide,
     },
+    /// Print a page of the manual, or the list of its pages
+    Manual {
+        /// The page
+        name: Option<String>,
+    },
 }
 
 #[derive(ClapArgs)]

@@ -3,6 +3,7 @@
 
 mod args;
 mod guide;
+mod manual;
 mod output;
 mod serve;
 mod token;
@@ -91,12 +92,13 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn command(args: Args) -> Result<(), Failure> {
-    let data_dir = data_dir(args.data_dir)?;
+    let data_dir = || data_dir(args.data_dir);
     match args.command {
-        Command::Serve(typed) => serve::run(data_dir, typed),
-        Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
-        Command::User(command) => with_client(&data_dir, |client| user::run(client, command)),
-        Command::Guide { which } => with_client(&data_dir, |client| guide::run(client, which)),
+        Command::Serve(typed) => serve::run(data_dir()?, typed),
+        Command::Token(command) => with_client(&data_dir()?, |client| token::run(client, command)),
+        Command::User(command) => with_client(&data_dir()?, |client| user::run(client, command)),
+        Command::Guide { which } => with_client(&data_dir()?, |client| guide::run(client, which)),
+        Command::Manual { name } => manual::run(name.as_deref()),
     }
 }
 

@@ -1,0 +1,20 @@
+//! Paths: of attributes and of patch operations.
+
+#![no_main]
+
+use golinks_scim::scim::path::Target;
+use golinks_scim::scim::{AttributePath, Leniency, Projection, Sort};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Some(path) = AttributePath::parse(text) {
+        assert_eq!(AttributePath::parse(&path.to_string()), Some(path));
+    }
+    let lenient = Target::parse(text, &mut Leniency::compatible());
+    // What strict mode understands, compatible mode understands too.
+    if Target::parse(text, &mut Leniency::strict()).is_ok() {
+        assert!(lenient.is_ok(), "{text}");
+    }
+    let _ = Sort::parse(text, Some("descending"));
+    let _ = Projection::parse(Some(text), Some(text)).is_whole();
+});
