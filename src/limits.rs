@@ -80,7 +80,7 @@ pub const ADMINISTRATOR_COUNT_MAX: usize = 10_000;
 pub const CURSOR_DURATION_MAX: Duration = Duration::from_secs(3600);
 /// A cursor as text: the longest position, sealed, in base64.
 pub const CURSOR_BYTES_MAX: usize = 1024;
-/// Places that are remembered where pages by index of filtered or sorted users ended.
+/// Places that are remembered where pages by index ended.
 pub const PLACES_MAX: usize = 4096;
 /// How long such a place is remembered.
 pub const PLACE_DURATION_MAX: Duration = Duration::from_secs(300);
@@ -107,6 +107,8 @@ pub const FILTER_DEPTH_MAX: usize = 32;
 pub const FILTER_CLAUSES_MAX: usize = 100;
 /// Operations in one PATCH.
 pub const PATCH_OPERATIONS_MAX: usize = 1000;
+/// Values of lists that one PATCH may look at, counted once for each comparison.
+pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
 

@@ -141,9 +141,9 @@ impl Both {
             known.active,
             known.email.as_ref(),
         );
-        let replaced = self
-            .directory
-            .replace(&known.id, new, Preconditions::default(), &caller());
+        let replaced =
+            self.directory
+                .replace(&known.id, new, false, Preconditions::default(), &caller());
         if self.is_taken(&known.name, Some(sequence)) {
             assert!(matches!(replaced, Err(Error::Uniqueness)), "{known:?}");
             return;

@@ -47,7 +47,7 @@ fn number() -> impl Strategy<Value = CompValue> {
 fn clause(paths: Vec<AttributePath>, flags: Vec<AttributePath>) -> impl Strategy<Value = Filter> {
     let any_path = prop::sample::select([paths.clone(), flags.clone()].concat());
     let compared = (prop::sample::select(paths.clone()), any_op(), text())
-        .prop_map(|(path, op, text)| Filter::Compare(path, op, CompValue::Text(text)));
+        .prop_map(|(path, op, text)| Filter::Compare(path, op, CompValue::Text(text.into())));
     let counted = (prop::sample::select(paths), any_op(), number())
         .prop_map(|(path, op, number)| Filter::Compare(path, op, number));
     let flagged = (
@@ -99,7 +99,9 @@ fn filter() -> impl Strategy<Value = Filter> {
             "1999-12-31T23:59:59.999+14:00",
         ]),
     )
-        .prop_map(|(path, op, date)| Filter::Compare(path, op, CompValue::Text(date.to_owned())));
+        .prop_map(|(path, op, date)| {
+            Filter::Compare(path, op, CompValue::Text(date.to_owned().into()))
+        });
     let element = clause(
         ["value", "display", "type"]
             .map(|name| element_path("emails", name))

@@ -421,7 +421,34 @@ fn patches_that_ask_for_too_much_work() {
             .map(|index| json!({"value": index.to_string()}))
             .collect()
     };
+    let thousand: Vec<Value> = (0..1000)
+        .map(|index| json!({"value": index.to_string()}))
+        .collect();
+    let many = |operation: &Value, times: usize| -> Value {
+        let first = json!({"op": "add", "path": "emails", "value": thousand});
+        std::iter::once(first)
+            .chain(vec![operation.clone(); times])
+            .collect()
+    };
     for operations in [
+        // One long value for each of a thousand elements.
+        many(
+            &json!({"op": "replace", "path": "emails.display", "value": "x".repeat(1000)}),
+            1,
+        ),
+        // Comparisons by the million: by a filter, by adding, by removing.
+        many(
+            &json!({"op": "remove", "path": "emails[value co \"é\" and type eq \"x\" and display pr]"}),
+            900,
+        ),
+        many(
+            &json!({"op": "add", "path": "emails", "value": thousand}),
+            3,
+        ),
+        many(
+            &json!({"op": "remove", "path": "emails", "value": thousand[..900]}),
+            20,
+        ),
         json!([{"op": "add", "value": members}]),
         json!([
             {"op": "add", "path": "emails", "value": values(0)},
@@ -437,27 +464,175 @@ fn patches_that_ask_for_too_much_work() {
 fn a_stale_formatted_name_does_not_outlive_its_parts() {
     let before =
         user(&json!({"name": {"formatted": "Ann Old", "givenName": "Ann", "familyName": "Old"}}));
-    for (name, formatted) in [
+    for (formatted, family, echoed, sent) in [
+        (json!("Ann Old"), "New", json!("Ann New"), json!("Ann New")),
+        (json!("Ann Old"), "Old", json!("Ann Old"), json!("Ann Old")),
         (
-            json!({"formatted": "Ann Old", "givenName": "Ann", "familyName": "New"}),
-            Some("Ann New"),
+            json!("Ms. Ann B. New"),
+            "New",
+            json!("Ms. Ann B. New"),
+            json!("Ms. Ann B. New"),
         ),
+        // Neither stored nor of these parts: in an echo it is an old one.
         (
-            json!({"formatted": "Ann Old", "givenName": "Ann", "familyName": "Old"}),
-            Some("Ann Old"),
+            json!("Ann Older"),
+            "New",
+            json!("Ann New"),
+            json!("Ann Older"),
         ),
-        (
-            json!({"formatted": "Dr. New", "givenName": "Ann", "familyName": "New"}),
-            Some("Dr. New"),
-        ),
-        (json!({"givenName": "Ann", "familyName": "New"}), None),
+        (json!(null), "New", json!(null), json!(null)),
     ] {
-        let mut after = user(&json!({"name": name}));
-        after.refresh_formatted_name(&before);
-        let found = after.attributes()["name"]
-            .get("formatted")
-            .and_then(Value::as_str);
-        assert_eq!(found, formatted, "{name}");
-        assert_eq!(after.attributes()["name"]["familyName"], name["familyName"]);
+        for (is_echo, wanted) in [(true, echoed), (false, sent)] {
+            let name = json!({"formatted": formatted, "givenName": "Ann", "familyName": family});
+            let mut after = user(&json!({"name": name}));
+            after.refresh_formatted_name(&before, is_echo);
+            let found = after.attributes()["name"].get("formatted").cloned();
+            assert_eq!(found.unwrap_or_default(), wanted, "{name} {is_echo}");
+            // The same body once more gives the same user.
+            let mut again = user(&json!({"name": name}));
+            again.refresh_formatted_name(&after, is_echo);
+            assert!(!is_echo || again == after, "{name}: {again:?}");
+        }
+    }
+    assert!(golinks_scim::scim::user::is_echo(&json!({"ID": "1"})));
+    assert!(!golinks_scim::scim::user::is_echo(
+        &json!({"userName": "1"})
+    ));
+}
+
+#[test]
+fn a_password_is_dropped_whatever_it_is() {
+    for password in [
+        json!("secret"),
+        json!(12_345_678),
+        json!(1.5),
+        json!(null),
+        json!(""),
+    ] {
+        let body = json!({"schemas": [CORE], "userName": "bob", "password": password});
+        if let Ok(user) = User::parse(body, &mut Leniency::compatible()) {
+            assert_eq!(user, self::user(&json!({})), "{password}");
+        }
+        let operations = json!([{"op": "replace", "path": "password", "value": password}]);
+        if let Ok(user) = patched(&user(&json!({})), &operations, Leniency::compatible()) {
+            assert_eq!(user, self::user(&json!({})), "{password}");
+        }
+    }
+}
+
+/// RFC 7644 section 3.5.2.3 and erratum 8097: a value path without a sub-attribute.
+#[test]
+fn an_element_is_exchanged_by_replace_and_added_to_by_add() {
+    let before = json!({"emails": [
+        {"value": "old", "display": "O", "type": "work", "primary": true}, {"value": "h", "type": "home"}
+    ]});
+    let path = "emails[type eq \"work\"]";
+    let new = json!({"value": "new", "type": "work", "display": null});
+    let home = json!({"value": "h", "type": "home"});
+    for (op, element) in [
+        ("replace", json!({"value": "new", "type": "work"})),
+        (
+            "add",
+            json!({"value": "new", "type": "work", "primary": true}),
+        ),
+    ] {
+        let operations = json!([{"op": op, "path": path, "value": new}]);
+        let after = json!({"emails": [element, home]});
+        check_patch(&before, &operations, &after, true);
+    }
+}
+
+#[test]
+fn an_element_is_created_only_from_what_a_filter_says_it_is() {
+    let before = json!({"emails": [{"value": "a", "type": "home", "primary": true}]});
+    let path = "emails[type eq \"work\" and primary eq \"true\"].value";
+    let operations = json!([{"op": "add", "path": path, "value": "w"}]);
+    let after = json!({"emails": [
+        {"value": "a", "type": "home", "primary": false},
+        {"value": "w", "type": "work", "primary": true}
+    ]});
+    check_patch(&before, &operations, &after, false);
+    for filter in [
+        "value ew \"@old\"",
+        "type ne \"home\"",
+        "not (type eq \"home\")",
+        "type eq \"x\" or type eq \"y\"",
+    ] {
+        let path = format!("emails[{filter}].value");
+        let operations = json!([{"op": "replace", "path": path, "value": "w"}]);
+        for leniency in [Leniency::compatible(), Leniency::strict()] {
+            let found = patched(&user(&json!({})), &operations, leniency);
+            assert_eq!(found, Err(ErrorType::NoTarget), "{filter}");
+        }
+    }
+}
+
+#[test]
+fn the_core_schema_can_be_named_before_everything_that_belongs_to_it() {
+    for operation in [
+        json!({"op": "replace", "path": format!("{CORE}:externalId"), "value": "x"}),
+        json!({"op": "replace", "path": CORE, "value": {"externalId": "x"}}),
+        json!({"op": "replace", "value": {CORE: {"externalId": "x"}}}),
+        json!({"op": "replace", "value": {format!("{CORE}:externalId"): "x"}}),
+    ] {
+        let after = patched(
+            &user(&json!({})),
+            &json!([operation]),
+            Leniency::compatible(),
+        );
+        assert_eq!(after, Ok(user(&json!({"externalId": "x"}))), "{operation}");
+    }
+}
+
+#[test]
+fn an_extension_is_cleared_by_null() {
+    let before = json!({ENTERPRISE: {"department": "R"}});
+    for (op, after) in [("replace", json!({})), ("add", before.clone())] {
+        let operations = json!([{"op": op, "value": {ENTERPRISE: null}}]);
+        check_patch(&before, &operations, &after, false);
+        let operations = json!([{"op": op, "path": ENTERPRISE, "value": null}]);
+        check_patch(&before, &operations, &after, true);
+    }
+}
+
+#[test]
+fn what_is_no_path_is_not_taken_for_an_unknown_attribute() {
+    for path in [
+        "emails [type eq \"work\"].value",
+        "/name/givenName",
+        "$.title",
+        "user name",
+        "a..b",
+        "a.b.c",
+        "title ",
+    ] {
+        let operations = json!([{"op": "replace", "path": path, "value": "x"}]);
+        let found = patched(&user(&json!({})), &operations, Leniency::compatible());
+        let wanted = if path.trim() == "title" {
+            Ok(user(&json!({"title": "x"})))
+        } else {
+            Err(ErrorType::InvalidPath)
+        };
+        assert_eq!(found, wanted, "{path:?}");
+    }
+}
+
+#[test]
+fn numbers_come_back_as_they_were_sent_or_are_refused() {
+    for (number, kept) in [
+        ("7", true),
+        ("-7", true),
+        ("18446744073709551615", true),
+        ("1.10", false),
+        ("12345678901234567890123", false),
+        ("1e3", false),
+    ] {
+        let body = format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bob\",\"title\":{number}}}");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        let found = User::parse(body, &mut Leniency::compatible());
+        assert_eq!(found.is_ok(), kept, "{number}");
+        if let Ok(user) = found {
+            assert_eq!(user.attributes()["title"], number);
+        }
     }
 }

@@ -179,6 +179,7 @@ fn a_change_of_nothing_does_not_touch_the_disk() {
         .replace(
             &record.id().to_string(),
             same,
+            false,
             Preconditions::default(),
             &caller("r"),
         )

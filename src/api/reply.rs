@@ -321,8 +321,8 @@ impl From<WriteError> for Problem {
             WriteError::Unavailable | WriteError::Closed => Self::retry(
                 503,
                 RETRY_SOON_SECONDS,
-                "the store cannot be used just now and nothing was changed: try again; if it stays \
-                 so, look at the server's disk",
+                "the store cannot be used just now and has not confirmed anything: try again; if it \
+                 stays so, look at the server's disk",
             ),
         }
     }

@@ -78,13 +78,10 @@ fn start(api: &Api, binding: &Digest, request: &SearchRequest) -> Result<Start, 
     Ok(match &request.paging {
         Paging::Cursor(None) => Start::Index(1),
         Paging::Cursor(Some(text)) => api.cursors.open(binding, text, api.clock.now())?,
-        Paging::Index(index) if is_shifting(request) => {
-            match api.places.find(*binding, *index, Monotonic::now()) {
-                Some(place) => Start::After(place),
-                None => Start::Index(*index),
-            }
-        }
-        Paging::Index(index) => Start::Index(*index),
+        Paging::Index(index) => match api.places.find(*binding, *index, Monotonic::now()) {
+            Some(place) => Start::After(place),
+            None => Start::Index(*index),
+        },
     })
 }
 
@@ -93,9 +90,7 @@ fn place(api: &Api, binding: Digest, request: &SearchRequest, page: &Page) -> Pl
     let now = api.clock.now();
     match &request.paging {
         Paging::Index(index) => {
-            if let Some(end) = page.after()
-                && is_shifting(request)
-            {
+            if let Some(end) = page.after() {
                 let next = index.saturating_add(page.len());
                 api.places
                     .note(binding, next, end.clone(), Monotonic::now());
@@ -111,12 +106,6 @@ fn place(api: &Api, binding: Digest, request: &SearchRequest, page: &Page) -> Pl
                 .map(|place| api.cursors.after(&binding, place, now)),
         },
     }
-}
-
-/// Whether users can come into the list or leave it, or change places, while they exist. In
-/// plain order of creation only a deletion moves anybody.
-fn is_shifting(request: &SearchRequest) -> bool {
-    request.filter.is_some() || request.search.is_some() || request.sort.is_some()
 }
 
 /// Writes a page. A page is never cut short by its size: what does not fit into one

@@ -25,7 +25,7 @@ pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> 
 
 /// `POST /Users` (RFC 7644 section 3.3).
 pub(super) fn create(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
-    let user = user(api, call, body)?;
+    let (user, _) = user(api, call, body)?;
     let record = api.directory.create(user, &call.caller())?;
     let mut answer = shown(api, call, 201, &record);
     answer
@@ -36,11 +36,15 @@ pub(super) fn create(api: &Api, call: &Admission, _: &Principal, body: &[u8]) ->
 
 /// `PUT /Users/{id}` (RFC 7644 section 3.5.1).
 pub(super) fn replace(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
-    let user = user(api, call, body)?;
+    let (user, is_echo) = user(api, call, body)?;
     let preconditions = call.preconditions().clone();
-    let written = api
-        .directory
-        .replace(call.parameter(), user, preconditions, &call.caller())?;
+    let written = api.directory.replace(
+        call.parameter(),
+        user,
+        is_echo,
+        preconditions,
+        &call.caller(),
+    )?;
     Ok(shown(api, call, 200, &written.record))
 }
 
@@ -77,11 +81,14 @@ fn shown(api: &Api, call: &Admission, status: u16, record: &Record) -> Answer {
     answer
 }
 
-fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<User, Problem> {
+/// The user in a body, and whether it is an echo of what was shown.
+fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<(User, bool), Problem> {
     let mut leniency = call.leniency();
-    let user = User::parse(json(body)?, &mut leniency)?;
+    let body = json(body)?;
+    let is_echo = scim::user::is_echo(&body);
+    let user = User::parse(body, &mut leniency)?;
     api.note(call, leniency.used());
-    Ok(user)
+    Ok((user, is_echo))
 }
 
 /// The body as JSON. What is wrong with it is told by line and column, not quoted.

@@ -50,7 +50,7 @@ impl Directory {
         let order = bulk.order();
         let asked = Asked {
             caller: caller.clone(),
-            now: self.clock.now(),
+            clock: Arc::clone(&self.clock),
         };
         let state = Arc::new(Mutex::new(State::new(&bulk, &order)));
         let mut operations: Vec<Option<Operation>> =
@@ -93,7 +93,7 @@ struct Task {
 
 /// The body of an operation.
 enum Read {
-    User(User),
+    User { user: User, is_echo: bool },
     Patch(Patch),
 }
 
@@ -126,9 +126,10 @@ impl Task {
 impl Read {
     fn body(action: &mut Action, leniency: &mut Leniency) -> Result<Option<Self>, scim::Error> {
         Ok(match action {
-            Action::Create(data) | Action::Replace(_, data) => {
-                Some(Self::User(User::parse(std::mem::take(data), leniency)?))
-            }
+            Action::Create(data) | Action::Replace(_, data) => Some(Self::User {
+                is_echo: scim::user::is_echo(data),
+                user: User::parse(std::mem::take(data), leniency)?,
+            }),
             Action::Modify(_, data) => {
                 Some(Self::Patch(Patch::parse(std::mem::take(data), leniency)?))
             }
@@ -253,14 +254,14 @@ impl State {
             return Ok(Err(Error::NotFound));
         };
         let edit = match (action, read) {
-            (Action::Create(_), Some(Read::User(user))) => {
+            (Action::Create(_), Some(Read::User { user, .. })) => {
                 let tolerances = leniency.used().to_vec();
                 let created = change::create(view, id, user, asked)?;
                 return Ok(
                     created.map(|(change, record)| (change, (Done::Created(record), tolerances)))
                 );
             }
-            (_, Some(Read::User(user))) => Edit::Replace(user),
+            (_, Some(Read::User { user, is_echo })) => Edit::Replace { user, is_echo },
             (_, Some(Read::Patch(patch))) => Edit::Modify(patch),
             (_, None) => {
                 let deleted = change::delete(view, id, &preconditions, asked)?;

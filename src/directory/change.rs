@@ -4,7 +4,7 @@
 use super::audit::{self, Caller};
 use super::record::{Record, UserId};
 use super::{Error, Written, matching};
-use crate::clock::Instant;
+use crate::clock::SharedClock;
 use crate::limits;
 use crate::scim::{self, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
@@ -12,11 +12,12 @@ use crate::store::{Change, ReadError, View};
 /// A change and its result, or the refusal.
 pub(super) type Planned<T> = Result<Result<(Change, T), Error>, ReadError>;
 
-/// Who asks, and when.
+/// Who asks, and the clock. It is read when the change is made, not when it was asked for:
+/// whoever looks for changes since a moment must not miss one that waited.
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) caller: Caller,
-    pub(super) now: Instant,
+    pub(super) clock: SharedClock,
 }
 
 /// A new user under an id whose sequence the view has not given away yet. One of whom
@@ -30,7 +31,8 @@ pub(super) fn create(
     if user.active().is_none() {
         user.set_active(true);
     }
-    let record = Record::created(id, user, asked.now);
+    let now = asked.clock.now();
+    let record = Record::created(id, user, now);
     let keys = record.keys();
     if view.user_by_name(&keys.name)?.is_some() {
         return Ok(Err(Error::Uniqueness));
@@ -41,14 +43,20 @@ pub(super) fn create(
     }
     let change = Change::none()
         .create_user(id.sequence(), keys, record.facts(), row)
-        .audit(audit::created(&asked.caller, asked.now, &record));
+        .audit(audit::created(&asked.caller, now, &record));
     Ok(Ok((change, record)))
 }
 
 /// What a change makes of a user.
 pub(super) enum Edit {
-    /// These attributes and no others, `active` excepted.
-    Replace(User),
+    /// These attributes and no others, `active` excepted; perhaps as an echo of what was
+    /// shown.
+    Replace {
+        /// The attributes.
+        user: User,
+        /// Whether they are one.
+        is_echo: bool,
+    },
     /// These operations.
     Modify(Patch),
 }
@@ -56,15 +64,26 @@ pub(super) enum Edit {
 impl Edit {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Replace(_) => "replace",
+            Self::Replace { .. } => "replace",
             Self::Modify(_) => "modify",
         }
     }
 
     fn apply(self, before: &User, leniency: &mut Leniency) -> Result<User, scim::Error> {
-        let (mut user, keeps_active) = match self {
-            Self::Replace(user) => (user, true),
-            Self::Modify(patch) => (patch.apply(before, leniency)?, !patch.removes_active()),
+        let mut keeps_active = true;
+        let mut user = match self {
+            Self::Replace { mut user, is_echo } => {
+                if is_echo {
+                    user.refresh_formatted_name(before, true);
+                }
+                user
+            }
+            Self::Modify(patch) => {
+                keeps_active = !patch.removes_active();
+                let mut user = patch.apply(before, leniency)?;
+                user.refresh_formatted_name(before, false);
+                user
+            }
         };
         // Identity providers that leave it out do not mean to change it.
         if user.active().is_none()
@@ -73,7 +92,6 @@ impl Edit {
         {
             user.set_active(active);
         }
-        user.refresh_formatted_name(before);
         Ok(user)
     }
 }
@@ -101,7 +119,8 @@ pub(super) fn edit(
         let record = before;
         return Ok(Ok((Change::none(), Written { record, tolerances })));
     }
-    let record = before.changed(user, asked.now);
+    let now = asked.clock.now();
+    let record = before.changed(user, now);
     let (old, new) = (before.keys(), record.keys());
     if old.name != new.name && view.user_by_name(&new.name)?.is_some() {
         return Ok(Err(Error::Uniqueness));
@@ -112,13 +131,7 @@ pub(super) fn edit(
     }
     let change = Change::none()
         .replace_user(id.sequence(), old, new, record.facts(), row)
-        .audit(audit::changed(
-            &asked.caller,
-            asked.now,
-            kind,
-            &before,
-            &record,
-        ));
+        .audit(audit::changed(&asked.caller, now, kind, &before, &record));
     Ok(Ok((change, Written { record, tolerances })))
 }
 
@@ -135,7 +148,7 @@ pub(super) fn delete(
     };
     let change = Change::none()
         .delete_user(id.sequence(), record.keys())
-        .audit(audit::deleted(&asked.caller, asked.now, &record));
+        .audit(audit::deleted(&asked.caller, asked.clock.now(), &record));
     Ok(Ok((change, ())))
 }
 

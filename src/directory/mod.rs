@@ -68,7 +68,11 @@ pub enum Error {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        Self::Damaged(error.to_string())
+        if error.is_passing() {
+            Self::Unavailable
+        } else {
+            Self::Damaged(error.to_string())
+        }
     }
 }
 
@@ -127,17 +131,19 @@ impl Directory {
 
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). What the request does not
     /// hold is removed, `active` excepted: identity providers that leave it out do not
-    /// mean to change it.
+    /// mean to change it. `is_echo` is [`crate::scim::user::is_echo`] of the body.
     pub fn replace(
         &self,
         id: &str,
         user: User,
+        is_echo: bool,
         preconditions: Preconditions,
         caller: &Caller,
     ) -> Result<Written, Error> {
         // Everything was forgiven or refused while the body was read.
         let leniency = Leniency::compatible();
-        self.edit(id, Edit::Replace(user), preconditions, leniency, caller)
+        let edit = Edit::Replace { user, is_echo };
+        self.edit(id, edit, preconditions, leniency, caller)
     }
 
     /// Applies a patch (RFC 7644 section 3.5.2), all of it or nothing.
@@ -191,7 +197,7 @@ impl Directory {
     fn asked(&self, caller: &Caller) -> Asked {
         Asked {
             caller: caller.clone(),
-            now: self.clock.now(),
+            clock: Arc::clone(&self.clock),
         }
     }
 

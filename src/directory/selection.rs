@@ -211,7 +211,7 @@ fn demanded_value(filter: &Filter) -> Option<&str> {
     match filter {
         Filter::And(all) => all.iter().find_map(demanded_value),
         Filter::Compare(path, CompareOp::Eq, CompValue::Text(text)) if is(path, "value", None) => {
-            Some(text)
+            Some(text.as_str())
         }
         _ => None,
     }

@@ -58,20 +58,52 @@ pub enum CompareOp {
 /// `compValue`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CompValue {
-    /// A text; for attributes that do not regard case, folded when it is compared.
-    Text(String),
+    /// A text.
+    Text(CompText),
     /// A boolean.
     Boolean(bool),
-    /// A number, as written.
+    /// A number.
     Number(serde_json::Number),
     /// No value.
     Null,
+}
+
+/// A text to compare with, and its folded form, made once for all comparisons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompText {
+    text: String,
+    folded: String,
+}
+
+impl CompText {
+    /// The text as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<String> for CompText {
+    fn from(text: String) -> Self {
+        Self {
+            folded: fold(&text),
+            text,
+        }
+    }
 }
 
 impl Filter {
     /// Reads a filter. An attribute that no schema has is an error, never "everybody".
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Self, Error> {
         filter_parse::parse(text, leniency)
+    }
+
+    /// How many comparisons it has.
+    pub fn clauses(&self) -> usize {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::clauses).sum(),
+            Self::Not(inner) | Self::ValuePath(_, inner) => inner.clauses(),
+            Self::Present(_) | Self::Compare(..) => 1,
+        }
     }
 
     /// Whether a resource, as it would be shown whole, matches.
@@ -81,9 +113,6 @@ impl Filter {
             Self::Or(any) => any.iter().any(|filter| filter.matches(resource)),
             Self::Not(filter) => !filter.matches(resource),
             Self::Present(path) => values(path, resource).next().is_some(),
-            Self::Compare(path, CompareOp::Ne, value) => {
-                !compare_any(path, CompareOp::Eq, value, resource)
-            }
             Self::Compare(path, op, value) => compare_any(path, *op, value, resource),
             Self::ValuePath(path, inner) => match path.attribute_value(resource) {
                 Some(Value::Array(elements)) => elements
@@ -115,16 +144,27 @@ fn values<'a>(path: &AttributePath, resource: &'a Object) -> impl Iterator<Item 
         .filter(|value| !value.is_null())
 }
 
+/// Whether one value of the attribute compares that way (RFC 7644 section 3.4.2.2: a
+/// multi-valued attribute matches if any of its values does). What has no value is equal to
+/// null and to nothing else.
 fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource: &Object) -> bool {
     let compared = path.compared();
-    let mut found = values(path, resource).filter_map(|value| match value {
-        Value::Object(parts) => parts.get("value"),
-        simple => Some(simple),
-    });
-    if *value == CompValue::Null {
-        return op == CompareOp::Eq && found.next().is_none();
+    let mut found = values(path, resource)
+        .filter_map(|value| match value {
+            Value::Object(parts) => parts.get("value"),
+            simple => Some(simple),
+        })
+        .peekable();
+    let is_unassigned = found.peek().is_none();
+    match (op, value) {
+        (CompareOp::Eq, CompValue::Null) => is_unassigned,
+        (CompareOp::Ne, CompValue::Null) => !is_unassigned,
+        (_, CompValue::Null) => false,
+        (CompareOp::Ne, value) => {
+            is_unassigned || found.any(|found| !compare(compared, CompareOp::Eq, found, value))
+        }
+        (op, value) => found.any(|found| compare(compared, op, found, value)),
     }
-    found.any(|found| compare(compared, op, found, value))
 }
 
 fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompValue) -> bool {
@@ -132,16 +172,17 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
         (Value::Bool(found), CompValue::Boolean(wanted)) => op == CompareOp::Eq && found == wanted,
         (Value::Bool(found), CompValue::Text(wanted)) => {
             op == CompareOp::Eq
-                && wanted.eq_ignore_ascii_case(if *found { "true" } else { "false" })
+                && wanted
+                    .text
+                    .eq_ignore_ascii_case(if *found { "true" } else { "false" })
         }
         (Value::String(found), CompValue::Text(wanted)) => {
-            let is_part = matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew);
-            if attribute.kind == Kind::DateTime && !is_part {
-                compare_instants(op, found, wanted)
+            if attribute.kind == Kind::DateTime {
+                compare_instants(op, found, &wanted.text)
             } else if attribute.case_exact {
-                compare_texts(op, found, wanted)
+                compare_texts(op, found, &wanted.text)
             } else {
-                compare_texts(op, &fold(found), &fold(wanted))
+                compare_texts(op, &fold(found), &wanted.folded)
             }
         }
         (Value::String(found), CompValue::Number(wanted)) => {
@@ -203,7 +244,7 @@ impl CompareOp {
 impl fmt::Display for CompValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => write!(f, "{}", Value::String(text.clone())),
+            Self::Text(text) => write!(f, "{}", Value::String(text.text.clone())),
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Null => f.write_str("null"),

@@ -194,12 +194,18 @@ impl<'a> Parser<'a> {
         if !equality && (has_no_order || *value == CompValue::Null) {
             return Err(self.error("only eq and ne compare booleans, binary values and null"));
         }
-        if compared.kind == Kind::DateTime
-            && let CompValue::Text(text) = value
-            && crate::clock::Instant::parse(text).is_none()
-            && !matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew)
-        {
-            return Err(self.error("a dateTime such as \"2026-01-31T00:00:00Z\" was expected"));
+        if compared.kind == Kind::DateTime {
+            if matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew) {
+                return Err(self.error("a dateTime has no parts to compare: use eq ne gt ge lt le"));
+            }
+            let is_date = match value {
+                CompValue::Text(text) => crate::clock::Instant::parse(text.as_str()).is_some(),
+                CompValue::Null => true,
+                CompValue::Boolean(_) | CompValue::Number(_) => false,
+            };
+            if !is_date {
+                return Err(self.error("a dateTime such as \"2026-01-31T00:00:00Z\" was expected"));
+            }
         }
         Ok(())
     }
@@ -241,7 +247,7 @@ impl<'a> Parser<'a> {
             let text: String = serde_json::from_str(&rest[..length])
                 .map_err(|_| self.error("the text in quotes is not a JSON string"))?;
             self.at += length;
-            return Ok(CompValue::Text(text));
+            return Ok(CompValue::Text(text.into()));
         }
         let start = self.at;
         let word = self.take_while(|c| !c.is_whitespace() && !"()[]\"".contains(c));
@@ -265,7 +271,7 @@ impl<'a> Parser<'a> {
                 start + 1
             ),
         )?;
-        Ok(CompValue::Text(word.to_owned()))
+        Ok(CompValue::Text(word.to_owned().into()))
     }
 
     fn skip_spaces(&mut self) {
@@ -388,7 +394,7 @@ mod tests {
             "userName sw Bob",
             "externalId eq \"00uX\"",
             "schemas eq \"URN:ietf:params:scim:schemas:core:2.0:user\"",
-            "meta.lastModified sw \"2026-01-31T\"",
+            "emails.type ne \"work\"",
         ] {
             check(text, true);
         }
@@ -405,6 +411,8 @@ mod tests {
             "not (userName pr)",
             "meta.lastModified gt \"2026-01-31T12:00:00Z\"",
             "id eq null",
+            "not (emails.type ne \"work\")",
+            "name.givenName ne \"bob\"",
         ] {
             check(text, false);
         }
@@ -425,6 +433,8 @@ mod tests {
             ("x509Certificates.value co \"x\"", "position 30"),
             ("name eq \"x\"", "position 12"),
             ("meta.created gt \"soon\"", "position 23"),
+            ("meta.created gt 5", "position 18"),
+            ("meta.created sw \"2026\"", "position 23"),
         ] {
             let error = parse(text, &mut Leniency::compatible()).expect_err(text);
             assert!(error.detail.contains(position), "{text}: {error}");

@@ -31,6 +31,8 @@ impl AttributePath {
             Some((name, sub)) => (name, Some(sub)),
             None => (rest, None),
         };
+        // The common attributes belong to the core schema as well (RFC 7643 section 3.1).
+        let extension = extension.filter(|schema| schema.urn != schema::USER_URN);
         let attribute = match extension {
             Some(schema) => schema.attribute(name)?,
             None => schema::find(schema::COMMON, name).or_else(|| schema::USER.attribute(name))?,
@@ -40,7 +42,7 @@ impl AttributePath {
             None => None,
         };
         Some(Self {
-            extension: extension.filter(|schema| schema.urn != schema::USER_URN),
+            extension,
             attribute,
             sub_attribute,
         })
@@ -94,7 +96,10 @@ impl fmt::Debug for AttributePath {
 
 impl PartialEq for AttributePath {
     fn eq(&self, other: &Self) -> bool {
-        self.to_string() == other.to_string()
+        let name = |attribute: &Attribute| attribute.name;
+        self.extension.map(|schema| schema.urn) == other.extension.map(|schema| schema.urn)
+            && self.attribute.name == other.attribute.name
+            && self.sub_attribute.map(name) == other.sub_attribute.map(name)
     }
 }
 
@@ -128,6 +133,27 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether a text could be the path of an attribute of some schema: `[URN:]name[.sub]`
+    /// with the characters of RFC 7643 section 2.1, perhaps with a filter in brackets.
+    pub fn is_well_formed(text: &str) -> bool {
+        let is_name = |name: &str| {
+            let rest = name.strip_prefix('$').unwrap_or(name);
+            rest.starts_with(|c: char| c.is_ascii_alphabetic())
+                && rest
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        };
+        let path = text.split_once('[').map_or(text, |(before, _)| before);
+        let name = match path.rsplit_once(':') {
+            Some((urn, name)) if urn.contains(':') && !urn.contains(char::is_whitespace) => name,
+            _ => path,
+        };
+        match name.split_once('.') {
+            Some((name, sub)) => is_name(name) && is_name(sub),
+            None => is_name(name),
+        }
+    }
+
     /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute.
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
@@ -192,6 +218,10 @@ mod tests {
                 Some("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value"),
             ),
             ("meta.lastModified", Some("meta.lastModified")),
+            (
+                "urn:ietf:params:scim:schemas:core:2.0:User:externalId",
+                Some("externalId"),
+            ),
             ("department", None),
             ("name.nothing", None),
             ("", None),

@@ -117,7 +117,10 @@ fn selected(paths: &[AttributePath], name: &str, value: Value) -> Option<Value> 
             }
         }
     }
-    (!subs.is_empty()).then(|| keep_parts(value, &subs))
+    if subs.is_empty() {
+        return None;
+    }
+    Some(keep_parts(value, &subs)).filter(|value| !is_empty(value))
 }
 
 fn keep_parts(value: Value, names: &[&str]) -> Value {
@@ -125,6 +128,7 @@ fn keep_parts(value: Value, names: &[&str]) -> Value {
         Value::Array(elements) => elements
             .into_iter()
             .map(|element| keep_parts(element, names))
+            .filter(|element| !is_empty(element))
             .collect(),
         Value::Object(parts) => Value::Object(
             parts
@@ -136,15 +140,32 @@ fn keep_parts(value: Value, names: &[&str]) -> Value {
     }
 }
 
+/// Whether nothing is left of a value: then it is left out (RFC 7643 section 2.5).
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(parts) => parts.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
+    }
+}
+
 fn remove(resource: &mut Object, path: &AttributePath) {
     if path.attribute.returned == Returned::Always {
         return;
     }
-    let members = match path.extension {
-        Some(schema) => resource.get_mut(schema.urn).and_then(Value::as_object_mut),
-        None => Some(resource),
+    let Some(schema) = path.extension else {
+        remove_from(resource, path);
+        return;
     };
-    let Some(members) = members else { return };
+    if let Some(Value::Object(members)) = resource.get_mut(schema.urn) {
+        remove_from(members, path);
+        if members.is_empty() {
+            resource.shift_remove(schema.urn);
+        }
+    }
+}
+
+fn remove_from(members: &mut Object, path: &AttributePath) {
     let Some(sub) = path.sub_attribute else {
         members.shift_remove(path.attribute.name);
         return;
@@ -157,8 +178,12 @@ fn remove(resource: &mut Object, path: &AttributePath) {
             for element in elements.iter_mut().filter_map(Value::as_object_mut) {
                 element.shift_remove(sub.name);
             }
+            elements.retain(|element| !is_empty(element));
         }
         _ => {}
+    }
+    if members.get(path.attribute.name).is_some_and(is_empty) {
+        members.shift_remove(path.attribute.name);
     }
 }
 
@@ -203,6 +228,17 @@ mod tests {
                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
         );
         check(Some("nothing"), None, &json!({"schemas": ["s"], "id": "1"}));
+        // Nothing of an attribute is no attribute.
+        check(
+            Some("name.middleName,emails.display,emails.type"),
+            None,
+            &json!({"schemas": ["s"], "id": "1", "emails": [{"type": "work"}]}),
+        );
+        check(
+            Some("name,emails"),
+            Some("name.givenName,name.familyName,emails.value"),
+            &json!({"schemas": ["s"], "id": "1", "emails": [{"type": "work"}]}),
+        );
         check(
             None,
             Some(

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
+use super::fold::fold;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member, value};
@@ -147,43 +148,75 @@ impl User {
         self.attributes = in_schema_order(attributes);
     }
 
-    /// Keeps `name.formatted` from going stale: identity providers echo the old one while
-    /// they change the parts. If the parts changed and the whole did not, it is composed
-    /// anew from them.
-    pub fn refresh_formatted_name(&mut self, before: &Self) {
-        let (Some(Value::Object(now)), Some(Value::Object(then))) =
-            (self.attributes.get("name"), before.attributes.get("name"))
-        else {
+    /// Keeps `name.formatted` from going stale when somebody changes the parts and echoes, or
+    /// does not mention, the whole: it is then composed anew from them.
+    ///
+    /// In an echo of what was shown, a whole that is neither the stored one nor holds the
+    /// given and the family name is an older one; so the same echo twice is the same user.
+    pub fn refresh_formatted_name(&mut self, before: &Self, is_echo: bool) {
+        let empty = Object::new();
+        let name = |user: &'_ Self| -> Object {
+            let name = user.attributes.get("name").and_then(Value::as_object);
+            name.unwrap_or(&empty).clone()
+        };
+        let (mut now, then) = (name(self), name(before));
+        let Some(whole) = now.get("formatted").and_then(Value::as_str) else {
             return;
         };
-        let whole = now.get("formatted");
-        if whole.is_none() || whole != then.get("formatted") || now == then {
+        let is_stale = if then.get("formatted").and_then(Value::as_str) == Some(whole) {
+            now != then
+        } else {
+            is_echo && !holds_its_parts(whole, &now)
+        };
+        if !is_stale {
             return;
         }
-        let composed = [
-            "honorificPrefix",
-            "givenName",
-            "middleName",
-            "familyName",
-            "honorificSuffix",
-        ]
-        .iter()
-        .filter_map(|part| now.get(*part)?.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
-        let mut name = now.clone();
+        let composed = composed(&now);
         if composed.is_empty() {
-            name.shift_remove("formatted");
+            now.shift_remove("formatted");
         } else {
-            name.insert("formatted".to_owned(), Value::String(composed));
+            now.insert("formatted".to_owned(), Value::String(composed));
         }
         self.attributes
-            .insert("name".to_owned(), Value::Object(name));
+            .insert("name".to_owned(), Value::Object(now));
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         self.attributes.get(name)?.as_str()
     }
+}
+
+/// Whether a body repeats what the service provider has shown, with changes: it then holds
+/// what only the service provider sets.
+pub fn is_echo(body: &Value) -> bool {
+    let is_there = |name| {
+        body.as_object()
+            .is_some_and(|body| member(body, name).is_some())
+    };
+    is_there("id") || is_there("meta")
+}
+
+fn holds_its_parts(whole: &str, name: &Object) -> bool {
+    let whole = fold(whole);
+    ["givenName", "familyName"]
+        .iter()
+        .filter_map(|part| name.get(*part)?.as_str())
+        .all(|part| whole.contains(&fold(part)))
+}
+
+/// The whole name out of its parts.
+fn composed(name: &Object) -> String {
+    [
+        "honorificPrefix",
+        "givenName",
+        "middleName",
+        "familyName",
+        "honorificSuffix",
+    ]
+    .iter()
+    .filter_map(|part| name.get(*part)?.as_str())
+    .collect::<Vec<_>>()
+    .join(" ")
 }
 
 /// The attributes in the order in which they are stored and shown.

@@ -47,14 +47,16 @@ pub(super) fn single(
         (_, Value::Null) => Ok(None),
         (Kind::Complex, value) => complex(attribute, value, leniency),
         (Kind::Boolean, value) => boolean(attribute, value, leniency),
-        (_, Value::String(text)) if attribute.mutability == Mutability::WriteOnly => {
-            // A password: its type is checked, and that is all that is done with it.
-            drop(text);
+        // A password: its type is checked, and that is all that is done with it.
+        (_, Value::String(_) | Value::Number(_))
+            if attribute.mutability == Mutability::WriteOnly =>
+        {
             Ok(None)
         }
         (_, Value::String(text)) if text.is_empty() => empty_text(attribute, leniency),
         (_, Value::String(text)) => Ok(Some(Value::String(text))),
-        (_, Value::Number(number)) => {
+        // Other numbers do not come back as they were written.
+        (_, Value::Number(number)) if number.is_i64() || number.is_u64() => {
             leniency.allow(
                 Tolerance::ScalarAsText,
                 &format!("{} must be a string", attribute.name),

@@ -150,7 +150,7 @@ impl Store {
             .collect();
         self.enqueue(Job { plans, done })?;
         match answer.recv() {
-            Ok(Outcome::Committed) => Ok(std::mem::take(&mut *lock(&results))),
+            Ok(Outcome::Committed | Outcome::Unchanged) => Ok(std::mem::take(&mut *lock(&results))),
             Ok(Outcome::Failed) => Err(WriteError::Unavailable),
             Ok(Outcome::Panicked) => Err(WriteError::Panicked),
             Err(_) => Err(WriteError::Closed),
@@ -220,18 +220,31 @@ impl<E: Into<redb::Error>> From<E> for ReadError {
     }
 }
 
+impl ReadError {
+    /// Whether it says nothing of the rows: the file is being reopened, or the disk did not
+    /// answer just now.
+    pub fn is_passing(&self) -> bool {
+        match &self.0 {
+            redb::Error::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+            redb::Error::PreviousIo | redb::Error::DatabaseClosed => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the store cannot be read: {}", self.0)
     }
 }
 
-/// Why a write was not committed. Nothing of it is on disk.
+/// Why a write was not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
     /// More writes wait than [`limits::WRITE_QUEUE_MAX`].
     Busy,
-    /// The file failed; it is being reopened.
+    /// The file failed; it is being reopened. A disk that fails while it syncs does not say
+    /// what it has kept: the write may be found there afterwards.
     Unavailable,
     /// A bug: the batch was given up and the file reopened.
     Panicked,

@@ -44,6 +44,8 @@ pub(super) struct Job {
 pub(super) enum Outcome {
     /// Everything in it is on disk.
     Committed,
+    /// Nothing in it was to be written.
+    Unchanged,
     /// Nothing of it is on disk.
     Failed,
     /// Nothing of it is on disk, by a bug.
@@ -138,6 +140,7 @@ impl Writer {
                 // The batch is durable: a failure to read it back must not become a
                 // "failed" that makes its callers believe otherwise.
                 Outcome::Committed => self.publish(open).is_err(),
+                Outcome::Unchanged => false,
                 Outcome::Failed | Outcome::Panicked => true,
             };
             if broken {
@@ -236,7 +239,7 @@ fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Outcome {
     // Unwinding drops the transaction, which aborts it; the database is then opened anew,
     // so that nothing of a half-done batch is trusted.
     match catch_unwind(AssertUnwindSafe(|| commit(open, plans))) {
-        Ok(Ok(())) => Outcome::Committed,
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
             log::error!("a commit failed, nothing of it is kept: {error}");
             Outcome::Failed
@@ -246,7 +249,7 @@ fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Outcome {
 }
 
 /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
-fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<(), ReadError> {
+fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Outcome, ReadError> {
     let txn = open.database.begin_write()?;
     let mut changes = Changes::new();
     let mut puts = false;
@@ -261,7 +264,7 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<(), ReadError> {
     };
     if !puts {
         txn.abort()?;
-        return Ok(());
+        return Ok(Outcome::Unchanged);
     }
     // Before the commit: should this fail, nothing is on disk, and the index is made anew
     // with the next opening.
@@ -269,7 +272,7 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<(), ReadError> {
     txn.commit()?;
     open.unchecked = true;
     open.chain = chain;
-    Ok(())
+    Ok(Outcome::Committed)
 }
 
 fn answer(callers: Vec<SyncSender<Outcome>>, outcome: Outcome) {

@@ -1,0 +1,252 @@
+//! Operations on the values of a list: all of them, those that a filter selects, or those
+//! that are named.
+
+use serde_json::Value;
+
+use super::apply::{Work, assign, assign_parts};
+use super::{Op, Operation, is_nothing, too_many};
+use crate::limits;
+use crate::scim::error::{Error, ErrorType};
+use crate::scim::filter::{CompValue, CompareOp, Filter};
+use crate::scim::path::AttributePath;
+use crate::scim::schema::Attribute;
+use crate::scim::tolerance::Tolerance;
+use crate::scim::{Object, value};
+
+/// Adds values to a list, except those that it holds (RFC 7644 section 3.5.2.1).
+pub(super) fn add(
+    values: &mut Vec<Value>,
+    added: Vec<Value>,
+    attribute: &Attribute,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    let before = values.len();
+    for value in added {
+        work.spend(values.len())?;
+        if values.contains(&value) {
+            continue;
+        }
+        if values.len() == limits::VALUES_MAX {
+            return Err(too_many(limits::VALUES_MAX, attribute.name));
+        }
+        values.push(value);
+    }
+    let fresh: Vec<usize> = (before..values.len()).collect();
+    keep_one_primary(values, &fresh);
+    Ok(())
+}
+
+impl Operation {
+    /// `remove` of a list with the values to remove.
+    pub(super) fn remove_values(
+        &self,
+        attribute: &'static Attribute,
+        members: &mut Object,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        work.leniency.allow(
+            Tolerance::RemoveWithValue,
+            "a remove operation selects values by its path, not by a value",
+        )?;
+        let unwanted = value::normalise(attribute, self.value.clone(), work.leniency)?;
+        let Some(Value::Array(unwanted)) = unwanted else {
+            return Ok(());
+        };
+        if let Some(Value::Array(elements)) = members.get_mut(attribute.name) {
+            work.spend(elements.len().saturating_mul(unwanted.len()))?;
+            elements.retain(|element| !unwanted.iter().any(|gone| describes(gone, element)));
+        }
+        Ok(())
+    }
+
+    /// An operation on those elements of a list that match, or on all of them.
+    pub(super) fn apply_to_elements(
+        &self,
+        path: &AttributePath,
+        filter: Option<&Filter>,
+        members: &mut Object,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        let mut elements = match members.remove(path.attribute.name) {
+            Some(Value::Array(elements)) => elements,
+            _ => Vec::new(),
+        };
+        let clauses = filter.map_or(1, Filter::clauses);
+        work.spend(elements.len().saturating_mul(clauses))?;
+        let selected: Vec<usize> = elements
+            .iter()
+            .enumerate()
+            .filter(|(_, element)| is_selected(element, filter))
+            .map(|(index, _)| index)
+            .collect();
+        if self.op == Op::Remove {
+            if filter.is_some() && selected.is_empty() {
+                work.leniency
+                    .allow(Tolerance::RemoveSelectsNothing, &no_match(path))?;
+            }
+            remove(path, &selected, &mut elements);
+        } else if !selected.is_empty() {
+            self.check_copies(selected.len())?;
+            for index in &selected {
+                self.change_element(path, &mut elements[*index], work)?;
+            }
+            keep_one_primary(&mut elements, &selected);
+        } else if !is_nothing(&self.value) {
+            elements.push(self.created_element(path, filter, work)?);
+            let last = elements.len() - 1;
+            keep_one_primary(&mut elements, &[last]);
+        }
+        // An element that lost all its parts is none.
+        elements.retain(|element| element.as_object().is_none_or(|parts| !parts.is_empty()));
+        if !elements.is_empty() {
+            members.insert(path.attribute.name.to_owned(), Value::Array(elements));
+        }
+        Ok(())
+    }
+
+    /// The value goes into each selected element: together they must fit into a user.
+    fn check_copies(&self, copies: usize) -> Result<(), Error> {
+        let size = match &self.value {
+            Value::String(text) => text.len(),
+            Value::Object(_) | Value::Array(_) => self.value.to_string().len(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        };
+        if size.saturating_mul(copies) > limits::USER_BYTES_MAX {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                format!(
+                    "the user would be larger than {} KiB",
+                    limits::USER_BYTES_MAX / 1024
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section
+    /// 3.5.2.3) and added to by add.
+    fn change_element(
+        &self,
+        path: &AttributePath,
+        element: &mut Value,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        if let Some(sub) = path.sub_attribute {
+            return match element.as_object_mut() {
+                Some(parts) => assign(parts, sub, self.value.clone(), self.op, work),
+                None => Ok(()),
+            };
+        }
+        if let (Op::Add, Some(parts), Value::Object(new)) =
+            (self.op, element.as_object_mut(), &self.value)
+        {
+            return assign_parts(parts, path.attribute, new, self.op, work);
+        }
+        let new = value::single(path.attribute, self.value.clone(), work.leniency)?;
+        *element = new.unwrap_or_else(|| Value::Object(Object::new()));
+        Ok(())
+    }
+
+    /// The element that a value path describes when none matches: its `eq` conditions and
+    /// the value (RFC 7644 erratum 8097; Entra relies on it). A filter that says more, or
+    /// something else, than what an element is describes none.
+    fn created_element(
+        &self,
+        path: &AttributePath,
+        filter: Option<&Filter>,
+        work: &mut Work<'_>,
+    ) -> Result<Value, Error> {
+        let mut parts = Object::new();
+        if let Some(filter) = filter {
+            if !describe(filter, &mut parts) {
+                return Err(Error::new(ErrorType::NoTarget, no_match(path)));
+            }
+            work.leniency
+                .allow(Tolerance::ValuePathCreates, &no_match(path))?;
+        }
+        let described = value::single(path.attribute, Value::Object(parts), work.leniency)?;
+        let mut element = described.unwrap_or_else(|| Value::Object(Object::new()));
+        match (path.sub_attribute, &self.value) {
+            // What the filter says stays, also where the value says nothing of it.
+            (None, Value::Object(new)) if element.is_object() => {
+                if let Some(parts) = element.as_object_mut() {
+                    assign_parts(parts, path.attribute, new, Op::Add, work)?;
+                }
+            }
+            _ => self.change_element(path, &mut element, work)?,
+        }
+        Ok(element)
+    }
+}
+
+fn no_match(path: &AttributePath) -> String {
+    format!("no value of {} matches the filter", path.attribute.name)
+}
+
+fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {
+    let Some(sub) = path.sub_attribute else {
+        // From the end, so that the places before stay what they are.
+        for index in selected.iter().rev() {
+            elements.remove(*index);
+        }
+        return;
+    };
+    for index in selected {
+        if let Some(parts) = elements[*index].as_object_mut() {
+            parts.remove(sub.name);
+        }
+    }
+}
+
+/// When one of the `changed` elements says it is primary, the others no longer do
+/// (RFC 7644 section 3.5.2).
+fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
+    let Some(primary) = changed
+        .iter()
+        .copied()
+        .find(|index| value::is_primary(&elements[*index]))
+    else {
+        return;
+    };
+    for (index, element) in elements.iter_mut().enumerate() {
+        if index != primary && value::is_primary(element) {
+            element["primary"] = Value::Bool(false);
+        }
+    }
+}
+
+fn is_selected(element: &Value, filter: Option<&Filter>) -> bool {
+    match (element.as_object(), filter) {
+        (Some(parts), Some(filter)) => filter.matches(parts),
+        (_, None) => true,
+        (None, Some(_)) => false,
+    }
+}
+
+/// Writes down what `attribute eq value` conditions demand of an element; false when the
+/// filter is anything but those.
+fn describe(filter: &Filter, parts: &mut Object) -> bool {
+    match filter {
+        Filter::And(all) => all.iter().all(|filter| describe(filter, parts)),
+        Filter::Compare(path, CompareOp::Eq, wanted) => {
+            let wanted = match wanted {
+                CompValue::Text(text) => Value::String(text.as_str().to_owned()),
+                CompValue::Boolean(value) => Value::Bool(*value),
+                CompValue::Number(_) | CompValue::Null => return false,
+            };
+            parts.insert(path.attribute.name.to_owned(), wanted);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether every part of `sample` stands in `element` as well.
+fn describes(sample: &Value, element: &Value) -> bool {
+    match (sample, element) {
+        (Value::Object(sample), Value::Object(element)) => sample
+            .iter()
+            .all(|(name, value)| element.get(name) == Some(value)),
+        (sample, element) => sample == element,
+    }
+}

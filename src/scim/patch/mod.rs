@@ -1,0 +1,267 @@
+//! PATCH (RFC 7644 section 3.5.2): reading the operations. Applying them to a User is
+//! `apply`, and to the values of a list `elements`.
+//!
+//! All of them apply or none: they work on a copy that is checked whole at the end.
+
+mod apply;
+mod elements;
+
+use serde_json::Value;
+
+use super::error::{Error, ErrorType, quoted};
+use super::message::PATCH_URN;
+use super::path::{AttributePath, Target};
+use super::schema::{Attribute, Mutability, USER_URN};
+use super::tolerance::{Leniency, Tolerance};
+use super::user::User;
+use super::{Object, member};
+use crate::limits;
+use apply::Work;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Add,
+    Remove,
+    Replace,
+}
+
+/// One operation on one target.
+#[derive(Clone, Debug)]
+struct Operation {
+    op: Op,
+    target: Target,
+    value: Value,
+}
+
+/// The operations of one request.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    operations: Vec<Operation>,
+}
+
+impl Patch {
+    /// Reads a PatchOp message.
+    pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
+        let syntax = |detail: &str| Error::new(ErrorType::InvalidSyntax, detail);
+        let Value::Object(body) = body else {
+            return Err(syntax("the body must be a JSON object: a PatchOp message"));
+        };
+        match member(&body, "schemas") {
+            None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
+            Some(Value::Array(urns))
+                if urns
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .any(|urn| urn.eq_ignore_ascii_case(PATCH_URN)) => {}
+            Some(_) => return Err(syntax(&format!("schemas must contain {PATCH_URN}"))),
+        }
+        let Some(Value::Array(items)) = member(&body, "Operations") else {
+            return Err(syntax("Operations must be a list of operations"));
+        };
+        if items.is_empty() || items.len() > limits::PATCH_OPERATIONS_MAX {
+            return Err(Error::new(
+                ErrorType::InvalidSyntax,
+                format!(
+                    "Operations must hold 1 to {} operations",
+                    limits::PATCH_OPERATIONS_MAX
+                ),
+            ));
+        }
+        let mut operations = Vec::new();
+        for item in items {
+            read_operation(item, &mut operations, leniency)?;
+        }
+        Ok(Self { operations })
+    }
+
+    /// Whether `active` is removed by name, which is not the same as not being mentioned.
+    pub fn removes_active(&self) -> bool {
+        self.operations.iter().any(|operation| {
+            operation.op == Op::Remove
+                && matches!(&operation.target, Target::Attribute { path, .. }
+                    if path.attribute.name == "active")
+        })
+    }
+
+    /// The user after all operations, checked whole.
+    pub fn apply(&self, user: &User, leniency: &mut Leniency) -> Result<User, Error> {
+        let mut attributes = user.clone().into_attributes();
+        let mut work = Work::new(leniency);
+        for operation in &self.operations {
+            operation.apply(&mut attributes, &mut work)?;
+        }
+        // Once more through the front door: types, order, lists bounded, nothing empty.
+        let patched = User::from_members(attributes, leniency)?;
+        // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
+        patched.require_user_name().map_err(|error| Error {
+            kind: ErrorType::Mutability,
+            ..error
+        })?;
+        Ok(patched)
+    }
+}
+
+fn read_operation(
+    item: &Value,
+    operations: &mut Vec<Operation>,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    let item = item
+        .as_object()
+        .ok_or_else(|| Error::new(ErrorType::InvalidSyntax, "each operation must be an object"))?;
+    let op = read_op(item, leniency)?;
+    let value = match member(item, "value") {
+        Some(value) => value.clone(),
+        None if op == Op::Remove => Value::Null,
+        None => {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                "an add or replace operation needs a value",
+            ));
+        }
+    };
+    match member(item, "path") {
+        // The core schema as a whole is the user itself.
+        Some(Value::String(path))
+            if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
+        {
+            let target = Target::parse(path, leniency)?;
+            if target.is_none() && !Target::is_well_formed(path) {
+                return Err(Error::new(
+                    ErrorType::InvalidPath,
+                    format!("the path {} cannot be read", quoted(path)),
+                ));
+            }
+            push(operations, op, path, target, value, leniency)
+        }
+        None | Some(Value::Null | Value::String(_)) => {
+            if op == Op::Remove {
+                return Err(Error::new(
+                    ErrorType::NoTarget,
+                    "a remove operation needs a path",
+                ));
+            }
+            read_without_path(op, value, operations, leniency)
+        }
+        Some(_) => Err(Error::new(ErrorType::InvalidPath, "path must be a string")),
+    }
+}
+
+fn read_op(item: &Object, leniency: &mut Leniency) -> Result<Op, Error> {
+    let word = member(item, "op")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let op = match word.to_ascii_lowercase().as_str() {
+        "add" => Op::Add,
+        "remove" => Op::Remove,
+        "replace" => Op::Replace,
+        _ => {
+            return Err(Error::new(
+                ErrorType::InvalidSyntax,
+                format!("op must be add, remove or replace, not {}", quoted(word)),
+            ));
+        }
+    };
+    if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        leniency.allow(Tolerance::OperationCase, "op must be in lower case")?;
+    }
+    Ok(op)
+}
+
+/// An operation whose value is an object: one operation for each of its members.
+fn read_without_path(
+    op: Op,
+    value: Value,
+    operations: &mut Vec<Operation>,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    leniency.allow(Tolerance::OperationWithoutPath, "the operation has no path")?;
+    let Value::Object(members) = value else {
+        return Err(Error::new(
+            ErrorType::InvalidSyntax,
+            "an operation without path needs an object as its value",
+        ));
+    };
+    for (name, value) in members {
+        if name.eq_ignore_ascii_case(USER_URN)
+            && let Value::Object(core) = value
+        {
+            for (name, value) in core {
+                push_member(op, &name, value, operations, leniency)?;
+            }
+            continue;
+        }
+        push_member(op, &name, value, operations, leniency)?;
+    }
+    Ok(())
+}
+
+fn push_member(
+    op: Op,
+    name: &str,
+    value: Value,
+    operations: &mut Vec<Operation>,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    let target = Target::parse(name, leniency)?;
+    if matches!(&target, Some(Target::Attribute { path, .. }) if is_read_only(path)) {
+        // Echoed, like everything else that the client was shown.
+        return Ok(());
+    }
+    if name.contains(['.', '[']) && !matches!(target, Some(Target::Extension(_)) | None) {
+        leniency.allow(
+            Tolerance::PathAsMember,
+            &format!("{} is a path, not the name of a member", quoted(name)),
+        )?;
+    }
+    push(operations, op, name, target, value, leniency)
+}
+
+/// Adds an operation, unless its target is one that identity providers merely echo.
+fn push(
+    operations: &mut Vec<Operation>,
+    op: Op,
+    path: &str,
+    target: Option<Target>,
+    value: Value,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    let Some(target) = target else {
+        return leniency.allow(
+            Tolerance::UnknownAttribute,
+            &format!("{} is not an attribute of a User", quoted(path)),
+        );
+    };
+    if matches!(&target, Target::Attribute { path, .. } if path.attribute.name == "schemas") {
+        // It follows from the attributes that the user has, whatever a client says.
+        return Ok(());
+    }
+    // An operation without path becomes one for each member, which must be bounded too.
+    if operations.len() == limits::PATCH_OPERATIONS_MAX {
+        return Err(too_many(limits::PATCH_OPERATIONS_MAX, "operations"));
+    }
+    operations.push(Operation { op, target, value });
+    Ok(())
+}
+
+fn too_many(most: usize, what: &str) -> Error {
+    Error::new(
+        ErrorType::InvalidValue,
+        format!("the patch has or makes more than {most} {what}"),
+    )
+}
+
+fn is_read_only(path: &AttributePath) -> bool {
+    let of = |attribute: &Attribute| attribute.mutability == Mutability::ReadOnly;
+    of(path.attribute) || path.sub_attribute.is_some_and(of)
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
+    }
+}
