@@ -2,7 +2,7 @@
 //!
 //! # In scope
 //!
-//! - Users over SCIM 2.0 (RFC 7643, RFC 7644) on HTTPS, for identity providers: Okta first,
+//! - Users over SCIM 2.0 (RFC 7643, RFC 7644, RFC 9865) on HTTPS, for identity providers: Okta first,
 //!   Entra, OneLogin, JumpCloud and others too, including what they send beside the RFCs.
 //! - A directory that survives a crash at any moment: what a 2xx says is on disk.
 //! - A command line for the administrator, with the server running or not.
@@ -18,7 +18,8 @@
 //! ```text
 //! main ─▶ cli ─▶ https ┐            access       http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
-//!           └──▶ idp   ┘            directory    store    config logging
+//!           └──▶ idp   ┘            directory    store    config logging metrics
+//!                                   manual
 //! ```
 //!
 //! A module uses only what stands to its right (a test enforces it). A request's way:
@@ -37,6 +38,7 @@
 //! - [`directory`]: what it means for a user to exist here. [`scim`]: the RFCs as values.
 //!   [`store`]: rows, durably.
 //! - [`idp`]: what identity providers do, as tables that tests and tools play.
+//! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!
 //! # Invariants, by what is absent
 //!
