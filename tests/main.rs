@@ -17,6 +17,9 @@ mod cli;
 /// Okta's suites and the lives of its users, over TLS against the real binary.
 mod okta;
 
+/// Entra ID, OneLogin, JumpCloud, SailPoint and authentik, over TLS against the real binary.
+mod identity_providers;
+
 /// The real binary on a data directory of its own.
 mod support;
 

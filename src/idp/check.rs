@@ -18,8 +18,11 @@ pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// The core schema of a user (RFC 7643 section 4.1).
 pub const USER_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 
-/// One thing that must hold. Paths are written as in `Resources[0].name.familyName`, and
-/// their spelling counts.
+/// The schema of the enterprise extension (RFC 7643 section 4.3).
+pub const ENTERPRISE_SCHEMA: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// One thing that must hold. Paths are written as in `Resources[0].name.familyName`, with
+/// a whole URN for a schema extension, and their spelling counts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Check {
     /// The status code.
@@ -36,8 +39,16 @@ pub enum Check {
     Equals(&'static str, Value),
     /// A list with this text among its items.
     Contains(&'static str, &'static str),
+    /// A list with an object that has at least these members, wherever it stands; texts
+    /// may name variables.
+    HasItem(&'static str, Value),
+    /// Without a value (RFC 7643 section 2.5): absent, null, an empty list; or an empty
+    /// text or object, which some service providers keep.
+    Unassigned(&'static str),
     /// Not there at all.
     Absent(&'static str),
+    /// No content at all, as after a deletion.
+    NoContent,
     /// `itemsPerPage` is the number of `Resources`.
     CountsItsPage,
     /// Okta's script for Groups: `totalResults` is 0, or `Resources` is a list.
@@ -99,12 +110,14 @@ impl Check {
             Self::MediaType(media_type) => format!("media type is {media_type}"),
             Self::NotEmpty(path) => format!("{path} is not empty"),
             Self::IsNumber(path) => format!("{path} is a number"),
-            Self::Equals(path, value) => match variables.fill_json(value) {
-                Ok(value) => format!("{path} is {value}"),
-                Err(_) => format!("{path} is {value}, which was never saved"),
-            },
+            Self::Equals(path, value) => format!("{path} is {}", filled(value, variables)),
             Self::Contains(path, item) => format!("{path} contains {item}"),
+            Self::HasItem(path, item) => {
+                format!("{path} has an item with {}", filled(item, variables))
+            }
+            Self::Unassigned(path) => format!("{path} has no value"),
             Self::Absent(path) => format!("{path} is absent"),
+            Self::NoContent => "there is no content".to_owned(),
             Self::CountsItsPage => "itemsPerPage is the number of Resources".to_owned(),
             Self::GroupsOrNone => "totalResults is 0, or Resources is a list".to_owned(),
             Self::Under(limit) => format!("answered in under {} ms", limit.as_millis()),
@@ -138,7 +151,23 @@ impl Check {
                 let found = items.is_some_and(|items| items.iter().any(|one| one == item));
                 (found, shown(of(path)))
             }
+            Self::HasItem(path, item) => {
+                let item = variables.fill_json(item).ok();
+                let items = of(path).and_then(Value::as_array);
+                let found = item
+                    .zip(items)
+                    .is_some_and(|(item, items)| items.iter().any(|one| has_members(one, &item)));
+                (found, shown(of(path)))
+            }
+            Self::Unassigned(path) => {
+                let is_false = of(path) == Some(&Value::Bool(false));
+                (is_empty(of(path)) && !is_false, shown(of(path)))
+            }
             Self::Absent(path) => (of(path).is_none(), shown(of(path))),
+            Self::NoContent => {
+                let bytes_count = answer.response.body.len();
+                (bytes_count == 0, format!("{bytes_count} bytes"))
+            }
             Self::CountsItsPage => counts_its_page(answer.json),
             Self::GroupsOrNone => {
                 let total = of("totalResults").and_then(Value::as_u64);
@@ -157,7 +186,10 @@ impl Check {
 /// The value at a path such as `Resources[0].name.familyName`.
 pub fn value_at<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
     let mut value = json;
-    for part in path.split('.') {
+    let mut rest = Some(path);
+    while let Some(path) = rest {
+        let (part, after) = first_part(path);
+        rest = after;
         let (name, index) = match part.split_once('[') {
             Some((name, rest)) => (name, Some(rest.strip_suffix(']')?)),
             None => (part, None),
@@ -168,6 +200,34 @@ pub fn value_at<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
         }
     }
     Some(value)
+}
+
+/// The path up to the next dot, and what follows it. The version in a URN has a dot too:
+/// there the search begins behind the last colon.
+fn first_part(path: &str) -> (&str, Option<&str>) {
+    let is_urn = path.starts_with("urn:");
+    let from = path.rfind(':').filter(|_| is_urn).unwrap_or_default();
+    match path[from..].find('.') {
+        Some(dot) => (&path[..from + dot], Some(&path[from + dot + 1..])),
+        None => (path, None),
+    }
+}
+
+fn filled(value: &Value, variables: &Variables) -> String {
+    match variables.fill_json(value) {
+        Ok(value) => value.to_string(),
+        Err(_) => format!("{value}, which was never saved"),
+    }
+}
+
+/// Whether `value` has every member of `wanted`; something else than objects must be equal.
+fn has_members(value: &Value, wanted: &Value) -> bool {
+    match wanted.as_object() {
+        Some(wanted) => wanted
+            .iter()
+            .all(|(name, member)| value.get(name) == Some(member)),
+        None => value == wanted,
+    }
 }
 
 fn is_empty(value: Option<&Value>) -> bool {
@@ -214,6 +274,7 @@ mod tests {
             "schemas": [LIST_SCHEMA], "totalResults": 1, "startIndex": "1", "itemsPerPage": 1,
             "active": false, "name": {}, "userName": "a@b.c",
             "Resources": [{"id": "7", "emails": [{"value": "a@b.c", "type": ""}]}],
+            "urn:x:2.0:User": {"manager": {"value": "8"}},
         });
         let mut variables = Variables::default();
         variables.set("mail", "a@b.c".to_owned());
@@ -240,8 +301,14 @@ mod tests {
                 json!([{"value": "{mail}", "type": ""}]),
             ),
             Check::equals("active", false),
+            Check::equals("urn:x:2.0:User.manager.value", "8"),
             Check::Contains("schemas", LIST_SCHEMA),
+            Check::HasItem("Resources[0].emails", json!({"value": "{mail}"})),
+            Check::Unassigned("name"),
+            Check::Unassigned("Resources[0].emails[0].type"),
             Check::Absent("password"),
+            Check::Absent("urn:x:2.0:User.department"),
+            Check::NoContent,
             Check::CountsItsPage,
             Check::GroupsOrNone,
             Check::Under(Duration::from_millis(601)),
@@ -266,11 +333,36 @@ mod tests {
             Check::equals("totalResults", "1"),
             Check::Contains("schemas", ERROR_SCHEMA),
             Check::Contains("userName", "a@b.c"),
+            Check::HasItem(
+                "Resources[0].emails",
+                json!({"value": "{mail}", "type": "work"}),
+            ),
+            Check::HasItem("Resources[0].emails", json!({"value": "{unset}"})),
+            Check::HasItem("userName", json!({})),
+            Check::Unassigned("userName"),
+            Check::Unassigned("active"),
             Check::Absent("userName"),
+            Check::Absent("urn:x:2.0:User.manager"),
             Check::Under(Duration::from_millis(600)),
         ] {
             check(&one, false);
         }
+    }
+
+    #[test]
+    fn content_is_what_no_deletion_may_bring() {
+        let response = Response {
+            status: 204,
+            headers: Vec::new(),
+            body: b"{}".to_vec(),
+        };
+        let answer = Answered {
+            response: &response,
+            json: &Value::Null,
+            elapsed: Duration::ZERO,
+        };
+        let verdict = Check::NoContent.judge(answer, &Variables::default());
+        assert_eq!((verdict.passed, verdict.found.as_str()), (false, "2 bytes"));
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::http1::client::{Request, Response};
 
 pub mod check;
 pub mod client;
+pub mod entra;
+mod expect;
 pub mod okta;
 pub mod person;
 pub mod play;

@@ -59,6 +59,13 @@ pub enum Headers {
     Suite,
     /// The verifying requests of Okta's CRUD suite: Authorization and Accept alone.
     Verification,
+    /// Entra ID, JumpCloud, SailPoint: the media type of SCIM both ways. Their User-Agent is
+    /// not documented, so none is sent: nothing may depend on it.
+    Plain,
+    /// OneLogin: an empty User-Agent (authentik 11249).
+    OneLogin,
+    /// authentik: JSON as its library sends it, whatever type comes back.
+    Authentik,
 }
 
 /// What goes into `Authorization`.
@@ -112,6 +119,18 @@ impl Step {
     /// A PATCH of `/Users/{id}`.
     pub fn patch(name: &'static str, source: &'static str, body: Body) -> Self {
         Self::new(name, source, "PATCH", USER, body)
+    }
+
+    /// A DELETE of `/Users/{id}`.
+    pub fn delete(name: &'static str, source: &'static str) -> Self {
+        Self::new(name, source, "DELETE", USER, Body::None)
+    }
+
+    /// The step with another target.
+    #[must_use]
+    pub fn target(mut self, target: &'static str) -> Self {
+        self.target = target;
+        self
     }
 
     /// The step with these header habits.
@@ -188,10 +207,34 @@ impl Headers {
                 ("Content-Type", "application/json"),
                 ("Accept", "application/scim+json; charset=utf-8"),
             ],
-            (Self::Verification, _) => &[("Accept", "application/scim+json")],
+            (Self::Verification, _) | (Self::Plain, false) => &PLAIN[..1],
+            (Self::Plain, true) => &PLAIN,
+            (Self::OneLogin, false) => &ONE_LOGIN[..2],
+            (Self::OneLogin, true) => &ONE_LOGIN,
+            (Self::Authentik, false) => &AUTHENTIK[..3],
+            (Self::Authentik, true) => &AUTHENTIK,
         }
     }
 }
+
+const PLAIN: [(&str, &str); 2] = [
+    ("Accept", "application/scim+json"),
+    ("Content-Type", "application/scim+json"),
+];
+
+const ONE_LOGIN: [(&str, &str); 3] = [
+    ("User-Agent", ""),
+    ("Accept", "application/scim+json"),
+    ("Content-Type", "application/scim+json"),
+];
+
+// Its client leaves the fields to the Python library `requests`.
+const AUTHENTIK: [(&str, &str); 4] = [
+    ("Accept-Encoding", "gzip, deflate"),
+    ("Accept", "*/*"),
+    ("Connection", "keep-alive"),
+    ("Content-Type", "application/json"),
+];
 
 const PRODUCT: [(&str, &str); 6] = [
     ("User-Agent", "Okta SCIM Client 1.0.0"),

@@ -1,0 +1,127 @@
+//! What authentik sends as a provisioning client: a PUT for every change and again in every
+//! synchronisation, and where that PUT finds nobody, a new create. It deletes, so the token
+//! needs that right.
+//!
+//! Sources in the steps: `authentik 16678` is the issue on users that are gone; `authentik
+//! clients` are the files of its client, `authentik/providers/scim/clients/`.
+
+use serde_json::{Value, json};
+
+use super::check::{Check, USER_SCHEMA};
+use super::expect::{conflict, created, deleted, error, provider_config, user};
+use super::person::Person;
+use super::step::{Body, Headers, Step, Suite, USER};
+
+/// A life in which somebody else deletes the user in between.
+pub fn authentik(person: &Person) -> Suite {
+    let mut steps = vec![
+        Step::get("read the configuration", "authentik clients", "/ServiceProviderConfig")
+            .checks(provider_config()),
+    ];
+    steps.extend(create());
+    steps.extend(synchronise());
+    steps.extend(recreate());
+    steps.extend(deactivate_and_delete());
+    let steps = steps
+        .into_iter()
+        .map(|step| step.headers(Headers::Authentik));
+    Suite {
+        name: "AUTHENTIK",
+        variables: person.variables(),
+        steps: steps.collect(),
+    }
+}
+
+fn create() -> [Step; 2] {
+    [
+        Step::post("create", "authentik clients", "/Users", body("{givenName}", true))
+            .checks(created(kept("{givenName}", true)))
+            .saves("id", "id")
+            .saves("goneId", "id"),
+        Step::post("create again", "RFC 7644 3.3", "/Users", body("{givenName}", true))
+            .checks(conflict()),
+    ]
+}
+
+fn body(given_name: &str, is_active: bool) -> Value {
+    json!({
+        "schemas": [USER_SCHEMA],
+        "externalId": "{externalId}",
+        "userName": "{userName}",
+        "name": {
+            "formatted": format!("{given_name} {{familyName}}"),
+            "givenName": given_name,
+            "familyName": "{familyName}",
+        },
+        "displayName": format!("{given_name} {{familyName}}"),
+        "emails": [{"value": "{userName}", "type": "other", "primary": true}],
+        "active": is_active,
+    })
+}
+
+fn kept(given_name: &str, is_active: bool) -> [Check; 8] {
+    let whole_name = format!("{given_name} {{familyName}}");
+    [
+        Check::equals("userName", "{userName}"),
+        Check::equals("externalId", "{externalId}"),
+        Check::equals("name.givenName", given_name),
+        Check::equals("name.familyName", "{familyName}"),
+        Check::equals("name.formatted", whole_name.clone()),
+        Check::equals("displayName", whole_name),
+        Check::equals("emails[0].value", "{userName}"),
+        Check::equals("active", is_active),
+    ]
+}
+
+/// The body of a PUT has the id that the create brought.
+fn replacement(given_name: &str, is_active: bool) -> Body {
+    let mut body = body(given_name, is_active);
+    body["id"] = json!("{id}");
+    Body::Json(body)
+}
+
+/// A change, and the same user again in the next synchronisation, which changes nothing.
+fn synchronise() -> [Step; 3] {
+    let unchanged = [
+        Check::equals("meta.version", "{version}"),
+        Check::equals("meta.lastModified", "{lastModified}"),
+    ];
+    let kept = || user(kept("{newGivenName}", true));
+    [
+        Step::put("update", "authentik 16678", replacement("{newGivenName}", true))
+            .checks(kept())
+            .saves("version", "meta.version")
+            .saves("lastModified", "meta.lastModified"),
+        Step::put("synchronise", "authentik clients", Body::Repeat)
+            .checks(kept())
+            .checks(unchanged),
+        Step::get("read", "RFC 7644 3.4.1", USER).checks(kept()),
+    ]
+}
+
+/// The user is gone: 404 to the PUT, never a create by PUT and never a 400. What is created
+/// then is another user, whom the next PUT finds.
+fn recreate() -> [Step; 5] {
+    let given_name = "{newGivenName}";
+    [
+        Step::delete("somebody deletes the user", "authentik 16678").checks(deleted()),
+        Step::put("update the gone", "authentik 16678", replacement(given_name, true))
+            .checks(error(404, "404")),
+        Step::post("create anew", "authentik 16678", "/Users", body(given_name, true))
+            .checks(created(kept(given_name, true)))
+            .saves("id", "id"),
+        Step::put("update the new", "authentik 16678", replacement("{givenName}", true))
+            .checks(user(kept("{givenName}", true))),
+        Step::get("read the gone", "RFC 7643 3.1", "/Users/{goneId}").checks(error(404, "404")),
+    ]
+}
+
+fn deactivate_and_delete() -> [Step; 4] {
+    [
+        Step::put("deactivate", "authentik clients", replacement("{givenName}", false))
+            .checks(user(kept("{givenName}", false))),
+        Step::delete("delete", "authentik clients").checks(deleted()),
+        Step::delete("delete again", "RFC 7644 3.6").checks(error(404, "404")),
+        Step::get("read the deleted", "RFC 7644 3.6", USER).checks(error(404, "404")),
+    ]
+}

@@ -1,0 +1,169 @@
+//! What Microsoft Entra ID sends: the checks of its SCIM Validator, the life of a user in
+//! each of its two PATCH dialects, and the requests of Microsoft's reference collection.
+//! All of them delete, so the token needs that right.
+//!
+//! | suite | what it is |
+//! | --- | --- |
+//! | [`entra_validator`] | the tests for users of the SCIM Validator, in its order |
+//! | [`entra_default`] | the PATCH of a plain tenant URL: `Replace`, `"False"`, value paths |
+//! | [`entra_2062020`] | the same life with `?aadOptscim062020` on the tenant URL |
+//! | [`entra_reference`] | what Microsoft's collection of requests does differently |
+//!
+//! Sources in the steps: `ENTRA` is Microsoft's page on building a SCIM endpoint, `ENTRAC`
+//! its page on known issues of compatibility, `ENTRAV` its tutorial of the validator,
+//! `MSREF` the collection in its repository of reference code; `authentik
+//! test_users_patch.py` keeps a request that the validator sent. Tests of groups are left
+//! out. A modification may be answered with 200 or 204 here; the 200 with the whole user is
+//! asked for, since then each step shows its effect.
+
+mod dialect;
+mod flagged;
+mod reference;
+mod validator;
+
+use serde_json::{Value, json};
+
+use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
+use super::expect::{created, deleted, error, user};
+use super::person::Person;
+use super::step::{Body, Headers, Step, Suite, USER};
+
+pub use dialect::entra_default;
+pub use flagged::entra_2062020;
+pub use reference::entra_reference;
+pub use validator::entra_validator;
+
+/// The steps with Entra's header fields and the values that they name: besides those of the
+/// person `{guid}`, that nobody has, and `{mailNickname}`, Entra's usual externalId.
+fn suite(name: &'static str, person: &Person, steps: Vec<Step>) -> Suite {
+    let mut variables = person.variables();
+    let hex = &person.nobody;
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    variables.set("guid", parts.join("-"));
+    let nickname = format!("{}{}", person.given_name, person.family_name);
+    variables.set("mailNickname", nickname.to_lowercase());
+    let steps = steps.into_iter().map(|step| step.headers(Headers::Plain));
+    Suite {
+        name,
+        variables,
+        steps: steps.collect(),
+    }
+}
+
+/// A create as Entra's default mappings make it: read-only `meta`, empty `roles`, and nulls
+/// for what a person in Entra does not have.
+fn new_user() -> Value {
+    json!({
+        "schemas": [USER_SCHEMA, ENTERPRISE_SCHEMA],
+        "externalId": "{mailNickname}",
+        "userName": "{userName}",
+        "active": true,
+        "addresses": null,
+        "displayName": "{givenName} {familyName}",
+        "emails": [{"primary": true, "type": "work", "value": "{userName}"}],
+        "meta": {"resourceType": "User"},
+        "name": {
+            "formatted": "{givenName} {familyName}",
+            "familyName": "{familyName}",
+            "givenName": "{givenName}",
+        },
+        "phoneNumbers": null,
+        "roles": [],
+        "title": null,
+    })
+}
+
+/// The create, with everything that was sent in the answer and nothing of what was empty.
+fn create() -> Step {
+    Step::post("create", "ENTRA", "/Users", new_user())
+        .checks(created([
+            Check::equals("userName", "{userName}"),
+            Check::equals("externalId", "{mailNickname}"),
+            Check::equals("active", true),
+            Check::equals("name.formatted", "{givenName} {familyName}"),
+            Check::equals("name.familyName", "{familyName}"),
+            Check::equals("name.givenName", "{givenName}"),
+            Check::HasItem(
+                "emails",
+                json!({"type": "work", "value": "{userName}", "primary": true}),
+            ),
+            Check::Absent("emails[1]"),
+            Check::Unassigned("addresses"),
+            Check::Unassigned("phoneNumbers"),
+            Check::Unassigned("roles"),
+            Check::Unassigned("title"),
+        ]))
+        .saves("id", "id")
+}
+
+/// The person whom others have as their manager.
+fn create_manager() -> Step {
+    let manager = json!({
+        "schemas": [USER_SCHEMA],
+        "userName": "manager.{userName}",
+        "displayName": "{familyName}",
+        "active": true,
+    });
+    Step::post("create a manager", "ENTRA", "/Users", manager)
+        .checks(created([Check::equals("userName", "manager.{userName}")]))
+        .saves("managerId", "id")
+}
+
+/// The hard deletion of the manager, as any other.
+fn delete_manager() -> Step {
+    Step::delete("delete the manager", "ENTRA")
+        .target("/Users/{managerId}")
+        .checks(deleted())
+}
+
+fn read(name: &'static str, checks: impl IntoIterator<Item = Check>) -> Step {
+    Step::get(name, "ENTRA", USER).checks(user(checks))
+}
+
+/// Deleted, deleted again, and read: 204, then 404 twice.
+fn delete(source: &'static str) -> [Step; 3] {
+    [
+        Step::delete("delete", source).checks(deleted()),
+        Step::delete("delete again", source).checks(error(404, "404")),
+        Step::get("read the deleted", source, USER).checks(error(404, "404")),
+    ]
+}
+
+fn modify(name: &'static str, source: &'static str, operations: &Value) -> Step {
+    Step::patch(name, source, super::expect::patch(operations))
+}
+
+/// Where the manager's id stands in a user.
+const MANAGER: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_of_every_suite_checks_something() {
+        let person = Person::from_random([7; Person::RANDOM_BYTES]);
+        for suite in [
+            entra_validator(&person),
+            entra_default(&person),
+            entra_2062020(&person),
+            entra_reference(&person),
+        ] {
+            super::super::expect::is_complete(&suite);
+        }
+    }
+
+    #[test]
+    fn every_target_of_the_flagged_tenant_url_has_the_flag() {
+        let person = Person::from_random([7; Person::RANDOM_BYTES]);
+        for step in entra_2062020(&person).steps {
+            assert!(step.target.contains("?aadOptscim062020"), "{}", step.target);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What every provider needs back from a service provider of users, whatever it sent: the
+//! checks of a list, of a user, of an error, of a deletion; and the bodies of modifications.
+
+use serde_json::{Value, json};
+
+use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, PATCH_SCHEMA, USER_SCHEMA};
+use super::step::Body;
+
+/// A complete list answer.
+pub(super) fn list(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let envelope = [
+        Check::Status(200),
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", LIST_SCHEMA),
+        Check::IsNumber("totalResults"),
+        Check::IsNumber("startIndex"),
+        Check::IsNumber("itemsPerPage"),
+        Check::CountsItsPage,
+    ];
+    envelope.into_iter().chain(more).collect()
+}
+
+/// Nobody matches: 200 with an empty list, never 404.
+pub(super) fn no_match() -> Vec<Check> {
+    list([
+        Check::equals("totalResults", 0),
+        Check::equals("startIndex", 1),
+        Check::equals("itemsPerPage", 0),
+        Check::equals("Resources", json!([])),
+    ])
+}
+
+/// The one user that is known matches, and nobody else.
+pub(super) fn one_match(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let known = [
+        Check::equals("totalResults", 1),
+        Check::equals("Resources[0].id", "{id}"),
+    ];
+    list(known.into_iter().chain(more))
+}
+
+/// A complete user in a 200, the one that is known.
+pub(super) fn user(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let known = [Check::Status(200), Check::equals("id", "{id}")];
+    known.into_iter().chain(complete()).chain(more).collect()
+}
+
+/// A complete user in a 201.
+pub(super) fn created(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
+    let status = [Check::Status(201)];
+    status.into_iter().chain(complete()).chain(more).collect()
+}
+
+/// What every user must carry (RFC 7643 sections 3.1 and 4.1, Okta's minimum schema).
+pub(super) fn complete() -> [Check; 9] {
+    [
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", USER_SCHEMA),
+        Check::NotEmpty("id"),
+        Check::NotEmpty("userName"),
+        Check::equals("meta.resourceType", "User"),
+        Check::NotEmpty("meta.created"),
+        Check::NotEmpty("meta.lastModified"),
+        Check::NotEmpty("meta.location"),
+        Check::Absent("password"),
+    ]
+}
+
+/// A SCIM Error with its status as a text (RFC 7644 section 3.12).
+pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
+    vec![
+        Check::Status(status),
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", ERROR_SCHEMA),
+        Check::equals("status", text),
+        Check::NotEmpty("detail"),
+    ]
+}
+
+/// A deletion that was done: 204 with no content (RFC 7644 section 3.6).
+pub(super) fn deleted() -> [Check; 2] {
+    [Check::Status(204), Check::NoContent]
+}
+
+/// A name that is taken (RFC 7644 section 3.3).
+pub(super) fn conflict() -> Vec<Check> {
+    let mut checks = error(409, "409");
+    checks.push(Check::equals("scimType", "uniqueness"));
+    checks
+}
+
+/// A PatchOp message with these operations.
+pub(super) fn patch(operations: &Value) -> Body {
+    Body::Json(json!({"schemas": [PATCH_SCHEMA], "Operations": operations}))
+}
+
+/// One operation that replaces without a path.
+pub(super) fn pathless(value: &Value) -> Body {
+    patch(&json!([{"op": "replace", "value": value}]))
+}
+
+/// What every suite must have: in each step a source, and checks with a status among them.
+#[cfg(test)]
+pub(super) fn is_complete(suite: &super::Suite) {
+    for step in &suite.steps {
+        let at = format!("{} {} ({})", suite.name, step.name, step.source);
+        assert!(!step.source.is_empty(), "{at}");
+        let is_status = |one: &Check| matches!(one, Check::Status(_));
+        assert!(step.checks.iter().any(is_status), "{at}");
+    }
+}

@@ -1,0 +1,123 @@
+//! What OneLogin sends: no User-Agent worth the name, emails as one object or as a list
+//! without `primary`, and at the end PATCH or DELETE, as its administrator chose. It deletes,
+//! so the token needs that right.
+//!
+//! Sources in the steps: `django-scim2` and `authentik 11249` are reports of its requests,
+//! `RFC` what they must be answered with; `cheat-sheet` is a vendor's summary that nothing
+//! else confirms.
+
+use serde_json::{Value, json};
+
+use super::check::{Check, USER_SCHEMA};
+use super::expect::{
+    conflict, created, deleted, error, no_match, one_match, patch, pathless, provider_config, user,
+};
+use super::person::Person;
+use super::step::{Body, Headers, Step, Suite, USER};
+
+/// A whole life: save, match, create, update, deactivate, reactivate, delete.
+pub fn onelogin(person: &Person) -> Suite {
+    let mut steps = vec![
+        Step::get("save the settings", "cheat-sheet", "/ServiceProviderConfig")
+            .checks(provider_config()),
+        Step::get("look for the name", "authentik 11249", FIND).checks(no_match()),
+    ];
+    steps.extend(create());
+    steps.extend(update());
+    steps.extend(deprovision());
+    let steps = steps
+        .into_iter()
+        .map(|step| step.headers(Headers::OneLogin));
+    Suite {
+        name: "ONELOGIN",
+        variables: person.variables(),
+        steps: steps.collect(),
+    }
+}
+
+fn new_user(emails: &Value) -> Value {
+    json!({
+        "schemas": [USER_SCHEMA],
+        "userName": "{userName}",
+        "externalId": "{externalId}",
+        "name": {"givenName": "{givenName}", "familyName": "{familyName}"},
+        "displayName": "{givenName} {familyName}",
+        "emails": emails,
+        "active": true,
+    })
+}
+
+/// The email is one object, and is kept as the one element of a list.
+fn create() -> [Step; 3] {
+    let body = || new_user(&json!({"value": "{userName}", "type": "work"}));
+    let email = || Check::HasItem("emails", json!({"value": "{userName}", "type": "work"}));
+    [
+        Step::post("create with one email", "django-scim2", "/Users", body())
+            .checks(created([
+                Check::equals("userName", "{userName}"),
+                Check::equals("externalId", "{externalId}"),
+                Check::equals("name.givenName", "{givenName}"),
+                Check::equals("name.familyName", "{familyName}"),
+                Check::equals("active", true),
+                email(),
+                Check::Absent("emails[1]"),
+            ]))
+            .saves("id", "id"),
+        Step::get("read", "RFC 7644 3.4.1", USER).checks(user([email()])),
+        Step::post("create again", "RFC 7644 3.3", "/Users", body()).checks(conflict()),
+    ]
+}
+
+/// Emails without `primary`: all are kept in their order, and no other user is touched.
+fn update() -> [Step; 3] {
+    let emails = json!([{"value": "{userName}"}, {"value": "second.{userName}"}]);
+    let one_email = json!({"value": "new.{userName}"});
+    [
+        Step::put(
+            "replace with emails without primary",
+            "cheat-sheet",
+            Body::Json(new_user(&emails)),
+        )
+        .checks(user([
+            Check::equals("emails[0].value", "{userName}"),
+            Check::equals("emails[1].value", "second.{userName}"),
+            Check::Absent("emails[2]"),
+            Check::equals("active", true),
+        ])),
+        Step::patch(
+            "modify with one email",
+            "django-scim2",
+            pathless(&json!({"emails": one_email, "title": "Engineer"})),
+        )
+        .checks(user([
+            Check::equals("emails[0].value", "new.{userName}"),
+            Check::Absent("emails[1]"),
+            Check::equals("title", "Engineer"),
+        ])),
+        Step::get("look for the name", "authentik 11249", FIND).checks(one_match([
+            Check::equals("Resources[0].emails[0].value", "new.{userName}"),
+        ])),
+    ]
+}
+
+/// The administrator's choice: deactivated, which may be taken back, or deleted.
+fn deprovision() -> [Step; 6] {
+    let state = |is_active: bool| user([Check::equals("active", is_active)]);
+    let operation = json!([{"op": "replace", "path": "active", "value": false}]);
+    [
+        Step::patch("deactivate", "cheat-sheet", patch(&operation)).checks(state(false)),
+        Step::get("look for the inactive", "cheat-sheet", FIND)
+            .checks(one_match([Check::equals("Resources[0].active", false)])),
+        Step::patch(
+            "reactivate",
+            "cheat-sheet",
+            pathless(&json!({"active": true})),
+        )
+        .checks(state(true)),
+        Step::delete("delete", "cheat-sheet").checks(deleted()),
+        Step::delete("delete again", "RFC 7644 3.6").checks(error(404, "404")),
+        Step::get("look for the deleted", "RFC 7644 3.6", FIND).checks(no_match()),
+    ]
+}
+
+const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22";

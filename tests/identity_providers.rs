@@ -1,0 +1,39 @@
+//! The suites of the providers other than Okta, over TLS against the real binary. The tables
+//! and their expected values stand in `golinks_scim::idp`.
+
+use golinks_scim::idp::{Suite, entra};
+use golinks_scim::secret::Secret;
+
+use crate::support::{Server, person};
+
+/// Plays a suite that deletes, on an empty directory.
+fn check(suite: &Suite) {
+    let server = Server::start();
+    let output = server.cli(&["token", "issue", "provider", "--scope", "full"]);
+    assert_eq!(output.status, Some(0), "{output:?}\n{}", server.log());
+    let token = Secret::new(output.stdout.trim().to_owned());
+    let report = server.play(suite, &token);
+    let all = suite.checks_count();
+    assert_eq!(report.counts(), (all, all));
+    server.stop();
+}
+
+#[test]
+fn entra_validates_the_protocol() {
+    check(&entra::entra_validator(&person()));
+}
+
+#[test]
+fn entra_walks_a_life_in_its_default_dialect() {
+    check(&entra::entra_default(&person()));
+}
+
+#[test]
+fn entra_walks_a_life_with_the_flag_on_its_tenant_url() {
+    check(&entra::entra_2062020(&person()));
+}
+
+#[test]
+fn the_requests_of_microsofts_collection_are_understood() {
+    check(&entra::entra_reference(&person()));
+}
