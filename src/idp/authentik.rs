@@ -15,8 +15,12 @@ use super::step::{Body, Headers, Step, Suite, USER};
 /// A life in which somebody else deletes the user in between.
 pub fn authentik(person: &Person) -> Suite {
     let mut steps = vec![
-        Step::get("read the configuration", "authentik clients", "/ServiceProviderConfig")
-            .checks(provider_config()),
+        Step::get(
+            "read the configuration",
+            "authentik clients",
+            "/ServiceProviderConfig",
+        )
+        .checks(provider_config()),
     ];
     steps.extend(create());
     steps.extend(synchronise());
@@ -34,12 +38,22 @@ pub fn authentik(person: &Person) -> Suite {
 
 fn create() -> [Step; 2] {
     [
-        Step::post("create", "authentik clients", "/Users", body("{givenName}", true))
-            .checks(created(kept("{givenName}", true)))
-            .saves("id", "id")
-            .saves("goneId", "id"),
-        Step::post("create again", "RFC 7644 3.3", "/Users", body("{givenName}", true))
-            .checks(conflict()),
+        Step::post(
+            "create",
+            "authentik clients",
+            "/Users",
+            body("{givenName}", true),
+        )
+        .checks(created(kept("{givenName}", true)))
+        .saves("id", "id")
+        .saves("goneId", "id"),
+        Step::post(
+            "create again",
+            "RFC 7644 3.3",
+            "/Users",
+            body("{givenName}", true),
+        )
+        .checks(conflict()),
     ]
 }
 
@@ -88,10 +102,14 @@ fn synchronise() -> [Step; 3] {
     ];
     let kept = || user(kept("{newGivenName}", true));
     [
-        Step::put("update", "authentik 16678", replacement("{newGivenName}", true))
-            .checks(kept())
-            .saves("version", "meta.version")
-            .saves("lastModified", "meta.lastModified"),
+        Step::put(
+            "update",
+            "authentik 16678",
+            replacement("{newGivenName}", true),
+        )
+        .checks(kept())
+        .saves("version", "meta.version")
+        .saves("lastModified", "meta.lastModified"),
         Step::put("synchronise", "authentik clients", Body::Repeat)
             .checks(kept())
             .checks(unchanged),
@@ -105,21 +123,38 @@ fn recreate() -> [Step; 5] {
     let given_name = "{newGivenName}";
     [
         Step::delete("somebody deletes the user", "authentik 16678").checks(deleted()),
-        Step::put("update the gone", "authentik 16678", replacement(given_name, true))
-            .checks(error(404, "404")),
-        Step::post("create anew", "authentik 16678", "/Users", body(given_name, true))
-            .checks(created(kept(given_name, true)))
-            .saves("id", "id"),
-        Step::put("update the new", "authentik 16678", replacement("{givenName}", true))
-            .checks(user(kept("{givenName}", true))),
+        Step::put(
+            "update the gone",
+            "authentik 16678",
+            replacement(given_name, true),
+        )
+        .checks(error(404, "404")),
+        Step::post(
+            "create anew",
+            "authentik 16678",
+            "/Users",
+            body(given_name, true),
+        )
+        .checks(created(kept(given_name, true)))
+        .saves("id", "id"),
+        Step::put(
+            "update the new",
+            "authentik 16678",
+            replacement("{givenName}", true),
+        )
+        .checks(user(kept("{givenName}", true))),
         Step::get("read the gone", "RFC 7643 3.1", "/Users/{goneId}").checks(error(404, "404")),
     ]
 }
 
 fn deactivate_and_delete() -> [Step; 4] {
     [
-        Step::put("deactivate", "authentik clients", replacement("{givenName}", false))
-            .checks(user(kept("{givenName}", false))),
+        Step::put(
+            "deactivate",
+            "authentik clients",
+            replacement("{givenName}", false),
+        )
+        .checks(user(kept("{givenName}", false))),
         Step::delete("delete", "authentik clients").checks(deleted()),
         Step::delete("delete again", "RFC 7644 3.6").checks(error(404, "404")),
         Step::get("read the deleted", "RFC 7644 3.6", USER).checks(error(404, "404")),

@@ -77,6 +77,26 @@ pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
     ]
 }
 
+/// What the service provider says of itself (RFC 7643 section 5): the members that are
+/// required there, and that users can be modified and found.
+pub(super) fn provider_config() -> [Check; 11] {
+    [
+        Check::Status(200),
+        Check::MediaType("application/scim+json"),
+        Check::Contains("schemas", PROVIDER_CONFIG_SCHEMA),
+        Check::equals("patch.supported", true),
+        Check::equals("filter.supported", true),
+        Check::IsNumber("filter.maxResults"),
+        Check::IsNumber("bulk.maxOperations"),
+        Check::IsNumber("bulk.maxPayloadSize"),
+        Check::NotEmpty("authenticationSchemes[0].type"),
+        Check::NotEmpty("authenticationSchemes[0].name"),
+        Check::NotEmpty("authenticationSchemes[0].description"),
+    ]
+}
+
+const PROVIDER_CONFIG_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
+
 /// A deletion that was done: 204 with no content (RFC 7644 section 3.6).
 pub(super) fn deleted() -> [Check; 2] {
     [Check::Status(204), Check::NoContent]
@@ -107,5 +127,24 @@ pub(super) fn is_complete(suite: &super::Suite) {
         assert!(!step.source.is_empty(), "{at}");
         let is_status = |one: &Check| matches!(one, Check::Status(_));
         assert!(step.checks.iter().any(is_status), "{at}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Person, authentik, jumpcloud, onelogin, sailpoint};
+    use super::is_complete;
+
+    #[test]
+    fn every_step_of_every_suite_checks_something() {
+        let person = Person::from_random([7; Person::RANDOM_BYTES]);
+        for suite in [
+            onelogin::onelogin(&person),
+            jumpcloud::jumpcloud(&person),
+            sailpoint::sailpoint(&person),
+            authentik::authentik(&person),
+        ] {
+            is_complete(&suite);
+        }
     }
 }

@@ -42,19 +42,28 @@ fn test_connection() -> [Step; 5] {
         })
     };
     [
-        Step::post("create the test user", "JUMPCLOUD", "/Users", test_user("User", true))
-            .checks(created([
-                Check::equals("userName", "test.{userName}"),
-                Check::equals("active", true),
-            ]))
-            .saves("id", "id"),
+        Step::post(
+            "create the test user",
+            "JUMPCLOUD",
+            "/Users",
+            test_user("User", true),
+        )
+        .checks(created([
+            Check::equals("userName", "test.{userName}"),
+            Check::equals("active", true),
+        ]))
+        .saves("id", "id"),
         Step::get("read the test user", "JUMPCLOUD", USER)
             .checks(user([Check::equals("name.familyName", "User")])),
-        Step::put("replace the test user", "JUMPCLOUD", Body::Json(test_user("Changed", false)))
-            .checks(user([
-                Check::equals("name.familyName", "Changed"),
-                Check::equals("active", false),
-            ])),
+        Step::put(
+            "replace the test user",
+            "JUMPCLOUD",
+            Body::Json(test_user("Changed", false)),
+        )
+        .checks(user([
+            Check::equals("name.familyName", "Changed"),
+            Check::equals("active", false),
+        ])),
         Step::delete("delete the test user", "JUMPCLOUD").checks(deleted()),
         Step::get("read the deleted test user", "JUMPCLOUD", USER).checks(error(404, "404")),
     ]
@@ -141,22 +150,34 @@ fn replace() -> [Step; 4] {
         ])
     };
     [
-        Step::put("replace", "jumpcloud_put_user_full.json", Body::Json(full_user(true)))
-            .checks(replaced())
-            .saves("version", "meta.version")
-            .saves("lastModified", "meta.lastModified"),
-        Step::put("replace again", "jumpcloud_put_user_full.json", Body::Repeat)
-            .checks(replaced())
-            .checks([
-                Check::equals("meta.version", "{version}"),
-                Check::equals("meta.lastModified", "{lastModified}"),
-            ]),
-        Step::put("replace with little", "jumpcloud_put_user_minimal.json", Body::Json(minimal))
-            .checks(user([
-                Check::Unassigned("emails"),
-                Check::equals("name.givenName", "{newGivenName}"),
-                Check::equals("active", true),
-            ])),
+        Step::put(
+            "replace",
+            "jumpcloud_put_user_full.json",
+            Body::Json(full_user(true)),
+        )
+        .checks(replaced())
+        .saves("version", "meta.version")
+        .saves("lastModified", "meta.lastModified"),
+        Step::put(
+            "replace again",
+            "jumpcloud_put_user_full.json",
+            Body::Repeat,
+        )
+        .checks(replaced())
+        .checks([
+            Check::equals("meta.version", "{version}"),
+            Check::equals("meta.lastModified", "{lastModified}"),
+        ]),
+        Step::put(
+            "replace with little",
+            "jumpcloud_put_user_minimal.json",
+            Body::Json(minimal),
+        )
+        .checks(user([
+            Check::Unassigned("emails"),
+            Check::equals("name.givenName", "{newGivenName}"),
+            Check::equals("active", true),
+        ])),
         Step::get("look for the name", "JUMPCLOUD", FIND)
             .checks(one_match([Check::Unassigned("Resources[0].emails")])),
     ]
@@ -201,8 +222,12 @@ fn delete() -> [Step; 4] {
     [
         Step::delete("delete", "JUMPCLOUD").checks(deleted()),
         Step::get("read the deleted", "RFC 7644 3.6", USER).checks(error(404, "404")),
-        Step::put("replace the deleted", "RFC 7644 3.6", Body::Json(full_user(true)))
-            .checks(error(404, "404")),
+        Step::put(
+            "replace the deleted",
+            "RFC 7644 3.6",
+            Body::Json(full_user(true)),
+        )
+        .checks(error(404, "404")),
         Step::get("look for the deleted", "RFC 7644 3.6", FIND).checks(no_match()),
     ]
 }

@@ -12,18 +12,33 @@
 //! The expected values come from the providers' documents and published test files, named
 //! in each step's `source`; none was recorded from this server. The tables know nothing of
 //! the server that is compiled beside them.
+//!
+//! | suites | what their provider is known for |
+//! | --- | --- |
+//! | [`okta`] | its published suites; GET and PUT, or PATCH without a path |
+//! | [`entra`] | the SCIM Validator; two dialects of PATCH; really deletes |
+//! | [`onelogin::onelogin`] | emails as one object; an empty User-Agent |
+//! | [`jumpcloud::jumpcloud`] | a test user made and deleted first; a full PUT for each change |
+//! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
+//! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
+//!
+//! Okta and SailPoint need a token that may provision; all the others delete as well.
 
 use std::time::Duration;
 
 use crate::http1::client::{Request, Response};
 
+pub mod authentik;
 pub mod check;
 pub mod client;
 pub mod entra;
 mod expect;
+pub mod jumpcloud;
 pub mod okta;
+pub mod onelogin;
 pub mod person;
 pub mod play;
+pub mod sailpoint;
 pub mod step;
 pub mod variables;
 

@@ -94,9 +94,10 @@ fn update() -> [Step; 3] {
             Check::Absent("emails[1]"),
             Check::equals("title", "Engineer"),
         ])),
-        Step::get("look for the name", "authentik 11249", FIND).checks(one_match([
-            Check::equals("Resources[0].emails[0].value", "new.{userName}"),
-        ])),
+        Step::get("look for the name", "authentik 11249", FIND).checks(one_match([Check::equals(
+            "Resources[0].emails[0].value",
+            "new.{userName}",
+        )])),
     ]
 }
 

@@ -31,10 +31,18 @@ pub fn sailpoint(person: &Person) -> Suite {
 fn discover() -> [Step; 6] {
     let user_type = json!({"name": "User", "endpoint": "/Users", "schema": USER_SCHEMA});
     [
-        Step::get("read the configurations", "SAILPOINT", "/ServiceProviderConfigs")
-            .checks(provider_config()),
-        Step::get("read the configuration", "SAILPOINT", "/ServiceProviderConfig")
-            .checks(provider_config()),
+        Step::get(
+            "read the configurations",
+            "SAILPOINT",
+            "/ServiceProviderConfigs",
+        )
+        .checks(provider_config()),
+        Step::get(
+            "read the configuration",
+            "SAILPOINT",
+            "/ServiceProviderConfig",
+        )
+        .checks(provider_config()),
         Step::get("read the resource types", "SAILPOINT", "/ResourceTypes").checks(list([
             Check::HasItem("Resources", user_type),
             Check::Contains("Resources[0].schemas", RESOURCE_TYPE_SCHEMA),
@@ -175,7 +183,10 @@ fn modify() -> [Step; 4] {
             Check::equals("name.familyName", "{familyName}"),
             Check::equals("title", "Engineer"),
             Check::HasItem("emails", json!({"value": "{userName}", "primary": true})),
-            Check::HasItem("emails", json!({"type": "home", "value": "home.{userName}"})),
+            Check::HasItem(
+                "emails",
+                json!({"type": "home", "value": "home.{userName}"}),
+            ),
             Check::Absent("emails[2]"),
             Check::Unassigned(DEPARTMENT),
         ])
