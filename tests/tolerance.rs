@@ -148,8 +148,8 @@ fn bodies() -> Vec<Forgiven> {
 
 fn patches() -> Vec<Forgiven> {
     use Tolerance::{
-        EmptyText, OperationCase, OperationWithoutPath, PathAsMember, RemoveSelectsNothing,
-        RemoveWithValue, UnquotedText, ValuePathCreates,
+        EmptyText, ExtensionWithoutUrn, OperationCase, OperationWithoutPath, PathAsMember,
+        RemoveSelectsNothing, RemoveWithValue, UnquotedText, ValuePathCreates,
     };
     vec![
         row(
@@ -217,6 +217,23 @@ fn patches() -> Vec<Forgiven> {
                 Value::Null,
             ),
             "invalidValue",
+        ),
+        row(
+            ExtensionWithoutUrn,
+            "Entra: ENTRA, Add and Replace on the path manager",
+            Patch(json!({"op": "add", "path": "manager", "value": {"value": "m-2"}})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager/value",
+                json!("m-2"),
+            ),
+            "invalidSyntax",
+        ),
+        row(
+            ExtensionWithoutUrn,
+            "Entra: ENTRA, id eq and manager eq with attributes=id",
+            Query("filter=manager%20eq%20%22boss%22"),
+            ("/totalResults", json!(1)),
+            "invalidFilter",
         ),
         row(
             UnquotedText,

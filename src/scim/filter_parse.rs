@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
 use super::filter::{CompValue, CompareOp, Filter};
-use super::path::AttributePath;
+use super::path::{AttributePath, without_urn};
 use super::schema::{Attribute, Kind, Returned};
 use super::tolerance::{Leniency, Tolerance};
 use crate::limits;
@@ -216,7 +216,11 @@ impl<'a> Parser<'a> {
         let name = self.take_while(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c));
         let path = match self.parent {
             Some(parent) => parent.sub_attribute(name).map(AttributePath::whole),
-            None => AttributePath::parse(name),
+            None => match AttributePath::parse(name) {
+                Some(path) => Some(path),
+                None => without_urn(name, self.leniency)
+                    .map_err(|error| Error::new(ErrorType::InvalidFilter, error.detail))?,
+            },
         };
         match path {
             // What is never shown must not be found by its value either, and what is secret

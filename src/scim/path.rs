@@ -10,7 +10,7 @@ use super::error::{Error, ErrorType, quoted};
 use super::filter::Filter;
 use super::filter_parse;
 use super::schema::{self, Attribute, Schema};
-use super::tolerance::Leniency;
+use super::tolerance::{Leniency, Tolerance};
 
 /// `attrPath`: an attribute, perhaps of an extension, perhaps a part of it.
 #[derive(Clone, Copy)]
@@ -27,12 +27,29 @@ impl AttributePath {
     /// Reads `[URN:]name[.sub]`, names in any case. `None` when no schema has it.
     pub fn parse(text: &str) -> Option<Self> {
         let (extension, rest) = split_urn(text);
-        let (name, sub) = match rest.split_once('.') {
-            Some((name, sub)) => (name, Some(sub)),
-            None => (rest, None),
-        };
         // The common attributes belong to the core schema as well (RFC 7643 section 3.1).
         let extension = extension.filter(|schema| schema.urn != schema::USER_URN);
+        Self::within(extension, rest)
+    }
+
+    /// Reads the path of an extension's attribute that has not its URN before it. `None` when
+    /// [`AttributePath::parse`] reads it, or when no extension has it.
+    pub fn parse_without_urn(text: &str) -> Option<Self> {
+        if Self::parse(text).is_some() {
+            return None;
+        }
+        let mut extensions = schema::SCHEMAS
+            .into_iter()
+            .filter(|one| one.urn != schema::USER_URN);
+        extensions.find_map(|schema| Self::within(Some(schema), text))
+    }
+
+    /// Reads `name[.sub]` of an extension, or of the core and common attributes.
+    fn within(extension: Option<&'static Schema>, text: &str) -> Option<Self> {
+        let (name, sub) = match text.split_once('.') {
+            Some((name, sub)) => (name, Some(sub)),
+            None => (text, None),
+        };
         let attribute = match extension {
             Some(schema) => schema.attribute(name)?,
             None => schema::find(schema::COMMON, name).or_else(|| schema::USER.attribute(name))?,
@@ -103,6 +120,21 @@ impl PartialEq for AttributePath {
     }
 }
 
+/// The path of an extension's attribute without its URN, if that is forgiven.
+pub(super) fn without_urn(
+    text: &str,
+    leniency: &mut Leniency,
+) -> Result<Option<AttributePath>, Error> {
+    let path = AttributePath::parse_without_urn(text);
+    if let Some(path) = path {
+        leniency.allow(
+            Tolerance::ExtensionWithoutUrn,
+            &format!("{} must be written {path}", quoted(text)),
+        )?;
+    }
+    Ok(path)
+}
+
 /// Takes a known schema's URN and its colon off the front. URNs hold dots and colons
 /// themselves, so only comparison with the known ones tells where they end.
 fn split_urn(text: &str) -> (Option<&'static Schema>, &str) {
@@ -163,9 +195,11 @@ impl Target {
             return Ok(Some(Self::Extension(schema)));
         }
         let Some((before, rest)) = text.split_once('[') else {
-            return Ok(
-                AttributePath::parse(text).map(|path| Self::Attribute { path, filter: None })
-            );
+            let path = match AttributePath::parse(text) {
+                Some(path) => Some(path),
+                None => without_urn(text, leniency)?,
+            };
+            return Ok(path.map(|path| Self::Attribute { path, filter: None }));
         };
         let malformed = || {
             Error::new(

@@ -40,13 +40,15 @@ pub enum Tolerance {
     RemoveSelectsNothing,
     /// `""` for an attribute without a value (Okta's empty values, Entra's clearing).
     EmptyText,
+    /// An attribute of an extension without its URN: `manager` in a path or a filter (Entra).
+    ExtensionWithoutUrn,
     /// A comparison value without quotes (Microsoft's collection).
     UnquotedText,
 }
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -63,6 +65,7 @@ impl Tolerance {
         Self::RemoveWithValue,
         Self::RemoveSelectsNothing,
         Self::EmptyText,
+        Self::ExtensionWithoutUrn,
         Self::UnquotedText,
     ];
 
@@ -85,6 +88,7 @@ impl Tolerance {
             Self::RemoveWithValue => "remove-with-value",
             Self::RemoveSelectsNothing => "remove-selects-nothing",
             Self::EmptyText => "empty-text",
+            Self::ExtensionWithoutUrn => "extension-without-urn",
             Self::UnquotedText => "unquoted-text",
         }
     }
