@@ -244,3 +244,37 @@ const PRODUCT: [(&str, &str); 6] = [
     ("Connection", "Keep-Alive"),
     ("Content-Type", "application/scim+json; charset=utf-8"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(headers: Headers, name: &str, without_body: Option<&str>, with_body: Option<&str>) {
+        for (has_body, expected) in [(false, without_body), (true, with_body)] {
+            let mut fields = headers.fields(has_body).iter();
+            let found = fields.find(|(field, _)| *field == name);
+            let found = found.map(|(_, value)| *value);
+            assert_eq!(found, expected, "{headers:?} {name} {has_body}");
+        }
+    }
+
+    #[test]
+    fn only_content_has_a_type_but_in_oktas_suite() {
+        let okta = "application/scim+json; charset=utf-8";
+        let scim = "application/scim+json";
+        let json = "application/json";
+        check(Headers::Product, "Content-Type", None, Some(okta));
+        check(Headers::Suite, "Content-Type", Some(okta), Some(json));
+        check(Headers::Verification, "Content-Type", None, None);
+        check(Headers::Plain, "Content-Type", None, Some(scim));
+        check(Headers::OneLogin, "Content-Type", None, Some(scim));
+        check(Headers::Authentik, "Content-Type", None, Some(json));
+    }
+
+    #[test]
+    fn some_name_no_user_agent_and_one_an_empty_one() {
+        check(Headers::Plain, "User-Agent", None, None);
+        check(Headers::OneLogin, "User-Agent", Some(""), Some(""));
+        check(Headers::Authentik, "User-Agent", None, None);
+    }
+}

@@ -14,6 +14,7 @@ pub fn entra_default(person: &Person) -> Suite {
     steps.extend([create(), create_manager()]);
     steps.extend(matching());
     steps.extend(update());
+    steps.extend(pathless());
     steps.extend(clear());
     steps.extend(emails());
     steps.extend(manager_forms());
@@ -142,6 +143,35 @@ fn update() -> [Step; 3] {
                 Check::HasItem("phoneNumbers", json!({"value": "+1 555 0100"})),
             ],
         ),
+    ]
+}
+
+/// Operations without a path, with their capital all the same, and an attribute of an
+/// extension that only Entra knows: it is ignored, and what goes with it is done.
+fn pathless() -> [Step; 3] {
+    let set = |name, op: &str, external_id: &str| {
+        let operation = json!([{"op": op, "value": {"externalId": external_id}}]);
+        let checks = user([
+            Check::equals("externalId", external_id),
+            Check::equals("title", "Engineer"),
+        ]);
+        modify(name, "authentik test_users_patch.py", &operation).checks(checks)
+    };
+    [
+        set("add without a path", "Add", "{externalId}"),
+        set("replace without a path", "Replace", "{mailNickname}"),
+        modify(
+            "add an attribute of an unknown extension",
+            "INTEROP I4",
+            &json!([
+                {"op": "Add", "path": format!("{UNKNOWN_EXTENSION}:tag"), "value": "blue"},
+                {"op": "Add", "path": "nickName", "value": "{givenName}"},
+            ]),
+        )
+        .checks(user([
+            Check::equals("nickName", "{givenName}"),
+            Check::Absent(UNKNOWN_EXTENSION),
+        ])),
     ]
 }
 
@@ -340,3 +370,5 @@ fn create_once_more() -> [Step; 4] {
 const FIND_BY_MANAGER: &str = "/Users?filter=id%20eq%20%22{id}%22%20and%20manager%20eq%20%22\
                                {managerId}%22&attributes=id";
 const DEPARTMENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";
+const UNKNOWN_EXTENSION: &str =
+    "urn:ietf:params:scim:schemas:extension:CustomExtensionName:2.0:User";

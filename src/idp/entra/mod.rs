@@ -11,8 +11,9 @@
 //!
 //! Sources in the steps: `ENTRA` is Microsoft's page on building a SCIM endpoint, `ENTRAC`
 //! its page on known issues of compatibility, `ENTRAV` its tutorial of the validator,
-//! `MSREF` the collection in its repository of reference code; `authentik
-//! test_users_patch.py` keeps a request that the validator sent. Tests of groups are left
+//! `MSREF` the collection in its repository of reference code, `INTEROP` a row of the draft
+//! interoperability profile that Entra goes against; `authentik test_users_patch.py` keeps
+//! requests that were caught; names with a number are issues. Tests of groups are left
 //! out. A modification may be answered with 200 or 204 here; the 200 with the whole user is
 //! asked for, since then each step shows its effect.
 
