@@ -6,6 +6,14 @@ use serde_json::{Value, json};
 use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, PATCH_SCHEMA, USER_SCHEMA};
 use super::step::Body;
 
+/// Where attributes of the enterprise extension stand in a user.
+pub(super) const DEPARTMENT: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";
+pub(super) const EMPLOYEE_NUMBER: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.employeeNumber";
+pub(super) const MANAGER: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value";
+
 /// A complete list answer.
 pub(super) fn list(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     let envelope = [

@@ -11,7 +11,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
-use super::expect::{created, deleted, error, no_match, one_match, user};
+use super::expect::{DEPARTMENT, created, deleted, error, no_match, one_match, user};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
@@ -234,4 +234,3 @@ fn delete() -> [Step; 4] {
 
 const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22";
 const PHOTO: &str = "https://img.example.com/2a27d237.png";
-const DEPARTMENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";

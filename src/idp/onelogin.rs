@@ -68,7 +68,7 @@ fn create() -> [Step; 3] {
     ]
 }
 
-/// Emails without `primary`: all are kept in their order, and no other user is touched.
+/// Emails without `primary`: all are kept in their order, and the user is found as before.
 fn update() -> [Step; 3] {
     let emails = json!([{"value": "{userName}"}, {"value": "second.{userName}"}]);
     let one_email = json!({"value": "new.{userName}"});

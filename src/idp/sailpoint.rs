@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 
 use super::check::{Check, ENTERPRISE_SCHEMA, USER_SCHEMA};
-use super::expect::{conflict, created, list, one_match, patch, provider_config, user};
+use super::expect::{DEPARTMENT, conflict, created, list, one_match, patch, provider_config, user};
 use super::person::Person;
 use super::step::{Headers, Step, Suite, USER};
 
@@ -200,4 +200,3 @@ fn modify() -> [Step; 4] {
 }
 
 const RESOURCE_TYPE_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
-const DEPARTMENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::expect::{no_match, one_match};
-use super::{Check, ENTERPRISE_SCHEMA, MANAGER, Person, Step, Suite, create, create_manager};
+use super::super::expect::{DEPARTMENT, MANAGER, no_match, one_match};
+use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manager};
 use super::{delete, delete_manager, error, modify, new_user, read, suite, user};
 
 /// A whole life: test, create, match, update, manager, soft delete, return, hard delete.
@@ -369,6 +369,5 @@ fn create_once_more() -> [Step; 4] {
 
 const FIND_BY_MANAGER: &str = "/Users?filter=id%20eq%20%22{id}%22%20and%20manager%20eq%20%22\
                                {managerId}%22&attributes=id";
-const DEPARTMENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";
 const UNKNOWN_EXTENSION: &str =
     "urn:ietf:params:scim:schemas:extension:CustomExtensionName:2.0:User";

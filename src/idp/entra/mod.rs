@@ -4,7 +4,7 @@
 //!
 //! | suite | what it is |
 //! | --- | --- |
-//! | [`entra_validator`] | the tests for users of the SCIM Validator, in its order |
+//! | [`entra_validator`] | the tests for users of the SCIM Validator |
 //! | [`entra_default`] | the PATCH of a plain tenant URL: `Replace`, `"False"`, value paths |
 //! | [`entra_2062020`] | the same life with `?aadOptscim062020` on the tenant URL |
 //! | [`entra_reference`] | what Microsoft's collection of requests does differently |
@@ -139,9 +139,6 @@ fn delete(source: &'static str) -> [Step; 3] {
 fn modify(name: &'static str, source: &'static str, operations: &Value) -> Step {
     Step::patch(name, source, super::expect::patch(operations))
 }
-
-/// Where the manager's id stands in a user.
-const MANAGER: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value";
 
 #[cfg(test)]
 mod tests {

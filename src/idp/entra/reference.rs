@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::expect::{conflict, list, one_match};
-use super::{Body, Check, ENTERPRISE_SCHEMA, MANAGER, Person, Step, Suite, USER_SCHEMA};
+use super::super::expect::{DEPARTMENT, MANAGER, conflict, list, one_match};
+use super::{Body, Check, ENTERPRISE_SCHEMA, Person, Step, Suite, USER_SCHEMA};
 use super::{create_manager, created, delete, delete_manager, error, suite, user};
 
 /// The requests of the collection that concern users and are unlike the product's.
@@ -116,5 +116,3 @@ fn replace() -> [Step; 3] {
         super::read("read", [Check::equals("title", "Engineer")]),
     ]
 }
-
-const DEPARTMENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::expect::{conflict, no_match, one_match};
-use super::{Check, ENTERPRISE_SCHEMA, MANAGER, Person, Step, Suite, USER_SCHEMA, create_manager};
+use super::super::expect::{DEPARTMENT, EMPLOYEE_NUMBER, MANAGER, conflict, no_match, one_match};
+use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, USER_SCHEMA, create_manager};
 use super::{created, delete, delete_manager, deleted, error, modify, suite, user};
 
 /// The validator's tests: create, duplicate, filters, PATCH of every kind, DELETE.
@@ -201,37 +201,41 @@ fn filter() -> [Step; 3] {
 /// The largest request that the validator sends: `[primary eq true]` in every list, then a
 /// replace without a path whose members are paths.
 fn replace() -> Step {
-    modify(
-        "replace attributes",
-        "authentik test_users_patch.py",
-        &json!([
-            replace_primary("emails", "value", "new.{userName}"),
-            replace_primary("phoneNumbers", "value", "72-634-1548"),
-            replace_primary("phoneNumbers", "display", "72-634-1548"),
-            replace_primary("ims", "value", "GXSGJKWGHVVS"),
-            replace_primary("photos", "display", "TWAWLHHSUNIV"),
-            replace_primary("addresses", "formatted", "TMINZQAJQDCL"),
-            replace_primary("addresses", "streetAddress", "081 Wisoky Key"),
-            replace_primary("addresses", "country", "Taiwan"),
-            replace_primary("entitlements", "value", "NGBJMUYZVVBX"),
-            replace_primary("roles", "value", "XEELVFMMWCVM"),
-            replace_primary("x509Certificates", "value", "UYISMEDOXUZY"),
-            {"op": "replace", "value": {
-                "externalId": "{mailNickname}",
-                "name.formatted": "Dell",
-                "name.familyName": "Gay",
-                "name.givenName": "Kyler",
-                "displayName": "DPRLIJSFQMTL",
-                "preferredLanguage": "as-IN",
-                "locale": "JLOJHLPWZODG",
-                "timezone": "America/Argentina/Rio_Gallegos",
-                "active": true,
-                format!("{ENTERPRISE_SCHEMA}:employeeNumber"): "PDFWRRZBQOHB",
-                format!("{ENTERPRISE_SCHEMA}:department"): "GMSBFLMNPABY",
-            }},
-        ]),
-    )
-    .checks(user([
+    let source = "authentik test_users_patch.py";
+    modify("replace attributes", source, &replacements()).checks(user(replaced()))
+}
+
+fn replacements() -> Value {
+    json!([
+        replace_primary("emails", "value", "new.{userName}"),
+        replace_primary("phoneNumbers", "value", "72-634-1548"),
+        replace_primary("phoneNumbers", "display", "72-634-1548"),
+        replace_primary("ims", "value", "GXSGJKWGHVVS"),
+        replace_primary("photos", "display", "TWAWLHHSUNIV"),
+        replace_primary("addresses", "formatted", "TMINZQAJQDCL"),
+        replace_primary("addresses", "streetAddress", "081 Wisoky Key"),
+        replace_primary("addresses", "country", "Taiwan"),
+        replace_primary("entitlements", "value", "NGBJMUYZVVBX"),
+        replace_primary("roles", "value", "XEELVFMMWCVM"),
+        replace_primary("x509Certificates", "value", "UYISMEDOXUZY"),
+        {"op": "replace", "value": {
+            "externalId": "{mailNickname}",
+            "name.formatted": "Dell",
+            "name.familyName": "Gay",
+            "name.givenName": "Kyler",
+            "displayName": "DPRLIJSFQMTL",
+            "preferredLanguage": "as-IN",
+            "locale": "JLOJHLPWZODG",
+            "timezone": "America/Argentina/Rio_Gallegos",
+            "active": true,
+            format!("{ENTERPRISE_SCHEMA}:employeeNumber"): "PDFWRRZBQOHB",
+            format!("{ENTERPRISE_SCHEMA}:department"): "GMSBFLMNPABY",
+        }},
+    ])
+}
+
+fn replaced() -> [Check; 21] {
+    [
         Check::equals(
             "emails",
             json!([{"value": "new.{userName}", "primary": true}]),
@@ -268,7 +272,7 @@ fn replace() -> Step {
         Check::equals(EMPLOYEE_NUMBER, "PDFWRRZBQOHB"),
         Check::equals(DEPARTMENT, "GMSBFLMNPABY"),
         Check::equals(MANAGER, "{managerId}"),
-    ]))
+    ]
 }
 
 fn replace_primary(attribute: &str, sub_attribute: &str, value: &str) -> Value {
@@ -329,6 +333,3 @@ fn set_manager() -> [Step; 3] {
 }
 
 const FIND: &str = "/Users?filter=userName+eq+%22{userName}%22";
-const DEPARTMENT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";
-const EMPLOYEE_NUMBER: &str =
-    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.employeeNumber";
