@@ -39,7 +39,7 @@ pub(super) fn by_message(
     body: &[u8],
 ) -> Outcome {
     let mut leniency = call.leniency();
-    let request = SearchRequest::from_message(&json(body)?, &mut leniency)?;
+    let request = SearchRequest::from_message(json(body)?, &mut leniency)?;
     api.note(call, leniency.used());
     answer(api, call, principal, &request)
 }

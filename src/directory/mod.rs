@@ -17,13 +17,14 @@ mod position;
 mod query;
 mod record;
 mod selection;
+mod slice;
 
 use std::sync::Arc;
 
 pub use audit::{Caller, event};
 pub use bulk::{BulkOutcome, Done};
-pub use position::Position;
-pub use query::{Page, Query, Start};
+pub use position::{Position, Start};
+pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
 
 use crate::clock::SharedClock;
@@ -173,7 +174,7 @@ impl Directory {
 
     /// How many users there are.
     pub fn user_count(&self) -> Result<usize, Error> {
-        Ok(query::whole(self.store.snapshot()?.users().len()))
+        Ok(slice::whole(self.store.snapshot()?.users().len()))
     }
 
     /// One page of the users that a query selects.

@@ -2,16 +2,16 @@
 //! many keys as the page needs. Users with the same key follow each other in order of
 //! creation, so that an order is the same each time.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use roaring::RoaringBitmap;
 
 use super::Error;
-use super::position::Position;
-use super::query::{Query, Slice, Start, whole};
+use super::position::{Position, Start};
 use super::record::Record;
+use super::slice::{Slice, whole};
 use crate::limits;
 use crate::scim::Sort;
 use crate::scim::sort::SortKey;
@@ -56,75 +56,66 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// The page of a sorted query.
+/// The page of a sorted query, which has at least one place.
 pub(super) fn slice(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
     sort: Sort,
-    query: &Query,
+    start: Start,
+    count: usize,
+    base_url: &str,
 ) -> Result<Slice, Error> {
-    let entry = |position: &Position| {
-        let key = position.key.clone();
-        key.map(|key| Entry {
-            sort,
-            key,
-            sequence: position.sequence,
+    let all = whole(users.len());
+    let each = |visit: &mut dyn FnMut(Entry)| {
+        snapshot.each_user(users, |sequence, row| {
+            let record = Record::decode(row).map_err(Error::Damaged)?;
+            let key = sort.key(&record.resource(base_url));
+            visit(Entry {
+                sort,
+                key,
+                sequence,
+            });
+            Ok::<(), Error>(())
         })
     };
-    let all = whole(users.len());
-    match &query.start {
+    // A place without a key is not one of a sorted order, and behind nobody.
+    let entry = |position: Position| Entry {
+        sort,
+        key: position.key.unwrap_or_default(),
+        sequence: position.sequence,
+    };
+    Ok(match start {
         Start::Index(index) => {
             let skip = index.saturating_sub(1).min(all);
-            let most = skip.saturating_add(query.count);
+            let most = skip.saturating_add(count);
             let mut least = Least::new(most);
-            each(snapshot, users, sort, query, |entry| least.offer(entry))?;
+            each(&mut |entry| least.offer(entry))?;
             let page = least.into_sorted().split_off(skip);
-            Ok(sliced(&page, skip > 0, all > most))
+            sliced(&page, skip > 0, all > most)
         }
         Start::After(position) => {
-            let mut least = Least::new(query.count);
-            let mut after = 0;
-            let from = entry(position);
-            each(snapshot, users, sort, query, |entry| {
-                if from.as_ref().is_none_or(|from| entry > *from) {
+            let (from, mut after, mut least) = (entry(position), 0, Least::new(count));
+            each(&mut |entry| {
+                if entry > from {
                     after += 1;
                     least.offer(entry);
                 }
             })?;
-            let page = least.into_sorted();
-            Ok(sliced(&page, after < all, after > query.count))
+            sliced(&least.into_sorted(), after < all, after > count)
         }
         Start::Before(position) => {
-            let mut greatest = Greatest::new(query.count);
-            let mut before = 0;
-            let to = entry(position);
-            each(snapshot, users, sort, query, |entry| {
-                if to.as_ref().is_some_and(|to| entry < *to) {
+            // The last ones before a place are the first ones in the opposite order.
+            let (to, mut before, mut least) = (entry(position), 0, Least::new(count));
+            each(&mut |entry| {
+                if entry < to {
                     before += 1;
-                    greatest.offer(entry);
+                    least.offer(Reverse(entry));
                 }
             })?;
-            let page = greatest.into_sorted();
-            Ok(sliced(&page, before > query.count, before < all))
+            let page = least.into_sorted().into_iter().rev();
+            let page: Vec<Entry> = page.map(|Reverse(entry)| entry).collect();
+            sliced(&page, before > count, before < all)
         }
-    }
-}
-
-fn each(
-    snapshot: &Snapshot,
-    users: &RoaringBitmap,
-    sort: Sort,
-    query: &Query,
-    mut visit: impl FnMut(Entry),
-) -> Result<(), Error> {
-    snapshot.each_user(users, |sequence, row| {
-        let record = Record::decode(row).map_err(Error::Damaged)?;
-        visit(Entry {
-            sort,
-            key: sort.key(&record.resource(&query.base_url)),
-            sequence,
-        });
-        Ok(())
     })
 }
 
@@ -142,12 +133,12 @@ fn sliced(page: &[Entry], has_before: bool, has_after: bool) -> Slice {
 }
 
 /// The first entries of an order, as many as are wanted.
-struct Least {
-    heap: BinaryHeap<Entry>,
+struct Least<T> {
+    heap: BinaryHeap<T>,
     wanted: usize,
 }
 
-impl Least {
+impl<T: Ord> Least<T> {
     fn new(wanted: usize) -> Self {
         Self {
             heap: BinaryHeap::new(),
@@ -155,7 +146,7 @@ impl Least {
         }
     }
 
-    fn offer(&mut self, entry: Entry) {
+    fn offer(&mut self, entry: T) {
         if self.heap.len() < self.wanted {
             self.heap.push(entry);
         } else if let Some(mut greatest) = self.heap.peek_mut()
@@ -165,39 +156,8 @@ impl Least {
         }
     }
 
-    fn into_sorted(self) -> Vec<Entry> {
+    fn into_sorted(self) -> Vec<T> {
         self.heap.into_sorted_vec()
-    }
-}
-
-/// The last entries of an order, as many as are wanted.
-struct Greatest {
-    heap: BinaryHeap<std::cmp::Reverse<Entry>>,
-    wanted: usize,
-}
-
-impl Greatest {
-    fn new(wanted: usize) -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            wanted,
-        }
-    }
-
-    fn offer(&mut self, entry: Entry) {
-        if self.heap.len() < self.wanted {
-            self.heap.push(std::cmp::Reverse(entry));
-        } else if let Some(mut least) = self.heap.peek_mut()
-            && entry > least.0
-        {
-            least.0 = entry;
-        }
-    }
-
-    fn into_sorted(self) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = self.heap.into_iter().map(|entry| entry.0).collect();
-        entries.sort_unstable();
-        entries
     }
 }
 

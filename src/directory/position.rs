@@ -16,6 +16,17 @@ pub struct Position {
     pub(super) sequence: u32,
 }
 
+/// Where a page begins or ends.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// At the user at this place, from 1.
+    Index(usize),
+    /// Behind a place.
+    After(Position),
+    /// It ends before a place.
+    Before(Position),
+}
+
 const BY_CREATION: u8 = 0;
 const SORTED: u8 = 1;
 

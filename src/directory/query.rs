@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::Error;
 use super::order::{self, Turns};
-use super::position::Position;
+use super::position::{Position, Start};
 use super::record;
 use super::selection::select;
+use super::slice::{Slice, in_order_of_creation, whole};
 use crate::scim::{Filter, Projection, Search, Sort};
 use crate::store::Snapshot;
 
@@ -31,32 +30,11 @@ pub struct Query {
     pub base_url: Arc<str>,
 }
 
-/// Where a page begins or ends.
-#[derive(Clone, Debug)]
-pub enum Start {
-    /// At the user at this place, from 1.
-    Index(usize),
-    /// Behind a place.
-    After(Position),
-    /// It ends before a place.
-    Before(Position),
-}
-
 /// One page: which users are on it, and the state that they are read from.
 pub struct Page {
     snapshot: Arc<Snapshot>,
     slice: Slice,
     total: usize,
-}
-
-/// The users of a page in their order, and what lies around them.
-#[derive(Debug, Default)]
-pub(super) struct Slice {
-    pub(super) sequences: Vec<u32>,
-    /// The places of the first and the last user; none of an empty page.
-    pub(super) ends: Option<(Position, Position)>,
-    pub(super) has_before: bool,
-    pub(super) has_after: bool,
 }
 
 impl Page {
@@ -77,7 +55,14 @@ impl Page {
             None => in_order_of_creation(&users, &query.start, query.count),
             Some(sort) => {
                 let _turn = turns.take().ok_or(Error::Busy)?;
-                order::slice(&snapshot, &users, *sort, query)?
+                order::slice(
+                    &snapshot,
+                    &users,
+                    *sort,
+                    query.start.clone(),
+                    query.count,
+                    &query.base_url,
+                )?
             }
         };
         drop(users);
@@ -128,48 +113,4 @@ impl Page {
         let row = self.snapshot.user(*sequence)?.ok_or(Error::NotFound)?;
         record::render(&row, base_url, projection, out).map_err(Error::Damaged)
     }
-}
-
-/// Finds the page by places in the set, without looking at a row.
-fn in_order_of_creation(users: &RoaringBitmap, start: &Start, count: usize) -> Slice {
-    let first = match start {
-        Start::Index(index) => place(index.saturating_sub(1)).and_then(|skip| users.select(skip)),
-        Start::After(position) => position.sequence.checked_add(1),
-        Start::Before(position) => {
-            let before = position.sequence.checked_sub(1);
-            let before = before.map_or(0, |last| whole(users.rank(last)));
-            let sequences = place(before.saturating_sub(count))
-                .and_then(|skip| users.select(skip))
-                .map(|first| users.range(first..position.sequence).collect());
-            return Slice::of(users, sequences.unwrap_or_default());
-        }
-    };
-    let sequences = first.map(|first| users.range(first..).take(count).collect());
-    Slice::of(users, sequences.unwrap_or_default())
-}
-
-impl Slice {
-    fn of(users: &RoaringBitmap, sequences: Vec<u32>) -> Self {
-        let (Some(&first), Some(&last)) = (sequences.first(), sequences.last()) else {
-            return Self::default();
-        };
-        let place = |sequence| Position {
-            key: None,
-            sequence,
-        };
-        Self {
-            ends: Some((place(first), place(last))),
-            has_before: users.min().is_some_and(|min| min < first),
-            has_after: users.max().is_some_and(|max| max > last),
-            sequences,
-        }
-    }
-}
-
-fn place(skip: usize) -> Option<u32> {
-    u32::try_from(skip).ok()
-}
-
-pub(super) fn whole(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Value, json};
 
 use super::error::{Error, ErrorType, quoted};
-use super::message::{BULK_REQUEST_URN, PATCH_URN};
-use super::tolerance::{Leniency, Tolerance};
+use super::message::{self, BULK_REQUEST_URN, PATCH_URN};
+use super::tolerance::Leniency;
 use super::{Object, member};
 use crate::limits;
 
@@ -67,21 +67,7 @@ impl Bulk {
     /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations;
     /// whether there are more, [`Bulk::is_too_large`] tells.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
-        let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
-        let Value::Object(mut body) = body else {
-            return Err(syntax(
-                "the body must be a JSON object: a BulkRequest".to_owned(),
-            ));
-        };
-        match member(&body, "schemas") {
-            None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
-            Some(Value::Array(urns))
-                if urns
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .any(|urn| urn.eq_ignore_ascii_case(BULK_REQUEST_URN)) => {}
-            Some(_) => return Err(syntax(format!("schemas must contain {BULK_REQUEST_URN}"))),
-        }
+        let mut body = message::members(body, BULK_REQUEST_URN, leniency)?;
         let fail_on_errors = match member(&body, "failOnErrors") {
             None | Some(Value::Null) => None,
             Some(number) => Some(
@@ -89,11 +75,11 @@ impl Bulk {
                     .as_u64()
                     .filter(|number| *number > 0)
                     .and_then(|number| usize::try_from(number).ok())
-                    .ok_or_else(|| syntax("failOnErrors must be a positive integer".to_owned()))?,
+                    .ok_or_else(|| syntax("failOnErrors must be a positive integer"))?,
             ),
         };
         let Some(Value::Array(items)) = take_member(&mut body, "Operations") else {
-            return Err(syntax("Operations must be a list of operations".to_owned()));
+            return Err(syntax("Operations must be a list of operations"));
         };
         let mut operations: Vec<Operation> = items.into_iter().map(Operation::parse).collect();
         refuse_repeated_ids(&mut operations);

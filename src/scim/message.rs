@@ -1,6 +1,11 @@
-//! The protocol's own messages (RFC 7644 section 8.2): list and error documents.
+//! The protocol's own messages (RFC 7644 section 8.2): which of them a body is, and list and
+//! error documents.
 
 use serde_json::{Value, json};
+
+use super::error::{Error, ErrorType};
+use super::tolerance::{Leniency, Tolerance};
+use super::{Object, member};
 
 /// URN of a list response.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -15,6 +20,26 @@ pub const SEARCH_URN: &str = "urn:ietf:params:scim:api:messages:2.0:SearchReques
 pub const BULK_REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 /// URN of the answer to a bulk request.
 pub const BULK_RESPONSE_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
+
+/// The members of a body that must be the message with this URN.
+pub(super) fn members(body: Value, urn: &str, leniency: &mut Leniency) -> Result<Object, Error> {
+    let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
+    let Value::Object(body) = body else {
+        return Err(syntax(format!(
+            "the body must be a JSON object: a message {urn}"
+        )));
+    };
+    let names_it = |urns: &Vec<Value>| {
+        let mut urns = urns.iter().filter_map(Value::as_str);
+        urns.any(|one| one.eq_ignore_ascii_case(urn))
+    };
+    match member(&body, "schemas") {
+        None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
+        Some(Value::Array(urns)) if names_it(urns) => {}
+        Some(_) => return Err(syntax(format!("schemas must contain {urn}"))),
+    }
+    Ok(body)
+}
 
 /// An Error document (RFC 7644 section 3.12). `status` is a string in it.
 pub fn error(status: u16, scim_type: Option<&str>, detail: &str) -> Value {

@@ -4,11 +4,11 @@
 use serde_json::Value;
 
 use super::error::{Error, ErrorType};
-use super::message::SEARCH_URN;
+use super::message::{self, SEARCH_URN};
 use super::search::Search;
 use super::sort::Sort;
 use super::tolerance::Leniency;
-use super::{Filter, Object, Projection, Tolerance, member};
+use super::{Filter, Object, Projection, member};
 use crate::limits;
 
 /// A query over Users.
@@ -71,22 +71,8 @@ impl SearchRequest {
     }
 
     /// Reads a SearchRequest message.
-    pub fn from_message(body: &Value, leniency: &mut Leniency) -> Result<Self, Error> {
-        let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
-        let Value::Object(body) = body else {
-            return Err(syntax(
-                "the body must be a JSON object: a SearchRequest".to_owned(),
-            ));
-        };
-        match member(body, "schemas") {
-            None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
-            Some(Value::Array(urns))
-                if urns
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .any(|urn| urn.eq_ignore_ascii_case(SEARCH_URN)) => {}
-            Some(_) => return Err(syntax(format!("schemas must contain {SEARCH_URN}"))),
-        }
+    pub fn from_message(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
+        let body = &message::members(body, SEARCH_URN, leniency)?;
         let parameters = Parameters {
             filter: text_member(body, "filter")?,
             search: text_member(body, "search")?,

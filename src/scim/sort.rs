@@ -25,7 +25,7 @@ pub struct Sort {
 
 /// What a resource is sorted by: bytes whose order is ascending order. A resource without
 /// the attribute comes last in ascending order and first in descending order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SortKey(Vec<u8>);
 
 const ASSIGNED: u8 = 0;

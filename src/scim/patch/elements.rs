@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::apply::{Work, assign, assign_parts};
-use super::{Op, Operation, is_nothing, too_many};
+use super::assign::{Work, assign, assign_parts, keep_one_primary};
+use super::{Op, Operation, is_nothing};
 use crate::limits;
 use crate::scim::error::{Error, ErrorType};
 use crate::scim::filter::{CompValue, CompareOp, Filter};
@@ -12,29 +12,6 @@ use crate::scim::path::AttributePath;
 use crate::scim::schema::Attribute;
 use crate::scim::tolerance::Tolerance;
 use crate::scim::{Object, value};
-
-/// Adds values to a list, except those that it holds (RFC 7644 section 3.5.2.1).
-pub(super) fn add(
-    values: &mut Vec<Value>,
-    added: Vec<Value>,
-    attribute: &Attribute,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    let before = values.len();
-    for value in added {
-        work.spend(values.len())?;
-        if values.contains(&value) {
-            continue;
-        }
-        if values.len() == limits::VALUES_MAX {
-            return Err(too_many(limits::VALUES_MAX, attribute.name));
-        }
-        values.push(value);
-    }
-    let fresh: Vec<usize> = (before..values.len()).collect();
-    keep_one_primary(values, &fresh);
-    Ok(())
-}
 
 impl Operation {
     /// `remove` of a list with the values to remove.
@@ -194,23 +171,6 @@ fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {
     for index in selected {
         if let Some(parts) = elements[*index].as_object_mut() {
             parts.remove(sub.name);
-        }
-    }
-}
-
-/// When one of the `changed` elements says it is primary, the others no longer do
-/// (RFC 7644 section 3.5.2).
-fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
-    let Some(primary) = changed
-        .iter()
-        .copied()
-        .find(|index| value::is_primary(&elements[*index]))
-    else {
-        return;
-    };
-    for (index, element) in elements.iter_mut().enumerate() {
-        if index != primary && value::is_primary(element) {
-            element["primary"] = Value::Bool(false);
         }
     }
 }

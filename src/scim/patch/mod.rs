@@ -1,22 +1,23 @@
 //! PATCH (RFC 7644 section 3.5.2): reading the operations. Applying them to a User is
-//! `apply`, and to the values of a list `elements`.
+//! `apply`, to the values of a list `elements`; both set attributes with `assign`.
 //!
 //! All of them apply or none: they work on a copy that is checked whole at the end.
 
 mod apply;
+mod assign;
 mod elements;
 
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
-use super::message::PATCH_URN;
+use super::message::{self, PATCH_URN};
 use super::path::{AttributePath, Target};
 use super::schema::{Attribute, Mutability, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::user::User;
 use super::{Object, member};
 use crate::limits;
-use apply::Work;
+use assign::Work;
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,21 +44,12 @@ pub struct Patch {
 impl Patch {
     /// Reads a PatchOp message.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
-        let syntax = |detail: &str| Error::new(ErrorType::InvalidSyntax, detail);
-        let Value::Object(body) = body else {
-            return Err(syntax("the body must be a JSON object: a PatchOp message"));
-        };
-        match member(&body, "schemas") {
-            None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
-            Some(Value::Array(urns))
-                if urns
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .any(|urn| urn.eq_ignore_ascii_case(PATCH_URN)) => {}
-            Some(_) => return Err(syntax(&format!("schemas must contain {PATCH_URN}"))),
-        }
+        let body = message::members(body, PATCH_URN, leniency)?;
         let Some(Value::Array(items)) = member(&body, "Operations") else {
-            return Err(syntax("Operations must be a list of operations"));
+            return Err(Error::new(
+                ErrorType::InvalidSyntax,
+                "Operations must be a list of operations",
+            ));
         };
         if items.is_empty() || items.len() > limits::PATCH_OPERATIONS_MAX {
             return Err(Error::new(

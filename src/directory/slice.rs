@@ -1,0 +1,59 @@
+//! The part of a query's result that is on one page, and what lies around it.
+
+use roaring::RoaringBitmap;
+
+use super::position::{Position, Start};
+
+/// The users of a page in their order, and what lies around them.
+#[derive(Debug, Default)]
+pub(super) struct Slice {
+    pub(super) sequences: Vec<u32>,
+    /// The places of the first and the last user; none of an empty page.
+    pub(super) ends: Option<(Position, Position)>,
+    pub(super) has_before: bool,
+    pub(super) has_after: bool,
+}
+
+/// Finds the page by places in the set, without looking at a row.
+pub(super) fn in_order_of_creation(users: &RoaringBitmap, start: &Start, count: usize) -> Slice {
+    let first = match start {
+        Start::Index(index) => place(index.saturating_sub(1)).and_then(|skip| users.select(skip)),
+        Start::After(position) => position.sequence.checked_add(1),
+        Start::Before(position) => {
+            let before = position.sequence.checked_sub(1);
+            let before = before.map_or(0, |last| whole(users.rank(last)));
+            let sequences = place(before.saturating_sub(count))
+                .and_then(|skip| users.select(skip))
+                .map(|first| users.range(first..position.sequence).collect());
+            return Slice::of(users, sequences.unwrap_or_default());
+        }
+    };
+    let sequences = first.map(|first| users.range(first..).take(count).collect());
+    Slice::of(users, sequences.unwrap_or_default())
+}
+
+impl Slice {
+    fn of(users: &RoaringBitmap, sequences: Vec<u32>) -> Self {
+        let (Some(&first), Some(&last)) = (sequences.first(), sequences.last()) else {
+            return Self::default();
+        };
+        let place = |sequence| Position {
+            key: None,
+            sequence,
+        };
+        Self {
+            ends: Some((place(first), place(last))),
+            has_before: users.min().is_some_and(|min| min < first),
+            has_after: users.max().is_some_and(|max| max > last),
+            sequences,
+        }
+    }
+}
+
+fn place(skip: usize) -> Option<u32> {
+    u32::try_from(skip).ok()
+}
+
+pub(super) fn whole(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,142 @@
+//! Setting attributes as add and replace do, and what bounds the work of a patch.
+
+use serde_json::Value;
+
+use super::{Op, too_many};
+use crate::limits;
+use crate::scim::error::{Error, quoted};
+use crate::scim::schema::Attribute;
+use crate::scim::tolerance::{Leniency, Tolerance};
+use crate::scim::{Object, value};
+
+/// What the operations of one patch share: what they are forgiven, and how much they may
+/// still look at. A patch is applied on the one thread that writes.
+pub(super) struct Work<'a> {
+    pub(super) leniency: &'a mut Leniency,
+    left: usize,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(leniency: &'a mut Leniency) -> Self {
+        Self {
+            leniency,
+            left: limits::PATCH_COMPARISONS_MAX,
+        }
+    }
+
+    /// Takes so many comparisons from what is left.
+    pub(super) fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
+        let left = self.left.checked_sub(comparisons);
+        self.left = left.ok_or_else(|| too_many(limits::PATCH_COMPARISONS_MAX, "comparisons"))?;
+        Ok(())
+    }
+}
+
+/// Sets an attribute among `members` as add and replace do: a list grows or is exchanged,
+/// the parts of a complex attribute are set one by one (RFC 7644 sections 3.5.2.1 and
+/// 3.5.2.3: parts not named stay), anything else is exchanged.
+pub(super) fn assign(
+    members: &mut Object,
+    attribute: &'static Attribute,
+    new: Value,
+    op: Op,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    if let Value::Object(parts) = &new
+        && !attribute.multi_valued
+        && !attribute.sub_attributes.is_empty()
+    {
+        let mut merged = take_object(members, attribute.name);
+        assign_parts(&mut merged, attribute, parts, op, work)?;
+        put_object(members, attribute.name, merged);
+        return Ok(());
+    }
+    let new = value::normalise(attribute, new, work.leniency)?;
+    match (new, members.get_mut(attribute.name)) {
+        (Some(Value::Array(added)), Some(Value::Array(values))) if op == Op::Add => {
+            add(values, added, attribute, work)?;
+        }
+        (Some(new), _) => {
+            members.insert(attribute.name.to_owned(), new);
+        }
+        (None, _) if op == Op::Add && attribute.multi_valued => {}
+        (None, _) => {
+            members.remove(attribute.name);
+        }
+    }
+    Ok(())
+}
+
+/// Sets each part that is named. One that is named with null or "" is unassigned, which is
+/// why they are not read all at once.
+pub(super) fn assign_parts(
+    into: &mut Object,
+    attribute: &'static Attribute,
+    parts: &Object,
+    op: Op,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    for (name, part) in parts {
+        match attribute.sub_attribute(name) {
+            Some(sub) => assign(into, sub, part.clone(), op, work)?,
+            None => work.leniency.allow(
+                Tolerance::UnknownAttribute,
+                &format!("{} has no part {}", attribute.name, quoted(name)),
+            )?,
+        }
+    }
+    Ok(())
+}
+
+/// Adds values to a list, except those that it holds (RFC 7644 section 3.5.2.1).
+fn add(
+    values: &mut Vec<Value>,
+    added: Vec<Value>,
+    attribute: &Attribute,
+    work: &mut Work<'_>,
+) -> Result<(), Error> {
+    let before = values.len();
+    for value in added {
+        work.spend(values.len())?;
+        if values.contains(&value) {
+            continue;
+        }
+        if values.len() == limits::VALUES_MAX {
+            return Err(too_many(limits::VALUES_MAX, attribute.name));
+        }
+        values.push(value);
+    }
+    let fresh: Vec<usize> = (before..values.len()).collect();
+    keep_one_primary(values, &fresh);
+    Ok(())
+}
+
+/// When one of the `changed` elements says it is primary, the others no longer do
+/// (RFC 7644 section 3.5.2).
+pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
+    let Some(primary) = changed
+        .iter()
+        .copied()
+        .find(|index| value::is_primary(&elements[*index]))
+    else {
+        return;
+    };
+    for (index, element) in elements.iter_mut().enumerate() {
+        if index != primary && value::is_primary(element) {
+            element["primary"] = Value::Bool(false);
+        }
+    }
+}
+
+pub(super) fn take_object(members: &mut Object, name: &str) -> Object {
+    match members.remove(name) {
+        Some(Value::Object(object)) => object,
+        _ => Object::new(),
+    }
+}
+
+pub(super) fn put_object(members: &mut Object, name: &str, object: Object) {
+    if !object.is_empty() {
+        members.insert(name.to_owned(), Value::Object(object));
+    }
+}
