@@ -32,6 +32,9 @@ mod properties;
 /// The directory against a map, over ten thousand random operations.
 mod model;
 
+/// Power cuts at every sync: what a disk may leave, opened.
+mod crash;
+
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 
