@@ -121,6 +121,12 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
 /// The store's page cache.
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Between two attempts to write to a disk that is full.
+pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// A caller whose write waits for space; beyond it the caller is sent away.
+pub const DISK_FULL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// What is kept in memory of a store whose disk takes no writes.
+pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Changes that the writer puts into one commit.
 pub const BATCH_CHANGES_MAX: usize = 128;
 /// Changes that wait for the writer; beyond it the caller gets 503.

@@ -125,7 +125,7 @@ impl Disk {
 
     fn open(&self) -> Result<Store, golinks_scim::store::OpenError> {
         let disk = self.clone();
-        let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
+        let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
         Store::open_with(opener, describe)
     }
 
@@ -178,14 +178,14 @@ impl StorageBackend for Disk {
 
 /// All that there is to know of a directory.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct State {
+pub(crate) struct State {
     /// Each user as it is shown, by sequence.
-    users: BTreeMap<u32, Value>,
-    audit_rows: usize,
+    pub(crate) users: BTreeMap<u32, Value>,
+    pub(crate) audit_rows: usize,
 }
 
 /// Reads everything, and looks whether keys, index and audit chain agree with the rows.
-fn inspect(store: &Arc<Store>) -> Result<State, String> {
+pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
     let snapshot = store.snapshot().map_err(|_| "not open".to_owned())?;
     let directory = Directory::new(Arc::clone(store), Arc::new(SystemClock));
     let mut state = State::default();

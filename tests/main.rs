@@ -35,6 +35,9 @@ mod model;
 /// Power cuts at every sync: what a disk may leave, opened.
 mod crash;
 
+/// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
+mod faults;
+
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 

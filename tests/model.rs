@@ -54,8 +54,7 @@ fn caller() -> Caller {
 
 impl Both {
     fn new(seed: u64) -> Self {
-        let opener: Opener =
-            Box::new(|builder| builder.create_with_backend(redb::backends::InMemoryBackend::new()));
+        let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
         let store = Store::open_with(opener, describe).expect("a store in memory");
         Self {
             directory: Directory::new(Arc::new(store), Arc::new(SystemClock)),

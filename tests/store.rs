@@ -41,10 +41,9 @@ impl Disk {
 
     fn open(&self) -> Store {
         let disk = self.clone();
-        let opener: Opener = Box::new(move |builder| {
-            disk.check()
-                .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))?;
-            builder.create_with_backend(disk.clone())
+        let opener: Opener = Box::new(move || {
+            disk.check()?;
+            Ok(Box::new(disk.clone()))
         });
         Store::open_with(opener, describe).expect("a store in memory opens")
     }
@@ -270,39 +269,6 @@ fn writers_on_one_user_lose_nothing() {
             .map(Vec::len),
         Some(16)
     );
-}
-
-#[test]
-fn a_full_disk_is_told_and_survived() {
-    let disk = Disk::default();
-    let store = Arc::new(disk.open());
-    let directory = directory(&store);
-    let kept = directory
-        .create(user("kept"), &caller("c"))
-        .expect("created");
-    disk.failing.store(true, Ordering::SeqCst);
-    let refused = directory.create(user("refused"), &caller("c"));
-    assert!(matches!(
-        refused,
-        Err(Error::Write(WriteError::Unavailable))
-    ));
-    disk.failing.store(false, Ordering::SeqCst);
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while store.snapshot().is_err() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the store did not come back"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(
-        directory.retrieve(&kept.id().to_string()).expect("kept"),
-        kept
-    );
-    directory
-        .create(user("refused"), &caller("c"))
-        .expect("the name is free");
-    assert_eq!(directory.user_count().expect("open"), 2);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::store::WriteError;
 
 const SCIM_JSON: &str = "application/scim+json";
 const RETRY_SOON_SECONDS: u32 = 5;
+const RETRY_DISK_SECONDS: u32 = 30;
 
 /// What a handler gives.
 pub(super) type Outcome = Result<Answer, Problem>;
@@ -320,9 +321,20 @@ impl From<WriteError> for Problem {
             ),
             WriteError::Unavailable | WriteError::Closed => Self::retry(
                 503,
-                RETRY_SOON_SECONDS,
-                "the store cannot be used just now and has not confirmed anything: try again; if it \
-                 stays so, look at the server's disk",
+                RETRY_DISK_SECONDS,
+                "the store cannot be written just now and nothing was changed: it is tried again; \
+                 if it stays so, look at the server's disk",
+            ),
+            WriteError::Full => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the server's disk is full and nothing was changed: make space, it goes on by itself",
+            ),
+            WriteError::Unknown => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the server's disk failed or is full before the change was confirmed: look whether \
+                 it was made before you try again",
             ),
         }
     }

@@ -8,20 +8,24 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError};
+use redb::{Builder, Database};
 
 use super::audit::Head;
+use super::backend::Backend;
 use super::tables::Tables;
 use super::{OpenError, ReadError};
 use crate::secret;
 
-/// Opens the database of a store with the given settings, again after each failure.
-pub type Opener = Box<dyn Fn(&Builder) -> Result<Database, DatabaseError> + Send>;
+/// Opens the storage of a store, again after each failure.
+pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send>;
 
 /// Opens the file at `path`, which must exist.
 pub(super) fn opener(path: &Path) -> Opener {
     let path = path.to_owned();
-    Box::new(move |builder| builder.open(&path))
+    Box::new(move || {
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        Ok(Box::new(FileBackend::new(file)?))
+    })
 }
 
 /// Makes a complete, empty store at `path` if nothing is there. True if it did.

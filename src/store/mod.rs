@@ -15,9 +15,11 @@
 //! - Reads use the published [`Snapshot`] and never wait for the writer. What is looked for
 //!   often without a key is kept in memory beside it (`index.rs`).
 //! - After a failed write redb refuses all further ones until the file is reopened
-//!   (`PreviousIo`): the writer does that, and answers [`Unavailable`] meanwhile.
+//!   (`PreviousIo`): the writer does that, and lets the store be read meanwhile. A full disk
+//!   is waited for (`backend.rs`).
 
 mod audit;
+mod backend;
 mod change;
 mod file;
 mod index;
@@ -29,12 +31,13 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use audit::{AuditRow, ChainBroken};
+pub use backend::{Ailment, Backend};
 pub use change::{Change, Describe, Keys};
 pub use file::Opener;
 pub use index::Facts;
@@ -42,6 +45,7 @@ pub use snapshot::{Row, Snapshot};
 pub use view::View;
 
 use crate::limits;
+use backend::Health;
 use writer::{Job, Outcome, Plan, Writer};
 
 /// The version of the stored form that this program writes. A file with a greater one is
@@ -53,6 +57,7 @@ pub struct Store {
     published: Arc<Published>,
     queue: RwLock<Option<SyncSender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    health: Arc<Health>,
     created: bool,
 }
 
@@ -80,7 +85,13 @@ impl Store {
         created: bool,
     ) -> Result<Self, OpenError> {
         let published = Arc::new(RwLock::new(None));
-        let writer = Writer::new(opener, describe, Arc::clone(&published));
+        let health = Arc::new(Health::default());
+        let writer = Writer::new(
+            opener,
+            describe,
+            Arc::clone(&published),
+            Arc::clone(&health),
+        );
         let open = writer.open(lock_wait)?;
         let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
         let thread = std::thread::Builder::new()
@@ -90,6 +101,7 @@ impl Store {
             published,
             queue: RwLock::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
+            health,
             created,
         })
     }
@@ -97,6 +109,22 @@ impl Store {
     /// Whether this start made the file.
     pub fn was_created(&self) -> bool {
         self.created
+    }
+
+    /// What is wrong with the storage, if anything is.
+    pub fn ailment(&self) -> Option<Ailment> {
+        self.health.ailment()
+    }
+
+    /// Makes the writer look at the file: after a failed read, which only opening it again
+    /// can mend.
+    pub fn suspect(&self) {
+        let (done, _) = sync_channel(1);
+        // A queue that is full has enough to look at the file with.
+        let _ = self.enqueue(Job {
+            plans: Vec::new(),
+            done,
+        });
     }
 
     /// The newest committed state. Cheap, and it stays as it is while others write.
@@ -149,17 +177,39 @@ impl Store {
             })
             .collect();
         self.enqueue(Job { plans, done })?;
-        match answer.recv() {
-            Ok(Outcome::Committed | Outcome::Unchanged) => Ok(std::mem::take(&mut *lock(&results))),
-            Ok(Outcome::Failed) => Err(WriteError::Unavailable),
-            Ok(Outcome::Panicked) => Err(WriteError::Panicked),
-            Err(_) => Err(WriteError::Closed),
+        match self.wait(&answer)? {
+            Outcome::Committed | Outcome::Unchanged => Ok(std::mem::take(&mut *lock(&results))),
+            Outcome::Failed => Err(WriteError::Unavailable),
+            Outcome::Unknown => Err(WriteError::Unknown),
+            Outcome::Panicked => Err(WriteError::Panicked),
+        }
+    }
+
+    /// Waits for the writer; while the disk is full not longer than
+    /// [`limits::DISK_FULL_WAIT_MAX`].
+    fn wait(&self, answer: &Receiver<Outcome>) -> Result<Outcome, WriteError> {
+        let mut full_for = Duration::ZERO;
+        loop {
+            match answer.recv_timeout(limits::DISK_FULL_RETRY_PAUSE) {
+                Ok(outcome) => return Ok(outcome),
+                Err(RecvTimeoutError::Disconnected) => return Err(WriteError::Closed),
+                Err(RecvTimeoutError::Timeout) if self.ailment() == Some(Ailment::Full) => {
+                    full_for += limits::DISK_FULL_RETRY_PAUSE;
+                    if full_for >= limits::DISK_FULL_WAIT_MAX {
+                        return Err(WriteError::Unknown);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 
     fn enqueue(&self, job: Job) -> Result<(), WriteError> {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let queue = queue.as_ref().ok_or(WriteError::Closed)?;
+        if !job.plans.is_empty() && self.ailment() == Some(Ailment::Full) {
+            return Err(WriteError::Full);
+        }
         queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::Busy,
             TrySendError::Disconnected(_) => WriteError::Closed,
@@ -169,6 +219,7 @@ impl Store {
     /// Commits what is queued, closes the file and ends the writer. Later writes are
     /// refused, later snapshots are unavailable.
     pub fn close(&self) {
+        self.health.close();
         drop(
             self.queue
                 .write()
@@ -243,9 +294,13 @@ impl fmt::Display for ReadError {
 pub enum WriteError {
     /// More writes wait than [`limits::WRITE_QUEUE_MAX`].
     Busy,
-    /// The file failed; it is being reopened. A disk that fails while it syncs does not say
-    /// what it has kept: the write may be found there afterwards.
+    /// The file failed; it is being reopened. Nothing of the write is on disk.
     Unavailable,
+    /// The disk is full. Nothing was begun.
+    Full,
+    /// The disk failed, or is full, and could not be asked what it has kept: the write may
+    /// be found there afterwards.
+    Unknown,
     /// A bug: the batch was given up and the file reopened.
     Panicked,
     /// The store was closed.

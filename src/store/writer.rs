@@ -6,10 +6,14 @@
 //!         ▼                               │
 //! open ─▶ wait ─▶ batch: plan… commit ─▶ publish ─▶ answer all "committed"
 //!   ▲       │               │
-//!   │       │ idle          │ error or panic: nothing of the batch is on disk
+//!   │       │ idle          │ error or panic: unpublish, close, open again
 //!   │       ▼               ▼
-//!   │   checkpoint      answer all "failed", unpublish
-//!   └───────────────────────┘ reopen, with growing pauses, refusing jobs meanwhile
+//!   │   checkpoint      the chain's head tells whether the batch is gone: answer "failed"
+//!   │                       │
+//!   │                       │ or "unknown"
+//!   │                       │ if it cannot be opened for writing:
+//!   │                       ▼
+//!   └── try again ◀── publish a read-only view, refuse jobs
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,9 +22,10 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::{Builder, Database, ReadableDatabase};
+use redb::{Builder, Database, ReadableDatabase, StorageBackend};
 
 use super::audit::Head;
+use super::backend::{Health, Overlay, Patient};
 use super::change::{Change, Describe};
 use super::index::{Changes, Index};
 use super::snapshot::{self, Snapshot};
@@ -48,6 +53,8 @@ pub(super) enum Outcome {
     Unchanged,
     /// Nothing of it is on disk.
     Failed,
+    /// The disk failed while it was written, and could not be asked what it has kept.
+    Unknown,
     /// Nothing of it is on disk, by a bug.
     Panicked,
 }
@@ -62,6 +69,7 @@ pub(super) struct Writer {
     opener: Opener,
     describe: Describe,
     published: Arc<Published>,
+    health: Arc<Health>,
 }
 
 /// The database and what is known of it in memory.
@@ -78,15 +86,37 @@ enum Stop {
     /// Nobody can send a job any more.
     Closed,
     /// The database must be opened anew.
-    Broken,
+    Broken(Unanswered),
+}
+
+/// A batch whose commit failed: nobody knows yet what of it is on disk.
+#[derive(Default)]
+struct Unanswered {
+    callers: Vec<SyncSender<Outcome>>,
+    /// The audit chain's head if the batch is there: each change has a row in it.
+    head: Option<Head>,
+}
+
+/// How a batch ended.
+enum Attempt {
+    /// As this says.
+    Done(Outcome),
+    /// The commit itself failed; its chain would have this head.
+    Uncertain(Head),
 }
 
 impl Writer {
-    pub(super) fn new(opener: Opener, describe: Describe, published: Arc<Published>) -> Self {
+    pub(super) fn new(
+        opener: Opener,
+        describe: Describe,
+        published: Arc<Published>,
+        health: Arc<Health>,
+    ) -> Self {
         Self {
             opener,
             describe,
             published,
+            health,
         }
     }
 
@@ -94,7 +124,7 @@ impl Writer {
     pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
         let deadline = Instant::now() + lock_wait;
         loop {
-            match open_database(&self.opener, self.describe) {
+            match self.open_for_writing(None) {
                 Err(OpenError::Locked) if Instant::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
@@ -107,68 +137,130 @@ impl Writer {
         }
     }
 
+    fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
+        let storage = Patient::new((self.opener)()?, Arc::clone(&self.health));
+        open_database(storage, self.describe, known)
+    }
+
+    /// Opens what can be read of a storage that takes no writes.
+    fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
+        let storage = Overlay::new((self.opener)()?)?;
+        open_database(storage, self.describe, known)
+    }
+
     /// Serves jobs until every sender is gone, then closes the file.
     pub(super) fn run(self, mut open: Open, jobs: &Receiver<Job>) {
         loop {
-            let stop = self.serve(&mut open, jobs);
+            // A panic outside of a commit must not end the only thread that writes either.
+            let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, jobs)));
             self.publish_nothing();
-            // It must be closed before it is opened again: it holds the lock.
-            let closed = open.database.close();
-            match stop {
-                Stop::Closed => {
+            let known = open.known();
+            let closed = close(open);
+            let unanswered = match stop {
+                Ok(Stop::Closed) => {
                     if let Err(error) = closed {
                         log::error!("closing the store failed: {error}");
                     }
                     return;
                 }
-                Stop::Broken => match self.reopen(jobs) {
-                    Some(opened) => open = opened,
-                    None => return,
-                },
+                Ok(Stop::Broken(unanswered)) => unanswered,
+                Err(_) => Unanswered::default(),
+            };
+            match self.recover(&known, unanswered, jobs) {
+                Some(opened) => open = opened,
+                None => return,
             }
         }
     }
 
-    fn serve(&self, open: &mut Open, jobs: &Receiver<Job>) -> Stop {
-        loop {
-            let Some(first) = next(open, jobs) else {
-                return Stop::Closed;
-            };
-            let (plans, callers) = batch(first, jobs);
-            let outcome = commit_or_nothing(open, plans);
-            let broken = match outcome {
-                // The batch is durable: a failure to read it back must not become a
-                // "failed" that makes its callers believe otherwise.
-                Outcome::Committed => self.publish(open).is_err(),
-                Outcome::Unchanged => false,
-                Outcome::Failed | Outcome::Panicked => true,
-            };
-            if broken {
-                self.publish_nothing();
+    /// Opens the database again, however long that takes. What became of the batch that
+    /// failed is answered at the first attempt. `None` when nobody can send a job any more.
+    fn recover(&self, known: &Known, unanswered: Unanswered, jobs: &Receiver<Job>) -> Option<Open> {
+        match self.reopen(known) {
+            Ok(open) => {
+                // That it is there does not mean that it stays: after a failed sync the system
+                // may show what the disk never got.
+                let is_there = unanswered.head == Some(open.chain);
+                let outcome = if is_there {
+                    Outcome::Unknown
+                } else {
+                    Outcome::Failed
+                };
+                answer(unanswered.callers, outcome);
+                return Some(open);
             }
-            answer(callers, outcome);
-            if broken {
-                return Stop::Broken;
-            }
+            Err(error) => log::error!("the store cannot be reopened yet: {error}"),
         }
-    }
-
-    /// Opens the database however long that takes, refusing jobs meanwhile. `None` when
-    /// nobody can send one any more.
-    fn reopen(&self, jobs: &Receiver<Job>) -> Option<Open> {
+        answer(unanswered.callers, Outcome::Unknown);
+        self.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
-            match self.open(Duration::ZERO) {
-                Ok(open) => {
-                    log::warn!("the store was reopened after a failure");
-                    return Some(open);
-                }
-                Err(error) => log::error!("the store cannot be reopened yet: {error}"),
+            let view = self.open_for_reading(Some(known));
+            if let Err(error) = view.as_ref().map(|view| self.publish(view)) {
+                log::error!("the store cannot be read either: {error}");
             }
             if !refuse_for(jobs, pause) {
                 return None;
             }
+            self.publish_nothing();
+            if let Ok(view) = view {
+                let _ = close(view);
+            }
+            match self.reopen(known) {
+                Ok(open) => {
+                    self.health.set_failing(false);
+                    return Some(open);
+                }
+                Err(error) => log::error!("the store cannot be reopened yet: {error}"),
+            }
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
+        }
+    }
+
+    fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
+        // redb may panic over a file that was damaged; that is no reason to stop trying.
+        let opened = catch_unwind(AssertUnwindSafe(|| self.open_for_writing(Some(known))));
+        let open = opened.unwrap_or_else(|_| {
+            Err(OpenError::Damaged("reading it ended by a panic".to_owned()))
+        })?;
+        self.publish(&open)?;
+        log::warn!("the store was reopened after a failure");
+        Ok(open)
+    }
+
+    fn serve(&self, open: &mut Open, jobs: &Receiver<Job>) -> Stop {
+        loop {
+            let first = match next(open, jobs) {
+                Ok(Some(job)) => job,
+                Ok(None) => return Stop::Closed,
+                Err(error) => {
+                    log::error!("the store's checkpoint failed: {error}");
+                    return Stop::Broken(Unanswered::default());
+                }
+            };
+            let (plans, callers) = batch(first, jobs);
+            match commit_or_nothing(open, plans) {
+                Attempt::Uncertain(head) => {
+                    let head = Some(head);
+                    return Stop::Broken(Unanswered { callers, head });
+                }
+                Attempt::Done(outcome) => {
+                    let is_broken = match outcome {
+                        Outcome::Unchanged => false,
+                        // The batch is durable: a failure to read it back must not become a
+                        // "failed" that makes its callers believe otherwise.
+                        Outcome::Committed => self.publish(open).is_err(),
+                        Outcome::Failed | Outcome::Unknown | Outcome::Panicked => true,
+                    };
+                    if is_broken {
+                        self.publish_nothing();
+                    }
+                    answer(callers, outcome);
+                    if is_broken {
+                        return Stop::Broken(Unanswered::default());
+                    }
+                }
+            }
         }
     }
 
@@ -194,23 +286,45 @@ impl Writer {
     }
 }
 
+/// What is known of a state without reading it again.
+struct Known {
+    chain: Head,
+    index: Index,
+}
+
+impl Open {
+    fn known(&self) -> Known {
+        Known {
+            chain: self.chain,
+            index: self.index.clone(),
+        }
+    }
+}
+
+/// Closes the file, which must happen before it is opened again: it holds the lock.
+fn close(open: Open) -> Result<(), String> {
+    let closed = catch_unwind(AssertUnwindSafe(|| open.database.close()));
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it ended by a panic".to_owned()),
+    }
+}
+
 /// The next job, or `None` when nobody can send one any more. Uses idle time to make a
 /// state that reopens in milliseconds after a crash.
-fn next(open: &mut Open, jobs: &Receiver<Job>) -> Option<Job> {
+fn next(open: &mut Open, jobs: &Receiver<Job>) -> Result<Option<Job>, ReadError> {
     if open.unchecked {
         match jobs.recv_timeout(IDLE_BEFORE_CHECKPOINT) {
-            Ok(job) => return Some(job),
-            Err(RecvTimeoutError::Disconnected) => return None,
+            Ok(job) => return Ok(Some(job)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) => {
                 open.unchecked = false;
-                // The next batch meets the same fault and reopens the store.
-                if let Err(error) = checkpoint(&open.database) {
-                    log::warn!("the store's checkpoint failed: {error}");
-                }
+                checkpoint(&open.database)?;
             }
         }
     }
-    jobs.recv().ok()
+    Ok(jobs.recv().ok())
 }
 
 /// The plans of `first` and of jobs that are waiting, up to
@@ -235,21 +349,22 @@ fn checkpoint(database: &Database) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Outcome {
+fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Attempt {
     // Unwinding drops the transaction, which aborts it; the database is then opened anew,
     // so that nothing of a half-done batch is trusted.
-    match catch_unwind(AssertUnwindSafe(|| commit(open, plans))) {
-        Ok(Ok(outcome)) => outcome,
+    let attempt = catch_unwind(AssertUnwindSafe(|| commit(open, plans)));
+    match attempt {
+        Ok(Ok(attempt)) => attempt,
         Ok(Err(error)) => {
-            log::error!("a commit failed, nothing of it is kept: {error}");
-            Outcome::Failed
+            log::error!("a batch failed, nothing of it is kept: {error}");
+            Attempt::Done(Outcome::Failed)
         }
-        Err(_) => Outcome::Panicked,
+        Err(_) => Attempt::Done(Outcome::Panicked),
     }
 }
 
 /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
-fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Outcome, ReadError> {
+fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Attempt, ReadError> {
     let txn = open.database.begin_write()?;
     let mut changes = Changes::new();
     let mut puts = false;
@@ -264,15 +379,18 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Outcome, ReadError> {
     };
     if !puts {
         txn.abort()?;
-        return Ok(Outcome::Unchanged);
+        return Ok(Attempt::Done(Outcome::Unchanged));
     }
-    // Before the commit: should this fail, nothing is on disk, and the index is made anew
-    // with the next opening.
-    open.index.apply(changes);
-    txn.commit()?;
+    let mut index = open.index.clone();
+    index.apply(changes);
+    if let Err(error) = txn.commit() {
+        log::error!("a commit failed: {error}");
+        return Ok(Attempt::Uncertain(chain));
+    }
+    open.index = index;
     open.unchecked = true;
     open.chain = chain;
-    Ok(Outcome::Committed)
+    Ok(Attempt::Done(Outcome::Committed))
 }
 
 fn answer(callers: Vec<SyncSender<Outcome>>, outcome: Outcome) {
@@ -295,10 +413,14 @@ fn refuse_for(jobs: &Receiver<Job>, pause: Duration) -> bool {
     }
 }
 
-fn open_database(opener: &Opener, describe: Describe) -> Result<Open, OpenError> {
+fn open_database(
+    storage: impl StorageBackend,
+    describe: Describe,
+    known: Option<&Known>,
+) -> Result<Open, OpenError> {
     let mut builder = Builder::new();
     builder.set_cache_size(limits::STORE_CACHE_BYTES);
-    let database = opener(&builder)?;
+    let database = builder.create_with_backend(storage)?;
     let txn = database.begin_read().map_err(ReadError::from)?;
     match tables::format(&txn)? {
         Some(FORMAT) => {}
@@ -314,9 +436,15 @@ fn open_database(opener: &Opener, describe: Describe) -> Result<Open, OpenError>
         }
     }
     let txn = database.begin_read().map_err(ReadError::from)?;
+    let chain = tables::chain_head(&txn)?;
+    let index = match known {
+        // Every change of a user moves the chain on: the same head, the same users.
+        Some(known) if known.chain == chain => known.index.clone(),
+        _ => snapshot::index(&txn, describe)?,
+    };
     Ok(Open {
-        index: snapshot::index(&txn, describe)?,
-        chain: tables::chain_head(&txn)?,
+        index,
+        chain,
         database,
         unchecked: false,
     })

@@ -1,0 +1,317 @@
+//! Between redb and the disk: what makes a full disk wait instead of fail, and what lets a
+//! store be read while its disk takes no writes.
+//!
+//! redb gives a database up after one failed write or sync: everything is refused until the
+//! file is opened again. A disk that is full is therefore not told to redb at all: the write
+//! is tried again until there is space. Any other failure closes the file; if it cannot be
+//! opened for writing, it is opened through an [`Overlay`], which keeps what redb writes
+//! while it repairs the file in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use redb::{BackendError, StorageBackend};
+
+use crate::limits;
+
+/// A storage that redb can use, whatever is behind it.
+pub type Backend = Box<dyn StorageBackend>;
+
+/// How the storage does, for everybody who must know.
+#[derive(Debug, Default)]
+pub(super) struct Health(AtomicU8);
+
+/// What is wrong with the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ailment {
+    /// The disk is full; what was begun waits for space.
+    Full,
+    /// The disk failed, and takes no writes yet.
+    Failing,
+}
+
+const WELL: u8 = 0;
+const FULL: u8 = 1;
+const FAILING: u8 = 2;
+const CLOSING: u8 = 3;
+
+impl Health {
+    /// What is wrong, if anything is.
+    pub(super) fn ailment(&self) -> Option<Ailment> {
+        match self.0.load(Ordering::SeqCst) {
+            FULL => Some(Ailment::Full),
+            FAILING => Some(Ailment::Failing),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_failing(&self, is_failing: bool) {
+        let (from, to) = if is_failing {
+            (WELL, FAILING)
+        } else {
+            (FAILING, WELL)
+        };
+        let _ = self
+            .0
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Nobody waits any more, for the program ends.
+    pub(super) fn close(&self) {
+        self.0.store(CLOSING, Ordering::SeqCst);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == CLOSING
+    }
+}
+
+/// A storage that waits for space.
+#[derive(Debug)]
+pub(super) struct Patient {
+    inner: Backend,
+    health: Arc<Health>,
+}
+
+impl Patient {
+    pub(super) fn new(inner: Backend, health: Arc<Health>) -> Self {
+        Self { inner, health }
+    }
+
+    /// Tries again while the disk is full. Writing the same bytes to the same place again
+    /// does no harm.
+    fn wait_for_space(&self, attempt: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        let mut is_waiting = false;
+        loop {
+            let result = attempt();
+            let is_full = matches!(&result, Err(error) if is_lack_of_space(error));
+            if !is_full || self.health.is_closing() {
+                if is_waiting {
+                    let _ = self.health.0.compare_exchange(
+                        FULL,
+                        WELL,
+                        Ordering::SeqCst,
+                        Ordering::SeqCst,
+                    );
+                    log::warn!("the disk takes writes again");
+                }
+                return result;
+            }
+            if !is_waiting {
+                is_waiting = true;
+                log::error!("the disk is full: nothing can be changed until there is space");
+                let _ =
+                    self.health
+                        .0
+                        .compare_exchange(WELL, FULL, Ordering::SeqCst, Ordering::SeqCst);
+            }
+            thread::sleep(limits::DISK_FULL_RETRY_PAUSE);
+        }
+    }
+}
+
+fn is_lack_of_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// The locks of a storage are those of what it stands on.
+macro_rules! delegate_locks {
+    () => {
+        fn close(&self) -> io::Result<()> {
+            self.inner.close()
+        }
+
+        fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+            self.inner.try_lock_range(from, to)
+        }
+
+        fn try_lock_shared_range(
+            &self,
+            from: Bound<u64>,
+            to: Bound<u64>,
+        ) -> Result<bool, BackendError> {
+            self.inner.try_lock_shared_range(from, to)
+        }
+
+        fn lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
+            self.inner.lock_range(from, to)
+        }
+
+        fn lock_shared_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
+            self.inner.lock_shared_range(from, to)
+        }
+
+        fn unlock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<(), BackendError> {
+            self.inner.unlock_range(from, to)
+        }
+
+        fn query_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+            self.inner.query_lock_range(from, to)
+        }
+    };
+}
+
+impl StorageBackend for Patient {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.wait_for_space(|| self.inner.set_len(length))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.wait_for_space(|| self.inner.sync_data())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.wait_for_space(|| self.inner.write(offset, data))
+    }
+
+    delegate_locks!();
+}
+
+/// A storage that is only read: what is written to it stays in memory, at most
+/// [`limits::OVERLAY_BYTES_MAX`].
+#[derive(Debug)]
+pub(super) struct Overlay {
+    inner: Backend,
+    length: AtomicU64,
+    pages: Mutex<BTreeMap<u64, Box<[u8]>>>,
+}
+
+const PAGE: u64 = 4096;
+
+impl Overlay {
+    pub(super) fn new(inner: Backend) -> io::Result<Self> {
+        Ok(Self {
+            length: AtomicU64::new(inner.len()?),
+            inner,
+            pages: Mutex::default(),
+        })
+    }
+
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<u64, Box<[u8]>>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The page as the storage below has it; zeros behind its end.
+    fn below(&self, page: u64) -> io::Result<Box<[u8]>> {
+        let mut bytes = vec![0; size(PAGE)].into_boxed_slice();
+        let start = page * PAGE;
+        let there = self.inner.len()?.saturating_sub(start).min(PAGE);
+        self.inner.read(start, &mut bytes[..size(there)])?;
+        Ok(bytes)
+    }
+
+    /// Shows each page that a range touches: its number, the part of it, the part of the
+    /// range.
+    fn each_page(
+        offset: u64,
+        length: usize,
+        mut visit: impl FnMut(u64, std::ops::Range<usize>, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut done = 0;
+        while done < length {
+            let at = offset + done as u64;
+            let within = size(at % PAGE);
+            let count = (size(PAGE) - within).min(length - done);
+            visit(at / PAGE, within..within + count, done..done + count)?;
+            done += count;
+        }
+        Ok(())
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.length.load(Ordering::SeqCst))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let end = offset.saturating_add(out.len() as u64);
+        if end > self.length.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let pages = self.pages();
+        Self::each_page(offset, out.len(), |page, within, range| {
+            match pages.get(&page) {
+                Some(bytes) => out[range].copy_from_slice(&bytes[within]),
+                None => out[range].copy_from_slice(&self.below(page)?[within]),
+            }
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.length.store(length, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut pages = self.pages();
+        Self::each_page(offset, data.len(), |page, within, range| {
+            if !pages.contains_key(&page) {
+                if pages.len() as u64 * PAGE >= limits::OVERLAY_BYTES_MAX {
+                    return Err(io::ErrorKind::OutOfMemory.into());
+                }
+                pages.insert(page, self.below(page)?);
+            }
+            if let Some(bytes) = pages.get_mut(&page) {
+                bytes[within].copy_from_slice(&data[range]);
+            }
+            Ok(())
+        })?;
+        self.length
+            .fetch_max(offset.saturating_add(data.len() as u64), Ordering::SeqCst);
+        Ok(())
+    }
+
+    delegate_locks!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::backends::InMemoryBackend;
+
+    #[test]
+    fn an_overlay_shows_what_was_written_and_writes_nothing() {
+        let below = InMemoryBackend::new();
+        below.set_len(10_000).expect("memory");
+        below.write(0, &[1; 10_000]).expect("memory");
+        let overlay = Overlay::new(Box::new(below)).expect("memory");
+        overlay.write(4000, &[2; 200]).expect("memory");
+        overlay.write(12_000, &[3; 10]).expect("memory");
+        let mut out = vec![0; 12_010];
+        overlay.read(0, &mut out).expect("read");
+        assert!(out[..4000].iter().all(|byte| *byte == 1));
+        assert!(out[4000..4200].iter().all(|byte| *byte == 2));
+        assert!(out[4200..10_000].iter().all(|byte| *byte == 1));
+        assert!(out[10_000..12_000].iter().all(|byte| *byte == 0));
+        assert_eq!(out[12_000..], [3; 10]);
+        assert!(overlay.read(12_000, &mut out[..11]).is_err());
+        let mut below = vec![0; 10_000];
+        overlay.inner.read(0, &mut below).expect("memory");
+        assert_eq!(below, [1; 10_000]);
+    }
+}

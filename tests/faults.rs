@@ -1,0 +1,280 @@
+//! A disk that fails: at every single call of a session, for a moment or for long, and one
+//! that is full. What was acknowledged is there afterwards, what was refused is whole or not
+//! there, whoever reads goes on reading, and nothing has to be done for it to go on.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use golinks_scim::clock::SystemClock;
+use golinks_scim::directory::{Caller, Directory, Error, describe};
+use golinks_scim::scim::{Leniency, Preconditions, User};
+use golinks_scim::store::{Ailment, Opener, Store, WriteError};
+use redb::StorageBackend;
+use serde_json::json;
+
+use crate::crash::inspect;
+
+/// A disk in memory that can be told to fail.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Writes, syncs and changes of length so far.
+    calls: Arc<AtomicUsize>,
+    /// The call that fails once; none if it is zero.
+    fails_at: Arc<AtomicUsize>,
+    /// Whether every call fails.
+    is_broken: Arc<AtomicBool>,
+    is_full: Arc<AtomicBool>,
+    /// Whether what fails was done all the same, as a sync that failed may have been.
+    does_it_anyway: bool,
+}
+
+impl Disk {
+    /// An error, and whether the call is to be done.
+    fn call(&self) -> (io::Result<()>, bool) {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.is_full.load(Ordering::SeqCst) {
+            return (Err(io::ErrorKind::StorageFull.into()), false);
+        }
+        let is_it = self.fails_at.load(Ordering::SeqCst) == number;
+        if is_it || self.is_broken.load(Ordering::SeqCst) {
+            return (
+                Err(io::Error::other("input/output error")),
+                self.does_it_anyway,
+            );
+        }
+        (Ok(()), true)
+    }
+
+    fn open(&self) -> Arc<Store> {
+        let disk = self.clone();
+        let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
+        Arc::new(Store::open_with(opener, describe).expect("a store in memory opens"))
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().expect("not poisoned").len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).expect("64 bits");
+        let bytes = self.bytes.lock().expect("not poisoned");
+        let part = bytes.get(start..start + out.len());
+        out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let (result, is_done) = self.call();
+        if is_done {
+            let length = usize::try_from(length).expect("64 bits");
+            self.bytes.lock().expect("not poisoned").resize(length, 0);
+        }
+        result
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.call().0
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let (result, is_done) = self.call();
+        if is_done {
+            let start = usize::try_from(offset).expect("64 bits");
+            let mut bytes = self.bytes.lock().expect("not poisoned");
+            bytes[start..start + data.len()].copy_from_slice(data);
+        }
+        result
+    }
+}
+
+fn directory(store: &Arc<Store>) -> Directory {
+    Directory::new(Arc::clone(store), Arc::new(SystemClock))
+}
+
+fn caller() -> Caller {
+    Caller {
+        principal: "faults".to_owned(),
+        request_id: "0".to_owned(),
+    }
+}
+
+fn user(name: &str) -> User {
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name,
+        "title": "x".repeat(2000), "emails": [{"value": format!("{name}@x")}]
+    });
+    User::parse(body, &mut Leniency::strict()).expect("a user")
+}
+
+/// Waits until something holds; how long that took.
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    start.elapsed()
+}
+
+/// Ten users are created while one call of the disk fails; returns how many calls there were.
+fn session(fails_at: usize, does_it_anyway: bool) -> usize {
+    let disk = Disk {
+        does_it_anyway,
+        ..Disk::default()
+    };
+    let store = disk.open();
+    let directory = directory(&store);
+    let first = disk.calls.load(Ordering::SeqCst);
+    disk.fails_at.store(
+        if fails_at == 0 { 0 } else { first + fails_at },
+        Ordering::SeqCst,
+    );
+    let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+    for number in 0..10 {
+        let name = format!("user{number}");
+        match directory.create(user(&name), &caller()) {
+            Ok(record) => acknowledged.push(record),
+            Err(Error::Write(WriteError::Unavailable)) => refused.push(name),
+            Err(Error::Write(WriteError::Unknown)) => {}
+            Err(error) => panic!("call {fails_at}: {error:?}"),
+        }
+    }
+    let calls = disk.calls.load(Ordering::SeqCst) - first;
+    let state = inspect(&store).unwrap_or_else(|how| panic!("call {fails_at}: {how}"));
+    for record in &acknowledged {
+        let found = directory.retrieve(&record.id().to_string());
+        assert_eq!(found.as_ref().ok(), Some(record), "call {fails_at}");
+    }
+    // What was said not to be there can be made again.
+    for name in &refused {
+        directory.create(user(name), &caller()).expect("not there");
+    }
+    assert!(
+        acknowledged.len() >= 8,
+        "call {fails_at}: {} of 10",
+        acknowledged.len()
+    );
+    // After a restart it is the same.
+    store.close();
+    drop((directory, store));
+    disk.fails_at.store(0, Ordering::SeqCst);
+    let again = inspect(&disk.open()).unwrap_or_else(|how| panic!("call {fails_at}: {how}"));
+    assert_eq!(again.users.len(), state.users.len() + refused.len());
+    calls
+}
+
+#[test]
+fn an_error_at_any_call_loses_nothing_acknowledged() {
+    let calls = session(0, false);
+    assert!(calls > 50, "{calls} calls are too few to be a session");
+    for call in 1..=calls {
+        for does_it_anyway in [false, true] {
+            session(call, does_it_anyway);
+        }
+    }
+    println!("an error at each of {calls} calls, done or not done: nothing lost");
+}
+
+#[test]
+fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let kept = directory.create(user("kept"), &caller()).expect("created");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let refused = directory.create(user("new"), &caller());
+    assert!(
+        matches!(refused, Err(Error::Write(WriteError::Unknown))),
+        "{refused:?}"
+    );
+    let id = kept.id().to_string();
+    let mut worst = Duration::ZERO;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        worst = worst.max(wait_until("a read", || directory.retrieve(&id).is_ok()));
+        let refused = directory.create(user("newer"), &caller());
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    assert!(
+        worst < Duration::from_secs(1),
+        "nobody could read for {worst:?}"
+    );
+    assert_eq!(store.ailment(), Some(Ailment::Failing));
+    disk.is_broken.store(false, Ordering::SeqCst);
+    let took = wait_until("it comes back", || {
+        directory.create(user("newest"), &caller()).is_ok()
+    });
+    println!("read again after {worst:?} at most, written again after {took:?}");
+    assert_eq!(store.ailment(), None);
+    inspect(&store).expect("sound");
+}
+
+#[test]
+fn a_full_disk_is_waited_for_and_nothing_is_lost() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = Arc::new(directory(&store));
+    let kept = directory.create(user("kept"), &caller()).expect("created");
+    disk.is_full.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        // This one was begun, and is done when there is space.
+        let waiting = scope.spawn(|| directory.create(user("waiting"), &caller()));
+        wait_until("it is noticed", || store.ailment() == Some(Ailment::Full));
+        let start = Instant::now();
+        let refused = directory.create(user("refused"), &caller());
+        assert!(
+            matches!(refused, Err(Error::Write(WriteError::Full))),
+            "{refused:?}"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "it was not refused at once"
+        );
+        let found = directory.retrieve(&kept.id().to_string());
+        assert_eq!(found.ok(), Some(kept), "reading goes on");
+        disk.is_full.store(false, Ordering::SeqCst);
+        waiting
+            .join()
+            .expect("no panic")
+            .expect("created once there was space");
+    });
+    wait_until("it goes on", || store.ailment().is_none());
+    directory
+        .create(user("refused"), &caller())
+        .expect("the name is free");
+    assert_eq!(directory.user_count().expect("open"), 3);
+    inspect(&store).expect("sound");
+}
+
+/// Long enough without space the caller is told that nobody knows; closing does not wait.
+#[test]
+fn a_disk_that_stays_full_keeps_nobody_for_ever() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let kept = directory.create(user("kept"), &caller()).expect("created");
+    disk.is_full.store(true, Ordering::SeqCst);
+    let start = Instant::now();
+    let refused = directory.delete(&kept.id().to_string(), Preconditions::default(), &caller());
+    assert!(
+        matches!(refused, Err(Error::Write(WriteError::Unknown))),
+        "{refused:?}"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+    let start = Instant::now();
+    store.close();
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+}
