@@ -125,6 +125,10 @@ pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// A caller whose write waits for space; beyond it the caller is sent away.
 pub const DISK_FULL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Between two attempts to read a store that is being reopened.
+pub const READ_PAUSE: Duration = Duration::from_millis(20);
+/// Such attempts; together a second.
+pub const READ_PAUSES_MAX: u32 = 50;
 /// What is kept in memory of a store whose disk takes no writes.
 pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Changes that the writer puts into one commit.

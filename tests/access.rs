@@ -29,8 +29,8 @@ fn target(path: &str) -> Option<String> {
 /// groups are refused with the same 501 to whoever may read; a query may be POSTed.
 fn reaches(scope: &str, method: &str, path: &str) -> bool {
     match (scope, method) {
-        ("metrics", _) => path == "/metrics",
-        _ if path == "/metrics" => false,
+        ("metrics", _) => ["/metrics", "/readyz"].contains(&path),
+        _ if ["/metrics", "/readyz"].contains(&path) => false,
         (_, "GET") => true,
         _ if path.ends_with("/.search") => true,
         _ if path.starts_with("/scim/v2/Groups") => true,

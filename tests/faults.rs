@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, Error, describe};
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
 use golinks_scim::scim::{Leniency, Preconditions, User};
 use golinks_scim::store::{Ailment, Opener, Store, WriteError};
 use redb::StorageBackend;
 use serde_json::json;
 
 use crate::crash::inspect;
+use crate::support::{Server, Talk, body, scim_error};
 
 /// A disk in memory that can be told to fail.
 #[derive(Clone, Debug, Default)]
@@ -249,6 +252,94 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
         .expect("the name is free");
     assert_eq!(directory.user_count().expect("open"), 3);
     inspect(&store).expect("sound");
+}
+
+/// The real binary on files that may not grow any more, as on a disk that is full: refused
+/// with 429 in compatible mode and 503 in strict, read all the while, red in `/readyz`, and by
+/// itself again once there is space.
+#[test]
+fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let strict = talk
+        .server
+        .cli(&["token", "issue", "strict", "--mode", "strict"]);
+    let strict = format!("Bearer {}", strict.stdout.trim());
+    let reader = talk
+        .server
+        .cli(&["token", "issue", "reader", "--scope", "metrics"]);
+    let reader = format!("Bearer {}", reader.stdout.trim());
+    assert_eq!(ready(&talk.server, &reader), 200);
+    let compatible = talk.authorization.clone();
+    let mut large = body("large");
+    let mut made = 0;
+    let limit = |server: &Server, current: Option<u64>| {
+        let limit = Rlimit {
+            current,
+            maximum: None,
+        };
+        prlimit(Some(server.pid()), Resource::Fsize, limit).expect("the limit can be set");
+    };
+    let size = std::fs::metadata(talk.server.data_dir().join("users.redb")).expect("the store");
+    limit(&talk.server, Some(size.len() + 512 * 1024));
+    let refused = loop {
+        large["userName"] = json!(format!("user{made}"));
+        large["title"] = json!("x".repeat(60_000));
+        let response = talk.send("POST", "/Users?attributes=id", Some(&large));
+        if response.status != 201 {
+            break response;
+        }
+        made += 1;
+        assert!(made < 2000, "the disk never filled");
+    };
+    assert_eq!(refused.status, 429, "{}", talk.server.log());
+    assert_eq!(refused.header("retry-after"), Some("30"));
+    let detail = scim_error(&refused, "full")["detail"].to_string();
+    assert!(detail.contains("full"), "{detail}");
+    talk.authorization = strict;
+    assert_eq!(talk.send("POST", "/Users", Some(&body("s"))).status, 503);
+    talk.authorization = compatible;
+    assert_eq!(ready(&talk.server, &reader), 503);
+    let listed = talk.json("GET", "/Users?count=1", None, 200)["totalResults"].clone();
+    assert_eq!(listed, made, "reading goes on");
+    limit(&talk.server, None);
+    let start = Instant::now();
+    while talk.send("POST", "/Users", Some(&body("after"))).status != 201 {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{}",
+            talk.server.log()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!(
+        "{made} users fitted; written again {:?} after there was space",
+        start.elapsed()
+    );
+    assert_eq!(ready(&talk.server, &reader), 200);
+    let count = talk.json("GET", "/Users?count=1", None, 200)["totalResults"].clone();
+    talk.server.restart();
+    let listed = talk.server.cli(&["user", "list", "-o", "jsonl"]);
+    assert_eq!(
+        listed.stdout.lines().count(),
+        count
+            .as_u64()
+            .map_or(0, |n| usize::try_from(n).expect("small"))
+    );
+}
+
+/// What `/readyz` answers.
+fn ready(server: &Server, authorization: &str) -> u16 {
+    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
+    let base = format!("https://{}", server.address());
+    let mut client = Client::new(&base, &pem).expect("a client");
+    let request = Request {
+        method: "GET",
+        target: "/readyz",
+        headers: &[("Authorization", authorization)],
+        body: None,
+    };
+    client.send(&request).expect("an answer").0.status
 }
 
 /// Long enough without space the caller is told that nobody knows; closing does not wait.

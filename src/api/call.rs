@@ -167,6 +167,11 @@ impl Admission {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
             Err(problem) => {
+                let is_write = !matches!(self.method, "GET" | "HEAD");
+                let problem = match self.principal.as_ref().map(Principal::mode) {
+                    Some(Mode::Compatible) if is_write => problem.for_identity_providers(),
+                    _ => problem,
+                };
                 let why = format!(": {}", problem.detail);
                 (problem.into_answer(&self.request_id), why)
             }

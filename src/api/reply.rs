@@ -33,6 +33,8 @@ pub(super) struct Problem {
     headers: Vec<(&'static str, String)>,
     /// What the caller is not told.
     reason: Option<&'static str>,
+    /// It passes by itself, and the same request is to be sent again.
+    is_passing: bool,
 }
 
 /// A resource or a list, as SCIM JSON.
@@ -99,7 +101,17 @@ impl Problem {
             detail: detail.into(),
             headers: Vec::new(),
             reason: None,
+            is_passing: false,
         }
+    }
+
+    /// The same for a caller of mode compatible: 429 for what passes, since Okta comes back
+    /// after one, and what it does after a 503 is not known.
+    pub(super) fn for_identity_providers(mut self) -> Self {
+        if self.is_passing {
+            self.status = 429;
+        }
+        self
     }
 
     /// What the log says of it.
@@ -212,6 +224,7 @@ impl Problem {
     fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(status, detail);
         problem.headers.push(("Retry-After", seconds.to_string()));
+        problem.is_passing = true;
         problem
     }
 

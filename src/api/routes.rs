@@ -63,6 +63,7 @@ static ROUTES: &[Route] = &[
     route(Get, "/scim/v2/Schemas", Scim(Read, discovery::schemas)),
     route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
     route(Get, "/metrics", Scim(Metrics, discovery::metrics)),
+    route(Get, "/readyz", Scim(Metrics, discovery::readyz)),
     route(Get, "/scim/v2", Scim(Read, search::by_parameters)),
     route(Post, "/scim/v2/.search", Scim(Read, search::by_message)),
     route(Post, "/scim/v2/Bulk", Scim(Provision, bulk::bulk)),

@@ -34,6 +34,7 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| {
         Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
     })?;
+    outlive_file_size_limit();
     raise_descriptor_limit();
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
         Failure::new(status::CONFIGURATION, what).hint("choose a shorter --data-dir")
@@ -311,6 +312,16 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         String::new(),
     ]);
     output::line(&lines.join("\n"))
+}
+
+/// Where files may not grow (`ulimit -f`), a write is to fail like one to a full disk, which is
+/// waited for; without a handler the signal that comes with it would end the process.
+fn outlive_file_size_limit() {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    let noticed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(signal, noticed) {
+        log::warn!("a limit on file sizes would end this server: {error}");
+    }
 }
 
 /// The first signal ends the waiting; a second one ends the process at once.

@@ -28,6 +28,7 @@ pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
 
 use crate::clock::SharedClock;
+use crate::limits;
 use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
@@ -126,8 +127,7 @@ impl Directory {
     /// The user with this id.
     pub fn retrieve(&self, id: &str) -> Result<Record, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        let snapshot = self.store.snapshot()?;
-        retrieve(&snapshot, id)?.ok_or(Error::NotFound)
+        self.read(|snapshot| retrieve(&snapshot, id)?.ok_or(Error::NotFound))
     }
 
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). What the request does not
@@ -174,12 +174,28 @@ impl Directory {
 
     /// How many users there are.
     pub fn user_count(&self) -> Result<usize, Error> {
-        Ok(slice::whole(self.store.snapshot()?.users().len()))
+        self.read(|snapshot| Ok(slice::whole(snapshot.users().len())))
     }
 
     /// One page of the users that a query selects.
     pub fn query(&self, query: &Query) -> Result<Page, Error> {
-        Page::select(self.store.snapshot()?, query, &self.sorting)
+        self.read(|snapshot| Page::select(snapshot, query, &self.sorting))
+    }
+
+    /// Reads, and while the store is being reopened waits a moment: it is back before most
+    /// callers would have asked again.
+    fn read<T>(&self, look: impl Fn(Arc<Snapshot>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut pauses = 0;
+        loop {
+            let outcome = self.store.snapshot().map_err(Error::from).and_then(&look);
+            if !matches!(outcome, Err(Error::Unavailable)) || pauses == limits::READ_PAUSES_MAX {
+                return outcome;
+            }
+            // Only the writer can mend it, and without a write it would not know.
+            self.store.suspect();
+            std::thread::sleep(limits::READ_PAUSE);
+            pauses += 1;
+        }
     }
 
     fn edit(

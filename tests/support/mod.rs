@@ -69,6 +69,11 @@ impl Server {
         self.process.address()
     }
 
+    /// The server's process.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        self.process.pid()
+    }
+
     /// Where the server keeps everything.
     pub(crate) fn data_dir(&self) -> PathBuf {
         data_dir(&self.directory)

@@ -50,6 +50,10 @@ impl Process {
         }
     }
 
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
