@@ -63,6 +63,15 @@ pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
 pub const LOCAL_WORKERS: usize = 4;
 
+/// Failed authentications of one address within [`FAILURE_WINDOW`] that are answered 401 and
+/// logged; the ones beyond are answered 429 and are not.
+pub const FAILURES_PER_WINDOW_MAX: u32 = 20;
+/// The time within which failed authentications are counted.
+pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+/// Addresses whose failures are counted; beyond it the oldest is forgotten.
+pub const FAILURE_ADDRESSES_MAX: usize = 8192;
+/// Networks that one token may be bound to.
+pub const ALLOWED_NETWORKS_MAX: usize = 64;
 /// Requests per second per token, unless the command line or the token says otherwise.
 pub const RATE_PER_SECOND_DEFAULT: u32 = 200;
 /// Seconds of the rate that may come at once: a burst of 1,000 at the default rate.

@@ -147,7 +147,13 @@ fn without_a_token_nothing_is_told() {
         ["/", "/Nothing", "/Users/x/y", "/Bulk", "/%zz"].map(|path| (path.to_owned(), "GET")),
     );
     targets.push(("/Users".to_owned(), "DELETE"));
-    for (target, method) in targets {
+    for (number, (target, method)) in targets.into_iter().enumerate() {
+        if number % 15 == 14 {
+            // Whoever goes on failing is answered 429, whatever it asks for; here each path's
+            // own answer is looked at.
+            talk = Talk::with(Server::start_on(talk.server.stop_and_keep()));
+            talk.authorization.clear();
+        }
         let response = talk.send(method, &target, None);
         if target == "/ServiceProviderConfig" {
             assert_eq!(response.status, 200);
@@ -418,4 +424,76 @@ fn arguments_of(server: &Server) -> String {
         line.contains(data_dir).then_some(line)
     });
     lines.collect()
+}
+
+/// 1,000 wrong tokens and a right one from one address: the right one is always served, the
+/// wrong ones are told to wait, and the log does not grow with them.
+#[test]
+fn whoever_fails_beside_a_valid_token_does_not_lock_it_out() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let good = talk.authorization.clone();
+    let (mut told, mut sent_away) = (0, 0);
+    for number in 0..1000 {
+        talk.authorization = format!("Bearer golinks_scim_wrong{number}");
+        let refused = talk.send("GET", "/Users", None);
+        match refused.status {
+            401 => told += 1,
+            429 => {
+                let wait = refused.header("retry-after").expect("when to come back");
+                assert!(
+                    wait.parse::<u32>()
+                        .is_ok_and(|wait| (1..=60).contains(&wait)),
+                    "{wait}"
+                );
+                sent_away += 1;
+            }
+            other => panic!("{other}"),
+        }
+        scim_error(&refused, "a wrong token");
+        if number % 10 == 0 {
+            talk.authorization.clone_from(&good);
+            assert_eq!(
+                talk.send("GET", "/Users", None).status,
+                200,
+                "after {number}"
+            );
+        }
+    }
+    assert_eq!((told, sent_away), (20, 980));
+    let log = talk.server.log_with("too many failures");
+    assert!(log.lines().count() < 60, "{} lines", log.lines().count());
+}
+
+#[test]
+fn a_token_bound_to_networks_is_good_from_there_alone() {
+    let mut talk = Talk::start(&[]);
+    for (name, networks, status) in [
+        ("here", vec!["127.0.0.0/8"], 200),
+        ("both", vec!["2001:db8::/32", "127.0.0.1"], 200),
+        ("there", vec!["203.0.113.0/24"], 401),
+    ] {
+        let mut arguments = vec!["token", "issue", name];
+        for network in &networks {
+            arguments.extend(["--allow-from", network]);
+        }
+        let issued = talk.server.cli(&arguments);
+        talk.authorization = format!("Bearer {}", issued.stdout.trim());
+        let response = talk.send("GET", "/Users", None);
+        assert_eq!(response.status, status, "{name}");
+        let shown = talk.server.cli(&["token", "show", name, "-o", "json"]);
+        assert!(shown.stdout.contains(networks[0]), "{shown:?}");
+    }
+    talk.server
+        .log_with("the token may not be used from this address");
+    for bad in ["203.0.113.0/33", "here", "", "203.0.113.1-9"] {
+        let refused = talk
+            .server
+            .cli(&["token", "issue", "x", "--allow-from", bad]);
+        assert_eq!(refused.status, Some(1), "{bad}: {refused:?}");
+        assert!(refused.stderr.contains("is no network"), "{refused:?}");
+    }
+    // A rotation keeps the networks.
+    let rotated = talk.server.cli(&["token", "rotate", "there"]);
+    talk.authorization = format!("Bearer {}", rotated.stdout.trim());
+    assert_eq!(talk.send("GET", "/Users", None).status, 401);
 }

@@ -2,12 +2,14 @@
 //! no SCIM and no sockets.
 
 mod credentials;
+mod failures;
 mod principal;
 mod rate;
 mod token;
 mod tokens;
 
 pub use credentials::{Credentials, from_authorization};
+pub use failures::{Failure, Failures, network_of};
 pub use principal::{Administrator, Mode, Principal, Scope};
 pub use rate::Limiter;
 pub use token::TokenText;

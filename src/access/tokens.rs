@@ -3,10 +3,12 @@
 //! so that a revoked token is refused from the next request on.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::principal::{Mode, Scope};
@@ -39,6 +41,8 @@ pub struct Token {
     pub revoked: Option<Instant>,
     /// Requests per second, where not the server's own.
     pub rate_limit: Option<u32>,
+    /// The networks that it may be used from; all if there are none.
+    pub allow_from: Vec<IpNet>,
     digest: Digest,
     used_millis: AtomicI64,
     used_unsaved: AtomicBool,
@@ -80,6 +84,8 @@ pub struct Issue {
     pub expires: Option<Instant>,
     /// Requests per second, where not the server's own.
     pub rate_limit: Option<u32>,
+    /// The networks that it may be used from; all if there are none.
+    pub allow_from: Vec<IpNet>,
 }
 
 /// Why a credential is refused. The answer is the same for all; the log has the reason.
@@ -93,6 +99,8 @@ pub enum Rejection {
     Expired,
     /// It was taken back.
     Revoked,
+    /// It may not be used from where it came.
+    Address,
 }
 
 /// Why a token was not issued or changed.
@@ -150,7 +158,12 @@ impl Tokens {
 
     /// The live token that `candidate` is. Every refusal takes the same way: digest, look
     /// up, then the reason.
-    pub fn authenticate(&self, candidate: &str, now: Instant) -> Result<Arc<Token>, Rejection> {
+    pub fn authenticate(
+        &self,
+        candidate: &str,
+        peer: IpAddr,
+        now: Instant,
+    ) -> Result<Arc<Token>, Rejection> {
         let Some(text) = TokenText::parse(candidate) else {
             return Err(Rejection::Malformed);
         };
@@ -163,6 +176,7 @@ impl Tokens {
             .cloned();
         let token = token.ok_or(Rejection::Unknown)?;
         match token.state(now) {
+            TokenState::Live if !token.is_allowed_from(peer) => Err(Rejection::Address),
             TokenState::Live => Ok(token),
             TokenState::Expired => Err(Rejection::Expired),
             TokenState::Revoked => Err(Rejection::Revoked),
@@ -240,6 +254,7 @@ impl Tokens {
                 .expires
                 .map(|expires| now.plus_seconds(expires.seconds() - old.created.seconds())),
             rate_limit: old.rate_limit,
+            allow_from: old.allow_from.clone(),
         };
         let added = self.add(&changing, issue, now, change, audit)?;
         self.replace(ended);
@@ -377,6 +392,7 @@ impl Token {
             expires: issue.expires,
             revoked: None,
             rate_limit: issue.rate_limit,
+            allow_from: issue.allow_from,
             digest,
             used_millis: AtomicI64::new(NEVER_USED),
             used_unsaved: AtomicBool::new(false),
@@ -396,6 +412,17 @@ impl Token {
         } else {
             TokenState::Live
         }
+    }
+
+    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener
+    /// shows as IPv6 is what it is.
+    pub fn is_allowed_from(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow_from.is_empty()
+            || self
+                .allow_from
+                .iter()
+                .any(|network| network.contains(&peer))
     }
 
     /// When it last passed, if it ever did.
@@ -443,6 +470,7 @@ impl Token {
             expires: self.expires.map(Instant::millis),
             revoked: self.revoked.map(Instant::millis),
             rate_limit: self.rate_limit,
+            allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
             digest: self.digest,
         }
     }
@@ -479,6 +507,8 @@ struct Stored {
     expires: Option<i64>,
     revoked: Option<i64>,
     rate_limit: Option<u32>,
+    #[serde(default)]
+    allow_from: Vec<String>,
     digest: Digest,
 }
 
@@ -490,6 +520,12 @@ impl Stored {
             mode: self.mode.parse().ok()?,
             expires: self.expires.map(Instant::from_millis),
             rate_limit: self.rate_limit,
+            // A network that cannot be read must not open the token to everybody.
+            allow_from: self
+                .allow_from
+                .iter()
+                .map(|network| network.parse().ok())
+                .collect::<Option<_>>()?,
         };
         let mut token = Token::issued(issue, self.digest, Instant::from_millis(self.created));
         token.id = self.id;

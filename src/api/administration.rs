@@ -7,6 +7,9 @@
     reason = "a handler's type is the route table's, also where it cannot fail"
 )]
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::Api;
@@ -17,6 +20,7 @@ use crate::access::{Administrator, Issue, IssueError, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
 use crate::directory;
+use crate::limits;
 
 /// `GET /admin/installation`: what a guide or a check must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
@@ -99,6 +103,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
         mode: text("mode").unwrap_or("compatible").parse().map_err(bad)?,
         expires,
         rate_limit: rate_limit(&wanted)?,
+        allow_from: allow_from(&wanted)?,
     };
     let now = api.clock.now();
     if expires.is_some_and(|expires| expires <= now) {
@@ -146,6 +151,37 @@ fn rate_limit(wanted: &Value) -> Result<Option<u32>, Problem> {
     }
 }
 
+/// Networks in CIDR, or addresses alone.
+fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
+    let listed = match wanted.get("allowFrom") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(listed)) if listed.len() <= limits::ALLOWED_NETWORKS_MAX => listed,
+        Some(_) => {
+            return Err(Problem::new(
+                400,
+                format!(
+                    "allowFrom must be a list of at most {} networks",
+                    limits::ALLOWED_NETWORKS_MAX
+                ),
+            ));
+        }
+    };
+    let network = |text: &Value| {
+        let text = text.as_str()?;
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or(address).ok()
+    };
+    listed
+        .iter()
+        .map(|text| {
+            network(text).ok_or_else(|| {
+                let detail = format!("{text} is no network: write 203.0.113.0/24 or 2001:db8::/32");
+                Problem::new(400, detail)
+            })
+        })
+        .collect()
+}
+
 fn with_text(
     issued: Result<(std::sync::Arc<Token>, TokenText), IssueError>,
     now: Instant,
@@ -166,6 +202,7 @@ fn described(token: &Token, now: Instant) -> Value {
         "expires": token.expires.map(|expires| expires.to_string()),
         "lastUsed": token.last_used().map(|used| used.to_string()),
         "rateLimit": token.rate_limit,
+        "allowFrom": token.allow_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "state": token.state(now).as_str(),
     })
 }

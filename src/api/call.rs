@@ -1,7 +1,7 @@
 //! One request on its way through the router: its id, its caller, what its path and query
 //! say; and the one log line that it leaves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::new_request_id;
@@ -65,6 +65,19 @@ impl Beginning {
             answer: problem.into_answer(&self.request_id),
             authenticated,
         }
+    }
+
+    /// A refusal that leaves no line in the log: there are too many like it.
+    pub(super) fn refused_quietly(&self, problem: Problem) -> Refusal {
+        Refusal {
+            answer: problem.into_answer(&self.request_id),
+            authenticated: false,
+        }
+    }
+
+    /// Where the request comes from; nowhere for the local door, where nobody fails.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
     pub(super) fn unreadable(&self, fault: &Fault) -> Answer {

@@ -32,7 +32,9 @@ pub use call::Admission;
 pub use reply::Refusal;
 pub use routes::{AccessKind, route_table};
 
-use crate::access::{self, Administrator, Credentials, Principal, Rejection, Tokens};
+use crate::access::{
+    self, Administrator, Credentials, Failure, Failures, Principal, Rejection, Tokens,
+};
 use crate::certificate;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
@@ -66,6 +68,7 @@ pub struct Api {
     store: Arc<Store>,
     directory: Directory,
     tokens: Tokens,
+    failures: Failures,
     base_url: Arc<str>,
     rate_per_second: Option<u32>,
     certificate: Option<Arc<certificate::Cell>>,
@@ -90,6 +93,7 @@ impl Api {
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), Arc::clone(&options.clock)),
             tokens,
+            failures: Failures::default(),
             base_url: base_url.into(),
             rate_per_second: options.rate_per_second,
             certificate: options.certificate,
@@ -131,7 +135,7 @@ impl Api {
         head: &Head,
         call: &call::Beginning,
     ) -> Result<Admission, Refusal> {
-        let principal = self.authenticate(head);
+        let principal = self.authenticate(head, call.peer());
         let authenticated = principal.is_ok();
         let found = match &principal {
             Ok(Principal::Token(token)) => token
@@ -156,21 +160,42 @@ impl Api {
                 Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                     Err(Problem::not_found())
                 }
-                _ => Err(Problem::unauthorized(why)),
+                _ => return Err(self.refuse_stranger(head, call, why)),
             },
         };
         admitted.map_err(|problem| call.refused(head, problem, authenticated))
     }
 
+    /// 401, until an address has failed too often.
+    fn refuse_stranger(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+        why: Option<Rejection>,
+    ) -> Refusal {
+        match self.failures.note(call.peer(), Monotonic::now()) {
+            Failure::Told => call.refused(head, Problem::unauthorized(why), false),
+            Failure::LastTold {
+                retry_after_seconds,
+            } => call.refused(head, Problem::too_many_failures(retry_after_seconds), false),
+            Failure::Untold {
+                retry_after_seconds,
+            } => call.refused_quietly(Problem::too_many_failures(retry_after_seconds)),
+        }
+    }
+
     /// The principal, or why there is none; `Err(None)` when no credentials were sent.
-    fn authenticate(&self, head: &Head) -> Result<Principal, Option<Rejection>> {
+    fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Principal, Option<Rejection>> {
         let candidate = match access::from_authorization(head.header("authorization")) {
             Credentials::Absent => return Err(None),
             Credentials::Malformed => return Err(Some(Rejection::Malformed)),
             Credentials::Candidate(candidate) => candidate,
         };
         let now = self.clock.now();
-        let token = self.tokens.authenticate(&candidate, now).map_err(Some)?;
+        let token = self
+            .tokens
+            .authenticate(&candidate, peer, now)
+            .map_err(Some)?;
         token.note_use(now);
         Ok(Principal::Token(token))
     }

@@ -190,7 +190,20 @@ impl Problem {
             Some(Rejection::Unknown) => "the token was never issued here",
             Some(Rejection::Expired) => "the token has expired",
             Some(Rejection::Revoked) => "the token was revoked",
+            Some(Rejection::Address) => "the token may not be used from this address",
         });
+        problem
+    }
+
+    /// 429 for an address that failed too often: it says nothing of the token.
+    pub(super) fn too_many_failures(retry_after_seconds: u32) -> Self {
+        let mut problem = Self::retry(
+            429,
+            retry_after_seconds,
+            "too many requests without a valid token from this address: a valid token is still \
+             accepted",
+        );
+        problem.reason = Some("too many failures; further ones are not logged for a minute");
         problem
     }
 

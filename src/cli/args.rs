@@ -88,6 +88,9 @@ pub(super) enum Token {
         /// Requests per second for this token, instead of the server's rate
         #[arg(long, value_name = "N")]
         rate_limit: Option<u32>,
+        /// Only from this network or address, such as 203.0.113.0/24; may be given again
+        #[arg(long, value_name = "CIDR")]
+        allow_from: Vec<String>,
     },
     /// List all tokens
     List {

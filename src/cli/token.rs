@@ -51,6 +51,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             expires,
             mode,
             rate_limit,
+            allow_from,
         } => {
             let expires = match expires.as_str() {
                 "never" => None,
@@ -58,7 +59,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             };
             let body = json!({
                 "name": name, "scope": scope, "mode": mode,
-                "expires": expires, "rateLimit": rate_limit,
+                "expires": expires, "rateLimit": rate_limit, "allowFrom": allow_from,
             });
             let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
             output::say("this token is shown once: type it into the identity provider now");

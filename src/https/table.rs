@@ -3,11 +3,12 @@
 //! they are idle.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::access::network_of;
 use crate::limits;
 
 /// One connection, as the table and its worker share it.
@@ -47,7 +48,7 @@ impl Table {
     /// Takes a connection in, sending another away if it must; `None` when everybody else
     /// has a token and is at work.
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
-        let group = group(peer);
+        let group = network_of(peer);
         let mut slots = self.lock();
         let of_group = |slot: &Slot| slot.group == group && !slot.is_authenticated();
         let strangers = slots
@@ -196,17 +197,6 @@ impl Slot {
     }
 }
 
-/// Addresses that count as one: an IPv4 address however it is written, a /64 of IPv6.
-fn group(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(peer) => IpAddr::V4(peer),
-        IpAddr::V6(peer) => {
-            let [a, b, c, d, ..] = peer.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +259,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_subnet_are_one() {
-        let group_of = |text: &str| group(text.parse().expect("an address"));
+        let group_of = |text: &str| network_of(text.parse().expect("an address"));
         assert_eq!(group_of("2001:db8::1"), group_of("2001:db8::ffff:1"));
         assert_ne!(group_of("2001:db8::1"), group_of("2001:db8:0:1::1"));
         assert_eq!(group_of("::ffff:10.0.0.1"), group_of("10.0.0.1"));
