@@ -3,113 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::Duration;
 
-use golinks_scim::http1::client::{Response, read_response};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
-};
+use golinks_scim::http1::client::read_response;
 use serde_json::Value;
 
-use crate::support::{Server, scim_error};
-
-type Tls = StreamOwned<ClientConnection, TcpStream>;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-
-/// A server and what a client needs to speak to it in bytes.
-struct Door {
-    server: Server,
-    token: String,
-    authority: Vec<u8>,
-}
-
-impl Door {
-    fn open() -> Self {
-        let server = Server::start_with(&["--rate-limit", "off"]);
-        let token = server.token("okta").reveal().to_owned();
-        let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
-        Self {
-            server,
-            token,
-            authority,
-        }
-    }
-
-    fn connect(&self) -> Tls {
-        self.connect_with(BOTH, &[]).expect("a handshake")
-    }
-
-    fn connect_with(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        protocols: &[&str],
-    ) -> std::io::Result<Tls> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(&self.authority).expect("PEM"))
-            .expect("a CA");
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
-        let name = ServerName::try_from("localhost").expect("a name");
-        let mut connection = ClientConnection::new(Arc::new(config), name).expect("a client");
-        let mut socket = TcpStream::connect(self.server.address())?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut socket)?;
-        }
-        // In TLS 1.3 the server's refusal comes after the client believes to be done.
-        Ok(StreamOwned::new(connection, socket))
-    }
-
-    /// A request head with a good token, and whatever follows.
-    fn with_token(&self, request: &str) -> Vec<u8> {
-        request
-            .replace("HOST", "Host: localhost\r\nAuthorization: Bearer TOKEN")
-            .replace("TOKEN", &self.token)
-            .into_bytes()
-    }
-}
-
-fn read(tls: &mut Tls, is_head: bool) -> Response {
-    // One byte at a time: a second answer behind the first must stay unread.
-    let mut reader = OneByte(tls);
-    read_response(&mut reader, is_head, 1 << 20).expect("an answer")
-}
-
-struct OneByte<'a>(&'a mut Tls);
-
-impl Read for OneByte<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = buffer.len().min(1);
-        self.0.read(&mut buffer[..length])
-    }
-}
-
-/// The server ended the connection and sent nothing more.
-fn assert_closed(tls: &mut Tls, what: &str) {
-    let mut rest = Vec::new();
-    // A reset after the answer was read is an end as well.
-    let _ = tls.read_to_end(&mut rest);
-    assert_eq!(
-        String::from_utf8_lossy(&rest),
-        "",
-        "{what}: more than one answer"
-    );
-}
+use crate::support::scim_error;
+use crate::support::wire::{BOTH, Door, PATIENCE, assert_closed, read};
 
 #[test]
 fn a_refusal_before_a_large_body_is_read_whole() {

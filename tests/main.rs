@@ -76,3 +76,6 @@ mod script;
 
 /// The network door, byte by byte over real TLS.
 mod door;
+
+/// Hostile bytes: a table of malformed and odd requests, with a token and without.
+mod hostile;

@@ -4,6 +4,7 @@
 
 mod process;
 mod talk;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
