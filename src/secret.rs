@@ -38,13 +38,37 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 
 /// SHA-256 of the parts, one after the other.
 pub fn sha256_of_parts(parts: &[&[u8]]) -> Digest {
-    let mut context = digest::Context::new(&digest::SHA256);
+    let mut digest = Sha256::new();
     for part in parts {
-        context.update(part);
+        digest.update(part);
     }
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
+    digest.finish()
+}
+
+/// SHA-256 of what comes bit by bit.
+pub struct Sha256(digest::Context);
+
+impl Sha256 {
+    /// Of nothing yet.
+    #[allow(
+        clippy::new_without_default,
+        reason = "a digest of nothing is nobody's default"
+    )]
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    /// Goes on with these bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything.
+    pub fn finish(self) -> Digest {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.0.finish().as_ref());
+        out
+    }
 }
 
 /// Bytes that nobody can guess.

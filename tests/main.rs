@@ -38,6 +38,9 @@ mod crash;
 /// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
 mod faults;
 
+/// Backups made under load, checked, put back.
+mod backup;
+
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 

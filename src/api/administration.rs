@@ -7,7 +7,9 @@
     reason = "a handler's type is the route table's, also where it cannot fail"
 )]
 
+use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
@@ -21,6 +23,8 @@ use crate::certificate;
 use crate::clock::Instant;
 use crate::directory;
 use crate::limits;
+use crate::secret;
+use crate::store::{Backup, Change, OpenError};
 
 /// `GET /admin/installation`: what a guide or a check must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
@@ -68,6 +72,45 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
         .map(|token| described(token, now))
         .collect();
     Ok(reply::json(200, &json!({"tokens": tokens})))
+}
+
+/// `POST /admin/backup`: a copy of the store in a new file of the server's machine.
+pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let wanted = users::json(body)?;
+    let path = wanted.get("path").and_then(Value::as_str).map(Path::new);
+    let path = path
+        .filter(|path| path.is_absolute())
+        .ok_or_else(|| Problem::new(400, "path must be an absolute path"))?;
+    let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
+    let backup = snapshot.back_up(path).map_err(|error| {
+        let refused = |detail: &str| Problem::new(409, format!("{}: {detail}", path.display()));
+        match &error {
+            OpenError::Io(io) if io.kind() == io::ErrorKind::AlreadyExists => {
+                refused("the file exists already, and a backup overwrites nothing")
+            }
+            OpenError::Io(io) => refused(&format!("the server cannot write there: {io}")),
+            _ => Problem::new(500, error.to_string()),
+        }
+    })?;
+    let now = api.clock.now();
+    let mut details = Map::new();
+    details.insert("path".to_owned(), json!(path));
+    let row = directory::event(&call.caller(), now, "backup.create", &details);
+    let change = Change::none().audit(row);
+    let written: Result<Result<(), std::convert::Infallible>, _> =
+        api.store.write(move |_| Ok(Ok((change, ()))));
+    let Ok(()) = written.map_err(Problem::from)?;
+    Ok(reply::json(201, &described_backup(&backup)))
+}
+
+/// What is in a backup, for the command line to show.
+pub fn described_backup(backup: &Backup) -> Value {
+    json!({
+        "users": backup.counts.users,
+        "tokens": backup.counts.tokens,
+        "auditRows": backup.counts.audit_rows,
+        "sha256": secret::hex(&backup.digest),
+    })
 }
 
 /// `GET /admin/tokens/{name or id}`.

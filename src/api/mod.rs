@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
+pub use administration::described_backup;
 pub use call::Admission;
 pub use reply::Refusal;
 pub use routes::{AccessKind, route_table};

@@ -107,6 +107,11 @@ static ROUTES: &[Route] = &[
         Administration(administration::installation),
     ),
     route(
+        Post,
+        "/admin/backup",
+        Administration(administration::back_up),
+    ),
+    route(
         Get,
         "/admin/tokens",
         Administration(administration::list_tokens),

@@ -36,6 +36,9 @@ pub(super) enum Command {
     /// List, show, add, deactivate and reactivate users
     #[command(subcommand)]
     User(User),
+    /// Copy the directory while it is served, check a copy, put one back
+    #[command(subcommand)]
+    Backup(Backup),
     /// Tell what to type into an identity provider
     Guide {
         /// Which one
@@ -173,6 +176,25 @@ pub(super) enum User {
         /// userNames or ids
         #[arg(required = true)]
         who: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Backup {
+    /// Write everything into a new file, while the server goes on
+    Create {
+        /// The file, which must not exist yet
+        file: PathBuf,
+    },
+    /// Read a backup whole, and tell what is in it
+    Verify {
+        /// The file
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the directory; no server may be running
+    Restore {
+        /// The file
+        file: PathBuf,
     },
 }
 

@@ -2,6 +2,7 @@
 //! `serve` is a client of the local door.
 
 mod args;
+mod backup;
 mod guide;
 mod manual;
 mod output;
@@ -97,6 +98,7 @@ fn command(args: Args) -> Result<(), Failure> {
         Command::Serve(typed) => serve::run(data_dir()?, typed),
         Command::Token(command) => with_client(&data_dir()?, |client| token::run(client, command)),
         Command::User(command) => with_client(&data_dir()?, |client| user::run(client, command)),
+        Command::Backup(command) => backup::run(&data_dir()?, command),
         Command::Guide { which } => with_client(&data_dir()?, |client| guide::run(client, which)),
         Command::Manual { name } => manual::run(name.as_deref()),
     }

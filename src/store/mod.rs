@@ -20,6 +20,7 @@
 
 mod audit;
 mod backend;
+mod backup;
 mod change;
 mod file;
 mod index;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 pub use audit::{AuditRow, ChainBroken};
 pub use backend::{Ailment, Backend};
+pub use backup::{Backup, Counts, check, restore};
 pub use change::{Change, Describe, Keys};
 pub use file::Opener;
 pub use index::Facts;
@@ -45,7 +47,7 @@ pub use snapshot::{Row, Snapshot};
 pub use view::View;
 
 use crate::limits;
-use backend::Health;
+use backend::{Health, Overlay};
 use writer::{Job, Outcome, Plan, Writer};
 
 /// The version of the stored form that this program writes. A file with a greater one is
@@ -76,6 +78,13 @@ impl Store {
     /// or fails on purpose.
     pub fn open_with(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
         Self::start(opener, describe, Duration::ZERO, false)
+    }
+
+    /// Opens what `opener` opens for looking only: nothing is written to it, and what is
+    /// written to the store is lost.
+    fn open_to_read(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
+        let over = move || Ok(Box::new(Overlay::new(opener()?)?) as Backend);
+        Self::open_with(Box::new(over), describe)
     }
 
     fn start(

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable,
+    ReadableTable, ReadableTableMetadata,
 };
 use roaring::RoaringBitmap;
 
@@ -48,6 +48,15 @@ impl Snapshot {
             index,
             txn,
         })
+    }
+
+    pub(super) fn transaction(&self) -> &ReadTransaction {
+        &self.txn
+    }
+
+    /// How many userNames, externalIds and email addresses the indexes hold.
+    pub(super) fn key_counts(&self) -> Result<(u64, u64, u64), ReadError> {
+        Ok((self.names.len()?, self.externals.len()?, self.emails.len()?))
     }
 
     /// The sequences of all users: their order is that of creation. Finding the place of

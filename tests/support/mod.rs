@@ -100,14 +100,7 @@ impl Server {
 
     /// Runs a command on the server's data directory.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        let mut command = command(&self.directory);
-        let output = command.args(arguments).output();
-        let output = output.expect("the binary runs");
-        Output {
-            status: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        cli_in(&self.directory, arguments)
     }
 
     /// Plays a suite on a new connection; every check must hold.
@@ -185,6 +178,18 @@ impl Server {
         let users = self.cli(&["user", "list"]);
         let users = [users.stdout, users.stderr].concat();
         format!("log:\n{}\n\nuser list:\n{users}", self.log())
+    }
+}
+
+/// Runs a command on the data directory of a server that may not run.
+pub(crate) fn cli_in(directory: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = command(directory);
+    let output = command.args(arguments).output();
+    let output = output.expect("the binary runs");
+    Output {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

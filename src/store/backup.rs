@@ -1,0 +1,281 @@
+//! Copies of the store: made of one committed state while writes go on, checked whole, and
+//! complete under their name or not there. Copying the file itself would be no backup: it
+//! changes while it is read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
+    StorageBackend, TableDefinition, Value, WriteTransaction,
+};
+
+use super::change::Describe;
+use super::tables::{AUDIT, EMAILS, EXTERNALS, META, NAMES, SETTINGS, TOKENS, USED, USERS};
+use super::{Backend, OpenError, Opener, ReadError, Snapshot, Store};
+use crate::secret::{self, Digest, Sha256};
+
+/// What is in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Users, active or not.
+    pub users: u64,
+    /// Tokens, live or not.
+    pub tokens: u64,
+    /// Rows of the audit trail.
+    pub audit_rows: u64,
+}
+
+/// A file that holds a whole store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// What is in it.
+    pub counts: Counts,
+    /// The SHA-256 of the file.
+    pub digest: Digest,
+}
+
+impl Snapshot {
+    /// Writes this state to a new file, mode 0600. It appears under its name once it is
+    /// complete and synced; a file of that name is never overwritten.
+    pub fn back_up(&self, path: &Path) -> Result<Backup, OpenError> {
+        if path.try_exists()? {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+        }
+        let draft = draft_of(path);
+        let made = self.copy_to(&draft).and_then(|counts| {
+            let digest = digest_of(&draft)?;
+            fs::hard_link(&draft, path)?;
+            Ok(Backup { counts, digest })
+        });
+        let removed = fs::remove_file(&draft);
+        let made = made?;
+        removed?;
+        sync_directory_of(path)?;
+        Ok(made)
+    }
+
+    fn copy_to(&self, draft: &Path) -> Result<Counts, OpenError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(draft)?;
+        let database = Builder::new().create_with_backend(FileBackend::new(file)?)?;
+        let to = database.begin_write().map_err(ReadError::from)?;
+        let from = self.transaction();
+        copy(from, &to, META)?;
+        copy(from, &to, SETTINGS)?;
+        let users = copy(from, &to, USERS)?;
+        copy(from, &to, NAMES)?;
+        copy_multimap(from, &to, EXTERNALS)?;
+        copy_multimap(from, &to, EMAILS)?;
+        let tokens = copy(from, &to, TOKENS)?;
+        copy(from, &to, USED)?;
+        let audit_rows = copy(from, &to, AUDIT)?;
+        to.commit().map_err(ReadError::from)?;
+        database.close().map_err(ReadError::from)?;
+        Ok(Counts {
+            users,
+            tokens,
+            audit_rows,
+        })
+    }
+}
+
+/// A file that is only read, and not locked: a backup may lie where nobody may write.
+#[derive(Debug)]
+struct Readable(File);
+
+impl StorageBackend for Readable {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// Copies a table in the order of its keys, and counts its rows.
+fn copy<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<u64, ReadError> {
+    let mut copied = to.open_table(table)?;
+    let mut count = 0;
+    for entry in from.open_table(table)?.iter()? {
+        let (key, value) = entry?;
+        copied.insert(key.value(), value.value())?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn copy_multimap<K: Key + 'static, V: Key + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: MultimapTableDefinition<'_, K, V>,
+) -> Result<(), ReadError> {
+    let mut copied = to.open_multimap_table(table)?;
+    for entry in from.open_multimap_table(table)?.iter()? {
+        let (key, values) = entry?;
+        for value in values {
+            copied.insert(key.value(), value?.value())?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a store file whole, without changing it: every user's row, that each is found under
+/// its keys and under no other, and the audit chain.
+pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
+    let digest = digest_of(path)?;
+    let file = path.to_owned();
+    let opener: Opener = Box::new(move || Ok(Box::new(Readable(File::open(&file)?)) as Backend));
+    // redb may panic over a file that was damaged from outside.
+    let checked = catch_unwind(AssertUnwindSafe(|| {
+        let store = Store::open_to_read(opener, describe)?;
+        let snapshot = store
+            .snapshot()
+            .map_err(|_| OpenError::Damaged("it cannot be read".to_owned()))?;
+        snapshot.check(describe)
+    }));
+    let counts = checked
+        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))?;
+    Ok(Backup { counts, digest })
+}
+
+impl Snapshot {
+    /// Looks whether rows, keys, index and audit chain agree; the error says where not.
+    pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
+        let (mut externals, mut emails) = (0, 0);
+        self.each_user(self.users(), |sequence, row| {
+            let damaged = |what: &str| OpenError::Damaged(format!("user {sequence}: {what}"));
+            let (keys, _) = describe(row).map_err(OpenError::Damaged)?;
+            if self.user_by_name(&keys.name)? != Some(sequence) {
+                return Err(damaged("it is not found under its userName"));
+            }
+            if let Some(external) = &keys.external {
+                externals += 1;
+                if !self.users_by_external(external)?.contains(sequence) {
+                    return Err(damaged("it is not found under its externalId"));
+                }
+            }
+            for email in &keys.emails {
+                emails += 1;
+                if !self.users_by_email(email)?.contains(sequence) {
+                    return Err(damaged("it is not found under an email address"));
+                }
+            }
+            Ok(())
+        })?;
+        let users = self.users().len();
+        if self.key_counts()? != (users, externals, emails) {
+            return Err(OpenError::Damaged(
+                "an index holds keys of nobody".to_owned(),
+            ));
+        }
+        let mut audit_rows = 0;
+        self.each_audit(|_| audit_rows += 1)?
+            .map_err(|broken| OpenError::Damaged(broken.to_string()))?;
+        Ok(Counts {
+            users,
+            tokens: self.tokens()?.len() as u64,
+            audit_rows,
+        })
+    }
+}
+
+/// Puts a checked backup in the place of the store at `path`; the store that was there is
+/// kept beside it under the name that is returned. Nobody may have it open.
+pub fn restore(
+    backup: &Path,
+    path: &Path,
+    kept_as: &Path,
+    describe: Describe,
+) -> Result<Backup, OpenError> {
+    let checked = check(backup, describe)?;
+    // Held until the end: a server that starts meanwhile finds the store in use.
+    let _lock = if path.try_exists()? {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let backend = FileBackend::new(file)?;
+        Some(Builder::new().create_with_backend(backend)?)
+    } else {
+        None
+    };
+    let draft = draft_of(path);
+    let copied = copy_file(backup, &draft).and_then(|()| digest_of(&draft));
+    match copied {
+        Ok(digest) if digest == checked.digest => {}
+        other => {
+            fs::remove_file(&draft)?;
+            other?;
+            return Err(OpenError::Damaged(
+                "it changed while it was copied".to_owned(),
+            ));
+        }
+    }
+    // At every moment there is a store under the name: the old one, then the new one.
+    if path.try_exists()? {
+        fs::hard_link(path, kept_as)?;
+    }
+    fs::rename(&draft, path)?;
+    sync_directory_of(path)?;
+    Ok(checked)
+}
+
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mut to = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    io::copy(&mut from, &mut to)?;
+    to.sync_all()
+}
+
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(digest.finish()),
+            length => digest.update(&buffer[..length]),
+        }
+    }
+}
+
+fn draft_of(path: &Path) -> std::path::PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}", secret::hex(&secret::random::<8>())));
+    path.with_file_name(name)
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,176 @@
+//! Backups: made under load, checked, put back; damaged ones are told; nothing live is
+//! touched, nothing is overwritten.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use golinks_scim::http1::client::Request;
+use serde_json::Value;
+
+use crate::support::{Server, Talk, body};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a user"))
+        .collect()
+}
+
+fn users(server: &Server) -> Vec<Value> {
+    lines(&server.cli(&["user", "list", "-o", "jsonl"]).stdout)
+}
+
+#[test]
+fn a_backup_made_under_load_is_one_state_and_comes_back() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for number in 0..200 {
+        talk.create(&format!("user{number}"));
+    }
+    let file = talk.server.data_dir().join("copy.redb");
+    let file = file.to_str().expect("a path of text").to_owned();
+    let is_over = AtomicBool::new(false);
+    let written = AtomicUsize::new(0);
+    let made = thread::scope(|scope| {
+        for writer in 0..4 {
+            let mut client = talk.server.client();
+            let (is_over, written, authorization) = (&is_over, &written, &talk.authorization);
+            scope.spawn(move || {
+                for turn in 0.. {
+                    if is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    // Each writer's users are numbered: a state holds all up to some number.
+                    let body = body(&format!("late{writer}.{turn}")).to_string();
+                    let request = Request {
+                        method: "POST",
+                        target: "/Users",
+                        headers: &[
+                            ("Authorization", authorization),
+                            ("Content-Type", "application/scim+json"),
+                        ],
+                        body: Some(body.as_bytes()),
+                    };
+                    let (response, _) = client.send(&request).expect("an answer");
+                    assert_eq!(response.status, 201);
+                    written.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        while written.load(Ordering::SeqCst) < 40 {
+            thread::yield_now();
+        }
+        let before = written.load(Ordering::SeqCst);
+        let made = talk.server.cli(&["backup", "create", &file]);
+        let during = written.load(Ordering::SeqCst) - before;
+        is_over.store(true, Ordering::SeqCst);
+        assert!(during > 0, "nobody wrote meanwhile");
+        made
+    });
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let verified = talk.server.cli(&["backup", "verify", &file]);
+    assert_eq!(
+        (verified.status, &verified.stdout),
+        (Some(0), &made.stdout),
+        "{verified:?}"
+    );
+    let again = talk.server.cli(&["backup", "create", &file]);
+    assert_eq!(again.status, Some(1), "{again:?}");
+    assert!(again.stderr.contains("exists already"), "{again:?}");
+    let busy = talk.server.cli(&["backup", "restore", &file]);
+    assert_eq!(busy.status, Some(69), "{busy:?}");
+    assert!(busy.stderr.contains("stop the server first"), "{busy:?}");
+
+    let live = users(&talk.server);
+    let directory = talk.server.stop_and_keep();
+    let server = Server::start_on(directory);
+    let directory = server.stop_and_keep();
+    let offline = crate::support::cli_in(&directory, &["backup", "restore", &file]);
+    assert_eq!(offline.status, Some(0), "{offline:?}");
+    assert_eq!(offline.stdout, made.stdout);
+    let server = Server::start_on(directory);
+    let restored = users(&server);
+    // One state: of each writer all up to some number, and of all the first ones.
+    assert!(restored.len() >= 240 && restored.len() <= live.len());
+    for writer in 0..4 {
+        let prefix = format!("late{writer}.");
+        let numbers: Vec<usize> = restored
+            .iter()
+            .filter_map(|user| {
+                user["userName"]
+                    .as_str()?
+                    .strip_prefix(&prefix)?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        let all: Vec<usize> = (0..numbers.len()).collect();
+        assert_eq!(numbers, all, "{prefix}");
+    }
+    // The server's port, which stands in locations, is another one.
+    let same = |left: &Value, right: &Value| {
+        ["id", "userName", "emails", "name", "active"]
+            .iter()
+            .all(|name| left[name] == right[name])
+            && left["meta"]["version"] == right["meta"]["version"]
+            && left["meta"]["created"] == right["meta"]["created"]
+    };
+    let changed = restored
+        .iter()
+        .zip(&live)
+        .find(|(left, right)| !same(left, right));
+    assert_eq!(changed, None, "each user is what it was");
+    let kept: Vec<_> = std::fs::read_dir(server.data_dir())
+        .expect("the directory")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.contains("before-"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    server.stop();
+}
+
+#[test]
+fn a_damaged_backup_is_told_and_not_put_back() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for number in 0..50 {
+        talk.create(&format!("user{number}"));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = folder.path().join("good.redb");
+    let made = talk
+        .server
+        .cli(&["backup", "create", good.to_str().expect("text")]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let bytes = std::fs::read(&good).expect("the backup");
+    let directory = talk.server.stop_and_keep();
+    let bad = folder.path().join("bad.redb");
+    let name = bad.to_str().expect("text");
+    let mut told = 0;
+    for at in (0..bytes.len()).step_by(bytes.len() / 40) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&bad, &damaged).expect("written");
+        let verified = crate::support::cli_in(&directory, &["backup", "verify", name]);
+        // Most of the file is empty; where it is not, a flipped bit is found.
+        match verified.status {
+            Some(0) => assert_eq!(
+                verified.stdout.split(", sha256").next(),
+                made.stdout.split(", sha256").next(),
+                "{at}"
+            ),
+            Some(65) => {
+                told += 1;
+                let restored = crate::support::cli_in(&directory, &["backup", "restore", name]);
+                assert_eq!(restored.status, Some(65), "{at}: {restored:?}");
+            }
+            other => panic!("{at}: {other:?} {verified:?}"),
+        }
+    }
+    std::fs::write(&bad, &bytes[..bytes.len() / 2]).expect("written");
+    let cut = crate::support::cli_in(&directory, &["backup", "verify", name]);
+    assert_eq!(cut.status, Some(65), "{cut:?}");
+    let none = crate::support::cli_in(&directory, &["backup", "verify", "/nowhere/at.all"]);
+    assert_eq!(none.status, Some(74), "{none:?}");
+    println!("{told} of 40 flipped bits lay in something that is used");
+    let server = Server::start_on(directory);
+    assert_eq!(users(&server).len(), 50);
+    server.stop();
+}
