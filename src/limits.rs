@@ -158,6 +158,8 @@ pub const AUTHORITY_DAYS: i64 = 3650;
 pub const LEAF_DAYS: i64 = 90;
 /// A leaf is renewed when less than this is left: two thirds of its life are over.
 pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
+/// Seconds between two looks at the customer's certificate files.
+pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
 /// Life of a token unless `--expires` says otherwise.
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
 /// The longest path of a Unix socket (`sun_path` without its closing zero).

@@ -41,6 +41,9 @@ mod faults;
 /// Backups made under load, checked, put back.
 mod backup;
 
+/// The customer's certificate, exchanged while it is served.
+mod certificate;
+
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 

@@ -3,7 +3,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -56,7 +57,12 @@ pub struct Summary {
 pub struct Cell {
     source: Source,
     current: RwLock<Current>,
+    /// What the customer's files looked like when they were read last.
+    seen: Mutex<Vec<Stamp>>,
 }
+
+/// A file's size and when it was changed; nothing for one that is not there.
+type Stamp = Option<(u64, SystemTime)>;
 
 struct Current {
     key: Arc<CertifiedKey>,
@@ -71,9 +77,33 @@ impl Cell {
             Source::Files { chain, key, host } => from_files(chain, key, host, now)?,
         };
         Ok(Arc::new(Self {
+            seen: Mutex::new(stamps(&source)),
             source,
             current: RwLock::new(current),
         }))
+    }
+
+    /// Reads the certificate again, as the source says, and serves it from the next handshake
+    /// on. After an error the one before is served further.
+    pub fn reload(&self, now: Instant) -> Result<Summary, Error> {
+        // Before they are read: a change while they are is seen the next time.
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.source);
+        let loaded = match &self.source {
+            Source::PrivateAuthority { directory, names } => private(directory, names, now)?,
+            Source::Files { chain, key, host } => from_files(chain, key, host, now)?,
+        };
+        let summary = loaded.summary.clone();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(summary)
+    }
+
+    /// The same, if the customer's files have changed since they were read last.
+    pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
+        let is_same = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen == stamps(&self.source)
+        };
+        (!is_same).then(|| self.reload(now))
     }
 
     /// Makes and serves a new leaf of the private authority once two thirds of the old
@@ -110,6 +140,18 @@ impl fmt::Debug for Cell {
         f.debug_struct("Cell")
             .field("source", &self.source)
             .finish_non_exhaustive()
+    }
+}
+
+/// What tells a change of the customer's files; our own are changed by ourselves.
+fn stamps(source: &Source) -> Vec<Stamp> {
+    let stamp = |path: &PathBuf| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    match source {
+        Source::PrivateAuthority { .. } => Vec::new(),
+        Source::Files { chain, key, .. } => vec![stamp(chain), stamp(key)],
     }
 }
 

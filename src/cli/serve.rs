@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args;
@@ -31,7 +31,7 @@ const DEFAULT_PORT: u16 = 8443;
 pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> {
     let config = needed(data_dir, typed)?;
     // Signals first: one that comes while the store opens must not be lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
         Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
     })?;
     outlive_file_size_limit();
@@ -75,7 +75,7 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
         // The server serves, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
-    wait_for_stop(&mut signals);
+    wait_for_stop(&mut signals, &cell);
     drop(stop);
     door.close();
     local.close();
@@ -252,11 +252,21 @@ fn raise_descriptor_limit() {
 /// used. Ends when the sender is dropped.
 fn maintain(api: Arc<Api>, cell: Arc<Cell>) -> Result<(Sender<()>, JoinHandle<()>), Failure> {
     let (stop, stopped) = channel();
-    let period = Duration::from_secs(limits::LAST_USED_FLUSH_SECONDS);
+    let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
+    let period = Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
     let thread = thread::Builder::new()
         .name("maintenance".to_owned())
         .spawn(move || {
-            while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+            for turn in 1u64.. {
+                if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
+                    log_reload(reloaded);
+                }
+                if !turn.is_multiple_of(flushes_each) {
+                    continue;
+                }
                 api.flush_last_used();
                 match cell.renew_if_due(SystemClock.now()) {
                     Ok(Some(summary)) => {
@@ -269,6 +279,23 @@ fn maintain(api: Arc<Api>, cell: Arc<Cell>) -> Result<(Sender<()>, JoinHandle<()
         })
         .map_err(|error| Failure::new(status::IO, error))?;
     Ok((stop, thread))
+}
+
+fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
+    match reloaded {
+        Ok(summary) => {
+            log::info!(
+                "the certificate was read again, it ends at {}",
+                summary.not_after
+            );
+            for warning in summary.warnings {
+                log::warn!("{warning}");
+            }
+        }
+        Err(error) => {
+            log::error!("the new certificate cannot be used, the old one stays: {error}");
+        }
+    }
 }
 
 /// Tells the person at the terminal what to do next. A token is shown on a terminal only,
@@ -324,9 +351,15 @@ fn outlive_file_size_limit() {
     }
 }
 
-/// The first signal ends the waiting; a second one ends the process at once.
-fn wait_for_stop(signals: &mut Signals) {
-    let first = signals.forever().next();
+/// SIGHUP reads the certificate again. The first other signal ends the waiting; a second one
+/// ends the process at once.
+fn wait_for_stop(signals: &mut Signals, cell: &Cell) {
+    let first = signals.forever().find(|signal| {
+        if *signal == SIGHUP {
+            log_reload(cell.reload(SystemClock.now()));
+        }
+        *signal != SIGHUP
+    });
     log::info!("stopping on signal {}", first.unwrap_or_default());
     let again = Signals::new([SIGTERM, SIGINT]);
     signals.handle().close();

@@ -1,0 +1,176 @@
+//! The customer's certificate, exchanged while it is served: by a change of the files and by
+//! SIGHUP, under load, without a failed request; and what cannot be used, which changes
+//! nothing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustix::process::{Signal, kill_process};
+
+use crate::support::Server;
+
+/// An authority of the customer's, and where its leaves go.
+struct Customer {
+    authority: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Customer {
+    fn new() -> Self {
+        let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(parameters, key).expect("an authority");
+        let customer = Self {
+            authority,
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        customer.issue();
+        customer
+    }
+
+    fn chain(&self) -> PathBuf {
+        self.folder.path().join("chain.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
+    /// A new leaf with a new key in the place of the old ones, each file exchanged whole.
+    fn issue(&self) {
+        let key = KeyPair::generate().expect("a key");
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let leaf = CertificateParams::new(names)
+            .and_then(|parameters| parameters.signed_by(&key, &self.authority))
+            .expect("a leaf");
+        let chain = format!("{}{}", leaf.pem(), self.authority.pem());
+        put(&self.key(), &key.serialize_pem());
+        put(&self.chain(), &chain);
+    }
+
+    fn serve(&self) -> Server {
+        let (chain, key) = (self.chain(), self.key());
+        let text = |path: &Path| path.to_str().expect("text").to_owned();
+        Server::start_with(&[
+            "--rate-limit",
+            "off",
+            "--tls-cert",
+            &text(&chain),
+            "--tls-key",
+            &text(&key),
+        ])
+    }
+
+    fn client(&self, server: &Server) -> Client {
+        let base = format!("https://{}/scim/v2", server.address());
+        Client::new(&base, self.authority.pem().as_bytes()).expect("a client")
+    }
+}
+
+fn put(path: &Path, text: &str) {
+    let draft = path.with_extension("new");
+    fs::write(&draft, text).expect("written");
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o600)).expect("private");
+    fs::rename(&draft, path).expect("exchanged");
+}
+
+fn get(client: &mut Client, authorization: &str) -> Result<u16, String> {
+    let request = Request {
+        method: "GET",
+        target: "/Users?count=1",
+        headers: &[("Authorization", authorization)],
+        body: None,
+    };
+    match client.send(&request) {
+        Ok((response, _)) => Ok(response.status),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A new certificate each quarter of a second, while new connections and kept ones ask.
+#[test]
+fn certificates_are_exchanged_under_load_without_a_failed_request() {
+    let customer = Customer::new();
+    let server = customer.serve();
+    let token = server.token("load");
+    let authorization = format!("Bearer {}", token.reveal());
+    let is_over = AtomicBool::new(false);
+    let asked = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for keeps in [true, true, false] {
+            let (customer, server, authorization) = (&customer, &server, &authorization);
+            let (is_over, asked) = (&is_over, &asked);
+            scope.spawn(move || {
+                let mut client = customer.client(server);
+                while !is_over.load(Ordering::SeqCst) {
+                    if !keeps {
+                        client = customer.client(server);
+                    }
+                    assert_eq!(get(&mut client, authorization), Ok(200), "{}", server.log());
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for _ in 0..16 {
+            customer.issue();
+            kill_process(server.pid(), Signal::HUP).expect("it runs");
+            thread::sleep(Duration::from_millis(250));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    let log = server.log();
+    let read_again = log.matches("the certificate was read again").count();
+    println!(
+        "{} requests, {read_again} certificates",
+        asked.load(Ordering::SeqCst)
+    );
+    assert!(read_again >= 16, "{read_again}\n{log}");
+    server.stop();
+}
+
+#[test]
+fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
+    let customer = Customer::new();
+    let server = customer.serve();
+    let authorization = format!("Bearer {}", server.token("t").reveal());
+    customer.issue();
+    server.log_with("the certificate was read again");
+    for (what, break_it, words) in [
+        ("no certificate", customer.chain(), "the old one stays"),
+        ("another key", customer.key(), "the old one stays"),
+    ] {
+        let good = fs::read_to_string(&break_it).expect("there");
+        let bad = if what == "another key" {
+            KeyPair::generate().expect("a key").serialize_pem()
+        } else {
+            "nothing".to_owned()
+        };
+        let before = server.log().matches(words).count();
+        put(&break_it, &bad);
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while server.log().matches(words).count() == before {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{what}\n{}",
+                server.log()
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+        // New connections are still served with what was good.
+        assert_eq!(
+            get(&mut customer.client(&server), &authorization),
+            Ok(200),
+            "{what}"
+        );
+        put(&break_it, &good);
+    }
+    server.stop();
+}
