@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
+    KeyPair,
+};
 use rustix::process::{Signal, kill_process};
 
 use crate::support::Server;
@@ -73,6 +76,93 @@ impl Customer {
         let base = format!("https://{}/scim/v2", server.address());
         Client::new(&base, self.authority.pem().as_bytes()).expect("a client")
     }
+}
+
+/// From the request to being served, without a restart; and what must not be installed.
+#[test]
+fn a_request_becomes_a_certificate_that_is_served() {
+    let customer = Customer::new();
+    let server = Server::start_with(&["--base-url", "https://localhost:1"]);
+    let authorization = format!("Bearer {}", server.token("t").reveal());
+    let shown = server.cli(&["cert", "show"]);
+    assert!(
+        shown.stdout.contains("does not accept a private CA"),
+        "{shown:?}"
+    );
+    let request = server.cli(&[
+        "cert",
+        "request",
+        "--name",
+        "localhost",
+        "--name",
+        "127.0.0.1",
+    ]);
+    assert_eq!(request.status, Some(0), "{request:?}");
+    assert!(
+        request
+            .stdout
+            .starts_with("-----BEGIN CERTIFICATE REQUEST-----"),
+        "{request:?}"
+    );
+    let signed = |request: &str| {
+        let request = CertificateSigningRequestParams::from_pem(request).expect("a request");
+        request
+            .signed_by(&customer.authority)
+            .expect("signed")
+            .pem()
+    };
+    let leaf = signed(&request.stdout);
+    let authority = customer.authority.pem();
+    let file = |name: &str, text: &str| {
+        let path = customer.folder.path().join(name);
+        put(&path, text);
+        path.to_str().expect("text").to_owned()
+    };
+    let elsewhere = server.cli(&["cert", "request", "--name", "elsewhere.example"]);
+    for (name, text, words) in [
+        ("alone.pem", leaf.clone(), "without its issuer"),
+        ("turned.pem", format!("{authority}{leaf}"), "does not fit"),
+        (
+            "elsewhere.pem",
+            format!("{}{authority}", signed(&elsewhere.stdout)),
+            "not for localhost",
+        ),
+        ("nothing.pem", String::new(), "no certificate"),
+    ] {
+        let refused = server.cli(&["cert", "install", &file(name, &text)]);
+        assert_eq!(refused.status, Some(1), "{name}: {refused:?}");
+        assert!(refused.stderr.contains(words), "{name}: {refused:?}");
+        assert!(
+            refused.stderr.contains("nothing was changed"),
+            "{name}: {refused:?}"
+        );
+    }
+    let foreign = server.cli(&["cert", "install", customer.chain().to_str().expect("text")]);
+    assert_eq!(foreign.status, Some(1), "another key: {foreign:?}");
+
+    let chain = file("good.pem", &format!("{leaf}{authority}"));
+    let installed = server.cli(&["cert", "install", &chain]);
+    assert_eq!(installed.status, Some(0), "{installed:?}");
+    assert!(
+        installed.stderr.contains("it is being served"),
+        "{installed:?}"
+    );
+    assert_eq!(get(&mut customer.client(&server), &authorization), Ok(200));
+    let shown = server.cli(&["cert", "show"]);
+    assert!(shown.stdout.contains("localhost, 127.0.0.1"), "{shown:?}");
+    assert!(!shown.stdout.contains("private CA"), "{shown:?}");
+    // The pending key is the installed one now; with a key of its own it works too.
+    let (chain, key) = (customer.chain(), customer.key());
+    let own = [
+        "cert",
+        "install",
+        chain.to_str().expect("text"),
+        "--key",
+        key.to_str().expect("text"),
+    ];
+    assert_eq!(server.cli(&own).status, Some(0));
+    assert_eq!(get(&mut customer.client(&server), &authorization), Ok(200));
+    server.stop();
 }
 
 fn put(path: &Path, text: &str) {

@@ -151,7 +151,7 @@ fn moment(instant: Instant) -> Result<OffsetDateTime, Error> {
 }
 
 /// A name for the certificate; one that no certificate can hold is left out.
-fn san(name: &str) -> Option<SanType> {
+pub(super) fn san(name: &str) -> Option<SanType> {
     match name.parse() {
         Ok(address) => Some(SanType::IpAddress(address)),
         Err(_) => Some(SanType::DnsName(name.to_owned().try_into().ok()?)),

@@ -11,19 +11,22 @@ use rustls::sign::CertifiedKey;
 
 use super::authority::{self, Authority, AuthoritySummary};
 use super::chain::Chain;
-use super::{Error, Names};
+use super::{Error, Names, request};
 use crate::clock::Instant;
 use crate::limits;
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// From the private authority in this directory.
-    PrivateAuthority {
-        /// Where authority and leaf are kept.
+    /// From this directory: the chain that was installed there, or else a leaf of the private
+    /// authority.
+    DataDirectory {
+        /// Where all of them are kept.
         directory: PathBuf,
-        /// What the leaf is for; the first is the machine's name.
+        /// What the authority's leaf is for; the first is the machine's name.
         names: Names,
+        /// The host of the base URL, which an installed leaf should be for.
+        host: String,
     },
     /// From the customer's files.
     Files {
@@ -72,10 +75,7 @@ struct Current {
 impl Cell {
     /// Loads the certificate, or makes it, as the source says.
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
-        let current = match &source {
-            Source::PrivateAuthority { directory, names } => private(directory, names, now)?,
-            Source::Files { chain, key, host } => from_files(chain, key, host, now)?,
-        };
+        let current = load(&source, now)?;
         Ok(Arc::new(Self {
             seen: Mutex::new(stamps(&source)),
             source,
@@ -88,10 +88,7 @@ impl Cell {
     pub fn reload(&self, now: Instant) -> Result<Summary, Error> {
         // Before they are read: a change while they are is seen the next time.
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.source);
-        let loaded = match &self.source {
-            Source::PrivateAuthority { directory, names } => private(directory, names, now)?,
-            Source::Files { chain, key, host } => from_files(chain, key, host, now)?,
-        };
+        let loaded = load(&self.source, now)?;
         let summary = loaded.summary.clone();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(summary)
@@ -109,13 +106,11 @@ impl Cell {
     /// Makes and serves a new leaf of the private authority once two thirds of the old
     /// one's life are over. Gives what is then served, if it is new.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
-        let Source::PrivateAuthority { directory, names } = &self.source else {
-            return Ok(None);
-        };
-        if !is_due(self.summary().not_after, now) {
+        let summary = self.summary();
+        if summary.authority.is_none() || !is_due(summary.not_after, now) {
             return Ok(None);
         }
-        let renewed = private(directory, names, now)?;
+        let renewed = load(&self.source, now)?;
         let summary = renewed.summary.clone();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         Ok(Some(summary))
@@ -143,6 +138,21 @@ impl fmt::Debug for Cell {
     }
 }
 
+fn load(source: &Source, now: Instant) -> Result<Current, Error> {
+    match source {
+        Source::DataDirectory {
+            directory, host, ..
+        } if request::is_installed(directory) => {
+            let (chain, key) = request::installed(directory);
+            from_files(&chain, &key, host, now)
+        }
+        Source::DataDirectory {
+            directory, names, ..
+        } => private(directory, names, now),
+        Source::Files { chain, key, host } => from_files(chain, key, host, now),
+    }
+}
+
 /// What tells a change of the customer's files; our own are changed by ourselves.
 fn stamps(source: &Source) -> Vec<Stamp> {
     let stamp = |path: &PathBuf| {
@@ -150,7 +160,10 @@ fn stamps(source: &Source) -> Vec<Stamp> {
         Some((metadata.len(), metadata.modified().ok()?))
     };
     match source {
-        Source::PrivateAuthority { .. } => Vec::new(),
+        Source::DataDirectory { directory, .. } => {
+            let (chain, key) = request::installed(directory);
+            vec![stamp(&chain), stamp(&key)]
+        }
         Source::Files { chain, key, .. } => vec![stamp(chain), stamp(key)],
     }
 }
@@ -183,17 +196,9 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
 
 fn from_files(chain: &Path, key: &Path, host: &str, now: Instant) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
-    if loaded.not_after <= now {
-        let what = format!("the certificate has ended at {}", loaded.not_after);
-        return Err(Error::Bad(chain.to_owned(), what));
-    }
-    if loaded.not_before > now {
-        let what = format!(
-            "the certificate begins at {}; is the clock right?",
-            loaded.not_before
-        );
-        return Err(Error::Bad(chain.to_owned(), what));
-    }
+    loaded
+        .check_validity(now)
+        .map_err(|what| Error::Bad(chain.to_owned(), what))?;
     let mut warnings = Vec::new();
     if !loaded.covers(host) {
         warnings.push(format!(
@@ -239,9 +244,10 @@ mod tests {
     }
 
     fn source(directory: &Path, host: Option<&str>) -> Source {
-        Source::PrivateAuthority {
+        Source::DataDirectory {
             directory: directory.join("tls"),
             names: Names::new("Machine", host),
+            host: String::new(),
         }
     }
 
@@ -405,7 +411,14 @@ mod tests {
                 .concat(),
             );
             let directory = folder.path().join("tls");
-            let again = Cell::open(Source::PrivateAuthority { directory, names }, now());
+            let again = Cell::open(
+                Source::DataDirectory {
+                    directory,
+                    names,
+                    host: String::new(),
+                },
+                now(),
+            );
             assert_eq!(again.expect("opened").summary().fingerprint, leaf, "{host}");
         }
     }

@@ -56,6 +56,46 @@ impl Chain {
         })
     }
 
+    /// Whether each certificate is followed by its issuer, up to one that no other follows.
+    pub(super) fn check_order(&self) -> Result<(), String> {
+        if self.is_incomplete {
+            return Err(
+                "it holds one certificate without its issuer: clients want the full chain, \
+                        the leaf first"
+                    .to_owned(),
+            );
+        }
+        let facts: Vec<Facts> = self
+            .key
+            .cert
+            .iter()
+            .map(Facts::of)
+            .collect::<Result<_, _>>()?;
+        for (number, pair) in facts.windows(2).enumerate() {
+            if pair[0].issuer != pair[1].subject {
+                return Err(format!(
+                    "certificate {} is not followed by its issuer: order them from the leaf up",
+                    number + 1
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the leaf is valid now.
+    pub(super) fn check_validity(&self, now: Instant) -> Result<(), String> {
+        if self.not_after <= now {
+            return Err(format!("the certificate has ended at {}", self.not_after));
+        }
+        if self.not_before > now {
+            return Err(format!(
+                "the certificate begins at {}; is the clock right?",
+                self.not_before
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether the leaf is for this host, a DNS name or an IP address.
     pub(super) fn covers(&self, host: &str) -> bool {
         let host = super::canonical(host);
@@ -123,6 +163,9 @@ pub(super) struct Facts {
     pub(super) not_before: Instant,
     pub(super) not_after: Instant,
     pub(super) self_issued: bool,
+    /// The names of the subject and of the issuer, in DER.
+    pub(super) subject: Vec<u8>,
+    pub(super) issuer: Vec<u8>,
     pub(super) is_authority: bool,
     /// The `SubjectPublicKeyInfo` in DER.
     pub(super) public_key: Vec<u8>,
@@ -149,6 +192,8 @@ impl Facts {
             not_before: seconds(parsed.validity().not_before),
             not_after: seconds(parsed.validity().not_after),
             self_issued: parsed.subject() == parsed.issuer(),
+            subject: parsed.subject().as_raw().to_vec(),
+            issuer: parsed.issuer().as_raw().to_vec(),
             is_authority: parsed.is_ca(),
             public_key: parsed.public_key().raw.to_vec(),
         })

@@ -6,6 +6,7 @@ mod authority;
 mod cell;
 mod chain;
 mod files;
+mod request;
 
 use std::fmt;
 use std::io;
@@ -16,6 +17,7 @@ use rustls::pki_types::ServerName;
 
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, Source, Summary};
+pub use request::{Installed, install, request};
 
 /// The names that a leaf certificate of the private authority is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,11 @@ impl Names {
             }
         }
         Self(names)
+    }
+
+    /// These names and no others.
+    pub fn exactly(names: &[String]) -> Self {
+        Self(names.iter().map(|name| canonical(name)).collect())
     }
 
     /// The names, DNS names and IP addresses.

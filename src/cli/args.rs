@@ -36,6 +36,9 @@ pub(super) enum Command {
     /// List, show, add, deactivate and reactivate users
     #[command(subcommand)]
     User(User),
+    /// Show the certificate, ask an authority for one, install it
+    #[command(subcommand)]
+    Cert(Cert),
     /// Copy the directory while it is served, check a copy, put one back
     #[command(subcommand)]
     Backup(Backup),
@@ -176,6 +179,26 @@ pub(super) enum User {
         /// userNames or ids
         #[arg(required = true)]
         who: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Cert {
+    /// What is served, until when, and who will accept it
+    Show,
+    /// Print a certificate request; its key stays here
+    Request {
+        /// A name that it is for, such as `scim.example.com`; may be given again
+        #[arg(long = "name", value_name = "HOST", required = true)]
+        names: Vec<String>,
+    },
+    /// Check a chain and serve it, without a restart
+    Install {
+        /// The full chain as PEM, the leaf first
+        chain: PathBuf,
+        /// Its key as PEM [default: that of the last request]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
     },
 }
 

@@ -3,6 +3,7 @@
 
 mod args;
 mod backup;
+mod cert;
 mod guide;
 mod manual;
 mod output;
@@ -98,6 +99,7 @@ fn command(args: Args) -> Result<(), Failure> {
         Command::Serve(typed) => serve::run(data_dir()?, typed),
         Command::Token(command) => with_client(&data_dir()?, |client| token::run(client, command)),
         Command::User(command) => with_client(&data_dir()?, |client| user::run(client, command)),
+        Command::Cert(command) => cert::run(&data_dir()?, command),
         Command::Backup(command) => backup::run(&data_dir()?, command),
         Command::Guide { which } => with_client(&data_dir()?, |client| guide::run(client, which)),
         Command::Manual { name } => manual::run(name.as_deref()),
@@ -135,10 +137,10 @@ fn data_dir(typed: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
-fn with_client(
+fn with_client<T>(
     data_dir: &std::path::Path,
-    ask: impl FnOnce(&mut Client) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    ask: impl FnOnce(&mut Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let mut client = Client::connect(data_dir, &login_name()).map_err(from_local)?;
     let outcome = ask(&mut client);
     client.close();

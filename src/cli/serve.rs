@@ -206,9 +206,10 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
             key: key.clone(),
             host: base_url.host().to_owned(),
         },
-        None => Source::PrivateAuthority {
+        None => Source::DataDirectory {
             directory: certificate::directory(&config.data_dir),
             names: Names::new(&host_name(), Some(base_url.host())),
+            host: base_url.host().to_owned(),
         },
     };
     let cell =
