@@ -80,6 +80,12 @@ mod bad_input;
 /// A script of commands with a server and without; what listings look like.
 mod script;
 
+/// API throttling: fifty jobs that obey `Retry-After`, and everybody arrives.
+mod throttle;
+
+/// What a running server has given up; two servers on one directory.
+mod hardening;
+
 /// The network door, byte by byte over real TLS.
 mod door;
 

@@ -34,6 +34,7 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
         Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
     })?;
+    give_up_what_is_not_needed();
     outlive_file_size_limit();
     raise_descriptor_limit();
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
@@ -137,13 +138,16 @@ fn open_store(data_dir: &Path) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
     Store::open(&path, limits::STORE_LOCK_WAIT, directory::describe).map_err(|error| {
         let failure = Failure::new(store_status(&error), format!("{}: {error}", path.display()));
-        let hint = match error {
-            OpenError::Locked => Some("another server uses this data directory: stop it first"),
-            _ => store_hint(&error),
-        };
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
+        match (&error, store_hint(&error)) {
+            (OpenError::Locked, _) => failure.hint(format!(
+                "{} uses this data directory: stop it first",
+                local::server_of(data_dir).map_or_else(
+                    || "another process".to_owned(),
+                    |pid| format!("process {pid}")
+                )
+            )),
+            (_, Some(hint)) => failure.hint(hint),
+            (_, None) => failure,
         }
     })
 }
@@ -340,6 +344,21 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         String::new(),
     ]);
     output::line(&lines.join("\n"))
+}
+
+/// No program that is started from here may gain privileges, and no core file may hold
+/// tokens and keys.
+fn give_up_what_is_not_needed() {
+    if let Err(error) = rustix::thread::set_no_new_privs(true) {
+        log::warn!("privileges could still be gained: {error}");
+    }
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        log::warn!("a core file could still be written: {error}");
+    }
 }
 
 /// Where files may not grow (`ulimit -f`), a write is to fail like one to a full disk, which is

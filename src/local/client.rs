@@ -55,6 +55,14 @@ impl fmt::Display for Error {
     }
 }
 
+/// The process id of the server that answers at the socket of `data_dir`, if one does.
+pub fn server_of(data_dir: &Path) -> Option<i32> {
+    let socket = config::socket_path(data_dir).ok()?;
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Some(peer.pid.as_raw_nonzero().get())
+}
+
 /// A way to the router.
 pub struct Client {
     way: Way,

@@ -1,0 +1,38 @@
+//! What a running server has given up, and what two servers do to each other.
+
+use std::fs;
+
+use crate::support::{Server, cli_in};
+
+fn proc_file(server: &Server, name: &str) -> String {
+    let path = format!("/proc/{}/{name}", server.pid().as_raw_nonzero());
+    fs::read_to_string(path).expect("the process runs")
+}
+
+#[test]
+fn a_server_can_gain_no_privileges_and_leaves_no_core() {
+    let server = Server::start();
+    let status = proc_file(&server, "status");
+    for line in ["NoNewPrivs:\t1", "Umask:\t0077"] {
+        assert!(status.lines().any(|one| one == line), "{line}: {status}");
+    }
+    let limits = proc_file(&server, "limits");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let figures: Vec<&str> = core.map_or_else(Vec::new, |line| line.split_whitespace().collect());
+    assert_eq!(figures[4..6], ["0", "0"], "{limits}");
+    server.stop();
+}
+
+#[test]
+fn a_second_server_says_which_process_holds_the_directory() {
+    let server = Server::start();
+    let pid = server.pid().as_raw_nonzero();
+    let second = server.cli(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status, Some(69), "{second:?}");
+    let words = format!("process {pid} uses this data directory");
+    assert!(second.stderr.contains(&words), "{second:?}");
+    let directory = server.stop_and_keep();
+    assert_eq!(cli_in(&directory, &["user", "list"]).status, Some(0));
+}

@@ -1,0 +1,173 @@
+//! API throttling as Okta lives with it: many jobs at once, each obeys `Retry-After`, waits
+//! twice as long each further time and gives up after ten tries. Everybody must arrive.
+//!
+//! ```text
+//! cargo test --release --test main -- --ignored --exact --nocapture throttle::five_thousand_users_arrive_through_twenty_a_second
+//! ```
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use golinks_scim::access::Limiter;
+use golinks_scim::http1::client::Request;
+
+use crate::support::{Server, body};
+
+const TRIES_MAX: u32 = 10;
+const JOBS: usize = 50;
+const RATE: u32 = 20;
+
+/// A user on its way: when it is due, which one, how often it was tried.
+type Task = Reverse<(Instant, usize, u32)>;
+
+/// How long Okta waits after a refusal: what it was told, twice as long each further time.
+fn wait(retry_after: u32, tries: u32) -> Duration {
+    Duration::from_secs(u64::from(retry_after) << (tries - 1).min(20))
+}
+
+/// Sends users through the limit in simulated time; how many gave up.
+fn simulated(users: usize, told: impl Fn(u32) -> u32) -> usize {
+    let start = Instant::now();
+    let limiter = Limiter::new(RATE, start);
+    // Fifty jobs that need 10 ms for a request send 5,000 a second.
+    let first = |user: usize| start + Duration::from_millis(user as u64 / 5);
+    let mut tasks: BinaryHeap<Task> = (0..users)
+        .map(|user| Reverse((first(user), user, 1)))
+        .collect();
+    let mut gave_up = 0;
+    while let Some(Reverse((now, user, tries))) = tasks.pop() {
+        if let Err(seconds) = limiter.admit(RATE, now) {
+            if tries == TRIES_MAX {
+                gave_up += 1;
+            } else {
+                tasks.push(Reverse((now + wait(told(seconds), tries), user, tries + 1)));
+            }
+        }
+    }
+    gave_up
+}
+
+#[test]
+fn a_growing_retry_after_brings_everybody_through_and_a_fixed_one_does_not() {
+    assert_eq!(simulated(5000, |seconds| seconds), 0);
+    let gave_up = simulated(5000, |_| 1);
+    println!("with Retry-After 1 for everybody, {gave_up} of 5,000 users give up");
+    assert!(gave_up > 0, "a fixed wait would do as well");
+}
+
+/// The jobs' common queue.
+struct Queue {
+    tasks: Mutex<(BinaryHeap<Task>, usize)>,
+    changed: Condvar,
+}
+
+impl Queue {
+    /// The next task that is due; `None` when all users have arrived or given up.
+    fn next(&self) -> Option<(usize, u32)> {
+        let mut tasks = self.tasks.lock().expect("not poisoned");
+        loop {
+            if tasks.1 == 0 {
+                return None;
+            }
+            let now = Instant::now();
+            let pause = match tasks.0.peek() {
+                Some(Reverse((due, ..))) if *due <= now => {
+                    let Reverse((_, user, tries)) = tasks.0.pop().expect("it was there");
+                    return Some((user, tries));
+                }
+                Some(Reverse((due, ..))) => *due - now,
+                None => Duration::from_secs(1),
+            };
+            tasks = self
+                .changed
+                .wait_timeout(tasks, pause)
+                .expect("not poisoned")
+                .0;
+        }
+    }
+
+    fn again(&self, due: Instant, user: usize, tries: u32) {
+        let mut tasks = self.tasks.lock().expect("not poisoned");
+        tasks.0.push(Reverse((due, user, tries)));
+        self.changed.notify_one();
+    }
+
+    fn arrived(&self) {
+        let mut tasks = self.tasks.lock().expect("not poisoned");
+        tasks.1 -= 1;
+        self.changed.notify_all();
+    }
+}
+
+/// Creates users over TLS as fifty jobs of Okta do; the most tries that one needed.
+fn push(users: usize) -> u32 {
+    let server = Server::start_with(&["--rate-limit", &RATE.to_string()]);
+    let authorization = format!("Bearer {}", server.token("okta").reveal());
+    let now = Instant::now();
+    let queue = Queue {
+        tasks: Mutex::new((
+            (0..users).map(|user| Reverse((now, user, 1))).collect(),
+            users,
+        )),
+        changed: Condvar::new(),
+    };
+    let most = Mutex::new(0);
+    thread::scope(|scope| {
+        for _ in 0..JOBS {
+            let mut client = server.client();
+            let (queue, most, authorization) = (&queue, &most, &authorization);
+            scope.spawn(move || {
+                while let Some((user, tries)) = queue.next() {
+                    let body = body(&format!("user{user}")).to_string();
+                    let request = Request {
+                        method: "POST",
+                        target: "/Users",
+                        headers: &[
+                            ("Authorization", authorization),
+                            ("Content-Type", "application/scim+json"),
+                        ],
+                        body: Some(body.as_bytes()),
+                    };
+                    let (response, _) = client.send(&request).expect("an answer");
+                    let mut most = most.lock().expect("not poisoned");
+                    *most = (*most).max(tries);
+                    drop(most);
+                    if response.status == 201 {
+                        queue.arrived();
+                        continue;
+                    }
+                    assert_eq!(response.status, 429);
+                    assert!(tries < TRIES_MAX, "user{user} gave up after {tries} tries");
+                    let told = response
+                        .header("retry-after")
+                        .and_then(|text| text.parse().ok());
+                    let due = Instant::now() + wait(told.expect("whole seconds"), tries);
+                    queue.again(due, user, tries + 1);
+                }
+            });
+        }
+    });
+    let listed = server.cli(&["user", "list", "-o", "jsonl"]);
+    assert_eq!(listed.stdout.lines().count(), users);
+    let most = *most.lock().expect("not poisoned");
+    println!(
+        "{users} users through {RATE} a second in {:?}, {most} tries at most",
+        now.elapsed()
+    );
+    server.stop();
+    most
+}
+
+#[test]
+fn three_hundred_users_arrive_through_twenty_a_second() {
+    assert!(push(300) <= TRIES_MAX);
+}
+
+#[test]
+#[ignore = "the long form: some five minutes"]
+fn five_thousand_users_arrive_through_twenty_a_second() {
+    assert!(push(5000) <= TRIES_MAX);
+}
