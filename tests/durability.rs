@@ -1,4 +1,4 @@
-//! What a 2xx says is on disk: the server is killed with SIGKILL while 16 writers are at
+//! What a 2xx says is on disk: the server is killed with SIGKILL while 50 writers are at
 //! work, started again, and asked for every write that it had acknowledged.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::Server;
 
-const WRITERS: usize = 16;
+const WRITERS: usize = 50;
 
 /// What one writer was told about its user.
 struct Told {
@@ -27,9 +27,9 @@ struct Told {
 }
 
 #[test]
-#[ignore = "long: 300 rounds; KILL_ROUNDS=N runs fewer"]
+#[ignore = "long: 1,000 rounds; KILL_ROUNDS=N runs fewer"]
 fn kill_9_loses_no_acknowledged_write() {
-    let rounds = std::env::var("KILL_ROUNDS").map_or(300, |rounds| {
+    let rounds = std::env::var("KILL_ROUNDS").map_or(1000, |rounds| {
         rounds.parse().expect("KILL_ROUNDS is a number")
     });
     kill_rounds(rounds);

@@ -83,6 +83,9 @@ mod script;
 /// API throttling: fifty jobs that obey `Retry-After`, and everybody arrives.
 mod throttle;
 
+/// Slow attacks and exhausted descriptors, with a valid client beside them.
+mod slow;
+
 /// What a running server has given up; two servers on one directory.
 mod hardening;
 

@@ -23,7 +23,7 @@ pub(crate) const BOTH: &[&SupportedProtocolVersion] =
 /// A server and what a client needs to speak to it in bytes.
 pub(crate) struct Door {
     pub(crate) server: Server,
-    token: String,
+    pub(crate) token: String,
     authority: Vec<u8>,
 }
 
@@ -48,6 +48,23 @@ impl Door {
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&str],
     ) -> std::io::Result<Tls> {
+        let socket = TcpStream::connect(self.server.address())?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        self.handshake_with(socket, versions, protocols)
+    }
+
+    /// A handshake on a connection that is there.
+    pub(crate) fn handshake(&self, socket: TcpStream) -> std::io::Result<Tls> {
+        self.handshake_with(socket, BOTH, &[])
+    }
+
+    fn handshake_with(
+        &self,
+        mut socket: TcpStream,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+    ) -> std::io::Result<Tls> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots
@@ -64,9 +81,6 @@ impl Door {
             .collect();
         let name = ServerName::try_from("localhost").expect("a name");
         let mut connection = ClientConnection::new(Arc::new(config), name).expect("a client");
-        let mut socket = TcpStream::connect(self.server.address())?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }

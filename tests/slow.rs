@@ -1,0 +1,261 @@
+//! Slow attacks, with a valid client measured beside them: heads and bodies byte by byte,
+//! answers that are not read, handshakes that never end, connections that say nothing. Many
+//! addresses take part, so that the bound for each is not all that holds.
+//!
+//! ```text
+//! SLOW_CONNECTIONS=2000 SLOW_SECONDS=60 cargo test --release --test main -- --exact --nocapture \
+//!     slow::a_valid_client_is_served_beside_slow_ones
+//! ```
+
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::support::Server;
+use crate::support::wire::{Door, Tls};
+
+/// What the attackers do.
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    /// A head, byte by byte.
+    Head,
+    /// A body with a wrong token, byte by byte.
+    Body,
+    /// Requests whose answers are never read.
+    Reading,
+    /// A handshake that is begun and never ended.
+    Handshake,
+    /// A connection that says nothing.
+    Silence,
+}
+
+fn number(name: &str, default: usize) -> usize {
+    let set = std::env::var(name).ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A connection from one of forty addresses of this machine.
+fn from_address(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let last = u8::try_from(number % 40 + 2).expect("small");
+    let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &from)?;
+    connect(&socket, &to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+    Ok(stream)
+}
+
+enum Attacker {
+    Plain(TcpStream),
+    Secure(Box<Tls>),
+}
+
+impl Attacker {
+    /// Whoever is sent away at once is no attacker any more.
+    fn new(door: &Door, attack: Attack, number: usize) -> Option<Self> {
+        let stream = from_address(number, door.server.address()).ok()?;
+        match attack {
+            Attack::Silence => Some(Self::Plain(stream)),
+            Attack::Handshake => {
+                let mut stream = stream;
+                // The first bytes of a ClientHello of 512 bytes.
+                stream
+                    .write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])
+                    .ok()?;
+                Some(Self::Plain(stream))
+            }
+            Attack::Head | Attack::Body | Attack::Reading => {
+                let mut tls = door.handshake(stream).ok()?;
+                let start = match attack {
+                    Attack::Head => "GET /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nX: ".to_owned(),
+                    Attack::Body => "POST /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 60000\r\n\r\n".to_owned(),
+                    _ => "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200),
+                };
+                tls.write_all(start.as_bytes()).ok()?;
+                Some(Self::Secure(Box::new(tls)))
+            }
+        }
+    }
+
+    /// One more byte; false once the server has had enough.
+    fn drip(&mut self, attack: Attack) -> bool {
+        let sent = match (self, attack) {
+            (Self::Secure(tls), Attack::Head | Attack::Body) => tls.write_all(b"x"),
+            (Self::Plain(stream), Attack::Handshake) => stream.write_all(&[0]),
+            _ => return true,
+        };
+        match sent {
+            Ok(()) => true,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// The 99th percentile of a valid client's requests for so long, half of them on new
+/// connections.
+fn p99(
+    server: &Server,
+    authorization: &str,
+    time: Duration,
+    mut between: impl FnMut(),
+) -> Duration {
+    let mut kept = server.client();
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < time {
+        for is_new in [false, true] {
+            let begun = Instant::now();
+            let mut fresh;
+            let client: &mut Client = if is_new {
+                fresh = server.client();
+                &mut fresh
+            } else {
+                &mut kept
+            };
+            let request = Request {
+                method: "GET",
+                target: "/Users?count=1",
+                headers: &[("Authorization", authorization)],
+                body: None,
+            };
+            let (response, _) = client.send(&request).expect("a valid client is answered");
+            assert_eq!(response.status, 200);
+            times.push(begun.elapsed());
+        }
+        between();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Threads and resident memory, in KiB, of the server.
+fn size(server: &Server) -> (u64, u64) {
+    let path = format!("/proc/{}/status", server.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(path).expect("it runs");
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let text = line
+            .expect("the kernel tells")
+            .trim()
+            .trim_end_matches(" kB")
+            .to_owned();
+        text.parse().expect("a number")
+    };
+    (of("Threads:"), of("VmRSS:"))
+}
+
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("the limit can be raised");
+}
+
+#[test]
+fn a_valid_client_is_served_beside_slow_ones() {
+    raise_descriptor_limit();
+    let count = number("SLOW_CONNECTIONS", 300);
+    let seconds = number("SLOW_SECONDS", 3);
+    let time = Duration::from_secs(seconds as u64);
+    let door = Door::open();
+    let authorization = format!("Bearer {}", door.token);
+    let alone = p99(&door.server, &authorization, time, || ());
+    let most = (5 * alone).max(Duration::from_millis(250));
+    for attack in [
+        Attack::Head,
+        Attack::Body,
+        Attack::Reading,
+        Attack::Handshake,
+        Attack::Silence,
+    ] {
+        // Connections that say nothing cost the attacker least, so there are more of them.
+        let count = if matches!(attack, Attack::Silence) {
+            count * 5 / 2
+        } else {
+            count
+        };
+        let mut attackers: Vec<Attacker> = (0..count)
+            .filter_map(|number| Attacker::new(&door, attack, number))
+            .collect();
+        let begun = attackers.len();
+        let mut dripped = Instant::now();
+        let beside = p99(&door.server, &authorization, time, || {
+            if dripped.elapsed() > Duration::from_secs(1) {
+                attackers.retain_mut(|attacker| attacker.drip(attack));
+                dripped = Instant::now();
+            }
+        });
+        let (threads, memory) = size(&door.server);
+        println!(
+            "{attack:?}: {begun} begun, p99 {:.1} ms beside them, {:.1} ms alone, {threads} threads, {} MiB",
+            beside.as_secs_f64() * 1e3,
+            alone.as_secs_f64() * 1e3,
+            memory / 1024
+        );
+        assert!(beside < most, "{attack:?}: {beside:?} is over {most:?}");
+        assert!(threads < 600, "{attack:?}: {threads} threads");
+        assert!(memory < 512 * 1024, "{attack:?}: {memory} KiB");
+    }
+    door.server.stop();
+}
+
+/// No descriptor left: whoever is connected with a token is answered further, and newcomers
+/// are accepted as soon as some are free again.
+#[test]
+fn without_descriptors_established_clients_go_on() {
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+    raise_descriptor_limit();
+    let door = Door::open();
+    let authorization = format!("Bearer {}", door.token);
+    let mut kept = door.server.client();
+    let ask = |client: &mut Client| {
+        let request = Request {
+            method: "GET",
+            target: "/Users?count=1",
+            headers: &[("Authorization", authorization.as_str())],
+            body: None,
+        };
+        client
+            .send(&request)
+            .map(|(response, _)| response.status)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(ask(&mut kept), Ok(200));
+    let limit = Rlimit {
+        current: Some(128),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    prlimit(Some(door.server.pid()), Resource::Nofile, limit).expect("the limit can be set");
+    let crowd: Vec<TcpStream> = (0..1000)
+        .filter_map(|number| from_address(number, door.server.address()).ok())
+        .collect();
+    assert!(crowd.len() > 500, "{} connects", crowd.len());
+    for _ in 0..50 {
+        assert_eq!(ask(&mut kept), Ok(200), "{}", door.server.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(crowd);
+    let released = Instant::now();
+    let mut fresh = door.server.client();
+    while ask(&mut fresh) != Ok(200) {
+        assert!(
+            released.elapsed() < Duration::from_secs(10),
+            "{}",
+            door.server.log()
+        );
+        fresh = door.server.client();
+    }
+    println!(
+        "a newcomer was served {:?} after descriptors were free",
+        released.elapsed()
+    );
+    assert!(released.elapsed() < Duration::from_secs(5));
+    door.server.stop();
+}
