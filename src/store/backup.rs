@@ -15,6 +15,7 @@ use redb::{
 };
 
 use super::change::Describe;
+use super::file::create_private;
 use super::tables::{AUDIT, EMAILS, EXTERNALS, META, NAMES, SETTINGS, TOKENS, USED, USERS};
 use super::{Backend, OpenError, Opener, ReadError, Snapshot, Store};
 use crate::secret::{self, Digest, Sha256};
@@ -60,13 +61,7 @@ impl Snapshot {
     }
 
     fn copy_to(&self, draft: &Path) -> Result<Counts, OpenError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(draft)?;
-        let database = Builder::new().create_with_backend(FileBackend::new(file)?)?;
+        let database = create_private(draft)?;
         let to = database.begin_write().map_err(ReadError::from)?;
         let from = self.transaction();
         copy(from, &to, META)?;

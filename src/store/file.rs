@@ -53,16 +53,22 @@ pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
 }
 
 fn create(draft: &Path) -> Result<(), OpenError> {
+    let database = create_private(draft)?;
+    initialise(&database)?;
+    database.close()?;
+    Ok(())
+}
+
+/// An empty database in a new file that the server's user alone may read.
+/// Fails if there is a file of that name.
+pub(super) fn create_private(path: &Path) -> Result<Database, OpenError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(draft)?;
-    let database = Builder::new().create_with_backend(FileBackend::new(file)?)?;
-    initialise(&database)?;
-    database.close()?;
-    Ok(())
+        .open(path)?;
+    Ok(Builder::new().create_with_backend(FileBackend::new(file)?)?)
 }
 
 /// Makes the tables in a database that has none.
