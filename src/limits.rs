@@ -56,6 +56,8 @@ pub const CONNECTIONS_MAX: usize = 512;
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Accepted connections that wait for a worker to come free.
 pub const CONNECTIONS_WAITING_MAX: usize = 64;
+/// Waiting for a place among those; until then the listen backlog holds newcomers.
+pub const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Listen backlog of the network door.
 pub const LISTEN_BACKLOG: i32 = 1024;
 /// Stack of one worker thread.

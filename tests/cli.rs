@@ -466,7 +466,7 @@ fn refusals_begin_with_the_programs_name() {
 /// Starts a server whose standard output is a terminal, looks at it while it runs, stops
 /// it, and gives what it showed.
 fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let screen = openpt(flags).expect("a terminal");
     grantpt(&screen)
         .and_then(|()| unlockpt(&screen))

@@ -1,6 +1,9 @@
 //! What a running server has given up, and what two servers do to each other.
 
 use std::fs;
+use std::time::Instant;
+
+use golinks_scim::limits;
 
 use crate::support::{Server, cli_in};
 
@@ -29,8 +32,18 @@ fn a_server_can_gain_no_privileges_and_leaves_no_core() {
 fn a_second_server_says_which_process_holds_the_directory() {
     let server = Server::start();
     let pid = server.pid().as_raw_nonzero();
+    let began = Instant::now();
     let second = server.cli(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.status, Some(69), "{second:?}");
+    assert!(
+        began.elapsed() >= limits::STORE_LOCK_WAIT,
+        "it did not wait for the first one to end"
+    );
+    assert_eq!(
+        server.cli(&["user", "list"]).status,
+        Some(0),
+        "the first one was disturbed"
+    );
     let words = format!("process {pid} uses this data directory");
     assert!(second.stderr.contains(&words), "{second:?}");
     let directory = server.stop_and_keep();

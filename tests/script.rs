@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use golinks_scim::directory::describe;
 use golinks_scim::store::Store;
@@ -390,28 +390,5 @@ fn a_store_that_is_held_or_newer_is_told_apart() {
         &["serve", "--listen", "127.0.0.1:0"],
         65,
         "hint: install the version",
-    );
-}
-
-#[test]
-fn a_second_server_on_one_directory_is_refused_after_a_while() {
-    let server = Server::start();
-    let began = Instant::now();
-    let output = server.cli(&["serve", "--listen", "127.0.0.1:0"]);
-    assert_eq!(output.status, Some(69), "{output:?}");
-    assert!(
-        began.elapsed() >= Duration::from_secs(10),
-        "it did not wait for the lock"
-    );
-    assert!(
-        output
-            .stderr
-            .contains("hint: another server uses this data directory"),
-        "{output:?}"
-    );
-    assert_eq!(
-        server.cli(&["user", "list"]).status,
-        Some(0),
-        "the first one was disturbed"
     );
 }

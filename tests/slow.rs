@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::support::Server;
 use crate::support::wire::{Door, Tls};
@@ -42,7 +42,13 @@ fn number(name: &str, default: usize) -> usize {
 fn from_address(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
     let last = u8::try_from(number % 40 + 2).expect("small");
     let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    // Closed in the servers that other tests start meanwhile: they would keep it open.
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     bind(&socket, &from)?;
     connect(&socket, &to)?;
     let stream = TcpStream::from(socket);

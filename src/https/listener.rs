@@ -155,7 +155,8 @@ fn welcome(
             drop(leaving);
         })
     };
-    workers.submit(job).map_err(|why| {
+    let end_one = || shared.table.evict_stranger();
+    workers.submit(job, end_one).map_err(|why| {
         shared.table.leave(&slot);
         format!("a connection was refused: {why}")
     })

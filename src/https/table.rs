@@ -87,7 +87,8 @@ impl Table {
         }
     }
 
-    /// Sends the oldest connection without a token away, to get its descriptor back.
+    /// Sends the oldest connection without a token away, to get its descriptor or its thread
+    /// back.
     pub(super) fn evict_stranger(&self) {
         self.lock().evict_oldest(|slot| !slot.is_authenticated());
     }

@@ -25,6 +25,7 @@ pub(super) struct Workers {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    room: Condvar,
 }
 
 /// No thread will serve the connection; with the system's reason if it gave none.
@@ -43,14 +44,17 @@ impl Workers {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 wake: Condvar::new(),
+                room: Condvar::new(),
             }),
         }
     }
 
-    /// Runs `job` on a thread, now or as soon as one is free. Refuses when that cannot be:
-    /// all are busy and enough wait already, or the system gives no thread. Says nothing
-    /// itself, since a flood of strangers would then fill the log.
-    pub(super) fn submit(&self, job: Job) -> Result<(), NoWorker> {
+    /// Runs `job` on a thread, now or as soon as one is free. When the system gives no
+    /// thread, or so many wait already that no more may, `end_one` is told to end a
+    /// connection, and a place is waited for, [`limits::WORKER_WAIT_MAX`] long: after a burst
+    /// those that were sent away are about to leave their threads. Says nothing itself, since
+    /// a flood of strangers would then fill the log.
+    pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), NoWorker> {
         let mut state = self.shared.lock();
         let mut no_thread = None;
         if state.queue.len() >= state.waiting && state.threads < limits::CONNECTIONS_MAX {
@@ -60,8 +64,13 @@ impl Workers {
                 Err(error) => no_thread = Some(error),
             }
         }
-        if state.queue.len() >= state.waiting + limits::CONNECTIONS_WAITING_MAX {
-            return Err(NoWorker(no_thread));
+        if no_thread.is_some() || state.is_full() {
+            drop(state);
+            end_one();
+            state = self.shared.await_room();
+            if state.is_full() {
+                return Err(NoWorker(no_thread));
+            }
         }
         state.queue.push_back(job);
         self.shared.wake.notify_one();
@@ -75,6 +84,12 @@ impl Workers {
             .stack_size(limits::WORKER_STACK_BYTES)
             .spawn(move || shared.work())
             .map(drop)
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.queue.len() >= self.waiting + limits::CONNECTIONS_WAITING_MAX
     }
 }
 
@@ -93,6 +108,7 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
+                self.room.notify_one();
                 if catch_unwind(AssertUnwindSafe(job)).is_err() {
                     log::error!("a connection ended by a panic");
                 }
@@ -111,6 +127,16 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// The state, as soon as the queue has a place or it was waited for long enough.
+    fn await_room(&self) -> MutexGuard<'_, State> {
+        let waited = self
+            .room
+            .wait_timeout_while(self.lock(), limits::WORKER_WAIT_MAX, |state| {
+                state.is_full()
+            });
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
