@@ -38,11 +38,17 @@ mod crash;
 /// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
 mod faults;
 
+/// Bits that flip in the file: told, never answered.
+mod corruption;
+
 /// Backups made under load, checked, put back.
 mod backup;
 
 /// The customer's certificate, exchanged while it is served.
 mod certificate;
+
+/// A clock that jumps, and the private authority's leaf renewed while it is served.
+mod clock;
 
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;

@@ -13,8 +13,8 @@ use golinks_scim::directory::{Caller, Directory, Error, Query, Start, describe};
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Change, OpenError, Opener, Store, WriteError};
 use redb::{
-    BackendError, Database, MultimapTableDefinition, ReadableDatabase, StorageBackend,
-    TableDefinition,
+    BackendError, Database, MultimapTableDefinition, ReadableDatabase, ReadableTable,
+    StorageBackend, TableDefinition,
 };
 use serde_json::json;
 
@@ -354,7 +354,7 @@ fn a_newer_file_and_a_damaged_one_are_left_alone() {
 }
 
 #[test]
-fn a_file_of_format_1_gets_the_index_of_addresses() {
+fn a_file_of_format_1_is_brought_to_the_newest() {
     const EMAILS: MultimapTableDefinition<'_, &[u8], u32> = MultimapTableDefinition::new("emails");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("users.redb");
@@ -379,6 +379,17 @@ fn a_file_of_format_1_gets_the_index_of_addresses() {
         let database = Database::open(&path).expect("a redb file");
         let txn = database.begin_write().expect("a transaction");
         txn.delete_multimap_table(EMAILS).expect("deleted");
+        txn.delete_table(TableDefinition::<&str, &[u8]>::new("chain"))
+            .expect("deleted");
+        for sequence in &ids {
+            let mut users = txn
+                .open_table(TableDefinition::<u32, &[u8]>::new("users"))
+                .expect("the table");
+            let sealed = users.get(sequence).expect("readable").expect("there");
+            let row = sealed.value()[..sealed.value().len() - 4].to_vec();
+            drop(sealed);
+            users.insert(sequence, row.as_slice()).expect("inserted");
+        }
         txn.open_table(TableDefinition::<&str, u64>::new("meta"))
             .expect("the table")
             .insert("format", 1)
@@ -397,6 +408,8 @@ fn a_file_of_format_1_gets_the_index_of_addresses() {
             assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{email}");
         }
         assert_eq!(snapshot.users_with_words(&["home".to_owned()]).len(), 2);
+        let counts = snapshot.check(describe).expect("whole");
+        assert_eq!((counts.users, counts.audit_rows), (2, 2));
     }
 }
 

@@ -28,6 +28,8 @@ pub struct AuthoritySummary {
     pub path: PathBuf,
     /// SHA-256 of its certificate, `AA:BB:…`.
     pub fingerprint: String,
+    /// When it begins.
+    pub not_before: Instant,
     /// When it ends.
     pub not_after: Instant,
 }
@@ -113,6 +115,7 @@ pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Erro
     let facts = Facts::of(&certificate).map_err(|what| Error::Bad(path.clone(), what))?;
     Ok(Some(AuthoritySummary {
         fingerprint: chain::fingerprint(&certificate),
+        not_before: facts.not_before,
         not_after: facts.not_after,
         path,
     }))

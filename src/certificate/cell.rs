@@ -104,11 +104,23 @@ impl Cell {
     }
 
     /// Makes and serves a new leaf of the private authority once two thirds of the old
-    /// one's life are over. Gives what is then served, if it is new.
+    /// one's life are over, or if it was made by a clock that was fast. Gives what is then
+    /// served, if it is new. The old one stays where the clock is so wrong that the authority
+    /// itself is not valid.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
         let summary = self.summary();
-        if summary.authority.is_none() || !is_due(summary.not_after, now) {
+        let Some(authority) = &summary.authority else {
             return Ok(None);
+        };
+        if !is_due(summary.not_after, now) && now >= summary.not_before {
+            return Ok(None);
+        }
+        if now < authority.not_before || now >= authority.not_after {
+            let what = format!(
+                "it is valid from {} to {}, but the machine's clock says {now}",
+                authority.not_before, authority.not_after
+            );
+            return Err(Error::Bad(authority.path.clone(), what));
         }
         let renewed = load(&self.source, now)?;
         let summary = renewed.summary.clone();
@@ -374,6 +386,23 @@ mod tests {
         let cell = Cell::open(source(folder.path(), None), old).expect("made");
         assert!(handshakes(&cell, folder.path(), "localhost"));
         assert!(cell.renew_if_due(now()).expect("looked").is_some());
+        assert!(handshakes(&cell, folder.path(), "localhost"));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_costs_no_leaf() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cell = Cell::open(source(folder.path(), None), now()).expect("made");
+        let leaf = cell.summary().fingerprint;
+        for wrong in [now().plus_days(3660), Instant::from_millis(0)] {
+            let outcome = cell.renew_if_due(wrong);
+            assert!(matches!(outcome, Err(Error::Bad(..))), "{outcome:?}");
+            assert_eq!(cell.summary().fingerprint, leaf, "{wrong}");
+        }
+        let fast = cell.renew_if_due(now().plus_days(80)).expect("renewed");
+        assert!(fast.is_some());
+        assert!(!handshakes(&cell, folder.path(), "localhost"));
+        assert!(cell.renew_if_due(now()).expect("renewed").is_some());
         assert!(handshakes(&cell, folder.path(), "localhost"));
     }
 

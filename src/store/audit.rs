@@ -8,6 +8,8 @@
 //!
 //! digest of a row = SHA-256(sequence, 8 bytes big-endian, then the whole row)
 //! ```
+//!
+//! The digest of the last row is kept apart, so that it cannot be changed or dropped either.
 
 use std::fmt;
 
@@ -15,6 +17,8 @@ use crate::secret::{Digest, sha256_of_parts};
 
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 33;
+/// Bytes of a head in the file.
+pub(super) const HEAD_BYTES: usize = 40;
 
 /// Where the chain goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,15 @@ impl Head {
             next_sequence: sequence,
             ..Self::default()
         }
+    }
+
+    /// The head as it is kept in the file: the next sequence, 8 bytes big-endian, then the
+    /// digest.
+    pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[..8].copy_from_slice(&self.next_sequence.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.previous);
+        bytes
     }
 
     /// The head after `row` was written at `next_sequence`.

@@ -5,7 +5,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use redb::backends::FileBackend;
@@ -16,7 +15,10 @@ use redb::{
 
 use super::change::Describe;
 use super::file::create_private;
-use super::tables::{AUDIT, EMAILS, EXTERNALS, META, NAMES, SETTINGS, TOKENS, USED, USERS};
+use super::tables::{
+    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SETTINGS, TOKENS, USED, USERS,
+};
+use super::writer::guarded;
 use super::{Backend, OpenError, Opener, ReadError, Snapshot, Store};
 use crate::secret::{self, Digest, Sha256};
 
@@ -73,6 +75,7 @@ impl Snapshot {
         let tokens = copy(from, &to, TOKENS)?;
         copy(from, &to, USED)?;
         let audit_rows = copy(from, &to, AUDIT)?;
+        copy(from, &to, CHAIN)?;
         to.commit().map_err(ReadError::from)?;
         database.close().map_err(ReadError::from)?;
         Ok(Counts {
@@ -146,49 +149,21 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     let file = path.to_owned();
     let opener: Opener = Box::new(move || Ok(Box::new(Readable(File::open(&file)?)) as Backend));
-    // redb may panic over a file that was damaged from outside.
-    let checked = catch_unwind(AssertUnwindSafe(|| {
+    let counts = guarded(|| {
         let store = Store::open_to_read(opener, describe)?;
         let snapshot = store
             .snapshot()
             .map_err(|_| OpenError::Damaged("it cannot be read".to_owned()))?;
         snapshot.check(describe)
-    }));
-    let counts = checked
-        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))?;
+    })?;
     Ok(Backup { counts, digest })
 }
 
 impl Snapshot {
     /// Looks whether rows, keys, index and audit chain agree; the error says where not.
     pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
-        let (mut externals, mut emails) = (0, 0);
-        self.each_user(self.users(), |sequence, row| {
-            let damaged = |what: &str| OpenError::Damaged(format!("user {sequence}: {what}"));
-            let (keys, _) = describe(row).map_err(OpenError::Damaged)?;
-            if self.user_by_name(&keys.name)? != Some(sequence) {
-                return Err(damaged("it is not found under its userName"));
-            }
-            if let Some(external) = &keys.external {
-                externals += 1;
-                if !self.users_by_external(external)?.contains(sequence) {
-                    return Err(damaged("it is not found under its externalId"));
-                }
-            }
-            for email in &keys.emails {
-                emails += 1;
-                if !self.users_by_email(email)?.contains(sequence) {
-                    return Err(damaged("it is not found under an email address"));
-                }
-            }
-            Ok(())
-        })?;
-        let users = self.users().len();
-        if self.key_counts()? != (users, externals, emails) {
-            return Err(OpenError::Damaged(
-                "an index holds keys of nobody".to_owned(),
-            ));
-        }
+        let users = self.read_index(describe)?.live().len();
+        tables::chain_head(self.transaction())?;
         let mut audit_rows = 0;
         self.each_audit(|_| audit_rows += 1)?
             .map_err(|broken| OpenError::Damaged(broken.to_string()))?;

@@ -33,17 +33,6 @@ pub struct Facts {
     pub text: String,
 }
 
-impl Facts {
-    /// What is kept of a user whose row cannot be read: it exists, and that is all.
-    pub(super) fn of_nobody() -> Self {
-        Self {
-            active: None,
-            modified: i64::MIN,
-            text: String::new(),
-        }
-    }
-}
-
 /// The index of one state. Cloning it is cheap.
 #[derive(Clone, Default)]
 pub(super) struct Index {

@@ -24,6 +24,7 @@ mod backup;
 mod change;
 mod file;
 mod index;
+mod row;
 mod snapshot;
 mod tables;
 mod view;
@@ -285,7 +286,7 @@ impl ReadError {
     /// answer just now.
     pub fn is_passing(&self) -> bool {
         match &self.0 {
-            redb::Error::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+            redb::Error::Io(error) => !tells_of_damage(error),
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => true,
             _ => false,
         }
@@ -362,9 +363,7 @@ impl From<redb::DatabaseError> for OpenError {
 impl From<redb::StorageError> for OpenError {
     fn from(error: redb::StorageError) -> Self {
         match error {
-            redb::StorageError::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
-                Self::Io(error)
-            }
+            redb::StorageError::Io(error) if !tells_of_damage(&error) => Self::Io(error),
             other => Self::Damaged(other.to_string()),
         }
     }
@@ -373,8 +372,17 @@ impl From<redb::StorageError> for OpenError {
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error.0 {
-            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::Io(error),
+            redb::Error::Io(error) if !tells_of_damage(&error) => Self::Io(error),
             other => Self::Damaged(other.to_string()),
         }
     }
+}
+
+/// Whether it is the file's content that is wrong: a page that does not read as one, or one
+/// that is said to lie beyond the end.
+fn tells_of_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }

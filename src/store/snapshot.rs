@@ -1,19 +1,20 @@
 //! A committed state to read from: rows by sequence, by key and by position. It does not
 //! change while somebody holds it, however much is written meanwhile.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, ReadableTableMetadata,
+    ReadableMultimapTable, ReadableTable, ReadableTableMetadata,
 };
 use roaring::RoaringBitmap;
 
-use super::ReadError;
 use super::audit::{AuditRow, ChainBroken, Head, follow};
 use super::change::Describe;
-use super::index::{Changes, Facts, Index};
-use super::tables::{AUDIT, EMAILS, EXTERNALS, NAMES, SETTINGS, TOKENS, USED, USERS};
+use super::index::{Changes, Index};
+use super::tables::{self, AUDIT, EMAILS, EXTERNALS, NAMES, SETTINGS, TOKENS, USED, USERS};
+use super::{OpenError, ReadError, row};
 
 /// One committed state.
 pub struct Snapshot {
@@ -26,13 +27,23 @@ pub struct Snapshot {
 }
 
 /// A user's row, borrowed from the page that holds it.
-pub struct Row(AccessGuard<'static, &'static [u8]>);
+pub struct Row {
+    sealed: AccessGuard<'static, &'static [u8]>,
+    length: usize,
+}
+
+impl Row {
+    fn open(sequence: u32, sealed: AccessGuard<'static, &'static [u8]>) -> Result<Self, ReadError> {
+        let length = row::open(&sequence.to_be_bytes(), sealed.value())?.len();
+        Ok(Self { sealed, length })
+    }
+}
 
 impl Deref for Row {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.0.value()
+        &self.sealed.value()[..self.length]
     }
 }
 
@@ -52,11 +63,6 @@ impl Snapshot {
 
     pub(super) fn transaction(&self) -> &ReadTransaction {
         &self.txn
-    }
-
-    /// How many userNames, externalIds and email addresses the indexes hold.
-    pub(super) fn key_counts(&self) -> Result<(u64, u64, u64), ReadError> {
-        Ok((self.names.len()?, self.externals.len()?, self.emails.len()?))
     }
 
     /// The sequences of all users: their order is that of creation. Finding the place of
@@ -84,7 +90,8 @@ impl Snapshot {
 
     /// The row of a user.
     pub fn user(&self, sequence: u32) -> Result<Option<Row>, ReadError> {
-        Ok(self.users.get(sequence)?.map(Row))
+        let sealed = self.users.get(sequence)?;
+        sealed.map(|sealed| Row::open(sequence, sealed)).transpose()
     }
 
     /// The user with this folded userName.
@@ -119,12 +126,62 @@ impl Snapshot {
             return Ok(());
         }
         for entry in self.users.iter().map_err(ReadError::from)? {
-            let (sequence, row) = entry.map_err(ReadError::from)?;
-            if set.contains(sequence.value()) {
-                visit(sequence.value(), row.value())?;
+            let (sequence, sealed) = entry.map_err(ReadError::from)?;
+            let sequence = sequence.value();
+            if set.contains(sequence) {
+                let row = row::open(&sequence.to_be_bytes(), sealed.value());
+                visit(sequence, row.map_err(ReadError::from)?)?;
             }
         }
         Ok(())
+    }
+
+    /// The index of all users, from their rows. Looks on the way whether each is found by what
+    /// it has, and nobody by what nobody has: a request would otherwise be told that somebody
+    /// does not exist.
+    pub(super) fn read_index(&self, describe: Describe) -> Result<Index, OpenError> {
+        let mut index = Index::default();
+        let mut changes = Changes::new();
+        let (mut externals, mut emails) = (Pairs::default(), Pairs::default());
+        let mut previous = None;
+        for entry in self.users.iter().map_err(ReadError::from)? {
+            let (sequence, sealed) = entry.map_err(ReadError::from)?;
+            let sequence = sequence.value();
+            let damaged = |how: &str| OpenError::Damaged(format!("user {sequence}: {how}"));
+            let row = row::open(&sequence.to_be_bytes(), sealed.value())?;
+            let (keys, facts) = describe(row).map_err(|how| damaged(&how))?;
+            if previous >= Some(sequence) || self.user(sequence)?.is_none() {
+                return Err(damaged("it is not found at its place"));
+            }
+            if self.user_by_name(&keys.name)? != Some(sequence) {
+                return Err(damaged("it is not found by its userName"));
+            }
+            previous = Some(sequence);
+            keys.external
+                .iter()
+                .for_each(|key| externals.add(key, sequence));
+            keys.emails.iter().for_each(|key| emails.add(key, sequence));
+            changes.insert(sequence, Some(facts));
+            if changes.len() == INDEX_STEP {
+                index.apply(std::mem::take(&mut changes));
+            }
+        }
+        index.apply(changes);
+        let damaged = |how: &str| Err(OpenError::Damaged(how.to_owned()));
+        let users = index.live().len();
+        if self.users.len()? != users || self.names.len()? != users {
+            return damaged("the index of userNames holds other users");
+        }
+        if Pairs::of(&self.externals)? != Some(externals) {
+            return damaged("the index of externalIds holds other users");
+        }
+        if Pairs::of(&self.emails)? != Some(emails) {
+            return damaged("the index of email addresses holds other users");
+        }
+        if tables::users_next(&self.txn)? <= previous.map_or(0, u64::from) {
+            return damaged("the next user's sequence was given already");
+        }
+        Ok(index)
     }
 
     /// All tokens: public id and row.
@@ -132,7 +189,8 @@ impl Snapshot {
         let mut tokens = Vec::new();
         for entry in self.txn.open_table(TOKENS)?.iter()? {
             let (id, row) = entry?;
-            tokens.push((id.value().to_owned(), row.value().to_vec()));
+            let row = row::open(id.value().as_bytes(), row.value())?.to_vec();
+            tokens.push((id.value().to_owned(), row));
         }
         Ok(tokens)
     }
@@ -170,6 +228,39 @@ impl Snapshot {
     }
 }
 
+/// A set of keys and sequences, as little of it as tells it from another: comparing the
+/// sets themselves, or looking each pair up where many share a key, would take too much.
+#[derive(Default, PartialEq, Eq)]
+struct Pairs {
+    count: u64,
+    sum: u64,
+}
+
+impl Pairs {
+    fn add(&mut self, key: &[u8], sequence: u32) {
+        let mut hasher = DefaultHasher::new();
+        (key, sequence).hash(&mut hasher);
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(hasher.finish());
+    }
+
+    /// Those of a table; `None` if some are not found by their key.
+    fn of(table: &ReadOnlyMultimapTable<&'static [u8], u32>) -> Result<Option<Self>, ReadError> {
+        let mut pairs = Self::default();
+        for entry in table.iter()? {
+            let (key, sequences) = entry?;
+            let before = pairs.count;
+            for sequence in sequences {
+                pairs.add(key.value(), sequence?.value());
+            }
+            if table.get(key.value())?.len() != pairs.count - before {
+                return Ok(None);
+            }
+        }
+        Ok((pairs.count == table.len()?).then_some(pairs))
+    }
+}
+
 fn sequences(
     table: &ReadOnlyMultimapTable<&'static [u8], u32>,
     key: &[u8],
@@ -179,30 +270,6 @@ fn sequences(
         found.insert(sequence?.value());
     }
     Ok(found)
-}
-
-/// The index of all users, from the file: made once at each opening, a chunk at a time.
-pub(super) fn index(txn: &ReadTransaction, describe: Describe) -> Result<Index, ReadError> {
-    let mut index = Index::default();
-    let mut changes = Changes::new();
-    for entry in txn.open_table(USERS)?.iter()? {
-        let (sequence, row) = entry?;
-        let sequence = sequence.value();
-        let facts = match describe(row.value()) {
-            Ok((_, facts)) => facts,
-            Err(how) => {
-                // The rest of the directory is served; whoever asks for this one is told.
-                log::error!("{how}");
-                Facts::of_nobody()
-            }
-        };
-        changes.insert(sequence, Some(facts));
-        if changes.len() == INDEX_STEP {
-            index.apply(std::mem::take(&mut changes));
-        }
-    }
-    index.apply(changes);
-    Ok(index)
 }
 
 /// Users that are put into the index at one time while it is made.

@@ -11,10 +11,14 @@
 //! tokens     text → row        by public id
 //! used       text → u64        token id → milliseconds since the epoch of its last use
 //! audit      u64  → row        by sequence, hash-chained (see `audit`)
+//! chain      text → bytes      "head": where the audit trail's chain goes on
 //! ```
 //!
-//! Format 2 added `emails`; a file of format 1 gets it when it is opened.
-//! Rows of `users` and `tokens` belong to their callers and begin with a version byte.
+//! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
+//! they get a checksum (see `row`). Format 2 added that, `emails` and `chain`; a file of
+//! format 1 gets them when it is opened.
+
+use std::ops::Bound;
 
 use redb::{
     MultimapTable, MultimapTableDefinition, ReadableTable, Table, TableDefinition, WriteTransaction,
@@ -23,7 +27,7 @@ use redb::{
 use super::audit::{self, Head};
 use super::change::{Change, Describe, Keys, Put};
 use super::index::Changes;
-use super::{FORMAT, ReadError};
+use super::{FORMAT, OpenError, ReadError, row};
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
@@ -36,9 +40,11 @@ pub(super) const EMAILS: MultimapTableDefinition<'_, &[u8], u32> =
 pub(super) const TOKENS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tokens");
 pub(super) const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+pub(super) const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
 const META_FORMAT: &str = "format";
 const META_USERS_NEXT: &str = "users_next";
+const CHAIN_HEAD: &str = "head";
 
 /// All tables of one write transaction.
 pub(super) struct Tables<'txn> {
@@ -51,6 +57,7 @@ pub(super) struct Tables<'txn> {
     tokens: Table<'txn, &'static str, &'static [u8]>,
     used: Table<'txn, &'static str, u64>,
     audit: Table<'txn, u64, &'static [u8]>,
+    chain_table: Table<'txn, &'static str, &'static [u8]>,
     pub(super) users_next: u32,
     chain: Head,
 }
@@ -69,6 +76,7 @@ impl<'txn> Tables<'txn> {
             tokens: txn.open_table(TOKENS)?,
             used: txn.open_table(USED)?,
             audit: txn.open_table(AUDIT)?,
+            chain_table: txn.open_table(CHAIN)?,
             users_next: u32::try_from(users_next).unwrap_or(u32::MAX),
             chain,
         })
@@ -78,21 +86,41 @@ impl<'txn> Tables<'txn> {
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         self.meta.insert(META_FORMAT, FORMAT)?;
         self.meta.insert(META_USERS_NEXT, 1)?;
+        self.note_chain()
+    }
+
+    /// Gives a file of format 1 what format 2 has: checksums of rows, the index of addresses,
+    /// and the chain's head.
+    pub(super) fn upgrade(&mut self, describe: Describe) -> Result<(), OpenError> {
+        let mut last = None;
+        while let Some((sequence, row)) = first_after(&self.users, last)? {
+            let (keys, _) = describe(&row)
+                .map_err(|how| OpenError::Damaged(format!("user {sequence}: {how}")))?;
+            for email in &keys.emails {
+                self.emails.insert(email.as_slice(), sequence)?;
+            }
+            let sealed = row::seal(&sequence.to_be_bytes(), row);
+            self.users.insert(sequence, sealed.as_slice())?;
+            last = Some(sequence);
+        }
+        let mut tokens = Vec::new();
+        for entry in self.tokens.iter()? {
+            let (id, row) = entry?;
+            tokens.push((id.value().to_owned(), row.value().to_vec()));
+        }
+        for (id, row) in tokens {
+            let sealed = row::seal(id.as_bytes(), row);
+            self.tokens.insert(id.as_str(), sealed.as_slice())?;
+        }
+        self.meta.insert(META_FORMAT, FORMAT)?;
+        self.note_chain()?;
         Ok(())
     }
 
-    /// Gives a file of format 1 what format 2 has: the index of addresses.
-    pub(super) fn upgrade(&mut self, describe: Describe) -> Result<(), ReadError> {
-        for entry in self.users.iter()? {
-            let (sequence, row) = entry?;
-            // A row that cannot be read is found by nothing; whoever asks for it is told.
-            if let Ok((keys, _)) = describe(row.value()) {
-                for email in &keys.emails {
-                    self.emails.insert(email.as_slice(), sequence.value())?;
-                }
-            }
-        }
-        self.meta.insert(META_FORMAT, FORMAT)?;
+    /// Writes down where the audit trail's chain goes on; before each commit.
+    pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
+        let head = self.chain.to_bytes();
+        self.chain_table.insert(CHAIN_HEAD, head.as_slice())?;
         Ok(())
     }
 
@@ -115,7 +143,7 @@ impl<'txn> Tables<'txn> {
                 self.users_next = self.users_next.max(sequence.saturating_add(1));
                 self.meta
                     .insert(META_USERS_NEXT, u64::from(self.users_next))?;
-                self.users.insert(sequence, row.as_slice())?;
+                self.put_row(sequence, row)?;
                 self.change_keys(sequence, None, Some(&keys))?;
                 changes.insert(sequence, Some(facts));
             }
@@ -126,7 +154,7 @@ impl<'txn> Tables<'txn> {
                 facts,
                 row,
             } => {
-                self.users.insert(sequence, row.as_slice())?;
+                self.put_row(sequence, row)?;
                 if before != after {
                     self.change_keys(sequence, Some(&before), Some(&after))?;
                 }
@@ -138,7 +166,8 @@ impl<'txn> Tables<'txn> {
                 changes.insert(sequence, None);
             }
             Put::Token { id, row } => {
-                self.tokens.insert(id.as_str(), row.as_slice())?;
+                let sealed = row::seal(id.as_bytes(), row);
+                self.tokens.insert(id.as_str(), sealed.as_slice())?;
             }
             Put::ForgetToken { id } => {
                 self.tokens.remove(id.as_str())?;
@@ -157,6 +186,12 @@ impl<'txn> Tables<'txn> {
                 self.chain = self.chain.after(&row);
             }
         }
+        Ok(())
+    }
+
+    fn put_row(&mut self, sequence: u32, row: Vec<u8>) -> Result<(), ReadError> {
+        let sealed = row::seal(&sequence.to_be_bytes(), row);
+        self.users.insert(sequence, sealed.as_slice())?;
         Ok(())
     }
 
@@ -212,12 +247,40 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
     }
 }
 
-/// The head of the audit chain as the file has it.
-pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, ReadError> {
+/// The sequence that the next user gets.
+pub(super) fn users_next(txn: &redb::ReadTransaction) -> Result<u64, ReadError> {
+    let meta = txn.open_table(META)?;
+    Ok(meta.get(META_USERS_NEXT)?.map_or(1, |next| next.value()))
+}
+
+/// The head of the audit chain, as its last row has it.
+pub(super) fn last_of_chain(txn: &redb::ReadTransaction) -> Result<Head, ReadError> {
     let audit = txn.open_table(AUDIT)?;
     let head = match audit.last()? {
         Some((sequence, row)) => Head::at(sequence.value()).after(row.value()),
         None => Head::default(),
     };
     Ok(head)
+}
+
+/// The head of the audit chain, if its last row is the one that was written last.
+pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, OpenError> {
+    let head = last_of_chain(txn)?;
+    let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
+    let noted = chain.get(CHAIN_HEAD).map_err(ReadError::from)?;
+    if noted.is_none_or(|noted| noted.value() != head.to_bytes()) {
+        return Err(OpenError::Damaged(
+            "the last row of the audit trail is not the one that was written".to_owned(),
+        ));
+    }
+    Ok(head)
+}
+
+fn first_after(
+    users: &Table<'_, u32, &'static [u8]>,
+    last: Option<u32>,
+) -> Result<Option<(u32, Vec<u8>)>, ReadError> {
+    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let first = users.range((from, Bound::Unbounded))?.next().transpose()?;
+    Ok(first.map(|(sequence, row)| (sequence.value(), row.value().to_vec())))
 }

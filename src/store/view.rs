@@ -3,8 +3,8 @@
 
 use redb::ReadableTable;
 
-use super::ReadError;
 use super::tables::Tables;
+use super::{ReadError, row};
 
 /// The writer's tables, for looking only.
 pub struct View<'a> {
@@ -23,8 +23,11 @@ impl<'a> View<'a> {
 
     /// The row of a user.
     pub fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
-        let row = self.tables.users.get(sequence)?;
-        Ok(row.map(|row| row.value().to_vec()))
+        let Some(row) = self.tables.users.get(sequence)? else {
+            return Ok(None);
+        };
+        let row = row::open(&sequence.to_be_bytes(), row.value())?;
+        Ok(Some(row.to_vec()))
     }
 
     /// The user with this folded userName.

@@ -28,7 +28,7 @@ use super::audit::Head;
 use super::backend::{Health, Overlay, Patient};
 use super::change::{Change, Describe};
 use super::index::{Changes, Index};
-use super::snapshot::{self, Snapshot};
+use super::snapshot::Snapshot;
 use super::tables::{self, Tables};
 use super::view::View;
 use super::{FORMAT, OpenError, Opener, Published, ReadError, file};
@@ -124,7 +124,7 @@ impl Writer {
     pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
         let deadline = Instant::now() + lock_wait;
         loop {
-            match self.open_for_writing(None) {
+            match guarded(|| self.open_for_writing(None)) {
                 Err(OpenError::Locked) if Instant::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
@@ -195,7 +195,7 @@ impl Writer {
         self.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
-            let view = self.open_for_reading(Some(known));
+            let view = guarded(|| self.open_for_reading(Some(known)));
             if let Err(error) = view.as_ref().map(|view| self.publish(view)) {
                 log::error!("the store cannot be read either: {error}");
             }
@@ -218,11 +218,7 @@ impl Writer {
     }
 
     fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
-        // redb may panic over a file that was damaged; that is no reason to stop trying.
-        let opened = catch_unwind(AssertUnwindSafe(|| self.open_for_writing(Some(known))));
-        let open = opened.unwrap_or_else(|_| {
-            Err(OpenError::Damaged("reading it ended by a panic".to_owned()))
-        })?;
+        let open = guarded(|| self.open_for_writing(Some(known)))?;
         self.publish(&open)?;
         log::warn!("the store was reopened after a failure");
         Ok(open)
@@ -375,6 +371,9 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Attempt, ReadError> {
             puts |= !change.is_none();
             tables.apply(change, &mut changes)?;
         }
+        if puts {
+            tables.note_chain()?;
+        }
         tables.chain()
     };
     if !puts {
@@ -413,6 +412,12 @@ fn refuse_for(jobs: &Receiver<Job>, pause: Duration) -> bool {
     }
 }
 
+/// Opens something. redb may panic over a file that was damaged from outside.
+pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(open))
+        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
+}
+
 fn open_database(
     storage: impl StorageBackend,
     describe: Describe,
@@ -440,7 +445,7 @@ fn open_database(
     let index = match known {
         // Every change of a user moves the chain on: the same head, the same users.
         Some(known) if known.chain == chain => known.index.clone(),
-        _ => snapshot::index(&txn, describe)?,
+        _ => Snapshot::begin(&database, Index::default())?.read_index(describe)?,
     };
     Ok(Open {
         index,
@@ -450,11 +455,11 @@ fn open_database(
     })
 }
 
-fn upgrade(database: &Database, describe: Describe) -> Result<(), ReadError> {
-    let txn = database.begin_write()?;
-    // Nothing is added to the audit trail, so where its chain goes on does not matter.
-    Tables::open(&txn, Head::default())?.upgrade(describe)?;
-    txn.commit()?;
+fn upgrade(database: &Database, describe: Describe) -> Result<(), OpenError> {
+    let chain = tables::last_of_chain(&database.begin_read().map_err(ReadError::from)?)?;
+    let txn = database.begin_write().map_err(ReadError::from)?;
+    Tables::open(&txn, chain)?.upgrade(describe)?;
+    txn.commit().map_err(ReadError::from)?;
     log::info!("the store was brought to format {FORMAT}");
     Ok(())
 }
