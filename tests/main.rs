@@ -50,6 +50,9 @@ mod certificate;
 /// A clock that jumps, and the private authority's leaf renewed while it is served.
 mod clock;
 
+/// Small requests that mean to cost much, values that mean to be something else.
+mod bombs;
+
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;
 

@@ -17,12 +17,12 @@ use serde_json::{Map, Value, json};
 use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
-use super::users;
 use crate::access::{Administrator, Issue, IssueError, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
 use crate::directory;
 use crate::limits;
+use crate::scim::json;
 use crate::secret;
 use crate::store::{Backup, Change, OpenError};
 
@@ -76,7 +76,7 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
 
 /// `POST /admin/backup`: a copy of the store in a new file of the server's machine.
 pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let wanted = users::json(body)?;
+    let wanted = json::parse(body)?;
     let path = wanted.get("path").and_then(Value::as_str).map(Path::new);
     let path = path
         .filter(|path| path.is_absolute())
@@ -130,7 +130,7 @@ pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8
 
 /// `POST /admin/tokens`: the one answer that holds a token.
 pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let wanted = users::json(body)?;
+    let wanted = json::parse(body)?;
     let text = |name: &str| wanted.get(name).and_then(Value::as_str);
     let bad = |what: String| Problem::new(400, what);
     let expires = match text("expires") {
@@ -160,7 +160,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
 
 /// `POST /admin/tokens/{name or id}/rotate`.
 pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
-    let wanted = users::json(body)?;
+    let wanted = json::parse(body)?;
     let overlap = wanted.get("overlapSeconds").and_then(Value::as_i64);
     let Some(overlap) = overlap.filter(|seconds| *seconds >= 0) else {
         return Err(Problem::new(400, "overlapSeconds must be a number from 0"));

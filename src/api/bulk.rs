@@ -7,16 +7,15 @@ use serde_json::{Map, Value, json};
 use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
-use super::users::json;
 use crate::access::{Principal, Scope};
 use crate::directory::Done;
 use crate::limits;
 use crate::scim::bulk::{Action, Operation, Who};
-use crate::scim::{Bulk, message};
+use crate::scim::{Bulk, json, message};
 
 /// `POST /Bulk`.
 pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u8]) -> Outcome {
-    let body = json(body)?;
+    let body = json::parse(body)?;
     if Bulk::is_too_large(&body) {
         return Err(Problem::new(
             413,

@@ -8,14 +8,13 @@ use super::Api;
 use super::call::Admission;
 use super::cursor;
 use super::reply::{self, Outcome, Problem};
-use super::users::json;
 use crate::access::Principal;
 use crate::directory::{Page, Query, Start};
 use crate::http1::Body;
 use crate::http1::answer::Broken;
 use crate::limits;
 use crate::scim::message::{self, Place};
-use crate::scim::{Paging, Projection, SearchRequest};
+use crate::scim::{Paging, Projection, SearchRequest, json};
 use crate::secret::Digest;
 
 /// `GET /Users`, and the same at the root of the service.
@@ -39,7 +38,7 @@ pub(super) fn by_message(
     body: &[u8],
 ) -> Outcome {
     let mut leniency = call.leniency();
-    let request = SearchRequest::from_message(json(body)?, &mut leniency)?;
+    let request = SearchRequest::from_message(json::parse(body)?, &mut leniency)?;
     api.note(call, leniency.used());
     answer(api, call, principal, &request)
 }

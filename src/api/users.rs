@@ -8,7 +8,7 @@ use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::directory::Record;
 use crate::http1::Answer;
-use crate::scim::{self, ErrorType, Patch, Projection, User};
+use crate::scim::{Patch, Projection, User, json, user};
 
 /// `GET /Users/{id}` (RFC 7644 section 3.4.1).
 pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
@@ -52,7 +52,7 @@ pub(super) fn replace(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -
 /// clients look for the change in it.
 pub(super) fn modify(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
     let mut leniency = call.leniency();
-    let patch = Patch::parse(json(body)?, &mut leniency)?;
+    let patch = Patch::parse(json::parse(body)?, &mut leniency)?;
     let preconditions = call.preconditions().clone();
     let written = api.directory.modify(
         call.parameter(),
@@ -84,27 +84,9 @@ fn shown(api: &Api, call: &Admission, status: u16, record: &Record) -> Answer {
 /// The user in a body, and whether it is an echo of what was shown.
 fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<(User, bool), Problem> {
     let mut leniency = call.leniency();
-    let body = json(body)?;
-    let is_echo = scim::user::is_echo(&body);
+    let body = json::parse(body)?;
+    let is_echo = user::is_echo(&body);
     let user = User::parse(body, &mut leniency)?;
     api.note(call, leniency.used());
     Ok((user, is_echo))
-}
-
-/// The body as JSON. What is wrong with it is told by line and column, not quoted.
-pub(super) fn json(body: &[u8]) -> Result<Value, Problem> {
-    let syntax = |detail: String| scim::Error::new(ErrorType::InvalidSyntax, detail).into();
-    if body.is_empty() {
-        return Err(syntax("the body is empty, JSON was expected".to_owned()));
-    }
-    if std::str::from_utf8(body).is_err() {
-        return Err(syntax("the body is not valid UTF-8".to_owned()));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        syntax(format!(
-            "the body is not valid JSON at line {} column {}",
-            error.line(),
-            error.column()
-        ))
-    })
 }

@@ -14,6 +14,7 @@ pub mod bulk;
 pub mod error;
 pub mod filter;
 pub mod fold;
+pub mod json;
 pub mod message;
 pub mod patch;
 pub mod path;

@@ -1,0 +1,625 @@
+//! Small requests that mean to cost much, and values that mean to be something else: JSON,
+//! filters, patches and targets made to exhaust or to escape; names that carry heads, log
+//! lines and terminal sequences. Each is refused or kept as it is; the server serves on.
+
+use std::time::{Duration, Instant};
+
+use golinks_scim::http1::client::Response;
+use serde_json::{Value, json};
+
+use crate::support::{CORE, Talk, body, scim_error};
+
+const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+const JSON: (&str, &str) = ("Content-Type", "application/scim+json");
+
+/// A user whose members are this text.
+fn user(members: &str) -> String {
+    format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bomb\"{members}}}")
+}
+
+/// Nothing may take longer, on a machine however busy: what a bomb costs is bounded by the
+/// size of its request.
+const LONGEST: Duration = Duration::from_secs(10);
+
+fn sent(talk: &mut Talk, method: &str, target: &str, body: &[u8]) -> Response {
+    let what = format!(
+        "{method} {target} {}",
+        String::from_utf8_lossy(&body[..body.len().min(80)])
+    );
+    let start = Instant::now();
+    let response = talk.send_bytes(method, target, JSON, Some(body));
+    assert!(start.elapsed() < LONGEST, "{what}: {:?}", start.elapsed());
+    if response.status >= 400 {
+        scim_error(&response, &what);
+    }
+    response
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "it is one table")]
+fn json_that_means_to_exhaust_is_refused() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let many = |count: usize, one: &str| vec![one; count].join(",");
+    let rows: Vec<(&str, String, &[u16])> = vec![
+        ("arrays without an end", "[".repeat(1_000_000), &[400]),
+        ("objects without an end", "{\"a\":".repeat(200_000), &[400]),
+        (
+            "a deep value",
+            user(&format!(
+                ",\"title\":{}{}",
+                "[".repeat(5000),
+                "]".repeat(5000)
+            )),
+            &[400],
+        ),
+        (
+            "a deep unknown",
+            user(&format!(
+                ",\"x\":{}1{}",
+                "{\"a\":".repeat(120),
+                "}".repeat(120)
+            )),
+            &[201],
+        ),
+        (
+            "the same name twice",
+            user(",\"userName\":\"other\""),
+            &[400],
+        ),
+        (
+            "the same name in other letters",
+            user(",\"USERNAME\":\"other\""),
+            &[400],
+        ),
+        (
+            "the same sub-attribute twice",
+            user(",\"name\":{\"givenName\":\"a\",\"givenName\":\"b\"}"),
+            &[400],
+        ),
+        ("a number beyond all", user(",\"title\":1e999999"), &[400]),
+        (
+            "a number of 100,000 digits",
+            user(&format!(",\"title\":{}", "9".repeat(100_000))),
+            &[400],
+        ),
+        ("a number as a boolean", user(",\"active\":-0"), &[400]),
+        (
+            "a string too long",
+            user(&format!(",\"title\":\"{}\"", "x".repeat(1_000_000))),
+            &[413],
+        ),
+        (
+            "escapes that grow",
+            user(&format!(",\"title\":\"{}\"", "\\u0001".repeat(100_000))),
+            &[413],
+        ),
+        (
+            "half a surrogate pair",
+            user(",\"title\":\"\\ud800\""),
+            &[400],
+        ),
+        (
+            "a pair the wrong way round",
+            user(",\"title\":\"\\udc00\\ud800\""),
+            &[400],
+        ),
+        (
+            "half a surrogate pair in a name",
+            user(",\"\\ud800\":1"),
+            &[400],
+        ),
+        (
+            "a NUL in the userName",
+            user("").replace("bomb", "bo\\u0000mb"),
+            &[201],
+        ),
+        ("a byte order mark", format!("\u{feff}{}", user("")), &[400]),
+        (
+            "100,000 unknown members",
+            user(&format!(
+                ",{}",
+                (0..80_000)
+                    .map(|n| format!("\"x{n}\":1"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )),
+            &[201],
+        ),
+        (
+            "too many emails",
+            user(&format!(",\"emails\":[{}]", many(100_000, "{}"))),
+            &[400, 413],
+        ),
+        (
+            "the same schema 10,000 times",
+            user("").replace(
+                &format!("\"{CORE}\""),
+                &many(10_000, &format!("\"{CORE}\"")),
+            ),
+            &[201],
+        ),
+        (
+            "a userName of 60,000 letters",
+            user("").replace("bomb", &"b".repeat(60_000)),
+            &[201],
+        ),
+        ("two documents", format!("{}{}", user(""), user("")), &[400]),
+        ("spaces alone", " ".repeat(1_000_000), &[400]),
+        ("one byte too many", " ".repeat(1024 * 1024 + 1), &[413]),
+    ];
+    for (number, (what, body, statuses)) in rows.into_iter().enumerate() {
+        let body = body.replacen("bomb", &format!("bomb{number}"), 1);
+        let response = sent(&mut talk, "POST", "/Users", body.as_bytes());
+        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+        assert!(
+            statuses.contains(&response.status),
+            "{what}: {} {text}",
+            response.status
+        );
+    }
+    talk.create("afterwards");
+    talk.server.stop();
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "it is one table")]
+fn filters_and_searches_that_mean_to_exhaust_are_refused() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for number in 0..50 {
+        let mut user = body(&format!("user{number}"));
+        user["title"] = json!("a".repeat(30_000));
+        talk.json("POST", "/Users", Some(&user), 201);
+    }
+    let clauses = |count: usize, joint: &str| vec!["title eq \"x\""; count].join(joint);
+    let quadratic = format!("title co \"{}b\"", "a".repeat(3000));
+    let rows: Vec<(&str, String, u16)> = vec![
+        ("parentheses", "(".repeat(4000), 400),
+        (
+            "pairs of them",
+            format!("{}title pr{}", "(".repeat(1000), ")".repeat(1000)),
+            400,
+        ),
+        ("negations", format!("{}title pr", "not ".repeat(900)), 400),
+        (
+            "negated groups",
+            format!("{}title pr{}", "not (".repeat(500), ")".repeat(500)),
+            400,
+        ),
+        (
+            "value paths in value paths",
+            format!("{}value pr{}", "emails[".repeat(400), "]".repeat(400)),
+            400,
+        ),
+        ("many clauses", clauses(200, " or "), 400),
+        ("as many as may be", clauses(100, " and "), 200),
+        ("a long path", format!("{} pr", ".a".repeat(1900)), 400),
+        ("a long URN", format!("urn:{} pr", "a:".repeat(1900)), 400),
+        (
+            "a long text",
+            format!("title eq \"{}\"", "x".repeat(5000)),
+            400,
+        ),
+        (
+            "a text that nearly matches everywhere",
+            quadratic.clone(),
+            200,
+        ),
+        (
+            "it again, a hundred times",
+            format!("not (title co \"{}b\")", "a".repeat(3500)),
+            200,
+        ),
+        (
+            "escapes",
+            format!("title eq \"{}\"", "\\u0041".repeat(600)),
+            200,
+        ),
+        (
+            "half a surrogate pair",
+            "title eq \"\\ud800\"".to_owned(),
+            400,
+        ),
+        (
+            "a number that is a text to us",
+            "title eq 1e999999".to_owned(),
+            200,
+        ),
+        ("a text without an end", "title eq \"".to_owned(), 400),
+    ];
+    for (what, filter, status) in &rows {
+        let request = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+            "filter": filter, "count": 1
+        });
+        let posted = sent(
+            &mut talk,
+            "POST",
+            "/Users/.search",
+            request.to_string().as_bytes(),
+        );
+        assert_eq!(posted.status, *status, "{what}");
+        let target = format!("/Users?count=1&filter={}", escaped(filter));
+        // A line of more than 8 KiB is refused by the door.
+        let wanted: &[u16] = if target.len() > 8000 {
+            &[400, 414]
+        } else {
+            &[*status]
+        };
+        let asked = sent(&mut talk, "GET", &target, b"");
+        assert!(wanted.contains(&asked.status), "{what}: {}", asked.status);
+    }
+    for (what, query, status) in [
+        ("a long search", format!("search={}", "a".repeat(3000)), 400),
+        ("many words", format!("search={}", "a%20".repeat(120)), 200),
+        (
+            "accents upon accents",
+            format!("search=a{}", "%CC%81".repeat(120)),
+            200,
+        ),
+        (
+            "a long list of attributes",
+            format!("attributes={}", "a,".repeat(2500)),
+            200,
+        ),
+        ("a long sort", format!("sortBy={}", "a.".repeat(2500)), 400),
+        (
+            "a cursor of nobody",
+            format!("cursor={}", "A".repeat(1025)),
+            400,
+        ),
+        ("a thousand parameters", "count=1&".repeat(900), 400),
+        (
+            "numbers beyond all",
+            "startIndex=99999999999999999999&count=1".to_owned(),
+            200,
+        ),
+    ] {
+        let asked = sent(&mut talk, "GET", &format!("/Users?{query}"), b"");
+        let text = String::from_utf8_lossy(&asked.body[..asked.body.len().min(300)]);
+        assert_eq!(asked.status, status, "{what}: {text}");
+    }
+    talk.server.stop();
+}
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "it is one table")]
+fn patches_and_bulks_that_mean_to_exhaust_are_refused() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let mut rich = body("rich");
+    let emails: Vec<Value> = (0..900)
+        .map(|n| json!({"value": format!("e{n}@x")}))
+        .collect();
+    rich["emails"] = json!(emails);
+    let user = talk.json("POST", "/Users", Some(&rich), 201);
+    let target = format!("/Users/{}", user["id"].as_str().expect("an id"));
+    let patch = |operations: Vec<Value>| {
+        json!({"schemas": [PATCH_OP], "Operations": operations}).to_string()
+    };
+    let each = |operation: Value, count: usize| vec![operation; count];
+    let email = |n: usize| json!({"op": "replace", "path": format!("emails[value eq \"e{n}@x\"].display"), "value": "d"});
+    let slow = format!(
+        "emails[{}].display",
+        vec!["value co \"zz\""; 90].join(" or ")
+    );
+    for (what, body, statuses) in [
+        (
+            "as many operations as may be",
+            patch((0..900).map(email).collect()),
+            &[200][..],
+        ),
+        ("one too many", patch(each(email(1), 1001)), &[400, 413]),
+        (
+            "filters that look at everything, often",
+            patch(each(
+                json!({"op": "replace", "path": slow, "value": "d"}),
+                1000,
+            )),
+            &[400, 413],
+        ),
+        (
+            "values that double",
+            patch(each(
+                json!({"op": "add", "path": "emails", "value": emails}),
+                20,
+            )),
+            &[200, 400, 413],
+        ),
+        (
+            "a text in a thousand places",
+            patch(each(
+                json!({"op": "add", "path": "emails[value pr].display", "value": "x".repeat(800)}),
+                1000,
+            )),
+            &[400, 413],
+        ),
+        (
+            "a deep path",
+            patch(vec![
+                json!({"op": "add", "path": format!("emails{}", "[value pr".repeat(300)), "value": 1}),
+            ]),
+            &[400],
+        ),
+    ] {
+        let response = sent(&mut talk, "PATCH", &target, body.as_bytes());
+        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+        assert!(
+            statuses.contains(&response.status),
+            "{what}: {} {text}",
+            response.status
+        );
+    }
+    let create = |n: usize| json!({"method": "POST", "path": "/Users", "bulkId": format!("b{n}"), "data": body(&format!("bulk{n}"))});
+    let within =
+        |operations: Vec<Value>| json!({"schemas": [BULK], "Operations": operations}).to_string();
+    for (what, body, statuses) in [
+        (
+            "one operation too many",
+            within((0..1001).map(create).collect()),
+            &[413][..],
+        ),
+        ("the same bulkId twice", within(each(create(1), 2)), &[200]),
+        (
+            "a bulk in a bulk",
+            within(vec![
+                json!({"method": "POST", "path": "/Bulk", "bulkId": "x", "data": {}}),
+            ]),
+            &[200, 400],
+        ),
+        (
+            "references in a circle",
+            within(vec![
+                json!({"method": "POST", "path": "/Users", "bulkId": "p", "data": manager("p", "q")}),
+                json!({"method": "POST", "path": "/Users", "bulkId": "q", "data": manager("q", "p")}),
+            ]),
+            &[200],
+        ),
+    ] {
+        let response = sent(&mut talk, "POST", "/Bulk", body.as_bytes());
+        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(300)]);
+        assert!(
+            statuses.contains(&response.status),
+            "{what}: {} {text}",
+            response.status
+        );
+    }
+    talk.create("afterwards");
+    talk.server.stop();
+}
+
+fn manager(name: &str, of: &str) -> Value {
+    let mut user = body(name);
+    user["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"] =
+        json!({"manager": {"value": format!("bulkId:{of}")}});
+    user
+}
+
+/// Every byte as an escape but for letters and digits.
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("a String takes everything");
+        }
+    }
+    out
+}
+
+/// Nothing but an id is an id: no other path is reached through one, no file, no door.
+#[test]
+#[allow(clippy::too_many_lines, reason = "it is one table")]
+fn targets_that_mean_to_be_others_are_nobody() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let jane = talk.create("jane");
+    let id = jane["id"].as_str().expect("an id").to_owned();
+    // The same resource, written in the longest way (RFC 3986 section 6.2.2.2).
+    let long = id
+        .bytes()
+        .fold(String::new(), |long, byte| long + &format!("%{byte:02x}"));
+    assert_eq!(
+        talk.send("GET", &format!("/Users/{long}"), None).status,
+        200
+    );
+    for tail in [
+        "..",
+        "%2e%2e",
+        "%2E%2E%2F",
+        "..%2fUsers",
+        "..%2f..%2f..%2fetc%2fpasswd",
+        "%2fetc%2fpasswd",
+        "..%5c..%5cetc",
+        "%252e%252e%252f",
+        "%00",
+        "ID%00",
+        "ID%20",
+        "%20ID",
+        "ID%0d%0a",
+        "ID%0aX:%20y",
+        "ID;x=y",
+        "ID%3b",
+        "ID%2f",
+        "ID%2f..",
+        "ID.json",
+        "ID%23",
+        "ID%3fcount=1",
+        "%c0%ae%c0%ae",
+        "%ff",
+        "%e0%80%af",
+        "%u002e",
+        "%",
+        "%2",
+        "%zz",
+        "null",
+        "*",
+        "me",
+        "Me",
+        "self",
+        "0",
+        "-1",
+        "1",
+        "{id}",
+        "00000001",
+        "00000001-0000-0000-0000-000000000000",
+        "ID/..",
+        "ID/../..",
+        "../Users/ID",
+        "./ID",
+        "../../admin/tokens",
+        "..%2f..%2fadmin%2ftokens",
+        "UPPER",
+        "(ID)",
+        "urn:uuid:ID",
+    ] {
+        let tail = tail.replace("UPPER", &id.to_uppercase()).replace("ID", &id);
+        for (method, body) in [("GET", None), ("DELETE", None), ("PUT", Some(body("jane")))] {
+            let target = format!("/Users/{tail}");
+            let response = talk.send(method, &target, body.as_ref());
+            assert!(
+                [400, 404].contains(&response.status),
+                "{method} {target}: {}",
+                response.status
+            );
+            let error = scim_error(&response, &target);
+            for leak in ["passwd", "/tmp", "tls", "redb", "token"] {
+                let detail = error["detail"].to_string();
+                assert!(
+                    !detail.contains(leak) || tail.contains(leak),
+                    "{target}: {detail}"
+                );
+            }
+        }
+    }
+    for target in [
+        "/../../admin/tokens",
+        "/..%2f..%2fadmin%2ftokens",
+        "/Schemas/..%2fUsers",
+        "/Schemas/%2e%2e",
+        "/ResourceTypes/..",
+        "/ResourceTypes/User%00",
+        "/Groups/..%2fUsers",
+        "/Users%2f..",
+        "/%2e",
+    ] {
+        let response = talk.send("GET", target, None);
+        assert!(
+            [400, 404].contains(&response.status),
+            "{target}: {}",
+            response.status
+        );
+    }
+    for path in [
+        "/Users/../Users",
+        "/Users/..",
+        "Users/x",
+        "/users/%2e%2e",
+        "/admin/tokens",
+        "//etc/passwd",
+    ] {
+        let operation = json!({"method": "DELETE", "path": path});
+        let bulk = json!({"schemas": [BULK], "Operations": [operation]});
+        let response = talk.send("POST", "/Bulk", Some(&bulk));
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        let told: Value = serde_json::from_str(&text).expect("JSON");
+        let status = told["Operations"][0]["status"].as_str().unwrap_or("400");
+        assert!(["400", "404"].contains(&status), "{path}: {text}");
+    }
+    for arguments in [
+        ["user", "show", "../../../etc/passwd"],
+        ["user", "show", "%2e%2e"],
+        ["token", "show", "../users"],
+        ["token", "revoke", "..%2f..%2fscim%2fv2%2fUsers"],
+        ["user", "show", "x\r\nHost: y"],
+    ] {
+        let output = talk.server.cli(&arguments);
+        assert_eq!(output.status, Some(1), "{arguments:?}: {output:?}");
+    }
+    assert_eq!(
+        talk.send("GET", &format!("/Users/{id}"), None).status,
+        200,
+        "jane is gone"
+    );
+    talk.server.stop();
+}
+
+/// What would be a head, a log line or a colour, if it were let out as it came.
+const EVIL: &str =
+    "evil\r\nSet-Cookie: a=b\r\n\r\n<html>\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\u{85}\u{2028}x";
+
+#[test]
+fn values_never_become_heads_or_log_lines() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let mut evil = body(EVIL);
+    evil["externalId"] = json!(EVIL);
+    evil["title"] = json!(EVIL);
+    let created = talk.json("POST", "/Users", Some(&evil), 201);
+    assert_eq!(created["userName"], EVIL, "it is kept as it came");
+    let id = created["id"].as_str().expect("an id").to_owned();
+    let filter = escaped(&format!("userName eq {}", json!(EVIL)));
+    for target in [
+        format!("/Users/{id}"),
+        format!("/Users?filter={filter}"),
+        format!("/Users?filter={}", escaped(EVIL)),
+        format!("/Users?sortBy={}", escaped(EVIL)),
+        format!("/Users?cursor={}", escaped(EVIL)),
+        format!("/Users/{}", escaped(EVIL)),
+        format!("/{}", escaped(EVIL)),
+        format!("/Users?attributes={}", escaped(EVIL)),
+    ] {
+        let odd = ("User-Agent", "evil \t\u{9b}31m");
+        // An answer that was split would be read as two, or not at all.
+        let response = talk.send_bytes("GET", &target, odd, None);
+        assert!([200, 400, 404].contains(&response.status), "{target}");
+        for (name, value) in &response.headers {
+            assert!(!name.eq_ignore_ascii_case("set-cookie"), "{target}: {name}");
+            assert!(!value.contains("evil"), "{target}: {name}: {value}");
+        }
+        let text = String::from_utf8(response.body).expect("UTF-8");
+        assert!(
+            !text.contains(['\r', '\u{1b}', '\u{7}']),
+            "{target}: {text:?}"
+        );
+        serde_json::from_str::<Value>(&text).expect("JSON");
+    }
+    let duplicate = talk.send("POST", "/Users", Some(&evil));
+    assert_eq!(duplicate.status, 409);
+    let change =
+        json!({"schemas": [PATCH_OP], "Operations": [{"op": EVIL, "path": EVIL, "value": EVIL}]});
+    assert_eq!(
+        talk.send("PATCH", &format!("/Users/{id}"), Some(&change))
+            .status,
+        400
+    );
+    let odd = ("Content-Type", "text/\u{e9}vil");
+    assert_eq!(
+        talk.send_bytes("POST", "/Users", odd, Some(b"{}")).status,
+        415
+    );
+    for arguments in [
+        ["token", "issue", EVIL],
+        ["user", "add", EVIL],
+        ["user", "deactivate", EVIL],
+        ["user", "show", EVIL],
+    ] {
+        let output = talk.server.cli(&arguments);
+        let printed = [output.stdout, output.stderr].concat();
+        let is_bad = |c: char| c.is_control() && c != '\n';
+        assert!(!printed.contains(is_bad), "{arguments:?}: {printed:?}");
+        assert!(
+            !printed.contains("\nSet-Cookie"),
+            "{arguments:?}: {printed:?}"
+        );
+    }
+    talk.create("last");
+    let log = talk.server.log_with("201");
+    for line in log.lines() {
+        assert!(
+            line.starts_with("20") && line.contains("Z "),
+            "no line of ours: {line:?}"
+        );
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+    talk.server.stop();
+}
