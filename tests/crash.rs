@@ -19,6 +19,8 @@ use golinks_scim::store::{Opener, Store};
 use redb::StorageBackend;
 use serde_json::{Value, json};
 
+use crate::support::number;
+
 const SECTOR: usize = 512;
 
 /// A disk that remembers what it has been told since its last sync.
@@ -388,9 +390,5 @@ fn no_image_of_a_short_session_is_anything_between() {
 #[test]
 #[ignore = "the long form: CRASH_IMAGES power cuts, 100,000 if it is not set"]
 fn no_image_is_anything_between() {
-    let images = std::env::var("CRASH_IMAGES").ok();
-    let images = images
-        .and_then(|images| images.parse().ok())
-        .unwrap_or(100_000);
-    cut_power(images, 200);
+    cut_power(number("CRASH_IMAGES", 100_000), 200);
 }

@@ -12,7 +12,7 @@ use golinks_scim::secret::{self, Secret};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 
-use crate::support::Server;
+use crate::support::{Server, number};
 
 const WRITERS: usize = 50;
 
@@ -29,10 +29,7 @@ struct Told {
 #[test]
 #[ignore = "long: 1,000 rounds; KILL_ROUNDS=N runs fewer"]
 fn kill_9_loses_no_acknowledged_write() {
-    let rounds = std::env::var("KILL_ROUNDS").map_or(1000, |rounds| {
-        rounds.parse().expect("KILL_ROUNDS is a number")
-    });
-    kill_rounds(rounds);
+    kill_rounds(number("KILL_ROUNDS", 1000));
 }
 
 #[test]

@@ -50,6 +50,9 @@ mod certificate;
 /// A clock that jumps, and the private authority's leaf renewed while it is served.
 mod clock;
 
+/// The parser of requests beside a second one.
+mod http1;
+
 /// Small requests that mean to cost much, values that mean to be something else.
 mod bombs;
 

@@ -15,8 +15,8 @@ use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use crate::support::Server;
 use crate::support::wire::{Door, Tls};
+use crate::support::{Server, number};
 
 /// What the attackers do.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +31,6 @@ enum Attack {
     Handshake,
     /// A connection that says nothing.
     Silence,
-}
-
-fn number(name: &str, default: usize) -> usize {
-    let set = std::env::var(name).ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// A connection from one of forty addresses of this machine.

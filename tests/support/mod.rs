@@ -198,6 +198,15 @@ pub(crate) fn person() -> Person {
     Person::from_random(secret::random())
 }
 
+/// How large a test is, from the environment: the long forms set it.
+pub(crate) fn number(name: &str, default: usize) -> usize {
+    let set = std::env::var(name).ok();
+    set.map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}"))
+    })
+}
+
 fn data_dir(directory: &TempDir) -> PathBuf {
     directory.path().join("data")
 }
