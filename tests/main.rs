@@ -50,6 +50,9 @@ mod certificate;
 /// A clock that jumps, and the private authority's leaf renewed while it is served.
 mod clock;
 
+/// SIGTERM under load: no request that was read goes without its answer.
+mod endings;
+
 /// The parser of requests beside a second one.
 mod http1;
 

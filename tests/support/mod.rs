@@ -157,6 +157,12 @@ impl Server {
         self.directory
     }
 
+    /// The same for a server that was sent a signal already.
+    pub(crate) fn await_end_and_keep(mut self) -> TempDir {
+        self.process.await_end();
+        self.directory
+    }
+
     /// Kills the server, as a power cut would, and starts it again on what it left.
     pub(crate) fn kill_and_restart(&mut self) {
         self.process.kill();

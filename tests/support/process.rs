@@ -66,6 +66,11 @@ impl Process {
     pub(super) fn terminate(&mut self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).expect("the server still runs");
+        self.await_end();
+    }
+
+    /// The end that somebody has asked for already, which must be a success.
+    pub(super) fn await_end(&mut self) {
         let status = self.wait();
         let log = self.log();
         assert!(status.is_some_and(|it| it.success()), "{status:?}\n{log}");

@@ -1,0 +1,115 @@
+//! SIGTERM under load: a request whose last byte was read gets its answer. Whatever the store
+//! holds afterwards was acknowledged, and whatever was acknowledged is there.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::secret;
+use serde_json::Value;
+
+use crate::support::{Server, body, cli_in, number};
+
+const CLIENTS: usize = 16;
+
+/// Creates users until the server is gone; the names of those that were acknowledged.
+fn create_until_the_end(
+    server: &Server,
+    authorization: &str,
+    which: usize,
+    acknowledged: &AtomicUsize,
+) -> Vec<String> {
+    let mut client = server.client();
+    let mut names = Vec::new();
+    for turn in 0.. {
+        // A quarter of the clients makes a connection for each request.
+        if which.is_multiple_of(4) {
+            client = server.client();
+        }
+        let name = format!("user{which}.{turn}");
+        let user = body(&name).to_string();
+        let request = Request {
+            method: "POST",
+            target: "/Users",
+            headers: &[
+                ("Authorization", authorization),
+                ("Content-Type", "application/scim+json"),
+            ],
+            body: Some(user.as_bytes()),
+        };
+        match client.send(&request) {
+            Ok((response, _)) if response.status == 201 => {
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+                names.push(name);
+            }
+            Ok((response, _)) => panic!("{name}: {}", response.status),
+            Err(_) => return names,
+        }
+    }
+    names
+}
+
+/// Ends a server so many times; how many requests were answered.
+fn end_under_load(rounds: usize) -> usize {
+    let mut answered = 0;
+    for round in 0..rounds {
+        let server = Server::start_with(&["--rate-limit", "off"]);
+        let authorization = format!("Bearer {}", server.token("okta").reveal());
+        let count = AtomicUsize::new(0);
+        let (names, ended) = thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|which| {
+                    let (server, authorization, count) = (&server, &authorization, &count);
+                    scope.spawn(move || create_until_the_end(server, authorization, which, count))
+                })
+                .collect();
+            while count.load(Ordering::SeqCst) < 2 * CLIENTS {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let [random] = secret::random::<1>();
+            thread::sleep(Duration::from_millis(u64::from(random) / 4));
+            let ended = rustix::process::kill_process(server.pid(), rustix::process::Signal::TERM);
+            let names: BTreeSet<String> = clients
+                .into_iter()
+                .flat_map(|client| client.join().expect("no client panics"))
+                .collect();
+            (names, ended)
+        });
+        ended.expect("it ran");
+        let directory = server.await_end_and_keep();
+        let listed = cli_in(&directory, &["user", "list", "-o", "jsonl"]);
+        let there: BTreeSet<String> = listed
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("a user"))
+            .map(|user| user["userName"].as_str().expect("a name").to_owned())
+            .collect();
+        let lost: Vec<_> = names.difference(&there).collect();
+        let unanswered: Vec<_> = there.difference(&names).collect();
+        assert!(
+            lost.is_empty(),
+            "round {round}: acknowledged and lost: {lost:?}"
+        );
+        assert!(
+            unanswered.is_empty(),
+            "round {round}: read and not answered: {unanswered:?}"
+        );
+        answered += names.len();
+    }
+    answered
+}
+
+#[test]
+fn five_ends_under_load_leave_no_request_without_its_answer() {
+    end_under_load(5);
+}
+
+#[test]
+#[ignore = "the long form: ENDINGS ends, 100 if it is not set"]
+fn no_end_under_load_leaves_a_request_without_its_answer() {
+    let rounds = number("ENDINGS", 100);
+    let answered = end_under_load(rounds);
+    println!("{rounds} ends, {answered} requests answered, 0 lost, 0 without an answer");
+}
