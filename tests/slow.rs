@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
+use golinks_scim::limits;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use crate::support::wire::{Door, Tls};
-use crate::support::{Server, number};
+use crate::support::wire::{Door, Tls, assert_closed, read};
+use crate::support::{Server, number, scim_error};
 
 /// What the attackers do.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +208,19 @@ fn a_valid_client_is_served_beside_slow_ones() {
     door.server.stop();
 }
 
+fn ask(client: &mut Client, authorization: &str) -> Result<u16, String> {
+    let request = Request {
+        method: "GET",
+        target: "/Users?count=1",
+        headers: &[("Authorization", authorization)],
+        body: None,
+    };
+    match client.send(&request) {
+        Ok((response, _)) => Ok(response.status),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// No descriptor left: whoever is connected with a token is answered further, and newcomers
 /// are accepted as soon as some are free again.
 #[test]
@@ -216,19 +230,7 @@ fn without_descriptors_established_clients_go_on() {
     let door = Door::open();
     let authorization = format!("Bearer {}", door.token);
     let mut kept = door.server.client();
-    let ask = |client: &mut Client| {
-        let request = Request {
-            method: "GET",
-            target: "/Users?count=1",
-            headers: &[("Authorization", authorization.as_str())],
-            body: None,
-        };
-        client
-            .send(&request)
-            .map(|(response, _)| response.status)
-            .map_err(|error| error.to_string())
-    };
-    assert_eq!(ask(&mut kept), Ok(200));
+    assert_eq!(ask(&mut kept, &authorization), Ok(200));
     let limit = Rlimit {
         current: Some(128),
         maximum: getrlimit(Resource::Nofile).maximum,
@@ -239,13 +241,18 @@ fn without_descriptors_established_clients_go_on() {
         .collect();
     assert!(crowd.len() > 500, "{} connects", crowd.len());
     for _ in 0..50 {
-        assert_eq!(ask(&mut kept), Ok(200), "{}", door.server.log());
+        assert_eq!(
+            ask(&mut kept, &authorization),
+            Ok(200),
+            "{}",
+            door.server.log()
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(crowd);
     let released = Instant::now();
     let mut fresh = door.server.client();
-    while ask(&mut fresh) != Ok(200) {
+    while ask(&mut fresh, &authorization) != Ok(200) {
         assert!(
             released.elapsed() < Duration::from_secs(10),
             "{}",
@@ -258,5 +265,71 @@ fn without_descriptors_established_clients_go_on() {
         released.elapsed()
     );
     assert!(released.elapsed() < Duration::from_secs(5));
+    door.server.stop();
+}
+
+/// Deadlines are absolute: a byte now and then does not move them.
+#[test]
+fn a_head_that_does_not_arrive_in_time_is_told_so() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    let begun = Instant::now();
+    tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: ")
+        .expect("taken");
+    while begun.elapsed() < limits::HEAD_DURATION_MAX - Duration::from_secs(1) {
+        tls.write_all(b"x").expect("taken");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let response = read(&mut tls, false);
+    assert_eq!(response.status, 408);
+    scim_error(&response, "a slow head");
+    assert_closed(&mut tls, "a slow head");
+    assert!(begun.elapsed() >= limits::HEAD_DURATION_MAX);
+    door.server.stop();
+}
+
+/// No thread to be had: whoever is connected with a token is answered further, strangers make
+/// room for newcomers, nothing ends.
+#[test]
+fn without_threads_strangers_make_room_and_nothing_aborts() {
+    /// Nobody else's, so that only the server's threads are counted.
+    const USER: u32 = 64_321;
+    const THREADS_MAX: u64 = 24;
+    if !rustix::process::getuid().is_root() {
+        println!("not tried: only root can start a server as another user");
+        return;
+    }
+    raise_descriptor_limit();
+    let door = Door::to(Server::start_as(
+        USER,
+        THREADS_MAX,
+        &["--rate-limit", "off"],
+    ));
+    let authorization = format!("Bearer {}", door.token);
+    let mut kept = door.server.client();
+    assert_eq!(ask(&mut kept, &authorization), Ok(200));
+    let crowd: Vec<TcpStream> = (0..200)
+        .filter_map(|number| from_address(number, door.server.address()).ok())
+        .collect();
+    assert!(crowd.len() > 150, "{} connects", crowd.len());
+    let mut served = 0;
+    for _ in 0..50 {
+        assert_eq!(
+            ask(&mut kept, &authorization),
+            Ok(200),
+            "{}",
+            door.server.log()
+        );
+        served += usize::from(ask(&mut door.server.client(), &authorization) == Ok(200));
+    }
+    let (now, _) = size(&door.server);
+    println!(
+        "{served} of 50 newcomers were served beside {} silent strangers, {now} threads",
+        crowd.len()
+    );
+    assert!(now <= THREADS_MAX, "{now} threads");
+    assert!(served >= 45, "{served} of 50\n{}", door.server.log());
+    drop(crowd);
+    assert_eq!(ask(&mut door.server.client(), &authorization), Ok(200));
     door.server.stop();
 }

@@ -240,6 +240,41 @@ mod tests {
     }
 
     #[test]
+    fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new();
+        let (busy, _busy) = pair(&listener);
+        let enter = |stream, number: usize| {
+            let number = u32::try_from(number).expect("small");
+            table.enter(stream, IpAddr::from((0x0a00_0000 + number).to_be_bytes()))
+        };
+        let (stranger, mut left) = pair(&listener);
+        let (idle, mut asleep) = pair(&listener);
+        for number in 0..limits::CONNECTIONS_MAX {
+            let stream = match number {
+                100 => Arc::clone(&idle),
+                200 => Arc::clone(&stranger),
+                _ => Arc::clone(&busy),
+            };
+            let slot = enter(stream, number).expect("room");
+            if number != 200 {
+                slot.set_authenticated();
+            }
+            table.set_idle(&slot, number == 100);
+        }
+        let newcomer = enter(Arc::clone(&busy), 1000).expect("the stranger's place");
+        assert!(!is_open(&mut left), "the stranger stayed");
+        assert!(is_open(&mut asleep));
+        newcomer.set_authenticated();
+        table.set_idle(&newcomer, false);
+        let second = enter(Arc::clone(&busy), 1001).expect("the place of who does nothing");
+        second.set_authenticated();
+        table.set_idle(&second, false);
+        assert!(enter(busy, 1002).is_none(), "somebody at work had to go");
+        assert_eq!((&*idle).read(&mut [0]).expect("its end"), 0);
+    }
+
+    #[test]
     fn an_idle_connection_that_must_go_can_still_answer_what_arrived() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let table = Table::new();

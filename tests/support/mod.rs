@@ -7,6 +7,7 @@ mod talk;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -53,6 +54,32 @@ impl Server {
     /// The same on a directory whose `data` holds a store already.
     pub(crate) fn start_on(directory: TempDir) -> Self {
         Self::launch(directory, &[])
+    }
+
+    /// A server of another user of the machine, who may have so many threads. Only root can
+    /// start it.
+    pub(crate) fn start_as(user: u32, threads_max: u64, arguments: &[&str]) -> Self {
+        let directory = TempDir::new().expect("a directory for the test");
+        // Where the binary was built that user may not look.
+        let binary = directory.path().join("golinks-scim");
+        std::fs::copy(env!("CARGO_BIN_EXE_golinks-scim"), &binary).expect("copied");
+        for path in [directory.path(), &binary] {
+            std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root may do that");
+        }
+        let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
+        let ours = serve(&directory, &arguments);
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nproc={threads_max}"))
+            .arg(binary)
+            .args(ours.get_args())
+            .uid(user)
+            .gid(user);
+        Self {
+            process: Process::start(command),
+            arguments,
+            directory,
+        }
     }
 
     fn launch(directory: TempDir, arguments: &[&str]) -> Self {

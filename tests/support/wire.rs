@@ -29,7 +29,11 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn open() -> Self {
-        let server = Server::start_with(&["--rate-limit", "off"]);
+        Self::to(Server::start_with(&["--rate-limit", "off"]))
+    }
+
+    /// The door of a server that runs already.
+    pub(crate) fn to(server: Server) -> Self {
         let token = server.token("okta").reveal().to_owned();
         let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
         Self {
