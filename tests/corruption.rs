@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
+
 use crate::support::{Talk, cli_in, number};
 
 /// Redb's header: which of two roots counts, and both of them.
@@ -60,6 +62,77 @@ fn flip(count: usize) -> usize {
         }
     }
     told
+}
+
+/// What a flipped bit cannot do, but a fault of the store itself or somebody with a tool can.
+#[test]
+fn tables_that_disagree_are_told() {
+    const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
+    const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
+    const EMAILS: MultimapTableDefinition<'_, &[u8], u32> = MultimapTableDefinition::new("emails");
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+    type Edit = fn(&WriteTransaction);
+    let edits: &[(&str, Edit)] = &[
+        ("a userName of nobody", |txn| {
+            let mut names = txn.open_table(NAMES).expect("the table");
+            names.insert(&b"nobody"[..], 1).expect("written");
+        }),
+        ("a userName that is gone", |txn| {
+            let mut names = txn.open_table(NAMES).expect("the table");
+            names
+                .remove(&b"user1"[..])
+                .expect("written")
+                .expect("there");
+        }),
+        ("an address of another", |txn| {
+            let mut emails = txn.open_multimap_table(EMAILS).expect("the table");
+            emails.insert(&b"other@x"[..], 2).expect("written");
+        }),
+        ("a row of another", |txn| {
+            let mut users = txn.open_table(USERS).expect("the table");
+            let first = users.get(1).expect("read").expect("there").value().to_vec();
+            users.insert(2, first.as_slice()).expect("written");
+        }),
+        ("a user that is gone", |txn| {
+            let mut users = txn.open_table(USERS).expect("the table");
+            users.remove(2).expect("written").expect("there");
+        }),
+        ("a sequence that was given already", |txn| {
+            let mut meta = txn.open_table(META).expect("the table");
+            meta.insert("users_next", 2).expect("written");
+        }),
+        ("an audit trail without its last row", |txn| {
+            let mut audit = txn.open_table(AUDIT).expect("the table");
+            audit.pop_last().expect("written").expect("there");
+        }),
+        ("another last row of the audit trail", |txn| {
+            let mut audit = txn.open_table(AUDIT).expect("the table");
+            let last = audit.last().expect("read").expect("there").0.value();
+            audit.insert(last, &b"{}"[..]).expect("written");
+        }),
+    ];
+    let mut talk = Talk::start(&[]);
+    for number in 0..3 {
+        talk.create(&format!("user{number}"));
+    }
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let good = fs::read(&path).expect("the store");
+    for (what, edit) in edits {
+        fs::write(&path, &good).expect("written");
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        edit(&txn);
+        txn.commit().expect("committed");
+        drop(database);
+        let output = cli_in(&directory, &["user", "list"]);
+        assert_eq!(output.status, Some(65), "{what}: {output:?}");
+        assert!(
+            output.stderr.contains("restore a backup"),
+            "{what}: {output:?}"
+        );
+    }
 }
 
 #[test]
