@@ -24,6 +24,11 @@ pub const PAGES: &[Page] = &[
         about: "identity providers quirk by quirk: what they send, and what becomes of it",
         text: include_str!("providers.md"),
     },
+    Page {
+        name: "faults",
+        about: "the faults survived: what was done, how much of it, and how to do it again",
+        text: include_str!("faults.md"),
+    },
 ];
 
 #[doc = include_str!("protocol.md")]
@@ -31,3 +36,6 @@ pub mod protocol {}
 
 #[doc = include_str!("providers.md")]
 pub mod providers {}
+
+#[doc = include_str!("faults.md")]
+pub mod faults {}
