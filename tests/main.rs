@@ -56,8 +56,11 @@ mod endings;
 /// The parser of requests beside a second one.
 mod http1;
 
-/// Small requests that mean to cost much, values that mean to be something else.
+/// Small requests that mean to cost much.
 mod bombs;
+
+/// Targets that mean to be other paths, values that mean to be heads or log lines.
+mod disguises;
 
 /// Kill -9 and restarts under load: nothing that was acknowledged is lost.
 mod durability;

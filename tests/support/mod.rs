@@ -18,7 +18,7 @@ use golinks_scim::idp::{Person, Report, Suite, play};
 use golinks_scim::secret::{self, Secret};
 use tempfile::TempDir;
 
-pub(crate) use talk::{CORE, Talk, body, scim_error};
+pub(crate) use talk::{CORE, Talk, body, escaped, scim_error};
 
 use process::Process;
 

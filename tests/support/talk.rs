@@ -127,3 +127,17 @@ pub(crate) fn scim_error(response: &Response, what: &str) -> Value {
     );
     error
 }
+
+/// Every byte as an escape but for letters and digits.
+pub(crate) fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("a String takes everything");
+        }
+    }
+    out
+}
