@@ -5,7 +5,7 @@ use std::fs;
 
 use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::support::{Talk, cli_in, number};
+use crate::support::{Talk, cli_in, number, stored_number};
 
 /// Redb's header: which of two roots counts, and both of them.
 const HEADER_BYTES: usize = 320;
@@ -100,7 +100,12 @@ fn tables_that_disagree_are_told() {
         }),
         ("a sequence that was given already", |txn| {
             let mut meta = txn.open_table(META).expect("the table");
-            meta.insert("users_next", 2).expect("written");
+            let number = stored_number("users_next", 2);
+            meta.insert("users_next", number).expect("written");
+        }),
+        ("a format that is none", |txn| {
+            let mut meta = txn.open_table(META).expect("the table");
+            meta.insert("format", 3).expect("written");
         }),
         ("an audit trail without its last row", |txn| {
             let mut audit = txn.open_table(AUDIT).expect("the table");

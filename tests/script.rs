@@ -13,7 +13,7 @@ use redb::{Database, TableDefinition};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Output, Server};
+use crate::support::{Output, Server, stored_number};
 
 /// Runs the command line on the data directory in `directory`.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
@@ -381,7 +381,7 @@ fn a_store_that_is_held_or_newer_is_told_apart() {
         let txn = database.begin_write().expect("a transaction");
         txn.open_table(TableDefinition::<&str, u64>::new("meta"))
             .expect("the table")
-            .insert("format", 99)
+            .insert("format", stored_number("format", 99))
             .expect("inserted");
         txn.commit().expect("committed");
     }

@@ -18,6 +18,8 @@ use redb::{
 };
 use serde_json::json;
 
+use crate::support::stored_number;
+
 /// Storage in memory that counts its syncs and fails when told to. What was written is
 /// kept across a close, as a disk keeps it.
 #[derive(Clone, Debug, Default)]
@@ -330,7 +332,7 @@ fn a_newer_file_and_a_damaged_one_are_left_alone() {
         let txn = database.begin_write().expect("a transaction");
         txn.open_table(TableDefinition::<&str, u64>::new("meta"))
             .expect("the table")
-            .insert("format", 99)
+            .insert("format", stored_number("format", 99))
             .expect("inserted");
         txn.commit().expect("committed");
         drop(database.begin_read());
@@ -390,10 +392,13 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
             drop(sealed);
             users.insert(sequence, row.as_slice()).expect("inserted");
         }
-        txn.open_table(TableDefinition::<&str, u64>::new("meta"))
-            .expect("the table")
-            .insert("format", 1)
-            .expect("inserted");
+        {
+            let mut meta = txn
+                .open_table(TableDefinition::<&str, u64>::new("meta"))
+                .expect("the table");
+            meta.insert("format", 1).expect("inserted");
+            meta.insert("users_next", 3).expect("inserted");
+        }
         txn.commit().expect("committed");
     }
     for _ in 0..2 {

@@ -200,15 +200,18 @@ impl Snapshot {
         let mut used = Vec::new();
         for entry in self.txn.open_table(USED)?.iter()? {
             let (id, millis) = entry?;
-            used.push((id.value().to_owned(), millis.value()));
+            let millis = row::open_number(id.value(), millis.value())?;
+            used.push((id.value().to_owned(), millis));
         }
         Ok(used)
     }
 
     /// A setting by name.
     pub fn setting(&self, name: &str) -> Result<Option<String>, ReadError> {
-        let value = self.txn.open_table(SETTINGS)?.get(name)?;
-        Ok(value.map(|value| value.value().to_owned()))
+        let Some(value) = self.txn.open_table(SETTINGS)?.get(name)? else {
+            return Ok(None);
+        };
+        Ok(Some(row::open_text(name, value.value())?.to_owned()))
     }
 
     /// Shows every audit row to `visit`, oldest first, checking the chain on the way.

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
-//! they get a checksum (see `row`). Format 2 added that, `emails` and `chain`; a file of
-//! format 1 gets them when it is opened.
+//! they get a checksum, like the values of `meta`, `settings` and `used` (see `row`). Format 2
+//! added that, `emails` and `chain`; a file of format 1 gets them when it is opened.
 
 use std::ops::Bound;
 
@@ -65,8 +65,9 @@ pub(super) struct Tables<'txn> {
 impl<'txn> Tables<'txn> {
     pub(super) fn open(txn: &'txn WriteTransaction, chain: Head) -> Result<Self, ReadError> {
         let meta = txn.open_table(META)?;
-        let users_next = meta.get(META_USERS_NEXT)?.map_or(1, |next| next.value());
         Ok(Self {
+            users_next: u32::try_from(number_of(&meta, META_USERS_NEXT)?.unwrap_or(1))
+                .unwrap_or(u32::MAX),
             meta,
             settings: txn.open_table(SETTINGS)?,
             users: txn.open_table(USERS)?,
@@ -77,15 +78,14 @@ impl<'txn> Tables<'txn> {
             used: txn.open_table(USED)?,
             audit: txn.open_table(AUDIT)?,
             chain_table: txn.open_table(CHAIN)?,
-            users_next: u32::try_from(users_next).unwrap_or(u32::MAX),
             chain,
         })
     }
 
     /// Makes every table and notes the format, in a file that has none yet.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
-        self.meta.insert(META_FORMAT, FORMAT)?;
-        self.meta.insert(META_USERS_NEXT, 1)?;
+        self.put_number(META_FORMAT, FORMAT)?;
+        self.put_number(META_USERS_NEXT, 1)?;
         self.note_chain()
     }
 
@@ -103,17 +103,26 @@ impl<'txn> Tables<'txn> {
             self.users.insert(sequence, sealed.as_slice())?;
             last = Some(sequence);
         }
-        let mut tokens = Vec::new();
-        for entry in self.tokens.iter()? {
-            let (id, row) = entry?;
-            tokens.push((id.value().to_owned(), row.value().to_vec()));
-        }
-        for (id, row) in tokens {
+        for (id, row) in all(&self.tokens, <[u8]>::to_vec)? {
             let sealed = row::seal(id.as_bytes(), row);
             self.tokens.insert(id.as_str(), sealed.as_slice())?;
         }
-        self.meta.insert(META_FORMAT, FORMAT)?;
+        for (id, millis) in all(&self.used, |millis| millis)? {
+            self.used
+                .insert(id.as_str(), row::seal_number(&id, millis))?;
+        }
+        for (name, text) in all(&self.settings, str::to_owned)? {
+            let sealed = row::seal_text(&name, &text);
+            self.settings.insert(name.as_str(), sealed.as_str())?;
+        }
+        self.put_number(META_FORMAT, FORMAT)?;
+        self.put_number(META_USERS_NEXT, u64::from(self.users_next))?;
         self.note_chain()?;
+        Ok(())
+    }
+
+    fn put_number(&mut self, name: &str, number: u64) -> Result<(), ReadError> {
+        self.meta.insert(name, row::seal_number(name, number))?;
         Ok(())
     }
 
@@ -141,8 +150,7 @@ impl<'txn> Tables<'txn> {
                 row,
             } => {
                 self.users_next = self.users_next.max(sequence.saturating_add(1));
-                self.meta
-                    .insert(META_USERS_NEXT, u64::from(self.users_next))?;
+                self.put_number(META_USERS_NEXT, u64::from(self.users_next))?;
                 self.put_row(sequence, row)?;
                 self.change_keys(sequence, None, Some(&keys))?;
                 changes.insert(sequence, Some(facts));
@@ -174,10 +182,12 @@ impl<'txn> Tables<'txn> {
                 self.used.remove(id.as_str())?;
             }
             Put::Used { id, millis } => {
-                self.used.insert(id.as_str(), millis)?;
+                self.used
+                    .insert(id.as_str(), row::seal_number(&id, millis))?;
             }
             Put::Setting { name, value } => {
-                self.settings.insert(name, value.as_str())?;
+                let sealed = row::seal_text(name, &value);
+                self.settings.insert(name, sealed.as_str())?;
             }
             Put::Audit { text } => {
                 let sequence = self.chain.next_sequence;
@@ -241,7 +251,7 @@ impl<'txn> Tables<'txn> {
 /// The format that a file was written with; `None` for a file without tables.
 pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadError> {
     match txn.open_table(META) {
-        Ok(meta) => Ok(meta.get(META_FORMAT)?.map(|found| found.value())),
+        Ok(meta) => number_of(&meta, META_FORMAT),
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -250,7 +260,38 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
 /// The sequence that the next user gets.
 pub(super) fn users_next(txn: &redb::ReadTransaction) -> Result<u64, ReadError> {
     let meta = txn.open_table(META)?;
-    Ok(meta.get(META_USERS_NEXT)?.map_or(1, |next| next.value()))
+    Ok(number_of(&meta, META_USERS_NEXT)?.unwrap_or(1))
+}
+
+/// A number in `meta`. Those of a file of format 1 have no checksum.
+fn number_of(
+    meta: &impl ReadableTable<&'static str, u64>,
+    name: &str,
+) -> Result<Option<u64>, ReadError> {
+    const FORMAT_1: u64 = 1;
+    let is_plain = meta
+        .get(META_FORMAT)?
+        .is_some_and(|format| format.value() == FORMAT_1);
+    let Some(number) = meta.get(name)?.map(|number| number.value()) else {
+        return Ok(None);
+    };
+    if is_plain {
+        return Ok(Some(number));
+    }
+    Ok(Some(row::open_number(name, number)?))
+}
+
+/// All values of a small table.
+fn all<V: redb::Value + 'static, T>(
+    table: &Table<'_, &'static str, V>,
+    own: impl Fn(V::SelfType<'_>) -> T,
+) -> Result<Vec<(String, T)>, ReadError> {
+    let mut found = Vec::new();
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        found.push((key.value().to_owned(), own(value.value())));
+    }
+    Ok(found)
 }
 
 /// The head of the audit chain, as its last row has it.

@@ -231,6 +231,12 @@ pub(crate) fn person() -> Person {
     Person::from_random(secret::random())
 }
 
+/// A number as the store's file has it under `key`: with the low bits of its CRC-32 on top.
+pub(crate) fn stored_number(key: &str, number: u64) -> u64 {
+    let bytes = [key.as_bytes(), &number.to_be_bytes()].concat();
+    number | u64::from(crc32fast::hash(&bytes)) << 44
+}
+
 /// How large a test is, from the environment: the long forms set it.
 pub(crate) fn number(name: &str, default: usize) -> usize {
     let set = std::env::var(name).ok();
