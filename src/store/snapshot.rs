@@ -136,9 +136,9 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The index of all users, from their rows. Looks on the way whether each is found by what
-    /// it has, and nobody by what nobody has: a request would otherwise be told that somebody
-    /// does not exist.
+    /// The index of all users, from their rows. Looks on the way whether everything is as it was
+    /// written, each is found by what it has, and nobody by what nobody has: a request would
+    /// otherwise be told that somebody does not exist.
     pub(super) fn read_index(&self, describe: Describe) -> Result<Index, OpenError> {
         let mut index = Index::default();
         let mut changes = Changes::new();
@@ -178,10 +178,21 @@ impl Snapshot {
         if Pairs::of(&self.emails)? != Some(emails) {
             return damaged("the index of email addresses holds other users");
         }
+        self.read_small_tables()?;
         if tables::users_next(&self.txn)? <= previous.map_or(0, u64::from) {
             return damaged("the next user's sequence was given already");
         }
         Ok(index)
+    }
+
+    fn read_small_tables(&self) -> Result<(), ReadError> {
+        self.tokens()?;
+        self.tokens_used()?;
+        for entry in self.txn.open_table(SETTINGS)?.iter()? {
+            let (name, value) = entry?;
+            row::open_text(name.value(), value.value())?;
+        }
+        Ok(())
     }
 
     /// All tokens: public id and row.
