@@ -164,6 +164,11 @@ fn a_damaged_backup_is_told_and_not_put_back() {
             other => panic!("{at}: {other:?} {verified:?}"),
         }
     }
+    std::fs::write(&bad, b"").expect("written");
+    for command in ["verify", "restore"] {
+        let empty = crate::support::cli_in(&directory, &["backup", command, name]);
+        assert_eq!(empty.status, Some(65), "{empty:?}");
+    }
     std::fs::write(&bad, &bytes[..bytes.len() / 2]).expect("written");
     let cut = crate::support::cli_in(&directory, &["backup", "verify", name]);
     assert_eq!(cut.status, Some(65), "{cut:?}");
@@ -173,4 +178,38 @@ fn a_damaged_backup_is_told_and_not_put_back() {
     let server = Server::start_on(directory);
     assert_eq!(users(&server).len(), 50);
     server.stop();
+}
+
+/// What a backup is for.
+#[test]
+fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = folder.path().join("good.redb");
+    let name = good.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", name]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let whole = std::fs::read(&path).expect("the store");
+    let mut no_magic = whole.clone();
+    no_magic[0] ^= 1;
+    for bad in [no_magic, whole[..whole.len() / 2].to_vec(), Vec::new()] {
+        std::fs::write(&path, &bad).expect("written");
+        let listed = crate::support::cli_in(&directory, &["user", "list"]);
+        assert_eq!(listed.status, Some(65), "{listed:?}");
+        let kept: Vec<u8> = std::fs::read(&path).expect("there");
+        let restored = crate::support::cli_in(&directory, &["backup", "restore", name]);
+        assert_eq!(restored.status, Some(0), "{restored:?}");
+        let kept_as = restored
+            .stderr
+            .lines()
+            .find_map(|line| line.split_once("is kept as "))
+            .map(|(_, path)| path.trim().to_owned());
+        let kept_as = kept_as.expect("it is said where the old one is");
+        assert_eq!(std::fs::read(kept_as).expect("there"), kept);
+        let listed = crate::support::cli_in(&directory, &["user", "list"]);
+        assert!(listed.stdout.contains("jane"), "{listed:?}");
+    }
 }

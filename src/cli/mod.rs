@@ -193,7 +193,7 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
         OpenError::Newer(_) => {
             Some("install the version of golinks-scim that wrote it, or a newer one")
         }
-        OpenError::Damaged(_) => Some("restore a backup; nothing was changed"),
+        OpenError::Damaged(_) => Some("restore a backup: golinks-scim backup restore FILE"),
         OpenError::Locked | OpenError::Io(_) => None,
     }
 }

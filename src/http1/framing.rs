@@ -16,6 +16,11 @@ pub enum Framing {
 }
 
 impl Framing {
+    /// Whether there is anything to read, as far as is known.
+    pub fn has_body(self) -> bool {
+        !matches!(self, Self::None | Self::Length(0))
+    }
+
     /// The framing of a request.
     pub fn of(head: &Head) -> Result<Self, Fault> {
         let mut lengths = head.headers("content-length");

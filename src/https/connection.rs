@@ -176,6 +176,10 @@ impl<'a> Connection<'a> {
         };
         if admission.authenticated() {
             self.slot.set_authenticated();
+        } else if framing.has_body() {
+            // What anybody may ask for needs none, and a stranger's is not held.
+            let answer = self.shared.api.answer(admission, &[]);
+            return self.write(answer, head, true, deadline);
         }
         let body = match self.read_body(framing, expects, deadline) {
             Ok(body) => body,
@@ -194,8 +198,7 @@ impl<'a> Connection<'a> {
     ) -> Result<Vec<u8>, BodyError> {
         let until = Instant::now() + limits::BODY_DURATION_MAX;
         self.socket.set(until.min(deadline));
-        let waits = !matches!(framing, Framing::None | Framing::Length(0));
-        if expects && waits && self.received.is_empty() {
+        if expects && framing.has_body() && self.received.is_empty() {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 .map_err(|_| BodyError::Gone)?;
         }

@@ -1,7 +1,8 @@
 //! Who is connected, and who must go when there are too many. A stranger can only ever
-//! push out strangers: connections that have shown a valid token go last, and only while
-//! they are idle.
+//! push out strangers, those first who come from an address with many: connections that have
+//! shown a valid token go last, and only while they are idle.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,7 +61,7 @@ impl Table {
             slots.evict_oldest(of_group);
         }
         if slots.by_number.len() >= limits::CONNECTIONS_MAX
-            && !slots.evict_oldest(|slot| !slot.is_authenticated())
+            && !slots.evict_stranger()
             && !slots.evict_longest_idle()
         {
             return None;
@@ -87,10 +88,9 @@ impl Table {
         }
     }
 
-    /// Sends the oldest connection without a token away, to get its descriptor or its thread
-    /// back.
+    /// Sends a connection without a token away, to get its descriptor or its thread back.
     pub(super) fn evict_stranger(&self) {
-        self.lock().evict_oldest(|slot| !slot.is_authenticated());
+        self.lock().evict_stranger();
     }
 
     /// Marks a connection as having nothing to do, or as at work.
@@ -138,6 +138,24 @@ impl Table {
 }
 
 impl Slots {
+    /// Of the address that has the most connections without a token, the oldest: whoever comes
+    /// alone has time to show a token, however many others come from elsewhere.
+    fn evict_stranger(&mut self) -> bool {
+        let mut groups: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
+        for slot in self.by_number.values() {
+            if !slot.is_authenticated() {
+                let group = groups.entry(slot.group).or_insert((0, Reverse(u64::MAX)));
+                group.0 += 1;
+                group.1 = group.1.max(Reverse(slot.number));
+            }
+        }
+        let oldest = groups
+            .into_values()
+            .max()
+            .map(|(_, Reverse(number))| number);
+        self.evict(oldest, Slot::end)
+    }
+
     fn evict_oldest(&mut self, may_go: impl Fn(&Slot) -> bool) -> bool {
         let oldest = self
             .by_number
@@ -237,6 +255,22 @@ mod tests {
         assert!(is_open(&mut strangers[1].1));
         assert!(is_open(&mut with_token));
         assert!(is_open(&mut elsewhere));
+    }
+
+    #[test]
+    fn whoever_comes_alone_stays_while_crowds_come_and_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new();
+        let (crowd, _crowd) = pair(&listener);
+        let (alone, mut client) = pair(&listener);
+        let from = |group: u32| IpAddr::from((0x0a00_0000 + group).to_be_bytes());
+        let lone = from(1000);
+        table.enter(alone, lone).expect("room");
+        for number in 0..20 * limits::CONNECTIONS_MAX {
+            let group = u32::try_from(number % 60).expect("small");
+            table.enter(Arc::clone(&crowd), from(group)).expect("room");
+        }
+        assert!(is_open(&mut client), "a lone newcomer was pushed out");
     }
 
     #[test]

@@ -4,22 +4,22 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use redb::backends::FileBackend;
 use redb::{
-    Builder, Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
-    StorageBackend, TableDefinition, Value, WriteTransaction,
+    Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
+    StorageError, TableDefinition, Value, WriteTransaction,
 };
 
 use super::change::Describe;
-use super::file::create_private;
+use super::file::{Readable, create_private, lock};
+use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SETTINGS, TOKENS, USED, USERS,
 };
 use super::writer::guarded;
-use super::{Backend, OpenError, Opener, ReadError, Snapshot, Store};
+use super::{OpenError, Opener, ReadError, Snapshot, Store};
 use crate::secret::{self, Digest, Sha256};
 
 /// What is in a store.
@@ -68,11 +68,15 @@ impl Snapshot {
         let from = self.transaction();
         copy(from, &to, META)?;
         copy(from, &to, SETTINGS)?;
-        let users = copy(from, &to, USERS)?;
+        let users = copy_checked(from, &to, USERS, |sequence, sealed| {
+            row::open(&sequence.to_be_bytes(), sealed).map(drop)
+        })?;
         copy(from, &to, NAMES)?;
         copy_multimap(from, &to, EXTERNALS)?;
         copy_multimap(from, &to, EMAILS)?;
-        let tokens = copy(from, &to, TOKENS)?;
+        let tokens = copy_checked(from, &to, TOKENS, |id, sealed| {
+            row::open(id.as_bytes(), sealed).map(drop)
+        })?;
         copy(from, &to, USED)?;
         let audit_rows = copy(from, &to, AUDIT)?;
         copy(from, &to, CHAIN)?;
@@ -86,42 +90,27 @@ impl Snapshot {
     }
 }
 
-/// A file that is only read, and not locked: a backup may lie where nobody may write.
-#[derive(Debug)]
-struct Readable(File);
-
-impl StorageBackend for Readable {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(out, offset)
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-}
-
 /// Copies a table in the order of its keys, and counts its rows.
 fn copy<K: Key + 'static, V: Value + 'static>(
     from: &ReadTransaction,
     to: &WriteTransaction,
     table: TableDefinition<'_, K, V>,
 ) -> Result<u64, ReadError> {
+    copy_checked(from, to, table, |_, _| Ok(()))
+}
+
+/// The same, unless a row is not as it should be.
+fn copy_checked<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    table: TableDefinition<'_, K, V>,
+    check: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> Result<(), StorageError>,
+) -> Result<u64, ReadError> {
     let mut copied = to.open_table(table)?;
     let mut count = 0;
     for entry in from.open_table(table)?.iter()? {
         let (key, value) = entry?;
+        check(key.value(), value.value())?;
         copied.insert(key.value(), value.value())?;
         count += 1;
     }
@@ -148,7 +137,7 @@ fn copy_multimap<K: Key + 'static, V: Key + 'static>(
 pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     let file = path.to_owned();
-    let opener: Opener = Box::new(move || Ok(Box::new(Readable(File::open(&file)?)) as Backend));
+    let opener: Opener = Box::new(move || Ok(Box::new(Readable::open(&file)?)));
     let counts = guarded(|| {
         let store = Store::open_to_read(opener, describe)?;
         let snapshot = store
@@ -185,13 +174,7 @@ pub fn restore(
 ) -> Result<Backup, OpenError> {
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use.
-    let _lock = if path.try_exists()? {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let backend = FileBackend::new(file)?;
-        Some(Builder::new().create_with_backend(backend)?)
-    } else {
-        None
-    };
+    let _lock = path.try_exists()?.then(|| lock(path)).transpose()?;
     let draft = draft_of(path);
     let copied = copy_file(backup, &draft).and_then(|()| digest_of(&draft));
     match copied {

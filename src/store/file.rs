@@ -4,28 +4,97 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::ops::Bound;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database};
+use redb::{Builder, Database, StorageBackend};
 
 use super::audit::Head;
 use super::backend::Backend;
 use super::tables::Tables;
 use super::{OpenError, ReadError};
+use crate::limits;
 use crate::secret;
 
 /// Opens the storage of a store, again after each failure.
-pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send>;
+pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send + Sync>;
 
-/// Opens the file at `path`, which must exist.
+/// Opens the file at `path`, which must be a store.
 pub(super) fn opener(path: &Path) -> Opener {
     let path = path.to_owned();
-    Box::new(move || {
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        Ok(Box::new(FileBackend::new(file)?))
+    Box::new(move || open(&path))
+}
+
+/// The same for looking only, where the file system takes no writes any more.
+pub(super) fn reader(path: &Path) -> Opener {
+    let path = path.to_owned();
+    Box::new(move || match open(&path) {
+        Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            Ok(Box::new(Readable::open(&path)?))
+        }
+        other => other,
     })
+}
+
+fn open(path: &Path) -> Result<Backend, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    not_empty(&file)?;
+    Ok(Box::new(FileBackend::new(file)?))
+}
+
+/// redb would make a new database of an empty file, and nobody who was in it would be there.
+fn not_empty(file: &File) -> Result<(), OpenError> {
+    if file.metadata()?.len() == 0 {
+        return Err(OpenError::Damaged("the file is empty".to_owned()));
+    }
+    Ok(())
+}
+
+/// Locks the store at `path` without looking into it, as a server that has it open would.
+pub(super) fn lock(path: &Path) -> Result<FileBackend, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let backend = FileBackend::new(file)?;
+    match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+        Ok(true) => Ok(backend),
+        Ok(false) => Err(OpenError::Locked),
+        Err(error) => Err(io::Error::other(error.to_string()).into()),
+    }
+}
+
+/// A file that is only read, and not locked: a backup may lie where nobody may write.
+#[derive(Debug)]
+pub(super) struct Readable(File);
+
+impl Readable {
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = File::open(path)?;
+        not_empty(&file)?;
+        Ok(Self(file))
+    }
+}
+
+impl StorageBackend for Readable {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
 }
 
 /// Makes a complete, empty store at `path` if nothing is there. True if it did.
@@ -68,7 +137,9 @@ pub(super) fn create_private(path: &Path) -> Result<Database, OpenError> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    Ok(Builder::new().create_with_backend(FileBackend::new(file)?)?)
+    let mut builder = Builder::new();
+    builder.set_cache_size(limits::STORE_CACHE_BYTES);
+    Ok(builder.create_with_backend(FileBackend::new(file)?)?)
 }
 
 /// Makes the tables in a database that has none.

@@ -72,13 +72,18 @@ impl Store {
     /// another process to let go of it. `describe` reads the rows of users.
     pub fn open(path: &Path, lock_wait: Duration, describe: Describe) -> Result<Self, OpenError> {
         let created = file::create_if_absent(path)?;
-        Self::start(file::opener(path), describe, lock_wait, created)
+        let (opener, reader) = (file::opener(path), file::reader(path));
+        Self::start(opener, reader, describe, lock_wait, created)
     }
 
     /// Opens whatever `opener` opens, now and after each failure: for storage that counts
     /// or fails on purpose.
     pub fn open_with(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
-        Self::start(opener, describe, Duration::ZERO, false)
+        let opener = Arc::new(opener);
+        let again = Arc::clone(&opener);
+        let (opener, reader) = (move || opener(), move || again());
+        let (opener, reader) = (Box::new(opener), Box::new(reader));
+        Self::start(opener, reader, describe, Duration::ZERO, false)
     }
 
     /// Opens what `opener` opens for looking only: nothing is written to it, and what is
@@ -90,6 +95,7 @@ impl Store {
 
     fn start(
         opener: Opener,
+        reader: Opener,
         describe: Describe,
         lock_wait: Duration,
         created: bool,
@@ -98,6 +104,7 @@ impl Store {
         let health = Arc::new(Health::default());
         let writer = Writer::new(
             opener,
+            reader,
             describe,
             Arc::clone(&published),
             Arc::clone(&health),

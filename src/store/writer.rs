@@ -67,6 +67,8 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
     opener: Opener,
+    /// Opens it where it takes no writes.
+    reader: Opener,
     describe: Describe,
     published: Arc<Published>,
     health: Arc<Health>,
@@ -108,12 +110,14 @@ enum Attempt {
 impl Writer {
     pub(super) fn new(
         opener: Opener,
+        reader: Opener,
         describe: Describe,
         published: Arc<Published>,
         health: Arc<Health>,
     ) -> Self {
         Self {
             opener,
+            reader,
             describe,
             published,
             health,
@@ -144,7 +148,7 @@ impl Writer {
 
     /// Opens what can be read of a storage that takes no writes.
     fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        let storage = Overlay::new((self.opener)()?)?;
+        let storage = Overlay::new((self.reader)()?)?;
         open_database(storage, self.describe, known)
     }
 
@@ -425,6 +429,7 @@ fn open_database(
 ) -> Result<Open, OpenError> {
     let mut builder = Builder::new();
     builder.set_cache_size(limits::STORE_CACHE_BYTES);
+    let is_new = storage.len()? == 0;
     let database = builder.create_with_backend(storage)?;
     let txn = database.begin_read().map_err(ReadError::from)?;
     match tables::format(&txn)? {
@@ -435,10 +440,11 @@ fn open_database(
             upgrade(&database, describe)?;
         }
         Some(found) => return Err(OpenError::Damaged(format!("unknown format {found}"))),
-        None => {
+        None if is_new => {
             drop(txn);
             file::initialise(&database)?;
         }
+        None => return Err(OpenError::Damaged("it has no format".to_owned())),
     }
     let txn = database.begin_read().map_err(ReadError::from)?;
     let chain = tables::chain_head(&txn)?;
