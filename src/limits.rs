@@ -65,9 +65,12 @@ pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
 pub const LOCAL_WORKERS: usize = 4;
 
-/// Failed authentications of one address within [`FAILURE_WINDOW`] that are answered 401 and
-/// logged; the ones beyond are answered 429 and are not.
+/// Refusals of one address without a valid token within [`FAILURE_WINDOW`] that are logged;
+/// the ones beyond are not, and failed authentications among them are answered 429.
 pub const FAILURES_PER_WINDOW_MAX: u32 = 20;
+/// Refusals of strangers that are logged within [`FAILURE_WINDOW`], whatever addresses they
+/// come from.
+pub const FAILURES_TOLD_MAX: u32 = 1000;
 /// The time within which failed authentications are counted.
 pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Addresses whose failures are counted; beyond it the oldest is forgotten.

@@ -1,6 +1,7 @@
 //! Who gets in: tokens in every form that they are sent, scopes against every route,
 //! revocation, rates, and nothing secret anywhere.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -496,4 +497,32 @@ fn a_token_bound_to_networks_is_good_from_there_alone() {
     let rotated = talk.server.cli(&["token", "rotate", "there"]);
     talk.authorization = format!("Bearer {}", rotated.stdout.trim());
     assert_eq!(talk.send("GET", "/Users", None).status, 401);
+}
+
+/// Whatever strangers ask for, and however often: a bounded part of it is logged, and what
+/// they send is not held.
+#[test]
+fn strangers_fill_neither_the_log_nor_the_memory() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    talk.authorization.clear();
+    for number in 0..300 {
+        for target in ["/ServiceProviderConfig?filter=x", "/Users", "/Nothing"] {
+            let response = talk.send("GET", target, None);
+            assert!(response.status >= 400, "{number} {target}");
+        }
+        assert_eq!(
+            talk.send("HEAD", "/ServiceProviderConfig", None).status,
+            200
+        );
+    }
+    let door = crate::support::wire::Door::to(talk.server);
+    let mut tls = door.connect();
+    let lengthy = "GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nx";
+    tls.write_all(lengthy.as_bytes()).expect("taken");
+    // Answered without waiting for the rest, which nobody reads.
+    assert_eq!(crate::support::wire::read(&mut tls, false).status, 200);
+    crate::support::wire::assert_closed(&mut tls, lengthy);
+    let lines = door.server.log().lines().count();
+    assert!(lines < 60, "{lines} lines for 1,200 requests of a stranger");
+    door.server.stop();
 }

@@ -1,6 +1,7 @@
-//! Who fails to show a token, and how often. An address that fails often is answered 429
-//! and no longer logged line by line; a valid token is let pass from any address, so that
-//! nobody can lock an identity provider out by failing beside it.
+//! Who is refused without having shown a token, and how often. An address that fails often is
+//! answered 429 and no longer logged line by line; a valid token is let pass from any address,
+//! so that nobody can lock an identity provider out by failing beside it. What strangers make
+//! us log is bounded altogether as well: they may come from very many addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,40 +13,59 @@ use crate::limits;
 /// The addresses that failed lately.
 #[derive(Debug, Default)]
 pub struct Failures {
-    by_network: Mutex<HashMap<IpAddr, Window>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    by_network: HashMap<IpAddr, Window>,
+    told: Option<Window>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
     began: Instant,
-    count: u32,
+    /// Failed authentications.
+    failed: u32,
+    /// Refusals of any kind.
+    refused: u32,
 }
 
 /// What one more failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// One of few: told in the log, answered as what it is.
-    Told,
-    /// The first of too many: it is told that the next ones are not told.
-    LastTold {
-        /// Seconds until the address is heard again.
-        retry_after_seconds: u32,
-    },
-    /// One of too many.
-    Untold {
-        /// Seconds until the address is heard again.
-        retry_after_seconds: u32,
-    },
+pub struct Failure {
+    /// After how many seconds the address is heard again, if it has failed too often.
+    pub retry_after_seconds: Option<u32>,
+    /// Whether the log is told of it: of few of one address, and of few altogether.
+    pub is_told: bool,
 }
 
 impl Failures {
-    /// Counts a failure of this address.
+    /// Counts a failed authentication of this address.
     pub fn note(&self, peer: IpAddr, now: Instant) -> Failure {
-        let network = network_of(peer);
-        let mut known = self
-            .by_network
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = state.window(network_of(peer), now);
+        window.failed = window.failed.saturating_add(1);
+        let Window { began, failed, .. } = *window;
+        let left = limits::FAILURE_WINDOW.saturating_sub(now.saturating_duration_since(began));
+        let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
+        Failure {
+            retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
+                .then(|| seconds.saturating_add(1)),
+            is_told: state.may_tell(peer, now),
+        }
+    }
+
+    /// Counts a refusal of any other kind. Whether the log is told of it.
+    pub fn may_tell(&self, peer: IpAddr, now: Instant) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.may_tell(peer, now)
+    }
+}
+
+impl State {
+    fn window(&mut self, network: IpAddr, now: Instant) -> &mut Window {
+        let known = &mut self.by_network;
         if known.len() >= limits::FAILURE_ADDRESSES_MAX && !known.contains_key(&network) {
             known.retain(|_, window| !window.is_over(now));
             let oldest = known.iter().min_by_key(|(_, window)| window.began);
@@ -56,33 +76,44 @@ impl Failures {
                 known.remove(&oldest);
             }
         }
-        let fresh = Window {
-            began: now,
-            count: 0,
-        };
+        let fresh = Window::begin(now);
         let window = known.entry(network).or_insert(fresh);
         if window.is_over(now) {
             *window = fresh;
         }
-        window.count = window.count.saturating_add(1);
-        let left =
-            limits::FAILURE_WINDOW.saturating_sub(now.saturating_duration_since(window.began));
-        let retry_after_seconds = u32::try_from(left.as_secs())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
-        match window.count {
-            count if count <= limits::FAILURES_PER_WINDOW_MAX => Failure::Told,
-            count if count == limits::FAILURES_PER_WINDOW_MAX + 1 => Failure::LastTold {
-                retry_after_seconds,
-            },
-            _ => Failure::Untold {
-                retry_after_seconds,
-            },
+        window
+    }
+
+    fn may_tell(&mut self, peer: IpAddr, now: Instant) -> bool {
+        let window = self.window(network_of(peer), now);
+        window.refused = window.refused.saturating_add(1);
+        // The first of too many is told, and that the next ones are not.
+        if window.refused > limits::FAILURES_PER_WINDOW_MAX + 1 {
+            return false;
         }
+        let told = self.told.get_or_insert(Window::begin(now));
+        if told.is_over(now) {
+            *told = Window::begin(now);
+        }
+        told.refused = told.refused.saturating_add(1);
+        if told.refused == limits::FAILURES_TOLD_MAX {
+            log::warn!(
+                "very many strangers are refused: the rest of them is not logged for a minute"
+            );
+        }
+        told.refused < limits::FAILURES_TOLD_MAX
     }
 }
 
 impl Window {
+    fn begin(began: Instant) -> Self {
+        Self {
+            began,
+            failed: 0,
+            refused: 0,
+        }
+    }
+
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.began) >= limits::FAILURE_WINDOW
     }
@@ -105,42 +136,47 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn told(retry_after_seconds: Option<u32>) -> Failure {
+        Failure {
+            retry_after_seconds,
+            is_told: true,
+        }
+    }
+
     #[test]
     fn after_twenty_in_a_minute_an_address_is_no_longer_told() {
         let failures = Failures::default();
         let start = Instant::now();
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         for _ in 0..20 {
-            assert_eq!(failures.note(peer, start), Failure::Told);
+            assert_eq!(failures.note(peer, start), told(None));
         }
         let later = start + Duration::from_secs(20);
-        let wait = 41;
-        let last = Failure::LastTold {
-            retry_after_seconds: wait,
-        };
-        assert_eq!(failures.note(peer, later), last);
-        let untold = Failure::Untold {
-            retry_after_seconds: wait,
+        assert_eq!(failures.note(peer, later), told(Some(41)));
+        let untold = Failure {
+            retry_after_seconds: Some(41),
+            is_told: false,
         };
         assert_eq!(failures.note(peer, later), untold);
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
         assert_eq!(failures.note(mapped, later), untold, "the same host");
         let other: IpAddr = "192.0.2.2".parse().expect("an address");
-        assert_eq!(failures.note(other, later), Failure::Told);
-        assert_eq!(
-            failures.note(peer, start + Duration::from_secs(60)),
-            Failure::Told
-        );
+        assert_eq!(failures.note(other, later), told(None));
+        let over = start + Duration::from_secs(60);
+        assert_eq!(failures.note(peer, over), told(None));
     }
 
     #[test]
-    fn addresses_are_bounded() {
+    fn addresses_and_what_is_told_of_them_are_bounded() {
         let failures = Failures::default();
         let now = Instant::now();
-        for number in 0..u32::try_from(limits::FAILURE_ADDRESSES_MAX).expect("small") + 100 {
-            failures.note(IpAddr::V4(number.into()), now);
-        }
-        let known = failures.by_network.lock().expect("not poisoned");
-        assert_eq!(known.len(), limits::FAILURE_ADDRESSES_MAX);
+        let count = u32::try_from(limits::FAILURE_ADDRESSES_MAX).expect("small") + 100;
+        let told = (0..count)
+            .map(|number| failures.note(IpAddr::V4(number.into()), now))
+            .filter(|failure| failure.is_told)
+            .count();
+        assert_eq!(told, limits::FAILURES_TOLD_MAX as usize - 1);
+        let state = failures.state.lock().expect("not poisoned");
+        assert_eq!(state.by_network.len(), limits::FAILURE_ADDRESSES_MAX);
     }
 }

@@ -18,6 +18,13 @@ pub(super) struct Beginning {
     peer: Option<IpAddr>,
 }
 
+/// Who is refused: the log is told of everybody with a token, and of strangers within bounds.
+#[derive(Clone, Copy)]
+pub(super) enum Who {
+    Known,
+    Stranger { is_told: bool },
+}
+
 impl Beginning {
     pub(super) fn new(peer: Option<IpAddr>) -> Self {
         Self {
@@ -51,27 +58,25 @@ impl Beginning {
         }
     }
 
-    pub(super) fn refused(&self, head: &Head, problem: Problem, authenticated: bool) -> Refusal {
-        log::info!(
-            "{} {} {} {} {}: {}",
-            self.request_id,
-            self.peer_text(),
-            head.method().as_str(),
-            head.path(),
-            problem.status,
-            problem.for_the_log()
-        );
-        Refusal {
-            answer: problem.into_answer(&self.request_id),
-            authenticated,
+    pub(super) fn refused(&self, head: &Head, problem: Problem, who: Who) -> Refusal {
+        let is_told = match who {
+            Who::Known => true,
+            Who::Stranger { is_told } => is_told,
+        };
+        if is_told {
+            log::info!(
+                "{} {} {} {} {}: {}",
+                self.request_id,
+                self.peer_text(),
+                head.method().as_str(),
+                head.path(),
+                problem.status,
+                problem.for_the_log()
+            );
         }
-    }
-
-    /// A refusal that leaves no line in the log: there are too many like it.
-    pub(super) fn refused_quietly(&self, problem: Problem) -> Refusal {
         Refusal {
             answer: problem.into_answer(&self.request_id),
-            authenticated: false,
+            authenticated: matches!(who, Who::Known),
         }
     }
 
@@ -80,14 +85,16 @@ impl Beginning {
         self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
-    pub(super) fn unreadable(&self, fault: &Fault) -> Answer {
-        log::info!(
-            "{} {} not a request, {}: {}",
-            self.request_id,
-            self.peer_text(),
-            fault.status,
-            fault.detail
-        );
+    pub(super) fn unreadable(&self, fault: &Fault, is_told: bool) -> Answer {
+        if is_told {
+            log::info!(
+                "{} {} not a request, {}: {}",
+                self.request_id,
+                self.peer_text(),
+                fault.status,
+                fault.detail
+            );
+        }
         let mut answer = Problem::from_fault(fault).into_answer(&self.request_id);
         answer.close = true;
         answer
@@ -175,7 +182,8 @@ impl Admission {
         log::debug!("{} tolerated {}", self.request_id, tolerance.name());
     }
 
-    /// The answer, and the log line: reads at debug, writes and refusals at info.
+    /// The answer, and the log line: reads, and what anybody may ask for, at debug; writes and
+    /// refusals at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
@@ -189,7 +197,8 @@ impl Admission {
                 (problem.into_answer(&self.request_id), why)
             }
         };
-        let quiet = answer.status < 400 && self.method == "GET";
+        let is_open = self.principal.is_none() && answer.status < 500;
+        let quiet = is_open || answer.status < 400 && self.method == "GET";
         log::log!(
             if quiet {
                 log::Level::Debug

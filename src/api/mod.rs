@@ -33,9 +33,7 @@ pub use call::Admission;
 pub use reply::Refusal;
 pub use routes::{AccessKind, route_table};
 
-use crate::access::{
-    self, Administrator, Credentials, Failure, Failures, Principal, Rejection, Tokens,
-};
+use crate::access::{self, Administrator, Credentials, Failures, Principal, Rejection, Tokens};
 use crate::certificate;
 use crate::clock::SharedClock;
 use crate::directory::Directory;
@@ -44,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::scim::Tolerance;
 use crate::secret;
 use crate::store::Store;
+use call::Who;
 use cursor::Cursors;
 use places::Places;
 use reply::Problem;
@@ -127,7 +126,7 @@ impl Api {
                     check_media_type(head)?;
                     Ok(call.admitted(head, found, Some(principal.clone())))
                 })
-                .map_err(|problem| call.refused(head, problem, true))
+                .map_err(|problem| call.refused(head, problem, Who::Known))
         })
     }
 
@@ -164,7 +163,16 @@ impl Api {
                 _ => return Err(self.refuse_stranger(head, call, why)),
             },
         };
-        admitted.map_err(|problem| call.refused(head, problem, authenticated))
+        admitted.map_err(|problem| {
+            let who = if authenticated {
+                Who::Known
+            } else {
+                Who::Stranger {
+                    is_told: self.failures.may_tell(call.peer(), Monotonic::now()),
+                }
+            };
+            call.refused(head, problem, who)
+        })
     }
 
     /// 401, until an address has failed too often.
@@ -174,15 +182,12 @@ impl Api {
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Refusal {
-        match self.failures.note(call.peer(), Monotonic::now()) {
-            Failure::Told => call.refused(head, Problem::unauthorized(why), false),
-            Failure::LastTold {
-                retry_after_seconds,
-            } => call.refused(head, Problem::too_many_failures(retry_after_seconds), false),
-            Failure::Untold {
-                retry_after_seconds,
-            } => call.refused_quietly(Problem::too_many_failures(retry_after_seconds)),
-        }
+        let failure = self.failures.note(call.peer(), Monotonic::now());
+        let problem = failure
+            .retry_after_seconds
+            .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
+        let is_told = failure.is_told;
+        call.refused(head, problem, Who::Stranger { is_told })
     }
 
     /// The principal, or why there is none; `Err(None)` when no credentials were sent.
@@ -223,7 +228,9 @@ impl Api {
 
     /// The answer to bytes that are not a request.
     pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
-        call::Beginning::new(peer).unreadable(fault)
+        let call = call::Beginning::new(peer);
+        let is_told = peer.is_none_or(|peer| self.failures.may_tell(peer, Monotonic::now()));
+        call.unreadable(fault, is_told)
     }
 
     /// Counts what a request was forgiven, and tells the log.
