@@ -104,13 +104,14 @@ fn a_request_becomes_a_certificate_that_is_served() {
             .starts_with("-----BEGIN CERTIFICATE REQUEST-----"),
         "{request:?}"
     );
-    let signed = |request: &str| {
+    let signed_by = |customer: &Customer, request: &str| {
         let request = CertificateSigningRequestParams::from_pem(request).expect("a request");
-        request
-            .signed_by(&customer.authority)
-            .expect("signed")
-            .pem()
+        let leaf = request.signed_by(&customer.authority).expect("signed");
+        leaf.pem()
     };
+    let signed = |request: &str| signed_by(&customer, request);
+    // Another authority of the same name.
+    let forged = signed_by(&Customer::new(), &request.stdout);
     let leaf = signed(&request.stdout);
     let authority = customer.authority.pem();
     let file = |name: &str, text: &str| {
@@ -128,6 +129,11 @@ fn a_request_becomes_a_certificate_that_is_served() {
             "not for localhost",
         ),
         ("nothing.pem", String::new(), "no certificate"),
+        (
+            "forged.pem",
+            format!("{forged}{authority}"),
+            "would not accept",
+        ),
     ] {
         let refused = server.cli(&["cert", "install", &file(name, &text)]);
         assert_eq!(refused.status, Some(1), "{name}: {refused:?}");
@@ -264,6 +270,27 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
             "{what}"
         );
         put(&break_it, &good);
+    }
+    // A key that was too open is read once its mode is mended, as the log advised.
+    customer.issue();
+    let before = server
+        .log()
+        .matches("the certificate was read again")
+        .count();
+    let open = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(customer.key(), open).expect("set");
+    server.log_with("chmod 600");
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(customer.key(), private).expect("set");
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while server
+        .log()
+        .matches("the certificate was read again")
+        .count()
+        == before
+    {
+        assert!(std::time::Instant::now() < deadline, "{}", server.log());
+        thread::sleep(Duration::from_millis(50));
     }
     server.stop();
 }

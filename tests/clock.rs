@@ -247,9 +247,9 @@ fn our_own_leaf_is_renewed_under_load_without_a_failed_request() {
     });
     let new = renewed.expect("renewed").expect("it was due").fingerprint;
     assert_ne!(new, old);
-    println!(
-        "{} requests around a renewal, 0 failed",
-        asked.load(Ordering::SeqCst)
-    );
+    let failed = failed.load(Ordering::SeqCst);
+    let asked = asked.load(Ordering::SeqCst);
+    println!("{asked} requests around a renewal, {failed} failed");
+    assert_eq!(failed, 0);
     here.close();
 }

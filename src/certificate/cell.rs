@@ -2,9 +2,9 @@
 //! the old one or the new one, and after a failed renewal the old one stays.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -64,8 +64,9 @@ pub struct Cell {
     seen: Mutex<Vec<Stamp>>,
 }
 
-/// A file's size and when it was changed; nothing for one that is not there.
-type Stamp = Option<(u64, SystemTime)>;
+/// A file's size and when it, its mode or its name was changed, in nanoseconds; nothing for one
+/// that is not there.
+type Stamp = Option<(u64, i64, i64)>;
 
 struct Current {
     key: Arc<CertifiedKey>,
@@ -86,21 +87,40 @@ impl Cell {
     /// Reads the certificate again, as the source says, and serves it from the next handshake
     /// on. After an error the one before is served further.
     pub fn reload(&self, now: Instant) -> Result<Summary, Error> {
-        // Before they are read: a change while they are is seen the next time.
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.source);
-        let loaded = load(&self.source, now)?;
-        let summary = loaded.summary.clone();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-        Ok(summary)
+        self.reload_as(&mut self.seen(), stamps(&self.source), now)
     }
 
     /// The same, if the customer's files have changed since they were read last.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
-        let is_same = {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            *seen == stamps(&self.source)
-        };
-        (!is_same).then(|| self.reload(now))
+        let mut seen = self.seen();
+        let stamps = stamps(&self.source);
+        (*seen != stamps).then(|| self.reload_as(&mut seen, stamps, now))
+    }
+
+    /// `stamps` are from before the files are read: a change while they are is seen the next
+    /// time.
+    fn reload_as(
+        &self,
+        seen: &mut Vec<Stamp>,
+        stamps: Vec<Stamp>,
+        now: Instant,
+    ) -> Result<Summary, Error> {
+        let loaded = load(&self.source, now);
+        if !matches!(&loaded, Err(error) if error.is_passing()) {
+            *seen = stamps;
+        }
+        Ok(self.serve(loaded?))
+    }
+
+    fn serve(&self, loaded: Current) -> Summary {
+        let summary = loaded.summary.clone();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        summary
+    }
+
+    /// Held while the certificate is exchanged, so that the newest stays.
+    fn seen(&self) -> MutexGuard<'_, Vec<Stamp>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes and serves a new leaf of the private authority once two thirds of the old
@@ -108,6 +128,7 @@ impl Cell {
     /// served, if it is new. The old one stays where the clock is so wrong that the authority
     /// itself is not valid.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
+        let _exchanging = self.seen();
         let summary = self.summary();
         let Some(authority) = &summary.authority else {
             return Ok(None);
@@ -122,10 +143,7 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        let renewed = load(&self.source, now)?;
-        let summary = renewed.summary.clone();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
-        Ok(Some(summary))
+        Ok(Some(self.serve(load(&self.source, now)?)))
     }
 
     /// What is being served.
@@ -155,8 +173,8 @@ fn load(source: &Source, now: Instant) -> Result<Current, Error> {
         Source::DataDirectory {
             directory, host, ..
         } if request::is_installed(directory) => {
-            let (chain, key) = request::installed(directory);
-            from_files(&chain, &key, host, now)
+            let installed = request::installed(directory);
+            from_files(&installed, &installed, host, now)
         }
         Source::DataDirectory {
             directory, names, ..
@@ -169,13 +187,16 @@ fn load(source: &Source, now: Instant) -> Result<Current, Error> {
 fn stamps(source: &Source) -> Vec<Stamp> {
     let stamp = |path: &PathBuf| {
         let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
+        let changed =
+            |seconds: i64, nanoseconds| seconds.saturating_mul(1_000_000_000) + nanoseconds;
+        Some((
+            metadata.len(),
+            changed(metadata.mtime(), metadata.mtime_nsec()),
+            changed(metadata.ctime(), metadata.ctime_nsec()),
+        ))
     };
     match source {
-        Source::DataDirectory { directory, .. } => {
-            let (chain, key) = request::installed(directory);
-            vec![stamp(&chain), stamp(&key)]
-        }
+        Source::DataDirectory { directory, .. } => vec![stamp(&request::installed(directory))],
         Source::Files { chain, key, .. } => vec![stamp(chain), stamp(key)],
     }
 }

@@ -114,24 +114,46 @@ impl Chain {
         authority: &CertificateDer<'static>,
         now: Instant,
     ) -> bool {
+        self.verify(names, &[], authority, now).is_ok()
+    }
+
+    /// Whether a client that trusts the chain's last certificate would accept all of it:
+    /// signatures, validity, usage.
+    pub(super) fn check_signatures(&self, now: Instant) -> Result<(), String> {
+        // A wildcard stands for a name that a client might ask for.
+        let names = self.names.iter().take(1);
+        let names: Vec<String> = names.map(|name| name.replacen('*', "a", 1)).collect();
+        match self.key.cert.as_slice() {
+            [_, between @ .., last] => self
+                .verify(&names, between, last, now)
+                .map_err(|why| format!("clients would not accept the chain: {why}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn verify(
+        &self,
+        names: &[String],
+        between: &[CertificateDer<'static>],
+        root: &CertificateDer<'static>,
+        now: Instant,
+    ) -> Result<(), String> {
+        let leaf = self.key.cert.first().ok_or("there is no certificate")?;
         let mut roots = RootCertStore::empty();
+        roots.add(root.clone()).map_err(|error| error.to_string())?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = roots.add(authority.clone()).ok().and_then(|()| {
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .ok()
-        });
-        let (Some(verifier), Some(leaf)) = (verifier, self.key.cert.first()) else {
-            return false;
-        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
         let seconds = u64::try_from(now.seconds()).unwrap_or(0);
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        names.iter().all(|name| {
-            ServerName::try_from(name.as_str()).is_ok_and(|name| {
-                let verdict = verifier.verify_server_cert(leaf, &[], &name, &[], now);
-                verdict.is_ok()
-            })
-        })
+        for name in names {
+            let name = ServerName::try_from(name.as_str()).map_err(|error| error.to_string())?;
+            verifier
+                .verify_server_cert(leaf, between, &name, &[], now)
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 

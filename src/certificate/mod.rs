@@ -74,6 +74,14 @@ pub enum Error {
     Sign(String),
 }
 
+impl Error {
+    /// Whether the same files may be read well the next time.
+    fn is_passing(&self) -> bool {
+        use io::ErrorKind::{NotFound, PermissionDenied};
+        matches!(self, Self::Io(_, error) if !matches!(error.kind(), NotFound | PermissionDenied))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

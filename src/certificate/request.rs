@@ -5,8 +5,11 @@
 //! request ──▶ pending.key, CSR ──▶ somebody's CA ──▶ chain ──▶ install
 //!                                                               │ checks, all of them first
 //!                                                               ▼
-//!                                              installed.key, installed.pem ──▶ served
+//!                                         installed.pem: key and chain ──▶ served
 //! ```
+//!
+//! Both are in one file, which is exchanged at once: there is never a key with the chain of
+//! another.
 
 use std::path::{Path, PathBuf};
 
@@ -18,16 +21,13 @@ use super::{Error, Names, files};
 use crate::clock::Instant;
 
 /// Where an installed chain and its key are.
-pub(super) fn installed(directory: &Path) -> (PathBuf, PathBuf) {
-    (
-        directory.join("installed.pem"),
-        directory.join("installed.key"),
-    )
+pub(super) fn installed(directory: &Path) -> PathBuf {
+    directory.join("installed.pem")
 }
 
 /// Whether a chain was installed.
 pub(super) fn is_installed(directory: &Path) -> bool {
-    installed(directory).0.exists()
+    installed(directory).exists()
 }
 
 fn pending_key(directory: &Path) -> PathBuf {
@@ -84,11 +84,11 @@ pub fn install(
     host: Option<&str>,
     now: Instant,
 ) -> Result<Installed, Error> {
-    let (to_chain, to_key) = installed(directory);
+    let to = installed(directory);
     let pending = pending_key(directory);
     let candidates: Vec<PathBuf> = match key {
         Some(key) => vec![key.to_owned()],
-        None => [pending.clone(), to_key.clone()]
+        None => [pending.clone(), to.clone()]
             .into_iter()
             .filter(|path| path.exists())
             .collect(),
@@ -106,6 +106,7 @@ pub fn install(
     let (loaded, key) = fitting?;
     loaded.check_order().map_err(bad)?;
     loaded.check_validity(now).map_err(bad)?;
+    loaded.check_signatures(now).map_err(bad)?;
     if let Some(host) = host
         && !loaded.covers(host)
     {
@@ -118,17 +119,71 @@ pub fn install(
         String::from_utf8(bytes).map_err(|error| Error::Bad(path.to_owned(), error.to_string()))
     };
     let key_pem = text(&key, files::read_key(&key)?)?;
+    let key_pem = key_block(&key_pem)
+        .ok_or_else(|| Error::Bad(key.clone(), "there is no private key".to_owned()))?;
     let chain_pem = text(chain, files::read(chain)?)?;
-    // The key first: a server that looks in between finds that they do not fit, and keeps
-    // what it has.
-    files::write_key(&to_key, &key_pem)?;
-    files::write_certificate(&to_chain, &chain_pem)?;
+    files::write_key(
+        &to,
+        &format!("{key_pem}\n{}", certificate_blocks(&chain_pem)),
+    )?;
     if key == pending {
-        std::fs::remove_file(&pending).map_err(|error| Error::Io(pending, error))?;
+        // What is left is used by the next request; nothing depends on its being gone.
+        let _ = std::fs::remove_file(&pending);
     }
     Ok(Installed {
         names: loaded.names,
         not_after: loaded.not_after,
         fingerprint: loaded.fingerprint,
     })
+}
+
+/// The private key of a PEM text, with its first and last line.
+fn key_block(pem: &str) -> Option<&str> {
+    blocks(pem).find(|block| {
+        block
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("PRIVATE KEY"))
+    })
+}
+
+/// The certificates of a PEM text and nothing else, not even a key.
+fn certificate_blocks(pem: &str) -> String {
+    let of_certificates = |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
+    blocks(pem)
+        .filter(of_certificates)
+        .flat_map(|block| [block, "\n"])
+        .collect()
+}
+
+/// The blocks of a PEM text (RFC 7468), each without its last line break.
+fn blocks(pem: &str) -> impl Iterator<Item = &str> {
+    let mut rest = pem;
+    std::iter::from_fn(move || {
+        let start = rest.find("-----BEGIN ")?;
+        let last_line = start + rest[start..].find("-----END ")?;
+        let end = rest[last_line..]
+            .find(['\r', '\n'])
+            .map_or(rest.len(), |at| last_line + at);
+        let block = &rest[start..end];
+        rest = &rest[end..];
+        Some(block)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_certificates_are_told_apart() {
+        let key = "-----BEGIN EC PRIVATE KEY-----\nAA\n-----END EC PRIVATE KEY-----";
+        let one = "-----BEGIN CERTIFICATE-----\nBB\n-----END CERTIFICATE-----";
+        let other = "-----BEGIN EC PARAMETERS-----\nCC\n-----END EC PARAMETERS-----";
+        let text = format!("said\n{other}\r\n{one}\n{key}\nmore\n{one}");
+        assert_eq!(key_block(&text), Some(key));
+        assert_eq!(certificate_blocks(&text), format!("{one}\n{one}\n"));
+        assert_eq!(key_block(one), None);
+        assert_eq!(key_block("-----BEGIN PRIVATE KEY-----"), None);
+    }
 }
