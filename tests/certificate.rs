@@ -3,6 +3,7 @@
 //! nothing.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use rcgen::{
 };
 use rustix::process::{Signal, kill_process};
 
+use crate::support::wire::{Door, read};
 use crate::support::{Server, number};
 
 /// An authority of the customer's, and where its leaves go.
@@ -196,43 +198,51 @@ fn get(client: &mut Client, authorization: &str) -> Result<u16, String> {
 #[test]
 fn certificates_are_exchanged_under_load_without_a_failed_request() {
     let customer = Customer::new();
-    let server = customer.serve();
-    let token = server.token("load");
-    let authorization = format!("Bearer {}", token.reveal());
+    let authority = customer.authority.pem().into_bytes();
+    let door = Door::with(customer.serve(), authority);
+    let authorization = format!("Bearer {}", door.token);
     let swaps = number("SWAPS", 16);
     let pause = Duration::from_millis(number("SWAP_PAUSE_MS", 250) as u64);
     let is_over = AtomicBool::new(false);
     let asked = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for keeps in [true, true, false] {
-            let (customer, server, authorization) = (&customer, &server, &authorization);
-            let (is_over, asked) = (&is_over, &asked);
+        for _ in 0..2 {
+            // A kept connection that nothing opens anew when it goes away.
+            let (door, is_over, asked) = (&door, &is_over, &asked);
             scope.spawn(move || {
-                let mut client = customer.client(server);
+                let request = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHOST\r\n\r\n";
+                let (request, mut tls) = (door.with_token(request), door.connect());
                 while !is_over.load(Ordering::SeqCst) {
-                    if !keeps {
-                        client = customer.client(server);
-                    }
-                    assert_eq!(get(&mut client, authorization), Ok(200), "{}", server.log());
+                    tls.write_all(&request).expect("it is kept");
+                    assert_eq!(read(&mut tls, false).status, 200, "{}", door.server.log());
                     asked.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
+        let (customer, server, authorization) = (&customer, &door.server, &authorization);
+        let (over, asked) = (&is_over, &asked);
+        scope.spawn(move || {
+            while !over.load(Ordering::SeqCst) {
+                let mut client = customer.client(server);
+                assert_eq!(get(&mut client, authorization), Ok(200), "{}", server.log());
+                asked.fetch_add(1, Ordering::SeqCst);
+            }
+        });
         for _ in 0..swaps {
             customer.issue();
-            kill_process(server.pid(), Signal::HUP).expect("it runs");
+            kill_process(door.server.pid(), Signal::HUP).expect("it runs");
             thread::sleep(pause);
         }
         is_over.store(true, Ordering::SeqCst);
     });
-    let log = server.log();
+    let log = door.server.log();
     let read_again = log.matches("the certificate was read again").count();
     println!(
         "{} requests, {read_again} certificates",
         asked.load(Ordering::SeqCst)
     );
     assert!(read_again >= swaps, "{read_again}\n{log}");
-    server.stop();
+    door.server.stop();
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!     slow::a_valid_client_is_served_beside_slow_ones
 //! ```
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -17,22 +17,27 @@ use golinks_scim::limits;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::support::wire::{Door, Tls, assert_closed, read};
-use crate::support::{Server, number, scim_error};
+use crate::support::{Server, body, number, scim_error};
 
 /// What the attackers do.
 #[derive(Clone, Copy, Debug)]
 enum Attack {
     /// A head, byte by byte.
     Head,
-    /// A body with a wrong token, byte by byte.
+    /// A body, byte by byte; some with a valid token, whose bodies are waited for.
     Body,
-    /// Requests whose answers are never read.
+    /// Large answers, for those with a valid token, read byte by byte.
     Reading,
     /// A handshake that is begun and never ended.
     Handshake,
     /// A connection that says nothing.
     Silence,
 }
+
+/// Attackers who come back each second, of those who were sent away.
+const AGAIN_MAX: usize = 50;
+/// Attackers who have a valid token: not so many that they could take every place.
+const WITH_TOKEN: usize = 200;
 
 /// A connection from one of forty addresses of this machine.
 fn from_address(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
@@ -63,23 +68,39 @@ impl Attacker {
     fn new(door: &Door, attack: Attack, number: usize) -> Option<Self> {
         let stream = from_address(number, door.server.address()).ok()?;
         match attack {
-            Attack::Silence => Some(Self::Plain(stream)),
+            Attack::Silence => {
+                stream.set_nonblocking(true).ok()?;
+                Some(Self::Plain(stream))
+            }
             Attack::Handshake => {
                 let mut stream = stream;
                 // The first bytes of a ClientHello of 512 bytes.
                 stream
                     .write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])
                     .ok()?;
+                stream.set_nonblocking(true).ok()?;
                 Some(Self::Plain(stream))
             }
             Attack::Head | Attack::Body | Attack::Reading => {
                 let mut tls = door.handshake(stream).ok()?;
+                let token = if number < WITH_TOKEN {
+                    door.token.as_str()
+                } else {
+                    "wrong"
+                };
+                let head =
+                    format!("HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
                 let start = match attack {
-                    Attack::Head => "GET /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nX: ".to_owned(),
-                    Attack::Body => "POST /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 60000\r\n\r\n".to_owned(),
-                    _ => "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200),
+                    Attack::Head => {
+                        "GET /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nX: ".to_owned()
+                    }
+                    Attack::Body => {
+                        format!("POST /scim/v2/Users {head}Content-Length: 60000\r\n\r\n")
+                    }
+                    _ => format!("GET /scim/v2/Users?count=500 {head}\r\n").repeat(3),
                 };
                 tls.write_all(start.as_bytes()).ok()?;
+                tls.sock.set_nonblocking(true).ok()?;
                 Some(Self::Secure(Box::new(tls)))
             }
         }
@@ -87,47 +108,51 @@ impl Attacker {
 
     /// One more byte; false once the server has had enough.
     fn drip(&mut self, attack: Attack) -> bool {
-        let sent = match (self, attack) {
-            (Self::Secure(tls), Attack::Head | Attack::Body) => tls.write_all(b"x"),
-            (Self::Plain(stream), Attack::Handshake) => stream.write_all(&[0]),
-            _ => return true,
+        let read = |stream: &mut TcpStream| match stream.read(&mut [0])? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
         };
-        match sent {
-            Ok(()) => true,
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-        }
+        let done: std::io::Result<()> = match (self, attack) {
+            (Self::Secure(tls), Attack::Reading) => read(&mut tls.sock),
+            (Self::Secure(tls), _) => tls.write_all(b"x"),
+            (Self::Plain(stream), Attack::Handshake) => stream.write_all(&[0]),
+            (Self::Plain(stream), _) => read(stream),
+        };
+        done.map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |()| true)
+    }
+}
+
+/// A connection of a valid client that is kept: nothing opens it anew when it goes away.
+struct Kept<'a>(&'a Door, Tls);
+
+impl<'a> Kept<'a> {
+    fn open(door: &'a Door) -> Self {
+        Self(door, door.connect())
+    }
+
+    fn ask(&mut self) -> u16 {
+        let request = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHOST\r\n\r\n";
+        let sent = self.1.write_all(&self.0.with_token(request));
+        sent.unwrap_or_else(|error| panic!("it was ended: {error}\n{}", self.0.server.log()));
+        read(&mut self.1, false).status
     }
 }
 
 /// The 99th percentile of a valid client's requests for so long, half of them on new
 /// connections.
-fn p99(
-    server: &Server,
-    authorization: &str,
-    time: Duration,
-    mut between: impl FnMut(),
-) -> Duration {
-    let mut kept = server.client();
+fn p99(door: &Door, authorization: &str, time: Duration, mut between: impl FnMut()) -> Duration {
+    let mut kept = Kept::open(door);
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < time {
         for is_new in [false, true] {
             let begun = Instant::now();
-            let mut fresh;
-            let client: &mut Client = if is_new {
-                fresh = server.client();
-                &mut fresh
+            let status = if is_new {
+                ask(&mut door.server.client(), authorization)
             } else {
-                &mut kept
+                Ok(kept.ask())
             };
-            let request = Request {
-                method: "GET",
-                target: "/Users?count=1",
-                headers: &[("Authorization", authorization)],
-                body: None,
-            };
-            let (response, _) = client.send(&request).expect("a valid client is answered");
-            assert_eq!(response.status, 200);
+            assert_eq!(status, Ok(200), "{}", door.server.log());
             times.push(begun.elapsed());
         }
         between();
@@ -168,7 +193,27 @@ fn a_valid_client_is_served_beside_slow_ones() {
     let time = Duration::from_secs(seconds as u64);
     let door = Door::open();
     let authorization = format!("Bearer {}", door.token);
-    let alone = p99(&door.server, &authorization, time, || ());
+    let mut client = Client::new(
+        &format!("https://{}/scim/v2", door.server.address()),
+        door.authority(),
+    )
+    .expect("a client");
+    for number in 0..300 {
+        let mut user = body(&format!("user{number}"));
+        user["title"] = "x".repeat(3000).into();
+        let user = user.to_string();
+        let request = Request {
+            method: "POST",
+            target: "/Users",
+            headers: &[
+                ("Authorization", authorization.as_str()),
+                ("Content-Type", "application/scim+json"),
+            ],
+            body: Some(user.as_bytes()),
+        };
+        assert_eq!(client.send(&request).expect("an answer").0.status, 201);
+    }
+    let alone = p99(&door, &authorization, time, || ());
     let most = (5 * alone).max(Duration::from_millis(250));
     for attack in [
         Attack::Head,
@@ -188,15 +233,21 @@ fn a_valid_client_is_served_beside_slow_ones() {
             .collect();
         let begun = attackers.len();
         let mut dripped = Instant::now();
-        let beside = p99(&door.server, &authorization, time, || {
+        let mut again = 0;
+        let beside = p99(&door, &authorization, time, || {
             if dripped.elapsed() > Duration::from_secs(1) {
                 attackers.retain_mut(|attacker| attacker.drip(attack));
+                // Whoever was sent away comes back, with a number that has no token.
+                for number in attackers.len()..count.min(attackers.len() + AGAIN_MAX) {
+                    attackers.extend(Attacker::new(&door, attack, number + WITH_TOKEN));
+                    again += 1;
+                }
                 dripped = Instant::now();
             }
         });
         let (threads, memory) = size(&door.server);
         println!(
-            "{attack:?}: {begun} begun, p99 {:.1} ms beside them, {:.1} ms alone, {threads} threads, {} MiB",
+            "{attack:?}: {begun} begun and {again} again, p99 {:.1} ms beside them, {:.1} ms alone, {threads} threads, {} MiB",
             beside.as_secs_f64() * 1e3,
             alone.as_secs_f64() * 1e3,
             memory / 1024
@@ -229,8 +280,8 @@ fn without_descriptors_established_clients_go_on() {
     raise_descriptor_limit();
     let door = Door::open();
     let authorization = format!("Bearer {}", door.token);
-    let mut kept = door.server.client();
-    assert_eq!(ask(&mut kept, &authorization), Ok(200));
+    let mut kept = Kept::open(&door);
+    assert_eq!(kept.ask(), 200);
     let limit = Rlimit {
         current: Some(128),
         maximum: getrlimit(Resource::Nofile).maximum,
@@ -241,12 +292,7 @@ fn without_descriptors_established_clients_go_on() {
         .collect();
     assert!(crowd.len() > 500, "{} connects", crowd.len());
     for _ in 0..50 {
-        assert_eq!(
-            ask(&mut kept, &authorization),
-            Ok(200),
-            "{}",
-            door.server.log()
-        );
+        assert_eq!(kept.ask(), 200, "{}", door.server.log());
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(crowd);
@@ -306,20 +352,15 @@ fn without_threads_strangers_make_room_and_nothing_aborts() {
         &["--rate-limit", "off"],
     ));
     let authorization = format!("Bearer {}", door.token);
-    let mut kept = door.server.client();
-    assert_eq!(ask(&mut kept, &authorization), Ok(200));
+    let mut kept = Kept::open(&door);
+    assert_eq!(kept.ask(), 200);
     let crowd: Vec<TcpStream> = (0..200)
         .filter_map(|number| from_address(number, door.server.address()).ok())
         .collect();
     assert!(crowd.len() > 150, "{} connects", crowd.len());
     let mut served = 0;
     for _ in 0..50 {
-        assert_eq!(
-            ask(&mut kept, &authorization),
-            Ok(200),
-            "{}",
-            door.server.log()
-        );
+        assert_eq!(kept.ask(), 200, "{}", door.server.log());
         served += usize::from(ask(&mut door.server.client(), &authorization) == Ok(200));
     }
     let (now, _) = size(&door.server);

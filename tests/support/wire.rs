@@ -32,15 +32,25 @@ impl Door {
         Self::to(Server::start_with(&["--rate-limit", "off"]))
     }
 
-    /// The door of a server that runs already.
+    /// The door of a server that runs already, with the private authority.
     pub(crate) fn to(server: Server) -> Self {
-        let token = server.token("okta").reveal().to_owned();
         let authority = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
+        Self::with(server, authority)
+    }
+
+    /// The same with a certificate of this authority, as PEM.
+    pub(crate) fn with(server: Server, authority: Vec<u8>) -> Self {
+        let token = server.token("okta").reveal().to_owned();
         Self {
             server,
             token,
             authority,
         }
+    }
+
+    /// What a client must trust, as PEM.
+    pub(crate) fn authority(&self) -> &[u8] {
+        &self.authority
     }
 
     pub(crate) fn connect(&self) -> Tls {
