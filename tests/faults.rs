@@ -27,6 +27,8 @@ struct Disk {
     calls: Arc<AtomicUsize>,
     /// The call that fails once; none if it is zero.
     fails_at: Arc<AtomicUsize>,
+    /// Whether it fails for want of space.
+    lacks_space: bool,
     /// Whether every call fails.
     is_broken: Arc<AtomicBool>,
     is_full: Arc<AtomicBool>,
@@ -42,6 +44,9 @@ impl Disk {
             return (Err(io::ErrorKind::StorageFull.into()), false);
         }
         let is_it = self.fails_at.load(Ordering::SeqCst) == number;
+        if is_it && self.lacks_space {
+            return (Err(io::ErrorKind::StorageFull.into()), false);
+        }
         if is_it || self.is_broken.load(Ordering::SeqCst) {
             return (
                 Err(io::Error::other("input/output error")),
@@ -125,11 +130,8 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
 }
 
 /// Ten users are created while one call of the disk fails; returns how many calls there were.
-fn session(fails_at: usize, does_it_anyway: bool) -> usize {
-    let disk = Disk {
-        does_it_anyway,
-        ..Disk::default()
-    };
+fn session(fails_at: usize, kind: Disk) -> usize {
+    let disk = kind;
     let store = disk.open();
     let directory = directory(&store);
     let first = disk.calls.load(Ordering::SeqCst);
@@ -173,14 +175,39 @@ fn session(fails_at: usize, does_it_anyway: bool) -> usize {
 
 #[test]
 fn an_error_at_any_call_loses_nothing_acknowledged() {
-    let calls = session(0, false);
+    let calls = session(0, Disk::default());
     assert!(calls > 50, "{calls} calls are too few to be a session");
     for call in 1..=calls {
         for does_it_anyway in [false, true] {
-            session(call, does_it_anyway);
+            let kind = Disk {
+                does_it_anyway,
+                ..Disk::default()
+            };
+            session(call, kind);
         }
     }
     println!("an error at each of {calls} calls, done or not done: nothing lost");
+}
+
+/// What wants space is tried again until there is some: nobody is refused.
+#[test]
+fn no_space_at_any_call_loses_nothing() {
+    let calls = session(0, Disk::default());
+    // Each waits for a quarter of a second: they wait beside each other.
+    std::thread::scope(|scope| {
+        for first in 1..=16 {
+            scope.spawn(move || {
+                for call in (first..=calls).step_by(16) {
+                    let kind = Disk {
+                        lacks_space: true,
+                        ..Disk::default()
+                    };
+                    session(call, kind);
+                }
+            });
+        }
+    });
+    println!("no space at each of {calls} calls: nothing lost");
 }
 
 #[test]

@@ -281,8 +281,16 @@ impl Tokens {
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
         }
-        self.commit(change)?;
-        Ok(self.replace(revoked))
+        match self.commit(change) {
+            Ok(()) => Ok(self.replace(revoked)),
+            Err(error) => {
+                // It may be on disk: a token that was to go is not let in meanwhile.
+                if error == WriteError::Unknown {
+                    self.replace(revoked);
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// Writes down when tokens were last used, if any was since the last time.

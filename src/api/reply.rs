@@ -331,7 +331,12 @@ impl From<directory::Error> for Problem {
                 )
             }
             directory::Error::Write(error) => error.into(),
-            directory::Error::Unavailable => WriteError::Unavailable.into(),
+            directory::Error::Unavailable => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the directory cannot be read just now: it is tried again; if it stays so, look at \
+                 the server's disk",
+            ),
         }
     }
 }

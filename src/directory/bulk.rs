@@ -197,7 +197,7 @@ impl State {
         }
         self.settle(view);
         let bulk_id = task.bulk_id.clone();
-        let planned = self.perform(view, task, asked)?;
+        let planned = change::alone(self.perform(view, task, asked))?;
         if planned.is_err() {
             self.failures += 1;
             if let Some(creation) = bulk_id.and_then(|id| self.created.get_mut(&id)) {

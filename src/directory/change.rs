@@ -12,6 +12,14 @@ use crate::store::{Change, ReadError, View};
 /// A change and its result, or the refusal.
 pub(super) type Planned<T> = Result<Result<(Change, T), Error>, ReadError>;
 
+/// A row that cannot be read concerns whoever asks for it, and nobody else of the batch.
+pub(super) fn alone<T>(planned: Planned<T>) -> Planned<T> {
+    match planned {
+        Err(error) if !error.is_passing() => Ok(Err(error.into())),
+        other => other,
+    }
+}
+
 /// Who asks, and the clock. It is read when the change is made, not when it was asked for:
 /// whoever looks for changes since a moment must not miss one that waited.
 #[derive(Clone)]

@@ -192,7 +192,9 @@ impl Directory {
                 return outcome;
             }
             // Only the writer can mend it, and without a write it would not know.
-            self.store.suspect();
+            if pauses == 0 {
+                self.store.suspect();
+            }
             std::thread::sleep(limits::READ_PAUSE);
             pauses += 1;
         }
@@ -222,7 +224,7 @@ impl Directory {
         &self,
         plan: impl FnOnce(&View<'_>) -> Planned<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.store.write(plan)?
+        self.store.write(move |view| change::alone(plan(view)))?
     }
 }
 

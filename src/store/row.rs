@@ -12,6 +12,8 @@
 
 use redb::StorageError;
 
+use crate::secret::hex;
+
 const CHECKSUM_BYTES: usize = 4;
 /// Enough for milliseconds until the year 2527.
 const NUMBER_BITS: u32 = 44;
@@ -28,9 +30,10 @@ pub(super) fn seal(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
 pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], StorageError> {
     match sealed.split_last_chunk::<CHECKSUM_BYTES>() {
         Some((row, found)) if *found == checksum(key, row) => Ok(row),
-        _ => Err(StorageError::Corrupted(
-            "a row does not have its checksum".to_owned(),
-        )),
+        _ => Err(StorageError::Corrupted(format!(
+            "the row at {} does not have its checksum",
+            hex(key)
+        ))),
     }
 }
 

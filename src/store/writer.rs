@@ -249,7 +249,7 @@ impl Writer {
                         Outcome::Unchanged => false,
                         // The batch is durable: a failure to read it back must not become a
                         // "failed" that makes its callers believe otherwise.
-                        Outcome::Committed => self.publish(open).is_err(),
+                        Outcome::Committed => guarded(|| Ok(self.publish(open)?)).is_err(),
                         Outcome::Failed | Outcome::Unknown | Outcome::Panicked => true,
                     };
                     if is_broken {
@@ -386,9 +386,14 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Attempt, ReadError> {
     }
     let mut index = open.index.clone();
     index.apply(changes);
-    if let Err(error) = txn.commit() {
-        log::error!("a commit failed: {error}");
-        return Ok(Attempt::Uncertain(chain));
+    match catch_unwind(AssertUnwindSafe(|| txn.commit())) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            log::error!("a commit failed: {error}");
+            return Ok(Attempt::Uncertain(chain));
+        }
+        // It may have come as far as the disk.
+        Err(_) => return Ok(Attempt::Uncertain(chain)),
     }
     open.index = index;
     open.unchecked = true;
