@@ -30,6 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("rustls", &["https", "certificate", "idp"]),
     ("rcgen", &["certificate"]),
+    ("webpki_roots", &["certificate"]),
     ("simple_logger", &["logging"]),
     ("prometheus_client", &["metrics"]),
     ("roaring", &["store", "directory"]),

@@ -49,6 +49,13 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
                 "names": summary.names,
                 "notAfter": summary.not_after.to_string(),
                 "fingerprint": summary.fingerprint,
+                "isPublic": summary.is_public,
+                "warnings": summary.warnings,
+                "chain": summary.chain.iter().map(|link| json!({
+                    "subject": link.subject,
+                    "issuer": link.issuer,
+                    "notAfter": link.not_after.to_string(),
+                })).collect::<Vec<_>>(),
             })),
             "authority": private.as_ref().map(authority),
         }),

@@ -10,7 +10,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::authority::{self, Authority, AuthoritySummary};
-use super::chain::Chain;
+use super::chain::{Chain, Link};
 use super::{Error, Names, request};
 use crate::clock::Instant;
 use crate::limits;
@@ -52,6 +52,10 @@ pub struct Summary {
     pub fingerprint: String,
     /// The private authority, if it is its leaf.
     pub authority: Option<AuthoritySummary>,
+    /// The chain that is sent, the leaf first.
+    pub chain: Vec<Link>,
+    /// Whether a public authority has issued it.
+    pub is_public: bool,
     /// What a client might not like, for the administrator.
     pub warnings: Vec<String>,
 }
@@ -224,7 +228,12 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     if !usable {
         authority.issue_leaf(names, now)?;
     }
-    Ok(current(Chain::load(&chain, &key)?, summary, Vec::new()))
+    Ok(current(
+        Chain::load(&chain, &key)?,
+        summary,
+        Vec::new(),
+        now,
+    ))
 }
 
 fn from_files(chain: &Path, key: &Path, host: &str, now: Instant) -> Result<Current, Error> {
@@ -244,12 +253,19 @@ fn from_files(chain: &Path, key: &Path, host: &str, now: Instant) -> Result<Curr
             chain.display()
         ));
     }
-    Ok(current(loaded, None, warnings))
+    Ok(current(loaded, None, warnings, now))
 }
 
-fn current(chain: Chain, authority: Option<AuthoritySummary>, warnings: Vec<String>) -> Current {
+fn current(
+    chain: Chain,
+    authority: Option<AuthoritySummary>,
+    warnings: Vec<String>,
+    now: Instant,
+) -> Current {
     Current {
         summary: Summary {
+            chain: chain.links(),
+            is_public: chain.is_public(now),
             names: chain.names,
             not_before: chain.not_before,
             not_after: chain.not_after,

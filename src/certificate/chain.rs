@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
 
 use super::{Error, files};
 use crate::clock::Instant;
@@ -114,33 +115,60 @@ impl Chain {
         authority: &CertificateDer<'static>,
         now: Instant,
     ) -> bool {
-        self.verify(names, &[], authority, now).is_ok()
+        self.verify(names, &[], only(authority), now).is_ok()
+    }
+
+    /// Whether the programs of a cloud would accept it: an authority of Mozilla's list has
+    /// issued it, and everything between is there.
+    pub(super) fn is_public(&self, now: Instant) -> bool {
+        let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let between = self.key.cert.get(1..).unwrap_or_default();
+        self.verify(&self.first_name(), between, Ok(roots), now)
+            .is_ok()
+    }
+
+    /// Its certificates as people read them, the leaf first.
+    pub(super) fn links(&self) -> Vec<Link> {
+        let links = self.key.cert.iter().map(|certificate| {
+            let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+            Some(Link {
+                subject: parsed.subject().to_string(),
+                issuer: parsed.issuer().to_string(),
+                not_after: moment(parsed.validity().not_after),
+            })
+        });
+        links.flatten().collect()
     }
 
     /// Whether a client that trusts the chain's last certificate would accept all of it:
     /// signatures, validity, usage.
     pub(super) fn check_signatures(&self, now: Instant) -> Result<(), String> {
-        // A wildcard stands for a name that a client might ask for.
-        let names = self.names.iter().take(1);
-        let names: Vec<String> = names.map(|name| name.replacen('*', "a", 1)).collect();
         match self.key.cert.as_slice() {
             [_, between @ .., last] => self
-                .verify(&names, between, last, now)
+                .verify(&self.first_name(), between, only(last), now)
                 .map_err(|why| format!("clients would not accept the chain: {why}")),
             _ => Ok(()),
         }
+    }
+
+    /// A name that a client might ask for; of a wildcard, one that it stands for.
+    fn first_name(&self) -> Vec<String> {
+        let names = self.names.iter().take(1);
+        names.map(|name| name.replacen('*', "a", 1)).collect()
     }
 
     fn verify(
         &self,
         names: &[String],
         between: &[CertificateDer<'static>],
-        root: &CertificateDer<'static>,
+        roots: Result<RootCertStore, String>,
         now: Instant,
     ) -> Result<(), String> {
         let leaf = self.key.cert.first().ok_or("there is no certificate")?;
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone()).map_err(|error| error.to_string())?;
+        let roots = roots?;
+        if names.is_empty() {
+            return Err("it is for no name".to_owned());
+        }
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
@@ -155,6 +183,28 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+/// Whoever trusts this one alone.
+fn only(root: &CertificateDer<'static>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).map_err(|error| error.to_string())?;
+    Ok(roots)
+}
+
+fn moment(time: ASN1Time) -> Instant {
+    Instant::from_millis(time.timestamp().saturating_mul(1000))
+}
+
+/// One certificate of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Whom it is for.
+    pub subject: String,
+    /// Who has issued it.
+    pub issuer: String,
+    /// When it ends.
+    pub not_after: Instant,
 }
 
 /// The first certificate of a PEM file.
@@ -206,13 +256,10 @@ impl Facts {
                 .collect(),
             _ => Vec::new(),
         };
-        let seconds = |time: x509_parser::time::ASN1Time| {
-            Instant::from_millis(time.timestamp().saturating_mul(1000))
-        };
         Ok(Self {
             names,
-            not_before: seconds(parsed.validity().not_before),
-            not_after: seconds(parsed.validity().not_after),
+            not_before: moment(parsed.validity().not_before),
+            not_after: moment(parsed.validity().not_after),
             self_issued: parsed.subject() == parsed.issuer(),
             subject: parsed.subject().as_raw().to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),

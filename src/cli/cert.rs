@@ -76,40 +76,62 @@ fn show(installation: &Value) -> Result<(), Failure> {
     if certificate.is_null() {
         output::say("no server runs; this is what the last one left");
     } else {
-        let names: Vec<String> = certificate["names"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice)
-            .iter()
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
-            .collect();
-        output::line(&format!("names        {}", names.join(", ")))?;
-        let ends = text_of(certificate, "notAfter");
-        let days = Instant::parse(&ends).map_or(0, |ends| SystemClock.now().days_until(ends));
-        output::line(&format!("ends         {ends}, in {days} days"))?;
-        output::line(&format!(
-            "fingerprint  {}",
-            text_of(certificate, "fingerprint")
-        ))?;
+        show_served(certificate)?;
     }
     let authority = &installation["authority"];
-    if authority.is_null() {
-        return output::line(
-            "Okta cloud   accepts it if its authority is a public one and the chain is complete",
+    if !authority.is_null() {
+        let told = format!("private CA   {}", text_of(authority, "path"));
+        output::line(&told)?;
+        let told = format!(
+            "             fingerprint {}",
+            text_of(authority, "fingerprint")
         );
+        output::line(&told)?;
     }
-    output::line(&format!(
-        "issuer       the private CA {}",
-        text_of(authority, "path")
-    ))?;
-    output::line(&format!(
-        "             fingerprint {}",
-        text_of(authority, "fingerprint")
-    ))?;
-    output::line("Okta cloud   does not accept a private CA: see `cert request`")?;
-    output::line("Okta agent   accepts it once its Java knows the CA:")?;
+    if certificate["isPublic"] == true {
+        output::line("Okta cloud   accepts it: a public authority has issued it")?;
+        return output::line("Okta agent   accepts it");
+    }
     output::line(
-        "             keytool -importcert -alias golinks-scim -file ca.pem -keystore JRE/lib/security/cacerts",
-    )
+        "Okta cloud   does not accept it: no public authority (of Mozilla's list) has issued it",
+    )?;
+    output::line("             see `cert request`")?;
+    output::line("Okta agent   accepts it once its Java knows the CA:")?;
+    let file = if authority.is_null() {
+        "THE-CA.pem".to_owned()
+    } else {
+        text_of(authority, "path")
+    };
+    output::line(&format!(
+        "             keytool -importcert -alias golinks-scim -file {file} -keystore JRE/lib/security/cacerts"
+    ))
+}
+
+fn show_served(certificate: &Value) -> Result<(), Failure> {
+    let names: Vec<&str> = members(&certificate["names"])
+        .filter_map(Value::as_str)
+        .collect();
+    output::line(&format!("names        {}", names.join(", ")))?;
+    let ends = text_of(certificate, "notAfter");
+    let days = Instant::parse(&ends).map_or(0, |ends| SystemClock.now().days_until(ends));
+    output::line(&format!("ends         {ends}, in {days} days"))?;
+    let fingerprint = text_of(certificate, "fingerprint");
+    output::line(&format!("fingerprint  {fingerprint}"))?;
+    let mut title = "chain";
+    for link in members(&certificate["chain"]) {
+        let [subject, issuer, ends] =
+            ["subject", "issuer", "notAfter"].map(|name| text_of(link, name));
+        output::line(&format!("{title:<12} {subject}, by {issuer}, until {ends}"))?;
+        title = "";
+    }
+    for warning in members(&certificate["warnings"]).filter_map(Value::as_str) {
+        output::line(&format!("warning      {warning}"))?;
+    }
+    Ok(())
+}
+
+fn members(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().map_or(&[][..], Vec::as_slice).iter()
 }
 
 fn failure(error: &certificate::Error) -> Failure {
