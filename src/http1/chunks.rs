@@ -155,7 +155,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Trailers are looked at and thrown away.
+    /// Trailers are looked at and thrown away. One that speaks of framing may not be there at
+    /// all (RFC 9110 section 6.5.1): who passes it on could take it for a header.
     fn end_trailer(&mut self, line: &[u8]) -> Result<(), Fault> {
         if line.is_empty() {
             self.state = State::Done;
@@ -165,6 +166,13 @@ impl Decoder {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         let good = name.len() < line.len() && !name.is_empty() && name.iter().all(token);
+        let frames = |field: &&[u8]| name.eq_ignore_ascii_case(field);
+        if [&b"content-length"[..], b"transfer-encoding", b"host"]
+            .iter()
+            .any(frames)
+        {
+            return Err(Fault::new(400, "a trailer speaks of the request's framing"));
+        }
         if !good || self.trailers > limits::TRAILERS_COUNT_MAX {
             return Err(Fault::new(
                 400,
