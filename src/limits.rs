@@ -167,6 +167,8 @@ pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
 pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
 /// Life of a token unless `--expires` says otherwise.
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
+/// The configuration file.
+pub const CONFIGURATION_BYTES_MAX: u64 = 64 * 1024;
 /// The longest path of a Unix socket (`sun_path` without its closing zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 

@@ -6,8 +6,9 @@
 //! error is broken and waits when it is blocked. Hence the thread of its own.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -33,7 +34,7 @@ enum Entry {
 }
 
 struct Logger {
-    level: LevelFilter,
+    level: AtomicUsize,
     queue: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
 }
@@ -53,13 +54,21 @@ pub fn start(level: LevelFilter) {
         return;
     }
     let logger = LOGGER.get_or_init(|| Logger {
-        level,
+        level: AtomicUsize::new(level as usize),
         queue,
         dropped,
     });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
         std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// From now on tells what is of this level or above.
+pub fn set_level(level: LevelFilter) {
+    if let Some(logger) = LOGGER.get() {
+        logger.level.store(level as usize, Ordering::Relaxed);
+        log::set_max_level(level);
     }
 }
 
@@ -75,12 +84,13 @@ pub fn flush() {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let level = self.level.load(Ordering::Relaxed);
         let level = if metadata.target().starts_with(OURS) {
-            self.level
+            level
         } else {
-            self.level.min(LevelFilter::Warn)
+            level.min(LevelFilter::Warn as usize)
         };
-        metadata.level() <= level
+        metadata.level() as usize <= level
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -104,13 +114,14 @@ fn write_all(entries: &Receiver<Entry>, dropped: &AtomicU64) {
     let writer = SimpleLogger::new()
         .with_level(LevelFilter::Trace)
         .with_utc_timestamps();
+    let journal = is_journal();
     while let Ok(entry) = entries.recv() {
         match entry {
             Entry::Line {
                 level,
                 target,
                 text,
-            } => write(&writer, level, &target, &text),
+            } => write(&writer, journal, level, &target, &text),
             Entry::Flush(done) => {
                 let _ = done.send(());
             }
@@ -118,14 +129,18 @@ fn write_all(entries: &Receiver<Entry>, dropped: &AtomicU64) {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let text = format!("{lost} log lines were dropped: standard error was too slow");
-            write(&writer, log::Level::Warn, OURS, &text);
+            write(&writer, journal, log::Level::Warn, OURS, &text);
         }
     }
 }
 
-fn write(writer: &SimpleLogger, level: log::Level, target: &str, text: &str) {
+fn write(writer: &SimpleLogger, journal: bool, level: log::Level, target: &str, text: &str) {
     // A broken standard error is no reason to stop: it may be mended.
     let _ = catch_unwind(AssertUnwindSafe(|| {
+        if journal {
+            // Whoever hears nothing of the priority still hears the line.
+            let _ = write!(io::stderr(), "<{}>", priority(level));
+        }
         writer.log(
             &Record::builder()
                 .level(level)
@@ -134,6 +149,26 @@ fn write(writer: &SimpleLogger, level: log::Level, target: &str, text: &str) {
                 .build(),
         );
     }));
+}
+
+/// The priority of `syslog(3)`.
+fn priority(level: log::Level) -> u8 {
+    match level {
+        log::Level::Error => 3,
+        log::Level::Warn => 4,
+        log::Level::Info => 6,
+        log::Level::Debug | log::Level::Trace => 7,
+    }
+}
+
+/// Whether standard error is the journal, which reads `<priority>` before a line
+/// (`JOURNAL_STREAM` in `systemd.exec(5)`).
+fn is_journal() -> bool {
+    let Ok(stat) = rustix::fs::fstat(io::stderr()) else {
+        return false;
+    };
+    std::env::var("JOURNAL_STREAM")
+        .is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// A panic is a bug: it is told in the log, with its place.
@@ -203,7 +238,7 @@ mod tests {
     fn a_full_queue_costs_lines_and_no_time() {
         let (queue, entries) = sync_channel(2);
         let logger = Logger {
-            level: LevelFilter::Info,
+            level: AtomicUsize::new(LevelFilter::Info as usize),
             queue,
             dropped: Arc::new(AtomicU64::new(0)),
         };

@@ -1,21 +1,31 @@
 //! What can be typed. Nothing is decided or done here.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::output::Format;
-use crate::limits;
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done; 1 refused or not found; 64 usage; 65 damaged or newer data; 69 no server, \
+or the store is locked; 74 I/O; 77 permission; 78 configuration.
+
+Begin with `golinks-scim serve`, then `golinks-scim guide okta`. When the identity provider \
+cannot reach the server: `golinks-scim check`. The long pages: `golinks-scim manual`.";
 
 /// SCIM 2.0 user provisioning for GoLinks: lets Okta and other identity providers create,
 /// update, deactivate and import users over HTTPS.
 #[derive(Parser)]
-#[command(name = "golinks-scim", version, max_term_width = 100)]
+#[command(name = "golinks-scim", version, max_term_width = 100, after_long_help = AFTER_HELP)]
 pub(super) struct Args {
     /// Where users, tokens and certificates are kept
-    #[arg(long, value_name = "DIR", global = true, env = "GOLINKS_SCIM_DATA_DIR")]
-    pub(super) data_dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(super) data_dir: Option<String>,
+    /// The configuration file [default: $GOLINKS_SCIM_CONFIG, else
+    /// /etc/golinks-scim/config.toml if it exists]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
     /// Say more on standard error; twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(super) verbose: u8,
@@ -47,31 +57,45 @@ pub(super) enum Command {
         /// Which one
         which: Guide,
     },
+    /// Show, check or begin the configuration
+    #[command(subcommand)]
+    Config(Config),
     /// Print a page of the manual, or the list of its pages
     Manual {
         /// The page
         name: Option<String>,
     },
+    /// Print the completions for a shell
+    Completions {
+        /// Which one
+        shell: Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// The directory for them; it is made if it is absent
+        dir: PathBuf,
+    },
 }
 
+// Each is a setting of the configuration too, which checks it.
 #[derive(ClapArgs)]
 pub(super) struct Serve {
     /// Where to listen [default: port 8443 of every address]
     #[arg(long, value_name = "ADDR:PORT")]
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen: Option<String>,
     /// What is typed into the identity provider, such as `https://scim.example.com`
     /// [default: the name of this machine and the port]
     #[arg(long, value_name = "URL")]
     pub(super) base_url: Option<String>,
     /// Your own certificate with its full chain, as PEM, instead of the private CA's
     #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub(super) tls_cert: Option<PathBuf>,
+    pub(super) tls_cert: Option<String>,
     /// The key of that certificate, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(super) tls_key: Option<PathBuf>,
-    /// Requests per second for each token, or `off`
-    #[arg(long, value_name = "N|off", default_value_t = limits::RATE_PER_SECOND_DEFAULT.to_string())]
-    pub(super) rate_limit: String,
+    pub(super) tls_key: Option<String>,
+    /// Requests per second for each token, or `off` [default: 200]
+    #[arg(long, value_name = "N|off")]
+    pub(super) rate_limit: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -219,6 +243,19 @@ pub(super) enum Backup {
         /// The file
         file: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Config {
+    /// What holds, and where each value comes from
+    Show {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Whether the configuration can be used
+    Check,
+    /// Print a configuration file in which nothing is set and everything explained
+    Default,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -4,22 +4,25 @@
 mod args;
 mod backup;
 mod cert;
+mod config;
+mod generate;
 mod guide;
 mod manual;
 mod output;
 mod serve;
+mod service;
 mod token;
 mod user;
 
 use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use log::LevelFilter;
 use serde_json::Value;
 
+use crate::config::{Configuration, Key, Problem, Sources};
 use crate::http1::client::Response;
 use crate::local::{self, Client};
 use crate::logging;
@@ -80,8 +83,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    logging::start(level(&args));
-    let outcome = command(args);
+    let outcome = without_configuration(&args.command).unwrap_or_else(|| configured(args));
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,48 +95,79 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn command(args: Args) -> Result<(), Failure> {
-    let data_dir = || data_dir(args.data_dir);
-    match args.command {
-        Command::Serve(typed) => serve::run(data_dir()?, typed),
-        Command::Token(command) => with_client(&data_dir()?, |client| token::run(client, command)),
-        Command::User(command) => with_client(&data_dir()?, |client| user::run(client, command)),
-        Command::Cert(command) => cert::run(&data_dir()?, command),
-        Command::Backup(command) => backup::run(&data_dir()?, command),
-        Command::Guide { which } => with_client(&data_dir()?, |client| guide::run(client, which)),
+/// Does what needs no configuration, which may be unusable.
+fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
+    Some(match command {
         Command::Manual { name } => manual::run(name.as_deref()),
-    }
-}
-
-/// A server tells what it does; a command speaks only of trouble.
-fn level(args: &Args) -> LevelFilter {
-    let serving = matches!(args.command, Command::Serve(_));
-    match (args.quiet, args.verbose, serving) {
-        (true, _, _) => LevelFilter::Error,
-        (_, 0, true) => LevelFilter::Info,
-        (_, 0, false) => LevelFilter::Warn,
-        (_, 1, _) => LevelFilter::Debug,
-        _ => LevelFilter::Trace,
-    }
-}
-
-/// Where everything is: as typed, else as systemd says, else as the system expects it.
-fn data_dir(typed: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    const NAME: &str = "golinks-scim";
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let chosen = typed
-        .or_else(|| from("STATE_DIRECTORY").map(PathBuf::from))
-        .or_else(|| {
-            rustix::process::geteuid()
-                .is_root()
-                .then(|| PathBuf::from("/var/lib").join(NAME))
-        })
-        .or_else(|| from("XDG_STATE_HOME").map(|home| PathBuf::from(home).join(NAME)))
-        .or_else(|| from("HOME").map(|home| PathBuf::from(home).join(".local/state").join(NAME)));
-    chosen.ok_or_else(|| {
-        Failure::new(status::CONFIGURATION, "there is no data directory")
-            .hint("name one with --data-dir")
+        Command::Config(args::Config::Default) => config::print_default(),
+        Command::Completions { shell } => generate::completions(*shell),
+        Command::Man { dir } => generate::man(dir),
+        _ => return None,
     })
+}
+
+fn configured(args: Args) -> Result<(), Failure> {
+    let sources = sources(&args);
+    let configuration = Configuration::load(&sources).map_err(from_configuration)?;
+    let typed_level = typed_level(&args);
+    let usual_level = match args.command {
+        // A server tells what it does; a command speaks only of trouble.
+        Command::Serve(_) => configuration.serve.log_level,
+        _ => LevelFilter::Warn,
+    };
+    logging::start(typed_level.unwrap_or(usual_level));
+    for warning in &configuration.warnings {
+        log::warn!("{warning}");
+    }
+    let data_dir = configuration.serve.data_dir.clone();
+    match args.command {
+        Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some()),
+        Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
+        Command::User(command) => with_client(&data_dir, |client| user::run(client, command)),
+        Command::Cert(command) => cert::run(&data_dir, command),
+        Command::Backup(command) => backup::run(&data_dir, command),
+        Command::Guide { which } => with_client(&data_dir, |client| guide::run(client, which)),
+        Command::Config(command) => config::run(&configuration, &command),
+        Command::Manual { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    }
+}
+
+fn typed_level(args: &Args) -> Option<LevelFilter> {
+    match (args.quiet, args.verbose) {
+        (true, _) => Some(LevelFilter::Error),
+        (_, 0) => None,
+        (_, 1) => Some(LevelFilter::Debug),
+        _ => Some(LevelFilter::Trace),
+    }
+}
+
+/// From where the configuration is taken.
+fn sources(args: &Args) -> Sources {
+    let mut flags = vec![(Key::DataDir, &args.data_dir)];
+    if let Command::Serve(typed) = &args.command {
+        flags.extend([
+            (Key::Listen, &typed.listen),
+            (Key::BaseUrl, &typed.base_url),
+            (Key::TlsCert, &typed.tls_cert),
+            (Key::TlsKey, &typed.tls_key),
+            (Key::RateLimit, &typed.rate_limit),
+        ]);
+    }
+    let typed = |(key, text): (Key, &Option<String>)| Some((key, text.clone()?));
+    Sources {
+        file: args.config.clone(),
+        flags: flags.into_iter().filter_map(typed).collect(),
+        environment: std::env::vars_os().collect(),
+    }
+}
+
+fn from_configuration(problem: Problem) -> Failure {
+    let code = match &problem {
+        problem if problem.is_usage => status::USAGE,
+        problem if problem.is_forbidden => status::PERMISSION,
+        _ => status::CONFIGURATION,
+    };
+    Failure::new(code, problem.what).hint(problem.hint)
 }
 
 fn with_client<T>(

@@ -85,6 +85,11 @@ impl Door {
         self.address
     }
 
+    /// Whether newcomers are let in; false only after a bug.
+    pub fn is_accepting(&self) -> bool {
+        !self.accepting.is_finished()
+    }
+
     /// Accepts nobody any more, ends what is idle, and lets requests that were read be
     /// answered, at most [`limits::DRAIN_DURATION_MAX`] long.
     pub fn close(self) {

@@ -1,25 +1,25 @@
 //! `serve`: opens everything, tells where it is, waits for a signal, closes everything.
 
+mod running;
+
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args;
-use super::{Failure, output, status, store_hint, store_status, token};
+use self::running::{Maintenance, Reload};
+use super::{Failure, output, service, status, store_hint, store_status, token};
 use crate::api::{Api, Options};
 use crate::certificate::{self, Cell, Names, Source};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, BaseUrl};
+use crate::config::{self, BaseUrl, Configuration, Sources};
 use crate::directory;
 use crate::https;
 use crate::limits;
@@ -28,8 +28,12 @@ use crate::store::{OpenError, Store};
 
 const DEFAULT_PORT: u16 = 8443;
 
-pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> {
-    let config = needed(data_dir, typed)?;
+pub(super) fn run(
+    sources: &Sources,
+    configuration: Configuration,
+    is_level_typed: bool,
+) -> Result<(), Failure> {
+    let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
         Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
@@ -43,7 +47,10 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
     make_data_dir(&config.data_dir)?;
     let store = open_store(&config.data_dir)?;
     let created = store.was_created();
-    let listener = listen(config.listen)?;
+    let listener = match service::listener()? {
+        Some(opened) => opened,
+        None => listen(config.listen)?,
+    };
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(status::IO, error))?;
@@ -51,7 +58,7 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
         .base_url
         .clone()
         .map_or_else(|| default_base_url(address), Ok)?;
-    let cell = open_certificate(&config, &base_url)?;
+    let cell = open_certificate(config, &base_url)?;
     let api = Api::new(
         store,
         Options {
@@ -69,54 +76,28 @@ pub(super) fn run(data_dir: PathBuf, typed: args::Serve) -> Result<(), Failure> 
     let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
     let door = https::Door::open(listener, tls, Arc::clone(&api))
         .map_err(|error| Failure::new(status::IO, error))?;
-    let (stop, maintenance) = maintain(Arc::clone(&api), Arc::clone(&cell))?;
+    let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
     log::info!("serving {base_url} address={}", door.local_addr());
-    if let Err(failure) = tell(&config.data_dir, created, &base_url, &cell) {
+    service::ready(&format!("serving {base_url}"));
+    let data_dir = config.data_dir.clone();
+    if let Err(failure) = tell(&data_dir, created, &base_url, &cell) {
         // The server serves, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
-    wait_for_stop(&mut signals, &cell);
-    drop(stop);
+    let mut reload = Reload::new(sources, configuration, is_level_typed, cell);
+    thread::scope(|scope| {
+        let watchdog = service::Watchdog::start(scope, || door.is_accepting());
+        running::wait_for_stop(&mut signals, &mut reload);
+        drop(watchdog);
+    });
+    service::stopping();
     door.close();
     local.close();
-    if maintenance.join().is_err() {
-        log::error!("maintenance had ended by a panic");
-    }
+    maintenance.end();
     api.close();
     log::info!("stopped");
     Ok(())
-}
-
-/// From what was typed to what is needed.
-fn needed(data_dir: PathBuf, typed: args::Serve) -> Result<config::Serve, Failure> {
-    let usage = |what: String| Failure::new(status::USAGE, what);
-    let base_url = typed
-        .base_url
-        .map(|text| BaseUrl::parse(&text))
-        .transpose()
-        .map_err(|what| usage(what).hint("for example --base-url https://scim.example.com"))?;
-    if let Some(url) = &base_url
-        && url.host().contains('_')
-    {
-        log::warn!(
-            "the host {} holds an underscore: Okta refuses such base URLs",
-            url.host()
-        );
-    }
-    let rate_per_second = match typed.rate_limit.as_str() {
-        "off" => None,
-        text => Some(text.parse().ok().filter(|rate| *rate > 0).ok_or_else(|| {
-            usage(format!("{text} is not a rate")).hint("write a number from 1, or off")
-        })?),
-    };
-    Ok(config::Serve {
-        data_dir,
-        listen: typed.listen,
-        base_url,
-        tls_files: typed.tls_cert.zip(typed.tls_key),
-        rate_per_second,
-    })
 }
 
 fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
@@ -199,7 +180,11 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
     } else {
         address.ip().to_string()
     };
-    BaseUrl::parse(&format!("https://{host}:{}", address.port()))
+    let port = match address.port() {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    BaseUrl::parse(&format!("https://{host}{port}"))
         .map_err(|what| Failure::new(status::CONFIGURATION, what).hint("give one with --base-url"))
 }
 
@@ -250,56 +235,6 @@ fn raise_descriptor_limit() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         log::debug!("the descriptor limit stays as it is: {error}");
-    }
-}
-
-/// What is done now and then: renewing the certificate, writing down when tokens were
-/// used. Ends when the sender is dropped.
-fn maintain(api: Arc<Api>, cell: Arc<Cell>) -> Result<(Sender<()>, JoinHandle<()>), Failure> {
-    let (stop, stopped) = channel();
-    let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
-    let period = Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
-    let thread = thread::Builder::new()
-        .name("maintenance".to_owned())
-        .spawn(move || {
-            for turn in 1u64.. {
-                if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
-                if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
-                    log_reload(reloaded);
-                }
-                if !turn.is_multiple_of(flushes_each) {
-                    continue;
-                }
-                api.flush_last_used();
-                match cell.renew_if_due(SystemClock.now()) {
-                    Ok(Some(summary)) => {
-                        log::info!("the certificate was renewed until {}", summary.not_after);
-                    }
-                    Ok(None) => {}
-                    Err(error) => log::error!("the certificate cannot be renewed: {error}"),
-                }
-            }
-        })
-        .map_err(|error| Failure::new(status::IO, error))?;
-    Ok((stop, thread))
-}
-
-fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
-    match reloaded {
-        Ok(summary) => {
-            log::info!(
-                "the certificate was read again, it ends at {}",
-                summary.not_after
-            );
-            for warning in summary.warnings {
-                log::warn!("{warning}");
-            }
-        }
-        Err(error) => {
-            log::error!("the new certificate cannot be used, the old one stays: {error}");
-        }
     }
 }
 
@@ -369,36 +304,4 @@ fn outlive_file_size_limit() {
     if let Err(error) = signal_hook::flag::register(signal, noticed) {
         log::warn!("a limit on file sizes would end this server: {error}");
     }
-}
-
-/// SIGHUP reads the certificate again. The first other signal ends the waiting; a second one
-/// ends the process at once.
-fn wait_for_stop(signals: &mut Signals, cell: &Cell) {
-    let first = signals.forever().find(|signal| {
-        if *signal == SIGHUP {
-            log_reload(cell.reload(SystemClock.now()));
-        }
-        *signal != SIGHUP
-    });
-    log::info!("stopping on signal {}", first.unwrap_or_default());
-    let again = Signals::new([SIGTERM, SIGINT]);
-    signals.handle().close();
-    let waiting = again.and_then(|mut again| {
-        thread::Builder::new().spawn(move || {
-            if again.forever().next().is_some() {
-                leave_at_once();
-            }
-        })
-    });
-    if let Err(error) = waiting {
-        log::debug!("a second signal will not be noticed: {error}");
-    }
-}
-
-#[allow(
-    clippy::exit,
-    reason = "whoever sends a second signal wants no more waiting; the store survives a kill"
-)]
-fn leave_at_once() {
-    std::process::exit(130);
 }

@@ -1,29 +1,9 @@
-//! What the server needs to know, checked and complete; what was typed is the command
-//! line's affair.
+//! The URL under which identity providers find the server.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-
-use crate::limits;
 
 /// The path that is appended to a base URL which has none.
 const DEFAULT_PATH: &str = "/scim/v2";
-
-/// Everything that `serve` needs.
-#[derive(Clone, Debug)]
-pub struct Serve {
-    /// Where everything is kept.
-    pub data_dir: PathBuf,
-    /// Where to listen; `None` is port 8443 of every address.
-    pub listen: Option<SocketAddr>,
-    /// What clients are told; `None` is made from the machine's name and the port.
-    pub base_url: Option<BaseUrl>,
-    /// The customer's chain and key.
-    pub tls_files: Option<(PathBuf, PathBuf)>,
-    /// Requests per second per token; `None` is unlimited.
-    pub rate_per_second: Option<u32>,
-}
 
 /// The URL that is typed into the identity provider, without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,25 +78,6 @@ fn host_of(authority: &str) -> Result<&str, String> {
         return Err("the port in the base URL is not a number up to 65535".to_owned());
     }
     Ok(host)
-}
-
-/// The store's file in a data directory.
-pub fn store_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("users.redb")
-}
-
-/// The local door's socket in a data directory. The error says what to do about a path
-/// that no socket can have.
-pub fn socket_path(data_dir: &Path) -> Result<PathBuf, String> {
-    let path = data_dir.join("admin.sock");
-    if path.as_os_str().len() > limits::SOCKET_PATH_BYTES_MAX {
-        return Err(format!(
-            "the path {} is longer than the {} bytes that a socket's path may have",
-            path.display(),
-            limits::SOCKET_PATH_BYTES_MAX
-        ));
-    }
-    Ok(path)
 }
 
 #[cfg(test)]

@@ -1,0 +1,79 @@
+//! `config`: what is set, from where, and whether it can be used.
+
+use serde_json::{Value, json};
+
+use super::args::Config;
+use super::output::{self, Column, Listing, text_of};
+use super::{Failure, status};
+use crate::config::{Configuration, Origin, SETTINGS, default_file, default_text};
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "SETTING",
+        cell: |row| text_of(row, "name"),
+    },
+    Column {
+        title: "VALUE",
+        cell: |row| text_of(row, "value"),
+    },
+    Column {
+        title: "ORIGIN",
+        cell: |row| text_of(row, "origin"),
+    },
+];
+
+/// Prints the file to begin with.
+pub(super) fn print_default() -> Result<(), Failure> {
+    output::line(default_text().trim_end())
+}
+
+/// Shows a configuration that can be used; one that cannot was refused before.
+pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(), Failure> {
+    match command {
+        Config::Show { output } => {
+            let rows: Vec<Value> = SETTINGS
+                .iter()
+                .map(|it| row(configuration, it.key))
+                .collect();
+            let mut listing = Listing::new(output.output, COLUMNS);
+            listing.page(&rows)?;
+            listing.end()
+        }
+        Config::Check => check(configuration),
+        Config::Default => print_default(),
+    }
+}
+
+fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
+    let (value, origin) = configuration.shown(key);
+    let setting = key.setting();
+    json!({
+        "name": setting.name,
+        "value": value,
+        "origin": origin.to_string(),
+        "isDefault": origin == Origin::Default,
+        "isReloaded": setting.is_reloaded,
+    })
+}
+
+/// Beyond the words of each setting: whether the files that are named can be read.
+fn check(configuration: &Configuration) -> Result<(), Failure> {
+    if let Some((chain, key)) = &configuration.serve.tls_files {
+        for path in [chain, key] {
+            std::fs::File::open(path).map_err(|error| {
+                Failure::new(
+                    status::CONFIGURATION,
+                    format!("{}: {error}", path.display()),
+                )
+                .hint("tls_cert and tls_key must be readable for the user that runs the server")
+            })?;
+        }
+    }
+    match &configuration.file {
+        Some(file) => output::line(&format!("{} can be used", file.display())),
+        None => output::line(&format!(
+            "there is no configuration file, and none is needed; to begin one:\n  golinks-scim config default > {}",
+            default_file().display()
+        )),
+    }
+}

@@ -1,0 +1,188 @@
+//! While the server runs: what is done now and then, reading the configuration and the
+//! certificate again, and waiting for the end.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::api::Api;
+use crate::certificate::{self, Cell};
+use crate::cli::{Failure, service, status};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Configuration, SETTINGS, Sources};
+use crate::{limits, logging};
+
+/// The thread that renews the certificate and writes down when tokens were used.
+pub(super) struct Maintenance {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Maintenance {
+    /// Begins.
+    pub(super) fn start(api: Arc<Api>, cell: Arc<Cell>) -> Result<Self, Failure> {
+        let (stop, stopped) = channel();
+        let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
+        let period = Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
+        let work = move || {
+            for turn in 1u64.. {
+                if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
+                    log_reload(reloaded);
+                }
+                if turn.is_multiple_of(flushes_each) {
+                    api.flush_last_used();
+                    renew(&cell);
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("maintenance".to_owned())
+            .spawn(work)
+            .map_err(|error| Failure::new(status::IO, error))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends.
+    pub(super) fn end(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            log::error!("maintenance had ended by a panic");
+        }
+    }
+}
+
+fn renew(cell: &Cell) {
+    match cell.renew_if_due(SystemClock.now()) {
+        Ok(Some(summary)) => {
+            log::info!("the certificate was renewed until {}", summary.not_after);
+        }
+        Ok(None) => {}
+        Err(error) => log::error!("the certificate cannot be renewed: {error}"),
+    }
+}
+
+fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
+    match reloaded {
+        Ok(summary) => {
+            log::info!(
+                "the certificate was read again, it ends at {}",
+                summary.not_after
+            );
+            for warning in summary.warnings {
+                log::warn!("{warning}");
+            }
+        }
+        Err(error) => {
+            log::error!("the new certificate cannot be used, the old one stays: {error}");
+        }
+    }
+}
+
+/// What SIGHUP does.
+pub(super) struct Reload<'a> {
+    sources: &'a Sources,
+    /// What this server was started with.
+    started: Configuration,
+    /// What holds of it that can be changed.
+    holds: Configuration,
+    is_level_typed: bool,
+    cell: Arc<Cell>,
+}
+
+impl<'a> Reload<'a> {
+    pub(super) fn new(
+        sources: &'a Sources,
+        started: Configuration,
+        is_level_typed: bool,
+        cell: Arc<Cell>,
+    ) -> Self {
+        Self {
+            sources,
+            holds: started.clone(),
+            started,
+            is_level_typed,
+            cell,
+        }
+    }
+
+    /// Reads certificate and configuration again. What cannot be used changes nothing.
+    fn run(&mut self) {
+        service::reloading();
+        log_reload(self.cell.reload(SystemClock.now()));
+        match Configuration::load(self.sources) {
+            Ok(read) => self.apply(read),
+            Err(problem) => log::error!(
+                "the configuration cannot be used, the old one holds: {}; {}",
+                problem.what,
+                problem.hint
+            ),
+        }
+        service::ready("serving");
+    }
+
+    fn apply(&mut self, read: Configuration) {
+        for warning in &read.warnings {
+            log::warn!("{warning}");
+        }
+        for setting in &SETTINGS {
+            let (value, origin) = read.shown(setting.key);
+            let compared = if setting.is_reloaded {
+                &self.holds
+            } else {
+                &self.started
+            };
+            if compared.shown(setting.key).0 == value {
+                continue;
+            }
+            if setting.is_reloaded {
+                log::info!("{} is {value} now ({origin})", setting.name);
+            } else {
+                let name = setting.name;
+                log::warn!("{name} was changed to {value} ({origin}): it holds after a restart");
+            }
+        }
+        if !self.is_level_typed {
+            logging::set_level(read.serve.log_level);
+        }
+        self.holds = read;
+    }
+}
+
+/// SIGHUP reads again what can be. The first other signal ends the waiting; a second one
+/// ends the process at once.
+pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
+    let first = signals.forever().find(|signal| {
+        if *signal == SIGHUP {
+            reload.run();
+        }
+        *signal != SIGHUP
+    });
+    log::info!("stopping on signal {}", first.unwrap_or_default());
+    let again = Signals::new([SIGTERM, SIGINT]);
+    signals.handle().close();
+    let waiting = again.and_then(|mut again| {
+        thread::Builder::new().spawn(move || {
+            if again.forever().next().is_some() {
+                leave_at_once();
+            }
+        })
+    });
+    if let Err(error) = waiting {
+        log::debug!("a second signal will not be noticed: {error}");
+    }
+}
+
+#[allow(
+    clippy::exit,
+    reason = "whoever sends a second signal wants no more waiting; the store survives a kill"
+)]
+fn leave_at_once() {
+    std::process::exit(130);
+}

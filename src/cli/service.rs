@@ -1,0 +1,86 @@
+//! The service manager, where there is one: it is told when the server is ready, reads its
+//! configuration again, stops, and that it is alive; and it may have opened the socket, so
+//! that port 443 needs no privilege and no connection is refused through a restart.
+//!
+//! The words are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
+//! `LISTEN_FDS` nothing of this does anything.
+
+use std::net::TcpListener;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, Scope};
+
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+
+use super::{Failure, status};
+
+/// The listening socket that the service manager has opened, if it has.
+pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
+    let mut opened = ListenFd::from_env();
+    if opened.len() > 1 {
+        let what = format!("the service manager passed {} sockets", opened.len());
+        return Err(Failure::new(status::CONFIGURATION, what)
+            .hint("let the socket unit have one ListenStream; [::]:443 is IPv4 too"));
+    }
+    opened.take_tcp_listener(0).map_err(|error| {
+        let what = format!("the socket of the service manager cannot be used: {error}");
+        Failure::new(status::CONFIGURATION, what).hint("it must be a TCP socket that listens")
+    })
+}
+
+/// Requests are answered from now on.
+pub(super) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The configuration is being read again, until [`ready`] is told.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => log::debug!("the service manager cannot be told of a reload: {error}"),
+    }
+}
+
+/// The server ends as soon as it has answered what it has read.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        log::warn!("the service manager cannot be told: {error}");
+    }
+}
+
+/// Tells the service manager that the server is alive, twice in the time that it allows,
+/// until this is dropped or the server is not.
+pub(super) struct Watchdog(#[allow(dead_code, reason = "its drop is the message")] Sender<()>);
+
+impl Watchdog {
+    /// Begins, if the service manager wants to be told.
+    pub(super) fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        is_alive: impl Fn() -> bool + Send + 'scope,
+    ) -> Option<Self> {
+        let pause = sd_notify::watchdog_enabled()? / 2;
+        let (stop, stopped) = channel();
+        let watch = move || {
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                if is_alive() {
+                    tell(&[NotifyState::Watchdog]);
+                } else {
+                    log::error!(
+                        "nothing is accepted any more: the service manager is to restart this"
+                    );
+                }
+            }
+        };
+        let started = thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn_scoped(scope, watch);
+        if let Err(error) = started {
+            log::error!("the service manager cannot be told that this is alive: {error}");
+        }
+        Some(Self(stop))
+    }
+}

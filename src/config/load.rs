@@ -1,0 +1,398 @@
+//! Putting flags, environment and file together: each setting's value, where it comes from,
+//! and whether it can be used.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::settings::{self, Fallback, Key, SETTINGS};
+use super::{Serve, file};
+
+const NAME: &str = "golinks-scim";
+const VARIABLES: &str = "GOLINKS_SCIM_";
+const FILE_VARIABLE: &str = "GOLINKS_SCIM_CONFIG";
+/// Variables of this prefix that are no settings: the token of `examples/okta.rs`.
+const OTHER_VARIABLES: [&str; 2] = [FILE_VARIABLE, "GOLINKS_SCIM_TOKEN"];
+/// What a token begins with: whatever does is shown to nobody.
+const SECRET_PREFIX: &str = "golinks_scim_";
+
+/// Where the configuration file is if nobody says otherwise; it need not exist.
+pub fn default_file() -> &'static Path {
+    Path::new("/etc/golinks-scim/config.toml")
+}
+
+/// From where settings are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that was named on the command line.
+    pub file: Option<PathBuf>,
+    /// Flags that were typed.
+    pub flags: Vec<(Key, String)>,
+    /// The environment.
+    pub environment: BTreeMap<OsString, OsString>,
+}
+
+/// A value before it is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// As it was written.
+    pub text: String,
+    /// By whom.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, and where.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+    /// Whether it was typed as a flag.
+    pub is_usage: bool,
+    /// Whether a file may not be read.
+    pub is_forbidden: bool,
+}
+
+impl Problem {
+    pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+            is_usage: false,
+            is_forbidden: false,
+        }
+    }
+}
+
+/// Every setting, understood, and where each comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    /// What `serve` needs of it.
+    pub serve: Serve,
+    /// What is odd, but can be used.
+    pub warnings: Vec<String>,
+    given: BTreeMap<Key, Given>,
+}
+
+impl Configuration {
+    /// Reads and checks everything that is set.
+    pub fn load(sources: &Sources) -> Result<Self, Problem> {
+        let file = file_of(sources);
+        let mut given = BTreeMap::new();
+        if let Some(file) = &file {
+            given.extend(file::read(file)?);
+        }
+        let mut warnings = Vec::new();
+        for (name, value) in &sources.environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLES)) else {
+                continue;
+            };
+            let mut settings = SETTINGS.iter();
+            match settings.find(|setting| setting.key.variable() == name) {
+                Some(_) if value.is_empty() => {}
+                Some(setting) => {
+                    let origin = Origin::Variable(name.to_owned());
+                    let text = value.to_str().ok_or_else(|| not_text(&origin))?.to_owned();
+                    given.insert(setting.key, Given { text, origin });
+                }
+                None if OTHER_VARIABLES.contains(&name) => {}
+                None => warnings.push(unknown_variable(name)),
+            }
+        }
+        for (key, text) in &sources.flags {
+            let origin = Origin::Flag(key.flag());
+            let text = text.clone();
+            given.insert(*key, Given { text, origin });
+        }
+        if let Entry::Vacant(entry) = given.entry(Key::DataDir) {
+            entry.insert(usual_data_dir(sources)?);
+        }
+        let serve = understood(&given)?;
+        if let Some(url) = serve
+            .base_url
+            .as_ref()
+            .filter(|url| url.host().contains('_'))
+        {
+            warnings.push(format!(
+                "the host {} holds an underscore: Okta refuses such base URLs",
+                url.host()
+            ));
+        }
+        Ok(Self {
+            file,
+            serve,
+            warnings,
+            given,
+        })
+    }
+
+    /// The value of a setting as it is shown, and its origin.
+    pub fn shown(&self, key: Key) -> (String, Origin) {
+        if let Some(given) = self.given.get(&key) {
+            return (masked(&given.text).to_owned(), given.origin.clone());
+        }
+        let value = match key.setting().default {
+            Fallback::Value(value) => value.trim_matches('"').to_owned(),
+            Fallback::Words { words, .. } => format!("({words})"),
+        };
+        (value, Origin::Default)
+    }
+}
+
+/// The file to read: one that was named must be there.
+fn file_of(sources: &Sources) -> Option<PathBuf> {
+    let variable = sources.environment.get(&OsString::from(FILE_VARIABLE));
+    let named = sources
+        .file
+        .clone()
+        .or_else(|| variable.filter(|path| !path.is_empty()).map(PathBuf::from));
+    named.or_else(|| default_file().exists().then(|| default_file().to_owned()))
+}
+
+/// Where everything is if nobody has said: as systemd says, else as the system expects it.
+fn usual_data_dir(sources: &Sources) -> Result<Given, Problem> {
+    let variable = |name: &str, below: &str| {
+        let value = sources.environment.get(&OsString::from(name))?;
+        let text = value.to_str().filter(|text| !text.is_empty())?;
+        Some(Given {
+            text: format!("{text}{below}"),
+            origin: Origin::Variable(name.to_owned()),
+        })
+    };
+    let of_root = || {
+        rustix::process::geteuid().is_root().then(|| Given {
+            text: format!("/var/lib/{NAME}"),
+            origin: Origin::Default,
+        })
+    };
+    variable("STATE_DIRECTORY", "")
+        .or_else(of_root)
+        .or_else(|| variable("XDG_STATE_HOME", &format!("/{NAME}")))
+        .or_else(|| variable("HOME", &format!("/.local/state/{NAME}")))
+        .ok_or_else(|| Problem::new("there is no data directory", "name one with --data-dir"))
+}
+
+fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
+    let path = |key| given.get(&key).map(|given| PathBuf::from(&given.text));
+    let default = |key: Key| match key.setting().default {
+        Fallback::Value(value) => value.trim_matches('"'),
+        Fallback::Words { .. } => "",
+    };
+    let tls_files = match (path(Key::TlsCert), path(Key::TlsKey)) {
+        (Some(chain), Some(key)) => Some((chain, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(half(given, Key::TlsCert, Key::TlsKey)),
+        (None, Some(_)) => return Err(half(given, Key::TlsKey, Key::TlsCert)),
+    };
+    Ok(Serve {
+        data_dir: path(Key::DataDir).unwrap_or_default(),
+        listen: optional(given, Key::Listen, settings::address)?,
+        base_url: optional(given, Key::BaseUrl, settings::base_url)?,
+        tls_files,
+        rate_per_second: with_default(given, Key::RateLimit, default, settings::rate)?,
+        log_level: with_default(given, Key::LogLevel, default, settings::level)?,
+        alarm_deactivations: with_default(
+            given,
+            Key::AlarmDeactivations,
+            default,
+            settings::count,
+        )?,
+        alarm_percent: with_default(given, Key::AlarmPercent, default, settings::percent)?,
+    })
+}
+
+fn optional<T>(
+    given: &BTreeMap<Key, Given>,
+    key: Key,
+    read: fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Problem> {
+    let read = |given: &Given| read(&given.text).map_err(|hint| unusable(key, given, hint));
+    given.get(&key).map(read).transpose()
+}
+
+fn with_default<T>(
+    given: &BTreeMap<Key, Given>,
+    key: Key,
+    default: impl Fn(Key) -> &'static str,
+    read: fn(&str) -> Result<T, String>,
+) -> Result<T, Problem> {
+    match optional(given, key, read)? {
+        Some(value) => Ok(value),
+        None => read(default(key)).map_err(|what| Problem::new(what, "this is a bug")),
+    }
+}
+
+fn unusable(key: Key, given: &Given, hint: String) -> Problem {
+    let (name, text) = (key.setting().name, masked(&given.text));
+    Problem {
+        is_usage: matches!(given.origin, Origin::Flag(_)),
+        ..Problem::new(
+            match &given.origin {
+                Origin::Flag(flag) => format!("{flag} cannot be {text}"),
+                origin => format!("{origin}: {name} cannot be {text}"),
+            },
+            hint,
+        )
+    }
+}
+
+fn half(given: &BTreeMap<Key, Given>, set: Key, missing: Key) -> Problem {
+    let origin = given
+        .get(&set)
+        .map_or(Origin::Default, |given| given.origin.clone());
+    let (set, missing) = (set.setting().name, missing.setting().name);
+    Problem {
+        is_usage: matches!(origin, Origin::Flag(_)),
+        ..Problem::new(
+            format!("{origin}: {set} is set, but {missing} is not"),
+            "set both, or neither",
+        )
+    }
+}
+
+fn not_text(origin: &Origin) -> Problem {
+    Problem::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
+}
+
+fn unknown_variable(name: &str) -> String {
+    let bare = name.strip_prefix(VARIABLES).unwrap_or(name).to_lowercase();
+    match file::similar(&bare).and_then(Key::named) {
+        Some(meant) => format!("${name} is no setting: did you mean ${}?", meant.variable()),
+        None => format!("${name} is no setting"),
+    }
+}
+
+/// What may be shown of a value: nothing of a token that stands in the wrong place.
+pub(super) fn masked(text: &str) -> &str {
+    if text.contains(SECRET_PREFIX) {
+        "(a token, not shown)"
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(file: &str, variables: &[(&str, &str)], flags: &[(Key, &str)]) -> Sources {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.keep().join("c.toml");
+        std::fs::write(&path, file).expect("written");
+        let variables = [("STATE_DIRECTORY", "/s")].iter().chain(variables);
+        Sources {
+            file: Some(path),
+            flags: flags
+                .iter()
+                .map(|(key, text)| (*key, (*text).to_owned()))
+                .collect(),
+            environment: variables
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        let file = "rate_limit = 1\nlisten = \"127.0.0.1:1\"\nalarm_percent = 7\n";
+        let loaded = Configuration::load(&sources(
+            file,
+            &[
+                ("GOLINKS_SCIM_RATE_LIMIT", "2"),
+                ("GOLINKS_SCIM_LISTEN", "127.0.0.1:2"),
+            ],
+            &[(Key::RateLimit, "3")],
+        ))
+        .expect("good");
+        assert_eq!(loaded.serve.rate_per_second, Some(3));
+        assert_eq!(loaded.serve.listen.map(|address| address.port()), Some(2));
+        assert_eq!(loaded.serve.alarm_percent, 7);
+        assert_eq!(loaded.serve.alarm_deactivations, 50);
+        assert_eq!(loaded.serve.data_dir, Path::new("/s"));
+        let origins: Vec<String> = SETTINGS
+            .iter()
+            .map(|setting| loaded.shown(setting.key).1.to_string())
+            .filter(|origin| origin != "default")
+            .collect();
+        assert_eq!(
+            origins[..3],
+            ["$STATE_DIRECTORY", "$GOLINKS_SCIM_LISTEN", "--rate-limit"]
+        );
+        assert!(origins[3].ends_with("c.toml:3"), "{origins:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_with_its_origin() {
+        let problem =
+            Configuration::load(&sources("", &[], &[(Key::RateLimit, "0")])).expect_err("no rate");
+        assert_eq!(problem.what, "--rate-limit cannot be 0");
+        assert!(problem.is_usage);
+        let problem =
+            Configuration::load(&sources("", &[("GOLINKS_SCIM_BASE_URL", "http://h")], &[]))
+                .expect_err("no https");
+        assert!(
+            problem
+                .what
+                .starts_with("$GOLINKS_SCIM_BASE_URL: base_url cannot be http")
+        );
+        assert!(!problem.is_usage);
+        let problem =
+            Configuration::load(&sources("tls_key = \"/k\"", &[], &[])).expect_err("half");
+        assert!(
+            problem
+                .what
+                .ends_with("c.toml:1: tls_key is set, but tls_cert is not")
+        );
+    }
+
+    #[test]
+    fn variables_that_are_no_settings_are_warned_of() {
+        let loaded = Configuration::load(&sources(
+            "",
+            &[
+                ("GOLINKS_SCIM_LISTN", "x"),
+                ("GOLINKS_SCIM_TOKEN", "golinks_scim_x"),
+            ],
+            &[],
+        ))
+        .expect("good");
+        assert_eq!(
+            loaded.warnings,
+            ["$GOLINKS_SCIM_LISTN is no setting: did you mean $GOLINKS_SCIM_LISTEN?"]
+        );
+    }
+}

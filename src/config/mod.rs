@@ -1,0 +1,64 @@
+//! What an administrator can set, from where it comes, and what the server needs to know,
+//! checked and complete.
+//!
+//! ```text
+//! flags ▷ environment ▷ file ▷ defaults ──▶ Configuration ──▶ Serve
+//!                                               └─▶ each value with its origin
+//! ```
+
+mod base_url;
+mod file;
+mod load;
+mod settings;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use log::LevelFilter;
+
+pub use base_url::BaseUrl;
+pub use load::{Configuration, Given, Origin, Problem, Sources, default_file};
+pub use settings::{Fallback, Key, SETTINGS, Setting, default_text};
+
+use crate::limits;
+
+/// Everything that `serve` needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serve {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Where to listen; `None` is port 8443 of every address.
+    pub listen: Option<SocketAddr>,
+    /// What clients are told; `None` is made from the machine's name and the port.
+    pub base_url: Option<BaseUrl>,
+    /// The customer's chain and key.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// Requests per second per token; `None` is unlimited.
+    pub rate_per_second: Option<u32>,
+    /// What the log tells.
+    pub log_level: LevelFilter,
+    /// More deactivations than this within an hour, and than [`Serve::alarm_percent`] of the
+    /// active users, raise the alarm; 0 is never.
+    pub alarm_deactivations: u32,
+    /// See [`Serve::alarm_deactivations`].
+    pub alarm_percent: u32,
+}
+
+/// The store's file in a data directory.
+pub fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("users.redb")
+}
+
+/// The local door's socket in a data directory. The error says what to do about a path
+/// that no socket can have.
+pub fn socket_path(data_dir: &Path) -> Result<PathBuf, String> {
+    let path = data_dir.join("admin.sock");
+    if path.as_os_str().len() > limits::SOCKET_PATH_BYTES_MAX {
+        return Err(format!(
+            "the path {} is longer than the {} bytes that a socket's path may have",
+            path.display(),
+            limits::SOCKET_PATH_BYTES_MAX
+        ));
+    }
+    Ok(path)
+}

@@ -1,0 +1,285 @@
+//! The settings: one table from which the commented file, the environment's names, the check
+//! for unknown keys and the listing with origins are made.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use log::LevelFilter;
+
+use super::BaseUrl;
+
+/// One thing that can be set.
+#[derive(Debug)]
+pub struct Setting {
+    /// Which one.
+    pub key: Key,
+    /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`, as a
+    /// flag of `serve` it has hyphens.
+    pub name: &'static str,
+    /// Its value where it is not set, as TOML; for people where that depends on the machine.
+    pub default: Fallback,
+    /// What it is for, in lines.
+    pub about: &'static str,
+    /// Whether SIGHUP changes it in a running server.
+    pub is_reloaded: bool,
+}
+
+/// What holds where nothing is set.
+#[derive(Clone, Copy, Debug)]
+pub enum Fallback {
+    /// This value.
+    Value(&'static str),
+    /// What the words say; the value is an example.
+    Words {
+        /// What holds.
+        words: &'static str,
+        /// What could be written.
+        example: &'static str,
+    },
+}
+
+/// The settings by name, in the order of [`SETTINGS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// `data_dir`
+    DataDir,
+    /// `listen`
+    Listen,
+    /// `base_url`
+    BaseUrl,
+    /// `tls_cert`
+    TlsCert,
+    /// `tls_key`
+    TlsKey,
+    /// `rate_limit`
+    RateLimit,
+    /// `log_level`
+    LogLevel,
+    /// `alarm_deactivations`
+    AlarmDeactivations,
+    /// `alarm_percent`
+    AlarmPercent,
+}
+
+/// All settings.
+pub static SETTINGS: [Setting; 9] = [
+    Setting {
+        key: Key::DataDir,
+        name: "data_dir",
+        default: Fallback::Words {
+            words: "$STATE_DIRECTORY, else /var/lib/golinks-scim for root, else ~/.local/state/golinks-scim",
+            example: "\"/var/lib/golinks-scim\"",
+        },
+        about: "Where users, tokens and certificates are kept.",
+        is_reloaded: false,
+    },
+    Setting {
+        key: Key::Listen,
+        name: "listen",
+        default: Fallback::Words {
+            words: "port 8443 of every address",
+            example: "\"[::]:8443\"",
+        },
+        about: "Where to listen. A socket that systemd has opened is taken instead.",
+        is_reloaded: false,
+    },
+    Setting {
+        key: Key::BaseUrl,
+        name: "base_url",
+        default: Fallback::Words {
+            words: "the name of this machine and the port",
+            example: "\"https://scim.example.com\"",
+        },
+        about: "What is typed into the identity provider; /scim/v2 is appended.",
+        is_reloaded: false,
+    },
+    Setting {
+        key: Key::TlsCert,
+        name: "tls_cert",
+        default: Fallback::Words {
+            words: "the certificate that was installed, else one of the private CA",
+            example: "\"/etc/letsencrypt/live/scim.example.com/fullchain.pem\"",
+        },
+        about: "Your own certificate with its full chain, as PEM. When the file changes, the new\n\
+                one is served. `golinks-scim cert install` does without this setting.",
+        is_reloaded: false,
+    },
+    Setting {
+        key: Key::TlsKey,
+        name: "tls_key",
+        default: Fallback::Words {
+            words: "none",
+            example: "\"/etc/letsencrypt/live/scim.example.com/privkey.pem\"",
+        },
+        about: "The key of that certificate, as PEM.",
+        is_reloaded: false,
+    },
+    Setting {
+        key: Key::RateLimit,
+        name: "rate_limit",
+        default: Fallback::Value("200"),
+        about: "Requests per second for each token, or \"off\". Five times as many may come at once.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::LogLevel,
+        name: "log_level",
+        default: Fallback::Value("\"info\""),
+        about: "What the log tells: error, warn, info, debug or trace.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::AlarmDeactivations,
+        name: "alarm_deactivations",
+        default: Fallback::Value("50"),
+        about: "More deactivations than this within an hour, and than alarm_percent of the active\n\
+                users, are warned of; they are done all the same. 0 is never.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::AlarmPercent,
+        name: "alarm_percent",
+        default: Fallback::Value("20"),
+        about: "See alarm_deactivations.",
+        is_reloaded: true,
+    },
+];
+
+impl Key {
+    /// What is known of it.
+    pub fn setting(self) -> &'static Setting {
+        &SETTINGS[self as usize]
+    }
+
+    /// The setting of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut settings = SETTINGS.iter();
+        Some(settings.find(|setting| setting.name == name)?.key)
+    }
+
+    /// Its environment variable.
+    pub fn variable(self) -> String {
+        format!("GOLINKS_SCIM_{}", self.setting().name.to_uppercase())
+    }
+
+    /// Its flag of `serve`.
+    pub fn flag(self) -> String {
+        format!("--{}", self.setting().name.replace('_', "-"))
+    }
+
+    /// Whether it names a file or a directory.
+    pub(super) fn is_path(self) -> bool {
+        matches!(self, Self::DataDir | Self::TlsCert | Self::TlsKey)
+    }
+}
+
+/// The configuration file in which nothing is set and everything explained.
+pub fn default_text() -> String {
+    let mut text = "\
+# golinks-scim: the configuration of the server.
+#
+# Every setting stands here with its default, commented out. A flag of `golinks-scim serve`
+# wins over the environment (GOLINKS_SCIM_ and the name in capitals), and that over this file.
+#
+#   golinks-scim config check    whether this file can be used
+#   golinks-scim config show     what holds, and where it comes from
+#
+# Settings marked [reload] are read again on SIGHUP (systemctl reload golinks-scim); the
+# others need a restart.
+"
+    .to_owned();
+    for setting in &SETTINGS {
+        text.push('\n');
+        for line in setting.about.lines() {
+            push(&mut text, line);
+        }
+        if setting.is_reloaded {
+            push(&mut text, "[reload]");
+        }
+        let value = match setting.default {
+            Fallback::Value(value) => value,
+            Fallback::Words { words, example } => {
+                push(&mut text, &format!("Default: {words}."));
+                example
+            }
+        };
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "#{} = {value}", setting.name);
+    }
+    text
+}
+
+fn push(text: &mut String, line: &str) {
+    let _ = writeln!(text, "# {line}");
+}
+
+/// Reads `ADDR:PORT`.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an address and a port, such as [::]:8443 or 127.0.0.1:8443".to_owned())
+}
+
+/// Reads a base URL.
+pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
+    BaseUrl::parse(text).map_err(|what| format!("{what}; for example https://scim.example.com"))
+}
+
+/// Reads a rate; `None` is without limit.
+pub(super) fn rate(text: &str) -> Result<Option<u32>, String> {
+    match text {
+        "off" => Ok(None),
+        text => match text.parse() {
+            Ok(rate) if rate > 0 => Ok(Some(rate)),
+            _ => Err("write a number of requests per second from 1, or off".to_owned()),
+        },
+    }
+}
+
+/// Reads a level of the log.
+pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
+    match text.parse() {
+        Ok(level) if level != LevelFilter::Off => Ok(level),
+        _ => Err("write error, warn, info, debug or trace".to_owned()),
+    }
+}
+
+/// Reads a number of users.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write a number".to_owned())
+}
+
+/// Reads a percentage.
+pub(super) fn percent(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(percent) if percent <= 100 => Ok(percent),
+        _ => Err("write a number from 0 to 100".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_its_keys() {
+        for (at, setting) in SETTINGS.iter().enumerate() {
+            assert_eq!(setting.key as usize, at, "{}", setting.name);
+            assert_eq!(Key::named(setting.name), Some(setting.key));
+        }
+        assert_eq!(Key::TlsCert.variable(), "GOLINKS_SCIM_TLS_CERT");
+        assert_eq!(Key::TlsCert.flag(), "--tls-cert");
+    }
+
+    #[test]
+    fn numbers_and_words() {
+        assert_eq!(rate("off"), Ok(None));
+        assert_eq!(rate("20"), Ok(Some(20)));
+        for bad in ["0", "-1", "", "fast", "99999999999"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(level("debug"), Ok(LevelFilter::Debug));
+        assert!(level("off").is_err() && level("loud").is_err());
+        assert!(percent("101").is_err() && percent("100").is_ok());
+        assert!(address("8443").is_err() && address("[::]:8443").is_ok());
+    }
+}
