@@ -14,6 +14,9 @@ mod client;
 /// The command line as scripts and people meet it.
 mod cli;
 
+/// Configuration, what SIGHUP changes, and the service manager.
+mod configuration;
+
 /// Okta's suites and the lives of its users, over TLS against the real binary.
 mod okta;
 

@@ -8,8 +8,8 @@ pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use golinks_scim::idp::client::Client;
@@ -73,8 +73,24 @@ impl Server {
             .arg(format!("--nproc={threads_max}"))
             .arg(binary)
             .args(ours.get_args())
+            .stdin(Stdio::null())
             .uid(user)
             .gid(user);
+        Self {
+            process: Process::start(command),
+            arguments,
+            directory,
+        }
+    }
+
+    /// A server that somebody else starts: `prepare` gets the command and the test's folder.
+    pub(crate) fn start_by(
+        arguments: &[&str],
+        prepare: impl FnOnce(Command, &Path) -> Command,
+    ) -> Self {
+        let directory = TempDir::new().expect("a directory for the test");
+        let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
+        let command = prepare(serve(&directory, &arguments), directory.path());
         Self {
             process: Process::start(command),
             arguments,
@@ -256,6 +272,7 @@ fn command(directory: &TempDir) -> Command {
     command
         .env_remove("GOLINKS_SCIM_DATA_DIR")
         .env_remove("GOLINKS_SCIM_CONFIG")
+        .stdin(Stdio::null())
         .env_remove("STATE_DIRECTORY")
         .arg("--data-dir")
         .arg(data_dir(directory));

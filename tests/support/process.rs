@@ -27,11 +27,7 @@ struct Log(Arc<Mutex<String>>);
 impl Process {
     /// Starts the command and waits until its log tells an address.
     pub(super) fn start(mut command: Command) -> Self {
-        let spawned = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
+        let spawned = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.expect("the binary runs");
         let stderr = child.stderr.take().expect("it is piped");
         let log = Log::default();

@@ -1,0 +1,217 @@
+//! Configuration and service manager: file, environment and flags, what SIGHUP changes in a
+//! running server, and what a service manager hears and hands over.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+
+use crate::support::{Server, Talk};
+
+fn with_file(file: &str, arguments: &[&str]) -> Server {
+    let file = file.to_owned();
+    Server::start_by(arguments, move |mut command, folder| {
+        let path = folder.join("config.toml");
+        std::fs::write(&path, file).expect("the folder is the test's");
+        command.arg("--config").arg(path);
+        command
+    })
+}
+
+fn config_path(server: &Server) -> std::path::PathBuf {
+    let data_dir = server.data_dir();
+    data_dir
+        .parent()
+        .expect("below the folder")
+        .join("config.toml")
+}
+
+#[test]
+fn the_file_is_read_and_flags_win() {
+    let server = with_file(
+        "base_url = \"https://file.example.com\"\nrate_limit = 7\nlisten = \"127.0.0.1:1\"\n",
+        &["--rate-limit", "9"],
+    );
+    let path = config_path(&server);
+    let guide = server.cli(&["guide", "okta"]).stdout;
+    assert!(
+        guide.contains("https://file.example.com/scim/v2"),
+        "{guide}"
+    );
+    assert!(guide.contains("over 9 requests a second"), "{guide}");
+
+    let path = path.to_str().expect("UTF-8");
+    let shown = server.cli(&["--config", path, "config", "show", "-o", "jsonl"]);
+    let lines: Vec<serde_json::Value> = shown
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let rate = lines.iter().find(|line| line["name"] == "rate_limit");
+    let rate = rate.expect("every setting is shown");
+    assert_eq!(rate["value"], "7");
+    assert_eq!(rate["origin"], format!("{path}:2"));
+    let checked = server.cli(&["--config", path, "config", "check"]);
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused_with_its_line() {
+    let server = Server::start();
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("config.toml");
+    let path = path.to_str().expect("UTF-8");
+    for (text, status, what) in [
+        (
+            "\nrate_limt = 1",
+            78,
+            "config.toml:2: there is no setting rate_limt\nhint: did you mean rate_limit?",
+        ),
+        (
+            "listen = 8443",
+            78,
+            "config.toml:1: listen cannot be 8443\nhint: write an address and a port",
+        ),
+        (
+            "tls_cert = \"/none.pem\"\ntls_key = \"/none.key\"",
+            78,
+            "/none.pem: No such file",
+        ),
+    ] {
+        std::fs::write(path, text).expect("written");
+        let checked = server.cli(&["--config", path, "config", "check"]);
+        assert_eq!(checked.status, Some(status), "{checked:?}");
+        assert!(checked.stderr.contains(what), "{checked:?}");
+    }
+    let absent = server.cli(&["--config", "/none.toml", "user", "list"]);
+    assert_eq!(absent.status, Some(78), "{absent:?}");
+}
+
+#[test]
+fn the_default_file_can_be_used_as_it_is() {
+    let server = Server::start();
+    let text = server.cli(&["config", "default"]).stdout;
+    let again = with_file(&text, &[]);
+    let path = config_path(&again);
+    let shown = again.cli(&["--config", path.to_str().expect("UTF-8"), "config", "show"]);
+    assert_eq!(shown.status, Some(0), "{shown:?}");
+    // All but the data directory, which every command of the tests is told.
+    let set = shown
+        .stdout
+        .lines()
+        .skip(1)
+        .filter(|line| !line.ends_with("default"));
+    assert_eq!(set.count(), 1, "{}", shown.stdout);
+}
+
+#[test]
+fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
+    let server = with_file("rate_limit = 1000\n", &[]);
+    let path = config_path(&server);
+    let hang_up = |text: &str| {
+        std::fs::write(&path, text).expect("written");
+        kill_process(server.pid(), Signal::HUP).expect("it runs");
+    };
+    hang_up("rate_limit = 1\nlog_level = \"debug\"\nbase_url = \"https://h.example\"\n");
+    let log = server.log_with("base_url was changed to https://h.example");
+    assert!(log.contains("rate_limit is 1 now ("), "{log}");
+    assert!(log.contains("log_level is debug now ("), "{log}");
+    assert!(log.contains("it holds after a restart"), "{log}");
+
+    hang_up("rate_limit = 0\n");
+    server.log_with("the configuration cannot be used, the old one holds");
+}
+
+/// Where a service manager listens.
+struct Manager {
+    socket: UnixDatagram,
+    _folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn supervise(variables: &[(&str, &str)]) -> (Self, Server) {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("bound");
+        socket
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("set");
+        let server = Server::start_by(&[], |mut command, _| {
+            command.env("NOTIFY_SOCKET", &path);
+            command.envs(variables.iter().copied());
+            command
+        });
+        let manager = Self {
+            socket,
+            _folder: folder,
+        };
+        (manager, server)
+    }
+
+    fn hears(&self) -> String {
+        let mut message = [0; 512];
+        let length = self.socket.recv(&mut message).expect("something is told");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+
+    fn hears_of(&self, words: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let message = self.hears();
+            if message.contains(words) {
+                return message;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "no {words}");
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_hears_of_every_turn() {
+    let (manager, server) = Manager::supervise(&[]);
+    let ready = manager.hears();
+    assert!(ready.contains("READY=1"), "{ready}");
+    assert!(ready.contains("STATUS=serving https://"), "{ready}");
+    kill_process(server.pid(), Signal::HUP).expect("it runs");
+    let reloading = manager.hears();
+    assert!(reloading.contains("RELOADING=1"), "{reloading}");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    assert!(manager.hears().contains("READY=1"));
+    server.stop();
+    assert!(manager.hears().contains("STOPPING=1"));
+}
+
+#[test]
+fn a_service_manager_hears_that_the_server_is_alive() {
+    let (manager, _server) = Manager::supervise(&[("WATCHDOG_USEC", "200000")]);
+    for _ in 0..3 {
+        manager.hears_of("WATCHDOG=1");
+    }
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let server = Server::start_by(&[], |command, _| hand_over(&command, listener));
+    assert_eq!(server.address(), address);
+    let mut talk = Talk::with(server);
+    assert_eq!(talk.send("GET", "/Users", None).status, 200);
+}
+
+/// The command with this socket as its first of `sd_listen_fds(3)`. The socket travels as
+/// standard input, so that no other child of these tests can inherit it.
+fn hand_over(command: &Command, listener: TcpListener) -> Command {
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script, "sh"])
+        .arg(Path::new(command.get_program()))
+        .args(command.get_args())
+        .stdin(Stdio::from(OwnedFd::from(listener)));
+    shell
+}
