@@ -50,6 +50,8 @@ pub const ANSWER_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// An answer that the product's own clients are willing to hold.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Descriptors for all of those and the server's own.
+pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + 128;
 /// Connections at one time, each with a worker of its own.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Connections without a valid token from one address (one /64 of IPv6).
@@ -128,6 +130,10 @@ pub const VALUES_MAX: usize = 1000;
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;
+/// Tokens of the product itself, for `check`, at one time.
+pub const PASSING_TOKENS_MAX: usize = 16;
+/// Life of such a token.
+pub const PASSING_TOKEN_SECONDS: i64 = 60;
 /// Characters of a token's name.
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 /// Seconds between writes of "last used".
@@ -135,6 +141,8 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
 /// The store's page cache.
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Free space of the data directory's file system below which the server is not ready.
+pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Between two attempts to write to a disk that is full.
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// A caller whose write waits for space; beyond it the caller is sent away.
@@ -165,6 +173,10 @@ pub const LEAF_DAYS: i64 = 90;
 pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
 /// Seconds between two looks at the customer's certificate files.
 pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
+/// A token that has said nothing for so long is told of by `check`.
+pub const QUIET_DAYS: i64 = 7;
+/// How far the newest change may lie in the future of a clock that was set a little.
+pub const CLOCK_SLACK_SECONDS: i64 = 120;
 /// Life of a token unless `--expires` says otherwise.
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
 /// The configuration file.

@@ -75,6 +75,7 @@ impl Here {
         let clock = Arc::new(Jumping::default());
         let options = Options {
             base_url: Some(format!("https://{address}/scim/v2")),
+            address: Some(address),
             rate_per_second: None,
             certificate: Some(Arc::clone(&cell)),
             data_dir,

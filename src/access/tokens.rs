@@ -43,6 +43,8 @@ pub struct Token {
     pub rate_limit: Option<u32>,
     /// The networks that it may be used from; all if there are none.
     pub allow_from: Vec<IpNet>,
+    /// Whether it is in memory alone: for minutes, and for nobody's list.
+    is_passing: bool,
     digest: Digest,
     used_millis: AtomicI64,
     used_unsaved: AtomicBool,
@@ -183,7 +185,50 @@ impl Tokens {
         }
     }
 
-    /// All tokens, live ones first, each group by name and age.
+    /// Makes a token that lives for `seconds` in memory alone, for the product's own requests.
+    /// Nothing of it is stored.
+    pub fn issue_passing(
+        &self,
+        name: &str,
+        scope: Scope,
+        seconds: i64,
+        now: Instant,
+    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+        let text = TokenText::generate();
+        let issue = Issue {
+            name: name.to_owned(),
+            scope,
+            mode: Mode::Compatible,
+            expires: Some(now.plus_seconds(seconds)),
+            rate_limit: None,
+            allow_from: Vec::new(),
+        };
+        let mut token = Token::issued(issue, text.digest(), now);
+        token.is_passing = true;
+        let mut by_digest = self
+            .by_digest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        by_digest.retain(|_, known| !known.is_passing || known.state(now) == TokenState::Live);
+        let passing = by_digest.values().filter(|known| known.is_passing).count();
+        if passing >= limits::PASSING_TOKENS_MAX {
+            return Err(IssueError::TooMany);
+        }
+        let token = Arc::new(token);
+        by_digest.insert(token.digest, Arc::clone(&token));
+        Ok((token, text))
+    }
+
+    /// Forgets such a token before its time; one that is not there is forgotten already.
+    pub fn forget_passing(&self, id: &str) {
+        let mut by_digest = self
+            .by_digest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        by_digest.retain(|_, known| !known.is_passing || known.id != id);
+    }
+
+    /// All tokens that were issued to somebody, live ones first, each group by name and age.
     pub fn list(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.all();
         tokens.sort_by(|a, b| {
@@ -316,7 +361,8 @@ impl Tokens {
             .by_digest
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        tokens.values().cloned().collect()
+        let issued = tokens.values().filter(|token| !token.is_passing);
+        issued.cloned().collect()
     }
 
     fn live(&self, now: Instant) -> Vec<Arc<Token>> {
@@ -401,6 +447,7 @@ impl Token {
             revoked: None,
             rate_limit: issue.rate_limit,
             allow_from: issue.allow_from,
+            is_passing: false,
             digest,
             used_millis: AtomicI64::new(NEVER_USED),
             used_unsaved: AtomicBool::new(false),

@@ -24,7 +24,7 @@ use crate::directory;
 use crate::limits;
 use crate::scim::json;
 use crate::secret;
-use crate::store::{Backup, Change, OpenError};
+use crate::store::{Backup, Change, Counts, OpenError};
 
 /// `GET /admin/installation`: what a guide or a check must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
@@ -42,6 +42,7 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
         &json!({
             "version": env!("CARGO_PKG_VERSION"),
             "baseUrl": (!api.base_url.is_empty()).then_some(&*api.base_url),
+            "listens": api.address.map(|address| address.to_string()),
             "dataDirectory": api.data_dir.display().to_string(),
             "rateLimit": api.rate_per_second,
             "users": api.directory.user_count()?,
@@ -115,11 +116,16 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
 
 /// What is in a backup, for the command line to show.
 pub fn described_backup(backup: &Backup) -> Value {
+    let mut described = described_counts(&backup.counts);
+    described["sha256"] = json!(secret::hex(&backup.digest));
+    described
+}
+
+fn described_counts(counts: &Counts) -> Value {
     json!({
-        "users": backup.counts.users,
-        "tokens": backup.counts.tokens,
-        "auditRows": backup.counts.audit_rows,
-        "sha256": secret::hex(&backup.digest),
+        "users": counts.users,
+        "tokens": counts.tokens,
+        "auditRows": counts.audit_rows,
     })
 }
 
@@ -166,6 +172,53 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
         .tokens
         .issue(issue, now, |token| audit(call, now, "token.issue", token));
     with_text(issued, now)
+}
+
+/// `POST /admin/passing-tokens`: a token for the product's own requests, in memory alone.
+pub(super) fn issue_passing_token(
+    api: &Api,
+    call: &Admission,
+    _: &Administrator,
+    body: &[u8],
+) -> Outcome {
+    let wanted = json::parse(body)?;
+    let scope = wanted.get("scope").and_then(Value::as_str);
+    let scope = scope.unwrap_or("read").parse();
+    let scope = scope.map_err(|what: String| Problem::new(400, what))?;
+    let now = api.clock.now();
+    let seconds = limits::PASSING_TOKEN_SECONDS;
+    let (token, text) = api.tokens.issue_passing("check", scope, seconds, now)?;
+    log::info!(
+        "{} a token of scope {scope} is good for {seconds} s: token:{}:{}",
+        call.caller().principal,
+        token.id,
+        token.name
+    );
+    Ok(reply::json(
+        201,
+        &json!({"id": token.id, "token": text.reveal()}),
+    ))
+}
+
+/// `DELETE /admin/passing-tokens/{id}`.
+pub(super) fn forget_passing_token(
+    api: &Api,
+    call: &Admission,
+    _: &Administrator,
+    _: &[u8],
+) -> Outcome {
+    api.tokens.forget_passing(call.parameter());
+    Ok(reply::json(200, &json!({})))
+}
+
+/// `POST /admin/verification`: reads the whole store and tells what is in it.
+pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
+    let counts = snapshot.check(directory::describe).map_err(|error| {
+        api.store.suspect();
+        Problem::new(500, error.to_string())
+    })?;
+    Ok(reply::json(200, &described_counts(&counts)))
 }
 
 /// `POST /admin/tokens/{name or id}/rotate`.

@@ -22,7 +22,7 @@ mod search;
 mod settings;
 mod users;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub struct Options {
     /// Where clients find `/Users`, without a slash at the end; `None` when nothing is
     /// served, which takes the one that was served last.
     pub base_url: Option<String>,
+    /// Where the network door listens, if there is one.
+    pub address: Option<SocketAddr>,
     /// Requests per second per token; `None` is unlimited.
     pub rate_per_second: Option<u32>,
     /// The certificate that is served, if one is.
@@ -70,6 +72,7 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
+    address: Option<SocketAddr>,
     rate_per_second: Option<u32>,
     certificate: Option<Arc<certificate::Cell>>,
     data_dir: PathBuf,
@@ -95,6 +98,7 @@ impl Api {
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
+            address: options.address,
             rate_per_second: options.rate_per_second,
             certificate: options.certificate,
             data_dir: options.data_dir,

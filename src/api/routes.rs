@@ -132,6 +132,21 @@ static ROUTES: &[Route] = &[
         Administration(administration::rotate_token),
     ),
     route(
+        Post,
+        "/admin/passing-tokens",
+        Administration(administration::issue_passing_token),
+    ),
+    route(
+        Delete,
+        "/admin/passing-tokens/{}",
+        Administration(administration::forget_passing_token),
+    ),
+    route(
+        Post,
+        "/admin/verification",
+        Administration(administration::verify),
+    ),
+    route(
         Delete,
         "/admin/tokens/{}",
         Administration(administration::revoke_token),

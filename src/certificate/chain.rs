@@ -121,9 +121,8 @@ impl Chain {
     /// Whether the programs of a cloud would accept it: an authority of Mozilla's list has
     /// issued it, and everything between is there.
     pub(super) fn is_public(&self, now: Instant) -> bool {
-        let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let between = self.key.cert.get(1..).unwrap_or_default();
-        self.verify(&self.first_name(), between, Ok(roots), now)
+        self.verify(&self.first_name(), between, Ok(public_roots()), now)
             .is_ok()
     }
 
@@ -182,6 +181,30 @@ impl Chain {
                 .map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+}
+
+/// The public authorities of Mozilla's list.
+pub fn public_roots() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+}
+
+/// What a leaf says that somebody was shown.
+pub struct Leaf {
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// When it ends.
+    pub not_after: Instant,
+}
+
+impl Leaf {
+    /// Reads a certificate in DER; the error says why it cannot be.
+    pub fn read(der: &[u8]) -> Result<Self, String> {
+        let facts = Facts::of(&CertificateDer::from(der))?;
+        Ok(Self {
+            names: facts.names,
+            not_after: facts.not_after,
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use rustls::pki_types::ServerName;
 
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, Source, Summary};
-pub use chain::Link;
+pub use chain::{Leaf, Link, public_roots};
 pub use request::{Installed, install, request};
 
 /// The names that a leaf certificate of the private authority is for.

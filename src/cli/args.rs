@@ -57,6 +57,8 @@ pub(super) enum Command {
         /// Which one
         which: Guide,
     },
+    /// Find out why an identity provider cannot reach the server, or that it can
+    Check(Check),
     /// Show, check or begin the configuration
     #[command(subcommand)]
     Config(Config),
@@ -243,6 +245,15 @@ pub(super) enum Backup {
         /// The file
         file: PathBuf,
     },
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Check {
+    /// Also create a user, change it in every way, and delete it
+    #[arg(long)]
+    pub(super) write: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 #[derive(Subcommand)]

@@ -4,6 +4,7 @@
 mod args;
 mod backup;
 mod cert;
+mod check;
 mod config;
 mod generate;
 mod guide;
@@ -108,8 +109,13 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 
 fn configured(args: Args) -> Result<(), Failure> {
     let sources = sources(&args);
-    let configuration = Configuration::load(&sources).map_err(from_configuration)?;
     let typed_level = typed_level(&args);
+    let configuration = Configuration::load(&sources);
+    if let Command::Check(typed) = &args.command {
+        logging::start(typed_level.unwrap_or(LevelFilter::Error));
+        return check::run(configuration, args.data_dir.is_some(), typed);
+    }
+    let configuration = configuration.map_err(from_configuration)?;
     let usual_level = match args.command {
         // A server tells what it does; a command speaks only of trouble.
         Command::Serve(_) => configuration.serve.log_level,
@@ -128,7 +134,10 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::Backup(command) => backup::run(&data_dir, command),
         Command::Guide { which } => with_client(&data_dir, |client| guide::run(client, which)),
         Command::Config(command) => config::run(&configuration, &command),
-        Command::Manual { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(()),
+        Command::Check(_)
+        | Command::Manual { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 

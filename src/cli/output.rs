@@ -45,6 +45,11 @@ pub(super) fn failure(what: &str, hint: Option<&str>) {
     }
 }
 
+/// A text that came from elsewhere, as one line that does nothing to a terminal.
+pub(super) fn printable(text: &str) -> String {
+    escape(text)
+}
+
 /// Writes data. When nobody reads it any more, the command ends quietly.
 fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

@@ -10,6 +10,7 @@ const DEFAULT_PATH: &str = "/scim/v2";
 pub struct BaseUrl {
     text: String,
     host: String,
+    port: u16,
 }
 
 impl BaseUrl {
@@ -31,7 +32,7 @@ impl BaseUrl {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
-        let host = host_of(authority)?;
+        let (host, port) = host_and_port(authority)?;
         let path = match path.trim_end_matches('/') {
             "" => DEFAULT_PATH,
             path => path,
@@ -39,12 +40,18 @@ impl BaseUrl {
         Ok(Self {
             text: format!("https://{authority}{path}"),
             host: host.to_owned(),
+            port,
         })
     }
 
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Its port, 443 if it names none.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its host, an IPv6 address without brackets.
@@ -59,7 +66,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-fn host_of(authority: &str) -> Result<&str, String> {
+fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest
             .split_once(']')
@@ -74,10 +81,9 @@ fn host_of(authority: &str) -> Result<&str, String> {
     if host.is_empty() {
         return Err("the base URL has no host".to_owned());
     }
-    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err("the port in the base URL is not a number up to 65535".to_owned());
-    }
-    Ok(host)
+    let port = port.map_or(Ok(443), str::parse);
+    let port = port.map_err(|_| "the port in the base URL is not a number up to 65535")?;
+    Ok((host, port))
 }
 
 #[cfg(test)]

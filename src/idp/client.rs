@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::Exchange;
+use crate::certificate;
 use crate::http1::client::{Request, Response, ResponseError, read_response};
 use crate::limits;
 
@@ -71,11 +72,30 @@ impl Client {
     /// `https://scim.example.com:8443/scim/v2`, which trusts the certificates in
     /// `authority_pem`. Nothing is connected yet.
     pub fn new(base_url: &str, authority_pem: &[u8]) -> Result<Self, Error> {
+        Self::trusting(base_url, roots(authority_pem)?)
+    }
+
+    /// The same for one which trusts the public authorities of Mozilla's list, as the cloud of
+    /// an identity provider does.
+    pub fn of_a_cloud(base_url: &str) -> Result<Self, Error> {
+        Self::trusting(base_url, certificate::public_roots())
+    }
+
+    fn trusting(base_url: &str, roots: RootCertStore) -> Result<Self, Error> {
         Ok(Self {
             base: BaseUrl::parse(base_url)?,
-            tls: Arc::new(tls_config(authority_pem)?),
+            tls: Arc::new(tls_config(roots)),
             kept: None,
         })
+    }
+
+    /// Connects, and gives the certificates that the peer has shown, in DER, its own first.
+    pub fn peer_certificates(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let connection = self.connect()?;
+        let shown = connection.tls.peer_certificates().unwrap_or_default();
+        let shown = shown.iter().map(|one| one.to_vec()).collect();
+        self.kept = Some(connection);
+        Ok(shown)
     }
 
     /// Sends a request whose target is relative to the base URL. `Host` is added.
@@ -223,7 +243,7 @@ fn host_and_port(authority: &str) -> Option<(&str, u16)> {
     (!host.is_empty()).then_some((host, port))
 }
 
-fn tls_config(authority_pem: &[u8]) -> Result<ClientConfig, Error> {
+fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority_pem) {
         let certificate = certificate.map_err(|_| Error::Authority)?;
@@ -232,6 +252,10 @@ fn tls_config(authority_pem: &[u8]) -> Result<ClientConfig, Error> {
     if roots.is_empty() {
         return Err(Error::Authority);
     }
+    Ok(roots)
+}
+
+fn tls_config(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -240,7 +264,7 @@ fn tls_config(authority_pem: &[u8]) -> Result<ClientConfig, Error> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    config
 }
 
 /// RFC 9110 section 9.2.2, for the methods that a provisioning client sends.

@@ -22,6 +22,9 @@
 //! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
 //! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
 //!
+//! [`reading::opening`] takes from them what changes nothing, [`trial`] is a life that leaves
+//! nothing behind: the product's own `check` plays those.
+//!
 //! Okta and SailPoint need a token that may provision; all the others delete as well.
 
 use std::time::Duration;
@@ -38,8 +41,10 @@ pub mod okta;
 pub mod onelogin;
 pub mod person;
 pub mod play;
+pub mod reading;
 pub mod sailpoint;
 pub mod step;
+pub mod trial;
 pub mod variables;
 
 pub use check::Check;

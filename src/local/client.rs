@@ -142,6 +142,7 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
         })?;
     let options = Options {
         base_url: None,
+        address: None,
         rate_per_second: Some(limits::RATE_PER_SECOND_DEFAULT),
         certificate: None,
         data_dir: data_dir.to_owned(),

@@ -243,6 +243,7 @@ mod tests {
         .expect("a store");
         let options = Options {
             base_url: None,
+            address: None,
             rate_per_second: None,
             certificate: None,
             data_dir: directory.to_owned(),

@@ -26,7 +26,7 @@ use crate::limits;
 use crate::local::{self, Client};
 use crate::store::{OpenError, Store};
 
-const DEFAULT_PORT: u16 = 8443;
+pub(super) const DEFAULT_PORT: u16 = 8443;
 
 pub(super) fn run(
     sources: &Sources,
@@ -63,6 +63,7 @@ pub(super) fn run(
         store,
         Options {
             base_url: Some(base_url.as_str().to_owned()),
+            address: Some(address),
             rate_per_second: config.rate_per_second,
             certificate: Some(Arc::clone(&cell)),
             data_dir: config.data_dir.clone(),

@@ -1,0 +1,219 @@
+//! `check`: why the identity provider cannot reach the server, or that it can. Each finding
+//! comes with the line that mends it. The order is that of a request on its way: what is
+//! configured, what is on the machine, whether the server runs, its name, port, certificate
+//! and tokens; then the requests themselves, through the network door.
+
+mod machine;
+mod network;
+mod server;
+mod trial;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::args::Check;
+use super::output::{self, Format, Listing};
+use super::{Failure, from_local, login_name, status};
+use crate::config::{Configuration, Problem};
+use crate::local::Client;
+
+/// How something that was looked at is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// As it should be.
+    Pass,
+    /// It works, and somebody should know.
+    Warn,
+    /// It does not work.
+    Fail,
+    /// It could not be looked at.
+    NotRun,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::NotRun => "not run",
+        }
+    }
+}
+
+/// What was found, told as soon as it is.
+struct Findings {
+    listing: Option<Listing>,
+    counts: [usize; 4],
+    /// What commands begin with that are to act on the same data directory.
+    program: String,
+}
+
+impl Findings {
+    fn pass(&mut self, topic: &str, what: &str) -> Result<(), Failure> {
+        self.tell(Outcome::Pass, topic, what, None)
+    }
+
+    fn warn(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Failure> {
+        self.tell(Outcome::Warn, topic, what, Some(mend))
+    }
+
+    fn fail(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Failure> {
+        self.tell(Outcome::Fail, topic, what, Some(mend))
+    }
+
+    fn not_run(&mut self, topic: &str, why: &str) -> Result<(), Failure> {
+        self.tell(Outcome::NotRun, topic, why, None)
+    }
+
+    fn tell(
+        &mut self,
+        outcome: Outcome,
+        topic: &str,
+        what: &str,
+        mend: Option<&str>,
+    ) -> Result<(), Failure> {
+        self.counts[outcome as usize] += 1;
+        if let Some(listing) = &mut self.listing {
+            return listing.page(&[json!({
+                "check": topic,
+                "outcome": outcome.as_str(),
+                "what": what,
+                "mend": mend,
+            })]);
+        }
+        output::line(&format!(
+            "{:<8} {topic:<14} {}",
+            outcome.as_str(),
+            output::printable(what)
+        ))?;
+        match mend {
+            Some(mend) => output::line(&format!("         mend: {}", output::printable(mend))),
+            None => Ok(()),
+        }
+    }
+
+    fn count(&self, outcome: Outcome) -> usize {
+        self.counts[outcome as usize]
+    }
+
+    /// A command of this program on the same data directory.
+    fn command(&self, words: &str) -> String {
+        format!("{} {words}", self.program)
+    }
+}
+
+/// Looks at everything; a failure among the findings is the command's.
+pub(super) fn run(
+    configuration: Result<Configuration, Problem>,
+    is_data_dir_typed: bool,
+    typed: &Check,
+) -> Result<(), Failure> {
+    let mut program = "golinks-scim".to_owned();
+    if let (Ok(configuration), true) = (&configuration, is_data_dir_typed) {
+        let data_dir = configuration.serve.data_dir.display();
+        program = format!("{program} --data-dir {data_dir}");
+    }
+    let mut findings = Findings {
+        listing: (typed.output.output != Format::Table)
+            .then(|| Listing::new(typed.output.output, &[])),
+        counts: [0; 4],
+        program,
+    };
+    match &configuration {
+        Ok(configuration) => all(configuration, typed.write, &mut findings)?,
+        Err(problem) => {
+            findings.fail("configuration", &problem.what, &problem.hint)?;
+            findings.not_run("the rest", "it needs a configuration that can be used")?;
+        }
+    }
+    if let Some(listing) = findings.listing.take() {
+        listing.end()?;
+    }
+    conclude(&findings)
+}
+
+fn all(
+    configuration: &Configuration,
+    is_writing: bool,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let data_dir = configuration.serve.data_dir.as_path();
+    machine::configuration(configuration, findings)?;
+    if !machine::data_directory(data_dir, findings)? {
+        return findings.not_run("the rest", "there is no data directory to look at");
+    }
+    let Some(mut client) = server::find(data_dir, configuration, findings)? else {
+        return findings.not_run("the rest", "the store cannot be asked");
+    };
+    let found = ask_all(data_dir, is_writing, &mut client, findings);
+    client.close();
+    found
+}
+
+fn ask_all(
+    data_dir: &Path,
+    is_writing: bool,
+    client: &mut Client,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let installation = super::ask(client, "GET", "/admin/installation", None)?;
+    let state = super::ask(client, "GET", "/admin/status", None)?;
+    machine::clock(&state, findings)?;
+    machine::disk(&state, findings)?;
+    server::descriptors(&state, findings)?;
+    server::readiness(&state, findings)?;
+    server::store(client, findings)?;
+    server::tokens(client, findings)?;
+    server::warnings(&state, findings)?;
+    if installation["listens"].is_null() {
+        for topic in ["name", "port", "certificate", "requests"] {
+            findings.not_run(topic, "no server runs")?;
+        }
+        return Ok(());
+    }
+    let Some(mut door) = network::reach(data_dir, &installation, findings)? else {
+        return findings.not_run("requests", "the network door cannot be reached");
+    };
+    let has_users = installation["users"]
+        .as_u64()
+        .is_some_and(|users| users > 0);
+    trial::reading(client, &mut door, has_users, findings)?;
+    if is_writing {
+        trial::writing(client, &mut door, findings)
+    } else {
+        let how = findings.command("check --write");
+        findings.not_run(
+            "requests",
+            &format!("creating and deleting a user; {how} does it"),
+        )
+    }
+}
+
+fn conclude(findings: &Findings) -> Result<(), Failure> {
+    let [passed, warned, failed, not_run] =
+        [Outcome::Pass, Outcome::Warn, Outcome::Fail, Outcome::NotRun]
+            .map(|outcome| findings.count(outcome));
+    output::say(&format!(
+        "{passed} passed, {warned} to know, {failed} failed, {not_run} not run"
+    ));
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        status::REFUSED,
+        "not everything is as an identity provider needs it",
+    )
+    .hint("begin with the first that failed: what follows may be its consequence"))
+}
+
+/// Finds the server or opens its store; the error is for a finding.
+fn connect(data_dir: &Path) -> Result<Client, Failure> {
+    Client::connect(data_dir, &login_name()).map_err(from_local)
+}
+
+/// A member of an answer as a number.
+fn number(value: &Value, pointer: &str) -> Option<u64> {
+    value.pointer(pointer).and_then(Value::as_u64)
+}

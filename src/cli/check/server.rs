@@ -1,0 +1,205 @@
+//! The server: whether it runs, what it needs, what it keeps, who may speak to it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Failure, Findings, number};
+use crate::cli::output::text_of;
+use crate::cli::{ask, status};
+use crate::clock::{Clock, Instant, SystemClock};
+use crate::config::Configuration;
+use crate::limits;
+use crate::local::{self, Client};
+
+/// What starts the server on this machine.
+pub(super) fn start(findings: &Findings) -> String {
+    if is_service() {
+        "systemctl start golinks-scim".to_owned()
+    } else {
+        findings.command("serve")
+    }
+}
+
+fn restart() -> &'static str {
+    if is_service() {
+        "systemctl restart golinks-scim"
+    } else {
+        "stop the server, and start it again"
+    }
+}
+
+/// Whether systemd runs here and knows the server.
+fn is_service() -> bool {
+    let units = [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    let has_unit = |folder: &&str| Path::new(folder).join("golinks-scim.service").exists();
+    Path::new("/run/systemd/system").is_dir() && units.iter().any(|folder| has_unit(&folder))
+}
+
+/// Finds the server; without one its store is opened, and its port is tried.
+pub(super) fn find(
+    data_dir: &Path,
+    configuration: &Configuration,
+    findings: &mut Findings,
+) -> Result<Option<Client>, Failure> {
+    let pid = local::server_of(data_dir);
+    let mut client = match super::connect(data_dir) {
+        Ok(client) => client,
+        Err(failure) => {
+            let (topic, mend) = match failure.status {
+                status::DATA => ("store", findings.command("backup restore FILE")),
+                status::PERMISSION => (
+                    "server",
+                    "run this as root, or as the user that runs the server".to_owned(),
+                ),
+                _ => (
+                    "server",
+                    failure.hint.clone().unwrap_or_else(|| start(findings)),
+                ),
+            };
+            findings.fail(topic, &failure.what, &mend)?;
+            return Ok(None);
+        }
+    };
+    if let Some(pid) = pid {
+        let installation = ask(&mut client, "GET", "/admin/installation", None)?;
+        let (runs, ours) = (text_of(&installation, "version"), env!("CARGO_PKG_VERSION"));
+        if runs == ours {
+            findings.pass("server", &format!("process {pid} runs version {runs}"))?;
+        } else {
+            let what = format!("process {pid} runs version {runs}, this is {ours}");
+            findings.warn("server", &what, restart())?;
+        }
+    } else {
+        let mend = start(findings);
+        findings.fail("server", "no server runs", &mend)?;
+        port_to_be(configuration, findings)?;
+    }
+    Ok(Some(client))
+}
+
+/// Whether a server could listen where it is to.
+fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<(), Failure> {
+    let usual = SocketAddr::from(([0, 0, 0, 0], super::super::serve::DEFAULT_PORT));
+    let address = configuration.serve.listen.unwrap_or(usual);
+    match TcpListener::bind(address) {
+        Ok(_) => findings.pass("port", &format!("{address} is free")),
+        Err(error) => {
+            let other = SocketAddr::new(address.ip(), address.port() ^ 1);
+            let mend = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "systemctl enable --now golinks-scim.socket".to_owned()
+                }
+                _ => findings.command(&format!("serve --listen {other}")),
+            };
+            findings.fail("port", &format!("{address}: {error}"), &mend)
+        }
+    }
+}
+
+pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), Failure> {
+    let Some(limit) = number(state, "/descriptors/limit") else {
+        return findings.not_run("descriptors", "no server runs");
+    };
+    let needed = limits::DESCRIPTORS_NEEDED;
+    if limit >= needed {
+        return findings.pass("descriptors", &format!("{limit} may be open"));
+    }
+    let what = format!(
+        "{limit} may be open, {needed} are needed for {} connections",
+        limits::CONNECTIONS_MAX
+    );
+    let mend = if is_service() {
+        "systemctl edit golinks-scim: LimitNOFILE=65536; then systemctl restart golinks-scim"
+            .to_owned()
+    } else {
+        format!("ulimit -n 65536; then {}", findings.command("serve"))
+    };
+    findings.fail("descriptors", &what, &mend)
+}
+
+/// What `/readyz` says.
+pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Failure> {
+    let reasons = state["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+    for reason in reasons.iter().filter_map(Value::as_str) {
+        let mend = "golinks-scim manual disk-full";
+        findings.fail("readiness", reason, mend)?;
+    }
+    Ok(())
+}
+
+/// Reads all of it.
+pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Failure> {
+    match ask(client, "POST", "/admin/verification", None) {
+        Ok(counts) => findings.pass(
+            "store",
+            &format!(
+                "sound: {} users, {} tokens, {} audit rows",
+                counts["users"], counts["tokens"], counts["auditRows"]
+            ),
+        ),
+        Err(failure) => {
+            let mend = format!(
+                "stop the server; then {}",
+                findings.command("backup restore FILE")
+            );
+            findings.fail("store", &failure.what, &mend)
+        }
+    }
+}
+
+/// Whether an identity provider has a token, and whether it uses it.
+pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(), Failure> {
+    const TOPIC: &str = "tokens";
+    let listed = ask(client, "GET", "/admin/tokens", None)?;
+    let all = listed["tokens"].as_array().map_or(&[][..], Vec::as_slice);
+    let provisions = |token: &&Value| matches!(token["scope"].as_str(), Some("provision" | "full"));
+    let live: Vec<&Value> = all
+        .iter()
+        .filter(provisions)
+        .filter(|token| token["state"] == "live")
+        .collect();
+    if live.is_empty() {
+        let what = match all.iter().filter(provisions).count() {
+            0 => "no token for an identity provider was ever issued".to_owned(),
+            dead => format!(
+                "no token for an identity provider is good any more ({dead} have expired or were revoked)"
+            ),
+        };
+        let mend = findings.command("token issue okta");
+        return findings.fail(TOPIC, &what, &mend);
+    }
+    let now = SystemClock.now();
+    for token in live {
+        let name = text_of(token, "name");
+        match text_of(token, "lastUsed") {
+            used if used.is_empty() => findings.pass(TOPIC, &format!("{name} is good; it was never used"))?,
+            used if is_quiet(&used, now) => findings.warn(
+                TOPIC,
+                &format!("{name} has been quiet since {used}"),
+                "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)",
+            )?,
+            used => findings.pass(TOPIC, &format!("{name} is good; it was last used at {used}"))?,
+        }
+    }
+    Ok(())
+}
+
+fn is_quiet(used: &str, now: Instant) -> bool {
+    Instant::parse(used).is_some_and(|used| used.days_until(now) >= limits::QUIET_DAYS)
+}
+
+/// Tokens and certificates near their end, very many deactivations: what the log warns of.
+pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Failure> {
+    let warnings = state["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+    for warning in warnings {
+        let [kind, what, mend] = ["kind", "what", "mend"].map(|name| text_of(warning, name));
+        findings.warn(&kind, &what, &mend)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! The requests of identity providers, sent through the network door: those that only read,
+//! and on request the whole life of a user who is deleted at its end.
+
+use serde_json::{Value, json};
+
+use super::{Failure, Findings};
+use crate::cli::output::text_of;
+use crate::cli::{ask, percent_encode};
+use crate::http1::client::Request;
+use crate::idp::client::Client as Door;
+use crate::idp::play::StepReport;
+use crate::idp::{Person, Report, Suite, play, reading, trial};
+use crate::local::Client;
+use crate::secret::{self, Secret};
+
+/// A token of the local door, forgotten when it was used.
+struct Passing {
+    id: String,
+    text: Secret,
+}
+
+impl Passing {
+    fn issue(client: &mut Client, scope: &str) -> Result<Self, Failure> {
+        let wanted = json!({"scope": scope});
+        let issued = ask(client, "POST", "/admin/passing-tokens", Some(&wanted))?;
+        Ok(Self {
+            id: text_of(&issued, "id"),
+            text: Secret::new(text_of(&issued, "token")),
+        })
+    }
+
+    fn forget(self, client: &mut Client) -> Result<(), Failure> {
+        let target = format!("/admin/passing-tokens/{}", self.id);
+        ask(client, "DELETE", &target, None).map(drop)
+    }
+}
+
+/// What providers begin with.
+pub(super) fn reading(
+    client: &mut Client,
+    door: &mut Door,
+    has_users: bool,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let token = Passing::issue(client, "read")?;
+    let person = Person::from_random(secret::random());
+    let mut outcome = Ok(());
+    for reading in reading::opening(&person, has_users) {
+        let left_out = reading.left_out.len();
+        outcome =
+            outcome.and_then(|()| played(&reading.suite, door, &token.text, findings).map(drop));
+        if left_out > 0 && outcome.is_ok() {
+            let what = format!(
+                "{}: {left_out} steps that write, or need somebody",
+                reading.suite.name
+            );
+            outcome = findings.not_run("requests", &what);
+        }
+    }
+    token.forget(client)?;
+    outcome
+}
+
+/// A user's life, and its end. What an earlier run has left is cleared too.
+pub(super) fn writing(
+    client: &mut Client,
+    door: &mut Door,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let token = Passing::issue(client, "full")?;
+    let outcome = clear(client, door, &token.text, findings).and_then(|()| {
+        let person = trial::person(secret::random());
+        let report = played(&trial::life(&person), door, &token.text, findings)?;
+        match report.value("id") {
+            Some(id) => played(&trial::end(id), door, &token.text, findings).map(drop),
+            None => Ok(()),
+        }
+    });
+    token.forget(client)?;
+    outcome
+}
+
+/// Deletes whom an interrupted run has left.
+fn clear(
+    client: &mut Client,
+    door: &mut Door,
+    token: &Secret,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let filter = format!(
+        "userName sw \"{}\" and userName ew \"{}\"",
+        trial::PREFIX,
+        trial::SUFFIX
+    );
+    let target = format!(
+        "/scim/v2/Users?filter={}&attributes=userName",
+        percent_encode(&filter)
+    );
+    let left = ask(client, "GET", &target, None)?;
+    let left = left["Resources"].as_array().map_or(&[][..], Vec::as_slice);
+    for user in left {
+        let target = format!("/Users/{}", text_of(user, "id"));
+        let authorization = format!("Bearer {}", token.reveal());
+        let request = Request {
+            method: "DELETE",
+            target: &target,
+            headers: &[("Authorization", &authorization)],
+            body: None,
+        };
+        let name = text_of(user, "userName");
+        match door.send(&request) {
+            Ok((answer, _)) if answer.status == 204 => {
+                findings.pass("requests", &format!("{name} of an earlier run is deleted"))?;
+            }
+            Ok((answer, _)) => {
+                let mend = "look at the server's log";
+                findings.fail(
+                    "requests",
+                    &format!("{name} stays: {}", answer.status),
+                    mend,
+                )?;
+            }
+            Err(error) => {
+                let mend = "look at the server's log";
+                findings.fail("requests", &format!("{name} stays: {error}"), mend)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Plays a suite and tells each step.
+fn played(
+    suite: &Suite,
+    door: &mut Door,
+    token: &Secret,
+    findings: &mut Findings,
+) -> Result<Report, Failure> {
+    let mut outcome = Ok(());
+    let mut observe = |step: &StepReport| {
+        if outcome.is_ok() {
+            outcome = tell(suite.name, step, findings);
+        }
+    };
+    let report = play(suite, door, token, &mut observe);
+    outcome?;
+    Ok(report)
+}
+
+fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Failure> {
+    let what = format!("{suite}: {}", step.name);
+    let Some(failed) = step.verdicts.iter().find(|verdict| !verdict.passed) else {
+        return findings.pass("requests", &what);
+    };
+    let what = format!(
+        "{what}: {}, {} wanted, {} found",
+        step.request, failed.expected, failed.found
+    );
+    // The users of a directory need not be as Okta's own suite wants its first one to be.
+    if step.status == Some(200) && matches!(step.source, "SPEC 1" | "SPEC 2") {
+        let mend = "Okta's suite for its catalogue needs this, provisioning does not";
+        return findings.warn("requests", &what, mend);
+    }
+    findings.fail("requests", &what, &mend_of(step))
+}
+
+/// What the server itself says to do, which ends with the request's id.
+fn mend_of(step: &StepReport) -> String {
+    let answer: Value = serde_json::from_str(&step.answer).unwrap_or_default();
+    match (step.status, answer["detail"].as_str()) {
+        (_, Some(detail)) => detail.to_owned(),
+        (Some(404), None) => {
+            "something before this server answers: look at the proxy's routes for /scim/v2"
+                .to_owned()
+        }
+        (Some(_), None) => {
+            "something before this server answers: lead /scim/v2 to it unchanged".to_owned()
+        }
+        (None, _) => "look at the server's log, and at what stands before it".to_owned(),
+    }
+}

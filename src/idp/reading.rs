@@ -1,0 +1,102 @@
+//! The requests that providers begin with, and of their suites those that only read: what
+//! can be sent to a service provider in use without leaving a trace.
+
+use super::{Check, Person, Step, Suite, entra, okta, sailpoint};
+
+/// A suite's reading steps, and the others.
+pub struct Reading {
+    /// What can be played.
+    pub suite: Suite,
+    /// What cannot, since it writes or needs what is written.
+    pub left_out: Vec<Step>,
+}
+
+/// What providers ask before they change anything: tests of credentials, looking for a name,
+/// discovery; and all of Okta's SPEC suite that reads. Some of it needs somebody to list.
+pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
+    let agent = Step::get("read the configurations", "OPPM", "/ServiceProviderConfigs");
+    let agent = Suite {
+        name: "AGENT",
+        variables: person.variables(),
+        steps: vec![agent.checks([Check::Status(200)])],
+    };
+    let suites = [
+        okta::aiw_walk(person),
+        agent,
+        entra::entra_validator(person),
+        sailpoint::sailpoint(person),
+        okta::spec(person),
+    ];
+    let reading = |suite| reading(suite, has_users);
+    suites.into_iter().map(reading).collect()
+}
+
+/// Up to the first step that writes all of it; after that only what is asked of nobody in
+/// particular.
+fn reading(suite: Suite, has_users: bool) -> Reading {
+    let mut has_written = false;
+    let (steps, left_out) = suite.steps.into_iter().partition(|step| {
+        has_written |= step.method != "GET";
+        let is_of_somebody = step.target.contains('{');
+        let reads = step.method == "GET" && !(has_written && is_of_somebody);
+        reads && (has_users || !needs_users(step))
+    });
+    Reading {
+        suite: Suite { steps, ..suite },
+        left_out,
+    }
+}
+
+fn needs_users(step: &Step) -> bool {
+    let is_of_list =
+        |check: &Check| matches!(check, Check::NotEmpty(path) if path.starts_with("Resources[0]."));
+    step.target.contains("{firstId}")
+        || step.target.starts_with("/Users?") && step.checks.iter().any(is_of_list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(has_users: bool) -> Vec<String> {
+        let person = Person::from_random([27; Person::RANDOM_BYTES]);
+        let readings = opening(&person, has_users);
+        let all = readings.iter().flat_map(|reading| {
+            let steps = reading.suite.steps.iter();
+            steps.map(|step| {
+                assert_eq!(step.method, "GET", "{}", step.name);
+                format!("{}: {}", reading.suite.name, step.name)
+            })
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn nothing_of_it_writes_and_nothing_needs_what_is_not_there() {
+        let (with, without) = (names(true), names(false));
+        for wanted in [
+            "AIW: test credentials",
+            "AIW: look for the name",
+            "AGENT: read the configurations",
+            "SAILPOINT: read the schemas",
+            "SPEC: look for an invalid name",
+            "SPEC: list groups",
+        ] {
+            assert!(
+                without.iter().any(|name| name == wanted),
+                "{wanted}: {without:?}"
+            );
+        }
+        for needs_somebody in ["SPEC: list one user", "SPEC: read that user"] {
+            assert!(with.iter().any(|name| name == needs_somebody), "{with:?}");
+            assert!(
+                !without.iter().any(|name| name == needs_somebody),
+                "{without:?}"
+            );
+        }
+        assert!(
+            !with.iter().any(|name| name.contains("in capitals")),
+            "{with:?}"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! A user who comes and goes: the whole life that Okta gives a user, and then a real DELETE,
+//! so that a service provider in use can be tried and nothing stays.
+
+use super::check::Check;
+use super::step::{Step, Suite};
+use super::variables::Variables;
+use super::{Person, okta};
+
+/// What the userName of every such user begins with, so that those of an interrupted trial
+/// are found.
+pub const PREFIX: &str = "golinks-scim-check-";
+/// What it ends with: a domain that nobody can have (RFC 2606 section 2).
+pub const SUFFIX: &str = "@invalid";
+
+/// Somebody whom no directory has.
+pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
+    let person = Person::from_random(random);
+    Person {
+        email: format!("{PREFIX}{}{SUFFIX}", &person.nobody[..12]),
+        ..person
+    }
+}
+
+/// Created, found, updated, deactivated, reactivated: as a custom app does it.
+pub fn life(person: &Person) -> Suite {
+    Suite {
+        name: "LIFE",
+        ..okta::aiw_walk(person)
+    }
+}
+
+/// The user `id` is deleted, and gone.
+pub fn end(id: &str) -> Suite {
+    let mut variables = Variables::default();
+    variables.set("id", id.to_owned());
+    Suite {
+        name: "END",
+        variables,
+        steps: vec![
+            Step::delete("delete", "RFC 7644 3.6").checks([Check::Status(204)]),
+            Step::get("see it gone", "RFC 7644 3.6", super::step::USER)
+                .checks([Check::Status(404)]),
+        ],
+    }
+}
