@@ -113,7 +113,7 @@ fn configured(args: Args) -> Result<(), Failure> {
     let configuration = Configuration::load(&sources);
     if let Command::Check(typed) = &args.command {
         logging::start(typed_level.unwrap_or(LevelFilter::Error));
-        return check::run(configuration, args.data_dir.is_some(), typed);
+        return check::run(&configuration, args.data_dir.is_some(), typed);
     }
     let configuration = configuration.map_err(from_configuration)?;
     let usual_level = match args.command {

@@ -106,12 +106,12 @@ impl Findings {
 
 /// Looks at everything; a failure among the findings is the command's.
 pub(super) fn run(
-    configuration: Result<Configuration, Problem>,
+    configuration: &Result<Configuration, Problem>,
     is_data_dir_typed: bool,
     typed: &Check,
 ) -> Result<(), Failure> {
     let mut program = "golinks-scim".to_owned();
-    if let (Ok(configuration), true) = (&configuration, is_data_dir_typed) {
+    if let (Ok(configuration), true) = (configuration, is_data_dir_typed) {
         let data_dir = configuration.serve.data_dir.display();
         program = format!("{program} --data-dir {data_dir}");
     }
@@ -121,7 +121,7 @@ pub(super) fn run(
         counts: [0; 4],
         program,
     };
-    match &configuration {
+    match configuration {
         Ok(configuration) => all(configuration, typed.write, &mut findings)?,
         Err(problem) => {
             findings.fail("configuration", &problem.what, &problem.hint)?;

@@ -38,7 +38,7 @@ fn is_service() -> bool {
         "/lib/systemd/system",
     ];
     let has_unit = |folder: &&str| Path::new(folder).join("golinks-scim.service").exists();
-    Path::new("/run/systemd/system").is_dir() && units.iter().any(|folder| has_unit(&folder))
+    Path::new("/run/systemd/system").is_dir() && units.iter().any(has_unit)
 }
 
 /// Finds the server; without one its store is opened, and its port is tried.
