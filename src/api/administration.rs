@@ -11,6 +11,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
@@ -56,8 +58,10 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
                     "subject": link.subject,
                     "issuer": link.issuer,
                     "notAfter": link.not_after.to_string(),
+                    "der": STANDARD.encode(&link.der),
                 })).collect::<Vec<_>>(),
             })),
+            "certificateFiles": api.certificate.as_ref().and_then(|cell| cell.files()),
             "authority": private.as_ref().map(authority),
         }),
     ))

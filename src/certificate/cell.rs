@@ -150,6 +150,14 @@ impl Cell {
         Ok(Some(self.serve(load(&self.source, now)?)))
     }
 
+    /// The customer's chain and key, where they were named.
+    pub fn files(&self) -> Option<[&Path; 2]> {
+        match &self.source {
+            Source::Files { chain, key, .. } => Some([chain, key]),
+            Source::DataDirectory { .. } => None,
+        }
+    }
+
     /// What is being served.
     pub fn summary(&self) -> Summary {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);

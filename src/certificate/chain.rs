@@ -134,6 +134,7 @@ impl Chain {
                 subject: parsed.subject().to_string(),
                 issuer: parsed.issuer().to_string(),
                 not_after: moment(parsed.validity().not_after),
+                der: certificate.to_vec(),
             })
         });
         links.flatten().collect()
@@ -228,6 +229,8 @@ pub struct Link {
     pub issuer: String,
     /// When it ends.
     pub not_after: Instant,
+    /// All of it.
+    pub der: Vec<u8>,
 }
 
 /// The first certificate of a PEM file.

@@ -1,7 +1,8 @@
 //! The requests that providers begin with, and of their suites those that only read: what
 //! can be sent to a service provider in use without leaving a trace.
 
-use super::{Check, Person, Step, Suite, entra, okta, sailpoint};
+use super::expect::no_match;
+use super::{Check, Person, Step, Suite, okta, sailpoint};
 
 /// A suite's reading steps, and the others.
 pub struct Reading {
@@ -15,15 +16,17 @@ pub struct Reading {
 /// discovery; and all of Okta's SPEC suite that reads. Some of it needs somebody to list.
 pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     let agent = Step::get("read the configurations", "OPPM", "/ServiceProviderConfigs");
-    let agent = Suite {
-        name: "AGENT",
+    let nobody = "/Users?filter=userName+eq+%22{nobody}%22";
+    let entra = Step::get("test the connection", "ENTRA", nobody);
+    let one = |name, step| Suite {
+        name,
         variables: person.variables(),
-        steps: vec![agent.checks([Check::Status(200)])],
+        steps: vec![step],
     };
     let suites = [
         okta::aiw_walk(person),
-        agent,
-        entra::entra_validator(person),
+        one("AGENT", agent.checks([Check::Status(200)])),
+        one("ENTRA", entra.checks(no_match())),
         sailpoint::sailpoint(person),
         okta::spec(person),
     ];

@@ -84,7 +84,7 @@ impl Findings {
             })]);
         }
         output::line(&format!(
-            "{:<8} {topic:<14} {}",
+            "{:<8} {topic:<15} {}",
             outcome.as_str(),
             output::printable(what)
         ))?;
@@ -112,7 +112,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut program = "golinks-scim".to_owned();
     if let (Ok(configuration), true) = (configuration, is_data_dir_typed) {
-        let data_dir = configuration.serve.data_dir.display();
+        let data_dir = quoted(&configuration.serve.data_dir);
         program = format!("{program} --data-dir {data_dir}");
     }
     let mut findings = Findings {
@@ -147,17 +147,12 @@ fn all(
     let Some(mut client) = server::find(data_dir, configuration, findings)? else {
         return findings.not_run("the rest", "the store cannot be asked");
     };
-    let found = ask_all(data_dir, is_writing, &mut client, findings);
+    let found = ask_all(is_writing, &mut client, findings);
     client.close();
     found
 }
 
-fn ask_all(
-    data_dir: &Path,
-    is_writing: bool,
-    client: &mut Client,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Result<(), Failure> {
     let installation = super::ask(client, "GET", "/admin/installation", None)?;
     let state = super::ask(client, "GET", "/admin/status", None)?;
     machine::clock(&state, findings)?;
@@ -168,12 +163,9 @@ fn ask_all(
     server::tokens(client, findings)?;
     server::warnings(&state, findings)?;
     if installation["listens"].is_null() {
-        for topic in ["name", "port", "certificate", "requests"] {
-            findings.not_run(topic, "no server runs")?;
-        }
-        return Ok(());
+        return findings.not_run("name, port, certificate, requests", "no server runs");
     }
-    let Some(mut door) = network::reach(data_dir, &installation, findings)? else {
+    let Some(mut door) = network::reach(&installation, findings)? else {
         return findings.not_run("requests", "the network door cannot be reached");
     };
     let has_users = installation["users"]
@@ -184,10 +176,7 @@ fn ask_all(
         trial::writing(client, &mut door, findings)
     } else {
         let how = findings.command("check --write");
-        findings.not_run(
-            "requests",
-            &format!("creating and deleting a user; {how} does it"),
-        )
+        findings.not_run("life of a user", &format!("create, change, delete: {how}"))
     }
 }
 
@@ -206,6 +195,17 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
         "not everything is as an identity provider needs it",
     )
     .hint("begin with the first that failed: what follows may be its consequence"))
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// Finds the server or opens its store; the error is for a finding.

@@ -2,12 +2,11 @@
 //! sees it.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Failure, Findings};
-use crate::certificate::{self, Leaf};
+use crate::certificate::Leaf;
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
@@ -16,7 +15,6 @@ use crate::limits;
 
 /// A client that has reached the network door, if one can.
 pub(super) fn reach(
-    data_dir: &Path,
     installation: &Value,
     findings: &mut Findings,
 ) -> Result<Option<Client>, Failure> {
@@ -39,7 +37,7 @@ pub(super) fn reach(
     )? {
         return Ok(None);
     }
-    certificate(data_dir, &url, findings)
+    certificate(installation, &url, findings)
 }
 
 const SET_BASE_URL: &str = "set base_url in the configuration to the name under which the identity provider finds this machine, such as https://scim.example.com, and restart";
@@ -47,6 +45,10 @@ const SET_BASE_URL: &str = "set base_url in the configuration to the name under 
 /// Whether the base URL's host leads anywhere, and to where.
 fn name(url: &BaseUrl, findings: &mut Findings) -> Result<Option<Vec<SocketAddr>>, Failure> {
     let host = url.host();
+    if host.contains('_') {
+        let what = format!("{host} holds an underscore: Okta refuses such base URLs");
+        findings.fail("name", &what, SET_BASE_URL)?;
+    }
     let addresses = match (host, url.port()).to_socket_addrs() {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
@@ -58,10 +60,7 @@ fn name(url: &BaseUrl, findings: &mut Findings) -> Result<Option<Vec<SocketAddr>
             return Ok(None);
         }
     };
-    if host.contains('_') {
-        let what = format!("{host} holds an underscore: Okta refuses such base URLs");
-        findings.fail("name", &what, SET_BASE_URL)?;
-    } else if addresses
+    if addresses
         .iter()
         .all(|address| address.ip().to_canonical().is_loopback())
     {
@@ -72,7 +71,8 @@ fn name(url: &BaseUrl, findings: &mut Findings) -> Result<Option<Vec<SocketAddr>
         findings.warn("name", &what, SET_BASE_URL)?;
     } else {
         let first = addresses.first().map(|address| address.ip().to_string());
-        findings.pass("name", &format!("{host} is {}", first.unwrap_or_default()))?;
+        let first = first.unwrap_or_default();
+        findings.pass("name", &format!("{url}: {host} is {first}"))?;
     }
     Ok(Some(addresses))
 }
@@ -117,43 +117,44 @@ fn port(
 
 /// Who would accept what is shown, and for how long.
 fn certificate(
-    data_dir: &Path,
+    installation: &Value,
     url: &BaseUrl,
     findings: &mut Findings,
 ) -> Result<Option<Client>, Failure> {
     const TOPIC: &str = "certificate";
-    let (client, shown, who) = match shown_to(Client::of_a_cloud(url.as_str())) {
-        Ok((client, shown)) => (client, shown, "everybody, clouds too"),
-        Err(Error::Handshake(why)) => match shown_to(private(data_dir, url)) {
-            Ok((client, shown)) => (client, shown, "whoever trusts the private CA"),
-            Err(again) => {
-                let why = if is_private(data_dir) {
-                    again.to_string()
-                } else {
-                    why.to_string()
-                };
-                let mend = findings.command("cert install CHAIN.pem --key KEY.pem");
-                findings.fail(TOPIC, &format!("no client accepts it: {why}"), &mend)?;
+    let (client, shown, is_public) = match shown_to(Client::of_a_cloud(url.as_str())) {
+        Ok((client, shown)) => (client, shown, true),
+        Err(Error::Handshake(_)) => match shown_to(who_trusts_its_top(installation, url)) {
+            Ok((client, shown)) => (client, shown, false),
+            Err(error) => {
+                let mend = mend(installation, url, findings);
+                findings.fail(TOPIC, &format!("no client accepts it: {error}"), &mend)?;
                 return Ok(None);
             }
         },
         Err(error) => {
-            findings.fail(TOPIC, &error.to_string(), &super::server::start(findings))?;
+            let mend = "look at the server's log, and at what stands before it";
+            findings.fail(TOPIC, &error.to_string(), mend)?;
             return Ok(None);
         }
     };
-    let leaf = shown.first().map(|leaf| Leaf::read(leaf));
-    let Some(Ok(leaf)) = leaf else {
-        findings.fail(TOPIC, "it cannot be read", "golinks-scim cert show")?;
+    let Some(Ok(leaf)) = shown.first().map(|leaf| Leaf::read(leaf)) else {
+        findings.fail(
+            TOPIC,
+            "it cannot be read",
+            &mend(installation, url, findings),
+        )?;
         return Ok(Some(client));
     };
     let days = SystemClock.now().days_until(leaf.not_after);
-    let told = format!("{who} accept it; it ends in {days} days");
-    if who.starts_with("everybody") {
-        findings.pass(TOPIC, &told)?;
+    if is_public {
+        findings.pass(TOPIC, &format!("clouds accept it; it ends in {days} days"))?;
     } else {
-        let mend = "nothing for Okta's agent; for a cloud: golinks-scim manual certificates";
-        findings.warn(TOPIC, &told, mend)?;
+        let issuer = top(installation).map_or_else(String::new, |top| text_of(top, "issuer"));
+        let what =
+            format!("it ends in {days} days; no cloud accepts it, but whoever trusts \"{issuer}\"");
+        let mend = findings.command("manual certificates");
+        findings.warn(TOPIC, &what, &mend)?;
     }
     Ok(Some(client))
 }
@@ -164,12 +165,33 @@ fn shown_to(client: Result<Client, Error>) -> Result<(Client, Vec<Vec<u8>>), Err
     Ok((client, shown))
 }
 
-fn private(data_dir: &Path, url: &BaseUrl) -> Result<Client, Error> {
-    let path = certificate::directory(data_dir).join("ca.pem");
-    let pem = std::fs::read(path).map_err(|_| Error::Authority)?;
+/// The certificate at the upper end of the chain that is served.
+fn top(installation: &Value) -> Option<&Value> {
+    installation["certificate"]["chain"].as_array()?.last()
+}
+
+/// A client that was given the authority of a private certificate.
+fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
+    let private = text_of(&installation["authority"], "path");
+    let pem = if private.is_empty() {
+        let der = top(installation)
+            .map(|top| text_of(top, "der"))
+            .unwrap_or_default();
+        format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n").into_bytes()
+    } else {
+        std::fs::read(private).map_err(|_| Error::Authority)?
+    };
     Client::new(url.as_str(), &pem)
 }
 
-fn is_private(data_dir: &Path) -> bool {
-    certificate::directory(data_dir).join("ca.pem").exists()
+fn mend(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
+    let files = installation["certificateFiles"].as_array();
+    match files.map(|files| files.iter().filter_map(Value::as_str).collect::<Vec<_>>()) {
+        Some(files) => format!(
+            "put the full chain for {} and its key into {}",
+            url.host(),
+            files.join(" and ")
+        ),
+        None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+    }
 }

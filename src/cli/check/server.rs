@@ -1,6 +1,6 @@
 //! The server: whether it runs, what it needs, what it keeps, who may speak to it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,7 +9,8 @@ use super::{Failure, Findings, number};
 use crate::cli::output::text_of;
 use crate::cli::{ask, status};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::Configuration;
+use crate::config::{self, Configuration};
+use crate::https;
 use crate::limits;
 use crate::local::{self, Client};
 
@@ -51,7 +52,10 @@ pub(super) fn find(
     let mut client = match super::connect(data_dir) {
         Ok(client) => client,
         Err(failure) => {
+            let is_locked =
+                failure.status == status::UNAVAILABLE && config::store_path(data_dir).exists();
             let (topic, mend) = match failure.status {
+                status::UNAVAILABLE if is_locked => ("server", restart().to_owned()),
                 status::DATA => ("store", findings.command("backup restore FILE")),
                 status::PERMISSION => (
                     "server",
@@ -85,9 +89,9 @@ pub(super) fn find(
 
 /// Whether a server could listen where it is to.
 fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<(), Failure> {
-    let usual = SocketAddr::from(([0, 0, 0, 0], super::super::serve::DEFAULT_PORT));
+    let usual = SocketAddr::from(([0; 8], crate::cli::serve::DEFAULT_PORT));
     let address = configuration.serve.listen.unwrap_or(usual);
-    match TcpListener::bind(address) {
+    match https::bind(address) {
         Ok(_) => findings.pass("port", &format!("{address} is free")),
         Err(error) => {
             let other = SocketAddr::new(address.ip(), address.port() ^ 1);

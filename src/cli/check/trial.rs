@@ -110,7 +110,10 @@ fn clear(
         let name = text_of(user, "userName");
         match door.send(&request) {
             Ok((answer, _)) if answer.status == 204 => {
-                findings.pass("requests", &format!("{name} of an earlier run is deleted"))?;
+                findings.pass(
+                    "life of a user",
+                    &format!("{name} of an earlier run is deleted"),
+                )?;
             }
             Ok((answer, _)) => {
                 let mend = "look at the server's log";
@@ -122,7 +125,7 @@ fn clear(
             }
             Err(error) => {
                 let mend = "look at the server's log";
-                findings.fail("requests", &format!("{name} stays: {error}"), mend)?;
+                findings.fail("life of a user", &format!("{name} stays: {error}"), mend)?;
             }
         }
     }
@@ -147,10 +150,24 @@ fn played(
     Ok(report)
 }
 
+/// What a suite is called where people read it.
+fn topic(suite: &str) -> &str {
+    match suite {
+        "AIW" => "Okta app",
+        "AGENT" => "Okta agent",
+        "ENTRA" => "Entra",
+        "SAILPOINT" => "SailPoint",
+        "SPEC" => "Okta suite SPEC",
+        "LIFE" | "END" => "life of a user",
+        other => other,
+    }
+}
+
 fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Failure> {
-    let what = format!("{suite}: {}", step.name);
+    let topic = topic(suite);
+    let what = step.name;
     let Some(failed) = step.verdicts.iter().find(|verdict| !verdict.passed) else {
-        return findings.pass("requests", &what);
+        return findings.pass(topic, what);
     };
     let what = format!(
         "{what}: {}, {} wanted, {} found",
@@ -159,9 +176,9 @@ fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), F
     // The users of a directory need not be as Okta's own suite wants its first one to be.
     if step.status == Some(200) && matches!(step.source, "SPEC 1" | "SPEC 2") {
         let mend = "Okta's suite for its catalogue needs this, provisioning does not";
-        return findings.warn("requests", &what, mend);
+        return findings.warn(topic, &what, mend);
     }
-    findings.fail("requests", &what, &mend_of(step))
+    findings.fail(topic, &what, &mend_of(step))
 }
 
 /// What the server itself says to do, which ends with the request's id.
