@@ -17,6 +17,9 @@ mod cli;
 /// Configuration, what SIGHUP changes, and the service manager.
 mod configuration;
 
+/// `check`: what it knows is provoked, and what it prints mends it.
+mod check;
+
 /// Okta's suites and the lives of its users, over TLS against the real binary.
 mod okta;
 

@@ -50,11 +50,8 @@ pub(super) fn reading(
         outcome =
             outcome.and_then(|()| played(&reading.suite, door, &token.text, findings).map(drop));
         if left_out > 0 && outcome.is_ok() {
-            let what = format!(
-                "{}: {left_out} steps that write, or need somebody",
-                reading.suite.name
-            );
-            outcome = findings.not_run("requests", &what);
+            let what = format!("{left_out} steps that write, or that need somebody");
+            outcome = findings.not_run(topic(reading.suite.name), &what);
         }
     }
     token.forget(client)?;
