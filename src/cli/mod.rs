@@ -15,7 +15,7 @@ mod service;
 mod token;
 mod user;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Write as _};
 use std::process::ExitCode;
 
@@ -150,6 +150,14 @@ fn typed_level(args: &Args) -> Option<LevelFilter> {
     }
 }
 
+/// Whether a variable of the environment says anything of the configuration. The others, and
+/// the secrets in them, are not kept.
+fn is_heard(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("GOLINKS_SCIM_") && name != "GOLINKS_SCIM_TOKEN"
+        || matches!(&*name, "STATE_DIRECTORY" | "XDG_STATE_HOME" | "HOME")
+}
+
 /// From where the configuration is taken.
 fn sources(args: &Args) -> Sources {
     let mut flags = vec![(Key::DataDir, &args.data_dir)];
@@ -166,7 +174,9 @@ fn sources(args: &Args) -> Sources {
     Sources {
         file: args.config.clone(),
         flags: flags.into_iter().filter_map(typed).collect(),
-        environment: std::env::vars_os().collect(),
+        environment: std::env::vars_os()
+            .filter(|(name, _)| is_heard(name))
+            .collect(),
     }
 }
 

@@ -33,7 +33,12 @@ pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again, until [`ready`] is told.
+/// The configuration was read again.
+pub(super) fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The configuration is being read again, until [`reloaded`] is told.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),

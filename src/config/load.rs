@@ -13,8 +13,6 @@ use super::{Serve, file};
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
 const FILE_VARIABLE: &str = "GOLINKS_SCIM_CONFIG";
-/// Variables of this prefix that are no settings: the token of `examples/okta.rs`.
-const OTHER_VARIABLES: [&str; 2] = [FILE_VARIABLE, "GOLINKS_SCIM_TOKEN"];
 /// What a token begins with: whatever does is shown to nobody.
 const SECRET_PREFIX: &str = "golinks_scim_";
 
@@ -129,7 +127,7 @@ impl Configuration {
                     let text = value.to_str().ok_or_else(|| not_text(&origin))?.to_owned();
                     given.insert(setting.key, Given { text, origin });
                 }
-                None if OTHER_VARIABLES.contains(&name) => {}
+                None if name == FILE_VARIABLE => {}
                 None => warnings.push(unknown_variable(name)),
             }
         }
@@ -381,15 +379,8 @@ mod tests {
 
     #[test]
     fn variables_that_are_no_settings_are_warned_of() {
-        let loaded = Configuration::load(&sources(
-            "",
-            &[
-                ("GOLINKS_SCIM_LISTN", "x"),
-                ("GOLINKS_SCIM_TOKEN", "golinks_scim_x"),
-            ],
-            &[],
-        ))
-        .expect("good");
+        let loaded =
+            Configuration::load(&sources("", &[("GOLINKS_SCIM_LISTN", "x")], &[])).expect("good");
         assert_eq!(
             loaded.warnings,
             ["$GOLINKS_SCIM_LISTN is no setting: did you mean $GOLINKS_SCIM_LISTEN?"]

@@ -157,3 +157,62 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Failure
         findings.pass(TOPIC, &told)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Outcome;
+    use super::*;
+
+    /// How often each outcome was told.
+    fn told(look: impl Fn(&mut Findings) -> Result<(), Failure>) -> Vec<(Outcome, usize)> {
+        let mut findings = Findings::new(None, "golinks-scim".to_owned());
+        look(&mut findings).expect("standard output is open");
+        let all = [Outcome::Pass, Outcome::Warn, Outcome::Fail, Outcome::NotRun];
+        let counts = all.map(|outcome| (outcome, findings.count(outcome)));
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn disk_of(kind: &str, free: u64, store: u64) -> Vec<(Outcome, usize)> {
+        let state = json!({
+            "dataDirectory": "/d", "storeBytes": store,
+            "disk": {"kind": kind, "freeBytes": free},
+        });
+        told(|findings| disk(&state, findings))
+    }
+
+    #[test]
+    fn file_systems_that_are_no_disks_are_warned_of() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(disk_of("ext4", GIB, 1), [(Outcome::Pass, 1)]);
+        for kind in ["nfs", "cifs", "9p", "fuse", "tmpfs"] {
+            let wanted = [(Outcome::Pass, 1), (Outcome::Warn, 1)];
+            assert_eq!(disk_of(kind, GIB, 1), wanted, "{kind}");
+        }
+        assert_eq!(disk_of("ext4", GIB, 2 * GIB), [(Outcome::Warn, 1)]);
+        assert_eq!(disk_of("ext4", 1, 1), [(Outcome::Fail, 1)]);
+        assert_eq!(
+            told(|findings| disk(&json!({}), findings)),
+            [(Outcome::NotRun, 1)]
+        );
+    }
+
+    #[test]
+    fn a_clock_behind_what_was_written_is_wrong() {
+        let at =
+            |seconds| json!({"newestChange": SystemClock.now().plus_seconds(seconds).to_string()});
+        for (seconds, wanted) in [
+            (-5, Outcome::Pass),
+            (60, Outcome::Pass),
+            (3600, Outcome::Fail),
+        ] {
+            let state = at(seconds);
+            assert_eq!(
+                told(|findings| clock(&state, findings)),
+                [(wanted, 1)],
+                "{seconds}"
+            );
+        }
+    }
+}

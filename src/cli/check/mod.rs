@@ -51,6 +51,14 @@ struct Findings {
 }
 
 impl Findings {
+    fn new(listing: Option<Listing>, program: String) -> Self {
+        Self {
+            listing,
+            counts: [0; 4],
+            program,
+        }
+    }
+
     fn pass(&mut self, topic: &str, what: &str) -> Result<(), Failure> {
         self.tell(Outcome::Pass, topic, what, None)
     }
@@ -115,12 +123,9 @@ pub(super) fn run(
         let data_dir = quoted(&configuration.serve.data_dir);
         program = format!("{program} --data-dir {data_dir}");
     }
-    let mut findings = Findings {
-        listing: (typed.output.output != Format::Table)
-            .then(|| Listing::new(typed.output.output, &[])),
-        counts: [0; 4],
-        program,
-    };
+    let is_for_people = typed.output.output == Format::Table;
+    let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
+    let mut findings = Findings::new(listing, program);
     match configuration {
         Ok(configuration) => all(configuration, typed.write, &mut findings)?,
         Err(problem) => {

@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::certificate::{self, Cell};
 use crate::cli::{Failure, service, status};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Configuration, SETTINGS, Sources};
+use crate::config::{Configuration, Key, SETTINGS, Sources};
 use crate::{limits, logging};
 
 /// The thread that renews the certificate and writes down when tokens were used.
@@ -124,7 +124,7 @@ impl<'a> Reload<'a> {
                 problem.hint
             ),
         }
-        service::ready("serving");
+        service::reloaded();
     }
 
     fn apply(&mut self, read: Configuration) {
@@ -138,7 +138,8 @@ impl<'a> Reload<'a> {
             } else {
                 &self.started
             };
-            if compared.shown(setting.key).0 == value {
+            let is_moot = setting.key == Key::LogLevel && self.is_level_typed;
+            if is_moot || compared.shown(setting.key).0 == value {
                 continue;
             }
             if setting.is_reloaded {
