@@ -86,6 +86,12 @@ pub const RATE_BURST_SECONDS: u32 = 5;
 /// The longest wait that a 429 asks for.
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
 
+/// Deactivations within an hour that are warned of, unless configured otherwise: more than
+/// this, and than [`ALARM_PERCENT_DEFAULT`] of the active users.
+pub const ALARM_DEACTIVATIONS_DEFAULT: u32 = 50;
+/// See [`ALARM_DEACTIVATIONS_DEFAULT`].
+pub const ALARM_PERCENT_DEFAULT: u32 = 20;
+
 /// Resources per page when `count` is absent.
 pub const COUNT_DEFAULT: usize = 100;
 /// Resources per page at most; a larger `count` is lowered to this.

@@ -1,18 +1,49 @@
-//! What is counted, and its text form for Prometheus (OpenMetrics 1.0).
+//! What is counted, and its text form for Prometheus (OpenMetrics 1.0). Labels are words of
+//! the program, and names of tokens; nothing that a caller has sent.
+
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+const PREFIX: &str = "golinks_scim";
+/// From 50 us, which a user by id takes, to 12 s, when callers of a full disk are sent away.
+const SECONDS: [f64; 12] = [
+    0.000_05, 0.000_2, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 12.0,
+];
+/// Up to the largest batch.
+const CHANGES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
 /// The counters of one running program. They begin at zero with each start.
 pub struct Metrics {
     registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Route, Histogram, fn() -> Histogram>,
     tolerated: Family<Tolerated, Counter>,
+    throttled: Family<Reason, Counter>,
+    unauthenticated: Family<Reason, Counter>,
+    connections: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -20,24 +51,175 @@ struct Tolerated {
     tolerance: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    token: String,
+    name: String,
+}
+
+/// The commits of one store.
+#[derive(Clone, Debug)]
+pub struct Commits {
+    count: Counter,
+    changes: Histogram,
+    seconds: Histogram,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self {
+            count: Counter::default(),
+            changes: Histogram::new(CHANGES),
+            seconds: Histogram::new(SECONDS),
+        }
+    }
+}
+
+impl Commits {
+    /// Counts a commit that is on disk: of so many changes, from its begin to its end.
+    #[allow(clippy::cast_precision_loss, reason = "a batch has at most hundreds")]
+    pub fn note(&self, changes: usize, took: Duration) {
+        self.count.inc();
+        self.changes.observe(changes as f64);
+        self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// What is so at the moment, and is looked at when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Active users.
+    pub users_active: u64,
+    /// The others.
+    pub users_inactive: u64,
+    /// Whether changes can be made.
+    pub is_ready: bool,
+    /// Free space of the data directory's file system.
+    pub disk_free_bytes: Option<u64>,
+    /// Size of the store's file.
+    pub store_bytes: Option<u64>,
+    /// Deactivations within the last hour.
+    pub deactivations: u64,
+    /// Whether those are very many.
+    pub is_alarm_raised: bool,
+    /// Days until the served certificate ends.
+    pub certificate_days_left: Option<i64>,
+    /// When the program was started, in seconds since the epoch.
+    pub started_seconds: i64,
+    /// Live tokens.
+    pub tokens: Vec<TokenState>,
+}
+
+/// A live token.
+#[derive(Clone, Debug)]
+pub struct TokenState {
+    /// Its public id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Days until it ends, if it does.
+    pub days_left: Option<i64>,
+    /// Seconds since it last passed, or since it was issued.
+    pub idle_seconds: i64,
+}
+
 impl Metrics {
     /// Counters at zero. `tolerances` are the names that [`Metrics::tolerated`] will count,
     /// so that each is there from the beginning.
-    pub fn new(tolerances: impl Iterator<Item = &'static str>) -> Self {
-        let tolerated = Family::<Tolerated, Counter>::default();
+    pub fn new(tolerances: impl Iterator<Item = &'static str>, commits: &Commits) -> Self {
+        let metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            tolerated: Family::default(),
+            throttled: Family::default(),
+            unauthenticated: Family::default(),
+            connections: Gauge::default(),
+        };
         for tolerance in tolerances {
-            drop(tolerated.get_or_create(&Tolerated { tolerance }));
+            drop(metrics.tolerated.get_or_create(&Tolerated { tolerance }));
         }
-        let mut registry = Registry::with_prefix("golinks_scim");
+        for reason in [THROTTLED_TOKEN, THROTTLED_ADDRESS] {
+            drop(metrics.throttled.get_or_create(&Reason { reason }));
+        }
+        metrics.registered(commits)
+    }
+
+    fn registered(mut self, commits: &Commits) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register(
+            "http_requests",
+            "Requests, by route, method and status of the answer",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "http_request_duration",
+            "From a request that was read whole to its answer being made",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
         registry.register(
             "tolerated_requests",
             "Requests that were understood although no RFC allows them, by what was forgiven",
-            tolerated.clone(),
+            self.tolerated.clone(),
         );
-        Self {
-            registry,
-            tolerated,
-        }
+        registry.register(
+            "throttled_requests",
+            "Requests answered 429: above the rate of their token, or of an address that failed too often",
+            self.throttled.clone(),
+        );
+        registry.register(
+            "authentication_failures",
+            "Requests without a token that may be used, by what was wrong",
+            self.unauthenticated.clone(),
+        );
+        registry.register(
+            "connections",
+            "Open connections of the network door",
+            self.connections.clone(),
+        );
+        registry.register("commits", "Commits that are on disk", commits.count.clone());
+        registry.register(
+            "commit_changes",
+            "Changes in one commit",
+            commits.changes.clone(),
+        );
+        registry.register_with_unit(
+            "commit_duration",
+            "One commit, its sync included",
+            Unit::Seconds,
+            commits.seconds.clone(),
+        );
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The program", Info::new(version));
+        self.registry = registry;
+        self
+    }
+
+    /// Counts a request and its answer. `route` is the pattern of the route table, or `none`.
+    pub fn answered(&self, route: &'static str, method: &'static str, status: u16) {
+        let request = Request {
+            route,
+            method,
+            status,
+        };
+        self.requests.get_or_create(&request).inc();
+    }
+
+    /// Counts how long the answer of a route took.
+    pub fn took(&self, route: &'static str, took: Duration) {
+        let durations = self.durations.get_or_create(&Route { route });
+        durations.observe(took.as_secs_f64());
     }
 
     /// Counts a request that was forgiven this.
@@ -45,12 +227,128 @@ impl Metrics {
         self.tolerated.get_or_create(&Tolerated { tolerance }).inc();
     }
 
+    /// Counts a 429; `reason` is one of the constants here.
+    pub fn throttled(&self, reason: &'static str) {
+        self.throttled.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a caller without a token that may be used.
+    pub fn unauthenticated(&self, reason: &'static str) {
+        self.unauthenticated.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a connection until what is returned is dropped.
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
     /// Everything, as Prometheus reads it.
-    pub fn text(&self) -> String {
+    pub fn text(&self, state: &State) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes every write");
+        encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &registry_of(state)))
+            .and_then(|()| encode_eof(&mut text))
+            .expect("a String takes every write");
         text
     }
+}
+
+/// Above the rate of a token.
+pub const THROTTLED_TOKEN: &str = "token";
+/// From an address that has failed too often.
+pub const THROTTLED_ADDRESS: &str = "address";
+
+/// One open connection.
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn registry_of(state: &State) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let users = Family::<Status, Gauge>::default();
+    let set = |status, count: u64| {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        users.get_or_create(&Status { status }).set(count);
+    };
+    set("active", state.users_active);
+    set("inactive", state.users_inactive);
+    registry.register("users", "Users of the directory", users);
+    let mut one = |name: &str, help: &str, value: Option<i64>| {
+        if let Some(value) = value {
+            registry.register(name, help, ConstGauge::new(value));
+        }
+    };
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    one(
+        "ready",
+        "Whether changes can be made, as /readyz says",
+        Some(i64::from(state.is_ready)),
+    );
+    one(
+        "disk_free_bytes",
+        "Free space of the data directory's file system",
+        state.disk_free_bytes.map(signed),
+    );
+    one(
+        "store_bytes",
+        "Size of the store's file",
+        state.store_bytes.map(signed),
+    );
+    one(
+        "deactivations_last_hour",
+        "Users deactivated, or deleted while active, within the last hour",
+        Some(signed(state.deactivations)),
+    );
+    one(
+        "mass_deactivation_alarm",
+        "Whether those are more than the configured thresholds",
+        Some(i64::from(state.is_alarm_raised)),
+    );
+    one(
+        "certificate_days_left",
+        "Days until the served certificate ends",
+        state.certificate_days_left,
+    );
+    one(
+        "start_time_seconds",
+        "When the program was started, since the epoch",
+        Some(state.started_seconds),
+    );
+    register_tokens(&mut registry, &state.tokens);
+    registry
+}
+
+fn register_tokens(registry: &mut Registry, tokens: &[TokenState]) {
+    let (days, idle) = (
+        Family::<TokenLabels, Gauge>::default(),
+        Family::<TokenLabels, Gauge>::default(),
+    );
+    for token in tokens {
+        let labels = TokenLabels {
+            token: token.id.clone(),
+            name: token.name.clone(),
+        };
+        if let Some(left) = token.days_left {
+            days.get_or_create(&labels).set(left);
+        }
+        idle.get_or_create(&labels).set(token.idle_seconds);
+    }
+    registry.register("token_days_left", "Days until a live token ends", days);
+    registry.register(
+        "token_idle_seconds",
+        "Seconds since a live token last passed, or was issued if it never did",
+        idle,
+    );
 }
 
 #[cfg(test)]
@@ -59,16 +357,45 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_shown() {
-        let metrics = Metrics::new(["empty-text", "operation-case"].into_iter());
+        let commits = Commits::default();
+        let tolerances = ["empty-text", "operation-case"].into_iter();
+        let metrics = Metrics::new(tolerances, &commits);
         metrics.tolerated("empty-text");
         metrics.tolerated("empty-text");
-        let text = metrics.text();
+        metrics.answered("/scim/v2/Users/{}", "GET", 200);
+        metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
+        commits.note(3, Duration::from_millis(3));
+        let connected = metrics.connected();
+        let state = State {
+            users_active: 2,
+            tokens: vec![TokenState {
+                id: "0a".to_owned(),
+                name: "okta".to_owned(),
+                days_left: Some(9),
+                idle_seconds: 5,
+            }],
+            ..State::default()
+        };
+        let text = metrics.text(&state);
         for line in [
             "golinks_scim_tolerated_requests_total{tolerance=\"empty-text\"} 2",
             "golinks_scim_tolerated_requests_total{tolerance=\"operation-case\"} 0",
+            "golinks_scim_http_requests_total{route=\"/scim/v2/Users/{}\",method=\"GET\",status=\"200\"} 1",
+            "golinks_scim_http_request_duration_seconds_bucket{le=\"0.005\",route=\"/scim/v2/Users/{}\"} 1",
+            "golinks_scim_throttled_requests_total{reason=\"token\"} 0",
+            "golinks_scim_commits_total 1",
+            "golinks_scim_commit_changes_sum 3.0",
+            "golinks_scim_connections 1",
+            "golinks_scim_users{status=\"active\"} 2",
+            "golinks_scim_token_days_left{token=\"0a\",name=\"okta\"} 9",
+            "golinks_scim_token_idle_seconds{token=\"0a\",name=\"okta\"} 5",
+            "golinks_scim_ready 0",
         ] {
-            assert!(text.contains(line), "{text}");
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
+        assert_eq!(text.matches("# EOF").count(), 1);
         assert!(text.ends_with("# EOF\n"), "{text}");
+        drop(connected);
+        assert_eq!(metrics.connections(), 0);
     }
 }

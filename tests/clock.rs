@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use golinks_scim::api::{Api, Options};
+use golinks_scim::api::{Api, Options, Tuning};
 use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
@@ -76,7 +76,10 @@ impl Here {
         let options = Options {
             base_url: Some(format!("https://{address}/scim/v2")),
             address: Some(address),
-            rate_per_second: None,
+            tuning: Tuning {
+                rate_per_second: None,
+                ..Tuning::default()
+            },
             certificate: Some(Arc::clone(&cell)),
             data_dir,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

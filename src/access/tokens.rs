@@ -105,6 +105,19 @@ pub enum Rejection {
     Address,
 }
 
+impl Rejection {
+    /// The word that metrics have for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Address => "address",
+        }
+    }
+}
+
 /// Why a token was not issued or changed.
 #[derive(Debug)]
 pub enum IssueError {

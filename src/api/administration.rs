@@ -46,7 +46,7 @@ pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]
             "baseUrl": (!api.base_url.is_empty()).then_some(&*api.base_url),
             "listens": api.address.map(|address| address.to_string()),
             "dataDirectory": api.data_dir.display().to_string(),
-            "rateLimit": api.rate_per_second,
+            "rateLimit": api.tuned.get().rate_per_second,
             "users": api.directory.user_count()?,
             "certificate": served.map(|summary| json!({
                 "names": summary.names,

@@ -31,7 +31,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     if let Principal::Token(token) = principal {
         // The request itself was counted when it was admitted.
         let more = bulk.operations.len().saturating_sub(1);
-        token.charge(api.rate_per_second, more, Monotonic::now());
+        token.charge(api.tuned.get().rate_per_second, more, Monotonic::now());
     }
     let heads: Vec<Head> = bulk.operations.iter().map(Head::of).collect();
     let may = |action: &Action| match action {
@@ -89,8 +89,8 @@ impl Head {
     fn done(self, done: &Done, base_url: &str) -> Value {
         let (status, location, version) = match done {
             Done::Created(user) => (201, user.location(base_url), Some(user.version())),
-            Done::Changed(user) => (200, user.location(base_url), Some(user.version())),
-            Done::Deleted(id) => (204, format!("{base_url}/Users/{id}"), None),
+            Done::Changed(user, _) => (200, user.location(base_url), Some(user.version())),
+            Done::Deleted(id, _) => (204, format!("{base_url}/Users/{id}"), None),
         };
         let mut result = self.begin();
         result.insert("location".to_owned(), json!(location));

@@ -139,6 +139,10 @@ impl Admission {
         self.found.route
     }
 
+    pub(super) fn method(&self) -> &'static str {
+        self.method
+    }
+
     /// The variable segment of the path: an id, a name.
     pub(super) fn parameter(&self) -> &str {
         self.found.parameter.as_deref().unwrap_or_default()

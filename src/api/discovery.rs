@@ -13,32 +13,12 @@ use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::limits;
-use crate::metrics::MEDIA_TYPE;
 use crate::scim::message;
 use crate::scim::schema::{self, ENTERPRISE_URN, Schema, USER_URN};
-use crate::store::Ailment;
 
 /// `GET /healthz`: the process answers.
 pub(super) fn healthz(_: &Api, _: &Admission) -> Outcome {
     Ok(reply::json(200, &json!({"status": "ok"})))
-}
-
-/// `GET /metrics`.
-pub(super) fn metrics(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Ok(reply::text(MEDIA_TYPE, api.metrics.text()))
-}
-
-/// `GET /readyz`: whether changes can be made, and if not, why.
-pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let reason = match api.store.ailment() {
-        None if api.store.snapshot().is_ok() => {
-            return Ok(reply::json(200, &json!({"status": "ready"})));
-        }
-        None => "the store is being opened",
-        Some(Ailment::Full) => "the disk is full: users can be read, not changed",
-        Some(Ailment::Failing) => "the disk takes no writes: users can be read, not changed",
-    };
-    Err(Problem::new(503, reason))
 }
 
 /// Refuses a filter (RFC 7644 section 4); the parameters of paging are ignored, since there

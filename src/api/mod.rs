@@ -15,30 +15,35 @@ mod bulk;
 mod call;
 mod cursor;
 mod discovery;
+mod health;
 mod places;
 mod reply;
 mod routes;
 mod search;
 mod settings;
+mod tuning;
 mod users;
+mod warnings;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
 pub use call::Admission;
 pub use reply::Refusal;
 pub use routes::{AccessKind, route_table};
+pub use tuning::Tuning;
 
 use crate::access::{self, Administrator, Credentials, Failures, Principal, Rejection, Tokens};
 use crate::certificate;
-use crate::clock::SharedClock;
+use crate::clock::{Instant, SharedClock};
 use crate::directory::Directory;
 use crate::http1::{Answer, Fault, Head, Method};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Connected, Metrics};
 use crate::scim::Tolerance;
 use crate::secret;
 use crate::store::Store;
@@ -47,6 +52,8 @@ use cursor::Cursors;
 use places::Places;
 use reply::Problem;
 use routes::{Access, Found};
+use tuning::Tuned;
+use warnings::Told;
 
 /// What the router must be told.
 pub struct Options {
@@ -55,8 +62,8 @@ pub struct Options {
     pub base_url: Option<String>,
     /// Where the network door listens, if there is one.
     pub address: Option<SocketAddr>,
-    /// Requests per second per token; `None` is unlimited.
-    pub rate_per_second: Option<u32>,
+    /// What can be changed later.
+    pub tuning: Tuning,
     /// The certificate that is served, if one is.
     pub certificate: Option<Arc<certificate::Cell>>,
     /// Where everything is kept.
@@ -73,13 +80,16 @@ pub struct Api {
     failures: Failures,
     base_url: Arc<str>,
     address: Option<SocketAddr>,
-    rate_per_second: Option<u32>,
+    tuned: Tuned,
     certificate: Option<Arc<certificate::Cell>>,
     data_dir: PathBuf,
     clock: SharedClock,
     cursors: Cursors,
     places: Places,
     metrics: Metrics,
+    told: Told,
+    started: Instant,
+    is_stopping: AtomicBool,
 }
 
 /// The store's content cannot be used; the text says why.
@@ -93,19 +103,26 @@ impl Api {
         let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
         let base_url = settings::settle_base_url(&store, options.base_url)?;
         let cursor_key = settings::settle_cursor_key(&store)?;
+        let started = options.clock.now();
         Ok(Self {
             directory: Directory::new(Arc::clone(&store), Arc::clone(&options.clock)),
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
             address: options.address,
-            rate_per_second: options.rate_per_second,
+            tuned: Tuned::new(options.tuning),
             certificate: options.certificate,
             data_dir: options.data_dir,
             clock: options.clock,
             cursors: Cursors::new(&cursor_key),
             places: Places::default(),
-            metrics: Metrics::new(Tolerance::ALL.into_iter().map(Tolerance::name)),
+            metrics: Metrics::new(
+                Tolerance::ALL.into_iter().map(Tolerance::name),
+                store.commits(),
+            ),
+            told: Told::default(),
+            started,
+            is_stopping: AtomicBool::new(false),
             store,
         })
     }
@@ -113,7 +130,8 @@ impl Api {
     /// Everything that needs only the head of a request from the network.
     pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
         let call = call::Beginning::new(Some(peer));
-        guarded(&call, || self.admit_from_network(head, &call))
+        let admitted = guarded(&call, || self.admit_from_network(head, &call));
+        self.counted(head, admitted)
     }
 
     /// The same for the local door, whose caller is the administrator.
@@ -124,14 +142,28 @@ impl Api {
     ) -> Result<Admission, Refusal> {
         let call = call::Beginning::new(None);
         let principal = Principal::Administrator(who.clone());
-        guarded(&call, || {
+        let admitted = guarded(&call, || {
             routes::find(head)
                 .and_then(|found| {
                     check_media_type(head)?;
                     Ok(call.admitted(head, found, Some(principal.clone())))
                 })
                 .map_err(|problem| call.refused(head, problem, Who::Known))
-        })
+        });
+        self.counted(head, admitted)
+    }
+
+    /// Counts whom this refuses; who is admitted is counted with the answer.
+    fn counted(
+        &self,
+        head: &Head,
+        admitted: Result<Admission, Refusal>,
+    ) -> Result<Admission, Refusal> {
+        if let Err(refusal) = &admitted {
+            let (route, method) = (routes::pattern(head), head.method().as_str());
+            self.metrics.answered(route, method, refusal.answer.status);
+        }
+        admitted
     }
 
     fn admit_from_network(
@@ -143,8 +175,8 @@ impl Api {
         let authenticated = principal.is_ok();
         let found = match &principal {
             Ok(Principal::Token(token)) => token
-                .admit(self.rate_per_second, Monotonic::now())
-                .map_err(Problem::too_many_requests)
+                .admit(self.tuned.get().rate_per_second, Monotonic::now())
+                .map_err(|seconds| self.throttled(seconds))
                 .and_then(|()| routes::find(head)),
             _ => routes::find(head),
         };
@@ -186,7 +218,12 @@ impl Api {
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Refusal {
+        let reason = why.map_or("absent", Rejection::as_str);
+        self.metrics.unauthenticated(reason);
         let failure = self.failures.note(call.peer(), Monotonic::now());
+        if failure.retry_after_seconds.is_some() {
+            self.metrics.throttled(metrics::THROTTLED_ADDRESS);
+        }
         let problem = failure
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
@@ -227,14 +264,35 @@ impl Api {
             }
         }));
         let outcome = outcome.unwrap_or_else(|_| Err(Problem::bug()));
-        admission.finish(outcome, started.elapsed())
+        let (route, method) = (admission.route().path, admission.method());
+        let took = started.elapsed();
+        let answer = admission.finish(outcome, took);
+        self.metrics.answered(route, method, answer.status);
+        self.metrics.took(route, took);
+        answer
     }
 
     /// The answer to bytes that are not a request.
     pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
         let call = call::Beginning::new(peer);
         let is_told = peer.is_none_or(|peer| self.failures.may_tell(peer, Monotonic::now()));
+        self.metrics.answered("none", "none", fault.status);
         call.unreadable(fault, is_told)
+    }
+
+    /// Counts a connection of the network door until what is returned is dropped.
+    pub fn connected(&self) -> Connected {
+        self.metrics.connected()
+    }
+
+    /// From now on `/readyz` says that the server is stopping.
+    pub fn begin_stopping(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn throttled(&self, seconds: u32) -> Problem {
+        self.metrics.throttled(metrics::THROTTLED_TOKEN);
+        Problem::too_many_requests(seconds)
     }
 
     /// Counts what a request was forgiven, and tells the log.

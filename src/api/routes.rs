@@ -3,7 +3,7 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, bulk, discovery, search, users};
+use super::{Api, administration, bulk, discovery, health, search, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -22,7 +22,7 @@ pub(super) enum Access {
 /// One method on one path. `{}` stands for one segment.
 pub(super) struct Route {
     method: Method,
-    path: &'static str,
+    pub(super) path: &'static str,
     pub(super) access: Access,
 }
 
@@ -62,8 +62,8 @@ static ROUTES: &[Route] = &[
     ),
     route(Get, "/scim/v2/Schemas", Scim(Read, discovery::schemas)),
     route(Get, "/scim/v2/Schemas/{}", Scim(Read, discovery::schema)),
-    route(Get, "/metrics", Scim(Metrics, discovery::metrics)),
-    route(Get, "/readyz", Scim(Metrics, discovery::readyz)),
+    route(Get, "/metrics", Scim(Metrics, health::metrics)),
+    route(Get, "/readyz", Scim(Metrics, health::readyz)),
     route(Get, "/scim/v2", Scim(Read, search::by_parameters)),
     route(Post, "/scim/v2/.search", Scim(Read, search::by_message)),
     route(Post, "/scim/v2/Bulk", Scim(Provision, bulk::bulk)),
@@ -141,6 +141,7 @@ static ROUTES: &[Route] = &[
         "/admin/passing-tokens/{}",
         Administration(administration::forget_passing_token),
     ),
+    route(Get, "/admin/status", Administration(health::status)),
     route(
         Post,
         "/admin/verification",
@@ -195,6 +196,14 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     } else {
         Err(Problem::method_not_allowed(&allowed))
     }
+}
+
+/// The path that metrics name a request by: one of the table, whatever was sent.
+pub(super) fn pattern(head: &Head) -> &'static str {
+    let segments = path_segments(head.path()).unwrap_or_default();
+    let mut routes = ROUTES.iter();
+    let route = routes.find(|route| matches(route.path, &segments).is_some());
+    route.map_or("none", |route| route.path)
 }
 
 /// Whether the path names a version of SCIM that is not spoken here, such as `/scim/v1`.

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::change::{self, Asked, Edit, Planned};
 use super::record::{Record, UserId};
-use super::{Directory, Error, Written};
+use super::{Directory, Error};
 use crate::scim::bulk::{self, Action, Operation, Who};
 use crate::scim::{self, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{Change, View};
@@ -27,10 +27,16 @@ use super::audit::Caller;
 pub enum Done {
     /// The user that it created.
     Created(Record),
-    /// The user as it is now.
-    Changed(Record),
-    /// The id of the user that is no more.
-    Deleted(UserId),
+    /// The user as it is now, and whether it was active and is not any more.
+    Changed(Record, bool),
+    /// The id of the user that is no more, and whether it was active.
+    Deleted(UserId, bool),
+}
+
+impl Done {
+    fn has_deactivated(&self) -> bool {
+        matches!(self, Self::Changed(_, true) | Self::Deleted(_, true))
+    }
 }
 
 /// What became of an operation, and what it was forgiven; `None` if it was not tried.
@@ -68,6 +74,11 @@ impl Directory {
             });
         }
         let results = self.store.write_all(plans)?;
+        let done = results.iter().flatten();
+        let deactivated = done.filter(|(done, _)| done.has_deactivated()).count();
+        if deactivated > 0 {
+            self.note_deactivations(caller, deactivated as u64);
+        }
         let mut outcomes: Vec<BulkOutcome> = (0..order.len()).map(|_| None).collect();
         for (index, result) in order.into_iter().zip(results) {
             outcomes[index] = match result {
@@ -265,13 +276,14 @@ impl State {
             (_, Some(Read::Patch(patch))) => Edit::Modify(patch),
             (_, None) => {
                 let deleted = change::delete(view, id, &preconditions, asked)?;
-                return Ok(deleted.map(|(change, ())| (change, (Done::Deleted(id), Vec::new()))));
+                let done = |was_active| (Done::Deleted(id, was_active), Vec::new());
+                return Ok(deleted.map(|(change, was_active)| (change, done(was_active))));
             }
         };
         let changed = change::edit(view, id, edit, &preconditions, leniency, asked)?;
         Ok(changed.map(|(change, written)| {
-            let Written { record, tolerances } = written;
-            (change, (Done::Changed(record), tolerances))
+            let done = Done::Changed(written.record, written.was_deactivated);
+            (change, (done, written.tolerances))
         }))
     }
 

@@ -124,8 +124,12 @@ pub(super) fn edit(
     };
     let tolerances = leniency.used().to_vec();
     if user == *before.user() {
-        let record = before;
-        return Ok(Ok((Change::none(), Written { record, tolerances })));
+        let written = Written {
+            record: before,
+            tolerances,
+            was_deactivated: false,
+        };
+        return Ok(Ok((Change::none(), written)));
     }
     let now = asked.clock.now();
     let record = before.changed(user, now);
@@ -140,16 +144,25 @@ pub(super) fn edit(
     let change = Change::none()
         .replace_user(id.sequence(), old, new, record.facts(), row)
         .audit(audit::changed(&asked.caller, now, kind, &before, &record));
-    Ok(Ok((change, Written { record, tolerances })))
+    let written = Written {
+        was_deactivated: is_active(&before) && !is_active(&record),
+        record,
+        tolerances,
+    };
+    Ok(Ok((change, written)))
 }
 
-/// The end of a user.
+fn is_active(record: &Record) -> bool {
+    record.user().active() == Some(true)
+}
+
+/// The end of a user; whether it was an active one.
 pub(super) fn delete(
     view: &View<'_>,
     id: UserId,
     preconditions: &Preconditions,
     asked: &Asked,
-) -> Planned<()> {
+) -> Planned<bool> {
     let record = match stored(view, id, preconditions)? {
         Ok(record) => record,
         Err(error) => return Ok(Err(error)),
@@ -157,7 +170,7 @@ pub(super) fn delete(
     let change = Change::none()
         .delete_user(id.sequence(), record.keys())
         .audit(audit::deleted(&asked.caller, asked.clock.now(), &record));
-    Ok(Ok((change, ())))
+    Ok(Ok((change, is_active(&record))))
 }
 
 /// The user as it is now, if it has the version that the caller means.

@@ -9,6 +9,7 @@
 //! - A request that changes nothing writes nothing: version and `lastModified` stay.
 //! - Every change leaves an audit row in the same commit.
 
+mod alarm;
 mod audit;
 mod bulk;
 mod change;
@@ -21,6 +22,8 @@ mod slice;
 
 use std::sync::Arc;
 
+use alarm::{Alarm, Turn};
+pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event};
 pub use bulk::{BulkOutcome, Done};
 pub use position::{Position, Start};
@@ -39,6 +42,7 @@ pub struct Directory {
     store: Arc<Store>,
     clock: SharedClock,
     sorting: Turns,
+    alarm: Alarm,
 }
 
 /// Why a request to the directory was not done.
@@ -102,6 +106,8 @@ pub struct Written {
     pub record: Record,
     /// What was forgiven while the change was applied.
     pub tolerances: Vec<Tolerance>,
+    /// Whether the user was active before, and is not any more.
+    pub was_deactivated: bool,
 }
 
 impl Directory {
@@ -111,6 +117,7 @@ impl Directory {
             store,
             clock,
             sorting: Turns::default(),
+            alarm: Alarm::default(),
         }
     }
 
@@ -169,7 +176,38 @@ impl Directory {
     ) -> Result<(), Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        self.write(move |view| change::delete(view, id, &preconditions, &asked))
+        let was_active =
+            self.write(move |view| change::delete(view, id, &preconditions, &asked))?;
+        if was_active {
+            self.note_deactivations(caller, 1);
+        }
+        Ok(())
+    }
+
+    /// How many users there are with this status.
+    pub fn user_count_with_status(&self, active: bool) -> Result<u64, Error> {
+        self.read(|snapshot| Ok(snapshot.users_with_status(active).len()))
+    }
+
+    /// How the alarm over very many deactivations stands. The log is told when that turns.
+    pub fn alarm(&self, thresholds: Thresholds) -> Result<AlarmState, Error> {
+        let active = self.user_count_with_status(true)?;
+        let (now, at) = (self.clock.now(), std::time::Instant::now());
+        let (state, turn) = self.alarm.look(active, thresholds, now, at);
+        match turn {
+            Some(Turn::Raised) => log::warn!(
+                "{} users were deactivated within an hour, which are very many: if that is a mistake, stop it in the identity provider; golinks-scim check says more",
+                state.deactivations
+            ),
+            Some(Turn::Over) => log::warn!("deactivations are no longer very many"),
+            None => {}
+        }
+        Ok(state)
+    }
+
+    fn note_deactivations(&self, caller: &Caller, count: u64) {
+        let at = std::time::Instant::now();
+        self.alarm.note(&caller.principal, count, at);
     }
 
     /// How many users there are.
@@ -210,7 +248,12 @@ impl Directory {
     ) -> Result<Written, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        self.write(move |view| change::edit(view, id, edit, &preconditions, leniency, &asked))
+        let written =
+            self.write(move |view| change::edit(view, id, edit, &preconditions, leniency, &asked))?;
+        if written.was_deactivated {
+            self.note_deactivations(caller, 1);
+        }
+        Ok(written)
     }
 
     fn asked(&self, caller: &Caller) -> Asked {

@@ -156,6 +156,7 @@ fn welcome(
         let (shared, slot) = (Arc::clone(shared), Arc::clone(&slot));
         Box::new(move || {
             let leaving = Leaving(&shared, &slot);
+            let _connected = shared.api.connected();
             Connection::serve(&shared, &slot, stream, peer);
             drop(leaving);
         })

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::CLAIMED_NAME;
 use crate::access::Administrator;
-use crate::api::{Api, Options};
+use crate::api::{Api, Options, Tuning};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::directory;
@@ -143,7 +143,7 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
     let options = Options {
         base_url: None,
         address: None,
-        rate_per_second: Some(limits::RATE_PER_SECOND_DEFAULT),
+        tuning: Tuning::default(),
         certificate: None,
         data_dir: data_dir.to_owned(),
         clock: Arc::new(SystemClock),

@@ -191,7 +191,7 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Options;
+    use crate::api::{Options, Tuning};
     use crate::http1::answer::Broken;
     use crate::http1::client::read_response;
     use crate::store::Store;
@@ -244,7 +244,10 @@ mod tests {
         let options = Options {
             base_url: None,
             address: None,
-            rate_per_second: None,
+            tuning: Tuning {
+                rate_per_second: None,
+                ..Tuning::default()
+            },
             certificate: None,
             data_dir: directory.to_owned(),
             clock: Arc::new(SystemClock),

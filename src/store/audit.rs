@@ -95,6 +95,12 @@ impl fmt::Display for ChainBroken {
     }
 }
 
+/// The text of one stored row, whatever its chain.
+pub(super) fn text_of(row: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(row.get(TEXT_AT..)?).ok()?;
+    Some(text.to_owned())
+}
+
 /// Reads one stored row and moves `head` past it.
 pub(super) fn follow(head: &mut Head, sequence: u64, row: &[u8]) -> Result<AuditRow, ChainBroken> {
     let broken = ChainBroken { sequence };

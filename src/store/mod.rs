@@ -48,6 +48,7 @@ pub use snapshot::{Row, Snapshot};
 pub use view::View;
 
 use crate::limits;
+use crate::metrics::Commits;
 use backend::{Health, Overlay};
 use writer::{Job, Outcome, Plan, Writer};
 
@@ -61,6 +62,7 @@ pub struct Store {
     queue: RwLock<Option<SyncSender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     health: Arc<Health>,
+    commits: Commits,
     created: bool,
 }
 
@@ -102,12 +104,14 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let published = Arc::new(RwLock::new(None));
         let health = Arc::new(Health::default());
+        let commits = Commits::default();
         let writer = Writer::new(
             opener,
             reader,
             describe,
             Arc::clone(&published),
             Arc::clone(&health),
+            commits.clone(),
         );
         let open = writer.open(lock_wait)?;
         let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
@@ -119,6 +123,7 @@ impl Store {
             queue: RwLock::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
             health,
+            commits,
             created,
         })
     }
@@ -126,6 +131,11 @@ impl Store {
     /// Whether this start made the file.
     pub fn was_created(&self) -> bool {
         self.created
+    }
+
+    /// The commits that were made.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     /// What is wrong with the storage, if anything is.

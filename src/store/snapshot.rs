@@ -10,7 +10,7 @@ use redb::{
 };
 use roaring::RoaringBitmap;
 
-use super::audit::{AuditRow, ChainBroken, Head, follow};
+use super::audit::{self, AuditRow, ChainBroken, Head, follow};
 use super::change::Describe;
 use super::index::{Changes, Index};
 use super::tables::{self, AUDIT, EMAILS, EXTERNALS, NAMES, SETTINGS, TOKENS, USED, USERS};
@@ -223,6 +223,13 @@ impl Snapshot {
             return Ok(None);
         };
         Ok(Some(row::open_text(name, value.value())?.to_owned()))
+    }
+
+    /// The text of the newest row of the audit trail.
+    pub fn newest_audit(&self) -> Result<Option<String>, ReadError> {
+        let table = self.txn.open_table(AUDIT)?;
+        let newest = table.last()?;
+        Ok(newest.and_then(|(_, row)| audit::text_of(row.value())))
     }
 
     /// Shows every audit row to `visit`, oldest first, checking the chain on the way.

@@ -33,6 +33,7 @@ use super::tables::{self, Tables};
 use super::view::View;
 use super::{FORMAT, OpenError, Opener, Published, ReadError, file};
 use crate::limits;
+use crate::metrics::Commits;
 
 /// Looks at the store and says what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
@@ -72,6 +73,7 @@ pub(super) struct Writer {
     describe: Describe,
     published: Arc<Published>,
     health: Arc<Health>,
+    commits: Commits,
 }
 
 /// The database and what is known of it in memory.
@@ -114,6 +116,7 @@ impl Writer {
         describe: Describe,
         published: Arc<Published>,
         health: Arc<Health>,
+        commits: Commits,
     ) -> Self {
         Self {
             opener,
@@ -121,6 +124,7 @@ impl Writer {
             describe,
             published,
             health,
+            commits,
         }
     }
 
@@ -239,7 +243,12 @@ impl Writer {
                 }
             };
             let (plans, callers) = batch(first, jobs);
-            match commit_or_nothing(open, plans) {
+            let (changes, began) = (plans.len(), Instant::now());
+            let attempt = commit_or_nothing(open, plans);
+            if matches!(attempt, Attempt::Done(Outcome::Committed)) {
+                self.commits.note(changes, began.elapsed());
+            }
+            match attempt {
                 Attempt::Uncertain(head) => {
                     let head = Some(head);
                     return Stop::Broken(Unanswered { callers, head });

@@ -64,7 +64,7 @@ pub(super) fn run(
         Options {
             base_url: Some(base_url.as_str().to_owned()),
             address: Some(address),
-            rate_per_second: config.rate_per_second,
+            tuning: running::tuning(config),
             certificate: Some(Arc::clone(&cell)),
             data_dir: config.data_dir.clone(),
             clock: Arc::new(SystemClock),
@@ -86,13 +86,14 @@ pub(super) fn run(
         // The server serves, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
-    let mut reload = Reload::new(sources, configuration, is_level_typed, cell);
+    let mut reload = Reload::new(sources, configuration, is_level_typed, &api, cell);
     thread::scope(|scope| {
         let watchdog = service::Watchdog::start(scope, || door.is_accepting());
         running::wait_for_stop(&mut signals, &mut reload);
         drop(watchdog);
     });
     service::stopping();
+    api.begin_stopping();
     door.close();
     local.close();
     maintenance.end();

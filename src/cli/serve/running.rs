@@ -9,11 +9,12 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::api::Api;
+use crate::api::{Api, Tuning};
 use crate::certificate::{self, Cell};
 use crate::cli::{Failure, service, status};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Configuration, Key, SETTINGS, Sources};
+use crate::config::{self, Configuration, Key, SETTINGS, Sources};
+use crate::directory::Thresholds;
 use crate::{limits, logging};
 
 /// The thread that renews the certificate and writes down when tokens were used.
@@ -36,6 +37,7 @@ impl Maintenance {
                 if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
                     log_reload(reloaded);
                 }
+                api.warn();
                 if turn.is_multiple_of(flushes_each) {
                     api.flush_last_used();
                     renew(&cell);
@@ -85,6 +87,17 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
     }
 }
 
+/// What of a configuration the router can change while it serves.
+pub(super) fn tuning(config: &config::Serve) -> Tuning {
+    Tuning {
+        rate_per_second: config.rate_per_second,
+        alarm: Thresholds {
+            deactivations: config.alarm_deactivations,
+            percent: config.alarm_percent,
+        },
+    }
+}
+
 /// What SIGHUP does.
 pub(super) struct Reload<'a> {
     sources: &'a Sources,
@@ -93,6 +106,7 @@ pub(super) struct Reload<'a> {
     /// What holds of it that can be changed.
     holds: Configuration,
     is_level_typed: bool,
+    api: &'a Api,
     cell: Arc<Cell>,
 }
 
@@ -101,6 +115,7 @@ impl<'a> Reload<'a> {
         sources: &'a Sources,
         started: Configuration,
         is_level_typed: bool,
+        api: &'a Api,
         cell: Arc<Cell>,
     ) -> Self {
         Self {
@@ -108,6 +123,7 @@ impl<'a> Reload<'a> {
             holds: started.clone(),
             started,
             is_level_typed,
+            api,
             cell,
         }
     }
@@ -152,6 +168,7 @@ impl<'a> Reload<'a> {
         if !self.is_level_typed {
             logging::set_level(read.serve.log_level);
         }
+        self.api.tune(tuning(&read.serve));
         self.holds = read;
     }
 }

@@ -1,0 +1,193 @@
+//! How it stands: for `/readyz`, for metrics, for the log and for `check`, from one look.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::call::Admission;
+use super::reply::{self, Outcome, Problem};
+use super::{Api, warnings};
+use crate::access::{Administrator, Principal, TokenState};
+use crate::clock::Instant;
+use crate::config;
+use crate::limits;
+use crate::metrics::{self, MEDIA_TYPE};
+use crate::store::Ailment;
+
+/// `GET /metrics`.
+pub(super) fn metrics(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    Ok(reply::text(MEDIA_TYPE, api.metrics.text(&state(api)?)))
+}
+
+/// `GET /readyz`: whether changes can be made, and if not, why.
+pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    let reasons = reasons(api);
+    if reasons.is_empty() {
+        return Ok(reply::json(200, &json!({"status": "ready"})));
+    }
+    Err(Problem::new(503, reasons.join("; ")))
+}
+
+/// `GET /admin/status`: everything that a check must know of a running server.
+pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let now = api.clock.now();
+    let reasons = reasons(api);
+    let alarm = api.directory.alarm(api.tuned.get().alarm)?;
+    let disk = disk(&api.data_dir);
+    // A command without a server has neither connections nor a limit that matters.
+    let is_served = api.address.is_some();
+    let newest = api.store.snapshot().ok();
+    let newest = newest.and_then(|snapshot| snapshot.newest_audit().ok().flatten());
+    let newest: Option<Value> = newest.and_then(|row| serde_json::from_str(&row).ok());
+    Ok(reply::json(
+        200,
+        &json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "startedAt": api.started.to_string(),
+            "dataDirectory": api.data_dir,
+            "ready": reasons.is_empty(),
+            "reasons": reasons,
+            "users": {
+                "active": api.directory.user_count_with_status(true)?,
+                "inactive": api.directory.user_count_with_status(false)?,
+            },
+            "connections": is_served.then(|| api.metrics.connections()),
+            "descriptors": is_served.then(|| json!({"limit": descriptors()})),
+            "disk": disk.map(|disk| json!({
+                "freeBytes": disk.free_bytes,
+                "totalBytes": disk.total_bytes,
+                "kind": kind_of(&api.data_dir),
+            })),
+            "storeBytes": store_bytes(&api.data_dir),
+            "newestChange": newest.map(|row| row["time"].clone()),
+            "alarm": {
+                "deactivationsLastHour": alarm.deactivations,
+                "threshold": alarm.threshold,
+                "since": alarm.raised.map(|since| since.to_string()),
+            },
+            "warnings": warnings::all(api, now)?
+                .iter()
+                .map(warnings::Warning::to_json)
+                .collect::<Vec<_>>(),
+        }),
+    ))
+}
+
+/// Why changes cannot be made, or soon cannot; nothing if they can.
+fn reasons(api: &Api) -> Vec<String> {
+    let mut reasons = Vec::new();
+    match api.store.ailment() {
+        None if api.store.snapshot().is_ok() => {}
+        None => reasons.push("the store is being opened".to_owned()),
+        Some(Ailment::Full) => {
+            reasons.push("the disk is full: users can be read, not changed".to_owned());
+        }
+        Some(Ailment::Failing) => {
+            reasons.push("the disk takes no writes: users can be read, not changed".to_owned());
+        }
+    }
+    if let Some(disk) = disk(&api.data_dir)
+        && disk.free_bytes < limits::DISK_FREE_BYTES_MIN
+    {
+        reasons.push(format!(
+            "the disk has only {} MiB left, less than {}",
+            disk.free_bytes >> 20,
+            limits::DISK_FREE_BYTES_MIN >> 20
+        ));
+    }
+    if let Some(cell) = &api.certificate {
+        let (summary, now) = (cell.summary(), api.clock.now());
+        if summary.not_after <= now || summary.not_before > now {
+            reasons.push(format!(
+                "the certificate is good from {} to {}, and it is {now}",
+                summary.not_before, summary.not_after
+            ));
+        }
+    }
+    if api.is_stopping.load(Ordering::Relaxed) {
+        reasons.push("the server is stopping".to_owned());
+    }
+    reasons
+}
+
+fn state(api: &Api) -> Result<metrics::State, Problem> {
+    let now = api.clock.now();
+    let alarm = api.directory.alarm(api.tuned.get().alarm)?;
+    let certificate = api.certificate.as_ref().map(|cell| cell.summary());
+    Ok(metrics::State {
+        users_active: api.directory.user_count_with_status(true)?,
+        users_inactive: api.directory.user_count_with_status(false)?,
+        is_ready: reasons(api).is_empty(),
+        disk_free_bytes: disk(&api.data_dir).map(|disk| disk.free_bytes),
+        store_bytes: store_bytes(&api.data_dir),
+        deactivations: alarm.deactivations,
+        is_alarm_raised: alarm.raised.is_some(),
+        certificate_days_left: certificate.map(|summary| now.days_until(summary.not_after)),
+        started_seconds: api.started.seconds(),
+        tokens: tokens(api, now),
+    })
+}
+
+fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenState> {
+    let live = api.tokens.list(now).into_iter();
+    let live = live.filter(|token| token.state(now) == TokenState::Live);
+    live.map(|token| metrics::TokenState {
+        id: token.id.clone(),
+        name: token.name.clone(),
+        days_left: token.expires.map(|expires| now.days_until(expires)),
+        idle_seconds: now.seconds() - token.last_used().unwrap_or(token.created).seconds(),
+    })
+    .collect()
+}
+
+struct Disk {
+    free_bytes: u64,
+    total_bytes: u64,
+}
+
+/// The file system of the data directory, as far as whoever runs this may use it.
+fn disk(data_dir: &Path) -> Option<Disk> {
+    let found = rustix::fs::statvfs(data_dir).ok()?;
+    Some(Disk {
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+    })
+}
+
+/// The name of a file system by its magic number (`statfs(2)`).
+fn kind_of(data_dir: &Path) -> Option<String> {
+    let magic = rustix::fs::statfs(data_dir).ok()?.f_type;
+    // Some machines have it signed.
+    let magic = u32::try_from(magic & 0xFFFF_FFFF).ok()?;
+    let name = match magic {
+        0x0000_EF53 => "ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683E => "btrfs",
+        0x2FC1_2FC1 => "zfs",
+        0xF2F5_2010 => "f2fs",
+        0x0102_1994 => "tmpfs",
+        0x8584_58F6 => "ramfs",
+        0x794C_7630 => "overlay",
+        0x0000_6969 => "nfs",
+        0xFF53_4D42 => "cifs",
+        0xFE53_4D42 => "smb2",
+        0x6573_5546 => "fuse",
+        0x0102_1997 => "9p",
+        0x00C3_6400 => "ceph",
+        other => return Some(format!("{other:#x}")),
+    };
+    Some(name.to_owned())
+}
+
+fn store_bytes(data_dir: &Path) -> Option<u64> {
+    let metadata = std::fs::metadata(config::store_path(data_dir)).ok()?;
+    Some(metadata.len())
+}
+
+/// How many may be open; nothing where there is no limit.
+fn descriptors() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current
+}

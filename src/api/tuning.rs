@@ -1,0 +1,47 @@
+//! What can be changed while serving.
+
+use std::sync::{PoisonError, RwLock};
+
+use super::Api;
+use crate::directory::Thresholds;
+use crate::limits;
+
+/// Settings of a running router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Requests per second per token; `None` is unlimited.
+    pub rate_per_second: Option<u32>,
+    /// When deactivations are very many.
+    pub alarm: Thresholds,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            rate_per_second: Some(limits::RATE_PER_SECOND_DEFAULT),
+            alarm: Thresholds {
+                deactivations: limits::ALARM_DEACTIVATIONS_DEFAULT,
+                percent: limits::ALARM_PERCENT_DEFAULT,
+            },
+        }
+    }
+}
+
+pub(super) struct Tuned(RwLock<Tuning>);
+
+impl Tuned {
+    pub(super) fn new(tuning: Tuning) -> Self {
+        Self(RwLock::new(tuning))
+    }
+
+    pub(super) fn get(&self) -> Tuning {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Api {
+    /// Goes on with other settings, from the next request on.
+    pub fn tune(&self, tuning: Tuning) {
+        *self.tuned.0.write().unwrap_or_else(PoisonError::into_inner) = tuning;
+    }
+}

@@ -1,0 +1,162 @@
+//! What somebody should know before it becomes a failure: tokens and certificates near their
+//! end, very many deactivations. The log is told of each step once, `check` whenever it asks.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::Api;
+use super::reply::Problem;
+use crate::access::{Token, TokenState};
+use crate::clock::Instant;
+
+/// Days before the end of a token at which the log is told.
+const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
+/// The same for a certificate that is not renewed here.
+const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
+
+/// The steps that the log was told of, by what they are about.
+#[derive(Default)]
+pub(super) struct Told(Mutex<HashMap<String, i64>>);
+
+/// One thing to know.
+pub(super) struct Warning {
+    kind: &'static str,
+    what: String,
+    mend: String,
+    /// What it is about, and the step in days, where the log is to be told of each step once.
+    step: Option<(String, i64)>,
+}
+
+impl Warning {
+    pub(super) fn to_json(&self) -> Value {
+        json!({"kind": self.kind, "what": self.what, "mend": self.mend})
+    }
+}
+
+impl Api {
+    /// Tells the log what it was not told yet.
+    pub fn warn(&self) {
+        let all = match all(self, self.clock.now()) {
+            Ok(all) => all,
+            Err(problem) => return log::debug!("nothing can be warned of: {}", problem.detail),
+        };
+        let mut told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut still = HashMap::new();
+        for warning in all {
+            let Some((about, step)) = warning.step else {
+                continue;
+            };
+            if told.get(&about).is_none_or(|before| *before > step) {
+                log::warn!("{}; mend: {}", warning.what, warning.mend);
+            }
+            still.insert(about, step);
+        }
+        *told = still;
+        drop(told);
+        // It tells the log by itself.
+        if let Err(error) = self.directory.alarm(self.tuned.get().alarm) {
+            log::debug!("the alarm cannot be looked at: {error:?}");
+        }
+    }
+}
+
+/// Everything to know now.
+pub(super) fn all(api: &Api, now: Instant) -> Result<Vec<Warning>, Problem> {
+    let live: Vec<_> = {
+        let all = api.tokens.list(now).into_iter();
+        all.filter(|token| token.state(now) == TokenState::Live)
+            .collect()
+    };
+    let is_replaced = |token: &Token| {
+        let mut others = live.iter();
+        others.any(|other| other.name == token.name && other.created > token.created)
+    };
+    let mut warnings: Vec<Warning> = live
+        .iter()
+        .filter(|token| !is_replaced(token))
+        .filter_map(|token| token_near_its_end(token, now))
+        .collect();
+    warnings.extend(certificate_near_its_end(api, now));
+    let alarm = api.directory.alarm(api.tuned.get().alarm)?;
+    if let (Some(since), Some(threshold)) = (alarm.raised, alarm.threshold) {
+        let most = alarm
+            .most
+            .map_or_else(String::new, |(who, count)| format!(", {count} by {who}"));
+        warnings.push(Warning {
+            kind: "deactivations",
+            what: format!(
+                "{} users were deactivated within an hour{most}; more than {threshold} are very many (since {since})",
+                alarm.deactivations
+            ),
+            mend: "look who: golinks-scim user list --inactive; and at what the identity provider's administrators did".to_owned(),
+            step: None,
+        });
+    }
+    Ok(warnings)
+}
+
+fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
+    let expires = token.expires?;
+    let days = now.days_until(expires);
+    Some(Warning {
+        kind: "tokens",
+        what: format!("the token {} ends at {expires}, in {days} days", token.name),
+        mend: format!("golinks-scim token rotate {}", token.name),
+        step: Some((token.id.clone(), step(days, &TOKEN_DAYS)?)),
+    })
+}
+
+/// Our own leaf is renewed, and whatever hinders that is in the log.
+fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
+    let cell = api.certificate.as_ref()?;
+    let summary = cell.summary();
+    let days = now.days_until(summary.not_after);
+    if summary.authority.is_some() {
+        return None;
+    }
+    let mend = match cell.files() {
+        Some([chain, key]) => format!(
+            "put the next one into {} and {}",
+            chain.display(),
+            key.display()
+        ),
+        None => "golinks-scim cert install CHAIN.pem --key KEY.pem".to_owned(),
+    };
+    Some(Warning {
+        kind: "certificate",
+        what: format!(
+            "the certificate ends at {}, in {days} days",
+            summary.not_after
+        ),
+        mend,
+        step: Some((summary.fingerprint, step(days, &CERTIFICATE_DAYS)?)),
+    })
+}
+
+/// The narrowest of these steps that so few days have reached.
+fn step(days: i64, steps: &[i64]) -> Option<i64> {
+    steps.iter().copied().find(|step| days <= *step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_begins_on_its_day() {
+        for (days, wanted) in [
+            (61, None),
+            (60, Some(60)),
+            (31, Some(60)),
+            (30, Some(30)),
+            (8, Some(14)),
+            (7, Some(7)),
+            (1, Some(1)),
+            (0, Some(1)),
+        ] {
+            assert_eq!(step(days, &TOKEN_DAYS), wanted, "{days}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The alarm over very many deactivations: a mistake in an identity provider can take
+//! everybody's access within minutes. They are done all the same; somebody is told.
+//!
+//! Time is monotonic, so that a clock that is set neither raises the alarm nor hides it. What
+//! was counted is forgotten with the process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+
+/// The time within which deactivations are counted.
+const WINDOW: Duration = Duration::from_secs(3600);
+/// Deactivations within one of these parts of it are forgotten together.
+const PART: Duration = Duration::from_secs(60);
+
+/// From when on it is very many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// More than this; 0 is never.
+    pub deactivations: u32,
+    /// And more than this part of the active users, in percent.
+    pub percent: u32,
+}
+
+/// Deactivations of the last hour.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// At most as many as there are parts in the window, and one.
+    parts: VecDeque<Part>,
+    raised: Option<clock::Instant>,
+}
+
+#[derive(Debug)]
+struct Part {
+    began: Instant,
+    /// By whom, how often. There are at most as many as there are tokens.
+    by: BTreeMap<String, u64>,
+}
+
+/// How it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmState {
+    /// Deactivations within the last hour.
+    pub deactivations: u64,
+    /// More than so many raise the alarm; `None` where it is off.
+    pub threshold: Option<u64>,
+    /// Since when it is raised.
+    pub raised: Option<clock::Instant>,
+    /// Who did most of them, and how many.
+    pub most: Option<(String, u64)>,
+}
+
+/// What has changed with a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It was raised.
+    Raised,
+    /// It is over.
+    Over,
+}
+
+impl Alarm {
+    /// Counts deactivations by somebody.
+    pub(super) fn note(&self, by: &str, deactivations: u64, at: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forget(at);
+        let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
+        if state.parts.back().is_none_or(is_new) {
+            let by = BTreeMap::new();
+            state.parts.push_back(Part { began: at, by });
+        }
+        if let Some(part) = state.parts.back_mut() {
+            *part.by.entry(by.to_owned()).or_default() += deactivations;
+        }
+    }
+
+    /// How it stands with so many users active now. "Active users" of the threshold are those
+    /// and the ones deactivated within the hour.
+    pub(super) fn look(
+        &self,
+        active: u64,
+        thresholds: Thresholds,
+        now: clock::Instant,
+        at: Instant,
+    ) -> (AlarmState, Option<Turn>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forget(at);
+        let mut by: BTreeMap<&str, u64> = BTreeMap::new();
+        for (who, count) in state.parts.iter().flat_map(|part| &part.by) {
+            *by.entry(who).or_default() += count;
+        }
+        let most = by.iter().max_by_key(|(_, count)| **count);
+        let most = most.map(|(who, count)| ((*who).to_owned(), *count));
+        let deactivations = by.values().sum();
+        let threshold = threshold(active.saturating_add(deactivations), thresholds);
+        let is_raised = threshold.is_some_and(|threshold| deactivations > threshold);
+        let turn = match (state.raised, is_raised) {
+            (None, true) => Some(Turn::Raised),
+            (Some(_), false) => Some(Turn::Over),
+            _ => None,
+        };
+        state.raised = is_raised.then(|| state.raised.unwrap_or(now));
+        let raised = state.raised;
+        let state = AlarmState {
+            deactivations,
+            threshold,
+            raised,
+            most,
+        };
+        (state, turn)
+    }
+}
+
+impl State {
+    fn forget(&mut self, at: Instant) {
+        let is_over = |part: &Part| at.saturating_duration_since(part.began) >= WINDOW;
+        while self.parts.front().is_some_and(is_over) {
+            self.parts.pop_front();
+        }
+    }
+}
+
+fn threshold(active: u64, thresholds: Thresholds) -> Option<u64> {
+    let share = active.saturating_mul(u64::from(thresholds.percent)) / 100;
+    let fixed = u64::from(thresholds.deactivations);
+    (fixed > 0).then(|| fixed.max(share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: Thresholds = Thresholds {
+        deactivations: 50,
+        percent: 20,
+    };
+
+    fn look(alarm: &Alarm, active: u64, at: Instant) -> (AlarmState, Option<Turn>) {
+        alarm.look(active, USUAL, clock::Instant::from_millis(0), at)
+    }
+
+    #[test]
+    fn it_is_raised_by_more_than_both_thresholds_and_over_after_an_hour() {
+        for (active_before, wanted) in [(60, 50), (250, 50), (1000, 200), (10_000, 2000)] {
+            let (alarm, start) = (Alarm::default(), Instant::now());
+            alarm.note("okta", wanted, start);
+            let (state, turn) = look(&alarm, active_before - wanted, start);
+            assert_eq!(
+                (state.threshold, turn),
+                (Some(wanted), None),
+                "{active_before}"
+            );
+
+            alarm.note("jane", 1, start + Duration::from_secs(30));
+            let (state, turn) = look(&alarm, active_before - wanted - 1, start);
+            assert_eq!(turn, Some(Turn::Raised), "{active_before}");
+            assert_eq!(state.deactivations, wanted + 1);
+            assert_eq!(state.most, Some(("okta".to_owned(), wanted)));
+            let (again, turn) = look(
+                &alarm,
+                active_before - wanted - 1,
+                start + Duration::from_secs(600),
+            );
+            assert!(again.raised.is_some() && turn.is_none());
+
+            let later = start + WINDOW;
+            let (state, turn) = look(&alarm, active_before, later);
+            assert_eq!((state.deactivations, turn), (0, Some(Turn::Over)));
+        }
+    }
+
+    #[test]
+    fn an_hour_moves_on_minute_by_minute() {
+        let (alarm, start) = (Alarm::default(), Instant::now());
+        for minute in 0..120 {
+            let at = start + PART * minute;
+            alarm.note("okta", 1, at);
+            let (state, turn) = look(&alarm, 0, at);
+            assert_eq!(state.deactivations, u64::from(minute + 1).min(60));
+            assert_eq!(turn, (minute == 50).then_some(Turn::Raised), "{minute}");
+        }
+        assert!(alarm.state.lock().expect("whole").parts.len() <= 61);
+    }
+
+    #[test]
+    fn it_can_be_off() {
+        let alarm = Alarm::default();
+        alarm.note("okta", 1_000_000, Instant::now());
+        let off = Thresholds {
+            deactivations: 0,
+            percent: 20,
+        };
+        let now = clock::Instant::from_millis(0);
+        let (state, turn) = alarm.look(0, off, now, Instant::now());
+        assert_eq!((state.threshold, state.raised, turn), (None, None, None));
+    }
+}
