@@ -124,6 +124,17 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
 
     hang_up("rate_limit = 0\n");
     server.log_with("the configuration cannot be used, the old one holds");
+
+    // Five at once, and then one a second.
+    let mut talk = Talk::with(server);
+    let statuses: Vec<u16> = (0..8)
+        .map(|_| talk.send("GET", "/Users", None).status)
+        .collect();
+    assert!(
+        statuses[..5].iter().all(|status| *status == 200),
+        "{statuses:?}"
+    );
+    assert!(statuses[5..].contains(&429), "{statuses:?}");
 }
 
 /// Where a service manager listens.

@@ -17,6 +17,9 @@ mod cli;
 /// Configuration, what SIGHUP changes, and the service manager.
 mod configuration;
 
+/// What a running server tells of itself: metrics, readiness, warnings.
+mod watch;
+
 /// `check`: what it knows is provoked, and what it prints mends it.
 mod check;
 

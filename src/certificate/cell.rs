@@ -2,8 +2,7 @@
 //! the old one or the new one, and after a failed renewal the old one stays.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -11,33 +10,10 @@ use rustls::sign::CertifiedKey;
 
 use super::authority::{self, Authority, AuthoritySummary};
 use super::chain::{Chain, Link};
+use super::source::{Source, Stamp};
 use super::{Error, Names, request};
 use crate::clock::Instant;
 use crate::limits;
-
-/// Where the certificate comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// From this directory: the chain that was installed there, or else a leaf of the private
-    /// authority.
-    DataDirectory {
-        /// Where all of them are kept.
-        directory: PathBuf,
-        /// What the authority's leaf is for; the first is the machine's name.
-        names: Names,
-        /// The host of the base URL, which an installed leaf should be for.
-        host: String,
-    },
-    /// From the customer's files.
-    Files {
-        /// The full chain, leaf first, as PEM.
-        chain: PathBuf,
-        /// The leaf's key, as PEM.
-        key: PathBuf,
-        /// The host of the base URL, which the leaf should be for.
-        host: String,
-    },
-}
 
 /// What is being served.
 #[derive(Clone, Debug)]
@@ -68,10 +44,6 @@ pub struct Cell {
     seen: Mutex<Vec<Stamp>>,
 }
 
-/// A file's size and when it, its mode or its name was changed, in nanoseconds; nothing for one
-/// that is not there.
-type Stamp = Option<(u64, i64, i64)>;
-
 struct Current {
     key: Arc<CertifiedKey>,
     summary: Summary,
@@ -82,7 +54,7 @@ impl Cell {
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
         let current = load(&source, now)?;
         Ok(Arc::new(Self {
-            seen: Mutex::new(stamps(&source)),
+            seen: Mutex::new(source.stamps()),
             source,
             current: RwLock::new(current),
         }))
@@ -91,13 +63,13 @@ impl Cell {
     /// Reads the certificate again, as the source says, and serves it from the next handshake
     /// on. After an error the one before is served further.
     pub fn reload(&self, now: Instant) -> Result<Summary, Error> {
-        self.reload_as(&mut self.seen(), stamps(&self.source), now)
+        self.reload_as(&mut self.seen(), self.source.stamps(), now)
     }
 
     /// The same, if the customer's files have changed since they were read last.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
         let mut seen = self.seen();
-        let stamps = stamps(&self.source);
+        let stamps = self.source.stamps();
         (*seen != stamps).then(|| self.reload_as(&mut seen, stamps, now))
     }
 
@@ -152,10 +124,7 @@ impl Cell {
 
     /// The customer's chain and key, where they were named.
     pub fn files(&self) -> Option<[&Path; 2]> {
-        match &self.source {
-            Source::Files { chain, key, .. } => Some([chain, key]),
-            Source::DataDirectory { .. } => None,
-        }
+        self.source.files()
     }
 
     /// What is being served.
@@ -192,24 +161,6 @@ fn load(source: &Source, now: Instant) -> Result<Current, Error> {
             directory, names, ..
         } => private(directory, names, now),
         Source::Files { chain, key, host } => from_files(chain, key, host, now),
-    }
-}
-
-/// What tells a change of the customer's files; our own are changed by ourselves.
-fn stamps(source: &Source) -> Vec<Stamp> {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        let changed =
-            |seconds: i64, nanoseconds| seconds.saturating_mul(1_000_000_000) + nanoseconds;
-        Some((
-            metadata.len(),
-            changed(metadata.mtime(), metadata.mtime_nsec()),
-            changed(metadata.ctime(), metadata.ctime_nsec()),
-        ))
-    };
-    match source {
-        Source::DataDirectory { directory, .. } => vec![stamp(&request::installed(directory))],
-        Source::Files { chain, key, .. } => vec![stamp(chain), stamp(key)],
     }
 }
 

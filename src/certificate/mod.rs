@@ -7,6 +7,7 @@ mod cell;
 mod chain;
 mod files;
 mod request;
+mod source;
 
 use std::fmt;
 use std::io;
@@ -16,9 +17,10 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::ServerName;
 
 pub use authority::AuthoritySummary;
-pub use cell::{Cell, Source, Summary};
+pub use cell::{Cell, Summary};
 pub use chain::{Leaf, Link, public_roots};
 pub use request::{Installed, install, request};
+pub use source::Source;
 
 /// The names that a leaf certificate of the private authority is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

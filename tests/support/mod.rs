@@ -133,7 +133,12 @@ impl Server {
 
     /// A token of the defaults, issued on the command line.
     pub(crate) fn token(&self, name: &str) -> Secret {
-        let output = self.cli(&["token", "issue", name]);
+        self.token_with(name, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn token_with(&self, name: &str, arguments: &[&str]) -> Secret {
+        let output = self.cli(&[&["token", "issue", name], arguments].concat());
         assert_eq!(output.status, Some(0), "{output:?}\n{}", self.log());
         let token = output.stdout.trim();
         let is_alone = !token.is_empty() && !token.contains(char::is_whitespace);

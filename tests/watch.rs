@@ -1,0 +1,375 @@
+//! What a running server tells of itself: metrics, readiness, warnings, the alarm over very
+//! many deactivations.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use golinks_scim::http1::client::{Request, Response};
+use golinks_scim::idp::client::Client;
+use golinks_scim::secret::Secret;
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::wire::{self, Door};
+use crate::support::{Server, Talk, body};
+
+/// Metrics by name and labels, as they stand in the exposition.
+struct Scrape(BTreeMap<String, f64>);
+
+impl Scrape {
+    /// What a token of scope `metrics` reads. Anything that is not OpenMetrics fails.
+    fn of(talk: &Talk) -> Self {
+        let token = talk.server.token_with("scrape", &["--scope", "metrics"]);
+        let read = read(&talk.server, &token, "/metrics");
+        talk.server.cli(&["token", "revoke", "scrape"]);
+        assert_eq!(read.status, 200);
+        let kind = read.header("content-type");
+        assert_eq!(
+            kind,
+            Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        );
+        Self::parse(std::str::from_utf8(&read.body).expect("text"))
+    }
+
+    fn parse(text: &str) -> Self {
+        let text = text
+            .strip_suffix("# EOF\n")
+            .expect("the end of the exposition");
+        let mut described = BTreeMap::new();
+        let mut values = BTreeMap::new();
+        for line in text.lines() {
+            if let Some(comment) = line.strip_prefix("# ") {
+                let mut words = comment.splitn(3, ' ');
+                let (what, name) = (words.next().expect("a word"), words.next().expect("a name"));
+                assert!(["HELP", "TYPE", "UNIT"].contains(&what), "{line}");
+                assert!(name.starts_with("golinks_scim_"), "{line}");
+                *described.entry(name.to_owned()).or_insert(0) += usize::from(what == "TYPE");
+                continue;
+            }
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            let name = series.split('{').next().expect("a name");
+            let family = ["_total", "_bucket", "_sum", "_count", "_info"]
+                .iter()
+                .find_map(|suffix| {
+                    name.strip_suffix(suffix)
+                        .filter(|it| described.contains_key(*it))
+                });
+            let family = family.unwrap_or(name);
+            assert_eq!(described.get(family), Some(&1), "{line}");
+            let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}"));
+            assert!(
+                values.insert(series.to_owned(), value).is_none(),
+                "twice: {line}"
+            );
+        }
+        Self(values)
+    }
+
+    fn get(&self, series: &str) -> f64 {
+        let series = format!("golinks_scim_{series}");
+        let names = || self.0.keys().cloned().collect::<Vec<_>>().join("\n");
+        *self
+            .0
+            .get(&series)
+            .unwrap_or_else(|| panic!("no {series} in\n{}", names()))
+    }
+
+    /// Zero where nothing was counted yet.
+    fn count(&self, series: &str) -> f64 {
+        self.0
+            .get(&format!("golinks_scim_{series}"))
+            .copied()
+            .unwrap_or(0.0)
+    }
+}
+
+/// What is outside of the SCIM base URL.
+fn read(server: &Server, token: &Secret, target: &str) -> Response {
+    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
+    let base = format!("https://{}", server.address());
+    let mut client = Client::new(&base, &pem).expect("a client");
+    let authorization = format!("Bearer {}", token.reveal());
+    let request = Request {
+        method: "GET",
+        target,
+        headers: &[("Authorization", &authorization)],
+        body: None,
+    };
+    client.send(&request).expect("an answer").0
+}
+
+fn requests(route: &str, method: &str, status: u16) -> String {
+    format!("http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}}")
+}
+
+#[test]
+fn requests_commits_and_users_are_counted() {
+    let mut talk = Talk::start(&[]);
+    let before = Scrape::of(&talk);
+    let jane = talk.create("jane@example.com");
+    let id = jane["id"].as_str().expect("an id").to_owned();
+    talk.create("john@example.com");
+    for _ in 0..3 {
+        talk.send("GET", &format!("/Users/{id}"), None);
+    }
+    talk.send("GET", "/Users/nobody", None);
+    let off = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "value": {"active": false}}],
+    });
+    talk.send("PATCH", &format!("/Users/{id}"), Some(&off));
+    talk.send("GET", "/Nothing", None);
+    let after = Scrape::of(&talk);
+
+    let users = "/scim/v2/Users";
+    let one = "/scim/v2/Users/{}";
+    for (series, wanted) in [
+        (requests(users, "POST", 201), 2.0),
+        (requests(one, "GET", 200), 3.0),
+        (requests(one, "GET", 404), 1.0),
+        (requests(one, "PATCH", 200), 1.0),
+        (requests("none", "GET", 404), 1.0),
+        (
+            format!("http_request_duration_seconds_count{{route=\"{one}\"}}"),
+            5.0,
+        ),
+        ("deactivations_last_hour".to_owned(), 1.0),
+    ] {
+        let grown = after.count(&series) - before.count(&series);
+        assert!((grown - wanted).abs() < 0.1, "{series}: {grown}");
+    }
+    // Two users, a patch, a token, its end.
+    for series in [
+        "commits_total",
+        "commit_changes_count",
+        "commit_duration_seconds_count",
+    ] {
+        let grown = after.get(series) - before.get(series);
+        assert!((5.0..8.0).contains(&grown), "{series}: {grown}");
+    }
+    for (series, wanted) in [
+        ("users{status=\"active\"}", 1.0),
+        ("users{status=\"inactive\"}", 1.0),
+        ("ready", 1.0),
+        ("mass_deactivation_alarm", 0.0),
+        ("certificate_days_left", 89.0),
+    ] {
+        assert!((after.get(series) - wanted).abs() < 0.1, "{series}");
+    }
+    assert!(after.get("connections") >= 1.0);
+    assert!(after.get("disk_free_bytes") > 0.0 && after.get("store_bytes") > 0.0);
+    assert!(after.get("start_time_seconds") > 1.7e9);
+    after.get(&format!(
+        "build_info{{version=\"{}\"}}",
+        env!("CARGO_PKG_VERSION")
+    ));
+    // Nothing that a caller has sent is a label.
+    for series in after.0.keys() {
+        assert!(
+            !series.contains("jane") && !series.contains(&id) && !series.contains("Nothing"),
+            "{series}"
+        );
+    }
+}
+
+#[test]
+fn refusals_are_counted_by_their_reason() {
+    let mut talk = Talk::start(&["--rate-limit", "1"]);
+    let authorization = talk.authorization.clone();
+    for (credential, reason) in [
+        (String::new(), "absent"),
+        ("Bearer what".to_owned(), "malformed"),
+        (
+            format!("{}x", authorization.trim_end_matches(|c: char| c != '_')),
+            "malformed",
+        ),
+    ] {
+        talk.authorization = credential;
+        assert_eq!(talk.send("GET", "/Users", None).status, 401, "{reason}");
+    }
+    let gone = talk.server.token("gone");
+    talk.server.cli(&["token", "revoke", "gone"]);
+    talk.use_token(&gone);
+    assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    talk.authorization = authorization;
+    let throttled = (0..8)
+        .filter(|_| talk.send("GET", "/Users", None).status == 429)
+        .count();
+    assert!(throttled > 0);
+    let scrape = Scrape::of(&talk);
+    for (reason, wanted) in [("absent", 1.0), ("malformed", 2.0), ("revoked", 1.0)] {
+        let series = format!("authentication_failures_total{{reason=\"{reason}\"}}");
+        assert!(
+            (scrape.get(&series) - wanted).abs() < 0.1,
+            "{series}: {}",
+            scrape.get(&series)
+        );
+    }
+    let told = scrape.get("throttled_requests_total{reason=\"token\"}");
+    assert!(told >= 1.0, "{told}");
+    assert!(scrape.get(&requests("/scim/v2/Users", "GET", 429)) >= 1.0);
+}
+
+#[test]
+fn tokens_tell_when_they_end_and_when_they_last_spoke() {
+    let talk = Talk::start(&[]);
+    talk.server.token_with("short", &["--expires", "5d"]);
+    talk.server.token_with("endless", &["--expires", "never"]);
+    let scrape = Scrape::of(&talk);
+    let labelled = |metric: &str, name: &str| {
+        let found = scrape.0.iter().find(|(series, _)| {
+            series.starts_with(&format!("golinks_scim_{metric}{{"))
+                && series.contains(&format!("name=\"{name}\""))
+        });
+        found.map(|(_, value)| *value)
+    };
+    assert_eq!(labelled("token_days_left", "short"), Some(4.0));
+    assert_eq!(labelled("token_days_left", "endless"), None);
+    assert!(labelled("token_idle_seconds", "endless").is_some_and(|idle| idle < 60.0));
+    let log = talk.server.log_with("the token short ends at");
+    assert_eq!(log.matches("the token short ends at").count(), 1, "{log}");
+    assert!(
+        log.contains("mend: golinks-scim token rotate short"),
+        "{log}"
+    );
+    let check = talk.server.cli(&["check"]).stdout;
+    assert!(
+        check.contains("warn     tokens          the token short ends at"),
+        "{check}"
+    );
+    // The old one of a rotation need not be rotated again.
+    talk.server
+        .cli(&["token", "rotate", "short", "--overlap", "1d"]);
+    let check = talk.server.cli(&["check"]).stdout;
+    assert_eq!(
+        check.matches("the token short ends at").count(),
+        1,
+        "{check}"
+    );
+    assert!(check.contains("in 4 days"), "{check}");
+}
+
+/// A directory of so many active users, made in one request.
+fn populate(talk: &mut Talk, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for first in (0..count).step_by(100) {
+        let create = |number: usize| {
+            let name = format!("user{number}@example.com");
+            json!({"method": "POST", "path": "/Users", "bulkId": name, "data": body(&name)})
+        };
+        let operations: Vec<Value> = (first..count.min(first + 100)).map(create).collect();
+        let done = bulk(talk, &operations);
+        let locations = done["Operations"].as_array().expect("a list");
+        ids.extend(locations.iter().map(|one| {
+            let location = one["location"].as_str().expect("created");
+            location.rsplit('/').next().expect("an id").to_owned()
+        }));
+    }
+    ids
+}
+
+fn bulk(talk: &mut Talk, operations: &[Value]) -> Value {
+    let wanted = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": operations,
+    });
+    let answer = talk.send("POST", "/Bulk", Some(&wanted));
+    assert_eq!(answer.status, 200);
+    serde_json::from_slice(&answer.body).expect("JSON")
+}
+
+fn off(id: &str) -> Value {
+    json!({"method": "PATCH", "path": format!("/Users/{id}"), "data": {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "value": {"active": false}}],
+    }})
+}
+
+#[test]
+fn very_many_deactivations_are_done_and_told_of() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let ids = populate(&mut talk, 300);
+    // A fifth of 300 is 60: that many are not yet very many.
+    let first: Vec<Value> = ids[..59].iter().map(|id| off(id)).collect();
+    bulk(&mut talk, &first);
+    assert_eq!(
+        talk.send("DELETE", &format!("/Users/{}", ids[59]), None)
+            .status,
+        204
+    );
+    let quiet = Scrape::of(&talk);
+    assert!(quiet.get("mass_deactivation_alarm") < 0.5);
+    assert!((quiet.get("deactivations_last_hour") - 60.0).abs() < 0.1);
+
+    let out = talk.server.cli(&["user", "deactivate", &ids[60]]);
+    assert_eq!(out.status, Some(0), "{out:?}");
+    let loud = Scrape::of(&talk);
+    assert!(loud.get("mass_deactivation_alarm") > 0.5);
+    assert!((loud.get("users{status=\"inactive\"}") - 60.0).abs() < 0.1);
+    talk.server
+        .log_with("61 users were deactivated within an hour");
+    let check = talk.server.cli(&["check"]).stdout;
+    let line = check.lines().find(|line| line.contains("deactivations"));
+    let line = line.unwrap_or_else(|| panic!("{check}"));
+    assert!(
+        line.starts_with("warn     deactivations   61 users"),
+        "{line}"
+    );
+    assert!(
+        line.contains("60 by token:") && line.contains("more than 60 are very many"),
+        "{line}"
+    );
+    // Nobody is deactivated twice, and reactivating is none.
+    bulk(&mut talk, &first);
+    talk.server.cli(&["user", "reactivate", &ids[0]]);
+    assert!((Scrape::of(&talk).get("deactivations_last_hour") - 61.0).abs() < 0.1);
+}
+
+#[test]
+fn the_alarm_can_be_set_while_serving() {
+    let server = Server::start_by(&[], |mut command, folder| {
+        let path = folder.join("config.toml");
+        std::fs::write(&path, "alarm_deactivations = 0\n").expect("written");
+        command.arg("--config").arg(path);
+        command
+    });
+    let path = server.data_dir().with_file_name("config.toml");
+    let mut talk = Talk::with(server);
+    let ids = populate(&mut talk, 3);
+    let all: Vec<Value> = ids.iter().map(|id| off(id)).collect();
+    bulk(&mut talk, &all);
+    assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
+    std::fs::write(&path, "alarm_deactivations = 2\n").expect("written");
+    kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
+    talk.server
+        .log_with("3 users were deactivated within an hour");
+}
+
+#[test]
+fn a_server_that_stops_is_not_ready() {
+    let server = Server::start();
+    let token = server.token_with("probe", &["--scope", "metrics"]);
+    let ready = read(&server, &token, "/readyz");
+    let text = String::from_utf8_lossy(&ready.body).into_owned();
+    assert_eq!(
+        (ready.status, text.as_str()),
+        (200, "{\"status\":\"ready\"}")
+    );
+    // A request that is being read holds the server open for its answer.
+    let door = Door::to(server);
+    let mut tls = door.connect();
+    let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2\r\n\r\n{";
+    tls.write_all(&door.with_token(head)).expect("sent");
+    tls.flush().expect("sent");
+    // The head is being looked at by then.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    kill_process(door.server.pid(), Signal::TERM).expect("it runs");
+    door.server.log_with("stopping on signal");
+    let check = door.server.cli(&["check"]).stdout;
+    assert!(
+        check.contains("fail     readiness       the server is stopping"),
+        "{check}"
+    );
+    tls.write_all(b"}").expect("sent");
+    assert_eq!(wire::read(&mut tls, false).status, 400);
+}
