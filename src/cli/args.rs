@@ -271,8 +271,16 @@ pub(super) enum Config {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Guide {
-    /// Okta
+    /// Okta, from its cloud
     Okta,
+    /// Microsoft Entra ID
+    Entra,
+    /// OneLogin
+    Onelogin,
+    /// JumpCloud
+    Jumpcloud,
+    /// Okta's Provisioning Agent in your own network
+    Agent,
 }
 
 #[derive(ClapArgs)]

@@ -83,7 +83,6 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
         }
     };
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let outcome = without_configuration(&args.command).unwrap_or_else(|| configured(args));
     logging::flush();
     match outcome {
@@ -108,6 +107,8 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 }
 
 fn configured(args: Args) -> Result<(), Failure> {
+    // Whatever is written from here on is its owner's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let sources = sources(&args);
     let typed_level = typed_level(&args);
     let configuration = Configuration::load(&sources);
