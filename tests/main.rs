@@ -17,6 +17,9 @@ mod cli;
 /// Configuration, what SIGHUP changes, and the service manager.
 mod configuration;
 
+/// README and manual: what stands in their console blocks is what happens.
+mod console;
+
 /// What a running server tells of itself: metrics, readiness, warnings.
 mod watch;
 

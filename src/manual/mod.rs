@@ -15,6 +15,56 @@ pub struct Page {
 /// All pages, in reading order.
 pub const PAGES: &[Page] = &[
     Page {
+        name: "install",
+        about: "installing, configuring, port 443, upgrading, removing",
+        text: include_str!("install.md"),
+    },
+    Page {
+        name: "okta",
+        about: "Okta's cloud: what it needs, what it sends, what you see",
+        text: include_str!("okta.md"),
+    },
+    Page {
+        name: "agent",
+        about: "Okta's Provisioning Agent with the private CA",
+        text: include_str!("agent.md"),
+    },
+    Page {
+        name: "entra",
+        about: "Microsoft Entra ID",
+        text: include_str!("entra.md"),
+    },
+    Page {
+        name: "certificates",
+        about: "the private CA, public certificates, renewal",
+        text: include_str!("certificates.md"),
+    },
+    Page {
+        name: "tokens",
+        about: "scopes, rotation, a token that has leaked",
+        text: include_str!("tokens.md"),
+    },
+    Page {
+        name: "backup",
+        about: "making, checking and restoring backups: the drill",
+        text: include_str!("backup.md"),
+    },
+    Page {
+        name: "disk-full",
+        about: "what happens on a full or failing disk, and what to do",
+        text: include_str!("disk-full.md"),
+    },
+    Page {
+        name: "metrics",
+        about: "metrics, health, what to alert on, the alarm over deactivations",
+        text: include_str!("metrics.md"),
+    },
+    Page {
+        name: "errors",
+        about: "every error and exit status, its cause, and what mends it",
+        text: include_str!("errors.md"),
+    },
+    Page {
         name: "protocol",
         about: "SCIM clause by clause: what is done, how it is proved, where it differs",
         text: include_str!("protocol.md"),
@@ -30,6 +80,36 @@ pub const PAGES: &[Page] = &[
         text: include_str!("faults.md"),
     },
 ];
+
+#[doc = include_str!("install.md")]
+pub mod install {}
+
+#[doc = include_str!("okta.md")]
+pub mod okta {}
+
+#[doc = include_str!("agent.md")]
+pub mod agent {}
+
+#[doc = include_str!("entra.md")]
+pub mod entra {}
+
+#[doc = include_str!("certificates.md")]
+pub mod certificates {}
+
+#[doc = include_str!("tokens.md")]
+pub mod tokens {}
+
+#[doc = include_str!("backup.md")]
+pub mod backup {}
+
+#[doc = include_str!("disk-full.md")]
+pub mod disk_full {}
+
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
 
 #[doc = include_str!("protocol.md")]
 pub mod protocol {}

@@ -1,0 +1,230 @@
+//! The console blocks of README and manual are what happens: each page's commands are typed in
+//! their order, in a folder of its own, beside a server of its own, and what they print is
+//! compared. `…` stands for any text of a line, a line of it alone for any lines.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use golinks_scim::manual::PAGES;
+use tempfile::TempDir;
+
+/// What a fenced block may be: one that is typed here, or one of these.
+const OTHERS: [&str; 6] = ["sh", "text", "toml", "yaml", "ini", "json"];
+
+/// Stands in for the service manager, so that a page reads as it is typed on a real machine.
+const SYSTEMCTL: &str = r#"#!/bin/bash
+stop() { kill -TERM "$(cat "$HERE/pid")"; while kill -0 "$(cat "$HERE/pid")" 2>/dev/null; do sleep 0.02; done; }
+start() {
+    golinks-scim serve </dev/null >/dev/null 2>>"$HERE/log" &
+    echo $! >"$HERE/pid"
+    for _ in $(seq 1000); do [ -S "$GOLINKS_SCIM_DATA_DIR/admin.sock" ] && return; sleep 0.02; done
+    echo "the server did not start"; cat "$HERE/log"
+}
+case "$1" in
+    stop) stop ;;
+    start) start ;;
+    restart) stop; start ;;
+    reload) kill -HUP "$(cat "$HERE/pid")" ;;
+    *) echo "no stand-in for systemctl $1" ;;
+esac
+"#;
+
+const SUDO: &str = "#!/bin/sh\nexec \"$@\"\n";
+
+/// A folder to type in, with a server.
+struct Desk {
+    folder: TempDir,
+    listen: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let desk = Self {
+            folder: TempDir::new().expect("a folder"),
+            listen: listener.local_addr().expect("bound").to_string(),
+        };
+        drop(listener);
+        for (name, text) in [("systemctl", SYSTEMCTL), ("sudo", SUDO)] {
+            let path = desk.folder.path().join("bin").join(name);
+            fs::create_dir_all(path.parent().expect("bin")).expect("made");
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+        }
+        fs::create_dir(desk.folder.path().join("work")).expect("made");
+        let said = desk.type_line("systemctl start golinks-scim");
+        assert_eq!(said, "");
+        desk
+    }
+
+    /// What a terminal would show of it.
+    fn type_line(&self, line: &str) -> String {
+        let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
+        let here = self.folder.path();
+        let path = format!(
+            "{}:{}:{}",
+            here.join("bin").display(),
+            binary.parent().expect("a folder").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
+        let port = self.listen.rsplit(':').next().expect("a port");
+        let output = Command::new("bash")
+            .args(["-c", &format!("exec 2>&1\n{line}")])
+            .current_dir(here.join("work"))
+            .env_remove("STATE_DIRECTORY")
+            .env("PATH", path)
+            .env("HERE", here)
+            .env("GOLINKS_SCIM_DATA_DIR", here.join("data"))
+            .env("GOLINKS_SCIM_CONFIG", "")
+            .env("GOLINKS_SCIM_LISTEN", &self.listen)
+            .env("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"))
+            .stdin(Stdio::null())
+            .output();
+        String::from_utf8_lossy(&output.expect("bash").stdout).into_owned()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.type_line("systemctl stop golinks-scim");
+    }
+}
+
+/// A command and what is expected of it, with the line where it stands.
+struct Typed {
+    line: usize,
+    command: String,
+    expected: Vec<String>,
+}
+
+/// The commands of a page's console blocks; a block of no known kind is an error.
+fn commands(name: &str, text: &str) -> Vec<Typed> {
+    let mut typed: Vec<Typed> = Vec::new();
+    let mut fence: Option<&str> = None;
+    for (at, line) in text.lines().enumerate() {
+        if let Some(kind) = line.strip_prefix("```") {
+            let is_known = kind == "console" || OTHERS.contains(&kind);
+            assert!(
+                fence.is_some() || is_known,
+                "{name}:{}: a block of {kind:?}",
+                at + 1
+            );
+            fence = if fence.is_some() { None } else { Some(kind) };
+            continue;
+        }
+        if fence != Some("console") {
+            continue;
+        }
+        if let Some(command) = line.strip_prefix("$ ") {
+            typed.push(Typed {
+                line: at + 1,
+                command: command.to_owned(),
+                expected: Vec::new(),
+            });
+            continue;
+        }
+        let last = typed.last_mut();
+        let last = last.unwrap_or_else(|| panic!("{name}:{}: before any command", at + 1));
+        if last.command.ends_with('\\') && last.expected.is_empty() {
+            last.command.push('\n');
+            last.command.push_str(line);
+        } else {
+            last.expected.push(line.to_owned());
+        }
+    }
+    assert!(fence.is_none(), "{name}: a block that does not end");
+    typed
+}
+
+/// Whether lines are as expected.
+fn are_as(expected: &[String], found: &[&str]) -> bool {
+    match expected.split_first() {
+        None => found.is_empty(),
+        Some((any, rest)) if any == "…" => {
+            (0..=found.len()).any(|skipped| are_as(rest, &found[skipped..]))
+        }
+        Some((line, rest)) => found
+            .split_first()
+            .is_some_and(|(first, others)| is_as(line, first) && are_as(rest, others)),
+    }
+}
+
+/// However wide the columns are.
+fn is_as(expected: &str, found: &str) -> bool {
+    let narrow = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (expected, found) = (narrow(expected), narrow(found));
+    let mut parts = expected.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = found.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, between)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in between {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn run(name: &str, text: &str) -> usize {
+    let typed = commands(name, text);
+    if typed.is_empty() {
+        return 0;
+    }
+    let desk = Desk::new();
+    for one in &typed {
+        let said = desk.type_line(&one.command);
+        let found: Vec<&str> = said.lines().map(str::trim_end).collect();
+        assert!(
+            are_as(&one.expected, &found),
+            "{name}:{}\n$ {}\nexpected\n{}\nfound\n{said}",
+            one.line,
+            one.command,
+            one.expected.join("\n")
+        );
+    }
+    typed.len()
+}
+
+#[test]
+fn the_readme_is_what_happens() {
+    assert!(run("README.md", include_str!("../README.md")) > 3);
+}
+
+#[test]
+fn the_manual_is_what_happens() {
+    let typed: usize = PAGES.iter().map(|page| run(page.name, page.text)).sum();
+    assert!(typed > 20, "{typed} commands");
+}
+
+#[test]
+fn differences_are_seen() {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    for (expected, found, wanted) in [
+        ("a", "a", true),
+        ("a", "b", false),
+        ("a…", "abc", true),
+        ("a…c", "abc", true),
+        ("a…c", "abcd", false),
+        ("…b…", "abc", true),
+        ("…", "x\ny", true),
+        ("…\nz", "x\ny\nz", true),
+        ("…\nz", "x\ny", false),
+        ("a\n…", "a", true),
+        ("", "a", false),
+    ] {
+        let found: Vec<&str> = found.lines().collect();
+        assert_eq!(
+            are_as(&lines(expected), &found),
+            wanted,
+            "{expected:?} {found:?}"
+        );
+    }
+}
