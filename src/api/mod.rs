@@ -25,7 +25,7 @@ mod users;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
@@ -80,6 +80,8 @@ pub struct Api {
     cursors: Cursors,
     places: Places,
     metrics: Metrics,
+    /// Held while a backup is made.
+    backing_up: Mutex<()>,
 }
 
 /// The store's content cannot be used; the text says why.
@@ -106,6 +108,7 @@ impl Api {
             cursors: Cursors::new(&cursor_key),
             places: Places::default(),
             metrics: Metrics::new(Tolerance::ALL.into_iter().map(Tolerance::name)),
+            backing_up: Mutex::default(),
             store,
         })
     }
@@ -206,7 +209,7 @@ impl Api {
             .tokens
             .authenticate(&candidate, peer, now)
             .map_err(Some)?;
-        token.note_use(now);
+        token.note_use(now, peer, head.header("user-agent"));
         Ok(Principal::Token(token))
     }
 
