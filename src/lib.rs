@@ -18,7 +18,7 @@
 //! ```text
 //! main ─▶ cli ─▶ https ┐            access       http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
-//!           └──▶ idp   ┘            directory    store    config logging metrics
+//!           └──▶ idp   ┘            directory    store    config logging metrics files
 //!                                   manual
 //! ```
 //!
@@ -57,6 +57,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod files;
 pub mod http1;
 pub mod https;
 pub mod idp;

@@ -142,6 +142,8 @@ pub const PASSING_TOKENS_MAX: usize = 16;
 pub const PASSING_TOKEN_SECONDS: i64 = 60;
 /// Characters of a token's name.
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
+/// What is kept of the User-Agent that last used a token.
+pub const USER_AGENT_BYTES_MAX: usize = 200;
 /// Seconds between writes of "last used".
 pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
@@ -149,6 +151,10 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Free space of the data directory's file system below which the server is not ready.
 pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Files of one format that upgrades keep beside the store.
+pub const KEPT_FORMATS_MAX: u32 = 20;
+/// A backup that the server made and nobody has fetched; then the next one removes it.
+pub const BACKUP_UNFETCHED_SECONDS: i64 = 60;
 /// Between two attempts to write to a disk that is full.
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// A caller whose write waits for space; beyond it the caller is sent away.

@@ -13,7 +13,9 @@ const LAYERS: &[&[&str]] = &[
     &["api"],
     &["access", "certificate", "directory", "manual", "page"],
     &["http1", "scim", "store"],
-    &["metrics", "config", "limits", "clock", "secret", "logging"],
+    &[
+        "metrics", "config", "limits", "clock", "secret", "logging", "files",
+    ],
 ];
 
 /// Siblings that may be used all the same, and why.
@@ -21,6 +23,8 @@ const SIBLINGS: &[(&str, &str)] = &[
     // The ground floor is one storey of plain values; the log is bounded by names too.
     ("logging", "limits"),
     ("config", "limits"),
+    // Names of drafts are drawn.
+    ("files", "secret"),
 ];
 
 /// Crates that only some modules may name.

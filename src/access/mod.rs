@@ -5,6 +5,7 @@ mod credentials;
 mod failures;
 mod principal;
 mod rate;
+mod seen;
 mod token;
 mod tokens;
 
@@ -12,5 +13,6 @@ pub use credentials::{Credentials, from_authorization};
 pub use failures::{Failure, Failures, network_of};
 pub use principal::{Administrator, Mode, Principal, Scope};
 pub use rate::Limiter;
+pub use seen::LastUse;
 pub use token::TokenText;
 pub use tokens::{Issue, IssueError, Rejection, Token, TokenState, Tokens};

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::principal::{Mode, Scope};
 use super::rate::Limiter;
+use super::seen::{LastUse, Seen};
 use super::token::TokenText;
 use crate::clock::Instant;
 use crate::limits;
@@ -20,7 +20,6 @@ use crate::secret::{self, Digest};
 use crate::store::{Change, Store, WriteError};
 
 const ROW_VERSION: u8 = 1;
-const NEVER_USED: i64 = i64::MIN;
 
 /// One issued token, without the token itself.
 #[derive(Debug)]
@@ -46,8 +45,7 @@ pub struct Token {
     /// Whether it is in memory alone: for minutes, and for nobody's list.
     is_passing: bool,
     digest: Digest,
-    used_millis: AtomicI64,
-    used_unsaved: AtomicBool,
+    seen: Seen,
     limiter: Limiter,
 }
 
@@ -153,14 +151,14 @@ impl Tokens {
         let snapshot = store
             .snapshot()
             .map_err(|_| "the store is not open".to_owned())?;
-        let used: HashMap<String, u64> = snapshot
-            .tokens_used()
+        let seen: HashMap<String, String> = snapshot
+            .tokens_seen()
             .map_err(|error| error.to_string())?
             .into_iter()
             .collect();
         let mut by_digest = HashMap::new();
         for (id, row) in snapshot.tokens().map_err(|error| error.to_string())? {
-            let token = Token::decode(&row, used.get(&id).copied())
+            let token = Token::decode(&row, seen.get(&id))
                 .ok_or_else(|| format!("the row of token {id} cannot be read"))?;
             by_digest.insert(token.digest, Arc::new(token));
         }
@@ -351,14 +349,13 @@ impl Tokens {
         }
     }
 
-    /// Writes down when tokens were last used, if any was since the last time.
+    /// Writes down the last uses of tokens, if any was used since the last time.
     pub fn flush_last_used(&self) -> Result<(), WriteError> {
         let mut change = Change::none();
         let mut any = false;
         for token in self.all() {
-            if token.used_unsaved.swap(false, Ordering::Relaxed) {
-                let millis = token.used_millis.load(Ordering::Relaxed);
-                change = change.used(&token.id, u64::try_from(millis).unwrap_or(0));
+            if let Some(text) = token.seen.take_unsaved() {
+                change = change.seen(&token.id, text);
                 any = true;
             }
         }
@@ -462,8 +459,7 @@ impl Token {
             allow_from: issue.allow_from,
             is_passing: false,
             digest,
-            used_millis: AtomicI64::new(NEVER_USED),
-            used_unsaved: AtomicBool::new(false),
+            seen: Seen::default(),
             limiter: Limiter::new(
                 issue.rate_limit.unwrap_or(limits::RATE_PER_SECOND_DEFAULT),
                 Monotonic::now(),
@@ -493,16 +489,15 @@ impl Token {
                 .any(|network| network.contains(&peer))
     }
 
-    /// When it last passed, if it ever did.
-    pub fn last_used(&self) -> Option<Instant> {
-        let millis = self.used_millis.load(Ordering::Relaxed);
-        (millis != NEVER_USED).then(|| Instant::from_millis(millis))
+    /// When and how it last passed, if it ever did.
+    pub fn last_used(&self) -> Option<LastUse> {
+        self.seen.last()
     }
 
-    /// Notes that it passed. In memory: a read must not cost a sync.
-    pub fn note_use(&self, now: Instant) {
-        self.used_millis.store(now.millis(), Ordering::Relaxed);
-        self.used_unsaved.store(true, Ordering::Relaxed);
+    /// Notes that it passed, from where, and with which User-Agent. In memory: a read must not
+    /// cost a sync.
+    pub fn note_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
+        self.seen.note(now, peer, user_agent);
     }
 
     /// Counts one request against the token's own rate, or the server's; `None` is
@@ -543,24 +538,21 @@ impl Token {
         }
     }
 
-    /// The same token after `change`; when it was last used goes with it.
+    /// The same token after `change`; its last use goes with it.
     fn with(&self, change: impl FnOnce(&mut Stored)) -> Self {
         let mut stored = self.stored();
         change(&mut stored);
-        let used = self
-            .last_used()
-            .and_then(|used| u64::try_from(used.millis()).ok());
         stored
-            .into_token(used)
+            .into_token(self.seen.copy())
             .expect("what a token wrote is a token")
     }
 
-    fn decode(row: &[u8], used_millis: Option<u64>) -> Option<Self> {
+    fn decode(row: &[u8], seen: Option<&String>) -> Option<Self> {
         let (&ROW_VERSION, text) = row.split_first()? else {
             return None;
         };
         let stored: Stored = serde_json::from_slice(text).ok()?;
-        stored.into_token(used_millis)
+        stored.into_token(seen.map_or_else(Seen::default, |text| Seen::from_text(text)))
     }
 }
 
@@ -581,7 +573,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn into_token(self, used_millis: Option<u64>) -> Option<Token> {
+    fn into_token(self, seen: Seen) -> Option<Token> {
         let issue = Issue {
             name: self.name,
             scope: self.scope.parse().ok()?,
@@ -598,9 +590,7 @@ impl Stored {
         let mut token = Token::issued(issue, self.digest, Instant::from_millis(self.created));
         token.id = self.id;
         token.revoked = self.revoked.map(Instant::from_millis);
-        if let Some(millis) = used_millis.and_then(|millis| i64::try_from(millis).ok()) {
-            token.used_millis = AtomicI64::new(millis);
-        }
+        token.seen = seen;
         Some(token)
     }
 }

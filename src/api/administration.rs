@@ -7,6 +7,7 @@
     reason = "a handler's type is the route table's, also where it cannot fail"
 )]
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,6 +23,7 @@ use super::reply::{self, Outcome, Problem};
 use crate::access::{Administrator, Issue, IssueError, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
+use crate::config;
 use crate::directory;
 use crate::limits;
 use crate::scim::json;
@@ -86,25 +88,29 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
     Ok(reply::json(200, &json!({"tokens": tokens})))
 }
 
-/// `POST /admin/backup`: a copy of the store in a new file of the server's machine.
+/// `POST /admin/backup`: a copy of the store for a file of whoever asks, `path`. The server may
+/// be confined to its data directory: it makes the copy there, and whoever asks moves it away.
 pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let path = wanted.get("path").and_then(Value::as_str).map(Path::new);
     let path = path
         .filter(|path| path.is_absolute())
         .ok_or_else(|| Problem::new(400, "path must be an absolute path"))?;
-    let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
-    let backup = snapshot.back_up(path).map_err(|error| {
-        let refused = |detail: &str| Problem::new(409, format!("{}: {detail}", path.display()));
-        match &error {
-            OpenError::Io(io) if io.kind() == io::ErrorKind::AlreadyExists => {
-                refused("the file exists already, and a backup overwrites nothing")
-            }
-            OpenError::Io(io) => refused(&format!("the server cannot write there: {io}")),
-            _ => Problem::new(500, error.to_string()),
-        }
-    })?;
     let now = api.clock.now();
+    let store_path = config::store_path(&api.data_dir);
+    let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
+    let made = {
+        // What another one is being written to must not be taken for left behind.
+        let _alone = api.backing_up.lock();
+        snapshot.back_up(&store_path, now.seconds())
+    };
+    let (copy, backup) = made.map_err(|error| match &error {
+        OpenError::Io(io) if io.kind() == io::ErrorKind::StorageFull => {
+            Problem::new(507, format!("the server has no room for the copy: {io}"))
+        }
+        OpenError::Io(io) => Problem::new(500, format!("the server cannot make the copy: {io}")),
+        _ => Problem::new(500, error.to_string()),
+    })?;
     let mut details = Map::new();
     details.insert("path".to_owned(), json!(path));
     let row = directory::event(&call.caller(), now, "backup.create", &details);
@@ -115,12 +121,15 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     if let Err(error) = written {
         log::error!("the audit trail could not be told of the backup: {error:?}");
     }
-    Ok(reply::json(201, &described_backup(&backup)))
+    let mut described = described_backup(&backup);
+    described["copy"] = json!(copy.file_name().and_then(OsStr::to_str));
+    Ok(reply::json(201, &described))
 }
 
 /// What is in a backup, for the command line to show.
 pub fn described_backup(backup: &Backup) -> Value {
     let mut described = described_counts(&backup.counts);
+    described["format"] = json!(backup.format);
     described["sha256"] = json!(secret::hex(&backup.digest));
     described
 }
@@ -303,6 +312,7 @@ fn with_text(
 }
 
 fn described(token: &Token, now: Instant) -> Value {
+    let last = token.last_used();
     json!({
         "id": token.id,
         "name": token.name,
@@ -310,7 +320,9 @@ fn described(token: &Token, now: Instant) -> Value {
         "mode": token.mode.as_str(),
         "created": token.created.to_string(),
         "expires": token.expires.map(|expires| expires.to_string()),
-        "lastUsed": token.last_used().map(|used| used.to_string()),
+        "lastUsed": last.as_ref().map(|last| last.at.to_string()),
+        "lastUsedFrom": last.as_ref().and_then(|last| last.from),
+        "lastUsedBy": last.as_ref().and_then(|last| last.by.as_deref()),
         "rateLimit": token.rate_limit,
         "allowFrom": token.allow_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "state": token.state(now).as_str(),

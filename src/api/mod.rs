@@ -28,8 +28,8 @@ mod warnings;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
@@ -90,6 +90,8 @@ pub struct Api {
     told: Told,
     started: Instant,
     is_stopping: AtomicBool,
+    /// Held while a backup is made.
+    backing_up: Mutex<()>,
 }
 
 /// The store's content cannot be used; the text says why.
@@ -123,6 +125,7 @@ impl Api {
             told: Told::default(),
             started,
             is_stopping: AtomicBool::new(false),
+            backing_up: Mutex::default(),
             store,
         })
     }
@@ -243,7 +246,7 @@ impl Api {
             .tokens
             .authenticate(&candidate, peer, now)
             .map_err(Some)?;
-        token.note_use(now);
+        token.note_use(now, peer, head.header("user-agent"));
         Ok(Principal::Token(token))
     }
 

@@ -1,23 +1,19 @@
 //! Certificate and key files: written whole or not at all, keys for the owner alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Error;
-use crate::secret;
+use crate::files;
 
 const KEY_MODE: u32 = 0o600;
 const CERTIFICATE_MODE: u32 = 0o644;
 
 /// Makes the directory, for the owner alone.
 pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|error| Error::Io(directory.to_owned(), error))
+    files::make_directory(directory).map_err(|error| Error::Io(directory.to_owned(), error))
 }
 
 /// Writes a file that nobody but us may read.
@@ -32,17 +28,13 @@ pub(super) fn write_certificate(path: &Path, pem: &str) -> Result<(), Error> {
 
 /// The new content appears under the name all at once, and is on disk when this returns.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
-    let draft = path.with_extension(format!("new-{}", secret::hex(&secret::random::<4>())));
+    let draft = files::draft_of(path);
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&draft)?;
+        let mut file = files::create(&draft, mode)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        files::sync_directory_of(path)
     })();
     written.map_err(|error| {
         // The draft is of no use; the error that matters is the first one.

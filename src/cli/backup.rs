@@ -1,7 +1,13 @@
 //! `backup`: copies of the directory, made while it is served, checked, and put back.
 
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::Backup;
@@ -11,6 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::directory::describe;
 use crate::store::{self, OpenError};
+use crate::{files, limits};
 
 pub(super) fn run(data_dir: &Path, command: Backup) -> Result<(), Failure> {
     match command {
@@ -24,9 +31,15 @@ pub(super) fn run(data_dir: &Path, command: Backup) -> Result<(), Failure> {
     }
 }
 
-/// The server writes the file, so it is named by its whole path.
+/// The server may write its data directory alone: it makes the copy there, and it is moved from
+/// here, by whoever may write where it is wanted.
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let file = std::path::absolute(file).map_err(|error| Failure::new(status::IO, error))?;
+    // What would refuse it in the end is looked at before the work.
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));
+    }
+    files::need_room(&file, 0).map_err(|error| not_moved(&file, &error))?;
     with_client(data_dir, |client| {
         let made = ask(
             client,
@@ -34,9 +47,78 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
             "/admin/backup",
             Some(&json!({"path": file})),
         )?;
+        let name = made["copy"].as_str().unwrap_or_default();
+        take(data_dir, name, &file).map_err(|error| not_moved(&file, &error))?;
         output::say(&format!("{} is written", file.display()));
         tell(&made)
     })
+}
+
+/// Moves the server's copy to `file`, of whoever is typing, for nobody else to read.
+fn take(data_dir: &Path, name: &str, file: &Path) -> io::Result<()> {
+    let store = config::store_path(data_dir);
+    // A server that was broken into names what it likes, and whoever is typing may be root.
+    if name.contains('/') || files::of_draft(name).is_none_or(|of| !store.ends_with(of)) {
+        return Err(io::Error::other("the server named no copy"));
+    }
+    let copy = data_dir.join(name);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let from = File::from(rustix::fs::open(&copy, flags, Mode::empty())?);
+    let metadata = from.metadata()?;
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        return Err(io::Error::other("the server made no copy"));
+    }
+    // By the open file: whatever bears the name by now is not what was looked at. Where links
+    // cannot be made, across file systems above all, the bytes are copied.
+    let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
+    let linked = rustix::fs::linkat(CWD, by_descriptor, CWD, file, AtFlags::SYMLINK_FOLLOW);
+    // From here on nothing is left behind, however this ends.
+    fs::remove_file(&copy)?;
+    match linked {
+        Ok(()) => {
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            if metadata.uid() != user.as_raw() {
+                rustix::fs::fchown(&from, Some(user), Some(group))?;
+            }
+            files::sync_directory_of(file)
+        }
+        Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => copy_to(from, file),
+    }
+}
+
+fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let before = SystemClock.now().seconds() - limits::BACKUP_UNFETCHED_SECONDS;
+    files::remove_drafts(files::directory_of(file), Some(before), |of| {
+        Some(of) == name
+    });
+    files::need_room(file, from.metadata()?.len())?;
+    let draft = files::draft_of(file);
+    let copied = files::create_own(&draft, 0o600).and_then(|mut to| {
+        io::copy(&mut from, &mut to)?;
+        to.sync_all()?;
+        files::appear(&draft, file)
+    });
+    if copied.is_err() {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(&draft);
+    }
+    copied
+}
+
+fn not_moved(file: &Path, error: &io::Error) -> Failure {
+    let shown = file.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            status::REFUSED,
+            format!("{shown}: the file exists already, and a backup overwrites nothing"),
+        ),
+        io::ErrorKind::PermissionDenied => {
+            Failure::new(status::PERMISSION, format!("{shown}: {error}"))
+        }
+        _ => Failure::new(status::IO, format!("{shown}: {error}")),
+    }
 }
 
 fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
@@ -80,10 +162,11 @@ fn unusable(file: &Path, error: &OpenError) -> Failure {
 
 fn tell(counts: &Value) -> Result<(), Failure> {
     output::line(&format!(
-        "{} users, {} tokens, {} audit rows, sha256 {}",
+        "{} users, {} tokens, {} audit rows, format {}, sha256 {}",
         counts["users"],
         counts["tokens"],
         counts["auditRows"],
+        counts["format"],
         counts["sha256"].as_str().unwrap_or_default()
     ))
 }

@@ -247,18 +247,23 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
             Some("install the version of golinks-scim that wrote it, or a newer one")
         }
         OpenError::Damaged(_) => Some("restore a backup: golinks-scim backup restore FILE"),
-        OpenError::Locked | OpenError::Io(_) => None,
+        OpenError::NotUpgraded { .. } => Some(
+            "nothing was changed: mend that and start again, or go on with the version that wrote it",
+        ),
+        OpenError::Locked | OpenError::Older(_) | OpenError::Io(_) => None,
     }
 }
 
 fn store_status(error: &OpenError) -> u8 {
     match error {
         OpenError::Locked => status::UNAVAILABLE,
-        OpenError::Newer(_) | OpenError::Damaged(_) => status::DATA,
-        OpenError::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        OpenError::Newer(_) | OpenError::Older(_) | OpenError::Damaged(_) => status::DATA,
+        OpenError::Io(error) | OpenError::NotUpgraded { error, .. }
+            if error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
             status::PERMISSION
         }
-        OpenError::Io(_) => status::IO,
+        OpenError::Io(_) | OpenError::NotUpgraded { .. } => status::IO,
     }
 }
 

@@ -38,6 +38,14 @@ const COLUMNS: &[Column] = &[
         cell: |row| minute(row, "lastUsed", "never"),
     },
     Column {
+        title: "FROM",
+        cell: |row| text_of(row, "lastUsedFrom"),
+    },
+    Column {
+        title: "BY",
+        cell: |row| beginning(&text_of(row, "lastUsedBy")),
+    },
+    Column {
         title: "STATE",
         cell: |row| text_of(row, "state"),
     },
@@ -113,6 +121,15 @@ fn list(client: &mut Client, target: &str, format: output::Format) -> Result<(),
     let mut listing = Listing::new(format, COLUMNS);
     listing.page(found["tokens"].as_array().map_or(&[][..], Vec::as_slice))?;
     listing.end()
+}
+
+/// As much of a User-Agent as a table has room for: whose it is stands in front.
+fn beginning(text: &str) -> String {
+    const CHARS_MAX: usize = 32;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }
 
 /// A length of time such as `7d`, `12h`, `30m` or `45s`, in seconds.

@@ -1,11 +1,10 @@
 //! Copies of the store: made of one committed state while writes go on, checked whole, and
-//! complete under their name or not there. Copying the file itself would be no backup: it
+//! complete before anybody is told of them. Copying the file itself would be no backup: it
 //! changes while it is read.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use redb::{
     Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
@@ -13,14 +12,15 @@ use redb::{
 };
 
 use super::change::Describe;
-use super::file::{Readable, create_private, lock};
+use super::file::{self, Readable, create_private, lock};
 use super::row;
 use super::tables::{
-    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SETTINGS, TOKENS, USED, USERS,
+    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::writer::guarded;
-use super::{OpenError, Opener, ReadError, Snapshot, Store};
-use crate::secret::{self, Digest, Sha256};
+use super::{FORMAT, OpenError, Opener, ReadError, Snapshot, Store};
+use crate::secret::{Digest, Sha256};
+use crate::{files, limits};
 
 /// What is in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,28 +38,43 @@ pub struct Counts {
 pub struct Backup {
     /// What is in it.
     pub counts: Counts,
+    /// The version of its stored form.
+    pub format: u64,
     /// The SHA-256 of the file.
     pub digest: Digest,
 }
 
 impl Snapshot {
-    /// Writes this state to a new file, mode 0600. It appears under its name once it is
-    /// complete and synced; a file of that name is never overwritten.
-    pub fn back_up(&self, path: &Path) -> Result<Backup, OpenError> {
-        if path.try_exists()? {
-            return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+    /// Writes this state to a new file beside the store at `store_path`, mode 0600, complete
+    /// and synced when this returns. Whoever asked for it must move it away: it has the name
+    /// of a draft, and is taken for one that was left behind by the next backup that is made
+    /// [`limits::BACKUP_UNFETCHED_SECONDS`] after `now`, in seconds since the epoch, and by
+    /// the next start.
+    pub fn back_up(&self, store_path: &Path, now: i64) -> Result<(PathBuf, Backup), OpenError> {
+        file::remove_leftovers(store_path, Some(now - limits::BACKUP_UNFETCHED_SECONDS));
+        let copy = files::draft_of(store_path);
+        // The copy has no gaps, and is hardly larger; the directory goes on growing meanwhile.
+        let bytes = fs::metadata(store_path).map_or(0, |metadata| metadata.len());
+        files::need_room(&copy, bytes.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
+        let made = self
+            .copy_to(&copy)
+            .and_then(|counts| Ok((counts, digest_of(&copy)?)));
+        match made {
+            Ok((counts, digest)) => {
+                let format = FORMAT;
+                let backup = Backup {
+                    counts,
+                    format,
+                    digest,
+                };
+                Ok((copy, backup))
+            }
+            Err(error) => {
+                // The error that matters is the first one.
+                let _ = fs::remove_file(&copy);
+                Err(error)
+            }
         }
-        let draft = draft_of(path);
-        let made = self.copy_to(&draft).and_then(|counts| {
-            let digest = digest_of(&draft)?;
-            fs::hard_link(&draft, path)?;
-            Ok(Backup { counts, digest })
-        });
-        let removed = fs::remove_file(&draft);
-        let made = made?;
-        removed?;
-        sync_directory_of(path)?;
-        Ok(made)
     }
 
     fn copy_to(&self, draft: &Path) -> Result<Counts, OpenError> {
@@ -77,7 +92,7 @@ impl Snapshot {
         let tokens = copy_checked(from, &to, TOKENS, |id, sealed| {
             row::open(id.as_bytes(), sealed).map(drop)
         })?;
-        copy(from, &to, USED)?;
+        copy(from, &to, SEEN)?;
         let audit_rows = copy(from, &to, AUDIT)?;
         copy(from, &to, CHAIN)?;
         to.commit().map_err(ReadError::from)?;
@@ -132,20 +147,24 @@ fn copy_multimap<K: Key + 'static, V: Key + 'static>(
     Ok(())
 }
 
-/// Reads a store file whole, without changing it: every user's row, that each is found under
-/// its keys and under no other, and the audit chain.
+/// Reads a store file of this format or an older one whole, without changing it: every user's
+/// row, that each is found under its keys and under no other, and the audit chain.
 pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     let file = path.to_owned();
     let opener: Opener = Box::new(move || Ok(Box::new(Readable::open(&file)?)));
-    let counts = guarded(|| {
+    let (counts, format) = guarded(|| {
         let store = Store::open_to_read(opener, describe)?;
         let snapshot = store
             .snapshot()
             .map_err(|_| OpenError::Damaged("it cannot be read".to_owned()))?;
-        snapshot.check(describe)
+        Ok((snapshot.check(describe)?, store.found_format))
     })?;
-    Ok(Backup { counts, digest })
+    Ok(Backup {
+        counts,
+        format,
+        digest,
+    })
 }
 
 impl Snapshot {
@@ -175,12 +194,14 @@ pub fn restore(
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use.
     let _lock = path.try_exists()?.then(|| lock(path)).transpose()?;
-    let draft = draft_of(path);
-    let copied = copy_file(backup, &draft).and_then(|()| digest_of(&draft));
+    files::need_room(path, fs::metadata(backup)?.len())?;
+    let draft = files::draft_of(path);
+    let copied = file::copy(backup, &draft).and_then(|()| Ok(digest_of(&draft)?));
     match copied {
         Ok(digest) if digest == checked.digest => {}
         other => {
-            fs::remove_file(&draft)?;
+            // The error that matters is the first one.
+            let _ = fs::remove_file(&draft);
             other?;
             return Err(OpenError::Damaged(
                 "it changed while it was copied".to_owned(),
@@ -192,19 +213,8 @@ pub fn restore(
         fs::hard_link(path, kept_as)?;
     }
     fs::rename(&draft, path)?;
-    sync_directory_of(path)?;
+    files::sync_directory_of(path)?;
     Ok(checked)
-}
-
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut from = File::open(from)?;
-    let mut to = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to)?;
-    io::copy(&mut from, &mut to)?;
-    to.sync_all()
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {
@@ -217,18 +227,4 @@ fn digest_of(path: &Path) -> io::Result<Digest> {
             length => digest.update(&buffer[..length]),
         }
     }
-}
-
-fn draft_of(path: &Path) -> std::path::PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}", secret::hex(&secret::random::<8>())));
-    path.with_file_name(name)
-}
-
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
 }

@@ -44,9 +44,9 @@ pub(super) enum Put {
     ForgetToken {
         id: String,
     },
-    Used {
+    Seen {
         id: String,
-        millis: u64,
+        text: String,
     },
     Setting {
         name: &'static str,
@@ -120,12 +120,12 @@ impl Change {
         self.with(Put::ForgetToken { id: id.to_owned() })
     }
 
-    /// When a token was last used, in milliseconds since the epoch.
+    /// When and how a token was last used, as its owner writes it.
     #[must_use]
-    pub fn used(self, id: &str, millis: u64) -> Self {
-        self.with(Put::Used {
+    pub fn seen(self, id: &str, text: String) -> Self {
+        self.with(Put::Seen {
             id: id.to_owned(),
-            millis,
+            text,
         })
     }
 

@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use redb::backends::FileBackend;
@@ -15,8 +15,9 @@ use super::audit::Head;
 use super::backend::Backend;
 use super::tables::Tables;
 use super::{OpenError, ReadError};
-use crate::limits;
-use crate::secret;
+use crate::{files, limits, secret};
+
+const MODE: u32 = 0o600;
 
 /// Opens the storage of a store, again after each failure.
 pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send + Sync>;
@@ -102,7 +103,6 @@ pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
     if path.try_exists()? {
         return Ok(false);
     }
-    let directory = path.parent().unwrap_or(Path::new("."));
     let draft = path.with_extension(format!("new-{}", secret::hex(&secret::random::<8>())));
     let made = create(&draft).and_then(|()| {
         // A link, not a rename: of two processes that start at once, one makes the store
@@ -117,7 +117,7 @@ pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
     let made = made?;
     removed?;
     // redb syncs the file, not the directory that names it.
-    File::open(directory)?.sync_all()?;
+    files::sync_directory_of(path)?;
     Ok(made)
 }
 
@@ -131,15 +131,39 @@ fn create(draft: &Path) -> Result<(), OpenError> {
 /// An empty database in a new file that the server's user alone may read.
 /// Fails if there is a file of that name.
 pub(super) fn create_private(path: &Path) -> Result<Database, OpenError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = files::create(path, MODE)?;
+    Ok(builder().create_with_backend(FileBackend::new(file)?)?)
+}
+
+/// How every database is opened.
+pub(super) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(limits::STORE_CACHE_BYTES);
-    Ok(builder.create_with_backend(FileBackend::new(file)?)?)
+    builder
+}
+
+/// Copies a file that nobody writes to; on disk when this returns.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
+    let mut from = File::open(from)?;
+    let mut to = files::create(to, MODE)?;
+    io::copy(&mut from, &mut to)?;
+    to.sync_all()?;
+    Ok(())
+}
+
+/// Removes what was being written beside the store at `path` by somebody who was killed: only
+/// for whoever holds the store, since nobody else writes there. Those that were written to
+/// since `before`, in seconds since the epoch, are left.
+pub(super) fn remove_leftovers(path: &Path, before: Option<i64>) {
+    let (Some(name), Some(stem)) = (
+        path.file_name().and_then(|name| name.to_str()),
+        path.file_stem().and_then(|stem| stem.to_str()),
+    ) else {
+        return;
+    };
+    let of_upgrade = format!("{stem}.format-");
+    let is_ours = |of: &str| of == name || of.starts_with(&of_upgrade);
+    files::remove_drafts(files::directory_of(path), before, is_ours);
 }
 
 /// Makes the tables in a database that has none.

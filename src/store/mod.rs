@@ -17,6 +17,7 @@
 //! - After a failed write redb refuses all further ones until the file is reopened
 //!   (`PreviousIo`): the writer does that, and lets the store be read meanwhile. A full disk
 //!   is waited for (`backend.rs`).
+//! - A file of an older format is upgraded, and kept as it was before (`upgrade.rs`).
 
 mod audit;
 mod backend;
@@ -27,12 +28,13 @@ mod index;
 mod row;
 mod snapshot;
 mod tables;
+mod upgrade;
 mod view;
 mod writer;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -54,7 +56,7 @@ use writer::{Job, Outcome, Plan, Writer};
 
 /// The version of the stored form that this program writes. A file with a greater one is
 /// refused, never guessed at.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 
 /// The store, open. Dropping it closes it.
 pub struct Store {
@@ -64,6 +66,7 @@ pub struct Store {
     health: Arc<Health>,
     commits: Commits,
     created: bool,
+    found_format: u64,
 }
 
 /// What readers see: the newest committed state, or nothing while the file is reopened.
@@ -75,7 +78,11 @@ impl Store {
     pub fn open(path: &Path, lock_wait: Duration, describe: Describe) -> Result<Self, OpenError> {
         let created = file::create_if_absent(path)?;
         let (opener, reader) = (file::opener(path), file::reader(path));
-        Self::start(opener, reader, describe, lock_wait, created)
+        let place = Some(path.to_owned());
+        let mut store = Self::start(opener, reader, place, describe, lock_wait)?;
+        store.created = created;
+        file::remove_leftovers(path, None);
+        Ok(store)
     }
 
     /// Opens whatever `opener` opens, now and after each failure: for storage that counts
@@ -85,7 +92,7 @@ impl Store {
         let again = Arc::clone(&opener);
         let (opener, reader) = (move || opener(), move || again());
         let (opener, reader) = (Box::new(opener), Box::new(reader));
-        Self::start(opener, reader, describe, Duration::ZERO, false)
+        Self::start(opener, reader, None, describe, Duration::ZERO)
     }
 
     /// Opens what `opener` opens for looking only: nothing is written to it, and what is
@@ -98,9 +105,9 @@ impl Store {
     fn start(
         opener: Opener,
         reader: Opener,
+        place: Option<PathBuf>,
         describe: Describe,
         lock_wait: Duration,
-        created: bool,
     ) -> Result<Self, OpenError> {
         let published = Arc::new(RwLock::new(None));
         let health = Arc::new(Health::default());
@@ -108,12 +115,14 @@ impl Store {
         let writer = Writer::new(
             opener,
             reader,
+            place,
             describe,
             Arc::clone(&published),
             Arc::clone(&health),
             commits.clone(),
         );
         let open = writer.open(lock_wait)?;
+        let found_format = open.found_format();
         let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -124,7 +133,8 @@ impl Store {
             writer: Mutex::new(Some(thread)),
             health,
             commits,
-            created,
+            created: false,
+            found_format,
         })
     }
 
@@ -341,6 +351,15 @@ pub enum OpenError {
     Locked,
     /// It was written by a newer program, with this format version.
     Newer(u64),
+    /// It was written by an older program, with this format version.
+    Older(u64),
+    /// The same, and it could not be upgraded. Nothing was changed.
+    NotUpgraded {
+        /// Its format version.
+        format: u64,
+        /// Why.
+        error: io::Error,
+    },
     /// It is not a store, or it is damaged; the text says how.
     Damaged(String),
     /// The file system said no.
@@ -354,6 +373,11 @@ impl fmt::Display for OpenError {
             Self::Newer(found) => write!(
                 f,
                 "the store has format {found}, this program knows formats up to {FORMAT}"
+            ),
+            Self::Older(found) => write!(f, "the store has format {found}, of an older program"),
+            Self::NotUpgraded { format, error } => write!(
+                f,
+                "the store has format {format} and was not upgraded: {error}"
             ),
             Self::Damaged(how) => write!(f, "the store is damaged: {how}"),
             Self::Io(error) => write!(f, "the store cannot be opened: {error}"),

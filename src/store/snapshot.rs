@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 use super::audit::{self, AuditRow, ChainBroken, Head, follow};
 use super::change::Describe;
 use super::index::{Changes, Index};
-use super::tables::{self, AUDIT, EMAILS, EXTERNALS, NAMES, SETTINGS, TOKENS, USED, USERS};
+use super::tables::{self, AUDIT, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
 use super::{OpenError, ReadError, row};
 
 /// One committed state.
@@ -187,7 +187,7 @@ impl Snapshot {
 
     fn read_small_tables(&self) -> Result<(), ReadError> {
         self.tokens()?;
-        self.tokens_used()?;
+        self.tokens_seen()?;
         for entry in self.txn.open_table(SETTINGS)?.iter()? {
             let (name, value) = entry?;
             row::open_text(name.value(), value.value())?;
@@ -206,15 +206,16 @@ impl Snapshot {
         Ok(tokens)
     }
 
-    /// When tokens were last used: public id and milliseconds since the epoch.
-    pub fn tokens_used(&self) -> Result<Vec<(String, u64)>, ReadError> {
-        let mut used = Vec::new();
-        for entry in self.txn.open_table(USED)?.iter()? {
-            let (id, millis) = entry?;
-            let millis = row::open_number(id.value(), millis.value())?;
-            used.push((id.value().to_owned(), millis));
+    /// The last uses of tokens: public id, and the text that [`super::Change::seen`] got. From
+    /// a store of format 2 it is a number alone, milliseconds since the epoch.
+    pub fn tokens_seen(&self) -> Result<Vec<(String, String)>, ReadError> {
+        let mut seen = Vec::new();
+        for entry in self.txn.open_table(SEEN)?.iter()? {
+            let (id, text) = entry?;
+            let text = row::open_text(id.value(), text.value())?;
+            seen.push((id.value().to_owned(), text.to_owned()));
         }
-        Ok(used)
+        Ok(seen)
     }
 
     /// A setting by name.

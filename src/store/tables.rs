@@ -9,23 +9,29 @@
 //! externals  bytes ⇒ u32 …     externalId → sequences (many: IdPs may share one)
 //! emails     bytes ⇒ u32 …     folded address → sequences, where it is not the userName
 //! tokens     text → row        by public id
-//! used       text → u64        token id → milliseconds since the epoch of its last use
+//! seen       text → text       token id → its last use, as the caller writes it
 //! audit      u64  → row        by sequence, hash-chained (see `audit`)
 //! chain      text → bytes      "head": where the audit trail's chain goes on
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
-//! they get a checksum, like the values of `meta`, `settings` and `used` (see `row`). Format 2
-//! added that, `emails` and `chain`; a file of format 1 gets them when it is opened.
-
-use std::ops::Bound;
+//! they get a checksum, like the values of `meta`, `settings` and `seen` (see `row`).
+//!
+//! ```text
+//! format 1   no checksums, no `emails`, no `chain`
+//! format 2   `used`, text → u64: token id → milliseconds since the epoch of its last use
+//! format 3   `seen` instead of it
+//! ```
+//!
+//! A file of an older format gets the rest when it is opened for writing (see `upgrade`). The
+//! name `used` is not given to another table.
 
 use redb::{
     MultimapTable, MultimapTableDefinition, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 
 use super::audit::{self, Head};
-use super::change::{Change, Describe, Keys, Put};
+use super::change::{Change, Keys, Put};
 use super::index::Changes;
 use super::{FORMAT, OpenError, ReadError, row};
 
@@ -38,7 +44,7 @@ pub(super) const EXTERNALS: MultimapTableDefinition<'_, &[u8], u32> =
 pub(super) const EMAILS: MultimapTableDefinition<'_, &[u8], u32> =
     MultimapTableDefinition::new("emails");
 pub(super) const TOKENS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tokens");
-pub(super) const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
+pub(super) const SEEN: TableDefinition<'_, &str, &str> = TableDefinition::new("seen");
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 pub(super) const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
@@ -55,7 +61,7 @@ pub(super) struct Tables<'txn> {
     externals: MultimapTable<'txn, &'static [u8], u32>,
     emails: MultimapTable<'txn, &'static [u8], u32>,
     tokens: Table<'txn, &'static str, &'static [u8]>,
-    used: Table<'txn, &'static str, u64>,
+    seen: Table<'txn, &'static str, &'static str>,
     audit: Table<'txn, u64, &'static [u8]>,
     chain_table: Table<'txn, &'static str, &'static [u8]>,
     pub(super) users_next: u32,
@@ -66,8 +72,7 @@ impl<'txn> Tables<'txn> {
     pub(super) fn open(txn: &'txn WriteTransaction, chain: Head) -> Result<Self, ReadError> {
         let meta = txn.open_table(META)?;
         Ok(Self {
-            users_next: u32::try_from(number_of(&meta, META_USERS_NEXT)?.unwrap_or(1))
-                .unwrap_or(u32::MAX),
+            users_next: u32::try_from(users_next_of(&meta)?).unwrap_or(u32::MAX),
             meta,
             settings: txn.open_table(SETTINGS)?,
             users: txn.open_table(USERS)?,
@@ -75,7 +80,7 @@ impl<'txn> Tables<'txn> {
             externals: txn.open_multimap_table(EXTERNALS)?,
             emails: txn.open_multimap_table(EMAILS)?,
             tokens: txn.open_table(TOKENS)?,
-            used: txn.open_table(USED)?,
+            seen: txn.open_table(SEEN)?,
             audit: txn.open_table(AUDIT)?,
             chain_table: txn.open_table(CHAIN)?,
             chain,
@@ -84,53 +89,14 @@ impl<'txn> Tables<'txn> {
 
     /// Makes every table and notes the format, in a file that has none yet.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
-        self.put_number(META_FORMAT, FORMAT)?;
-        self.put_number(META_USERS_NEXT, 1)?;
+        put_format(&mut self.meta, FORMAT)?;
+        put_users_next(&mut self.meta, 1)?;
         self.note_chain()
-    }
-
-    /// Gives a file of format 1 what format 2 has: checksums of rows, the index of addresses,
-    /// and the chain's head.
-    pub(super) fn upgrade(&mut self, describe: Describe) -> Result<(), OpenError> {
-        let mut last = None;
-        while let Some((sequence, row)) = first_after(&self.users, last)? {
-            let (keys, _) = describe(&row)
-                .map_err(|how| OpenError::Damaged(format!("user {sequence}: {how}")))?;
-            for email in &keys.emails {
-                self.emails.insert(email.as_slice(), sequence)?;
-            }
-            let sealed = row::seal(&sequence.to_be_bytes(), row);
-            self.users.insert(sequence, sealed.as_slice())?;
-            last = Some(sequence);
-        }
-        for (id, row) in all(&self.tokens, <[u8]>::to_vec)? {
-            let sealed = row::seal(id.as_bytes(), row);
-            self.tokens.insert(id.as_str(), sealed.as_slice())?;
-        }
-        for (id, millis) in all(&self.used, |millis| millis)? {
-            self.used
-                .insert(id.as_str(), row::seal_number(&id, millis))?;
-        }
-        for (name, text) in all(&self.settings, str::to_owned)? {
-            let sealed = row::seal_text(&name, &text);
-            self.settings.insert(name.as_str(), sealed.as_str())?;
-        }
-        self.put_number(META_FORMAT, FORMAT)?;
-        self.put_number(META_USERS_NEXT, u64::from(self.users_next))?;
-        self.note_chain()?;
-        Ok(())
-    }
-
-    fn put_number(&mut self, name: &str, number: u64) -> Result<(), ReadError> {
-        self.meta.insert(name, row::seal_number(name, number))?;
-        Ok(())
     }
 
     /// Writes down where the audit trail's chain goes on; before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
-        let head = self.chain.to_bytes();
-        self.chain_table.insert(CHAIN_HEAD, head.as_slice())?;
-        Ok(())
+        put_chain(&mut self.chain_table, self.chain)
     }
 
     /// Applies one plan's change, and notes in `changes` which users it touches.
@@ -150,7 +116,7 @@ impl<'txn> Tables<'txn> {
                 row,
             } => {
                 self.users_next = self.users_next.max(sequence.saturating_add(1));
-                self.put_number(META_USERS_NEXT, u64::from(self.users_next))?;
+                put_users_next(&mut self.meta, u64::from(self.users_next))?;
                 self.put_row(sequence, row)?;
                 self.change_keys(sequence, None, Some(&keys))?;
                 changes.insert(sequence, Some(facts));
@@ -179,11 +145,11 @@ impl<'txn> Tables<'txn> {
             }
             Put::ForgetToken { id } => {
                 self.tokens.remove(id.as_str())?;
-                self.used.remove(id.as_str())?;
+                self.seen.remove(id.as_str())?;
             }
-            Put::Used { id, millis } => {
-                self.used
-                    .insert(id.as_str(), row::seal_number(&id, millis))?;
+            Put::Seen { id, text } => {
+                let sealed = row::seal_text(&id, &text);
+                self.seen.insert(id.as_str(), sealed.as_str())?;
             }
             Put::Setting { name, value } => {
                 let sealed = row::seal_text(name, &value);
@@ -259,8 +225,46 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
 
 /// The sequence that the next user gets.
 pub(super) fn users_next(txn: &redb::ReadTransaction) -> Result<u64, ReadError> {
-    let meta = txn.open_table(META)?;
-    Ok(number_of(&meta, META_USERS_NEXT)?.unwrap_or(1))
+    users_next_of(&txn.open_table(META)?)
+}
+
+/// The same from a transaction of any kind.
+pub(super) fn users_next_of(
+    meta: &impl ReadableTable<&'static str, u64>,
+) -> Result<u64, ReadError> {
+    Ok(number_of(meta, META_USERS_NEXT)?.unwrap_or(1))
+}
+
+pub(super) fn put_format(
+    meta: &mut Table<'_, &'static str, u64>,
+    format: u64,
+) -> Result<(), ReadError> {
+    put_number(meta, META_FORMAT, format)
+}
+
+pub(super) fn put_users_next(
+    meta: &mut Table<'_, &'static str, u64>,
+    next: u64,
+) -> Result<(), ReadError> {
+    put_number(meta, META_USERS_NEXT, next)
+}
+
+fn put_number(
+    meta: &mut Table<'_, &'static str, u64>,
+    name: &str,
+    number: u64,
+) -> Result<(), ReadError> {
+    meta.insert(name, row::seal_number(name, number))?;
+    Ok(())
+}
+
+pub(super) fn put_chain(
+    chain: &mut Table<'_, &'static str, &'static [u8]>,
+    head: Head,
+) -> Result<(), ReadError> {
+    let head = head.to_bytes();
+    chain.insert(CHAIN_HEAD, head.as_slice())?;
+    Ok(())
 }
 
 /// A number in `meta`. Those of a file of format 1 have no checksum.
@@ -281,22 +285,8 @@ fn number_of(
     Ok(Some(row::open_number(name, number)?))
 }
 
-/// All values of a small table.
-fn all<V: redb::Value + 'static, T>(
-    table: &Table<'_, &'static str, V>,
-    own: impl Fn(V::SelfType<'_>) -> T,
-) -> Result<Vec<(String, T)>, ReadError> {
-    let mut found = Vec::new();
-    for entry in table.iter()? {
-        let (key, value) = entry?;
-        found.push((key.value().to_owned(), own(value.value())));
-    }
-    Ok(found)
-}
-
 /// The head of the audit chain, as its last row has it.
-pub(super) fn last_of_chain(txn: &redb::ReadTransaction) -> Result<Head, ReadError> {
-    let audit = txn.open_table(AUDIT)?;
+pub(super) fn last_of(audit: &impl ReadableTable<u64, &'static [u8]>) -> Result<Head, ReadError> {
     let head = match audit.last()? {
         Some((sequence, row)) => Head::at(sequence.value()).after(row.value()),
         None => Head::default(),
@@ -306,7 +296,7 @@ pub(super) fn last_of_chain(txn: &redb::ReadTransaction) -> Result<Head, ReadErr
 
 /// The head of the audit chain, if its last row is the one that was written last.
 pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, OpenError> {
-    let head = last_of_chain(txn)?;
+    let head = last_of(&txn.open_table(AUDIT).map_err(ReadError::from)?)?;
     let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let noted = chain.get(CHAIN_HEAD).map_err(ReadError::from)?;
     if noted.is_none_or(|noted| noted.value() != head.to_bytes()) {
@@ -315,13 +305,4 @@ pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, OpenError>
         ));
     }
     Ok(head)
-}
-
-fn first_after(
-    users: &Table<'_, u32, &'static [u8]>,
-    last: Option<u32>,
-) -> Result<Option<(u32, Vec<u8>)>, ReadError> {
-    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-    let first = users.range((from, Bound::Unbounded))?.next().transpose()?;
-    Ok(first.map(|(sequence, row)| (sequence.value(), row.value().to_vec())))
 }

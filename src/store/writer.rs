@@ -17,12 +17,13 @@
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::{Builder, Database, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::audit::Head;
 use super::backend::{Health, Overlay, Patient};
@@ -31,7 +32,7 @@ use super::index::{Changes, Index};
 use super::snapshot::Snapshot;
 use super::tables::{self, Tables};
 use super::view::View;
-use super::{FORMAT, OpenError, Opener, Published, ReadError, file};
+use super::{FORMAT, OpenError, Opener, Published, ReadError, file, upgrade};
 use crate::limits;
 use crate::metrics::Commits;
 
@@ -70,6 +71,8 @@ pub(super) struct Writer {
     opener: Opener,
     /// Opens it where it takes no writes.
     reader: Opener,
+    /// Where the file is: a file is kept before it is upgraded, any other storage is not.
+    place: Option<PathBuf>,
     describe: Describe,
     published: Arc<Published>,
     health: Arc<Health>,
@@ -83,6 +86,7 @@ pub(super) struct Open {
     chain: Head,
     /// Commits since the last one that a crash recovers from without reading the file.
     unchecked: bool,
+    found_format: u64,
 }
 
 /// Why serving stopped.
@@ -113,6 +117,7 @@ impl Writer {
     pub(super) fn new(
         opener: Opener,
         reader: Opener,
+        place: Option<PathBuf>,
         describe: Describe,
         published: Arc<Published>,
         health: Arc<Health>,
@@ -121,6 +126,7 @@ impl Writer {
         Self {
             opener,
             reader,
+            place,
             describe,
             published,
             health,
@@ -132,7 +138,7 @@ impl Writer {
     pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
         let deadline = Instant::now() + lock_wait;
         loop {
-            match guarded(|| self.open_for_writing(None)) {
+            match guarded(|| self.open_first()) {
                 Err(OpenError::Locked) if Instant::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
@@ -145,15 +151,29 @@ impl Writer {
         }
     }
 
+    /// Opens it, upgraded if need be.
+    fn open_first(&self) -> Result<Open, OpenError> {
+        let opened = self.open_for_writing(None);
+        let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.place) else {
+            return opened;
+        };
+        upgrade::with_backup(path, &self.opener, self.describe)?;
+        let open = self.open_for_writing(None)?;
+        Ok(Open {
+            found_format: *found,
+            ..open
+        })
+    }
+
     fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
         let storage = Patient::new((self.opener)()?, Arc::clone(&self.health));
-        open_database(storage, self.describe, known)
+        open_database(storage, self.describe, known, self.place.is_none())
     }
 
     /// Opens what can be read of a storage that takes no writes.
     fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
         let storage = Overlay::new((self.reader)()?)?;
-        open_database(storage, self.describe, known)
+        open_database(storage, self.describe, known, false)
     }
 
     /// Serves jobs until every sender is gone, then closes the file.
@@ -302,6 +322,11 @@ struct Known {
 }
 
 impl Open {
+    /// The format that it had before it was opened.
+    pub(super) fn found_format(&self) -> u64 {
+        self.found_format
+    }
+
     fn known(&self) -> Known {
         Known {
             chain: self.chain,
@@ -436,28 +461,26 @@ pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<
         .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
 }
 
+/// Opens what is in `storage`. A database of an older format is upgraded where it is, if that
+/// `is_upgraded`, or refused.
 fn open_database(
     storage: impl StorageBackend,
     describe: Describe,
     known: Option<&Known>,
+    is_upgraded: bool,
 ) -> Result<Open, OpenError> {
-    let mut builder = Builder::new();
-    builder.set_cache_size(limits::STORE_CACHE_BYTES);
     let is_new = storage.len()? == 0;
-    let database = builder.create_with_backend(storage)?;
+    let database = file::builder().create_with_backend(storage)?;
     let txn = database.begin_read().map_err(ReadError::from)?;
-    match tables::format(&txn)? {
+    let found = tables::format(&txn)?;
+    drop(txn);
+    match found {
         Some(FORMAT) => {}
         Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
-        Some(1) => {
-            drop(txn);
-            upgrade(&database, describe)?;
-        }
-        Some(found) => return Err(OpenError::Damaged(format!("unknown format {found}"))),
-        None if is_new => {
-            drop(txn);
-            file::initialise(&database)?;
-        }
+        Some(0) => return Err(OpenError::Damaged("unknown format 0".to_owned())),
+        Some(found) if is_upgraded => upgrade::run(&database, found, describe)?,
+        Some(found) => return Err(OpenError::Older(found)),
+        None if is_new => file::initialise(&database)?,
         None => return Err(OpenError::Damaged("it has no format".to_owned())),
     }
     let txn = database.begin_read().map_err(ReadError::from)?;
@@ -472,14 +495,6 @@ fn open_database(
         chain,
         database,
         unchecked: false,
+        found_format: found.unwrap_or(FORMAT),
     })
-}
-
-fn upgrade(database: &Database, describe: Describe) -> Result<(), OpenError> {
-    let chain = tables::last_of_chain(&database.begin_read().map_err(ReadError::from)?)?;
-    let txn = database.begin_write().map_err(ReadError::from)?;
-    Tables::open(&txn, chain)?.upgrade(describe)?;
-    txn.commit().map_err(ReadError::from)?;
-    log::info!("the store was brought to format {FORMAT}");
-    Ok(())
 }

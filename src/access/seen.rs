@@ -1,0 +1,177 @@
+//! When a token last passed, from where, and what its bearer called itself. In memory for
+//! each request, since a read must not cost a sync; written down now and then.
+//!
+//! ```text
+//! {"at": 1795465800000, "from": "203.0.113.7", "by": "Okta SCIM Client 1.0.0"}
+//! 1795465800000          from a store that knew no more
+//! ```
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Instant;
+use crate::limits;
+
+/// The last use of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// When it was.
+    pub at: Instant,
+    /// The network's address that it came from, where that is known.
+    pub from: Option<IpAddr>,
+    /// The User-Agent, at most [`limits::USER_AGENT_BYTES_MAX`] of it; any characters that its
+    /// sender chose.
+    pub by: Option<String>,
+}
+
+/// The last use, noted by every request of the token.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<Noted>);
+
+#[derive(Clone, Debug, Default)]
+struct Noted {
+    at: Option<Instant>,
+    from: Option<IpAddr>,
+    /// As it came, cut; it is made text when somebody looks.
+    by: Option<Vec<u8>>,
+    is_unsaved: bool,
+}
+
+impl Seen {
+    /// Goes on from what was written down; what cannot be read is forgotten.
+    pub(super) fn from_text(text: &str) -> Self {
+        let read = serde_json::from_str(text).unwrap_or_else(|error| {
+            log::warn!("when a token was last used cannot be read: {error}");
+            Stored::Unreadable
+        });
+        let noted = match read {
+            Stored::Unreadable => Noted::default(),
+            Stored::Millis(at) => Noted {
+                at: Some(Instant::from_millis(at)),
+                ..Noted::default()
+            },
+            Stored::Whole { at, from, by } => Noted {
+                at: Some(Instant::from_millis(at)),
+                from,
+                by: by.map(String::into_bytes),
+                is_unsaved: false,
+            },
+        };
+        Self(Mutex::new(noted))
+    }
+
+    /// Notes a use. Nothing is allocated while address and User-Agent stay the same.
+    pub(super) fn note(&self, at: Instant, from: IpAddr, by: Option<&[u8]>) {
+        let by = by.map(|by| &by[..by.len().min(limits::USER_AGENT_BYTES_MAX)]);
+        let mut noted = self.lock();
+        noted.at = Some(at);
+        noted.from = Some(from.to_canonical());
+        noted.is_unsaved = true;
+        if noted.by.as_deref() != by {
+            noted.by = by.map(<[u8]>::to_vec);
+        }
+    }
+
+    /// The last use, if there was one.
+    pub(super) fn last(&self) -> Option<LastUse> {
+        let noted = self.lock().clone();
+        Some(LastUse {
+            at: noted.at?,
+            from: noted.from,
+            by: noted.by.as_deref().map(text_of),
+        })
+    }
+
+    /// What is to be written down, if that has changed since it was asked for last.
+    pub(super) fn take_unsaved(&self) -> Option<String> {
+        if !std::mem::take(&mut self.lock().is_unsaved) {
+            return None;
+        }
+        let last = self.last()?;
+        let stored = Stored::Whole {
+            at: last.at.millis(),
+            from: last.from,
+            by: last.by,
+        };
+        Some(serde_json::to_string(&stored).expect("texts and numbers are always JSON"))
+    }
+
+    /// The same for a token that takes the place of another of the same id.
+    pub(super) fn copy(&self) -> Self {
+        Self(Mutex::new(self.lock().clone()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Millis(i64),
+    Whole {
+        at: i64,
+        from: Option<IpAddr>,
+        by: Option<String>,
+    },
+    #[serde(skip)]
+    Unreadable,
+}
+
+/// Bytes that are no text, such as a character that was cut, are shown as such.
+fn text_of(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    while text.len() > limits::USER_AGENT_BYTES_MAX {
+        text.pop();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: i64 = 1_795_465_800_000;
+
+    fn noted(by: Option<&[u8]>) -> Seen {
+        let seen = Seen::default();
+        let from = "::ffff:203.0.113.7".parse().expect("an address");
+        seen.note(Instant::from_millis(AT), from, by);
+        seen
+    }
+
+    #[test]
+    fn what_is_written_down_comes_back() {
+        for by in [
+            None,
+            Some(&b"Okta SCIM Client 1.0.0"[..]),
+            Some(b"\"\x1b[31m\t\\"),
+        ] {
+            let seen = noted(by);
+            let last = seen.last().expect("it was used");
+            assert_eq!(last.from, "203.0.113.7".parse().ok());
+            let text = seen.take_unsaved().expect("it is new");
+            assert_eq!(Seen::from_text(&text).last(), Some(last), "{text}");
+            assert_eq!(seen.take_unsaved(), None);
+        }
+        let old = Seen::from_text("1795465800000").last().expect("a number");
+        assert_eq!((old.at.millis(), old.from, old.by), (AT, None, None));
+        for bad in ["", "{}", "[1]", "\"x\"", "1e99"] {
+            assert_eq!(Seen::from_text(bad).last(), None, "{bad}");
+        }
+        assert_eq!(Seen::default().take_unsaved(), None);
+    }
+
+    #[test]
+    fn a_long_or_broken_user_agent_is_cut_to_text() {
+        let long = "é".repeat(150);
+        for by in [long.as_bytes(), &long.as_bytes()[1..], &[0xff; 500]] {
+            let text = noted(Some(by)).last().and_then(|last| last.by);
+            let text = text.expect("there is one");
+            assert!((190..=limits::USER_AGENT_BYTES_MAX).contains(&text.len()));
+        }
+    }
+}

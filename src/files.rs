@@ -1,0 +1,212 @@
+//! Files as the product makes them: private, complete under their name or not there, never
+//! in the place of another, and belonging to whoever must read them.
+//!
+//! The server owns its data directory, and whoever types a command is often root: what root
+//! makes in a directory of somebody else's is given to that one, or the server could not
+//! read it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::io::Errno;
+
+use crate::secret;
+
+/// Between a name and the random part of the names of its drafts.
+const DRAFT_MARK: &str = ".new-";
+const DRAFT_DIGITS: usize = 16;
+
+/// Makes a file that was not there, of the owner of its directory.
+pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let file = create_own(path, mode)?;
+    if let Err(error) = give_to_owner_of(directory_of(path), &file) {
+        // It is of no use; the error that matters is the first one.
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// Makes a file that was not there, of whoever asks for it.
+pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+}
+
+/// Makes the directory, for its owner alone, and those above it if need be. Does nothing if
+/// it is there.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    let above = directory_of(path);
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700);
+    builder.recursive(true).create(above)?;
+    match builder.recursive(false).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            return Ok(());
+        }
+        other => other?,
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::open(path, flags, Mode::empty())?;
+    give_to_owner_of(above, &File::from(made))
+}
+
+/// Whoever may not give files away makes them as himself anyway.
+fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(directory)?;
+    if file.metadata()?.uid() != owner.uid() {
+        let (user, group) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+        rustix::fs::fchown(file, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// A name beside `path` for what is to appear there once it is complete.
+pub fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(
+        "{DRAFT_MARK}{}",
+        secret::hex(&secret::random::<{ DRAFT_DIGITS / 2 }>())
+    ));
+    path.with_file_name(name)
+}
+
+/// The name of which `name` is a draft.
+pub fn of_draft(name: &str) -> Option<&str> {
+    let (of, digits) = name.rsplit_once(DRAFT_MARK)?;
+    let is_random = digits.len() == DRAFT_DIGITS
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_random.then_some(of)
+}
+
+/// Removes drafts in `directory` that somebody left behind who was killed: of the names that
+/// `is_ours` knows, and, if that is said, not written to since `before`, in seconds since the
+/// epoch.
+pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_draft = name.to_str().and_then(of_draft).is_some_and(&is_ours);
+        let is_old = |metadata: fs::Metadata| {
+            metadata.is_file() && before.is_none_or(|before| metadata.mtime() < before)
+        };
+        if !is_draft || !entry.metadata().is_ok_and(is_old) {
+            continue;
+        }
+        let path = entry.path();
+        match fs::remove_file(&path) {
+            Ok(()) => log::info!("{} was left behind, and is removed", path.display()),
+            Err(error) => log::warn!("{} was left behind: {error}", path.display()),
+        }
+    }
+}
+
+/// Gives a complete, synced draft its name, unless there is something of that name; on disk
+/// when this returns.
+pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            // A file system that cannot do that may know links.
+            fs::hard_link(draft, path)?;
+            fs::remove_file(draft)?;
+        }
+        other => other?,
+    }
+    sync_directory_of(path)
+}
+
+/// Makes sure that names in the directory of `path` outlive a power cut.
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
+}
+
+/// Refuses, with what is needed and what is there, unless so much is free where `path` is.
+pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
+    const MIB: u64 = 1024 * 1024;
+    let directory = directory_of(path);
+    let system = rustix::fs::statvfs(directory)?;
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if free >= bytes {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!(
+            "{} MiB are needed in {}, and {} MiB are free",
+            bytes.div_ceil(MIB),
+            directory.display(),
+            free / MIB
+        ),
+    ))
+}
+
+/// The directory that names `path`.
+pub fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_told_from_what_somebody_named() {
+        let draft = draft_of(Path::new("/d/users.redb"));
+        let name = draft.file_name().and_then(|name| name.to_str());
+        assert_eq!(name.and_then(of_draft), Some("users.redb"));
+        for other in [
+            "users.redb",
+            "users.redb.new-",
+            "users.redb.new-monday",
+            "users.redb.new-0123456789abcdeF",
+            "users.redb.new-0123456789abcdef0",
+        ] {
+            assert_eq!(of_draft(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_overwritten_and_only_old_drafts_of_ours_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let draft = draft_of(&path);
+        create(&draft, 0o600).expect("made");
+        assert!(create(&draft, 0o600).is_err());
+        appear(&draft, &path).expect("named");
+        create(&draft, 0o600).expect("made");
+        let error = appear(&draft, &path).expect_err("there is one");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        let names = || fs::read_dir(folder.path()).expect("the folder").count();
+        remove_drafts(folder.path(), Some(0), |_| true);
+        remove_drafts(folder.path(), None, |of| of == "other.redb");
+        assert_eq!(names(), 2);
+        remove_drafts(folder.path(), None, |of| of == "users.redb");
+        assert_eq!(names(), 1);
+    }
+
+    #[test]
+    fn room_is_asked_for_with_both_numbers() {
+        let here = Path::new("nothing");
+        need_room(here, 1).expect("a byte");
+        let error = need_room(here, u64::MAX).expect_err("too much");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(error.to_string().contains("are needed in ."), "{error}");
+    }
+}

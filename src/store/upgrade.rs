@@ -1,0 +1,334 @@
+//! A store of an older format is brought to the one of this program, all steps in one commit;
+//! before that its file is kept as it is, under a name that says its format.
+//!
+//! ```text
+//! users.redb (1) ── locked, copied, synced, compared ──▶ users.format-1.redb
+//!      │
+//!      │ only if everything in it is in that backup: 1 → 2 → 3, one commit
+//!      ▼
+//! users.redb (3)
+//! ```
+//!
+//! Killed anywhere, the next start finds one format or the other. A backup that is there from
+//! the time before and holds the same is good enough: a start that fails over and over must
+//! not fill the disk.
+//!
+//! A file that is only looked at, such as a backup, is upgraded in memory and not kept:
+//! bringing one of format 1 to format 2 writes every user, so that more than
+//! [`crate::limits::OVERLAY_BYTES_MAX`] of them cannot be looked at without being restored.
+
+use std::fs;
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Database, Key, MultimapTableDefinition, ReadTransaction, ReadableDatabase,
+    ReadableMultimapTable, ReadableTable, StorageBackend, Table, TableDefinition, TableError,
+    Value, WriteTransaction,
+};
+
+use super::backend::{Overlay, Patient};
+use super::change::Describe;
+use super::file::{self, Readable};
+use super::tables::{
+    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
+};
+use super::writer::guarded;
+use super::{FORMAT, OpenError, Opener, ReadError, row};
+use crate::secret::{Digest, Sha256};
+use crate::{files, limits};
+
+/// Until format 2: token id → milliseconds since the epoch of its last use.
+const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
+
+/// What tells one state of a store from all others.
+#[derive(PartialEq, Eq)]
+struct State {
+    format: u64,
+    /// Of every row of every table.
+    digest: Digest,
+}
+
+/// Upgrades the file at `path`, once everything in it is in a backup beside it.
+pub(super) fn with_backup(
+    path: &Path,
+    opener: &Opener,
+    describe: Describe,
+) -> Result<(), OpenError> {
+    // Closing puts an unclean file in order, so that the copy needs no repair.
+    let database = open(Patient::hasty(opener()?))?;
+    let state = State::of(&database)?;
+    close(database)?;
+    let format = state.format;
+    if format >= FORMAT {
+        // Another process was quicker.
+        return Ok(());
+    }
+    let refused = |what: String, error: &io::Error| OpenError::NotUpgraded {
+        format,
+        error: io::Error::new(error.kind(), format!("{what}: {error}")),
+    };
+    let backup = keep(path, &state).map_err(|error| match error {
+        OpenError::Io(error) => refused("a backup of it cannot be made".to_owned(), &error),
+        other => other,
+    })?;
+    let database = open(Patient::hasty(opener()?))?;
+    // Another process had the file meanwhile: what it wrote is not in the backup.
+    if State::of(&database)? != state {
+        return Err(OpenError::Locked);
+    }
+    let upgraded = run(&database, format, describe).and_then(|()| close(database));
+    upgraded.map_err(|error| match error {
+        OpenError::Io(error) => refused(format!("its backup is {}", backup.display()), &error),
+        other => other,
+    })?;
+    tell(path, &backup, format);
+    Ok(())
+}
+
+/// A warning, because the commands tell of those too, and nobody is to look for the way back.
+fn tell(path: &Path, backup: &Path, format: u64) {
+    let (path, backup) = (path.display(), backup.display());
+    log::warn!(
+        "the store was brought from format {format} to format {FORMAT}; as it was before, it is kept as {backup}"
+    );
+    // The program of format 1 could not restore.
+    let put_back = match format {
+        1 => format!("and copy {backup} to {path}"),
+        _ => format!("and with that one run: golinks-scim backup restore {backup}"),
+    };
+    log::warn!(
+        "to go back, which loses what is changed from now on: stop the server, install the version that was here before, {put_back}"
+    );
+}
+
+/// Upgrades a database where it is, in one commit.
+pub(super) fn run(database: &Database, format: u64, describe: Describe) -> Result<(), OpenError> {
+    let txn = database.begin_write().map_err(ReadError::from)?;
+    for step in format..FORMAT {
+        match step {
+            1 => from_1_to_2(&txn, describe)?,
+            2 => from_2_to_3(&txn)?,
+            unknown => return Err(OpenError::Damaged(format!("unknown format {unknown}"))),
+        }
+    }
+    txn.commit().map_err(ReadError::from)?;
+    Ok(())
+}
+
+/// Checksums of rows, the index of addresses, and the audit chain's head.
+fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenError> {
+    let mut meta = txn.open_table(META).map_err(ReadError::from)?;
+    let users_next = tables::users_next_of(&meta)?;
+    seal_users(txn, describe)?;
+    let mut tokens = txn.open_table(TOKENS).map_err(ReadError::from)?;
+    for (id, row) in all(&tokens, <[u8]>::to_vec)? {
+        let sealed = row::seal(id.as_bytes(), row);
+        tokens.insert(id.as_str(), sealed.as_slice())?;
+    }
+    let mut used = txn.open_table(USED).map_err(ReadError::from)?;
+    for (id, millis) in all(&used, |millis| millis)? {
+        used.insert(id.as_str(), row::seal_number(&id, millis))?;
+    }
+    let mut settings = txn.open_table(SETTINGS).map_err(ReadError::from)?;
+    for (name, text) in all(&settings, str::to_owned)? {
+        let sealed = row::seal_text(&name, &text);
+        settings.insert(name.as_str(), sealed.as_str())?;
+    }
+    let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
+    let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
+    tables::put_chain(&mut chain, tables::last_of(&audit)?)?;
+    tables::put_format(&mut meta, 2)?;
+    tables::put_users_next(&mut meta, users_next)?;
+    Ok(())
+}
+
+fn seal_users(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenError> {
+    let mut users = txn.open_table(USERS).map_err(ReadError::from)?;
+    let mut emails = txn.open_multimap_table(EMAILS).map_err(ReadError::from)?;
+    let mut last = None;
+    while let Some((sequence, row)) = first_after(&users, last)? {
+        let (keys, _) =
+            describe(&row).map_err(|how| OpenError::Damaged(format!("user {sequence}: {how}")))?;
+        for email in &keys.emails {
+            emails.insert(email.as_slice(), sequence)?;
+        }
+        let sealed = row::seal(&sequence.to_be_bytes(), row);
+        users.insert(sequence, sealed.as_slice())?;
+        last = Some(sequence);
+    }
+    Ok(())
+}
+
+/// `used`, a number, becomes `seen`, a text of the caller's: a number is one too.
+fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
+    let mut seen = txn.open_table(SEEN)?;
+    let used = txn.open_table(USED)?;
+    for entry in used.iter()? {
+        let (id, millis) = entry?;
+        let millis = row::open_number(id.value(), millis.value())?;
+        let sealed = row::seal_text(id.value(), &millis.to_string());
+        seen.insert(id.value(), sealed.as_str())?;
+    }
+    txn.delete_table(used)?;
+    tables::put_format(&mut txn.open_table(META)?, 3)
+}
+
+fn first_after(
+    users: &Table<'_, u32, &'static [u8]>,
+    last: Option<u32>,
+) -> Result<Option<(u32, Vec<u8>)>, ReadError> {
+    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let first = users.range((from, Bound::Unbounded))?.next().transpose()?;
+    Ok(first.map(|(sequence, row)| (sequence.value(), row.value().to_vec())))
+}
+
+/// All values of a small table.
+fn all<V: Value + 'static, T>(
+    table: &Table<'_, &'static str, V>,
+    own: impl Fn(V::SelfType<'_>) -> T,
+) -> Result<Vec<(String, T)>, ReadError> {
+    let mut found = Vec::new();
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        found.push((key.value().to_owned(), own(value.value())));
+    }
+    Ok(found)
+}
+
+/// A file beside the store that holds the same.
+fn keep(path: &Path, state: &State) -> Result<PathBuf, OpenError> {
+    // Nobody writes to it while it is copied.
+    let _lock = file::lock(path)?;
+    file::remove_leftovers(path, None);
+    for number in 1..=limits::KEPT_FORMATS_MAX {
+        let name = kept_name(path, state.format, number);
+        if fs::symlink_metadata(&name).is_err() {
+            copy(path, &name, state)?;
+            return Ok(name);
+        }
+        if state.is_in(&name) {
+            // Its maker may have been killed before the name was on disk.
+            files::sync_directory_of(&name)?;
+            return Ok(name);
+        }
+    }
+    Err(io::Error::other("there are many of this format already: move them away").into())
+}
+
+fn kept_name(path: &Path, format: u64, number: u32) -> PathBuf {
+    path.with_extension(match number {
+        1 => format!("format-{format}.redb"),
+        _ => format!("format-{format}.{number}.redb"),
+    })
+}
+
+fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
+    let bytes = fs::metadata(path)?.len();
+    // Sealing every user writes the file once more.
+    let growth = if state.format == 1 { bytes } else { 0 };
+    let wanted = bytes.saturating_add(growth);
+    files::need_room(name, wanted.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
+    let draft = files::draft_of(name);
+    let kept = file::copy(path, &draft).and_then(|()| {
+        if state.is_in(&draft) {
+            Ok(files::appear(&draft, name)?)
+        } else {
+            Err(io::Error::other("the copy does not hold what the store does").into())
+        }
+    });
+    if kept.is_err() {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(&draft);
+    }
+    kept
+}
+
+impl State {
+    fn of(database: &Database) -> Result<Self, OpenError> {
+        let txn = database.begin_read().map_err(ReadError::from)?;
+        let format = tables::format(&txn)?
+            .ok_or_else(|| OpenError::Damaged("it has no format".to_owned()))?;
+        let digest = digest(&txn)?;
+        Ok(Self { format, digest })
+    }
+
+    /// Whether the file holds exactly this; one that cannot be read does not.
+    fn is_in(&self, path: &Path) -> bool {
+        let found = guarded(|| {
+            let storage = Overlay::new(Box::new(Readable::open(path)?))?;
+            Self::of(&open(storage)?)
+        });
+        found.is_ok_and(|found| found == *self)
+    }
+}
+
+/// A full disk is told at once: nobody is served who could be asked to wait.
+fn open(storage: impl StorageBackend) -> Result<Database, OpenError> {
+    Ok(file::builder().create_with_backend(storage)?)
+}
+
+fn close(database: Database) -> Result<(), OpenError> {
+    Ok(database.close().map_err(ReadError::from)?)
+}
+
+fn digest(txn: &ReadTransaction) -> Result<Digest, ReadError> {
+    let mut sum = Sha256::new();
+    add_table(&mut sum, txn, META)?;
+    add_table(&mut sum, txn, SETTINGS)?;
+    add_table(&mut sum, txn, USERS)?;
+    add_table(&mut sum, txn, NAMES)?;
+    add_multimap(&mut sum, txn, EXTERNALS)?;
+    add_multimap(&mut sum, txn, EMAILS)?;
+    add_table(&mut sum, txn, TOKENS)?;
+    add_table(&mut sum, txn, USED)?;
+    add_table(&mut sum, txn, SEEN)?;
+    add_table(&mut sum, txn, AUDIT)?;
+    add_table(&mut sum, txn, CHAIN)?;
+    Ok(sum.finish())
+}
+
+fn add_table<K: Key + 'static, V: Value + 'static>(
+    sum: &mut Sha256,
+    txn: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<(), ReadError> {
+    let table = match txn.open_table(table) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        other => other?,
+    };
+    sum.update(b"table");
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        add(sum, K::as_bytes(&key.value()).as_ref());
+        add(sum, V::as_bytes(&value.value()).as_ref());
+    }
+    Ok(())
+}
+
+fn add_multimap<K: Key + 'static, V: Key + 'static>(
+    sum: &mut Sha256,
+    txn: &ReadTransaction,
+    table: MultimapTableDefinition<'_, K, V>,
+) -> Result<(), ReadError> {
+    let table = match txn.open_multimap_table(table) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        other => other?,
+    };
+    sum.update(b"table");
+    for entry in table.iter()? {
+        let (key, values) = entry?;
+        for value in values {
+            add(sum, K::as_bytes(&key.value()).as_ref());
+            add(sum, V::as_bytes(&value?.value()).as_ref());
+        }
+    }
+    Ok(())
+}
+
+/// With its length in front, so that no two lists of values read the same.
+fn add(sum: &mut Sha256, bytes: &[u8]) {
+    sum.update(&(bytes.len() as u64).to_be_bytes());
+    sum.update(bytes);
+}
