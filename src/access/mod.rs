@@ -3,6 +3,7 @@
 
 mod credentials;
 mod failures;
+mod issued;
 mod principal;
 mod rate;
 mod seen;
@@ -11,8 +12,9 @@ mod tokens;
 
 pub use credentials::{Credentials, from_authorization};
 pub use failures::{Failure, Failures, network_of};
+pub use issued::{Issue, Token, TokenState};
 pub use principal::{Administrator, Mode, Principal, Scope};
 pub use rate::Limiter;
 pub use seen::LastUse;
 pub use token::TokenText;
-pub use tokens::{Issue, IssueError, Rejection, Token, TokenState, Tokens};
+pub use tokens::{IssueError, Rejection, Tokens};

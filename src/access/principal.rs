@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::tokens::Token;
+use super::issued::Token;
 
 /// What a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

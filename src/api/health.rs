@@ -137,7 +137,11 @@ fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenState> {
         id: token.id.clone(),
         name: token.name.clone(),
         days_left: token.expires.map(|expires| now.days_until(expires)),
-        idle_seconds: now.seconds() - token.last_used().map_or(token.created, |used| used.at).seconds(),
+        idle_seconds: now.seconds()
+            - token
+                .last_used()
+                .map_or(token.created, |used| used.at)
+                .seconds(),
     })
     .collect()
 }

@@ -1,0 +1,233 @@
+//! One token: what it may do, whether it is good, and its row in the store.
+
+use std::net::IpAddr;
+use std::time::Instant as Monotonic;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::principal::{Mode, Scope};
+use super::rate::Limiter;
+use super::seen::{LastUse, Seen};
+use crate::clock::Instant;
+use crate::limits;
+use crate::secret::{self, Digest};
+
+const ROW_VERSION: u8 = 1;
+
+/// One issued token, without the token itself.
+#[derive(Debug)]
+pub struct Token {
+    /// Eight characters that name it in lists, in logs and when it is revoked.
+    pub id: String,
+    /// The name that the administrator gave; a rotation makes a second token of that name.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// How much it is forgiven.
+    pub mode: Mode,
+    /// When it was issued.
+    pub created: Instant,
+    /// When it ends, if it does.
+    pub expires: Option<Instant>,
+    /// When it was revoked, if it was.
+    pub revoked: Option<Instant>,
+    /// Requests per second, where not the server's own.
+    pub rate_limit: Option<u32>,
+    /// The networks that it may be used from; all if there are none.
+    pub allow_from: Vec<IpNet>,
+    /// Whether it is in memory alone: for minutes, and for nobody's list.
+    pub(super) is_passing: bool,
+    pub(super) digest: Digest,
+    pub(super) seen: Seen,
+    limiter: Limiter,
+}
+
+/// Whether a token is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// It is.
+    Live,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+}
+
+impl TokenState {
+    /// The word that administrators see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// What a token is to be.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// A name: letters, digits, `-`, `_`, `.`, at most [`limits::TOKEN_NAME_CHARS_MAX`].
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// How much it is forgiven.
+    pub mode: Mode,
+    /// When it ends, if it does.
+    pub expires: Option<Instant>,
+    /// Requests per second, where not the server's own.
+    pub rate_limit: Option<u32>,
+    /// The networks that it may be used from; all if there are none.
+    pub allow_from: Vec<IpNet>,
+}
+
+impl Token {
+    pub(super) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
+        Self {
+            id: secret::hex(&secret::random::<4>()),
+            name: issue.name,
+            scope: issue.scope,
+            mode: issue.mode,
+            created: now,
+            expires: issue.expires,
+            revoked: None,
+            rate_limit: issue.rate_limit,
+            allow_from: issue.allow_from,
+            is_passing: false,
+            digest,
+            seen: Seen::default(),
+            limiter: Limiter::new(
+                issue.rate_limit.unwrap_or(limits::RATE_PER_SECOND_DEFAULT),
+                Monotonic::now(),
+            ),
+        }
+    }
+
+    /// Whether it is good at this moment.
+    pub fn state(&self, now: Instant) -> TokenState {
+        if self.revoked.is_some() {
+            TokenState::Revoked
+        } else if self.expires.is_some_and(|expires| expires <= now) {
+            TokenState::Expired
+        } else {
+            TokenState::Live
+        }
+    }
+
+    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener
+    /// shows as IPv6 is what it is.
+    pub fn is_allowed_from(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow_from.is_empty()
+            || self
+                .allow_from
+                .iter()
+                .any(|network| network.contains(&peer))
+    }
+
+    /// When and how it last passed, if it ever did.
+    pub fn last_used(&self) -> Option<LastUse> {
+        self.seen.last()
+    }
+
+    /// Notes that it passed, from where, and with which User-Agent. In memory: a read must not
+    /// cost a sync.
+    pub fn note_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
+        self.seen.note(now, peer, user_agent);
+    }
+
+    /// Counts one request against the token's own rate, or the server's; `None` is
+    /// unlimited. The error is after how many seconds to come back.
+    pub fn admit(&self, server_rate: Option<u32>, now: Monotonic) -> Result<(), u32> {
+        match self.rate_limit.or(server_rate) {
+            Some(rate) => self.limiter.admit(rate, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts requests more that one which was admitted stands for.
+    pub fn charge(&self, server_rate: Option<u32>, requests: usize, now: Monotonic) {
+        if let Some(rate) = self.rate_limit.or(server_rate) {
+            let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+            self.limiter.charge(rate, requests, now);
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = vec![ROW_VERSION];
+        serde_json::to_writer(&mut row, &self.stored()).expect("texts and numbers are always JSON");
+        row
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            scope: self.scope.as_str().to_owned(),
+            mode: self.mode.as_str().to_owned(),
+            created: self.created.millis(),
+            expires: self.expires.map(Instant::millis),
+            revoked: self.revoked.map(Instant::millis),
+            rate_limit: self.rate_limit,
+            allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
+            digest: self.digest,
+        }
+    }
+
+    /// The same token after `change`; its last use goes with it.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Stored)) -> Self {
+        let mut stored = self.stored();
+        change(&mut stored);
+        stored
+            .into_token(self.seen.copy())
+            .expect("what a token wrote is a token")
+    }
+
+    pub(super) fn decode(row: &[u8], seen: Option<&String>) -> Option<Self> {
+        let (&ROW_VERSION, text) = row.split_first()? else {
+            return None;
+        };
+        let stored: Stored = serde_json::from_slice(text).ok()?;
+        stored.into_token(seen.map_or_else(Seen::default, |text| Seen::from_text(text)))
+    }
+}
+
+/// A token's row behind its version byte.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Stored {
+    id: String,
+    name: String,
+    scope: String,
+    mode: String,
+    created: i64,
+    pub(super) expires: Option<i64>,
+    pub(super) revoked: Option<i64>,
+    rate_limit: Option<u32>,
+    #[serde(default)]
+    allow_from: Vec<String>,
+    digest: Digest,
+}
+
+impl Stored {
+    fn into_token(self, seen: Seen) -> Option<Token> {
+        let issue = Issue {
+            name: self.name,
+            scope: self.scope.parse().ok()?,
+            mode: self.mode.parse().ok()?,
+            expires: self.expires.map(Instant::from_millis),
+            rate_limit: self.rate_limit,
+            // A network that cannot be read must not open the token to everybody.
+            allow_from: self
+                .allow_from
+                .iter()
+                .map(|network| network.parse().ok())
+                .collect::<Option<_>>()?,
+        };
+        let mut token = Token::issued(issue, self.digest, Instant::from_millis(self.created));
+        token.id = self.id;
+        token.revoked = self.revoked.map(Instant::from_millis);
+        token.seen = seen;
+        Some(token)
+    }
+}
