@@ -263,10 +263,11 @@ fn whoever_stays_is_listed_exactly_once_whatever_others_change() {
                 );
                 let broken = broken_promises(&listed, &stable);
                 assert!(broken.is_empty(), "{paging:?} {query}: {broken:?}");
-                assert!(moves > 0, "{paging:?} {query}: nobody moved meanwhile");
             }
         }
     });
+    // Not in each walk: on a busy machine one may be over before anybody has moved.
+    assert!(churn.moves.load(Ordering::SeqCst) > 0, "nobody moved");
     assert!(
         churn.deleted.load(Ordering::SeqCst) > 0,
         "nobody was deleted"

@@ -125,8 +125,9 @@ fn certificate(installation: &Value) -> String {
             .to_owned();
     }
     format!(
-        "\nThe certificate comes from the private CA of this server ({}): Okta's agent takes it\n(golinks-scim guide agent), a cloud does not.\n",
-        text_of(authority, "path")
+        "\nThe certificate comes from this server's private CA: Okta's agent takes it (golinks-scim\nguide agent), a cloud does not.\n  CA certificate   {}\n  CA fingerprint   {}\n",
+        text_of(authority, "path"),
+        text_of(authority, "fingerprint"),
     )
 }
 
