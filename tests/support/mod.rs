@@ -271,7 +271,8 @@ fn data_dir(directory: &TempDir) -> PathBuf {
     directory.path().join("data")
 }
 
-fn command(directory: &TempDir) -> Command {
+/// The binary on the data directory of a test.
+pub(crate) fn command(directory: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
     // Nothing of whoever runs the tests may lead a command to another directory.
     command
