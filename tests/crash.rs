@@ -388,9 +388,9 @@ pub(crate) fn images_of_opening<T>(
         platter.random = seed;
     }
     let store = disk.open().expect("it opens");
-    let seen = look(&store);
+    let found = look(&store);
     drop(store);
-    (disk.take_images(), seen)
+    (disk.take_images(), found)
 }
 
 /// Opens what a power cut left.

@@ -323,7 +323,7 @@ fn an_upgrade_that_is_killed_leaves_one_format_or_the_other() {
         new += usize::from(left.format == store::FORMAT);
         for name in kept_names(&directory) {
             // What has not its name yet is no backup.
-            if name.ends_with(".redb") {
+            if !name.contains(".new-") {
                 copied += 1;
                 let kept = store::check(&directory.path().join("data").join(name), describe);
                 assert_eq!(kept.expect("a whole backup").format, fixture.format);
