@@ -318,6 +318,37 @@ fn when_a_token_was_last_used_is_known_and_kept() {
     assert_eq!(last_used(&talk.server), used, "it was not kept");
 }
 
+/// A first use writes address and User-Agent, a restart keeps them, and nothing in them reaches
+/// a terminal.
+#[test]
+fn who_used_a_token_last_is_known_and_kept() {
+    let mut talk = Talk::start(&[]);
+    let shown = |talk: &Talk| -> Value {
+        let shown = talk.server.cli(&["token", "show", "all", "-o", "jsonl"]);
+        serde_json::from_str(&shown.stdout).expect("one token")
+    };
+    for agent in ["Okta SCIM Client 1.0.0", "\u{202e}evil %s \"quoted\"", "é"] {
+        let get = talk.send_bytes("GET", "/Users", ("User-Agent", agent), None);
+        assert_eq!(get.status, 200);
+        let token = shown(&talk);
+        assert_eq!(token["lastUsedFrom"], "127.0.0.1");
+        assert_eq!(token["lastUsedBy"], agent);
+        talk.server.restart();
+        assert_eq!(shown(&talk), token, "it was not kept");
+        talk.reconnect();
+        let table = talk.server.cli(&["token", "list"]).stdout;
+        assert!(
+            !table.contains('\u{202e}') && table.contains("127.0.0.1"),
+            "{table}"
+        );
+    }
+    let long = "x".repeat(3000);
+    talk.send_bytes("GET", "/Users", ("User-Agent", &long), None);
+    assert_eq!(shown(&talk)["lastUsedBy"], "x".repeat(200));
+    let table = talk.server.cli(&["token", "list"]).stdout;
+    assert!(table.lines().all(|line| line.len() < 200), "{table}");
+}
+
 #[test]
 fn over_its_rate_a_token_is_told_when_to_come_back() {
     let mut talk = Talk::start(&[]);

@@ -372,6 +372,33 @@ fn cut_power(images: usize, images_each: usize) -> (usize, usize) {
     (before_count, after_count)
 }
 
+/// What a power cut may leave at any sync while a store is opened, and what `look` sees once
+/// it is open.
+pub(crate) fn images_of_opening<T>(
+    bytes: Vec<u8>,
+    images_each: usize,
+    look: impl Fn(&Store) -> T,
+) -> (Vec<Vec<u8>>, T) {
+    let disk = Disk::holding(bytes);
+    let seed = u64::from_be_bytes(golinks_scim::secret::random());
+    println!("seed {seed}");
+    {
+        let mut platter = disk.lock();
+        platter.images_each = images_each;
+        platter.random = seed;
+    }
+    let store = disk.open().expect("it opens");
+    let found = look(&store);
+    drop(store);
+    (disk.take_images(), found)
+}
+
+/// Opens what a power cut left.
+pub(crate) fn open_image(image: Vec<u8>) -> Store {
+    let opened = Disk::holding(image).open();
+    opened.unwrap_or_else(|error| panic!("an image does not open: {error}"))
+}
+
 fn reopened(image: Vec<u8>, turn: usize) -> State {
     let store = Disk::holding(image).open();
     let store = Arc::new(store.unwrap_or_else(|error| panic!("turn {turn}: {error}")));

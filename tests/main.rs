@@ -50,6 +50,12 @@ mod crash;
 /// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
 mod faults;
 
+/// Files that root makes for the server, and the server for root.
+mod ownership;
+
+/// Stores of older formats: upgraded, kept as they were, cut off in the middle.
+mod upgrade;
+
 /// Bits that flip in the file: told, never answered.
 mod corruption;
 

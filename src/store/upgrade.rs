@@ -13,9 +13,10 @@
 //! the time before and holds the same is good enough: a start that fails over and over must
 //! not fill the disk.
 //!
-//! A file that is only looked at, such as a backup, is upgraded in memory and not kept:
-//! bringing one of format 1 to format 2 writes every user, so that more than
-//! [`crate::limits::OVERLAY_BYTES_MAX`] of them cannot be looked at without being restored.
+//! A file that is only looked at, such as a backup, is upgraded in memory and not kept. From
+//! format 1 to 2 every user is written, so that a backup of format 1 with more of them than
+//! [`limits::OVERLAY_BYTES_MAX`] can be neither verified nor restored: it is put in the place
+//! of the store, and upgraded there.
 
 use std::fs;
 use std::io;
@@ -96,7 +97,10 @@ fn tell(path: &Path, backup: &Path, format: u64) {
     // The program of format 1 could not restore.
     let put_back = match format {
         1 => format!("and copy {backup} to {path}"),
-        _ => format!("and with that one run: golinks-scim backup restore {backup}"),
+        // It gave what it made to whoever ran it.
+        _ => format!(
+            "and run with that one, as the user of the server: golinks-scim backup restore {backup}"
+        ),
     };
     log::warn!(
         "to go back, which loses what is changed from now on: stop the server, install the version that was here before, {put_back}"

@@ -89,6 +89,15 @@ impl Server {
         prepare: impl FnOnce(Command, &Path) -> Command,
     ) -> Self {
         let directory = TempDir::new().expect("a directory for the test");
+        Self::start_on_by(directory, arguments, prepare)
+    }
+
+    /// The same on a directory whose `data` holds a store already.
+    pub(crate) fn start_on_by(
+        directory: TempDir,
+        arguments: &[&str],
+        prepare: impl FnOnce(Command, &Path) -> Command,
+    ) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
         let command = prepare(serve(&directory, &arguments), directory.path());
         Self {
@@ -271,7 +280,8 @@ fn data_dir(directory: &TempDir) -> PathBuf {
     directory.path().join("data")
 }
 
-fn command(directory: &TempDir) -> Command {
+/// The binary on the data directory of a test.
+pub(crate) fn command(directory: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
     // Nothing of whoever runs the tests may lead a command to another directory.
     command

@@ -41,6 +41,11 @@ impl Talk {
         self.authorization = format!("Bearer {}", token.reveal());
     }
 
+    /// A new connection: the old one was to a server that ended.
+    pub(crate) fn reconnect(&mut self) {
+        self.client = self.server.client();
+    }
+
     /// Sends bytes as a body, with one more header.
     pub(crate) fn send_bytes(
         &mut self,

@@ -1,0 +1,266 @@
+//! A server of a user of its own, and an administrator who is root: what the commands make in
+//! the data directory is the server's, what the server makes for them is theirs. Needs root.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use golinks_scim::directory::describe;
+use golinks_scim::store;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
+    KeyPair,
+};
+use tempfile::TempDir;
+
+use crate::support::{Output, Server, Talk, cli_in};
+
+const USER: u32 = 65_532;
+const FORMAT_2: &[u8] = include_bytes!("fixtures/format-2.redb");
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        println!("skipped: only root has other users' files to make");
+    }
+    is_root
+}
+
+/// `command` as the server's user, with a binary that that user may look at.
+fn as_user(command: &Command, folder: &Path) -> Command {
+    let binary = folder.join("golinks-scim");
+    if !binary.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_golinks-scim"), &binary).expect("copied");
+    }
+    chown(folder, Some(USER), Some(USER)).expect("root may do that");
+    let mut ours = Command::new(binary);
+    ours.args(command.get_args())
+        .stdin(Stdio::null())
+        .uid(USER)
+        .gid(USER);
+    ours
+}
+
+fn start(directory: TempDir) -> Server {
+    Server::start_on_by(
+        directory,
+        &["--base-url", "https://localhost:1"],
+        |ours, folder| as_user(&ours, folder),
+    )
+}
+
+/// Every file in the data directory, and that all of them are the server's alone.
+fn assert_owned(data: &Path) {
+    let mut folders = vec![data.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let metadata = fs::symlink_metadata(&path).expect("there");
+            assert_eq!(
+                (metadata.uid(), metadata.gid()),
+                (USER, USER),
+                "{}",
+                path.display()
+            );
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+}
+
+fn assert_done(output: &Output) {
+    assert_eq!(output.status, Some(0), "{output:?}");
+}
+
+/// A folder that root alone may look into, on another file system if there is one.
+fn of_root(is_elsewhere: bool) -> TempDir {
+    let elsewhere = Path::new("/dev/shm");
+    let folder = if is_elsewhere && elsewhere.is_dir() {
+        TempDir::new_in(elsewhere)
+    } else {
+        TempDir::new()
+    };
+    let folder = folder.expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("set");
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+#[test]
+fn what_root_writes_the_server_reads() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    assert_eq!(fs::metadata(&data).expect("there").uid(), USER);
+    let request = server.cli(&["cert", "request", "--name", "localhost"]);
+    assert_done(&request);
+    assert_owned(&data);
+
+    let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = CertifiedIssuer::self_signed(parameters, key).expect("an authority");
+    let leaf = CertificateSigningRequestParams::from_pem(&request.stdout)
+        .and_then(|request| request.signed_by(&authority))
+        .expect("signed");
+    let folder = of_root(false);
+    let chain = folder.path().join("chain.pem");
+    fs::write(&chain, format!("{}{}", leaf.pem(), authority.pem())).expect("written");
+    let installed = server.cli(&["cert", "install", text(&chain)]);
+    assert_done(&installed);
+    assert!(
+        installed.stderr.contains("it is being served"),
+        "{installed:?}"
+    );
+    assert_owned(&data);
+
+    let directory = server.stop_and_keep();
+    // `cert request` without anything there makes the directory too.
+    fs::remove_dir_all(data.join("tls")).expect("removed");
+    assert_done(&cli_in(
+        &directory,
+        &["cert", "request", "--name", "localhost"],
+    ));
+    assert_owned(&data);
+    let server = start(directory);
+    assert!(server.cli(&["cert", "show"]).stdout.contains("private CA"));
+    server.stop();
+}
+
+#[test]
+fn a_backup_reaches_where_only_root_may_write_and_comes_back() {
+    if !is_root() {
+        return;
+    }
+    let mut talk = Talk::with(start(TempDir::new().expect("a directory for the test")));
+    talk.create("jane");
+    let server = talk.server;
+    let data = server.data_dir();
+    let names = |folder: &Path| fs::read_dir(folder).expect("a folder").count();
+    let before = names(&data);
+    let mut files: Vec<(TempDir, PathBuf)> = Vec::new();
+    for is_elsewhere in [false, true] {
+        let folder = of_root(is_elsewhere);
+        let file = folder.path().join("jane.redb");
+        assert_done(&server.cli(&["backup", "create", text(&file)]));
+        let metadata = fs::metadata(&file).expect("there");
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (0, 0o600));
+        assert_eq!((names(folder.path()), names(&data)), (1, before));
+        let checked = store::check(&file, describe).expect("sound");
+        assert_eq!(checked.counts.users, 1);
+        let again = server.cli(&["backup", "create", text(&file)]);
+        assert_eq!(again.status, Some(1), "{again:?}");
+        assert!(again.stderr.contains("exists already"), "{again:?}");
+        assert_eq!((names(folder.path()), names(&data)), (1, before));
+        let nowhere = server.cli(&["backup", "create", text(&file.join("nowhere"))]);
+        assert_eq!(nowhere.status, Some(74), "{nowhere:?}");
+        assert_eq!(names(&data), before, "a copy was left behind");
+        files.push((folder, file));
+    }
+    let directory = server.stop_and_keep();
+    for (_, file) in &files {
+        assert_done(&cli_in(&directory, &["user", "deactivate", "jane"]));
+        // Without a server too.
+        let offline = file.with_extension("offline");
+        assert_done(&cli_in(&directory, &["backup", "create", text(&offline)]));
+        assert_eq!(fs::metadata(&offline).expect("there").uid(), 0);
+        assert_done(&cli_in(&directory, &["backup", "restore", text(file)]));
+        assert_owned(&data);
+    }
+    let server = start(directory);
+    let listed = server.cli(&["user", "list", "-o", "jsonl"]);
+    assert!(listed.stdout.contains("\"active\":true"), "{listed:?}");
+    server.stop();
+}
+
+#[test]
+fn what_an_upgrade_keeps_is_the_servers() {
+    if !is_root() {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory for the test");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    let path = data.join("users.redb");
+    fs::write(&path, FORMAT_2).expect("written");
+    for path in [&data, &path] {
+        chown(path, Some(USER), Some(USER)).expect("root may do that");
+    }
+    assert_done(&cli_in(&directory, &["user", "list"]));
+    assert!(data.join("users.format-2.redb").exists());
+    assert_owned(&data);
+    start(directory).stop();
+}
+
+/// The data directory is another user's, who may have become somebody else's.
+#[test]
+fn root_takes_nothing_but_a_copy_from_the_data_directory() {
+    if !is_root() {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory for the test");
+    let secret = directory.path().join("secret");
+    fs::write(&secret, b"of root").expect("written");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    fs::write(data.join("users.redb"), FORMAT_2).expect("written");
+    let mut turn = 0;
+    for copy in [
+        "users.redb.new-0123456789abcdef",
+        "../secret",
+        "users.redb",
+        "",
+    ] {
+        turn += 1;
+        let link = data.join("users.redb.new-0123456789abcdef");
+        fs::remove_file(&link).ok();
+        symlink(&secret, &link).expect("linked");
+        let server = Impostor::start(&data, copy);
+        let file = directory.path().join(format!("stolen-{turn}"));
+        let output = cli_in(&directory, &["backup", "create", text(&file)]);
+        server.end();
+        assert_eq!(output.status, Some(74), "{copy}: {output:?}");
+        assert!(!file.exists(), "{copy}");
+        assert_eq!(fs::read(&secret).expect("there"), b"of root");
+    }
+}
+
+/// Answers at the socket as a server that was broken into might.
+struct Impostor(std::thread::JoinHandle<()>, PathBuf);
+
+impl Impostor {
+    fn start(data: &Path, copy: &str) -> Self {
+        use std::io::{Read, Write};
+        let path = data.join("admin.sock");
+        fs::remove_file(&path).ok();
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+        let body = serde_json::json!({
+            "users": 0, "tokens": 0, "auditRows": 0, "sha256": "", "copy": copy,
+        });
+        let body = body.to_string();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let answer = format!(
+                "HTTP/1.1 201 Created\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).expect("it listens");
+        });
+        Self(thread, path)
+    }
+
+    fn end(self) {
+        self.0.join().expect("it does not panic");
+        fs::remove_file(self.1).expect("removed");
+    }
+}
