@@ -134,9 +134,14 @@ pub struct TokenState {
 }
 
 impl Metrics {
-    /// Counters at zero. `tolerances` are the names that [`Metrics::tolerated`] will count,
-    /// so that each is there from the beginning.
-    pub fn new(tolerances: impl Iterator<Item = &'static str>, commits: &Commits) -> Self {
+    /// Counters at zero. `tolerances` and `rejections` are the names that
+    /// [`Metrics::tolerated`] and [`Metrics::unauthenticated`] will count, so that each is there
+    /// from the beginning.
+    pub fn new(
+        tolerances: impl Iterator<Item = &'static str>,
+        rejections: impl Iterator<Item = &'static str>,
+        commits: &Commits,
+    ) -> Self {
         let metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
@@ -148,6 +153,9 @@ impl Metrics {
         };
         for tolerance in tolerances {
             drop(metrics.tolerated.get_or_create(&Tolerated { tolerance }));
+        }
+        for reason in rejections {
+            drop(metrics.unauthenticated.get_or_create(&Reason { reason }));
         }
         for reason in [THROTTLED_TOKEN, THROTTLED_ADDRESS] {
             drop(metrics.throttled.get_or_create(&Reason { reason }));
@@ -359,7 +367,7 @@ mod tests {
     fn what_is_counted_is_shown() {
         let commits = Commits::default();
         let tolerances = ["empty-text", "operation-case"].into_iter();
-        let metrics = Metrics::new(tolerances, &commits);
+        let metrics = Metrics::new(tolerances, ["expired"].into_iter(), &commits);
         metrics.tolerated("empty-text");
         metrics.tolerated("empty-text");
         metrics.answered("/scim/v2/Users/{}", "GET", 200);
@@ -383,6 +391,7 @@ mod tests {
             "golinks_scim_http_requests_total{route=\"/scim/v2/Users/{}\",method=\"GET\",status=\"200\"} 1",
             "golinks_scim_http_request_duration_seconds_bucket{le=\"0.005\",route=\"/scim/v2/Users/{}\"} 1",
             "golinks_scim_throttled_requests_total{reason=\"token\"} 0",
+            "golinks_scim_authentication_failures_total{reason=\"expired\"} 0",
             "golinks_scim_commits_total 1",
             "golinks_scim_commit_changes_sum 3.0",
             "golinks_scim_connections 1",

@@ -1,7 +1,7 @@
 //! What a running server tells of itself: metrics, readiness, warnings, the alarm over very
 //! many deactivations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use golinks_scim::http1::client::{Request, Response};
@@ -247,6 +247,34 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
         "{check}"
     );
     assert!(check.contains("in 4 days"), "{check}");
+}
+
+#[test]
+fn the_manual_names_every_metric_and_no_other() {
+    let page = golinks_scim::manual::PAGES.iter();
+    let page = page.clone().find(|page| page.name == "metrics");
+    let page = page.expect("a page").text;
+    let named: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|name| !name.contains("golinks_scim_"))
+        .collect();
+    let talk = Talk::start(&[]);
+    let scrape = Scrape::of(&talk);
+    // Histograms are named by their family; what was not counted yet has no series.
+    let shown: BTreeSet<&str> = scrape
+        .0
+        .keys()
+        .filter_map(|series| series.strip_prefix("golinks_scim_")?.split('{').next())
+        .map(|name| {
+            let suffixes = ["_bucket", "_sum", "_count"].iter();
+            let family = suffixes
+                .clone()
+                .find_map(|suffix| name.strip_suffix(suffix));
+            family.unwrap_or(name)
+        })
+        .collect();
+    assert_eq!(named, shown);
 }
 
 /// A directory of so many active users, made in one request.

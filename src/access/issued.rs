@@ -6,8 +6,8 @@ use std::time::Instant as Monotonic;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::principal::{Mode, Scope};
 use super::rate::Limiter;
+use super::scope::{Mode, Scope};
 use super::seen::{LastUse, Seen};
 use crate::clock::Instant;
 use crate::limits;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::issued::{Issue, Token, TokenState};
-use super::principal::{Mode, Scope};
+use super::scope::{Mode, Scope};
 use super::token::TokenText;
 use crate::clock::Instant;
 use crate::limits;
@@ -30,6 +30,16 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All reasons, and that nothing was sent.
+    pub const ALL: [Option<Self>; 6] = [
+        None,
+        Some(Self::Malformed),
+        Some(Self::Unknown),
+        Some(Self::Expired),
+        Some(Self::Revoked),
+        Some(Self::Address),
+    ];
+
     /// The word that metrics have for it.
     pub fn as_str(self) -> &'static str {
         match self {

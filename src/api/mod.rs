@@ -120,6 +120,7 @@ impl Api {
             places: Places::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
+                Rejection::ALL.map(why).into_iter(),
                 store.commits(),
             ),
             told: Told::default(),
@@ -221,8 +222,7 @@ impl Api {
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Refusal {
-        let reason = why.map_or("absent", Rejection::as_str);
-        self.metrics.unauthenticated(reason);
+        self.metrics.unauthenticated(self::why(why));
         let failure = self.failures.note(call.peer(), Monotonic::now());
         if failure.retry_after_seconds.is_some() {
             self.metrics.throttled(metrics::THROTTLED_ADDRESS);
@@ -318,6 +318,11 @@ impl Api {
         self.flush_last_used();
         self.store.close();
     }
+}
+
+/// The word that metrics have for a credential that is refused, or for none at all.
+fn why(rejection: Option<Rejection>) -> &'static str {
+    rejection.map_or("absent", Rejection::as_str)
 }
 
 /// A bug while a head is looked at is answered like one later.

@@ -9,7 +9,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::load::{Given, Origin, Problem, masked};
+use super::origin::{Given, Origin, Problem, masked};
 use super::settings::{Key, SETTINGS};
 use crate::limits;
 

@@ -4,18 +4,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::origin::{Given, Origin, Problem, masked};
 use super::settings::{self, Fallback, Key, SETTINGS};
 use super::{Serve, file};
 
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
 const FILE_VARIABLE: &str = "GOLINKS_SCIM_CONFIG";
-/// What a token begins with: whatever does is shown to nobody.
-const SECRET_PREFIX: &str = "golinks_scim_";
-
 /// Where the configuration file is if nobody says otherwise; it need not exist.
 pub fn default_file() -> &'static Path {
     Path::new("/etc/golinks-scim/config.toml")
@@ -30,68 +27,6 @@ pub struct Sources {
     pub flags: Vec<(Key, String)>,
     /// The environment.
     pub environment: BTreeMap<OsString, OsString>,
-}
-
-/// A value before it is understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
-    /// As it was written.
-    pub text: String,
-    /// By whom.
-    pub origin: Origin,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody set it.
-    Default,
-    /// A line of the configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-    },
-    /// An environment variable.
-    Variable(String),
-    /// A flag.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Variable(name) => write!(f, "${name}"),
-            Self::Flag(name) => f.write_str(name),
-        }
-    }
-}
-
-/// Why a configuration cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// What is wrong, and where.
-    pub what: String,
-    /// What to do.
-    pub hint: String,
-    /// Whether it was typed as a flag.
-    pub is_usage: bool,
-    /// Whether a file may not be read.
-    pub is_forbidden: bool,
-}
-
-impl Problem {
-    pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: hint.into(),
-            is_usage: false,
-            is_forbidden: false,
-        }
-    }
 }
 
 /// Every setting, understood, and where each comes from.
@@ -291,15 +226,6 @@ fn unknown_variable(name: &str) -> String {
     match file::similar(&bare).and_then(Key::named) {
         Some(meant) => format!("${name} is no setting: did you mean ${}?", meant.variable()),
         None => format!("${name} is no setting"),
-    }
-}
-
-/// What may be shown of a value: nothing of a token that stands in the wrong place.
-pub(super) fn masked(text: &str) -> &str {
-    if text.contains(SECRET_PREFIX) {
-        "(a token, not shown)"
-    } else {
-        text
     }
 }
 

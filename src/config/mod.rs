@@ -9,6 +9,7 @@
 mod base_url;
 mod file;
 mod load;
+mod origin;
 mod settings;
 
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 
 pub use base_url::BaseUrl;
-pub use load::{Configuration, Given, Origin, Problem, Sources, default_file};
+pub use load::{Configuration, Sources, default_file};
+pub use origin::{Given, Origin, Problem};
 pub use settings::{Fallback, Key, SETTINGS, Setting, default_text};
 
 use crate::limits;

@@ -1,0 +1,112 @@
+//! What a token may do, and how much it is forgiven.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Retrieve and query.
+    Read,
+    /// Also create, replace and modify: what identity providers need.
+    Provision,
+    /// Also delete.
+    Full,
+    /// Read metrics, and nothing of the directory.
+    Metrics,
+}
+
+impl Scope {
+    /// Whether a token of this scope may do what `needed` stands for.
+    pub fn covers(self, needed: Self) -> bool {
+        let rank = |scope| match scope {
+            Self::Read => 1,
+            Self::Provision => 2,
+            Self::Full => 3,
+            Self::Metrics => 0,
+        };
+        match (self, needed) {
+            (Self::Metrics, _) | (_, Self::Metrics) => self == needed,
+            _ => rank(self) >= rank(needed),
+        }
+    }
+
+    /// The word in the command line and in stored rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Provision => "provision",
+            Self::Full => "full",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        [Self::Read, Self::Provision, Self::Full, Self::Metrics]
+            .into_iter()
+            .find(|scope| scope.as_str() == word)
+            .ok_or_else(|| "scope must be read, provision, full or metrics".to_owned())
+    }
+}
+
+/// How much a token's requests are forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What identity providers send beyond the RFCs is understood.
+    Compatible,
+    /// It is an error.
+    Strict,
+}
+
+impl Mode {
+    /// The word in the command line and in stored rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compatible => "compatible",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        [Self::Compatible, Self::Strict]
+            .into_iter()
+            .find(|mode| mode.as_str() == word)
+            .ok_or_else(|| "mode must be compatible or strict".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_cover_what_is_below_them() {
+        use Scope::{Full, Metrics, Provision, Read};
+        for (scope, needed, wanted) in [
+            (Read, Read, true),
+            (Read, Provision, false),
+            (Provision, Read, true),
+            (Provision, Full, false),
+            (Full, Provision, true),
+            (Full, Metrics, false),
+            (Metrics, Metrics, true),
+            (Metrics, Read, false),
+        ] {
+            assert_eq!(scope.covers(needed), wanted, "{scope} {needed}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Where a value comes from, what may be shown of it, and what is wrong with one.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What a token begins with: whatever does is shown to nobody.
+const SECRET_PREFIX: &str = "golinks_scim_";
+
+/// A value before it is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// As it was written.
+    pub text: String,
+    /// By whom.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of the configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, and where.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+    /// Whether it was typed as a flag.
+    pub is_usage: bool,
+    /// Whether a file may not be read.
+    pub is_forbidden: bool,
+}
+
+impl Problem {
+    pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+            is_usage: false,
+            is_forbidden: false,
+        }
+    }
+}
+
+/// What may be shown of a value: nothing of a token that stands in the wrong place.
+pub(super) fn masked(text: &str) -> &str {
+    if text.contains(SECRET_PREFIX) {
+        "(a token, not shown)"
+    } else {
+        text
+    }
+}
