@@ -5,11 +5,16 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use golinks_scim::clock::{Clock, SystemClock};
+use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::scim::{Leniency, User};
+use golinks_scim::store::Store;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::Server;
@@ -475,6 +480,43 @@ fn a_store_that_is_damaged() {
     place.is_well();
 }
 
+/// Two days ahead of the machine.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> golinks_scim::clock::Instant {
+        SystemClock.now().plus_days(2)
+    }
+}
+
+/// The line that mends it sets the machine's clock, which a test must not.
+#[test]
+fn a_clock_that_is_behind_what_was_written() {
+    let mut place = Place::sound();
+    place.stop();
+    let store = Store::open(
+        &place.data_dir().join("users.redb"),
+        Duration::ZERO,
+        describe,
+    );
+    let store = Arc::new(store.expect("it is free"));
+    let directory = Directory::new(Arc::clone(&store), Arc::new(Ahead));
+    let user = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": "jane@example.com",
+    });
+    let user = User::parse(user, &mut Leniency::compatible()).expect("a user");
+    let caller = Caller {
+        principal: "test".to_owned(),
+        request_id: "test".to_owned(),
+    };
+    directory.create(user, &caller).expect("created");
+    store.close();
+    place.serve();
+    let mend = place.fails("clock", "but a change was made at");
+    assert_eq!(mend, "timedatectl set-ntp true");
+}
+
 #[test]
 fn a_disk_that_is_full() {
     if !is_root() {
@@ -502,6 +544,11 @@ fn a_disk_that_is_full() {
 
     let ballast = disk.join("ballast");
     fs::write(&ballast, vec![1; 60 << 20]).expect("there is room");
+    assert!(
+        place
+            .fails("readiness", "MiB left")
+            .starts_with("make space")
+    );
     let mend = place.fails("disk", "MiB are free");
     let largest = place.run(
         mend.strip_prefix("free space: ")

@@ -26,6 +26,7 @@ pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
     if reasons.is_empty() {
         return Ok(reply::json(200, &json!({"status": "ready"})));
     }
+    let reasons: Vec<String> = reasons.into_iter().map(|reason| reason.what).collect();
     Err(Problem::new(503, reasons.join("; ")))
 }
 
@@ -48,7 +49,10 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
             "startedAt": api.started.to_string(),
             "dataDirectory": api.data_dir,
             "ready": reasons.is_empty(),
-            "reasons": reasons,
+            "reasons": reasons
+                .iter()
+                .map(|reason| json!({"what": reason.what, "mend": reason.mend}))
+                .collect::<Vec<_>>(),
             "users": {
                 "active": api.directory.user_count_with_status(true)?,
                 "inactive": api.directory.user_count_with_status(false)?,
@@ -75,42 +79,60 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
     ))
 }
 
-/// Why changes cannot be made, or soon cannot; nothing if they can.
-fn reasons(api: &Api) -> Vec<String> {
+/// Why changes cannot be made, or soon cannot, and what mends it.
+struct Reason {
+    what: String,
+    mend: &'static str,
+}
+
+/// All of them; nothing if changes can be made.
+fn reasons(api: &Api) -> Vec<Reason> {
     let mut reasons = Vec::new();
+    let mut add = |what: String, mend| reasons.push(Reason { what, mend });
     match api.store.ailment() {
         None if api.store.snapshot().is_ok() => {}
-        None => reasons.push("the store is being opened".to_owned()),
-        Some(Ailment::Full) => {
-            reasons.push("the disk is full: users can be read, not changed".to_owned());
-        }
-        Some(Ailment::Failing) => {
-            reasons.push("the disk takes no writes: users can be read, not changed".to_owned());
-        }
+        None => add(
+            "the store is being opened".to_owned(),
+            "wait a moment; if it stays so, the log says why",
+        ),
+        Some(Ailment::Full) => add(
+            "the disk is full: users can be read, not changed".to_owned(),
+            MAKE_SPACE,
+        ),
+        Some(Ailment::Failing) => add(
+            "the disk takes no writes: users can be read, not changed".to_owned(),
+            "look at the disk (dmesg), then: golinks-scim manual disk-full",
+        ),
     }
     if let Some(disk) = disk(&api.data_dir)
         && disk.free_bytes < limits::DISK_FREE_BYTES_MIN
     {
-        reasons.push(format!(
-            "the disk has only {} MiB left, less than {}",
-            disk.free_bytes >> 20,
-            limits::DISK_FREE_BYTES_MIN >> 20
-        ));
+        let (left, needed) = (disk.free_bytes >> 20, limits::DISK_FREE_BYTES_MIN >> 20);
+        add(
+            format!("the disk has only {left} MiB left, less than {needed}"),
+            MAKE_SPACE,
+        );
     }
     if let Some(cell) = &api.certificate {
         let (summary, now) = (cell.summary(), api.clock.now());
         if summary.not_after <= now || summary.not_before > now {
-            reasons.push(format!(
-                "the certificate is good from {} to {}, and it is {now}",
-                summary.not_before, summary.not_after
-            ));
+            let (begins, ends) = (summary.not_before, summary.not_after);
+            add(
+                format!("the certificate is good from {begins} to {ends}, and it is {now}"),
+                "golinks-scim cert install CHAIN.pem --key KEY.pem",
+            );
         }
     }
     if api.is_stopping.load(Ordering::Relaxed) {
-        reasons.push("the server is stopping".to_owned());
+        add(
+            "the server is stopping".to_owned(),
+            "start it again: systemctl start golinks-scim, or golinks-scim serve",
+        );
     }
     reasons
 }
+
+const MAKE_SPACE: &str = "make space; nothing need be restarted";
 
 fn state(api: &Api) -> Result<metrics::State, Problem> {
     let now = api.clock.now();

@@ -113,7 +113,7 @@ fn configured(args: Args) -> Result<(), Failure> {
     let typed_level = typed_level(&args);
     let configuration = Configuration::load(&sources);
     if let Command::Check(typed) = &args.command {
-        logging::start(typed_level.unwrap_or(LevelFilter::Error));
+        logging::start(typed_level.unwrap_or(LevelFilter::Warn));
         return check::run(&configuration, args.data_dir.is_some(), typed);
     }
     let configuration = configuration.map_err(from_configuration)?;

@@ -130,9 +130,9 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
 /// What `/readyz` says.
 pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Failure> {
     let reasons = state["reasons"].as_array().map_or(&[][..], Vec::as_slice);
-    for reason in reasons.iter().filter_map(Value::as_str) {
-        let mend = "golinks-scim manual disk-full";
-        findings.fail("readiness", reason, mend)?;
+    for reason in reasons {
+        let [what, mend] = ["what", "mend"].map(|name| text_of(reason, name));
+        findings.fail("readiness", &what, &mend)?;
     }
     Ok(())
 }
