@@ -97,7 +97,8 @@ fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<
             let other = SocketAddr::new(address.ip(), address.port() ^ 1);
             let mend = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => {
-                    "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim".to_owned()
+                    "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim"
+                        .to_owned()
                 }
                 _ => findings.command(&format!("serve --listen {other}")),
             };
