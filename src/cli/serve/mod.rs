@@ -277,6 +277,7 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         String::new(),
         "Next, in another terminal:".to_owned(),
         "  golinks-scim guide okta     what to type into Okta".to_owned(),
+        "  golinks-scim check          whether it can be reached, and what mends it".to_owned(),
         "  golinks-scim user list      who is here".to_owned(),
         String::new(),
     ]);
