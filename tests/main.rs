@@ -26,6 +26,9 @@ mod watch;
 /// `check`: what it knows is provoked, and what it prints mends it.
 mod check;
 
+/// The guides, filled in for their installation; the commands in them do what they say.
+mod guide;
+
 /// Okta's suites and the lives of its users, over TLS against the real binary.
 mod okta;
 

@@ -17,6 +17,7 @@ mod user;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -133,12 +134,35 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::User(command) => with_client(&data_dir, |client| user::run(client, command)),
         Command::Cert(command) => cert::run(&data_dir, command),
         Command::Backup(command) => backup::run(&data_dir, command),
-        Command::Guide { which } => with_client(&data_dir, |client| guide::run(client, which)),
+        Command::Guide { which } => {
+            let program = program(args.data_dir.is_some(), &data_dir);
+            guide::run(&configuration.serve, program, which)
+        }
         Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
         | Command::Manual { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),
+    }
+}
+
+/// What commands begin with that are to act on the same data directory.
+fn program(is_data_dir_typed: bool, data_dir: &Path) -> String {
+    if is_data_dir_typed {
+        format!("golinks-scim --data-dir {}", quoted(data_dir))
+    } else {
+        "golinks-scim".to_owned()
+    }
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -191,7 +215,7 @@ fn from_configuration(problem: Problem) -> Failure {
 }
 
 fn with_client<T>(
-    data_dir: &std::path::Path,
+    data_dir: &Path,
     ask: impl FnOnce(&mut Client) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut client = Client::connect(data_dir, &login_name()).map_err(from_local)?;

@@ -37,7 +37,7 @@ pub(super) fn configuration(
 /// Whether it is there, and nobody else's. Whether the rest can be looked at.
 pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Failure> {
     const TOPIC: &str = "data directory";
-    let shown = super::quoted(data_dir);
+    let shown = crate::cli::quoted(data_dir);
     let metadata = match fs::metadata(data_dir) {
         Ok(metadata) if metadata.is_dir() => metadata,
         Ok(_) => {
@@ -60,7 +60,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         )?;
     }
     for (path, inner) in contents(data_dir) {
-        let path = super::quoted(&path);
+        let path = crate::cli::quoted(&path);
         if inner.mode() & 0o077 != 0 && !inner.is_symlink() {
             let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} can be read by other users of the machine");

@@ -118,11 +118,10 @@ pub(super) fn run(
     is_data_dir_typed: bool,
     typed: &Check,
 ) -> Result<(), Failure> {
-    let mut program = "golinks-scim".to_owned();
-    if let (Ok(configuration), true) = (configuration, is_data_dir_typed) {
-        let data_dir = quoted(&configuration.serve.data_dir);
-        program = format!("{program} --data-dir {data_dir}");
-    }
+    let program = match configuration {
+        Ok(configuration) => super::program(is_data_dir_typed, &configuration.serve.data_dir),
+        Err(_) => "golinks-scim".to_owned(),
+    };
     let is_for_people = typed.output.output == Format::Table;
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let mut findings = Findings::new(listing, program);
@@ -200,17 +199,6 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
         "not everything is as an identity provider needs it",
     )
     .hint("begin with the first that failed: what follows may be its consequence"))
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }
 
 /// Finds the server or opens its store; the error is for a finding.

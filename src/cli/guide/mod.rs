@@ -1,134 +1,225 @@
 //! `guide`: what to type into an identity provider, filled in for this installation. The texts
-//! lie beside this file, with `{placeholders}`.
+//! lie beside this file, with `{placeholders}`; what must be changed before is in `before`.
 
-use std::net::IpAddr;
+mod before;
 
 use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
-use super::{Failure, ask};
-use crate::config::BaseUrl;
+use super::{Failure, ask, from_local, login_name};
+use crate::config::{self, BaseUrl};
 use crate::limits;
-use crate::local::Client;
+use crate::local::{self, Client};
 
-/// Where a provider calls from.
+/// What stands where nobody can know.
+const UNKNOWN: &str = "(known once golinks-scim serve has run)";
+
+/// Where a provider calls from, and what it cannot use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
     /// The internet: it needs a name that everybody finds and a certificate of a public CA.
     Cloud,
-    /// The own network.
-    Agent,
+    /// The same, and it refuses underscores.
+    OktaCloud,
+    /// The own network, by Okta's rules.
+    OktaAgent,
 }
 
-pub(super) fn run(client: &mut Client, which: Guide) -> Result<(), Failure> {
-    let installation = ask(client, "GET", "/admin/installation", None)?;
+/// What a guide must know of where it is printed.
+struct Place {
+    /// How commands on this data directory begin.
+    program: String,
+    base_url: Option<BaseUrl>,
+    /// `None` is no limit.
+    rate_per_second: Option<u64>,
+    certificate: Certificate,
+    authority: Option<Authority>,
+}
+
+/// The certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Certificate {
+    /// No server runs.
+    Unknown,
+    /// Of a public authority or not, and what clients might not like.
+    Served {
+        is_public: bool,
+        warnings: Vec<String>,
+    },
+}
+
+/// The private CA.
+struct Authority {
+    path: String,
+    fingerprint: String,
+}
+
+pub(super) fn run(
+    configuration: &config::Serve,
+    program: String,
+    which: Guide,
+) -> Result<(), Failure> {
+    let mut installation = Value::Null;
+    match Client::connect(&configuration.data_dir, &login_name()) {
+        Ok(mut client) => {
+            let asked = ask(&mut client, "GET", "/admin/installation", None);
+            client.close();
+            installation = asked?;
+        }
+        // Who reads it before the first start is told what is missing.
+        Err(local::Error::NoDirectory(_)) => {}
+        Err(error) => return Err(from_local(error)),
+    }
+    let place = Place::of(&installation, configuration, program);
     let (text, caller) = text(which);
-    output::line(fill(text, &installation, caller).trim_end())
+    output::line(fill(text, &place, caller).trim_end())
 }
 
 fn text(which: Guide) -> (&'static str, Caller) {
     match which {
-        Guide::Okta => (include_str!("okta.txt"), Caller::Cloud),
+        Guide::Okta => (include_str!("okta.txt"), Caller::OktaCloud),
         Guide::Entra => (include_str!("entra.txt"), Caller::Cloud),
         Guide::Onelogin => (include_str!("onelogin.txt"), Caller::Cloud),
         Guide::Jumpcloud => (include_str!("jumpcloud.txt"), Caller::Cloud),
-        Guide::Agent => (include_str!("agent.txt"), Caller::Agent),
+        Guide::Agent => (include_str!("agent.txt"), Caller::OktaAgent),
     }
 }
 
-fn fill(text: &str, installation: &Value, caller: Caller) -> String {
-    let known = text_of(installation, "baseUrl");
-    let base_url = match known.as_str() {
-        "" => "https://HOST:8443/scim/v2 (start it once to know)",
-        known => known,
-    };
-    let authority = &installation["authority"];
-    let or_else = |text: String, otherwise: &str| match text.as_str() {
-        "" => otherwise.to_owned(),
-        _ => text,
-    };
-    let path = known.splitn(4, '/').nth(3).unwrap_or("scim/v2");
+impl Place {
+    /// What a running server says of itself; without one, what the next start would do.
+    fn of(installation: &Value, configuration: &config::Serve, program: String) -> Self {
+        let is_served = !installation["listens"].is_null();
+        let said = BaseUrl::parse(&text_of(installation, "baseUrl")).ok();
+        let certificate = &installation["certificate"];
+        let authority = &installation["authority"];
+        Self {
+            program,
+            base_url: if is_served {
+                said
+            } else {
+                configuration.base_url.clone().or(said)
+            },
+            rate_per_second: if is_served {
+                installation["rateLimit"].as_u64()
+            } else {
+                configuration.rate_per_second.map(u64::from)
+            },
+            certificate: if certificate.is_null() {
+                Certificate::Unknown
+            } else {
+                let warnings = certificate["warnings"].as_array();
+                let warnings = warnings.map_or(&[][..], Vec::as_slice).iter();
+                Certificate::Served {
+                    is_public: certificate["isPublic"] == true,
+                    warnings: warnings
+                        .filter_map(Value::as_str)
+                        .map(str::to_owned)
+                        .collect(),
+                }
+            },
+            authority: (!authority.is_null()).then(|| Authority {
+                path: text_of(authority, "path"),
+                fingerprint: text_of(authority, "fingerprint"),
+            }),
+        }
+    }
+
+    fn base_url(&self) -> &str {
+        self.base_url.as_ref().map_or(UNKNOWN, BaseUrl::as_str)
+    }
+
+    /// The base URL without its path: scheme, host and port.
+    fn origin(&self) -> &str {
+        let url = self.base_url();
+        let path = url.match_indices('/').nth(2);
+        path.map_or(url, |(at, _)| &url[..at])
+    }
+
+    /// The path that a proxy leads here.
+    fn path(&self) -> &str {
+        self.base_url
+            .as_ref()
+            .map_or("/scim/v2", |url| &url.as_str()[self.origin().len()..])
+    }
+
+    fn rate(&self) -> String {
+        match self.rate_per_second {
+            Some(rate) => format!(
+                "{rate} requests a second (bursts of {} pass)",
+                rate * u64::from(limits::RATE_BURST_SECONDS)
+            ),
+            None => "the rate of its token (the server's limit is off)".to_owned(),
+        }
+    }
+
+    /// A fact of the private CA; whose own certificate is served has another.
+    fn of_authority(&self, fact: impl Fn(&Authority) -> &String) -> String {
+        match (&self.authority, &self.certificate) {
+            (Some(authority), _) => fact(authority).clone(),
+            (None, Certificate::Unknown) => UNKNOWN.to_owned(),
+            (None, Certificate::Served { .. }) => {
+                "that of the CA of your own certificate".to_owned()
+            }
+        }
+    }
+
+    /// Who accepts what is served.
+    fn certificate(&self) -> String {
+        let program = &self.program;
+        match (&self.certificate, &self.authority) {
+            (Certificate::Unknown, _) => format!(
+                "No server runs, so who accepts its certificate is not known: {program} cert show"
+            ),
+            (
+                Certificate::Served {
+                    is_public: true, ..
+                },
+                _,
+            ) => format!(
+                "The certificate that is served is of a public authority: {program} cert show"
+            ),
+            (_, Some(authority)) => format!(
+                "The certificate that is served is of this server's own CA, which no cloud accepts;\n\
+                 Okta's agent does ({program} guide agent).\n  \
+                 CA certificate   {}\n  \
+                 CA fingerprint   {}",
+                authority.path, authority.fingerprint
+            ),
+            (_, None) => format!(
+                "The certificate that is served is of no public authority: {program} cert show"
+            ),
+        }
+    }
+}
+
+/// The text with everything that it may ask for. The list is closed: a test knows it.
+fn fill(text: &str, place: &Place, caller: Caller) -> String {
     let values = [
-        ("{base_url}", base_url.to_owned()),
-        ("{base_url_slash}", format!("{base_url}/")),
-        ("{path}", format!("/{path}")),
-        ("{rate}", rate(installation)),
+        ("{before}", before::told(place, caller)),
+        ("{base_url}", place.base_url().to_owned()),
         (
-            "{ca_path}",
-            or_else(text_of(authority, "path"), "that of your own authority"),
+            "{base_url_slash}",
+            match &place.base_url {
+                Some(url) => format!("{url}/"),
+                None => UNKNOWN.to_owned(),
+            },
         ),
+        ("{origin}", place.origin().to_owned()),
+        ("{path}", place.path().to_owned()),
+        ("{rate}", place.rate()),
+        ("{ca_path}", place.of_authority(|authority| &authority.path)),
         (
             "{ca_fingerprint}",
-            or_else(
-                text_of(authority, "fingerprint"),
-                "that of your own authority",
-            ),
+            place.of_authority(|authority| &authority.fingerprint),
         ),
-        ("{before}", before(&known, installation, caller)),
-        ("{certificate}", certificate(installation)),
+        ("{certificate}", format!("\n{}", place.certificate())),
+        // Last: the values before it hold commands too.
+        ("{program}", place.program.clone()),
     ];
     values.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(name, value)
     })
-}
-
-fn rate(installation: &Value) -> String {
-    match installation["rateLimit"].as_u64() {
-        Some(rate) => format!(
-            "{rate} requests a second (bursts of {} pass)",
-            rate * u64::from(limits::RATE_BURST_SECONDS)
-        ),
-        None => "no rate at all, since the limit is off,".to_owned(),
-    }
-}
-
-/// What must be changed before the provider can use what this installation has.
-fn before(base_url: &str, installation: &Value, caller: Caller) -> String {
-    let mut steps = Vec::new();
-    let url = BaseUrl::parse(base_url).ok();
-    let host = url.as_ref().map_or("", BaseUrl::host);
-    if host.contains('_') {
-        steps.push(format!(
-            "The host {host} holds an underscore, which Okta refuses: give the machine another\n    name, set base_url in the configuration to it, and restart."
-        ));
-    }
-    if caller == Caller::Cloud && !host.is_empty() {
-        let is_local = match host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback() || address.is_unspecified(),
-            Err(_) => !host.contains('.'),
-        };
-        if is_local {
-            steps.push(format!(
-                "No cloud finds {host}: give the machine a name in the public DNS, set base_url in\n    the configuration to it (such as https://scim.example.com), and restart."
-            ));
-        }
-        if !installation["certificate"].is_null() && installation["certificate"]["isPublic"] != true
-        {
-            steps.push(
-                "The certificate is not of a public authority, and clouds accept no other:\n    golinks-scim manual certificates says how to get and install one."
-                    .to_owned(),
-            );
-        }
-    }
-    if steps.is_empty() {
-        return String::new();
-    }
-    let steps: Vec<String> = steps.iter().map(|step| format!("  - {step}\n")).collect();
-    format!("\nBEFORE YOU BEGIN\n{}", steps.concat())
-}
-
-fn certificate(installation: &Value) -> String {
-    let authority = &installation["authority"];
-    if authority.is_null() {
-        return "\nYour own certificate is served: golinks-scim cert show says who accepts it.\n"
-            .to_owned();
-    }
-    format!(
-        "\nThe certificate comes from this server's private CA: Okta's agent takes it (golinks-scim\nguide agent), a cloud does not.\n  CA certificate   {}\n  CA fingerprint   {}\n",
-        text_of(authority, "path"),
-        text_of(authority, "fingerprint"),
-    )
 }
 
 #[cfg(test)]
@@ -137,69 +228,78 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::{Configuration, Sources};
+
+    pub(super) fn place(installation: &Value) -> Place {
+        let configuration = Configuration::load(&Sources {
+            file: None,
+            flags: Vec::new(),
+            environment: [("GOLINKS_SCIM_CONFIG", ""), ("GOLINKS_SCIM_DATA_DIR", "/d")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+        });
+        let configuration = configuration.expect("the defaults can be used");
+        Place::of(
+            installation,
+            &configuration.serve,
+            "golinks-scim --data-dir /d".to_owned(),
+        )
+    }
+
+    fn full() -> Value {
+        json!({
+            "baseUrl": "https://scim.example.com/x/v2", "listens": "[::]:8443", "rateLimit": 7,
+            "certificate": {"isPublic": true, "warnings": []},
+            "authority": {"path": "/d/tls/ca.pem", "fingerprint": "AB:CD"},
+        })
+    }
 
     #[test]
-    fn nothing_stays_unfilled() {
-        let full = json!({
-            "baseUrl": "https://scim.example.com/scim/v2", "rateLimit": 7,
-            "certificate": {"isPublic": true},
-            "authority": {"path": "/d/tls/ca.pem", "fingerprint": "AB:CD"},
-        });
+    fn nothing_stays_unfilled_and_no_line_is_too_long() {
         for which in Guide::value_variants() {
             let (text, caller) = text(*which);
-            for installation in [&full, &json!({})] {
-                let filled = fill(text, installation, caller);
-                let open = filled.find(['{', '}']);
-                assert_eq!(open, None, "{filled}");
-                for line in filled.lines() {
-                    assert!(line.len() <= 100, "{line}");
-                }
+            for line in text.lines() {
+                assert!(line.chars().count() <= 95, "{line}");
             }
-            let filled = fill(text, &full, caller);
-            assert!(
-                filled.contains("https://scim.example.com/scim/v2"),
-                "{filled}"
-            );
-            assert!(filled.contains("golinks-scim check"), "{filled}");
-            assert!(!filled.contains("BEFORE YOU BEGIN"), "{filled}");
+            for installation in [full(), Value::Null] {
+                let filled = fill(text, &place(&installation), caller);
+                assert_eq!(filled.find(['{', '}']), None, "{filled}");
+            }
         }
     }
 
     #[test]
-    fn what_a_cloud_cannot_use_is_told_first() {
-        let installation =
-            |url: &str, public: bool| json!({"baseUrl": url, "certificate": {"isPublic": public}});
-        for (url, public, caller, wanted) in [
-            ("https://scim.example.com/scim/v2", true, Caller::Cloud, ""),
-            (
-                "https://scim.example.com/scim/v2",
-                false,
-                Caller::Cloud,
-                "public authority",
-            ),
-            (
-                "https://scim/scim/v2",
-                true,
-                Caller::Cloud,
-                "No cloud finds scim",
-            ),
-            (
-                "https://127.0.0.1/scim/v2",
-                true,
-                Caller::Cloud,
-                "No cloud finds 127.0.0.1",
-            ),
-            ("https://scim/scim/v2", false, Caller::Agent, ""),
-            (
-                "https://a_b.example.com/scim/v2",
-                true,
-                Caller::Agent,
-                "underscore",
-            ),
+    fn values_are_this_installations() {
+        let place = place(&full());
+        let filled = |text: &str| fill(text, &place, Caller::Cloud);
+        for (text, wanted) in [
+            ("{base_url}", "https://scim.example.com/x/v2"),
+            ("{base_url_slash}", "https://scim.example.com/x/v2/"),
+            ("{origin}", "https://scim.example.com"),
+            ("{path}", "/x/v2"),
+            ("{rate}", "7 requests a second (bursts of 35 pass)"),
+            ("{ca_path} {ca_fingerprint}", "/d/tls/ca.pem AB:CD"),
+            ("{program} check", "golinks-scim --data-dir /d check"),
+            ("{before}", ""),
         ] {
-            let found = before(url, &installation(url, public), caller);
-            assert_eq!(found.is_empty(), wanted.is_empty(), "{url}: {found}");
-            assert!(found.contains(wanted), "{url}: {found}");
+            assert_eq!(filled(text), wanted);
         }
+        assert!(filled("{certificate}").contains("of a public authority: golinks-scim --data-dir"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        let place = place(&Value::Null);
+        let filled = |text: &str| fill(text, &place, Caller::Cloud);
+        for name in [
+            "{base_url}",
+            "{base_url_slash}",
+            "{ca_path}",
+            "{ca_fingerprint}",
+        ] {
+            assert_eq!(filled(name), UNKNOWN, "{name}");
+        }
+        assert_eq!(filled("{path}"), "/scim/v2");
+        assert!(filled("{rate}").starts_with("200 requests"));
     }
 }

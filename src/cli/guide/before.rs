@@ -1,0 +1,270 @@
+//! What must be changed before a provider can use what this installation has, each with the
+//! command that changes it.
+
+use std::net::IpAddr;
+
+use super::{Caller, Certificate, Place};
+use crate::config::BaseUrl;
+
+/// Ends of names that are of a local network and never in the public DNS.
+const LOCAL_ENDS: [&str; 9] = [
+    "local",
+    "localdomain",
+    "localhost",
+    "internal",
+    "intranet",
+    "lan",
+    "home.arpa",
+    "test",
+    "invalid",
+];
+
+/// What stands before the first step; nothing where nothing is in the way.
+pub(super) fn told(place: &Place, caller: Caller) -> String {
+    let mut told = of_the_url(place, caller);
+    told.extend(of_the_certificate(place, caller));
+    if told.is_empty() {
+        return String::new();
+    }
+    if caller == Caller::OktaCloud && place.base_url.is_some() {
+        told.push(format!(
+            "  Or let Okta's agent call from inside your network, which needs neither a public name\n  \
+             nor a public certificate: {} guide agent\n",
+            place.program
+        ));
+    }
+    format!("\nBEFORE YOU BEGIN\n{}", told.concat())
+}
+
+fn of_the_url(place: &Place, caller: Caller) -> Vec<String> {
+    let program = &place.program;
+    let Some(url) = &place.base_url else {
+        return vec![format!(
+            "  - No server has run on this data directory yet, so what goes into the fields below is\n    \
+             not known. Start it, and come back:\n      \
+             {program} serve\n"
+        )];
+    };
+    let mut told = url_unfit(url, caller);
+    if !told.is_empty() {
+        told.push(other_base_url(program));
+    }
+    told
+}
+
+fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
+    let program = &place.program;
+    let Certificate::Served {
+        is_public,
+        warnings,
+    } = &place.certificate
+    else {
+        return Vec::new();
+    };
+    let warnings = warnings.iter();
+    let mut told: Vec<String> = warnings
+        .map(|warning| format!("  - Of the certificate: {warning}.\n      {program} cert show\n"))
+        .collect();
+    if !is_public && caller != Caller::OktaAgent {
+        told.push(format!(
+            "  - The certificate is not of a public authority, and clouds accept no other. Let one\n    \
+             sign a request, and install what comes back (golinks-scim manual certificates has\n    \
+             more ways):\n{}",
+            other_certificate(program, place.base_url.as_ref())
+        ));
+    }
+    told
+}
+
+/// Why the provider cannot use this base URL.
+fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
+    let mut whats = Vec::new();
+    let host = url.host();
+    if caller != Caller::OktaAgent && !is_public(host) {
+        whats.push(format!(
+            "No cloud finds {host}, which is the host of the base URL."
+        ));
+    }
+    if caller != Caller::Cloud && url.as_str().contains('_') {
+        whats.push(format!(
+            "  - The base URL {url} holds an underscore, which Okta refuses.\n"
+        ));
+    } else if host.contains('_') {
+        whats.push(format!(
+            "  - The host {host} holds an underscore: no public authority certifies such a name.\n"
+        ));
+    }
+    if caller == Caller::OktaAgent && !url.as_str().contains("/v2") {
+        whats.push(format!(
+            "  - The base URL {url} does not hold /v2, so Okta would speak SCIM 1.1.\n"
+        ));
+    }
+    whats
+}
+
+fn other_base_url(program: &str) -> String {
+    format!(
+        "    Give the machine a name that fits, say so in /etc/golinks-scim/config.toml, and restart:\n      \
+           base_url = \"https://scim.example.com\"\n      \
+           sudo systemctl restart golinks-scim\n    \
+         Without a service:\n      \
+           {program} serve --base-url https://scim.example.com\n"
+    )
+}
+
+fn other_certificate(program: &str, url: Option<&BaseUrl>) -> String {
+    let host = url.map_or("", BaseUrl::host);
+    let host = if is_public(host) {
+        host
+    } else {
+        "scim.example.com"
+    };
+    format!(
+        "      {program} cert request --name {host} > request.csr\n      \
+           {program} cert install chain.pem\n"
+    )
+}
+
+/// Whether the whole internet may know this host.
+fn is_public(host: &str) -> bool {
+    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => {
+            // RFC 6598: carriers' own.
+            let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64;
+            !(address.is_loopback()
+                || address.is_unspecified()
+                || address.is_private()
+                || address.is_link_local()
+                || is_shared)
+        }
+        Ok(IpAddr::V6(address)) => {
+            !(address.is_loopback()
+                || address.is_unspecified()
+                || address.is_unique_local()
+                || address.is_unicast_link_local())
+        }
+        Err(_) => {
+            let host = host.trim_end_matches('.').to_ascii_lowercase();
+            let is_local = |end: &&str| {
+                host.strip_suffix(*end)
+                    .is_some_and(|rest| rest.ends_with('.'))
+            };
+            host.contains('.') && !LOCAL_ENDS.iter().any(is_local)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::place;
+    use super::*;
+
+    #[test]
+    fn hosts_that_everybody_finds() {
+        for host in [
+            "scim.example.com",
+            "203.0.113.7",
+            "2001:db8::1",
+            "a.localhost.com",
+        ] {
+            assert!(is_public(host), "{host}");
+        }
+        for host in [
+            "localhost",
+            "scim",
+            "scim.local",
+            "SCIM.Internal.",
+            "a.home.arpa",
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+            "0.0.0.0",
+            "",
+        ] {
+            assert!(!is_public(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_told_first() {
+        let found = |url: &str, is_public: bool, caller| {
+            told(
+                &place(&json!({
+                    "baseUrl": url, "listens": "[::]:8443",
+                    "certificate": {"isPublic": is_public, "warnings": []},
+                })),
+                caller,
+            )
+        };
+        let good = "https://scim.example.com/scim/v2";
+        for (url, is_public, caller, wanted) in [
+            (good, true, Caller::Cloud, ""),
+            (good, true, Caller::OktaCloud, ""),
+            (good, false, Caller::OktaAgent, ""),
+            (
+                good,
+                false,
+                Caller::Cloud,
+                "cert request --name scim.example.com",
+            ),
+            (good, false, Caller::OktaCloud, "guide agent"),
+            (
+                "https://scim/scim/v2",
+                true,
+                Caller::Cloud,
+                "No cloud finds scim,",
+            ),
+            ("https://scim/scim/v2", false, Caller::OktaAgent, ""),
+            (
+                "https://10.0.0.1:8443/scim/v2",
+                true,
+                Caller::OktaCloud,
+                "No cloud finds 10.0.0.1,",
+            ),
+            (
+                "https://a_b.example.com/scim/v2",
+                true,
+                Caller::OktaAgent,
+                "Okta refuses",
+            ),
+            (
+                "https://example.com/a_b/v2",
+                true,
+                Caller::OktaCloud,
+                "Okta refuses",
+            ),
+            ("https://example.com/a_b/v2", true, Caller::Cloud, ""),
+            (
+                "https://a_b.example.com/scim/v2",
+                true,
+                Caller::Cloud,
+                "no public authority",
+            ),
+            ("https://scim/scim", true, Caller::OktaAgent, "SCIM 1.1"),
+        ] {
+            let found = found(url, is_public, caller);
+            assert_eq!(found.is_empty(), wanted.is_empty(), "{url}: {found}");
+            assert!(found.contains(wanted), "{url}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_clients_may_not_like_of_the_certificate_is_told() {
+        let place = place(&json!({
+            "baseUrl": "https://scim.example.com", "listens": "[::]:8443",
+            "certificate": {"isPublic": true, "warnings": ["it is for nobody"]},
+        }));
+        let found = told(&place, Caller::Cloud);
+        assert!(
+            found.contains("Of the certificate: it is for nobody."),
+            "{found}"
+        );
+    }
+}

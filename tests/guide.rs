@@ -1,0 +1,177 @@
+//! The guides: each is filled in for its installation, says first what is in the way, and the
+//! commands in it do what it says.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::{Server, cli_in};
+
+const GUIDES: [&str; 5] = ["okta", "entra", "onelogin", "jumpcloud", "agent"];
+
+const BEFORE: &str = "BEFORE YOU BEGIN";
+
+/// The guide of a running server, which must have all of `wanted`.
+fn guide_with(server: &Server, which: &str, wanted: &[&str]) -> String {
+    let output = server.cli(&["guide", which]);
+    assert_eq!(output.status, Some(0), "{output:?}");
+    assert_eq!(output.stderr, "", "{which}");
+    has_all(&output.stdout, which, wanted);
+    output.stdout
+}
+
+fn has_all(guide: &str, which: &str, wanted: &[&str]) {
+    for part in wanted {
+        assert!(guide.contains(part), "{which} has no {part:?}:\n{guide}");
+    }
+    assert_eq!(guide.find(['{', '}']), None, "{which}:\n{guide}");
+}
+
+/// Each guide's first advice, for an installation as it comes out of the box.
+#[test]
+fn each_guide_has_what_this_installation_has() {
+    let server = Server::start_with(&["--rate-limit", "7"]);
+    let base_url = format!("https://{}/scim/v2", server.address());
+    let ca = server.data_dir().join("tls/ca.pem").display().to_string();
+    for which in GUIDES {
+        let program = format!("golinks-scim --data-dir {}", server.data_dir().display());
+        let check = format!("{program} check");
+        let guide = guide_with(&server, which, &[&base_url, &check, "token issue"]);
+        assert_eq!(guide.contains(BEFORE), which != "agent", "{guide}");
+        if which == "agent" {
+            has_all(
+                &guide,
+                which,
+                &[&format!("{base_url}/\n"), &ca, "keytool -importcert"],
+            );
+        } else {
+            let told = [
+                "No cloud finds 127.0.0.1",
+                "not of a public authority",
+                "cert request",
+            ];
+            has_all(&guide, which, &told);
+            has_all(
+                &guide,
+                which,
+                &["7 requests a second (bursts of 35 pass)", &ca],
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_in_the_way_comes_before_the_first_step() {
+    let server = Server::start_with(&[
+        "--base-url",
+        "https://scim_host.example.com:8443/golinks/v2",
+        "--rate-limit",
+        "off",
+    ]);
+    for which in GUIDES {
+        let guide = guide_with(
+            &server,
+            which,
+            &["https://scim_host.example.com:8443/golinks/v2"],
+        );
+        assert!(!guide.contains("No cloud finds"), "{guide}");
+        let (before, rest) = guide.split_once("\n1. The token").expect("a first step");
+        assert!(before.contains(BEFORE), "{guide}");
+        assert!(!rest.contains(BEFORE), "{guide}");
+        assert!(before.contains("an underscore"), "{guide}");
+        assert!(before.contains("serve --base-url https://"), "{guide}");
+    }
+    guide_with(
+        &server,
+        "okta",
+        &["the server's limit is off", "    /golinks/v2 here"],
+    );
+    let health = "curl --cacert ca.pem https://scim_host.example.com:8443/healthz";
+    guide_with(&server, "agent", &[health]);
+}
+
+/// The values of the last start, or of the configuration where that says more.
+#[test]
+fn a_guide_needs_no_running_server() {
+    let folder = TempDir::new().expect("a folder");
+    for which in GUIDES {
+        let output = cli_in(&folder, &["guide", which]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        let wanted = [
+            BEFORE,
+            "No server has run",
+            "golinks-scim serve has run",
+            "serve\n",
+        ];
+        has_all(&output.stdout, which, &wanted);
+    }
+    let server = Server::start_on(folder);
+    let base_url = format!("https://{}/scim/v2", server.address());
+    let folder = server.stop_and_keep();
+    for which in GUIDES {
+        let guide = cli_in(&folder, &["guide", which]).stdout;
+        has_all(&guide, which, &[&base_url]);
+        assert!(!guide.contains("No server has run"), "{guide}");
+        assert_eq!(
+            guide.contains("No server runs"),
+            which != "agent",
+            "{guide}"
+        );
+    }
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, "base_url = \"https://next.example.com\"\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let guide = cli_in(&folder, &["--config", file, "guide", "okta"]).stdout;
+    has_all(&guide, "okta", &["https://next.example.com/scim/v2"]);
+}
+
+/// What each guide says of its token, typed into a shell.
+#[test]
+fn the_commands_for_tokens_issue_what_the_guide_says() {
+    let server = Server::start();
+    for (which, scopes) in [
+        ("okta", &["provision"][..]),
+        ("agent", &["provision"]),
+        ("entra", &["full", "full"]),
+        ("onelogin", &["provision", "full", "full"]),
+        ("jumpcloud", &["full", "full"]),
+    ] {
+        let guide = guide_with(&server, which, &[]);
+        let commands = guide
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("golinks-scim") && line.contains(" token issue "));
+        let commands: Vec<&str> = commands.collect();
+        assert_eq!(commands.len(), scopes.len(), "{guide}");
+        for (command, scope) in commands.iter().zip(scopes) {
+            let name = command.split(" token issue ").nth(1).expect("a name");
+            let name = name.split(' ').next().expect("a word");
+            let token = typed(command);
+            assert!(token.starts_with("golinks_scim_"), "{command}: {token}");
+            let shown = server.cli(&["token", "show", name, "-o", "jsonl"]).stdout;
+            assert!(
+                shown.contains(&format!("\"scope\":\"{scope}\"")),
+                "{command}: {shown}"
+            );
+            // The next one may have the same name: they are one or the other.
+            server.cli(&["token", "revoke", name]);
+        }
+    }
+}
+
+/// What a shell prints for a line.
+fn typed(line: &str) -> String {
+    let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
+    let path = format!(
+        "{}:{}",
+        binary.parent().expect("a folder").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .env("PATH", path)
+        .output();
+    let output = output.expect("a shell");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
