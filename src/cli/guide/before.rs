@@ -82,7 +82,7 @@ fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
     let host = url.host();
     if caller != Caller::OktaAgent && !is_public(host) {
         whats.push(format!(
-            "No cloud finds {host}, which is the host of the base URL."
+            "  - No cloud finds {host}, which is the host of the base URL.\n"
         ));
     }
     if caller != Caller::Cloud && url.as_str().contains('_') {
@@ -252,6 +252,10 @@ mod tests {
             let found = found(url, is_public, caller);
             assert_eq!(found.is_empty(), wanted.is_empty(), "{url}: {found}");
             assert!(found.contains(wanted), "{url}: {found}");
+            for line in found.lines().skip(2) {
+                let is_indented = line.starts_with("  ") && line.chars().count() <= 95;
+                assert!(is_indented, "{url}: {line}");
+            }
         }
     }
 
