@@ -212,7 +212,7 @@ fn script(data_dir: &Path, which: &str) {
         &["guide", "okta"],
         0,
         &[
-            "SCIM connector base URL (Base URL)       https://127.0.0.1:",
+            "SCIM connector base URL                  https://127.0.0.1:",
             "Unique identifier field for users        userName",
             "Application username format              Email",
             "Create Users                             [x]",
@@ -220,7 +220,7 @@ fn script(data_dir: &Path, which: &str) {
             "Deactivate Users                         [x]",
             "[ ] Push Groups",
             "[ ] Import Groups",
-            "golinks-scim token issue okta",
+            "token issue okta",
         ],
         &[],
     );
