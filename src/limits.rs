@@ -91,6 +91,10 @@ pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
 pub const ALARM_DEACTIVATIONS_DEFAULT: u32 = 50;
 /// See [`ALARM_DEACTIVATIONS_DEFAULT`].
 pub const ALARM_PERCENT_DEFAULT: u32 = 20;
+/// Principals whose deactivations within one minute are told apart.
+pub const ALARM_PRINCIPALS_MAX: usize = 64;
+/// Rows of the audit trail that a start looks for deactivations in.
+pub const ALARM_ROWS_MAX: usize = 50_000;
 
 /// Resources per page when `count` is absent.
 pub const COUNT_DEFAULT: usize = 100;

@@ -20,8 +20,8 @@ const PREFIX: &str = "golinks_scim";
 const SECONDS: [f64; 12] = [
     0.000_05, 0.000_2, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 12.0,
 ];
-/// Up to the largest batch.
-const CHANGES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+/// Up to the largest batch that single changes make, and to the largest bulk request.
+const CHANGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0];
 
 /// The counters of one running program. They begin at zero with each start.
 pub struct Metrics {
@@ -73,6 +73,7 @@ pub struct Commits {
     count: Counter,
     changes: Histogram,
     seconds: Histogram,
+    waiting: Gauge,
 }
 
 impl Default for Commits {
@@ -81,27 +82,34 @@ impl Default for Commits {
             count: Counter::default(),
             changes: Histogram::new(CHANGES),
             seconds: Histogram::new(SECONDS),
+            waiting: Gauge::default(),
         }
     }
 }
 
 impl Commits {
     /// Counts a commit that is on disk: of so many changes, from its begin to its end.
-    #[allow(clippy::cast_precision_loss, reason = "a batch has at most hundreds")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a batch has at most some thousand"
+    )]
     pub fn note(&self, changes: usize, took: Duration) {
         self.count.inc();
         self.changes.observe(changes as f64);
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a write that waits for the writer until what is returned is dropped.
+    pub fn waiting(&self) -> Counted {
+        Counted::one(&self.waiting)
     }
 }
 
 /// What is so at the moment, and is looked at when somebody asks.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Active users.
-    pub users_active: u64,
-    /// The others.
-    pub users_inactive: u64,
+    /// How many users are active and how many are not; nothing while they cannot be read.
+    pub users: Option<(u64, u64)>,
     /// Whether changes can be made.
     pub is_ready: bool,
     /// Free space of the data directory's file system.
@@ -208,6 +216,11 @@ impl Metrics {
             Unit::Seconds,
             commits.seconds.clone(),
         );
+        registry.register(
+            "writes_waiting",
+            "Writes that wait for the writer",
+            commits.waiting.clone(),
+        );
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program", Info::new(version));
         self.registry = registry;
@@ -246,9 +259,8 @@ impl Metrics {
     }
 
     /// Counts a connection until what is returned is dropped.
-    pub fn connected(&self) -> Connected {
-        self.connections.inc();
-        Connected(self.connections.clone())
+    pub fn connected(&self) -> Counted {
+        Counted::one(&self.connections)
     }
 
     /// Connections that are open.
@@ -272,10 +284,17 @@ pub const THROTTLED_TOKEN: &str = "token";
 /// From an address that has failed too often.
 pub const THROTTLED_ADDRESS: &str = "address";
 
-/// One open connection.
-pub struct Connected(Gauge);
+/// One of what a gauge counts, until it is dropped.
+pub struct Counted(Gauge);
 
-impl Drop for Connected {
+impl Counted {
+    fn one(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -288,8 +307,10 @@ fn registry_of(state: &State) -> Registry {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         users.get_or_create(&Status { status }).set(count);
     };
-    set("active", state.users_active);
-    set("inactive", state.users_inactive);
+    if let Some((active, inactive)) = state.users {
+        set("active", active);
+        set("inactive", inactive);
+    }
     registry.register("users", "Users of the directory", users);
     let mut one = |name: &str, help: &str, value: Option<i64>| {
         if let Some(value) = value {
@@ -373,9 +394,9 @@ mod tests {
         metrics.answered("/scim/v2/Users/{}", "GET", 200);
         metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
         commits.note(3, Duration::from_millis(3));
-        let connected = metrics.connected();
+        let (connected, waiting) = (metrics.connected(), commits.waiting());
         let state = State {
-            users_active: 2,
+            users: Some((2, 1)),
             tokens: vec![TokenState {
                 id: "0a".to_owned(),
                 name: "okta".to_owned(),
@@ -395,6 +416,7 @@ mod tests {
             "golinks_scim_commits_total 1",
             "golinks_scim_commit_changes_sum 3.0",
             "golinks_scim_connections 1",
+            "golinks_scim_writes_waiting 1",
             "golinks_scim_users{status=\"active\"} 2",
             "golinks_scim_token_days_left{token=\"0a\",name=\"okta\"} 9",
             "golinks_scim_token_idle_seconds{token=\"0a\",name=\"okta\"} 5",
@@ -404,7 +426,7 @@ mod tests {
         }
         assert_eq!(text.matches("# EOF").count(), 1);
         assert!(text.ends_with("# EOF\n"), "{text}");
-        drop(connected);
-        assert_eq!(metrics.connections(), 0);
+        drop((connected, waiting));
+        assert_eq!((metrics.connections(), commits.waiting.get()), (0, 0));
     }
 }

@@ -23,6 +23,9 @@ mod console;
 /// What a running server tells of itself: metrics, readiness, warnings.
 mod watch;
 
+/// Tokens, certificates and deactivations under a clock that moves; a store that is away.
+mod warnings;
+
 /// `check`: what it knows is provoked, and what it prints mends it.
 mod check;
 

@@ -17,7 +17,7 @@ use crate::store::Ailment;
 
 /// `GET /metrics`.
 pub(super) fn metrics(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Ok(reply::text(MEDIA_TYPE, api.metrics.text(&state(api)?)))
+    Ok(reply::text(MEDIA_TYPE, api.metrics.text(&state(api))))
 }
 
 /// `GET /readyz`: whether changes can be made, and if not, why.
@@ -34,10 +34,11 @@ pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
 pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let now = api.clock.now();
     let reasons = reasons(api);
-    let alarm = api.directory.alarm(api.tuned.get().alarm)?;
+    let alarm = api.directory.alarm(api.tuned.get().alarm);
     let disk = disk(&api.data_dir);
-    // A command without a server has neither connections nor a limit that matters.
+    // A command without a server has no connections, and neither limit nor start that matter.
     let is_served = api.address.is_some();
+    let users = api.directory.counts_by_status();
     let newest = api.store.snapshot().ok();
     let newest = newest.and_then(|snapshot| snapshot.newest_audit().ok().flatten());
     let newest: Option<Value> = newest.and_then(|row| serde_json::from_str(&row).ok());
@@ -45,20 +46,23 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
         200,
         &json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
-            "startedAt": api.started.to_string(),
+            "pid": is_served.then(std::process::id),
+            "startedAt": is_served.then(|| api.started.to_string()),
             "dataDirectory": api.data_dir,
             "ready": reasons.is_empty(),
             "reasons": reasons
                 .iter()
                 .map(|reason| json!({"what": reason.what, "mend": reason.mend}))
                 .collect::<Vec<_>>(),
-            "users": {
-                "active": api.directory.user_count_with_status(true)?,
-                "inactive": api.directory.user_count_with_status(false)?,
-            },
+            "users": users.map(|(active, inactive)| json!({
+                "active": active,
+                "inactive": inactive,
+            })),
             "connections": is_served.then(|| api.metrics.connections()),
-            "descriptors": is_served.then(|| json!({"limit": descriptors()})),
+            "descriptors": is_served.then(|| json!({
+                "limit": descriptors(),
+                "used": descriptors_used(),
+            })),
             "disk": disk.map(|disk| json!({
                 "freeBytes": disk.free_bytes,
                 "totalBytes": disk.total_bytes,
@@ -69,9 +73,11 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
             "alarm": {
                 "deactivationsLastHour": alarm.deactivations,
                 "threshold": alarm.threshold,
+                "isRaised": alarm.raised.is_some(),
                 "since": alarm.raised.map(|since| since.to_string()),
             },
-            "warnings": warnings::all(api, now)?
+            "certificate": certificate_days_left(api, now).map(|days| json!({"daysLeft": days})),
+            "warnings": warnings::all(api, now)
                 .iter()
                 .map(warnings::Warning::to_json)
                 .collect::<Vec<_>>(),
@@ -134,22 +140,25 @@ fn reasons(api: &Api) -> Vec<Reason> {
 
 const MAKE_SPACE: &str = "make space; nothing need be restarted";
 
-fn state(api: &Api) -> Result<metrics::State, Problem> {
+fn state(api: &Api) -> metrics::State {
     let now = api.clock.now();
-    let alarm = api.directory.alarm(api.tuned.get().alarm)?;
-    let certificate = api.certificate.as_ref().map(|cell| cell.summary());
-    Ok(metrics::State {
-        users_active: api.directory.user_count_with_status(true)?,
-        users_inactive: api.directory.user_count_with_status(false)?,
+    let alarm = api.directory.alarm(api.tuned.get().alarm);
+    metrics::State {
+        users: api.directory.counts_by_status(),
         is_ready: reasons(api).is_empty(),
         disk_free_bytes: disk(&api.data_dir).map(|disk| disk.free_bytes),
         store_bytes: store_bytes(&api.data_dir),
         deactivations: alarm.deactivations,
         is_alarm_raised: alarm.raised.is_some(),
-        certificate_days_left: certificate.map(|summary| now.days_until(summary.not_after)),
+        certificate_days_left: certificate_days_left(api, now),
         started_seconds: api.started.seconds(),
         tokens: tokens(api, now),
-    })
+    }
+}
+
+fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
+    let summary = api.certificate.as_ref()?.summary();
+    Some(now.days_until(summary.not_after))
 }
 
 fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenState> {
@@ -159,11 +168,11 @@ fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenState> {
         id: token.id.clone(),
         name: token.name.clone(),
         days_left: token.expires.map(|expires| now.days_until(expires)),
-        idle_seconds: now.seconds()
-            - token
-                .last_used()
-                .map_or(token.created, |used| used.at)
-                .seconds(),
+        idle_seconds: {
+            let spoke = token.last_used().map_or(token.created, |used| used.at);
+            // A clock that was set back makes nobody speak in the future.
+            now.seconds().saturating_sub(spoke.seconds()).max(0)
+        },
     })
     .collect()
 }
@@ -216,4 +225,10 @@ fn store_bytes(data_dir: &Path) -> Option<u64> {
 fn descriptors() -> Option<u64> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current
+}
+
+/// How many are open. Looking takes one itself.
+fn descriptors_used() -> Option<usize> {
+    let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
+    Some(open.saturating_sub(1))
 }

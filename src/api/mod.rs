@@ -43,7 +43,7 @@ use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::Directory;
 use crate::http1::{Answer, Fault, Head, Method};
-use crate::metrics::{self, Connected, Metrics};
+use crate::metrics::{self, Counted, Metrics};
 use crate::scim::Tolerance;
 use crate::secret;
 use crate::store::Store;
@@ -106,8 +106,13 @@ impl Api {
         let base_url = settings::settle_base_url(&store, options.base_url)?;
         let cursor_key = settings::settle_cursor_key(&store)?;
         let started = options.clock.now();
+        let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
+        // A command is over before an hour is.
+        if options.address.is_some() {
+            directory.recall_deactivations();
+        }
         Ok(Self {
-            directory: Directory::new(Arc::clone(&store), Arc::clone(&options.clock)),
+            directory,
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
@@ -284,7 +289,7 @@ impl Api {
     }
 
     /// Counts a connection of the network door until what is returned is dropped.
-    pub fn connected(&self) -> Connected {
+    pub fn connected(&self) -> Counted {
         self.metrics.connected()
     }
 

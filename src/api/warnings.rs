@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::Api;
-use super::reply::Problem;
 use crate::access::{Token, TokenState};
 use crate::clock::Instant;
+use crate::directory::ALARM_MEND;
 
 /// Days before the end of a token at which the log is told.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
@@ -38,32 +38,36 @@ impl Warning {
 impl Api {
     /// Tells the log what it was not told yet.
     pub fn warn(&self) {
-        let all = match all(self, self.clock.now()) {
-            Ok(all) => all,
-            Err(problem) => return log::debug!("nothing can be warned of: {}", problem.detail),
-        };
-        let mut told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut still = HashMap::new();
-        for warning in all {
-            let Some((about, step)) = warning.step else {
-                continue;
-            };
-            if told.get(&about).is_none_or(|before| *before > step) {
-                log::warn!("{}; mend: {}", warning.what, warning.mend);
-            }
-            still.insert(about, step);
-        }
-        *told = still;
-        drop(told);
-        // It tells the log by itself.
-        if let Err(error) = self.directory.alarm(self.tuned.get().alarm) {
-            log::debug!("the alarm cannot be looked at: {error:?}");
+        // The alarm, which is looked at among them, tells the log by itself.
+        for warning in self.told.news(&all(self, self.clock.now())) {
+            log::warn!("{}; mend: {}", warning.what, warning.mend);
         }
     }
 }
 
+impl Told {
+    /// Those that have come to a step which the log was not told of.
+    fn news<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut still, mut news) = (HashMap::new(), Vec::new());
+        for warning in warnings {
+            let Some((about, step)) = &warning.step else {
+                continue;
+            };
+            let before = told.get(about).copied().unwrap_or(i64::MAX);
+            if *step < before {
+                news.push(warning);
+            }
+            // A clock that is set back does not make the log repeat itself.
+            still.insert(about.clone(), before.min(*step));
+        }
+        *told = still;
+        news
+    }
+}
+
 /// Everything to know now.
-pub(super) fn all(api: &Api, now: Instant) -> Result<Vec<Warning>, Problem> {
+pub(super) fn all(api: &Api, now: Instant) -> Vec<Warning> {
     let live: Vec<_> = {
         let all = api.tokens.list(now).into_iter();
         all.filter(|token| token.state(now) == TokenState::Live)
@@ -79,22 +83,16 @@ pub(super) fn all(api: &Api, now: Instant) -> Result<Vec<Warning>, Problem> {
         .filter_map(|token| token_near_its_end(token, now))
         .collect();
     warnings.extend(certificate_near_its_end(api, now));
-    let alarm = api.directory.alarm(api.tuned.get().alarm)?;
-    if let (Some(since), Some(threshold)) = (alarm.raised, alarm.threshold) {
-        let most = alarm
-            .most
-            .map_or_else(String::new, |(who, count)| format!(", {count} by {who}"));
+    let alarm = api.directory.alarm(api.tuned.get().alarm);
+    if let Some(since) = alarm.raised {
         warnings.push(Warning {
             kind: "deactivations",
-            what: format!(
-                "{} users were deactivated within an hour{most}; more than {threshold} are very many (since {since})",
-                alarm.deactivations
-            ),
-            mend: "look who: golinks-scim user list --inactive; and at what the identity provider's administrators did".to_owned(),
+            what: format!("{} (since {since})", alarm.words()),
+            mend: ALARM_MEND.to_owned(),
             step: None,
         });
     }
-    Ok(warnings)
+    warnings
 }
 
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
@@ -158,5 +156,24 @@ mod tests {
         ] {
             assert_eq!(step(days, &TOKEN_DAYS), wanted, "{days}");
         }
+    }
+
+    #[test]
+    fn the_log_is_told_of_each_step_once() {
+        let told = Told::default();
+        let news = |days: i64| {
+            let step = step(days, &TOKEN_DAYS);
+            let warning = step.map(|step| Warning {
+                kind: "tokens",
+                what: String::new(),
+                mend: String::new(),
+                step: Some(("0a".to_owned(), step)),
+            });
+            told.news(warning.as_slice()).len()
+        };
+        let told_at: Vec<i64> = (-1..100).rev().filter(|days| news(*days) > 0).collect();
+        assert_eq!(told_at, [60, 30, 14, 7, 1]);
+        // The clock goes back and on again.
+        assert_eq!([news(40), news(20), news(1)], [0, 0, 0]);
     }
 }

@@ -1,19 +1,24 @@
 //! The alarm over very many deactivations: a mistake in an identity provider can take
 //! everybody's access within minutes. They are done all the same; somebody is told.
 //!
-//! Time is monotonic, so that a clock that is set neither raises the alarm nor hides it. What
-//! was counted is forgotten with the process.
+//! Time is monotonic, so that a clock that is set neither raises the alarm nor hides it. A new
+//! process goes on from the audit trail, whose times are the clock's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::limits;
 
+/// What to do about it.
+pub const ALARM_MEND: &str = "look who: golinks-scim user list --inactive; and at what the identity provider's administrators did";
 /// The time within which deactivations are counted.
-const WINDOW: Duration = Duration::from_secs(3600);
+pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 /// Deactivations within one of these parts of it are forgotten together.
 const PART: Duration = Duration::from_secs(60);
+/// Whoever comes after [`limits::ALARM_PRINCIPALS_MAX`] others.
+const OTHERS: &str = "others";
 
 /// From when on it is very many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +39,15 @@ pub(super) struct Alarm {
 struct State {
     /// At most as many as there are parts in the window, and one.
     parts: VecDeque<Part>,
+    /// Active users at the last look that could count them.
+    active: u64,
     raised: Option<clock::Instant>,
 }
 
 #[derive(Debug)]
 struct Part {
     began: Instant,
-    /// By whom, how often. There are at most as many as there are tokens.
+    /// By whom, how often.
     by: BTreeMap<String, u64>,
 }
 
@@ -55,6 +62,18 @@ pub struct AlarmState {
     pub raised: Option<clock::Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
+}
+
+impl AlarmState {
+    /// It in words.
+    pub fn words(&self) -> String {
+        let by = |(who, count): &(String, u64)| format!(", {count} by {who}");
+        let most = self.most.as_ref().map_or_else(String::new, by);
+        let many = |threshold| format!("; more than {threshold} are very many");
+        let many = self.threshold.map_or_else(String::new, many);
+        let count = self.deactivations;
+        format!("{count} users were deactivated within an hour{most}{many}")
+    }
 }
 
 /// What has changed with a look.
@@ -77,21 +96,25 @@ impl Alarm {
             state.parts.push_back(Part { began: at, by });
         }
         if let Some(part) = state.parts.back_mut() {
+            let is_one_too_many =
+                part.by.len() >= limits::ALARM_PRINCIPALS_MAX && !part.by.contains_key(by);
+            let by = if is_one_too_many { OTHERS } else { by };
             *part.by.entry(by.to_owned()).or_default() += deactivations;
         }
     }
 
-    /// How it stands with so many users active now. "Active users" of the threshold are those
-    /// and the ones deactivated within the hour.
+    /// How it stands with so many users active now, or as many as at the last look. "Active
+    /// users" of the threshold are those and the ones deactivated within the hour.
     pub(super) fn look(
         &self,
-        active: u64,
+        active: Option<u64>,
         thresholds: Thresholds,
         now: clock::Instant,
         at: Instant,
     ) -> (AlarmState, Option<Turn>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(at);
+        state.active = active.unwrap_or(state.active);
         let mut by: BTreeMap<&str, u64> = BTreeMap::new();
         for (who, count) in state.parts.iter().flat_map(|part| &part.by) {
             *by.entry(who).or_default() += count;
@@ -99,7 +122,7 @@ impl Alarm {
         let most = by.iter().max_by_key(|(_, count)| **count);
         let most = most.map(|(who, count)| ((*who).to_owned(), *count));
         let deactivations = by.values().sum();
-        let threshold = threshold(active.saturating_add(deactivations), thresholds);
+        let threshold = threshold(state.active.saturating_add(deactivations), thresholds);
         let is_raised = threshold.is_some_and(|threshold| deactivations > threshold);
         let turn = match (state.raised, is_raised) {
             (None, true) => Some(Turn::Raised),
@@ -143,7 +166,7 @@ mod tests {
     };
 
     fn look(alarm: &Alarm, active: u64, at: Instant) -> (AlarmState, Option<Turn>) {
-        alarm.look(active, USUAL, clock::Instant::from_millis(0), at)
+        alarm.look(Some(active), USUAL, clock::Instant::from_millis(0), at)
     }
 
     #[test]
@@ -163,6 +186,13 @@ mod tests {
             assert_eq!(turn, Some(Turn::Raised), "{active_before}");
             assert_eq!(state.deactivations, wanted + 1);
             assert_eq!(state.most, Some(("okta".to_owned(), wanted)));
+            assert_eq!(
+                state.words(),
+                format!(
+                    "{} users were deactivated within an hour, {wanted} by okta; more than {wanted} are very many",
+                    wanted + 1
+                )
+            );
             let (again, turn) = look(
                 &alarm,
                 active_before - wanted - 1,
@@ -190,6 +220,28 @@ mod tests {
     }
 
     #[test]
+    fn who_did_it_is_bounded_and_nobody_is_left_out() {
+        let (alarm, at) = (Alarm::default(), Instant::now());
+        let many = limits::ALARM_PRINCIPALS_MAX as u64 + 100;
+        for number in 0..many {
+            alarm.note(&number.to_string(), 1, at);
+        }
+        let (state, _) = look(&alarm, 0, at);
+        assert_eq!(state.deactivations, many);
+        assert_eq!(state.most, Some((OTHERS.to_owned(), 100)));
+    }
+
+    #[test]
+    fn users_that_cannot_be_counted_are_as_many_as_before() {
+        let (alarm, at) = (Alarm::default(), Instant::now());
+        let now = clock::Instant::from_millis(0);
+        alarm.note("okta", 100, at);
+        let (state, _) = alarm.look(Some(900), USUAL, now, at);
+        assert_eq!(state.threshold, Some(200));
+        assert_eq!(alarm.look(None, USUAL, now, at).0, state);
+    }
+
+    #[test]
     fn it_can_be_off() {
         let alarm = Alarm::default();
         alarm.note("okta", 1_000_000, Instant::now());
@@ -198,7 +250,7 @@ mod tests {
             percent: 20,
         };
         let now = clock::Instant::from_millis(0);
-        let (state, turn) = alarm.look(0, off, now, Instant::now());
+        let (state, turn) = alarm.look(None, off, now, Instant::now());
         assert_eq!((state.threshold, state.raised, turn), (None, None, None));
     }
 }

@@ -28,6 +28,27 @@ pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Va
     Value::Object(row).to_string()
 }
 
+/// When a row was written: [`event`] puts that first.
+pub(super) fn time_of(row: &str) -> Option<Instant> {
+    let time = row.strip_prefix("{\"time\":\"")?.split('"').next()?;
+    Instant::parse(time)
+}
+
+/// Who has deactivated a user, or deleted an active one, if that is what the row tells.
+pub(super) fn deactivated_by(row: &str) -> Option<String> {
+    // Most rows tell of something else, and need not be read for that.
+    if !row.contains("\"attribute\":\"active\",\"before\":true") {
+        return None;
+    }
+    let row: Value = serde_json::from_str(row).ok()?;
+    let is_it = |change: &Value| {
+        change["attribute"] == "active" && change["before"] == true && change["after"] != true
+    };
+    let by = row["principal"].as_str()?;
+    let mut changes = row["changes"].as_array()?.iter();
+    changes.any(is_it).then(|| by.to_owned())
+}
+
 pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String {
     user_event(
         caller,

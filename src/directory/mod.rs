@@ -21,9 +21,10 @@ mod selection;
 mod slice;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant as Monotonic};
 
+pub use alarm::{ALARM_MEND, AlarmState, Thresholds};
 use alarm::{Alarm, Turn};
-pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event};
 pub use bulk::{BulkOutcome, Done};
 pub use position::{Position, Start};
@@ -184,30 +185,59 @@ impl Directory {
         Ok(())
     }
 
-    /// How many users there are with this status.
-    pub fn user_count_with_status(&self, active: bool) -> Result<u64, Error> {
-        self.read(|snapshot| Ok(snapshot.users_with_status(active).len()))
+    /// How many users are active and how many are not, in one state. Does not wait for a store
+    /// that is being reopened: whoever watches must get an answer then above all.
+    pub fn counts_by_status(&self) -> Option<(u64, u64)> {
+        let snapshot = self.store.snapshot().ok()?;
+        let count = |active| snapshot.users_with_status(active).len();
+        Some((count(true), count(false)))
     }
 
     /// How the alarm over very many deactivations stands. The log is told when that turns.
-    pub fn alarm(&self, thresholds: Thresholds) -> Result<AlarmState, Error> {
-        let active = self.user_count_with_status(true)?;
-        let (now, at) = (self.clock.now(), std::time::Instant::now());
+    pub fn alarm(&self, thresholds: Thresholds) -> AlarmState {
+        let active = self.counts_by_status().map(|(active, _)| active);
+        let (now, at) = (self.clock.now(), Monotonic::now());
         let (state, turn) = self.alarm.look(active, thresholds, now, at);
         match turn {
-            Some(Turn::Raised) => log::warn!(
-                "{} users were deactivated within an hour, which are very many: if that is a mistake, stop it in the identity provider; golinks-scim check says more",
-                state.deactivations
-            ),
-            Some(Turn::Over) => log::warn!("deactivations are no longer very many"),
+            Some(Turn::Raised) => log::warn!("{}; mend: {ALARM_MEND}", state.words()),
+            Some(Turn::Over) => log::warn!("no longer very many: {}", state.words()),
             None => {}
         }
-        Ok(state)
+        state
+    }
+
+    /// Counts the deactivations of the last hour that the audit trail tells of, so that a
+    /// restart does not hide them. Of the trail's end, [`limits::ALARM_ROWS_MAX`] rows at most.
+    pub fn recall_deactivations(&self) {
+        let Ok(snapshot) = self.store.snapshot() else {
+            return;
+        };
+        let (now, at) = (self.clock.now(), Monotonic::now());
+        let (mut rows, mut found) = (0, Vec::new());
+        let read = snapshot.newest_audits(|row| {
+            rows += 1;
+            let age = audit::time_of(row).map(|time| now.millis() - time.millis());
+            // What lies ahead was written under a clock that was wrong, or is now.
+            if let Some(age) = age.and_then(|age| u64::try_from(age).ok()) {
+                let age = Duration::from_millis(age);
+                if age >= alarm::WINDOW {
+                    return false;
+                }
+                let by = audit::deactivated_by(row);
+                found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
+            }
+            rows < limits::ALARM_ROWS_MAX
+        });
+        if let Err(error) = read {
+            log::warn!("the last hour's deactivations cannot be counted: {error}");
+        }
+        for (at, by) in found.into_iter().rev() {
+            self.alarm.note(&by, 1, at);
+        }
     }
 
     fn note_deactivations(&self, caller: &Caller, count: u64) {
-        let at = std::time::Instant::now();
-        self.alarm.note(&caller.principal, count, at);
+        self.alarm.note(&caller.principal, count, Monotonic::now());
     }
 
     /// How many users there are.

@@ -161,6 +161,7 @@ impl Store {
         let _ = self.enqueue(Job {
             plans: Vec::new(),
             done,
+            waiting: self.commits.waiting(),
         });
     }
 
@@ -213,7 +214,12 @@ impl Store {
                 }) as Plan
             })
             .collect();
-        self.enqueue(Job { plans, done })?;
+        let waiting = self.commits.waiting();
+        self.enqueue(Job {
+            plans,
+            done,
+            waiting,
+        })?;
         match self.wait(&answer)? {
             Outcome::Committed | Outcome::Unchanged => Ok(std::mem::take(&mut *lock(&results))),
             Outcome::Failed => Err(WriteError::Unavailable),

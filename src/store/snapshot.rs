@@ -233,6 +233,18 @@ impl Snapshot {
         Ok(newest.and_then(|(_, row)| audit::text_of(row.value())))
     }
 
+    /// Shows the texts of the audit trail's rows to `visit`, newest first, as long as it wants
+    /// more.
+    pub fn newest_audits(&self, mut visit: impl FnMut(&str) -> bool) -> Result<(), ReadError> {
+        for entry in self.txn.open_table(AUDIT)?.iter()?.rev() {
+            let (_, row) = entry?;
+            if !audit::text_of(row.value()).is_none_or(|text| visit(&text)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Shows every audit row to `visit`, oldest first, checking the chain on the way.
     pub fn each_audit(
         &self,

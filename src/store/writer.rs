@@ -34,7 +34,7 @@ use super::tables::{self, Tables};
 use super::view::View;
 use super::{FORMAT, OpenError, Opener, Published, ReadError, file, upgrade};
 use crate::limits;
-use crate::metrics::Commits;
+use crate::metrics::{Commits, Counted};
 
 /// Looks at the store and says what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
@@ -44,6 +44,8 @@ pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + 
 pub(super) struct Job {
     pub(super) plans: Vec<Plan>,
     pub(super) done: SyncSender<Outcome>,
+    /// Goes with the job when it leaves the queue, however it does.
+    pub(super) waiting: Counted,
 }
 
 /// What became of a job's batch.
@@ -263,12 +265,7 @@ impl Writer {
                 }
             };
             let (plans, callers) = batch(first, jobs);
-            let (changes, began) = (plans.len(), Instant::now());
-            let attempt = commit_or_nothing(open, plans);
-            if matches!(attempt, Attempt::Done(Outcome::Committed)) {
-                self.commits.note(changes, began.elapsed());
-            }
-            match attempt {
+            match commit_or_nothing(open, plans, &self.commits) {
                 Attempt::Uncertain(head) => {
                     let head = Some(head);
                     return Stop::Broken(Unanswered { callers, head });
@@ -364,6 +361,7 @@ fn next(open: &mut Open, jobs: &Receiver<Job>) -> Result<Option<Job>, ReadError>
 /// The plans of `first` and of jobs that are waiting, up to
 /// [`limits::BATCH_CHANGES_MAX`] of them; a job is never taken apart.
 fn batch(first: Job, jobs: &Receiver<Job>) -> (Vec<Plan>, Vec<SyncSender<Outcome>>) {
+    drop(first.waiting);
     let (mut plans, mut callers) = (first.plans, vec![first.done]);
     while plans.len() < limits::BATCH_CHANGES_MAX
         && let Ok(job) = jobs.try_recv()
@@ -383,10 +381,10 @@ fn checkpoint(database: &Database) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Attempt {
+fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>, commits: &Commits) -> Attempt {
     // Unwinding drops the transaction, which aborts it; the database is then opened anew,
     // so that nothing of a half-done batch is trusted.
-    let attempt = catch_unwind(AssertUnwindSafe(|| commit(open, plans)));
+    let attempt = catch_unwind(AssertUnwindSafe(|| commit(open, plans, commits)));
     match attempt {
         Ok(Ok(attempt)) => attempt,
         Ok(Err(error)) => {
@@ -398,23 +396,24 @@ fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>) -> Attempt {
 }
 
 /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
-fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Attempt, ReadError> {
+fn commit(open: &mut Open, plans: Vec<Plan>, commits: &Commits) -> Result<Attempt, ReadError> {
+    let began = Instant::now();
     let txn = open.database.begin_write()?;
     let mut changes = Changes::new();
-    let mut puts = false;
+    let mut written = 0;
     let chain = {
         let mut tables = Tables::open(&txn, open.chain)?;
         for plan in plans {
             let change = plan(&View::new(&tables))?;
-            puts |= !change.is_none();
+            written += usize::from(!change.is_none());
             tables.apply(change, &mut changes)?;
         }
-        if puts {
+        if written > 0 {
             tables.note_chain()?;
         }
         tables.chain()
     };
-    if !puts {
+    if written == 0 {
         txn.abort()?;
         return Ok(Attempt::Done(Outcome::Unchanged));
     }
@@ -429,6 +428,7 @@ fn commit(open: &mut Open, plans: Vec<Plan>) -> Result<Attempt, ReadError> {
         // It may have come as far as the disk.
         Err(_) => return Ok(Attempt::Uncertain(chain)),
     }
+    commits.note(written, began.elapsed());
     open.index = index;
     open.unchecked = true;
     open.chain = chain;

@@ -1,0 +1,323 @@
+//! What somebody is told in time, under a clock that the test moves: the ends of tokens and
+//! certificates, an hour of deactivations across a restart; and how it is told while the store
+//! cannot be read. The router and the store are the real ones, in the test's own process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use golinks_scim::access::Administrator;
+use golinks_scim::api::{Api, Options, Tuning};
+use golinks_scim::certificate::{Cell, Names, Source};
+use golinks_scim::clock::{Clock, Instant, SystemClock};
+use golinks_scim::directory::describe;
+use golinks_scim::http1::{Body, Head};
+use golinks_scim::store::Store;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::body;
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// The machine's clock at the start of the test, moved by so many milliseconds.
+struct Moved {
+    start: Instant,
+    by: AtomicI64,
+}
+
+impl Clock for Moved {
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.start.millis() + self.by.load(Ordering::SeqCst))
+    }
+}
+
+/// A router on a store.
+struct Here {
+    folder: TempDir,
+    clock: Arc<Moved>,
+    cell: Option<Arc<Cell>>,
+    api: Api,
+}
+
+impl Here {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(Moved {
+            start: SystemClock.now(),
+            by: AtomicI64::new(0),
+        });
+        Self::on(folder, clock, None)
+    }
+
+    fn on(folder: TempDir, clock: Arc<Moved>, cell: Option<Arc<Cell>>) -> Self {
+        let path = folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        let options = Options {
+            base_url: Some("https://localhost/scim/v2".to_owned()),
+            address: Some(([127, 0, 0, 1], 1).into()),
+            tuning: Tuning::default(),
+            certificate: cell.clone(),
+            data_dir: folder.path().to_owned(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        };
+        let api = Api::new(store, options).expect("an API");
+        Self {
+            folder,
+            clock,
+            cell,
+            api,
+        }
+    }
+
+    /// The same after the end of the process and a new start.
+    fn start_again(self) -> Self {
+        self.api.close();
+        drop(self.api);
+        Self::on(self.folder, self.clock, self.cell)
+    }
+
+    fn move_to(&self, millis: i64) {
+        self.clock.by.store(millis, Ordering::SeqCst);
+    }
+
+    /// Asks as the administrator.
+    fn ask(&self, method: &str, target: &str, body: &Value) -> (u16, String) {
+        let head = Head::new(method, target, &[]).expect("a head");
+        let who = Administrator::at_the_local_door("test");
+        let answer = match self.api.admit_administrator(&head, &who) {
+            Ok(admission) => self.api.answer(admission, body.to_string().as_bytes()),
+            Err(refusal) => refusal.answer,
+        };
+        let text = match answer.body {
+            Body::Bytes(bytes) => String::from_utf8(bytes).expect("text"),
+            Body::Empty => String::new(),
+            Body::Stream(_) => panic!("{target} is streamed"),
+        };
+        (answer.status, text)
+    }
+
+    fn json(&self, method: &str, target: &str, body: &Value) -> Value {
+        let (status, text) = self.ask(method, target, body);
+        assert!(status < 300, "{method} {target}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    fn status(&self) -> Value {
+        self.json("GET", "/admin/status", &Value::Null)
+    }
+
+    fn warned(&self, kind: &str) -> Vec<String> {
+        let status = self.status();
+        let all = status["warnings"].as_array().expect("a list").iter();
+        let of_kind = all.filter(|warning| warning["kind"] == kind);
+        of_kind
+            .map(|warning| format!("{}; {}", text(&warning["what"]), text(&warning["mend"])))
+            .collect()
+    }
+
+    fn metric(&self, name: &str) -> Option<String> {
+        let (status, text) = self.ask("GET", "/metrics", &Value::Null);
+        assert_eq!(status, 200, "{text}");
+        let prefix = format!("golinks_scim_{name} ");
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+#[test]
+fn tokens_are_warned_of_from_sixty_days_on() {
+    let here = Here::open();
+    let ends = here.clock.start.plus_days(100);
+    let wanted = json!({"name": "okta", "expires": ends.to_string()});
+    here.json("POST", "/admin/tokens", &wanted);
+    here.json("POST", "/admin/tokens", &json!({"name": "endless"}));
+    for (left, is_warned) in [(100, false), (61, false), (60, true), (30, true), (1, true)] {
+        here.move_to((100 - left) * DAY);
+        let wanted: &[String] = if is_warned {
+            &[format!(
+                "the token okta ends at {ends}, in {left} days; golinks-scim token rotate okta"
+            )]
+        } else {
+            &[]
+        };
+        assert_eq!(here.warned("tokens"), wanted, "{left}");
+    }
+    // A rotation leaves the old one to its end, and the new one has its own hundred days.
+    here.move_to(95 * DAY);
+    let overlap = json!({"overlapSeconds": 4 * DAY / 1000});
+    here.json("POST", "/admin/tokens/okta/rotate", &overlap);
+    assert_eq!(here.warned("tokens"), [""; 0]);
+    here.move_to((95 + 40) * DAY);
+    assert_eq!(here.warned("tokens").len(), 1);
+    // Revoked, and over: nothing to warn of.
+    here.json("DELETE", "/admin/tokens/okta", &Value::Null);
+    assert_eq!(here.warned("tokens"), [""; 0]);
+}
+
+#[test]
+fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
+    let Here {
+        folder, clock, api, ..
+    } = Here::open();
+    api.close();
+    drop(api);
+    let directory = folder.path().join("tls");
+    let ours = Source::DataDirectory {
+        directory: directory.clone(),
+        names: Names::new("machine", None),
+        host: "localhost".to_owned(),
+    };
+    let ours = Cell::open(ours, clock.start).expect("a leaf");
+    let here = Here::on(folder, clock, Some(Arc::clone(&ours)));
+    here.move_to(88 * DAY);
+    // Ours is renewed.
+    assert_eq!(here.warned("certificate"), [""; 0]);
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("1"));
+    here.move_to(0);
+
+    let file = |name: &str| -> PathBuf { directory.join(name) };
+    let theirs = Source::Files {
+        chain: file("leaf.pem"),
+        key: file("leaf.key"),
+        host: "localhost".to_owned(),
+    };
+    let theirs = Cell::open(theirs, here.clock.start).expect("the same leaf");
+    let ends = theirs.summary().not_after;
+    let here = Here {
+        cell: Some(theirs),
+        ..here
+    }
+    .start_again();
+    let to_end = ends.millis() - here.clock.start.millis();
+    for (left, is_warned) in [(31, false), (30, true), (14, true), (7, true), (1, true)] {
+        here.move_to(to_end - left * DAY);
+        let warned = here.warned("certificate");
+        assert_eq!(warned.len(), usize::from(is_warned), "{left}: {warned:?}");
+        let wanted = format!("the certificate ends at {ends}, in {left} days; put the next one");
+        assert!(
+            warned.iter().all(|it| it.starts_with(&wanted)),
+            "{warned:?}"
+        );
+        assert_eq!(here.status()["certificate"]["daysLeft"], left);
+        assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200, "{left}");
+    }
+    for wrong in [to_end, -2 * DAY] {
+        here.move_to(wrong);
+        let (status, told) = here.ask("GET", "/readyz", &Value::Null);
+        assert_eq!(status, 503);
+        assert!(told.contains("the certificate is good from"), "{told}");
+        assert_eq!(here.metric("ready").as_deref(), Some("0"));
+        assert_eq!(here.status()["ready"], false);
+    }
+}
+
+/// Creates users and gives their ids.
+fn users(here: &Here, count: usize) -> Vec<String> {
+    let create = |number: usize| {
+        let user = here.json("POST", "/scim/v2/Users", &body(&format!("user{number}")));
+        text(&user["id"]).to_owned()
+    };
+    (0..count).map(create).collect()
+}
+
+fn deactivate(here: &Here, id: &str) {
+    let off = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "active", "value": false}],
+    });
+    here.json("PATCH", &format!("/scim/v2/Users/{id}"), &off);
+}
+
+#[test]
+fn a_restart_does_not_hide_the_last_hour() {
+    const MINUTE: i64 = 60 * 1000;
+    let here = Here::open();
+    let ids = users(&here, 60);
+    // Fifty of sixty are not yet more than fifty.
+    for (number, id) in ids[..50].iter().enumerate() {
+        here.move_to(if number < 10 { 0 } else { 30 * MINUTE });
+        deactivate(&here, id);
+    }
+    let here = here.start_again();
+    let alarm = here.status()["alarm"].clone();
+    let wanted = json!({
+        "deactivationsLastHour": 50, "threshold": 50, "isRaised": false, "since": null,
+    });
+    assert_eq!(alarm, wanted);
+    // A user who is deleted while active is one more, one who was not active is not.
+    for id in [&ids[0], &ids[50]] {
+        let target = format!("/scim/v2/Users/{id}");
+        assert_eq!(here.ask("DELETE", &target, &Value::Null).0, 204);
+    }
+    let here = here.start_again();
+    let alarm = here.status()["alarm"].clone();
+    assert_eq!(alarm["deactivationsLastHour"], 51);
+    assert_eq!(alarm["isRaised"], true);
+    assert_eq!(here.metric("mass_deactivation_alarm").as_deref(), Some("1"));
+    let warned = here.warned("deactivations");
+    let words = "51 users were deactivated within an hour, 51 by administrator:test; more than 50 are very many (since ";
+    assert!(warned[0].starts_with(words), "{warned:?}");
+    assert!(warned[0].contains("golinks-scim user list --inactive"));
+
+    // What is older than an hour is over, also for a new process.
+    here.move_to(65 * MINUTE);
+    let here = here.start_again();
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 41);
+    assert_eq!(here.status()["alarm"]["isRaised"], false);
+    // Under a clock that was set back everything lies ahead, and nobody knows when it was.
+    here.move_to(-400 * DAY);
+    let here = here.start_again();
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
+}
+
+#[test]
+fn it_is_told_that_the_store_cannot_be_read() {
+    let here = Here::open();
+    users(&here, 2);
+    let status = here.status();
+    assert_eq!(status["users"], json!({"active": 2, "inactive": 0}));
+    assert_eq!(status["ready"], true, "{status}");
+    assert!(status["descriptors"]["used"].as_u64() > Some(3), "{status}");
+    assert!(status["disk"]["kind"].is_string(), "{status}");
+    let newest = text(&status["newestChange"]);
+    assert_eq!(Instant::parse(newest), Some(here.clock.now()));
+
+    here.api.close();
+    let began = std::time::Instant::now();
+    let (status, told) = here.ask("GET", "/readyz", &Value::Null);
+    assert_eq!(status, 503, "{told}");
+    assert_eq!(here.metric("ready").as_deref(), Some("0"));
+    assert_eq!(here.metric("users{status=\"active\"}"), None);
+    let status = here.status();
+    assert_eq!(
+        (&status["ready"], &status["users"]),
+        (&json!(false), &Value::Null)
+    );
+    assert_eq!(status["reasons"].as_array().map(Vec::len), Some(1));
+    // Whoever watches does not wait for what is away.
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_no_token_speak_in_the_future() {
+    let here = Here::open();
+    let issued = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    let idle = format!(
+        "token_idle_seconds{{token=\"{}\",name=\"okta\"}}",
+        text(&issued["id"])
+    );
+    here.move_to(90 * 1000);
+    assert_eq!(here.metric(&idle).as_deref(), Some("90"));
+    here.move_to(-DAY);
+    assert_eq!(here.metric(&idle).as_deref(), Some("0"));
+}
