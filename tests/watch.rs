@@ -1,20 +1,27 @@
 //! What a running server tells of itself: metrics, readiness, warnings, the alarm over very
 //! many deactivations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use golinks_scim::access::TokenText;
 use golinks_scim::http1::client::{Request, Response};
 use golinks_scim::idp::client::Client;
 use golinks_scim::secret::Secret;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::support::exposition;
 use crate::support::wire::{self, Door};
 use crate::support::{Server, Talk, body};
 
-/// Metrics by name and labels, as they stand in the exposition.
-struct Scrape(BTreeMap<String, f64>);
+/// Metrics as they stand in the exposition.
+struct Scrape {
+    /// By name and labels.
+    values: BTreeMap<String, f64>,
+    /// The types of the families, by their names without prefix.
+    types: BTreeMap<String, String>,
+}
 
 impl Scrape {
     /// What a token of scope `metrics` reads. Anything that is not OpenMetrics fails.
@@ -28,58 +35,26 @@ impl Scrape {
             kind,
             Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
         );
-        Self::parse(std::str::from_utf8(&read.body).expect("text"))
-    }
-
-    fn parse(text: &str) -> Self {
-        let text = text
-            .strip_suffix("# EOF\n")
-            .expect("the end of the exposition");
-        let mut described = BTreeMap::new();
-        let mut values = BTreeMap::new();
-        for line in text.lines() {
-            if let Some(comment) = line.strip_prefix("# ") {
-                let mut words = comment.splitn(3, ' ');
-                let (what, name) = (words.next().expect("a word"), words.next().expect("a name"));
-                assert!(["HELP", "TYPE", "UNIT"].contains(&what), "{line}");
-                assert!(name.starts_with("golinks_scim_"), "{line}");
-                *described.entry(name.to_owned()).or_insert(0) += usize::from(what == "TYPE");
-                continue;
-            }
-            let (series, value) = line.rsplit_once(' ').expect("a value");
-            let name = series.split('{').next().expect("a name");
-            let family = ["_total", "_bucket", "_sum", "_count", "_info"]
-                .iter()
-                .find_map(|suffix| {
-                    name.strip_suffix(suffix)
-                        .filter(|it| described.contains_key(*it))
-                });
-            let family = family.unwrap_or(name);
-            assert_eq!(described.get(family), Some(&1), "{line}");
-            let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}"));
-            assert!(
-                values.insert(series.to_owned(), value).is_none(),
-                "twice: {line}"
-            );
+        let text = std::str::from_utf8(&read.body).expect("text");
+        let exposition = exposition::read(text);
+        let values = exposition.samples.into_iter();
+        Self {
+            values: values.map(|(series, value)| (series, value.0)).collect(),
+            types: exposition.types,
         }
-        Self(values)
     }
 
     fn get(&self, series: &str) -> f64 {
-        let series = format!("golinks_scim_{series}");
-        let names = || self.0.keys().cloned().collect::<Vec<_>>().join("\n");
+        let names = || self.values.keys().cloned().collect::<Vec<_>>().join("\n");
         *self
-            .0
-            .get(&series)
+            .values
+            .get(series)
             .unwrap_or_else(|| panic!("no {series} in\n{}", names()))
     }
 
     /// Zero where nothing was counted yet.
     fn count(&self, series: &str) -> f64 {
-        self.0
-            .get(&format!("golinks_scim_{series}"))
-            .copied()
-            .unwrap_or(0.0)
+        self.values.get(series).copied().unwrap_or(0.0)
     }
 }
 
@@ -138,20 +113,24 @@ fn requests_commits_and_users_are_counted() {
         let grown = after.count(&series) - before.count(&series);
         assert!((grown - wanted).abs() < 0.1, "{series}: {grown}");
     }
-    // Two users, a patch, a token, its end.
+    // Two users, a patch, the end of the first scrape's token, the second's; and when tokens
+    // were last used may have been written meanwhile.
+    let grown = |series: &str| after.get(series) - before.get(series);
+    let commits = grown("commits_total");
+    assert!((5.0..=6.0).contains(&commits), "{commits}");
     for series in [
-        "commits_total",
         "commit_changes_count",
+        "commit_changes_sum",
         "commit_duration_seconds_count",
     ] {
-        let grown = after.get(series) - before.get(series);
-        assert!((5.0..8.0).contains(&grown), "{series}: {grown}");
+        assert!((grown(series) - commits).abs() < 0.1, "{series}");
     }
     for (series, wanted) in [
         ("users{status=\"active\"}", 1.0),
         ("users{status=\"inactive\"}", 1.0),
         ("ready", 1.0),
         ("mass_deactivation_alarm", 0.0),
+        ("writes_waiting", 0.0),
         ("certificate_days_left", 89.0),
     ] {
         assert!((after.get(series) - wanted).abs() < 0.1, "{series}");
@@ -164,11 +143,11 @@ fn requests_commits_and_users_are_counted() {
         env!("CARGO_PKG_VERSION")
     ));
     // Nothing that a caller has sent is a label.
-    for series in after.0.keys() {
-        assert!(
-            !series.contains("jane") && !series.contains(&id) && !series.contains("Nothing"),
-            "{series}"
-        );
+    let token = talk.authorization.trim_start_matches("Bearer ");
+    for series in after.values.keys() {
+        for sent in ["jane", "john", &id, "Nothing", "nobody", token] {
+            assert!(!series.contains(sent), "{series} has {sent}");
+        }
     }
 }
 
@@ -189,25 +168,55 @@ fn refusals_are_counted_by_their_reason() {
     }
     let gone = talk.server.token("gone");
     talk.server.cli(&["token", "revoke", "gone"]);
-    talk.use_token(&gone);
-    assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    let elsewhere = ["--allow-from", "192.0.2.0/24"];
+    let elsewhere = talk.server.token_with("elsewhere", &elsewhere);
+    let never = Secret::new(TokenText::generate().reveal().to_owned());
+    for token in [&gone, &elsewhere, &never] {
+        talk.use_token(token);
+        assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    }
+    // Twenty failures of an address are told 401.
+    for number in 6..30 {
+        let wanted = if number < 20 { 401 } else { 429 };
+        let answered = talk.send("GET", "/Users", None).status;
+        assert_eq!(answered, wanted, "{number}");
+    }
     talk.authorization = authorization;
     let throttled = (0..8)
         .filter(|_| talk.send("GET", "/Users", None).status == 429)
         .count();
     assert!(throttled > 0);
     let scrape = Scrape::of(&talk);
-    for (reason, wanted) in [("absent", 1.0), ("malformed", 2.0), ("revoked", 1.0)] {
-        let series = format!("authentication_failures_total{{reason=\"{reason}\"}}");
-        assert!(
-            (scrape.get(&series) - wanted).abs() < 0.1,
-            "{series}: {}",
-            scrape.get(&series)
-        );
+    let throttled = f64::from(u32::try_from(throttled).expect("small"));
+    for (series, wanted) in [
+        ("authentication_failures_total{reason=\"absent\"}", 1.0),
+        ("authentication_failures_total{reason=\"malformed\"}", 2.0),
+        ("authentication_failures_total{reason=\"revoked\"}", 1.0),
+        ("authentication_failures_total{reason=\"address\"}", 1.0),
+        ("authentication_failures_total{reason=\"unknown\"}", 25.0),
+        ("authentication_failures_total{reason=\"expired\"}", 0.0),
+        ("throttled_requests_total{reason=\"address\"}", 10.0),
+        ("throttled_requests_total{reason=\"token\"}", throttled),
+        (&requests("/scim/v2/Users", "GET", 401), 20.0),
+        (&requests("/scim/v2/Users", "GET", 429), 10.0 + throttled),
+    ] {
+        let counted = scrape.get(series);
+        assert!((counted - wanted).abs() < 0.1, "{series}: {counted}");
     }
-    let told = scrape.get("throttled_requests_total{reason=\"token\"}");
-    assert!(told >= 1.0, "{told}");
-    assert!(scrape.get(&requests("/scim/v2/Users", "GET", 429)) >= 1.0);
+}
+
+#[test]
+fn what_is_not_a_request_is_counted_too() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    tls.write_all(b"GET /secret-path HTTP/9.9\r\nHost: x\r\n\r\n")
+        .expect("sent");
+    let status = wire::read(&mut tls, false).status;
+    assert!(status >= 400, "{status}");
+    let scrape = Scrape::of(&Talk::with(door.server));
+    let counted = scrape.get(&requests("none", "none", status));
+    assert!((counted - 1.0).abs() < 0.1, "{counted}");
+    assert!(scrape.values.keys().all(|it| !it.contains("secret-path")));
 }
 
 #[test]
@@ -217,8 +226,8 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     talk.server.token_with("endless", &["--expires", "never"]);
     let scrape = Scrape::of(&talk);
     let labelled = |metric: &str, name: &str| {
-        let found = scrape.0.iter().find(|(series, _)| {
-            series.starts_with(&format!("golinks_scim_{metric}{{"))
+        let found = scrape.values.iter().find(|(series, _)| {
+            series.starts_with(&format!("{metric}{{"))
                 && series.contains(&format!("name=\"{name}\""))
         });
         found.map(|(_, value)| *value)
@@ -251,30 +260,30 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
 
 #[test]
 fn the_manual_names_every_metric_and_no_other() {
-    let page = golinks_scim::manual::PAGES.iter();
-    let page = page.clone().find(|page| page.name == "metrics");
+    let mut pages = golinks_scim::manual::PAGES.iter();
+    let page = pages.find(|page| page.name == "metrics");
     let page = page.expect("a page").text;
-    let named: BTreeSet<&str> = page
+    let (_, table) = page.split_once("| type |").expect("the table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let named: BTreeMap<String, String> = table
         .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|name| !name.contains("golinks_scim_"))
-        .collect();
-    let talk = Talk::start(&[]);
-    let scrape = Scrape::of(&talk);
-    // Histograms are named by their family; what was not counted yet has no series.
-    let shown: BTreeSet<&str> = scrape
-        .0
-        .keys()
-        .filter_map(|series| series.strip_prefix("golinks_scim_")?.split('{').next())
-        .map(|name| {
-            let suffixes = ["_bucket", "_sum", "_count"].iter();
-            let family = suffixes
-                .clone()
-                .find_map(|suffix| name.strip_suffix(suffix));
-            family.unwrap_or(name)
+        .filter_map(|line| {
+            let mut cells = line.split('|').skip(1).map(str::trim);
+            let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+            Some((name.to_owned(), cells.next()?.to_owned()))
         })
         .collect();
-    assert_eq!(named, shown);
+    let talk = Talk::start(&[]);
+    // The types name families, the manual what is asked for.
+    let shown = Scrape::of(&talk).types.into_iter().map(|(family, kind)| {
+        let name = match kind.as_str() {
+            "counter" => format!("{family}_total"),
+            "info" => format!("{family}_info"),
+            _ => family,
+        };
+        (name, kind)
+    });
+    assert_eq!(named, shown.collect());
 }
 
 /// A directory of so many active users, made in one request.
@@ -334,8 +343,15 @@ fn very_many_deactivations_are_done_and_told_of() {
     let loud = Scrape::of(&talk);
     assert!(loud.get("mass_deactivation_alarm") > 0.5);
     assert!((loud.get("users{status=\"inactive\"}") - 60.0).abs() < 0.1);
-    talk.server
-        .log_with("61 users were deactivated within an hour");
+    let log = talk
+        .server
+        .log_with("61 users were deactivated within an hour, 60 by token:");
+    for words in [
+        "; more than 60 are very many",
+        "mend: look who: golinks-scim user list --inactive",
+    ] {
+        assert!(log.contains(words), "{log}");
+    }
     let check = talk.server.cli(&["check"]).stdout;
     let line = check.lines().find(|line| line.contains("deactivations"));
     let line = line.unwrap_or_else(|| panic!("{check}"));
@@ -371,6 +387,17 @@ fn the_alarm_can_be_set_while_serving() {
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
     talk.server
         .log_with("3 users were deactivated within an hour");
+    // As many as are many are not very many.
+    std::fs::write(&path, "alarm_deactivations = 3\n").expect("written");
+    kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
+    let log = talk
+        .server
+        .log_with("no longer very many: 3 users were deactivated");
+    let told = log
+        .lines()
+        .filter(|line| line.contains("users were deactivated within an hour"));
+    assert_eq!(told.count(), 2, "{log}");
+    assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
 }
 
 #[test]
