@@ -215,6 +215,20 @@ fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
         assert_eq!(here.metric("ready").as_deref(), Some("0"));
         assert_eq!(here.status()["ready"], false);
     }
+    // Every reason is told, not the first alone.
+    here.api.begin_stopping();
+    let (status, told) = here.ask("GET", "/readyz", &Value::Null);
+    assert_eq!(status, 503);
+    let error: Value = serde_json::from_str(&told).expect("a SCIM Error");
+    let detail = text(&error["detail"]);
+    assert!(
+        detail.starts_with("the certificate is good from")
+            && detail.contains("; the server is stopping (request "),
+        "{detail}"
+    );
+    let status = here.status();
+    let reasons = status["reasons"].as_array().expect("a list");
+    assert!(reasons.len() == 2 && reasons.iter().all(|it| it["mend"].is_string()));
 }
 
 /// Creates users and gives their ids.
