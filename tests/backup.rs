@@ -213,3 +213,21 @@ fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
         assert!(listed.stdout.contains("jane"), "{listed:?}");
     }
 }
+
+/// A new machine has no data directory yet.
+#[test]
+fn a_backup_is_restored_where_nothing_was() {
+    let mut talk = Talk::start(&[]);
+    talk.create("ann");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("good.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let new = tempfile::tempdir().expect("a folder");
+    let restored = crate::support::cli_in(&new, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    assert_eq!(restored.stdout, made.stdout);
+    assert!(!restored.stderr.contains("is kept as"), "{restored:?}");
+    assert_eq!(users(&Server::start_on(new)).len(), 1);
+}

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use golinks_scim::manual::PAGES;
 use tempfile::TempDir;
@@ -41,12 +42,18 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        // A port that is free now may be somebody else's when the server takes it.
+        let mut tries = (0..5).map(|_| Self::on_a_free_port());
+        let started = tries.find(|desk| desk.type_line("systemctl start golinks-scim").is_empty());
+        started.expect("a server starts")
+    }
+
+    fn on_a_free_port() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let desk = Self {
             folder: TempDir::new().expect("a folder"),
             listen: listener.local_addr().expect("bound").to_string(),
         };
-        drop(listener);
         for (name, text) in [("systemctl", SYSTEMCTL), ("sudo", SUDO)] {
             let path = desk.folder.path().join("bin").join(name);
             fs::create_dir_all(path.parent().expect("bin")).expect("made");
@@ -54,8 +61,6 @@ impl Desk {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
         }
         fs::create_dir(desk.folder.path().join("work")).expect("made");
-        let said = desk.type_line("systemctl start golinks-scim");
-        assert_eq!(said, "");
         desk
     }
 
@@ -92,7 +97,7 @@ impl Drop for Desk {
     }
 }
 
-/// A command and what is expected of it, with the line where it stands.
+/// A command and what is expected of it, with the line where its output begins.
 struct Typed {
     line: usize,
     command: String,
@@ -104,12 +109,12 @@ fn commands(name: &str, text: &str) -> Vec<Typed> {
     let mut typed: Vec<Typed> = Vec::new();
     let mut fence: Option<&str> = None;
     for (at, line) in text.lines().enumerate() {
-        if let Some(kind) = line.strip_prefix("```") {
+        let here = format!("{name}:{}", at + 1);
+        if let Some(kind) = line.trim_start().strip_prefix("```") {
             let is_known = kind == "console" || OTHERS.contains(&kind);
             assert!(
                 fence.is_some() || is_known,
-                "{name}:{}: a block of {kind:?}",
-                at + 1
+                "{here}: a block of {kind:?}: make it console, or one of {OTHERS:?}"
             );
             fence = if fence.is_some() { None } else { Some(kind) };
             continue;
@@ -119,17 +124,18 @@ fn commands(name: &str, text: &str) -> Vec<Typed> {
         }
         if let Some(command) = line.strip_prefix("$ ") {
             typed.push(Typed {
-                line: at + 1,
+                line: at + 2,
                 command: command.to_owned(),
                 expected: Vec::new(),
             });
             continue;
         }
         let last = typed.last_mut();
-        let last = last.unwrap_or_else(|| panic!("{name}:{}: before any command", at + 1));
+        let last = last.unwrap_or_else(|| panic!("{here}: output before any command"));
         if last.command.ends_with('\\') && last.expected.is_empty() {
             last.command.push('\n');
             last.command.push_str(line);
+            last.line = at + 2;
         } else {
             last.expected.push(line.to_owned());
         }
@@ -184,13 +190,29 @@ fn run(name: &str, text: &str) -> usize {
         let found: Vec<&str> = said.lines().map(str::trim_end).collect();
         assert!(
             are_as(&one.expected, &found),
-            "{name}:{}\n$ {}\nexpected\n{}\nfound\n{said}",
-            one.line,
-            one.command,
-            one.expected.join("\n")
+            "{}",
+            difference(name, one, &found)
         );
     }
     typed.len()
+}
+
+/// Where the output leaves what was expected, and both from there on.
+fn difference(name: &str, typed: &Typed, found: &[&str]) -> String {
+    let any = "…".to_owned();
+    let held = (0..=typed.expected.len()).rev().find(|count| {
+        let begun = [&typed.expected[..*count], std::slice::from_ref(&any)].concat();
+        are_as(&begun, found)
+    });
+    let held = held.unwrap_or(0);
+    let (same, other) = typed.expected.split_at(held);
+    let marked = |mark: &str, line: &str| format!("{mark} {line}");
+    let mut told = vec![format!("{name}:{}: $ {}", typed.line + held, typed.command)];
+    told.extend(same.iter().map(|line| marked(" ", line)));
+    told.extend(other.iter().map(|line| marked("-", line)));
+    told.extend(found.iter().map(|line| marked("+", line)));
+    told.push("(- is what the page has from there on, + is all that was printed)".to_owned());
+    told.join("\n")
 }
 
 #[test]
@@ -200,8 +222,17 @@ fn the_readme_is_what_happens() {
 
 #[test]
 fn the_manual_is_what_happens() {
-    let typed: usize = PAGES.iter().map(|page| run(page.name, page.text)).sum();
-    assert!(typed > 20, "{typed} commands");
+    let pages = PAGES.iter();
+    let typed: usize = thread::scope(|scope| {
+        let running: Vec<_> = pages
+            .map(|page| scope.spawn(|| run(page.name, page.text)))
+            .collect();
+        let ended = running.into_iter().map(thread::ScopedJoinHandle::join);
+        ended
+            .map(|count| count.expect("the page is what happens"))
+            .sum()
+    });
+    assert!(typed > 60, "{typed} commands");
 }
 
 #[test]
@@ -218,7 +249,7 @@ fn differences_are_seen() {
         ("…\nz", "x\ny\nz", true),
         ("…\nz", "x\ny", false),
         ("a\n…", "a", true),
-        ("", "a", false),
+        ("a", "a\nb", false),
     ] {
         let found: Vec<&str> = found.lines().collect();
         assert_eq!(
@@ -227,4 +258,22 @@ fn differences_are_seen() {
             "{expected:?} {found:?}"
         );
     }
+}
+
+#[test]
+fn a_difference_says_where_it_is() {
+    let page = "text\n\n```console\n$ echo \\\n  a\none\n…\ntwo\n```\n";
+    let typed = commands("page", page);
+    let told = difference("page", &typed[0], &["one", "x", "three"]);
+    assert!(told.starts_with("page:8: $ echo"), "{told}");
+    assert!(
+        told.contains("\n  one\n  …\n- two\n+ one\n+ x\n+ three\n"),
+        "{told}"
+    );
+}
+
+#[test]
+#[should_panic(expected = "page:2: a block of \"\"")]
+fn a_block_of_no_kind_is_refused() {
+    commands("page", "one\n```\ntwo\n```\n");
 }

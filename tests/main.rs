@@ -32,6 +32,9 @@ mod check;
 /// The guides, filled in for their installation; the commands in them do what they say.
 mod guide;
 
+/// What manual, README and guides name is there; the page on errors has every text.
+mod manual;
+
 /// Okta's suites and the lives of its users, over TLS against the real binary.
 mod okta;
 

@@ -122,6 +122,8 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
 }
 
 fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
+    // On a new machine there is nothing yet.
+    files::make_directory(data_dir).map_err(|error| not_moved(data_dir, &error))?;
     let path = config::store_path(data_dir);
     let kept_as = kept_as(&path);
     let had_one = path.exists();
