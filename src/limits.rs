@@ -171,6 +171,12 @@ pub const READ_PAUSES_MAX: u32 = 50;
 pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Changes that the writer puts into one commit.
 pub const BATCH_CHANGES_MAX: usize = 128;
+/// Rows of the audit trail that wait for somebody's commit.
+pub const AUDIT_NOTES_MAX: usize = 256;
+/// Rows of the audit trail that one commit removes.
+pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
+/// Rows of the audit trail that one request looks at; whoever asks goes on from there.
+pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Changes that wait for the writer; beyond it the caller gets 503.
 pub const WRITE_QUEUE_MAX: usize = 1024;
 /// Waiting for another process to let go of the store at start.

@@ -1,9 +1,12 @@
 //! What the audit trail says of a change: when, by whom, in which request, to which user,
 //! and each attribute before and after. A password never gets this far.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::record::Record;
+use super::record::{Record, UserId};
 use crate::clock::Instant;
 
 /// Who asks for a change, in which request.
@@ -28,10 +31,27 @@ pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Va
     Value::Object(row).to_string()
 }
 
-/// When a row was written: [`event`] puts that first.
+/// When a row was written, as it stands there: [`event`] puts that first.
+pub(super) fn time_text(row: &str) -> Option<&str> {
+    row.strip_prefix("{\"time\":\"")?.split('"').next()
+}
+
+/// When a row was written.
 pub(super) fn time_of(row: &str) -> Option<Instant> {
-    let time = row.strip_prefix("{\"time\":\"")?.split('"').next()?;
-    Instant::parse(time)
+    Instant::parse(time_text(row)?)
+}
+
+/// Which user a row tells of, and the userName at that time.
+pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Subject<'a> {
+        user: &'a str,
+        #[serde(borrow)]
+        user_name: Cow<'a, str>,
+    }
+    let subject: Subject<'_> = serde_json::from_str(row).ok()?;
+    Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
 /// Who has deactivated a user, or deleted an active one, if that is what the row tells.

@@ -19,7 +19,9 @@ mod query;
 mod record;
 mod selection;
 mod slice;
+mod trail;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
@@ -30,6 +32,7 @@ pub use bulk::{BulkOutcome, Done};
 pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
+pub use trail::{Found, Wanted};
 
 use crate::clock::SharedClock;
 use crate::limits;
@@ -126,7 +129,7 @@ impl Directory {
     /// active.
     pub fn create(&self, user: User, caller: &Caller) -> Result<Record, Error> {
         let asked = self.asked(caller);
-        self.write(move |view| match view.next_user() {
+        self.write(move |view| match view.next_user()? {
             Some(sequence) => change::create(view, UserId::new(sequence), user, &asked),
             None => Ok(Err(Error::TooLarge)),
         })
@@ -214,19 +217,23 @@ impl Directory {
         };
         let (now, at) = (self.clock.now(), Monotonic::now());
         let (mut rows, mut found) = (0, Vec::new());
-        let read = snapshot.newest_audits(|row| {
+        let read = snapshot.audits_before(u64::MAX, |_, row| {
             rows += 1;
             let age = audit::time_of(row).map(|time| now.millis() - time.millis());
             // What lies ahead was written under a clock that was wrong, or is now.
             if let Some(age) = age.and_then(|age| u64::try_from(age).ok()) {
                 let age = Duration::from_millis(age);
                 if age >= alarm::WINDOW {
-                    return false;
+                    return ControlFlow::Break(());
                 }
                 let by = audit::deactivated_by(row);
                 found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
             }
-            rows < limits::ALARM_ROWS_MAX
+            if rows < limits::ALARM_ROWS_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         if let Err(error) = read {
             log::warn!("the last hour's deactivations cannot be counted: {error}");
