@@ -177,6 +177,15 @@ pub const AUDIT_NOTES_MAX: usize = 256;
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
+/// Users whose changes are taken back by one request, and what is kept of those changes
+/// meanwhile.
+pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
+/// See [`UNDO_SLICE_USERS_MAX`].
+pub const UNDO_SLICE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Users whose changes are taken back in one commit.
+pub const UNDO_BATCH_USERS: usize = 1000;
+/// Of the changes that an undo has taken back, so many are named in its row, the newest ones.
+pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
 /// Changes that wait for the writer; beyond it the caller gets 503.
 pub const WRITE_QUEUE_MAX: usize = 1024;
 /// Waiting for another process to let go of the store at start.

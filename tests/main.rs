@@ -53,6 +53,9 @@ mod properties;
 /// The directory against a map, over ten thousand random operations.
 mod model;
 
+/// What users were, who changed them, and taking changes back.
+mod history;
+
 /// Power cuts at every sync: what a disk may leave, opened.
 mod crash;
 

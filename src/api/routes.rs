@@ -3,7 +3,7 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, bulk, discovery, health, search, users};
+use super::{Api, administration, bulk, discovery, health, history, search, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -111,6 +111,8 @@ static ROUTES: &[Route] = &[
         "/admin/backup",
         Administration(administration::back_up),
     ),
+    route(Get, "/admin/users/{}/past", Administration(history::past)),
+    route(Post, "/admin/undo", Administration(history::undo)),
     route(
         Get,
         "/admin/tokens",

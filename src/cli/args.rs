@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Issue, list, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate and reactivate users
+    /// List, show, add, deactivate and reactivate users; their history, and taking changes back
     #[command(subcommand)]
     User(User),
     /// Show the certificate, ask an authority for one, install it
@@ -177,9 +177,22 @@ pub(super) enum User {
     Show {
         /// A userName or an id
         who: String,
+        /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
         #[command(flatten)]
         output: Output,
     },
+    /// Tell every change of a user: when, by whom, each attribute before and after
+    History {
+        /// A userName or an id, also of a user who was deleted
+        who: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take changes back, as a new change
+    #[command(after_help = UNDO_HELP)]
+    Undo(Undo),
     /// Create a user, for identity providers to import
     Add {
         /// The userName, which is the email
@@ -206,6 +219,32 @@ pub(super) enum User {
         #[arg(required = true)]
         who: Vec<String>,
     },
+}
+
+const UNDO_HELP: &str = "\
+Attributes get the values that they had before. A creation is taken back by deactivating the \
+user; a deletion is not taken back: restore a backup. An attribute that somebody else has \
+changed since is refused, and its user is left alone.";
+
+#[derive(ClapArgs)]
+pub(super) struct Undo {
+    /// The change, as `user history` and `audit list` number it
+    #[arg(required_unless_present = "since", conflicts_with = "since")]
+    pub(super) change: Option<u64>,
+    /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only those by this token, by name or id
+    #[arg(long, value_name = "NAME", requires = "since")]
+    pub(super) token: Option<String>,
+    /// Also attributes that somebody else has changed since
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Say what would be taken back, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 #[derive(Subcommand)]

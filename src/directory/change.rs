@@ -4,7 +4,7 @@
 use super::audit::{self, Caller};
 use super::record::{Record, UserId};
 use super::{Error, Written, matching};
-use crate::clock::SharedClock;
+use crate::clock::{Instant, SharedClock};
 use crate::limits;
 use crate::scim::{self, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
@@ -123,10 +123,32 @@ pub(super) fn edit(
         Err(error) => return Ok(Err(Error::Scim(error))),
     };
     let tolerances = leniency.used().to_vec();
+    let tell = |before: &Record, after: &Record, now| {
+        audit::changed(&asked.caller, now, kind, before, after)
+    };
+    let settled = settle(view, before, user, asked, tell)?;
+    Ok(settled.map(|(change, written)| {
+        let written = Written {
+            tolerances,
+            ..written
+        };
+        (change, written)
+    }))
+}
+
+/// The change that makes `before` this user, if it is another one; `tell` is its row for the
+/// audit trail.
+pub(super) fn settle(
+    view: &View<'_>,
+    before: Record,
+    user: User,
+    asked: &Asked,
+    tell: impl FnOnce(&Record, &Record, Instant) -> String,
+) -> Planned<Written> {
     if user == *before.user() {
         let written = Written {
             record: before,
-            tolerances,
+            tolerances: Vec::new(),
             was_deactivated: false,
         };
         return Ok(Ok((Change::none(), written)));
@@ -142,12 +164,12 @@ pub(super) fn edit(
         return Ok(Err(Error::TooLarge));
     }
     let change = Change::none()
-        .replace_user(id.sequence(), old, new, record.facts(), row)
-        .audit(audit::changed(&asked.caller, now, kind, &before, &record));
+        .replace_user(record.id().sequence(), old, new, record.facts(), row)
+        .audit(tell(&before, &record, now));
     let written = Written {
         was_deactivated: is_active(&before) && !is_active(&record),
         record,
-        tolerances,
+        tolerances: Vec::new(),
     };
     Ok(Ok((change, written)))
 }
@@ -174,7 +196,7 @@ pub(super) fn delete(
 }
 
 /// The user as it is now, if it has the version that the caller means.
-fn stored(
+pub(super) fn stored(
     view: &View<'_>,
     id: UserId,
     preconditions: &Preconditions,

@@ -13,6 +13,7 @@ mod alarm;
 mod audit;
 mod bulk;
 mod change;
+mod history;
 mod order;
 mod position;
 mod query;
@@ -20,6 +21,7 @@ mod record;
 mod selection;
 mod slice;
 mod trail;
+mod undo;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -29,10 +31,12 @@ pub use alarm::{ALARM_MEND, AlarmState, Thresholds};
 use alarm::{Alarm, Turn};
 pub use audit::{Caller, event};
 pub use bulk::{BulkOutcome, Done};
+pub use history::Past;
 pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
 pub use trail::{Found, Wanted};
+pub use undo::{Manner, Refusal, Selection, UndoPage, Undone};
 
 use crate::clock::SharedClock;
 use crate::limits;

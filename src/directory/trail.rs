@@ -101,7 +101,10 @@ impl Test<'_> {
             user.is_some_and(|user| users.contains(&user))
         };
         wanted.users.as_ref().is_none_or(of_user)
-            && wanted.token.as_ref().is_none_or(|token| is_by(row, token))
+            && wanted
+                .token
+                .as_ref()
+                .is_none_or(|token| is_by(row["principal"].as_str().unwrap_or_default(), token))
             && wanted
                 .request
                 .as_ref()
@@ -109,9 +112,8 @@ impl Test<'_> {
     }
 }
 
-/// Whether a row tells of what the token with this name or id did.
-pub(super) fn is_by(row: &Value, token: &str) -> bool {
-    let principal = row["principal"].as_str().unwrap_or_default();
+/// Whether a principal is the token with this name or id.
+pub(super) fn is_by(principal: &str, token: &str) -> bool {
     let mut parts = principal.splitn(3, ':');
     parts.next() == Some("token") && parts.any(|part| part == token)
 }

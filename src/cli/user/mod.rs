@@ -1,10 +1,15 @@
 //! `user`: looking people up, and changing who is active.
 
+mod history;
+mod undo;
+
 use serde_json::{Value, json};
 
 use super::args::User;
+use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
 use super::{Failure, ask, percent_encode, status};
+use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
 use crate::scim::message::PATCH_URN;
@@ -56,8 +61,11 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             let query = parameters(search.as_deref(), filter.as_deref());
             list(client, &query, limit.unwrap_or(usize::MAX), output.output)
         }
-        User::Show { who, output } => {
-            let user = find(client, &who)?;
+        User::Show { who, at, output } => {
+            let user = match at {
+                Some(at) => past(client, &who, &at)?,
+                None => find(client, &who)?,
+            };
             if output.output == Format::Table {
                 return show(&user);
             }
@@ -65,6 +73,8 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             listing.page(&[user])?;
             listing.end()
         }
+        User::History { who, output } => history::run(client, &who, output.output),
+        User::Undo(typed) => undo::run(client, &typed),
         User::Add {
             email,
             given,
@@ -154,6 +164,18 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}"))
             .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"),
+    )
+}
+
+/// The user as it was at a moment.
+fn past(client: &mut Client, who: &str, at: &str) -> Result<Value, Failure> {
+    let at = moment(at, SystemClock.now())?.to_string();
+    let (who, at) = (percent_encode(who), percent_encode(&at));
+    ask(
+        client,
+        "GET",
+        &format!("/admin/users/{who}/past?at={at}"),
+        None,
     )
 }
 
