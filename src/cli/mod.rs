@@ -9,6 +9,7 @@ mod config;
 mod generate;
 mod guide;
 mod manual;
+mod moment;
 mod output;
 mod serve;
 mod service;
