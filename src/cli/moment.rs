@@ -5,7 +5,6 @@ use super::{Failure, status};
 use crate::clock::Instant;
 
 /// A moment: an RFC 3339 time, a date (when it begins, in UTC), or how long ago it was.
-#[allow(dead_code, reason = "what looks back in time comes next")]
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     let is_date = text.len() == "2026-11-25".len();
     let start_of_day = || Instant::parse(&format!("{text}T00:00:00Z"));

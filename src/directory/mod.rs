@@ -9,6 +9,7 @@
 //! - A request that changes nothing writes nothing: version and `lastModified` stay.
 //! - Every change leaves an audit row in the same commit.
 
+mod agreement;
 mod alarm;
 mod audit;
 mod bulk;
@@ -17,21 +18,25 @@ mod order;
 mod position;
 mod query;
 mod record;
+mod retention;
 mod selection;
 mod slice;
 mod trail;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
+pub use agreement::Report;
+use agreement::Verification;
 pub use alarm::{ALARM_MEND, AlarmState, Thresholds};
 use alarm::{Alarm, Turn};
-pub use audit::{Caller, event};
+pub use audit::{Caller, event, itself};
 pub use bulk::{BulkOutcome, Done};
 pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
+pub use retention::Keep;
 pub use trail::{Found, Wanted};
 
 use crate::clock::SharedClock;
@@ -40,6 +45,7 @@ use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
 use order::Turns;
+use retention::Retention;
 
 /// The users, and the rules for them.
 pub struct Directory {
@@ -47,6 +53,8 @@ pub struct Directory {
     clock: SharedClock,
     sorting: Turns,
     alarm: Alarm,
+    verification: Mutex<Option<Verification>>,
+    retention: Mutex<Retention>,
 }
 
 /// Why a request to the directory was not done.
@@ -122,6 +130,8 @@ impl Directory {
             clock,
             sorting: Turns::default(),
             alarm: Alarm::default(),
+            verification: Mutex::default(),
+            retention: Mutex::default(),
         }
     }
 
