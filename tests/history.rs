@@ -19,7 +19,8 @@ use crate::support::{CORE, Output, Talk, body};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-fn patch(path: &str, value: Value) -> Value {
+fn patch(path: &str, value: impl Into<Value>) -> Value {
+    let value = value.into();
     json!({"schemas": [PATCH], "Operations": [{"op": "replace", "path": path, "value": value}]})
 }
 

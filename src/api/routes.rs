@@ -3,7 +3,7 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, bulk, discovery, health, history, search, users};
+use super::{Api, administration, audit, bulk, discovery, explain, health, history, search, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -144,6 +144,17 @@ static ROUTES: &[Route] = &[
         Administration(administration::forget_passing_token),
     ),
     route(Get, "/admin/status", Administration(health::status)),
+    route(Get, "/admin/audit", Administration(audit::list)),
+    route(
+        Post,
+        "/admin/audit/verification",
+        Administration(audit::verify),
+    ),
+    route(
+        Get,
+        "/admin/explanations/{}",
+        Administration(explain::explanation),
+    ),
     route(
         Post,
         "/admin/verification",

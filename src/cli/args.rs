@@ -49,6 +49,9 @@ pub(super) enum Command {
     /// Show the certificate, ask an authority for one, install it
     #[command(subcommand)]
     Cert(Cert),
+    /// Who did what: list it, follow it, explain a refused request, prove it
+    #[command(subcommand)]
+    Audit(Audit),
     /// Copy the directory while it is served, check a copy, put one back
     #[command(subcommand)]
     Backup(Backup),
@@ -264,6 +267,48 @@ pub(super) enum Cert {
         /// Its key as PEM [default: that of the last request]
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Audit {
+    /// List the rows of the audit trail, oldest first
+    List {
+        /// Not older than this: a time, a date, or how long ago, such as 2h or 7d
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Older than this
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// About this user, who may be gone: a userName or an id
+        #[arg(long, value_name = "WHO")]
+        user: Option<String>,
+        /// By this token: its name or id
+        #[arg(long, value_name = "NAME")]
+        token: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print rows as they are written, until interrupted
+    Follow {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Explain what became of one request, and what to do
+    Explain {
+        /// Its id, or the text that the identity provider shows and that ends with it
+        #[arg(required = true, value_name = "REQUEST-ID")]
+        request: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Prove that the trail is whole and says what the users are
+    Verify {
+        #[command(flatten)]
+        output: Output,
     },
 }
 

@@ -2,6 +2,7 @@
 //! `serve` is a client of the local door.
 
 mod args;
+mod audit;
 mod backup;
 mod cert;
 mod check;
@@ -134,6 +135,7 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
         Command::User(command) => with_client(&data_dir, |client| user::run(client, command)),
         Command::Cert(command) => cert::run(&data_dir, command),
+        Command::Audit(command) => audit::run(&data_dir, command),
         Command::Backup(command) => backup::run(&data_dir, command),
         Command::Guide { which } => {
             let program = program(args.data_dir.is_some(), &data_dir);

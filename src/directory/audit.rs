@@ -60,6 +60,14 @@ pub struct Caller {
     pub request_id: String,
 }
 
+/// The program, for rows about what it does by itself.
+pub fn itself() -> Caller {
+    Caller {
+        principal: "server".to_owned(),
+        request_id: String::new(),
+    }
+}
+
 /// A row about something that is not a user: `kind` says what, `details` are its members.
 pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Value>) -> String {
     let mut row = Map::new();

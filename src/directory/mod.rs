@@ -9,6 +9,7 @@
 //! - A request that changes nothing writes nothing: version and `lastModified` stay.
 //! - Every change leaves an audit row in the same commit.
 
+mod agreement;
 mod alarm;
 mod audit;
 mod bulk;
@@ -18,23 +19,27 @@ mod order;
 mod position;
 mod query;
 mod record;
+mod retention;
 mod selection;
 mod slice;
 mod trail;
 mod undo;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
+pub use agreement::Report;
+use agreement::Verification;
 pub use alarm::{ALARM_MEND, AlarmState, Thresholds};
 use alarm::{Alarm, Turn};
-pub use audit::{Caller, event};
+pub use audit::{Caller, event, itself};
 pub use bulk::{BulkOutcome, Done};
 pub use history::Past;
 pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
+pub use retention::Keep;
 pub use trail::{Found, Wanted};
 pub use undo::{Manner, Refusal, Selection, UndoPage, Undone};
 
@@ -44,6 +49,7 @@ use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
 use order::Turns;
+use retention::Retention;
 
 /// The users, and the rules for them.
 pub struct Directory {
@@ -51,6 +57,8 @@ pub struct Directory {
     clock: SharedClock,
     sorting: Turns,
     alarm: Alarm,
+    verification: Mutex<Option<Verification>>,
+    retention: Mutex<Retention>,
 }
 
 /// Why a request to the directory was not done.
@@ -126,6 +134,8 @@ impl Directory {
             clock,
             sorting: Turns::default(),
             alarm: Alarm::default(),
+            verification: Mutex::default(),
+            retention: Mutex::default(),
         }
     }
 

@@ -124,6 +124,37 @@ impl Directory {
         self.read(|snapshot| found(&snapshot, wanted, first, count))
     }
 
+    /// Shows the rows of a request to `visit`, newest first, from the row before `before`
+    /// backwards, until it breaks off. One look ends after [`limits::AUDIT_SCAN_ROWS_MAX`] rows;
+    /// if it has shown none and there are more, this gives where the next one goes on.
+    pub fn of_request(
+        &self,
+        request: &str,
+        before: u64,
+        mut visit: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<Option<u64>, Error> {
+        let wanted = Wanted {
+            request: Some(request.to_owned()),
+            ..Wanted::default()
+        };
+        let test = wanted.test();
+        let snapshot = self.read(Ok)?;
+        let (mut looked_at, mut has_shown, mut next) = (0, false, None);
+        snapshot.audits_before(before, |sequence, text| {
+            if looked_at >= limits::AUDIT_SCAN_ROWS_MAX {
+                next = Some(sequence.saturating_add(1));
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
+            let Some(row) = test.read(text) else {
+                return ControlFlow::Continue(());
+            };
+            has_shown = true;
+            visit(numbered(sequence, row))
+        })?;
+        Ok(next.filter(|_| !has_shown))
+    }
+
     /// The users that a name or an id stands for: the one who has it now, else all who had it
     /// as far as the trail goes back.
     pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {

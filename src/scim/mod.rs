@@ -22,6 +22,7 @@ pub mod projection;
 pub mod query;
 pub mod schema;
 pub mod search;
+pub mod shape;
 pub mod sort;
 pub mod tolerance;
 pub mod user;

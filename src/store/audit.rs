@@ -125,6 +125,13 @@ pub struct ChainBroken {
 }
 
 impl ChainBroken {
+    pub(super) fn missing(sequence: u64) -> Self {
+        Self {
+            sequence,
+            is_missing: true,
+        }
+    }
+
     pub(super) fn changed(sequence: u64) -> Self {
         Self {
             sequence,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use redb::ReadableTable;
 
-use super::audit::{AuditRow, ChainBroken, Walk, text_of};
+use super::audit::{AuditRow, ChainBroken, Head, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
 use super::{ReadError, Snapshot};
 
@@ -84,6 +84,44 @@ impl Snapshot {
         let table = self.transaction().open_table(AUDIT)?;
         let newest = table.last()?;
         Ok(newest.and_then(|(_, row)| text_of(row.value()).map(str::to_owned)))
+    }
+
+    /// Shows `count` rows to `visit`, from `first` or the oldest on, looking whether each is as it
+    /// was written. Gives the row at which the next look goes on, `None` at the end of the
+    /// trail, where the noted head was compared too. A row at the end of one look is settled
+    /// by the next one.
+    pub fn check_audits(
+        &self,
+        first: u64,
+        count: u64,
+        mut visit: impl FnMut(u64, &str),
+    ) -> Result<Result<Option<u64>, ChainBroken>, ReadError> {
+        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
+        let table = self.transaction().open_table(AUDIT)?;
+        let mut walk = Walk::from(anchor);
+        // What removal has left over lies before the anchor, where nothing may lie.
+        let mut from = 0;
+        if first > anchor.next_sequence {
+            let before = first - 1;
+            let Some(row) = table.get(before)? else {
+                return Ok(Err(ChainBroken::missing(before)));
+            };
+            walk = Walk::from(Head::behind(before, row.value()));
+            from = first;
+        }
+        let mut left = count;
+        for entry in table.range(from..)? {
+            let (sequence, row) = entry?;
+            if let Err(broken) = walk.step(sequence.value(), row.value()) {
+                return Ok(Err(broken));
+            }
+            if left == 0 {
+                return Ok(Ok(Some(sequence.value())));
+            }
+            left -= 1;
+            visit(sequence.value(), text_of(row.value()).unwrap_or_default());
+        }
+        Ok(walk.end(&head).map(|()| None))
     }
 
     /// Shows every row to `visit`, oldest first, looking on the way whether each is as it was

@@ -1,0 +1,296 @@
+//! What is kept of refusals: a row of the audit trail for each answer of 400 or more to a
+//! principal, within bounds, and a memory of the latest ones to explain them from.
+//!
+//! ```text
+//! principal refused ──▶ memory of its own ──▶ row "refuse"; beyond so many a minute counted,
+//!                                             one row "refuse.more" a minute
+//! stranger refused  ──▶ memory of its own ──▶ counted, one row "refuse.strangers" a minute
+//! ```
+//!
+//! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant as Monotonic;
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::call::{Admission, Beginning};
+use super::reply::Problem;
+use super::routes;
+use crate::clock::Instant;
+use crate::directory::{self, Caller, UserId};
+use crate::http1::Head;
+use crate::http1::target::query_pairs;
+use crate::limits;
+use crate::metrics;
+use crate::scim::shape;
+
+/// The refusals that are remembered and counted.
+#[derive(Default)]
+pub(super) struct Refusals(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    known: VecDeque<Value>,
+    strangers: VecDeque<Value>,
+    rows: Window<u16>,
+    unknown: Window<&'static str>,
+}
+
+/// A minute's refusals.
+struct Window<K> {
+    began: Option<(Monotonic, Instant)>,
+    rows: u32,
+    /// Those that got no row, by what tells them apart.
+    counted: BTreeMap<K, u64>,
+}
+
+impl<K> Default for Window<K> {
+    fn default() -> Self {
+        Self {
+            began: None,
+            rows: 0,
+            counted: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord + ToString> Window<K> {
+    /// Begins at the first refusal after the last window; gives what that one has counted.
+    fn begin(&mut self, at: Monotonic, now: Instant) -> Option<(Instant, Map<String, Value>)> {
+        let over = self.end(Some(at));
+        self.began.get_or_insert((at, now));
+        over
+    }
+
+    /// Ends the window, if it is over at that time; in any case without one. Gives what it has
+    /// counted, if anything.
+    fn end(&mut self, at: Option<Monotonic>) -> Option<(Instant, Map<String, Value>)> {
+        let (began, since) = self.began?;
+        let is_over =
+            at.is_none_or(|at| at.saturating_duration_since(began) >= limits::REFUSAL_WINDOW);
+        if !is_over {
+            return None;
+        }
+        let counted = std::mem::take(self).counted;
+        let each = counted.iter();
+        let counted: Map<_, _> = each.map(|(key, n)| (key.to_string(), json!(n))).collect();
+        (!counted.is_empty()).then_some((since, counted))
+    }
+
+    fn count(&mut self, key: K) {
+        *self.counted.entry(key).or_default() += 1;
+    }
+}
+
+impl Refusals {
+    /// What is remembered of a request.
+    pub(super) fn of_request(&self, request: &str) -> Option<Value> {
+        let state = self.lock();
+        let all = state.known.iter().chain(&state.strangers).rev();
+        let mut found = all.filter(|row| row["requestId"] == request);
+        found.next().cloned()
+    }
+
+    /// Forgets what was remembered; what was counted stays.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        state.known.clear();
+        state.strangers.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remember(memory: &mut VecDeque<Value>, row: Value, most: usize) {
+    while memory.len() >= most {
+        memory.pop_front();
+    }
+    memory.push_back(row);
+}
+
+/// What a refused request was, as far as it may be kept.
+pub(super) struct Refused<'a> {
+    request_id: &'a str,
+    method: &'static str,
+    route: &'static str,
+    parameter: Option<String>,
+    query: Vec<(String, String)>,
+    user_agent: Option<String>,
+    body: &'a [u8],
+    /// The method of an operation of a bulk request.
+    operation: Option<&'a str>,
+}
+
+impl<'a> Refused<'a> {
+    /// One that its head was enough to refuse.
+    pub(super) fn by_head(call: &'a Beginning, head: &Head) -> Self {
+        let found = routes::find(head).ok();
+        let query = || query_pairs(head.query().unwrap_or_default()).unwrap_or_default();
+        let (parameter, query) = match found {
+            Some(found) => (found.parameter, found.query),
+            None => (None, query()),
+        };
+        let agent = head.header("user-agent");
+        Self {
+            request_id: &call.request_id,
+            method: head.method().as_str(),
+            route: routes::pattern(head),
+            parameter,
+            query,
+            user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
+            body: &[],
+            operation: None,
+        }
+    }
+
+    /// One that was admitted.
+    pub(super) fn admitted(call: &'a Admission, body: &'a [u8]) -> Self {
+        Self {
+            request_id: call.request_id(),
+            method: call.method(),
+            route: call.route().path,
+            parameter: Some(call.parameter().to_owned()),
+            query: call.parameters().to_vec(),
+            user_agent: call.user_agent(),
+            body,
+            operation: None,
+        }
+    }
+
+    /// An operation of a bulk request.
+    pub(super) fn operation(call: &'a Admission, method: &'a str) -> Self {
+        Self {
+            operation: Some(method),
+            ..Self::admitted(call, &[])
+        }
+    }
+
+    fn details(&self, problem: &Problem) -> Map<String, Value> {
+        let mut details = Map::new();
+        let mut put = |name: &str, value: Value| {
+            details.insert(name.to_owned(), value);
+        };
+        put("method", json!(self.method));
+        put("route", json!(self.route));
+        // Anything else that stands in its place may be anything.
+        if let Some(id) = self.parameter.as_deref().and_then(UserId::parse) {
+            put("parameter", json!(id.to_string()));
+        }
+        if let Some(method) = self.operation {
+            put("operation", json!(shape::path(method)));
+        }
+        put("status", json!(problem.status));
+        if let Some(scim_type) = problem.scim_type {
+            put("scimType", json!(scim_type));
+        }
+        put("detail", json!(shape::without_values(&problem.detail)));
+        if let Some(agent) = &self.user_agent {
+            put("userAgent", json!(shape::clipped(agent)));
+        }
+        details
+    }
+}
+
+impl Api {
+    /// Keeps the refusal of a principal.
+    pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
+        let (at, now) = (Monotonic::now(), self.clock.now());
+        let is_explained = self.tuned.get().is_explained;
+        let mut details = refused.details(problem);
+        if is_explained && refused.operation.is_none() {
+            details.insert("shape".to_owned(), shape::of(&refused.query, refused.body));
+        }
+        let caller = Caller {
+            principal: principal.to_owned(),
+            request_id: refused.request_id.to_owned(),
+        };
+        let row = directory::event(&caller, now, "refuse", &details);
+        let mut state = self.refusals.lock();
+        if is_explained && let Ok(row) = serde_json::from_str(&row) {
+            remember(&mut state.known, row, limits::REFUSALS_REMEMBERED_MAX);
+        }
+        let over = state.rows.begin(at, now);
+        self.note_more(now, over);
+        if state.rows.rows < limits::REFUSALS_PER_WINDOW_MAX {
+            state.rows.rows += 1;
+            self.store.note(row);
+            self.metrics.refused(metrics::REFUSAL_NOTED);
+        } else {
+            state.rows.count(problem.status);
+            self.metrics.refused(metrics::REFUSAL_COUNTED);
+        }
+    }
+
+    /// Counts the refusal of somebody without a valid token, and remembers it for a while.
+    pub(super) fn note_stranger(&self, why: &'static str, refused: &Refused<'_>, told: &Problem) {
+        let (at, now) = (Monotonic::now(), self.clock.now());
+        let mut state = self.refusals.lock();
+        if self.tuned.get().is_explained {
+            let mut details = refused.details(told);
+            details.insert("reason".to_owned(), json!(told.for_the_log()));
+            let caller = Caller {
+                principal: "nobody".to_owned(),
+                request_id: refused.request_id.to_owned(),
+            };
+            let row = directory::event(&caller, now, "refuse", &details);
+            if let Ok(row) = serde_json::from_str(&row) {
+                remember(&mut state.strangers, row, limits::STRANGERS_REMEMBERED_MAX);
+            }
+        }
+        self.count_stranger(&mut state, why, at, now);
+    }
+
+    /// Counts what cannot be read as a request.
+    pub(super) fn note_unreadable(&self) {
+        let (at, now) = (Monotonic::now(), self.clock.now());
+        self.count_stranger(&mut self.refusals.lock(), "unreadable", at, now);
+    }
+
+    fn count_stranger(&self, state: &mut State, why: &'static str, at: Monotonic, now: Instant) {
+        let over = state.unknown.begin(at, now);
+        self.note_strangers(now, over);
+        state.unknown.count(why);
+    }
+
+    /// Sums up the minutes that are over; all of them where the server ends.
+    pub(super) fn sum_up_refusals(&self, is_end: bool) {
+        let (at, now) = ((!is_end).then(Monotonic::now), self.clock.now());
+        let mut state = self.refusals.lock();
+        let (more, strangers) = (state.rows.end(at), state.unknown.end(at));
+        drop(state);
+        self.note_more(now, more);
+        self.note_strangers(now, strangers);
+    }
+
+    fn note_more(&self, now: Instant, over: Option<(Instant, Map<String, Value>)>) {
+        self.note_summary(now, "refuse.more", "statuses", over);
+    }
+
+    fn note_strangers(&self, now: Instant, over: Option<(Instant, Map<String, Value>)>) {
+        self.note_summary(now, "refuse.strangers", "reasons", over);
+    }
+
+    fn note_summary(
+        &self,
+        now: Instant,
+        kind: &str,
+        by: &str,
+        over: Option<(Instant, Map<String, Value>)>,
+    ) {
+        let Some((since, counted)) = over else {
+            return;
+        };
+        let mut details = Map::new();
+        let count: u64 = counted.values().filter_map(Value::as_u64).sum();
+        details.insert("since".to_owned(), json!(since.to_string()));
+        details.insert("count".to_owned(), json!(count));
+        details.insert(by.to_owned(), Value::Object(counted));
+        self.store
+            .note(directory::event(&directory::itself(), now, kind, &details));
+    }
+}
