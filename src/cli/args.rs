@@ -238,7 +238,7 @@ pub(super) struct Undo {
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Only those by this token, by name or id
-    #[arg(long, value_name = "NAME", requires = "since")]
+    #[arg(long, value_name = "NAME", conflicts_with = "change")]
     pub(super) token: Option<String>,
     /// Also attributes that somebody else has changed since
     #[arg(long)]
