@@ -90,6 +90,9 @@ fn advice(row: &Value) -> &'static str {
         (503, _) => {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
         }
+        (408 | 414 | 417 | 431 | 505, _) => {
+            "no identity provider sends this: look at the proxy between, or for a scanner in the network"
+        }
         (500.., _) => "report the log lines of this request",
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",

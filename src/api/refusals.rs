@@ -21,8 +21,8 @@ use super::reply::Problem;
 use super::routes;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};
-use crate::http1::Head;
 use crate::http1::target::query_pairs;
+use crate::http1::{Fault, Head};
 use crate::limits;
 use crate::metrics;
 use crate::scim::shape;
@@ -245,10 +245,19 @@ impl Api {
         self.count_stranger(&mut state, why, at, now);
     }
 
-    /// Counts what cannot be read as a request.
-    pub(super) fn note_unreadable(&self) {
-        let (at, now) = (Monotonic::now(), self.clock.now());
-        self.count_stranger(&mut self.refusals.lock(), "unreadable", at, now);
+    /// The same for what cannot be read as a request.
+    pub(super) fn note_unreadable(&self, call: &Beginning, fault: &Fault) {
+        let refused = Refused {
+            request_id: &call.request_id,
+            method: "",
+            route: "none",
+            parameter: None,
+            query: Vec::new(),
+            user_agent: None,
+            body: &[],
+            operation: None,
+        };
+        self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
     }
 
     fn count_stranger(&self, state: &mut State, why: &'static str, at: Monotonic, now: Instant) {

@@ -225,7 +225,7 @@ impl Verification {
                 let about = self.snapshot.audit(broken.sequence)?;
                 let about = about.and_then(|text| serde_json::from_str::<Value>(&text).ok());
                 let user = about.and_then(|row| row["user"].as_str().map(str::to_owned));
-                self.find(Some(broken.sequence), user, &broken.to_string());
+                self.find(Some(broken.sequence), user.as_deref(), &broken.to_string());
                 Stage::Done
             }
         })
@@ -385,15 +385,15 @@ impl Verification {
                 || format!("number {sequence}"),
                 |record| record.id().to_string(),
             );
-            self.find(None, Some(user), what);
+            self.find(None, Some(&user), what);
         }
     }
 
     fn find_in(&mut self, told: &Told, what: &str) {
-        self.find(Some(told.sequence), Some(told.id.to_string()), what);
+        self.find(Some(told.sequence), Some(&told.id.to_string()), what);
     }
 
-    fn find(&mut self, row: Option<u64>, user: Option<String>, what: &str) {
+    fn find(&mut self, row: Option<u64>, user: Option<&str>, what: &str) {
         self.found += 1;
         if self.findings.len() < limits::VERIFICATION_FINDINGS_MAX {
             self.findings
