@@ -14,14 +14,14 @@ use std::time::{Duration, Instant as Monotonic};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Keep, describe, event};
 use golinks_scim::limits;
-use golinks_scim::scim::{Leniency, User};
+use golinks_scim::scim::{Bulk, Leniency, User};
 use golinks_scim::store::{self, Change, Store};
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::crash::{images_of_opening, open_image};
-use crate::support::{CORE, Output, Server, Talk, body, cli_in, command, scim_error};
+use crate::support::{CORE, Output, Server, Talk, body, cli_in, command, number, scim_error};
 
 /// The rows that `audit list` prints.
 fn rows(output: &Output) -> Vec<Value> {
@@ -871,4 +871,64 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
     let mut firsts = firsts.into_inner().expect("whole");
     firsts.dedup();
     assert!(firsts.len() > 4, "{firsts:?}");
+}
+
+/// How long a verification takes, and each step of it; what a client waits for is a step.
+#[test]
+#[ignore = "the long form: AUDIT_ROWS rows, 1,000,000 if it is not set"]
+fn a_large_trail_is_verified_in_short_steps() {
+    let rows = number("AUDIT_ROWS", 1_000_000);
+    let folder = TempDir::new().expect("a folder");
+    let data = folder.path().join("data");
+    fs::create_dir_all(&data).expect("made");
+    let store = Store::open(&data.join("users.redb"), Duration::ZERO, describe).expect("a store");
+    let store = Arc::new(store);
+    let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
+    for batch in 0..rows / 1000 {
+        let operations: Vec<Value> = (0..1000)
+            .map(|at| {
+                let name = format!("user{batch:05}-{at:03}");
+                json!({"method": "POST", "path": "/Users", "bulkId": name, "data": body(&name)})
+            })
+            .collect();
+        let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations});
+        let bulk = Bulk::parse(bulk, &mut Leniency::compatible()).expect("a bulk request");
+        let leniency = Leniency::compatible();
+        let outcomes = directory.bulk(bulk, |_| true, &leniency, &caller());
+        assert!(outcomes.expect("done").iter().flatten().all(Result::is_ok));
+    }
+    let (began, mut longest, mut run) = (Monotonic::now(), Duration::ZERO, None);
+    loop {
+        let step = Monotonic::now();
+        let report = directory.verify(run).expect("read").expect("there");
+        longest = longest.max(step.elapsed());
+        run = Some(report.run);
+        if report.is_done {
+            assert_eq!(report.found, 0, "{:?}", report.findings);
+            break;
+        }
+    }
+    println!(
+        "{rows} rows verified in {:?}, the longest step {longest:?}",
+        began.elapsed()
+    );
+    assert!(
+        longest < Duration::from_secs(30),
+        "a client waits for {longest:?}"
+    );
+    let keep = Keep {
+        days: None,
+        bytes: Some(1 << 20),
+    };
+    let (began, mut removed) = (Monotonic::now(), 0);
+    loop {
+        let step = directory.trim(keep, Monotonic::now()).expect("done");
+        removed += step;
+        if step == 0 {
+            break;
+        }
+    }
+    println!("{removed} rows removed in {:?}", began.elapsed());
+    assert_eq!(verified(&directory), Vec::<Value>::new());
 }
