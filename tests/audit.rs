@@ -796,6 +796,39 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
+/// The server itself, while it runs.
+#[test]
+fn a_server_trims_its_trail_while_it_serves() {
+    let server = Server::start_by(&["--rate-limit", "off"], |mut command, _| {
+        command.env("GOLINKS_SCIM_AUDIT_KEEP_BYTES", "1MiB");
+        command
+    });
+    let mut talk = Talk::with(server);
+    for batch in 0..3 {
+        let operations: Vec<Value> = (0..1000)
+            .map(|at| {
+                let name = format!("user{batch}-{at:03}");
+                json!({"method": "POST", "path": "/Users", "bulkId": name, "data": body(&name)})
+            })
+            .collect();
+        let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations});
+        talk.json("POST", "/Bulk", Some(&bulk), 200);
+    }
+    talk.server
+        .log_with("of the audit trail are being removed by size");
+    let verified = talk.server.cli(&["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+    let all = listed(&talk.server, &[]);
+    let trims = of_kind(&all, "audit.trim");
+    assert_eq!(trims.len(), 1, "{trims:?}");
+    assert_eq!(
+        all[0]["sequence"].as_u64(),
+        trims[0]["through"].as_u64().map(|it| it + 1)
+    );
+    assert_eq!(trims[0]["principal"], "server");
+}
+
 /// A row that was put in or taken out after the trail was trimmed breaks the chain as before.
 #[test]
 fn a_trimmed_trail_still_names_what_is_wrong() {
