@@ -191,6 +191,13 @@ pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
 pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;
 /// That minute.
 pub const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
+/// Rows of refusals within a day of 24 hours, so that a client in a loop cannot push the history
+/// out: at the largest they are 10 MB.
+pub const REFUSALS_PER_DAY_MAX: u32 = 2000;
+/// That day.
+pub const REFUSAL_DAY: Duration = Duration::from_secs(24 * 3600);
+/// A shape as it is kept.
+pub const SHAPE_BYTES_MAX: usize = 4 * 1024;
 /// Refusals of principals that are remembered, to be explained.
 pub const REFUSALS_REMEMBERED_MAX: usize = 1000;
 /// The same of callers without a valid token.

@@ -71,6 +71,9 @@ mod upgrade;
 /// Bits that flip in the file: told, never answered.
 mod corruption;
 
+/// The audit trail: refusals in it, explained; listed, followed, verified, trimmed.
+mod audit;
+
 /// Backups made under load, checked, put back.
 mod backup;
 

@@ -90,6 +90,9 @@ fn advice(row: &Value) -> &'static str {
         (503, _) => {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
         }
+        (408 | 414 | 417 | 431 | 505, _) => {
+            "no identity provider sends this: look at the proxy between, or for a scanner in the network"
+        }
         (500.., _) => "report the log lines of this request",
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
@@ -117,7 +120,9 @@ fn of_token(reason: &str) -> &'static str {
 }
 
 fn of_rate(detail: &str) -> &'static str {
-    if detail.starts_with("too many requests") {
+    if detail.contains("without a valid token") {
+        "stop what fails at that address; whoever has a valid token is let in all the while"
+    } else if detail.starts_with("too many requests") {
         "nothing: the provider comes back by itself and everybody arrives; for more at once: \
          `golinks-scim serve --rate-limit N`"
     } else {
@@ -177,6 +182,10 @@ mod tests {
             (
                 json!({"status": 429, "detail": "too many requests for this token"}),
                 "by itself",
+            ),
+            (
+                json!({"status": 429, "detail": "too many requests without a valid token"}),
+                "stop what fails",
             ),
             (json!({"status": 400, "scimType": "mutability"}), "mapping"),
             (json!({"status": 503}), "golinks-scim check"),

@@ -306,7 +306,7 @@ impl Api {
         let is_told = peer.is_none_or(|peer| self.failures.may_tell(peer, Monotonic::now()));
         self.metrics.answered("none", "none", fault.status);
         if peer.is_some() {
-            self.note_unreadable();
+            self.note_unreadable(&call, fault);
         }
         call.unreadable(fault, is_told)
     }

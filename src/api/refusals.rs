@@ -21,8 +21,8 @@ use super::reply::Problem;
 use super::routes;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};
-use crate::http1::Head;
 use crate::http1::target::query_pairs;
+use crate::http1::{Fault, Head};
 use crate::limits;
 use crate::metrics;
 use crate::scim::shape;
@@ -33,10 +33,33 @@ pub(super) struct Refusals(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    known: VecDeque<Value>,
-    strangers: VecDeque<Value>,
+    known: Memory,
+    strangers: Memory,
     rows: Window<u16>,
+    day: Day,
     unknown: Window<&'static str>,
+}
+
+/// Ids of requests, and rows as they are written.
+type Memory = VecDeque<(String, String)>;
+
+/// The rows of a day.
+#[derive(Default)]
+struct Day {
+    began: Option<Monotonic>,
+    rows: u32,
+}
+
+impl Day {
+    /// Whether there is room for another row.
+    fn takes(&mut self, at: Monotonic) -> bool {
+        let began = *self.began.get_or_insert(at);
+        if at.saturating_duration_since(began) >= limits::REFUSAL_DAY {
+            (self.began, self.rows) = (Some(at), 0);
+        }
+        self.rows += u32::from(self.rows < limits::REFUSALS_PER_DAY_MAX + 1);
+        self.rows <= limits::REFUSALS_PER_DAY_MAX
+    }
 }
 
 /// A minute's refusals.
@@ -90,8 +113,8 @@ impl Refusals {
     pub(super) fn of_request(&self, request: &str) -> Option<Value> {
         let state = self.lock();
         let all = state.known.iter().chain(&state.strangers).rev();
-        let mut found = all.filter(|row| row["requestId"] == request);
-        found.next().cloned()
+        let mut found = all.filter(|(id, _)| id == request);
+        serde_json::from_str(&found.next()?.1).ok()
     }
 
     /// Forgets what was remembered; what was counted stays.
@@ -106,11 +129,11 @@ impl Refusals {
     }
 }
 
-fn remember(memory: &mut VecDeque<Value>, row: Value, most: usize) {
+fn remember(memory: &mut Memory, request: &str, row: &str, most: usize) {
     while memory.len() >= most {
         memory.pop_front();
     }
-    memory.push_back(row);
+    memory.push_back((request.to_owned(), row.to_owned()));
 }
 
 /// What a refused request was, as far as it may be kept.
@@ -170,6 +193,15 @@ impl<'a> Refused<'a> {
         }
     }
 
+    fn shape(&self) -> Value {
+        let shape = shape::of(&self.query, self.body);
+        let bytes = shape.to_string().len();
+        if bytes > limits::SHAPE_BYTES_MAX {
+            return json!({"body": format!("{} bytes, whose shape is too large", self.body.len())});
+        }
+        shape
+    }
+
     fn details(&self, problem: &Problem) -> Map<String, Value> {
         let mut details = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -201,22 +233,24 @@ impl Api {
     pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
         let is_explained = self.tuned.get().is_explained;
+        let request = refused.request_id;
         let mut details = refused.details(problem);
         if is_explained && refused.operation.is_none() {
-            details.insert("shape".to_owned(), shape::of(&refused.query, refused.body));
+            details.insert("shape".to_owned(), refused.shape());
         }
         let caller = Caller {
             principal: principal.to_owned(),
-            request_id: refused.request_id.to_owned(),
+            request_id: request.to_owned(),
         };
         let row = directory::event(&caller, now, "refuse", &details);
         let mut state = self.refusals.lock();
-        if is_explained && let Ok(row) = serde_json::from_str(&row) {
-            remember(&mut state.known, row, limits::REFUSALS_REMEMBERED_MAX);
+        if is_explained {
+            let most = limits::REFUSALS_REMEMBERED_MAX;
+            remember(&mut state.known, request, &row, most);
         }
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        if state.rows.rows < limits::REFUSALS_PER_WINDOW_MAX {
+        if state.rows.rows < limits::REFUSALS_PER_WINDOW_MAX && state.day.takes(at) {
             state.rows.rows += 1;
             self.store.note(row);
             self.metrics.refused(metrics::REFUSAL_NOTED);
@@ -238,17 +272,25 @@ impl Api {
                 request_id: refused.request_id.to_owned(),
             };
             let row = directory::event(&caller, now, "refuse", &details);
-            if let Ok(row) = serde_json::from_str(&row) {
-                remember(&mut state.strangers, row, limits::STRANGERS_REMEMBERED_MAX);
-            }
+            let most = limits::STRANGERS_REMEMBERED_MAX;
+            remember(&mut state.strangers, refused.request_id, &row, most);
         }
         self.count_stranger(&mut state, why, at, now);
     }
 
-    /// Counts what cannot be read as a request.
-    pub(super) fn note_unreadable(&self) {
-        let (at, now) = (Monotonic::now(), self.clock.now());
-        self.count_stranger(&mut self.refusals.lock(), "unreadable", at, now);
+    /// The same for what cannot be read as a request.
+    pub(super) fn note_unreadable(&self, call: &Beginning, fault: &Fault) {
+        let refused = Refused {
+            request_id: &call.request_id,
+            method: "",
+            route: "none",
+            parameter: None,
+            query: Vec::new(),
+            user_agent: None,
+            body: &[],
+            operation: None,
+        };
+        self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
     }
 
     fn count_stranger(&self, state: &mut State, why: &'static str, at: Monotonic, now: Instant) {
@@ -292,5 +334,47 @@ impl Api {
         details.insert(by.to_owned(), Value::Object(counted));
         self.store
             .note(directory::event(&directory::itself(), now, kind, &details));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_takes_so_many_rows_and_the_next_day_again() {
+        let (mut day, start) = (Day::default(), Monotonic::now());
+        let most = limits::REFUSALS_PER_DAY_MAX;
+        let mut taken = |at| (0..2 * most).filter(|_| day.takes(at)).count();
+        assert_eq!(taken(start), most as usize);
+        assert_eq!(taken(start + limits::REFUSAL_DAY / 2), 0);
+        assert_eq!(taken(start + limits::REFUSAL_DAY), most as usize);
+    }
+
+    #[test]
+    fn a_minute_is_summed_up_once_it_is_over() {
+        let mut window = Window::<&str>::default();
+        let (start, now) = (Monotonic::now(), Instant::from_millis(0));
+        assert!(window.end(None).is_none());
+        for _ in 0..3 {
+            assert!(window.begin(start, now).is_none());
+            window.count("absent");
+        }
+        assert!(window.end(Some(start)).is_none());
+        let later = start + limits::REFUSAL_WINDOW;
+        let over = window.begin(later, Instant::from_millis(60_000));
+        let over = over.map(|(since, counted)| (since.millis(), Value::Object(counted)));
+        assert_eq!(over, Some((0, json!({"absent": 3}))));
+        assert!(window.end(None).is_none(), "nothing was counted since");
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut memory = Memory::default();
+        for number in 0..5 {
+            remember(&mut memory, &number.to_string(), "{}", 3);
+        }
+        let ids: Vec<&str> = memory.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["2", "3", "4"]);
     }
 }

@@ -187,13 +187,12 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
 fn tell(report: &Value, found: u64) -> Result<(), Failure> {
     let findings = report["findings"].as_array().map_or(&[][..], Vec::as_slice);
     for finding in findings {
-        let mut line = String::new();
-        for (word, name) in [("row", "row"), ("user", "user")] {
-            if !finding[name].is_null() {
-                line += &format!("{word} {}: ", text_of(finding, name));
-            }
-        }
-        output::line(&output::printable(&(line + &text_of(finding, "what"))))?;
+        let about = ["row", "user"].map(|name| match finding.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(_) => format!("{name} {}: ", text_of(finding, name)),
+        });
+        let line = about.concat() + &text_of(finding, "what");
+        output::line(&output::printable(&line))?;
     }
     let listed = findings.len() as u64;
     if found > listed {
@@ -285,9 +284,9 @@ fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
 /// The request's id in a text such as identity providers show it: "… (request 0123456789abcdef)".
 fn request_id(text: &str) -> Result<String, Failure> {
     const DIGITS: usize = 16;
-    let words = text.split(|c: char| !c.is_ascii_hexdigit());
+    let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
     let is_id = |word: &&str| word.len() == DIGITS;
-    words.filter(is_id).next_back().map_or_else(
+    words.rfind(is_id).map_or_else(
         || {
             let what = "this holds no id of a request";
             Err(Failure::new(status::USAGE, what)

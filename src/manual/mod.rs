@@ -55,6 +55,11 @@ pub const PAGES: &[Page] = &[
         text: include_str!("history.md"),
     },
     Page {
+        name: "audit",
+        about: "who did what: listing, following, proving it; why a request was refused",
+        text: include_str!("audit.md"),
+    },
+    Page {
         name: "disk-full",
         about: "what happens on a full or failing disk, and what to do",
         text: include_str!("disk-full.md"),
@@ -109,6 +114,9 @@ pub mod backup {}
 
 #[doc = include_str!("history.md")]
 pub mod history {}
+
+#[doc = include_str!("audit.md")]
+pub mod audit {}
 
 #[doc = include_str!("disk-full.md")]
 pub mod disk_full {}
