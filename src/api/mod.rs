@@ -16,6 +16,7 @@ mod call;
 mod cursor;
 mod discovery;
 mod health;
+mod import;
 mod places;
 mod reply;
 mod routes;

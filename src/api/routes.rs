@@ -3,7 +3,7 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, bulk, discovery, health, search, users};
+use super::{Api, administration, bulk, discovery, health, import, search, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -110,6 +110,12 @@ static ROUTES: &[Route] = &[
         Post,
         "/admin/backup",
         Administration(administration::back_up),
+    ),
+    route(Post, "/admin/users/import", Administration(import::import)),
+    route(
+        Post,
+        "/admin/users/compare",
+        Administration(import::compare),
     ),
     route(
         Get,
