@@ -123,6 +123,16 @@ pub const SORT_WAIT_MAX: Duration = Duration::from_secs(20);
 pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.
 pub const BULK_OPERATIONS_MAX: usize = 1000;
+/// Rows of a file that one request imports, in one commit: others' writes wait for no more.
+pub const IMPORT_ROWS_MAX: usize = 1000;
+/// Bytes of such rows as JSON; what stands around them has the rest of a body.
+pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
+/// One row of a file. Whatever stands in it, it fits into a request as JSON.
+pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
+/// Users whom a comparison prints a command for; the others are told of by their number.
+pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
+/// Users per page of an export: such a page is held, however large they are.
+pub const EXPORT_COUNT_MAX: usize = 1000;
 /// One stored user, rendered.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
 /// A filter expression.

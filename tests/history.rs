@@ -173,7 +173,11 @@ fn a_user_is_shown_as_every_answer_showed_it() {
     let check = |talk: &Talk, who: &str| {
         for (user, moment) in shown.iter().zip(&moments) {
             let output = at(talk, who, moment);
-            assert_eq!(rows(&output), std::slice::from_ref(user), "{moment}: {output:?}");
+            assert_eq!(
+                rows(&output),
+                std::slice::from_ref(user),
+                "{moment}: {output:?}"
+            );
         }
         let absent = at(talk, who, &before);
         assert_eq!(absent.status, Some(1), "{absent:?}");

@@ -128,6 +128,9 @@ mod access;
 /// Bad input: each kind its own error, and nothing changed.
 mod bad_input;
 
+/// Files of users: in, out, compared.
+mod csv;
+
 /// A script of commands with a server and without; what listings look like.
 mod script;
 

@@ -19,6 +19,7 @@ mod discovery;
 mod explain;
 mod health;
 mod history;
+mod import;
 mod places;
 mod refusals;
 mod reply;

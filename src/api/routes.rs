@@ -3,7 +3,9 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, audit, bulk, discovery, explain, health, history, search, users};
+use super::{
+    Api, administration, audit, bulk, discovery, explain, health, history, import, search, users,
+};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -113,6 +115,12 @@ static ROUTES: &[Route] = &[
     ),
     route(Get, "/admin/users/{}/past", Administration(history::past)),
     route(Post, "/admin/undo", Administration(history::undo)),
+    route(Post, "/admin/users/import", Administration(import::import)),
+    route(
+        Post,
+        "/admin/users/compare",
+        Administration(import::compare),
+    ),
     route(
         Get,
         "/admin/tokens",

@@ -43,7 +43,8 @@ pub(super) enum Command {
     /// Issue, list, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate and reactivate users; their history, and taking changes back
+    /// List, show, add, deactivate, reactivate, import, export and compare users; their history,
+    /// and taking changes back
     #[command(subcommand)]
     User(User),
     /// Show the certificate, ask an authority for one, install it
@@ -210,6 +211,58 @@ pub(super) enum User {
         #[arg(long, value_name = "NAME")]
         display_name: Option<String>,
     },
+    /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Change nothing, and say for each row what it would do
+        #[arg(long)]
+        dry_run: bool,
+        /// What an empty cell does to its attribute
+        #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
+        empty: String,
+        /// Where rows go that cannot be applied [default: beside FILE]
+        #[arg(long, value_name = "FILE")]
+        rejects: Option<PathBuf>,
+        /// Leave this column out; may be given again
+        #[arg(long, value_name = "COLUMN")]
+        ignore: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write users into a new file, or to standard output
+    Export {
+        /// The file, which must not exist yet
+        file: Option<PathBuf>,
+        /// Only those with this text in a name or email
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only those that match a SCIM filter, such as `userName sw "a"`
+        #[arg(long, value_name = "EXPR")]
+        filter: Option<String>,
+        /// Only active ones
+        #[arg(long, conflicts_with = "inactive")]
+        active: bool,
+        /// Only inactive ones
+        #[arg(long)]
+        inactive: bool,
+        /// The form of the output
+        #[arg(short, long, value_enum, default_value_t = ExportFormat::Csv)]
+        output: ExportFormat,
+    },
+    /// Compare a file of users with the directory, and print the commands that would mend it
+    Diff {
+        /// The file
+        file: PathBuf,
+        /// What an empty cell says of its attribute
+        #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
+        empty: String,
+        /// Leave this column out; may be given again
+        #[arg(long, value_name = "COLUMN")]
+        ignore: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Deactivate users; nothing is deleted
     Deactivate {
         /// userNames or ids
@@ -365,6 +418,15 @@ pub(super) enum Guide {
     Jumpcloud,
     /// Okta's Provisioning Agent in your own network
     Agent,
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// A table for spreadsheets.
+    Csv,
+    /// One resource a line.
+    Jsonl,
 }
 
 #[derive(ClapArgs)]

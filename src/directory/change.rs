@@ -6,6 +6,7 @@ use super::record::{Record, UserId};
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::limits;
+use crate::scim::columns::{Empty, Row};
 use crate::scim::{self, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
 
@@ -67,6 +68,8 @@ pub(super) enum Edit {
     },
     /// These operations.
     Modify(Patch),
+    /// What a row of a table says.
+    Import(Row, Empty),
 }
 
 impl Edit {
@@ -74,6 +77,7 @@ impl Edit {
         match self {
             Self::Replace { .. } => "replace",
             Self::Modify(_) => "modify",
+            Self::Import(..) => "import",
         }
     }
 
@@ -89,6 +93,12 @@ impl Edit {
             Self::Modify(patch) => {
                 keeps_active = !patch.removes_active();
                 let mut user = patch.apply(before, leniency)?;
+                user.refresh_formatted_name(before, false);
+                user
+            }
+            Self::Import(row, empty) => {
+                keeps_active = !row.unassigns_active();
+                let mut user = row.apply(Some(before), empty)?;
                 user.refresh_formatted_name(before, false);
                 user
             }
@@ -110,13 +120,23 @@ pub(super) fn edit(
     id: UserId,
     edit: Edit,
     preconditions: &Preconditions,
+    leniency: Leniency,
+    asked: &Asked,
+) -> Planned<Written> {
+    match stored(view, id, preconditions)? {
+        Ok(before) => edit_record(view, before, edit, leniency, asked),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// The same for a user that was read already.
+pub(super) fn edit_record(
+    view: &View<'_>,
+    before: Record,
+    edit: Edit,
     mut leniency: Leniency,
     asked: &Asked,
 ) -> Planned<Written> {
-    let before = match stored(view, id, preconditions)? {
-        Ok(record) => record,
-        Err(error) => return Ok(Err(error)),
-    };
     let kind = edit.kind();
     let user = match edit.apply(before.user(), &mut leniency) {
         Ok(user) => user,

@@ -1,11 +1,15 @@
 //! `user`: looking people up, and changing who is active.
 
+mod diff;
+mod export;
+mod file;
 mod history;
+mod import;
 mod undo;
 
 use serde_json::{Value, json};
 
-use super::args::User;
+use super::args::{Output, User};
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
 use super::{Failure, ask, percent_encode, status};
@@ -47,7 +51,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(), Failure> {
     match command {
         User::List {
             search,
@@ -83,6 +87,50 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
         } => {
             let display_name = display_name.unwrap_or_else(|| format!("{given} {family}"));
             add(client, &email, &given, &family, &display_name)
+        }
+        User::Import {
+            file,
+            dry_run: is_rehearsal,
+            empty,
+            rejects,
+            ignore: ignored,
+            output: Output { output: format },
+        } => {
+            let typed = import::Typed {
+                file,
+                is_rehearsal,
+                empty,
+                rejects,
+                ignored,
+                format,
+            };
+            import::run(client, &typed, program)
+        }
+        User::Export {
+            file,
+            search,
+            filter,
+            active,
+            inactive,
+            output,
+        } => {
+            let filter = combined_filter(filter.as_deref(), active, inactive);
+            let query = parameters(search.as_deref(), filter.as_deref());
+            export::run(client, file.as_deref(), &query, output)
+        }
+        User::Diff {
+            file,
+            empty,
+            ignore: ignored,
+            output: Output { output: format },
+        } => {
+            let typed = diff::Typed {
+                file,
+                empty,
+                ignored,
+                format,
+            };
+            diff::run(client, &typed, program)
         }
         User::Deactivate { who } => {
             let (changed, outcome) = each(client, &who, false);
