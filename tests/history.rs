@@ -15,7 +15,7 @@ use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use crate::model::Random;
-use crate::support::{CORE, Output, Talk, body};
+use crate::support::{CORE, Output, Talk, body, number};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -319,6 +319,45 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     for bad in [&["--since", "tomorrow"][..], &[], &["1", "--token", "x"]] {
         assert_eq!(undo(&talk, bad).status, Some(64), "{bad:?}");
     }
+}
+
+/// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
+#[test]
+fn a_whole_import_is_taken_back() {
+    let count = number("UNDO_ROWS", 10_500);
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    // One who was there before, and whom the file changes.
+    let mut old = body("user7@example.com");
+    old["title"] = json!("Chef");
+    let old = talk.json("POST", "/Users", Some(&old), 201);
+    let mut file = "userName,title\n".to_owned();
+    for number in 0..count {
+        file += &format!("user{number}@example.com,Engineer\n");
+    }
+    let path = talk.server.data_dir().join("../import.csv");
+    std::fs::write(&path, file).expect("written");
+    let since = moment();
+    let begun = std::time::Instant::now();
+    let path = path.to_str().expect("text");
+    let imported = talk.server.cli(&["user", "import", path]);
+    assert_eq!(imported.status, Some(0), "{imported:?}");
+    assert!(imported.stderr.contains("undo --since"), "{imported:?}");
+    let took = begun.elapsed();
+    let begun = std::time::Instant::now();
+    let undone = talk.server.cli(&["user", "undo", "--since", &since]);
+    assert_eq!(undone.status, Some(0), "{undone:?}");
+    println!(
+        "{count} rows imported in {:.1} s and taken back in {:.1} s",
+        took.as_secs_f64(),
+        begun.elapsed().as_secs_f64()
+    );
+    let wanted = format!("{count} users are as they were before, 0 were so already, 0 refused");
+    assert!(undone.stderr.contains(&wanted), "{undone:?}");
+    let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
+    assert_eq!(active["totalResults"], 1, "{active}");
+    assert_eq!(without_meta(&active["Resources"][0]), without_meta(&old));
+    let verified = talk.server.cli(&["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
 }
 
 #[test]
