@@ -50,6 +50,11 @@ pub const PAGES: &[Page] = &[
         text: include_str!("backup.md"),
     },
     Page {
+        name: "csv",
+        about: "files of users: importing, exporting, comparing with HR's list",
+        text: include_str!("csv.md"),
+    },
+    Page {
         name: "disk-full",
         about: "what happens on a full or failing disk, and what to do",
         text: include_str!("disk-full.md"),
@@ -101,6 +106,9 @@ pub mod tokens {}
 
 #[doc = include_str!("backup.md")]
 pub mod backup {}
+
+#[doc = include_str!("csv.md")]
+pub mod csv {}
 
 #[doc = include_str!("disk-full.md")]
 pub mod disk_full {}
