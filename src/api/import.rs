@@ -42,11 +42,11 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
 pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
-    let tell_status: Vec<bool> = rows.iter().map(Row::tells_status).collect();
-    let mut tell_status = tell_status.into_iter();
+    let told_status: Vec<bool> = rows.iter().map(Row::tells_status).collect();
+    let mut told_status = told_status.into_iter();
     let compared = api.directory.compare(&rows, request.empty)?;
     Ok(request.answer(compared, |compared, row| {
-        let tells_status = tell_status.next().unwrap_or(true);
+        let has_status = told_status.next().unwrap_or(true);
         match compared {
             Compared::Absent(user) => {
                 row.insert("outcome".to_owned(), json!("absent"));
@@ -56,7 +56,7 @@ pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) 
                 let (record, there) = *both;
                 let mut found = differences(record.user(), &there);
                 let here = record.user().active();
-                if !tells_status && here != Some(true) {
+                if !has_status && here != Some(true) {
                     found.push(json!({"attribute": "active", "here": here, "there": true}));
                 }
                 let outcome = if found.is_empty() { "same" } else { "differs" };

@@ -50,6 +50,11 @@ pub const PAGES: &[Page] = &[
         text: include_str!("backup.md"),
     },
     Page {
+        name: "csv",
+        about: "files of users: importing, exporting, comparing with HR's list",
+        text: include_str!("csv.md"),
+    },
+    Page {
         name: "history",
         about: "who changed what, what a user was, and taking changes back",
         text: include_str!("history.md"),
@@ -111,6 +116,9 @@ pub mod tokens {}
 
 #[doc = include_str!("backup.md")]
 pub mod backup {}
+
+#[doc = include_str!("csv.md")]
+pub mod csv {}
 
 #[doc = include_str!("history.md")]
 pub mod history {}

@@ -67,7 +67,8 @@ pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(
             break;
         }
         let rows = lines.iter().filter_map(|line| line.content.clone().ok());
-        let request = table.request(&typed.empty, rows.collect());
+        let rows: Vec<Value> = rows.collect();
+        let request = table.request(&typed.empty, &rows);
         let mut answer = ask(client, "POST", "/admin/users/compare", Some(&request))?;
         let mut answered = rows_of(&mut answer);
         let mut found = Vec::new();

@@ -31,14 +31,11 @@ pub(super) fn run(
     each_page(client, query, |users| {
         let mut text = Vec::new();
         for user in users {
-            match (format, user) {
-                (ExportFormat::Csv, Value::Object(user)) => {
-                    text.extend(record(&columns.cells(user))?);
-                }
-                _ => {
-                    text.extend(user.to_string().into_bytes());
-                    text.push(b'\n');
-                }
+            if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
+                text.extend(record(&columns.cells(user))?);
+            } else {
+                text.extend(user.to_string().into_bytes());
+                text.push(b'\n');
             }
             count += 1;
         }
@@ -84,7 +81,7 @@ enum Target {
 /// A file that has not its name yet; without [`Target::end`] it goes again.
 struct Draft {
     path: PathBuf,
-    draft: PathBuf,
+    written_at: PathBuf,
     file: BufWriter<File>,
 }
 
@@ -101,7 +98,7 @@ impl Target {
         let file = files::create_own(&draft, 0o600).map_err(|error| unreadable(path, &error))?;
         Ok(Self::File(Draft {
             path: path.to_owned(),
-            draft,
+            written_at: draft,
             file: BufWriter::new(file),
         }))
     }
@@ -124,7 +121,7 @@ impl Target {
             .file
             .flush()
             .and_then(|()| draft.file.get_ref().sync_all())
-            .and_then(|()| files::appear(&draft.draft, &draft.path));
+            .and_then(|()| files::appear(&draft.written_at, &draft.path));
         appeared.map_err(|error| unreadable(&draft.path, &error))
     }
 }
@@ -132,6 +129,6 @@ impl Target {
 impl Drop for Draft {
     fn drop(&mut self) {
         // Once it has its name there is none of the draft's.
-        let _ = fs::remove_file(&self.draft);
+        let _ = fs::remove_file(&self.written_at);
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Table {
     ignored: Vec<String>,
     columns: Option<Arc<Columns>>,
     lines: Lines,
+    /// The row that did not fit into the last request.
+    held: Option<Line>,
     seen: HashSet<u64>,
     hasher: RandomState,
 }
@@ -77,6 +79,7 @@ impl Table {
                 BufReader::new(file.try_clone().map_err(|e| unreadable(path, &e))?).lines(),
                 0,
             ),
+            held: None,
             seen: HashSet::new(),
             hasher: RandomState::new(),
         };
@@ -130,7 +133,7 @@ impl Table {
     }
 
     /// A request with these rows.
-    pub(super) fn request(&self, empty: &str, rows: Vec<Value>) -> Value {
+    pub(super) fn request(&self, empty: &str, rows: &[Value]) -> Value {
         let mut request = json!({"empty": empty, "rows": rows});
         if !self.is_json {
             request["columns"] = json!(self.kept_header());
@@ -141,11 +144,22 @@ impl Table {
     /// The next rows, as many as go into one request; none at the end of the file.
     pub(super) fn batch(&mut self) -> Result<Vec<Line>, Failure> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < limits::IMPORT_ROWS_MAX && bytes < limits::IMPORT_ROWS_BYTES_MAX / 2 {
-            let Some(line) = self.line()? else {
+        while batch.len() < limits::IMPORT_ROWS_MAX {
+            let next = match self.held.take() {
+                Some(held) => Some(held),
+                None => self.line()?,
+            };
+            let Some(line) = next else {
                 break;
             };
-            bytes += line.content.as_ref().map_or(0, |it| it.to_string().len());
+            bytes += line
+                .content
+                .as_ref()
+                .map_or(0, |it| it.to_string().len() + 1);
+            if bytes > limits::IMPORT_ROWS_BYTES_MAX && !batch.is_empty() {
+                self.held = Some(line);
+                break;
+            }
             batch.push(line);
         }
         Ok(batch)
@@ -199,7 +213,10 @@ impl Table {
             let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
             (row, json!({"line": line.number, "user": user}))
         };
-        line.who = row.user_name().or(row.id()).unwrap_or_default().to_owned();
+        row.user_name()
+            .or(row.id())
+            .unwrap_or_default()
+            .clone_into(&mut line.who);
         let name = row.user_name().map(|name| ("userName", fold(name)));
         let id = row.id().map(|id| ("id", id.to_owned()));
         let mut is_new = true;
@@ -298,9 +315,8 @@ impl Survey {
     fn walk(&self, mut at: At, text: &[u8]) -> At {
         for &byte in text {
             at = match (at, byte) {
-                (At::Start, b'"') | (At::Quote, b'"') => At::Quoted,
                 (At::Quoted, b'"') => At::Quote,
-                (At::Quoted, _) => At::Quoted,
+                (At::Start | At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
                 (_, b'\n' | b'\r') => At::Start,
                 (_, byte) if byte == self.delimiter => At::Start,
                 _ => At::Plain,

@@ -69,7 +69,7 @@ pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(
             .iter()
             .filter_map(|line| line.content.as_ref().ok().cloned())
             .collect();
-        let mut request = table.request(&typed.empty, rows);
+        let mut request = table.request(&typed.empty, &rows);
         request["dryRun"] = json!(typed.is_rehearsal);
         let mut answer = ask(client, "POST", "/admin/users/import", Some(&request))
             .map_err(|failure| import.broken_off(failure))?;

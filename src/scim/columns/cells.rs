@@ -61,7 +61,6 @@ impl Columns {
             .filter(|list| self.can_be_split(list, resource))
             .collect();
         let cell = |target: &Target| match target {
-            Target::Nothing => String::new(),
             Target::Id => resource.get("id").map(text).unwrap_or_default(),
             Target::Single(path) => {
                 let value = path.attribute_value(resource);
@@ -84,7 +83,7 @@ impl Columns {
                 let text = lists::text_of(list, element);
                 text.unwrap_or_default().to_owned()
             }
-            Target::Element(_) => String::new(),
+            Target::Element(_) | Target::Nothing => String::new(),
         };
         self.targets
             .iter()

@@ -10,6 +10,8 @@
 //! make the same user.
 
 mod cells;
+#[cfg(test)]
+mod laws;
 mod lists;
 mod names;
 mod row;
@@ -131,9 +133,9 @@ impl Columns {
     fn lists(&self) -> Vec<&'static str> {
         let mut lists = Vec::new();
         for target in &self.targets {
-            let attribute = match target {
-                Target::List(attribute) | Target::Element(Element { attribute, .. }) => attribute,
-                _ => continue,
+            let (Target::List(attribute) | Target::Element(Element { attribute, .. })) = target
+            else {
+                continue;
             };
             if !lists.contains(attribute) {
                 lists.push(attribute);

@@ -1,0 +1,115 @@
+//! The laws of rows, over random users: their own cells change nothing, and make them anew; and
+//! over random texts, that what is kept from a spreadsheet comes back.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::schema::{ENTERPRISE_URN, USER_URN};
+use super::super::tolerance::Leniency;
+use super::super::user::User;
+use super::{Empty, Row, exported, neutralised, restored};
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-c]{1,4}",
+        "'{0,3}[=+@\\t\r\n＝-][a-c\",;]{0,3}",
+        "[ '\"\\\\\n]{1,4}",
+        Just("unknown".to_owned()),
+        Just("[{\"value\":1}]".to_owned()),
+    ]
+}
+
+fn maybe() -> impl Strategy<Value = Option<String>> {
+    prop::option::of(text())
+}
+
+/// A list whose elements are ordinary, odd, or both.
+fn list(part: &'static str) -> impl Strategy<Value = Vec<Value>> {
+    let kind = prop::option::of("work|mobile|home|Work");
+    let element =
+        (text(), kind, any::<bool>(), maybe()).prop_map(move |(value, kind, primary, display)| {
+            let mut element = json!({ part: value });
+            if let Some(kind) = kind {
+                element["type"] = json!(kind);
+            }
+            if primary {
+                element["primary"] = json!(true);
+            }
+            if let (Some(display), "value") = (display, part) {
+                element["display"] = json!(display);
+            }
+            element
+        });
+    let usual =
+        text().prop_map(move |value| vec![json!({ part: value, "type": "work", "primary": true })]);
+    prop_oneof![2 => prop::collection::vec(element, 0..3), 1 => usual]
+}
+
+fn user() -> impl Strategy<Value = User> {
+    (
+        (text(), maybe(), maybe(), maybe(), maybe(), maybe()),
+        (list("value"), list("value"), list("locality"), list("value")),
+        prop::option::of(any::<bool>()),
+    )
+        .prop_map(|((name, external, title, given, whole, manager), lists, active)| {
+            let (emails, phones, addresses, roles) = lists;
+            let body = json!({
+                "schemas": [USER_URN], "userName": name, "externalId": external, "title": title,
+                "name": {"givenName": given, "formatted": whole}, "active": active,
+                "emails": emails, "phoneNumbers": phones, "addresses": addresses, "roles": roles,
+                ENTERPRISE_URN: {"manager": {"value": manager, "$ref": "../x"}, "division": title}
+            });
+            User::parse(body, &mut Leniency::compatible()).expect("a user")
+        })
+}
+
+proptest! {
+    #[test]
+    fn the_cells_of_a_user_are_the_user(user in user()) {
+        let (_, columns) = exported();
+        let columns = Arc::new(columns);
+        let cells = columns.cells(user.attributes());
+        let row = Row::from_cells(&columns, &cells).expect("a row");
+        for empty in [Empty::Keep, Empty::Clear] {
+            let after = row.apply(Some(&user), empty).expect("the same user");
+            prop_assert_eq!(&after, &user);
+            let made = row.apply(None, empty).expect("a user");
+            prop_assert_eq!(&made, &user);
+        }
+        let row = Row::from_resource(user.attributes().clone()).expect("a row");
+        prop_assert_eq!(&row.apply(Some(&user), Empty::Clear).expect("the same"), &user);
+        prop_assert_eq!(&row.apply(None, Empty::Keep).expect("a user"), &user);
+    }
+
+    #[test]
+    fn what_is_neutralised_comes_back(text in text()) {
+        let shown = neutralised(text.clone());
+        prop_assert!(!shown.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']));
+        prop_assert_eq!(restored(&shown), text);
+    }
+}
+
+#[test]
+fn an_ordinary_list_has_a_column_of_its_own() {
+    let (header, columns) = exported();
+    let at = |name: &str| header.iter().position(|one| one == name).expect("a column");
+    let (work, whole) = (at("emails[type eq \"work\"].value"), at("emails"));
+    let check = |emails: Value, single: &str, is_whole: bool| {
+        let resource = json!({"userName": "a", "emails": emails});
+        let cells = columns.cells(resource.as_object().expect("an object"));
+        assert_eq!(
+            (cells[work].as_str(), !cells[whole].is_empty()),
+            (single, is_whole)
+        );
+    };
+    check(
+        json!([{"value": "a", "type": "work", "primary": true}]),
+        "a",
+        false,
+    );
+    check(json!([{"value": "a", "type": "work"}]), "", true);
+    check(json!([{"value": "a"}]), "", true);
+    check(Value::Null, "", false);
+}
