@@ -330,12 +330,10 @@ fn a_whole_import_is_taken_back() {
     let mut old = body("user7@example.com");
     old["title"] = json!("Chef");
     let old = talk.json("POST", "/Users", Some(&old), 201);
-    let mut file = "userName,title\n".to_owned();
-    for number in 0..count {
-        file += &format!("user{number}@example.com,Engineer\n");
-    }
+    let rows = (0..count).map(|number| format!("user{number}@example.com,Engineer\n"));
+    let file = std::iter::once("userName,title\n".to_owned()).chain(rows);
     let path = talk.server.data_dir().join("../import.csv");
-    std::fs::write(&path, file).expect("written");
+    std::fs::write(&path, file.collect::<String>()).expect("written");
     let since = moment();
     let begun = std::time::Instant::now();
     let path = path.to_str().expect("text");
