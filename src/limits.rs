@@ -123,6 +123,16 @@ pub const SORT_WAIT_MAX: Duration = Duration::from_secs(20);
 pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.
 pub const BULK_OPERATIONS_MAX: usize = 1000;
+/// Rows of a file that one request imports, in one commit: others' writes wait for no more.
+pub const IMPORT_ROWS_MAX: usize = 1000;
+/// Bytes of such rows as JSON; what stands around them has the rest of a body.
+pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
+/// One row of a file. Whatever stands in it, it fits into a request as JSON.
+pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
+/// Users whom a comparison prints a command for; the others are told of by their number.
+pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
+/// Users per page of an export: such a page is held, however large they are.
+pub const EXPORT_COUNT_MAX: usize = 1000;
 /// One stored user, rendered.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
 /// A filter expression.
@@ -171,6 +181,69 @@ pub const READ_PAUSES_MAX: u32 = 50;
 pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Changes that the writer puts into one commit.
 pub const BATCH_CHANGES_MAX: usize = 128;
+/// Rows of the audit trail that wait for somebody's commit.
+pub const AUDIT_NOTES_MAX: usize = 256;
+/// Rows of the audit trail that one commit removes.
+pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
+/// Rows of the audit trail that one request looks at; whoever asks goes on from there.
+pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
+/// Users whose changes are taken back by one request, and what is kept of those changes
+/// meanwhile.
+pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
+/// See [`UNDO_SLICE_USERS_MAX`].
+pub const UNDO_SLICE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Users whose changes are taken back in one commit.
+pub const UNDO_BATCH_USERS: usize = 1000;
+/// Of the changes that an undo has taken back, so many are named in its row, the newest ones.
+pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
+/// Refusals of one minute that get a row each in the audit trail; the ones beyond are counted
+/// in one row.
+pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;
+/// That minute.
+pub const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
+/// Rows of refusals within a day of 24 hours, so that a client in a loop cannot push the history
+/// out: at the largest they are 10 MB.
+pub const REFUSALS_PER_DAY_MAX: u32 = 2000;
+/// That day.
+pub const REFUSAL_DAY: Duration = Duration::from_secs(24 * 3600);
+/// A shape as it is kept.
+pub const SHAPE_BYTES_MAX: usize = 4 * 1024;
+/// Refusals of principals that are remembered, to be explained.
+pub const REFUSALS_REMEMBERED_MAX: usize = 1000;
+/// The same of callers without a valid token.
+pub const STRANGERS_REMEMBERED_MAX: usize = 100;
+/// Rows of a request's changes that an explanation shows.
+pub const EXPLAINED_CHANGES_MAX: usize = 20;
+/// A body whose shape is kept with its refusal.
+pub const SHAPE_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Nested lists and objects of a shape.
+pub const SHAPE_DEPTH_MAX: usize = 6;
+/// Members of all objects of a shape.
+pub const SHAPE_MEMBERS_MAX: usize = 100;
+/// Elements of one list of a shape.
+pub const SHAPE_ELEMENTS_MAX: usize = 10;
+/// A member's name in a shape.
+pub const SHAPE_NAME_BYTES_MAX: usize = 100;
+/// A filter, a path or a User-Agent in a shape.
+pub const SHAPE_TEXT_CHARS_MAX: usize = 300;
+/// Working on one step of a verification of the audit trail, of which the client waits for each.
+pub const VERIFICATION_STEP_DURATION: Duration = Duration::from_secs(5);
+/// Rows between two looks at the time.
+pub const VERIFICATION_ROWS_STEP: u64 = 5000;
+/// A verification that nobody asks to go on; it holds a state of the store.
+pub const VERIFICATION_IDLE_MAX: Duration = Duration::from_secs(60);
+/// What a verification has found, told one by one; more is counted.
+pub const VERIFICATION_FINDINGS_MAX: usize = 20;
+/// What the audit trail may be told to keep at least.
+pub const AUDIT_KEEP_DAYS_MIN: i64 = 30;
+/// See [`AUDIT_KEEP_DAYS_MIN`].
+pub const AUDIT_KEEP_BYTES_MIN: u64 = 1024 * 1024;
+/// Between two removals by age.
+pub const AUDIT_TRIM_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// From the start of a server to its first removal by age.
+pub const AUDIT_TRIM_FIRST_PAUSE: Duration = Duration::from_secs(3600);
+/// The part of the rows that is not removed by age at one time, whatever the clock says.
+pub const AUDIT_TRIM_SHARE: u64 = 8;
 /// Changes that wait for the writer; beyond it the caller gets 503.
 pub const WRITE_QUEUE_MAX: usize = 1024;
 /// Waiting for another process to let go of the store at start.

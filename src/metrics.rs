@@ -31,6 +31,7 @@ pub struct Metrics {
     tolerated: Family<Tolerated, Counter>,
     throttled: Family<Reason, Counter>,
     unauthenticated: Family<Reason, Counter>,
+    refusals: Family<Kept, Counter>,
     connections: Gauge,
 }
 
@@ -54,6 +55,11 @@ struct Tolerated {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kept {
+    kept: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -116,6 +122,8 @@ pub struct State {
     pub disk_free_bytes: Option<u64>,
     /// Size of the store's file.
     pub store_bytes: Option<u64>,
+    /// Rows of the audit trail, and their bytes.
+    pub audit: Option<(u64, u64)>,
     /// Deactivations within the last hour.
     pub deactivations: u64,
     /// Whether those are very many.
@@ -157,6 +165,7 @@ impl Metrics {
             tolerated: Family::default(),
             throttled: Family::default(),
             unauthenticated: Family::default(),
+            refusals: Family::default(),
             connections: Gauge::default(),
         };
         for tolerance in tolerances {
@@ -167,6 +176,9 @@ impl Metrics {
         }
         for reason in [THROTTLED_TOKEN, THROTTLED_ADDRESS] {
             drop(metrics.throttled.get_or_create(&Reason { reason }));
+        }
+        for kept in [REFUSAL_NOTED, REFUSAL_COUNTED] {
+            drop(metrics.refusals.get_or_create(&Kept { kept }));
         }
         metrics.registered(commits)
     }
@@ -198,6 +210,11 @@ impl Metrics {
             "authentication_failures",
             "Requests without a token that may be used, by what was wrong",
             self.unauthenticated.clone(),
+        );
+        registry.register(
+            "audited_refusals",
+            "Refusals of principals: with a row of the audit trail each, or counted in one",
+            self.refusals.clone(),
         );
         registry.register(
             "connections",
@@ -258,6 +275,11 @@ impl Metrics {
         self.unauthenticated.get_or_create(&Reason { reason }).inc();
     }
 
+    /// Counts the refusal of a principal; `kept` is one of the constants here.
+    pub fn refused(&self, kept: &'static str) {
+        self.refusals.get_or_create(&Kept { kept }).inc();
+    }
+
     /// Counts a connection until what is returned is dropped.
     pub fn connected(&self) -> Counted {
         Counted::one(&self.connections)
@@ -283,6 +305,11 @@ impl Metrics {
 pub const THROTTLED_TOKEN: &str = "token";
 /// From an address that has failed too often.
 pub const THROTTLED_ADDRESS: &str = "address";
+
+/// With a row of its own in the audit trail.
+pub const REFUSAL_NOTED: &str = "row";
+/// One of too many for that.
+pub const REFUSAL_COUNTED: &str = "count";
 
 /// One of what a gauge counts, until it is dropped.
 pub struct Counted(Gauge);
@@ -332,6 +359,16 @@ fn registry_of(state: &State) -> Registry {
         "store_bytes",
         "Size of the store's file",
         state.store_bytes.map(signed),
+    );
+    one(
+        "audit_rows",
+        "Rows of the audit trail that are kept",
+        state.audit.map(|(rows, _)| signed(rows)),
+    );
+    one(
+        "audit_bytes",
+        "Bytes of those rows",
+        state.audit.map(|(_, bytes)| signed(bytes)),
     );
     one(
         "deactivations_last_hour",

@@ -53,6 +53,9 @@ mod properties;
 /// The directory against a map, over ten thousand random operations.
 mod model;
 
+/// What users were, who changed them, and taking changes back.
+mod history;
+
 /// Power cuts at every sync: what a disk may leave, opened.
 mod crash;
 
@@ -67,6 +70,9 @@ mod upgrade;
 
 /// Bits that flip in the file: told, never answered.
 mod corruption;
+
+/// The audit trail: refusals in it, explained; listed, followed, verified, trimmed.
+mod audit;
 
 /// Backups made under load, checked, put back.
 mod backup;
@@ -121,6 +127,9 @@ mod access;
 
 /// Bad input: each kind its own error, and nothing changed.
 mod bad_input;
+
+/// Files of users: in, out, compared.
+mod csv;
 
 /// A script of commands with a server and without; what listings look like.
 mod script;

@@ -37,13 +37,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sd_notify", &["cli"]),
     ("listenfd", &["cli"]),
     ("toml", &["config"]),
-    ("strsim", &["config"]),
+    ("strsim", &["config", "scim"]),
+    ("csv", &["cli"]),
+    ("indicatif", &["cli"]),
     ("rustls", &["https", "certificate", "idp"]),
     ("rcgen", &["certificate"]),
     ("webpki_roots", &["certificate"]),
     ("simple_logger", &["logging"]),
     ("prometheus_client", &["metrics"]),
-    ("roaring", &["store", "directory"]),
+    ("roaring", &["store", "directory", "cli"]),
 ];
 
 struct Source {

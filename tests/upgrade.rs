@@ -3,7 +3,7 @@
 //!
 //! `fixtures/format-N.redb` was written by the last program of format N: three users over SCIM
 //! and on the command line, one changed, one deactivated, one token that was used. Format 1
-//! is that of commit d62b069, format 2 that of 2432afd.
+//! is that of commit d62b069, format 2 that of 2432afd, format 3 that of d4d5647.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,15 +31,20 @@ struct Fixture {
     /// A token of these tests alone.
     token: &'static str,
     last_used: &'static str,
+    /// From where, and as what: not kept before format 3.
+    used_from: Option<&'static str>,
+    used_by: Option<&'static str>,
     ids: [&'static str; 3],
 }
 
-const FIXTURES: [Fixture; 2] = [
+const FIXTURES: [Fixture; 3] = [
     Fixture {
         format: 1,
         bytes: include_bytes!("fixtures/format-1.redb"),
         token: "golinks_scim_jvMp4iCZaxPnSq8YDGTBdeIbFFqzfQzdyljAe8kHOsL1v8PDG",
         last_used: "2026-11-24T07:13:45.527Z",
+        used_from: None,
+        used_by: None,
         ids: [
             "00000001-33be-8602-80b4-eccf9fe17c67",
             "00000002-d0a7-8803-bb49-8fabb0cc3e2e",
@@ -51,10 +56,25 @@ const FIXTURES: [Fixture; 2] = [
         bytes: include_bytes!("fixtures/format-2.redb"),
         token: "golinks_scim_OFTwjhgUMC5P54EeG0tv6HCC9Kwo4ketZa59bJ7kYmu2l5JI2",
         last_used: "2026-11-24T07:13:47.641Z",
+        used_from: None,
+        used_by: None,
         ids: [
             "00000001-92da-8de3-84f0-1e5e6f93d641",
             "00000002-c796-8396-bdf4-e32bad4ddb4d",
             "00000003-cf2b-83fb-b750-32fdb36674b1",
+        ],
+    },
+    Fixture {
+        format: 3,
+        bytes: include_bytes!("fixtures/format-3.redb"),
+        token: "golinks_scim_wVI3FsSEpyflpGhJ6GcgFSX4VMxCgFCD4ussrXahCvR33WS7m",
+        last_used: "2026-11-25T14:18:24.804Z",
+        used_from: Some("127.0.0.1"),
+        used_by: Some("FixtureMaker/1"),
+        ids: [
+            "00000001-b64b-83e2-9d6b-9aedaea6f413",
+            "00000002-58ca-8fec-921f-eb3893e4989f",
+            "00000003-57b9-86dc-98c8-b0354f9e53ba",
         ],
     },
 ];
@@ -107,8 +127,8 @@ fn a_store_of_an_older_format_is_all_there() {
         let found = token();
         assert_eq!(found["lastUsed"], fixture.last_used, "{found}");
         assert_eq!(
-            (&found["lastUsedFrom"], &found["lastUsedBy"]),
-            (&Value::Null, &Value::Null)
+            (found["lastUsedFrom"].as_str(), found["lastUsedBy"].as_str()),
+            (fixture.used_from, fixture.used_by)
         );
         let mut talk = Talk::with(server);
         talk.authorization = format!("Bearer {}", fixture.token);
@@ -146,7 +166,10 @@ fn a_store_of_an_older_format_is_all_there() {
         let now = store::check(&directory.path().join("data/users.redb"), describe);
         let now = now.expect("sound, its audit chain too");
         // The token of the test, its user, and the mark of the upgrade are more than before.
-        assert_eq!((now.format, now.counts.users, now.counts.tokens), (3, 4, 2));
+        assert_eq!(
+            (now.format, now.counts.users, now.counts.tokens),
+            (store::FORMAT, 4, 2)
+        );
     }
 }
 
@@ -238,7 +261,7 @@ fn a_store_of_a_newer_program_is_refused() {
     ] {
         let output = cli_in(&directory, command);
         assert_eq!(output.status, Some(65), "{command:?}: {output:?}");
-        assert!(output.stderr.contains("has format 4"), "{output:?}");
+        assert!(output.stderr.contains("has format 5"), "{output:?}");
     }
     assert_eq!(kept_names(&directory), [""; 0]);
 }

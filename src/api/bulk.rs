@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
+use super::refusals::Refused;
 use super::reply::{self, Outcome, Problem};
 use crate::access::{Principal, Scope};
 use crate::directory::Done;
@@ -41,7 +42,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     let outcomes = api
         .directory
         .bulk(bulk, may, &call.leniency(), &call.caller())?;
-    let mut results = Vec::with_capacity(outcomes.len());
+    let (mut results, mut refused) = (Vec::with_capacity(outcomes.len()), 0);
     for (head, outcome) in heads.into_iter().zip(outcomes) {
         match outcome {
             Some(Ok((done, tolerances))) => {
@@ -50,6 +51,13 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
             }
             Some(Err(error)) => {
                 let problem = Problem::from(error);
+                refused += 1;
+                if matches!(principal, Principal::Token(_))
+                    && refused <= limits::EXPLAINED_CHANGES_MAX
+                {
+                    let operation = Refused::operation(call, &head.method);
+                    api.note_refusal(&principal.to_string(), &operation, &problem);
+                }
                 results.push(head.failed(&problem, call, &api.base_url));
             }
             None => {}

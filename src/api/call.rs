@@ -51,6 +51,7 @@ impl Beginning {
             path: head.path().to_owned(),
             found,
             principal,
+            user_agent: head.header("user-agent").map(<[u8]>::to_vec),
             preconditions: Preconditions::parse(
                 joined(head, "if-match").as_deref(),
                 joined(head, "if-none-match").as_deref(),
@@ -116,6 +117,7 @@ pub struct Admission {
     path: String,
     found: Found,
     principal: Option<Principal>,
+    user_agent: Option<Vec<u8>>,
     preconditions: Preconditions,
 }
 
@@ -157,6 +159,21 @@ impl Admission {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All parameters of the query.
+    pub(super) fn parameters(&self) -> &[(String, String)] {
+        &self.found.query
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// What the client says that it is.
+    pub(super) fn user_agent(&self) -> Option<String> {
+        let agent = self.user_agent.as_deref()?;
+        Some(String::from_utf8_lossy(agent).into_owned())
+    }
+
     /// Who to name in the audit trail.
     pub(super) fn caller(&self) -> Caller {
         Caller {
@@ -186,17 +203,38 @@ impl Admission {
         log::debug!("{} tolerated {}", self.request_id, tolerance.name());
     }
 
+    /// What went wrong, as this caller is told.
+    pub(super) fn told(&self, problem: Problem) -> Problem {
+        let is_write = !matches!(self.method, "GET" | "HEAD");
+        match self.principal.as_ref().map(Principal::mode) {
+            Some(Mode::Compatible) if is_write => problem.for_identity_providers(),
+            _ => problem,
+        }
+    }
+
+    /// The answer to a body that could not be read, and its log line.
+    pub(super) fn broken_off(&self, problem: Problem) -> Answer {
+        log::info!(
+            "{} {} {} {} {} {}: {}",
+            self.request_id,
+            self.peer,
+            self.caller().principal,
+            self.method,
+            self.path,
+            problem.status,
+            problem.detail,
+        );
+        let mut answer = problem.into_answer(&self.request_id);
+        answer.close = true;
+        answer
+    }
+
     /// The answer, and the log line: reads, and what anybody may ask for, at debug; writes and
     /// refusals at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
             Err(problem) => {
-                let is_write = !matches!(self.method, "GET" | "HEAD");
-                let problem = match self.principal.as_ref().map(Principal::mode) {
-                    Some(Mode::Compatible) if is_write => problem.for_identity_providers(),
-                    _ => problem,
-                };
                 let why = format!(": {}", problem.detail);
                 (problem.into_answer(&self.request_id), why)
             }

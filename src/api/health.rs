@@ -154,12 +154,18 @@ fn state(api: &Api) -> metrics::State {
         is_ready: reasons(api).is_empty(),
         disk_free_bytes: disk(&api.data_dir).map(|disk| disk.free_bytes),
         store_bytes: store_bytes(&api.data_dir),
+        audit: audit_extent(api),
         deactivations: alarm.deactivations,
         is_alarm_raised: alarm.raised.is_some(),
         certificate_days_left: certificate_days_left(api, now),
         started_seconds: api.started.seconds(),
         tokens: tokens(api, now),
     }
+}
+
+fn audit_extent(api: &Api) -> Option<(u64, u64)> {
+    let extent = api.store.snapshot().ok()?.audit_extent().ok()?;
+    Some((extent.rows(), extent.bytes))
 }
 
 fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {

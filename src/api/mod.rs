@@ -11,12 +11,17 @@
 //! cannot make us hold bytes. A bug in a handler becomes one 500, not a dead worker.
 
 mod administration;
+mod audit;
 mod bulk;
 mod call;
 mod cursor;
 mod discovery;
+mod explain;
 mod health;
+mod history;
+mod import;
 mod places;
+mod refusals;
 mod reply;
 mod routes;
 mod search;
@@ -50,6 +55,7 @@ use crate::store::Store;
 use call::Who;
 use cursor::Cursors;
 use places::Places;
+use refusals::{Refusals, Refused};
 use reply::Problem;
 use routes::{Access, Found};
 use tuning::Tuned;
@@ -88,6 +94,7 @@ pub struct Api {
     places: Places,
     metrics: Metrics,
     told: Told,
+    refusals: Refusals,
     started: Instant,
     is_stopping: AtomicBool,
     /// Held while a backup is made.
@@ -129,6 +136,7 @@ impl Api {
                 store.commits(),
             ),
             told: Told::default(),
+            refusals: Refusals::default(),
             started,
             is_stopping: AtomicBool::new(false),
             backing_up: Mutex::default(),
@@ -181,7 +189,7 @@ impl Api {
         call: &call::Beginning,
     ) -> Result<Admission, Refusal> {
         let principal = self.authenticate(head, call.peer());
-        let authenticated = principal.is_ok();
+        let bearer = principal.as_ref().ok().map(ToString::to_string);
         let found = match &principal {
             Ok(Principal::Token(token)) => token
                 .admit(self.tuned.get().rate_per_second, Monotonic::now())
@@ -209,9 +217,12 @@ impl Api {
             },
         };
         admitted.map_err(|problem| {
-            let who = if authenticated {
+            let refused = Refused::by_head(call, head);
+            let who = if let Some(bearer) = bearer {
+                self.note_refusal(&bearer, &refused, &problem);
                 Who::Known
             } else {
+                self.note_stranger("elsewhere", &refused, &problem);
                 Who::Stranger {
                     is_told: self.failures.may_tell(call.peer(), Monotonic::now()),
                 }
@@ -235,6 +246,8 @@ impl Api {
         let problem = failure
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
+        let reason = self::why(why);
+        self.note_stranger(reason, &Refused::by_head(call, head), &problem);
         let is_told = failure.is_told;
         call.refused(head, problem, Who::Stranger { is_told })
     }
@@ -271,7 +284,15 @@ impl Api {
                 _ => Err(Problem::not_found()),
             }
         }));
-        let outcome = outcome.unwrap_or_else(|_| Err(Problem::bug()));
+        let outcome = outcome
+            .unwrap_or_else(|_| Err(Problem::bug()))
+            .map_err(|problem| admission.told(problem));
+        if let Err(problem) = &outcome
+            && let Some(principal @ Principal::Token(_)) = admission.principal()
+        {
+            let refused = Refused::admitted(&admission, body);
+            self.note_refusal(&principal.to_string(), &refused, problem);
+        }
         let (route, method) = (admission.route().path, admission.method());
         let took = started.elapsed();
         let answer = admission.finish(outcome, took);
@@ -285,7 +306,22 @@ impl Api {
         let call = call::Beginning::new(peer);
         let is_told = peer.is_none_or(|peer| self.failures.may_tell(peer, Monotonic::now()));
         self.metrics.answered("none", "none", fault.status);
+        if peer.is_some() {
+            self.note_unreadable(&call, fault);
+        }
         call.unreadable(fault, is_told)
+    }
+
+    /// The answer to an admitted request whose body cannot be read.
+    pub fn refuse_body(&self, admission: &Admission, fault: &Fault) -> Answer {
+        let problem = Problem::from_fault(fault);
+        if let Some(principal @ Principal::Token(_)) = admission.principal() {
+            let refused = Refused::admitted(admission, &[]);
+            self.note_refusal(&principal.to_string(), &refused, &problem);
+        }
+        let (route, method) = (admission.route().path, admission.method());
+        self.metrics.answered(route, method, fault.status);
+        admission.broken_off(problem)
     }
 
     /// Counts a connection of the network door until what is returned is dropped.
@@ -318,9 +354,20 @@ impl Api {
         }
     }
 
+    /// What the audit trail wants done now and then: refusals summed up, old rows removed.
+    pub fn tend_audit(&self, at: Monotonic) {
+        self.sum_up_refusals(false);
+        self.directory.drop_verification(at);
+        self.directory.tend_trail(self.tuned.get().keep, at);
+    }
+
     /// Flushes and closes the store; later requests are answered with 503.
     pub fn close(&self) {
         self.flush_last_used();
+        self.sum_up_refusals(true);
+        if let Err(error) = self.store.flush_notes() {
+            log::warn!("refusals could not be written to the audit trail: {error:?}");
+        }
         self.store.close();
     }
 }

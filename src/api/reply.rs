@@ -28,7 +28,7 @@ pub struct Refusal {
 /// What went wrong, for the caller.
 pub(super) struct Problem {
     pub(super) status: u16,
-    scim_type: Option<&'static str>,
+    pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
     headers: Vec<(&'static str, String)>,
     /// What the caller is not told.

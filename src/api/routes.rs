@@ -3,7 +3,9 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, bulk, discovery, health, search, users};
+use super::{
+    Api, administration, audit, bulk, discovery, explain, health, history, import, search, users,
+};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -111,6 +113,14 @@ static ROUTES: &[Route] = &[
         "/admin/backup",
         Administration(administration::back_up),
     ),
+    route(Get, "/admin/users/{}/past", Administration(history::past)),
+    route(Post, "/admin/undo", Administration(history::undo)),
+    route(Post, "/admin/users/import", Administration(import::import)),
+    route(
+        Post,
+        "/admin/users/compare",
+        Administration(import::compare),
+    ),
     route(
         Get,
         "/admin/tokens",
@@ -142,6 +152,17 @@ static ROUTES: &[Route] = &[
         Administration(administration::forget_passing_token),
     ),
     route(Get, "/admin/status", Administration(health::status)),
+    route(Get, "/admin/audit", Administration(audit::list)),
+    route(
+        Post,
+        "/admin/audit/verification",
+        Administration(audit::verify),
+    ),
+    route(
+        Get,
+        "/admin/explanations/{}",
+        Administration(explain::explanation),
+    ),
     route(
         Post,
         "/admin/verification",

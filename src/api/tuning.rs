@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::Api;
-use crate::directory::Thresholds;
+use crate::directory::{Keep, Thresholds};
 use crate::limits;
 
 /// Settings of a running router.
@@ -13,6 +13,10 @@ pub struct Tuning {
     pub rate_per_second: Option<u32>,
     /// When deactivations are very many.
     pub alarm: Thresholds,
+    /// How much of the audit trail is kept.
+    pub keep: Keep,
+    /// Whether refusals are remembered, and their shapes kept, to be explained.
+    pub is_explained: bool,
 }
 
 impl Default for Tuning {
@@ -23,6 +27,8 @@ impl Default for Tuning {
                 deactivations: limits::ALARM_DEACTIVATIONS_DEFAULT,
                 percent: limits::ALARM_PERCENT_DEFAULT,
             },
+            keep: Keep::default(),
+            is_explained: true,
         }
     }
 }
@@ -43,5 +49,8 @@ impl Api {
     /// Goes on with other settings, from the next request on.
     pub fn tune(&self, tuning: Tuning) {
         *self.tuned.0.write().unwrap_or_else(PoisonError::into_inner) = tuning;
+        if !tuning.is_explained {
+            self.refusals.forget();
+        }
     }
 }

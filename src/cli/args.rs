@@ -43,12 +43,16 @@ pub(super) enum Command {
     /// Issue, list, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate and reactivate users
+    /// List, show, add, deactivate, reactivate, import, export and compare users; their history,
+    /// and taking changes back
     #[command(subcommand)]
     User(User),
     /// Show the certificate, ask an authority for one, install it
     #[command(subcommand)]
     Cert(Cert),
+    /// Who did what: list it, follow it, explain a refused request, prove it
+    #[command(subcommand)]
+    Audit(Audit),
     /// Copy the directory while it is served, check a copy, put one back
     #[command(subcommand)]
     Backup(Backup),
@@ -177,9 +181,22 @@ pub(super) enum User {
     Show {
         /// A userName or an id
         who: String,
+        /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
         #[command(flatten)]
         output: Output,
     },
+    /// Tell every change of a user: when, by whom, each attribute before and after
+    History {
+        /// A userName or an id, also of a user who was deleted
+        who: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take changes back, as a new change
+    #[command(after_help = UNDO_HELP)]
+    Undo(Undo),
     /// Create a user, for identity providers to import
     Add {
         /// The userName, which is the email
@@ -194,6 +211,58 @@ pub(super) enum User {
         #[arg(long, value_name = "NAME")]
         display_name: Option<String>,
     },
+    /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Change nothing, and say for each row what it would do
+        #[arg(long)]
+        dry_run: bool,
+        /// What an empty cell does to its attribute
+        #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
+        empty: String,
+        /// Where rows go that cannot be applied [default: beside FILE]
+        #[arg(long, value_name = "FILE")]
+        rejects: Option<PathBuf>,
+        /// Leave this column out; may be given again
+        #[arg(long, value_name = "COLUMN")]
+        ignore: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write users into a new file, or to standard output
+    Export {
+        /// The file, which must not exist yet
+        file: Option<PathBuf>,
+        /// Only those with this text in a name or email
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only those that match a SCIM filter, such as `userName sw "a"`
+        #[arg(long, value_name = "EXPR")]
+        filter: Option<String>,
+        /// Only active ones
+        #[arg(long, conflicts_with = "inactive")]
+        active: bool,
+        /// Only inactive ones
+        #[arg(long)]
+        inactive: bool,
+        /// The form of the output
+        #[arg(short, long, value_enum, default_value_t = ExportFormat::Csv)]
+        output: ExportFormat,
+    },
+    /// Compare a file of users with the directory, and print the commands that would mend it
+    Diff {
+        /// The file
+        file: PathBuf,
+        /// What an empty cell says of its attribute
+        #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
+        empty: String,
+        /// Leave this column out; may be given again
+        #[arg(long, value_name = "COLUMN")]
+        ignore: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Deactivate users; nothing is deleted
     Deactivate {
         /// userNames or ids
@@ -206,6 +275,32 @@ pub(super) enum User {
         #[arg(required = true)]
         who: Vec<String>,
     },
+}
+
+const UNDO_HELP: &str = "\
+Attributes get the values that they had before. A creation is taken back by deactivating the \
+user; a deletion is not taken back: restore a backup. An attribute that somebody else has \
+changed since is refused, and its user is left alone.";
+
+#[derive(ClapArgs)]
+pub(super) struct Undo {
+    /// The change, as `user history` and `audit list` number it
+    #[arg(required_unless_present = "since", conflicts_with = "since")]
+    pub(super) change: Option<u64>,
+    /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only those by this token, by name or id
+    #[arg(long, value_name = "NAME", conflicts_with = "change")]
+    pub(super) token: Option<String>,
+    /// Also attributes that somebody else has changed since
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Say what would be taken back, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
 }
 
 #[derive(Subcommand)]
@@ -225,6 +320,48 @@ pub(super) enum Cert {
         /// Its key as PEM [default: that of the last request]
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Audit {
+    /// List the rows of the audit trail, oldest first
+    List {
+        /// Not older than this: a time, a date, or how long ago, such as 2h or 7d
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Older than this
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// About this user, who may be gone: a userName or an id
+        #[arg(long, value_name = "WHO")]
+        user: Option<String>,
+        /// By this token: its name or id
+        #[arg(long, value_name = "NAME")]
+        token: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print rows as they are written, until interrupted
+    Follow {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Explain what became of one request, and what to do
+    Explain {
+        /// Its id, or the text that the identity provider shows and that ends with it
+        #[arg(required = true, value_name = "REQUEST-ID")]
+        request: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Prove that the trail is whole and says what the users are
+    Verify {
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -281,6 +418,15 @@ pub(super) enum Guide {
     Jumpcloud,
     /// Okta's Provisioning Agent in your own network
     Agent,
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// A table for spreadsheets.
+    Csv,
+    /// One resource a line.
+    Jsonl,
 }
 
 #[derive(ClapArgs)]

@@ -2,6 +2,7 @@
 //! `serve` is a client of the local door.
 
 mod args;
+mod audit;
 mod backup;
 mod cert;
 mod check;
@@ -9,6 +10,7 @@ mod config;
 mod generate;
 mod guide;
 mod manual;
+mod moment;
 mod output;
 mod serve;
 mod service;
@@ -131,8 +133,12 @@ fn configured(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some()),
         Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
-        Command::User(command) => with_client(&data_dir, |client| user::run(client, command)),
+        Command::User(command) => {
+            let program = program(args.data_dir.is_some(), &data_dir);
+            with_client(&data_dir, |client| user::run(client, command, &program))
+        }
         Command::Cert(command) => cert::run(&data_dir, command),
+        Command::Audit(command) => audit::run(&data_dir, command),
         Command::Backup(command) => backup::run(&data_dir, command),
         Command::Guide { which } => {
             let program = program(args.data_dir.is_some(), &data_dir);

@@ -50,10 +50,14 @@ pub(super) fn printable(text: &str) -> String {
     escape(text)
 }
 
-/// Writes data. When nobody reads it any more, the command ends quietly.
 fn write(text: &str) -> Result<(), Failure> {
+    data(text.as_bytes())
+}
+
+/// Writes data. When nobody reads it any more, the command ends quietly.
+pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
             status::IO,
             format!("standard output cannot be written: {error}"),

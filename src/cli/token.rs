@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::args::Token;
+use super::moment::seconds;
 use super::output::{self, Column, Listing, minute, text_of};
-use super::{Failure, ask, percent_encode, status};
+use super::{Failure, ask, percent_encode};
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
@@ -129,35 +130,5 @@ fn beginning(text: &str) -> String {
     match text.char_indices().nth(CHARS_MAX) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
-    }
-}
-
-/// A length of time such as `7d`, `12h`, `30m` or `45s`, in seconds.
-fn seconds(text: &str) -> Result<i64, Failure> {
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let parsed = units.iter().find_map(|(unit, factor)| {
-        let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
-        (0..=36_500 * 86_400 / factor)
-            .contains(&number)
-            .then(|| number * factor)
-    });
-    parsed.ok_or_else(|| {
-        Failure::new(status::USAGE, format!("{text} is not a length of time"))
-            .hint("write 365d, 12h, 30m or 45s")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_of_time() {
-        for (text, wanted) in [("7d", 604_800), ("12h", 43_200), ("0s", 0), ("30m", 1_800)] {
-            assert_eq!(seconds(text).expect(text), wanted);
-        }
-        for bad in ["", "d", "7", "-1d", "1.5h", "99999999999d", "7 d"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -165,6 +165,9 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
             settings::count,
         )?,
         alarm_percent: with_default(given, Key::AlarmPercent, default, settings::percent)?,
+        audit_keep_days: with_default(given, Key::AuditKeep, default, settings::keep_days)?,
+        audit_keep_bytes: with_default(given, Key::AuditKeepBytes, default, settings::keep_bytes)?,
+        audit_explain: with_default(given, Key::AuditExplain, default, settings::switch)?,
     })
 }
 

@@ -44,6 +44,12 @@ pub struct Serve {
     pub alarm_deactivations: u32,
     /// See [`Serve::alarm_deactivations`].
     pub alarm_percent: u32,
+    /// Days that rows of the audit trail are kept; `None` is for ever.
+    pub audit_keep_days: Option<i64>,
+    /// Bytes that all of them may take; `None` is any number.
+    pub audit_keep_bytes: Option<u64>,
+    /// Whether refused requests are remembered, to be explained.
+    pub audit_explain: bool,
 }
 
 /// The store's file in a data directory.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use log::LevelFilter;
 
 use super::BaseUrl;
+use crate::limits;
 
 /// One thing that can be set.
 #[derive(Debug)]
@@ -59,10 +60,16 @@ pub enum Key {
     AlarmDeactivations,
     /// `alarm_percent`
     AlarmPercent,
+    /// `audit_keep`
+    AuditKeep,
+    /// `audit_keep_bytes`
+    AuditKeepBytes,
+    /// `audit_explain`
+    AuditExplain,
 }
 
 /// All settings.
-pub static SETTINGS: [Setting; 9] = [
+pub static SETTINGS: [Setting; 12] = [
     Setting {
         key: Key::DataDir,
         name: "data_dir",
@@ -141,6 +148,29 @@ pub static SETTINGS: [Setting; 9] = [
         name: "alarm_percent",
         default: Fallback::Value("20"),
         about: "See alarm_deactivations.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::AuditKeep,
+        name: "audit_keep",
+        default: Fallback::Value("\"400d\""),
+        about: "How long rows of the audit trail are kept at least: days, from 30d on, or \"forever\".",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::AuditKeepBytes,
+        name: "audit_keep_bytes",
+        default: Fallback::Value("\"4GiB\""),
+        about: "What all rows together may take, such as 500MiB or 4GiB, or \"unlimited\"; beyond it the\n\
+                oldest are removed.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::AuditExplain,
+        name: "audit_explain",
+        default: Fallback::Value("\"on\""),
+        about: "Whether refused requests are remembered with their shape, without values, for\n\
+                `golinks-scim audit explain`: on or off.",
         is_reloaded: true,
     },
 ];
@@ -256,6 +286,46 @@ pub(super) fn percent(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads how long the audit trail is kept, in days; `None` is for ever.
+pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
+    let least = limits::AUDIT_KEEP_DAYS_MIN;
+    let days = || text.strip_suffix('d')?.parse().ok();
+    match days() {
+        _ if text == "forever" => Ok(None),
+        Some(days) if (least..=36_500).contains(&days) => Ok(Some(days)),
+        _ => Err(format!(
+            "write days from {least}d on, such as 400d, or forever"
+        )),
+    }
+}
+
+/// Reads how much of it is kept, in bytes; `None` is without limit.
+pub(super) fn keep_bytes(text: &str) -> Result<Option<u64>, String> {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let bytes = || {
+        let (number, shift) = units
+            .iter()
+            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
+            .unwrap_or((text, 0));
+        let number: u64 = number.trim_end().parse().ok()?;
+        number.checked_mul(1 << shift)
+    };
+    match bytes() {
+        _ if text == "unlimited" => Ok(None),
+        Some(bytes) if bytes >= limits::AUDIT_KEEP_BYTES_MIN => Ok(Some(bytes)),
+        _ => Err("write a size from 1MiB on, such as 500MiB or 4GiB, or unlimited".to_owned()),
+    }
+}
+
+/// Reads on or off.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +350,18 @@ mod tests {
         assert_eq!(level("debug"), Ok(LevelFilter::Debug));
         assert!(level("off").is_err() && level("loud").is_err());
         assert!(percent("101").is_err() && percent("100").is_ok());
+        assert_eq!(keep_days("400d"), Ok(Some(400)));
+        assert_eq!(keep_days("forever"), Ok(None));
+        for bad in ["29d", "400", "1y", "-400d", ""] {
+            assert!(keep_days(bad).is_err(), "{bad}");
+        }
+        assert_eq!(keep_bytes("4GiB"), Ok(Some(4 << 30)));
+        assert_eq!(keep_bytes("1048576"), Ok(Some(1 << 20)));
+        assert_eq!(keep_bytes("unlimited"), Ok(None));
+        for bad in ["1KiB", "4GB", "", "GiB", "-1GiB", "99999999999999GiB"] {
+            assert!(keep_bytes(bad).is_err(), "{bad}");
+        }
+        assert!(switch("maybe").is_err() && switch("on") == Ok(true));
         assert!(address("8443").is_err() && address("[::]:8443").is_ok());
     }
 }

@@ -1,10 +1,55 @@
 //! What the audit trail says of a change: when, by whom, in which request, to which user,
 //! and each attribute before and after. A password never gets this far.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::record::Record;
+use super::record::{Record, UserId};
 use crate::clock::Instant;
+
+pub(super) const CREATE: &str = "create";
+pub(super) const DELETE: &str = "delete";
+pub(super) const UNDO: &str = "undo";
+
+/// What a row tells of a user.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserEvent {
+    pub(super) time: String,
+    pub(super) principal: String,
+    pub(super) kind: String,
+    pub(super) user_name: String,
+    pub(super) version: String,
+    pub(super) changes: Vec<AttributeChange>,
+    /// The sequences of the changes that this one takes back.
+    #[serde(default)]
+    pub(super) undoes: Vec<u64>,
+}
+
+/// An attribute, and its value before; unassigned is null.
+#[derive(Debug, Deserialize)]
+pub(super) struct AttributeChange {
+    pub(super) attribute: String,
+    pub(super) before: Value,
+}
+
+impl UserEvent {
+    /// Reads a row; `None` if it is not about a user.
+    pub(super) fn read(row: &str) -> Option<Self> {
+        serde_json::from_str(row).ok()
+    }
+}
+
+/// Which user a row tells of, by a look at a few bytes: the id stands before the attributes,
+/// and nothing before it can hold these quotes.
+pub(super) fn user_of(row: &str) -> Option<UserId> {
+    const MARK: &str = "\"user\":\"";
+    const ID_BYTES: usize = 36;
+    let at = row.find(MARK)? + MARK.len();
+    UserId::parse(row.get(at..at + ID_BYTES)?)
+}
 
 /// Who asks for a change, in which request.
 #[derive(Clone, Debug)]
@@ -13,6 +58,14 @@ pub struct Caller {
     pub principal: String,
     /// The id under which the request is logged and answered.
     pub request_id: String,
+}
+
+/// The program, for rows about what it does by itself.
+pub fn itself() -> Caller {
+    Caller {
+        principal: "server".to_owned(),
+        request_id: String::new(),
+    }
 }
 
 /// A row about something that is not a user: `kind` says what, `details` are its members.
@@ -28,10 +81,27 @@ pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Va
     Value::Object(row).to_string()
 }
 
-/// When a row was written: [`event`] puts that first.
+/// When a row was written, as it stands there: [`event`] puts that first.
+pub(super) fn time_text(row: &str) -> Option<&str> {
+    row.strip_prefix("{\"time\":\"")?.split('"').next()
+}
+
+/// When a row was written.
 pub(super) fn time_of(row: &str) -> Option<Instant> {
-    let time = row.strip_prefix("{\"time\":\"")?.split('"').next()?;
-    Instant::parse(time)
+    Instant::parse(time_text(row)?)
+}
+
+/// Which user a row tells of, and the userName at that time.
+pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Subject<'a> {
+        user: &'a str,
+        #[serde(borrow)]
+        user_name: Cow<'a, str>,
+    }
+    let subject: Subject<'_> = serde_json::from_str(row).ok()?;
+    Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
 /// Who has deactivated a user, or deleted an active one, if that is what the row tells.
@@ -53,7 +123,7 @@ pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String 
     user_event(
         caller,
         now,
-        "create",
+        CREATE,
         record,
         &Map::new(),
         record.user().attributes(),
@@ -75,11 +145,25 @@ pub(super) fn deleted(caller: &Caller, now: Instant, record: &Record) -> String 
     user_event(
         caller,
         now,
-        "delete",
+        DELETE,
         record,
         record.user().attributes(),
         &Map::new(),
     )
+}
+
+/// A change that takes others back: `undoes` are their sequences.
+pub(super) fn undone(
+    caller: &Caller,
+    now: Instant,
+    before: &Record,
+    after: &Record,
+    undoes: &[u64],
+) -> String {
+    let mut details = Map::new();
+    details.insert("undoes".to_owned(), json!(undoes));
+    let (old, new) = (before.user().attributes(), after.user().attributes());
+    with_user(details, caller, now, UNDO, after, old, new)
 }
 
 fn user_event(
@@ -90,7 +174,18 @@ fn user_event(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
 ) -> String {
-    let mut details = Map::new();
+    with_user(Map::new(), caller, now, kind, record, before, after)
+}
+
+fn with_user(
+    mut details: Map<String, Value>,
+    caller: &Caller,
+    now: Instant,
+    kind: &str,
+    record: &Record,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> String {
     details.insert("user".to_owned(), json!(record.id().to_string()));
     details.insert("userName".to_owned(), json!(record.user().user_name()));
     details.insert("version".to_owned(), json!(record.version()));

@@ -18,7 +18,7 @@ use super::record::{Record, UserId};
 use super::{Directory, Error};
 use crate::scim::bulk::{self, Action, Operation, Who};
 use crate::scim::{self, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
-use crate::store::{Change, View};
+use crate::store::{Change, ReadError, View};
 
 use super::audit::Caller;
 
@@ -201,12 +201,11 @@ impl State {
         view: &View<'_>,
         task: Task,
         asked: &Asked,
-    ) -> Result<Result<(Change, (Done, Vec<Tolerance>)), Option<Error>>, crate::store::ReadError>
-    {
+    ) -> Result<Result<(Change, (Done, Vec<Tolerance>)), Option<Error>>, ReadError> {
         if self.failures >= self.failures_max {
             return Ok(Err(None));
         }
-        self.settle(view);
+        self.settle(view)?;
         let bulk_id = task.bulk_id.clone();
         let planned = change::alone(self.perform(view, task, asked))?;
         if planned.is_err() {
@@ -220,16 +219,19 @@ impl State {
 
     /// Settles the ids of everything that the request creates, so that operations can refer
     /// to each other in a circle.
-    fn settle(&mut self, view: &View<'_>) {
+    fn settle(&mut self, view: &View<'_>) -> Result<(), ReadError> {
         if self.is_settled {
-            return;
+            return Ok(());
         }
         self.is_settled = true;
-        let Some(next) = view.next_user() else { return };
+        let Some(next) = view.next_user()? else {
+            return Ok(());
+        };
         for creation in self.created.values_mut() {
             let sequence = next.checked_add(creation.place);
             creation.id = sequence.filter(|id| *id < u32::MAX).map(UserId::new);
         }
+        Ok(())
     }
 
     fn perform(

@@ -4,8 +4,9 @@
 use super::audit::{self, Caller};
 use super::record::{Record, UserId};
 use super::{Error, Written, matching};
-use crate::clock::SharedClock;
+use crate::clock::{Instant, SharedClock};
 use crate::limits;
+use crate::scim::columns::{Empty, Row};
 use crate::scim::{self, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
 
@@ -67,6 +68,8 @@ pub(super) enum Edit {
     },
     /// These operations.
     Modify(Patch),
+    /// What a row of a table says.
+    Import(Row, Empty),
 }
 
 impl Edit {
@@ -74,6 +77,7 @@ impl Edit {
         match self {
             Self::Replace { .. } => "replace",
             Self::Modify(_) => "modify",
+            Self::Import(..) => "import",
         }
     }
 
@@ -89,6 +93,12 @@ impl Edit {
             Self::Modify(patch) => {
                 keeps_active = !patch.removes_active();
                 let mut user = patch.apply(before, leniency)?;
+                user.refresh_formatted_name(before, false);
+                user
+            }
+            Self::Import(row, empty) => {
+                keeps_active = !row.unassigns_active();
+                let mut user = row.apply(Some(before), empty)?;
                 user.refresh_formatted_name(before, false);
                 user
             }
@@ -110,23 +120,55 @@ pub(super) fn edit(
     id: UserId,
     edit: Edit,
     preconditions: &Preconditions,
+    leniency: Leniency,
+    asked: &Asked,
+) -> Planned<Written> {
+    match stored(view, id, preconditions)? {
+        Ok(before) => edit_record(view, before, edit, leniency, asked),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// The same for a user that was read already.
+pub(super) fn edit_record(
+    view: &View<'_>,
+    before: Record,
+    edit: Edit,
     mut leniency: Leniency,
     asked: &Asked,
 ) -> Planned<Written> {
-    let before = match stored(view, id, preconditions)? {
-        Ok(record) => record,
-        Err(error) => return Ok(Err(error)),
-    };
     let kind = edit.kind();
     let user = match edit.apply(before.user(), &mut leniency) {
         Ok(user) => user,
         Err(error) => return Ok(Err(Error::Scim(error))),
     };
     let tolerances = leniency.used().to_vec();
+    let tell = |before: &Record, after: &Record, now| {
+        audit::changed(&asked.caller, now, kind, before, after)
+    };
+    let settled = settle(view, before, user, asked, tell)?;
+    Ok(settled.map(|(change, written)| {
+        let written = Written {
+            tolerances,
+            ..written
+        };
+        (change, written)
+    }))
+}
+
+/// The change that makes `before` this user, if it is another one; `tell` is its row for the
+/// audit trail.
+pub(super) fn settle(
+    view: &View<'_>,
+    before: Record,
+    user: User,
+    asked: &Asked,
+    tell: impl FnOnce(&Record, &Record, Instant) -> String,
+) -> Planned<Written> {
     if user == *before.user() {
         let written = Written {
             record: before,
-            tolerances,
+            tolerances: Vec::new(),
             was_deactivated: false,
         };
         return Ok(Ok((Change::none(), written)));
@@ -142,12 +184,12 @@ pub(super) fn edit(
         return Ok(Err(Error::TooLarge));
     }
     let change = Change::none()
-        .replace_user(id.sequence(), old, new, record.facts(), row)
-        .audit(audit::changed(&asked.caller, now, kind, &before, &record));
+        .replace_user(record.id().sequence(), old, new, record.facts(), row)
+        .audit(tell(&before, &record, now));
     let written = Written {
         was_deactivated: is_active(&before) && !is_active(&record),
         record,
-        tolerances,
+        tolerances: Vec::new(),
     };
     Ok(Ok((change, written)))
 }
@@ -174,7 +216,7 @@ pub(super) fn delete(
 }
 
 /// The user as it is now, if it has the version that the caller means.
-fn stored(
+pub(super) fn stored(
     view: &View<'_>,
     id: UserId,
     preconditions: &Preconditions,

@@ -9,27 +9,41 @@
 //! - A request that changes nothing writes nothing: version and `lastModified` stay.
 //! - Every change leaves an audit row in the same commit.
 
+mod agreement;
 mod alarm;
 mod audit;
 mod bulk;
 mod change;
+mod history;
+mod import;
 mod order;
 mod position;
 mod query;
 mod record;
+mod retention;
 mod selection;
 mod slice;
+mod trail;
+mod undo;
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
+pub use agreement::Report;
+use agreement::Verification;
 pub use alarm::{ALARM_MEND, AlarmState, Thresholds};
 use alarm::{Alarm, Turn};
-pub use audit::{Caller, event};
+pub use audit::{Caller, event, itself};
 pub use bulk::{BulkOutcome, Done};
+pub use history::Past;
+pub use import::{Compared, Imported};
 pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, UserId, describe};
+pub use retention::Keep;
+pub use trail::{Found, Wanted};
+pub use undo::{Manner, Refusal, Selection, UndoPage, Undone};
 
 use crate::clock::SharedClock;
 use crate::limits;
@@ -37,6 +51,7 @@ use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
 use order::Turns;
+use retention::Retention;
 
 /// The users, and the rules for them.
 pub struct Directory {
@@ -44,6 +59,8 @@ pub struct Directory {
     clock: SharedClock,
     sorting: Turns,
     alarm: Alarm,
+    verification: Mutex<Option<Verification>>,
+    retention: Mutex<Retention>,
 }
 
 /// Why a request to the directory was not done.
@@ -119,6 +136,8 @@ impl Directory {
             clock,
             sorting: Turns::default(),
             alarm: Alarm::default(),
+            verification: Mutex::default(),
+            retention: Mutex::default(),
         }
     }
 
@@ -126,7 +145,7 @@ impl Directory {
     /// active.
     pub fn create(&self, user: User, caller: &Caller) -> Result<Record, Error> {
         let asked = self.asked(caller);
-        self.write(move |view| match view.next_user() {
+        self.write(move |view| match view.next_user()? {
             Some(sequence) => change::create(view, UserId::new(sequence), user, &asked),
             None => Ok(Err(Error::TooLarge)),
         })
@@ -214,19 +233,23 @@ impl Directory {
         };
         let (now, at) = (self.clock.now(), Monotonic::now());
         let (mut rows, mut found) = (0, Vec::new());
-        let read = snapshot.newest_audits(|row| {
+        let read = snapshot.audits_before(u64::MAX, |_, row| {
             rows += 1;
             let age = audit::time_of(row).map(|time| now.millis() - time.millis());
             // What lies ahead was written under a clock that was wrong, or is now.
             if let Some(age) = age.and_then(|age| u64::try_from(age).ok()) {
                 let age = Duration::from_millis(age);
                 if age >= alarm::WINDOW {
-                    return false;
+                    return ControlFlow::Break(());
                 }
                 let by = audit::deactivated_by(row);
                 found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
             }
-            rows < limits::ALARM_ROWS_MAX
+            if rows < limits::ALARM_ROWS_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         if let Err(error) = read {
             log::warn!("the last hour's deactivations cannot be counted: {error}");

@@ -119,6 +119,23 @@ impl Record {
         }
     }
 
+    /// A user as it was, put together again.
+    pub(super) fn of_the_past(
+        id: UserId,
+        created: Instant,
+        last_modified: Instant,
+        version: u64,
+        user: User,
+    ) -> Self {
+        Self {
+            id,
+            created,
+            last_modified,
+            version,
+            user,
+        }
+    }
+
     /// The record after a change. `lastModified` never goes back, whatever the clock does.
     pub(super) fn changed(&self, user: User, now: Instant) -> Self {
         Self {
@@ -137,6 +154,16 @@ impl Record {
     /// The attributes that clients set.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// When it was created.
+    pub fn created_at(&self) -> Instant {
+        self.created
+    }
+
+    /// When it was changed last.
+    pub fn last_modified(&self) -> Instant {
+        self.last_modified
     }
 
     /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
@@ -215,6 +242,11 @@ impl Record {
         resource.insert("meta".to_owned(), meta);
         resource
     }
+}
+
+/// The number in an entity tag that [`Record::version`] made.
+pub(super) fn version_number(tag: &str) -> Option<u64> {
+    tag.strip_prefix("W/\"")?.strip_suffix('"')?.parse().ok()
 }
 
 fn keys<'a>(

@@ -183,7 +183,10 @@ impl<'a> Connection<'a> {
         }
         let body = match self.read_body(framing, expects, deadline) {
             Ok(body) => body,
-            Err(BodyError::Fault(fault)) => return self.refuse(&fault),
+            Err(BodyError::Fault(fault)) => {
+                let answer = self.shared.api.refuse_body(&admission, &fault);
+                return self.part(&answer);
+            }
             Err(BodyError::Gone) => return Then::End,
         };
         let answer = self.shared.api.answer(admission, &body);
@@ -267,8 +270,13 @@ impl<'a> Connection<'a> {
     /// would begin.
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
+        self.part(&answer)
+    }
+
+    /// Sends the last answer of this connection.
+    fn part(&mut self, answer: &Answer) -> Then {
         let mut bytes = Vec::new();
-        append_head(&answer, Version::Http11, true, &mut bytes);
+        append_head(answer, Version::Http11, true, &mut bytes);
         if let Body::Bytes(body) = &answer.body {
             bytes.extend_from_slice(body);
         }

@@ -77,25 +77,34 @@ enum Way {
 impl Client {
     /// Finds the server of `data_dir`, or opens its store.
     pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
+        match Self::connect_to_server(data_dir, claimed_name)? {
+            Some(client) => Ok(client),
+            None => Ok(Self {
+                way: Way::InProcess(Box::new(open(data_dir)?)),
+                claimed_name: claimed_name.to_owned(),
+            }),
+        }
+    }
+
+    /// Finds the server of `data_dir`; `None` if none answers.
+    pub fn connect_to_server(data_dir: &Path, claimed_name: &str) -> Result<Option<Self>, Error> {
         let socket = config::socket_path(data_dir).map_err(Error::SocketPath)?;
-        let way = match UnixStream::connect(&socket) {
-            Ok(stream) => {
-                let wait = Some(ANSWER_WAIT_MAX);
-                stream
-                    .set_read_timeout(wait)
-                    .and_then(|()| stream.set_write_timeout(wait))
-                    .map_err(|error| Error::Io(error.to_string()))?;
-                Way::Socket(stream)
-            }
+        let stream = match UnixStream::connect(&socket) {
+            Ok(stream) => stream,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(Error::Forbidden(socket));
             }
-            Err(_) => Way::InProcess(Box::new(open(data_dir)?)),
+            Err(_) => return Ok(None),
         };
-        Ok(Self {
-            way,
+        let wait = Some(ANSWER_WAIT_MAX);
+        stream
+            .set_read_timeout(wait)
+            .and_then(|()| stream.set_write_timeout(wait))
+            .map_err(|error| Error::Io(error.to_string()))?;
+        Ok(Some(Self {
+            way: Way::Socket(stream),
             claimed_name: claimed_name.to_owned(),
-        })
+        }))
     }
 
     /// Asks, and gives the whole answer.

@@ -50,6 +50,16 @@ pub const PAGES: &[Page] = &[
         text: include_str!("backup.md"),
     },
     Page {
+        name: "history",
+        about: "who changed what, what a user was, and taking changes back",
+        text: include_str!("history.md"),
+    },
+    Page {
+        name: "audit",
+        about: "who did what: listing, following, proving it; why a request was refused",
+        text: include_str!("audit.md"),
+    },
+    Page {
         name: "disk-full",
         about: "what happens on a full or failing disk, and what to do",
         text: include_str!("disk-full.md"),
@@ -101,6 +111,12 @@ pub mod tokens {}
 
 #[doc = include_str!("backup.md")]
 pub mod backup {}
+
+#[doc = include_str!("history.md")]
+pub mod history {}
+
+#[doc = include_str!("audit.md")]
+pub mod audit {}
 
 #[doc = include_str!("disk-full.md")]
 pub mod disk_full {}

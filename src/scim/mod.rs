@@ -8,9 +8,11 @@
 //!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
 //!
 //! query (filter, search, sort, page)      bulk (operations, references)      version (tags)
+//! columns (users as rows of a table)
 //! ```
 
 pub mod bulk;
+pub mod columns;
 pub mod error;
 pub mod filter;
 pub mod fold;
@@ -22,6 +24,7 @@ pub mod projection;
 pub mod query;
 pub mod schema;
 pub mod search;
+pub mod shape;
 pub mod sort;
 pub mod tolerance;
 pub mod user;

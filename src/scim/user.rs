@@ -77,6 +77,13 @@ impl User {
         Self { attributes: stored }
     }
 
+    /// The user of attributes that were a stored user's, in whatever order.
+    pub fn from_attributes(attributes: Object) -> Self {
+        Self {
+            attributes: in_schema_order(attributes),
+        }
+    }
+
     pub(super) fn require_user_name(&self) -> Result<(), Error> {
         if self.user_name().is_empty() {
             return Err(Error::new(

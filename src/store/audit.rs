@@ -9,7 +9,13 @@
 //! digest of a row = SHA-256(sequence, 8 bytes big-endian, then the whole row)
 //! ```
 //!
-//! The digest of the last row is kept apart, so that it cannot be changed or dropped either.
+//! The digest of the last row is kept apart, so that it cannot be changed or dropped either
+//! (the head). So is that of the last row that retention has removed, from which the chain of
+//! those that are left goes on (the anchor).
+//!
+//! ```text
+//! removed … │ anchor ──▶ row ──▶ row ──▶ … ──▶ row ──▶ head
+//! ```
 
 use std::fmt;
 
@@ -18,13 +24,17 @@ use crate::secret::{Digest, sha256_of_parts};
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 33;
 /// Bytes of a head in the file.
-pub(super) const HEAD_BYTES: usize = 40;
+const HEAD_BYTES: usize = 48;
 
-/// Where the chain goes on.
+/// A place between two rows, or behind the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
+    /// The sequence of the row behind this place.
     pub(super) next_sequence: u64,
+    /// The digest of the row before it.
     previous: Digest,
+    /// Bytes of all rows that are kept before it.
+    pub(super) bytes: u64,
 }
 
 impl Default for Head {
@@ -32,35 +42,58 @@ impl Default for Head {
         Self {
             next_sequence: 1,
             previous: [0; 32],
+            bytes: 0,
         }
     }
 }
 
 impl Head {
-    /// The head before the row at `sequence`, without what came before: only good for
-    /// [`Head::after`], which does not need it.
-    pub(super) fn at(sequence: u64) -> Self {
-        Self {
-            next_sequence: sequence,
-            ..Self::default()
-        }
-    }
-
-    /// The head as it is kept in the file: the next sequence, 8 bytes big-endian, then the
-    /// digest.
+    /// The place as it is kept in the file: the next sequence, 8 bytes big-endian, the digest,
+    /// and since format 4 the bytes, likewise.
     pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..8].copy_from_slice(&self.next_sequence.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.previous);
+        bytes[8..40].copy_from_slice(&self.previous);
+        bytes[40..].copy_from_slice(&self.bytes.to_be_bytes());
         bytes
     }
 
-    /// The head after `row` was written at `next_sequence`.
+    /// Reads what [`Head::to_bytes`] wrote; `None` for anything else.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (next_sequence, rest) = bytes.split_first_chunk()?;
+        let (previous, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            next_sequence: u64::from_be_bytes(*next_sequence),
+            previous: *previous,
+            bytes: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+
+    /// The place behind `row`, which is written at `next_sequence`.
     pub(super) fn after(&self, row: &[u8]) -> Self {
         Self {
-            next_sequence: self.next_sequence + 1,
-            previous: sha256_of_parts(&[&self.next_sequence.to_be_bytes(), row]),
+            bytes: self.bytes.saturating_add(row.len() as u64),
+            ..Self::behind(self.next_sequence, row)
         }
+    }
+
+    /// The place behind a row, whatever came before it.
+    pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
+        Self {
+            next_sequence: sequence.saturating_add(1),
+            previous: sha256_of_parts(&[&sequence.to_be_bytes(), row]),
+            bytes: 0,
+        }
+    }
+
+    /// Whether both are the same place of the same chain.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        (self.next_sequence, self.previous) == (other.next_sequence, other.previous)
+    }
+
+    /// Whether `row` was written at this place.
+    fn is_before(&self, row: &[u8]) -> bool {
+        row.first() == Some(&VERSION) && row.get(1..TEXT_AT) == Some(&self.previous[..])
     }
 }
 
@@ -82,48 +115,121 @@ pub struct AuditRow {
     pub text: String,
 }
 
-/// The chain does not hold at this sequence.
+/// The chain does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainBroken {
-    /// The first row that does not follow from the one before it.
+    /// The row that is not as it was written.
     pub sequence: u64,
+    /// Whether it is not there at all.
+    pub is_missing: bool,
+}
+
+impl ChainBroken {
+    pub(super) fn missing(sequence: u64) -> Self {
+        Self {
+            sequence,
+            is_missing: true,
+        }
+    }
+
+    pub(super) fn changed(sequence: u64) -> Self {
+        Self {
+            sequence,
+            is_missing: false,
+        }
+    }
 }
 
 impl fmt::Display for ChainBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the audit chain is broken at row {}", self.sequence)
+        let what = if self.is_missing {
+            "is missing"
+        } else {
+            "is not as it was written"
+        };
+        write!(f, "row {} of the audit trail {what}", self.sequence)
     }
 }
 
 /// The text of one stored row, whatever its chain.
-pub(super) fn text_of(row: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(row.get(TEXT_AT..)?).ok()?;
-    Some(text.to_owned())
+pub(super) fn text_of(row: &[u8]) -> Option<&str> {
+    std::str::from_utf8(row.get(TEXT_AT..)?).ok()
 }
 
-/// Reads one stored row and moves `head` past it.
-pub(super) fn follow(head: &mut Head, sequence: u64, row: &[u8]) -> Result<AuditRow, ChainBroken> {
-    let broken = ChainBroken { sequence };
-    let follows = sequence == head.next_sequence
-        && row.first() == Some(&VERSION)
-        && row.get(1..TEXT_AT) == Some(&head.previous[..]);
-    if !follows {
-        return Err(broken);
+/// Whoever follows the chain from one place to another.
+pub(super) struct Walk {
+    head: Head,
+    /// The row before that place, once one was seen.
+    last: Option<u64>,
+    /// A row that does not follow from the one before it: the next one tells which of the two
+    /// was changed.
+    doubted: Option<u64>,
+}
+
+impl Walk {
+    pub(super) fn from(anchor: Head) -> Self {
+        Self {
+            head: anchor,
+            last: None,
+            doubted: None,
+        }
     }
-    let text = std::str::from_utf8(&row[TEXT_AT..]).map_err(|_| broken)?;
-    let read = AuditRow {
-        sequence,
-        text: text.to_owned(),
-    };
-    *head = head.after(row);
-    Ok(read)
+
+    /// Takes the next row.
+    pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
+        self.settle(self.head.is_before(row))?;
+        if sequence != self.head.next_sequence {
+            return Err(ChainBroken {
+                sequence: self.head.next_sequence,
+                is_missing: true,
+            });
+        }
+        if !self.head.is_before(row) {
+            self.doubted = Some(sequence);
+        }
+        self.last = Some(sequence);
+        self.head = self.head.after(row);
+        if text_of(row).is_none() {
+            return Err(ChainBroken::changed(sequence));
+        }
+        Ok(())
+    }
+
+    /// The place at the end must be the one that was noted.
+    pub(super) fn end(self, noted: &Head) -> Result<(), ChainBroken> {
+        let meets = self.head.meets(noted);
+        self.settle(meets)?;
+        if meets {
+            return Ok(());
+        }
+        let is_missing = self.head.next_sequence < noted.next_sequence;
+        let sequence = if is_missing {
+            self.head.next_sequence
+        } else {
+            self.last.unwrap_or(self.head.next_sequence)
+        };
+        Err(ChainBroken {
+            sequence,
+            is_missing,
+        })
+    }
+
+    /// A row that does not follow, and that the next one follows from, is as it was written:
+    /// then the one before it is not.
+    fn settle(&self, next_follows: bool) -> Result<(), ChainBroken> {
+        match self.doubted {
+            Some(doubted) if next_follows => Err(ChainBroken::changed(doubted.saturating_sub(1))),
+            Some(doubted) => Err(ChainBroken::changed(doubted)),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chain(texts: &[&str]) -> Vec<(u64, Vec<u8>)> {
+    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, Head) {
         let mut head = Head::default();
         let mut rows = Vec::new();
         for text in texts {
@@ -131,32 +237,52 @@ mod tests {
             rows.push((head.next_sequence, row.clone()));
             head = head.after(&row);
         }
-        rows
+        (rows, head)
     }
 
-    fn walk(rows: &[(u64, Vec<u8>)]) -> Result<usize, ChainBroken> {
-        let mut head = Head::default();
+    fn walk(anchor: Head, rows: &[(u64, Vec<u8>)], head: &Head) -> Result<usize, String> {
+        let mut walk = Walk::from(anchor);
+        let broken = |broken: ChainBroken| broken.to_string();
         for (sequence, row) in rows {
-            follow(&mut head, *sequence, row)?;
+            walk.step(*sequence, row).map_err(broken)?;
         }
+        walk.end(head).map_err(broken)?;
         Ok(rows.len())
     }
 
     #[test]
-    fn a_chain_holds_until_a_row_is_touched() {
-        let rows = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
-        assert_eq!(walk(&rows), Ok(3));
+    fn the_row_that_was_changed_is_named() {
+        let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}", "{\"a\":4}"]);
+        let start = Head::default();
+        assert_eq!(walk(start, &rows, &head), Ok(4));
+        assert_eq!(head.bytes, 4 * (TEXT_AT as u64 + 7));
+        assert_eq!(Head::from_bytes(&head.to_bytes()), Some(head));
+        assert_eq!(Head::from_bytes(&head.to_bytes()[..40]), None);
 
-        let mut changed = rows.clone();
-        *changed[0].1.last_mut().expect("not empty") ^= 1;
-        assert_eq!(walk(&changed), Err(ChainBroken { sequence: 2 }));
+        for changed in 0..rows.len() {
+            for byte in 0..rows[changed].1.len() {
+                let mut rows = rows.clone();
+                rows[changed].1[byte] ^= 1;
+                let told = walk(start, &rows, &head).expect_err("it is told");
+                let named = format!("row {} of the audit trail", changed + 1);
+                assert!(told.starts_with(&named), "{changed} {byte}: {told}");
+            }
+            let mut rows = rows.clone();
+            rows.remove(changed);
+            let told = format!("row {} of the audit trail is missing", changed + 1);
+            assert_eq!(walk(start, &rows, &head), Err(told));
+        }
+    }
 
-        let mut dropped = rows.clone();
-        dropped.remove(1);
-        assert_eq!(walk(&dropped), Err(ChainBroken { sequence: 3 }));
-
-        let mut short = rows;
-        short[1].1.truncate(20);
-        assert_eq!(walk(&short), Err(ChainBroken { sequence: 2 }));
+    #[test]
+    fn a_chain_goes_on_from_its_anchor() {
+        let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
+        let anchor = Head::behind(1, &rows[0].1);
+        assert_eq!(walk(anchor, &rows[1..], &head), Ok(2));
+        let told = "row 3 of the audit trail is missing";
+        assert_eq!(walk(anchor, &rows[1..2], &head), Err(told.to_owned()));
+        assert!(walk(Head::default(), &rows[1..], &head).is_err());
+        let end = Head::behind(3, &rows[2].1);
+        assert_eq!(walk(end, &[], &head), Ok(0));
     }
 }

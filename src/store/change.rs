@@ -55,6 +55,9 @@ pub(super) enum Put {
     Audit {
         text: String,
     },
+    TrimAudit {
+        through: u64,
+    },
 }
 
 /// Puts that are committed together or not at all.
@@ -142,6 +145,12 @@ impl Change {
     #[must_use]
     pub fn audit(self, text: String) -> Self {
         self.with(Put::Audit { text })
+    }
+
+    /// The end of the audit trail's rows up to this one.
+    #[must_use]
+    pub fn trim_audit(self, through: u64) -> Self {
+        self.with(Put::TrimAudit { through })
     }
 
     fn with(mut self, put: Put) -> Self {

@@ -25,9 +25,11 @@ mod backup;
 mod change;
 mod file;
 mod index;
+mod notes;
 mod row;
 mod snapshot;
 mod tables;
+mod trail;
 mod upgrade;
 mod view;
 mod writer;
@@ -47,30 +49,37 @@ pub use change::{Change, Describe, Keys};
 pub use file::Opener;
 pub use index::Facts;
 pub use snapshot::{Row, Snapshot};
+pub use trail::Extent;
 pub use view::View;
 
 use crate::limits;
 use crate::metrics::Commits;
 use backend::{Health, Overlay};
+use notes::Notes;
 use writer::{Job, Outcome, Plan, Writer};
 
 /// The version of the stored form that this program writes. A file with a greater one is
 /// refused, never guessed at.
-pub const FORMAT: u64 = 3;
+pub const FORMAT: u64 = 4;
 
 /// The store, open. Dropping it closes it.
 pub struct Store {
-    published: Arc<Published>,
+    shared: Shared,
     queue: RwLock<Option<SyncSender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    health: Arc<Health>,
-    commits: Commits,
     created: bool,
     found_format: u64,
 }
 
-/// What readers see: the newest committed state, or nothing while the file is reopened.
-type Published = RwLock<Option<Arc<Snapshot>>>;
+/// What the store and its writer both hold.
+#[derive(Clone, Default)]
+struct Shared {
+    /// What readers see: the newest committed state, or nothing while the file is reopened.
+    published: Arc<RwLock<Option<Arc<Snapshot>>>>,
+    health: Arc<Health>,
+    notes: Arc<Notes>,
+    commits: Commits,
+}
 
 impl Store {
     /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for
@@ -109,18 +118,8 @@ impl Store {
         describe: Describe,
         lock_wait: Duration,
     ) -> Result<Self, OpenError> {
-        let published = Arc::new(RwLock::new(None));
-        let health = Arc::new(Health::default());
-        let commits = Commits::default();
-        let writer = Writer::new(
-            opener,
-            reader,
-            place,
-            describe,
-            Arc::clone(&published),
-            Arc::clone(&health),
-            commits.clone(),
-        );
+        let shared = Shared::default();
+        let writer = Writer::new(opener, reader, place, describe, shared.clone());
         let open = writer.open(lock_wait)?;
         let found_format = open.found_format();
         let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
@@ -128,11 +127,9 @@ impl Store {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(open, &jobs))?;
         Ok(Self {
-            published,
+            shared,
             queue: RwLock::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
-            health,
-            commits,
             created: false,
             found_format,
         })
@@ -145,12 +142,12 @@ impl Store {
 
     /// The commits that were made.
     pub fn commits(&self) -> &Commits {
-        &self.commits
+        &self.shared.commits
     }
 
     /// What is wrong with the storage, if anything is.
     pub fn ailment(&self) -> Option<Ailment> {
-        self.health.ailment()
+        self.shared.health.ailment()
     }
 
     /// Makes the writer look at the file: after a failed read, which only opening it again
@@ -161,13 +158,32 @@ impl Store {
         let _ = self.enqueue(Job {
             plans: Vec::new(),
             done,
-            waiting: self.commits.waiting(),
+            waiting: self.shared.commits.waiting(),
         });
+    }
+
+    /// Puts a row into the audit trail with the next commit, whosever that is: for what is
+    /// worth telling, but no sync. Of rows that wait beyond [`limits::AUDIT_NOTES_MAX`] the
+    /// oldest is dropped.
+    pub fn note(&self, text: String) {
+        self.shared.notes.add(text);
+    }
+
+    /// Commits the rows that wait for a commit.
+    pub fn flush_notes(&self) -> Result<(), WriteError> {
+        let texts = self.shared.notes.take();
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let change = texts.into_iter().fold(Change::none(), Change::audit);
+        self.write(move |_| Ok(Ok((change, ()))))
+            .map(|done: Result<(), ()>| done.unwrap_or_default())
     }
 
     /// The newest committed state. Cheap, and it stays as it is while others write.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Unavailable> {
-        self.published
+        self.shared
+            .published
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -214,7 +230,7 @@ impl Store {
                 }) as Plan
             })
             .collect();
-        let waiting = self.commits.waiting();
+        let waiting = self.shared.commits.waiting();
         self.enqueue(Job {
             plans,
             done,
@@ -262,7 +278,7 @@ impl Store {
     /// Commits what is queued, closes the file and ends the writer. Later writes are
     /// refused, later snapshots are unavailable.
     pub fn close(&self) {
-        self.health.close();
+        self.shared.health.close();
         drop(
             self.queue
                 .write()

@@ -10,10 +10,9 @@ use redb::{
 };
 use roaring::RoaringBitmap;
 
-use super::audit::{self, AuditRow, ChainBroken, Head, follow};
 use super::change::Describe;
 use super::index::{Changes, Index};
-use super::tables::{self, AUDIT, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
+use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
 use super::{OpenError, ReadError, row};
 
 /// One committed state.
@@ -92,6 +91,10 @@ impl Snapshot {
     pub fn user(&self, sequence: u32) -> Result<Option<Row>, ReadError> {
         let sealed = self.users.get(sequence)?;
         sealed.map(|sealed| Row::open(sequence, sealed)).transpose()
+    }
+
+    pub(super) fn next_user(&self) -> Result<u32, ReadError> {
+        Ok(u32::try_from(tables::users_next(&self.txn)?).unwrap_or(u32::MAX))
     }
 
     /// The user with this folded userName.
@@ -224,41 +227,6 @@ impl Snapshot {
             return Ok(None);
         };
         Ok(Some(row::open_text(name, value.value())?.to_owned()))
-    }
-
-    /// The text of the newest row of the audit trail.
-    pub fn newest_audit(&self) -> Result<Option<String>, ReadError> {
-        let table = self.txn.open_table(AUDIT)?;
-        let newest = table.last()?;
-        Ok(newest.and_then(|(_, row)| audit::text_of(row.value())))
-    }
-
-    /// Shows the texts of the audit trail's rows to `visit`, newest first, as long as it wants
-    /// more.
-    pub fn newest_audits(&self, mut visit: impl FnMut(&str) -> bool) -> Result<(), ReadError> {
-        for entry in self.txn.open_table(AUDIT)?.iter()?.rev() {
-            let (_, row) = entry?;
-            if !audit::text_of(row.value()).is_none_or(|text| visit(&text)) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows every audit row to `visit`, oldest first, checking the chain on the way.
-    pub fn each_audit(
-        &self,
-        mut visit: impl FnMut(AuditRow),
-    ) -> Result<Result<(), ChainBroken>, ReadError> {
-        let mut head = Head::default();
-        for entry in self.txn.open_table(AUDIT)?.iter()? {
-            let (sequence, row) = entry?;
-            match follow(&mut head, sequence.value(), row.value()) {
-                Ok(read) => visit(read),
-                Err(broken) => return Ok(Err(broken)),
-            }
-        }
-        Ok(Ok(()))
     }
 }
 

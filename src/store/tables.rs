@@ -11,7 +11,8 @@
 //! tokens     text → row        by public id
 //! seen       text → text       token id → its last use, as the caller writes it
 //! audit      u64  → row        by sequence, hash-chained (see `audit`)
-//! chain      text → bytes      "head": where the audit trail's chain goes on
+//! chain      text → bytes      "head": where the audit trail's chain goes on, "anchor": where
+//!                              it begins, behind the rows that retention has removed
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
@@ -21,13 +22,15 @@
 //! format 1   no checksums, no `emails`, no `chain`
 //! format 2   `used`, text → u64: token id → milliseconds since the epoch of its last use
 //! format 3   `seen` instead of it
+//! format 4   the anchor, and in the head the bytes of the rows that are kept
 //! ```
 //!
 //! A file of an older format gets the rest when it is opened for writing (see `upgrade`). The
 //! name `used` is not given to another table.
 
 use redb::{
-    MultimapTable, MultimapTableDefinition, ReadableTable, Table, TableDefinition, WriteTransaction,
+    MultimapTable, MultimapTableDefinition, ReadableTable, StorageError, Table, TableDefinition,
+    WriteTransaction,
 };
 
 use super::audit::{self, Head};
@@ -50,7 +53,8 @@ pub(super) const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 
 const META_FORMAT: &str = "format";
 const META_USERS_NEXT: &str = "users_next";
-const CHAIN_HEAD: &str = "head";
+pub(super) const CHAIN_HEAD: &str = "head";
+const CHAIN_ANCHOR: &str = "anchor";
 
 /// All tables of one write transaction.
 pub(super) struct Tables<'txn> {
@@ -91,6 +95,7 @@ impl<'txn> Tables<'txn> {
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_format(&mut self.meta, FORMAT)?;
         put_users_next(&mut self.meta, 1)?;
+        put_anchor(&mut self.chain_table, Head::default())?;
         self.note_chain()
     }
 
@@ -161,8 +166,35 @@ impl<'txn> Tables<'txn> {
                 self.audit.insert(sequence, row.as_slice())?;
                 self.chain = self.chain.after(&row);
             }
+            Put::TrimAudit { through } => self.trim_audit(through)?,
         }
         Ok(())
+    }
+
+    /// Removes the oldest rows of the audit trail; the chain then begins behind them.
+    fn trim_audit(&mut self, through: u64) -> Result<(), ReadError> {
+        let mut anchor = None;
+        while let Some((sequence, bytes, behind)) = self.oldest_audit()? {
+            if sequence > through {
+                break;
+            }
+            self.audit.remove(sequence)?;
+            self.chain.bytes = self.chain.bytes.saturating_sub(bytes);
+            anchor = Some(behind);
+        }
+        if let Some(anchor) = anchor {
+            put_anchor(&mut self.chain_table, anchor)?;
+        }
+        Ok(())
+    }
+
+    /// Sequence and bytes of the oldest row, and the place behind it.
+    fn oldest_audit(&self) -> Result<Option<(u64, u64, Head)>, ReadError> {
+        let oldest = self.audit.first()?;
+        Ok(oldest.map(|(sequence, row)| {
+            let (sequence, row) = (sequence.value(), row.value());
+            (sequence, row.len() as u64, Head::behind(sequence, row))
+        }))
     }
 
     fn put_row(&mut self, sequence: u32, row: Vec<u8>) -> Result<(), ReadError> {
@@ -262,8 +294,22 @@ pub(super) fn put_chain(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
     head: Head,
 ) -> Result<(), ReadError> {
-    let head = head.to_bytes();
-    chain.insert(CHAIN_HEAD, head.as_slice())?;
+    put_place(chain, CHAIN_HEAD, head)
+}
+
+pub(super) fn put_anchor(
+    chain: &mut Table<'_, &'static str, &'static [u8]>,
+    anchor: Head,
+) -> Result<(), ReadError> {
+    put_place(chain, CHAIN_ANCHOR, anchor)
+}
+
+fn put_place(
+    chain: &mut Table<'_, &'static str, &'static [u8]>,
+    name: &str,
+    place: Head,
+) -> Result<(), ReadError> {
+    chain.insert(name, place.to_bytes().as_slice())?;
     Ok(())
 }
 
@@ -285,24 +331,38 @@ fn number_of(
     Ok(Some(row::open_number(name, number)?))
 }
 
-/// The head of the audit chain, as its last row has it.
-pub(super) fn last_of(audit: &impl ReadableTable<u64, &'static [u8]>) -> Result<Head, ReadError> {
-    let head = match audit.last()? {
-        Some((sequence, row)) => Head::at(sequence.value()).after(row.value()),
-        None => Head::default(),
+/// The two ends of the audit chain as they were noted: where it begins, where it goes on.
+pub(super) fn chain_ends(
+    chain: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<(Head, Head), ReadError> {
+    let place = |name: &str| {
+        let place = chain.get(name)?.and_then(|it| Head::from_bytes(it.value()));
+        let what = || format!("the audit trail's {name} is not there");
+        place.ok_or_else(|| StorageError::Corrupted(what()))
     };
-    Ok(head)
+    Ok((place(CHAIN_ANCHOR)?, place(CHAIN_HEAD)?))
 }
 
 /// The head of the audit chain, if its last row is the one that was written last.
 pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, OpenError> {
-    let head = last_of(&txn.open_table(AUDIT).map_err(ReadError::from)?)?;
+    let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
-    let noted = chain.get(CHAIN_HEAD).map_err(ReadError::from)?;
-    if noted.is_none_or(|noted| noted.value() != head.to_bytes()) {
-        return Err(OpenError::Damaged(
-            "the last row of the audit trail is not the one that was written".to_owned(),
-        ));
+    let (anchor, head) = chain_ends(&chain)?;
+    let last = audit.last().map_err(ReadError::from)?;
+    let end = last.map_or(anchor, |(sequence, row)| {
+        Head::behind(sequence.value(), row.value())
+    });
+    if end.meets(&head) {
+        Ok(head)
+    } else {
+        Err(last_row_changed(&head))
     }
-    Ok(head)
+}
+
+/// The row that was written last is not as it was, or not there.
+pub(super) fn last_row_changed(head: &Head) -> OpenError {
+    let sequence = head.next_sequence.saturating_sub(1);
+    OpenError::Damaged(format!(
+        "row {sequence} of the audit trail, the last one, is not as it was written"
+    ))
 }

@@ -4,9 +4,9 @@
 //! ```text
 //! users.redb (1) ── locked, copied, synced, compared ──▶ users.format-1.redb
 //!      │
-//!      │ only if everything in it is in that backup: 1 → 2 → 3, one commit
+//!      │ only if everything in it is in that backup: 1 → 2 → 3 → 4, one commit
 //!      ▼
-//! users.redb (3)
+//! users.redb (4)
 //! ```
 //!
 //! Killed anywhere, the next start finds one format or the other. A backup that is there from
@@ -29,17 +29,20 @@ use redb::{
     Value, WriteTransaction,
 };
 
+use super::audit::Head;
 use super::backend::{Overlay, Patient};
 use super::change::Describe;
 use super::file::{self, Readable};
 use super::tables::{
-    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
+    self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::writer::guarded;
 use super::{FORMAT, OpenError, Opener, ReadError, row};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
+/// Until format 3: a head without the bytes of the rows.
+const SHORT_HEAD_BYTES: usize = 40;
 /// Until format 2: token id → milliseconds since the epoch of its last use.
 const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 
@@ -114,6 +117,7 @@ pub(super) fn run(database: &Database, format: u64, describe: Describe) -> Resul
         match step {
             1 => from_1_to_2(&txn, describe)?,
             2 => from_2_to_3(&txn)?,
+            3 => from_3_to_4(&txn)?,
             unknown => return Err(OpenError::Damaged(format!("unknown format {unknown}"))),
         }
     }
@@ -142,7 +146,12 @@ fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErr
     }
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
-    tables::put_chain(&mut chain, tables::last_of(&audit)?)?;
+    let last = audit.last().map_err(ReadError::from)?;
+    let head = last.map_or(Head::default(), |(sequence, row)| {
+        Head::behind(sequence.value(), row.value())
+    });
+    let short = &head.to_bytes()[..SHORT_HEAD_BYTES];
+    chain.insert(CHAIN_HEAD, short).map_err(ReadError::from)?;
     tables::put_format(&mut meta, 2)?;
     tables::put_users_next(&mut meta, users_next)?;
     Ok(())
@@ -177,6 +186,27 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
     }
     txn.delete_table(used)?;
     tables::put_format(&mut txn.open_table(META)?, 3)
+}
+
+/// The audit chain gets its anchor, and its head the bytes of all rows.
+fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
+    let mut head = Head::default();
+    let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
+    for entry in audit.iter().map_err(ReadError::from)? {
+        let (sequence, row) = entry.map_err(ReadError::from)?;
+        head.next_sequence = sequence.value();
+        head = head.after(row.value());
+    }
+    let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
+    let noted = chain.get(CHAIN_HEAD).map_err(ReadError::from)?;
+    if noted.is_none_or(|noted| *noted.value() != head.to_bytes()[..SHORT_HEAD_BYTES]) {
+        return Err(tables::last_row_changed(&head));
+    }
+    tables::put_anchor(&mut chain, Head::default())?;
+    tables::put_chain(&mut chain, head)?;
+    let mut meta = txn.open_table(META).map_err(ReadError::from)?;
+    tables::put_format(&mut meta, 4)?;
+    Ok(())
 }
 
 fn first_after(

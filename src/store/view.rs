@@ -1,38 +1,61 @@
-//! What a plan sees: the tables of the open write transaction, with everything that
-//! earlier plans of the same batch have put. Checks made on it cannot race.
+//! What a plan sees: the tables of the open write transaction, with everything that earlier
+//! plans of the same batch have put, so that checks made on it cannot race. Or a committed
+//! state, for whoever only wants to know what a plan would do.
 
 use redb::ReadableTable;
 
 use super::tables::Tables;
-use super::{ReadError, row};
+use super::{ReadError, Snapshot, row};
 
-/// The writer's tables, for looking only.
-pub struct View<'a> {
-    tables: &'a Tables<'a>,
+/// Tables, for looking only.
+pub struct View<'a>(Source<'a>);
+
+enum Source<'a> {
+    Writer(&'a Tables<'a>),
+    Committed(&'a Snapshot),
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(tables: &'a Tables<'a>) -> Self {
-        Self { tables }
+    pub(super) fn of_writer(tables: &'a Tables<'a>) -> Self {
+        Self(Source::Writer(tables))
+    }
+
+    /// A plan that is run on this does nothing but say what it would do.
+    pub fn of_committed(snapshot: &'a Snapshot) -> Self {
+        Self(Source::Committed(snapshot))
     }
 
     /// The sequence that the next created user gets; `None` when all were used.
-    pub fn next_user(&self) -> Option<u32> {
-        (self.tables.users_next < u32::MAX).then_some(self.tables.users_next)
+    pub fn next_user(&self) -> Result<Option<u32>, ReadError> {
+        let next = match &self.0 {
+            Source::Writer(tables) => tables.users_next,
+            Source::Committed(snapshot) => snapshot.next_user()?,
+        };
+        Ok((next < u32::MAX).then_some(next))
     }
 
     /// The row of a user.
     pub fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(row) = self.tables.users.get(sequence)? else {
-            return Ok(None);
-        };
-        let row = row::open(&sequence.to_be_bytes(), row.value())?;
-        Ok(Some(row.to_vec()))
+        match &self.0 {
+            Source::Writer(tables) => {
+                let Some(row) = tables.users.get(sequence)? else {
+                    return Ok(None);
+                };
+                let row = row::open(&sequence.to_be_bytes(), row.value())?;
+                Ok(Some(row.to_vec()))
+            }
+            Source::Committed(snapshot) => Ok(snapshot.user(sequence)?.map(|row| row.to_vec())),
+        }
     }
 
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
-        let sequence = self.tables.names.get(name)?;
-        Ok(sequence.map(|sequence| sequence.value()))
+        match &self.0 {
+            Source::Writer(tables) => {
+                let sequence = tables.names.get(name)?;
+                Ok(sequence.map(|sequence| sequence.value()))
+            }
+            Source::Committed(snapshot) => snapshot.user_by_name(name),
+        }
     }
 }

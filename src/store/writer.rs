@@ -26,15 +26,15 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::audit::Head;
-use super::backend::{Health, Overlay, Patient};
+use super::backend::{Overlay, Patient};
 use super::change::{Change, Describe};
 use super::index::{Changes, Index};
 use super::snapshot::Snapshot;
 use super::tables::{self, Tables};
 use super::view::View;
-use super::{FORMAT, OpenError, Opener, Published, ReadError, file, upgrade};
+use super::{FORMAT, OpenError, Opener, ReadError, Shared, file, upgrade};
 use crate::limits;
-use crate::metrics::{Commits, Counted};
+use crate::metrics::Counted;
 
 /// Looks at the store and says what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
@@ -76,9 +76,7 @@ pub(super) struct Writer {
     /// Where the file is: a file is kept before it is upgraded, any other storage is not.
     place: Option<PathBuf>,
     describe: Describe,
-    published: Arc<Published>,
-    health: Arc<Health>,
-    commits: Commits,
+    shared: Shared,
 }
 
 /// The database and what is known of it in memory.
@@ -121,18 +119,14 @@ impl Writer {
         reader: Opener,
         place: Option<PathBuf>,
         describe: Describe,
-        published: Arc<Published>,
-        health: Arc<Health>,
-        commits: Commits,
+        shared: Shared,
     ) -> Self {
         Self {
             opener,
             reader,
             place,
             describe,
-            published,
-            health,
-            commits,
+            shared,
         }
     }
 
@@ -168,7 +162,7 @@ impl Writer {
     }
 
     fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        let storage = Patient::new((self.opener)()?, Arc::clone(&self.health));
+        let storage = Patient::new((self.opener)()?, Arc::clone(&self.shared.health));
         open_database(storage, self.describe, known, self.place.is_none())
     }
 
@@ -222,7 +216,7 @@ impl Writer {
             Err(error) => log::error!("the store cannot be reopened yet: {error}"),
         }
         answer(unanswered.callers, Outcome::Unknown);
-        self.health.set_failing(true);
+        self.shared.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
             let view = guarded(|| self.open_for_reading(Some(known)));
@@ -238,7 +232,7 @@ impl Writer {
             }
             match self.reopen(known) {
                 Ok(open) => {
-                    self.health.set_failing(false);
+                    self.shared.health.set_failing(false);
                     return Some(open);
                 }
                 Err(error) => log::error!("the store cannot be reopened yet: {error}"),
@@ -265,7 +259,7 @@ impl Writer {
                 }
             };
             let (plans, callers) = batch(first, jobs);
-            match commit_or_nothing(open, plans, &self.commits) {
+            match self.commit_or_nothing(open, plans) {
                 Attempt::Uncertain(head) => {
                     let head = Some(head);
                     return Stop::Broken(Unanswered { callers, head });
@@ -290,6 +284,74 @@ impl Writer {
         }
     }
 
+    fn commit_or_nothing(&self, open: &mut Open, plans: Vec<Plan>) -> Attempt {
+        let mut noted = Vec::new();
+        // Unwinding drops the transaction, which aborts it; the database is then opened anew,
+        // so that nothing of a half-done batch is trusted.
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.commit(open, plans, &mut noted)));
+        let attempt = match attempt {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(error)) => {
+                log::error!("a batch failed, nothing of it is kept: {error}");
+                Attempt::Done(Outcome::Failed)
+            }
+            Err(_) => Attempt::Done(Outcome::Panicked),
+        };
+        if !matches!(attempt, Attempt::Done(Outcome::Committed)) {
+            self.shared.notes.give_back(noted);
+        }
+        attempt
+    }
+
+    /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
+    /// What was `noted` for the audit trail goes with it.
+    fn commit(
+        &self,
+        open: &mut Open,
+        plans: Vec<Plan>,
+        noted: &mut Vec<String>,
+    ) -> Result<Attempt, ReadError> {
+        let began = Instant::now();
+        let txn = open.database.begin_write()?;
+        let mut changes = Changes::new();
+        let mut written = 0;
+        let chain = {
+            let mut tables = Tables::open(&txn, open.chain)?;
+            for plan in plans {
+                let change = plan(&View::of_writer(&tables))?;
+                written += usize::from(!change.is_none());
+                tables.apply(change, &mut changes)?;
+            }
+            if written > 0 {
+                *noted = self.shared.notes.take();
+                let change = noted.iter().cloned().fold(Change::none(), Change::audit);
+                tables.apply(change, &mut changes)?;
+                tables.note_chain()?;
+            }
+            tables.chain()
+        };
+        if written == 0 {
+            txn.abort()?;
+            return Ok(Attempt::Done(Outcome::Unchanged));
+        }
+        let mut index = open.index.clone();
+        index.apply(changes);
+        match catch_unwind(AssertUnwindSafe(|| txn.commit())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                log::error!("a commit failed: {error}");
+                return Ok(Attempt::Uncertain(chain));
+            }
+            // It may have come as far as the disk.
+            Err(_) => return Ok(Attempt::Uncertain(chain)),
+        }
+        self.shared.commits.note(written, began.elapsed());
+        open.index = index;
+        open.unchecked = true;
+        open.chain = chain;
+        Ok(Attempt::Done(Outcome::Committed))
+    }
+
     fn publish(&self, open: &Open) -> Result<(), ReadError> {
         let snapshot = Snapshot::begin(&open.database, open.index.clone())?;
         self.replace_published(Some(Arc::new(snapshot)));
@@ -302,6 +364,7 @@ impl Writer {
 
     fn replace_published(&self, state: Option<Arc<Snapshot>>) {
         let mut published = self
+            .shared
             .published
             .write()
             .unwrap_or_else(PoisonError::into_inner);
@@ -379,60 +442,6 @@ fn checkpoint(database: &Database) -> Result<(), ReadError> {
     txn.set_quick_repair(true);
     txn.commit()?;
     Ok(())
-}
-
-fn commit_or_nothing(open: &mut Open, plans: Vec<Plan>, commits: &Commits) -> Attempt {
-    // Unwinding drops the transaction, which aborts it; the database is then opened anew,
-    // so that nothing of a half-done batch is trusted.
-    let attempt = catch_unwind(AssertUnwindSafe(|| commit(open, plans, commits)));
-    match attempt {
-        Ok(Ok(attempt)) => attempt,
-        Ok(Err(error)) => {
-            log::error!("a batch failed, nothing of it is kept: {error}");
-            Attempt::Done(Outcome::Failed)
-        }
-        Err(_) => Attempt::Done(Outcome::Panicked),
-    }
-}
-
-/// Runs the plans in one transaction and commits it, unless none of them wrote anything.
-fn commit(open: &mut Open, plans: Vec<Plan>, commits: &Commits) -> Result<Attempt, ReadError> {
-    let began = Instant::now();
-    let txn = open.database.begin_write()?;
-    let mut changes = Changes::new();
-    let mut written = 0;
-    let chain = {
-        let mut tables = Tables::open(&txn, open.chain)?;
-        for plan in plans {
-            let change = plan(&View::new(&tables))?;
-            written += usize::from(!change.is_none());
-            tables.apply(change, &mut changes)?;
-        }
-        if written > 0 {
-            tables.note_chain()?;
-        }
-        tables.chain()
-    };
-    if written == 0 {
-        txn.abort()?;
-        return Ok(Attempt::Done(Outcome::Unchanged));
-    }
-    let mut index = open.index.clone();
-    index.apply(changes);
-    match catch_unwind(AssertUnwindSafe(|| txn.commit())) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            log::error!("a commit failed: {error}");
-            return Ok(Attempt::Uncertain(chain));
-        }
-        // It may have come as far as the disk.
-        Err(_) => return Ok(Attempt::Uncertain(chain)),
-    }
-    commits.note(written, began.elapsed());
-    open.index = index;
-    open.unchecked = true;
-    open.chain = chain;
-    Ok(Attempt::Done(Outcome::Committed))
 }
 
 fn answer(callers: Vec<SyncSender<Outcome>>, outcome: Outcome) {

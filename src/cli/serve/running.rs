@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -14,10 +14,11 @@ use crate::certificate::{self, Cell};
 use crate::cli::{Failure, service, status};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Configuration, Key, SETTINGS, Sources};
-use crate::directory::Thresholds;
+use crate::directory::{Keep, Thresholds};
 use crate::{limits, logging};
 
-/// The thread that renews the certificate and writes down when tokens were used.
+/// The thread that renews the certificate, writes down when tokens were used, and tends the
+/// audit trail.
 pub(super) struct Maintenance {
     stop: Sender<()>,
     thread: JoinHandle<()>,
@@ -38,6 +39,7 @@ impl Maintenance {
                     log_reload(reloaded);
                 }
                 api.warn();
+                api.tend_audit(Instant::now());
                 if turn.is_multiple_of(flushes_each) {
                     api.flush_last_used();
                     renew(&cell);
@@ -95,6 +97,11 @@ pub(super) fn tuning(config: &config::Serve) -> Tuning {
             deactivations: config.alarm_deactivations,
             percent: config.alarm_percent,
         },
+        keep: Keep {
+            days: config.audit_keep_days,
+            bytes: config.audit_keep_bytes,
+        },
+        is_explained: config.audit_explain,
     }
 }
 

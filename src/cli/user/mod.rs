@@ -1,10 +1,19 @@
 //! `user`: looking people up, and changing who is active.
 
+mod diff;
+mod export;
+mod file;
+mod history;
+mod import;
+mod undo;
+
 use serde_json::{Value, json};
 
-use super::args::User;
+use super::args::{Output, User};
+use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
 use super::{Failure, ask, percent_encode, status};
+use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
 use crate::scim::message::PATCH_URN;
@@ -42,7 +51,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(), Failure> {
     match command {
         User::List {
             search,
@@ -56,8 +65,11 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             let query = parameters(search.as_deref(), filter.as_deref());
             list(client, &query, limit.unwrap_or(usize::MAX), output.output)
         }
-        User::Show { who, output } => {
-            let user = find(client, &who)?;
+        User::Show { who, at, output } => {
+            let user = match at {
+                Some(at) => past(client, &who, &at)?,
+                None => find(client, &who)?,
+            };
             if output.output == Format::Table {
                 return show(&user);
             }
@@ -65,6 +77,8 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
             listing.page(&[user])?;
             listing.end()
         }
+        User::History { who, output } => history::run(client, &who, output.output),
+        User::Undo(typed) => undo::run(client, &typed),
         User::Add {
             email,
             given,
@@ -73,6 +87,50 @@ pub(super) fn run(client: &mut Client, command: User) -> Result<(), Failure> {
         } => {
             let display_name = display_name.unwrap_or_else(|| format!("{given} {family}"));
             add(client, &email, &given, &family, &display_name)
+        }
+        User::Import {
+            file,
+            dry_run: is_rehearsal,
+            empty,
+            rejects,
+            ignore: ignored,
+            output: Output { output: format },
+        } => {
+            let typed = import::Typed {
+                file,
+                is_rehearsal,
+                empty,
+                rejects,
+                ignored,
+                format,
+            };
+            import::run(client, &typed, program)
+        }
+        User::Export {
+            file,
+            search,
+            filter,
+            active,
+            inactive,
+            output,
+        } => {
+            let filter = combined_filter(filter.as_deref(), active, inactive);
+            let query = parameters(search.as_deref(), filter.as_deref());
+            export::run(client, file.as_deref(), &query, output)
+        }
+        User::Diff {
+            file,
+            empty,
+            ignore: ignored,
+            output: Output { output: format },
+        } => {
+            let typed = diff::Typed {
+                file,
+                empty,
+                ignored,
+                format,
+            };
+            diff::run(client, &typed, program)
         }
         User::Deactivate { who } => {
             let (changed, outcome) = each(client, &who, false);
@@ -154,6 +212,18 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}"))
             .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"),
+    )
+}
+
+/// The user as it was at a moment.
+fn past(client: &mut Client, who: &str, at: &str) -> Result<Value, Failure> {
+    let at = moment(at, SystemClock.now())?.to_string();
+    let (who, at) = (percent_encode(who), percent_encode(&at));
+    ask(
+        client,
+        "GET",
+        &format!("/admin/users/{who}/past?at={at}"),
+        None,
     )
 }
 

@@ -1,0 +1,90 @@
+//! The audit trail for administrators: listed from one row to the next, and verified in steps.
+
+use serde_json::{Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Outcome, Problem};
+use crate::access::Administrator;
+use crate::clock::Instant;
+use crate::directory::Wanted;
+use crate::limits;
+use crate::scim::json;
+
+/// `GET /admin/audit`: the rows that are wanted from `first` on, `count` at most, and where the
+/// next request goes on.
+pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let first = sequence(call, "first")?.unwrap_or(1);
+    let count = sequence(call, "count")?.unwrap_or(limits::COUNT_MAX as u64);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let wanted = Wanted {
+        since: moment(call, "since")?,
+        until: moment(call, "until")?,
+        users: match call.query("user") {
+            Some(who) => {
+                let users = api.directory.known_as(who)?;
+                if users.is_empty() {
+                    return Err(Problem::new(404, "the audit trail knows no such user"));
+                }
+                Some(users)
+            }
+            None => None,
+        },
+        token: call.query("token").map(str::to_owned),
+        request: None,
+    };
+    let count = count.clamp(1, limits::ADMINISTRATOR_COUNT_MAX);
+    let found = api.directory.trail(&wanted, first, count)?;
+    Ok(reply::json(
+        200,
+        &json!({
+            "rows": found.rows,
+            "next": found.next,
+            "first": found.extent.first,
+            "end": found.extent.next,
+        }),
+    ))
+}
+
+/// `POST /admin/audit/verification`: one step; `run` names the verification that goes on.
+pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let wanted = json::parse(body)?;
+    let run = wanted.get("run").and_then(Value::as_u64);
+    let Some(report) = api.directory.verify(run)? else {
+        return Err(Problem::new(
+            409,
+            "another verification has begun meanwhile, or this one was not gone on with: begin again",
+        ));
+    };
+    Ok(reply::json(
+        200,
+        &json!({
+            "run": report.run,
+            "isDone": report.is_done,
+            "stage": report.stage,
+            "rows": report.rows,
+            "of": report.of,
+            "users": report.users,
+            "first": report.first,
+            "findings": report.findings,
+            "found": report.found,
+        }),
+    ))
+}
+
+/// A sequence or a number of the query.
+pub(super) fn sequence(call: &Admission, name: &str) -> Result<Option<u64>, Problem> {
+    let read = |text: &str| {
+        let bad = |_| Problem::new(400, format!("{name} must be a whole number"));
+        text.parse().map_err(bad)
+    };
+    call.query(name).map(read).transpose()
+}
+
+fn moment(call: &Admission, name: &str) -> Result<Option<Instant>, Problem> {
+    let read = |text: &str| {
+        let bad = || Problem::new(400, format!("{name} must be an RFC 3339 time"));
+        Instant::parse(text).ok_or_else(bad)
+    };
+    call.query(name).map(read).transpose()
+}

@@ -1,0 +1,196 @@
+//! `GET /admin/explanations/{request id}`: what became of one request, and what to do about it.
+
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Outcome};
+use crate::access::Administrator;
+
+/// What memory knows of the request, else what the audit trail does, from `before` backwards;
+/// `next` is where the next request goes on, if nothing was found yet.
+pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let request = call.parameter();
+    let is_first = call.query("before").is_none();
+    if is_first && let Some(mut row) = api.refusals.of_request(request) {
+        row["advice"] = json!(advice(&row));
+        return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
+    }
+    let before = super::audit::sequence(call, "before")?.unwrap_or(u64::MAX);
+    let (mut refusal, mut changes) = (None, Vec::new());
+    let next = api.directory.of_request(request, before, |row| {
+        if row["kind"] == "refuse" {
+            refusal = Some(row);
+            return ControlFlow::Continue(());
+        }
+        changes.push(brief(&row));
+        if changes.len() < crate::limits::EXPLAINED_CHANGES_MAX {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    changes.reverse();
+    if let Some(row) = &mut refusal {
+        row["advice"] = json!(advice(row));
+    }
+    Ok(reply::json(
+        200,
+        &json!({"refusal": refusal, "changes": changes, "next": next}),
+    ))
+}
+
+/// A change without its values.
+fn brief(row: &Value) -> Value {
+    let mut brief = Map::new();
+    for name in ["sequence", "time", "principal", "kind", "user", "userName"] {
+        if let Some(value) = row.get(name) {
+            brief.insert(name.to_owned(), value.clone());
+        }
+    }
+    let changes = row["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let names: Vec<&Value> = changes.iter().map(|change| &change["attribute"]).collect();
+    brief.insert("attributes".to_owned(), json!(names));
+    Value::Object(brief)
+}
+
+/// What to do, in the words of the page on errors.
+fn advice(row: &Value) -> &'static str {
+    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    let scim_type = row["scimType"].as_str();
+    match (row["status"].as_u64().unwrap_or_default(), scim_type) {
+        (401, _) => of_token(text("reason")),
+        (403, Some(_)) => "take password out of the filter: it is never compared",
+        (403, None) if text("detail").starts_with("this token may not") => {
+            "issue a token with the scope that the text names and type it into the identity \
+             provider; Okta needs no more than `provision`, Entra and JumpCloud need `full`"
+        }
+        (403, None) => "none: no identity provider filters discovery",
+        (404, _) if text("detail").starts_with("there is no user") => {
+            "the user was deleted here, or the provider knows an id of another directory: unassign \
+             the person in the provider and assign it again, which looks for it by userName; \
+             `golinks-scim audit list --user ID` shows what became of it"
+        }
+        (404, _) => {
+            "compare the base URL with `golinks-scim guide okta`: it ends with /scim/v2, without \
+             /Users; untick Import Groups and Push Groups"
+        }
+        (405 | 415, _) => "lead /scim/v2 through the proxy unchanged, methods and headers too",
+        (409, Some("uniqueness")) => {
+            "somebody here has this userName already: `golinks-scim user show USERNAME`; import in \
+             Okta and confirm the match instead of pushing a new user, or change one of the two names"
+        }
+        (409, _) => "mend the operation that failed before this one",
+        (412, _) => "retrieve the user again: somebody has changed it meanwhile",
+        (413, _) => "take large attributes out of the mapping, photos above all",
+        (429, _) => of_rate(text("detail")),
+        (501, _) => "untick Push Groups in the provider: groups are not provisioned",
+        (503, _) => {
+            "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
+        }
+        (408 | 414 | 417 | 431 | 505, _) => {
+            "no identity provider sends this: look at the proxy between, or for a scanner in the network"
+        }
+        (500.., _) => "report the log lines of this request",
+        (400, Some(scim_type)) => of_content(scim_type),
+        _ => "compare the provider's mapping with `golinks-scim guide okta`",
+    }
+}
+
+fn of_token(reason: &str) -> &'static str {
+    match reason {
+        "no token was sent" => {
+            "set Authentication Mode to HTTP Header in the provider and type the token into it"
+        }
+        "the token has expired" | "the token was revoked" => {
+            "issue another token, `golinks-scim token rotate NAME` or `token issue NAME`, and type \
+             it into the provider"
+        }
+        "the token may not be used from this address" => {
+            "`golinks-scim token show NAME` has the addresses it was bound to; issue one with the \
+             provider's with --allow-from"
+        }
+        _ => {
+            "type the whole token into the provider again, without a space or the word Bearer where \
+             it adds that itself; if it is lost: `golinks-scim token rotate NAME`"
+        }
+    }
+}
+
+fn of_rate(detail: &str) -> &'static str {
+    if detail.contains("without a valid token") {
+        "stop what fails at that address; whoever has a valid token is let in all the while"
+    } else if detail.starts_with("too many requests") {
+        "nothing: the provider comes back by itself and everybody arrives; for more at once: \
+         `golinks-scim serve --rate-limit N`"
+    } else {
+        "the provider comes back by itself; `golinks-scim check` says what the disk lacks"
+    }
+}
+
+fn of_content(scim_type: &str) -> &'static str {
+    match scim_type {
+        "invalidValue" => {
+            "the mapping gives an attribute a value of another type, or none to one that is \
+             required: the text names it; userName is usually the email"
+        }
+        "mutability" => "take the attribute that the text names out of the mapping",
+        "invalidPath" | "noTarget" => {
+            "the target of a mapping is no attribute here: compare the mapping with the guide"
+        }
+        "invalidFilter" => {
+            "choose userName as the provider's unique identifier (matching attribute)"
+        }
+        "invalidVers" => "end the base URL with /scim/v2",
+        "invalidCursor" | "expiredCursor" | "invalidCount" => "begin the import again",
+        _ => {
+            "the body is no SCIM user: look at the mapping, and at proxies between that change bodies"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_advice() {
+        for (row, wanted) in [
+            (
+                json!({"status": 401, "reason": "no token was sent"}),
+                "HTTP Header",
+            ),
+            (json!({"status": 401}), "token rotate"),
+            (
+                json!({"status": 403, "detail": "this token may not do that"}),
+                "provision",
+            ),
+            (
+                json!({"status": 404, "detail": "there is no user with this id"}),
+                "assign it again",
+            ),
+            (
+                json!({"status": 404, "detail": "there is nothing"}),
+                "base URL",
+            ),
+            (
+                json!({"status": 409, "scimType": "uniqueness"}),
+                "user show",
+            ),
+            (
+                json!({"status": 429, "detail": "too many requests for this token"}),
+                "by itself",
+            ),
+            (
+                json!({"status": 429, "detail": "too many requests without a valid token"}),
+                "stop what fails",
+            ),
+            (json!({"status": 400, "scimType": "mutability"}), "mapping"),
+            (json!({"status": 503}), "golinks-scim check"),
+        ] {
+            assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What was, and taking changes back: what the command line asks for `user show --at` and
+//! `user undo`.
+
+use serde_json::{Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Outcome, Problem};
+use crate::access::Administrator;
+use crate::clock::Instant;
+use crate::directory::{self, Manner, Past, Refusal, Selection, Undone};
+use crate::scim::json;
+
+/// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then.
+pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    let at = moment(call.query("at"), "at")?;
+    let who = call.parameter();
+    match api.directory.at(who, at)? {
+        Past::Was(record) => {
+            let resource = Value::Object(record.resource(&api.base_url));
+            Ok(reply::scim_value(&resource))
+        }
+        Past::Absent => Err(Problem::new(
+            404,
+            format!("there was no user {who} at {at}"),
+        )),
+        Past::Forgotten(oldest) => {
+            let since = oldest.map_or_else(String::new, |oldest| format!(" of before {oldest}"));
+            Err(Problem::new(
+                404,
+                format!("what the audit trail told{since} was removed: older backups have it"),
+            ))
+        }
+    }
+}
+
+/// `POST /admin/undo`: takes back the change `change`, or those since the time `since`, by the
+/// token `token` if it is there; of users behind the sequence `after`. `force` and `dryRun` are
+/// as in [`Manner`].
+pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let wanted = json::parse(body)?;
+    let is = |name: &str| wanted[name].as_bool().unwrap_or(false);
+    let selection = match wanted["change"].as_u64() {
+        Some(sequence) => Selection::Change(sequence),
+        None => Selection::Since {
+            since: moment(wanted["since"].as_str(), "since")?,
+            token: wanted["token"].as_str().map(str::to_owned),
+        },
+    };
+    let manner = Manner {
+        is_forced: is("force"),
+        is_rehearsed: is("dryRun"),
+    };
+    let after = wanted["after"]
+        .as_u64()
+        .and_then(|it| u32::try_from(it).ok());
+    let page = api
+        .directory
+        .undo(&selection, manner, after, &call.caller());
+    let page = page.map_err(|error| match (error, &selection) {
+        (directory::Error::NotFound, Selection::Change(sequence)) => Problem::new(
+            404,
+            format!("there is no change {sequence} of a user: `user history WHO` lists them"),
+        ),
+        (error, _) => error.into(),
+    })?;
+    let users: Vec<Value> = page.undone.into_iter().map(described).collect();
+    Ok(reply::json(
+        200,
+        &json!({"users": users, "next": page.next}),
+    ))
+}
+
+fn described(undone: Undone) -> Value {
+    let mut described = json!({
+        "user": undone.user.to_string(),
+        "userName": undone.user_name,
+        "changes": undone.changes,
+    });
+    match undone.outcome {
+        Ok(attributes) => described["attributes"] = json!(attributes),
+        Err(refusal) => described["refused"] = json!(words(refusal)),
+    }
+    described
+}
+
+fn words(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Touched {
+            attribute,
+            by_change,
+            principal,
+        } => format!("{attribute} was changed again since, in change {by_change} by {principal}"),
+        Refusal::Deletion => "a deletion is not taken back: restore a backup".to_owned(),
+        Refusal::Gone => "the user was deleted since".to_owned(),
+        Refusal::Meanwhile => "the user is being changed just now: try again".to_owned(),
+        Refusal::Other(error) => Problem::from(error).detail,
+    }
+}
+
+fn moment(text: Option<&str>, name: &str) -> Result<Instant, Problem> {
+    text.and_then(Instant::parse)
+        .ok_or_else(|| Problem::new(400, format!("{name} must be an RFC 3339 time")))
+}

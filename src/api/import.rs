@@ -1,0 +1,220 @@
+//! Users as rows of a file, for the command line: what each does or would do, and how it differs
+//! from the directory. Who reads the file and its encoding is the command line.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Outcome, Problem};
+use crate::access::Administrator;
+use crate::directory::{Compared, Error, Imported, Record};
+use crate::limits;
+use crate::scim::columns::{Columns, Empty, Row};
+use crate::scim::schema::ENTERPRISE_URN;
+use crate::scim::{User, json};
+
+/// `POST /admin/users/import`: the rows of one request go into one commit.
+pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let mut request = Request::read(body)?;
+    let rows = std::mem::take(&mut request.rows);
+    let done = api
+        .directory
+        .import(rows, request.empty, request.is_rehearsal, &call.caller())?;
+    Ok(request.answer(done, |done, row| match done {
+        Imported::Created(record) => told(row, "created", &record),
+        Imported::Unchanged(record) => told(row, "unchanged", &record),
+        Imported::Updated(both) => {
+            let (before, after) = *both;
+            let names: Vec<Value> = differences(before.user(), after.user())
+                .into_iter()
+                .map(|mut one| one["attribute"].take())
+                .collect();
+            row.insert("attributes".to_owned(), Value::Array(names));
+            told(row, "updated", &after);
+        }
+    }))
+}
+
+/// `POST /admin/users/compare`: the same rows beside the directory. Who is in a file that says
+/// nothing of status is taken for active.
+pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let mut request = Request::read(body)?;
+    let rows = std::mem::take(&mut request.rows);
+    let tell_status: Vec<bool> = rows.iter().map(Row::tells_status).collect();
+    let mut tell_status = tell_status.into_iter();
+    let compared = api.directory.compare(&rows, request.empty)?;
+    Ok(request.answer(compared, |compared, row| {
+        let tells_status = tell_status.next().unwrap_or(true);
+        match compared {
+            Compared::Absent(user) => {
+                row.insert("outcome".to_owned(), json!("absent"));
+                row.insert("userName".to_owned(), json!(user.user_name()));
+            }
+            Compared::Present(both) => {
+                let (record, there) = *both;
+                let mut found = differences(record.user(), &there);
+                let here = record.user().active();
+                if !tells_status && here != Some(true) {
+                    found.push(json!({"attribute": "active", "here": here, "there": true}));
+                }
+                let outcome = if found.is_empty() { "same" } else { "differs" };
+                told(row, outcome, &record);
+                row.insert("differences".to_owned(), Value::Array(found));
+            }
+        }
+    }))
+}
+
+fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
+    row.insert("outcome".to_owned(), json!(outcome));
+    row.insert("id".to_owned(), json!(record.id().to_string()));
+    row.insert("userName".to_owned(), json!(record.user().user_name()));
+}
+
+/// A request, read: the rows that can be, and why the others cannot.
+struct Request {
+    empty: Empty,
+    is_rehearsal: bool,
+    rows: Vec<Row>,
+    /// For each row of the request its line, and the refusal of one that cannot be read.
+    lines: Vec<(Value, Option<String>)>,
+}
+
+impl Request {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        let mut body = json::parse(body)?;
+        let columns = match body.get("columns").and_then(Value::as_array) {
+            Some(header) => {
+                let header: Vec<Option<&str>> = header.iter().map(Value::as_str).collect();
+                Some(Arc::new(Columns::parse(&header)?))
+            }
+            None => None,
+        };
+        let empty = body.get("empty").and_then(Value::as_str).unwrap_or("keep");
+        let empty =
+            Empty::parse(empty).ok_or_else(|| Problem::new(400, "empty must be keep or clear"))?;
+        let rows = match body.get_mut("rows").map(Value::take) {
+            Some(Value::Array(rows)) if rows.len() <= limits::IMPORT_ROWS_MAX => rows,
+            _ => {
+                let most = limits::IMPORT_ROWS_MAX;
+                let what = format!("rows must be a list of at most {most} rows");
+                return Err(Problem::new(400, what));
+            }
+        };
+        let mut request = Self {
+            empty,
+            is_rehearsal: body.get("dryRun") == Some(&Value::Bool(true)),
+            rows: Vec::with_capacity(rows.len()),
+            lines: Vec::with_capacity(rows.len()),
+        };
+        for mut row in rows {
+            let refusal = match read_row(columns.as_ref(), &mut row) {
+                Ok(read) => {
+                    request.rows.push(read);
+                    None
+                }
+                Err(problem) => Some(problem.detail),
+            };
+            request.lines.push((row["line"].take(), refusal));
+        }
+        Ok(request)
+    }
+
+    /// An answer with each row in its place; `tell` says what became of one.
+    fn answer<T>(
+        self,
+        outcomes: Vec<Result<T, Error>>,
+        mut tell: impl FnMut(T, &mut Map<String, Value>),
+    ) -> crate::http1::Answer {
+        let mut outcomes = outcomes.into_iter();
+        let mut rows = Vec::with_capacity(self.lines.len());
+        for (line, refusal) in self.lines {
+            let mut row = Map::new();
+            row.insert("line".to_owned(), line);
+            let outcome = match refusal {
+                Some(why) => Some(Err(why)),
+                None => outcomes.next().map(|one| one.map_err(reason)),
+            };
+            match outcome {
+                Some(Ok(outcome)) => tell(outcome, &mut row),
+                Some(Err(why)) => {
+                    row.insert("outcome".to_owned(), json!("refused"));
+                    row.insert("reason".to_owned(), json!(why));
+                }
+                None => {}
+            }
+            rows.push(Value::Object(row));
+        }
+        reply::json(200, &json!({"rows": rows}))
+    }
+}
+
+fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Problem> {
+    if let Some(columns) = columns {
+        let cells = row["cells"].as_array_mut().map(std::mem::take);
+        let text = |cell: Value| match cell {
+            Value::String(text) => text,
+            _ => String::new(),
+        };
+        let cells: Vec<String> = cells.unwrap_or_default().into_iter().map(text).collect();
+        return Ok(Row::from_cells(columns, &cells)?);
+    }
+    match row["user"].take() {
+        Value::Object(resource) => Ok(Row::from_resource(resource)?),
+        _ => Err(Problem::new(400, "the row is no JSON object")),
+    }
+}
+
+/// Why a row was refused, in words for whoever has the file.
+fn reason(error: Error) -> String {
+    match error {
+        Error::NotFound => "no user has this id; a file of another directory is imported with \
+                            --ignore id"
+            .to_owned(),
+        error => Problem::from(error).detail,
+    }
+}
+
+/// The attributes that differ: the parts of complex ones each, lists as a whole.
+fn differences(here: &User, there: &User) -> Vec<Value> {
+    let mut found = Vec::new();
+    let (here, there) = (here.attributes(), there.attributes());
+    members("", here, there, &mut found);
+    found
+}
+
+fn members(
+    prefix: &str,
+    here: &Map<String, Value>,
+    there: &Map<String, Value>,
+    found: &mut Vec<Value>,
+) {
+    let nothing = Map::new();
+    let new = there.keys().filter(|name| !here.contains_key(*name));
+    for name in here.keys().chain(new) {
+        let (one, other) = (here.get(name), there.get(name));
+        if one == other {
+            continue;
+        }
+        let object = |value: Option<&Value>| value.is_some_and(Value::is_object);
+        if object(one) || object(other) {
+            let parts = |value| -> Map<String, Value> {
+                let value: Option<&Value> = value;
+                value.and_then(Value::as_object).unwrap_or(&nothing).clone()
+            };
+            let mark = if name == ENTERPRISE_URN { ':' } else { '.' };
+            members(
+                &format!("{prefix}{name}{mark}"),
+                &parts(one),
+                &parts(other),
+                found,
+            );
+            continue;
+        }
+        found.push(json!({
+            "attribute": format!("{prefix}{name}"), "here": one, "there": other,
+        }));
+    }
+}

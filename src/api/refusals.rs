@@ -1,0 +1,380 @@
+//! What is kept of refusals: a row of the audit trail for each answer of 400 or more to a
+//! principal, within bounds, and a memory of the latest ones to explain them from.
+//!
+//! ```text
+//! principal refused ──▶ memory of its own ──▶ row "refuse"; beyond so many a minute counted,
+//!                                             one row "refuse.more" a minute
+//! stranger refused  ──▶ memory of its own ──▶ counted, one row "refuse.strangers" a minute
+//! ```
+//!
+//! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant as Monotonic;
+
+use serde_json::{Map, Value, json};
+
+use super::Api;
+use super::call::{Admission, Beginning};
+use super::reply::Problem;
+use super::routes;
+use crate::clock::Instant;
+use crate::directory::{self, Caller, UserId};
+use crate::http1::target::query_pairs;
+use crate::http1::{Fault, Head};
+use crate::limits;
+use crate::metrics;
+use crate::scim::shape;
+
+/// The refusals that are remembered and counted.
+#[derive(Default)]
+pub(super) struct Refusals(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    known: Memory,
+    strangers: Memory,
+    rows: Window<u16>,
+    day: Day,
+    unknown: Window<&'static str>,
+}
+
+/// Ids of requests, and rows as they are written.
+type Memory = VecDeque<(String, String)>;
+
+/// The rows of a day.
+#[derive(Default)]
+struct Day {
+    began: Option<Monotonic>,
+    rows: u32,
+}
+
+impl Day {
+    /// Whether there is room for another row.
+    fn takes(&mut self, at: Monotonic) -> bool {
+        let began = *self.began.get_or_insert(at);
+        if at.saturating_duration_since(began) >= limits::REFUSAL_DAY {
+            (self.began, self.rows) = (Some(at), 0);
+        }
+        self.rows += u32::from(self.rows < limits::REFUSALS_PER_DAY_MAX + 1);
+        self.rows <= limits::REFUSALS_PER_DAY_MAX
+    }
+}
+
+/// A minute's refusals.
+struct Window<K> {
+    began: Option<(Monotonic, Instant)>,
+    rows: u32,
+    /// Those that got no row, by what tells them apart.
+    counted: BTreeMap<K, u64>,
+}
+
+impl<K> Default for Window<K> {
+    fn default() -> Self {
+        Self {
+            began: None,
+            rows: 0,
+            counted: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord + ToString> Window<K> {
+    /// Begins at the first refusal after the last window; gives what that one has counted.
+    fn begin(&mut self, at: Monotonic, now: Instant) -> Option<(Instant, Map<String, Value>)> {
+        let over = self.end(Some(at));
+        self.began.get_or_insert((at, now));
+        over
+    }
+
+    /// Ends the window, if it is over at that time; in any case without one. Gives what it has
+    /// counted, if anything.
+    fn end(&mut self, at: Option<Monotonic>) -> Option<(Instant, Map<String, Value>)> {
+        let (began, since) = self.began?;
+        let is_over =
+            at.is_none_or(|at| at.saturating_duration_since(began) >= limits::REFUSAL_WINDOW);
+        if !is_over {
+            return None;
+        }
+        let counted = std::mem::take(self).counted;
+        let each = counted.iter();
+        let counted: Map<_, _> = each.map(|(key, n)| (key.to_string(), json!(n))).collect();
+        (!counted.is_empty()).then_some((since, counted))
+    }
+
+    fn count(&mut self, key: K) {
+        *self.counted.entry(key).or_default() += 1;
+    }
+}
+
+impl Refusals {
+    /// What is remembered of a request.
+    pub(super) fn of_request(&self, request: &str) -> Option<Value> {
+        let state = self.lock();
+        let all = state.known.iter().chain(&state.strangers).rev();
+        let mut found = all.filter(|(id, _)| id == request);
+        serde_json::from_str(&found.next()?.1).ok()
+    }
+
+    /// Forgets what was remembered; what was counted stays.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        state.known.clear();
+        state.strangers.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remember(memory: &mut Memory, request: &str, row: &str, most: usize) {
+    while memory.len() >= most {
+        memory.pop_front();
+    }
+    memory.push_back((request.to_owned(), row.to_owned()));
+}
+
+/// What a refused request was, as far as it may be kept.
+pub(super) struct Refused<'a> {
+    request_id: &'a str,
+    method: &'static str,
+    route: &'static str,
+    parameter: Option<String>,
+    query: Vec<(String, String)>,
+    user_agent: Option<String>,
+    body: &'a [u8],
+    /// The method of an operation of a bulk request.
+    operation: Option<&'a str>,
+}
+
+impl<'a> Refused<'a> {
+    /// One that its head was enough to refuse.
+    pub(super) fn by_head(call: &'a Beginning, head: &Head) -> Self {
+        let found = routes::find(head).ok();
+        let query = || query_pairs(head.query().unwrap_or_default()).unwrap_or_default();
+        let (parameter, query) = match found {
+            Some(found) => (found.parameter, found.query),
+            None => (None, query()),
+        };
+        let agent = head.header("user-agent");
+        Self {
+            request_id: &call.request_id,
+            method: head.method().as_str(),
+            route: routes::pattern(head),
+            parameter,
+            query,
+            user_agent: agent.map(|agent| String::from_utf8_lossy(agent).into_owned()),
+            body: &[],
+            operation: None,
+        }
+    }
+
+    /// One that was admitted.
+    pub(super) fn admitted(call: &'a Admission, body: &'a [u8]) -> Self {
+        Self {
+            request_id: call.request_id(),
+            method: call.method(),
+            route: call.route().path,
+            parameter: Some(call.parameter().to_owned()),
+            query: call.parameters().to_vec(),
+            user_agent: call.user_agent(),
+            body,
+            operation: None,
+        }
+    }
+
+    /// An operation of a bulk request.
+    pub(super) fn operation(call: &'a Admission, method: &'a str) -> Self {
+        Self {
+            operation: Some(method),
+            ..Self::admitted(call, &[])
+        }
+    }
+
+    fn shape(&self) -> Value {
+        let shape = shape::of(&self.query, self.body);
+        let bytes = shape.to_string().len();
+        if bytes > limits::SHAPE_BYTES_MAX {
+            return json!({"body": format!("{} bytes, whose shape is too large", self.body.len())});
+        }
+        shape
+    }
+
+    fn details(&self, problem: &Problem) -> Map<String, Value> {
+        let mut details = Map::new();
+        let mut put = |name: &str, value: Value| {
+            details.insert(name.to_owned(), value);
+        };
+        put("method", json!(self.method));
+        put("route", json!(self.route));
+        // Anything else that stands in its place may be anything.
+        if let Some(id) = self.parameter.as_deref().and_then(UserId::parse) {
+            put("parameter", json!(id.to_string()));
+        }
+        if let Some(method) = self.operation {
+            put("operation", json!(shape::path(method)));
+        }
+        put("status", json!(problem.status));
+        if let Some(scim_type) = problem.scim_type {
+            put("scimType", json!(scim_type));
+        }
+        put("detail", json!(shape::without_values(&problem.detail)));
+        if let Some(agent) = &self.user_agent {
+            put("userAgent", json!(shape::clipped(agent)));
+        }
+        details
+    }
+}
+
+impl Api {
+    /// Keeps the refusal of a principal.
+    pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
+        let (at, now) = (Monotonic::now(), self.clock.now());
+        let is_explained = self.tuned.get().is_explained;
+        let request = refused.request_id;
+        let mut details = refused.details(problem);
+        if is_explained && refused.operation.is_none() {
+            details.insert("shape".to_owned(), refused.shape());
+        }
+        let caller = Caller {
+            principal: principal.to_owned(),
+            request_id: request.to_owned(),
+        };
+        let row = directory::event(&caller, now, "refuse", &details);
+        let mut state = self.refusals.lock();
+        if is_explained {
+            let most = limits::REFUSALS_REMEMBERED_MAX;
+            remember(&mut state.known, request, &row, most);
+        }
+        let over = state.rows.begin(at, now);
+        self.note_more(now, over);
+        if state.rows.rows < limits::REFUSALS_PER_WINDOW_MAX && state.day.takes(at) {
+            state.rows.rows += 1;
+            self.store.note(row);
+            self.metrics.refused(metrics::REFUSAL_NOTED);
+        } else {
+            state.rows.count(problem.status);
+            self.metrics.refused(metrics::REFUSAL_COUNTED);
+        }
+    }
+
+    /// Counts the refusal of somebody without a valid token, and remembers it for a while.
+    pub(super) fn note_stranger(&self, why: &'static str, refused: &Refused<'_>, told: &Problem) {
+        let (at, now) = (Monotonic::now(), self.clock.now());
+        let mut state = self.refusals.lock();
+        if self.tuned.get().is_explained {
+            let mut details = refused.details(told);
+            details.insert("reason".to_owned(), json!(told.for_the_log()));
+            let caller = Caller {
+                principal: "nobody".to_owned(),
+                request_id: refused.request_id.to_owned(),
+            };
+            let row = directory::event(&caller, now, "refuse", &details);
+            let most = limits::STRANGERS_REMEMBERED_MAX;
+            remember(&mut state.strangers, refused.request_id, &row, most);
+        }
+        self.count_stranger(&mut state, why, at, now);
+    }
+
+    /// The same for what cannot be read as a request.
+    pub(super) fn note_unreadable(&self, call: &Beginning, fault: &Fault) {
+        let refused = Refused {
+            request_id: &call.request_id,
+            method: "",
+            route: "none",
+            parameter: None,
+            query: Vec::new(),
+            user_agent: None,
+            body: &[],
+            operation: None,
+        };
+        self.note_stranger("unreadable", &refused, &Problem::from_fault(fault));
+    }
+
+    fn count_stranger(&self, state: &mut State, why: &'static str, at: Monotonic, now: Instant) {
+        let over = state.unknown.begin(at, now);
+        self.note_strangers(now, over);
+        state.unknown.count(why);
+    }
+
+    /// Sums up the minutes that are over; all of them where the server ends.
+    pub(super) fn sum_up_refusals(&self, is_end: bool) {
+        let (at, now) = ((!is_end).then(Monotonic::now), self.clock.now());
+        let mut state = self.refusals.lock();
+        let (more, strangers) = (state.rows.end(at), state.unknown.end(at));
+        drop(state);
+        self.note_more(now, more);
+        self.note_strangers(now, strangers);
+    }
+
+    fn note_more(&self, now: Instant, over: Option<(Instant, Map<String, Value>)>) {
+        self.note_summary(now, "refuse.more", "statuses", over);
+    }
+
+    fn note_strangers(&self, now: Instant, over: Option<(Instant, Map<String, Value>)>) {
+        self.note_summary(now, "refuse.strangers", "reasons", over);
+    }
+
+    fn note_summary(
+        &self,
+        now: Instant,
+        kind: &str,
+        by: &str,
+        over: Option<(Instant, Map<String, Value>)>,
+    ) {
+        let Some((since, counted)) = over else {
+            return;
+        };
+        let mut details = Map::new();
+        let count: u64 = counted.values().filter_map(Value::as_u64).sum();
+        details.insert("since".to_owned(), json!(since.to_string()));
+        details.insert("count".to_owned(), json!(count));
+        details.insert(by.to_owned(), Value::Object(counted));
+        self.store
+            .note(directory::event(&directory::itself(), now, kind, &details));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_takes_so_many_rows_and_the_next_day_again() {
+        let (mut day, start) = (Day::default(), Monotonic::now());
+        let most = limits::REFUSALS_PER_DAY_MAX;
+        let mut taken = |at| (0..2 * most).filter(|_| day.takes(at)).count();
+        assert_eq!(taken(start), most as usize);
+        assert_eq!(taken(start + limits::REFUSAL_DAY / 2), 0);
+        assert_eq!(taken(start + limits::REFUSAL_DAY), most as usize);
+    }
+
+    #[test]
+    fn a_minute_is_summed_up_once_it_is_over() {
+        let mut window = Window::<&str>::default();
+        let (start, now) = (Monotonic::now(), Instant::from_millis(0));
+        assert!(window.end(None).is_none());
+        for _ in 0..3 {
+            assert!(window.begin(start, now).is_none());
+            window.count("absent");
+        }
+        assert!(window.end(Some(start)).is_none());
+        let later = start + limits::REFUSAL_WINDOW;
+        let over = window.begin(later, Instant::from_millis(60_000));
+        let over = over.map(|(since, counted)| (since.millis(), Value::Object(counted)));
+        assert_eq!(over, Some((0, json!({"absent": 3}))));
+        assert!(window.end(None).is_none(), "nothing was counted since");
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut memory = Memory::default();
+        for number in 0..5 {
+            remember(&mut memory, &number.to_string(), "{}", 3);
+        }
+        let ids: Vec<&str> = memory.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["2", "3", "4"]);
+    }
+}

@@ -1,0 +1,356 @@
+//! `audit`: who did what, while it happens and afterwards; what a refused request was; and
+//! whether the trail is whole.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::Audit;
+use super::moment::moment;
+use super::output::{self, Column, Format, Listing, text_of};
+use super::{Failure, ask, from_local, login_name, percent_encode, status, with_client};
+use crate::clock::{Clock, SystemClock};
+use crate::limits;
+use crate::local::Client;
+
+/// Between two looks of `follow` for new rows.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "SEQUENCE",
+        cell: |row| text_of(row, "sequence"),
+    },
+    Column {
+        title: "WHEN",
+        cell: |row| second(&text_of(row, "time")),
+    },
+    Column {
+        title: "BY",
+        cell: |row| text_of(row, "principal"),
+    },
+    Column {
+        title: "WHAT",
+        cell: |row| text_of(row, "kind"),
+    },
+    Column {
+        title: "WHO",
+        cell: who,
+    },
+    Column {
+        title: "CHANGES",
+        cell: changes,
+    },
+    Column {
+        title: "REQUEST",
+        cell: |row| text_of(row, "requestId"),
+    },
+];
+
+pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
+    match command {
+        Audit::Follow { output } => follow(data_dir, output.output),
+        Audit::List {
+            since,
+            until,
+            user,
+            token,
+            limit,
+            output,
+        } => {
+            let now = SystemClock.now();
+            let time = |text: Option<String>| {
+                text.map(|text| Ok(moment(&text, now)?.to_string()))
+                    .transpose()
+            };
+            let query = [
+                ("since", time(since)?),
+                ("until", time(until)?),
+                ("user", user),
+                ("token", token),
+            ];
+            let limit = limit.unwrap_or(usize::MAX);
+            with_client(data_dir, |client| {
+                list(client, &query, limit, output.output)
+            })
+        }
+        Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
+        Audit::Explain { request, output } => {
+            let request = request_id(&request.join(" "))?;
+            with_client(data_dir, |client| explain(client, &request, output.output))
+        }
+    }
+}
+
+/// Lists page after page, oldest first.
+fn list(
+    client: &mut Client,
+    query: &[(&str, Option<String>)],
+    limit: usize,
+    format: Format,
+) -> Result<(), Failure> {
+    let parameters: String = query
+        .iter()
+        .filter_map(|(name, value)| Some(format!("&{name}={}", percent_encode(value.as_ref()?))))
+        .collect();
+    let mut listing = Listing::new(format, COLUMNS);
+    let (mut first, mut shown) = (Some(1), 0);
+    while let Some(from) = first
+        && shown < limit
+    {
+        let count = limits::ADMINISTRATOR_COUNT_MAX.min(limit - shown);
+        let target = format!("/admin/audit?first={from}&count={count}{parameters}");
+        let page = ask(client, "GET", &target, None)?;
+        let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
+        // A table's widths are those of its first rows.
+        if !rows.is_empty() {
+            listing.page(rows)?;
+        }
+        shown += rows.len();
+        first = page["next"].as_u64();
+    }
+    listing.end()
+}
+
+/// Shows rows as they are committed, from now on. A server that is restarted is waited for.
+fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
+    let connect = || Client::connect_to_server(data_dir, &login_name()).map_err(from_local);
+    let mut client = connect()?.ok_or_else(|| {
+        Failure::new(
+            status::UNAVAILABLE,
+            "no server is running, so nothing happens",
+        )
+        .hint("`golinks-scim audit list` shows what has happened")
+    })?;
+    let end = ask(&mut client, "GET", "/admin/audit?count=1", None)?;
+    let mut first = end["end"].as_u64().unwrap_or(1);
+    let mut listing = Listing::new(format, COLUMNS);
+    loop {
+        let target = format!("/admin/audit?first={first}&count=1000");
+        match ask(&mut client, "GET", &target, None) {
+            Ok(page) => {
+                let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
+                if !rows.is_empty() {
+                    listing.page(rows)?;
+                }
+                let next = page["next"].as_u64().or_else(|| page["end"].as_u64());
+                first = next.unwrap_or(first);
+                if page["next"].is_null() {
+                    thread::sleep(FOLLOW_PAUSE);
+                }
+            }
+            Err(failure) => {
+                log::debug!("{}: waiting for the server", failure.what);
+                thread::sleep(FOLLOW_PAUSE);
+                if let Ok(Some(again)) = connect() {
+                    client = again;
+                }
+            }
+        }
+    }
+}
+
+fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
+    let is_watched = io::IsTerminal::is_terminal(&io::stderr());
+    let mut run = Value::Null;
+    let report = loop {
+        let body = json!({"run": run});
+        let report = ask(client, "POST", "/admin/audit/verification", Some(&body))?;
+        if report["isDone"] == true {
+            break report;
+        }
+        if is_watched {
+            let (stage, rows) = (text_of(&report, "stage"), text_of(&report, "rows"));
+            output::say(&format!("{stage}: {rows} of {}", text_of(&report, "of")));
+        }
+        run = report["run"].clone();
+    };
+    let found = report["found"].as_u64().unwrap_or_default();
+    if format == Format::Table {
+        tell(&report, found)?;
+    } else {
+        output::line(&report.to_string())?;
+    }
+    if found == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        status::DATA,
+        "the audit trail is not as it was written, or the users are not what it tells",
+    )
+    .hint("keep a copy of the data directory; `golinks-scim manual audit` says how to go on"))
+}
+
+fn tell(report: &Value, found: u64) -> Result<(), Failure> {
+    let findings = report["findings"].as_array().map_or(&[][..], Vec::as_slice);
+    for finding in findings {
+        let about = ["row", "user"].map(|name| match finding.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(_) => format!("{name} {}: ", text_of(finding, name)),
+        });
+        let line = about.concat() + &text_of(finding, "what");
+        output::line(&output::printable(&line))?;
+    }
+    let listed = findings.len() as u64;
+    if found > listed {
+        output::line(&format!("and {} more", found - listed))?;
+    }
+    if found > 0 {
+        return Ok(());
+    }
+    let rows = report["of"].as_u64().unwrap_or_default() / 2;
+    let (first, users) = (text_of(report, "first"), text_of(report, "users"));
+    output::line(&format!(
+        "sound: {rows} rows from row {first} on, in agreement with {users} users"
+    ))
+}
+
+fn explain(client: &mut Client, request: &str, format: Format) -> Result<(), Failure> {
+    let mut target = format!("/admin/explanations/{request}");
+    let found = loop {
+        let found = ask(client, "GET", &target, None)?;
+        let Some(next) = found["next"].as_u64() else {
+            break found;
+        };
+        target = format!("/admin/explanations/{request}?before={next}");
+    };
+    let changes = found["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let refusal = &found["refusal"];
+    if refusal.is_null() && changes.is_empty() {
+        let what = format!("nothing is known of the request {request}");
+        return Err(Failure::new(status::REFUSED, what).hint(
+            "a request that read or changed nothing leaves no row, and one without a valid token is \
+             remembered by the running server alone: see `golinks-scim manual audit`",
+        ));
+    }
+    if format != Format::Table {
+        return output::line(&found.to_string());
+    }
+    if !refusal.is_null() {
+        explain_refusal(request, refusal)?;
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    output::line(&format!("request {request} was done, and changed:"))?;
+    let mut listing = Listing::new(Format::Table, COLUMNS);
+    listing.page(changes)?;
+    listing.end()
+}
+
+fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
+    let method = refusal.get("operation").unwrap_or(&refusal["method"]);
+    let path = text_of(refusal, "route").replace(
+        "{}",
+        &match refusal.get("parameter") {
+            Some(Value::String(id)) => id.clone(),
+            _ => "…".to_owned(),
+        },
+    );
+    let asked = format!("{} {path}", method.as_str().unwrap_or_default());
+    let answer = format!(
+        "{} {}",
+        text_of(refusal, "status"),
+        text_of(refusal, "scimType")
+    );
+    let lines = [
+        ("request", request.to_owned()),
+        ("when", text_of(refusal, "time")),
+        ("by", text_of(refusal, "principal")),
+        ("asked", asked),
+        ("answer", answer.trim_end().to_owned()),
+        ("told", text_of(refusal, "detail")),
+        ("because", text_of(refusal, "reason")),
+        ("client", text_of(refusal, "userAgent")),
+        ("to do", text_of(refusal, "advice")),
+    ];
+    for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
+        output::line(&format!("{name:8} {}", output::printable(text)))?;
+    }
+    let shape = refusal["shape"].as_object().into_iter().flatten();
+    for (part, shape) in shape {
+        let pretty = serde_json::to_string_pretty(shape).unwrap_or_default();
+        for (at, text) in pretty.lines().enumerate() {
+            let name = if at == 0 { part.as_str() } else { "" };
+            output::line(&format!("{name:8} {}", output::printable(text)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The request's id in a text such as identity providers show it: "… (request 0123456789abcdef)".
+fn request_id(text: &str) -> Result<String, Failure> {
+    const DIGITS: usize = 16;
+    let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
+    let is_id = |word: &&str| word.len() == DIGITS;
+    words.rfind(is_id).map_or_else(
+        || {
+            let what = "this holds no id of a request";
+            Err(Failure::new(status::USAGE, what)
+                .hint("it has 16 characters and stands at the end of the text: (request …)"))
+        },
+        |id| Ok(id.to_ascii_lowercase()),
+    )
+}
+
+/// A time to the second, for a table.
+fn second(time: &str) -> String {
+    match (time.get(..10), time.get(11..19)) {
+        (Some(day), Some(time)) => format!("{day} {time}"),
+        _ => String::new(),
+    }
+}
+
+/// The user or the token that a row is about.
+fn who(row: &Value) -> String {
+    let names = ["userName", "name", "user", "parameter"];
+    let texts = names.iter().map(|name| text_of(row, name));
+    texts
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+}
+
+/// The attributes that changed, or what else the row tells.
+fn changes(row: &Value) -> String {
+    let attribute = |change: &Value| match change {
+        Value::String(name) => name.clone(),
+        change => text_of(change, "attribute"),
+    };
+    if let Some(changes) = row.get("changes").or(row.get("attributes"))
+        && let Some(changes) = changes.as_array()
+    {
+        let names: Vec<String> = changes.iter().map(attribute).collect();
+        return names.join(" ");
+    }
+    let told = [
+        "status", "scimType", "method", "route", "count", "through", "why", "scope",
+    ];
+    let told = told.iter().map(|name| text_of(row, name));
+    let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
+    told.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_found_in_what_okta_shows() {
+        let id = "0123456789abcdef";
+        for text in [
+            id,
+            "0123456789ABCDEF",
+            "another user has this userName (request 0123456789abcdef)",
+            "Error code: 409, (request 0123456789abcdef).\" for user 00u1",
+        ] {
+            assert_eq!(request_id(text).expect(text), id);
+        }
+        for bad in ["", "request", "0123456789abcde", "0123456789abcdef0"] {
+            assert!(request_id(bad).is_err(), "{bad}");
+        }
+    }
+}

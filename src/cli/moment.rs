@@ -1,0 +1,77 @@
+//! Times and lengths of time as they are typed: `2026-11-25T08:30:00Z`, `2026-11-25`, `2h`.
+//! The clock is its caller's.
+
+use super::{Failure, status};
+use crate::clock::Instant;
+
+/// A moment: an RFC 3339 time, a date (when it begins, in UTC), or how long ago it was.
+pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
+    let is_date = text.len() == "2026-11-25".len();
+    let start_of_day = || Instant::parse(&format!("{text}T00:00:00Z"));
+    let date = if is_date { start_of_day() } else { None };
+    let ago = || Some(now.plus_seconds(-length(text)?));
+    date.or_else(|| Instant::parse(text))
+        .or_else(ago)
+        .ok_or_else(|| {
+            Failure::new(status::USAGE, format!("{text} is not a time"))
+                .hint("write 2026-11-25T08:30:00Z, 2026-11-25, or how long ago: 45s, 30m, 2h, 7d")
+        })
+}
+
+/// A length of time such as `7d`, `12h`, `30m` or `45s`, in seconds.
+pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
+    length(text).ok_or_else(|| {
+        Failure::new(status::USAGE, format!("{text} is not a length of time"))
+            .hint("write 365d, 12h, 30m or 45s")
+    })
+}
+
+fn length(text: &str) -> Option<i64> {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    units.iter().find_map(|(unit, factor)| {
+        let digits = text.strip_suffix(unit)?;
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number: i64 = digits.parse().ok().filter(|_| is_plain)?;
+        (number <= 36_500 * 86_400 / factor).then(|| number * factor)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        for (text, wanted) in [("7d", 604_800), ("12h", 43_200), ("0s", 0), ("30m", 1_800)] {
+            assert_eq!(seconds(text).expect(text), wanted);
+        }
+        for bad in ["", "d", "7", "-1d", "+1d", "1.5h", "99999999999d", "7 d"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments() {
+        let now = Instant::parse("2026-11-25T08:30:00Z").expect("a time");
+        for (text, wanted) in [
+            ("2026-11-24T07:00:00Z", "2026-11-24T07:00:00.000Z"),
+            ("2026-11-24T08:00:00.5+01:00", "2026-11-24T07:00:00.500Z"),
+            ("2026-11-24", "2026-11-24T00:00:00.000Z"),
+            ("2h", "2026-11-25T06:30:00.000Z"),
+            ("7d", "2026-11-18T08:30:00.000Z"),
+            ("0s", "2026-11-25T08:30:00.000Z"),
+        ] {
+            assert_eq!(moment(text, now).expect(text).to_string(), wanted, "{text}");
+        }
+        for bad in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-11-25T08:30",
+            "2",
+            "-2h",
+        ] {
+            assert!(moment(bad, now).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `user diff`: a file of users beside the directory, and the commands that would make the
+//! directory what the file says. Whoever is here and not in the file, and is inactive already,
+//! is no difference: nobody is deleted.
+
+use std::path::{Path, PathBuf};
+
+use roaring::RoaringBitmap;
+use serde_json::{Value, json};
+
+use super::super::output::{self, Column, Format, Listing, text_of};
+use super::super::{Failure, ask, quoted, status};
+use super::export::each_page;
+use super::file::{Table, rows_of};
+use super::is_active;
+use crate::directory::UserId;
+use crate::limits;
+use crate::local::Client;
+
+/// Names behind one printed command.
+const NAMES_PER_COMMAND: usize = 50;
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "LINE",
+        cell: |row| text_of(row, "line"),
+    },
+    Column {
+        title: "USERNAME",
+        cell: |row| text_of(row, "userName"),
+    },
+    Column {
+        title: "DIFFERENCE",
+        cell: |row| text_of(row, "difference"),
+    },
+    Column {
+        title: "HERE",
+        cell: |row| text_of(row, "here"),
+    },
+    Column {
+        title: "THERE",
+        cell: |row| text_of(row, "there"),
+    },
+];
+
+/// What was typed.
+pub(in crate::cli) struct Typed {
+    pub(in crate::cli) file: PathBuf,
+    pub(in crate::cli) empty: String,
+    pub(in crate::cli) ignored: Vec<String>,
+    pub(in crate::cli) format: Format,
+}
+
+pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(), Failure> {
+    let mut table = Table::open(&typed.file, &typed.ignored)?;
+    let mut diff = Diff {
+        listing: Listing::new(typed.format, COLUMNS),
+        seen: RoaringBitmap::new(),
+        count: 0,
+        needs_import: false,
+        deactivate: Vec::new(),
+        reactivate: Vec::new(),
+        more: 0,
+    };
+    loop {
+        let lines = table.batch()?;
+        if lines.is_empty() {
+            break;
+        }
+        let rows = lines.iter().filter_map(|line| line.content.clone().ok());
+        let request = table.request(&typed.empty, rows.collect());
+        let mut answer = ask(client, "POST", "/admin/users/compare", Some(&request))?;
+        let mut answered = rows_of(&mut answer);
+        let mut found = Vec::new();
+        for line in &lines {
+            match &line.content {
+                Ok(_) => {
+                    let row = Value::Object(answered.next().unwrap_or_default());
+                    diff.compare(&row, &line.who, &mut found);
+                }
+                Err(why) => found.push(difference(
+                    &json!(line.number),
+                    &line.who,
+                    &format!("refused: {why}"),
+                )),
+            }
+        }
+        diff.show(&found)?;
+    }
+    each_page(client, "&attributes=userName,active", |users| {
+        let found = diff.only_here(users);
+        diff.show(&found)
+    })?;
+    diff.end(typed, program)
+}
+
+fn difference(line: &Value, who: &str, what: &str) -> Value {
+    json!({"line": line, "userName": who, "difference": what})
+}
+
+struct Diff {
+    listing: Listing,
+    /// The users whom a row is about, by their place in the order of creation.
+    seen: RoaringBitmap,
+    count: u64,
+    needs_import: bool,
+    deactivate: Vec<String>,
+    reactivate: Vec<String>,
+    /// Users whom no command is printed for.
+    more: u64,
+}
+
+impl Diff {
+    fn compare(&mut self, row: &Value, who: &str, found: &mut Vec<Value>) {
+        if let Some(id) = row["id"].as_str().and_then(UserId::parse) {
+            self.seen.insert(id.sequence());
+        }
+        let name = row["userName"].as_str().unwrap_or(who);
+        match row["outcome"].as_str() {
+            Some("same") => {}
+            Some("absent") => {
+                self.needs_import = true;
+                found.push(difference(&row["line"], name, "not here"));
+            }
+            Some("differs") => {
+                let differences = row["differences"].as_array();
+                for one in differences.map_or(&[][..], Vec::as_slice) {
+                    let mut told = difference(&row["line"], name, &text_of(one, "attribute"));
+                    told["here"] = one["here"].clone();
+                    told["there"] = one["there"].clone();
+                    if one["attribute"] == "active" {
+                        self.note_status(one["there"] == true, name);
+                    } else {
+                        self.needs_import = true;
+                    }
+                    found.push(told);
+                }
+            }
+            _ => {
+                let why = text_of(row, "reason");
+                found.push(difference(&row["line"], name, &format!("refused: {why}")));
+            }
+        }
+    }
+
+    fn note_status(&mut self, is_active: bool, name: &str) {
+        let names = if is_active {
+            &mut self.reactivate
+        } else {
+            &mut self.deactivate
+        };
+        if names.len() < limits::DIFF_COMMANDS_USERS_MAX {
+            names.push(name.to_owned());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Those of a page whom no row was about.
+    fn only_here(&mut self, users: &[Value]) -> Vec<Value> {
+        let mut found = Vec::new();
+        for user in users {
+            let id = user["id"].as_str().and_then(UserId::parse);
+            let is_seen = id.is_none_or(|id| self.seen.contains(id.sequence()));
+            if !is_seen && is_active(user) {
+                let name = text_of(user, "userName");
+                self.note_status(false, &name);
+                found.push(difference(&Value::Null, &name, "not there"));
+            }
+        }
+        found
+    }
+
+    fn show(&mut self, found: &[Value]) -> Result<(), Failure> {
+        self.count += found.len() as u64;
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.listing.page(found)
+    }
+
+    fn end(self, typed: &Typed, program: &str) -> Result<(), Failure> {
+        self.listing.end()?;
+        if self.count == 0 {
+            output::say("the directory is as the file says");
+            return Ok(());
+        }
+        output::say("to make the directory what the file says:");
+        if self.needs_import {
+            output::say(&format!("  {program} user import {}", import_words(typed)));
+        }
+        for (word, names) in [
+            ("deactivate", &self.deactivate),
+            ("reactivate", &self.reactivate),
+        ] {
+            for some in names.chunks(NAMES_PER_COMMAND) {
+                let names: Vec<String> = some.iter().map(|name| quoted(Path::new(name))).collect();
+                let words = output::printable(&names.join(" "));
+                output::say(&format!("  {program} user {word} -- {words}"));
+            }
+        }
+        if self.more > 0 {
+            output::say(&format!(
+                "and then again: {} users have no command here",
+                self.more
+            ));
+        }
+        let what = format!("{} differences", self.count);
+        Err(Failure::new(status::REFUSED, what))
+    }
+}
+
+/// What was typed, as a shell reads it.
+fn import_words(typed: &Typed) -> String {
+    let mut words = vec![quoted(&typed.file)];
+    if typed.empty != "keep" {
+        words.push(format!("--empty {}", typed.empty));
+    }
+    for name in &typed.ignored {
+        words.push(format!("--ignore {}", quoted(Path::new(name))));
+    }
+    words.join(" ")
+}

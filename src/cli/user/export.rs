@@ -1,0 +1,137 @@
+//! `user export`: everybody, or whom a query selects, as CSV or JSON lines. A file appears when
+//! it is complete, and overwrites nothing.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::super::args::ExportFormat;
+use super::super::output;
+use super::super::{Failure, ask, status};
+use super::USERS;
+use super::file::unreadable;
+use crate::local::Client;
+use crate::scim::columns;
+use crate::{files, limits};
+
+pub(super) fn run(
+    client: &mut Client,
+    file: Option<&Path>,
+    query: &str,
+    format: ExportFormat,
+) -> Result<(), Failure> {
+    let mut target = Target::open(file)?;
+    let (header, columns) = columns::exported();
+    let mut count = 0_u64;
+    if format == ExportFormat::Csv {
+        target.write(&record(&header)?)?;
+    }
+    each_page(client, query, |users| {
+        let mut text = Vec::new();
+        for user in users {
+            match (format, user) {
+                (ExportFormat::Csv, Value::Object(user)) => {
+                    text.extend(record(&columns.cells(user))?);
+                }
+                _ => {
+                    text.extend(user.to_string().into_bytes());
+                    text.push(b'\n');
+                }
+            }
+            count += 1;
+        }
+        target.write(&text)
+    })?;
+    target.end()?;
+    if let Some(file) = file {
+        output::say(&format!("{count} users are in {}", file.display()));
+    }
+    Ok(())
+}
+
+/// Shows all users that a query selects, page by page.
+pub(super) fn each_page(
+    client: &mut Client,
+    query: &str,
+    mut visit: impl FnMut(&[Value]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut cursor = Some(String::new());
+    while let Some(from) = cursor.take() {
+        let count = limits::EXPORT_COUNT_MAX;
+        let target = format!("{USERS}?cursor={from}&count={count}{query}");
+        let page = ask(client, "GET", &target, None)?;
+        visit(page["Resources"].as_array().map_or(&[][..], Vec::as_slice))?;
+        cursor = page["nextCursor"].as_str().map(str::to_owned);
+    }
+    Ok(())
+}
+
+fn record(cells: &[String]) -> Result<Vec<u8>, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: &dyn std::fmt::Display| Failure::new(status::IO, error);
+    writer.write_record(cells).map_err(|error| failed(&error))?;
+    writer.into_inner().map_err(|error| failed(&error))
+}
+
+/// Where an export goes.
+enum Target {
+    Output,
+    File(Draft),
+}
+
+/// A file that has not its name yet; without [`Target::end`] it goes again.
+struct Draft {
+    path: PathBuf,
+    draft: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Target {
+    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self::Output);
+        };
+        // What would refuse it in the end is looked at before the work.
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(unreadable(path, &io::ErrorKind::AlreadyExists.into()));
+        }
+        let draft = files::draft_of(path);
+        let file = files::create_own(&draft, 0o600).map_err(|error| unreadable(path, &error))?;
+        Ok(Self::File(Draft {
+            path: path.to_owned(),
+            draft,
+            file: BufWriter::new(file),
+        }))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Output => output::data(bytes),
+            Self::File(draft) => draft
+                .file
+                .write_all(bytes)
+                .map_err(|error| unreadable(&draft.path, &error)),
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let Self::File(mut draft) = self else {
+            return Ok(());
+        };
+        let appeared = draft
+            .file
+            .flush()
+            .and_then(|()| draft.file.get_ref().sync_all())
+            .and_then(|()| files::appear(&draft.draft, &draft.path));
+        appeared.map_err(|error| unreadable(&draft.path, &error))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Once it has its name there is none of the draft's.
+        let _ = fs::remove_file(&self.draft);
+    }
+}

@@ -1,0 +1,396 @@
+//! A file of users as it is read for an import or a comparison: CSV as spreadsheets write it, or
+//! JSON lines. It is looked through once before anything is done, so that a wrong encoding or an
+//! open quote is told before the first row is applied; then it is read batch by batch.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::super::{Failure, status};
+use crate::limits;
+use crate::scim::columns::{Columns, Row};
+use crate::scim::fold::fold;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A file whose header was understood.
+pub(super) struct Table {
+    /// How many rows there are.
+    pub(super) rows: u64,
+    /// The header; nothing where each line is a resource.
+    pub(super) header: Vec<String>,
+    /// What stands between two cells.
+    pub(super) delimiter: u8,
+    pub(super) is_json: bool,
+    ignored: Vec<String>,
+    columns: Option<Arc<Columns>>,
+    lines: Lines,
+    seen: HashSet<u64>,
+    hasher: RandomState,
+}
+
+enum Lines {
+    Csv(csv::StringRecordsIntoIter<File>),
+    Json(io::Lines<BufReader<File>>, u64),
+}
+
+/// One row as it stands in the file.
+pub(super) struct Line {
+    /// Where it begins, counted from 1.
+    pub(super) number: u64,
+    /// Its cells; of JSON the line itself.
+    pub(super) cells: Vec<String>,
+    /// What is sent of it, or why nothing is.
+    pub(super) content: Result<Value, String>,
+    /// Whom it is about, as far as it says.
+    pub(super) who: String,
+}
+
+impl Table {
+    /// Looks the file through and reads its header, without the columns that are `ignored`.
+    pub(super) fn open(path: &Path, ignored: &[String]) -> Result<Self, Failure> {
+        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        if !is_file {
+            let what = format!("{}: it is no file that can be read twice", path.display());
+            return Err(Failure::new(status::REFUSED, what));
+        }
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let is_json = ending == "jsonl" || ending == "ndjson";
+        let survey = Survey::make(path, &mut file, is_json)?;
+        let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
+        file.seek(SeekFrom::Start(start))
+            .map_err(|error| unreadable(path, &error))?;
+        let mut table = Self {
+            rows: survey.rows,
+            header: Vec::new(),
+            delimiter: survey.delimiter,
+            is_json,
+            ignored: ignored.to_vec(),
+            columns: None,
+            lines: Lines::Json(
+                BufReader::new(file.try_clone().map_err(|e| unreadable(path, &e))?).lines(),
+                0,
+            ),
+            seen: HashSet::new(),
+            hasher: RandomState::new(),
+        };
+        if !is_json {
+            table.read_header(path, file)?;
+        }
+        Ok(table)
+    }
+
+    fn read_header(&mut self, path: &Path, file: File) -> Result<(), Failure> {
+        let reader = csv::ReaderBuilder::new()
+            .delimiter(self.delimiter)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(file);
+        let mut records = reader.into_records();
+        let header = match records.next() {
+            Some(Ok(header)) => header,
+            Some(Err(error)) => return Err(Failure::new(status::IO, error)),
+            None => {
+                let what = format!("{}: there is no header", path.display());
+                return Err(Failure::new(status::REFUSED, what));
+            }
+        };
+        self.header = header.iter().map(str::to_owned).collect();
+        let kept = self.kept_header();
+        let columns = Columns::parse(&kept).map_err(|error| {
+            Failure::new(
+                status::REFUSED,
+                format!("{}:1: {}", path.display(), error.detail),
+            )
+            .hint("golinks-scim manual csv lists the names that columns may have")
+        })?;
+        self.columns = Some(Arc::new(columns));
+        self.lines = Lines::Csv(records);
+        Ok(())
+    }
+
+    /// The header with nothing for the columns that are left out.
+    fn kept_header(&self) -> Vec<Option<&str>> {
+        let is_kept = |name: &&str| !self.is_ignored(name);
+        let names = self.header.iter();
+        names
+            .map(|name| Some(name.as_str()).filter(is_kept))
+            .collect()
+    }
+
+    fn is_ignored(&self, name: &str) -> bool {
+        let mut ignored = self.ignored.iter();
+        ignored.any(|one| one.trim().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// A request with these rows.
+    pub(super) fn request(&self, empty: &str, rows: Vec<Value>) -> Value {
+        let mut request = json!({"empty": empty, "rows": rows});
+        if !self.is_json {
+            request["columns"] = json!(self.kept_header());
+        }
+        request
+    }
+
+    /// The next rows, as many as go into one request; none at the end of the file.
+    pub(super) fn batch(&mut self) -> Result<Vec<Line>, Failure> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < limits::IMPORT_ROWS_MAX && bytes < limits::IMPORT_ROWS_BYTES_MAX / 2 {
+            let Some(line) = self.line()? else {
+                break;
+            };
+            bytes += line.content.as_ref().map_or(0, |it| it.to_string().len());
+            batch.push(line);
+        }
+        Ok(batch)
+    }
+
+    fn line(&mut self) -> Result<Option<Line>, Failure> {
+        let mut line = match &mut self.lines {
+            Lines::Csv(records) => match records.next() {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Failure::new(status::IO, error)),
+                Some(Ok(record)) => Line {
+                    number: record.position().map_or(0, csv::Position::line),
+                    cells: record.iter().map(str::to_owned).collect(),
+                    content: Ok(Value::Null),
+                    who: String::new(),
+                },
+            },
+            Lines::Json(lines, number) => loop {
+                *number += 1;
+                match lines.next() {
+                    None => return Ok(None),
+                    Some(Err(error)) => return Err(Failure::new(status::IO, error)),
+                    Some(Ok(text)) if text.trim().is_empty() => {}
+                    Some(Ok(text)) => {
+                        break Line {
+                            number: *number,
+                            cells: vec![text],
+                            content: Ok(Value::Null),
+                            who: String::new(),
+                        };
+                    }
+                }
+            },
+        };
+        line.content = self.read(&mut line);
+        Ok(Some(line))
+    }
+
+    /// What is sent of a line. One about somebody of whom an earlier line was is refused: which
+    /// of them held would depend on how often the file is imported.
+    fn read(&mut self, line: &mut Line) -> Result<Value, String> {
+        let (row, content) = if let Some(columns) = &self.columns {
+            let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
+            (row, json!({"line": line.number, "cells": line.cells}))
+        } else {
+            let value = crate::scim::json::parse(line.cells[0].as_bytes());
+            let Ok(Value::Object(mut user)) = value else {
+                return Err("the line is no JSON object that has each member once".to_owned());
+            };
+            user.retain(|name, _| !self.is_ignored(name));
+            let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
+            (row, json!({"line": line.number, "user": user}))
+        };
+        line.who = row.user_name().or(row.id()).unwrap_or_default().to_owned();
+        let name = row.user_name().map(|name| ("userName", fold(name)));
+        let id = row.id().map(|id| ("id", id.to_owned()));
+        let mut is_new = true;
+        for key in name.into_iter().chain(id) {
+            is_new &= self.seen.insert(self.hasher.hash_one(key));
+        }
+        if is_new {
+            Ok(content)
+        } else {
+            Err("an earlier row is about the same user".to_owned())
+        }
+    }
+}
+
+/// What a file is, found by reading it once.
+struct Survey {
+    rows: u64,
+    delimiter: u8,
+    has_bom: bool,
+}
+
+/// Where in a record a reader of CSV is.
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote that ends the cell or is the first of two.
+    Quote,
+}
+
+impl Survey {
+    fn make(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
+        let bound = limits::IMPORT_ROW_BYTES_MAX;
+        let mut reader = BufReader::with_capacity(1 << 16, file);
+        let mut survey = Self {
+            rows: 0,
+            delimiter: b',',
+            has_bom: false,
+        };
+        let (mut at, mut line, mut begun, mut bytes) = (At::Start, 0_u64, 1, 0);
+        let (mut text, mut is_first) = (Vec::new(), true);
+        loop {
+            text.clear();
+            let most = u64::try_from(bound).unwrap_or(u64::MAX) + 1;
+            let read = reader.by_ref().take(most).read_until(b'\n', &mut text);
+            if read.map_err(|error| unreadable(path, &error))? == 0 {
+                break;
+            }
+            line += 1;
+            if line == 1 {
+                survey.has_bom = text.starts_with(BOM);
+                check_first(path, &text)?;
+                if survey.has_bom {
+                    text.drain(..BOM.len());
+                }
+                survey.delimiter = delimiter(&text);
+            }
+            if std::str::from_utf8(&text).is_err() && text.len() <= bound {
+                return Err(not_utf8(path, line));
+            }
+            bytes += text.len();
+            if bytes > bound {
+                let what = format!(
+                    "{}:{begun}: the row is longer than {} KiB: is a quote not closed?",
+                    path.display(),
+                    bound / 1024
+                );
+                return Err(Failure::new(status::REFUSED, what));
+            }
+            at = if is_json {
+                At::Start
+            } else {
+                survey.walk(at, &text)
+            };
+            if at == At::Quoted {
+                continue;
+            }
+            if !text.trim_ascii().is_empty() {
+                survey.rows += u64::from(!is_first || is_json);
+                is_first = false;
+            }
+            (at, begun, bytes) = (At::Start, line + 1, 0);
+        }
+        if at == At::Quoted {
+            let what = format!(
+                "{}:{begun}: the row has a quote that is not closed before the end of the file",
+                path.display()
+            );
+            return Err(Failure::new(status::REFUSED, what));
+        }
+        Ok(survey)
+    }
+
+    /// Where a reader is after these bytes.
+    fn walk(&self, mut at: At, text: &[u8]) -> At {
+        for &byte in text {
+            at = match (at, byte) {
+                (At::Start, b'"') | (At::Quote, b'"') => At::Quoted,
+                (At::Quoted, b'"') => At::Quote,
+                (At::Quoted, _) => At::Quoted,
+                (_, b'\n' | b'\r') => At::Start,
+                (_, byte) if byte == self.delimiter => At::Start,
+                _ => At::Plain,
+            };
+        }
+        at
+    }
+}
+
+/// What stands most often in a header outside of quotes.
+fn delimiter(header: &[u8]) -> u8 {
+    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
+    let mut is_quoted = false;
+    for &byte in header {
+        is_quoted ^= byte == b'"';
+        if let Some(count) = counts
+            .iter_mut()
+            .find(|(mark, _)| *mark == byte && !is_quoted)
+        {
+            count.1 += 1;
+        }
+    }
+    // Of as many the first: where there is one column alone it does not matter.
+    counts
+        .iter()
+        .rev()
+        .max_by_key(|(_, count)| *count)
+        .map_or(b',', |it| it.0)
+}
+
+fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let is_wide = text.starts_with(b"\xff\xfe")
+        || text.starts_with(b"\xfe\xff")
+        || text.iter().take(4).any(|byte| *byte == 0);
+    if !is_wide {
+        return Ok(());
+    }
+    let what = format!("{}:1: the text is UTF-16, not UTF-8", path.display());
+    let hint = format!(
+        "in Excel save it as `CSV UTF-8`, or: iconv -f UTF-16 -t UTF-8 {} > utf8.csv",
+        super::super::quoted(path)
+    );
+    Err(Failure::new(status::REFUSED, what).hint(hint))
+}
+
+fn not_utf8(path: &Path, line: u64) -> Failure {
+    let what = format!("{}:{line}: the text is not UTF-8", path.display());
+    let hint = format!(
+        "in Excel save it as `CSV UTF-8`, or: iconv -f WINDOWS-1252 -t UTF-8 {} > utf8.csv",
+        super::super::quoted(path)
+    );
+    Failure::new(status::REFUSED, what).hint(hint)
+}
+
+/// What the system says of a file that cannot be used.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::PermissionDenied => status::PERMISSION,
+        io::ErrorKind::AlreadyExists => status::REFUSED,
+        _ => status::IO,
+    };
+    Failure::new(code, format!("{}: {error}", path.display()))
+}
+
+/// The file beside `path` that takes rejected rows: one that is not there yet.
+pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
+    const TRIES: u32 = 1000;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let (stem, _) = stem.split_once(".rejects").unwrap_or((&stem, ""));
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    for number in 1..TRIES {
+        let mark = if number == 1 {
+            String::new()
+        } else {
+            format!("-{number}")
+        };
+        let name = path.with_file_name(format!("{stem}.rejects{mark}.{ending}"));
+        if std::fs::symlink_metadata(&name).is_err() {
+            return Ok(name);
+        }
+    }
+    let what = "there are very many files of rejected rows already: remove some";
+    Err(Failure::new(status::REFUSED, what))
+}
+
+/// The members of an answer's rows, by their place.
+pub(super) fn rows_of(answer: &mut Value) -> impl Iterator<Item = Map<String, Value>> {
+    let rows = answer["rows"].as_array_mut().map(std::mem::take);
+    rows.unwrap_or_default().into_iter().map(|row| match row {
+        Value::Object(row) => row,
+        _ => Map::new(),
+    })
+}

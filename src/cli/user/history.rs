@@ -1,0 +1,156 @@
+//! `user history`: every change of one user, attribute by attribute.
+
+use serde_json::Value;
+
+use super::super::output::{self, Column, Format, Listing, minute, text_of};
+use super::super::{Failure, ask, percent_encode, status};
+use crate::local::Client;
+
+/// For the forms that are not for people.
+const COLUMNS: &[Column] = &[];
+/// Rows of one request.
+const ROWS: usize = 1000;
+
+pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
+    let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
+    let mut is_told = false;
+    let mut first = Some(1);
+    while let Some(from) = first {
+        let user = percent_encode(who);
+        let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
+        let mut page = ask(client, "GET", &target, None)?;
+        first = page["next"].as_u64();
+        let mut rows = match page["rows"].take() {
+            Value::Array(rows) => rows,
+            _ => Vec::new(),
+        };
+        // Requests that were refused have changed nothing.
+        rows.retain(|row| row["changes"].is_array());
+        if !is_told && page["first"].as_u64() > Some(1) && !rows.is_empty() {
+            output::say("older changes may have been removed: see `golinks-scim manual audit`");
+        }
+        is_told |= !rows.is_empty();
+        match &mut listing {
+            Some(listing) => listing.page(&rows)?,
+            None => rows.iter().try_for_each(|row| print(row, who))?,
+        }
+    }
+    if let Some(listing) = listing {
+        listing.end()?;
+    }
+    if is_told {
+        return Ok(());
+    }
+    let what = format!("the audit trail tells nothing of a user {who}");
+    Err(Failure::new(status::REFUSED, what)
+        .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"))
+}
+
+/// One change: a line about it, then a line for each attribute.
+fn print(row: &Value, who: &str) -> Result<(), Failure> {
+    let name = text_of(row, "userName");
+    let named = if name == who {
+        String::new()
+    } else {
+        format!("  {name}")
+    };
+    let undoes = match row["undoes"].as_array() {
+        Some(changes) => format!(" of {}", numbers(changes)),
+        None => String::new(),
+    };
+    let mut lines = vec![format!(
+        "{}  {}  {}{undoes}  by {}  request {}{named}",
+        row["sequence"],
+        minute(row, "time", ""),
+        text_of(row, "kind"),
+        text_of(row, "principal"),
+        text_of(row, "requestId"),
+    )];
+    for change in row["changes"].as_array().into_iter().flatten() {
+        let attribute = text_of(change, "attribute");
+        differences(&attribute, &change["before"], &change["after"], &mut lines);
+    }
+    lines
+        .iter()
+        .try_for_each(|line| output::line(&output::printable(line)))
+}
+
+/// Some numbers, not all of very many.
+pub(super) fn numbers(numbers: &[Value]) -> String {
+    const SHOWN_MAX: usize = 5;
+    let shown: Vec<String> = numbers
+        .iter()
+        .take(SHOWN_MAX)
+        .map(Value::to_string)
+        .collect();
+    let more = if numbers.len() > SHOWN_MAX {
+        ", …"
+    } else {
+        ""
+    };
+    shown.join(", ") + more
+}
+
+/// A line for each value that differs; those of complex attributes one by one.
+fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
+    let empty = serde_json::Map::new();
+    let (old, new) = match (before, after) {
+        (Value::Object(old), Value::Object(new)) => (old, new),
+        (Value::Null, Value::Object(new)) => (&empty, new),
+        (Value::Object(old), Value::Null) => (old, &empty),
+        _ => {
+            lines.push(format!("    {path}: {} -> {}", shown(before), shown(after)));
+            return;
+        }
+    };
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    for name in new.keys().chain(gone) {
+        let (was, is) = (
+            old.get(name).unwrap_or(&Value::Null),
+            new.get(name).unwrap_or(&Value::Null),
+        );
+        if was != is {
+            // A resource is four levels deep at most.
+            let separator = if path.contains(':') { ":" } else { "." };
+            differences(&format!("{path}{separator}{name}"), was, is, lines);
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "(none)".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_are_told_one_by_one() {
+        let check = |before: Value, after: Value, wanted: &[&str]| {
+            let mut lines = Vec::new();
+            differences("name", &before, &after, &mut lines);
+            assert_eq!(lines, wanted);
+        };
+        check(json!("a"), json!("b"), &["    name: a -> b"]);
+        check(json!(true), Value::Null, &["    name: true -> (none)"]);
+        check(
+            json!({"givenName": "Jane", "familyName": "Doe"}),
+            json!({"givenName": "Jane", "familyName": "Roe", "middleName": "M"}),
+            &[
+                "    name.familyName: Doe -> Roe",
+                "    name.middleName: (none) -> M",
+            ],
+        );
+        check(
+            Value::Null,
+            json!({"givenName": "Jane"}),
+            &["    name.givenName: (none) -> Jane"],
+        );
+    }
+}

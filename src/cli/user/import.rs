@@ -1,0 +1,346 @@
+//! `user import`: a file of users goes in batch by batch, each batch in one commit. A row that
+//! cannot be applied is told, and kept in a file that can be mended and imported itself.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use super::super::output::{self, Column, Format, Listing, text_of};
+use super::super::{Failure, ask, status};
+use super::file::{Line, Table, rejects_beside, rows_of, unreadable};
+use crate::clock::{Clock, SystemClock};
+use crate::files;
+use crate::local::Client;
+use crate::scim::columns::REASON;
+
+/// Rows between two lines that say how far it is, where there is no terminal.
+const TOLD_EVERY: u64 = 10_000;
+/// Rejected rows that are shown; all of them are in their file.
+const SHOWN_MAX: u64 = 20;
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "LINE",
+        cell: |row| text_of(row, "line"),
+    },
+    Column {
+        title: "OUTCOME",
+        cell: |row| text_of(row, "outcome"),
+    },
+    Column {
+        title: "USERNAME",
+        cell: |row| text_of(row, "userName"),
+    },
+    Column {
+        title: "WHAT",
+        cell: |row| match row["attributes"].as_array() {
+            Some(names) => {
+                let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+                names.join(", ")
+            }
+            None => text_of(row, "reason"),
+        },
+    },
+];
+
+/// What was typed.
+pub(in crate::cli) struct Typed {
+    pub(in crate::cli) file: PathBuf,
+    pub(in crate::cli) is_rehearsal: bool,
+    pub(in crate::cli) empty: String,
+    pub(in crate::cli) rejects: Option<PathBuf>,
+    pub(in crate::cli) ignored: Vec<String>,
+    pub(in crate::cli) format: Format,
+}
+
+pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(), Failure> {
+    let mut table = Table::open(&typed.file, &typed.ignored)?;
+    let mut import = Import::new(typed, &table)?;
+    let begun = SystemClock.now();
+    loop {
+        let lines = table.batch()?;
+        if lines.is_empty() {
+            break;
+        }
+        let rows: Vec<Value> = lines
+            .iter()
+            .filter_map(|line| line.content.as_ref().ok().cloned())
+            .collect();
+        let mut request = table.request(&typed.empty, rows);
+        request["dryRun"] = json!(typed.is_rehearsal);
+        let mut answer = ask(client, "POST", "/admin/users/import", Some(&request))
+            .map_err(|failure| import.broken_off(failure))?;
+        let mut answered = rows_of(&mut answer);
+        let outcomes: Vec<Value> = lines
+            .iter()
+            .map(|line| Value::Object(outcome(line, &mut answered)))
+            .collect();
+        import.note(&lines, &outcomes)?;
+    }
+    import.end(program, &begun.to_string())
+}
+
+/// What became of a line, here or there.
+fn outcome(
+    line: &Line,
+    answered: &mut impl Iterator<Item = Map<String, Value>>,
+) -> Map<String, Value> {
+    let mut row = match &line.content {
+        Ok(_) => answered.next().unwrap_or_default(),
+        Err(why) => {
+            let mut row = Map::new();
+            row.insert("line".to_owned(), json!(line.number));
+            row.insert("outcome".to_owned(), json!("refused"));
+            row.insert("reason".to_owned(), json!(why));
+            row
+        }
+    };
+    row.entry("userName").or_insert_with(|| json!(line.who));
+    row
+}
+
+/// An import under way.
+struct Import<'a> {
+    typed: &'a Typed,
+    listing: Option<Listing>,
+    bar: ProgressBar,
+    total: u64,
+    created: u64,
+    updated: u64,
+    unchanged: u64,
+    refused: u64,
+    rejects: Rejects,
+}
+
+impl<'a> Import<'a> {
+    fn new(typed: &'a Typed, table: &Table) -> Result<Self, Failure> {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(table.rows)
+        } else {
+            ProgressBar::hidden()
+        };
+        let form = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+        bar.set_style(ProgressStyle::with_template(form).expect("it names only what there is"));
+        // Of an import in earnest people want the refusals alone.
+        let lists = typed.is_rehearsal || typed.format != Format::Table;
+        Ok(Self {
+            listing: lists.then(|| Listing::new(typed.format, COLUMNS)),
+            rejects: Rejects::new(typed, table)?,
+            typed,
+            bar,
+            total: table.rows,
+            created: 0,
+            updated: 0,
+            unchanged: 0,
+            refused: 0,
+        })
+    }
+
+    fn done(&self) -> u64 {
+        self.created + self.updated + self.unchanged + self.refused
+    }
+
+    fn note(&mut self, lines: &[Line], outcomes: &[Value]) -> Result<(), Failure> {
+        let before = self.done();
+        let mut shown = Vec::new();
+        for (line, outcome) in lines.iter().zip(outcomes) {
+            match outcome["outcome"].as_str() {
+                Some("created") => self.created += 1,
+                Some("updated") => self.updated += 1,
+                Some("unchanged") => self.unchanged += 1,
+                _ => {
+                    self.refused += 1;
+                    let reason = text_of(outcome, "reason");
+                    if self.listing.is_none() && self.refused <= SHOWN_MAX {
+                        shown.push(format!("line {}: {reason}", line.number));
+                    }
+                    self.rejects.add(line, &reason)?;
+                }
+            }
+        }
+        self.rejects.flush()?;
+        let listing = &mut self.listing;
+        self.bar.suspend(|| {
+            for line in shown {
+                output::say(&output::printable(&line));
+            }
+            listing
+                .as_mut()
+                .map_or(Ok(()), |listing| listing.page(outcomes))
+        })?;
+        let done = self.done();
+        self.bar.set_position(done);
+        if self.bar.is_hidden() && before / TOLD_EVERY < done / TOLD_EVERY {
+            output::say(&format!("{done} of {} rows", self.total));
+        }
+        Ok(())
+    }
+
+    fn broken_off(&self, failure: Failure) -> Failure {
+        self.bar.finish_and_clear();
+        let done = self.done();
+        let what = format!("after {done} rows: {}", failure.what);
+        Failure { what, ..failure }
+            .hint("run the same import again: rows that were applied change nothing then")
+    }
+
+    fn end(mut self, program: &str, begun: &str) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        if let Some(listing) = self.listing.take() {
+            listing.end()?;
+        }
+        self.rejects.flush()?;
+        let would = if self.typed.is_rehearsal {
+            "would be "
+        } else {
+            ""
+        };
+        output::say(&format!(
+            "{} {would}created, {} {would}updated, {} {would}unchanged, {} {would}rejected",
+            self.created, self.updated, self.unchanged, self.refused
+        ));
+        if self.refused > SHOWN_MAX && !self.typed.is_rehearsal {
+            output::say("the first rejected rows are shown, all of them are in their file");
+        }
+        if self.created + self.updated > 0 && !self.typed.is_rehearsal {
+            output::say(&format!(
+                "to take it back: {program} user undo --since {begun}"
+            ));
+        }
+        if self.refused == 0 {
+            return Ok(());
+        }
+        let failure = Failure::new(
+            status::REFUSED,
+            format!("{} rows were rejected", self.refused),
+        );
+        Err(match &self.rejects.writer {
+            Some(_) => failure.hint(format!(
+                "they are in {} with the reason: mend them there, and import that file",
+                self.rejects.path.display()
+            )),
+            None => failure,
+        })
+    }
+}
+
+/// The file of rejected rows, made with the first of them.
+struct Rejects {
+    path: PathBuf,
+    is_wanted: bool,
+    is_json: bool,
+    delimiter: u8,
+    header: Vec<String>,
+    reason_at: Option<usize>,
+    writer: Option<Writer>,
+}
+
+enum Writer {
+    Csv(Box<csv::Writer<File>>),
+    Json(File),
+}
+
+impl Rejects {
+    fn new(typed: &Typed, table: &Table) -> Result<Self, Failure> {
+        let path = match &typed.rejects {
+            Some(path) => path.clone(),
+            None => rejects_beside(&typed.file)?,
+        };
+        // What would refuse it in the end is looked at before the work.
+        if std::fs::symlink_metadata(&path).is_ok() {
+            let what = format!("{}: the file exists already", path.display());
+            return Err(Failure::new(status::REFUSED, what).hint("name another one with --rejects"));
+        }
+        let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
+        Ok(Self {
+            path,
+            is_wanted: !typed.is_rehearsal,
+            is_json: table.is_json,
+            delimiter: table.delimiter,
+            reason_at: table.header.iter().position(is_reason),
+            header: table.header.clone(),
+            writer: None,
+        })
+    }
+
+    fn add(&mut self, line: &Line, reason: &str) -> Result<(), Failure> {
+        if !self.is_wanted {
+            return Ok(());
+        }
+        if self.writer.is_none() {
+            self.writer = Some(self.begin()?);
+        }
+        let written = match &mut self.writer {
+            Some(Writer::Csv(writer)) => {
+                let cells = with_reason(&line.cells, self.header.len(), self.reason_at, reason);
+                writer
+                    .write_record(&cells)
+                    .map_err(|error| error.to_string())
+            }
+            Some(Writer::Json(file)) => {
+                let text = with_member(&line.cells[0], reason);
+                writeln!(file, "{text}").map_err(|error| error.to_string())
+            }
+            None => Ok(()),
+        };
+        written.map_err(|error| unwritten(&self.path, &error))
+    }
+
+    fn begin(&self) -> Result<Writer, Failure> {
+        let file =
+            files::create_own(&self.path, 0o600).map_err(|error| unreadable(&self.path, &error))?;
+        if self.is_json {
+            return Ok(Writer::Json(file));
+        }
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(self.delimiter)
+            .flexible(true)
+            .from_writer(file);
+        let header = with_reason(&self.header, self.header.len(), self.reason_at, REASON);
+        writer
+            .write_record(&header)
+            .map_err(|error| unwritten(&self.path, &error.to_string()))?;
+        Ok(Writer::Csv(Box::new(writer)))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.writer {
+            Some(Writer::Csv(writer)) => writer
+                .flush()
+                .map_err(|error| unwritten(&self.path, &error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unwritten(path: &Path, error: &str) -> Failure {
+    Failure::new(status::IO, format!("{}: {error}", path.display()))
+}
+
+/// The cells, and the reason in its column: the last one, unless the file has one already.
+fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
+    let mut cells = cells.to_vec();
+    match at {
+        Some(at) if at < cells.len() => reason.clone_into(&mut cells[at]),
+        _ => {
+            // A row with too few cells would have the reason in the column of another.
+            while cells.len() < count {
+                cells.push(String::new());
+            }
+            cells.push(reason.to_owned());
+        }
+    }
+    cells
+}
+
+fn with_member(line: &str, reason: &str) -> String {
+    let mut object = match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::from_iter([("text".to_owned(), json!(line))]),
+    };
+    object.insert(REASON.to_owned(), json!(reason));
+    Value::Object(object).to_string()
+}

@@ -1,0 +1,123 @@
+//! `user undo`: takes changes back, slice by slice, and says of whom.
+
+use serde_json::{Value, json};
+
+use super::super::args::Undo;
+use super::super::moment::moment;
+use super::super::output::{self, Column, Format, Listing, text_of};
+use super::super::{Failure, ask, status};
+use crate::clock::{Clock, SystemClock};
+use crate::local::Client;
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "USERNAME",
+        cell: |user| text_of(user, "userName"),
+    },
+    Column {
+        title: "CHANGES",
+        cell: |user| super::history::numbers(user["changes"].as_array().map_or(&[], Vec::as_slice)),
+    },
+    Column {
+        title: "AS BEFORE",
+        cell: outcome,
+    },
+];
+
+/// What became of how many users.
+#[derive(Default)]
+struct Counts {
+    undone: usize,
+    same: usize,
+    refused: usize,
+}
+
+pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
+    let mut body = json!({"force": typed.force, "dryRun": typed.dry_run});
+    if let Some(change) = typed.change {
+        body["change"] = json!(change);
+    }
+    if let Some(since) = &typed.since {
+        body["since"] = json!(moment(since, SystemClock.now())?.to_string());
+        body["token"] = json!(typed.token);
+    }
+    let format = typed.output.output;
+    // Whom it concerns is looked at beforehand; afterwards those matter whom it did not reach.
+    let is_brief = typed.since.is_some() && !typed.dry_run && format == Format::Table;
+    let mut listing = Listing::new(format, COLUMNS);
+    let mut counts = Counts::default();
+    loop {
+        let mut page = ask(client, "POST", "/admin/undo", Some(&body))?;
+        let mut users = match page["users"].take() {
+            Value::Array(users) => users,
+            _ => Vec::new(),
+        };
+        for user in &users {
+            counts.add(user);
+        }
+        users.retain(|user| !is_brief || !user["refused"].is_null());
+        if !users.is_empty() {
+            listing.page(&users)?;
+        }
+        body["after"] = page["next"].take();
+        if body["after"].is_null() {
+            break;
+        }
+    }
+    if !is_brief || counts.refused > 0 {
+        listing.end()?;
+    }
+    counts.tell(typed)
+}
+
+impl Counts {
+    fn add(&mut self, user: &Value) {
+        if !user["refused"].is_null() {
+            self.refused += 1;
+        } else if user["attributes"].as_array().is_some_and(Vec::is_empty) {
+            self.same += 1;
+        } else {
+            self.undone += 1;
+        }
+    }
+
+    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
+        let verb = if typed.dry_run { "would be" } else { "are" };
+        output::say(&format!(
+            "{} users {verb} as they were before, {} were so already, {} refused",
+            self.undone, self.same, self.refused
+        ));
+        if self.undone > 0 && !typed.dry_run {
+            output::say(
+                "hint: the identity provider's next push may change them again: mend it there too",
+            );
+        }
+        if self.refused == 0 {
+            return Ok(());
+        }
+        let what = format!("the changes of {} users were not taken back", self.refused);
+        let failure = Failure::new(status::REFUSED, what);
+        Err(if typed.force {
+            failure
+        } else {
+            failure.hint("--force also takes back what somebody else has changed since")
+        })
+    }
+}
+
+fn outcome(user: &Value) -> String {
+    if !user["refused"].is_null() {
+        return format!("refused: {}", text_of(user, "refused"));
+    }
+    let attributes: Vec<&str> = user["attributes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if attributes.is_empty() {
+        "nothing: it is so already".to_owned()
+    } else {
+        attributes.join(", ")
+    }
+}

@@ -1,0 +1,405 @@
+//! Whether the audit trail is whole and says what the users are. One state of the store is
+//! looked at, in steps, so that nobody waits for an answer longer than for one step.
+//!
+//! ```text
+//! chain      oldest to newest: each row follows from the one before it
+//! agreement  newest to oldest: a user's newest row has its version; the newest row that names
+//!            an attribute has its value; versions count down to the creation, or to where
+//!            removed rows stood; whoever is gone ends in a deletion
+//! users      each has rows, down to its creation where no rows were removed
+//! ```
+//!
+//! Of a user twelve bytes are kept: the version that the next older row must have, and which
+//! attributes were compared.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant as Monotonic;
+
+use serde_json::{Value, json};
+
+use super::record::{Record, UserId};
+use super::{Directory, Error};
+use crate::limits;
+use crate::store::Snapshot;
+
+/// What is known so far.
+#[derive(Debug)]
+pub struct Report {
+    /// The verification, to go on with.
+    pub run: u64,
+    /// Whether it is at its end.
+    pub is_done: bool,
+    /// What is being looked at.
+    pub stage: &'static str,
+    /// Rows looked at, of both passes.
+    pub rows: u64,
+    /// Rows of both passes.
+    pub of: u64,
+    /// Users that there are.
+    pub users: u64,
+    /// The oldest row that is kept.
+    pub first: u64,
+    /// What is wrong: each with `what`, and `row`, `user` as far as it is about one.
+    pub findings: Vec<Value>,
+    /// How much is wrong; more than is listed, perhaps.
+    pub found: u64,
+}
+
+/// A verification on its way.
+pub(super) struct Verification {
+    run: u64,
+    snapshot: Arc<Snapshot>,
+    touched: Monotonic,
+    stage: Stage,
+    rows: u64,
+    first: u64,
+    end: u64,
+    of_user: Vec<Known>,
+    attributes: HashMap<String, u32>,
+    findings: Vec<Value>,
+    found: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    /// The row at which it goes on.
+    Chain(u64),
+    /// The row before which it goes on.
+    Agreement(u64),
+    Users,
+    Done,
+}
+
+/// What the newer rows of a user have told.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    older: Older,
+    /// Attributes that were compared, by bit.
+    compared: u32,
+}
+
+/// What must come before.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Older {
+    /// No row was seen.
+    #[default]
+    Unseen,
+    /// A row of this version.
+    Version(u32),
+    /// Nothing: it was created.
+    Nothing,
+}
+
+/// A row about a user.
+struct Told {
+    sequence: u64,
+    id: UserId,
+    version: u32,
+    row: Value,
+}
+
+impl Told {
+    fn read(sequence: u64, text: &str) -> Option<Self> {
+        let row: Value = serde_json::from_str(text).ok()?;
+        let version = row["version"].as_str()?.strip_prefix("W/\"")?;
+        row["changes"].as_array()?;
+        Some(Self {
+            sequence,
+            id: UserId::parse(row["user"].as_str()?)?,
+            version: version.strip_suffix('"')?.parse().ok()?,
+            row,
+        })
+    }
+
+    fn is_deletion(&self) -> bool {
+        self.row["kind"] == "delete"
+    }
+
+    /// Whatever made it, the first version is a creation; a deletion repeats the last one.
+    fn is_creation(&self) -> bool {
+        self.version == 1 && !self.is_deletion()
+    }
+}
+
+impl Directory {
+    /// One step of a verification: of `run`, or of a new one. `None` if that one is gone.
+    pub fn verify(&self, run: Option<u64>) -> Result<Option<Report>, Error> {
+        let mut current = self
+            .verification
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut verification = match (run, current.take()) {
+            (None, _) => {
+                let number = u64::from_be_bytes(crate::secret::random());
+                // It is to come through every reader of JSON as it is.
+                Verification::begin(number >> 16, self.read(Ok)?)?
+            }
+            (Some(run), Some(known)) if known.run == run => known,
+            (Some(_), other) => {
+                *current = other;
+                return Ok(None);
+            }
+        };
+        let until = Monotonic::now() + limits::VERIFICATION_STEP_DURATION;
+        while !matches!(verification.stage, Stage::Done) && Monotonic::now() < until {
+            verification.step()?;
+        }
+        verification.touched = Monotonic::now();
+        let report = verification.report();
+        *current = (!report.is_done).then_some(verification);
+        Ok(Some(report))
+    }
+
+    /// Lets go of a verification that nobody goes on with.
+    pub fn drop_verification(&self, at: Monotonic) {
+        // One that is being worked on is not idle.
+        let Ok(mut current) = self.verification.try_lock() else {
+            return;
+        };
+        let is_idle = |known: &Verification| {
+            at.saturating_duration_since(known.touched) > limits::VERIFICATION_IDLE_MAX
+        };
+        if current.as_ref().is_some_and(is_idle) {
+            *current = None;
+        }
+    }
+}
+
+impl Verification {
+    fn begin(run: u64, snapshot: Arc<Snapshot>) -> Result<Self, Error> {
+        let extent = snapshot.audit_extent()?;
+        let users = snapshot.users().max().map_or(0, |last| last as usize + 1);
+        Ok(Self {
+            run,
+            snapshot,
+            touched: Monotonic::now(),
+            stage: Stage::Chain(extent.first),
+            rows: 0,
+            first: extent.first,
+            end: extent.next,
+            of_user: vec![Known::default(); users],
+            attributes: HashMap::new(),
+            findings: Vec::new(),
+            found: 0,
+        })
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            run: self.run,
+            is_done: matches!(self.stage, Stage::Done),
+            stage: match self.stage {
+                Stage::Chain(_) => "chain",
+                Stage::Agreement(_) => "agreement",
+                Stage::Users | Stage::Done => "users",
+            },
+            rows: self.rows,
+            of: 2 * (self.end - self.first),
+            users: self.snapshot.users().len(),
+            first: self.first,
+            findings: self.findings.clone(),
+            found: self.found,
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        self.stage = match self.stage {
+            Stage::Chain(first) => self.chain(first)?,
+            Stage::Agreement(end) => self.agreement(end)?,
+            Stage::Users => {
+                self.users();
+                Stage::Done
+            }
+            Stage::Done => Stage::Done,
+        };
+        Ok(())
+    }
+
+    /// Where the chain is broken, the rows say nothing reliable of the users.
+    fn chain(&mut self, first: u64) -> Result<Stage, Error> {
+        let step = limits::VERIFICATION_ROWS_STEP;
+        let mut rows = 0;
+        let checked = self.snapshot.check_audits(first, step, |_, _| rows += 1)?;
+        self.rows += rows;
+        Ok(match checked {
+            Ok(Some(next)) => Stage::Chain(next),
+            Ok(None) => Stage::Agreement(self.end),
+            Err(broken) => {
+                let about = self.snapshot.audit(broken.sequence)?;
+                let about = about.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+                let user = about.and_then(|row| row["user"].as_str().map(str::to_owned));
+                self.find(Some(broken.sequence), user.as_deref(), &broken.to_string());
+                Stage::Done
+            }
+        })
+    }
+
+    fn agreement(&mut self, end: u64) -> Result<Stage, Error> {
+        let (mut told, mut rows, mut next) = (Vec::new(), 0, None);
+        self.snapshot.audits_before(end, |sequence, text| {
+            if rows >= limits::VERIFICATION_ROWS_STEP {
+                next = Some(sequence + 1);
+                return ControlFlow::Break(());
+            }
+            rows += 1;
+            told.extend(Told::read(sequence, text));
+            ControlFlow::Continue(())
+        })?;
+        self.rows += rows;
+        for told in &told {
+            self.compare(told);
+        }
+        Ok(next.map_or(Stage::Users, Stage::Agreement))
+    }
+
+    /// A row against the user, and against the newer rows about it.
+    fn compare(&mut self, told: &Told) {
+        let sequence = told.id.sequence() as usize;
+        if sequence >= self.of_user.len() {
+            // Deleted, like everybody after the last one that there is.
+            self.of_user.resize(sequence + 1, Known::default());
+        }
+        let mut known = self.of_user[sequence];
+        let record = match self.record(told.id) {
+            Ok(record) => record,
+            Err(what) => {
+                if known.older == Older::Unseen {
+                    self.find_in(told, &what);
+                }
+                None
+            }
+        };
+        match known.older {
+            Older::Unseen => self.compare_newest(told, record.as_ref()),
+            Older::Version(version) if version != told.version => {
+                let what = format!(
+                    "it tells of version {}, where version {version} was to come",
+                    told.version
+                );
+                self.find_in(told, &what);
+            }
+            Older::Version(_) => {}
+            Older::Nothing => self.find_in(told, "it is older than the user's creation"),
+        }
+        if let Some(record) = &record {
+            self.compare_attributes(told, record, &mut known.compared);
+        }
+        known.older = match told.version {
+            _ if told.is_creation() => Older::Nothing,
+            version if told.is_deletion() => Older::Version(version),
+            version => Older::Version(version.saturating_sub(1)),
+        };
+        if let Some(record) = &record
+            && told.is_creation()
+        {
+            let names = record.user().attributes().keys();
+            let untold: Vec<String> = names
+                .filter(|name| self.bit(name) & known.compared == 0)
+                .cloned()
+                .collect();
+            for name in untold {
+                self.find_in(told, &format!("no row tells of the user's {name}"));
+            }
+        }
+        self.of_user[sequence] = known;
+    }
+
+    fn compare_newest(&mut self, told: &Told, record: Option<&Record>) {
+        match record {
+            Some(_) if told.is_deletion() => self.find_in(told, "it deletes a user who is here"),
+            Some(record) if record.version() != format!("W/\"{}\"", told.version) => {
+                let what = format!(
+                    "it makes version {} of the user, who has version {}",
+                    told.version,
+                    record.version().trim_matches(['W', '/', '"'])
+                );
+                self.find_in(told, &what);
+            }
+            None if !told.is_deletion() => {
+                self.find_in(told, "the user is gone, and no row tells of a deletion");
+            }
+            _ => {}
+        }
+    }
+
+    /// What the newest row that names an attribute says of it is what it is.
+    fn compare_attributes(&mut self, told: &Told, record: &Record, compared: &mut u32) {
+        let changes = told.row["changes"].as_array();
+        for change in changes.map_or(&[][..], Vec::as_slice) {
+            let name = change["attribute"].as_str().unwrap_or_default();
+            let bit = self.bit(name);
+            if bit & *compared != 0 {
+                continue;
+            }
+            *compared |= bit;
+            let present = record.user().attributes().get(name);
+            if present.unwrap_or(&Value::Null) != &change["after"] {
+                let what = format!("the user's {name} is not what the row says it became");
+                self.find_in(told, &what);
+            }
+        }
+    }
+
+    /// The bit of an attribute. There are fewer attributes than bits; were there more, the rest
+    /// would share the last one.
+    fn bit(&mut self, name: &str) -> u32 {
+        if let Some(bit) = self.attributes.get(name) {
+            return *bit;
+        }
+        let at = u32::try_from(self.attributes.len()).unwrap_or(u32::MAX);
+        let bit = 1_u32.checked_shl(at).unwrap_or(1 << 31);
+        self.attributes.insert(name.to_owned(), bit);
+        bit
+    }
+
+    /// The user with this id as it is; the error says how its row is damaged.
+    fn record(&self, id: UserId) -> Result<Option<Record>, String> {
+        let row = self.snapshot.user(id.sequence());
+        let Some(row) = row.map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let record = Record::decode(&row)?;
+        if record.id() == id {
+            Ok(Some(record))
+        } else {
+            Err(format!("in the user's place is {}", record.id()))
+        }
+    }
+
+    /// Nobody is here without rows, unless removed ones told of it.
+    fn users(&mut self) {
+        if self.first > 1 {
+            return;
+        }
+        let snapshot = Arc::clone(&self.snapshot);
+        for sequence in snapshot.users() {
+            let known = self.of_user.get(sequence as usize).copied();
+            let what = match known.unwrap_or_default().older {
+                Older::Nothing => continue,
+                Older::Unseen => "no row tells of the user",
+                Older::Version(_) => "no row tells of the user's creation",
+            };
+            let record = snapshot.user(sequence).ok().flatten();
+            let record = record.and_then(|row| Record::decode(&row).ok());
+            let user = record.map_or_else(
+                || format!("number {sequence}"),
+                |record| record.id().to_string(),
+            );
+            self.find(None, Some(&user), what);
+        }
+    }
+
+    fn find_in(&mut self, told: &Told, what: &str) {
+        self.find(Some(told.sequence), Some(&told.id.to_string()), what);
+    }
+
+    fn find(&mut self, row: Option<u64>, user: Option<&str>, what: &str) {
+        self.found += 1;
+        if self.findings.len() < limits::VERIFICATION_FINDINGS_MAX {
+            self.findings
+                .push(json!({"row": row, "user": user, "what": what}));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a user was: the attributes at a moment of the past, found by taking back, newest
+//! first, what the audit trail says of the user since.
+
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value};
+
+use super::audit::{self, CREATE, DELETE, UserEvent};
+use super::record::{Record, UserId, version_number};
+use super::trail::known_as;
+use super::{Directory, Error, matching};
+use crate::clock::Instant;
+use crate::scim::User;
+use crate::store::{Extent, Snapshot};
+
+/// A user at a moment of the past.
+#[derive(Debug)]
+pub enum Past {
+    /// As it was.
+    Was(Box<Record>),
+    /// Nobody of this name or id was there then.
+    Absent,
+    /// The trail does not go back so far: its oldest row that is kept is of this time.
+    Forgotten(Option<Instant>),
+}
+
+impl Directory {
+    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was at
+    /// `moment`, everything before it included.
+    pub fn at(&self, who: &str, moment: Instant) -> Result<Past, Error> {
+        self.read(|snapshot| {
+            let extent = snapshot.audit_extent()?;
+            let mut answer = Past::Absent;
+            for id in known_as(&snapshot, who)? {
+                answer = at(&snapshot, &extent, id, moment)?;
+                if matches!(answer, Past::Was(_)) {
+                    break;
+                }
+            }
+            Ok(answer)
+        })
+    }
+}
+
+fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, moment: Instant) -> Result<Past, Error> {
+    let record = match snapshot.user(id.sequence())? {
+        Some(row) => matching(id, &row)?,
+        None => None,
+    };
+    match record {
+        Some(record) if record.last_modified() <= moment => Ok(Past::Was(Box::new(record))),
+        Some(record) if record.created_at() > moment => Ok(Past::Absent),
+        record => way_back(snapshot, extent, id, record, moment),
+    }
+}
+
+fn way_back(
+    snapshot: &Snapshot,
+    extent: &Extent,
+    id: UserId,
+    record: Option<Record>,
+    moment: Instant,
+) -> Result<Past, Error> {
+    let mut way = WayBack::from(record);
+    let until = moment.to_string();
+    snapshot.audits_before(u64::MAX, |_, text| {
+        if audit::user_of(text) != Some(id) {
+            return ControlFlow::Continue(());
+        }
+        match UserEvent::read(text) {
+            Some(event) => way.take(&event, &until),
+            None => ControlFlow::Continue(()),
+        }
+    })?;
+    way.end(snapshot, extent, id, moment)
+}
+
+/// On the way back through a user's changes.
+struct WayBack {
+    attributes: Option<Map<String, Value>>,
+    created: Option<Instant>,
+    /// Version and time of the newest change that is not taken back.
+    reached: Option<(u64, Instant)>,
+    /// The version before the oldest change that was taken back.
+    version: u64,
+}
+
+impl WayBack {
+    fn from(record: Option<Record>) -> Self {
+        Self {
+            created: record.as_ref().map(Record::created_at),
+            attributes: record.map(|record| record.user().attributes().clone()),
+            reached: None,
+            version: 0,
+        }
+    }
+
+    /// Goes past one change; those after `until` are taken back.
+    fn take(&mut self, event: &UserEvent, until: &str) -> ControlFlow<()> {
+        if self.reached.is_none() && event.time.as_str() > until {
+            self.take_back(event);
+            return if event.kind == CREATE {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            };
+        }
+        let time = Instant::parse(&event.time);
+        if self.reached.is_none() {
+            self.reached = version_number(&event.version).zip(time);
+            if event.kind == DELETE {
+                self.attributes = None;
+            }
+        }
+        if event.kind == CREATE {
+            self.created = time;
+        }
+        // Of a user who is gone the trail alone knows when it was created.
+        if self.created.is_some() || self.attributes.is_none() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn take_back(&mut self, event: &UserEvent) {
+        if event.kind == CREATE {
+            self.attributes = None;
+            return;
+        }
+        let version = version_number(&event.version).unwrap_or_default();
+        // A deletion makes no version.
+        let made = u64::from(event.kind != DELETE);
+        self.version = version.saturating_sub(made);
+        let attributes = self.attributes.get_or_insert_default();
+        for change in &event.changes {
+            if change.before.is_null() {
+                attributes.shift_remove(&change.attribute);
+            } else {
+                attributes.insert(change.attribute.clone(), change.before.clone());
+            }
+        }
+    }
+
+    fn end(
+        self,
+        snapshot: &Snapshot,
+        extent: &Extent,
+        id: UserId,
+        moment: Instant,
+    ) -> Result<Past, Error> {
+        let Some(attributes) = self.attributes else {
+            return Ok(Past::Absent);
+        };
+        let (version, last_modified) = if let Some((version, time)) = self.reached {
+            (version, Some(time))
+        } else {
+            let oldest = snapshot.audit(extent.first)?;
+            let oldest = oldest.as_deref().and_then(audit::time_of);
+            if oldest.is_none_or(|oldest| oldest > moment) {
+                return Ok(Past::Forgotten(oldest));
+            }
+            // It was changed last before the trail begins: when, nobody knows any more.
+            (self.version, self.created)
+        };
+        let created = self.created.or(last_modified).unwrap_or(moment);
+        let record = Record::of_the_past(
+            id,
+            created,
+            last_modified.unwrap_or(created),
+            version,
+            User::from_attributes(attributes),
+        );
+        Ok(Past::Was(Box::new(record)))
+    }
+}

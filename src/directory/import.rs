@@ -1,0 +1,150 @@
+//! Rows of a file: each creates the user that it is about, or changes it, or changes nothing. All
+//! rows of a request go into one commit, each sees what those before it have done, and one that
+//! is refused undoes no other. A rehearsal runs the same plans on what is committed, and drops
+//! what they want written.
+
+use super::audit::Caller;
+use super::change::{self, Asked, Edit, Planned};
+use super::record::{Record, UserId};
+use super::{Directory, Error, matching};
+use crate::scim::columns::{Empty, Row};
+use crate::scim::fold::fold;
+use crate::scim::{Leniency, User};
+use crate::store::{Change, ReadError, View};
+
+/// What a row does, or would do.
+#[derive(Debug)]
+pub enum Imported {
+    /// There was nobody of this name.
+    Created(Record),
+    /// The user before and after.
+    Updated(Box<(Record, Record)>),
+    /// The user was like that.
+    Unchanged(Record),
+}
+
+/// How a row and the directory differ.
+#[derive(Debug)]
+pub enum Compared {
+    /// There is nobody here whom the row is about; the user that it would make.
+    Absent(User),
+    /// The user here, and as the row has it.
+    Present(Box<(Record, User)>),
+}
+
+impl Directory {
+    /// Does what the rows say, or with `is_rehearsal` only tells it.
+    pub fn import(
+        &self,
+        rows: Vec<Row>,
+        empty: Empty,
+        is_rehearsal: bool,
+        caller: &Caller,
+    ) -> Result<Vec<Result<Imported, Error>>, Error> {
+        let asked = self.asked(caller);
+        if is_rehearsal {
+            return self.read(|snapshot| {
+                let view = View::of_committed(&snapshot);
+                let told = rows.iter().map(|row| {
+                    let planned = change::alone(plan(&view, row.clone(), empty, &asked))?;
+                    Ok(planned.map(|(_, done)| done.0))
+                });
+                told.collect()
+            });
+        }
+        let plans = rows.into_iter().map(|row| {
+            let asked = asked.clone();
+            move |view: &View<'_>| change::alone(plan(view, row, empty, &asked))
+        });
+        let results = self.store.write_all(plans.collect())?;
+        let deactivated = results.iter().flatten().filter(|(_, was)| *was).count();
+        if deactivated > 0 {
+            self.note_deactivations(caller, deactivated as u64);
+        }
+        let done = results.into_iter();
+        Ok(done.map(|one| one.map(|(done, _)| done)).collect())
+    }
+
+    /// How the rows and the directory differ, all of them in one state.
+    pub fn compare(
+        &self,
+        rows: &[Row],
+        empty: Empty,
+    ) -> Result<Vec<Result<Compared, Error>>, Error> {
+        self.read(|snapshot| {
+            let view = View::of_committed(&snapshot);
+            let one = |row: &Row| -> Result<Result<Compared, Error>, Error> {
+                let before = match find(&view, row)? {
+                    Ok(before) => before,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let after = row.apply(before.as_ref().map(Record::user), empty);
+                Ok(after.map_err(Error::Scim).map(|after| match before {
+                    Some(before) => Compared::Present(Box::new((before, after))),
+                    None => Compared::Absent(after),
+                }))
+            };
+            rows.iter().map(one).collect()
+        })
+    }
+}
+
+/// What one row does, and whether it deactivates somebody.
+fn plan(view: &View<'_>, row: Row, empty: Empty, asked: &Asked) -> Planned<(Imported, bool)> {
+    match find(view, &row)? {
+        Err(error) => Ok(Err(error)),
+        Ok(None) => create(view, &row, empty, asked),
+        Ok(Some(before)) => {
+            let edit = Edit::Import(row, empty);
+            let old = before.clone();
+            let planned = change::edit_record(view, before, edit, Leniency::compatible(), asked)?;
+            Ok(planned.map(|(change, written)| {
+                let done = if written.record == old {
+                    Imported::Unchanged(old)
+                } else {
+                    Imported::Updated(Box::new((old, written.record)))
+                };
+                (change, (done, written.was_deactivated))
+            }))
+        }
+    }
+}
+
+fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(Imported, bool)> {
+    let mut user = match row.apply(None, empty) {
+        Ok(user) => user,
+        Err(error) => return Ok(Err(Error::Scim(error))),
+    };
+    // Whoever was neither active nor not may not become active by moving to another directory.
+    if row.unassigns_active() {
+        user.set_active(false);
+    }
+    let Some(sequence) = view.next_user()? else {
+        return Ok(Err(Error::TooLarge));
+    };
+    let created = change::create(view, UserId::new(sequence), user, asked)?;
+    let done = |(change, record): (Change, Record)| (change, (Imported::Created(record), false));
+    Ok(created.map(done))
+}
+
+/// The user whom a row is about. An id must be somebody's; a name need not.
+fn find(view: &View<'_>, row: &Row) -> Result<Result<Option<Record>, Error>, ReadError> {
+    if let Some(id) = row.id() {
+        let Some(id) = UserId::parse(id) else {
+            return Ok(Err(Error::NotFound));
+        };
+        let found = match view.user(id.sequence())? {
+            Some(row) => matching(id, &row),
+            None => Ok(None),
+        };
+        return Ok(found.and_then(|found| found.map(Some).ok_or(Error::NotFound)));
+    }
+    let name = fold(row.user_name().unwrap_or_default()).into_bytes();
+    let row = match view.user_by_name(&name)? {
+        Some(sequence) => view.user(sequence)?,
+        None => None,
+    };
+    Ok(row
+        .map(|row| Record::decode(&row).map_err(Error::Damaged))
+        .transpose())
+}

@@ -1,0 +1,170 @@
+//! How much of the audit trail is kept. The oldest rows go first, in steps that are a commit
+//! each; the chain goes on from its anchor behind them, and a row says what was removed and why.
+//!
+//! What is removed by age depends on a clock, and a clock that jumps years ahead must not take
+//! the history with it. So a removal by age is made once a day at most and not in the first hour
+//! of a server, and takes an eighth of the rows at most: in the regular course a day's rows are
+//! far less ([`limits::AUDIT_KEEP_DAYS_MIN`]), and whoever sets the clock right within days has
+//! lost little.
+
+use std::ops::ControlFlow;
+use std::sync::PoisonError;
+use std::time::Instant as Monotonic;
+
+use serde_json::{Map, json};
+
+use super::{Directory, Error, audit};
+use crate::clock::Instant;
+use crate::limits;
+use crate::store::{Change, Snapshot, WriteError};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Days; for ever without.
+    pub days: Option<i64>,
+    /// Bytes of all rows together; any number without.
+    pub bytes: Option<u64>,
+}
+
+/// What is being removed, and when something was last removed by age.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    first_look: Option<Monotonic>,
+    by_age: Option<Monotonic>,
+    run: Option<Run>,
+}
+
+/// Rows that are to be removed.
+#[derive(Debug)]
+struct Run {
+    through: u64,
+    why: &'static str,
+    is_told: bool,
+}
+
+impl Directory {
+    /// Removes some of what need not be kept any more, if there is anything. Asked now and
+    /// then; `at` is the time by which removals by age are kept apart.
+    pub fn tend_trail(&self, keep: Keep, at: Monotonic) {
+        match self.trim(keep, at) {
+            Ok(_) | Err(Error::Unavailable | Error::Write(WriteError::Busy | WriteError::Full)) => {
+            }
+            Err(error) => log::warn!("old rows of the audit trail cannot be removed: {error:?}"),
+        }
+    }
+
+    /// One step; how many rows it has removed.
+    pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
+        let mut retention = self
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.store.snapshot()?;
+        if retention.run.is_none() {
+            retention.run = retention.plan(&snapshot, keep, self.clock.now(), at)?;
+        }
+        let Some(run) = &mut retention.run else {
+            return Ok(0);
+        };
+        let first = snapshot.audit_extent()?.first;
+        let step = first.saturating_add(limits::AUDIT_TRIM_ROWS_MAX - 1);
+        let through = run.through.min(step);
+        let mut change = Change::none().trim_audit(through);
+        if !run.is_told {
+            let mut details = Map::new();
+            details.insert("first".to_owned(), json!(first));
+            details.insert("through".to_owned(), json!(run.through));
+            details.insert("why".to_owned(), json!(run.why));
+            let now = self.clock.now();
+            change = change.audit(audit::event(&audit::itself(), now, "audit.trim", &details));
+        }
+        let written: Result<(), ()> = self.store.write(move |_| Ok(Ok((change, ()))))?;
+        written.unwrap_or_default();
+        if !run.is_told {
+            log::info!(
+                "rows {first} to {} of the audit trail are being removed by {}",
+                run.through,
+                run.why
+            );
+            run.is_told = true;
+        }
+        if through == run.through {
+            retention.run = None;
+        }
+        Ok((through + 1).saturating_sub(first))
+    }
+}
+
+impl Retention {
+    fn plan(
+        &mut self,
+        snapshot: &Snapshot,
+        keep: Keep,
+        now: Instant,
+        at: Monotonic,
+    ) -> Result<Option<Run>, Error> {
+        let run = |through: u64, why| Run {
+            through,
+            why,
+            is_told: false,
+        };
+        if let Some(bytes) = keep.bytes
+            && let Some(through) = beyond_bytes(snapshot, bytes)?
+        {
+            return Ok(Some(run(through, "size")));
+        }
+        let began = *self.first_look.get_or_insert(at);
+        let pause = |since: Monotonic| at.saturating_duration_since(since);
+        let is_due = match self.by_age {
+            Some(last) => pause(last) >= limits::AUDIT_TRIM_PAUSE,
+            None => pause(began) >= limits::AUDIT_TRIM_FIRST_PAUSE,
+        };
+        let Some(days) = keep.days.filter(|_| is_due) else {
+            return Ok(None);
+        };
+        self.by_age = Some(at);
+        let through = beyond_age(snapshot, now.plus_days(-days))?;
+        Ok(through.map(|through| run(through, "age")))
+    }
+}
+
+/// The last row to remove so that there is room again: a sixteenth, so that not each new row
+/// makes another removal. `None` while the rows are not more than `most`.
+fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
+    /// What a row takes beside its text.
+    const ROW_BYTES: u64 = 33;
+    let extent = snapshot.audit_extent()?;
+    if extent.bytes <= most {
+        return Ok(None);
+    }
+    let mut excess = extent.bytes - (most - most / 16);
+    // The newest row stays, whatever its size.
+    let newest = extent.next.saturating_sub(1);
+    let (mut through, mut rows) = (None, 0);
+    snapshot.audits_from(extent.first, |sequence, text| {
+        if excess == 0 || sequence >= newest || rows >= limits::AUDIT_SCAN_ROWS_MAX {
+            return ControlFlow::Break(());
+        }
+        excess = excess.saturating_sub(text.len() as u64 + ROW_BYTES);
+        (through, rows) = (Some(sequence), rows + 1);
+        ControlFlow::Continue(())
+    })?;
+    Ok(through)
+}
+
+/// The last of the oldest rows that were written before `horizon`, of an eighth at most.
+fn beyond_age(snapshot: &Snapshot, horizon: Instant) -> Result<Option<u64>, Error> {
+    let extent = snapshot.audit_extent()?;
+    let most = (extent.rows() / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);
+    let (mut through, mut rows) = (None, 0);
+    snapshot.audits_from(extent.first, |sequence, text| {
+        let is_old = audit::time_of(text).is_some_and(|time| time < horizon);
+        if !is_old || rows >= most {
+            return ControlFlow::Break(());
+        }
+        (through, rows) = (Some(sequence), rows + 1);
+        ControlFlow::Continue(())
+    })?;
+    Ok(through)
+}

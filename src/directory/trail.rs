@@ -1,0 +1,224 @@
+//! Looking things up in the audit trail. It has no index: a look reads rows one after the
+//! other, and tells those that are not wanted by a few bytes. One request looks at
+//! [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most and says where the next one goes on.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use memchr::memmem;
+use serde_json::{Value, json};
+
+use super::audit;
+use super::record::UserId;
+use super::{Directory, Error, Record};
+use crate::clock::Instant;
+use crate::limits;
+use crate::scim::fold::fold;
+use crate::store::{Extent, Snapshot};
+
+/// Which rows are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Not older than this.
+    pub since: Option<Instant>,
+    /// Older than this.
+    pub until: Option<Instant>,
+    /// About one of these users.
+    pub users: Option<Vec<UserId>>,
+    /// By the token with this name or id.
+    pub token: Option<String>,
+    /// Of this request.
+    pub request: Option<String>,
+}
+
+/// Rows that were wanted.
+#[derive(Debug)]
+pub struct Found {
+    /// Each with its `sequence`, oldest first.
+    pub rows: Vec<Value>,
+    /// The sequence at which the next look goes on; `None` when the trail was at its end.
+    pub next: Option<u64>,
+    /// The rows that are kept.
+    pub extent: Extent,
+}
+
+impl Wanted {
+    /// A test of rows, made ready to be asked often.
+    pub(super) fn test(&self) -> Test<'_> {
+        let moment = |instant: Instant| instant.to_string();
+        Test {
+            since: self.since.map(moment),
+            until: self.until.map(moment),
+            marks: [
+                self.users.as_deref().and_then(|users| match users {
+                    [user] => Some(format!("\"user\":\"{user}\"")),
+                    _ => None,
+                }),
+                self.request
+                    .as_ref()
+                    .map(|request| format!("\"requestId\":{}", json!(request))),
+                self.token.as_ref().map(|_| "\"token:".to_owned()),
+            ]
+            .into_iter()
+            .flatten()
+            .map(|mark| memmem::Finder::new(mark.as_bytes()).into_owned())
+            .collect(),
+            wanted: self,
+        }
+    }
+}
+
+/// Whether a row is wanted.
+pub(super) struct Test<'a> {
+    since: Option<String>,
+    until: Option<String>,
+    /// What the text of a wanted row must hold.
+    marks: Vec<memmem::Finder<'static>>,
+    wanted: &'a Wanted,
+}
+
+impl Test<'_> {
+    /// The row, if it is wanted.
+    pub(super) fn read(&self, text: &str) -> Option<Value> {
+        // Times are all of one length, so that their order is that of their text.
+        let time = audit::time_text(text)?;
+        let is_early = self.since.as_deref().is_some_and(|since| time < since);
+        if is_early || self.until.as_deref().is_some_and(|until| time >= until) {
+            return None;
+        }
+        let has = |mark: &memmem::Finder<'_>| mark.find(text.as_bytes()).is_some();
+        if !self.marks.iter().all(has) {
+            return None;
+        }
+        let row: Value = serde_json::from_str(text).ok()?;
+        self.is_wanted(&row).then_some(row)
+    }
+
+    fn is_wanted(&self, row: &Value) -> bool {
+        let wanted = self.wanted;
+        let of_user = |users: &Vec<UserId>| {
+            let user = row["user"].as_str().and_then(UserId::parse);
+            user.is_some_and(|user| users.contains(&user))
+        };
+        wanted.users.as_ref().is_none_or(of_user)
+            && wanted
+                .token
+                .as_ref()
+                .is_none_or(|token| is_by(row["principal"].as_str().unwrap_or_default(), token))
+            && wanted
+                .request
+                .as_ref()
+                .is_none_or(|request| row["requestId"] == request.as_str())
+    }
+}
+
+/// Whether a principal is the token with this name or id.
+pub(super) fn is_by(principal: &str, token: &str) -> bool {
+    let mut parts = principal.splitn(3, ':');
+    parts.next() == Some("token") && parts.any(|part| part == token)
+}
+
+impl Directory {
+    /// The rows that are wanted from `first` on, `count` at most.
+    pub fn trail(&self, wanted: &Wanted, first: u64, count: usize) -> Result<Found, Error> {
+        self.read(|snapshot| found(&snapshot, wanted, first, count))
+    }
+
+    /// Shows the rows of a request to `visit`, newest first, from the row before `before`
+    /// backwards, until it breaks off. One look ends after [`limits::AUDIT_SCAN_ROWS_MAX`] rows;
+    /// if it has shown none and there are more, this gives where the next one goes on.
+    pub fn of_request(
+        &self,
+        request: &str,
+        before: u64,
+        mut visit: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<Option<u64>, Error> {
+        let wanted = Wanted {
+            request: Some(request.to_owned()),
+            ..Wanted::default()
+        };
+        let test = wanted.test();
+        let snapshot = self.read(Ok)?;
+        let (mut looked_at, mut has_shown, mut next) = (0, false, None);
+        snapshot.audits_before(before, |sequence, text| {
+            if looked_at >= limits::AUDIT_SCAN_ROWS_MAX {
+                next = Some(sequence.saturating_add(1));
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
+            let Some(row) = test.read(text) else {
+                return ControlFlow::Continue(());
+            };
+            has_shown = true;
+            visit(numbered(sequence, row))
+        })?;
+        Ok(next.filter(|_| !has_shown))
+    }
+
+    /// The users that a name or an id stands for: the one who has it now, else all who had it
+    /// as far as the trail goes back.
+    pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {
+        self.read(|snapshot| known_as(&snapshot, who))
+    }
+
+    /// Which rows of the trail are kept.
+    pub fn trail_extent(&self) -> Result<Extent, Error> {
+        self.read(|snapshot: Arc<Snapshot>| Ok(snapshot.audit_extent()?))
+    }
+}
+
+fn found(snapshot: &Snapshot, wanted: &Wanted, first: u64, count: usize) -> Result<Found, Error> {
+    let test = wanted.test();
+    let extent = snapshot.audit_extent()?;
+    let (mut rows, mut next) = (Vec::new(), None);
+    let (mut looked_at, mut bytes) = (0, 0);
+    snapshot.audits_from(first, |sequence, text| {
+        let is_full = rows.len() >= count
+            || bytes >= limits::ANSWER_BUFFER_BYTES_MAX
+            || looked_at >= limits::AUDIT_SCAN_ROWS_MAX;
+        if is_full {
+            next = Some(sequence);
+            return ControlFlow::Break(());
+        }
+        looked_at += 1;
+        if let Some(row) = test.read(text) {
+            bytes += text.len();
+            rows.push(numbered(sequence, row));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(Found { rows, next, extent })
+}
+
+/// A row with its place in front.
+fn numbered(sequence: u64, row: Value) -> Value {
+    let mut numbered = json!({"sequence": sequence});
+    if let (Some(members), Value::Object(row)) = (numbered.as_object_mut(), row) {
+        members.extend(row);
+    }
+    numbered
+}
+
+pub(super) fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
+    if let Some(id) = UserId::parse(who) {
+        return Ok(vec![id]);
+    }
+    let name = fold(who);
+    if let Some(sequence) = snapshot.user_by_name(name.as_bytes())?
+        && let Some(row) = snapshot.user(sequence)?
+    {
+        let record = Record::decode(&row).map_err(Error::Damaged)?;
+        return Ok(vec![record.id()]);
+    }
+    let mut users = Vec::new();
+    snapshot.audits_from(1, |_, text| {
+        if let Some((user, user_name)) = audit::subject_of(text)
+            && fold(&user_name) == name
+            && !users.contains(&user)
+        {
+            users.push(user);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(users)
+}

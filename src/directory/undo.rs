@@ -1,0 +1,433 @@
+//! Taking changes back. What a change did to each attribute stands in the audit trail; an
+//! undo gives the attributes the values that they had before, as a new change of its own.
+//!
+//! ```text
+//! trail, from the first change on ──▶ a reversal for each user ──▶ plan on the writer's view
+//!                                       │                            │
+//!                                       │ what each attribute was    ├─ it is so already: nothing
+//!                                       │ before the first change    ├─ somebody else changed it
+//!                                       │ that is taken back         │  since: refused
+//!                                       └ who touched it since       └─ change, audit row "undo"
+//! ```
+//!
+//! A creation is taken back by deactivating the user; a deletion is not. Many changes are
+//! taken back in slices of users, in the order of their creation, so that memory is bounded
+//! however many there are.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::audit::{self, CREATE, Caller, DELETE, UNDO, UserEvent};
+use super::change::{self, Asked, Planned};
+use super::record::{Record, UserId};
+use super::trail::is_by;
+use super::{Directory, Error, matching};
+use crate::clock::Instant;
+use crate::limits;
+use crate::scim::User;
+use crate::store::{Change, ReadError, Snapshot, View};
+
+/// Which changes are taken back.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// The one at this sequence.
+    Change(u64),
+    /// All since a moment, or those of the token with this name or id.
+    Since {
+        /// The moment.
+        since: Instant,
+        /// The token; whoever made them if there is none.
+        token: Option<String>,
+    },
+}
+
+/// How changes are taken back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Also attributes that somebody else has changed since.
+    pub is_forced: bool,
+    /// Only to say what would be done.
+    pub is_rehearsed: bool,
+}
+
+/// What became of one user's changes.
+#[derive(Debug)]
+pub struct Undone {
+    /// The user.
+    pub user: UserId,
+    /// Its name as the trail knew it last.
+    pub user_name: String,
+    /// The sequences of the changes.
+    pub changes: Vec<u64>,
+    /// The attributes that are as they were, none if they were so already; or why not.
+    pub outcome: Result<Vec<String>, Refusal>,
+}
+
+/// Why a user's changes are not taken back.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Another change has touched the attribute since.
+    Touched {
+        /// The attribute.
+        attribute: String,
+        /// The sequence of that change.
+        by_change: u64,
+        /// Who made it.
+        principal: String,
+    },
+    /// It was a deletion.
+    Deletion,
+    /// The user was deleted since.
+    Gone,
+    /// The user is being changed just now.
+    Meanwhile,
+    /// Something else, such as a userName that another user has by now.
+    Other(Error),
+}
+
+/// A slice of users.
+#[derive(Debug)]
+pub struct UndoPage {
+    /// What became of each.
+    pub undone: Vec<Undone>,
+    /// The sequence of the last user of the slice; `None` when there are no others behind.
+    pub next: Option<u32>,
+}
+
+impl Directory {
+    /// Takes changes back, of users behind the sequence `after`, a slice of them.
+    /// [`Error::NotFound`] if the one change that was named is not one of a user.
+    pub fn undo(
+        &self,
+        selection: &Selection,
+        manner: Manner,
+        after: Option<u32>,
+        caller: &Caller,
+    ) -> Result<UndoPage, Error> {
+        let gathered = self.read(|snapshot| gather(&snapshot, selection, after))?;
+        let asked = self.asked(caller);
+        let mut undone = Vec::new();
+        let mut reversals = gathered.reversals.into_values().peekable();
+        while reversals.peek().is_some() {
+            let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS);
+            undone.extend(self.reverse(batch.collect(), manner, &asked)?);
+        }
+        Ok(UndoPage {
+            undone,
+            next: gathered.next,
+        })
+    }
+
+    /// Takes back the changes of some users in one commit, or says what that would do.
+    fn reverse(
+        &self,
+        reversals: Vec<Reversal>,
+        manner: Manner,
+        asked: &Asked,
+    ) -> Result<Vec<Undone>, Error> {
+        let told: Vec<_> = reversals.iter().map(Reversal::told).collect();
+        let outcomes = if manner.is_rehearsed {
+            let plan = |snapshot: Arc<Snapshot>| {
+                let view = View::of_committed(&snapshot);
+                let outcomes = reversals
+                    .iter()
+                    .map(|reversal| Ok(reversal.plan(&view, manner, asked)?.map(|(_, it)| it)));
+                outcomes.collect::<Result<Vec<_>, Error>>()
+            };
+            self.read(plan)?
+        } else {
+            let plan = |reversal: Reversal| {
+                let asked = asked.clone();
+                move |view: &View<'_>| reversal.plan(view, manner, &asked)
+            };
+            self.store
+                .write_all(reversals.into_iter().map(plan).collect())?
+        };
+        let deactivated = outcomes.iter().flatten().filter(|it| it.was_deactivated);
+        let deactivated = deactivated.count() as u64;
+        if deactivated > 0 && !manner.is_rehearsed {
+            self.note_deactivations(&asked.caller, deactivated);
+        }
+        let undone = told.into_iter().zip(outcomes);
+        Ok(undone
+            .map(|((user, user_name, changes), outcome)| Undone {
+                user,
+                user_name,
+                changes,
+                outcome: outcome.map(|it| it.attributes),
+            })
+            .collect())
+    }
+}
+
+/// What taking back has done to a user.
+struct Reversed {
+    attributes: Vec<String>,
+    was_deactivated: bool,
+}
+
+/// What one user's attributes were before the changes that are taken back.
+struct Reversal {
+    id: UserId,
+    user_name: String,
+    /// The version that the user has after the newest row that was looked at.
+    version: String,
+    changes: Vec<u64>,
+    targets: BTreeMap<String, Value>,
+    /// The first change by somebody else after that, by attribute.
+    touched: BTreeMap<String, (u64, String)>,
+    is_creation: bool,
+    is_deletion: bool,
+    bytes: usize,
+}
+
+impl Reversal {
+    fn of(id: UserId) -> Self {
+        Self {
+            id,
+            user_name: String::new(),
+            version: String::new(),
+            changes: Vec::new(),
+            targets: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            is_creation: false,
+            is_deletion: false,
+            bytes: 0,
+        }
+    }
+
+    fn told(&self) -> (UserId, String, Vec<u64>) {
+        (self.id, self.user_name.clone(), self.changes.clone())
+    }
+
+    /// Takes in a row that is to be taken back.
+    fn select(&mut self, sequence: u64, event: UserEvent) {
+        self.changes.push(sequence);
+        if event.kind == CREATE {
+            self.is_creation = true;
+            self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
+        }
+        self.is_deletion |= event.kind == DELETE;
+        // What else was done to a user who is to be as good as not there stays.
+        if !self.is_creation {
+            for change in event.changes {
+                self.targets
+                    .entry(change.attribute)
+                    .or_insert(change.before);
+            }
+        }
+    }
+
+    /// Takes in a row that stays.
+    fn pass(&mut self, sequence: u64, event: UserEvent) {
+        // What took back some of the changes is no other change of the attribute.
+        let is_undo = event.kind == UNDO;
+        if is_undo && event.undoes.iter().all(|it| self.has(*it)) {
+            return;
+        }
+        for change in event.changes {
+            if self.targets.contains_key(&change.attribute) {
+                self.touched
+                    .entry(change.attribute)
+                    .or_insert_with(|| (sequence, event.principal.clone()));
+            }
+        }
+    }
+
+    fn has(&self, sequence: u64) -> bool {
+        self.changes.binary_search(&sequence).is_ok()
+    }
+
+    fn plan(
+        &self,
+        view: &View<'_>,
+        manner: Manner,
+        asked: &Asked,
+    ) -> Result<Result<(Change, Reversed), Refusal>, ReadError> {
+        let refused = |refusal| Ok(Err(refusal));
+        if self.is_deletion {
+            return refused(Refusal::Deletion);
+        }
+        let record = match view.user(self.id.sequence())? {
+            Some(row) => match matching(self.id, &row) {
+                Ok(record) => record,
+                Err(error) => return refused(Refusal::Other(error)),
+            },
+            None => None,
+        };
+        let Some(record) = record else {
+            return refused(Refusal::Gone);
+        };
+        if record.version() != self.version {
+            return refused(Refusal::Meanwhile);
+        }
+        let attributes = self.differing(&record);
+        if let Some((attribute, (by_change, principal))) = self
+            .touched
+            .iter()
+            .find(|(attribute, _)| !manner.is_forced && attributes.contains(attribute))
+        {
+            return refused(Refusal::Touched {
+                attribute: attribute.clone(),
+                by_change: *by_change,
+                principal: principal.clone(),
+            });
+        }
+        let settled = change::alone(self.settle(view, record, asked))?;
+        Ok(settled.map_err(Refusal::Other).map(|(change, written)| {
+            let reversed = Reversed {
+                attributes,
+                was_deactivated: written.was_deactivated,
+            };
+            (change, reversed)
+        }))
+    }
+
+    /// The attributes that are not as they were.
+    fn differing(&self, record: &Record) -> Vec<String> {
+        let now = record.user().attributes();
+        self.targets
+            .iter()
+            .filter(|(name, before)| now.get(*name).unwrap_or(&Value::Null) != *before)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    fn settle(&self, view: &View<'_>, record: Record, asked: &Asked) -> Planned<super::Written> {
+        let mut attributes = record.user().attributes().clone();
+        for (name, before) in &self.targets {
+            if before.is_null() {
+                attributes.shift_remove(name);
+            } else {
+                attributes.insert(name.clone(), before.clone());
+            }
+        }
+        let user = User::from_attributes(attributes);
+        let newest = self
+            .changes
+            .len()
+            .saturating_sub(limits::UNDO_CHANGES_TOLD_MAX);
+        change::settle(view, record, user, asked, |before, after, now| {
+            audit::undone(&asked.caller, now, before, after, &self.changes[newest..])
+        })
+    }
+}
+
+/// The reversals of a slice of users.
+struct Gathered {
+    reversals: BTreeMap<u32, Reversal>,
+    next: Option<u32>,
+}
+
+fn gather(
+    snapshot: &Snapshot,
+    selection: &Selection,
+    after: Option<u32>,
+) -> Result<Gathered, Error> {
+    let first = match selection {
+        Selection::Change(sequence) => {
+            let row = snapshot.audit(*sequence)?.ok_or(Error::NotFound)?;
+            UserEvent::read(&row).ok_or(Error::NotFound)?;
+            *sequence
+        }
+        Selection::Since { .. } => 1,
+    };
+    let mut slice = Slice {
+        selection,
+        since: match selection {
+            Selection::Since { since, .. } => since.to_string(),
+            Selection::Change(_) => String::new(),
+        },
+        after,
+        before: None,
+        reversals: BTreeMap::new(),
+        bytes: 0,
+    };
+    snapshot.audits_from(first, |sequence, text| {
+        slice.take(sequence, text);
+        ControlFlow::Continue(())
+    })?;
+    let last = slice.reversals.last_key_value().map(|(last, _)| *last);
+    Ok(Gathered {
+        next: slice.before.and(last),
+        reversals: slice.reversals,
+    })
+}
+
+/// The users with the lowest sequences of those that have anything to take back.
+struct Slice<'a> {
+    selection: &'a Selection,
+    since: String,
+    after: Option<u32>,
+    /// Users from this sequence on did not fit.
+    before: Option<u32>,
+    reversals: BTreeMap<u32, Reversal>,
+    bytes: usize,
+}
+
+impl Slice<'_> {
+    fn take(&mut self, sequence: u64, text: &str) {
+        let Some(id) = audit::user_of(text) else {
+            return;
+        };
+        let user = id.sequence();
+        if self.after.is_some_and(|after| user <= after)
+            || self.before.is_some_and(|before| user >= before)
+        {
+            return;
+        }
+        let is_early = audit::time_text(text).is_none_or(|time| time < self.since.as_str());
+        let is_known = self.reversals.contains_key(&user);
+        // Most rows are of others, and need not be read.
+        let is_other = matches!(self.selection, Selection::Change(wanted) if *wanted != sequence);
+        if (is_early || is_other) && !is_known {
+            return;
+        }
+        let Some(event) = UserEvent::read(text) else {
+            return;
+        };
+        let is_selected = !is_early && self.is_selected(sequence, &event.principal);
+        if !is_selected && !is_known {
+            return;
+        }
+        let reversal = self
+            .reversals
+            .entry(user)
+            .or_insert_with(|| Reversal::of(id));
+        reversal.version.clone_from(&event.version);
+        reversal.user_name.clone_from(&event.user_name);
+        reversal.bytes += text.len();
+        self.bytes += text.len();
+        if is_selected {
+            reversal.select(sequence, event);
+        } else {
+            reversal.pass(sequence, event);
+        }
+        self.shrink();
+    }
+
+    fn is_selected(&self, sequence: u64, principal: &str) -> bool {
+        match self.selection {
+            Selection::Change(wanted) => sequence == *wanted,
+            Selection::Since { token, .. } => {
+                token.as_ref().is_none_or(|token| is_by(principal, token))
+            }
+        }
+    }
+
+    fn shrink(&mut self) {
+        while self.reversals.len() > 1
+            && (self.reversals.len() > limits::UNDO_SLICE_USERS_MAX
+                || self.bytes > limits::UNDO_SLICE_BYTES_MAX)
+        {
+            let Some((user, reversal)) = self.reversals.pop_last() else {
+                return;
+            };
+            self.before = Some(user);
+            self.bytes -= reversal.bytes;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Lists in cells. The cells of one list are taken together: its JSON, if there is any, and then
+//! single values by their type. A list that is made of single values alone is the ordinary one of
+//! an identity provider: the first email or phone number is the primary one.
+
+use serde_json::{Value, json};
+
+use super::super::{Object, json as body};
+use super::row::Empty;
+use super::{Element, Error, wrong};
+
+/// The lists whose first value, made from a cell, is primary.
+const WITH_PRIMARY: [&str; 2] = ["emails", "phoneNumbers"];
+
+/// What a row says of one list.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    /// The cell with all of it; `None` where there is no such column.
+    pub(super) whole: Option<&'a str>,
+    pub(super) elements: Vec<(&'a Element, &'a str)>,
+}
+
+impl Said<'_> {
+    /// The list after the row.
+    pub(super) fn apply(
+        &self,
+        attribute: &'static str,
+        before: Option<Value>,
+        empty: Empty,
+    ) -> Result<Vec<Value>, Error> {
+        let whole = self.whole.filter(|cell| !cell.is_empty());
+        let mut list = match (whole, before) {
+            (Some(cell), _) => read(attribute, cell)?,
+            // Its cell is there and empty: there is no more to the list than its single values.
+            (None, _) if self.whole.is_some() && empty == Empty::Clear => Vec::new(),
+            (None, Some(Value::Array(list))) => list,
+            (None, _) => Vec::new(),
+        };
+        for (element, cell) in &self.elements {
+            if !cell.is_empty() {
+                set(&mut list, element, cell);
+            } else if whole.is_none() && empty == Empty::Clear {
+                clear(&mut list, element);
+            }
+        }
+        Ok(list)
+    }
+}
+
+/// The text of a single value, where the list has it.
+pub(super) fn text_of<'a>(list: &'a [Value], element: &Element) -> Option<&'a str> {
+    let found = list.iter().find(|value| is_of(value, element))?;
+    found.get(element.part)?.as_str()
+}
+
+fn read(attribute: &str, cell: &str) -> Result<Vec<Value>, Error> {
+    match body::parse(cell.as_bytes()) {
+        Ok(Value::Array(list)) => Ok(list),
+        _ => Err(wrong(format!(
+            "{attribute} must be a JSON list, such as [{{\"value\":\"…\",\"type\":\"work\"}}]; a \
+             single value belongs into the column {attribute}[type eq \"work\"].value"
+        ))),
+    }
+}
+
+fn is_of(value: &Value, element: &Element) -> bool {
+    let kind = value.get("type").and_then(Value::as_str);
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(&element.kind))
+}
+
+fn set(list: &mut Vec<Value>, element: &Element, cell: &str) {
+    if let Some(found) = list.iter_mut().find(|value| is_of(value, element)) {
+        found[element.part] = json!(cell);
+        return;
+    }
+    let mut made = Object::new();
+    made.insert(element.part.to_owned(), json!(cell));
+    made.insert("type".to_owned(), json!(&*element.kind));
+    if list.is_empty() && WITH_PRIMARY.contains(&element.attribute) {
+        made.insert("primary".to_owned(), json!(true));
+    }
+    list.push(Value::Object(made));
+}
+
+/// Takes the part away, and with it an element that says nothing without it.
+fn clear(list: &mut Vec<Value>, element: &Element) {
+    let Some(at) = list.iter().position(|value| is_of(value, element)) else {
+        return;
+    };
+    let Some(members) = list[at].as_object_mut() else {
+        return;
+    };
+    members.shift_remove(element.part);
+    let says = |name: &String| !matches!(name.as_str(), "type" | "primary");
+    if element.part == "value" || !members.keys().any(says) {
+        list.remove(at);
+    }
+}

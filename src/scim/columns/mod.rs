@@ -1,0 +1,332 @@
+//! Users as rows of a table: which attribute a column holds, what a row makes of a user, and
+//! the row of a user. Pure values; who reads the file and who keeps the user is elsewhere.
+//!
+//! ```text
+//! header ──▶ Columns ──▶ Row ──▶ apply(user as it is) ──▶ user as the row wants it
+//! user ──▶ cells ──▶ the same, and nothing is changed
+//! ```
+//!
+//! Law: the cells of a user, applied to that user, change nothing; applied to nobody, they
+//! make the same user.
+
+mod cells;
+mod lists;
+mod names;
+mod row;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use cells::{exported, neutralised, restored};
+pub use names::REASON;
+pub use row::{Empty, Row};
+
+use super::error::{Error, ErrorType, quoted};
+use super::path::AttributePath;
+use super::schema::{Attribute, Kind, Mutability};
+
+/// What a table's columns hold.
+#[derive(Debug)]
+pub struct Columns {
+    targets: Vec<Target>,
+    /// The column that names the user: userName, or the email where there is none.
+    name_at: Option<usize>,
+    is_named_by_email: bool,
+}
+
+/// What one column holds.
+#[derive(Clone, Debug, PartialEq)]
+enum Target {
+    /// Nothing that is imported.
+    Nothing,
+    /// The id, which finds the user.
+    Id,
+    /// One value.
+    Single(AttributePath),
+    /// A whole list, as JSON.
+    List(&'static str),
+    /// A part of a list's element of this type.
+    Element(Element),
+}
+
+/// A part of the element of a list that has this type.
+#[derive(Clone, Debug, PartialEq)]
+struct Element {
+    attribute: &'static str,
+    kind: Arc<str>,
+    part: &'static str,
+}
+
+impl PartialEq for Attribute {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::Id => f.write_str("id"),
+            Self::Single(path) => path.fmt(f),
+            Self::List(attribute) => f.write_str(attribute),
+            Self::Element(element) => write!(
+                f,
+                "{}[type eq \"{}\"].{}",
+                element.attribute, element.kind, element.part
+            ),
+        }
+    }
+}
+
+impl Columns {
+    /// Reads a header. `None` is a column that is left out.
+    pub fn parse(header: &[Option<&str>]) -> Result<Self, Error> {
+        let mut targets = Vec::with_capacity(header.len());
+        for name in header {
+            targets.push(match name {
+                Some(name) => target(name)?,
+                None => Target::Nothing,
+            });
+        }
+        yield_to_the_id(header, &mut targets);
+        for (at, target) in targets.iter().enumerate() {
+            let before = targets[..at].iter().position(|other| other == target);
+            if let (Some(before), true) = (before, *target != Target::Nothing) {
+                let (one, other) = (header[before].unwrap_or(""), header[at].unwrap_or(""));
+                return Err(wrong(format!(
+                    "the columns {} and {} are both {target}: leave one out with --ignore",
+                    quoted(one),
+                    quoted(other)
+                )));
+            }
+        }
+        let place = |wanted: &str| targets.iter().position(|one| one.to_string() == wanted);
+        let (name, id) = (place("userName"), place("id"));
+        let email = place("emails[type eq \"work\"].value").filter(|_| id.is_none());
+        if name.or(email).or(id).is_none() {
+            return Err(wrong(
+                "no column says who a row is about: userName, Email or id is needed".to_owned(),
+            ));
+        }
+        Ok(Self {
+            name_at: name.or(email),
+            is_named_by_email: name.is_none() && email.is_some(),
+            targets,
+        })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether one of them says who is active.
+    pub fn tell_status(&self) -> bool {
+        let is_it = |target: &Target| target.to_string() == "active";
+        self.targets.iter().any(is_it)
+    }
+
+    /// The lists of which they hold something, each once.
+    fn lists(&self) -> Vec<&'static str> {
+        let mut lists = Vec::new();
+        for target in &self.targets {
+            let attribute = match target {
+                Target::List(attribute) | Target::Element(Element { attribute, .. }) => attribute,
+                _ => continue,
+            };
+            if !lists.contains(attribute) {
+                lists.push(attribute);
+            }
+        }
+        lists
+    }
+}
+
+/// Of Okta's two columns on the manager the one with the id counts.
+fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
+    for at in 0..targets.len() {
+        let is_yielding = header[at].is_some_and(|name| names::folded(name) == names::YIELDING);
+        let is_twice = targets.iter().filter(|one| **one == targets[at]).count() > 1;
+        if is_yielding && is_twice {
+            targets[at] = Target::Nothing;
+        }
+    }
+}
+
+fn wrong(detail: String) -> Error {
+    Error::new(ErrorType::InvalidValue, detail)
+}
+
+/// What a column of this name holds.
+fn target(name: &str) -> Result<Target, Error> {
+    let name = name.trim();
+    if names::folded(name) == names::folded(REASON) {
+        return Ok(Target::Nothing);
+    }
+    let path = AttributePath::parse(name).filter(|path| {
+        path.sub_attribute.is_some()
+            || path.attribute.kind != Kind::Complex
+            || path.attribute.multi_valued
+    });
+    if let Some(path) = path {
+        return of_path(name, path);
+    }
+    if name.contains('[') {
+        return element(name);
+    }
+    match names::path_of(name) {
+        Some(path) if path != name => target(&path),
+        _ => Err(unknown(name)),
+    }
+}
+
+fn of_path(name: &str, path: AttributePath) -> Result<Target, Error> {
+    match path.attribute.name {
+        "id" => return Ok(Target::Id),
+        "meta" | "schemas" => return Ok(Target::Nothing),
+        _ => {}
+    }
+    let settable = |attribute: &Attribute| attribute.mutability == Mutability::ReadWrite;
+    if !settable(path.attribute) || !path.sub_attribute.is_none_or(settable) {
+        return Err(wrong(format!(
+            "the column {} cannot be imported: leave it out with --ignore",
+            quoted(name)
+        )));
+    }
+    match path.sub_attribute {
+        None if path.attribute.multi_valued => Ok(Target::List(path.attribute.name)),
+        Some(_) if path.attribute.multi_valued => Err(wrong(format!(
+            "the column {} does not say which value of the list it is: write it like {}[type eq \
+             \"work\"].value",
+            quoted(name),
+            path.attribute.name
+        ))),
+        _ => Ok(Target::Single(path)),
+    }
+}
+
+/// `emails[type eq "work"].value`: the one kind of filter that a column may have.
+fn element(name: &str) -> Result<Target, Error> {
+    let read = || {
+        let (attribute, rest) = name.split_once('[')?;
+        let (inside, part) = rest.rsplit_once("].")?;
+        let mut words = inside.trim().splitn(3, ' ');
+        let is_type =
+            words.next()?.eq_ignore_ascii_case("type") && words.next()?.eq_ignore_ascii_case("eq");
+        let kind = words.next()?.trim();
+        let kind = kind.strip_prefix('"')?.strip_suffix('"')?;
+        let path = AttributePath::parse(&format!("{attribute}.{part}"))?;
+        let part = path.sub_attribute?;
+        let is_usable = is_type
+            && path.attribute.multi_valued
+            && path.attribute.mutability == Mutability::ReadWrite
+            && matches!(part.kind, Kind::String | Kind::Reference)
+            && part.name != "type"
+            && !kind.is_empty()
+            && !kind.contains(['"', '\\']);
+        is_usable.then(|| Element {
+            attribute: path.attribute.name,
+            kind: kind.into(),
+            part: part.name,
+        })
+    };
+    read().map(Target::Element).ok_or_else(|| {
+        wrong(format!(
+            "the column {} cannot be read: write it like emails[type eq \"work\"].value",
+            quoted(name)
+        ))
+    })
+}
+
+fn unknown(name: &str) -> Error {
+    let meant = match names::similar(name) {
+        Some(path) => format!("did you mean {path}? "),
+        None => String::new(),
+    };
+    wrong(format!(
+        "no attribute belongs to the column {}: {meant}leave it out with --ignore",
+        quoted(name)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(header: &str) -> Result<String, String> {
+        let names: Vec<Option<&str>> = header.split(',').map(Some).collect();
+        let columns = Columns::parse(&names).map_err(|error| error.detail)?;
+        let targets: Vec<String> = columns.targets.iter().map(ToString::to_string).collect();
+        Ok(targets.join(","))
+    }
+
+    #[test]
+    fn names_that_people_type() {
+        for (header, wanted) in [
+            ("USERNAME,title", "userName,title"),
+            (
+                "User name,First name,last_name,E-Mail",
+                "userName,name.givenName,name.familyName,emails[type eq \"work\"].value",
+            ),
+            ("login,Status,Job-Title", "userName,active,title"),
+            (
+                "id,meta.version,schemas,Rejected because,emails",
+                "id,nothing,nothing,nothing,emails",
+            ),
+            (
+                "userName,Department,employee number,Manager",
+                "userName,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department,\
+                 urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:employeeNumber,\
+                 urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value",
+            ),
+            (
+                "userName,managerId,manager,Phone,Mobile",
+                "userName,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value,\
+                 nothing,phoneNumbers[type eq \"work\"].value,phoneNumbers[type eq \"mobile\"].value",
+            ),
+            (
+                "userName,EMAILS[TYPE EQ \"home\"].VALUE",
+                "userName,emails[type eq \"home\"].value",
+            ),
+        ] {
+            assert_eq!(paths(header).as_deref(), Ok(wanted), "{header}");
+        }
+    }
+
+    #[test]
+    fn oktas_header_is_understood_whole() {
+        let header = "login,firstName,lastName,middleName,honorificPrefix,honorificSuffix,email,\
+             title,displayName,nickName,profileUrl,secondEmail,mobilePhone,primaryPhone,\
+             streetAddress,city,state,zipCode,countryCode,postalAddress,preferredLanguage,locale,\
+             timezone,userType,employeeNumber,costCenter,organization,division,department,\
+             managerId,manager,status";
+        let found = paths(header).expect("all of it");
+        assert_eq!(found.matches("nothing").count(), 1, "{found}");
+    }
+
+    #[test]
+    fn columns_that_cannot_be() {
+        for (header, wanted) in [
+            (
+                "userName,Shoe size",
+                "\"Shoe size\": leave it out with --ignore",
+            ),
+            ("userName,Titel", "did you mean title?"),
+            ("userName,Departmant", "User:department?"),
+            ("userName,password", "cannot be imported"),
+            ("userName,groups", "cannot be imported"),
+            (
+                "userName,login",
+                "\"userName\" and \"login\" are both userName",
+            ),
+            ("title", "no column says who"),
+            ("userName,emails.value", "does not say which value"),
+            ("userName,emails[primary eq true].value", "cannot be read"),
+            ("userName,", "\"\": leave it out"),
+        ] {
+            let detail = paths(header).expect_err(header);
+            assert!(detail.contains(wanted), "{header}: {detail}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The names that columns have in the wild: what people type, what spreadsheets of an HR
+//! department say, and the header of Okta's own export. Case, spaces, `_` and `-` do not count.
+
+use super::super::path::AttributePath;
+use super::super::schema::{self, Attribute, ENTERPRISE_URN, Mutability};
+
+/// The header of the column in which a file of rejected rows says why. It is no attribute.
+pub const REASON: &str = "rejected because";
+
+/// A friendly name, folded, and the attribute path that it stands for. The part after
+/// [`ENTERPRISE_URN`] alone is meant where a path begins with a colon.
+const ALIASES: &[(&str, &str)] = &[
+    ("login", "userName"),
+    ("userprincipalname", "userName"),
+    ("upn", "userName"),
+    ("email", WORK_EMAIL),
+    ("emailaddress", WORK_EMAIL),
+    ("mail", WORK_EMAIL),
+    ("workemail", WORK_EMAIL),
+    ("primaryemail", WORK_EMAIL),
+    ("secondemail", "emails[type eq \"other\"].value"),
+    ("secondaryemail", "emails[type eq \"other\"].value"),
+    ("otheremail", "emails[type eq \"other\"].value"),
+    ("homeemail", "emails[type eq \"home\"].value"),
+    ("personalemail", "emails[type eq \"home\"].value"),
+    ("firstname", "name.givenName"),
+    ("givenname", "name.givenName"),
+    ("forename", "name.givenName"),
+    ("lastname", "name.familyName"),
+    ("familyname", "name.familyName"),
+    ("surname", "name.familyName"),
+    ("middlename", "name.middleName"),
+    ("honorificprefix", "name.honorificPrefix"),
+    ("honorificsuffix", "name.honorificSuffix"),
+    ("name", "displayName"),
+    ("fullname", "displayName"),
+    ("jobtitle", "title"),
+    ("status", "active"),
+    ("accountstatus", "active"),
+    ("enabled", "active"),
+    ("dept", ":department"),
+    ("employeeid", ":employeeNumber"),
+    ("manager", ":manager.value"),
+    ("managerid", ":manager.value"),
+    ("organisation", ":organization"),
+    ("costcentre", ":costCenter"),
+    ("phone", WORK_PHONE),
+    ("phonenumber", WORK_PHONE),
+    ("telephone", WORK_PHONE),
+    ("workphone", WORK_PHONE),
+    ("primaryphone", WORK_PHONE),
+    ("mobile", MOBILE_PHONE),
+    ("mobilephone", MOBILE_PHONE),
+    ("cell", MOBILE_PHONE),
+    ("cellphone", MOBILE_PHONE),
+    ("street", "addresses[type eq \"work\"].streetAddress"),
+    ("streetaddress", "addresses[type eq \"work\"].streetAddress"),
+    ("city", "addresses[type eq \"work\"].locality"),
+    ("locality", "addresses[type eq \"work\"].locality"),
+    ("state", "addresses[type eq \"work\"].region"),
+    ("region", "addresses[type eq \"work\"].region"),
+    ("province", "addresses[type eq \"work\"].region"),
+    ("zip", "addresses[type eq \"work\"].postalCode"),
+    ("zipcode", "addresses[type eq \"work\"].postalCode"),
+    ("postcode", "addresses[type eq \"work\"].postalCode"),
+    ("postalcode", "addresses[type eq \"work\"].postalCode"),
+    ("country", "addresses[type eq \"work\"].country"),
+    ("countrycode", "addresses[type eq \"work\"].country"),
+    ("postaladdress", "addresses[type eq \"work\"].formatted"),
+];
+
+const WORK_EMAIL: &str = "emails[type eq \"work\"].value";
+const WORK_PHONE: &str = "phoneNumbers[type eq \"work\"].value";
+const MOBILE_PHONE: &str = "phoneNumbers[type eq \"mobile\"].value";
+
+/// Okta's export has the manager's id and, beside it, the name, which is not set here: of the
+/// two columns the id is the one that counts.
+pub(super) const YIELDING: &str = "manager";
+
+/// A name without what does not count in it.
+pub(super) fn folded(name: &str) -> String {
+    let counts = |c: &char| !c.is_whitespace() && !matches!(c, '_' | '-');
+    name.chars()
+        .filter(counts)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The path that a friendly name stands for.
+pub(super) fn path_of(name: &str) -> Option<String> {
+    let folded = folded(name);
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == folded);
+    if let Some((_, path)) = alias {
+        return Some(whole(path));
+    }
+    // `User name` is userName, `Department` one of the extension.
+    let path = AttributePath::parse(&folded)
+        .or_else(|| AttributePath::parse_without_urn(&folded))
+        .filter(|path| !path.attribute.multi_valued)?;
+    Some(path.to_string())
+}
+
+fn whole(path: &str) -> String {
+    if path.starts_with(':') {
+        format!("{ENTERPRISE_URN}{path}")
+    } else {
+        path.to_owned()
+    }
+}
+
+/// The path whose name, or friendly name, is nearest to an unknown one, if one is near.
+pub(super) fn similar(name: &str) -> Option<String> {
+    const EDITS_MAX: usize = 2;
+    let wanted = folded(name);
+    let settable = |attribute: &&Attribute| attribute.mutability == Mutability::ReadWrite;
+    let core = schema::USER.attributes.iter().filter(settable);
+    let core = core.map(|attribute| (folded(attribute.name), attribute.name.to_owned()));
+    let extension = schema::ENTERPRISE.attributes.iter().map(|attribute| {
+        let path = format!("{ENTERPRISE_URN}:{}", attribute.name);
+        (folded(attribute.name), path)
+    });
+    let aliases = ALIASES
+        .iter()
+        .map(|(alias, path)| ((*alias).to_owned(), whole(path)));
+    let near = |known: &str| {
+        let edits = strsim::damerau_levenshtein(&wanted, known);
+        // Two edits make any short word of any other.
+        (edits <= EDITS_MAX && edits * 2 < known.chars().count().max(1)).then_some(edits)
+    };
+    core.chain(extension)
+        .chain(aliases)
+        .filter_map(|(known, path)| Some((near(&known)?, path)))
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, path)| path)
+}

@@ -1,0 +1,291 @@
+//! One row: whom it is about, and what it makes of a user. Its values go through the same checks
+//! as the body of a request.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::error::quoted;
+use super::super::path::AttributePath;
+use super::super::schema::{ENTERPRISE_URN, USER};
+use super::super::tolerance::{Leniency, Tolerance};
+use super::super::user::User;
+use super::super::{Object, member};
+use super::lists::Said;
+use super::names::{self, REASON};
+use super::{Columns, Error, Target, restored, wrong};
+
+/// The cell of `active` of a user of whom nobody has said it.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// What an empty cell means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Empty {
+    /// The attribute stays as it is.
+    #[default]
+    Keep,
+    /// The attribute becomes unassigned; `active` excepted, since an empty cell is no reason to
+    /// lock somebody out.
+    Clear,
+}
+
+impl Empty {
+    /// The word for it.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "keep" => Some(Self::Keep),
+            "clear" => Some(Self::Clear),
+            _ => None,
+        }
+    }
+}
+
+/// A row, read and not yet applied to anybody.
+#[derive(Clone, Debug)]
+pub struct Row {
+    id: Option<String>,
+    user_name: Option<String>,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// The cells as they were meant, one for each column.
+    Cells(Arc<Columns>, Vec<String>),
+    /// The members of a resource: each replaces its attribute.
+    Members(Object),
+}
+
+impl Row {
+    /// A row of a table.
+    pub fn from_cells(columns: &Arc<Columns>, cells: &[String]) -> Result<Self, Error> {
+        if cells.len() != columns.count() {
+            return Err(wrong(format!(
+                "the row has {} cells, and there are {} columns",
+                cells.len(),
+                columns.count()
+            )));
+        }
+        let cells: Vec<String> = cells.iter().map(|cell| restored(cell).to_owned()).collect();
+        let some = |at: usize| Some(cells[at].clone()).filter(|cell| !cell.is_empty());
+        let id_at = columns.targets.iter().position(|one| *one == Target::Id);
+        Self::about(
+            id_at.and_then(some),
+            columns.name_at.and_then(some),
+            Content::Cells(Arc::clone(columns), cells),
+        )
+    }
+
+    /// A resource, such as a line of an export in JSON.
+    pub fn from_resource(resource: Object) -> Result<Self, Error> {
+        let text = |name: &str| {
+            let value = member(&resource, name).and_then(Value::as_str);
+            value.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        Self::about(text("id"), text("userName"), Content::Members(resource))
+    }
+
+    fn about(
+        id: Option<String>,
+        user_name: Option<String>,
+        content: Content,
+    ) -> Result<Self, Error> {
+        if id.is_none() && user_name.is_none() {
+            return Err(wrong("the row does not say whom it is about".to_owned()));
+        }
+        Ok(Self {
+            id,
+            user_name,
+            content,
+        })
+    }
+
+    /// The id, if the row has one: it finds the user.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The userName, if the row has one: without an id it finds the user.
+    pub fn user_name(&self) -> Option<&str> {
+        self.user_name.as_deref()
+    }
+
+    /// Whether it can say who is active.
+    pub fn tells_status(&self) -> bool {
+        match &self.content {
+            Content::Cells(columns, _) => columns.tell_status(),
+            Content::Members(members) => member(members, "active").is_some(),
+        }
+    }
+
+    /// Whether it says that nobody knows whether the user is active.
+    pub fn unassigns_active(&self) -> bool {
+        let Content::Cells(columns, cells) = &self.content else {
+            return false;
+        };
+        let at = columns.targets.iter().position(is_active);
+        at.is_some_and(|at| cells[at] == UNKNOWN)
+    }
+
+    /// The user after this row; `before` is the user as it is, if there is one.
+    pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
+        let mut leniency = Leniency::compatible();
+        let attributes = before.map(|user| user.attributes().clone());
+        let mut attributes = attributes.unwrap_or_default();
+        match &self.content {
+            Content::Cells(columns, cells) => {
+                set_cells(&mut attributes, columns, cells, empty)?;
+            }
+            Content::Members(members) => set_members(&mut attributes, members, &mut leniency)?,
+        }
+        let user = User::from_members(attributes, &mut leniency)?;
+        if leniency.used().contains(&Tolerance::UnknownAttribute) {
+            return Err(wrong(
+                "the row names a part that no attribute of a User has".to_owned(),
+            ));
+        }
+        user.require_user_name()?;
+        Ok(user)
+    }
+}
+
+fn is_active(target: &Target) -> bool {
+    matches!(target, Target::Single(path) if path.attribute.name == "active")
+}
+
+fn set_cells(
+    attributes: &mut Object,
+    columns: &Columns,
+    cells: &[String],
+    empty: Empty,
+) -> Result<(), Error> {
+    if columns.is_named_by_email
+        && let Some(at) = columns.name_at
+        && !cells[at].is_empty()
+    {
+        attributes.insert("userName".to_owned(), Value::String(cells[at].clone()));
+    }
+    for (target, cell) in columns.targets.iter().zip(cells) {
+        if let Target::Single(path) = target {
+            set_single(attributes, *path, cell, empty)?;
+        }
+    }
+    for attribute in columns.lists() {
+        let mut said = Said::default();
+        for (target, cell) in columns.targets.iter().zip(cells) {
+            match target {
+                Target::List(list) if *list == attribute => said.whole = Some(cell),
+                Target::Element(element) if element.attribute == attribute => {
+                    said.elements.push((element, cell));
+                }
+                _ => {}
+            }
+        }
+        let list = said.apply(attribute, attributes.remove(attribute), empty)?;
+        attributes.insert(attribute.to_owned(), Value::Array(list));
+    }
+    Ok(())
+}
+
+fn set_single(
+    attributes: &mut Object,
+    path: AttributePath,
+    cell: &str,
+    empty: Empty,
+) -> Result<(), Error> {
+    let is_active = path.attribute.name == "active";
+    if cell.is_empty() && (empty == Empty::Keep || is_active) {
+        return Ok(());
+    }
+    let value = match cell {
+        "" | UNKNOWN if is_active => Value::Null,
+        "" if path.attribute.name == "userName" => {
+            return Err(wrong("userName cannot be cleared".to_owned()));
+        }
+        "" => Value::Null,
+        cell if is_active => Value::Bool(status(cell)?),
+        cell => Value::String(cell.to_owned()),
+    };
+    let members = match path.extension {
+        Some(schema) => object_at(attributes, schema.urn),
+        None => attributes,
+    };
+    match path.sub_attribute {
+        Some(part) => {
+            object_at(members, path.attribute.name).insert(part.name.to_owned(), value);
+        }
+        None => {
+            members.insert(path.attribute.name.to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
+/// The object of this name, made if there is none.
+fn object_at<'a>(members: &'a mut Object, name: &str) -> &'a mut Object {
+    let value = members.entry(name).or_insert(Value::Null);
+    if !value.is_object() {
+        *value = Value::Object(Object::new());
+    }
+    value.as_object_mut().expect("it was just made one")
+}
+
+/// The words for who is active, Okta's among them. Whoever may not sign in for a while, but
+/// comes back without an administrator of the directory, is active.
+fn status(cell: &str) -> Result<bool, Error> {
+    match names::folded(cell).as_str() {
+        "true" | "yes" | "1" | "active" | "passwordexpired" | "lockedout" | "recovery"
+        | "provisioned" => Ok(true),
+        "false" | "no" | "0" | "inactive" | "staged" | "suspended" | "deprovisioned" => Ok(false),
+        _ => Err(wrong(format!(
+            "{} is no status: true or false, active or inactive, or one of Okta's",
+            quoted(cell)
+        ))),
+    }
+}
+
+/// Each member replaces its attribute; one without a value removes it.
+fn set_members(
+    attributes: &mut Object,
+    members: &Object,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    let new = User::from_members(without_reason(members), leniency)?;
+    for name in members.keys() {
+        let is_ours = ["schemas", "id", "meta"]
+            .iter()
+            .any(|ours| name.eq_ignore_ascii_case(ours));
+        if is_ours || names::folded(name) == names::folded(REASON) {
+            continue;
+        }
+        let canonical = if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
+            Some(ENTERPRISE_URN)
+        } else if name.eq_ignore_ascii_case("externalId") {
+            Some("externalId")
+        } else {
+            USER.attribute(name).map(|attribute| attribute.name)
+        };
+        let Some(canonical) = canonical else {
+            return Err(wrong(format!(
+                "{} is not an attribute of a User",
+                quoted(name)
+            )));
+        };
+        match new.attributes().get(canonical) {
+            Some(value) => {
+                attributes.insert(canonical.to_owned(), value.clone());
+            }
+            None if canonical == "active" => {}
+            None => {
+                attributes.shift_remove(canonical);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn without_reason(members: &Object) -> Object {
+    let mut members = members.clone();
+    members.retain(|name, _| names::folded(name) != names::folded(REASON));
+    members
+}

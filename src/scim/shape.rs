@@ -1,0 +1,383 @@
+//! The shape of a request: which members it has, of which types and lengths, which operations
+//! on which paths. It explains a refusal to whoever looks for its cause in a mapping, and holds
+//! no value of any person: what is not known to be a name of the protocol is given by its type
+//! and length alone.
+
+use serde_json::{Map, Value, json};
+
+use super::Object;
+use super::schema::{self, COMMON, SCHEMAS};
+use crate::limits;
+
+/// What tokens begin with; nothing that does is a name.
+const TOKEN_PREFIX: &str = "golinks_scim_";
+/// Values that tell one address of a person from another.
+const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
+const COMPARISONS: [&str; 9] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
+const OPERATORS: [&str; 4] = ["and", "or", "not", "pr"];
+
+/// The shape of a query and a body, as a JSON object; without members where there is neither.
+pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
+    let mut shape = Map::new();
+    if !query.is_empty() {
+        shape.insert("query".to_owned(), Value::Object(of_query(query)));
+    }
+    if !body.is_empty() {
+        shape.insert("body".to_owned(), of_body(body));
+    }
+    Value::Object(shape)
+}
+
+/// A text of our own, without what it quotes of a request, unless that is a path.
+pub fn without_values(detail: &str) -> String {
+    let mut out = String::new();
+    let mut rest = detail;
+    while let Some((before, quoted)) = rest.split_once('"') {
+        out.push_str(before);
+        let end = end_of_text(quoted);
+        out.push('"');
+        out.push_str(&path(&quoted[..end]));
+        out.push('"');
+        rest = quoted.get(end + 1..).unwrap_or_default();
+    }
+    out + rest
+}
+
+/// A text from a head, such as a User-Agent: short, on one line, without a token.
+pub fn clipped(text: &str) -> String {
+    if text.to_ascii_lowercase().contains(TOKEN_PREFIX) {
+        return "(a token, not shown)".to_owned();
+    }
+    let plain = text.chars().filter(|c| !c.is_control());
+    plain.take(limits::SHAPE_TEXT_CHARS_MAX).collect()
+}
+
+/// A filter with its values replaced, and every word that is no attribute.
+pub fn filter(text: &str) -> String {
+    redacted(text, is_attribute)
+}
+
+/// A path of a patch with the values of its filter replaced.
+pub fn path(text: &str) -> String {
+    redacted(text, is_path)
+}
+
+fn of_query(query: &[(String, String)]) -> Object {
+    let one = |(name, value): &(String, String)| {
+        let shown = match name.to_ascii_lowercase().as_str() {
+            "filter" => json!(filter(value)),
+            "attributes" | "excludedattributes" | "sortby" | "sortorder" => json!(path(value)),
+            "startindex" | "count" if value.len() < 10 && value.parse::<i64>().is_ok() => {
+                json!(value)
+            }
+            _ => of_text(value),
+        };
+        (name_of(name), shown)
+    };
+    let bounded = query.iter().take(limits::SHAPE_ELEMENTS_MAX);
+    bounded.map(one).collect()
+}
+
+fn of_body(body: &[u8]) -> Value {
+    if body.len() > limits::SHAPE_BODY_BYTES_MAX {
+        return json!(format!("{} bytes, too large for its shape", body.len()));
+    }
+    match serde_json::from_slice(body) {
+        Ok(value) => Walk::default().value(&value, 0, ""),
+        Err(_) => json!(format!("{} bytes that are no JSON", body.len())),
+    }
+}
+
+#[derive(Default)]
+struct Walk {
+    members: usize,
+}
+
+impl Walk {
+    /// The shape of a value that stands under `name`.
+    fn value(&mut self, value: &Value, depth: usize, name: &str) -> Value {
+        match value {
+            Value::Null | Value::Bool(_) => value.clone(),
+            Value::Number(_) => json!("number"),
+            Value::String(text) => of_member(name, text),
+            Value::Array(elements) if depth < limits::SHAPE_DEPTH_MAX => {
+                let bounded = elements.iter().take(limits::SHAPE_ELEMENTS_MAX);
+                let mut shown: Vec<Value> = bounded
+                    .map(|element| self.value(element, depth + 1, name))
+                    .collect();
+                if elements.len() > shown.len() {
+                    shown.push(json!(format!("and {} more", elements.len() - shown.len())));
+                }
+                Value::Array(shown)
+            }
+            Value::Array(elements) => json!(format!("list ({})", elements.len())),
+            Value::Object(members) if depth < limits::SHAPE_DEPTH_MAX => {
+                Value::Object(self.object(members, depth, name))
+            }
+            Value::Object(members) => json!(format!("object ({})", members.len())),
+        }
+    }
+
+    fn object(&mut self, members: &Object, depth: usize, under: &str) -> Object {
+        let is_operation = under.eq_ignore_ascii_case("Operations");
+        let mut shown = Map::new();
+        for (name, value) in members {
+            self.members += 1;
+            if self.members > limits::SHAPE_MEMBERS_MAX {
+                shown.insert("…".to_owned(), json!("more members"));
+                break;
+            }
+            let shape = match (value, name.to_ascii_lowercase().as_str()) {
+                (_, "password") => json!("not shown"),
+                (Value::String(word), "op" | "method" | "path") if is_operation => {
+                    json!(path(word))
+                }
+                _ => self.value(value, depth + 1, name),
+            };
+            shown.insert(name_of(name), shape);
+        }
+        shown
+    }
+}
+
+/// The shape of a text under this name. What `schemas` holds and the kinds of addresses are
+/// words of the protocol.
+fn of_member(name: &str, text: &str) -> Value {
+    let is_word = match name.to_ascii_lowercase().as_str() {
+        "schemas" => is_path(text),
+        "type" => KINDS.contains(&text),
+        _ => false,
+    };
+    if is_word { json!(text) } else { of_text(text) }
+}
+
+fn of_text(text: &str) -> Value {
+    json!(format!("text ({})", text.chars().count()))
+}
+
+fn name_of(name: &str) -> String {
+    if is_path(name) {
+        name.to_owned()
+    } else {
+        format!("name ({})", name.chars().count())
+    }
+}
+
+/// Words that `is_kept` stay, operators and brackets too; everything else is given by its
+/// length.
+fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    let mut is_value = false;
+    while let Some(first) = rest.chars().next() {
+        if out.len() > limits::SHAPE_TEXT_CHARS_MAX {
+            out.push('…');
+            break;
+        }
+        if first.is_whitespace() || "()[],".contains(first) {
+            out.push(if first.is_whitespace() { ' ' } else { first });
+            rest = &rest[first.len_utf8()..];
+            continue;
+        }
+        let (word, shown, after) = if first == '"' {
+            let end = end_of_text(&rest[1..]);
+            let inner = &rest[1..][..end];
+            let after = rest.get(end + 2..).unwrap_or_default();
+            let shown = if KINDS.contains(&inner) {
+                format!("\"{inner}\"")
+            } else {
+                length_of(inner)
+            };
+            (inner, shown, after)
+        } else {
+            let is_end = |c: char| c.is_whitespace() || "()[],\"".contains(c);
+            let end = rest.find(is_end).unwrap_or(rest.len());
+            let word = &rest[..end];
+            let folded = word.to_ascii_lowercase();
+            let is_operator = COMPARISONS.contains(&&*folded) || OPERATORS.contains(&&*folded);
+            let is_shown = if is_value {
+                ["true", "false", "null"].contains(&&*folded)
+            } else {
+                is_operator || is_kept(word)
+            };
+            let shown = if is_shown {
+                word.to_owned()
+            } else {
+                length_of(word)
+            };
+            (word, shown, &rest[end..])
+        };
+        is_value = !is_value && COMPARISONS.contains(&&*word.to_ascii_lowercase());
+        out.push_str(&shown);
+        rest = after;
+    }
+    out
+}
+
+fn length_of(text: &str) -> String {
+    format!("«{}»", text.chars().count())
+}
+
+/// Where the text whose opening quote was taken off ends.
+fn end_of_text(text: &str) -> usize {
+    let mut is_escaped = false;
+    let is_end = |c: char| {
+        let ends = c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends
+    };
+    text.find(is_end).unwrap_or(text.len())
+}
+
+/// Whether a word has the form of an attribute's name, alone or behind a URN and dots. What has
+/// many digits is rather a secret or a number.
+fn is_path(word: &str) -> bool {
+    const DIGITS_MAX: usize = 6;
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let is_name_char = |c: char| c.is_ascii_alphanumeric() || "_-$:.".contains(c);
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '$' || c == '.')
+        && word.len() <= limits::SHAPE_NAME_BYTES_MAX
+        && digits <= DIGITS_MAX
+        && word.chars().all(is_name_char)
+        && !word.to_ascii_lowercase().contains(TOKEN_PREFIX)
+}
+
+/// Whether a word names attributes that there are.
+fn is_attribute(word: &str) -> bool {
+    let is_schema = |urn: &&schema::Schema| {
+        let (urn, word) = (urn.urn.to_ascii_lowercase(), word.to_ascii_lowercase());
+        word.starts_with(&format!("{urn}:"))
+    };
+    let behind = SCHEMAS.iter().copied().find(is_schema);
+    let names = behind.map_or(word, |schema| &word[schema.urn.len() + 1..]);
+    !names.is_empty()
+        && names
+            .split('.')
+            .all(|name| name.is_empty() || is_known(name))
+}
+
+fn is_known(name: &str) -> bool {
+    let all = SCHEMAS.iter().map(|schema| schema.attributes);
+    all.chain([COMMON]).any(|attributes| {
+        schema::find(attributes, name).is_some()
+            || attributes
+                .iter()
+                .any(|attribute| attribute.sub_attribute(name).is_some())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_and_paths_keep_their_words_alone() {
+        for (text, wanted) in [
+            ("userName eq \"jane@example.com\"", "userName eq «16»"),
+            (
+                "emails[type eq \"work\" and value co \"j\\\"x\"]",
+                "emails[type eq \"work\" and value co «4»]",
+            ),
+            (
+                "active eq true and not (title pr)",
+                "active eq true and not (title pr)",
+            ),
+            ("userName eq jane", "userName eq «4»"),
+            ("Jane Doe", "«4» «3»"),
+            ("userName eq \"open", "userName eq «4»"),
+            (
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq eq",
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq «2»",
+            ),
+        ] {
+            assert_eq!(filter(text), wanted);
+        }
+        assert_eq!(path("costCentre"), "costCentre");
+        assert_eq!(
+            path("emails[value eq \"a@b\"].value"),
+            "emails[value eq «3»].value"
+        );
+        assert_eq!(path("jane@example.com"), "«16»");
+        assert_eq!(path("golinks_scim_abc"), "«16»");
+        assert_eq!(
+            without_values("the path \"a b@\" cannot be read, \"active\" can"),
+            "the path \"a «2»\" cannot be read, \"active\" can"
+        );
+    }
+
+    #[test]
+    fn a_body_is_told_by_names_types_and_lengths() {
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [
+                {"op": "Replace", "path": "active", "value": false},
+                {"op": "add", "value": {"password": "hunter2", "emails": [
+                    {"type": "work", "value": "jane@example.com"}], "n": 7, "jane@example.com": 1}},
+            ],
+        });
+        let query = [("filter".to_owned(), "userName eq \"jane\"".to_owned())];
+        assert_eq!(
+            of(&query, body.to_string().as_bytes()),
+            json!({
+                "query": {"filter": "userName eq «4»"},
+                "body": {
+                    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                    "Operations": [
+                        {"op": "Replace", "path": "active", "value": false},
+                        {"op": "add", "value": {"password": "not shown", "emails": [
+                            {"type": "work", "value": "text (16)"}], "n": "number",
+                            "name (16)": "number"}},
+                    ],
+                },
+            })
+        );
+        assert_eq!(of(&[], b""), json!({}));
+        assert_eq!(of(&[], b"secret")["body"], "6 bytes that are no JSON");
+    }
+
+    /// Wherever a secret stands, and however deep, it is not in the shape; and the shape is small.
+    #[test]
+    fn no_secret_gets_through_and_shapes_are_bounded() {
+        let secret = "golinks_scim_Ab3dEf6h1jKlMn0pQrStUvWxYz";
+        let mut state = 7_u64;
+        let mut next = |most: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % most
+        };
+        for _ in 0..2000 {
+            let mut value = json!(secret);
+            for _ in 0..next(9) {
+                value = match next(6) {
+                    0 => json!([value, secret]),
+                    1 => json!({ secret: value }),
+                    2 => {
+                        json!({"Operations": [{"op": secret, "path": format!("a[b eq \"{secret}\"]"), "value": value}]})
+                    }
+                    3 => json!({"schemas": [secret], "password": secret, "v": value}),
+                    4 => json!({"type": secret, "path": secret, "x": value}),
+                    _ => json!(vec![value; 3]),
+                };
+            }
+            let query = [
+                (
+                    "filter".to_owned(),
+                    format!("{secret} eq {secret} and \"{secret}"),
+                ),
+                ("attributes".to_owned(), secret.to_owned()),
+                (secret.to_owned(), secret.to_owned()),
+                ("count".to_owned(), secret.to_owned()),
+            ];
+            let shape = of(&query, value.to_string().as_bytes()).to_string();
+            assert!(!shape.contains("Ab3dEf"), "{shape}");
+        }
+        let wide = json!(vec![json!({"a": vec![json!({"b": "c"}); 500]}); 500]);
+        let shape = of(&[], wide.to_string().as_bytes()).to_string();
+        assert!(shape.len() < 16 * 1024, "{}", shape.len());
+        let long = "a".repeat(5000);
+        assert!(path(&format!("{long} {long}")).len() < 600);
+        assert!(clipped(&long).len() <= limits::SHAPE_TEXT_CHARS_MAX);
+        assert!(!clipped(secret).contains("Ab3d"));
+    }
+}

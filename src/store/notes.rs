@@ -1,0 +1,65 @@
+//! Rows for the audit trail that wait for somebody's commit: they are worth a place, but no
+//! sync of their own.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::limits;
+
+#[derive(Debug, Default)]
+pub(super) struct Notes(Mutex<VecDeque<String>>);
+
+impl Notes {
+    /// Beyond the bound the oldest is dropped.
+    pub(super) fn add(&self, text: String) {
+        let mut notes = self.lock();
+        while notes.len() >= limits::AUDIT_NOTES_MAX {
+            notes.pop_front();
+        }
+        notes.push_back(text);
+    }
+
+    /// All of them, oldest first.
+    pub(super) fn take(&self) -> Vec<String> {
+        self.lock().drain(..).collect()
+    }
+
+    /// Those of a commit that was not made wait for the next one.
+    pub(super) fn give_back(&self, texts: Vec<String>) {
+        let mut notes = self.lock();
+        for text in texts.into_iter().rev() {
+            if notes.len() < limits::AUDIT_NOTES_MAX {
+                notes.push_front(text);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_give_way() {
+        let notes = Notes::default();
+        for number in 0..limits::AUDIT_NOTES_MAX + 2 {
+            notes.add(number.to_string());
+        }
+        let taken = notes.take();
+        assert_eq!(taken.len(), limits::AUDIT_NOTES_MAX);
+        assert_eq!(taken[0], "2");
+        notes.add("new".to_owned());
+        notes.give_back(taken);
+        let taken = notes.take();
+        assert_eq!(taken.len(), limits::AUDIT_NOTES_MAX);
+        assert_eq!(
+            (taken[0].as_str(), taken.last()),
+            ("3", Some(&"new".to_owned()))
+        );
+        assert!(notes.take().is_empty());
+    }
+}

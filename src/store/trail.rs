@@ -1,0 +1,147 @@
+//! Reading the audit trail of a committed state: forwards, backwards, and whole with its chain.
+
+use std::ops::ControlFlow;
+
+use redb::ReadableTable;
+
+use super::audit::{AuditRow, ChainBroken, Head, Walk, text_of};
+use super::tables::{self, AUDIT, CHAIN};
+use super::{ReadError, Snapshot};
+
+/// Which rows of the audit trail are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The sequence of the oldest row, or of the next one if none is kept. Older ones were
+    /// removed if it is not 1.
+    pub first: u64,
+    /// The sequence of the next row.
+    pub next: u64,
+    /// Bytes of all rows together.
+    pub bytes: u64,
+}
+
+impl Extent {
+    /// How many rows are kept.
+    pub fn rows(&self) -> u64 {
+        self.next.saturating_sub(self.first)
+    }
+}
+
+impl Snapshot {
+    /// Which rows are kept.
+    pub fn audit_extent(&self) -> Result<Extent, ReadError> {
+        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
+        Ok(Extent {
+            first: anchor.next_sequence,
+            next: head.next_sequence,
+            bytes: head.bytes,
+        })
+    }
+
+    /// Shows rows to `visit`, from `first` on, oldest first, until it breaks off or the trail
+    /// ends. The chain is not looked at. A row that is no text is passed over.
+    pub fn audits_from(
+        &self,
+        first: u64,
+        mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        for entry in self.transaction().open_table(AUDIT)?.range(first..)? {
+            let (sequence, row) = entry?;
+            if let Some(text) = text_of(row.value())
+                && visit(sequence.value(), text).is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same from the row before `end` backwards, newest first.
+    pub fn audits_before(
+        &self,
+        end: u64,
+        mut visit: impl FnMut(u64, &str) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        for entry in self.transaction().open_table(AUDIT)?.range(..end)?.rev() {
+            let (sequence, row) = entry?;
+            if let Some(text) = text_of(row.value())
+                && visit(sequence.value(), text).is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of one row.
+    pub fn audit(&self, sequence: u64) -> Result<Option<String>, ReadError> {
+        let row = self.transaction().open_table(AUDIT)?.get(sequence)?;
+        Ok(row.and_then(|row| text_of(row.value()).map(str::to_owned)))
+    }
+
+    /// The text of the newest row.
+    pub fn newest_audit(&self) -> Result<Option<String>, ReadError> {
+        let table = self.transaction().open_table(AUDIT)?;
+        let newest = table.last()?;
+        Ok(newest.and_then(|(_, row)| text_of(row.value()).map(str::to_owned)))
+    }
+
+    /// Shows `count` rows to `visit`, from `first` or the oldest on, looking whether each is as it
+    /// was written. Gives the row at which the next look goes on, `None` at the end of the
+    /// trail, where the noted head was compared too. A row at the end of one look is settled
+    /// by the next one.
+    pub fn check_audits(
+        &self,
+        first: u64,
+        count: u64,
+        mut visit: impl FnMut(u64, &str),
+    ) -> Result<Result<Option<u64>, ChainBroken>, ReadError> {
+        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
+        let table = self.transaction().open_table(AUDIT)?;
+        let mut walk = Walk::from(anchor);
+        // What removal has left over lies before the anchor, where nothing may lie.
+        let mut from = 0;
+        if first > anchor.next_sequence {
+            let before = first - 1;
+            let Some(row) = table.get(before)? else {
+                return Ok(Err(ChainBroken::missing(before)));
+            };
+            walk = Walk::from(Head::behind(before, row.value()));
+            from = first;
+        }
+        let mut left = count;
+        for entry in table.range(from..)? {
+            let (sequence, row) = entry?;
+            if let Err(broken) = walk.step(sequence.value(), row.value()) {
+                return Ok(Err(broken));
+            }
+            if left == 0 {
+                return Ok(Ok(Some(sequence.value())));
+            }
+            left -= 1;
+            visit(sequence.value(), text_of(row.value()).unwrap_or_default());
+        }
+        Ok(walk.end(&head).map(|()| None))
+    }
+
+    /// Shows every row to `visit`, oldest first, looking on the way whether each is as it was
+    /// written.
+    pub fn each_audit(
+        &self,
+        mut visit: impl FnMut(AuditRow),
+    ) -> Result<Result<(), ChainBroken>, ReadError> {
+        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
+        let mut walk = Walk::from(anchor);
+        for entry in self.transaction().open_table(AUDIT)?.iter()? {
+            let (sequence, row) = entry?;
+            if let Err(broken) = walk.step(sequence.value(), row.value()) {
+                return Ok(Err(broken));
+            }
+            visit(AuditRow {
+                sequence: sequence.value(),
+                text: text_of(row.value()).unwrap_or_default().to_owned(),
+            });
+        }
+        Ok(walk.end(&head))
+    }
+}

@@ -1,0 +1,508 @@
+//! Files of users: in, out and back, with the real binary, a running server and without one.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Output, Server, cli_in, number};
+
+/// A server and a folder for files.
+struct Desk {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self {
+            server: Server::start(),
+            folder: TempDir::new().expect("a folder"),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).expect("written");
+        path
+    }
+
+    fn import(&self, name: &str, more: &[&str]) -> Output {
+        let path = self.path(name);
+        let path = path.to_str().expect("text");
+        self.server.cli(&[&["user", "import", path], more].concat())
+    }
+
+    fn diff(&self, name: &str, more: &[&str]) -> Output {
+        let path = self.path(name);
+        let path = path.to_str().expect("text");
+        self.server.cli(&[&["user", "diff", path], more].concat())
+    }
+
+    fn export(&self, more: &[&str]) -> String {
+        let output = self.server.cli(&[&["user", "export"], more].concat());
+        assert_eq!(output.status, Some(0), "{output:?}");
+        output.stdout
+    }
+
+    fn user(&self, who: &str) -> Value {
+        let output = self.server.cli(&["user", "show", who, "-o", "jsonl"]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        serde_json::from_str(&output.stdout).expect("JSON")
+    }
+}
+
+fn check(output: &Output, status: i32, words: &[&str]) {
+    assert_eq!(output.status, Some(status), "{output:?}");
+    for word in words {
+        let is_there = output.stdout.contains(word) || output.stderr.contains(word);
+        assert!(is_there, "{word}: {output:?}");
+    }
+}
+
+#[test]
+fn a_file_goes_in_and_comes_out_and_changes_nothing() {
+    let desk = Desk::new();
+    desk.write(
+        "staff.csv",
+        "Email,First name,Last name,Status,Department,Phone,Mobile,emails,title\r\n\
+         jane@x.example,Jane,\"Doe, \"\"JD\"\"\",ACTIVE,Sales,+1 5,+1 6,,=1+1\r\n\
+         \r\n\
+         joe@x.example,Joe,\"O\nneil\",SUSPENDED,,,,\"[{\"\"value\"\":\"\"joe@y\"\",\"\"type\"\":\"\"home\"\",\"\"display\"\":\"\"J\"\"}]\",'=x\r\n",
+    );
+    check(
+        &desk.import("staff.csv", &[]),
+        0,
+        &[
+            "2 created, 0 updated, 0 unchanged, 0 rejected",
+            "user undo --since 2",
+        ],
+    );
+    let jane = desk.user("jane@x.example");
+    assert_eq!(
+        jane["emails"],
+        json!([{"value": "jane@x.example", "type": "work", "primary": true}])
+    );
+    assert_eq!(
+        (&jane["title"], &jane["active"]),
+        (&json!("=1+1"), &json!(true))
+    );
+    assert_eq!(desk.user("joe@x.example")["title"], "=x");
+    assert_eq!(desk.user("joe@x.example")["active"], false);
+    let exported = desk.export(&[]);
+    assert!(
+        exported.contains(",'=1+1,") && exported.contains("'+1 5"),
+        "{exported}"
+    );
+    desk.write("out.csv", &exported);
+    desk.write("out.jsonl", desk.export(&["-o", "jsonl"]));
+    for name in ["out.csv", "out.jsonl", "staff.csv"] {
+        for empty in ["keep", "clear"] {
+            if name == "staff.csv" && empty == "clear" {
+                continue;
+            }
+            check(
+                &desk.import(name, &["--empty", empty]),
+                0,
+                &["0 created, 0 updated, 2 unchanged, 0 rejected"],
+            );
+        }
+    }
+    assert_eq!(desk.user("jane@x.example"), jane, "nothing was written");
+    // Into another directory.
+    let other = Desk::new();
+    other.write("out.csv", &exported);
+    check(&other.import("out.csv", &[]), 1, &["--ignore id"]);
+    check(
+        &other.import("out.csv", &["--ignore", "ID"]),
+        0,
+        &["2 created"],
+    );
+    let same = |mut user: Value| {
+        user.as_object_mut()
+            .map(|user| (user.remove("id"), user.remove("meta")));
+        user
+    };
+    for who in ["jane@x.example", "joe@x.example"] {
+        assert_eq!(same(other.user(who)), same(desk.user(who)));
+    }
+}
+
+#[test]
+fn a_rehearsal_tells_and_changes_nothing() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName,title\na@x,One\nb@x,Two\n");
+    check(&desk.import("a.csv", &[]), 0, &["2 created"]);
+    desk.write(
+        "b.csv",
+        "userName;title;Status\na@x;Two;\nb@x;Two;yes\nc@x;;no\nd@x;;maybe\nA@X;;\n",
+    );
+    let told = desk.import("b.csv", &["--dry-run"]);
+    check(
+        &told,
+        1,
+        &[
+            "1 would be created, 1 would be updated, 1 would be unchanged, 2 would be rejected",
+            "\"maybe\" is no status",
+            "an earlier row is about the same user",
+        ],
+    );
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert!(lines[1].starts_with("2     updated    a@x"), "{told:?}");
+    assert!(lines[4].starts_with("5     refused    d@x"), "{told:?}");
+    assert_eq!(desk.user("a@x")["title"], "One");
+    assert!(!desk.path("b.rejects.csv").exists());
+}
+
+#[test]
+fn rejected_rows_are_mended_and_imported() {
+    let desk = Desk::new();
+    desk.write(
+        "s.csv",
+        "userName,active\na@x,yes\nb@x,perhaps\nc@x\n,yes\n",
+    );
+    check(
+        &desk.import("s.csv", &[]),
+        1,
+        &["1 created", "3 rejected", "s.rejects.csv", "line 3:"],
+    );
+    let rejects = desk.path("s.rejects.csv");
+    let mode = fs::metadata(&rejects).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&rejects).expect("text");
+    assert!(
+        text.starts_with("userName,active,rejected because\nb@x,perhaps,"),
+        "{text}"
+    );
+    desk.write(
+        "s.rejects.csv",
+        text.replace("perhaps", "no").replace("\n,yes", "\nd@x,yes"),
+    );
+    check(
+        &desk.import("s.rejects.csv", &[]),
+        0,
+        &["3 created", "0 rejected"],
+    );
+    // Again: the applied row is a no-op, and nothing is overwritten.
+    check(
+        &desk.import("s.csv", &[]),
+        1,
+        &["1 unchanged", "s.rejects-2.csv"],
+    );
+    let taken = desk.write("taken.csv", "mine");
+    let taken = taken.to_str().expect("text");
+    check(
+        &desk.import("s.csv", &["--rejects", taken]),
+        1,
+        &["exists already"],
+    );
+    desk.write(
+        "l.jsonl",
+        "{\"userName\":\"e@x\",\"shoe\":1}\nnonsense\n{\"userName\":\"f@x\"}\n",
+    );
+    check(
+        &desk.import("l.jsonl", &[]),
+        1,
+        &["1 created", "2 rejected", "\"shoe\""],
+    );
+}
+
+#[test]
+fn encodings_quotes_and_headers() {
+    let desk = Desk::new();
+    let wide: Vec<u8> = "userName\na@x\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let long = format!("userName,title\na@x,\"{}\n", "x\n".repeat(100_000));
+    let table: &[(&str, Vec<u8>, i32, &str)] = &[
+        (
+            "bom",
+            b"\xef\xbb\xbfuserName\na@x\n".to_vec(),
+            0,
+            "1 created",
+        ),
+        ("crlf", b"userName\r\na@x\r\n".to_vec(), 0, "1 unchanged"),
+        ("tab", b"userName\ttitle\na@x\tT\n".to_vec(), 0, "1 updated"),
+        ("no end", b"userName;title\na@x;U".to_vec(), 0, "1 updated"),
+        (
+            "latin",
+            b"userName\na@x\n\xe9@x\n".to_vec(),
+            1,
+            "latin.csv:3: the text is not UTF-8",
+        ),
+        ("wide", wide, 1, "UTF-16"),
+        (
+            "wide with mark",
+            b"\xff\xfeu\0".to_vec(),
+            1,
+            "iconv -f UTF-16",
+        ),
+        (
+            "open",
+            b"userName\na@x\n\"b@x\nc@x\n".to_vec(),
+            1,
+            "open.csv:3: the row has a quote",
+        ),
+        (
+            "long",
+            long.into_bytes(),
+            1,
+            "long.csv:2: the row is longer than 128 KiB",
+        ),
+        ("empty", Vec::new(), 1, "there is no header"),
+        (
+            "unknown",
+            b"userName,Titel\n".to_vec(),
+            1,
+            "did you mean title?",
+        ),
+        ("nobody", b"title\nx\n".to_vec(), 1, "no column says who"),
+        ("alone", b"userName\n".to_vec(), 0, "0 created"),
+    ];
+    for (name, content, status, words) in table {
+        let name = format!("{name}.csv");
+        desk.write(&name, content);
+        check(&desk.import(&name, &[]), *status, &[words]);
+    }
+    check(&desk.import("nothing.csv", &[]), 74, &["nothing.csv"]);
+    check(
+        &desk.import("unknown.csv", &["--ignore", "titel"]),
+        0,
+        &["0 created"],
+    );
+    let header = "login,firstName,lastName,middleName,honorificPrefix,honorificSuffix,email,title,\
+        displayName,nickName,profileUrl,secondEmail,mobilePhone,primaryPhone,streetAddress,city,\
+        state,zipCode,countryCode,postalAddress,preferredLanguage,locale,timezone,userType,\
+        employeeNumber,costCenter,organization,division,department,managerId,manager,status";
+    let row = "o@x,Olga,Orlova,,,,o@x,Boss,Olga O,,,,+7,,Street 1,Town,,123,RU,,,,,,17,,,,Ops,m1,Max,PROVISIONED";
+    desk.write("okta.csv", format!("{header}\n{row}\n"));
+    check(&desk.import("okta.csv", &[]), 0, &["1 created"]);
+    let olga = desk.user("o@x");
+    assert_eq!(olga["addresses"][0]["locality"], "Town");
+    assert_eq!(
+        olga["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"]["manager"]["value"],
+        "m1"
+    );
+}
+
+#[test]
+fn empty_cells_keep_or_clear() {
+    let desk = Desk::new();
+    desk.write(
+        "a.csv",
+        "userName,Email,title,First name,Status\na@x,a@x,T,Ann,yes\n",
+    );
+    check(&desk.import("a.csv", &[]), 0, &["1 created"]);
+    desk.write("b.csv", "userName,Email,title,First name,Status\na@x,,,,\n");
+    check(&desk.import("b.csv", &[]), 0, &["1 unchanged"]);
+    check(
+        &desk.import("b.csv", &["--empty", "clear"]),
+        0,
+        &["1 updated"],
+    );
+    let user = desk.user("a@x");
+    assert_eq!(
+        (&user["title"], &user["emails"], &user["name"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    assert_eq!(user["active"], true, "an empty status locks nobody out");
+    let id = user["id"].as_str().expect("an id");
+    desk.write("c.csv", format!("id,userName\n{id},\n"));
+    check(
+        &desk.import("c.csv", &["--empty", "clear"]),
+        1,
+        &["userName cannot be cleared"],
+    );
+    desk.write("d.csv", format!("id,userName\n{id},new@x\n"));
+    check(&desk.import("d.csv", &[]), 0, &["1 updated"]);
+}
+
+#[test]
+fn a_difference_is_mended_by_the_printed_commands() {
+    let desk = Desk::new();
+    desk.write(
+        "here.csv",
+        "userName,Status,title\nsame@x,yes,\ngone@x,yes,\nold@x,no,\nback@x,no,\nit's@x,yes,A\n",
+    );
+    check(&desk.import("here.csv", &[]), 0, &["5 created"]);
+    desk.write(
+        "hr list.csv",
+        "userName,title\nsame@x,\nback@x,\nit's@x,B\nnew@x,\n",
+    );
+    let told = desk.diff("hr list.csv", &[]);
+    check(
+        &told,
+        1,
+        &[
+            "4 differences",
+            "not here",
+            "not there",
+            "user deactivate -- 'gone@x'",
+            "user reactivate -- 'back@x'",
+        ],
+    );
+    let json = desk.diff("hr list.csv", &["-o", "json"]);
+    let rows: Vec<Value> = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(rows.len(), 4, "{json:?}");
+    let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
+    for line in told
+        .stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("  golinks-scim "))
+    {
+        let typed = format!("{} {line}", binary.display());
+        let status = Command::new("bash")
+            .args(["-c", &typed])
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.expect("bash").success(), "{typed}");
+    }
+    check(
+        &desk.diff("hr list.csv", &[]),
+        0,
+        &["the directory is as the file says"],
+    );
+    assert_eq!(desk.user("gone@x")["active"], false);
+}
+
+#[test]
+fn an_export_overwrites_nothing_and_appears_whole() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName,Status\na@x,yes\nb@x,no\n");
+    check(&desk.import("a.csv", &[]), 0, &["2 created"]);
+    let path = desk.path("out.csv");
+    let path_text = path.to_str().expect("text");
+    check(
+        &desk.server.cli(&["user", "export", path_text, "--active"]),
+        0,
+        &["1 users are in"],
+    );
+    let mode = fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    check(
+        &desk.server.cli(&["user", "export", path_text]),
+        1,
+        &["exists"],
+    );
+    assert_eq!(
+        fs::read_dir(desk.folder.path())
+            .expect("the folder")
+            .count(),
+        2
+    );
+    let directory = desk.server.stop_and_keep();
+    let exported = cli_in(
+        &directory,
+        &["user", "export", "--filter", "userName eq \"b@x\""],
+    );
+    assert_eq!(exported.stdout.lines().count(), 2, "{exported:?}");
+    let again = cli_in(&directory, &["user", "import", path_text]);
+    check(&again, 0, &["1 unchanged"]);
+}
+
+/// A file of so many people.
+fn people(count: usize) -> String {
+    let mut text = "userName,Email,First name,Last name,Department,Status\n".to_owned();
+    for at in 0..count {
+        let _ = writeln!(
+            text,
+            "p{at}@x.example,p{at}@x.example,Pat{at},Person,Dept {},active",
+            at % 40
+        );
+    }
+    text
+}
+
+#[test]
+fn an_import_that_was_killed_is_finished_by_the_next() {
+    let desk = Desk::new();
+    let count = 20_000;
+    let path = desk.write("many.csv", people(count));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
+        .arg("--data-dir")
+        .arg(desk.server.data_dir())
+        .args(["user", "import"])
+        .arg(&path)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    thread::sleep(Duration::from_millis(900));
+    child.kill().expect("ours");
+    child.wait().expect("ours");
+    let told = desk.import("many.csv", &[]);
+    check(
+        &told,
+        0,
+        &["0 updated", "0 rejected", "20000 of 20000 rows"],
+    );
+    check(&desk.import("many.csv", &[]), 0, &["20000 unchanged"]);
+    assert_eq!(desk.export(&[]).lines().count(), count + 1);
+}
+
+/// Rows a second, and what server and command need of memory: set `CSV_ROWS`.
+#[test]
+#[ignore = "long: 100,000 rows unless CSV_ROWS says otherwise"]
+fn a_large_file_in_bounded_memory() {
+    let desk = Desk::new();
+    let count = number("CSV_ROWS", 100_000);
+    let path = desk.write("large.csv", people(count));
+    let told = |what: &str, arguments: &[&str]| {
+        let begun = Instant::now();
+        let directory = desk.server.data_dir();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
+            .arg("--data-dir")
+            .arg(directory)
+            .args(["user", what])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let mut peak = 0;
+        while child.try_wait().expect("ours").is_none() {
+            peak = peak.max(peak_kib(child.id()));
+            thread::sleep(Duration::from_millis(20));
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let server = peak_kib(desk.server.pid().as_raw_nonzero().get().unsigned_abs());
+        println!(
+            "{what}: {count} rows in {seconds:.1} s, {:.0} a second; peak {} MiB here, {} MiB in the server",
+            number_of(count) / seconds,
+            peak / 1024,
+            server / 1024
+        );
+    };
+    let text = path.to_str().expect("text");
+    told("import", &[text]);
+    told("import", &[text]);
+    let out = desk.path("out.csv");
+    let out = out.to_str().expect("text");
+    told("export", &[out]);
+    told("diff", &[out]);
+    told("import", &[out, "--empty", "clear"]);
+    check(&desk.diff("out.csv", &[]), 0, &["as the file says"]);
+}
+
+#[allow(clippy::cast_precision_loss, reason = "it is printed to whole rows")]
+fn number_of(count: usize) -> f64 {
+    count as f64
+}
+
+/// The most memory that a process has had.
+fn peak_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}

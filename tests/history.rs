@@ -1,0 +1,586 @@
+//! What a user was, who changed it, and taking changes back: against what answers said at
+//! the time, and against a model that keeps every state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use golinks_scim::clock::{Clock, Instant, SystemClock};
+use golinks_scim::directory::{
+    Caller, Directory, Manner, Past, Refusal, Selection, Undone, describe,
+};
+use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
+use golinks_scim::store::{Opener, Store};
+use serde_json::{Value, json};
+
+use crate::model::Random;
+use crate::support::{CORE, Output, Talk, body, number};
+
+const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+fn patch(path: &str, value: impl Into<Value>) -> Value {
+    let value = value.into();
+    json!({"schemas": [PATCH], "Operations": [{"op": "replace", "path": path, "value": value}]})
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name}: {value}"))
+}
+
+/// Lines of JSON.
+fn rows(output: &Output) -> Vec<Value> {
+    let line = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{output:?}"));
+    output.stdout.lines().map(line).collect()
+}
+
+fn without_meta(user: &Value) -> Value {
+    let mut user = user.clone();
+    user.as_object_mut().expect("a user").remove("meta");
+    user
+}
+
+/// The moment now, and nothing happens within its millisecond.
+fn moment() -> String {
+    std::thread::sleep(Duration::from_millis(5));
+    let now = SystemClock.now().to_string();
+    std::thread::sleep(Duration::from_millis(5));
+    now
+}
+
+#[test]
+fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let okta = talk.server.token("okta");
+    let administrators = talk.authorization.clone();
+    talk.use_token(&okta);
+    let mut users = Vec::new();
+    for number in 0..60 {
+        let mut user = body(&format!("user{number}@example.com"));
+        user["externalId"] = json!(format!("00u{number}"));
+        user["title"] = json!("Chef");
+        users.push(talk.json("POST", "/Users", Some(&user), 201));
+    }
+    let left = text(&users[7], "userName").to_owned();
+    let done = talk.server.cli(&["user", "deactivate", &left]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let since = moment();
+
+    // As an application of the wizard does it: GET, then PUT with everything.
+    for user in &users {
+        let target = format!("/Users/{}", text(user, "id"));
+        let mut echo = talk.json("GET", &target, None, 200);
+        echo["active"] = json!(false);
+        talk.json("PUT", &target, Some(&echo), 200);
+    }
+    let active = "/Users?filter=active%20eq%20true&count=0";
+    let count = |talk: &mut Talk| talk.json("GET", active, None, 200)["totalResults"].clone();
+    assert_eq!(count(&mut talk), 0);
+
+    let undo = |more: &[&str]| {
+        let base = ["user", "undo", "--since", &since, "--token", "okta"];
+        talk.server.cli(&[&base, more].concat())
+    };
+    let rehearsed = undo(&["--dry-run", "-o", "jsonl"]);
+    assert_eq!(rehearsed.status, Some(0), "{rehearsed:?}");
+    // Whom the administrator had deactivated, Okta did not.
+    let rehearsed_rows = rows(&rehearsed);
+    assert_eq!(rehearsed_rows.len(), 59, "{rehearsed:?}");
+    assert!(
+        rehearsed_rows
+            .iter()
+            .all(|row| row["attributes"] == json!(["active"]))
+    );
+    assert!(
+        rehearsed.stderr.contains("59 users would be"),
+        "{rehearsed:?}"
+    );
+
+    let done = undo(&[]);
+    assert_eq!(
+        (done.status, done.stdout.as_str()),
+        (Some(0), ""),
+        "{done:?}"
+    );
+    assert!(
+        done.stderr.contains("59 users are as they were before"),
+        "{done:?}"
+    );
+    talk.authorization = administrators;
+    assert_eq!(count(&mut talk), 59);
+    for user in &users {
+        let now = talk.json("GET", &format!("/Users/{}", text(user, "id")), None, 200);
+        let mut wanted = without_meta(user);
+        wanted["active"] = json!(text(user, "userName") != left);
+        assert_eq!(without_meta(&now), wanted);
+    }
+
+    let again = talk
+        .server
+        .cli(&["user", "undo", "--since", &since, "--token", "okta"]);
+    assert_eq!(again.status, Some(0), "{again:?}");
+    assert!(
+        again
+            .stderr
+            .contains("0 users are as they were before, 59 were so"),
+        "{again:?}"
+    );
+
+    // The identity provider errs again: what was taken back does not stand in the way.
+    talk.use_token(&okta);
+    let target = format!("/Users/{}", text(&users[3], "id"));
+    talk.json("PATCH", &target, Some(&patch("active", json!(false))), 200);
+    let third = talk
+        .server
+        .cli(&["user", "undo", "--since", &since, "--token", "okta"]);
+    assert!(
+        third
+            .stderr
+            .contains("1 users are as they were before, 58 were so"),
+        "{third:?}"
+    );
+    assert_eq!(talk.json("GET", &target, None, 200)["active"], true);
+}
+
+#[test]
+fn a_user_is_shown_as_every_answer_showed_it() {
+    let mut talk = Talk::start(&[]);
+    let before = moment();
+    let mut shown = vec![talk.create("jane@example.com")];
+    let id = text(&shown[0], "id").to_owned();
+    let target = format!("/Users/{id}");
+    let mut moments = vec![moment()];
+    let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    for change in [
+        patch("title", json!("Chef")),
+        patch("name.givenName", json!("Joan")),
+        patch("emails[type eq \"work\"].value", json!("joan@example.com")),
+        patch(&format!("{enterprise}:department"), json!("Kitchen")),
+        patch("active", json!(false)),
+        patch("userName", json!("joan@example.com")),
+        json!({"schemas": [PATCH], "Operations": [{"op": "remove", "path": "title"}]}),
+        patch("nickName", json!("Jo")),
+    ] {
+        shown.push(talk.json("PATCH", &target, Some(&change), 200));
+        moments.push(moment());
+    }
+    let at = |talk: &Talk, who: &str, at: &str| {
+        talk.server
+            .cli(&["user", "show", who, "--at", at, "-o", "jsonl"])
+    };
+    let check = |talk: &Talk, who: &str| {
+        for (user, moment) in shown.iter().zip(&moments) {
+            let output = at(talk, who, moment);
+            assert_eq!(
+                rows(&output),
+                std::slice::from_ref(user),
+                "{moment}: {output:?}"
+            );
+        }
+        let absent = at(talk, who, &before);
+        assert_eq!(absent.status, Some(1), "{absent:?}");
+        assert!(absent.stderr.contains("there was no user"), "{absent:?}");
+    };
+    check(&talk, &id);
+    check(&talk, "Joan@example.com");
+
+    let history = talk
+        .server
+        .cli(&["user", "history", "joan@example.com", "-o", "jsonl"]);
+    let told = rows(&history);
+    assert_eq!(told.len(), shown.len(), "{history:?}");
+    for (row, user) in told.iter().zip(&shown) {
+        assert_eq!(row["version"], user["meta"]["version"]);
+        assert!(text(row, "principal").ends_with(":all"), "{row}");
+        assert!(text(row, "requestId").len() > 8, "{row}");
+    }
+    let table = talk.server.cli(&["user", "history", &id]).stdout;
+    for line in [
+        "    name.givenName: G -> Joan",
+        "    title: (none) -> Chef",
+        "    title: Chef -> (none)",
+        "    active: true -> false",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    let department = format!("    {enterprise}:department: (none) -> Kitchen");
+    assert!(table.contains(&department), "{table}");
+
+    // The trail outlives the user, under the name that it had last.
+    talk.json("DELETE", &target, None, 204);
+    let after = moment();
+    check(&talk, "joan@example.com");
+    assert_eq!(at(&talk, &id, &after).status, Some(1));
+    let history = talk
+        .server
+        .cli(&["user", "history", "JOAN@example.com", "-o", "jsonl"]);
+    assert_eq!(rows(&history).len(), shown.len() + 1, "{history:?}");
+    let nobody = talk.server.cli(&["user", "history", "nobody"]);
+    assert_eq!(nobody.status, Some(1), "{nobody:?}");
+}
+
+/// The sequence of a user's newest change.
+fn newest_change(talk: &Talk, who: &str) -> String {
+    let history = talk.server.cli(&["user", "history", who, "-o", "jsonl"]);
+    rows(&history).last().expect("a change")["sequence"].to_string()
+}
+
+#[test]
+fn one_change_is_taken_back_unless_another_came_after_it() {
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane");
+    let target = format!("/Users/{}", text(&jane, "id"));
+    let created = newest_change(&talk, "jane");
+    talk.json("PATCH", &target, Some(&patch("title", json!("Chef"))), 200);
+    let titled = newest_change(&talk, "jane");
+    talk.json(
+        "PATCH",
+        &target,
+        Some(&patch("nickName", json!("Jay"))),
+        200,
+    );
+    let undo = |talk: &Talk, typed: &[&str]| talk.server.cli(&[&["user", "undo"], typed].concat());
+    let title = |talk: &mut Talk| talk.json("GET", &target, None, 200)["title"].clone();
+
+    let rehearsed = undo(&talk, &[&titled, "--dry-run"]);
+    assert_eq!(rehearsed.status, Some(0), "{rehearsed:?}");
+    assert_eq!(title(&mut talk), "Chef");
+    let version = talk.json("GET", &target, None, 200)["meta"]["version"].clone();
+
+    // Another attribute that was changed since does not matter.
+    let done = undo(&talk, &[&titled]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert_eq!(title(&mut talk), Value::Null);
+    let row = newest_change(&talk, "jane");
+    let history = talk.server.cli(&["user", "history", "jane", "-o", "jsonl"]);
+    let row_of_undo = rows(&history).pop().expect("a change");
+    assert_eq!(row_of_undo["kind"], "undo");
+    assert_eq!(row_of_undo["undoes"][0].to_string(), titled);
+    assert_ne!(row_of_undo["version"], version);
+
+    // Twice is once, and an undo is a change like any other.
+    let again = undo(&talk, &[&titled]);
+    assert!(again.stderr.contains("1 were so already"), "{again:?}");
+    let back = undo(&talk, &[&row]);
+    assert_eq!(back.status, Some(0), "{back:?}");
+    assert_eq!(title(&mut talk), "Chef");
+
+    talk.json("PATCH", &target, Some(&patch("title", json!("Cook"))), 200);
+    let refused = undo(&talk, &[&titled]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    assert!(
+        refused.stdout.contains("title was changed again since"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("hint: --force"), "{refused:?}");
+    assert_eq!(title(&mut talk), "Cook");
+    assert_eq!(undo(&talk, &[&titled, "--force"]).status, Some(0));
+    assert_eq!(title(&mut talk), Value::Null);
+
+    // A creation is taken back by a deactivation.
+    assert_eq!(undo(&talk, &[&created]).status, Some(0));
+    let jane = talk.json("GET", &target, None, 200);
+    assert_eq!(
+        (&jane["active"], &jane["nickName"]),
+        (&json!(false), &json!("Jay"))
+    );
+
+    // A name that somebody else has by now.
+    talk.json(
+        "PATCH",
+        &target,
+        Some(&patch("userName", json!("joan"))),
+        200,
+    );
+    let renamed = newest_change(&talk, "joan");
+    talk.create("jane");
+    let taken = undo(&talk, &[&renamed]);
+    assert_eq!(taken.status, Some(1), "{taken:?}");
+    assert!(
+        taken.stdout.contains("another user has this userName"),
+        "{taken:?}"
+    );
+
+    talk.json("DELETE", &target, None, 204);
+    let deleted = newest_change(&talk, "joan");
+    let refused = undo(&talk, &[&deleted]);
+    assert!(refused.stdout.contains("restore a backup"), "{refused:?}");
+    let gone = undo(&talk, &[&titled]);
+    assert!(gone.stdout.contains("was deleted since"), "{gone:?}");
+
+    // What is no change of a user, and what is no change at all.
+    for number in ["1", "99999"] {
+        let none = undo(&talk, &[number]);
+        assert_eq!(none.status, Some(1), "{none:?}");
+        assert!(none.stderr.contains("there is no change"), "{none:?}");
+    }
+    for bad in [&["--since", "tomorrow"][..], &[], &["1", "--token", "x"]] {
+        assert_eq!(undo(&talk, bad).status, Some(64), "{bad:?}");
+    }
+}
+
+/// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
+#[test]
+fn a_whole_import_is_taken_back() {
+    let count = number("UNDO_ROWS", 10_500);
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    // One who was there before, and whom the file changes.
+    let mut old = body("user7@example.com");
+    old["title"] = json!("Chef");
+    let old = talk.json("POST", "/Users", Some(&old), 201);
+    let mut file = "userName,title\n".to_owned();
+    for number in 0..count {
+        file += &format!("user{number}@example.com,Engineer\n");
+    }
+    let path = talk.server.data_dir().join("../import.csv");
+    std::fs::write(&path, file).expect("written");
+    let since = moment();
+    let begun = std::time::Instant::now();
+    let path = path.to_str().expect("text");
+    let imported = talk.server.cli(&["user", "import", path]);
+    assert_eq!(imported.status, Some(0), "{imported:?}");
+    assert!(imported.stderr.contains("undo --since"), "{imported:?}");
+    let took = begun.elapsed();
+    let begun = std::time::Instant::now();
+    let undone = talk.server.cli(&["user", "undo", "--since", &since]);
+    assert_eq!(undone.status, Some(0), "{undone:?}");
+    println!(
+        "{count} rows imported in {:.1} s and taken back in {:.1} s",
+        took.as_secs_f64(),
+        begun.elapsed().as_secs_f64()
+    );
+    let wanted = format!("{count} users are as they were before, 0 were so already, 0 refused");
+    assert!(undone.stderr.contains(&wanted), "{undone:?}");
+    let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
+    assert_eq!(active["totalResults"], 1, "{active}");
+    assert_eq!(without_meta(&active["Resources"][0]), without_meta(&old));
+    let verified = talk.server.cli(&["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+}
+
+#[test]
+fn it_works_without_a_server_too() {
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane");
+    let target = format!("/Users/{}", text(&jane, "id"));
+    talk.json("PATCH", &target, Some(&patch("title", json!("Chef"))), 200);
+    let change = newest_change(&talk, "jane");
+    let directory = talk.server.stop_and_keep();
+    let cli = |typed: &[&str]| crate::support::cli_in(&directory, typed);
+    assert_eq!(cli(&["user", "undo", &change]).status, Some(0));
+    let shown = cli(&["user", "show", "jane", "-o", "jsonl"]);
+    assert_eq!(rows(&shown)[0]["title"], Value::Null, "{shown:?}");
+    let told = cli(&["user", "history", "jane", "-o", "jsonl"]);
+    let by = rows(&told).pop().expect("a change");
+    assert!(text(&by, "principal").starts_with("administrator:"), "{by}");
+}
+
+/// A clock that goes on by a millisecond with each look.
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+/// A directory in memory, every state of its users, and who made it.
+struct Kept {
+    directory: Directory,
+    clock: Arc<Ticking>,
+    states: BTreeMap<String, Vec<(Instant, &'static str, Value)>>,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
+        let store = Store::open_with(opener, describe).expect("a store in memory");
+        let clock = Arc::new(Ticking(AtomicI64::new(1_700_000_000_000)));
+        Self {
+            directory: Directory::new(Arc::new(store), Arc::clone(&clock) as Arc<dyn Clock>),
+            clock,
+            states: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn note(&mut self, id: &str, who: &'static str) {
+        let record = self.directory.retrieve(id).expect("there");
+        let attributes = Value::Object(record.user().attributes().clone());
+        let now = self.now();
+        let states = self.states.entry(id.to_owned()).or_default();
+        states.push((now, who, attributes));
+    }
+
+    fn create(&mut self, name: &str, who: &'static str) -> String {
+        let user = json!({"schemas": [CORE], "userName": name, "active": true});
+        let user = User::parse(user, &mut Leniency::strict()).expect("a user");
+        let record = self.directory.create(user, &caller(who)).expect("created");
+        let id = record.id().to_string();
+        self.note(&id, who);
+        id
+    }
+
+    fn change(&mut self, id: &str, attribute: &str, value: &Value, who: &'static str) {
+        let patch = Patch::parse(patch(attribute, value.clone()), &mut Leniency::compatible());
+        let patch = patch.expect("a patch");
+        let leniency = Leniency::compatible();
+        self.directory
+            .modify(id, patch, Preconditions::default(), leniency, &caller(who))
+            .expect("changed");
+        self.note(id, who);
+    }
+
+    /// What a user must be when `who`'s changes since a moment are taken back by force.
+    fn wanted(&self, id: &str, since: Instant, who: &str) -> Value {
+        let states = &self.states[id];
+        let mut wanted = states.last().expect("a state").2.clone();
+        for attribute in ["title", "nickName", "active"] {
+            let first = states.windows(2).find(|pair| {
+                let ((_, _, before), (time, by, after)) = (&pair[0], &pair[1]);
+                *time >= since && *by == who && before[attribute] != after[attribute]
+            });
+            if let Some(pair) = first {
+                wanted[attribute] = pair[0].2[attribute].clone();
+            }
+        }
+        let (time, by, _) = &states[0];
+        if *time >= since && *by == who {
+            wanted = states.last().expect("a state").2.clone();
+            wanted["active"] = json!(false);
+        }
+        wanted
+            .as_object_mut()
+            .expect("attributes")
+            .retain(|_, value| !value.is_null());
+        wanted
+    }
+}
+
+fn caller(who: &str) -> Caller {
+    Caller {
+        principal: format!("token:{who}{who}:{who}"),
+        request_id: "0".to_owned(),
+    }
+}
+
+#[test]
+fn taking_back_gives_what_the_first_change_found() {
+    for seed in 0..60 {
+        let mut random = Random(seed);
+        let mut kept = Kept::new();
+        let mut ids = Vec::new();
+        for number in 0..4 {
+            let who = ["a", "b"][random.below(2)];
+            ids.push(kept.create(&format!("user{number}"), who));
+        }
+        let (mut since, at) = (kept.now(), random.below(30));
+        for step in 0..30 {
+            if step == at {
+                since = kept.now();
+            }
+            let who = ["a", "b"][random.below(2)];
+            if random.below(12) == 0 {
+                let name = format!("new{step}");
+                ids.push(kept.create(&name, who));
+                continue;
+            }
+            let id = ids[random.below(ids.len())].clone();
+            match random.below(3) {
+                0 => kept.change(&id, "active", &json!(random.below(2) == 0), who),
+                1 => kept.change(&id, "title", &json!(format!("t{}", random.below(3))), who),
+                _ => kept.change(
+                    &id,
+                    "nickName",
+                    &json!(format!("n{}", random.below(3))),
+                    who,
+                ),
+            }
+        }
+        assert_past(&kept, &mut random);
+        let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
+        let selection = Selection::Since {
+            since,
+            token: Some("a".to_owned()),
+        };
+        let undone = undo(&kept.directory, &selection, true);
+        assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
+        for (id, wanted) in ids.iter().zip(&wanted) {
+            let record = kept.directory.retrieve(id).expect("there");
+            let now = Value::Object(record.user().attributes().clone());
+            assert!(&now == wanted, "seed {seed}, {id}: {now} is not {wanted}");
+        }
+        let again = undo(&kept.directory, &selection, false);
+        let nothing = |it: &Undone| matches!(&it.outcome, Ok(attributes) if attributes.is_empty());
+        assert!(again.iter().all(nothing), "seed {seed}: {again:?}");
+    }
+}
+
+/// Every state that was kept is what the directory says of that moment.
+fn assert_past(kept: &Kept, random: &mut Random) {
+    for (id, states) in &kept.states {
+        let (time, _, wanted) = &states[random.below(states.len())];
+        match kept.directory.at(id, *time) {
+            Ok(Past::Was(record)) => {
+                let was = Value::Object(record.user().attributes().clone());
+                assert!(&was == wanted, "{id} at {time}: {was} is not {wanted}");
+            }
+            other => panic!("{id} at {time}: {other:?}"),
+        }
+    }
+}
+
+fn undo(directory: &Directory, selection: &Selection, is_forced: bool) -> Vec<Undone> {
+    let manner = Manner {
+        is_forced,
+        is_rehearsed: false,
+    };
+    let page = directory
+        .undo(selection, manner, None, &caller("c"))
+        .expect("done");
+    assert_eq!(page.next, None);
+    page.undone
+}
+
+#[test]
+fn what_somebody_else_has_changed_since_is_left_alone() {
+    let mut kept = Kept::new();
+    let id = kept.create("jane", "b");
+    let since = kept.now();
+    kept.change(&id, "title", &json!("mine"), "a");
+    kept.change(&id, "nickName", &json!("mine"), "a");
+    kept.change(&id, "title", &json!("yours"), "b");
+    let selection = Selection::Since {
+        since,
+        token: Some("a".to_owned()),
+    };
+    let undone = undo(&kept.directory, &selection, false);
+    let [one] = undone.as_slice() else {
+        panic!("{undone:?}");
+    };
+    match &one.outcome {
+        Err(Refusal::Touched {
+            attribute,
+            by_change,
+            principal,
+        }) => {
+            assert_eq!((attribute.as_str(), *by_change), ("title", 4));
+            assert_eq!(principal, "token:bb:b");
+        }
+        other => panic!("{other:?}"),
+    }
+    // All of a user or nothing.
+    let record = kept.directory.retrieve(&id).expect("there");
+    assert_eq!(record.user().attributes()["nickName"], "mine");
+    // Whoever takes back everything takes back that as well.
+    let everything = Selection::Since { since, token: None };
+    let undone = undo(&kept.directory, &everything, false);
+    assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
+    let record = kept.directory.retrieve(&id).expect("there");
+    assert_eq!(record.user().attributes().get("title"), None);
+}
