@@ -137,13 +137,14 @@ impl PageWriter {
 
     /// Writes users until the buffer is full, and the end after the last.
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Problem> {
-        while self.next < self.page.len() && buffer.len() < limits::ANSWER_BUFFER_BYTES_MAX {
-            if self.next > 0 {
-                buffer.push(b',');
-            }
-            self.page
-                .render(self.next, &self.base_url, &self.projection, buffer)?;
-            self.next += 1;
+        if self.next < self.page.len() {
+            self.next = self.page.render_from(
+                self.next,
+                limits::ANSWER_BUFFER_BYTES_MAX,
+                &self.base_url,
+                &self.projection,
+                buffer,
+            )?;
         }
         if self.next == self.page.len() {
             buffer.extend_from_slice(b"]}");
