@@ -65,7 +65,7 @@ struct Typed {
     /// Turns of each workload, its limit between them
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Only workloads whose name begins like this
+    /// Only the workload of this name, or those whose names begin like this
     #[arg(long, default_value = "")]
     only: String,
     /// Requests at this fixed rate instead of one after the other; their times count from when
@@ -176,10 +176,15 @@ impl Bench {
             disk::syncs_per_second(folder, Duration::from_secs(1))
         );
         let mut lines = Vec::new();
+        let is_wanted = |name: &str| name.starts_with(&self.typed.only);
+        let mut writing = WORKLOADS.iter().filter(|(_, _, is_write)| *is_write);
+        let alone = writing
+            .any(|(name, _, _)| is_wanted(name))
+            .then(|| self.alone());
         for (name, kind, is_write) in WORKLOADS {
-            if name.starts_with(&self.typed.only) {
-                let line = if is_write {
-                    self.written(name, kind)
+            if is_wanted(name) {
+                let line = if let Some(alone) = alone.as_ref().filter(|_| is_write) {
+                    self.written(name, kind, alone)
                 } else {
                     self.read(name, kind)
                 };
@@ -188,7 +193,7 @@ impl Bench {
             }
         }
         for (name, resumes) in [("handshake full", false), ("handshake resumed", true)] {
-            if name.starts_with(&self.typed.only) {
+            if is_wanted(name) {
                 let line = self.shaken(name, resumes);
                 eprintln!("{}", report::text(&line));
                 lines.push(line);
@@ -243,8 +248,7 @@ impl Bench {
     }
 
     /// A workload that writes, in turns with redb alone.
-    fn written(&self, name: &str, kind: Kind) -> Line {
-        let alone = self.alone();
+    fn written(&self, name: &str, kind: Kind, alone: &Alone) -> Line {
         let (mut ours, mut limit) = (Side::default(), Side::default());
         for _ in 0..self.typed.rounds {
             let clients = self.clients(kind, self.typed.writers);

@@ -17,6 +17,9 @@ use crate::scim::message::{self, Place};
 use crate::scim::{Paging, Projection, SearchRequest, json};
 use crate::secret::Digest;
 
+/// Room for most users, so that a page is not moved about while it grows.
+const USER_BYTES: usize = 1024;
+
 /// `GET /Users`, and the same at the root of the service.
 pub(super) fn by_parameters(
     api: &Api,
@@ -121,6 +124,8 @@ impl PageWriter {
     fn answer(mut self, place: &Place) -> Outcome {
         let head = message::list_head(self.page.total(), place, self.page.len());
         let mut buffer = head.into_bytes();
+        let room = self.page.len().saturating_mul(USER_BYTES);
+        buffer.reserve(room.min(limits::ANSWER_BUFFER_BYTES_MAX));
         self.fill(&mut buffer)?;
         if self.is_done() {
             return Ok(reply::scim(200, buffer));

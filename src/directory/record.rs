@@ -418,6 +418,18 @@ impl Stored {
     }
 }
 
+/// Writes what stands between the quotes of a JSON string. A base URL hardly ever needs more
+/// than being copied.
+fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let quoted = json!(text).to_string();
+        out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+    }
+}
+
 fn tag(version: u64) -> String {
     format!("W/\"{version}\"")
 }
@@ -477,8 +489,8 @@ impl Header {
         out.extend_from_slice(&self.created.to_text());
         out.extend_from_slice(b"\",\"lastModified\":\"");
         out.extend_from_slice(&self.last_modified.to_text());
-        out.extend_from_slice(b"\",\"location\":");
-        out.extend_from_slice(json!(base_url).to_string().trim_end_matches('"').as_bytes());
+        out.extend_from_slice(b"\",\"location\":\"");
+        write_escaped(base_url, out);
         out.extend_from_slice(b"/Users/");
         out.extend_from_slice(&self.id.to_text());
         out.extend_from_slice(b"\",\"version\":\"W/\\\"");
