@@ -11,6 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
+/// Bytes of an instant's text.
+pub const TEXT_BYTES: usize = 24;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// 0001-01-01T00:00:00Z, and the last second that is in year 9999 in every time zone.
 const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
@@ -56,11 +58,37 @@ impl Instant {
     }
 }
 
-impl fmt::Display for Instant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Instant {
+    /// Its text as [`fmt::Display`] writes it. Every user that is shown has two of these: in a
+    /// page of a hundred users, writing the digits here instead of by the library's printer is
+    /// some 60 us of CPU time.
+    pub fn to_text(self) -> [u8; TEXT_BYTES] {
         let timestamp = jiff::Timestamp::from_millisecond(self.0)
             .expect("every Instant was clamped to what RFC 3339 can write");
-        write!(f, "{timestamp:.3}")
+        let civil = jiff::tz::Offset::UTC.to_datetime(timestamp);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        digits(&mut text[..4], civil.year().unsigned_abs());
+        digits(&mut text[5..7], civil.month().unsigned_abs().into());
+        digits(&mut text[8..10], civil.day().unsigned_abs().into());
+        digits(&mut text[11..13], civil.hour().unsigned_abs().into());
+        digits(&mut text[14..16], civil.minute().unsigned_abs().into());
+        digits(&mut text[17..19], civil.second().unsigned_abs().into());
+        digits(&mut text[20..23], civil.millisecond().unsigned_abs());
+        text
+    }
+}
+
+/// Writes a number into all of `place`, with zeros before it.
+fn digits(place: &mut [u8], mut number: u16) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.to_text()).expect("it is ASCII"))
     }
 }
 
@@ -95,6 +123,16 @@ mod tests {
         let east = Instant::parse("2026-11-23T21:30:00+01:00").expect("valid");
         assert_eq!(east.to_string(), "2026-11-23T20:30:00.000Z");
         assert_eq!(Instant::parse("yesterday"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_text_is_that_of_the_library(millis in RANGE_MS.0..RANGE_MS.1) {
+            let instant = Instant::from_millis(millis);
+            let timestamp = jiff::Timestamp::from_millisecond(millis).expect("in range");
+            proptest::prop_assert_eq!(instant.to_string(), format!("{timestamp:.3}"));
+            proptest::prop_assert_eq!(Instant::parse(&instant.to_string()), Some(instant));
+        }
     }
 
     #[test]

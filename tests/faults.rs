@@ -153,6 +153,7 @@ fn session(fails_at: usize, kind: Disk) -> usize {
     let state = inspect(&store).unwrap_or_else(|how| panic!("call {fails_at}: {how}"));
     for record in &acknowledged {
         let found = directory.retrieve(&record.id().to_string());
+        let found = found.and_then(|it| it.record());
         assert_eq!(found.as_ref().ok(), Some(record), "call {fails_at}");
     }
     // What was said not to be there can be made again.
@@ -270,6 +271,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
             "it was not refused at once"
         );
         let found = directory.retrieve(&kept.id().to_string());
+        let found = found.and_then(|it| it.record());
         assert_eq!(found.ok(), Some(kept), "reading goes on");
         disk.is_full.store(false, Ordering::SeqCst);
         waiting

@@ -408,7 +408,11 @@ impl Kept {
     }
 
     fn note(&mut self, id: &str, who: &'static str) {
-        let record = self.directory.retrieve(id).expect("there");
+        let record = self
+            .directory
+            .retrieve(id)
+            .and_then(|it| it.record())
+            .expect("there");
         let attributes = Value::Object(record.user().attributes().clone());
         let now = self.now();
         let states = self.states.entry(id.to_owned()).or_default();
@@ -509,7 +513,11 @@ fn taking_back_gives_what_the_first_change_found() {
         let undone = undo(&kept.directory, &selection, true);
         assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
         for (id, wanted) in ids.iter().zip(&wanted) {
-            let record = kept.directory.retrieve(id).expect("there");
+            let record = kept
+                .directory
+                .retrieve(id)
+                .and_then(|it| it.record())
+                .expect("there");
             let now = Value::Object(record.user().attributes().clone());
             assert!(&now == wanted, "seed {seed}, {id}: {now} is not {wanted}");
         }
@@ -573,12 +581,20 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
         other => panic!("{other:?}"),
     }
     // All of a user or nothing.
-    let record = kept.directory.retrieve(&id).expect("there");
+    let record = kept
+        .directory
+        .retrieve(&id)
+        .and_then(|it| it.record())
+        .expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
     // Whoever takes back everything takes back that as well.
     let everything = Selection::Since { since, token: None };
     let undone = undo(&kept.directory, &everything, false);
     assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
-    let record = kept.directory.retrieve(&id).expect("there");
+    let record = kept
+        .directory
+        .retrieve(&id)
+        .and_then(|it| it.record())
+        .expect("there");
     assert_eq!(record.user().attributes().get("title"), None);
 }

@@ -207,7 +207,11 @@ impl Both {
         let Some((_, known)) = self.somebody() else {
             return;
         };
-        let record = self.directory.retrieve(&known.id).expect("there");
+        let record = self
+            .directory
+            .retrieve(&known.id)
+            .and_then(|it| it.record())
+            .expect("there");
         assert_eq!(
             record.user(),
             &user(

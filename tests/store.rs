@@ -263,7 +263,10 @@ fn writers_on_one_user_lose_nothing() {
     for thread in threads {
         thread.join().expect("no panic").expect("modified");
     }
-    let record = directory.retrieve(&id).expect("there");
+    let record = directory
+        .retrieve(&id)
+        .and_then(|it| it.record())
+        .expect("there");
     assert_eq!(record.version(), "W/\"17\"");
     assert_eq!(
         record.user().attributes()["emails"]
@@ -451,6 +454,7 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(
         directory
             .retrieve(&records[9].id().to_string())
+            .and_then(|it| it.record())
             .expect("there"),
         records[9]
     );

@@ -17,6 +17,9 @@ use crate::scim::message::{self, Place};
 use crate::scim::{Paging, Projection, SearchRequest, json};
 use crate::secret::Digest;
 
+/// Room for most users, so that a page is not moved about while it grows.
+const USER_BYTES: usize = 1024;
+
 /// `GET /Users`, and the same at the root of the service.
 pub(super) fn by_parameters(
     api: &Api,
@@ -121,6 +124,8 @@ impl PageWriter {
     fn answer(mut self, place: &Place) -> Outcome {
         let head = message::list_head(self.page.total(), place, self.page.len());
         let mut buffer = head.into_bytes();
+        let room = self.page.len().saturating_mul(USER_BYTES);
+        buffer.reserve(room.min(limits::ANSWER_BUFFER_BYTES_MAX));
         self.fill(&mut buffer)?;
         if self.is_done() {
             return Ok(reply::scim(200, buffer));
@@ -137,13 +142,14 @@ impl PageWriter {
 
     /// Writes users until the buffer is full, and the end after the last.
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Problem> {
-        while self.next < self.page.len() && buffer.len() < limits::ANSWER_BUFFER_BYTES_MAX {
-            if self.next > 0 {
-                buffer.push(b',');
-            }
-            self.page
-                .render(self.next, &self.base_url, &self.projection, buffer)?;
-            self.next += 1;
+        if self.next < self.page.len() {
+            self.next = self.page.render_from(
+                self.next,
+                limits::ANSWER_BUFFER_BYTES_MAX,
+                &self.base_url,
+                &self.projection,
+                buffer,
+            )?;
         }
         if self.next == self.page.len() {
             buffer.extend_from_slice(b"]}");

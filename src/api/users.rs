@@ -10,17 +10,24 @@ use crate::directory::Record;
 use crate::http1::Answer;
 use crate::scim::{Patch, Projection, User, json, user};
 
+/// Room for most users.
+const BODY_BYTES: usize = 2048;
+
 /// `GET /Users/{id}` (RFC 7644 section 3.4.1).
 pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let record = api.directory.retrieve(call.parameter())?;
-    let version = record.version();
+    let user = api.directory.retrieve(call.parameter())?;
+    let version = user.version();
     if !call.preconditions().allow_match(&version) {
         return Err(Problem::precondition_failed());
     }
     if call.preconditions().is_not_modified(&version) {
         return Ok(reply::not_modified(version));
     }
-    Ok(shown(api, call, 200, &record))
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    user.render(&api.base_url, &projection(call), &mut body)?;
+    let mut answer = reply::scim(200, body);
+    answer.headers.push(("ETag", version));
+    Ok(answer)
 }
 
 /// `POST /Users` (RFC 7644 section 3.3).
@@ -74,11 +81,14 @@ pub(super) fn delete(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Ou
 }
 
 fn shown(api: &Api, call: &Admission, status: u16, record: &Record) -> Answer {
-    let projection = Projection::parse(call.query("attributes"), call.query("excludedAttributes"));
-    let resource = projection.apply(record.resource(&api.base_url));
+    let resource = projection(call).apply(record.resource(&api.base_url));
     let mut answer = reply::scim(status, Value::Object(resource).to_string());
     answer.headers.push(("ETag", record.version()));
     answer
+}
+
+fn projection(call: &Admission) -> Projection {
+    Projection::parse(call.query("attributes"), call.query("excludedAttributes"))
 }
 
 /// The user in a body, and whether it is an echo of what was shown.

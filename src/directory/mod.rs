@@ -40,7 +40,7 @@ pub use history::Past;
 pub use import::{Compared, Imported};
 pub use position::{Position, Start};
 pub use query::{Page, Query};
-pub use record::{Record, UserId, describe};
+pub use record::{Record, Stored, UserId, describe};
 pub use retention::Keep;
 pub use trail::{Found, Wanted};
 pub use undo::{Manner, Refusal, Selection, UndoPage, Undone};
@@ -152,7 +152,7 @@ impl Directory {
     }
 
     /// The user with this id.
-    pub fn retrieve(&self, id: &str) -> Result<Record, Error> {
+    pub fn retrieve(&self, id: &str) -> Result<Stored, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         self.read(|snapshot| retrieve(&snapshot, id)?.ok_or(Error::NotFound))
     }
@@ -324,11 +324,11 @@ impl Directory {
     }
 }
 
-fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Record>, Error> {
-    match snapshot.user(id.sequence())? {
-        Some(row) => matching(id, &row),
-        None => Ok(None),
-    }
+/// The row of this id: the sequence alone does not make an id.
+fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Stored>, Error> {
+    let stored = snapshot.user(id.sequence())?.map(Stored::of);
+    let stored = stored.transpose().map_err(Error::Damaged)?;
+    Ok(stored.filter(|stored| stored.id() == id))
 }
 
 /// The record of a row, if it is this id's: the sequence alone does not make an id.

@@ -11,7 +11,7 @@ use super::record;
 use super::selection::select;
 use super::slice::{Slice, in_order_of_creation, whole};
 use crate::scim::{Filter, Projection, Search, Sort};
-use crate::store::Snapshot;
+use crate::store::{Row, Snapshot};
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -98,6 +98,54 @@ impl Page {
     pub fn after(&self) -> Option<&Position> {
         let (_, last) = self.slice.ends.as_ref()?;
         self.slice.has_after.then_some(last)
+    }
+
+    /// Writes users as they are shown, from the `first`th on, from 0, with commas between them,
+    /// until `out` holds so many bytes. Gives the place of the next one.
+    pub fn render_from(
+        &self,
+        first: usize,
+        bytes_max: usize,
+        base_url: &str,
+        projection: &Projection,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Error> {
+        let sequences = self.slice.sequences.get(first..).unwrap_or_default();
+        let mut rows = self.rows(sequences)?;
+        let mut next = first;
+        while out.len() < bytes_max
+            && let Some(row) = rows.next()
+        {
+            if next > 0 {
+                out.push(b',');
+            }
+            record::render(&row?, base_url, projection, out).map_err(Error::Damaged)?;
+            next += 1;
+        }
+        Ok(next)
+    }
+
+    /// The rows of these users, in this order: by reading on where they lie together.
+    fn rows<'a>(
+        &'a self,
+        sequences: &'a [u32],
+    ) -> Result<Box<dyn Iterator<Item = Result<Row, Error>> + 'a>, Error> {
+        const PASSED_OVER_MAX: usize = 4;
+        if let (Some(&first), Some(&last)) = (sequences.first(), sequences.last())
+            && sequences.is_sorted()
+            && whole(u64::from(last - first)) < sequences.len() * PASSED_OVER_MAX
+        {
+            let mut between = self.snapshot.users_between(first, last)?;
+            let mut find = move |wanted: u32| {
+                let found = between.find(|row| !matches!(row, Ok((it, _)) if *it < wanted));
+                let (_, row) = found.ok_or(Error::NotFound)??;
+                Ok(row)
+            };
+            return Ok(Box::new(sequences.iter().map(move |&wanted| find(wanted))));
+        }
+        // The page's own snapshot holds every user that it was selected from.
+        let one = |&sequence: &u32| self.snapshot.user(sequence)?.ok_or(Error::NotFound);
+        Ok(Box::new(sequences.iter().map(one)))
     }
 
     /// Writes the `index`th user of the page, from 0, as it is shown.

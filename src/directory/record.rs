@@ -19,12 +19,13 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::Error;
 use crate::clock::Instant;
 use crate::scim::fold::fold;
 use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
 use crate::secret;
-use crate::store::{Facts, Keys};
+use crate::store::{Facts, Keys, Row};
 
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 41;
@@ -79,16 +80,26 @@ impl UserId {
     }
 }
 
+impl UserId {
+    fn to_text(self) -> [u8; 36] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        let mut at = 0;
+        for (place, byte) in self.0.into_iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                at += 1;
+            }
+            text[at] = DIGITS[usize::from(byte >> 4)];
+            text[at + 1] = DIGITS[usize::from(byte & 15)];
+            at += 2;
+        }
+        text
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = secret::hex(&self.0);
-        for (at, digit) in hex.chars().enumerate() {
-            if matches!(at, 8 | 12 | 16 | 20) {
-                f.write_str("-")?;
-            }
-            write!(f, "{digit}")?;
-        }
-        Ok(())
+        f.write_str(std::str::from_utf8(&self.to_text()).expect("it is ASCII"))
     }
 }
 
@@ -168,7 +179,7 @@ impl Record {
 
     /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
     pub fn version(&self) -> String {
-        format!("W/\"{}\"", self.version)
+        tag(self.version)
     }
 
     /// The URI of the user below `base_url`.
@@ -364,9 +375,63 @@ pub(super) fn render(
         .ok_or_else(|| format!("the row of user {} is cut short", header.id))?;
     out.extend_from_slice(text);
     out.extend_from_slice(b",\"meta\":");
-    out.extend_from_slice(header.meta(base_url).to_string().as_bytes());
+    header.write_meta(base_url, out);
     out.push(b'}');
     Ok(())
+}
+
+/// A user's row as it lies in the store: what is shown of it is copied, not read.
+pub struct Stored {
+    row: Row,
+    header: Header,
+}
+
+impl Stored {
+    pub(super) fn of(row: Row) -> Result<Self, String> {
+        let header = Header::read(&row)?;
+        Ok(Self { row, header })
+    }
+
+    /// The `id`.
+    pub fn id(&self) -> UserId {
+        self.header.id
+    }
+
+    /// The entity tag, as [`Record::version`].
+    pub fn version(&self) -> String {
+        tag(self.header.version)
+    }
+
+    /// Writes the resource as it is shown.
+    pub fn render(
+        &self,
+        base_url: &str,
+        projection: &Projection,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        render(&self.row, base_url, projection, out).map_err(Error::Damaged)
+    }
+
+    /// Reads it whole.
+    pub fn record(&self) -> Result<Record, Error> {
+        Record::decode(&self.row).map_err(Error::Damaged)
+    }
+}
+
+/// Writes what stands between the quotes of a JSON string. A base URL hardly ever needs more
+/// than being copied.
+fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let quoted = json!(text).to_string();
+        out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+    }
+}
+
+fn tag(version: u64) -> String {
+    format!("W/\"{version}\"")
 }
 
 /// What stands before the text.
@@ -413,8 +478,24 @@ impl Header {
             "created": self.created.to_string(),
             "lastModified": self.last_modified.to_string(),
             "location": format!("{base_url}/Users/{}", self.id),
-            "version": format!("W/\"{}\"", self.version),
+            "version": tag(self.version),
         })
+    }
+
+    /// The same as bytes. Every user that is shown has one: made by way of a value it would be
+    /// most of the work.
+    fn write_meta(&self, base_url: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"resourceType\":\"User\",\"created\":\"");
+        out.extend_from_slice(&self.created.to_text());
+        out.extend_from_slice(b"\",\"lastModified\":\"");
+        out.extend_from_slice(&self.last_modified.to_text());
+        out.extend_from_slice(b"\",\"location\":\"");
+        write_escaped(base_url, out);
+        out.extend_from_slice(b"/Users/");
+        out.extend_from_slice(&self.id.to_text());
+        out.extend_from_slice(b"\",\"version\":\"W/\\\"");
+        out.extend_from_slice(self.version.to_string().as_bytes());
+        out.extend_from_slice(b"\\\"\"}");
     }
 }
 

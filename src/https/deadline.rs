@@ -2,7 +2,7 @@
 //! many reads of the socket, and a timeout that began anew at each of them would let one
 //! byte now and then hold a worker for ever.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -91,9 +91,14 @@ impl Read for Deadline {
 
 impl Write for Deadline {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buffer)])
+    }
+
+    /// One system call for all the records of an answer.
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             self.arm_write()?;
-            match (&*self.stream).write(buffer) {
+            match (&*self.stream).write_vectored(buffers) {
                 Err(error) if is_timeout(&error) => self.write_timeout = None,
                 other => return other,
             }

@@ -1,0 +1,104 @@
+//! What was measured, for people and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::drive::{Samples, to_f64};
+
+/// One side of a comparison.
+#[derive(Clone, Default)]
+pub(crate) struct Side {
+    pub(crate) samples: Samples,
+    /// CPU time of its process, in seconds.
+    pub(crate) cpu: f64,
+}
+
+impl Side {
+    /// CPU time of one request, in microseconds.
+    fn cpu_per_request(&self) -> f64 {
+        self.cpu * 1e6 / to_f64(self.samples.requests.max(1))
+    }
+}
+
+/// A workload, and its limit in the same run.
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) server: Side,
+    /// What it is measured by, and what that did.
+    pub(crate) limit: Option<(&'static str, Side)>,
+    /// Anything else that is worth saying.
+    pub(crate) note: String,
+}
+
+const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU | \
+limit        per s   p99 ms  us CPU | of its rate  of its CPU";
+
+/// A table, its ratios at the end of each line.
+pub(crate) fn print(lines: &[Line]) {
+    println!("{HEADER}");
+    for line in lines {
+        println!("{}", text(line));
+    }
+}
+
+pub(crate) fn text(line: &Line) -> String {
+    let (it, mut text) = (&line.server.samples, String::new());
+    // Writing to a String does not fail.
+    let _ = write!(
+        text,
+        "{:20} {:9.0} {:9.3} {:8.3} {:8.3} {:7} {:7.1} |",
+        line.name,
+        it.per_second(),
+        it.quantile(0.5),
+        it.quantile(0.99),
+        it.quantile(0.999),
+        it.errors,
+        line.server.cpu_per_request(),
+    );
+    if let Some((name, side)) = &line.limit {
+        let _ = write!(
+            text,
+            " {name:9} {:8.0} {:8.3} {:7.1} | {:11.2} {:11.2}",
+            side.samples.per_second(),
+            side.samples.quantile(0.99),
+            side.cpu_per_request(),
+            it.per_second() / side.samples.per_second().max(1e-9),
+            line.server.cpu_per_request() / side.cpu_per_request().max(1e-9),
+        );
+    }
+    if !line.note.is_empty() {
+        let _ = write!(text, "  {}", line.note);
+    }
+    text
+}
+
+/// The same for a program that keeps track.
+pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
+    let side = |side: &Side| {
+        json!({
+            "perSecond": side.samples.per_second(),
+            "p50Ms": side.samples.quantile(0.5),
+            "p99Ms": side.samples.quantile(0.99),
+            "p999Ms": side.samples.quantile(0.999),
+            "requests": side.samples.requests,
+            "errors": side.samples.errors,
+            "cpuMicrosPerRequest": side.cpu_per_request(),
+        })
+    };
+    let line = |line: &Line| {
+        let limit = line.limit.as_ref();
+        json!({
+            "workload": line.name,
+            "server": side(&line.server),
+            "limit": limit.map(|(name, _)| *name),
+            "limitFigures": limit.map(|(_, it)| side(it)),
+            "note": line.note,
+        })
+    };
+    json!({
+        "users": users,
+        "connections": connections,
+        "lines": lines.iter().map(line).collect::<Vec<_>>(),
+    })
+}

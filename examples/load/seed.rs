@@ -1,0 +1,74 @@
+//! The directory that is measured: made once for each size, without a server.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use golinks_scim::clock::SystemClock;
+use golinks_scim::config::store_path;
+use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::files;
+use golinks_scim::scim::{Bulk, Leniency};
+use golinks_scim::store::Store;
+use serde_json::{Value, json};
+
+use crate::wire::{Target, request};
+use crate::work;
+
+const BATCH: usize = 1000;
+/// Ids that the clients know: enough that no cache holds all.
+const IDS: usize = 6400;
+
+/// Fills a directory with users.
+pub(crate) fn fill(data_dir: &Path, users: usize) {
+    files::make_directory(data_dir).expect("a folder");
+    let store = Store::open(&store_path(data_dir), Duration::ZERO, describe).expect("a store");
+    let directory = Directory::new(Arc::new(store), Arc::new(SystemClock));
+    let caller = Caller {
+        principal: "administrator:load".to_owned(),
+        request_id: "load".to_owned(),
+    };
+    let started = Instant::now();
+    for start in (0..users).step_by(BATCH) {
+        let create = |number: usize| {
+            json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
+                   "data": work::user(number)})
+        };
+        let operations: Vec<Value> = (start..users.min(start + BATCH)).map(create).collect();
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations
+        });
+        let leniency = Leniency::compatible();
+        let bulk = Bulk::parse(body, &mut leniency.clone()).expect("a bulk request");
+        let done = directory.bulk(bulk, |_| true, &leniency, &caller);
+        let done = done.expect("written");
+        assert!(
+            done.iter().all(|it| matches!(it, Some(Ok(_)))),
+            "a user was refused"
+        );
+        if start % 100_000 == 0 && start > 0 {
+            eprintln!(
+                "{start} users made, {:.0} s",
+                started.elapsed().as_secs_f64()
+            );
+        }
+    }
+}
+
+/// Ids of users from all over the directory.
+pub(crate) fn ids(target: &Target, token: &str, users: usize) -> Vec<String> {
+    let mut connection = target.connect().expect("the server answers");
+    let mut ids = Vec::new();
+    let pages = (IDS / 100).min(users.div_ceil(100)).max(1);
+    for page in 0..pages {
+        let start = users / pages * page + 1;
+        let path = format!("/scim/v2/Users?startIndex={start}&count=100&attributes=id");
+        let status = connection.exchange(&request("GET", &path, token, None));
+        assert_eq!(status.expect("an answer"), 200, "a page");
+        let body: Value = serde_json::from_slice(connection.body()).expect("JSON");
+        let found = body["Resources"].as_array().into_iter().flatten();
+        ids.extend(found.filter_map(|user| user["id"].as_str().map(str::to_owned)));
+    }
+    ids
+}

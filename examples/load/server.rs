@@ -1,0 +1,117 @@
+//! The server that is measured: started, looked at from outside, ended.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than a start takes.
+const START_MAX: Duration = Duration::from_secs(120);
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// From its start to its first answer.
+    pub(crate) took: Duration,
+}
+
+/// How to start it.
+#[derive(Clone)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) address: SocketAddr,
+}
+
+impl Launch {
+    /// Starts it, and waits until it answers.
+    pub(crate) fn start(&self) -> Server {
+        let started = Instant::now();
+        let child = self
+            .command()
+            .args(["--quiet", "serve", "--rate-limit", "off", "--base-url"])
+            .arg(format!("https://localhost:{}", self.address.port()))
+            .args(["--listen", &self.address.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let socket = self.data_dir.join("admin.sock");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(started.elapsed() < START_MAX, "the server does not answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Server {
+            child,
+            address: self.address,
+            took: started.elapsed(),
+        }
+    }
+
+    /// A token of a scope, under a name of its own.
+    pub(crate) fn token(&self, name: &str, scope: &str) -> String {
+        let output = self
+            .command()
+            .args(["token", "issue", name, "--scope", scope])
+            .output()
+            .expect("the program runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success(), "no token was issued");
+        text.trim().to_owned()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--data-dir").arg(&self.data_dir);
+        command
+    }
+}
+
+impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as an administrator does.
+    pub(crate) fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Ends it as a power cut does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+}
+
+/// CPU time of a process so far, user and system.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before the last parenthesis may hold anything.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let field = |at: usize| -> u64 {
+        let field = fields.split_whitespace().nth(at);
+        field.and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    // utime and stime, the 14th and the 15th, in ticks of a hundredth of a second.
+    Duration::from_millis((field(11) + field(12)) * 10)
+}
+
+/// Resident memory of a process now and at most, in bytes.
+pub(crate) fn memory(pid: u32) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let value = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        number.unwrap_or(0) * 1024
+    };
+    (value("VmRSS:"), value("VmHWM:"))
+}
+
+/// The size of a file.
+pub(crate) fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}

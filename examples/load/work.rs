@@ -1,0 +1,199 @@
+//! What is asked of the server: each workload as a client's turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::drive::Turn;
+use crate::wire::{Connection, request};
+
+const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+/// The directory that is asked, as the clients know it.
+pub(crate) struct Known {
+    pub(crate) token: String,
+    pub(crate) users: usize,
+    /// Ids of some users from all over it.
+    pub(crate) ids: Vec<String>,
+    /// Counts the users that are created, so that each has a name of its own.
+    pub(crate) created: AtomicUsize,
+}
+
+/// The user with this number, as it is created.
+pub(crate) fn user(number: usize) -> Value {
+    let name = name(number);
+    json!({
+        "schemas": [CORE], "userName": name, "externalId": format!("00u{number:017}"),
+        "displayName": format!("Jane Doe {number}"),
+        "name": {"givenName": "Jane", "familyName": format!("Doe {number}")},
+        "emails": [{"value": name, "type": "work", "primary": true}],
+        "title": "Engineer", "active": true, "locale": "en-US"
+    })
+}
+
+pub(crate) fn name(number: usize) -> String {
+    format!("jane.doe.{number}@example.com")
+}
+
+/// What is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Get,
+    Name,
+    /// A page of 100 at this part of the directory, in percent.
+    Page(usize),
+    Post,
+    Patch,
+    GetPut,
+    /// Four reads to a write.
+    Mix,
+    /// Looks at every user.
+    Scan,
+}
+
+impl Kind {
+    pub(crate) fn client(self, known: &Arc<Known>, number: usize) -> Box<dyn Turn> {
+        Box::new(Client {
+            kind: self,
+            known: Arc::clone(known),
+            random: Random(number as u64 * 7919 + 1),
+            number,
+        })
+    }
+
+    /// A request of the kind that can be repeated and has no body.
+    pub(crate) fn sample(self, known: &Known) -> Vec<u8> {
+        let target = match self {
+            Self::Name => by_name(known.users / 2),
+            Self::Page(part) => page(known, part),
+            Self::Scan => scan(),
+            _ => format!("/scim/v2/Users/{}", known.ids[0]),
+        };
+        request("GET", &target, &known.token, None)
+    }
+}
+
+fn by_name(number: usize) -> String {
+    format!(
+        "/scim/v2/Users?filter=userName+eq+%22{}%22",
+        name(number).replace('@', "%40")
+    )
+}
+
+fn page(known: &Known, part: usize) -> String {
+    let last = known.users.saturating_sub(100);
+    format!(
+        "/scim/v2/Users?startIndex={}&count=100",
+        last * part / 100 + 1
+    )
+}
+
+fn scan() -> String {
+    "/scim/v2/Users?filter=title+co+%22nobody+has+this%22&count=1".to_owned()
+}
+
+struct Client {
+    kind: Kind,
+    known: Arc<Known>,
+    random: Random,
+    number: usize,
+}
+
+impl Turn for Client {
+    fn take(&mut self, connection: &mut Connection, turn: usize) -> std::io::Result<usize> {
+        let kind = match self.kind {
+            Kind::Mix if turn % 5 == 4 => Kind::Patch,
+            Kind::Mix if turn.is_multiple_of(2) => Kind::Name,
+            Kind::Mix => Kind::Get,
+            kind => kind,
+        };
+        match kind {
+            Kind::Get | Kind::Mix => {
+                let target = format!("/scim/v2/Users/{}", self.anybody());
+                self.send(connection, "GET", &target, None, 200)
+            }
+            Kind::Name => {
+                let target = by_name(self.random.below(self.known.users));
+                self.send(connection, "GET", &target, None, 200)
+            }
+            Kind::Page(part) => {
+                let target = page(&self.known, part);
+                self.send(connection, "GET", &target, None, 200)
+            }
+            Kind::Scan => self.send(connection, "GET", &scan(), None, 200),
+            Kind::Post => {
+                let number = self.known.users + self.known.created.fetch_add(1, Ordering::Relaxed);
+                let body = user(number).to_string();
+                self.send(connection, "POST", "/scim/v2/Users", Some(&body), 201)
+            }
+            Kind::Patch => {
+                // A client alternates on users of its own, so that each request changes one.
+                let ids = &self.known.ids;
+                let own = ids.len() / 64;
+                let at = (self.number % 64) * own + turn % own.max(1);
+                let active = (turn / own.max(1)) % 2 == 1;
+                let body = json!({"schemas": [PATCH],
+                    "Operations": [{"op": "replace", "value": {"active": active}}]});
+                let target = format!("/scim/v2/Users/{}", ids[at % ids.len()]);
+                self.send(connection, "PATCH", &target, Some(&body.to_string()), 200)
+            }
+            Kind::GetPut => {
+                let target = format!("/scim/v2/Users/{}", self.anybody());
+                self.send(connection, "GET", &target, None, 200)?;
+                let mut user: Value = serde_json::from_slice(connection.body())?;
+                user["title"] = json!(format!("Engineer {}", self.random.below(1_000_000)));
+                self.send(connection, "PUT", &target, Some(&user.to_string()), 200)?;
+                Ok(2)
+            }
+        }
+    }
+}
+
+impl Client {
+    fn anybody(&mut self) -> String {
+        let at = self.random.below(self.known.ids.len());
+        self.known.ids[at].clone()
+    }
+
+    fn send(
+        &self,
+        connection: &mut Connection,
+        method: &str,
+        target: &str,
+        body: Option<&str>,
+        wanted: u16,
+    ) -> std::io::Result<usize> {
+        let request = request(method, target, &self.known.token, body);
+        let status = connection.exchange(&request)?;
+        if status == wanted {
+            return Ok(1);
+        }
+        let answer = String::from_utf8_lossy(connection.answer());
+        Err(std::io::Error::other(format!("{status}: {answer}")))
+    }
+}
+
+/// The same bytes over and over: what the responder is asked.
+pub(crate) struct Again(pub(crate) Vec<u8>);
+
+impl Turn for Again {
+    fn take(&mut self, connection: &mut Connection, _: usize) -> std::io::Result<usize> {
+        connection.exchange(&self.0)?;
+        Ok(1)
+    }
+}
+
+/// Numbers that look random and are the same in each run (Knuth's MMIX generator).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % most.max(1)
+    }
+}
