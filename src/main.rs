@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+// The system's keeps what threads have freed for themselves: with it a retrieval takes half as
+// much CPU time again, and a directory that was walked twice the memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
