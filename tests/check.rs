@@ -106,6 +106,12 @@ impl Place {
 
     /// Runs a line that starts a server, and waits until the server answers.
     fn start(&mut self, line: &str) {
+        let started = self.try_start(line);
+        started.unwrap_or_else(|log| panic!("{line}: {log}"));
+    }
+
+    /// The same; the log if it did not start.
+    fn try_start(&mut self, line: &str) -> Result<(), String> {
         self.stop();
         let mut command = self.shell(&format!("exec {}", line.replace("; then ", "; exec ")));
         if line.contains("; then ") {
@@ -113,12 +119,17 @@ impl Place {
         }
         let log = fs::File::create(self.folder.path().join("log")).expect("created");
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
-        self.running = Some(child.expect("bash"));
+        let child = self.running.insert(child.expect("bash"));
         let deadline = Instant::now() + Duration::from_secs(30);
-        while std::os::unix::net::UnixStream::connect(self.data_dir().join("admin.sock")).is_err() {
-            assert!(Instant::now() < deadline, "{line}: {}", self.log());
+        let socket = self.folder.path().join("data/admin.sock");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            let has_ended = child.try_wait().expect("ours").is_some();
+            if has_ended || Instant::now() > deadline {
+                return Err(self.log());
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
     }
 
     fn log(&self) -> String {
@@ -334,6 +345,12 @@ fn a_server_that_lost_its_socket() {
 
 #[test]
 fn a_port_that_another_has() {
+    // The port that is suggested is free then; another test may be quicker to take it.
+    let mut tries = (0..5).map(|_| another_has_the_port());
+    assert!(tries.any(|is_mended| is_mended), "no port stays free");
+}
+
+fn another_has_the_port() -> bool {
     let mut place = Place::sound();
     place.stop();
     let address = place
@@ -346,14 +363,19 @@ fn a_port_that_another_has() {
     let _other = TcpListener::bind(&address).expect("free again");
     let mend = place.fails("port", "in use");
     let other = mend.rsplit(' ').next().expect("an address").to_owned();
-    place.start(&mend);
+    if place.try_start(&mend).is_err() {
+        return false;
+    }
     TcpStream::connect(&other).expect("it listens there");
     // The base URL has the old port, where somebody else does not speak TLS or nobody answers.
     let (_, port) = other.rsplit_once(':').expect("a port");
     let url = format!("https://localhost:{port}");
     place.set("GOLINKS_SCIM_BASE_URL", url);
-    place.start(&mend);
+    if place.try_start(&mend).is_err() {
+        return false;
+    }
     place.is_well();
+    true
 }
 
 #[test]
