@@ -466,6 +466,61 @@ fn a_certificate_that_no_client_accepts() {
     }
 }
 
+/// `check`, `config check` and `serve` refuse the same files, before a start and beside a server.
+#[test]
+fn a_certificate_with_which_no_server_starts() {
+    let mut place = Place::sound();
+    place.stop();
+    let (chain, key) = (
+        place.folder.path().join("chain.pem"),
+        place.folder.path().join("key.pem"),
+    );
+    place.set("GOLINKS_SCIM_TLS_CERT", chain.display().to_string());
+    place.set("GOLINKS_SCIM_TLS_KEY", key.display().to_string());
+    let (chain_text, key_text) = chain_for("localhost", None);
+    let (_, other_key) = chain_for("localhost", None);
+    let ended = chain_for("localhost", Some(Duration::from_secs(0)));
+    let good = || {
+        fs::write(&chain, &chain_text).expect("written");
+        fs::write(&key, &key_text).expect("written");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+    };
+    let refused = |words: &str| {
+        let mend = place.fails("certificate", words);
+        for command in ["config check", "serve"] {
+            let line = format!("golinks-scim {command}");
+            let output = place.shell(&line).output().expect("bash");
+            assert_eq!(output.status.code(), Some(78), "{line}: {output:?}");
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(told.contains(words), "{line}: {told}");
+        }
+        mend
+    };
+    good();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
+    place.run(&refused("can be read by others"));
+    place.run("golinks-scim config check");
+    fs::write(&key, other_key).expect("written");
+    assert!(refused("the key does not fit").contains("tls_key its key"));
+    fs::remove_file(&key).expect("there");
+    refused("No such file");
+    good();
+    fs::write(&chain, &ended.0).expect("written");
+    fs::write(&key, &ended.1).expect("written");
+    refused("has ended");
+    good();
+    if is_root() {
+        // Root may read it, the user that owns the data directory may not.
+        chown(place.data_dir(), Some(12345), None).expect("root may");
+        let mend = place.fails("certificate", "may not read it");
+        assert!(mend.contains("install -o 12345 "), "{mend}");
+        chown(place.data_dir(), Some(0), None).expect("root may");
+    }
+    place.run("golinks-scim config check");
+    place.serve();
+    place.is_well();
+}
+
 #[test]
 fn too_few_descriptors() {
     let mut place = Place::sound();

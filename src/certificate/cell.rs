@@ -164,6 +164,33 @@ fn load(source: &Source, now: Instant) -> Result<Current, Error> {
     }
 }
 
+/// Whether what is there could be served. Where the next start would make something, nothing is
+/// wrong; nothing is made here.
+pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
+    match source {
+        Source::DataDirectory { directory, .. }
+            if !request::is_installed(directory)
+                && !(directory.join("leaf.pem").exists() && directory.join("ca.key").exists()) =>
+        {
+            Ok(())
+        }
+        Source::DataDirectory {
+            directory, names, ..
+        } if !request::is_installed(directory) => {
+            let host_name = names.as_slice().first().map_or("", String::as_str);
+            // With a key and a leaf there, no authority is made.
+            Authority::open(directory, host_name, now)?;
+            let (chain, key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
+            match Chain::load(&chain, &key) {
+                Err(error @ Error::Exposed(_)) => Err(error),
+                // Any other leaf is replaced.
+                _ => Ok(()),
+            }
+        }
+        _ => load(source, now).map(drop),
+    }
+}
+
 fn is_due(not_after: Instant, now: Instant) -> bool {
     now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT
 }

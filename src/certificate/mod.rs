@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::ServerName;
 
 pub use authority::AuthoritySummary;
-pub use cell::{Cell, Summary};
+pub use cell::{Cell, Summary, examine};
 pub use chain::{Leaf, Link, public_roots};
 pub use request::{Installed, install, request};
 pub use source::Source;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::args::Config;
 use super::output::{self, Column, Listing, text_of};
-use super::{Failure, status};
+use super::{Failure, tls};
 use crate::config::{Configuration, Origin, SETTINGS, default_file, default_text};
 
 const COLUMNS: &[Column] = &[
@@ -56,19 +56,9 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     })
 }
 
-/// Beyond the words of each setting: whether the files that are named can be read.
+/// Beyond the words of each setting: whether the certificate can be served.
 fn check(configuration: &Configuration) -> Result<(), Failure> {
-    if let Some((chain, key)) = &configuration.serve.tls_files {
-        for path in [chain, key] {
-            std::fs::File::open(path).map_err(|error| {
-                Failure::new(
-                    status::CONFIGURATION,
-                    format!("{}: {error}", path.display()),
-                )
-                .hint("tls_cert and tls_key must be readable for the user that runs the server")
-            })?;
-        }
-    }
+    tls::examine(&configuration.serve)?;
     match &configuration.file {
         Some(file) => output::line(&format!("{} can be used", file.display())),
         None => output::line(&format!(

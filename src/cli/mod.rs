@@ -14,6 +14,7 @@ mod moment;
 mod output;
 mod serve;
 mod service;
+mod tls;
 mod token;
 mod user;
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Failure, Findings, number};
 use crate::certificate;
+use crate::cli::tls;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, Configuration, default_file};
 use crate::limits;
@@ -23,16 +24,24 @@ pub(super) fn configuration(
         findings.warn("configuration", warning, "golinks-scim config show")?;
     }
     match &configuration.file {
-        Some(file) => findings.pass("configuration", &format!("{} can be used", file.display())),
-        None => findings.pass(
-            "configuration",
-            &format!(
-                "there is no {}, and none is needed",
-                default_file().display()
-            ),
-        ),
+        Some(file) => findings.pass("configuration", &format!("{} can be used", file.display()))?,
+        None => {
+            let file = default_file().display();
+            let what = format!("there is no {file}, and none is needed");
+            findings.pass("configuration", &what)?;
+        }
+    }
+    // With a server that runs too: its next start must not be where somebody learns of it.
+    match tls::examine(&configuration.serve) {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            let mend = failure.hint.as_deref().unwrap_or(EXCHANGE);
+            findings.fail("certificate", &failure.what, mend)
+        }
     }
 }
+
+const EXCHANGE: &str = "put a chain and its key there that can be used";
 
 /// Whether it is there, and nobody else's. Whether the rest can be looked at.
 pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Failure> {

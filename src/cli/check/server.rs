@@ -181,18 +181,35 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
     }
     let now = SystemClock.now();
     for token in live {
-        let name = text_of(token, "name");
-        match text_of(token, "lastUsed") {
-            used if used.is_empty() => findings.pass(TOPIC, &format!("{name} is good; it was never used"))?,
-            used if is_quiet(&used, now) => findings.warn(
-                TOPIC,
-                &format!("{name} has been quiet since {used}"),
-                "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)",
-            )?,
-            used => findings.pass(TOPIC, &format!("{name} is good; it was last used at {used}"))?,
-        }
+        spoken(token, now, findings)?;
     }
     Ok(())
+}
+
+/// Whether a live token is used. One that nobody has typed in is as quiet as one that somebody
+/// has taken out.
+fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Failure> {
+    const TOPIC: &str = "tokens";
+    const MEND: &str = "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)";
+    let [name, used, issued] = ["name", "lastUsed", "created"].map(|member| text_of(token, member));
+    match (
+        used.is_empty(),
+        is_quiet(&used, now),
+        is_quiet(&issued, now),
+    ) {
+        (true, _, true) => {
+            let what = format!("{name} was issued at {issued} and was never used");
+            findings.warn(TOPIC, &what, MEND)
+        }
+        (true, _, false) => findings.pass(TOPIC, &format!("{name} is good; it was never used")),
+        (false, true, _) => {
+            findings.warn(TOPIC, &format!("{name} has been quiet since {used}"), MEND)
+        }
+        (false, false, _) => findings.pass(
+            TOPIC,
+            &format!("{name} is good; it was last used at {used}"),
+        ),
+    }
 }
 
 fn is_quiet(used: &str, now: Instant) -> bool {
@@ -207,4 +224,29 @@ pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Fai
         findings.warn(&kind, &what, &mend)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Outcome;
+    use super::*;
+
+    #[test]
+    fn a_token_that_nobody_uses_is_told_of_after_a_week() {
+        let now = SystemClock.now();
+        let ago = |days: i64| now.plus_days(-days).to_string();
+        for (issued, used, wanted) in [
+            (6, None, Outcome::Pass),
+            (limits::QUIET_DAYS, None, Outcome::Warn),
+            (30, Some(1), Outcome::Pass),
+            (30, Some(limits::QUIET_DAYS), Outcome::Warn),
+        ] {
+            let token = json!({"name": "okta", "created": ago(issued), "lastUsed": used.map(ago)});
+            let mut findings = Findings::new(None, "golinks-scim".to_owned());
+            spoken(&token, now, &mut findings).expect("standard output is open");
+            assert_eq!(findings.count(wanted), 1, "{token}");
+        }
+    }
 }

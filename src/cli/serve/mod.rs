@@ -15,9 +15,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::running::{Maintenance, Reload};
-use super::{Failure, output, service, status, store_hint, store_status, token};
+use super::{Failure, output, service, status, store_hint, store_status, tls, token};
 use crate::api::{Api, Options};
-use crate::certificate::{self, Cell, Names, Source};
+use crate::certificate::Cell;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, BaseUrl, Configuration, Sources};
 use crate::directory;
@@ -191,44 +191,12 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
 }
 
 fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
-    let source = match &config.tls_files {
-        Some((chain, key)) => Source::Files {
-            chain: chain.clone(),
-            key: key.clone(),
-            host: base_url.host().to_owned(),
-        },
-        None => Source::DataDirectory {
-            directory: certificate::directory(&config.data_dir),
-            names: Names::new(&host_name(), Some(base_url.host())),
-            host: base_url.host().to_owned(),
-        },
-    };
-    let cell =
-        Cell::open(source, SystemClock.now()).map_err(|error| certificate_failure(&error))?;
+    let source = tls::source(config, &host_name(), base_url.host());
+    let cell = Cell::open(source, SystemClock.now()).map_err(|error| tls::failure(&error))?;
     for warning in cell.summary().warnings {
         log::warn!("{warning}");
     }
     Ok(cell)
-}
-
-fn certificate_failure(error: &certificate::Error) -> Failure {
-    use certificate::Error::{Bad, Exposed, Io, Sign};
-    let code = match error {
-        Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => status::PERMISSION,
-        _ => status::CONFIGURATION,
-    };
-    let failure = Failure::new(code, error);
-    match error {
-        Io(path, _) | Bad(path, _) if is_of_authority(path) => failure.hint(
-            "restore ca.pem and ca.key from a backup; if there is none, move the directory away, and give the new ca.pem to every client",
-        ),
-        Bad(..) => failure.hint("--tls-cert wants the full chain as PEM, --tls-key its key"),
-        Exposed(_) | Io(..) | Sign(_) => failure,
-    }
-}
-
-fn is_of_authority(path: &Path) -> bool {
-    path.ends_with("tls/ca.pem") || path.ends_with("tls/ca.key")
 }
 
 /// More connections than the usual 1,024 descriptors allow; the hard limit is the bound.

@@ -1,0 +1,143 @@
+//! The certificate with which `serve` begins: where it comes from, whether it can be used, and
+//! what to do if not. `serve`, `config check` and `check` all ask here, so that none of them
+//! praises what another refuses.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{Failure, quoted, status};
+use crate::certificate::{self, Error, Names, Source};
+use crate::clock::{Clock, SystemClock};
+use crate::config;
+
+/// Where the certificate for a host comes from.
+pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Source {
+    match &config.tls_files {
+        Some((chain, key)) => Source::Files {
+            chain: chain.clone(),
+            key: key.clone(),
+            host: host.to_owned(),
+        },
+        None => Source::DataDirectory {
+            directory: certificate::directory(&config.data_dir),
+            names: Names::new(machine, Some(host)),
+            host: host.to_owned(),
+        },
+    }
+}
+
+/// Whether the next start could use what is there. Nothing is made or changed.
+pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
+    let host = config.base_url.as_ref().map_or("", |url| url.host());
+    let source = source(config, "", host);
+    certificate::examine(&source, SystemClock.now()).map_err(|error| failure(&error))?;
+    let Some((chain, key)) = &config.tls_files else {
+        return Ok(());
+    };
+    // Whoever looks is often root, who may read everything; the server is somebody else.
+    let Ok(server) = fs::metadata(&config.data_dir) else {
+        return Ok(());
+    };
+    for path in [chain, key] {
+        if !may_read(path, server.uid(), server.gid()) {
+            let what = format!(
+                "{}: the user that runs the server ({}) may not read it",
+                path.display(),
+                server.uid()
+            );
+            let mend = format!(
+                "copy it to where that user may look: install -o {} -g {} -m 600 {} /etc/golinks-scim/, and name the copy",
+                server.uid(),
+                server.gid(),
+                quoted(path)
+            );
+            return Err(Failure::new(status::CONFIGURATION, what).hint(mend));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a user may read a file, as far as owners and modes tell. In which other groups that
+/// user is is not known: what its group may read is taken to be allowed.
+fn may_read(path: &Path, user: u32, group: u32) -> bool {
+    let may = |path: &Path, bit: u32| {
+        let Ok(metadata) = fs::metadata(path) else {
+            return true;
+        };
+        let is_allowed = |shift: u32| (metadata.mode() >> shift) & bit != 0;
+        if metadata.uid() == user {
+            return is_allowed(6);
+        }
+        let is_of_other_group = metadata.gid() != group && metadata.gid() == 0;
+        user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3)
+    };
+    // What a link leads to is what is read.
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    may(&real, 4)
+        && path.ancestors().skip(1).all(|above| may(above, 1))
+        && real.ancestors().skip(1).all(|above| may(above, 1))
+}
+
+/// What is wrong, and what to do.
+pub(super) fn failure(error: &Error) -> Failure {
+    let code = match error {
+        Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            status::PERMISSION
+        }
+        _ => status::CONFIGURATION,
+    };
+    let hint = match error {
+        Error::Io(path, _) | Error::Bad(path, _) if is_of_authority(path) => {
+            "restore ca.pem and ca.key from a backup; if there is none, move the directory away, and give the new ca.pem to every client".to_owned()
+        }
+        Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
+        Error::Exposed(path) => format!("chmod 600 {}", quoted(path)),
+        Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "let the user that runs the server read it, and run this as that user or as root"
+                .to_owned()
+        }
+        Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
+        Error::Sign(_) => return Failure::new(code, error),
+    };
+    Failure::new(code, error).hint(hint)
+}
+
+fn is_of_authority(path: &Path) -> bool {
+    path.ends_with("tls/ca.pem") || path.ends_with("tls/ca.key")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn files_of_others_and_below_their_directories_are_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).expect("made");
+        let path = inner.join("key.pem");
+        fs::write(&path, "").expect("written");
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        let owner = fs::metadata(&path).expect("there");
+        set(folder.path(), 0o755);
+        for (directory, file, ours, theirs) in [
+            (0o755, 0o644, true, true),
+            (0o755, 0o600, true, false),
+            (0o700, 0o644, true, false),
+            (0o711, 0o604, true, true),
+        ] {
+            set(&path, file);
+            set(&inner, directory);
+            let is_read = may_read(&path, owner.uid(), owner.gid());
+            assert_eq!(is_read, ours, "{directory:o} {file:o}");
+            let is_read = may_read(&path, 12_345, 12_345);
+            assert_eq!(is_read, theirs, "{directory:o} {file:o}");
+        }
+    }
+}
