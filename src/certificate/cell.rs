@@ -169,8 +169,8 @@ fn load(source: &Source, now: Instant) -> Result<Current, Error> {
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source {
         Source::DataDirectory { directory, .. }
-            if !request::is_installed(directory)
-                && !(directory.join("leaf.pem").exists() && directory.join("ca.key").exists()) =>
+            if !(request::is_installed(directory)
+                || directory.join("leaf.pem").exists() && directory.join("ca.key").exists()) =>
         {
             Ok(())
         }
