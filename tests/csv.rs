@@ -336,6 +336,15 @@ fn a_difference_is_mended_by_the_printed_commands() {
         "userName,Status,title\nsame@x,yes,\ngone@x,yes,\nold@x,no,\nback@x,no,\nit's@x,yes,A\n",
     );
     check(&desk.import("here.csv", &[]), 0, &["5 created"]);
+    // Names that a shell would run, and one too long for a line of the log.
+    let trap = desk.path("trap");
+    let hostile = format!(
+        "userName\n$(touch {trap})@x\n`touch {trap}`@x\na';touch {trap};'@x\n{}@x\n",
+        "L".repeat(9000),
+        trap = trap.display(),
+    );
+    desk.write("hostile.csv", hostile);
+    check(&desk.import("hostile.csv", &[]), 0, &["4 created"]);
     desk.write(
         "hr list.csv",
         "userName,title\nsame@x,\nback@x,\nit's@x,B\nnew@x,\n",
@@ -345,16 +354,16 @@ fn a_difference_is_mended_by_the_printed_commands() {
         &told,
         1,
         &[
-            "4 differences",
+            "8 differences",
             "not here",
             "not there",
-            "user deactivate -- 'gone@x'",
-            "user reactivate -- 'back@x'",
+            "user deactivate gone@x",
+            "user reactivate back@x",
         ],
     );
     let json = desk.diff("hr list.csv", &["-o", "json"]);
     let rows: Vec<Value> = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(rows.len(), 4, "{json:?}");
+    assert_eq!(rows.len(), 8, "{json:?}");
     let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
     for line in told
         .stderr
@@ -374,6 +383,7 @@ fn a_difference_is_mended_by_the_printed_commands() {
         &["the directory is as the file says"],
     );
     assert_eq!(desk.user("gone@x")["active"], false);
+    assert!(!trap.exists(), "a name was run");
 }
 
 #[test]

@@ -18,6 +18,8 @@ use crate::local::Client;
 
 /// Names behind one printed command.
 const NAMES_PER_COMMAND: usize = 50;
+/// The longest address (RFC 5321).
+const WORD_BYTES_MAX: usize = 254;
 
 const COLUMNS: &[Column] = &[
     Column {
@@ -129,7 +131,7 @@ impl Diff {
                     told["here"] = one["here"].clone();
                     told["there"] = one["there"].clone();
                     if one["attribute"] == "active" {
-                        self.note_status(one["there"] == true, name);
+                        self.note_status(one["there"] == true, name, &text_of(row, "id"));
                     } else {
                         self.needs_import = true;
                     }
@@ -143,14 +145,14 @@ impl Diff {
         }
     }
 
-    fn note_status(&mut self, is_active: bool, name: &str) {
+    fn note_status(&mut self, is_active: bool, name: &str, id: &str) {
         let names = if is_active {
             &mut self.reactivate
         } else {
             &mut self.deactivate
         };
         if names.len() < limits::DIFF_COMMANDS_USERS_MAX {
-            names.push(name.to_owned());
+            names.push(word_for(name, id).to_owned());
         } else {
             self.more += 1;
         }
@@ -164,7 +166,7 @@ impl Diff {
             let is_seen = id.is_none_or(|id| self.seen.contains(id.sequence()));
             if !is_seen && is_active(user) {
                 let name = text_of(user, "userName");
-                self.note_status(false, &name);
+                self.note_status(false, &name, &text_of(user, "id"));
                 found.push(difference(&Value::Null, &name, "not there"));
             }
         }
@@ -194,9 +196,7 @@ impl Diff {
             ("reactivate", &self.reactivate),
         ] {
             for some in names.chunks(NAMES_PER_COMMAND) {
-                let names: Vec<String> = some.iter().map(|name| quoted(Path::new(name))).collect();
-                let words = output::printable(&names.join(" "));
-                output::say(&format!("  {program} user {word} -- {words}"));
+                output::say(&format!("  {program} user {word} {}", some.join(" ")));
             }
         }
         if self.more > 0 {
@@ -210,6 +210,18 @@ impl Diff {
     }
 }
 
+/// The word that names a user in a command that people paste into a shell: the userName, unless
+/// a shell or the program would read anything else in it.
+fn word_for<'a>(name: &'a str, id: &'a str) -> &'a str {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
+    let is_word = name.chars().all(is_plain) && name.len() <= WORD_BYTES_MAX;
+    if is_word && name.contains('@') && !name.starts_with('-') {
+        name
+    } else {
+        id
+    }
+}
+
 /// What was typed, as a shell reads it.
 fn import_words(typed: &Typed) -> String {
     let mut words = vec![quoted(&typed.file)];
@@ -220,4 +232,24 @@ fn import_words(typed: &Typed) -> String {
         words.push(format!("--ignore {}", quoted(Path::new(name))));
     }
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_a_shell_would_read_are_not_printed() {
+        let check = |name: &str, wanted: &str| assert_eq!(word_for(name, "ID"), wanted, "{name}");
+        check("jane.doe+x@example.com", "jane.doe+x@example.com");
+        check("jane", "ID");
+        check("--all@x", "ID");
+        check("a b@x", "ID");
+        check("$(touch x)@x", "ID");
+        check("o'neill@x", "ID");
+        check("a@x\u{1b}[31m", "ID");
+        check("a@x;b", "ID");
+        check("jürgen@x", "ID");
+        check(&format!("{}@x", "a".repeat(9000)), "ID");
+    }
 }
