@@ -181,18 +181,24 @@ fn rejected_rows_are_mended_and_imported() {
     assert_eq!(mode & 0o777, 0o600);
     let text = fs::read_to_string(&rejects).expect("text");
     assert!(
-        text.starts_with("userName,active,rejected because\nb@x,perhaps,"),
+        text.starts_with("rejected because,userName,active\n") && text.contains(",b@x,perhaps\n"),
         "{text}"
     );
-    desk.write(
-        "s.rejects.csv",
-        text.replace("perhaps", "no").replace("\n,yes", "\nd@x,yes"),
-    );
+    // A row with too few cells stays refused until it has them.
+    let mended = text
+        .replace("perhaps", "no")
+        .replace(",,yes\n", ",d@x,yes\n");
+    desk.write("s.rejects.csv", &mended);
     check(
-        &desk.import("s.rejects.csv", &[]),
-        0,
-        &["3 created", "0 rejected"],
+        &desk.import("s.rejects.csv", &["--rejects", "/dev/null/none"]),
+        74,
+        &["none"],
     );
+    desk.write("s.rejects.csv", mended.replace(",c@x\n", ",c@x,\n"));
+    check(&desk.import("s.rejects.csv", &[]), 0, &["0 rejected"]);
+    for name in ["b@x", "c@x", "d@x"] {
+        assert_eq!(desk.user(name)["userName"], name);
+    }
     // Again: the applied row is a no-op, and nothing is overwritten.
     check(
         &desk.import("s.csv", &[]),
@@ -357,8 +363,8 @@ fn a_difference_is_mended_by_the_printed_commands() {
             "8 differences",
             "not here",
             "not there",
-            "user deactivate gone@x",
-            "user reactivate back@x",
+            "user deactivate 0",
+            "user reactivate 0",
         ],
     );
     let json = desk.diff("hr list.csv", &["-o", "json"]);

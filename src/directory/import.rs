@@ -9,7 +9,7 @@ use super::record::{Record, UserId};
 use super::{Directory, Error, matching};
 use crate::scim::columns::{Empty, Row};
 use crate::scim::fold::fold;
-use crate::scim::{Leniency, User};
+use crate::scim::{self, ErrorType, Leniency, User};
 use crate::store::{Change, ReadError, View};
 
 /// What a row does, or would do.
@@ -116,8 +116,16 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(I
         Err(error) => return Ok(Err(Error::Scim(error))),
     };
     // Whoever was neither active nor not may not become active by moving to another directory.
-    if row.unassigns_active() {
+    if row.creates_unknown() {
         user.set_active(false);
+    }
+    // In a table nobody sees the difference, and there would be two of one person.
+    if user.user_name().trim() != user.user_name() {
+        let what = "the userName has spaces around it: take them away";
+        return Ok(Err(Error::Scim(scim::Error::new(
+            ErrorType::InvalidValue,
+            what,
+        ))));
     }
     let Some(sequence) = view.next_user()? else {
         return Ok(Err(Error::TooLarge));

@@ -152,10 +152,13 @@ impl Table {
             let Some(line) = next else {
                 break;
             };
+            // A cell is more than its text, in a row that is refused too.
             bytes += line
-                .content
-                .as_ref()
-                .map_or(0, |it| it.to_string().len() + 1);
+                .cells
+                .iter()
+                .map(|it| it.len() + CELL_BYTES)
+                .sum::<usize>();
+            bytes += line.content.as_ref().map_or(0, |it| it.to_string().len());
             if bytes > limits::IMPORT_ROWS_BYTES_MAX && !batch.is_empty() {
                 self.held = Some(line);
                 break;
@@ -167,15 +170,21 @@ impl Table {
 
     fn line(&mut self) -> Result<Option<Line>, Failure> {
         let mut line = match &mut self.lines {
-            Lines::Csv(records) => match records.next() {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(Failure::new(status::IO, error)),
-                Some(Ok(record)) => Line {
-                    number: record.position().map_or(0, csv::Position::line),
-                    cells: record.iter().map(str::to_owned).collect(),
-                    content: Ok(Value::Null),
-                    who: String::new(),
-                },
+            Lines::Csv(records) => loop {
+                match records.next() {
+                    None => return Ok(None),
+                    Some(Err(error)) => return Err(Failure::new(status::IO, error)),
+                    // Spreadsheets leave rows without anything at the end.
+                    Some(Ok(record)) if record.iter().all(|cell| cell.trim().is_empty()) => {}
+                    Some(Ok(record)) => {
+                        break Line {
+                            number: record.position().map_or(0, csv::Position::line),
+                            cells: record.iter().map(str::to_owned).collect(),
+                            content: Ok(Value::Null),
+                            who: String::new(),
+                        };
+                    }
+                }
             },
             Lines::Json(lines, number) => loop {
                 *number += 1;
@@ -230,6 +239,9 @@ impl Table {
         }
     }
 }
+
+/// What a cell takes beside its text.
+const CELL_BYTES: usize = 24;
 
 /// What a file is, found by reading it once.
 struct Survey {

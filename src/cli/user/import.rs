@@ -207,7 +207,8 @@ impl<'a> Import<'a> {
         }
         if self.created + self.updated > 0 && !self.typed.is_rehearsal {
             output::say(&format!(
-                "to take it back: {program} user undo --since {begun}"
+                "to take it back, and whatever else was changed since: {program} user undo --since \
+                 {begun}"
             ));
         }
         if self.refused == 0 {
@@ -320,20 +321,16 @@ fn unwritten(path: &Path, error: &str) -> Failure {
     Failure::new(status::IO, format!("{}: {error}", path.display()))
 }
 
-/// The cells, and the reason in its column: the last one, unless the file has one already.
+/// The reason, then the cells as they were: a row with too many or too few stays one until it is
+/// mended. The reason of an earlier import goes.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
-    let mut cells = cells.to_vec();
-    match at {
-        Some(at) if at < cells.len() => reason.clone_into(&mut cells[at]),
-        _ => {
-            // A row with too few cells would have the reason in the column of another.
-            while cells.len() < count {
-                cells.push(String::new());
-            }
-            cells.push(reason.to_owned());
-        }
-    }
-    cells
+    let old = at.filter(|_| cells.len() == count);
+    let kept = cells
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| Some(*place) != old);
+    let reason = std::iter::once(reason.to_owned());
+    reason.chain(kept.map(|(_, cell)| cell.clone())).collect()
 }
 
 fn with_member(line: &str, reason: &str) -> String {

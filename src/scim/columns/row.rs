@@ -127,6 +127,18 @@ impl Row {
         at.is_some_and(|at| cells[at] == UNKNOWN)
     }
 
+    /// The same for somebody who is to be created: an export of somebody of whom nothing is
+    /// known has no `active`.
+    pub fn creates_unknown(&self) -> bool {
+        let is_export = |members: &Object| {
+            member(members, "schemas").is_some() && member(members, "active").is_none()
+        };
+        match &self.content {
+            Content::Cells(..) => self.unassigns_active(),
+            Content::Members(members) => is_export(members),
+        }
+    }
+
     /// The user after this row; `before` is the user as it is, if there is one.
     pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
         let mut leniency = Leniency::compatible();
