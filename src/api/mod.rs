@@ -17,6 +17,7 @@ mod cursor;
 mod discovery;
 mod health;
 mod history;
+mod page;
 mod places;
 mod reply;
 mod routes;
@@ -80,6 +81,8 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
+    /// Told apart from every other process in the entity tags of lists.
+    incarnation: String,
     address: Option<SocketAddr>,
     tuned: Tuned,
     certificate: Option<Arc<certificate::Cell>>,
@@ -117,6 +120,7 @@ impl Api {
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
+            incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),
             certificate: options.certificate,

@@ -3,7 +3,7 @@
 
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
-use super::{Api, administration, bulk, discovery, health, history, search, users};
+use super::{Api, administration, bulk, discovery, health, history, page, search, users};
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
@@ -40,6 +40,9 @@ const fn route(method: Method, path: &'static str, access: Access) -> Route {
 
 static ROUTES: &[Route] = &[
     route(Get, "/healthz", Open(discovery::healthz)),
+    route(Get, "/", Open(page::to_directory)),
+    route(Get, "/directory", Open(page::index)),
+    route(Get, "/directory/{}", Open(page::file)),
     route(
         Get,
         "/scim/v2/ServiceProviderConfig",

@@ -13,6 +13,8 @@ pub struct Tuning {
     pub rate_per_second: Option<u32>,
     /// When deactivations are very many.
     pub alarm: Thresholds,
+    /// Whether the Team Directory page is there.
+    pub directory: bool,
 }
 
 impl Default for Tuning {
@@ -23,6 +25,7 @@ impl Default for Tuning {
                 deactivations: limits::ALARM_DEACTIVATIONS_DEFAULT,
                 percent: limits::ALARM_PERCENT_DEFAULT,
             },
+            directory: true,
         }
     }
 }

@@ -165,6 +165,7 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
             settings::count,
         )?,
         alarm_percent: with_default(given, Key::AlarmPercent, default, settings::percent)?,
+        directory: with_default(given, Key::Directory, default, settings::switch)?,
     })
 }
 

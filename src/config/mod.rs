@@ -44,6 +44,8 @@ pub struct Serve {
     pub alarm_deactivations: u32,
     /// See [`Serve::alarm_deactivations`].
     pub alarm_percent: u32,
+    /// Whether the Team Directory page is served.
+    pub directory: bool,
 }
 
 /// The store's file in a data directory.

@@ -59,10 +59,12 @@ pub enum Key {
     AlarmDeactivations,
     /// `alarm_percent`
     AlarmPercent,
+    /// `directory`
+    Directory,
 }
 
 /// All settings.
-pub static SETTINGS: [Setting; 9] = [
+pub static SETTINGS: [Setting; 10] = [
     Setting {
         key: Key::DataDir,
         name: "data_dir",
@@ -141,6 +143,14 @@ pub static SETTINGS: [Setting; 9] = [
         name: "alarm_percent",
         default: Fallback::Value("20"),
         about: "See alarm_deactivations.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::Directory,
+        name: "directory",
+        default: Fallback::Value("\"on\""),
+        about: "The Team Directory, the page at /directory/ on which whoever has a token of scope read\n\
+                looks people up; \"off\" for none.",
         is_reloaded: true,
     },
 ];
@@ -256,6 +266,15 @@ pub(super) fn percent(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads whether there is to be something.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +299,8 @@ mod tests {
         assert_eq!(level("debug"), Ok(LevelFilter::Debug));
         assert!(level("off").is_err() && level("loud").is_err());
         assert!(percent("101").is_err() && percent("100").is_ok());
+        assert_eq!((switch("on"), switch("off")), (Ok(true), Ok(false)));
+        assert!(switch("yes").is_err());
         assert!(address("8443").is_err() && address("[::]:8443").is_ok());
     }
 }

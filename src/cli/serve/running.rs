@@ -95,6 +95,7 @@ pub(super) fn tuning(config: &config::Serve) -> Tuning {
             deactivations: config.alarm_deactivations,
             percent: config.alarm_percent,
         },
+        directory: config.directory,
     }
 }
 
