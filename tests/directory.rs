@@ -196,8 +196,8 @@ fn a_list_that_has_not_changed_is_not_made_again() {
     assert_eq!(conditional(&mut talk, &changed).0, 304);
     talk.json("DELETE", &target_of, None, 204);
     assert_eq!(conditional(&mut talk, &changed).0, 200);
-    let log = talk.server.stop_and_keep();
-    let mut talk = Talk::with(Server::start_on(log));
+    talk.server.restart();
+    talk.reconnect();
     assert_eq!(conditional(&mut talk, &changed).0, 200, "another process");
     // A page by index is remembered by the server, so it is always made.
     assert_eq!(talk.send("GET", "/Users", None).header("etag"), None);
