@@ -19,7 +19,7 @@
 //! main ─▶ cli ─▶ https ┐            access       http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
 //!           └──▶ idp   ┘            directory    store    config logging metrics files
-//!                                   manual
+//!                                   manual page
 //! ```
 //!
 //! A module uses only what stands to its right (a test enforces it). A request's way:
@@ -38,6 +38,7 @@
 //! - [`directory`]: what it means for a user to exist here. [`scim`]: the RFCs as values.
 //!   [`store`]: rows, durably.
 //! - [`idp`]: what identity providers do, as tables that tests and tools play.
+//! - [`page`]: the Team Directory, files of a page that is a client of [`api`] like others.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!
 //! # Invariants, by what is absent
@@ -66,6 +67,7 @@ pub mod local;
 pub mod logging;
 pub mod manual;
 pub mod metrics;
+pub mod page;
 pub mod scim;
 pub mod secret;
 pub mod store;

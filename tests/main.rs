@@ -122,6 +122,12 @@ mod tolerance;
 /// Discovery, paging, projections, deletion, groups, large pages.
 mod protocol;
 
+/// The Team Directory's files over HTTP: headers, caching, compression, the switch.
+mod directory;
+
+/// The Team Directory in a real browser.
+mod directory_browser;
+
 /// Tokens, scopes, rates, and nothing secret anywhere.
 mod access;
 

@@ -10,6 +10,7 @@ use super::routes::{Found, Route};
 use crate::access::{Mode, Principal};
 use crate::directory::Caller;
 use crate::http1::{Answer, Fault, Head};
+use crate::page;
 use crate::scim::{Leniency, Preconditions, Tolerance};
 
 /// A request whose head was not looked at yet.
@@ -56,6 +57,7 @@ impl Beginning {
                 joined(head, "if-match").as_deref(),
                 joined(head, "if-none-match").as_deref(),
             ),
+            accepts_gzip: page::accepts_gzip(joined(head, "accept-encoding").as_deref()),
         }
     }
 
@@ -119,6 +121,7 @@ pub struct Admission {
     principal: Option<Principal>,
     user_agent: Option<Vec<u8>>,
     preconditions: Preconditions,
+    accepts_gzip: bool,
 }
 
 /// All field lines of a name as one list (RFC 9110 section 5.3).
@@ -196,6 +199,11 @@ impl Admission {
     /// What the caller demands of the version that it meets.
     pub(super) fn preconditions(&self) -> &Preconditions {
         &self.preconditions
+    }
+
+    /// Whether the answer may be compressed.
+    pub(super) fn accepts_gzip(&self) -> bool {
+        self.accepts_gzip
     }
 
     /// Tells the log what was forgiven.

@@ -20,6 +20,7 @@ mod explain;
 mod health;
 mod history;
 mod import;
+mod page;
 mod places;
 mod refusals;
 mod reply;
@@ -85,6 +86,8 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
+    /// Told apart from every other process in the entity tags of lists.
+    incarnation: String,
     address: Option<SocketAddr>,
     tuned: Tuned,
     certificate: Option<Arc<certificate::Cell>>,
@@ -123,6 +126,7 @@ impl Api {
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
+            incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),
             certificate: options.certificate,

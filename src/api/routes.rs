@@ -4,7 +4,8 @@
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
 use super::{
-    Api, administration, audit, bulk, discovery, explain, health, history, import, search, users,
+    Api, administration, audit, bulk, discovery, explain, health, history, import, page, search,
+    users,
 };
 use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
@@ -42,6 +43,9 @@ const fn route(method: Method, path: &'static str, access: Access) -> Route {
 
 static ROUTES: &[Route] = &[
     route(Get, "/healthz", Open(discovery::healthz)),
+    route(Get, "/", Open(page::to_directory)),
+    route(Get, "/directory", Open(page::index)),
+    route(Get, "/directory/{}", Open(page::file)),
     route(
         Get,
         "/scim/v2/ServiceProviderConfig",

@@ -10,8 +10,8 @@ use super::cursor;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::directory::{Page, Query, Start};
-use crate::http1::Body;
 use crate::http1::answer::Broken;
+use crate::http1::{Answer, Body};
 use crate::limits;
 use crate::scim::message::{self, Place};
 use crate::scim::{Paging, Projection, SearchRequest, json};
@@ -30,7 +30,21 @@ pub(super) fn by_parameters(
     let mut leniency = call.leniency();
     let request = SearchRequest::from_parameters(|name| call.query(name), &mut leniency)?;
     api.note(call, leniency.used());
-    answer(api, call, principal, &request)
+    // A page by index is remembered when it is shown (`places`), so it is always shown.
+    if matches!(request.paging, Paging::Index(_)) {
+        return answer(api, call, principal, &request).map(|(answer, _)| answer);
+    }
+    let version = |state| format!("W/\"{}.{state}\"", api.incarnation);
+    let newest = version(api.directory.state()?);
+    // A cursor that is no longer good is told so even where nothing has changed.
+    let binding = cursor::binding(principal, &request);
+    start(api, &binding, &request)?;
+    if call.preconditions().is_not_modified(&newest) {
+        return Ok(reply::not_modified(newest));
+    }
+    let (mut answer, state) = answer(api, call, principal, &request)?;
+    answer.headers.push(("ETag", version(state)));
+    Ok(answer)
 }
 
 /// `POST /Users/.search`, and the same at the root of the service.
@@ -43,10 +57,16 @@ pub(super) fn by_message(
     let mut leniency = call.leniency();
     let request = SearchRequest::from_message(json::parse(body)?, &mut leniency)?;
     api.note(call, leniency.used());
-    answer(api, call, principal, &request)
+    answer(api, call, principal, &request).map(|(answer, _)| answer)
 }
 
-fn answer(api: &Api, call: &Admission, principal: &Principal, request: &SearchRequest) -> Outcome {
+/// The page, and the number of the state that it is from.
+fn answer(
+    api: &Api,
+    call: &Admission,
+    principal: &Principal,
+    request: &SearchRequest,
+) -> Result<(Answer, u64), Problem> {
     let binding = cursor::binding(principal, request);
     let count_max = match principal {
         Principal::Token(_) => limits::COUNT_MAX,
@@ -65,14 +85,16 @@ fn answer(api: &Api, call: &Admission, principal: &Principal, request: &SearchRe
     };
     let page = api.directory.query(&query)?;
     let place = place(api, binding, request, &page);
-    PageWriter {
+    let state = page.state();
+    let answer = PageWriter {
         next: 0,
         page,
         base_url: Arc::clone(&api.base_url),
         projection: request.projection.clone(),
         request: call.caller().request_id,
     }
-    .answer(&place)
+    .answer(&place)?;
+    Ok((answer, state))
 }
 
 /// Where the page begins.

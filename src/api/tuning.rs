@@ -17,6 +17,8 @@ pub struct Tuning {
     pub keep: Keep,
     /// Whether refusals are remembered, and their shapes kept, to be explained.
     pub is_explained: bool,
+    /// Whether the Team Directory page is there.
+    pub directory: bool,
 }
 
 impl Default for Tuning {
@@ -29,6 +31,7 @@ impl Default for Tuning {
             },
             keep: Keep::default(),
             is_explained: true,
+            directory: true,
         }
     }
 }

@@ -168,6 +168,7 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
         audit_keep_days: with_default(given, Key::AuditKeep, default, settings::keep_days)?,
         audit_keep_bytes: with_default(given, Key::AuditKeepBytes, default, settings::keep_bytes)?,
         audit_explain: with_default(given, Key::AuditExplain, default, settings::switch)?,
+        directory: with_default(given, Key::Directory, default, settings::switch)?,
     })
 }
 

@@ -50,6 +50,8 @@ pub struct Serve {
     pub audit_keep_bytes: Option<u64>,
     /// Whether refused requests are remembered, to be explained.
     pub audit_explain: bool,
+    /// Whether the Team Directory page is served.
+    pub directory: bool,
 }
 
 /// The store's file in a data directory.

@@ -66,10 +66,12 @@ pub enum Key {
     AuditKeepBytes,
     /// `audit_explain`
     AuditExplain,
+    /// `directory`
+    Directory,
 }
 
 /// All settings.
-pub static SETTINGS: [Setting; 12] = [
+pub static SETTINGS: [Setting; 13] = [
     Setting {
         key: Key::DataDir,
         name: "data_dir",
@@ -171,6 +173,14 @@ pub static SETTINGS: [Setting; 12] = [
         default: Fallback::Value("\"on\""),
         about: "Whether refused requests are remembered with their shape, without values, for\n\
                 `golinks-scim audit explain`: on or off.",
+        is_reloaded: true,
+    },
+    Setting {
+        key: Key::Directory,
+        name: "directory",
+        default: Fallback::Value("\"on\""),
+        about: "The Team Directory, the page at /directory/ on which whoever has a token of scope read\n\
+                looks people up; \"off\" for none.",
         is_reloaded: true,
     },
 ];

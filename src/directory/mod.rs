@@ -273,6 +273,11 @@ impl Directory {
         self.read(|snapshot| Page::select(snapshot, query, &self.sorting))
     }
 
+    /// The number of the newest state, see [`Snapshot::state`].
+    pub fn state(&self) -> Result<u64, Error> {
+        self.read(|snapshot| Ok(snapshot.state()))
+    }
+
     /// Reads, and while the store is being reopened waits a moment: it is back before most
     /// callers would have asked again.
     fn read<T>(&self, look: impl Fn(Arc<Snapshot>) -> Result<T, Error>) -> Result<T, Error> {

@@ -67,6 +67,10 @@ pub(super) fn slice(
 ) -> Result<Slice, Error> {
     let all = whole(users.len());
     let each = |visit: &mut dyn FnMut(Entry)| {
+        if sort.key_of_last_modified(0).is_some() {
+            each_by_last_modified(snapshot, users, sort, visit);
+            return Ok(());
+        }
         snapshot.each_user(users, |sequence, row| {
             let record = Record::decode(row).map_err(Error::Damaged)?;
             let key = sort.key(&record.resource(base_url));
@@ -117,6 +121,25 @@ pub(super) fn slice(
             sliced(&page, before > count, before < all)
         }
     })
+}
+
+/// When each was last changed is in memory: no row is looked at.
+fn each_by_last_modified(
+    snapshot: &Snapshot,
+    users: &RoaringBitmap,
+    sort: Sort,
+    visit: &mut dyn FnMut(Entry),
+) {
+    for sequence in users {
+        let millis = snapshot.modified(sequence);
+        if let Some(key) = millis.and_then(|millis| sort.key_of_last_modified(millis)) {
+            visit(Entry {
+                sort,
+                key,
+                sequence,
+            });
+        }
+    }
 }
 
 fn sliced(page: &[Entry], has_before: bool, has_after: bool) -> Slice {

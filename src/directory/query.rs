@@ -73,6 +73,11 @@ impl Page {
         })
     }
 
+    /// The number of the state that the page is from, see [`Snapshot::state`].
+    pub fn state(&self) -> u64 {
+        self.snapshot.state()
+    }
+
     /// How many users the query selects, on all pages.
     pub fn total(&self) -> usize {
         self.total

@@ -579,6 +579,30 @@ mod tests {
         assert_eq!(built(&read).to_string(), built(&record).to_string());
     }
 
+    /// The key that comes out of the index is the one that comes out of the row.
+    #[test]
+    fn sorted_by_the_index_or_by_the_row_is_the_same() {
+        use crate::scim::Sort;
+        let core = "urn:ietf:params:scim:schemas:core:2.0:User:meta.lastModified";
+        for by in ["meta.lastModified", "META.LASTMODIFIED", core] {
+            let sort = Sort::parse(by, None).expect(by);
+            for millis in [i64::MIN / 1_000_000, -1, 0, 1, 999, 1_795_465_800_123] {
+                let mut record = record();
+                record.last_modified = Instant::from_millis(millis);
+                let (_, facts) = describe(&record.encode()).expect("a good row");
+                assert_eq!(
+                    sort.key_of_last_modified(facts.modified),
+                    Some(sort.key(&record.resource("https://h/scim/v2"))),
+                    "{by} {millis}"
+                );
+            }
+        }
+        for by in ["meta.created", "userName", "name.familyName"] {
+            let sort = Sort::parse(by, None).expect(by);
+            assert_eq!(sort.key_of_last_modified(0), None, "{by}");
+        }
+    }
+
     #[test]
     fn last_modified_never_goes_back() {
         let record = record();

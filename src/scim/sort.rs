@@ -84,14 +84,28 @@ impl Sort {
         SortKey(key)
     }
 
+    /// The key of a resource of which only `meta.lastModified` is known, in milliseconds since
+    /// the epoch; `None` for an order by anything else.
+    pub fn key_of_last_modified(&self, millis: i64) -> Option<SortKey> {
+        let path = &self.path;
+        let is_it = path.extension.is_none()
+            && path.attribute.name == "meta"
+            && path
+                .sub_attribute
+                .is_some_and(|sub| sub.name == "lastModified");
+        is_it.then(|| {
+            let mut key = vec![ASSIGNED];
+            key.extend_from_slice(&sortable(millis));
+            SortKey(key)
+        })
+    }
+
     fn push_text(&self, text: &str, key: &mut Vec<u8>) {
         let compared = self.path.compared();
         if compared.kind == Kind::DateTime
             && let Some(instant) = Instant::parse(text)
         {
-            // The sign bit turned around makes negative numbers sort before positive ones.
-            let turned = instant.millis().cast_unsigned() ^ (1 << 63);
-            key.extend_from_slice(&turned.to_be_bytes());
+            key.extend_from_slice(&sortable(instant.millis()));
         } else if compared.case_exact {
             key.extend_from_slice(text.as_bytes());
         } else {
@@ -111,6 +125,12 @@ impl Sort {
             left.cmp(right)
         }
     }
+}
+
+/// A moment as bytes whose order is that of time.
+fn sortable(millis: i64) -> [u8; 8] {
+    // The sign bit turned around makes negative numbers sort before positive ones.
+    (millis.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
 impl fmt::Display for Sort {

@@ -98,6 +98,12 @@ impl Index {
         self.collect(|chunk, found| chunk.modified_since(millis, found))
     }
 
+    /// When a user was last changed; `None` for one that is not there.
+    pub(super) fn modified(&self, sequence: u32) -> Option<i64> {
+        let chunk = self.chunks.get(place(sequence / CHUNK))?;
+        Some(chunk.modified[place(sequence % CHUNK)]).filter(|millis| *millis != i64::MIN)
+    }
+
     fn collect(&self, look: impl Fn(&Chunk, &mut Vec<u32>)) -> RoaringBitmap {
         let mut all = RoaringBitmap::new();
         let mut found = Vec::new();
@@ -231,6 +237,10 @@ mod tests {
             [511, 512, 5000]
         );
         assert_eq!(index.modified_since(i64::MIN).len(), 4);
+        assert_eq!(
+            [1, 2, 512, 5000, 9_999_999].map(|sequence| index.modified(sequence)),
+            [Some(10), None, Some(30), Some(40), None]
+        );
         assert_eq!(
             index.with_status(true).iter().collect::<Vec<_>>(),
             [1, 512, 5000]

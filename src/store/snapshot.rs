@@ -23,6 +23,7 @@ pub struct Snapshot {
     externals: ReadOnlyMultimapTable<&'static [u8], u32>,
     emails: ReadOnlyMultimapTable<&'static [u8], u32>,
     index: Index,
+    state: u64,
 }
 
 /// A user's row, borrowed from the page that holds it.
@@ -47,8 +48,8 @@ impl Deref for Row {
 }
 
 impl Snapshot {
-    /// The newest state of `database`, and the index that belongs to it.
-    pub(super) fn begin(database: &Database, index: Index) -> Result<Self, ReadError> {
+    /// The newest state of `database`, the index that belongs to it, and its number.
+    pub(super) fn begin(database: &Database, index: Index, state: u64) -> Result<Self, ReadError> {
         let txn = database.begin_read()?;
         Ok(Self {
             users: txn.open_table(USERS)?,
@@ -56,8 +57,15 @@ impl Snapshot {
             externals: txn.open_multimap_table(EXTERNALS)?,
             emails: txn.open_multimap_table(EMAILS)?,
             index,
+            state,
             txn,
         })
+    }
+
+    /// The number of this state: in one process, another one after every change of a user. It is
+    /// where the audit trail ends, since each change has a row in it.
+    pub fn state(&self) -> u64 {
+        self.state
     }
 
     pub(super) fn transaction(&self) -> &ReadTransaction {
@@ -85,6 +93,11 @@ impl Snapshot {
     /// later.
     pub fn users_modified_since(&self, millis: i64) -> RoaringBitmap {
         self.index.modified_since(millis)
+    }
+
+    /// When a user was last changed, in milliseconds since the epoch, without looking at its row.
+    pub fn modified(&self, sequence: u32) -> Option<i64> {
+        self.index.modified(sequence)
     }
 
     /// The row of a user.

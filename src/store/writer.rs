@@ -353,7 +353,8 @@ impl Writer {
     }
 
     fn publish(&self, open: &Open) -> Result<(), ReadError> {
-        let snapshot = Snapshot::begin(&open.database, open.index.clone())?;
+        let snapshot =
+            Snapshot::begin(&open.database, open.index.clone(), open.chain.next_sequence)?;
         self.replace_published(Some(Arc::new(snapshot)));
         Ok(())
     }
@@ -497,7 +498,8 @@ fn open_database(
     let index = match known {
         // Every change of a user moves the chain on: the same head, the same users.
         Some(known) if known.chain == chain => known.index.clone(),
-        _ => Snapshot::begin(&database, Index::default())?.read_index(describe)?,
+        _ => Snapshot::begin(&database, Index::default(), chain.next_sequence)?
+            .read_index(describe)?,
     };
     Ok(Open {
         index,

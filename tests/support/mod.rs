@@ -2,6 +2,7 @@
 //! something fails, [`Server::scene`] shows all there is to see: the exchanges, the log, the
 //! directory.
 
+pub(crate) mod browser;
 pub(crate) mod exposition;
 mod process;
 mod talk;

@@ -102,6 +102,7 @@ pub(super) fn tuning(config: &config::Serve) -> Tuning {
             bytes: config.audit_keep_bytes,
         },
         is_explained: config.audit_explain,
+        directory: config.directory,
     }
 }
 

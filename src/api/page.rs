@@ -1,0 +1,84 @@
+//! The Team Directory page over HTTP: its files, which anybody may have since they tell
+//! nothing of the directory, with the header fields that keep everything foreign out of it.
+
+use super::Api;
+use super::call::Admission;
+use super::reply::{self, Outcome, Problem};
+use crate::http1::{Answer, Body};
+use crate::page::{self, File};
+
+/// What the page may do: load its own files and speak to its own server, nothing else. Code
+/// that would be made from a text is refused by the browser itself.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types 'none'";
+
+/// The name has the content's hash in it: what it names never changes.
+const FOREVER: &str = "public, immutable, max-age=31536000";
+/// To be asked for again each time.
+const ASK_AGAIN: &str = "no-cache";
+
+/// `GET /`: whoever types the server's name wants the page.
+pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
+    is_served(api)?;
+    let mut answer = reply::no_content();
+    answer.status = 302;
+    answer.headers.push(("Location", "/directory/".to_owned()));
+    Ok(answer)
+}
+
+/// `GET /directory/`: the page itself.
+pub(super) fn index(api: &Api, call: &Admission) -> Outcome {
+    is_served(api)?;
+    Ok(answer(call, page::index(), ASK_AGAIN))
+}
+
+/// `GET /directory/{}`: a file that the page names.
+pub(super) fn file(api: &Api, call: &Admission) -> Outcome {
+    is_served(api)?;
+    let file = page::find(call.parameter()).ok_or_else(Problem::not_found)?;
+    Ok(answer(call, file, FOREVER))
+}
+
+fn is_served(api: &Api) -> Result<(), Problem> {
+    if api.tuned.get().directory {
+        Ok(())
+    } else {
+        Err(Problem::not_found())
+    }
+}
+
+fn answer(call: &Admission, file: &'static File, kept: &str) -> Answer {
+    let form = file.form(call.accepts_gzip());
+    let mut headers: Vec<(&'static str, String)> = [
+        ("Cache-Control", kept),
+        ("ETag", &form.tag),
+        ("Vary", "Accept-Encoding"),
+        ("Content-Security-Policy", POLICY),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into();
+    if call.preconditions().is_not_modified(&form.tag) {
+        return Answer {
+            status: 304,
+            headers,
+            body: Body::Empty,
+            close: false,
+        };
+    }
+    headers.push(("Content-Type", file.media_type.to_owned()));
+    if let Some(coding) = form.coding {
+        headers.push(("Content-Encoding", coding.to_owned()));
+    }
+    Answer {
+        status: 200,
+        headers,
+        body: Body::Bytes(form.bytes.to_vec()),
+        close: false,
+    }
+}

@@ -1,0 +1,126 @@
+//! The Team Directory: the files of the page at `/directory/`, compiled into the executable.
+//! They tell nothing of the directory; the page is a client of the SCIM API like any other,
+//! with a token that somebody types into it.
+//!
+//! ```text
+//! site/index.html ─▶ style.css, icon.svg, main.js ─▶ the other modules
+//!        │                 │ a hash of its content goes into each name, references
+//!        ▼                 ▼ are written accordingly, and each is compressed
+//!      index()       find("main.0123456789abcdef.js")              (build.rs)
+//! ```
+
+/// A file of the page.
+#[derive(Debug)]
+pub struct File {
+    /// Its name below `/directory/`, with a hash of its content.
+    pub name: &'static str,
+    /// Its `Content-Type`.
+    pub media_type: &'static str,
+    hash: &'static str,
+    plain: &'static [u8],
+    gzip: &'static [u8],
+}
+
+/// A file as it is sent.
+#[derive(Debug)]
+pub struct Form {
+    /// The bytes.
+    pub bytes: &'static [u8],
+    /// The strong entity tag of these bytes.
+    pub tag: String,
+    /// The `Content-Encoding`, if there is one.
+    pub coding: Option<&'static str>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// The page itself.
+pub fn index() -> &'static File {
+    &INDEX
+}
+
+/// All files that the page loads.
+pub fn files() -> &'static [File] {
+    FILES
+}
+
+/// The file of this name.
+pub fn find(name: &str) -> Option<&'static File> {
+    FILES.iter().find(|file| file.name == name)
+}
+
+impl File {
+    /// The file for a client that takes gzip, or for one that does not.
+    pub fn form(&self, accepts_gzip: bool) -> Form {
+        if accepts_gzip {
+            Form {
+                bytes: self.gzip,
+                tag: format!("\"{}-gzip\"", self.hash),
+                coding: Some("gzip"),
+            }
+        } else {
+            Form {
+                bytes: self.plain,
+                tag: format!("\"{}\"", self.hash),
+                coding: None,
+            }
+        }
+    }
+}
+
+/// Whether an `Accept-Encoding` lets gzip be sent (RFC 9110 section 12.5.3): it is named, or
+/// everything is, and with a weight other than 0.
+pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
+    let mut accepted = false;
+    for coding in accept_encoding.unwrap_or_default().split(',') {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let is_refused = parts.any(|part| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            weight.is_some_and(|weight| weight.parse() == Ok(0.0))
+        });
+        if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+            return !is_refused;
+        }
+        if name == "*" {
+            accepted = !is_refused;
+        }
+    }
+    accepted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_whoever_takes_it() {
+        for (header, accepted) in [
+            (None, false),
+            (Some(""), false),
+            (Some("gzip, deflate, br, zstd"), true),
+            (Some("br;q=1.0, GZIP;q=0.8"), true),
+            (Some("gzip;q=0"), false),
+            (Some("gzip; q=0.000"), false),
+            (Some("*"), true),
+            (Some("*;q=0"), false),
+            (Some("*, gzip;q=0"), false),
+            (Some("identity"), false),
+            (Some("gzipped"), false),
+        ] {
+            assert_eq!(accepts_gzip(header), accepted, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn every_name_holds_a_hash_and_leads_to_its_file() {
+        assert!(files().len() > 5);
+        for file in files() {
+            assert!(file.name.contains(file.hash), "{}", file.name);
+            let found = find(file.name).expect(file.name);
+            assert_eq!(found.plain, file.plain);
+            assert!(file.form(true).tag != file.form(false).tag);
+        }
+        assert!(find("main.js").is_none() && find("").is_none());
+    }
+}

@@ -1,0 +1,59 @@
+// Making and finding elements. Whatever a value holds, it gets into the page as text.
+
+/** The element of this id, which `index.html` has. */
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+/** A new element: its class, its text or its children. */
+export function element(tag, className, ...content) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...content);
+  return made;
+}
+
+/** The same for a value that somebody else chose: its own direction, whole on hovering. */
+export function value(tag, className, text) {
+  const made = element(tag, className, text);
+  made.dir = "auto";
+  return made;
+}
+
+/** A button that does this. */
+export function button(className, text, action, label) {
+  const made = element("button", className, text);
+  made.type = "button";
+  if (label) made.setAttribute("aria-label", label);
+  made.addEventListener("click", action);
+  return made;
+}
+
+/** Tells people who listen to the page. */
+export function say(text) {
+  const said = byId("said");
+  // The same words twice are told twice.
+  said.textContent = "";
+  setTimeout(() => {
+    said.textContent = text;
+  }, 50);
+}
+
+/** Copies what `text` gives, and says so on the button. */
+export async function copy(from, what, text) {
+  const before = from.textContent;
+  let told = "Copied";
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${what} copied`);
+  } catch {
+    told = "Not allowed";
+    say("The browser does not allow copying");
+  }
+  from.textContent = told;
+  from.disabled = true;
+  setTimeout(() => {
+    from.textContent = before;
+    from.disabled = false;
+  }, 1500);
+}

@@ -1,0 +1,70 @@
+// Looking every two seconds whether anything has changed: not in a hidden tab, and less often
+// while it fails.
+
+const PERIOD_MILLISECONDS = 2000;
+const PERIOD_MILLISECONDS_MAX = 30_000;
+
+export class Live {
+  #look;
+  #failed;
+  #timer = 0;
+  #failures = 0;
+  #isRunning = false;
+  #isLooking = false;
+
+  /** `look` is called each time; `failed` with what it throws, and when it is tried again. */
+  constructor(look, failed) {
+    this.#look = look;
+    this.#failed = failed;
+    document.addEventListener("visibilitychange", () => {
+      if (this.#isRunning && !document.hidden) this.now();
+    });
+  }
+
+  start() {
+    this.#isRunning = true;
+    this.#failures = 0;
+    this.#after(PERIOD_MILLISECONDS);
+  }
+
+  stop() {
+    this.#isRunning = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** Looks at once. */
+  async now() {
+    clearTimeout(this.#timer);
+    if (this.#isLooking || !this.#isRunning) return;
+    this.#isLooking = true;
+    const began = performance.now();
+    try {
+      await this.#look();
+      this.#failures = 0;
+      // From one beginning to the next: what takes long does not make it slower.
+      this.#after(Math.max(100, PERIOD_MILLISECONDS - (performance.now() - began)));
+    } catch (problem) {
+      this.report(problem);
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  /** Something else has failed: looks again when it may be over. */
+  report(problem) {
+    if (!this.#isRunning) return;
+    this.#failures += 1;
+    const grown = PERIOD_MILLISECONDS * 2 ** Math.min(this.#failures - 1, 6);
+    const wait = problem.retryAfter
+      ? problem.retryAfter * 1000
+      : Math.min(grown, PERIOD_MILLISECONDS_MAX);
+    this.#after(wait);
+    this.#failed(problem, Date.now() + wait);
+  }
+
+  #after(milliseconds) {
+    clearTimeout(this.#timer);
+    if (!this.#isRunning || document.hidden) return;
+    this.#timer = setTimeout(() => this.now(), milliseconds);
+  }
+}

@@ -1,0 +1,204 @@
+// The page: who is signed in, which list is shown, whose panel is open, and what the address
+// says of that.
+
+import { byId } from "./dom.js";
+import { Live } from "./live.js";
+import { Notice } from "./notice.js";
+import { People } from "./people.js";
+import { Person } from "./person.js";
+import { Rows } from "./rows.js";
+import { Client } from "./scim.js";
+import { SignIn, forget, kept } from "./sign_in.js";
+import { Tools } from "./tools.js";
+import { number } from "./words.js";
+
+const LOADING_MILLISECONDS = 400;
+const PERSON = "#/person/";
+/** Below this width the panel covers the list. */
+const NARROW = matchMedia("(max-width: 999px)");
+
+const browse = byId("browse");
+const nobody = byId("nobody");
+const rows = new Rows(byId("list"), byId("rows"), (user, isByKey) => {
+  focusPanel = isByKey || NARROW.matches;
+  if (person?.id === user.id) person.focus();
+  location.hash = PERSON + encodeURIComponent(user.id);
+});
+const tools = new Tools({
+  changed: () => list(),
+  enter: () => rows.openFirst(),
+  down: () => rows.focus(),
+});
+const signIn = new SignIn(enter);
+const live = new Live(look, (problem, until) => troubled(problem, until));
+const notice = new Notice(() => live.now());
+let people;
+let person;
+let focusPanel = false;
+/** A list that was asked for and did not come. */
+let isOwed = false;
+
+/** Signs in: the first page of people is the proof that the token is good. */
+async function enter(token) {
+  const client = new Client(token);
+  const found = new People(client, (change) => show(found, change), report);
+  tools.reset();
+  await found.begin(tools.query);
+  people = found;
+  person = new Person(client, closePerson);
+  signIn.hide();
+  byId("people").hidden = false;
+  byId("sign-out").hidden = false;
+  show(found, { isNew: true });
+  live.start();
+  if (!route()) tools.focus();
+}
+
+function leave(problem) {
+  live.stop();
+  notice.hide();
+  forget();
+  person?.close();
+  browse.inert = false;
+  people = undefined;
+  person = undefined;
+  isOwed = false;
+  rows.mark(undefined);
+  rows.wait();
+  byId("people").hidden = true;
+  byId("sign-out").hidden = true;
+  signIn.show(problem);
+}
+
+/** Another list is wanted. */
+async function list() {
+  if (!people) return;
+  const found = people;
+  // What is there stays until there is something else, unless that takes its time.
+  const timer = setTimeout(() => {
+    nobody.hidden = true;
+    rows.wait();
+  }, LOADING_MILLISECONDS);
+  try {
+    isOwed = false;
+    await found.begin(tools.query);
+  } catch (problem) {
+    isOwed = true;
+    report(problem);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Looks for changes, or for what has failed before. */
+async function look() {
+  const found = people;
+  if (isOwed) {
+    await found.begin(tools.query);
+    isOwed = false;
+    await person?.refresh();
+  } else if (await found.poll()) {
+    await person?.refresh();
+  }
+  notice.hide();
+}
+
+function report(problem) {
+  if (problem.isOfCursor && people) list();
+  else live.report(problem);
+}
+
+function troubled(problem, until) {
+  if (problem.isOfToken) leave(problem);
+  else notice.show(problem, until);
+}
+
+function show(found, change) {
+  if (found !== people) return;
+  rows.show(found, change);
+  const all = `${number(found.everybody)} ${found.everybody === 1 ? "person" : "people"}`;
+  const text = found.isWhole ? all : `${number(found.total)} of ${all}`;
+  const totals = byId("totals");
+  if (totals.textContent !== text) totals.textContent = text;
+  nobody.hidden = found.total > 0;
+  if (found.total === 0) tellOfNobody(found);
+}
+
+function tellOfNobody(found) {
+  const [title, text] = found.isWhole
+    ? ["Nobody is here yet", "Whoever the identity provider assigns appears at once."]
+    : ["Nobody was found", "Try fewer letters, or look among all people."];
+  nobody.querySelector("h2").textContent = title;
+  nobody.querySelector("p").textContent = text;
+  const clear = nobody.querySelector("button");
+  clear.hidden = found.isWhole;
+  clear.textContent = "Show everybody";
+}
+
+/** Opens whom the address names; false if it names nobody. */
+function route() {
+  if (!person) return false;
+  const id = location.hash.startsWith(PERSON)
+    ? decoded(location.hash.slice(PERSON.length))
+    : undefined;
+  rows.mark(id);
+  if (!id) {
+    if (person.id) person.close();
+    cover();
+    return false;
+  }
+  const index = people.indexOf(id);
+  const opened = person.open(id, index < 0 ? undefined : people.at(index));
+  opened.catch((problem) => live.report(problem));
+  cover();
+  if (focusPanel || NARROW.matches) person.focus();
+  focusPanel = false;
+  return true;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** What the panel covers cannot be reached. */
+function cover() {
+  browse.inert = NARROW.matches && person?.id !== undefined;
+}
+
+function closePerson() {
+  history.pushState(null, "", location.pathname);
+  route();
+  rows.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!people || event.ctrlKey || event.altKey || event.metaKey) return;
+  const isTyping = event.target.matches?.("input[type=search], input[type=text], textarea");
+  if (event.key === "/" && !isTyping && !browse.inert) {
+    event.preventDefault();
+    tools.focus();
+  } else if (event.key === "Escape" && person?.id) {
+    event.preventDefault();
+    closePerson();
+  } else if (event.key === "Escape" && tools.query.text) {
+    event.preventDefault();
+    tools.clear();
+    tools.focus();
+  }
+});
+addEventListener("hashchange", route);
+NARROW.addEventListener("change", cover);
+byId("sign-out").addEventListener("click", () => leave(undefined));
+nobody.querySelector("button").addEventListener("click", () => {
+  tools.clear();
+  tools.focus();
+});
+
+byId("host").textContent = location.host;
+const token = kept();
+if (token) enter(token).catch((problem) => leave(problem));
+else signIn.show(undefined);

@@ -1,0 +1,32 @@
+// What is not going well just now: the server's words, the seconds until it is tried again, and
+// a button for the impatient. It lies over the list, so that nothing moves.
+
+import { byId } from "./dom.js";
+
+export class Notice {
+  #box = byId("notice");
+  #timer = 0;
+
+  /** `retry` is called by the button. */
+  constructor(retry) {
+    this.#box.querySelector("button").addEventListener("click", retry);
+  }
+
+  /** Tells of a problem that is tried again at a moment. */
+  show(problem, until) {
+    clearInterval(this.#timer);
+    const text = this.#box.querySelector("span");
+    const tell = () => {
+      const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+      text.textContent = `${problem.message} Trying again in ${seconds} s.`;
+    };
+    tell();
+    this.#box.hidden = false;
+    this.#timer = setInterval(tell, 1000);
+  }
+
+  hide() {
+    clearInterval(this.#timer);
+    this.#box.hidden = true;
+  }
+}

@@ -1,0 +1,184 @@
+// The list of people as far as it was looked at: pages by cursor, each with the cursor that it
+// was asked for with, so that it can be asked for again.
+//
+//   pages   [ "" | 100 rows ] ─▶ [ cursor | 100 rows ] ─▶ …     each knows the next one's cursor
+//   poll    the first page, if the directory has changed; the others become stale, and are asked
+//           for again where they are seen
+
+const PAGE = 100;
+/** So many rows before the end the next page is asked for. */
+const AHEAD = 60;
+const SHOWN = "attributes=userName,name,displayName,emails,active,meta.lastModified";
+
+export class People {
+  #client;
+  #changed;
+  #failed;
+  #pages = [];
+  #starts = [];
+  #tag;
+  #asking;
+  #isWalking = false;
+  #seen = [0, 0];
+  query;
+  total = 0;
+  /** How many people there are at all. */
+  everybody = 0;
+
+  /** `changed` is called when there is something else to show, `failed` with what went wrong. */
+  constructor(client, changed, failed) {
+    this.#client = client;
+    this.#changed = changed;
+    this.#failed = failed;
+  }
+
+  /** How many people are loaded. */
+  get length() {
+    const last = this.#pages.length - 1;
+    return last < 0 ? 0 : this.#starts[last] + this.#pages[last].rows.length;
+  }
+
+  /** Whether there is more behind them. */
+  get hasMore() {
+    return this.#pages.at(-1)?.next !== undefined;
+  }
+
+  /** Whether everybody is listed. */
+  get isWhole() {
+    return this.query.text === "" && this.query.status === "all";
+  }
+
+  /** The person at a place, from 0; undefined for one that is not loaded. */
+  at(index) {
+    const page = this.#pageOf(index);
+    return this.#pages[page]?.rows[index - this.#starts[page]];
+  }
+
+  /** The place of a person who is loaded, or -1. */
+  indexOf(id) {
+    for (const [number, page] of this.#pages.entries()) {
+      const at = page.rows.findIndex((row) => row.id === id);
+      if (at >= 0) return this.#starts[number] + at;
+    }
+    return -1;
+  }
+
+  /** Begins another list. Of two that were begun, only the newer one comes to be shown. */
+  async begin(query) {
+    this.#asking?.abort();
+    const asking = new AbortController();
+    this.#asking = asking;
+    this.query = query;
+    try {
+      const answer = await this.#client.get(this.#path(""), { signal: asking.signal });
+      if (asking.signal.aborted) return false;
+      this.#pages = [];
+      this.#replaceFirst(answer);
+      this.#asking = undefined;
+      this.#changed({ isNew: true });
+      return true;
+    } catch (error) {
+      if (asking.signal.aborted) return false;
+      this.#asking = undefined;
+      throw error;
+    }
+  }
+
+  /** Looks whether anything has changed; gives whether it has. */
+  async poll() {
+    if (this.#asking || this.#pages.length === 0) return false;
+    const before = this.query;
+    const answer = await this.#client.get(this.#path(""), { tag: this.#tag });
+    if (answer === null || before !== this.query || this.#asking) return false;
+    const known = new Set(this.#pages.flatMap((page) => page.rows.map(stamp)));
+    this.#replaceFirst(answer);
+    for (const row of this.#pages[0].rows) row.isFresh = !known.has(stamp(row));
+    if (!this.isWhole) await this.count();
+    this.#changed({ isNew: false });
+    await this.see(...this.#seen);
+    return true;
+  }
+
+  /** Counts everybody. */
+  async count() {
+    const answer = await this.#client.get("/Users?count=0");
+    this.everybody = answer.document.totalResults;
+  }
+
+  /** The places from `first` to `last` are looked at: loads what is missing there. */
+  async see(first, last) {
+    this.#seen = [first, last];
+    if (this.#isWalking) return;
+    this.#isWalking = true;
+    try {
+      while (await this.#step()) this.#changed({ isNew: false });
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#isWalking = false;
+    }
+  }
+
+  /** Loads one page that is needed; false if there is none. */
+  async #step() {
+    const query = this.query;
+    const [first, last] = this.#seen;
+    const from = this.#pageOf(first);
+    const stale = this.#pages.findIndex(
+      (page, number) => number >= from && page.isStale && this.#starts[number] <= last,
+    );
+    const isShort = this.hasMore && last + AHEAD >= this.length;
+    if (this.#asking || (stale < 0 && !isShort)) return false;
+    const cursor = stale < 0 ? this.#pages.at(-1).next : this.#pages[stale].cursor;
+    const { document } = await this.#client.get(this.#path(cursor));
+    if (query !== this.query || this.#asking) return false;
+    const number = stale < 0 ? this.#pages.length : stale;
+    this.#replace(number, cursor, document);
+    return true;
+  }
+
+  #replaceFirst({ document, tag }) {
+    this.#tag = tag;
+    for (const page of this.#pages) page.isStale = true;
+    this.#replace(0, "", document);
+  }
+
+  #replace(number, cursor, document) {
+    const next = document.nextCursor;
+    this.#pages[number] = { cursor, rows: document.Resources ?? [], next, isStale: false };
+    const following = this.#pages[number + 1];
+    if (following && next === undefined) this.#pages.length = number + 1;
+    else if (following) following.cursor = next;
+    this.total = document.totalResults;
+    if (this.isWhole) this.everybody = this.total;
+    let start = 0;
+    this.#starts = this.#pages.map((page) => {
+      start += page.rows.length;
+      return start - page.rows.length;
+    });
+  }
+
+  #pageOf(index) {
+    let page = Math.min(Math.floor(index / PAGE), this.#pages.length - 1);
+    while (page > 0 && this.#starts[page] > index) page -= 1;
+    while (page + 1 < this.#pages.length && this.#starts[page + 1] <= index) page += 1;
+    return Math.max(page, 0);
+  }
+
+  #path(cursor) {
+    const { text, status, by, isDescending } = this.query;
+    const parameters = new URLSearchParams({
+      count: PAGE,
+      cursor,
+      sortBy: by,
+      sortOrder: isDescending ? "descending" : "ascending",
+    });
+    if (text) parameters.set("search", text);
+    if (status !== "all") parameters.set("filter", `active eq ${status === "active"}`);
+    return `/Users?${parameters}&${SHOWN}`;
+  }
+}
+
+function stamp(row) {
+  return `${row.id} ${row.meta?.lastModified}`;
+}

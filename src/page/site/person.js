@@ -1,0 +1,159 @@
+// The panel of one person.
+
+import { button, byId, copy, element, value } from "./dom.js";
+import { allFacts, mainFacts } from "./facts.js";
+import { hueOf, initialsOf, isActive, nameOf } from "./words.js";
+
+/** Attributes with a line of their own; what is beyond stands in one text. */
+const LINES_MAX = 12;
+
+export class Person {
+  #panel = byId("panel");
+  #client;
+  #close;
+  #id;
+  #tag;
+  #text;
+  #asking;
+
+  constructor(client, close) {
+    this.#client = client;
+    this.#close = close;
+    this.#empty();
+  }
+
+  get id() {
+    return this.#id;
+  }
+
+  /** Shows a person; `known` is what the list has of them already. */
+  async open(id, known) {
+    this.#id = id;
+    this.#tag = undefined;
+    this.#text = undefined;
+    document.body.classList.add("has-person");
+    this.#head(known ?? { id, userName: "" }, known !== undefined);
+    const wait = element("div", "lines", ...Array.from({ length: 7 }, () => element("span")));
+    wait.setAttribute("aria-hidden", "true");
+    this.#panel.append(wait);
+    this.#panel.setAttribute("aria-busy", "true");
+    await this.refresh();
+  }
+
+  /** Shows the person as they are now. */
+  async refresh() {
+    if (!this.#id) return;
+    this.#asking?.abort();
+    const asking = new AbortController();
+    this.#asking = asking;
+    const id = this.#id;
+    try {
+      const path = `/Users/${encodeURIComponent(id)}`;
+      const answer = await this.#client.get(path, { signal: asking.signal, tag: this.#tag });
+      if (answer && !asking.signal.aborted) this.#show(answer);
+    } catch (error) {
+      if (asking.signal.aborted) return;
+      if (error.status !== 404) {
+        if (this.#text === undefined) this.#say("This person cannot be shown", error.message);
+        throw error;
+      }
+      this.#tag = undefined;
+      this.#say("There is no such person", "They were deleted, or the link is not whole.");
+    }
+  }
+
+  close() {
+    this.#asking?.abort();
+    this.#id = undefined;
+    document.body.classList.remove("has-person");
+    this.#empty();
+  }
+
+  focus() {
+    this.#panel.querySelector("h2")?.focus();
+  }
+
+  #show({ document: user, tag, text }) {
+    const isSame = this.#text !== undefined;
+    const { scrollTop } = this.#panel;
+    const hadFocus = this.#panel.contains(document.activeElement);
+    this.#tag = tag;
+    this.#text = text;
+    this.#panel.removeAttribute("aria-busy");
+    this.#head(user, true);
+    this.#panel.append(this.#facts(user), this.#actions(user), ...attributes(user));
+    if (isSame) this.#panel.scrollTop = scrollTop;
+    if (hadFocus) this.focus();
+  }
+
+  #head(user, isKnown) {
+    const avatar = element("span", "avatar large", isKnown ? initialsOf(user) : "");
+    avatar.style.setProperty("--hue", hueOf(user.id));
+    avatar.setAttribute("aria-hidden", "true");
+    const name = value("h2", "", isKnown ? nameOf(user) : "Loading…");
+    name.tabIndex = -1;
+    const close = button("quiet close", "✕", this.#close, "Close");
+    this.#panel.replaceChildren(element("header", "", avatar, name, close));
+    this.#panel.classList.toggle("inactive", isKnown && !isActive(user));
+  }
+
+  #facts(user) {
+    const list = element("dl", "facts");
+    for (const [label, text, copied] of mainFacts(user)) {
+      const shown = value("dd", label === "Id" ? "code" : "", text);
+      if (label === "Status") shown.className = isActive(user) ? "status" : "status off";
+      list.append(element("dt", "", label), shown);
+      if (!copied) continue;
+      const copying = (event) => copy(event.currentTarget, copied, text);
+      shown.append(button("quiet small", "Copy", copying, `Copy ${copied.toLowerCase()}`));
+    }
+    return list;
+  }
+
+  #actions(user) {
+    const link = `${location.origin}/directory/#/person/${encodeURIComponent(user.id)}`;
+    const json = () => JSON.stringify(JSON.parse(this.#text), null, 2);
+    return element(
+      "div",
+      "actions",
+      button("quiet", "Copy link", (event) => copy(event.currentTarget, "Link", link)),
+      button("quiet", "Copy JSON", (event) => copy(event.currentTarget, "JSON", json())),
+    );
+  }
+
+  #say(title, text) {
+    this.#text = undefined;
+    this.#panel.removeAttribute("aria-busy");
+    const close = button("quiet close", "✕", this.#close, "Close");
+    const name = element("h2", "", title);
+    name.tabIndex = -1;
+    const head = element("header", "plain", name, close);
+    this.#panel.classList.remove("inactive");
+    this.#panel.replaceChildren(head, element("p", "muted", text));
+  }
+
+  #empty() {
+    this.#text = undefined;
+    const words = element("p", "muted", "Choose somebody to see everything that is known of them.");
+    this.#panel.removeAttribute("aria-busy");
+    this.#panel.replaceChildren(element("div", "choose", words));
+  }
+}
+
+function attributes(user) {
+  const facts = allFacts(user);
+  const list = element("dl", "facts all");
+  for (const [path, text] of facts.slice(0, LINES_MAX)) {
+    list.append(element("dt", "", path), value("dd", "", text));
+  }
+  const parts = [element("h3", "", "Attributes"), list];
+  const rest = facts.slice(LINES_MAX).map(([path, text]) => `${path}: ${text}`);
+  if (rest.length > 0) {
+    const text = value("pre", "rest", rest.join("\n"));
+    text.tabIndex = 0;
+    text.setAttribute("role", "region");
+    text.setAttribute("aria-label", "More attributes");
+    parts.push(text);
+  }
+  return parts;
+}

@@ -1,0 +1,75 @@
+// The client of the SCIM API: one request, one answer, and what the server says of a failure.
+
+const BASE = "/scim/v2";
+const PATIENCE_MILLISECONDS = 30_000;
+
+/** A request that did not succeed. `status` is 0 where there was no answer. */
+export class Problem extends Error {
+  constructor(status, detail, retryAfter, scimType) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter;
+    this.scimType = scimType;
+  }
+
+  /** Whether a cursor is no longer good: the list must be begun again. */
+  get isOfCursor() {
+    return this.scimType === "expiredCursor" || this.scimType === "invalidCursor";
+  }
+
+  /** Whether the token is not, or no longer, good for this page. */
+  get isOfToken() {
+    return this.status === 401 || this.status === 403;
+  }
+}
+
+export class Client {
+  #token;
+
+  constructor(token) {
+    this.#token = token;
+  }
+
+  /**
+   * Asks for what is at `path`. With the tag of an answer that is there already: `null` where
+   * nothing has changed. Gives the document, its tag, and its text.
+   */
+  async get(path, { signal, tag } = {}) {
+    const headers = { Authorization: `Bearer ${this.#token}`, Accept: "application/scim+json" };
+    if (tag) headers["If-None-Match"] = tag;
+    const timeout = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+    let response;
+    let text;
+    try {
+      response = await fetch(BASE + path, {
+        headers,
+        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        // The page keeps what it needs; nothing of people goes into the browser's cache.
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "error",
+      });
+      text = await response.text();
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new Problem(0, "The server cannot be reached.");
+    }
+    if (response.status === 304) return null;
+    if (!response.ok) throw problemOf(response, text);
+    return { document: JSON.parse(text), tag: response.headers.get("ETag"), text };
+  }
+}
+
+function problemOf(response, text) {
+  const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  let detail;
+  let scimType;
+  try {
+    ({ detail, scimType } = JSON.parse(text));
+  } catch {
+    // Something between the page and the server has answered.
+  }
+  const told = detail ?? `The server answered with status ${response.status}.`;
+  const wait = Number.isNaN(seconds) ? undefined : seconds;
+  return new Problem(response.status, told, wait, scimType);
+}

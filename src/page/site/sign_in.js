@@ -1,0 +1,88 @@
+// The form that asks for a token, and where the token is: in this module for as long as the
+// tab shows the page, and in the tab's own storage if that was wished.
+
+import { byId, copy } from "./dom.js";
+
+const KEY = "golinks-scim-token";
+
+/** The token of this tab, if one is kept. */
+export function kept() {
+  return sessionStorage.getItem(KEY);
+}
+
+export function forget() {
+  sessionStorage.removeItem(KEY);
+}
+
+export class SignIn {
+  #view = byId("sign-in");
+  #token = byId("token");
+  #show = byId("show-token");
+  #error = byId("sign-in-error");
+  #enter = byId("enter");
+  #keep = byId("keep");
+
+  /** `enter` is called with a token; what it throws is shown. */
+  constructor(enter) {
+    byId("sign-in-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(enter);
+    });
+    this.#show.addEventListener("click", () => this.#reveal(this.#token.type === "password"));
+    byId("copy-command").addEventListener("click", (event) => {
+      copy(event.currentTarget, "Command", byId("command").textContent);
+    });
+  }
+
+  show(problem) {
+    this.#view.hidden = false;
+    this.tell(problem);
+    this.#token.focus();
+  }
+
+  hide() {
+    this.#view.hidden = true;
+    this.#token.value = "";
+    this.#reveal(false);
+    this.tell(undefined);
+  }
+
+  tell(problem) {
+    this.#error.textContent = problem ? problem.message : "";
+    this.#token.setAttribute("aria-invalid", String(problem?.isOfToken === true));
+  }
+
+  async #submit(enter) {
+    const token = plain(this.#token.value);
+    if (token === "") {
+      this.#token.focus();
+      return;
+    }
+    this.#enter.disabled = true;
+    this.#enter.textContent = "Signing in…";
+    try {
+      await enter(token);
+      if (this.#keep.checked) sessionStorage.setItem(KEY, token);
+    } catch (problem) {
+      this.tell(problem);
+      this.#token.select();
+    } finally {
+      this.#enter.disabled = false;
+      this.#enter.textContent = "Sign in";
+    }
+  }
+
+  #reveal(isShown) {
+    this.#token.type = isShown ? "text" : "password";
+    this.#show.textContent = isShown ? "Hide" : "Show";
+    this.#show.setAttribute("aria-pressed", String(isShown));
+  }
+}
+
+/** What was pasted, without what pasting brings along; a header takes nothing but ASCII. */
+function plain(text) {
+  return text
+    .trim()
+    .replace(/^bearer\s+/i, "")
+    .replace(/[^\x21-\x7e]/g, "?");
+}

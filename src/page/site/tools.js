@@ -1,0 +1,88 @@
+// Search, status and order above the list: what they say, as a query.
+
+import { byId } from "./dom.js";
+
+const DEBOUNCE_MILLISECONDS = 150;
+
+export class Tools {
+  #search = byId("search");
+  #status = byId("status");
+  #sort = byId("sort");
+  #order = byId("order");
+  #isDescending = true;
+  #timer = 0;
+  #changed;
+
+  /** `changed` is called when another list is wanted, `enter` and `down` for these keys. */
+  constructor({ changed, enter, down }) {
+    this.#changed = changed;
+    this.#search.addEventListener("input", () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#now(), DEBOUNCE_MILLISECONDS);
+    });
+    this.#search.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") {
+        event.preventDefault();
+        down();
+      } else if (event.key === "Enter") {
+        enter();
+      }
+    });
+    this.#status.addEventListener("change", () => this.#now());
+    this.#sort.addEventListener("change", () => {
+      // What was changed last comes first, names from A.
+      this.#isDescending = this.#sort.value === "meta.lastModified";
+      this.#now();
+    });
+    this.#order.addEventListener("click", () => {
+      this.#isDescending = !this.#isDescending;
+      this.#now();
+    });
+    this.#name();
+  }
+
+  /** What is asked for. */
+  get query() {
+    return {
+      text: this.#search.value.trim(),
+      status: this.#status.querySelector("input:checked").value,
+      by: this.#sort.value,
+      isDescending: this.#isDescending,
+    };
+  }
+
+  /** Looks for everybody again. */
+  clear() {
+    this.#search.value = "";
+    this.#status.querySelector("input").checked = true;
+    this.#now();
+  }
+
+  /** The same without a word to anybody. */
+  reset() {
+    clearTimeout(this.#timer);
+    this.#search.value = "";
+    this.#status.querySelector("input").checked = true;
+    this.#sort.selectedIndex = 0;
+    this.#isDescending = true;
+    this.#name();
+  }
+
+  focus() {
+    this.#search.focus();
+    this.#search.select();
+  }
+
+  #now() {
+    clearTimeout(this.#timer);
+    this.#name();
+    this.#changed();
+  }
+
+  #name() {
+    this.#order.textContent = this.#isDescending ? "↓" : "↑";
+    const order = this.#isDescending ? "Descending" : "Ascending";
+    this.#order.setAttribute("aria-label", `${order}: turn the order around`);
+    this.#order.title = order;
+  }
+}

@@ -1,0 +1,66 @@
+// How people, numbers and moments are written.
+
+const NUMBER = new Intl.NumberFormat("en");
+const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const CLUSTERS = new Intl.Segmenter("en");
+
+export function number(count) {
+  return NUMBER.format(count);
+}
+
+/** What to call somebody: as they want to be called, else by the parts of the name. */
+export function nameOf(user) {
+  const name = user.name ?? {};
+  const parts = [name.givenName, name.familyName].filter(Boolean).join(" ");
+  return user.displayName || name.formatted || parts || user.userName;
+}
+
+/** The primary address, else the first, else the userName if it looks like one. */
+export function emailOf(user) {
+  const emails = user.emails ?? [];
+  const chosen = emails.find((email) => email.primary) ?? emails[0];
+  return chosen?.value ?? (user.userName.includes("@") ? user.userName : "");
+}
+
+/** Of whom nothing is said may be used. */
+export function isActive(user) {
+  return user.active !== false;
+}
+
+/** One or two characters, whatever the script. */
+export function initialsOf(user) {
+  const words = nameOf(user)
+    .split(/[\s.@_-]+/u)
+    .filter((word) => /^[\p{L}\p{N}]/u.test(word));
+  const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words;
+  const first = (word) => CLUSTERS.segment(word)[Symbol.iterator]().next().value?.segment ?? "";
+  return chosen.map(first).join("").toLocaleUpperCase("en") || "?";
+}
+
+/** A hue that stays with a person, in degrees. */
+export function hueOf(id) {
+  let hash = 0;
+  for (const character of id) hash = (hash * 31 + character.charCodeAt(0)) % 3600;
+  // Twelve that are well apart.
+  return (hash % 12) * 30;
+}
+
+/** A moment in full. */
+export function moment(text) {
+  return text ? MOMENT.format(new Date(text)) : "–";
+}
+
+/** How long ago, in a word or two; a day if it is long. */
+export function ago(text, now = Date.now()) {
+  if (!text) return "";
+  const seconds = Math.max(0, (now - Date.parse(text)) / 1000);
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  if (seconds < 7 * 86400) {
+    const days = Math.floor(seconds / 86400);
+    return days === 1 ? "yesterday" : `${days} days ago`;
+  }
+  return DAY.format(new Date(text));
+}
