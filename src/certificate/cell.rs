@@ -168,26 +168,25 @@ fn load(source: &Source, now: Instant) -> Result<Current, Error> {
 /// wrong; nothing is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source {
-        Source::DataDirectory { directory, .. }
-            if !request::is_installed(directory)
-                && !(directory.join("leaf.pem").exists() && directory.join("ca.key").exists()) =>
-        {
-            Ok(())
-        }
         Source::DataDirectory {
             directory, names, ..
-        } if !request::is_installed(directory) => {
-            let host_name = names.as_slice().first().map_or("", String::as_str);
-            // With a key and a leaf there, no authority is made.
-            Authority::open(directory, host_name, now)?;
-            let (chain, key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
-            match Chain::load(&chain, &key) {
-                Err(error @ Error::Exposed(_)) => Err(error),
-                // Any other leaf is replaced.
-                _ => Ok(()),
-            }
-        }
+        } if !request::is_installed(directory) => examine_private(directory, names, now),
         _ => load(source, now).map(drop),
+    }
+}
+
+fn examine_private(directory: &Path, names: &Names, now: Instant) -> Result<(), Error> {
+    let (chain, key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
+    // With both of these there, opening the authority makes none.
+    if !chain.exists() || !directory.join("ca.key").exists() {
+        return Ok(());
+    }
+    let host_name = names.as_slice().first().map_or("", String::as_str);
+    Authority::open(directory, host_name, now)?;
+    match Chain::load(&chain, &key) {
+        Err(error @ Error::Exposed(_)) => Err(error),
+        // Any other leaf is replaced.
+        _ => Ok(()),
     }
 }
 

@@ -23,14 +23,13 @@ pub(super) fn configuration(
     for warning in &configuration.warnings {
         findings.warn("configuration", warning, "golinks-scim config show")?;
     }
-    match &configuration.file {
-        Some(file) => findings.pass("configuration", &format!("{} can be used", file.display()))?,
-        None => {
-            let file = default_file().display();
-            let what = format!("there is no {file}, and none is needed");
-            findings.pass("configuration", &what)?;
-        }
-    }
+    let told = if let Some(file) = &configuration.file {
+        format!("{} can be used", file.display())
+    } else {
+        let file = default_file().display();
+        format!("there is no {file}, and none is needed")
+    };
+    findings.pass("configuration", &told)?;
     // With a server that runs too: its next start must not be where somebody learns of it.
     match tls::examine(&configuration.serve) {
         Ok(()) => Ok(()),
