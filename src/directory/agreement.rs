@@ -19,7 +19,8 @@ use std::time::Instant as Monotonic;
 
 use serde_json::{Value, json};
 
-use super::record::{Record, UserId};
+use super::record::Record;
+use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::limits;
 use crate::store::Snapshot;

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::record::{Record, UserId};
+use super::record::Record;
+use super::user_id::UserId;
 use crate::clock::Instant;
 
 pub(super) const CREATE: &str = "create";

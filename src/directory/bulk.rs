@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::change::{self, Asked, Edit, Planned};
-use super::record::{Record, UserId};
+use super::record::Record;
+use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::scim::bulk::{self, Action, Operation, Who};
 use crate::scim::{self, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};

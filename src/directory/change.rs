@@ -2,7 +2,8 @@
 //! view of the store. They only decide; the store writes what they return, or nothing.
 
 use super::audit::{self, Caller};
-use super::record::{Record, UserId};
+use super::record::Record;
+use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::limits;

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use serde_json::{Map, Value};
 
 use super::audit::{self, CREATE, DELETE, UserEvent};
-use super::record::{Record, UserId, version_number};
+use super::record::{Record, version_number};
 use super::trail::known_as;
+use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::scim::User;

@@ -5,7 +5,8 @@
 
 use super::audit::Caller;
 use super::change::{self, Asked, Edit, Planned};
-use super::record::{Record, UserId};
+use super::record::Record;
+use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::scim::columns::{Empty, Row};
 use crate::scim::fold::fold;

@@ -25,6 +25,7 @@ mod selection;
 mod slice;
 mod trail;
 mod undo;
+mod user_id;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -40,10 +41,11 @@ pub use history::Past;
 pub use import::{Compared, Imported};
 pub use position::{Position, Start};
 pub use query::{Page, Query};
-pub use record::{Record, Stored, UserId, describe};
+pub use record::{Record, Stored, describe};
 pub use retention::Keep;
 pub use trail::{Found, Wanted};
 pub use undo::{Manner, Refusal, Selection, UndoPage, Undone};
+pub use user_id::UserId;
 
 use crate::clock::SharedClock;
 use crate::limits;

@@ -14,100 +14,20 @@
 //! The text is copied into answers as it stands; only projections and filters parse it.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Error;
+use super::user_id::UserId;
 use crate::clock::Instant;
 use crate::scim::fold::fold;
 use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
-use crate::secret;
 use crate::store::{Facts, Keys, Row};
 
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 41;
-
-/// A user's `id`: a UUID (version 8, RFC 9562 section 5.8) whose first four bytes are the
-/// user's sequence in the store and whose rest is random. It needs no index, and an id is
-/// not given twice even if an old backup makes the sequence start again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UserId([u8; 16]);
-
-impl UserId {
-    /// A new id for the user at `sequence`.
-    pub fn new(sequence: u32) -> Self {
-        let mut bytes: [u8; 16] = secret::random();
-        bytes[..4].copy_from_slice(&sequence.to_be_bytes());
-        bytes[6] = 0x80 | (bytes[6] & 0x0f);
-        bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        Self(bytes)
-    }
-
-    /// Reads the form that [`fmt::Display`] writes; `id` is case-sensitive (RFC 7643
-    /// section 3.1), so nothing else is an id.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.as_bytes();
-        if text.len() != 36 {
-            return None;
-        }
-        let mut bytes = [0; 16];
-        let mut digits = 0;
-        for (at, &byte) in text.iter().enumerate() {
-            if matches!(at, 8 | 13 | 18 | 23) {
-                if byte != b'-' {
-                    return None;
-                }
-                continue;
-            }
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return None,
-            };
-            bytes[digits / 2] = bytes[digits / 2] << 4 | digit;
-            digits += 1;
-        }
-        Some(Self(bytes))
-    }
-
-    /// The user's place in the order of creation.
-    pub fn sequence(self) -> u32 {
-        let [a, b, c, d, ..] = self.0;
-        u32::from_be_bytes([a, b, c, d])
-    }
-}
-
-impl UserId {
-    fn to_text(self) -> [u8; 36] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'-'; 36];
-        let mut at = 0;
-        for (place, byte) in self.0.into_iter().enumerate() {
-            if matches!(place, 4 | 6 | 8 | 10) {
-                at += 1;
-            }
-            text[at] = DIGITS[usize::from(byte >> 4)];
-            text[at + 1] = DIGITS[usize::from(byte & 15)];
-            at += 2;
-        }
-        text
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.to_text()).expect("it is ASCII"))
-    }
-}
-
-impl fmt::Debug for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
 
 /// One user: what clients set and what the service provider adds.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
-use super::record::{Record, UserId};
+use super::record::Record;
+use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::Instant;
 use crate::scim::filter::{CompValue, CompareOp};

@@ -9,7 +9,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 
 use super::audit;
-use super::record::UserId;
+use super::user_id::UserId;
 use super::{Directory, Error, Record};
 use crate::clock::Instant;
 use crate::limits;

@@ -22,8 +22,9 @@ use serde_json::Value;
 
 use super::audit::{self, CREATE, Caller, DELETE, UNDO, UserEvent};
 use super::change::{self, Asked, Planned};
-use super::record::{Record, UserId};
+use super::record::Record;
 use super::trail::is_by;
+use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::limits;

@@ -65,6 +65,11 @@ pub const PAGES: &[Page] = &[
         text: include_str!("audit.md"),
     },
     Page {
+        name: "directory",
+        about: "the page to look people up: signing in, what it does, leaving it out",
+        text: include_str!("directory.md"),
+    },
+    Page {
         name: "disk-full",
         about: "what happens on a full or failing disk, and what to do",
         text: include_str!("disk-full.md"),
@@ -125,6 +130,9 @@ pub mod history {}
 
 #[doc = include_str!("audit.md")]
 pub mod audit {}
+
+#[doc = include_str!("directory.md")]
+pub mod directory {}
 
 #[doc = include_str!("disk-full.md")]
 pub mod disk_full {}
