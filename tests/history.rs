@@ -443,12 +443,21 @@ impl Kept {
         let states = &self.states[id];
         let mut wanted = states.last().expect("a state").2.clone();
         for attribute in ["title", "nickName", "active"] {
-            let first = states.windows(2).find(|pair| {
+            // What stood before the first of them, or before the first after somebody else's.
+            let (mut target, mut is_touched) = (None, false);
+            for pair in states.windows(2) {
                 let ((_, _, before), (time, by, after)) = (&pair[0], &pair[1]);
-                *time >= since && *by == who && before[attribute] != after[attribute]
-            });
-            if let Some(pair) = first {
-                wanted[attribute] = pair[0].2[attribute].clone();
+                if before[attribute] == after[attribute] {
+                    continue;
+                }
+                if *time < since || *by != who {
+                    is_touched = target.is_some();
+                } else if target.is_none() || is_touched {
+                    (target, is_touched) = (Some(before[attribute].clone()), false);
+                }
+            }
+            if let Some(target) = target {
+                wanted[attribute] = target;
             }
         }
         let (time, by, _) = &states[0];

@@ -79,7 +79,10 @@ fn described(undone: Undone) -> Value {
     });
     match undone.outcome {
         Ok(attributes) => described["attributes"] = json!(attributes),
-        Err(refusal) => described["refused"] = json!(words(refusal)),
+        Err(refusal) => {
+            described["isForceable"] = json!(matches!(refusal, Refusal::Touched { .. }));
+            described["refused"] = json!(words(refusal));
+        }
     }
     described
 }

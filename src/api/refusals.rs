@@ -2,14 +2,18 @@
 //! principal, within bounds, and a memory of the latest ones to explain them from.
 //!
 //! ```text
-//! principal refused ──▶ memory of its own ──▶ row "refuse"; beyond so many a minute counted,
-//!                                             one row "refuse.more" a minute
+//! principal refused ──▶ memory of its own ──▶ row "refuse"; beyond so many a minute and day of
+//!                                             each principal counted, one row "refuse.more" a
+//!                                             minute
 //! stranger refused  ──▶ memory of its own ──▶ counted, one row "refuse.strangers" a minute
 //! ```
 //!
+//! Of the answers that only say to come back later, each principal's first of a minute counts
+//! like another: a busy identity provider gets thousands.
+//!
 //! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant as Monotonic;
 
@@ -36,12 +40,13 @@ struct State {
     known: Memory,
     strangers: Memory,
     rows: Window<u16>,
-    day: Day,
+    /// Of each principal; of whom there are no more than tokens.
+    days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }
 
-/// Ids of requests, and rows as they are written.
-type Memory = VecDeque<(String, String)>;
+/// Ids of requests, principals, and rows as they are written.
+type Memory = VecDeque<(String, String, String)>;
 
 /// The rows of a day.
 #[derive(Default)]
@@ -65,7 +70,9 @@ impl Day {
 /// A minute's refusals.
 struct Window<K> {
     began: Option<(Monotonic, Instant)>,
-    rows: u32,
+    /// Rows by principal, and which of them were told to come back later.
+    rows: BTreeMap<String, u32>,
+    told_to_wait: BTreeSet<String>,
     /// Those that got no row, by what tells them apart.
     counted: BTreeMap<K, u64>,
 }
@@ -74,7 +81,8 @@ impl<K> Default for Window<K> {
     fn default() -> Self {
         Self {
             began: None,
-            rows: 0,
+            rows: BTreeMap::new(),
+            told_to_wait: BTreeSet::new(),
             counted: BTreeMap::new(),
         }
     }
@@ -103,6 +111,13 @@ impl<K: Ord + ToString> Window<K> {
         (!counted.is_empty()).then_some((since, counted))
     }
 
+    /// Whether this principal may have another row of this window.
+    fn takes(&mut self, principal: &str) -> bool {
+        let rows = self.rows.entry(principal.to_owned()).or_default();
+        *rows += u32::from(*rows <= limits::REFUSALS_PER_WINDOW_MAX);
+        *rows <= limits::REFUSALS_PER_WINDOW_MAX
+    }
+
     fn count(&mut self, key: K) {
         *self.counted.entry(key).or_default() += 1;
     }
@@ -113,8 +128,8 @@ impl Refusals {
     pub(super) fn of_request(&self, request: &str) -> Option<Value> {
         let state = self.lock();
         let all = state.known.iter().chain(&state.strangers).rev();
-        let mut found = all.filter(|(id, _)| id == request);
-        serde_json::from_str(&found.next()?.1).ok()
+        let mut found = all.filter(|(id, _, _)| id == request);
+        serde_json::from_str(&found.next()?.2).ok()
     }
 
     /// Forgets what was remembered; what was counted stays.
@@ -129,11 +144,21 @@ impl Refusals {
     }
 }
 
-fn remember(memory: &mut Memory, request: &str, row: &str, most: usize) {
+/// Beyond the bound whoever has most there loses the oldest.
+fn remember(memory: &mut Memory, request: &str, principal: &str, row: &str, most: usize) {
     while memory.len() >= most {
-        memory.pop_front();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, principal, _) in memory.iter() {
+            *counts.entry(principal).or_default() += 1;
+        }
+        let loudest = counts.into_iter().max_by_key(|(_, count)| *count);
+        let loudest = loudest.map(|(principal, _)| principal.to_owned());
+        let at = memory
+            .iter()
+            .position(|(_, it, _)| Some(it) == loudest.as_ref());
+        memory.remove(at.unwrap_or_default());
     }
-    memory.push_back((request.to_owned(), row.to_owned()));
+    memory.push_back((request.to_owned(), principal.to_owned(), row.to_owned()));
 }
 
 /// What a refused request was, as far as it may be kept.
@@ -244,14 +269,22 @@ impl Api {
         };
         let row = directory::event(&caller, now, "refuse", &details);
         let mut state = self.refusals.lock();
-        if is_explained {
-            let most = limits::REFUSALS_REMEMBERED_MAX;
-            remember(&mut state.known, request, &row, most);
-        }
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        if state.rows.rows < limits::REFUSALS_PER_WINDOW_MAX && state.day.takes(at) {
-            state.rows.rows += 1;
+        let is_again =
+            problem.status == 429 && !state.rows.told_to_wait.insert(principal.to_owned());
+        if is_explained && !is_again {
+            let most = limits::REFUSALS_REMEMBERED_MAX;
+            remember(&mut state.known, request, principal, &row, most);
+        }
+        let takes = !is_again
+            && state.rows.takes(principal)
+            && state
+                .days
+                .entry(principal.to_owned())
+                .or_default()
+                .takes(at);
+        if takes {
             self.store.note(row);
             self.metrics.refused(metrics::REFUSAL_NOTED);
         } else {
@@ -273,7 +306,13 @@ impl Api {
             };
             let row = directory::event(&caller, now, "refuse", &details);
             let most = limits::STRANGERS_REMEMBERED_MAX;
-            remember(&mut state.strangers, refused.request_id, &row, most);
+            remember(
+                &mut state.strangers,
+                refused.request_id,
+                "nobody",
+                &row,
+                most,
+            );
         }
         self.count_stranger(&mut state, why, at, now);
     }
@@ -372,9 +411,17 @@ mod tests {
     fn the_oldest_is_forgotten() {
         let mut memory = Memory::default();
         for number in 0..5 {
-            remember(&mut memory, &number.to_string(), "{}", 3);
+            remember(&mut memory, &number.to_string(), "loud", "{}", 3);
         }
-        let ids: Vec<&str> = memory.iter().map(|(id, _)| id.as_str()).collect();
-        assert_eq!(ids, ["2", "3", "4"]);
+        let ids = |memory: &Memory| -> Vec<String> {
+            memory.iter().map(|(id, _, _)| id.clone()).collect()
+        };
+        assert_eq!(ids(&memory), ["2", "3", "4"]);
+        // Whoever is refused now and then is not pushed out.
+        remember(&mut memory, "quiet", "quiet", "{}", 3);
+        for number in 5..9 {
+            remember(&mut memory, &number.to_string(), "loud", "{}", 3);
+        }
+        assert_eq!(ids(&memory), ["quiet", "7", "8"]);
     }
 }

@@ -31,7 +31,12 @@ impl Directory {
     pub fn at(&self, who: &str, moment: Instant) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
-            let mut answer = Past::Absent;
+            let oldest = oldest(&snapshot, &extent)?;
+            // Of whom the trail tells nothing any more, nobody knows.
+            let mut answer = match oldest {
+                Some(oldest) if oldest > moment => Past::Forgotten(Some(oldest)),
+                _ => Past::Absent,
+            };
             for id in known_as(&snapshot, who)? {
                 answer = at(&snapshot, &extent, id, moment)?;
                 if matches!(answer, Past::Was(_)) {
@@ -53,6 +58,15 @@ fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, moment: Instant) -> Resu
         Some(record) if record.created_at() > moment => Ok(Past::Absent),
         record => way_back(snapshot, extent, id, record, moment),
     }
+}
+
+/// When the oldest row was written, if older ones were removed.
+fn oldest(snapshot: &Snapshot, extent: &Extent) -> Result<Option<Instant>, Error> {
+    if extent.first == 1 {
+        return Ok(None);
+    }
+    let oldest = snapshot.audit(extent.first)?;
+    Ok(oldest.as_deref().and_then(audit::time_of))
 }
 
 fn way_back(
@@ -84,6 +98,8 @@ struct WayBack {
     reached: Option<(u64, Instant)>,
     /// The version before the oldest change that was taken back.
     version: u64,
+    /// A creation after the moment was taken back.
+    is_later: bool,
 }
 
 impl WayBack {
@@ -93,6 +109,7 @@ impl WayBack {
             attributes: record.map(|record| record.user().attributes().clone()),
             reached: None,
             version: 0,
+            is_later: false,
         }
     }
 
@@ -127,6 +144,7 @@ impl WayBack {
     fn take_back(&mut self, event: &UserEvent) {
         if event.kind == CREATE {
             self.attributes = None;
+            self.is_later = true;
             return;
         }
         let version = version_number(&event.version).unwrap_or_default();
@@ -150,19 +168,18 @@ impl WayBack {
         id: UserId,
         moment: Instant,
     ) -> Result<Past, Error> {
+        let forgotten = oldest(snapshot, extent)?.filter(|oldest| *oldest > moment);
+        let is_known = self.reached.is_some() || self.is_later;
+        if let (Some(oldest), false) = (forgotten, is_known) {
+            return Ok(Past::Forgotten(Some(oldest)));
+        }
         let Some(attributes) = self.attributes else {
             return Ok(Past::Absent);
         };
-        let (version, last_modified) = if let Some((version, time)) = self.reached {
-            (version, Some(time))
-        } else {
-            let oldest = snapshot.audit(extent.first)?;
-            let oldest = oldest.as_deref().and_then(audit::time_of);
-            if oldest.is_none_or(|oldest| oldest > moment) {
-                return Ok(Past::Forgotten(oldest));
-            }
-            // It was changed last before the trail begins: when, nobody knows any more.
-            (self.version, self.created)
+        // What was changed last before the trail begins was changed nobody knows when.
+        let (version, last_modified) = match self.reached {
+            Some((version, time)) => (version, Some(time)),
+            None => (self.version, self.created),
         };
         let created = self.created.or(last_modified).unwrap_or(moment);
         let record = Record::of_the_past(

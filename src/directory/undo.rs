@@ -28,7 +28,7 @@ use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::limits;
-use crate::scim::User;
+use crate::scim::{self, ErrorType, User};
 use crate::store::{Change, ReadError, Snapshot, View};
 
 /// Which changes are taken back.
@@ -108,7 +108,12 @@ impl Directory {
         after: Option<u32>,
         caller: &Caller,
     ) -> Result<UndoPage, Error> {
-        let gathered = self.read(|snapshot| gather(&snapshot, selection, after))?;
+        let gathered = self.read(|snapshot| {
+            if !manner.is_forced {
+                reaches(&snapshot, selection)?;
+            }
+            gather(&snapshot, selection, after)
+        })?;
         let asked = self.asked(caller);
         let mut undone = Vec::new();
         let mut reversals = gathered.reversals.into_values().peekable();
@@ -215,9 +220,14 @@ impl Reversal {
         // What else was done to a user who is to be as good as not there stays.
         if !self.is_creation {
             for change in event.changes {
-                self.targets
-                    .entry(change.attribute)
-                    .or_insert(change.before);
+                // Somebody else's change that this one has overtaken is what it goes back to.
+                if self.touched.remove(&change.attribute).is_some() {
+                    self.targets.insert(change.attribute, change.before);
+                } else {
+                    self.targets
+                        .entry(change.attribute)
+                        .or_insert(change.before);
+                }
             }
         }
     }
@@ -321,6 +331,24 @@ impl Reversal {
 struct Gathered {
     reversals: BTreeMap<u32, Reversal>,
     next: Option<u32>,
+}
+
+/// Refuses what the trail does not reach back to: some of the changes would be left out.
+fn reaches(snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
+    let (Selection::Since { since, .. }, extent) = (selection, snapshot.audit_extent()?) else {
+        return Ok(());
+    };
+    let oldest = snapshot.audit(extent.first)?;
+    match oldest.as_deref().and_then(audit::time_of) {
+        Some(oldest) if extent.first > 1 && oldest > *since => {
+            let what = format!(
+                "what the audit trail told of before {oldest} was removed: say a later time, or \
+                 --force to take back what it still tells"
+            );
+            Err(scim::Error::new(ErrorType::InvalidValue, what).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn gather(

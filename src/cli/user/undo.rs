@@ -30,6 +30,7 @@ struct Counts {
     undone: usize,
     same: usize,
     refused: usize,
+    forceable: usize,
 }
 
 pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
@@ -74,6 +75,7 @@ impl Counts {
     fn add(&mut self, user: &Value) {
         if !user["refused"].is_null() {
             self.refused += 1;
+            self.forceable += usize::from(user["isForceable"] == true);
         } else if user["attributes"].as_array().is_some_and(Vec::is_empty) {
             self.same += 1;
         } else {
@@ -97,10 +99,10 @@ impl Counts {
         }
         let what = format!("the changes of {} users were not taken back", self.refused);
         let failure = Failure::new(status::REFUSED, what);
-        Err(if typed.force {
-            failure
-        } else {
+        Err(if self.forceable > 0 && !typed.force {
             failure.hint("--force also takes back what somebody else has changed since")
+        } else {
+            failure
         })
     }
 }
