@@ -1,200 +1,17 @@
 //! The Team Directory as people meet it: chromium against the real binary over TLS. These need
 //! `chromium` and `chromedriver`, so they are run by name: `cargo test --test main --
-//! --ignored directory_browser`. `AXE_CORE` names a file of axe-core for the look at
-//! accessibility. Pictures are left in `target/directory/`.
+//! --ignored directory_browser`.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use golinks_scim::secret::Secret;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::browser::{Browser, key};
-use crate::support::{CORE, Server, Talk, number};
+use crate::support::browser::key;
+use crate::support::visit::{Visit, person, picture, populate, settled, start};
+use crate::support::{Server, Talk};
 
-const NODES_MAX: u64 = 300;
 /// From one look to the next; the rest of a request and a frame, and the driver's own polling.
 const LIVE_MAX: Duration = Duration::from_millis(2000 + 400);
-const OPERATIONS: usize = 500;
-
-/// Counts nodes and moved content from now on, in the page itself.
-const WATCH: &str = "(() => {
-    window.nodes = 0; window.shift = 0; window.leaks = [];
-    const count = () => { nodes = Math.max(nodes, document.querySelectorAll('*').length); };
-    new MutationObserver(count).observe(document, {childList: true, subtree: true});
-    count();
-    new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
-    }).observe({type: 'layout-shift', buffered: true});
-})()";
-
-/// A server with people, a token that may read them, and a browser at the page.
-struct Visit {
-    talk: Talk,
-    token: Secret,
-    browser: Browser,
-}
-
-impl Visit {
-    fn begin(talk: Talk, width: u32, height: u32) -> Self {
-        let token = talk.server.token_with("directory", &["--scope", "read"]);
-        let browser = Browser::start(width, height);
-        let visit = Self {
-            talk,
-            token,
-            browser,
-        };
-        visit.open("/");
-        visit
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("https://{}{path}", self.talk.server.address())
-    }
-
-    /// Opens a page and waits for its form.
-    fn open(&self, path: &str) {
-        self.browser.open(&self.url(path));
-        self.browser.wait("document.activeElement?.id === 'token'");
-        self.browser.value(WATCH);
-    }
-
-    fn sign_in(&self) {
-        self.browser.keys(&[self.token.reveal(), key::ENTER]);
-        self.browser.wait(&settled(None));
-    }
-
-    /// Nothing was asked of anybody else, nothing was complained of, nothing moved, and the
-    /// page never had too many nodes.
-    fn assert_clean(&self) {
-        let nodes = self.browser.value("nodes").as_u64().expect("a count");
-        let shift = self.browser.value("shift").as_f64().expect("a number");
-        println!("at most {nodes} nodes, layout shift {shift}");
-        assert!(nodes <= NODES_MAX, "{nodes} nodes");
-        assert!(shift.abs() < f64::EPSILON, "layout shift {shift}");
-        let complaints = self.browser.log("browser");
-        assert!(complaints.is_empty(), "{complaints:#?}");
-        self.assert_own_host();
-    }
-
-    /// Gives the targets of the requests since it was asked for last.
-    fn assert_own_host(&self) -> Vec<String> {
-        let own = self.url("/");
-        let mut targets = Vec::new();
-        for entry in self.browser.log("performance") {
-            let message = entry["message"].as_str().expect("a text");
-            let message: Value = serde_json::from_str(message).expect("JSON");
-            let message = &message["message"];
-            if message["method"] != "Network.requestWillBeSent" {
-                continue;
-            }
-            let url = message["params"]["request"]["url"].as_str().expect("a URL");
-            // What the browser has in itself before it goes anywhere.
-            if url.starts_with("chrome://") || url == "about:blank" {
-                continue;
-            }
-            let target = url.strip_prefix(&own);
-            targets.push(target.unwrap_or_else(|| panic!("asked {url}")).to_owned());
-        }
-        targets
-    }
-}
-
-/// The list shows people, and if it is said how many, those.
-fn settled(totals: Option<&str>) -> String {
-    let rows = "document.querySelector('.row:not(.waiting) .name')?.textContent";
-    match totals {
-        Some(totals) => format!(
-            "{rows} && document.getElementById('totals').textContent === {}",
-            json!(totals)
-        ),
-        None => rows.to_owned(),
-    }
-}
-
-fn person(user_name: &str, given: &str, family: &str) -> Value {
-    json!({
-        "schemas": [CORE], "userName": user_name, "displayName": format!("{given} {family}"),
-        "name": {"givenName": given, "familyName": family}, "active": true,
-        "emails": [{"value": user_name, "type": "work", "primary": true}]
-    })
-}
-
-/// People with names that differ and repeat as they do in life.
-fn populate(talk: &mut Talk, count: usize) {
-    const GIVEN: [&str; 20] = [
-        "Amara",
-        "Björn",
-        "Chloé",
-        "Daniel",
-        "Elif",
-        "Farah",
-        "Grace",
-        "Hiroshi",
-        "Ines",
-        "Jonas",
-        "Katarzyna",
-        "Liam",
-        "Mei",
-        "Noor",
-        "Olivia",
-        "Pedro",
-        "Quentin",
-        "Rosa",
-        "Samir",
-        "Tomás",
-    ];
-    const FAMILY: [&str; 23] = [
-        "Andersson",
-        "Brandt",
-        "Castillo",
-        "Dubois",
-        "Eriksen",
-        "Fischer",
-        "Garcia",
-        "Haddad",
-        "Ivanova",
-        "Jansen",
-        "Kowalski",
-        "Lindqvist",
-        "Moreau",
-        "Nakamura",
-        "Okafor",
-        "Petrov",
-        "Quist",
-        "Rossi",
-        "Santos",
-        "Tanaka",
-        "Urban",
-        "Vogel",
-        "Weber",
-    ];
-    let numbers: Vec<usize> = (0..count).collect();
-    for chunk in numbers.chunks(OPERATIONS) {
-        let operations: Vec<Value> = chunk
-            .iter()
-            .map(|number| {
-                let given = GIVEN[number % GIVEN.len()];
-                let family = FAMILY[number / 7 % FAMILY.len()];
-                let mut data = person(&format!("person.{number:06}@example.com"), given, family);
-                data["active"] = json!(number % 11 != 3);
-                json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(), "data": data})
-            })
-            .collect();
-        let bulk = json!({
-            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
-            "Operations": operations
-        });
-        let answer = talk.json("POST", "/Bulk", Some(&bulk), 200);
-        assert_eq!(answer["Operations"][0]["status"], "201", "{answer:.300}");
-    }
-}
-
-fn start(count: usize) -> Talk {
-    let mut talk = Talk::start(&["--rate-limit", "off"]);
-    populate(&mut talk, count);
-    talk
-}
 
 #[test]
 #[ignore = "needs a browser; .ci/run runs it by name"]
@@ -284,10 +101,7 @@ fn somebody_is_found_opened_and_seen_to_change() {
     assert_eq!(browser.text_of("#totals"), "45 people");
 
     // Who is open is deleted.
-    browser.open(&visit.url(&format!("/directory/#/person/{id}")));
-    browser.value("location.reload()");
-    browser.wait("document.activeElement?.id === 'token'");
-    browser.value(WATCH);
+    visit.open(&format!("/directory/#/person/{id}"));
     visit.sign_in();
     browser.wait("document.querySelector('#panel h2').textContent === 'Jane Doe'");
     visit.assert_clean();
@@ -382,7 +196,7 @@ fn five_thousand_people_are_scrolled_a_page_at_a_time() {
     browser.wait(&settled(Some("5,000 people")));
     let began = Instant::now();
     while browser
-        .text("[...document.querySelectorAll('.row')].map((row) => row.ariaPosInset).join()")
+        .text("[...document.querySelectorAll('.row')].map((row) => row.ariaPosInSet).join()")
         .split(',')
         .all(|place| place != "5000")
     {
@@ -429,7 +243,7 @@ fn everything_can_be_done_with_keys() {
     let browser = &visit.browser;
     browser.wait(&settled(Some("300 people")));
     let pointed = "document.getElementById(document.getElementById('list')\
-                   .getAttribute('aria-activedescendant') ?? '')?.ariaPosInset";
+                   .getAttribute('aria-activedescendant') ?? '')?.ariaPosInSet";
     assert_eq!(browser.text("document.activeElement.id"), "search");
     browser.keys(&["rosa"]);
     browser.wait(&settled(Some("15 of 300 people")));
@@ -467,187 +281,4 @@ fn everything_can_be_done_with_keys() {
     browser.keys(&[key::HOME, key::ENTER]);
     browser.wait("document.querySelector('#panel .facts')");
     visit.assert_clean();
-}
-
-#[test]
-#[ignore = "needs a browser; .ci/run runs it by name"]
-fn everybody_can_use_it_light_dark_and_narrow() {
-    let mut talk = start(120);
-    let mut long = person(
-        "wolfeschlegelsteinhausenbergerdorff.hubert.blaine@subsidiary.example.com",
-        "Hubert Blaine",
-        "Wolfeschlegelsteinhausenbergerdorff-Montgomery-Featherstonehaugh",
-    );
-    long["active"] = json!(false);
-    talk.json("POST", "/Users", Some(&long), 201);
-    talk.json(
-        "POST",
-        "/Users",
-        Some(&person("layla.hassan@example.com", "ليلى", "حسن")),
-        201,
-    );
-    talk.json(
-        "POST",
-        "/Users",
-        Some(&person("tanaka.yuki@example.com", "由紀", "田中")),
-        201,
-    );
-    let grace = talk.json("POST", "/Users", Some(&rich()), 201);
-    let id = grace["id"].as_str().expect("an id").to_owned();
-    let visit = Visit::begin(talk, 1280, 800);
-    let browser = &visit.browser;
-    for scheme in ["light", "dark"] {
-        browser.prefer(scheme);
-        picture(browser, &format!("sign-in-{scheme}"));
-        axe(browser, &format!("sign-in, {scheme}"));
-    }
-    visit.sign_in();
-    browser.wait(&settled(Some("124 people")));
-    for scheme in ["dark", "light"] {
-        browser.prefer(scheme);
-        axe(browser, &format!("list, {scheme}"));
-    }
-    browser.value(&format!("location.hash = '#/person/{id}'"));
-    browser.wait("document.querySelector('#panel .rest')");
-    for scheme in ["light", "dark"] {
-        browser.prefer(scheme);
-        axe(browser, &format!("panel, {scheme}"));
-        picture(browser, scheme);
-    }
-    let ground = "getComputedStyle(document.body).backgroundColor";
-    let dark = browser.text(ground);
-    browser.prefer("light");
-    assert_ne!(browser.text(ground), dark);
-    browser.resize(360, 740);
-    let fits = "document.documentElement.scrollWidth <= 360 && document.body.scrollWidth <= 360";
-    browser.wait("document.getElementById('panel').getBoundingClientRect().width === 360");
-    assert_eq!(browser.value(fits), true);
-    axe(browser, "panel, narrow");
-    picture(browser, "narrow-person");
-    browser.click("#panel .close");
-    browser.wait("getComputedStyle(document.getElementById('panel')).display === 'none'");
-    assert_eq!(browser.value(fits), true);
-    axe(browser, "list, narrow");
-    picture(browser, "narrow");
-    browser.click("#search");
-    browser.keys(&["nobody at all"]);
-    browser.wait("!document.getElementById('nobody').hidden");
-    axe(browser, "nobody, narrow");
-    picture(browser, "nobody");
-    visit.assert_clean();
-}
-
-/// A person with more attributes than the panel has lines for.
-fn rich() -> Value {
-    let mut user = person("grace.okafor@example.com", "Grace", "Okafor");
-    user["externalId"] = json!("00u1a2b3c4D5e6F7g8h9");
-    user["title"] = json!("Staff Engineer");
-    user["locale"] = json!("en-GB");
-    user["timezone"] = json!("Europe/London");
-    user["phoneNumbers"] = json!([{"value": "+44 20 7946 0018", "type": "work"}]);
-    user["addresses"] = json!([{
-        "type": "work", "streetAddress": "1 Finsbury Avenue", "locality": "London",
-        "postalCode": "EC2M 2PF", "country": "GB"
-    }]);
-    let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-    user["schemas"] = json!([CORE, enterprise]);
-    user[enterprise] = json!({
-        "employeeNumber": "701984", "department": "Platform", "costCenter": "4130"
-    });
-    user
-}
-
-fn picture(browser: &Browser, name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/directory");
-    browser.screenshot(&folder.join(format!("{name}.png")));
-}
-
-/// No violation of any rule that axe-core knows, best practices included.
-fn axe(browser: &Browser, what: &str) {
-    let path = std::env::var_os("AXE_CORE").map_or_else(
-        || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("target/axe/node_modules/axe-core/axe.min.js")
-        },
-        PathBuf::from,
-    );
-    let source = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; tests/axe_core/install", path.display()));
-    browser.value(&format!("{source}\n;1"));
-    let found = browser.value(
-        "axe.run({resultTypes: ['violations']}).then((found) => found.violations.map((one) => \
-         ({id: one.id, help: one.help, nodes: one.nodes.map((node) => node.html + ' ' + \
-         node.failureSummary)})))",
-    );
-    assert_eq!(found, json!([]), "{what}: {found:#}");
-}
-
-/// From a keystroke to its rows on the screen, beside the server's own time for that search.
-#[test]
-#[ignore = "100,000 users; takes minutes"]
-fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
-    const DEBOUNCE_MILLISECONDS: f64 = 150.0;
-    const MEASURE: &str = "new Promise((done) => {
-        const list = document.getElementById('rows');
-        let began = 0;
-        document.getElementById('search').addEventListener('input', () => {
-            began = performance.now();
-        }, {once: true});
-        const totals = document.getElementById('totals');
-        new MutationObserver((_, observer) => {
-            observer.disconnect();
-            requestAnimationFrame(() => {
-                const channel = new MessageChannel();
-                channel.port1.onmessage = () => done(performance.now() - began);
-                channel.port2.postMessage(0);
-            });
-        }).observe(totals, {childList: true, characterData: true, subtree: true});
-    })";
-    let count = number("DIRECTORY_USERS", 100_000);
-    let mut talk = Talk::start(&["--rate-limit", "off"]);
-    populate(&mut talk, count);
-    let mut visit = Visit::begin(talk, 1280, 900);
-    visit.sign_in();
-    for text in ["j", "jonas", "person.0999", "rosa weber", "kat kow"] {
-        let (mut screen, mut server) = (Vec::new(), Vec::new());
-        for _ in 0..7 {
-            let browser = &visit.browser;
-            browser.value(
-                "document.getElementById('search').value = ''; \
-                           document.getElementById('search').dispatchEvent(new Event('input'))",
-            );
-            browser.wait(&format!(
-                "!document.getElementById('totals').textContent.includes(' of ')"
-            ));
-            std::thread::sleep(Duration::from_millis(300));
-            let typed = json!(text);
-            let took = browser.value(&format!(
-                "(() => {{ const seen = {MEASURE}; const field = document.getElementById('search'); \
-                 field.value = {typed}; field.dispatchEvent(new Event('input')); return seen; }})()"
-            ));
-            screen.push(took.as_f64().expect("a time") - DEBOUNCE_MILLISECONDS);
-            let target = format!(
-                "/Users?count=100&cursor=&sortBy=meta.lastModified&sortOrder=descending&search={}\
-                 &attributes=userName,name,displayName,emails,active,meta.lastModified",
-                text.replace(' ', "+")
-            );
-            let began = Instant::now();
-            let answer = visit.talk.send("GET", &target, None);
-            server.push(began.elapsed().as_secs_f64() * 1000.0);
-            assert_eq!(answer.status, 200);
-        }
-        let (screen, server) = (median(screen), median(server));
-        println!(
-            "{count} users, {text:?}: on the screen {screen:.1} ms after the debounce of 150 ms; \
-             the server's own time {server:.1} ms; {:.1} times",
-            screen / server
-        );
-        assert!(screen <= 5.0 * server, "{text}");
-    }
-    visit.assert_clean();
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

@@ -125,6 +125,9 @@ mod directory;
 /// The Team Directory in a real browser.
 mod directory_browser;
 
+/// How the Team Directory looks, light, dark, narrow and read out; a search among 100,000.
+mod directory_look;
+
 /// Tokens, scopes, rates, and nothing secret anywhere.
 mod access;
 

@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod exposition;
 mod process;
 mod talk;
+pub(crate) mod visit;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;

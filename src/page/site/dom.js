@@ -47,7 +47,7 @@ export async function copy(from, what, text) {
     await navigator.clipboard.writeText(text);
     say(`${what} copied`);
   } catch {
-    told = "Not allowed";
+    told = "Failed";
     say("The browser does not allow copying");
   }
   from.textContent = told;

@@ -1,0 +1,200 @@
+//! A visit to the Team Directory: a server with people, a browser at its page, and what must
+//! be true of every visit.
+
+use std::path::Path;
+
+use golinks_scim::secret::Secret;
+use serde_json::{Value, json};
+
+use super::browser::{Browser, key};
+use super::{CORE, Talk};
+
+const NODES_MAX: u64 = 300;
+/// People in one bulk request.
+const OPERATIONS: usize = 500;
+
+/// Counts nodes and moved content from now on, in the page itself.
+const WATCH: &str = "(() => {
+    window.nodes = 0; window.shift = 0;
+    const count = () => { nodes = Math.max(nodes, document.querySelectorAll('*').length); };
+    new MutationObserver(count).observe(document, {childList: true, subtree: true});
+    count();
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
+    }).observe({type: 'layout-shift', buffered: true});
+})()";
+
+/// A server with people, a token that may read them, and a browser at the page.
+pub(crate) struct Visit {
+    pub(crate) talk: Talk,
+    pub(crate) token: Secret,
+    pub(crate) browser: Browser,
+}
+
+impl Visit {
+    pub(crate) fn begin(talk: Talk, width: u32, height: u32) -> Self {
+        let token = talk.server.token_with("directory", &["--scope", "read"]);
+        let browser = Browser::start(width, height);
+        let visit = Self {
+            talk,
+            token,
+            browser,
+        };
+        visit.open("/");
+        visit
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.talk.server.address())
+    }
+
+    /// Opens a page and waits for its form.
+    pub(crate) fn open(&self, path: &str) {
+        // From elsewhere, since another fragment alone is the same page.
+        self.browser.open("about:blank");
+        self.browser.open(&self.url(path));
+        self.browser.wait("document.activeElement?.id === 'token'");
+        self.browser.value(WATCH);
+    }
+
+    pub(crate) fn sign_in(&self) {
+        self.browser.keys(&[self.token.reveal(), key::ENTER]);
+        self.browser.wait(&settled(None));
+    }
+
+    /// Nothing was asked of anybody else, nothing was complained of, nothing moved, and the
+    /// page never had too many nodes.
+    pub(crate) fn assert_clean(&self) {
+        let nodes = self.browser.value("nodes").as_u64().expect("a count");
+        let shift = self.browser.value("shift").as_f64().expect("a number");
+        println!("at most {nodes} nodes, layout shift {shift}");
+        assert!(nodes <= NODES_MAX, "{nodes} nodes");
+        assert!(shift.abs() < f64::EPSILON, "layout shift {shift}");
+        let complaints = self.browser.log("browser");
+        assert!(complaints.is_empty(), "{complaints:#?}");
+        self.assert_own_host();
+    }
+
+    /// Gives the targets of the requests since it was asked for last.
+    pub(crate) fn assert_own_host(&self) -> Vec<String> {
+        let own = self.url("/");
+        let mut targets = Vec::new();
+        for entry in self.browser.log("performance") {
+            let message = entry["message"].as_str().expect("a text");
+            let message: Value = serde_json::from_str(message).expect("JSON");
+            let message = &message["message"];
+            if message["method"] != "Network.requestWillBeSent" {
+                continue;
+            }
+            let url = message["params"]["request"]["url"].as_str().expect("a URL");
+            // What the browser has in itself before it goes anywhere.
+            if url.starts_with("chrome://") || url == "about:blank" {
+                continue;
+            }
+            let target = url.strip_prefix(&own);
+            targets.push(target.unwrap_or_else(|| panic!("asked {url}")).to_owned());
+        }
+        targets
+    }
+}
+
+/// The list shows people, and if it is said how many, those.
+pub(crate) fn settled(totals: Option<&str>) -> String {
+    let rows = "document.querySelector('.row:not(.waiting) .name')?.textContent";
+    match totals {
+        Some(totals) => format!(
+            "{rows} && document.getElementById('totals').textContent === {}",
+            json!(totals)
+        ),
+        None => rows.to_owned(),
+    }
+}
+
+pub(crate) fn person(user_name: &str, given: &str, family: &str) -> Value {
+    json!({
+        "schemas": [CORE], "userName": user_name, "displayName": format!("{given} {family}"),
+        "name": {"givenName": given, "familyName": family}, "active": true,
+        "emails": [{"value": user_name, "type": "work", "primary": true}]
+    })
+}
+
+/// People with names that differ and repeat as they do in life.
+pub(crate) fn populate(talk: &mut Talk, count: usize) {
+    const GIVEN: [&str; 20] = [
+        "Amara",
+        "Björn",
+        "Chloé",
+        "Daniel",
+        "Elif",
+        "Farah",
+        "Grace",
+        "Hiroshi",
+        "Ines",
+        "Jonas",
+        "Katarzyna",
+        "Liam",
+        "Mei",
+        "Noor",
+        "Olivia",
+        "Pedro",
+        "Quentin",
+        "Rosa",
+        "Samir",
+        "Tomás",
+    ];
+    const FAMILY: [&str; 23] = [
+        "Andersson",
+        "Brandt",
+        "Castillo",
+        "Dubois",
+        "Eriksen",
+        "Fischer",
+        "Garcia",
+        "Haddad",
+        "Ivanova",
+        "Jansen",
+        "Kowalski",
+        "Lindqvist",
+        "Moreau",
+        "Nakamura",
+        "Okafor",
+        "Petrov",
+        "Quist",
+        "Rossi",
+        "Santos",
+        "Tanaka",
+        "Urban",
+        "Vogel",
+        "Weber",
+    ];
+    let numbers: Vec<usize> = (0..count).collect();
+    for chunk in numbers.chunks(OPERATIONS) {
+        let operations: Vec<Value> = chunk
+            .iter()
+            .map(|number| {
+                let given = GIVEN[number % GIVEN.len()];
+                let family = FAMILY[number / 7 % FAMILY.len()];
+                let mut data = person(&format!("person.{number:06}@example.com"), given, family);
+                data["active"] = json!(number % 11 != 3);
+                json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(), "data": data})
+            })
+            .collect();
+        let bulk = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations
+        });
+        let answer = talk.json("POST", "/Bulk", Some(&bulk), 200);
+        assert_eq!(answer["Operations"][0]["status"], "201", "{answer:.300}");
+    }
+}
+
+pub(crate) fn start(count: usize) -> Talk {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    populate(&mut talk, count);
+    talk
+}
+
+pub(crate) fn picture(browser: &Browser, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/directory");
+    browser.screenshot(&folder.join(format!("{name}.png")));
+}
