@@ -10,8 +10,8 @@ use crate::support::browser::key;
 use crate::support::visit::{Visit, person, picture, populate, settled, start};
 use crate::support::{Server, Talk};
 
-/// From one look to the next; the rest of a request and a frame, and the driver's own polling.
-const LIVE_MAX: Duration = Duration::from_millis(2000 + 400);
+/// Two seconds, and what it takes the driver to see it.
+const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
 
 #[test]
 #[ignore = "needs a browser; .ci/run runs it by name"]

@@ -86,9 +86,11 @@ impl Visit {
             if message["method"] != "Network.requestWillBeSent" {
                 continue;
             }
-            let url = message["params"]["request"]["url"].as_str().expect("a URL");
-            // What the browser has in itself before it goes anywhere.
-            if url.starts_with("chrome://") || url == "about:blank" {
+            let params = &message["params"];
+            let url = params["request"]["url"].as_str().expect("a URL");
+            // The browser's own pages, before it goes anywhere.
+            let page = params["documentURL"].as_str().unwrap_or_default();
+            if page.starts_with("chrome://") || page == "about:blank" {
                 continue;
             }
             let target = url.strip_prefix(&own);
