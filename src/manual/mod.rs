@@ -35,6 +35,11 @@ pub const PAGES: &[Page] = &[
         text: include_str!("entra.md"),
     },
     Page {
+        name: "directory",
+        about: "the Team Directory: looking people up in a browser",
+        text: include_str!("directory.md"),
+    },
+    Page {
         name: "certificates",
         about: "the private CA, public certificates, renewal",
         text: include_str!("certificates.md"),
@@ -97,6 +102,9 @@ pub mod agent {}
 
 #[doc = include_str!("entra.md")]
 pub mod entra {}
+
+#[doc = include_str!("directory.md")]
+pub mod directory {}
 
 #[doc = include_str!("certificates.md")]
 pub mod certificates {}
