@@ -124,6 +124,8 @@ fn axe(browser: &Browser, what: &str) {
 #[ignore = "100,000 users; takes minutes"]
 fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
     const DEBOUNCE_MILLISECONDS: f64 = 150.0;
+    // A screen shows what there is sixty times a second, and nothing in between.
+    const FRAME_MILLISECONDS: f64 = 1000.0 / 60.0;
     const MEASURE: &str = "new Promise((done) => {
         const list = document.getElementById('rows');
         let began = 0;
@@ -153,9 +155,7 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
                 "document.getElementById('search').value = ''; \
                            document.getElementById('search').dispatchEvent(new Event('input'))",
             );
-            browser.wait(&format!(
-                "!document.getElementById('totals').textContent.includes(' of ')"
-            ));
+            browser.wait("!document.getElementById('totals').textContent.includes(' of ')");
             std::thread::sleep(Duration::from_millis(300));
             let typed = json!(text);
             let took = browser.value(&format!(
@@ -179,7 +179,7 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
              the server's own time {server:.1} ms; {:.1} times",
             screen / server
         );
-        assert!(screen <= 5.0 * server, "{text}");
+        assert!(screen <= 5.0 * server + FRAME_MILLISECONDS, "{text}");
     }
     visit.assert_clean();
 }

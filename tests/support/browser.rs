@@ -35,7 +35,8 @@ pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
-    _profile: TempDir,
+    /// What the browser writes, gone with it.
+    profile: TempDir,
 }
 
 impl Browser {
@@ -49,21 +50,19 @@ impl Browser {
             .spawn()
             .expect("chromedriver is installed: apt-get install chromium-driver");
         let stdout = driver.stdout.take().expect("it is piped");
-        let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let port = lines
-            .filter_map(|line| {
-                let (_, rest) = line.split_once("successfully on port ")?;
-                rest.trim_end_matches('.').parse().ok()
-            })
-            .next();
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            let (_, rest) = line.split_once("successfully on port ")?;
+            rest.trim_end_matches('.').parse().ok()
+        });
         let port: u16 = port.expect("the driver tells its port");
         let mut browser = Self {
             driver,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
-            _profile: TempDir::new().expect("a folder"),
+            profile: TempDir::new().expect("a folder"),
         };
-        let wanted = capabilities(browser._profile.path());
+        let wanted = capabilities(browser.profile.path());
         let session = browser.call("POST", "/session", Some(&wanted));
         browser.session = text(&session["sessionId"]);
         browser.resize(width, height);
