@@ -170,6 +170,27 @@ fn without_a_token_nothing_is_told() {
     }
 }
 
+/// Beside what is the same for everybody, strangers get the files of a page, which hold
+/// nothing of the directory.
+#[test]
+fn nothing_else_answers_without_a_token() {
+    let open: Vec<_> = route_table()
+        .into_iter()
+        .filter(|(_, _, access)| *access == AccessKind::Open)
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    assert_eq!(
+        open,
+        [
+            ("GET", "/healthz"),
+            ("GET", "/"),
+            ("GET", "/directory"),
+            ("GET", "/directory/{}"),
+            ("GET", "/scim/v2/ServiceProviderConfig"),
+        ]
+    );
+}
+
 #[test]
 fn the_forms_of_a_token() {
     let mut talk = Talk::start(&[]);

@@ -239,9 +239,7 @@ fn nothing_inline_nothing_foreign_and_no_markup_from_values() {
         let addresses = text.replace("http://www.w3.org/2000/svg", "");
         assert!(!addresses.contains("://"), "{name}: another host");
         let lines = text.lines().count();
-        let is_style = path.extension().is_some_and(|ending| ending == "css");
-        let most = if is_style { 900 } else { 400 };
-        assert!(lines < most, "{name}: {lines} lines; divide it");
+        assert!(lines < 700, "{name}: {lines} lines; divide it");
         if path.extension().is_some_and(|ending| ending == "js") {
             assert!(text.starts_with("// "), "{name}: say what it is for");
         }

@@ -12,7 +12,7 @@ use crate::support::visit::{Visit, person, picture, populate, settled, start};
 use crate::support::{CORE, Talk, number};
 
 #[test]
-#[ignore = "needs a browser; .ci/run runs it by name"]
+#[ignore = "needs chromium and chromedriver"]
 fn everybody_can_use_it_light_dark_and_narrow() {
     let mut talk = start(120);
     let mut long = person(
@@ -124,6 +124,8 @@ fn axe(browser: &Browser, what: &str) {
 #[ignore = "100,000 users; takes minutes"]
 fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
     const DEBOUNCE_MILLISECONDS: f64 = 150.0;
+    // A screen shows what there is sixty times a second, and nothing in between.
+    const FRAME_MILLISECONDS: f64 = 1000.0 / 60.0;
     const MEASURE: &str = "new Promise((done) => {
         const list = document.getElementById('rows');
         let began = 0;
@@ -177,7 +179,7 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
              the server's own time {server:.1} ms; {:.1} times",
             screen / server
         );
-        assert!(screen <= 5.0 * server, "{text}");
+        assert!(screen <= 5.0 * server + FRAME_MILLISECONDS, "{text}");
     }
     visit.assert_clean();
 }

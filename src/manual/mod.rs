@@ -35,6 +35,11 @@ pub const PAGES: &[Page] = &[
         text: include_str!("entra.md"),
     },
     Page {
+        name: "directory",
+        about: "the Team Directory: looking people up in a browser",
+        text: include_str!("directory.md"),
+    },
+    Page {
         name: "certificates",
         about: "the private CA, public certificates, renewal",
         text: include_str!("certificates.md"),
@@ -63,11 +68,6 @@ pub const PAGES: &[Page] = &[
         name: "audit",
         about: "who did what: listing, following, proving it; why a request was refused",
         text: include_str!("audit.md"),
-    },
-    Page {
-        name: "directory",
-        about: "the page to look people up: signing in, what it does, leaving it out",
-        text: include_str!("directory.md"),
     },
     Page {
         name: "disk-full",
@@ -113,6 +113,9 @@ pub mod agent {}
 #[doc = include_str!("entra.md")]
 pub mod entra {}
 
+#[doc = include_str!("directory.md")]
+pub mod directory {}
+
 #[doc = include_str!("certificates.md")]
 pub mod certificates {}
 
@@ -130,9 +133,6 @@ pub mod history {}
 
 #[doc = include_str!("audit.md")]
 pub mod audit {}
-
-#[doc = include_str!("directory.md")]
-pub mod directory {}
 
 #[doc = include_str!("disk-full.md")]
 pub mod disk_full {}

@@ -35,6 +35,7 @@ pub(crate) struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
+    /// What the browser writes, gone with it.
     profile: TempDir,
 }
 

@@ -15,7 +15,7 @@ import { number } from "./words.js";
 const LOADING_MILLISECONDS = 400;
 const PERSON = "#/person/";
 /** Below this width the panel covers the list. */
-const NARROW = matchMedia("(max-width: 999px)");
+const NARROW = matchMedia("(max-width: 1099px)");
 
 const browse = byId("browse");
 const nobody = byId("nobody");
