@@ -255,7 +255,7 @@ fn files_say_what_they_are_for_and_leave_nothing_behind() {
     let left_behind = [
         "TO".to_owned() + "DO",
         "FIX".to_owned() + "ME",
-        "dbg!(".to_owned(),
+        "db".to_owned() + "g!(",
     ];
     let mut complaints = Vec::new();
     for source in sources() {

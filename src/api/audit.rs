@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
+use super::history;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Administrator;
 use crate::clock::Instant;
@@ -82,9 +83,7 @@ pub(super) fn sequence(call: &Admission, name: &str) -> Result<Option<u64>, Prob
 }
 
 fn moment(call: &Admission, name: &str) -> Result<Option<Instant>, Problem> {
-    let read = |text: &str| {
-        let bad = || Problem::new(400, format!("{name} must be an RFC 3339 time"));
-        Instant::parse(text).ok_or_else(bad)
-    };
-    call.query(name).map(read).transpose()
+    let text = call.query(name);
+    text.map(|text| history::moment(Some(text), name))
+        .transpose()
 }

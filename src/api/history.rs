@@ -101,7 +101,8 @@ fn words(refusal: Refusal) -> String {
     }
 }
 
-fn moment(text: Option<&str>, name: &str) -> Result<Instant, Problem> {
+/// A time in a request, under the name that it has there.
+pub(super) fn moment(text: Option<&str>, name: &str) -> Result<Instant, Problem> {
     text.and_then(Instant::parse)
         .ok_or_else(|| Problem::new(400, format!("{name} must be an RFC 3339 time")))
 }

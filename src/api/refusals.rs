@@ -56,12 +56,17 @@ struct Day {
 }
 
 impl Day {
+    fn is_over(&self, at: Monotonic) -> bool {
+        self.began
+            .is_some_and(|began| at.saturating_duration_since(began) >= limits::REFUSAL_DAY)
+    }
+
     /// Whether there is room for another row.
     fn takes(&mut self, at: Monotonic) -> bool {
-        let began = *self.began.get_or_insert(at);
-        if at.saturating_duration_since(began) >= limits::REFUSAL_DAY {
-            (self.began, self.rows) = (Some(at), 0);
+        if self.is_over(at) {
+            *self = Self::default();
         }
+        self.began.get_or_insert(at);
         self.rows += u32::from(self.rows < limits::REFUSALS_PER_DAY_MAX + 1);
         self.rows <= limits::REFUSALS_PER_DAY_MAX
     }
@@ -277,6 +282,8 @@ impl Api {
             let most = limits::REFUSALS_REMEMBERED_MAX;
             remember(&mut state.known, request, principal, &row, most);
         }
+        // Tokens come and go; who was not refused for a day begins anew anyway.
+        state.days.retain(|_, day| !day.is_over(at));
         let takes = !is_again
             && state.rows.takes(principal)
             && state
