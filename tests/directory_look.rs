@@ -60,6 +60,9 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     let dark = browser.text(ground);
     browser.prefer("light");
     assert_ne!(browser.text(ground), dark);
+    // As many rows as there can be, beside the person with the most lines.
+    browser.resize(2400, 2600);
+    browser.wait("document.querySelectorAll('.row').length > 24");
     browser.resize(360, 740);
     let fits = "document.documentElement.scrollWidth <= 360 && document.body.scrollWidth <= 360";
     browser.wait("document.getElementById('panel').getBoundingClientRect().width === 360");
