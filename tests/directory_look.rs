@@ -60,6 +60,9 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     let dark = browser.text(ground);
     browser.prefer("light");
     assert_ne!(browser.text(ground), dark);
+    // As many rows as there can be, beside the person with the most lines.
+    browser.resize(2400, 2600);
+    browser.wait("document.querySelectorAll('.row').length > 24");
     browser.resize(360, 740);
     let fits = "document.documentElement.scrollWidth <= 360 && document.body.scrollWidth <= 360";
     browser.wait("document.getElementById('panel').getBoundingClientRect().width === 360");
@@ -135,9 +138,10 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
         const totals = document.getElementById('totals');
         new MutationObserver((_, observer) => {
             observer.disconnect();
+            const placed = performance.now() - began;
             requestAnimationFrame(() => {
                 const channel = new MessageChannel();
-                channel.port1.onmessage = () => done(performance.now() - began);
+                channel.port1.onmessage = () => done([placed, performance.now() - began]);
                 channel.port2.postMessage(0);
             });
         }).observe(totals, {childList: true, characterData: true, subtree: true});
@@ -148,7 +152,7 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
     let mut visit = Visit::begin(talk, 1280, 900);
     visit.sign_in();
     for text in ["j", "jonas", "person.0999", "rosa weber", "kat kow"] {
-        let (mut screen, mut server) = (Vec::new(), Vec::new());
+        let (mut placed, mut screen, mut server) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..7 {
             let browser = &visit.browser;
             browser.value(
@@ -162,7 +166,9 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
                 "(() => {{ const seen = {MEASURE}; const field = document.getElementById('search'); \
                  field.value = {typed}; field.dispatchEvent(new Event('input')); return seen; }})()"
             ));
-            screen.push(took.as_f64().expect("a time") - DEBOUNCE_MILLISECONDS);
+            let time = |at: usize| took[at].as_f64().expect("a time") - DEBOUNCE_MILLISECONDS;
+            placed.push(time(0));
+            screen.push(time(1));
             let target = format!(
                 "/Users?count=100&cursor=&sortBy=meta.lastModified&sortOrder=descending&search={}\
                  &attributes=userName,name,displayName,emails,active,meta.lastModified",
@@ -173,10 +179,11 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
             server.push(began.elapsed().as_secs_f64() * 1000.0);
             assert_eq!(answer.status, 200);
         }
-        let (screen, server) = (median(screen), median(server));
+        let (placed, screen, server) = (median(placed), median(screen), median(server));
         println!(
-            "{count} users, {text:?}: on the screen {screen:.1} ms after the debounce of 150 ms; \
-             the server's own time {server:.1} ms; {:.1} times",
+            "{count} users, {text:?}: in the page {placed:.1} ms after the debounce of 150 ms, on \
+             the screen {screen:.1} ms; the server's own time {server:.1} ms; {:.1} and {:.1} times",
+            placed / server,
             screen / server
         );
         assert!(screen <= 5.0 * server + FRAME_MILLISECONDS, "{text}");

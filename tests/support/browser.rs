@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use golinks_scim::http1::client::{Request, read_response};
+use golinks_scim::http1::client::{Request, Response, ResponseError, read_response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -187,7 +187,21 @@ impl Browser {
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        let mut stream = TcpStream::connect(self.address).expect("the driver listens");
+        let response = self.send(method, path, body);
+        let response = response.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let told = String::from_utf8_lossy(&response.body).into_owned();
+        assert_eq!(response.status, 200, "{method} {path}: {told}");
+        let mut answer: Value = serde_json::from_str(&told).expect("JSON");
+        answer["value"].take()
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response, ResponseError> {
+        let mut stream = TcpStream::connect(self.address).map_err(ResponseError::Io)?;
         stream.set_read_timeout(Some(2 * PATIENCE)).expect("set");
         let host = self.address.to_string();
         let headers = [("Host", host.as_str()), ("Connection", "close")];
@@ -200,22 +214,18 @@ impl Browser {
         };
         let mut bytes = Vec::new();
         request.write(&mut bytes);
-        stream.write_all(&bytes).expect("the driver takes it");
-        let response = read_response(&mut stream, false, ANSWER_BYTES_MAX);
-        let response = response.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let told = String::from_utf8_lossy(&response.body).into_owned();
-        assert_eq!(response.status, 200, "{method} {path}: {told}");
-        let mut answer: Value = serde_json::from_str(&told).expect("JSON");
-        answer["value"].take()
+        stream.write_all(&bytes).map_err(ResponseError::Io)?;
+        read_response(&mut stream, false, ANSWER_BYTES_MAX)
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.command("DELETE", "", None);
+        // The driver ends its browser when it is told to, not when it is ended itself; after a
+        // failure too, and that one is what the test is to tell of.
+        if !self.session.is_empty() {
+            let _ = self.send("DELETE", &format!("/session/{}", self.session), None);
         }
-        // The driver takes its browser along.
         let pid = rustix::process::Pid::from_child(&self.driver);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         self.driver.wait().ok();
