@@ -66,6 +66,7 @@ pub mod limits;
 pub mod local;
 pub mod logging;
 pub mod manual;
+pub mod mend;
 pub mod metrics;
 pub mod page;
 pub mod scim;

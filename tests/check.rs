@@ -1,225 +1,22 @@
 //! `check`: each failure that it knows is provoked, and the line that it prints mends it.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use golinks_scim::clock::{Clock, SystemClock};
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::Store;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::Server;
-
-/// A data directory, and how a server is started on it by whoever types a command.
-struct Place {
-    folder: TempDir,
-    /// Settings in the environment, for the server that a printed line starts too.
-    settings: Vec<(&'static str, String)>,
-    running: Option<Child>,
-}
-
-/// One thing that `check` has found.
-#[derive(Debug)]
-struct Finding {
-    topic: String,
-    outcome: String,
-    what: String,
-    mend: String,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = TempDir::new().expect("a folder");
-        Self {
-            folder,
-            settings: vec![
-                ("GOLINKS_SCIM_LISTEN", free_address()),
-                ("GOLINKS_SCIM_CONFIG", String::new()),
-            ],
-            running: None,
-        }
-    }
-
-    /// The same with a server and a token for Okta: nothing to complain about.
-    fn sound() -> Self {
-        let mut place = Self::new();
-        place.set_base_url("localhost");
-        place.serve();
-        place.run("golinks-scim token issue okta");
-        place
-    }
-
-    fn data_dir(&self) -> std::path::PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn set(&mut self, name: &'static str, value: String) {
-        self.settings.retain(|(set, _)| *set != name);
-        self.settings.push((name, value));
-    }
-
-    fn port(&self) -> String {
-        let (_, listen) = &self
-            .settings
-            .iter()
-            .find(|(name, _)| *name == "GOLINKS_SCIM_LISTEN")
-            .expect("set");
-        listen.rsplit_once(':').expect("a port").1.to_owned()
-    }
-
-    /// This host, at the port where the server listens.
-    fn set_base_url(&mut self, host: &str) {
-        let url = format!("https://{host}:{}", self.port());
-        self.set("GOLINKS_SCIM_BASE_URL", url);
-    }
-
-    /// A shell where the program is found, and finds this place.
-    fn shell(&self, line: &str) -> Command {
-        let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
-        let folder = binary.parent().expect("in a folder").display();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new("bash");
-        command
-            .args(["-c", line])
-            .env_remove("STATE_DIRECTORY")
-            .env("PATH", format!("{folder}:{path}"))
-            .env("GOLINKS_SCIM_DATA_DIR", self.data_dir())
-            .envs(self.settings.iter().map(|(name, value)| (*name, value)))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, line: &str) -> String {
-        let output = self.shell(line).output().expect("bash");
-        assert!(output.status.success(), "{line}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Runs a line that starts a server, and waits until the server answers.
-    fn start(&mut self, line: &str) {
-        let started = self.try_start(line);
-        started.unwrap_or_else(|log| panic!("{line}: {log}"));
-    }
-
-    /// The same; the log if it did not start.
-    fn try_start(&mut self, line: &str) -> Result<(), String> {
-        self.stop();
-        let mut command = self.shell(&format!("exec {}", line.replace("; then ", "; exec ")));
-        if line.contains("; then ") {
-            command = self.shell(&line.replace("; then ", "; exec "));
-        }
-        let log = fs::File::create(self.folder.path().join("log")).expect("created");
-        let child = command.stdout(Stdio::null()).stderr(log).spawn();
-        let child = self.running.insert(child.expect("bash"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let socket = self.folder.path().join("data/admin.sock");
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            let has_ended = child.try_wait().expect("ours").is_some();
-            if has_ended || Instant::now() > deadline {
-                return Err(self.log());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    fn serve(&mut self) {
-        self.start("golinks-scim serve");
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            kill_process(Pid::from_child(&running), Signal::TERM).ok();
-            running.wait().expect("it is ours");
-        }
-    }
-
-    fn check(&self) -> Vec<Finding> {
-        let output = self
-            .shell("golinks-scim check -o json")
-            .output()
-            .expect("bash");
-        let found: Vec<Value> = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let findings: Vec<Finding> = found
-            .iter()
-            .map(|finding| Finding {
-                topic: text(&finding["check"]),
-                outcome: text(&finding["outcome"]),
-                what: text(&finding["what"]),
-                mend: text(&finding["mend"]),
-            })
-            .collect();
-        let has_failed = findings.iter().any(|finding| finding.outcome == "fail");
-        assert_eq!(
-            output.status.code(),
-            Some(i32::from(has_failed)),
-            "{findings:#?}"
-        );
-        findings
-    }
-
-    /// The one that is not well, with these words.
-    fn finds(&self, outcome: &str, topic: &str, words: &str) -> Finding {
-        let mut findings = self.check();
-        let found = findings.iter().position(|finding| {
-            finding.outcome == outcome && finding.topic == topic && finding.what.contains(words)
-        });
-        let found = found.unwrap_or_else(|| {
-            let ill = findings.iter().filter(|finding| finding.outcome != "pass");
-            panic!(
-                "no {outcome} of {topic} with {words:?} in {:#?}\n{}",
-                ill.collect::<Vec<_>>(),
-                self.log()
-            )
-        });
-        findings.swap_remove(found)
-    }
-
-    /// What fails, and what mends it.
-    fn fails(&self, topic: &str, words: &str) -> String {
-        self.finds("fail", topic, words).mend
-    }
-
-    fn is_well(&self) {
-        let failed: Vec<Finding> = self
-            .check()
-            .into_iter()
-            .filter(|finding| finding.outcome == "fail")
-            .collect();
-        assert!(failed.is_empty(), "{failed:#?}\n{}", self.log());
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// An address that nobody listens at.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use crate::support::place::{Finding, Place, chain_for, is_root};
 
 #[test]
 fn a_sound_server_passes_with_every_request() {
@@ -314,6 +111,155 @@ fn no_data_directory_no_server_no_token() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_used_keeps_nobody_from_the_server() {
+    let mut place = Place::sound();
+    let path = place.folder.path().join("config.toml");
+    fs::write(&path, "rate_limt = 100\n").expect("written");
+    place.set("GOLINKS_SCIM_CONFIG", path.display().to_string());
+    let findings = place.check();
+    let of = |topic: &str| findings.iter().filter(|it| it.topic == topic).count();
+    assert!(of("Okta app") > 0 && of("store") == 1, "{findings:#?}");
+    for line in [
+        "token revoke okta",
+        "user list",
+        "guide okta",
+        "audit verify",
+    ] {
+        let output = place.shell(&format!("golinks-scim {line}")).output();
+        let output = output.expect("bash");
+        assert!(output.status.success(), "{line}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        let warned = "there is no setting rate_limt (did you mean rate_limit?); going on with";
+        assert!(told.contains(warned), "{line}: {told}");
+    }
+    for (line, status) in [
+        ("serve", 78),
+        ("config show", 78),
+        ("user list --limit x", 64),
+    ] {
+        let output = place.shell(&format!("golinks-scim {line}")).output();
+        let output = output.expect("bash");
+        assert_eq!(output.status.code(), Some(status), "{line}: {output:?}");
+    }
+    // A file that is named must be there: what it would say is not known.
+    place.set("GOLINKS_SCIM_CONFIG", "/nowhere/config.toml".to_owned());
+    let output = place.shell("golinks-scim token list").output();
+    assert_eq!(output.expect("bash").status.code(), Some(78));
+    place.fails("configuration", "/nowhere/config.toml: No such file");
+}
+
+#[test]
+fn settings_that_are_odd() {
+    let mut place = Place::sound();
+    place.set("GOLINKS_SCIM_LISTN", "127.0.0.1:1".to_owned());
+    let found = place.finds("warn", "configuration", "$GOLINKS_SCIM_LISTN is no setting");
+    assert!(
+        found.what.contains("did you mean $GOLINKS_SCIM_LISTEN"),
+        "{found:?}"
+    );
+    assert!(place.run(&found.mend).contains("listen"));
+}
+
+#[test]
+fn a_data_directory_that_is_a_file() {
+    let mut place = Place::new();
+    place.set_base_url("localhost");
+    fs::write(place.data_dir(), "x").expect("written");
+    let mend = place.fails("data directory", "is a file");
+    assert!(mend.ends_with("move the file away"), "{mend}");
+    fs::rename(place.data_dir(), place.folder.path().join("away")).expect("ours");
+    place.serve();
+    place.run("golinks-scim token issue okta");
+    place.is_well();
+}
+
+/// Root looks at what it forbids to others.
+#[test]
+fn a_data_directory_of_somebody_else() {
+    if !is_root() {
+        println!("skipped: only root can look as somebody else");
+        return;
+    }
+    let place = Place::sound();
+    let found_by = |user| {
+        let mut command = place.shell("golinks-scim check -o json");
+        let output = command.uid(user).gid(user).output().expect("bash");
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let failed = told.as_array().expect("findings").iter();
+        let mut failed = failed.filter(|it| it["outcome"] == "fail");
+        failed.next().cloned()
+    };
+    let may_pass = |mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(place.folder.path(), mode).expect("ours");
+    };
+    for (mode, topic) in [(0o700, "data directory"), (0o755, "server")] {
+        may_pass(mode);
+        let failed = found_by(12_345).expect("it may not look");
+        assert_eq!(failed["check"], topic, "{failed}");
+        let mend = "run this as root, or as the user that runs the server";
+        assert_eq!(failed["mend"], mend, "{failed}");
+    }
+    assert_eq!(found_by(0), None);
+}
+
+#[test]
+fn a_server_that_hangs() {
+    let mut place = Place::sound();
+    let mut hung = place.running.take().expect("it runs");
+    kill_process(Pid::from_child(&hung), Signal::STOP).expect("ours");
+    // Both forms: one that programs read, whole, and one for people.
+    let mend = place.fails("server", "the server did not answer");
+    let told = place.shell("golinks-scim check").output().expect("bash");
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(
+        String::from_utf8_lossy(&told.stdout).contains(&mend),
+        "{told:?}"
+    );
+    let (kill, serve) = mend.split_once("; then ").expect("two steps");
+    place.run(kill);
+    hung.wait().expect("it is ours");
+    place.start(serve);
+    place.is_well();
+}
+
+/// Lines of the server's own are for the data directory that was typed.
+#[test]
+fn very_many_deactivations() {
+    let server = Server::start_with(&["--rate-limit", "off"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("people.csv");
+    let rows: Vec<String> = (0..60)
+        .map(|n| format!("p{n}@example.com,true\n"))
+        .collect();
+    let rows = rows.concat();
+    fs::write(&path, format!("userName,active\n{rows}")).expect("written");
+    let path = path.to_str().expect("text");
+    let import = || server.cli(&["user", "import", path]);
+    assert_eq!(import().status, Some(0));
+    fs::write(
+        path,
+        format!("userName,active\n{}", rows.replace("true", "false")),
+    )
+    .expect("ours");
+    assert_eq!(import().status, Some(0));
+    let told = server.cli(&["check", "-o", "json"]);
+    let findings: Vec<Value> = serde_json::from_str(&told.stdout).expect("JSON");
+    let mut raised = findings.iter().filter(|it| it["check"] == "deactivations");
+    let mend = raised.next().expect("the alarm")["mend"].clone();
+    let program = format!(
+        "golinks-scim --data-dir {} user",
+        server.data_dir().display()
+    );
+    let mend = mend.as_str().expect("text");
+    assert_eq!(mend.matches(&program).count(), 2, "{mend}");
+    let words = ["user", "undo", "--since", "1h"];
+    assert!(mend.ends_with("user undo --since 1h --dry-run"), "{mend}");
+    let undone = server.cli(&words);
+    assert_eq!(undone.status, Some(0), "{undone:?}");
+}
+
+#[test]
 fn files_that_others_can_read_or_that_are_anothers() {
     let place = Place::sound();
     let key = place.data_dir().join("tls/ca.key");
@@ -341,129 +287,6 @@ fn a_server_that_lost_its_socket() {
     assert_eq!(mend, "stop the server, and start it again");
     place.serve();
     place.is_well();
-}
-
-#[test]
-fn a_port_that_another_has() {
-    // The port that is suggested is free then; another test may be quicker to take it.
-    let mut tries = (0..5).map(|_| another_has_the_port());
-    assert!(tries.any(|is_mended| is_mended), "no port stays free");
-}
-
-fn another_has_the_port() -> bool {
-    let mut place = Place::sound();
-    place.stop();
-    let address = place
-        .settings
-        .iter()
-        .find(|(name, _)| *name == "GOLINKS_SCIM_LISTEN")
-        .expect("set")
-        .1
-        .clone();
-    let _other = TcpListener::bind(&address).expect("free again");
-    let mend = place.fails("port", "in use");
-    let other = mend.rsplit(' ').next().expect("an address").to_owned();
-    if place.try_start(&mend).is_err() {
-        return false;
-    }
-    TcpStream::connect(&other).expect("it listens there");
-    // The base URL has the old port, where somebody else does not speak TLS or nobody answers.
-    let (_, port) = other.rsplit_once(':').expect("a port");
-    let url = format!("https://localhost:{port}");
-    place.set("GOLINKS_SCIM_BASE_URL", url);
-    if place.try_start(&mend).is_err() {
-        return false;
-    }
-    place.is_well();
-    true
-}
-
-#[test]
-fn a_base_url_that_leads_nowhere() {
-    let mut place = Place::sound();
-    for (host, words) in [
-        ("nowhere.invalid", "nowhere.invalid has no address"),
-        ("a_b.invalid", "underscore"),
-    ] {
-        place.set_base_url(host);
-        place.serve();
-        let mend = place.fails("name", words);
-        assert!(
-            mend.starts_with("set base_url in the configuration"),
-            "{mend}"
-        );
-        place.set_base_url("localhost");
-        place.serve();
-        place.is_well();
-    }
-    place.set("GOLINKS_SCIM_BASE_URL", "https://localhost:1".to_owned());
-    place.serve();
-    let mend = place.fails("port", "the server listens at");
-    let (_, url) = mend.rsplit_once("set base_url to ").expect("a URL");
-    place.set(
-        "GOLINKS_SCIM_BASE_URL",
-        url.trim_end_matches(" and restart").to_owned(),
-    );
-    place.serve();
-    place.is_well();
-}
-
-/// A chain for a host and its key, of an authority that nobody knows.
-fn chain_for(host: &str, ends: Option<Duration>) -> (String, String) {
-    let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(parameters, key).expect("an authority");
-    let key = KeyPair::generate().expect("a key");
-    let mut parameters = CertificateParams::new(vec![host.to_owned()]).expect("a name");
-    parameters.not_before = date_time_ymd(2026, 1, 1);
-    if let Some(ends) = ends {
-        parameters.not_after = (std::time::SystemTime::now() + ends).into();
-    }
-    let leaf = parameters.signed_by(&key, &authority).expect("a leaf");
-    (
-        format!("{}{}", leaf.pem(), authority.pem()),
-        key.serialize_pem(),
-    )
-}
-
-#[test]
-fn a_certificate_that_no_client_accepts() {
-    let mut place = Place::sound();
-    let (chain, key) = (
-        place.folder.path().join("chain.pem"),
-        place.folder.path().join("key.pem"),
-    );
-    let put = |(chain_text, key_text): (String, String)| {
-        fs::write(&key, key_text).expect("written");
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
-        fs::write(&chain, chain_text).expect("written");
-    };
-    place.set("GOLINKS_SCIM_TLS_CERT", chain.display().to_string());
-    place.set("GOLINKS_SCIM_TLS_KEY", key.display().to_string());
-    for (made, pause, words) in [
-        (chain_for("scim.example.com", None), 0, "not valid for"),
-        (
-            chain_for("localhost", Some(Duration::from_secs(5))),
-            5,
-            "expired",
-        ),
-    ] {
-        put(made);
-        place.serve();
-        std::thread::sleep(Duration::from_secs(pause));
-        let mend = place.fails("certificate", words);
-        let wanted = format!(
-            "put the full chain for localhost and its key into {} and {}",
-            chain.display(),
-            key.display()
-        );
-        assert_eq!(mend, wanted);
-        put(chain_for("localhost", None));
-        // The server looks at its files every two seconds.
-        std::thread::sleep(Duration::from_secs(3));
-        place.is_well();
-    }
 }
 
 /// `check`, `config check` and `serve` refuse the same files, before a start and beside a server.
@@ -557,6 +380,41 @@ fn a_store_that_is_damaged() {
     place.is_well();
 }
 
+/// One that no start reads: a server runs on it.
+#[test]
+fn a_store_that_is_damaged_under_a_server() {
+    let mut place = Place::sound();
+    place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
+    let backup = place.folder.path().join("backup.redb");
+    place.run(&format!("golinks-scim backup create {}", backup.display()));
+    place.stop();
+    let store = place.data_dir().join("users.redb");
+    let mut bytes = fs::read(&store).expect("there");
+    // Its last row is looked at by each start, the others are not.
+    let trail = place.run("golinks-scim audit list -o jsonl");
+    let row: Value = trail
+        .lines()
+        .next()
+        .map(serde_json::from_str)
+        .expect("the oldest")
+        .expect("JSON");
+    let words = format!(
+        "{{\"time\":{},\"requestId\":{}",
+        row["time"], row["requestId"]
+    );
+    let bytes_of_it = memchr::memmem::find(&bytes, words.as_bytes()).expect("its text");
+    bytes[bytes_of_it + words.len() - 2] ^= 1;
+    fs::write(&store, bytes).expect("ours");
+    place.serve();
+    let mend = place.fails("store", "");
+    let (stop, restore) = mend.split_once("; then ").expect("two steps");
+    assert_eq!(stop, "stop the server");
+    place.stop();
+    place.run(&restore.replace("FILE", &backup.display().to_string()));
+    place.serve();
+    place.is_well();
+}
+
 /// Two days ahead of the machine.
 struct Ahead;
 
@@ -566,7 +424,6 @@ impl Clock for Ahead {
     }
 }
 
-/// The line that mends it sets the machine's clock, which a test must not.
 #[test]
 fn a_clock_that_is_behind_what_was_written() {
     let mut place = Place::sound();
@@ -590,8 +447,24 @@ fn a_clock_that_is_behind_what_was_written() {
     directory.create(user, &caller).expect("created");
     store.close();
     place.serve();
+    // A stand-in for timedatectl, which a test must not let set the machine's clock.
+    let folder = place.folder.path().join("bin");
+    fs::create_dir(&folder).expect("made");
+    let stand_in = folder.join("timedatectl");
+    let is_set = place.folder.path().join("is_set").display().to_string();
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in\n\"set-ntp true\") touch {is_set} ;;\n\
+         \"show --property=NTPSynchronized --value\") test -e {is_set} && echo yes ;;\nesac\n"
+    );
+    fs::write(&stand_in, text).expect("written");
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).expect("ours");
+    let path = std::env::var("PATH").unwrap_or_default();
+    place.set("PATH", format!("{}:{path}", folder.display()));
+
     let mend = place.fails("clock", "but a change was made at");
-    assert_eq!(mend, "timedatectl set-ntp true");
+    place.run(&mend);
+    place.finds("warn", "clock", "when the clock was ahead");
+    place.is_well();
 }
 
 #[test]
@@ -680,5 +553,162 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
             finding["mend"].is_string(),
             "{line}"
         );
+    }
+}
+
+/// Where `check` finds that something is wrong: the words, and the test that provokes it. A test
+/// of the module itself stands where the real thing cannot be had: another version of this
+/// program, file systems of other machines, a token after a week, public names.
+const FOUND: &[(&str, &[(&str, &str)])] = &[
+    (
+        "machine",
+        &[
+            ("&problem.what", "a_configuration_that_cannot_be_used"),
+            ("warning", "settings_that_are_odd"),
+            ("tls::examine", "a_certificate_with_which_no_server_starts"),
+            ("is a file", "a_data_directory_that_is_a_file"),
+            ("{shown}: {error}", "a_data_directory_of_somebody_else"),
+            (
+                "can be looked into",
+                "files_that_others_can_read_or_that_are_anothers",
+            ),
+            (
+                "can be read by",
+                "files_that_others_can_read_or_that_are_anothers",
+            ),
+            (
+                "belongs to another user",
+                "files_that_others_can_read_or_that_are_anothers",
+            ),
+            (
+                "when the clock was ahead",
+                "a_clock_that_is_behind_what_was_written",
+            ),
+            (
+                "but a change was made at",
+                "a_clock_that_is_behind_what_was_written",
+            ),
+            (
+                "cannot be relied on",
+                "file_systems_that_are_no_disks_are_warned_of",
+            ),
+            ("everything is lost", "a_disk_that_is_full"),
+            ("free < limits::DISK_FREE_BYTES_MIN", "a_disk_that_is_full"),
+            (
+                "free < store",
+                "file_systems_that_are_no_disks_are_warned_of",
+            ),
+        ],
+    ),
+    (
+        "server",
+        &[
+            ("&failure.what, &mend)?", "a_server_that_lost_its_socket"),
+            ("no server runs", "no_data_directory_no_server_no_token"),
+            (
+                "this is {ours}",
+                "a_server_of_another_version_is_to_be_restarted",
+            ),
+            ("fn silent", "a_server_that_hangs"),
+            ("{address}: {error}", "a_port_that_another_has"),
+            ("are needed for", "too_few_descriptors"),
+            ("\"readiness\"", "a_disk_that_is_full"),
+            (
+                "\"store\", &failure.what",
+                "a_store_that_is_damaged_under_a_server",
+            ),
+            ("was ever issued", "no_data_directory_no_server_no_token"),
+            (
+                "was never used",
+                "a_token_that_nobody_uses_is_told_of_after_a_week",
+            ),
+            (
+                "has been quiet since",
+                "a_token_that_nobody_uses_is_told_of_after_a_week",
+            ),
+            ("&kind, &what", "very_many_deactivations"),
+        ],
+    ),
+    (
+        "network",
+        &[
+            (
+                "no identity provider",
+                "a_name_that_only_this_machine_or_network_finds",
+            ),
+            (
+                "no cloud\"",
+                "a_name_that_only_this_machine_or_network_finds",
+            ),
+            ("underscore", "a_base_url_that_leads_nowhere"),
+            ("has no address: ", "a_base_url_that_leads_nowhere"),
+            (
+                "from itself alone",
+                "a_name_that_only_this_machine_or_network_finds",
+            ),
+            (
+                "is of this network",
+                "a_name_that_only_this_machine_or_network_finds",
+            ),
+            ("the server listens at", "a_base_url_that_leads_nowhere"),
+        ],
+    ),
+    (
+        "peer",
+        &[
+            ("speaks no TLS", "something_else_that_answers"),
+            ("&error.to_string()", "somebody_who_is_silent"),
+            (
+                "no client accepts it",
+                "a_certificate_that_no_client_accepts",
+            ),
+            ("something else answers", "something_else_that_answers"),
+            (
+                "no cloud accepts it",
+                "a_name_that_only_this_machine_or_network_finds",
+            ),
+        ],
+    ),
+    (
+        "trial",
+        &[
+            ("stays: {}", "a_proxy_that_lets_nothing_through"),
+            ("stays: {error}", "a_proxy_that_lets_nothing_through"),
+            (
+                "provisioning does not",
+                "a_first_user_as_oktas_suite_does_not_want_it",
+            ),
+            ("&mend_of(step)", "a_proxy_that_lets_nothing_through"),
+        ],
+    ),
+];
+
+#[test]
+fn each_finding_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("there");
+    let mut tests = read("tests/check.rs") + &read("tests/check_network.rs");
+    for (module, _) in FOUND {
+        tests += &read(&format!("src/cli/check/{module}.rs"));
+    }
+    for (module, found) in FOUND {
+        let source = read(&format!("src/cli/check/{module}.rs"));
+        let code = source.split("#[cfg(test)]").next().expect("code");
+        let sites = code.matches("findings.fail(").count() + code.matches("findings.warn(").count();
+        assert_eq!(
+            sites,
+            found.len(),
+            "{module}: findings on the left, in the table on the right"
+        );
+        for (words, test) in *found {
+            assert!(
+                code.contains(words),
+                "{module} finds nothing with {words:?}"
+            );
+            assert!(
+                tests.contains(&format!("fn {test}()")),
+                "there is no test {test}"
+            );
+        }
     }
 }

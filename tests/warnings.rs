@@ -13,6 +13,7 @@ use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::http1::{Body, Head};
+use golinks_scim::mend::filled;
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -113,7 +114,10 @@ impl Here {
         let all = status["warnings"].as_array().expect("a list").iter();
         let of_kind = all.filter(|warning| warning["kind"] == kind);
         of_kind
-            .map(|warning| format!("{}; {}", text(&warning["what"]), text(&warning["mend"])))
+            .map(|warning| {
+                let mend = filled(text(&warning["mend"]), "golinks-scim");
+                format!("{}; {mend}", text(&warning["what"]))
+            })
             .collect()
     }
 
@@ -154,6 +158,11 @@ fn tokens_are_warned_of_from_sixty_days_on() {
     here.json("POST", "/admin/tokens/okta/rotate", &overlap);
     assert_eq!(here.warned("tokens"), [""; 0]);
     here.move_to((95 + 40) * DAY);
+    assert_eq!(here.warned("tokens").len(), 1);
+    // The life of a short one is not a warning from its beginning.
+    let week = here.clock.start.plus_days(95 + 40 + 7);
+    let short = json!({"name": "short", "expires": week.to_string()});
+    here.json("POST", "/admin/tokens", &short);
     assert_eq!(here.warned("tokens").len(), 1);
     // Revoked, and over: nothing to warn of.
     here.json("DELETE", "/admin/tokens/okta", &Value::Null);

@@ -18,6 +18,7 @@ use crate::access::{Administrator, Principal, TokenState};
 use crate::clock::Instant;
 use crate::config;
 use crate::limits;
+use crate::mend::Mend;
 use crate::metrics::{self, MEDIA_TYPE};
 use crate::store::Ailment;
 
@@ -58,7 +59,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
             "ready": reasons.is_empty(),
             "reasons": reasons
                 .iter()
-                .map(|reason| json!({"what": reason.what, "mend": reason.mend}))
+                .map(|reason| json!({"what": reason.what, "mend": reason.mend.template()}))
                 .collect::<Vec<_>>(),
             "users": users.map(|(active, inactive)| json!({
                 "active": active,
@@ -94,13 +95,16 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
 /// Why changes cannot be made, or soon cannot, and what mends it.
 struct Reason {
     what: String,
-    mend: &'static str,
+    mend: Mend,
 }
 
 /// All of them; nothing if changes can be made.
 fn reasons(api: &Api) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let mut add = |what: String, mend| reasons.push(Reason { what, mend });
+    let mut add = |what: String, mend| {
+        let mend = Mend::new(mend);
+        reasons.push(Reason { what, mend });
+    };
     match api.store.ailment() {
         None if api.store.snapshot().is_ok() => {}
         None => add(
@@ -131,14 +135,14 @@ fn reasons(api: &Api) -> Vec<Reason> {
             let (begins, ends) = (summary.not_before, summary.not_after);
             add(
                 format!("the certificate is good from {begins} to {ends}, and it is {now}"),
-                "golinks-scim cert install CHAIN.pem --key KEY.pem",
+                "{program} cert install CHAIN.pem --key KEY.pem",
             );
         }
     }
     if api.is_stopping.load(Ordering::Relaxed) {
         add(
             "the server is stopping".to_owned(),
-            "start it again: systemctl start golinks-scim, or golinks-scim serve",
+            "start it again: systemctl start golinks-scim, or {program} serve",
         );
     }
     reasons

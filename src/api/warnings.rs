@@ -10,6 +10,7 @@ use super::Api;
 use crate::access::{Token, TokenState};
 use crate::clock::Instant;
 use crate::directory::ALARM_MEND;
+use crate::mend::Mend;
 
 /// Days before the end of a token at which the log is told.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
@@ -24,14 +25,14 @@ pub(super) struct Told(Mutex<HashMap<String, i64>>);
 pub(super) struct Warning {
     kind: &'static str,
     what: String,
-    mend: String,
+    mend: Mend,
     /// What it is about, and the step in days, where the log is to be told of each step once.
     step: Option<(String, i64)>,
 }
 
 impl Warning {
     pub(super) fn to_json(&self) -> Value {
-        json!({"kind": self.kind, "what": self.what, "mend": self.mend})
+        json!({"kind": self.kind, "what": self.what, "mend": self.mend.template()})
     }
 }
 
@@ -88,7 +89,7 @@ pub(super) fn all(api: &Api, now: Instant) -> Vec<Warning> {
         warnings.push(Warning {
             kind: "deactivations",
             what: format!("{} (since {since})", alarm.words()),
-            mend: ALARM_MEND.to_owned(),
+            mend: ALARM_MEND,
             step: None,
         });
     }
@@ -98,11 +99,14 @@ pub(super) fn all(api: &Api, now: Instant) -> Vec<Warning> {
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
+    // One that was issued for a fortnight is not near its end from the beginning.
+    let lifetime = token.created.days_until(expires);
+    let steps = TOKEN_DAYS.iter().copied().filter(|step| *step < lifetime);
     Some(Warning {
         kind: "tokens",
         what: format!("the token {} ends at {expires}, in {days} days", token.name),
-        mend: format!("golinks-scim token rotate {}", token.name),
-        step: Some((token.id.clone(), step(days, &TOKEN_DAYS)?)),
+        mend: Mend::of(format!("{{program}} token rotate {}", token.name)),
+        step: Some((token.id.clone(), step(days, steps)?)),
     })
 }
 
@@ -115,12 +119,12 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         return None;
     }
     let mend = match cell.files() {
-        Some([chain, key]) => format!(
+        Some([chain, key]) => Mend::of(format!(
             "put the next one into {} and {}",
             chain.display(),
             key.display()
-        ),
-        None => "golinks-scim cert install CHAIN.pem --key KEY.pem".to_owned(),
+        )),
+        None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
     };
     Some(Warning {
         kind: "certificate",
@@ -129,13 +133,13 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             summary.not_after
         ),
         mend,
-        step: Some((summary.fingerprint, step(days, &CERTIFICATE_DAYS)?)),
+        step: Some((summary.fingerprint, step(days, CERTIFICATE_DAYS)?)),
     })
 }
 
 /// The narrowest of these steps that so few days have reached.
-fn step(days: i64, steps: &[i64]) -> Option<i64> {
-    steps.iter().copied().find(|step| days <= *step)
+fn step(days: i64, steps: impl IntoIterator<Item = i64>) -> Option<i64> {
+    steps.into_iter().find(|step| days <= *step)
 }
 
 #[cfg(test)]
@@ -154,7 +158,7 @@ mod tests {
             (1, Some(1)),
             (0, Some(1)),
         ] {
-            assert_eq!(step(days, &TOKEN_DAYS), wanted, "{days}");
+            assert_eq!(step(days, TOKEN_DAYS), wanted, "{days}");
         }
     }
 
@@ -162,11 +166,11 @@ mod tests {
     fn the_log_is_told_of_each_step_once() {
         let told = Told::default();
         let news = |days: i64| {
-            let step = step(days, &TOKEN_DAYS);
+            let step = step(days, TOKEN_DAYS);
             let warning = step.map(|step| Warning {
                 kind: "tokens",
                 what: String::new(),
-                mend: String::new(),
+                mend: Mend::new(""),
                 step: Some(("0a".to_owned(), step)),
             });
             told.news(warning.as_slice()).len()

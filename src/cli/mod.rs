@@ -118,9 +118,11 @@ fn configured(args: Args) -> Result<(), Failure> {
     let configuration = Configuration::load(&sources);
     if let Command::Check(typed) = &args.command {
         logging::start(typed_level.unwrap_or(LevelFilter::Warn));
-        return check::run(&configuration, args.data_dir.is_some(), typed);
+        return check::run(&configuration, &sources, program(&args), typed);
     }
-    let configuration = configuration.map_err(from_configuration)?;
+    let configuration = configuration
+        .or_else(|problem| without_the_rest(problem, &sources, &args.command))
+        .map_err(from_configuration)?;
     let usual_level = match args.command {
         // A server tells what it does; a command speaks only of trouble.
         Command::Serve(_) => configuration.serve.log_level,
@@ -131,20 +133,17 @@ fn configured(args: Args) -> Result<(), Failure> {
         log::warn!("{warning}");
     }
     let data_dir = configuration.serve.data_dir.clone();
+    let program = program(&args);
     match args.command {
         Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some()),
         Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
         Command::User(command) => {
-            let program = program(args.data_dir.is_some(), &data_dir);
             with_client(&data_dir, |client| user::run(client, command, &program))
         }
         Command::Cert(command) => cert::run(&data_dir, command),
         Command::Audit(command) => audit::run(&data_dir, command),
         Command::Backup(command) => backup::run(&data_dir, command),
-        Command::Guide { which } => {
-            let program = program(args.data_dir.is_some(), &data_dir);
-            guide::run(&configuration.serve, program, which)
-        }
+        Command::Guide { which } => guide::run(&configuration.serve, program, which),
         Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
         | Command::Manual { .. }
@@ -153,13 +152,36 @@ fn configured(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// What commands begin with that are to act on the same data directory.
-fn program(is_data_dir_typed: bool, data_dir: &Path) -> String {
-    if is_data_dir_typed {
-        format!("golinks-scim --data-dir {}", quoted(data_dir))
-    } else {
-        "golinks-scim".to_owned()
+/// The data directory alone, for what needs no more: whoever mends a configuration, or must
+/// revoke a token in a hurry, is not kept from the server by what only a start would need.
+fn without_the_rest(
+    problem: Problem,
+    sources: &Sources,
+    command: &Command,
+) -> Result<Configuration, Problem> {
+    if problem.is_usage || matches!(command, Command::Serve(_) | Command::Config(_)) {
+        return Err(problem);
     }
+    let Some(mut configuration) = Configuration::of_data_dir(sources) else {
+        return Err(problem);
+    };
+    let Problem { what, hint, .. } = problem;
+    let data_dir = configuration.serve.data_dir.display();
+    let told = format!("{what} ({hint}); going on with {data_dir}");
+    configuration.warnings.push(told);
+    Ok(configuration)
+}
+
+/// What commands begin with that are to find the same configuration and data directory.
+fn program(args: &Args) -> String {
+    let mut program = "golinks-scim".to_owned();
+    if let Some(file) = &args.config {
+        program = format!("{program} --config {}", quoted(file));
+    }
+    if let Some(data_dir) = &args.data_dir {
+        program = format!("{program} --data-dir {}", quoted(Path::new(data_dir)));
+    }
+    program
 }
 
 /// A path as a shell reads it.
@@ -309,7 +331,12 @@ fn ask(
     let response = client
         .request(method, target, body.as_deref())
         .map_err(from_local)?;
-    let json = read_json(&response)?;
+    answered(&response)
+}
+
+/// What the server has answered, or why it refused.
+fn answered(response: &Response) -> Result<Value, Failure> {
+    let json = read_json(response)?;
     if response.status < 400 {
         return Ok(json);
     }

@@ -1,6 +1,7 @@
 //! The URL under which identity providers find the server.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// The path that is appended to a base URL which has none.
 const DEFAULT_PATH: &str = "/scim/v2";
@@ -86,9 +87,82 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     Ok((host, port))
 }
 
+/// Ends of names that are of a local network and never in the public DNS.
+const LOCAL_ENDS: [&str; 9] = [
+    "local",
+    "localdomain",
+    "localhost",
+    "internal",
+    "intranet",
+    "lan",
+    "home.arpa",
+    "test",
+    "invalid",
+];
+
+/// Whether the whole internet may know this host.
+pub fn is_public(host: &str) -> bool {
+    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => {
+            // RFC 6598: carriers' own.
+            let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64;
+            !(address.is_loopback()
+                || address.is_unspecified()
+                || address.is_private()
+                || address.is_link_local()
+                || is_shared)
+        }
+        Ok(IpAddr::V6(address)) => {
+            !(address.is_loopback()
+                || address.is_unspecified()
+                || address.is_unique_local()
+                || address.is_unicast_link_local())
+        }
+        Err(_) => {
+            let host = host.trim_end_matches('.').to_ascii_lowercase();
+            let is_local = |end: &&str| {
+                host.strip_suffix(*end)
+                    .is_some_and(|rest| rest.ends_with('.'))
+            };
+            host.contains('.') && !LOCAL_ENDS.iter().any(is_local)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_everybody_finds() {
+        for host in [
+            "scim.example.com",
+            "203.0.113.7",
+            "2001:db8::1",
+            "a.localhost.com",
+        ] {
+            assert!(is_public(host), "{host}");
+        }
+        for host in [
+            "localhost",
+            "scim",
+            "scim.local",
+            "SCIM.Internal.",
+            "a.home.arpa",
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+            "0.0.0.0",
+            "",
+        ] {
+            assert!(!is_public(host), "{host}");
+        }
+    }
 
     #[test]
     fn base_urls() {

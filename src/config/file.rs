@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Problem> {
     parse(path, &text)
 }
 
-fn text_of(path: &Path) -> io::Result<String> {
+pub(super) fn text_of(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let longest = limits::CONFIGURATION_BYTES_MAX;
     let read = File::open(path)?
@@ -77,7 +77,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<(Key, Given)>, Problem> {
     Ok(given)
 }
 
-fn plain(value: &Spanned<DeValue<'_>>) -> Option<String> {
+pub(super) fn plain(value: &Spanned<DeValue<'_>>) -> Option<String> {
     match value.get_ref() {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) => Some(number.to_string()),
@@ -89,17 +89,21 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Option<String> {
 
 /// The error for a key that does not exist, with the one that may have been meant.
 fn unknown(origin: &Origin, name: &str, value: &Spanned<DeValue<'_>>) -> Problem {
-    // `[tls] cert = …` is a good guess at tls_cert.
-    let inner = match value.get_ref() {
-        DeValue::Table(table) => table.keys().next().map(Spanned::get_ref),
-        _ => None,
-    };
-    let name = inner.map_or_else(|| name.to_owned(), |inner| format!("{name}.{inner}"));
+    let name = full_name(name, value);
     let what = format!("{origin}: there is no setting {}", masked(&name));
     match similar(&name) {
         Some(meant) => Problem::new(what, format!("did you mean {meant}?")),
         None => Problem::new(what, "golinks-scim config default shows all settings"),
     }
+}
+
+/// A name as somebody may have meant it: `[tls] cert = …` is a good guess at `tls_cert`.
+pub(super) fn full_name(name: &str, value: &Spanned<DeValue<'_>>) -> String {
+    let inner = match value.get_ref() {
+        DeValue::Table(table) => table.keys().next().map(Spanned::get_ref),
+        _ => None,
+    };
+    inner.map_or_else(|| name.to_owned(), |inner| format!("{name}.{inner}"))
 }
 
 /// The setting whose name is nearest, if one is near.
@@ -114,7 +118,7 @@ pub(super) fn similar(name: &str) -> Option<&'static str> {
 }
 
 /// Lines are counted from 1.
-fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
+pub(super) fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start).min(text.len());
     1 + text[..start].matches('\n').count()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::origin::{Given, Origin, Problem, masked};
 use super::settings::{self, Fallback, Key, SETTINGS};
-use super::{Serve, file};
+use super::{Serve, file, salvage};
 
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
@@ -49,28 +49,8 @@ impl Configuration {
         if let Some(file) = &file {
             given.extend(file::read(file)?);
         }
-        let mut warnings = Vec::new();
-        for (name, value) in &sources.environment {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLES)) else {
-                continue;
-            };
-            let mut settings = SETTINGS.iter();
-            match settings.find(|setting| setting.key.variable() == name) {
-                Some(_) if value.is_empty() => {}
-                Some(setting) => {
-                    let origin = Origin::Variable(name.to_owned());
-                    let text = value.to_str().ok_or_else(|| not_text(&origin))?.to_owned();
-                    given.insert(setting.key, Given { text, origin });
-                }
-                None if name == FILE_VARIABLE => {}
-                None => warnings.push(unknown_variable(name)),
-            }
-        }
-        for (key, text) in &sources.flags {
-            let origin = Origin::Flag(key.flag());
-            let text = text.clone();
-            given.insert(*key, Given { text, origin });
-        }
+        let mut warnings = of_the_environment(sources, &mut given)?;
+        given.extend(typed(sources));
         if let Entry::Vacant(entry) = given.entry(Key::DataDir) {
             entry.insert(usual_data_dir(sources)?);
         }
@@ -93,6 +73,35 @@ impl Configuration {
         })
     }
 
+    /// The data directory of a configuration that cannot be used as a whole, and nothing else
+    /// of it: a slip of the pen must not keep an administrator from revoking a token.
+    /// `None` where another directory could be meant than would be found.
+    pub fn of_data_dir(sources: &Sources) -> Option<Self> {
+        let file = file_of(sources);
+        let mut said = BTreeMap::new();
+        // What is wrong with one variable hides no other: of those before it all are there.
+        let is_environment_good = of_the_environment(sources, &mut said).is_ok();
+        said.extend(typed(sources));
+        let in_file = match &file {
+            // A file that was asked for by name and cannot be opened is a slip of another kind.
+            Some(file) if is_named(sources) && !is_readable(file) => return None,
+            Some(file) if !said.contains_key(&Key::DataDir) => salvage::data_dir(file)?,
+            _ => None,
+        };
+        let data_dir = match said.remove(&Key::DataDir).or(in_file) {
+            Some(given) => given,
+            None if is_environment_good => usual_data_dir(sources).ok()?,
+            None => return None,
+        };
+        let given = BTreeMap::from([(Key::DataDir, data_dir)]);
+        Some(Self {
+            file,
+            serve: understood(&given).ok()?,
+            warnings: Vec::new(),
+            given,
+        })
+    }
+
     /// The value of a setting as it is shown, and its origin.
     pub fn shown(&self, key: Key) -> (String, Origin) {
         if let Some(given) = self.given.get(&key) {
@@ -104,6 +113,48 @@ impl Configuration {
         };
         (value, Origin::Default)
     }
+}
+
+/// What the environment sets is put over what is given; what is odd in it.
+fn of_the_environment(
+    sources: &Sources,
+    given: &mut BTreeMap<Key, Given>,
+) -> Result<Vec<String>, Problem> {
+    let mut warnings = Vec::new();
+    for (name, value) in &sources.environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLES)) else {
+            continue;
+        };
+        let mut settings = SETTINGS.iter();
+        match settings.find(|setting| setting.key.variable() == name) {
+            Some(_) if value.is_empty() => {}
+            Some(setting) => {
+                let origin = Origin::Variable(name.to_owned());
+                let text = value.to_str().ok_or_else(|| not_text(&origin))?.to_owned();
+                given.insert(setting.key, Given { text, origin });
+            }
+            None if name == FILE_VARIABLE => {}
+            None => warnings.push(unknown_variable(name)),
+        }
+    }
+    Ok(warnings)
+}
+
+fn typed(sources: &Sources) -> impl Iterator<Item = (Key, Given)> {
+    sources.flags.iter().map(|(key, text)| {
+        let origin = Origin::Flag(key.flag());
+        let text = text.clone();
+        (*key, Given { text, origin })
+    })
+}
+
+/// Whether somebody said which file is to be read.
+fn is_named(sources: &Sources) -> bool {
+    file_of(sources).is_some_and(|file| file != default_file())
+}
+
+fn is_readable(file: &Path) -> bool {
+    std::fs::File::open(file).is_ok()
 }
 
 /// The file to read: one that was named must be there.
@@ -305,6 +356,47 @@ mod tests {
                 .what
                 .ends_with("c.toml:1: tls_key is set, but tls_cert is not")
         );
+    }
+
+    #[test]
+    fn the_data_directory_is_found_in_spite_of_other_mistakes() {
+        let found = |file: &str, variables: &[(&str, &str)], flags: &[(Key, &str)]| {
+            let sources = sources(file, variables, flags);
+            Configuration::load(&sources).expect_err("a mistake");
+            let found = Configuration::of_data_dir(&sources)?;
+            Some(found.serve.data_dir.display().to_string())
+        };
+        let flag: &[(Key, &str)] = &[(Key::DataDir, "/f")];
+        let variable = &[("GOLINKS_SCIM_DATA_DIR", "/v")];
+        let rate = &[("GOLINKS_SCIM_RATE_LIMIT", "x")];
+        for (file, variables, flags, wanted) in [
+            (
+                "rate_limt = 1\ndata_dir = \"/d\"",
+                &[][..],
+                &[][..],
+                Some("/d"),
+            ),
+            ("data_dir = \"/d\"\nlisten = ", &[], &[], Some("/d")),
+            ("rate_limt = 1\n# data_dir = \"/d\"", &[], &[], Some("/s")),
+            ("data_dir = \"/d\"\n\"", &[], flag, Some("/f")),
+            ("\"", variable, &[], Some("/v")),
+            ("data_dir = \"/d\"", rate, &[], Some("/d")),
+            // Another directory could be meant than would be found.
+            ("data_dir = \"/d", &[], &[], None),
+            ("data_dir = \"d\"", &[], &[], None),
+            ("data_dir = 1", &[], &[], None),
+            ("datadir = \"/d\"", &[], &[], None),
+            ("[data]\ndir = \"/d\"", &[], &[], None),
+            ("[x]\ndata_dir = \"/d\"", &[], &[], None),
+            ("data_dir = \"/d\"\ndata_dir = \"/e\"", &[], &[], None),
+        ] {
+            assert_eq!(found(file, variables, flags).as_deref(), wanted, "{file}");
+        }
+        let absent = Sources {
+            file: Some("/nowhere/c.toml".into()),
+            ..sources("", variable, flag)
+        };
+        assert!(Configuration::of_data_dir(&absent).is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod base_url;
 mod file;
 mod load;
 mod origin;
+mod salvage;
 mod settings;
 
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
-pub use base_url::BaseUrl;
+pub use base_url::{BaseUrl, is_public};
 pub use load::{Configuration, Sources, default_file};
 pub use origin::{Given, Origin, Problem};
 pub use settings::{Fallback, Key, SETTINGS, Setting, default_text};

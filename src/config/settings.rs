@@ -107,7 +107,7 @@ pub static SETTINGS: [Setting; 13] = [
         name: "tls_cert",
         default: Fallback::Words {
             words: "the certificate that was installed, else one of the private CA",
-            example: "\"/etc/letsencrypt/live/scim.example.com/fullchain.pem\"",
+            example: "\"/etc/golinks-scim/chain.pem\"",
         },
         about: "Your own certificate with its full chain, as PEM. When the file changes, the new\n\
                 one is served. `golinks-scim cert install` does without this setting.",
@@ -118,9 +118,9 @@ pub static SETTINGS: [Setting; 13] = [
         name: "tls_key",
         default: Fallback::Words {
             words: "none",
-            example: "\"/etc/letsencrypt/live/scim.example.com/privkey.pem\"",
+            example: "\"/etc/golinks-scim/key.pem\"",
         },
-        about: "The key of that certificate, as PEM.",
+        about: "The key of that certificate, as PEM, which the server's user and nobody else may read.",
         is_reloaded: false,
     },
     Setting {

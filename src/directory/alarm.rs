@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::limits;
+use crate::mend::Mend;
 
 /// What to do about it.
-pub const ALARM_MEND: &str = "look who: golinks-scim user list --inactive; if it was a mistake, stop it in the identity provider, then: golinks-scim user undo --since 1h --dry-run";
+pub const ALARM_MEND: Mend = Mend::new(
+    "look who: {program} user list --inactive; if it was a mistake, stop it in the identity \
+     provider, then: {program} user undo --since 1h --dry-run",
+);
 /// The time within which deactivations are counted.
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 /// Deactivations within one of these parts of it are forgotten together.

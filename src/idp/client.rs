@@ -8,9 +8,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use super::Exchange;
 use crate::certificate;
@@ -82,9 +83,26 @@ impl Client {
     }
 
     fn trusting(base_url: &str, roots: RootCertStore) -> Result<Self, Error> {
+        let config = tls_config().with_root_certificates(roots);
+        Self::with(base_url, config.with_no_client_auth())
+    }
+
+    /// The same for one that leaves it to somebody else whom to trust.
+    pub(super) fn verifying(
+        base_url: &str,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, Error> {
+        let config = tls_config()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        Self::with(base_url, config.with_no_client_auth())
+    }
+
+    fn with(base_url: &str, mut tls: ClientConfig) -> Result<Self, Error> {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             base: BaseUrl::parse(base_url)?,
-            tls: Arc::new(tls_config(roots)),
+            tls: Arc::new(tls),
             kept: None,
         })
     }
@@ -255,16 +273,12 @@ fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-fn tls_config(roots: RootCertStore) -> ClientConfig {
+fn tls_config() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-    let mut config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .expect("the provider has suites for TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
 }
 
 /// RFC 9110 section 9.2.2, for the methods that a provisioning client sends.

@@ -39,6 +39,7 @@ mod expect;
 pub mod jumpcloud;
 pub mod okta;
 pub mod onelogin;
+pub mod onlooker;
 pub mod person;
 pub mod play;
 pub mod reading;

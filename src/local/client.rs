@@ -22,7 +22,7 @@ use crate::limits;
 use crate::store::{OpenError, Store};
 
 /// Longer than anything that a server does for one request.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Why a command could not ask.
 #[derive(Debug)]
@@ -96,15 +96,23 @@ impl Client {
             }
             Err(_) => return Ok(None),
         };
-        let wait = Some(ANSWER_WAIT_MAX);
-        stream
-            .set_read_timeout(wait)
-            .and_then(|()| stream.set_write_timeout(wait))
-            .map_err(|error| Error::Io(error.to_string()))?;
-        Ok(Some(Self {
+        let client = Self {
             way: Way::Socket(stream),
             claimed_name: claimed_name.to_owned(),
-        }))
+        };
+        client.set_patience(ANSWER_WAIT_MAX)?;
+        Ok(Some(client))
+    }
+
+    /// Waits no longer than this for each step of an answer. Without a server it changes nothing.
+    pub fn set_patience(&self, wait: Duration) -> Result<(), Error> {
+        match &self.way {
+            Way::Socket(stream) => stream
+                .set_read_timeout(Some(wait))
+                .and_then(|()| stream.set_write_timeout(Some(wait)))
+                .map_err(|error| Error::Io(error.to_string())),
+            Way::InProcess(_) => Ok(()),
+        }
     }
 
     /// Asks, and gives the whole answer.

@@ -4,6 +4,8 @@
 
 pub(crate) mod browser;
 pub(crate) mod exposition;
+pub(crate) mod front;
+pub(crate) mod place;
 mod process;
 mod talk;
 pub(crate) mod visit;

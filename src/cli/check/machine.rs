@@ -1,27 +1,42 @@
 //! The machine: configuration, data directory, clock, disk.
 
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::{Failure, Findings, number};
+use super::{Findings, Halt, number, server};
 use crate::certificate;
 use crate::cli::tls;
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::{self, Configuration, default_file};
+use crate::config::{self, Configuration, Problem, Sources, default_file};
 use crate::limits;
 
 /// File systems over a network, whose locks and syncs cannot be relied on.
 const REMOTE: [&str; 6] = ["nfs", "cifs", "smb2", "9p", "fuse", "ceph"];
 
+/// Whether it can be used, and with which the rest is looked at: of one that cannot be used the
+/// data directory may still be known.
 pub(super) fn configuration(
-    configuration: &Configuration,
+    configuration: &Result<Configuration, Problem>,
+    sources: &Sources,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<Option<Configuration>, Halt> {
+    const TOPIC: &str = "configuration";
+    let configuration = match configuration {
+        Ok(configuration) => configuration.clone(),
+        Err(problem) => {
+            findings.fail(TOPIC, &problem.what, &problem.hint)?;
+            let rest = Configuration::of_data_dir(sources).filter(|_| !problem.is_usage);
+            return Ok(rest);
+        }
+    };
     for warning in &configuration.warnings {
-        findings.warn("configuration", warning, "golinks-scim config show")?;
+        let mend = findings.command("config show");
+        findings.warn(TOPIC, warning, &mend)?;
     }
     let what = if let Some(file) = &configuration.file {
         format!("{} can be used", file.display())
@@ -29,21 +44,19 @@ pub(super) fn configuration(
         let file = default_file().display();
         format!("there is no {file}, and none is needed")
     };
-    findings.pass("configuration", &what)?;
+    findings.pass(TOPIC, &what)?;
     // With a server that runs too: its next start must not be where somebody learns of it.
-    match tls::examine(&configuration.serve) {
-        Ok(()) => Ok(()),
-        Err(failure) => {
-            let mend = failure.hint.as_deref().unwrap_or(EXCHANGE);
-            findings.fail("certificate", &failure.what, mend)
-        }
+    if let Err(failure) = tls::examine(&configuration.serve) {
+        let mend = failure.hint.as_deref().unwrap_or(EXCHANGE);
+        findings.fail("certificate", &failure.what, mend)?;
     }
+    Ok(Some(configuration))
 }
 
 const EXCHANGE: &str = "put a chain and its key there that can be used";
 
 /// Whether it is there, and nobody else's. Whether the rest can be looked at.
-pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Failure> {
+pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Halt> {
     const TOPIC: &str = "data directory";
     let shown = crate::cli::quoted(data_dir);
     let metadata = match fs::metadata(data_dir) {
@@ -54,7 +67,10 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             return Ok(false);
         }
         Err(error) => {
-            let mend = super::server::start(findings);
+            let mend = match error.kind() {
+                ErrorKind::PermissionDenied => server::AS_ROOT.to_owned(),
+                _ => server::start(findings),
+            };
             findings.fail(TOPIC, &format!("{shown}: {error}"), &mend)?;
             return Ok(false);
         }
@@ -107,20 +123,42 @@ fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
 }
 
 /// Whether it is as late as it has been already.
-pub(super) fn clock(state: &Value, findings: &mut Findings) -> Result<(), Failure> {
-    const MEND: &str = "timedatectl set-ntp true";
+pub(super) fn clock(
+    state: &Value,
+    is_synchronised: impl Fn() -> bool,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    const TOPIC: &str = "clock";
     let now = SystemClock.now();
     let newest = state["newestChange"].as_str().and_then(Instant::parse);
     let Some(newest) =
         newest.filter(|newest| *newest > now.plus_seconds(limits::CLOCK_SLACK_SECONDS))
     else {
-        return findings.pass("clock", &format!("it is {now}"));
+        return findings.pass(TOPIC, &format!("it is {now}"));
     };
+    if is_synchronised() {
+        let what = format!("a change was made at {newest}, when the clock was ahead; it is {now}");
+        let mend =
+            "none is needed: the clock is set by others now, and later changes will be later";
+        return findings.warn(TOPIC, &what, mend);
+    }
     let what = format!("it is {now} here, but a change was made at {newest}");
-    findings.fail("clock", &what, MEND)
+    findings.fail(TOPIC, &what, "timedatectl set-ntp true")
 }
 
-pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Failure> {
+/// Whether the machine says that its clock is kept right over the network.
+pub(super) fn is_synchronised() -> bool {
+    Command::new("timedatectl")
+        .args(["show", "--property=NTPSynchronized", "--value"])
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"yes")
+}
+
+/// A service needs leave for another directory, too.
+const MOVE: &str = "move the directory to a local disk: golinks-scim manual install has the lines, under \"Another data directory\"";
+
+pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "disk";
     const MIB: u64 = 1024 * 1024;
     let Some(free) = number(state, "/disk/freeBytes") else {
@@ -139,13 +177,13 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Failure
             &format!(
                 "{directory} is on {kind}: locks and syncs over a network cannot be relied on"
             ),
-            "stop the server, move the directory to a local disk, and name it with data_dir",
+            MOVE,
         )?;
     } else if matches!(kind, "tmpfs" | "ramfs") {
         findings.warn(
             TOPIC,
             &format!("{directory} is on {kind}: everything is lost when the machine stops"),
-            "stop the server, move the directory to a disk, and name it with data_dir",
+            MOVE,
         )?;
     }
     let store = number(state, "/storeBytes").unwrap_or(0);
@@ -174,7 +212,7 @@ mod tests {
     use super::*;
 
     /// How often each outcome was told.
-    fn told(look: impl Fn(&mut Findings) -> Result<(), Failure>) -> Vec<(Outcome, usize)> {
+    fn told(look: impl Fn(&mut Findings) -> Result<(), Halt>) -> Vec<(Outcome, usize)> {
         let mut findings = Findings::new(None, "golinks-scim".to_owned());
         look(&mut findings).expect("standard output is open");
         let all = [Outcome::Pass, Outcome::Warn, Outcome::Fail, Outcome::NotRun];
@@ -210,14 +248,15 @@ mod tests {
     fn a_clock_behind_what_was_written_is_wrong() {
         let at =
             |seconds| json!({"newestChange": SystemClock.now().plus_seconds(seconds).to_string()});
-        for (seconds, wanted) in [
-            (-5, Outcome::Pass),
-            (60, Outcome::Pass),
-            (3600, Outcome::Fail),
+        for (seconds, is_synchronised, wanted) in [
+            (-5, false, Outcome::Pass),
+            (60, false, Outcome::Pass),
+            (3600, false, Outcome::Fail),
+            (3600, true, Outcome::Warn),
         ] {
             let state = at(seconds);
             assert_eq!(
-                told(|findings| clock(&state, findings)),
+                told(|findings| clock(&state, || is_synchronised, findings)),
                 [(wanted, 1)],
                 "{seconds}"
             );

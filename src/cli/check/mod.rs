@@ -5,18 +5,24 @@
 
 mod machine;
 mod network;
+mod peer;
 mod server;
 mod trial;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, from_local, login_name, status};
-use crate::config::{Configuration, Problem};
+use crate::config::{Configuration, Problem, Sources};
 use crate::local::Client;
+use crate::mend;
+
+/// How long the server may keep silent before that is a finding.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How something that was looked at is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +65,19 @@ impl Findings {
         }
     }
 
-    fn pass(&mut self, topic: &str, what: &str) -> Result<(), Failure> {
+    fn pass(&mut self, topic: &str, what: &str) -> Result<(), Halt> {
         self.tell(Outcome::Pass, topic, what, None)
     }
 
-    fn warn(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Failure> {
+    fn warn(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Halt> {
         self.tell(Outcome::Warn, topic, what, Some(mend))
     }
 
-    fn fail(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Failure> {
+    fn fail(&mut self, topic: &str, what: &str, mend: &str) -> Result<(), Halt> {
         self.tell(Outcome::Fail, topic, what, Some(mend))
     }
 
-    fn not_run(&mut self, topic: &str, why: &str) -> Result<(), Failure> {
+    fn not_run(&mut self, topic: &str, why: &str) -> Result<(), Halt> {
         self.tell(Outcome::NotRun, topic, why, None)
     }
 
@@ -81,29 +87,35 @@ impl Findings {
         topic: &str,
         what: &str,
         mend: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Halt> {
         self.counts[outcome as usize] += 1;
         if let Some(listing) = &mut self.listing {
-            return listing.page(&[json!({
+            listing.page(&[json!({
                 "check": topic,
                 "outcome": outcome.as_str(),
                 "what": what,
                 "mend": mend,
-            })]);
+            })])?;
+            return Ok(());
         }
         output::line(&format!(
             "{:<8} {topic:<15} {}",
             outcome.as_str(),
             output::printable(what)
         ))?;
-        match mend {
-            Some(mend) => output::line(&format!("         mend: {}", output::printable(mend))),
-            None => Ok(()),
+        if let Some(mend) = mend {
+            output::line(&format!("         mend: {}", output::printable(mend)))?;
         }
+        Ok(())
     }
 
     fn count(&self, outcome: Outcome) -> usize {
         self.counts[outcome as usize]
+    }
+
+    /// Words of the server in which commands of this program stand.
+    fn filled(&self, template: &str) -> String {
+        mend::filled(template, &self.program)
     }
 
     /// A command of this program on the same data directory.
@@ -112,54 +124,90 @@ impl Findings {
     }
 }
 
+/// Why the looking ends before its end.
+#[derive(Debug)]
+enum Halt {
+    /// Nobody reads what is told.
+    Output(Failure),
+    /// The server does not answer, or not as it should: a finding of its own.
+    Server(String),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Output(failure)
+    }
+}
+
+impl Halt {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Output(failure) => failure,
+            Self::Server(what) => Failure::new(status::UNAVAILABLE, what),
+        }
+    }
+}
+
 /// Looks at everything; a failure among the findings is the command's.
 pub(super) fn run(
     configuration: &Result<Configuration, Problem>,
-    is_data_dir_typed: bool,
+    sources: &Sources,
+    program: String,
     typed: &Check,
 ) -> Result<(), Failure> {
-    let program = match configuration {
-        Ok(configuration) => super::program(is_data_dir_typed, &configuration.serve.data_dir),
-        Err(_) => "golinks-scim".to_owned(),
-    };
     let is_for_people = typed.output.output == Format::Table;
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let mut findings = Findings::new(listing, program);
-    match configuration {
-        Ok(configuration) => all(configuration, typed.write, &mut findings)?,
-        Err(problem) => {
-            findings.fail("configuration", &problem.what, &problem.hint)?;
-            findings.not_run("the rest", "it needs a configuration that can be used")?;
-        }
-    }
+    everything(configuration, sources, typed.write, &mut findings).map_err(Halt::into_failure)?;
     if let Some(listing) = findings.listing.take() {
         listing.end()?;
     }
     conclude(&findings)
 }
 
-fn all(
+fn everything(
+    configuration: &Result<Configuration, Problem>,
+    sources: &Sources,
+    is_writing: bool,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    match machine::configuration(configuration, sources, findings)? {
+        Some(usable) => beyond_configuration(&usable, is_writing, findings),
+        None => findings.not_run("the rest", "it needs a configuration that can be used"),
+    }
+}
+
+fn beyond_configuration(
     configuration: &Configuration,
     is_writing: bool,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<(), Halt> {
     let data_dir = configuration.serve.data_dir.as_path();
-    machine::configuration(configuration, findings)?;
     if !machine::data_directory(data_dir, findings)? {
         return findings.not_run("the rest", "there is no data directory to look at");
     }
-    let Some(mut client) = server::find(data_dir, configuration, findings)? else {
-        return findings.not_run("the rest", "the store cannot be asked");
+    let found = match server::find(data_dir, configuration, findings) {
+        Ok(Some(mut client)) => {
+            let found = ask_all(is_writing, &mut client, findings);
+            client.close();
+            found
+        }
+        Ok(None) => findings.not_run("the rest", "the store cannot be asked"),
+        Err(halt) => Err(halt),
     };
-    let found = ask_all(is_writing, &mut client, findings);
-    client.close();
-    found
+    match found {
+        Err(Halt::Server(what)) => {
+            server::silent(data_dir, &what, findings)?;
+            findings.not_run("the rest", "the server cannot be asked")
+        }
+        other => other,
+    }
 }
 
-fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Result<(), Failure> {
-    let installation = super::ask(client, "GET", "/admin/installation", None)?;
-    let state = super::ask(client, "GET", "/admin/status", None)?;
-    machine::clock(&state, findings)?;
+fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+    let installation = ask(client, "GET", "/admin/installation", None)?;
+    let state = ask(client, "GET", "/admin/status", None)?;
+    machine::clock(&state, machine::is_synchronised, findings)?;
     machine::disk(&state, findings)?;
     server::descriptors(&state, findings)?;
     server::readiness(&state, findings)?;
@@ -169,19 +217,20 @@ fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Re
     if installation["listens"].is_null() {
         return findings.not_run("name, port, certificate, requests", "no server runs");
     }
-    let Some(mut door) = network::reach(&installation, findings)? else {
+    let Some(mut reached) = network::reach(&installation, findings)? else {
         return findings.not_run("requests", "the network door cannot be reached");
     };
     let has_users = installation["users"]
         .as_u64()
         .is_some_and(|users| users > 0);
-    trial::reading(client, &mut door, has_users, findings)?;
+    trial::reading(client, &mut reached.door, has_users, findings)?;
     if is_writing {
-        trial::writing(client, &mut door, findings)
+        trial::writing(client, &mut reached.door, findings)?;
     } else {
         let how = findings.command("check --write");
-        findings.not_run("life of a user", &format!("create, change, delete: {how}"))
+        findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
     }
+    network::reachable_by(&reached, findings)
 }
 
 fn conclude(findings: &Findings) -> Result<(), Failure> {
@@ -203,7 +252,19 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
 
 /// Finds the server or opens its store; the error is for a finding.
 fn connect(data_dir: &Path) -> Result<Client, Failure> {
-    Client::connect(data_dir, &login_name()).map_err(from_local)
+    let client = Client::connect(data_dir, &login_name()).map_err(from_local)?;
+    client.set_patience(PATIENCE).map_err(from_local)?;
+    Ok(client)
+}
+
+/// Asks what every server answers.
+fn ask(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Result<Value, Halt> {
+    super::ask(client, method, target, body).map_err(|failure| Halt::Server(failure.what))
 }
 
 /// A member of an answer as a number.

@@ -1,80 +1,126 @@
-//! The way from outside: the name in the base URL, the port, the certificate as a client
-//! sees it.
+//! The way from outside: the name in the base URL, the port, and in the end who can come.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
 use serde_json::Value;
 
-use super::{Failure, Findings};
-use crate::certificate::Leaf;
+use super::{Findings, Halt, peer};
 use crate::cli::output::text_of;
-use crate::clock::{Clock, SystemClock};
-use crate::config::BaseUrl;
-use crate::idp::client::{Client, Error};
+use crate::config::{BaseUrl, is_public};
+use crate::idp::client::Client;
 use crate::limits;
 
-/// A client that has reached the network door, if one can.
+/// The network door, once it was reached.
+pub(super) struct Reached {
+    pub(super) door: Client,
+    /// Whether a cloud accepts the certificate.
+    is_certified: bool,
+    from: Horizon,
+}
+
+/// From where the host of the base URL is found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Horizon {
+    Anywhere,
+    ThisNetwork,
+    ThisMachine,
+}
+
+/// The network door, if it can be reached.
 pub(super) fn reach(
     installation: &Value,
     findings: &mut Findings,
-) -> Result<Option<Client>, Failure> {
+) -> Result<Option<Reached>, Halt> {
     let text = text_of(installation, "baseUrl");
-    let url = match BaseUrl::parse(&text) {
-        Ok(url) => url,
-        Err(what) => {
-            findings.fail("name", &format!("{text}: {what}"), SET_BASE_URL)?;
-            return Ok(None);
-        }
-    };
-    let Some(addresses) = name(&url, findings)? else {
+    // Every server checks its own: one that says anything else does not work as it should.
+    let url = BaseUrl::parse(&text)
+        .map_err(|what| Halt::Server(format!("its base URL is {text:?}: {what}")))?;
+    let Some((addresses, from)) = name(&url, findings)? else {
         return Ok(None);
     };
-    if !port(
-        &url,
-        &addresses,
-        &text_of(installation, "listens"),
-        findings,
-    )? {
+    let listens = text_of(installation, "listens");
+    if !port(&url, &addresses, &listens, findings)? {
         return Ok(None);
     }
-    certificate(installation, &url, findings)
+    let accepted = peer::certificate(installation, &url, findings)?;
+    Ok(accepted.map(|(door, is_certified)| Reached {
+        door,
+        is_certified,
+        from,
+    }))
+}
+
+/// What all of it comes to: whose requests can arrive.
+pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result<(), Halt> {
+    const TOPIC: &str = "reachable by";
+    match (reached.from, reached.is_certified) {
+        (Horizon::Anywhere, true) => findings.pass(TOPIC, "clouds, and agents in this network"),
+        (Horizon::ThisMachine, _) => {
+            let what = "programs on this machine alone, no identity provider";
+            findings.warn(TOPIC, what, SET_BASE_URL)
+        }
+        (Horizon::Anywhere | Horizon::ThisNetwork, _) => {
+            let what = "agents in this network that trust the certificate, no cloud";
+            let mend = format!(
+                "let Okta's agent provision: {}; or give it a public name and certificate",
+                findings.command("guide agent")
+            );
+            findings.warn(TOPIC, what, &mend)
+        }
+    }
 }
 
 const SET_BASE_URL: &str = "set base_url in the configuration to the name under which the identity provider finds this machine, such as https://scim.example.com, and restart";
 
-/// Whether the base URL's host leads anywhere, and to where.
-fn name(url: &BaseUrl, findings: &mut Findings) -> Result<Option<Vec<SocketAddr>>, Failure> {
+/// Whether the base URL's host leads anywhere, to where, and for whom.
+fn name(
+    url: &BaseUrl,
+    findings: &mut Findings,
+) -> Result<Option<(Vec<SocketAddr>, Horizon)>, Halt> {
+    const TOPIC: &str = "name";
     let host = url.host();
     if host.contains('_') {
         let what = format!("{host} holds an underscore: Okta refuses such base URLs");
-        findings.fail("name", &what, SET_BASE_URL)?;
+        findings.fail(TOPIC, &what, SET_BASE_URL)?;
     }
     let addresses = match (host, url.port()).to_socket_addrs() {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
-            findings.fail(
-                "name",
-                &format!("{host} has no address: {error}"),
-                SET_BASE_URL,
-            )?;
+            let what = format!("{host} has no address: {error}");
+            findings.fail(TOPIC, &what, SET_BASE_URL)?;
             return Ok(None);
         }
     };
-    if addresses
-        .iter()
-        .all(|address| address.ip().to_canonical().is_loopback())
-    {
-        let what = format!("{host} leads to this machine from itself alone");
-        findings.warn("name", &what, SET_BASE_URL)?;
-    } else if host.parse::<IpAddr>().is_err() && !host.contains('.') {
-        let what = format!("{host} is a name of this network: no cloud finds it");
-        findings.warn("name", &what, SET_BASE_URL)?;
-    } else {
-        let first = addresses.first().map(|address| address.ip().to_string());
-        let first = first.unwrap_or_default();
-        findings.pass("name", &format!("{url}: {host} is {first}"))?;
+    let from = from(host, &addresses);
+    match from {
+        Horizon::ThisMachine => {
+            let what = format!("{host} leads to this machine from itself alone");
+            findings.warn(TOPIC, &what, SET_BASE_URL)?;
+        }
+        Horizon::ThisNetwork => {
+            let what = format!("{host} is of this network: no cloud finds it");
+            findings.warn(TOPIC, &what, SET_BASE_URL)?;
+        }
+        Horizon::Anywhere => {
+            let first = addresses.first().map(|address| address.ip().to_string());
+            let first = first.unwrap_or_default();
+            findings.pass(TOPIC, &format!("{url}: {host} is {first}"))?;
+        }
     }
-    Ok(Some(addresses))
+    Ok(Some((addresses, from)))
+}
+
+/// A machine may have its own public name among its loopback addresses: its name decides then.
+fn from(host: &str, addresses: &[SocketAddr]) -> Horizon {
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    let are_loopback = addresses.iter().all(|address| is_loopback(address.ip()));
+    if is_public(host) {
+        Horizon::Anywhere
+    } else if are_loopback {
+        Horizon::ThisMachine
+    } else {
+        Horizon::ThisNetwork
+    }
 }
 
 /// Whether somebody listens where the base URL leads.
@@ -83,7 +129,7 @@ fn port(
     addresses: &[SocketAddr],
     listens: &str,
     findings: &mut Findings,
-) -> Result<bool, Failure> {
+) -> Result<bool, Halt> {
     let wait = limits::CLIENT_CONNECT_DURATION_MAX;
     let mut failure = None;
     for address in addresses {
@@ -96,102 +142,95 @@ fn port(
         }
     }
     let failure = failure.unwrap_or_else(|| "the name has no address".to_owned());
-    let listening: Option<SocketAddr> = listens.parse().ok();
-    let mend = match listening {
-        Some(at) if at.port() != url.port() => format!(
-            "lead port {} of {} to {at} (firewall or proxy), or set base_url to https://{}:{} and restart",
-            url.port(),
-            url.host(),
-            url.host(),
-            at.port()
-        ),
-        _ => format!(
-            "let the firewall of this machine, and those before it, pass port {}",
-            url.port()
-        ),
-    };
+    let mend = mend_of_port(url, listens);
     let what = format!("the server listens at {listens}, but {failure}");
     findings.fail("port", &what, &mend)?;
     Ok(false)
 }
 
-/// Who would accept what is shown, and for how long.
-fn certificate(
-    installation: &Value,
-    url: &BaseUrl,
-    findings: &mut Findings,
-) -> Result<Option<Client>, Failure> {
-    const TOPIC: &str = "certificate";
-    let (client, shown, is_public) = match shown_to(Client::of_a_cloud(url.as_str())) {
-        Ok((client, shown)) => (client, shown, true),
-        Err(Error::Handshake(_)) => match shown_to(who_trusts_its_top(installation, url)) {
-            Ok((client, shown)) => (client, shown, false),
-            Err(error) => {
-                let mend = mend(installation, url, findings);
-                findings.fail(TOPIC, &format!("no client accepts it: {error}"), &mend)?;
-                return Ok(None);
-            }
-        },
-        Err(error) => {
-            let mend = "look at the server's log, and at what stands before it";
-            findings.fail(TOPIC, &error.to_string(), mend)?;
-            return Ok(None);
+/// What lets a connection through to where the server listens.
+fn mend_of_port(url: &BaseUrl, listens: &str) -> String {
+    let port = url.port();
+    match listens.parse::<SocketAddr>() {
+        Ok(at) if at.port() == port && at.ip().is_unspecified() => {
+            format!("let the firewall of this machine, and those before it, pass port {port}")
         }
-    };
-    let Some(Ok(leaf)) = shown.first().map(|leaf| Leaf::read(leaf)) else {
-        findings.fail(
-            TOPIC,
-            "it cannot be read",
-            &mend(installation, url, findings),
-        )?;
-        return Ok(Some(client));
-    };
-    let days = SystemClock.now().days_until(leaf.not_after);
-    if is_public {
-        findings.pass(TOPIC, &format!("clouds accept it; it ends in {days} days"))?;
-    } else {
-        let issuer = top(installation).map_or_else(String::new, |top| text_of(top, "issuer"));
-        let what =
-            format!("it ends in {days} days; no cloud accepts it, but whoever trusts \"{issuer}\"");
-        let mend = findings.command("manual certificates");
-        findings.warn(TOPIC, &what, &mend)?;
+        Ok(at) if at.port() == port => {
+            format!("listen at every address of the machine: set listen to [::]:{port} and restart")
+        }
+        _ => lead(url, listens),
     }
-    Ok(Some(client))
 }
 
-fn shown_to(client: Result<Client, Error>) -> Result<(Client, Vec<Vec<u8>>), Error> {
-    let mut client = client?;
-    let shown = client.peer_certificates()?;
-    Ok((client, shown))
-}
-
-/// The certificate at the upper end of the chain that is served.
-fn top(installation: &Value) -> Option<&Value> {
-    installation["certificate"]["chain"].as_array()?.last()
-}
-
-/// A client that was given the authority of a private certificate.
-fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
-    let private = text_of(&installation["authority"], "path");
-    let pem = if private.is_empty() {
-        let der = top(installation)
-            .map(|top| text_of(top, "der"))
-            .unwrap_or_default();
-        format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n").into_bytes()
-    } else {
-        std::fs::read(private).map_err(|_| Error::Authority)?
-    };
-    Client::new(url.as_str(), &pem)
-}
-
-fn mend(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
-    let files = installation["certificateFiles"].as_array();
-    match files.map(|files| files.iter().filter_map(Value::as_str).collect::<Vec<_>>()) {
-        Some(files) => format!(
-            "put the full chain for {} and its key into {}",
-            url.host(),
-            files.join(" and ")
+/// How the base URL comes to lead to where the server listens.
+pub(super) fn lead(url: &BaseUrl, listens: &str) -> String {
+    let (host, port) = (url.host(), url.port());
+    match listens.parse::<SocketAddr>() {
+        Ok(at) if at.port() != port => format!(
+            "lead port {port} of {host} to {at} (firewall or proxy), or set base_url to https://{host}:{} and restart",
+            at.port()
         ),
-        None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+        _ => format!(
+            "let {host} lead to this machine, or set base_url to a name that does, and restart"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_a_host_follows_from_its_name_and_addresses() {
+        for (host, address, wanted) in [
+            ("scim.example.com", "203.0.113.7", Horizon::Anywhere),
+            ("scim.example.com", "127.0.1.1", Horizon::Anywhere),
+            ("scim.example.com", "10.0.0.7", Horizon::Anywhere),
+            ("localhost", "127.0.0.1", Horizon::ThisMachine),
+            ("::1", "[::1]", Horizon::ThisMachine),
+            ("127.0.0.1", "127.0.0.1", Horizon::ThisMachine),
+            ("scim", "10.0.0.7", Horizon::ThisNetwork),
+            ("10.0.0.7", "10.0.0.7", Horizon::ThisNetwork),
+        ] {
+            let addresses = [format!("{address}:443").parse().expect("an address")];
+            assert!(from(host, &addresses) == wanted, "{host} {address}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_closed_is_opened_where_it_is_closed() {
+        let url = BaseUrl::parse("https://scim.example.com:8443").expect("a URL");
+        for (listens, words) in [
+            ("[::]:8443", "firewall of this machine"),
+            ("127.0.0.1:8443", "set listen to [::]:8443"),
+            (
+                "[::]:8444",
+                "lead port 8443 of scim.example.com to [::]:8444",
+            ),
+        ] {
+            let mend = mend_of_port(&url, listens);
+            assert!(mend.contains(words), "{listens}: {mend}");
+        }
+    }
+
+    #[test]
+    fn who_can_come_is_what_name_and_certificate_allow() {
+        use super::super::Outcome;
+        for (from, is_certified, wanted) in [
+            (Horizon::Anywhere, true, Outcome::Pass),
+            (Horizon::Anywhere, false, Outcome::Warn),
+            (Horizon::ThisNetwork, true, Outcome::Warn),
+            (Horizon::ThisMachine, true, Outcome::Warn),
+        ] {
+            let door = Client::of_a_cloud("https://localhost").expect("a URL");
+            let reached = Reached {
+                door,
+                is_certified,
+                from,
+            };
+            let mut findings = Findings::new(None, "golinks-scim".to_owned());
+            assert!(reachable_by(&reached, &mut findings).is_ok());
+            assert_eq!(findings.count(wanted), 1);
+        }
     }
 }

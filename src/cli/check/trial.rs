@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Failure, Findings};
+use super::{Findings, Halt, ask};
 use crate::cli::output::text_of;
-use crate::cli::{ask, percent_encode};
+use crate::cli::percent_encode;
 use crate::http1::client::Request;
 use crate::idp::client::Client as Door;
 use crate::idp::play::StepReport;
@@ -20,7 +20,7 @@ struct Passing {
 }
 
 impl Passing {
-    fn issue(client: &mut Client, scope: &str) -> Result<Self, Failure> {
+    fn issue(client: &mut Client, scope: &str) -> Result<Self, Halt> {
         let wanted = json!({"scope": scope});
         let issued = ask(client, "POST", "/admin/passing-tokens", Some(&wanted))?;
         Ok(Self {
@@ -29,7 +29,7 @@ impl Passing {
         })
     }
 
-    fn forget(self, client: &mut Client) -> Result<(), Failure> {
+    fn forget(self, client: &mut Client) -> Result<(), Halt> {
         let target = format!("/admin/passing-tokens/{}", self.id);
         ask(client, "DELETE", &target, None).map(drop)
     }
@@ -41,7 +41,7 @@ pub(super) fn reading(
     door: &mut Door,
     has_users: bool,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<(), Halt> {
     let token = Passing::issue(client, "read")?;
     let person = Person::from_random(secret::random());
     let mut outcome = Ok(());
@@ -63,7 +63,7 @@ pub(super) fn writing(
     client: &mut Client,
     door: &mut Door,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<(), Halt> {
     let token = Passing::issue(client, "full")?;
     let outcome = clear(client, door, &token.text, findings).and_then(|()| {
         let person = trial::person(secret::random());
@@ -83,7 +83,7 @@ fn clear(
     door: &mut Door,
     token: &Secret,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<(), Halt> {
     let filter = format!(
         "userName sw \"{}\" and userName ew \"{}\"",
         trial::PREFIX,
@@ -115,7 +115,7 @@ fn clear(
             Ok((answer, _)) => {
                 let mend = "look at the server's log";
                 findings.fail(
-                    "requests",
+                    "life of a user",
                     &format!("{name} stays: {}", answer.status),
                     mend,
                 )?;
@@ -135,7 +135,7 @@ fn played(
     door: &mut Door,
     token: &Secret,
     findings: &mut Findings,
-) -> Result<Report, Failure> {
+) -> Result<Report, Halt> {
     let mut outcome = Ok(());
     let mut observe = |step: &StepReport| {
         if outcome.is_ok() {
@@ -160,7 +160,7 @@ fn topic(suite: &str) -> &str {
     }
 }
 
-fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Failure> {
+fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Halt> {
     let topic = topic(suite);
     let what = step.name;
     let Some(failed) = step.verdicts.iter().find(|verdict| !verdict.passed) else {
@@ -191,5 +191,35 @@ fn mend_of(step: &StepReport) -> String {
             "something before this server answers: lead /scim/v2 to it unchanged".to_owned()
         }
         (None, _) => "look at the server's log, and at what stands before it".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_before_the_server_is_told_from_the_server() {
+        for (status, answer, words) in [
+            (Some(403), r#"{"detail": "issue another"}"#, "issue another"),
+            (Some(404), "<html>", "the proxy's routes for /scim/v2"),
+            (Some(502), "", "lead /scim/v2 to it unchanged"),
+            (None, "", "look at the server's log"),
+        ] {
+            let step = StepReport {
+                name: "list",
+                source: "a test",
+                request: "GET /Users".to_owned(),
+                sent: String::new(),
+                status,
+                answer: answer.to_owned(),
+                elapsed: Duration::ZERO,
+                verdicts: Vec::new(),
+            };
+            let mend = mend_of(&step);
+            assert!(mend.contains(words), "{status:?}: {mend}");
+        }
     }
 }

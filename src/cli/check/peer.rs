@@ -1,0 +1,150 @@
+//! Who answers where the base URL leads, and who would accept the certificate that is shown.
+//! A passing token goes to nobody whom neither the public authorities nor our own vouch for.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::network::lead;
+use super::{Findings, Halt};
+use crate::certificate::Leaf;
+use crate::cli::output::text_of;
+use crate::clock::{Clock, SystemClock};
+use crate::config::BaseUrl;
+use crate::idp::client::{Client, Error};
+use crate::idp::onlooker::{Sight, look};
+
+const TOPIC: &str = "certificate";
+
+/// A client that has accepted what is shown, and whether a cloud does.
+pub(super) fn certificate(
+    installation: &Value,
+    url: &BaseUrl,
+    findings: &mut Findings,
+) -> Result<Option<(Client, bool)>, Halt> {
+    let listens = text_of(installation, "listens");
+    let shown = match look(url.as_str()) {
+        Ok(Sight::Certificates(shown)) => shown,
+        Ok(Sight::NoTls) => {
+            let what = format!("what answers at {} speaks no TLS", place(url));
+            findings.fail(TOPIC, &what, &lead(url, &listens))?;
+            return Ok(None);
+        }
+        Err(error) => {
+            let mend = "look at the server's log, and at what stands before it";
+            findings.fail(TOPIC, &error.to_string(), mend)?;
+            return Ok(None);
+        }
+    };
+    let leaf = shown.first().map_or(&[][..], Vec::as_slice);
+    let is_ours = is_served(installation, leaf);
+    match accepting(installation, url) {
+        Ok((client, is_public)) => {
+            accepted(installation, leaf, is_ours, is_public, findings)?;
+            Ok(Some((client, is_public)))
+        }
+        Err(error) if is_ours => {
+            let mend = mend(installation, url, findings);
+            findings.fail(TOPIC, &format!("no client accepts it: {error}"), &mend)?;
+            Ok(None)
+        }
+        Err(error) => {
+            let what = format!(
+                "something else answers at {}, with a certificate that no client accepts: {error}",
+                place(url)
+            );
+            findings.fail(TOPIC, &what, &lead(url, &listens))?;
+            Ok(None)
+        }
+    }
+}
+
+fn place(url: &BaseUrl) -> String {
+    format!("{}:{}", url.host(), url.port())
+}
+
+/// Whether it is the certificate that this server shows now.
+fn is_served(installation: &Value, leaf: &[u8]) -> bool {
+    let chain = installation["certificate"]["chain"].as_array();
+    chain
+        .and_then(|chain| chain.first())
+        .is_some_and(|served| text_of(served, "der") == STANDARD.encode(leaf))
+}
+
+/// A client that accepts it: as a cloud would, else with the authority of a private one.
+fn accepting(installation: &Value, url: &BaseUrl) -> Result<(Client, bool), Error> {
+    let shaken = |client: Result<Client, Error>| {
+        let mut client = client?;
+        client.peer_certificates()?;
+        Ok(client)
+    };
+    match shaken(Client::of_a_cloud(url.as_str())) {
+        Ok(client) => Ok((client, true)),
+        Err(Error::Handshake(_)) => {
+            let client = shaken(who_trusts_its_top(installation, url))?;
+            Ok((client, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// By whom, and for how long.
+fn accepted(
+    installation: &Value,
+    leaf: &[u8],
+    is_ours: bool,
+    is_public: bool,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    let end = match Leaf::read(leaf) {
+        Ok(leaf) => {
+            let days = SystemClock.now().days_until(leaf.not_after);
+            format!("it ends in {days} days")
+        }
+        Err(why) => format!("when it ends cannot be read: {why}"),
+    };
+    // Right after a renewal the one that was shown is no longer the one that is served.
+    let whose = if is_ours || !is_public {
+        ""
+    } else {
+        " (another than this server's: a proxy answers)"
+    };
+    if is_public {
+        return findings.pass(TOPIC, &format!("clouds accept it; {end}{whose}"));
+    }
+    let issuer = top(installation).map_or_else(String::new, |top| text_of(top, "issuer"));
+    let what = format!("{end}; no cloud accepts it, but whoever trusts \"{issuer}\"");
+    let mend = "golinks-scim manual certificates";
+    findings.warn(TOPIC, &what, mend)
+}
+
+/// The certificate at the upper end of the chain that is served.
+fn top(installation: &Value) -> Option<&Value> {
+    installation["certificate"]["chain"].as_array()?.last()
+}
+
+/// A client that was given the authority of a private certificate.
+fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
+    let private = text_of(&installation["authority"], "path");
+    let pem = if private.is_empty() {
+        let der = top(installation)
+            .map(|top| text_of(top, "der"))
+            .unwrap_or_default();
+        format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n").into_bytes()
+    } else {
+        std::fs::read(private).map_err(|_| Error::Authority)?
+    };
+    Client::new(url.as_str(), &pem)
+}
+
+fn mend(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
+    let files = installation["certificateFiles"].as_array();
+    match files.map(|files| files.iter().filter_map(Value::as_str).collect::<Vec<_>>()) {
+        Some(files) => format!(
+            "put the full chain for {} and its key into {}",
+            url.host(),
+            files.join(" and ")
+        ),
+        None => findings.command("cert install CHAIN.pem --key KEY.pem"),
+    }
+}

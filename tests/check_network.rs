@@ -1,0 +1,266 @@
+//! `check` at the network door: names, ports, certificates, and whoever else answers there. What
+//! it knows is provoked, and the line that it prints mends it.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::support::front::Front;
+use crate::support::place::{Place, chain_for};
+
+#[test]
+fn a_port_that_another_has() {
+    // The port that is suggested is free then; another test may be quicker to take it.
+    let mut tries = (0..5).map(|_| another_has_the_port());
+    assert!(tries.any(|is_mended| is_mended), "no port stays free");
+}
+
+fn another_has_the_port() -> bool {
+    let mut place = Place::sound();
+    place.stop();
+    let address = place
+        .settings
+        .iter()
+        .find(|(name, _)| *name == "GOLINKS_SCIM_LISTEN")
+        .expect("set")
+        .1
+        .clone();
+    let _other = TcpListener::bind(&address).expect("free again");
+    let mend = place.fails("port", "in use");
+    let other = mend.rsplit(' ').next().expect("an address").to_owned();
+    if place.try_start(&mend).is_err() {
+        return false;
+    }
+    TcpStream::connect(&other).expect("it listens there");
+    // The base URL has the old port, where somebody else does not speak TLS or nobody answers.
+    let (_, port) = other.rsplit_once(':').expect("a port");
+    let url = format!("https://localhost:{port}");
+    place.set("GOLINKS_SCIM_BASE_URL", url);
+    if place.try_start(&mend).is_err() {
+        return false;
+    }
+    place.is_well();
+    true
+}
+
+#[test]
+fn a_base_url_that_leads_nowhere() {
+    let mut place = Place::sound();
+    for (host, words) in [
+        ("nowhere.invalid", "nowhere.invalid has no address"),
+        ("a_b.invalid", "underscore"),
+    ] {
+        place.set_base_url(host);
+        place.serve();
+        let mend = place.fails("name", words);
+        assert!(
+            mend.starts_with("set base_url in the configuration"),
+            "{mend}"
+        );
+        place.set_base_url("localhost");
+        place.serve();
+        place.is_well();
+    }
+    place.set("GOLINKS_SCIM_BASE_URL", "https://localhost:1".to_owned());
+    place.serve();
+    let mend = place.fails("port", "the server listens at");
+    let (_, url) = mend.rsplit_once("set base_url to ").expect("a URL");
+    place.set(
+        "GOLINKS_SCIM_BASE_URL",
+        url.trim_end_matches(" and restart").to_owned(),
+    );
+    place.serve();
+    place.is_well();
+}
+
+#[test]
+fn a_certificate_that_no_client_accepts() {
+    let mut place = Place::sound();
+    let (chain, key) = (
+        place.folder.path().join("chain.pem"),
+        place.folder.path().join("key.pem"),
+    );
+    let put = |(chain_text, key_text): (String, String)| {
+        fs::write(&key, key_text).expect("written");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
+        fs::write(&chain, chain_text).expect("written");
+    };
+    place.set("GOLINKS_SCIM_TLS_CERT", chain.display().to_string());
+    place.set("GOLINKS_SCIM_TLS_KEY", key.display().to_string());
+    for (made, pause, words) in [
+        (chain_for("scim.example.com", None), 0, "not valid for"),
+        (
+            chain_for("localhost", Some(Duration::from_secs(5))),
+            5,
+            "expired",
+        ),
+    ] {
+        put(made);
+        place.serve();
+        std::thread::sleep(Duration::from_secs(pause));
+        let mend = place.fails("certificate", words);
+        let wanted = format!(
+            "put the full chain for localhost and its key into {} and {}",
+            chain.display(),
+            key.display()
+        );
+        assert_eq!(mend, wanted);
+        put(chain_for("localhost", None));
+        // The server looks at its files every two seconds.
+        std::thread::sleep(Duration::from_secs(3));
+        place.is_well();
+    }
+}
+
+#[test]
+fn a_name_that_only_this_machine_or_network_finds() {
+    let mut place = Place::new();
+    let everywhere = format!("0.0.0.0:{}", place.port());
+    place.set("GOLINKS_SCIM_LISTEN", everywhere);
+    for (host, words, reached_by) in [
+        (
+            "localhost",
+            "from itself alone",
+            "programs on this machine alone",
+        ),
+        ("0.0.0.0", "no cloud finds it", "agents in this network"),
+    ] {
+        place.set_base_url(host);
+        place.serve();
+        if place.run("golinks-scim token list -o jsonl").is_empty() {
+            place.run("golinks-scim token issue okta");
+        }
+        let mend = place.finds("warn", "name", words).mend;
+        assert!(
+            mend.starts_with("set base_url in the configuration"),
+            "{mend}"
+        );
+        let trusted = place.finds("warn", "certificate", "but whoever trusts");
+        let read_on = place.run(&trusted.mend);
+        assert!(read_on.contains("cert request"), "{read_on}");
+        let mend = place.finds("warn", "reachable by", reached_by).mend;
+        if let Some((_, guide)) = mend.split_once(": ") {
+            let (guide, _) = guide.split_once(';').expect("two ways");
+            assert!(place.run(guide).contains("Okta"), "{guide}");
+        }
+        place.is_well();
+    }
+}
+
+/// An address at which the server does not listen, of the machine where it runs.
+#[test]
+fn an_address_that_is_left_out() {
+    let mut place = Place::sound();
+    place.set_base_url("127.0.0.2");
+    place.serve();
+    let mend = place.fails("port", "the server listens at 127.0.0.1");
+    let listen = mend
+        .split_once("set listen to ")
+        .and_then(|(_, rest)| rest.strip_suffix(" and restart"))
+        .expect("an address");
+    place.set("GOLINKS_SCIM_LISTEN", listen.to_owned());
+    place.serve();
+    place.is_well();
+}
+
+#[test]
+fn something_else_that_answers() {
+    let mut place = Place::sound();
+    let plain = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let plain_port = plain.local_addr().expect("bound").port();
+    let speaking = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        // As a web server answers what it does not understand.
+        for socket in plain.incoming().flatten().take(3) {
+            let mut socket = socket;
+            assert!(socket.read(&mut [0; 512]).is_ok_and(|read| read > 0));
+            socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
+        }
+    });
+    let told = |answer: &str| answer.to_owned();
+    let other = Front::start(&chain_for("localhost", None), move |head| {
+        assert!(!head.contains("Bearer"), "a token goes to nobody unknown");
+        Some(told("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+    });
+    for (url, words) in [
+        (format!("https://localhost:{plain_port}"), "speaks no TLS"),
+        (other.url(), "something else answers at localhost:"),
+    ] {
+        place.set("GOLINKS_SCIM_BASE_URL", url);
+        place.serve();
+        let mend = place.fails("certificate", words);
+        let (_, url) = mend.rsplit_once("set base_url to ").expect("a URL");
+        let url = url.trim_end_matches(" and restart").to_owned();
+        place.set("GOLINKS_SCIM_BASE_URL", url);
+        place.serve();
+        place.is_well();
+    }
+    TcpStream::connect(("127.0.0.1", plain_port)).ok();
+    speaking.join().expect("it has ended");
+}
+
+/// It takes as long as a client waits for a handshake.
+#[test]
+fn somebody_who_is_silent() {
+    let mut place = Place::sound();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    place.set("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"));
+    place.serve();
+    let mend = place.fails("certificate", "no TLS connection");
+    assert!(mend.contains("what stands before it"), "{mend}");
+}
+
+#[test]
+fn a_proxy_that_lets_nothing_through() {
+    let mut place = Place::sound();
+    place.run("golinks-scim user add golinks-scim-check-left@invalid --given L --family O");
+    for (answer, words) in [
+        (
+            Some("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+            "stays: 403",
+        ),
+        (None, "stays: "),
+    ] {
+        let front = Front::as_server_of(&place.data_dir(), move |head| {
+            assert!(head.contains("/scim/v2"), "{head}");
+            answer.map(str::to_owned)
+        });
+        place.set("GOLINKS_SCIM_BASE_URL", front.url());
+        place.serve();
+        let findings = place.check_with("check --write");
+        let of = |topic: &str, words: &str| {
+            let mut failed = findings.iter().filter(|it| it.outcome == "fail");
+            failed.any(|it| {
+                it.topic == topic && it.what.contains(words) && it.mend.contains("look at")
+            })
+        };
+        assert!(of("life of a user", words), "{findings:#?}");
+        if answer.is_none() {
+            assert!(of("Okta app", ""), "{findings:#?}");
+        } else {
+            let led = findings
+                .iter()
+                .filter(|it| it.mend.contains("lead /scim/v2 to it"));
+            assert!(led.count() > 3, "{findings:#?}");
+        }
+    }
+    // Led past the proxy, it is well, and nobody is left.
+    place.set_base_url("localhost");
+    place.serve();
+    place.run("golinks-scim check --write");
+    assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
+}
+
+/// Okta's suite for its catalogue wants names of its first user; provisioning does not.
+#[test]
+fn a_first_user_as_oktas_suite_does_not_want_it() {
+    let place = Place::sound();
+    let people = place.folder.path().join("people.csv");
+    fs::write(&people, "userName\njane@example.com\n").expect("written");
+    place.run(&format!("golinks-scim user import {}", people.display()));
+    let found = place.finds("warn", "Okta suite SPEC", "wanted");
+    assert!(found.mend.contains("provisioning does not"), "{found:?}");
+    place.is_well();
+}

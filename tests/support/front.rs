@@ -1,0 +1,105 @@
+//! What may stand before the server, or in its place: something that speaks TLS with a
+//! certificate that it was given, and answers as a test says.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What is answered to a request head; nothing is an end of the connection.
+type Answers = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// It listens until it is dropped.
+pub(crate) struct Front {
+    address: SocketAddr,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Front {
+    /// Begins to listen, with a chain and its key in PEM.
+    pub(crate) fn start(
+        (chain, key): &(String, String),
+        answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("suites")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a key that fits");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (config, answers): (_, Arc<Answers>) = (Arc::new(config), Arc::new(answers));
+        let over = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (config, answers) = (Arc::clone(&config), Arc::clone(&answers));
+                // A client that goes away in the middle ends it.
+                std::thread::spawn(move || respond(socket, config, &*answers).ok());
+            }
+        });
+        Self {
+            address,
+            is_over,
+            thread: Some(thread),
+        }
+    }
+
+    /// The same with the certificate that the server of a data directory shows.
+    pub(crate) fn as_server_of(
+        data_dir: &Path,
+        answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let read = |name| std::fs::read_to_string(data_dir.join("tls").join(name)).expect("there");
+        Self::start(&(read("leaf.pem"), read("leaf.key")), answers)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        // So that it looks.
+        TcpStream::connect(self.address).ok();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> std::io::Result<()> {
+    let tls = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut stream = StreamOwned::new(tls, socket);
+    let mut head = Vec::new();
+    let mut piece = [0; 4096];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let read = stream.read(&mut piece)?;
+        if read == 0 {
+            return Ok(());
+        }
+        head.extend_from_slice(&piece[..read]);
+    }
+    if let Some(answer) = answers(&String::from_utf8_lossy(&head)) {
+        stream.write_all(answer.as_bytes())?;
+    }
+    stream.conn.send_close_notify();
+    stream.flush()
+}

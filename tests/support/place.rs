@@ -1,0 +1,238 @@
+//! A machine on which somebody types commands: a data directory, settings in the environment,
+//! a server that printed lines start and stop, and what `check` finds there.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A data directory, and how a server is started on it by whoever types a command.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    /// Settings in the environment, for the server that a printed line starts too.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) running: Option<Child>,
+}
+
+/// One thing that `check` has found.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) topic: String,
+    pub(crate) outcome: String,
+    pub(crate) what: String,
+    pub(crate) mend: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        Self {
+            folder,
+            settings: vec![
+                ("GOLINKS_SCIM_LISTEN", free_address()),
+                ("GOLINKS_SCIM_CONFIG", String::new()),
+            ],
+            running: None,
+        }
+    }
+
+    /// The same with a server and a token for Okta: nothing to complain about.
+    pub(crate) fn sound() -> Self {
+        let mut place = Self::new();
+        place.set_base_url("localhost");
+        place.serve();
+        place.run("golinks-scim token issue okta");
+        place
+    }
+
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+        self.settings.retain(|(set, _)| *set != name);
+        self.settings.push((name, value));
+    }
+
+    pub(crate) fn port(&self) -> String {
+        let (_, listen) = &self
+            .settings
+            .iter()
+            .find(|(name, _)| *name == "GOLINKS_SCIM_LISTEN")
+            .expect("set");
+        listen.rsplit_once(':').expect("a port").1.to_owned()
+    }
+
+    /// This host, at the port where the server listens.
+    pub(crate) fn set_base_url(&mut self, host: &str) {
+        let url = format!("https://{host}:{}", self.port());
+        self.set("GOLINKS_SCIM_BASE_URL", url);
+    }
+
+    /// A shell where the program is found, and finds this place.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
+        let folder = binary.parent().expect("in a folder").display();
+        let set = self.settings.iter().find(|(name, _)| *name == "PATH");
+        let inherited = || std::env::var("PATH").unwrap_or_default();
+        let path = set.map_or_else(inherited, |(_, path)| path.clone());
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", line])
+            .env_remove("STATE_DIRECTORY")
+            .env("GOLINKS_SCIM_DATA_DIR", self.data_dir())
+            .envs(self.settings.iter().map(|(name, value)| (*name, value)))
+            .env("PATH", format!("{folder}:{path}"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, line: &str) -> String {
+        let output = self.shell(line).output().expect("bash");
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a line that starts a server, and waits until the server answers.
+    pub(crate) fn start(&mut self, line: &str) {
+        let started = self.try_start(line);
+        started.unwrap_or_else(|log| panic!("{line}: {log}"));
+    }
+
+    /// The same; the log if it did not start.
+    pub(crate) fn try_start(&mut self, line: &str) -> Result<(), String> {
+        self.stop();
+        let mut command = self.shell(&format!("exec {}", line.replace("; then ", "; exec ")));
+        if line.contains("; then ") {
+            command = self.shell(&line.replace("; then ", "; exec "));
+        }
+        let log = fs::File::create(self.folder.path().join("log")).expect("created");
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        let child = self.running.insert(child.expect("bash"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let socket = self.folder.path().join("data/admin.sock");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            let has_ended = child.try_wait().expect("ours").is_some();
+            if has_ended || Instant::now() > deadline {
+                return Err(self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn serve(&mut self) {
+        self.start("golinks-scim serve");
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            kill_process(Pid::from_child(&running), Signal::TERM).ok();
+            running.wait().expect("it is ours");
+        }
+    }
+
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        self.check_with("check")
+    }
+
+    pub(crate) fn check_with(&self, words: &str) -> Vec<Finding> {
+        let line = format!("golinks-scim {words} -o json");
+        let output = self.shell(&line).output().expect("bash");
+        let found: Vec<Value> = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let findings: Vec<Finding> = found
+            .iter()
+            .map(|finding| Finding {
+                topic: text(&finding["check"]),
+                outcome: text(&finding["outcome"]),
+                what: text(&finding["what"]),
+                mend: text(&finding["mend"]),
+            })
+            .collect();
+        let has_failed = findings.iter().any(|finding| finding.outcome == "fail");
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(has_failed)),
+            "{findings:#?}"
+        );
+        findings
+    }
+
+    /// The one that is not well, with these words.
+    pub(crate) fn finds(&self, outcome: &str, topic: &str, words: &str) -> Finding {
+        let mut findings = self.check();
+        let found = findings.iter().position(|finding| {
+            finding.outcome == outcome && finding.topic == topic && finding.what.contains(words)
+        });
+        let found = found.unwrap_or_else(|| {
+            let ill = findings.iter().filter(|finding| finding.outcome != "pass");
+            panic!(
+                "no {outcome} of {topic} with {words:?} in {:#?}\n{}",
+                ill.collect::<Vec<_>>(),
+                self.log()
+            )
+        });
+        findings.swap_remove(found)
+    }
+
+    /// What fails, and what mends it.
+    pub(crate) fn fails(&self, topic: &str, words: &str) -> String {
+        self.finds("fail", topic, words).mend
+    }
+
+    pub(crate) fn is_well(&self) {
+        let failed: Vec<Finding> = self
+            .check()
+            .into_iter()
+            .filter(|finding| finding.outcome == "fail")
+            .collect();
+        assert!(failed.is_empty(), "{failed:#?}\n{}", self.log());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// An address that nobody listens at.
+pub(crate) fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A chain for a host and its key, of an authority that nobody knows.
+pub(crate) fn chain_for(host: &str, ends: Option<Duration>) -> (String, String) {
+    let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = CertifiedIssuer::self_signed(parameters, key).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let mut parameters = CertificateParams::new(vec![host.to_owned()]).expect("a name");
+    parameters.not_before = date_time_ymd(2026, 1, 1);
+    if let Some(ends) = ends {
+        parameters.not_after = (std::time::SystemTime::now() + ends).into();
+    }
+    let leaf = parameters.signed_by(&key, &authority).expect("a leaf");
+    (
+        format!("{}{}", leaf.pem(), authority.pem()),
+        key.serialize_pem(),
+    )
+}
