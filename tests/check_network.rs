@@ -174,7 +174,10 @@ fn something_else_that_answers() {
         // As a web server answers what it does not understand.
         for socket in plain.incoming().flatten().take(3) {
             let mut socket = socket;
-            assert!(socket.read(&mut [0; 512]).is_ok_and(|read| read > 0));
+            // Whoever looks only whether the port is open says nothing.
+            if !socket.read(&mut [0; 512]).is_ok_and(|read| read > 0) {
+                continue;
+            }
             socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
         }
     });
