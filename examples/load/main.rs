@@ -27,13 +27,15 @@ mod report;
 mod responder;
 mod seed;
 mod server;
+mod walk;
 mod wire;
 mod work;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
@@ -111,27 +113,35 @@ struct Bench {
     known: Arc<Known>,
 }
 
-/// What each workload is called, what it asks, and how many ask.
-const WORKLOADS: [(&str, Kind, bool); 10] = [
-    ("get", Kind::Get, false),
-    ("userName eq", Kind::Name, false),
-    ("page first", Kind::Page(0), false),
-    ("page middle", Kind::Page(50), false),
-    ("page last", Kind::Page(100), false),
-    ("mix 80:20", Kind::Mix, false),
-    ("post", Kind::Post, true),
-    ("patch active", Kind::Patch, true),
-    ("get, put", Kind::GetPut, true),
-    ("unindexed filter", Kind::Scan, false),
+/// How many clients a workload has, and what it is measured by.
+#[derive(Clone, Copy)]
+enum Clients {
+    /// Those that read: beside a responder that gives the same bytes.
+    Readers,
+    /// Those that write: beside redb alone with as many.
+    Writers,
+    /// One that writes: beside redb alone with one.
+    OneWriter,
+}
+
+const WORKLOADS: [(&str, Kind, Clients); 11] = [
+    ("get", Kind::Get, Clients::Readers),
+    ("userName eq", Kind::Name, Clients::Readers),
+    ("page first", Kind::Page(0), Clients::Readers),
+    ("page middle", Kind::Page(50), Clients::Readers),
+    ("page last", Kind::Page(100), Clients::Readers),
+    ("unindexed filter", Kind::Scan, Clients::Readers),
+    ("mix 80:20", Kind::Mix, Clients::Readers),
+    ("one writer", Kind::Post, Clients::OneWriter),
+    ("post", Kind::Post, Clients::Writers),
+    ("patch active", Kind::Patch, Clients::Writers),
+    ("get, put", Kind::GetPut, Clients::Writers),
 ];
 
 impl Bench {
     fn prepare(typed: Typed) -> Self {
         std::fs::create_dir_all(&typed.folder).expect("a folder");
-        let data_dir = typed.folder.join(format!("data-{}", typed.users));
-        if !data_dir.join("users.redb").exists() {
-            seed::fill(&data_dir, typed.users);
-        }
+        let data_dir = seed::copy(&typed.folder, typed.users);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("bound");
         drop(listener);
@@ -144,8 +154,7 @@ impl Bench {
         launch.start().stop();
         let server = launch.start();
         eprintln!(
-            "start after a clean stop: {:.2} s; {} users, {} MiB on disk, program {:.1} MiB",
-            server.took.as_secs_f64(),
+            "{} users, {} MiB on disk, program {:.1} MiB",
             typed.users,
             size(&launch.data_dir.join("users.redb")) >> 20,
             drive::to_f64(usize::try_from(size(&launch.program)).unwrap_or(0)) / 1_048_576.0,
@@ -176,27 +185,38 @@ impl Bench {
             disk::syncs_per_second(folder, Duration::from_secs(1))
         );
         let mut lines = Vec::new();
+        let mut tell = |line: Line| {
+            eprintln!("{}", report::text(&line));
+            lines.push(line);
+        };
         let is_wanted = |name: &str| name.starts_with(&self.typed.only);
-        let mut writing = WORKLOADS.iter().filter(|(_, _, is_write)| *is_write);
-        let alone = writing
-            .any(|(name, _, _)| is_wanted(name))
+        let is_writing = |clients| !matches!(clients, Clients::Readers);
+        let alone = WORKLOADS
+            .iter()
+            .any(|(name, _, clients)| is_writing(*clients) && is_wanted(name))
             .then(|| self.alone());
-        for (name, kind, is_write) in WORKLOADS {
+        for (name, count) in [("import by 100", 100), ("import by 200", 200)] {
             if is_wanted(name) {
-                let line = if let Some(alone) = alone.as_ref().filter(|_| is_write) {
-                    self.written(name, kind, alone)
-                } else {
-                    self.read(name, kind)
-                };
-                eprintln!("{}", report::text(&line));
-                lines.push(line);
+                tell(self.imported(name, count));
             }
+        }
+        for (name, kind, clients) in WORKLOADS {
+            if is_wanted(name) {
+                tell(match (clients, &alone) {
+                    (Clients::Writers, Some(alone)) => {
+                        self.written(name, kind, self.typed.writers, alone)
+                    }
+                    (Clients::OneWriter, Some(alone)) => self.written(name, kind, 1, alone),
+                    _ => self.read(name, kind),
+                });
+            }
+        }
+        if is_wanted("get beside a scan") {
+            tell(self.beside_a_scan("get beside a scan"));
         }
         for (name, resumes) in [("handshake full", false), ("handshake resumed", true)] {
             if is_wanted(name) {
-                let line = self.shaken(name, resumes);
-                eprintln!("{}", report::text(&line));
-                lines.push(line);
+                tell(self.shaken(name, resumes));
             }
         }
         lines
@@ -247,19 +267,61 @@ impl Bench {
         line(name, ours, Some(("responder", limit)), note)
     }
 
+    /// Everybody is read once, while some are changed.
+    fn imported(&self, name: &str, count: usize) -> Line {
+        let before = cpu_time(self.server.pid());
+        let walk = walk::import(&self.target, &self.known, count);
+        let ours = Side {
+            cpu: cpu_time(self.server.pid())
+                .saturating_sub(before)
+                .as_secs_f64(),
+            samples: walk.pages,
+        };
+        let note = format!(
+            "{:.0} users/s; pages of the first tenth {:.2} ms, of the last {:.2} ms (medians); beside {:.0} writes/s",
+            ours.samples.per_second() * drive::to_f64(count),
+            walk.first,
+            walk.last,
+            walk.writes.per_second()
+        );
+        line(name, ours, None, note)
+    }
+
+    /// Retrievals, in turns with the same beside somebody who has every user looked at. The
+    /// limit is what they are alone.
+    fn beside_a_scan(&self, name: &str) -> Line {
+        let (mut beside, mut alone) = (Side::default(), Side::default());
+        let mut scanned = 0.0;
+        for _ in 0..self.typed.rounds {
+            let clients = || self.clients(Kind::Get, self.typed.connections);
+            alone.take(self.server.pid(), || {
+                drive(&self.target, clients(), self.pace(), self.turn())
+            });
+            beside.take(self.server.pid(), || {
+                let known = &self.known;
+                let (samples, users) =
+                    walk::beside_a_scan(&self.target, known, clients(), self.pace(), self.turn());
+                scanned = users;
+                samples
+            });
+        }
+        let note = format!("{scanned:.0} users/s scanned beside it");
+        line(name, beside, Some(("get alone", alone)), note)
+    }
+
     /// A workload that writes, in turns with redb alone.
-    fn written(&self, name: &str, kind: Kind, alone: &Alone) -> Line {
+    fn written(&self, name: &str, kind: Kind, writers: usize, alone: &Alone) -> Line {
         let (mut ours, mut limit) = (Side::default(), Side::default());
         for _ in 0..self.typed.rounds {
-            let clients = self.clients(kind, self.typed.writers);
+            let clients = self.clients(kind, writers);
             ours.take(self.server.pid(), || {
                 drive(&self.target, clients, self.pace(), self.turn())
             });
-            limit.take(std::process::id(), || {
-                alone.create(self.typed.writers, self.turn())
-            });
+            limit.take(std::process::id(), || alone.create(writers, self.turn()));
         }
-        line(name, ours, Some(("redb", limit)), String::new())
+        let ratio = |part| ours.samples.quantile(part) / limit.samples.quantile(part).max(1e-9);
+        let note = format!("p50 {:.2} and p99 {:.2} of redb's", ratio(0.5), ratio(0.99));
+        line(name, ours, Some(("redb", limit)), note)
     }
 
     /// Filled once for all workloads that write.
@@ -298,20 +360,47 @@ impl Bench {
     fn end(self) {
         let (now, most) = memory(self.server.pid());
         eprintln!("memory: {} MiB resident, {} at most", now >> 20, most >> 20);
-        self.server.kill();
+        self.kill_while_writing();
         let again = self.launch.start();
-        eprintln!("start after kill -9: {:.2} s", again.took.as_secs_f64());
+        tell_start("kill -9 under load", &again);
+        again.kill();
+        let file = self.launch.data_dir.join("users.redb");
+        let ahead = server::read_from_disk(&file);
+        let again = self.launch.start();
+        tell_start("kill -9, file read ahead", &again);
+        eprintln!(
+            "  reading {} MiB ahead took {:.2} s",
+            size(&file) >> 20,
+            ahead.as_secs_f64()
+        );
         again.stop();
         let again = self.launch.start();
-        eprintln!(
-            "start after a clean stop: {:.2} s",
-            again.took.as_secs_f64()
-        );
+        tell_start("a clean stop", &again);
         let (now, _) = memory(again.pid());
         eprintln!("memory after a start: {} MiB resident", now >> 20);
         again.stop();
-        remove(&self.typed.folder.join("alone"));
+        // They are made anew by the next run.
+        for name in ["alone", "run"] {
+            let _ = std::fs::remove_dir_all(self.typed.folder.join(name));
+        }
     }
+
+    /// In the middle of commits, where the store has the most to repair.
+    fn kill_while_writing(&self) {
+        let (target, pid) = (&self.target, self.server.pid());
+        let clients = self.clients(Kind::Post, self.typed.writers);
+        thread::scope(|scope| {
+            let second = Duration::from_secs(1);
+            scope.spawn(move || drive(target, clients, Pace::Closed, second));
+            thread::sleep(second / 2);
+            server::kill(pid);
+        });
+    }
+}
+
+fn tell_start(after: &str, server: &Server) {
+    let took = server.took.as_secs_f64();
+    eprintln!("start after {after}: {took:.2} s");
 }
 
 impl Side {
@@ -330,9 +419,4 @@ fn line(name: &str, server: Side, limit: Option<(&'static str, Side)>, note: Str
         limit,
         note,
     }
-}
-
-fn remove(folder: &Path) {
-    // It is made anew by the next run.
-    let _ = std::fs::remove_dir_all(folder);
 }

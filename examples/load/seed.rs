@@ -1,6 +1,6 @@
 //! The directory that is measured: made once for each size, without a server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,27 @@ const BATCH: usize = 1000;
 /// Ids that the clients know: enough that no cache holds all.
 const IDS: usize = 6400;
 
+/// A data directory of its own for this run, with so many users: what it writes does not grow
+/// what the next one reads.
+pub(crate) fn copy(folder: &Path, users: usize) -> PathBuf {
+    let seed = folder.join(format!("seed-{users}"));
+    if !seed.exists() {
+        let unfinished = folder.join("seed-unfinished");
+        // What a run that was stopped has left.
+        let _ = std::fs::remove_dir_all(&unfinished);
+        fill(&unfinished, users);
+        std::fs::rename(&unfinished, &seed).expect("renamed");
+    }
+    let run = folder.join("run");
+    // It is there after a run that was stopped.
+    let _ = std::fs::remove_dir_all(&run);
+    files::make_directory(&run).expect("a folder");
+    std::fs::copy(store_path(&seed), store_path(&run)).expect("a copy");
+    run
+}
+
 /// Fills a directory with users.
-pub(crate) fn fill(data_dir: &Path, users: usize) {
+fn fill(data_dir: &Path, users: usize) {
     files::make_directory(data_dir).expect("a folder");
     let store = Store::open(&store_path(data_dir), Duration::ZERO, describe).expect("a store");
     let directory = Directory::new(Arc::new(store), Arc::new(SystemClock));

@@ -80,11 +80,38 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
-    /// Ends it as a power cut does.
+    /// Ends it as a power cut does, as far as a process can tell.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
+        kill(self.pid());
         self.child.wait().expect("it ends");
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that was killed by its number is a zombie until then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The same while others still speak to it.
+pub(crate) fn kill(pid: u32) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let killed = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+    assert!(matches!(killed, Some(Ok(()))), "it does not run");
+}
+
+/// Reads a file that the system was made to forget before, and says how long that took.
+pub(crate) fn read_from_disk(path: &Path) -> Duration {
+    let mut file = std::fs::File::open(path).expect("the file");
+    file.sync_all().expect("synced");
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("forgotten");
+    let started = Instant::now();
+    std::io::copy(&mut file, &mut std::io::sink()).expect("read");
+    started.elapsed()
 }
 
 /// CPU time of a process so far, user and system.

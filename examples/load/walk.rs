@@ -1,0 +1,117 @@
+//! Workloads in which something goes on beside what is measured: a full import while users are
+//! changed, and retrievals while somebody has every user looked at.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::drive::{Pace, Samples, Turn, drive, to_f64};
+use crate::wire::{Target, request};
+use crate::work::{Kind, Known};
+
+/// Changes a second while an import reads, by so many clients.
+const WRITES_PER_SECOND: f64 = 50.0;
+const WRITERS: usize = 4;
+
+/// What an import took.
+pub(crate) struct Walk {
+    /// A turn is a page.
+    pub(crate) pages: Samples,
+    /// Medians of the first and the last tenth of the pages, in milliseconds.
+    pub(crate) first: f64,
+    pub(crate) last: f64,
+    /// What went on beside it.
+    pub(crate) writes: Samples,
+}
+
+/// Reads all users, page by page as Okta does, while others are changed.
+pub(crate) fn import(target: &Target, known: &std::sync::Arc<Known>, count: usize) -> Walk {
+    let is_over = AtomicBool::new(false);
+    let (micros, errors, elapsed, writes) = thread::scope(|scope| {
+        let writing = scope.spawn(|| change(target, known, &is_over));
+        let start = Instant::now();
+        let (micros, errors) = read(target, known, count);
+        let elapsed = start.elapsed();
+        is_over.store(true, Ordering::SeqCst);
+        (micros, errors, elapsed, writing.join().expect("it ends"))
+    });
+    let tenth = (micros.len() / 10).max(1);
+    let median = |part: &[u32]| {
+        let mut part = part.to_vec();
+        part.sort_unstable();
+        part.get(part.len() / 2)
+            .map_or(0.0, |it| f64::from(*it) / 1e3)
+    };
+    let (first, last) = (
+        median(&micros[..tenth.min(micros.len())]),
+        median(&micros[micros.len().saturating_sub(tenth)..]),
+    );
+    let mut pages = Samples {
+        requests: micros.len(),
+        micros,
+        errors,
+        elapsed,
+    };
+    pages.micros.sort_unstable();
+    Walk {
+        pages,
+        first,
+        last,
+        writes,
+    }
+}
+
+/// The time of each page, in order.
+fn read(target: &Target, known: &Known, count: usize) -> (Vec<u32>, usize) {
+    let mut connection = target.connect().expect("the server answers");
+    let (mut micros, mut errors) = (Vec::new(), 0);
+    for start in (1..=known.users).step_by(count) {
+        let path = format!("/scim/v2/Users?startIndex={start}&count={count}");
+        let page = request("GET", &path, &known.token, None);
+        let begun = Instant::now();
+        if matches!(connection.exchange(&page), Ok(200)) {
+            let took = begun.elapsed().as_micros();
+            micros.push(u32::try_from(took).unwrap_or(u32::MAX));
+        } else {
+            errors += 1;
+            connection = target.connect().expect("the server answers");
+        }
+    }
+    (micros, errors)
+}
+
+/// Changes users at a fixed rate until the import is over.
+fn change(target: &Target, known: &std::sync::Arc<Known>, is_over: &AtomicBool) -> Samples {
+    let mut all = Samples::default();
+    while !is_over.load(Ordering::SeqCst) {
+        let clients = (0..WRITERS).map(|it| Kind::Patch.client(known, it));
+        let pace = Pace::Open(WRITES_PER_SECOND);
+        all.add(drive(
+            target,
+            clients.collect(),
+            pace,
+            Duration::from_millis(500),
+        ));
+    }
+    all
+}
+
+/// The same turns while one more client has every user looked at, again and again; and how many
+/// users a second that looked at.
+pub(crate) fn beside_a_scan(
+    target: &Target,
+    known: &std::sync::Arc<Known>,
+    clients: Vec<Box<dyn Turn>>,
+    pace: Pace,
+    duration: Duration,
+) -> (Samples, f64) {
+    thread::scope(|scope| {
+        let scanning = scope.spawn(|| {
+            let scan = vec![Kind::Scan.client(known, 0)];
+            drive(target, scan, Pace::Closed, duration)
+        });
+        let samples = drive(target, clients, pace, duration);
+        let scanned = scanning.join().expect("it ends");
+        (samples, scanned.per_second() * to_f64(known.users))
+    })
+}
