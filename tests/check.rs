@@ -216,10 +216,111 @@ fn a_server_that_hangs() {
         String::from_utf8_lossy(&told.stdout).contains(&mend),
         "{told:?}"
     );
-    let (kill, serve) = mend.split_once("; then ").expect("two steps");
+    let (kill, serve) = mend.split_once(" && ").expect("two steps");
     place.run(kill);
     hung.wait().expect("it is ours");
     place.start(serve);
+    place.is_well();
+}
+
+/// A socket that is too long a path for any.
+#[test]
+fn a_data_directory_with_a_long_name() {
+    let mut place = Place::new();
+    let long = place.folder.path().join("d".repeat(120));
+    fs::create_dir(&long).expect("made");
+    fs::set_permissions(&long, fs::Permissions::from_mode(0o700)).expect("ours");
+    place.set("GOLINKS_SCIM_DATA_DIR", long.display().to_string());
+    let mend = place.fails("server", "longer than the");
+    assert_eq!(mend, "choose a shorter --data-dir");
+}
+
+#[test]
+fn somebody_else_at_the_socket() {
+    use std::io::{Read, Write};
+    let place = Place::sound();
+    let stand_in = |answer: &'static str| {
+        let path = place.data_dir().join("admin.sock");
+        fs::remove_file(&path).expect("there");
+        let listener = std::os::unix::net::UnixListener::bind(path).expect("bound");
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("it comes");
+            while socket.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                socket.write_all(answer.as_bytes()).ok();
+            }
+        })
+    };
+    for (answer, words) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+            "is no golinks-scim",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
+            "without a reason",
+        ),
+        ("SSH-2.0-OpenSSH\r\n", "the server did not answer"),
+    ] {
+        let standing_in = stand_in(answer);
+        let mend = place.fails("server", words);
+        assert!(
+            mend.starts_with("golinks-scim check; if it says this again"),
+            "{mend}"
+        );
+        assert!(!mend.contains("kill"), "{mend}");
+        standing_in.join().expect("it has ended");
+    }
+}
+
+/// A server that hangs in the middle is what is told, and nothing of what follows from that.
+#[test]
+fn a_server_that_stops_while_it_is_checked() {
+    let mut place = Place::sound();
+    let mut hung = place.running.take().expect("it runs");
+    let mut checking = place.shell("golinks-scim check -o jsonl");
+    let mut checking = checking
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("bash");
+    let stdout = checking.stdout.take().expect("piped");
+    let mut findings: Vec<Value> = Vec::new();
+    for line in std::io::BufRead::lines(std::io::BufReader::new(stdout)) {
+        let finding: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+        if finding["check"] == "Okta app" && findings.iter().all(|it| it["check"] != "Okta app") {
+            kill_process(Pid::from_child(&hung), Signal::STOP).expect("ours");
+        }
+        findings.push(finding);
+    }
+    assert_eq!(checking.wait().expect("ours").code(), Some(1));
+    let failed = findings.iter().filter(|it| it["outcome"] == "fail");
+    let failed: Vec<&Value> = failed.collect();
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    let last = failed.last().expect("a finding");
+    assert_eq!(last["check"], "server", "{failed:#?}");
+    let kill = format!("kill -KILL {} && ", hung.id());
+    let mend = last["mend"].as_str().expect("text");
+    assert!(mend.starts_with(&kill), "{mend}");
+    kill_process(Pid::from_child(&hung), Signal::KILL).expect("ours");
+    hung.wait().expect("ours");
+}
+
+/// Root starts the server as whoever owns what it keeps.
+#[test]
+fn a_server_of_somebody_else_is_started_by_root() {
+    if !is_root() {
+        println!("skipped: only root can start it as somebody else");
+        return;
+    }
+    let mut place = Place::sound();
+    place.stop();
+    fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    place.run(&format!(
+        "chown -R 12345:12345 {}",
+        place.data_dir().display()
+    ));
+    let mend = place.fails("server", "no server runs");
+    assert!(mend.starts_with("setpriv --reuid 12345 "), "{mend}");
+    place.start(&mend);
     place.is_well();
 }
 
@@ -347,7 +448,7 @@ fn a_certificate_with_which_no_server_starts() {
 #[test]
 fn too_few_descriptors() {
     let mut place = Place::sound();
-    place.start("ulimit -Sn 300; ulimit -Hn 300; then golinks-scim serve");
+    place.start("ulimit -Sn 300 && ulimit -Hn 300 && golinks-scim serve");
     let mend = place.fails("descriptors", "300 may be open");
     place.start(&mend);
     place.is_well();
@@ -474,10 +575,10 @@ fn a_disk_that_is_full() {
         return;
     }
     let mut place = Place::new();
-    let disk = place.folder.path().join("disk");
+    let disk = place.folder.path().join("the disk");
     fs::create_dir(&disk).expect("made");
     place.run(&format!(
-        "mount -t tmpfs -o size=100m,mode=700 tmpfs {}",
+        "mount -t tmpfs -o size=100m,mode=700 tmpfs '{}'",
         disk.display()
     ));
     let _mounted = Mounted(disk.clone());
@@ -603,7 +704,9 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "server",
         &[
-            ("&failure.what, &mend)?", "a_server_that_lost_its_socket"),
+            ("&error.to_string(), &mend", "a_server_that_lost_its_socket"),
+            ("&failure.what, &hint", "a_data_directory_with_a_long_name"),
+            ("fn odd", "somebody_else_at_the_socket"),
             ("no server runs", "no_data_directory_no_server_no_token"),
             (
                 "this is {ours}",
@@ -672,13 +775,17 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "trial",
         &[
-            ("stays: {}", "a_proxy_that_lets_nothing_through"),
-            ("stays: {error}", "a_proxy_that_lets_nothing_through"),
+            ("stays: {}", "a_proxy_that_lets_no_deletion_through"),
+            ("stays: {error}", "a_proxy_that_lets_no_deletion_through"),
             (
                 "provisioning does not",
                 "a_first_user_as_oktas_suite_does_not_want_it",
             ),
-            ("&mend_of(step)", "a_proxy_that_lets_nothing_through"),
+            ("&mend_of(step)", "a_proxy_that_answers_by_itself"),
+            (
+                "does not come to this server",
+                "a_proxy_that_lets_nothing_through",
+            ),
         ],
     ),
 ];

@@ -167,13 +167,18 @@ impl Tokens {
         Ok((token, text))
     }
 
-    /// Forgets such a token before its time; one that is not there is forgotten already.
-    pub fn forget_passing(&self, id: &str) {
+    /// Forgets such a token before its time, and tells whether it was ever used; one that is
+    /// not there is forgotten already.
+    pub fn forget_passing(&self, id: &str) -> bool {
         let mut by_digest = self
             .by_digest
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let was_used = by_digest
+            .values()
+            .any(|known| known.is_passing && known.id == id && known.last_used().is_some());
         by_digest.retain(|_, known| !known.is_passing || known.id != id);
+        was_used
     }
 
     /// All tokens that were issued to somebody, live ones first, each group by name and age.

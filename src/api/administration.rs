@@ -213,15 +213,15 @@ pub(super) fn issue_passing_token(
     ))
 }
 
-/// `DELETE /admin/passing-tokens/{id}`.
+/// `DELETE /admin/passing-tokens/{id}`: forgets it, and says whether anybody has shown it.
 pub(super) fn forget_passing_token(
     api: &Api,
     call: &Admission,
     _: &Administrator,
     _: &[u8],
 ) -> Outcome {
-    api.tokens.forget_passing(call.parameter());
-    Ok(reply::json(200, &json!({})))
+    let was_used = api.tokens.forget_passing(call.parameter());
+    Ok(reply::json(200, &json!({"used": was_used})))
 }
 
 /// `POST /admin/verification`: reads the whole store and tells what is in it.

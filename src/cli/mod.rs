@@ -159,7 +159,16 @@ fn without_the_rest(
     sources: &Sources,
     command: &Command,
 ) -> Result<Configuration, Problem> {
-    if problem.is_usage || matches!(command, Command::Serve(_) | Command::Config(_)) {
+    // Each is a client of the local door, and says so if nothing is served there.
+    let is_client = matches!(
+        command,
+        Command::Token(_)
+            | Command::User(_)
+            | Command::Audit(_)
+            | Command::Cert(_)
+            | Command::Guide { .. }
+    );
+    if problem.is_usage || !is_client {
         return Err(problem);
     }
     let Some(mut configuration) = Configuration::of_data_dir(sources) else {
@@ -268,11 +277,11 @@ fn login_name() -> String {
 
 fn from_local(error: local::Error) -> Failure {
     let code = match &error {
-        local::Error::NoDirectory(_) => status::UNAVAILABLE,
         local::Error::Forbidden(_) => status::PERMISSION,
         local::Error::Store(error) => store_status(error),
         local::Error::Content(_) => status::DATA,
         local::Error::SocketPath(_) => status::CONFIGURATION,
+        local::Error::NoDirectory(_) | local::Error::Silent(_) => status::UNAVAILABLE,
         local::Error::Io(_) => status::IO,
     };
     let hint = match &error {
@@ -285,6 +294,9 @@ fn from_local(error: local::Error) -> Failure {
         ),
         local::Error::Store(error) => store_hint(error),
         local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
+        local::Error::Silent(_) => {
+            Some("golinks-scim check says what to do about a server that hangs")
+        }
         _ => None,
     };
     let failure = Failure::new(code, error);

@@ -82,6 +82,14 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     if host.is_empty() {
         return Err("the base URL has no host".to_owned());
     }
+    // Systems read 127.1 as 127.0.0.1; no certificate can be for it.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && host.parse::<IpAddr>().is_err() {
+        return Err(format!(
+            "{host} in the base URL is neither a name nor a whole address"
+        ));
+    }
     let port = port.map_or(Ok(443), str::parse);
     let port = port.map_err(|_| "the port in the base URL is not a number up to 65535")?;
     Ok((host, port))

@@ -98,7 +98,7 @@ fn unknown(origin: &Origin, name: &str, value: &Spanned<DeValue<'_>>) -> Problem
 }
 
 /// A name as somebody may have meant it: `[tls] cert = …` is a good guess at `tls_cert`.
-pub(super) fn full_name(name: &str, value: &Spanned<DeValue<'_>>) -> String {
+fn full_name(name: &str, value: &Spanned<DeValue<'_>>) -> String {
     let inner = match value.get_ref() {
         DeValue::Table(table) => table.keys().next().map(Spanned::get_ref),
         _ => None,

@@ -7,8 +7,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::origin::{Given, Origin, Problem, masked};
+use super::salvage::{self, Said};
 use super::settings::{self, Fallback, Key, SETTINGS};
-use super::{Serve, file, salvage};
+use super::{Serve, file};
 
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
@@ -78,21 +79,27 @@ impl Configuration {
     /// `None` where another directory could be meant than would be found.
     pub fn of_data_dir(sources: &Sources) -> Option<Self> {
         let file = file_of(sources);
-        let mut said = BTreeMap::new();
-        // What is wrong with one variable hides no other: of those before it all are there.
-        let is_environment_good = of_the_environment(sources, &mut said).is_ok();
-        said.extend(typed(sources));
-        let in_file = match &file {
-            // A file that was asked for by name and cannot be opened is a slip of another kind.
-            Some(file) if is_named(sources) && !is_readable(file) => return None,
-            Some(file) if !said.contains_key(&Key::DataDir) => salvage::data_dir(file)?,
-            _ => None,
+        let named = |name: String| sources.environment.get(&OsString::from(name));
+        let variable = named(Key::DataDir.variable()).filter(|value| !value.is_empty());
+        let flag = typed(sources).find(|(key, _)| *key == Key::DataDir);
+        let data_dir = if let Some((_, given)) = flag {
+            given
+        } else if let Some(value) = variable {
+            Given {
+                text: value.to_str()?.to_owned(),
+                origin: Origin::Variable(Key::DataDir.variable()),
+            }
+        } else {
+            match file.as_deref().map_or(Said::Nothing, salvage::data_dir) {
+                Said::This(given) => given,
+                Said::Nothing => usual_data_dir(sources).ok()?,
+                Said::Unclear => return None,
+            }
         };
-        let data_dir = match said.remove(&Key::DataDir).or(in_file) {
-            Some(given) => given,
-            None if is_environment_good => usual_data_dir(sources).ok()?,
-            None => return None,
-        };
+        // A file that was asked for by name and cannot be opened is a slip of another kind.
+        if is_named(sources) && !file.as_deref().is_none_or(is_readable) {
+            return None;
+        }
         let given = BTreeMap::from([(Key::DataDir, data_dir)]);
         Some(Self {
             file,
@@ -286,6 +293,8 @@ fn unknown_variable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     fn sources(file: &str, variables: &[(&str, &str)], flags: &[(Key, &str)]) -> Sources {
@@ -378,12 +387,20 @@ mod tests {
             ),
             ("data_dir = \"/d\"\nlisten = ", &[], &[], Some("/d")),
             ("rate_limt = 1\n# data_dir = \"/d\"", &[], &[], Some("/s")),
+            ("rate_limt = 1\ndirectory = \"off\"", &[], &[], Some("/s")),
             ("data_dir = \"/d\"\n\"", &[], flag, Some("/f")),
             ("\"", variable, &[], Some("/v")),
             ("data_dir = \"/d\"", rate, &[], Some("/d")),
             // Another directory could be meant than would be found.
             ("data_dir = \"/d", &[], &[], None),
             ("data_dir = \"d\"", &[], &[], None),
+            ("dir = \"/d\"", &[], &[], None),
+            ("server.data_dir = \"/d\"", &[], &[], None),
+            ("server = { data_dir = \"/d\" }", &[], &[], None),
+            ("[data]\nbackup = 1\ndir = \"/d\"", &[], &[], None),
+            ("rate_limt = 1 data_dir = \"/d\"", &[], &[], None),
+            (": data_dir = \"/d\"", &[], &[], None),
+            ("DATA_DIR = \"/d\"", &[], &[], None),
             ("data_dir = 1", &[], &[], None),
             ("datadir = \"/d\"", &[], &[], None),
             ("[data]\ndir = \"/d\"", &[], &[], None),
@@ -392,6 +409,12 @@ mod tests {
         ] {
             assert_eq!(found(file, variables, flags).as_deref(), wanted, "{file}");
         }
+        // What is wrong with one variable hides no other.
+        let mut odd = sources("data_dir = \"/d\"", variable, &[]);
+        let name = OsString::from("GOLINKS_SCIM_BASE_URL");
+        odd.environment.insert(name, OsString::from_vec(vec![0xff]));
+        let found = Configuration::of_data_dir(&odd).expect("the variable is clear");
+        assert_eq!(found.serve.data_dir, Path::new("/v"));
         let absent = Sources {
             file: Some("/nowhere/c.toml".into()),
             ..sources("", variable, flag)

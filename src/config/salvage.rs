@@ -3,48 +3,62 @@
 
 use std::path::Path;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::file;
 use super::origin::{Given, Origin};
 use super::settings::Key;
 
-/// What the file says of the data directory, where `Some(None)` is nothing; `None` if it may
-/// have been meant to say something else.
-#[allow(
-    clippy::option_option,
-    reason = "to say nothing and to be unclear are two things"
-)]
-pub(super) fn data_dir(path: &Path) -> Option<Option<Given>> {
-    let text = file::text_of(path).ok()?;
+/// What a file says of the data directory.
+pub(super) enum Said {
+    Nothing,
+    This(Given),
+    /// It may have been meant to name another than would be found.
+    Unclear,
+}
+
+/// What the file at `path` says.
+pub(super) fn data_dir(path: &Path) -> Said {
+    let Ok(text) = file::text_of(path) else {
+        return Said::Unclear;
+    };
     let name = Key::DataDir.setting().name;
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let entries: Vec<_> = table.get_ref().iter().collect();
-    let is_slip = |key: &Spanned<_>, value: &Spanned<DeValue<'_>>| {
-        let key = file::full_name(AsRef::<str>::as_ref(key.get_ref()), value);
-        key != name && file::similar(&key) == Some(name)
-    };
-    if entries.iter().any(|(key, value)| is_slip(key, value)) {
-        return None;
-    }
-    let found = entries.iter().find(|(key, _)| key.get_ref() == name);
-    // A line of it that is not in the table was not understood, or is there twice.
-    let lines = text.lines().map(str::trim_start);
-    let lines = lines.filter(|line| line.trim_start_matches(['"', '\'']).starts_with(name));
-    if lines.count() != usize::from(found.is_some()) {
-        return None;
-    }
+    // Whatever looks like a directory anywhere else is a slip that may mean this setting.
+    let words = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let words = words.collect::<Vec<_>>().join("\n").to_lowercase();
+    let others = words.replace(Key::Directory.setting().name, "");
+    let mentions = others.replacen(name, "", 1).matches("dir").count();
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    let mut entries = table.get_ref().iter();
+    let found = entries.find(|(key, _)| key.get_ref() == name);
     let Some((key, value)) = found else {
-        return Some(None);
+        return if others.contains("dir") {
+            Said::Unclear
+        } else {
+            Said::Nothing
+        };
     };
-    let directory = file::plain(value).filter(|text| Path::new(text).is_absolute())?;
     let line = file::line_of(&text, Some(key.span()));
-    Some(Some(Given {
-        text: directory,
-        origin: Origin::File {
-            path: path.to_owned(),
-            line,
-        },
-    }))
+    let mut broken = errors
+        .iter()
+        .map(|error| file::line_of(&text, error.span()));
+    if broken.any(|broken| broken == line) {
+        return Said::Unclear;
+    }
+    let directory = file::plain(value).filter(|text| Path::new(text).is_absolute());
+    match directory {
+        // Its own path may hold the word too.
+        Some(directory) if mentions == directory.to_lowercase().matches("dir").count() => {
+            Said::This(Given {
+                text: directory,
+                origin: Origin::File {
+                    path: path.to_owned(),
+                    line,
+                },
+            })
+        }
+        _ => Said::Unclear,
+    }
 }

@@ -23,6 +23,7 @@ pub struct Client {
     base: BaseUrl,
     tls: Arc<ClientConfig>,
     kept: Option<Connection>,
+    patience: Duration,
 }
 
 /// Why there is no answer, by who can do something about it.
@@ -36,8 +37,8 @@ pub enum Error {
     Connect(io::Error),
     /// There is no agreement on TLS; most often the certificate is not trusted.
     Handshake(io::Error),
-    /// No answer within [`limits::CLIENT_EXCHANGE_DURATION_MAX`].
-    TimedOut,
+    /// No answer within so long.
+    TimedOut(Duration),
     /// The answer did not come or cannot be read.
     Answer(ResponseError),
 }
@@ -49,10 +50,7 @@ impl fmt::Display for Error {
             Self::Authority => f.write_str("no usable certificate among the trusted ones"),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
             Self::Handshake(error) => write!(f, "no TLS connection: {error}"),
-            Self::TimedOut => {
-                let seconds = limits::CLIENT_EXCHANGE_DURATION_MAX.as_secs();
-                write!(f, "no answer within {seconds} s")
-            }
+            Self::TimedOut(wait) => write!(f, "no answer within {} s", wait.as_secs()),
             Self::Answer(error) => write!(f, "{error}"),
         }
     }
@@ -63,7 +61,7 @@ impl std::error::Error for Error {
         match self {
             Self::Connect(error) | Self::Handshake(error) => Some(error),
             Self::Answer(error) => Some(error),
-            Self::BaseUrl(_) | Self::Authority | Self::TimedOut => None,
+            Self::BaseUrl(_) | Self::Authority | Self::TimedOut(_) => None,
         }
     }
 }
@@ -104,7 +102,14 @@ impl Client {
             base: BaseUrl::parse(base_url)?,
             tls: Arc::new(tls),
             kept: None,
+            patience: limits::CLIENT_EXCHANGE_DURATION_MAX,
         })
+    }
+
+    /// Waits no longer than this for an answer; else it is
+    /// [`limits::CLIENT_EXCHANGE_DURATION_MAX`].
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Connects, and gives the certificates that the peer has shown, in DER, its own first.
@@ -151,14 +156,14 @@ impl Client {
         is_head: bool,
     ) -> Result<(Response, Duration), Error> {
         let begun = Instant::now();
-        let deadline = begun + limits::CLIENT_EXCHANGE_DURATION_MAX;
+        let deadline = begun + self.patience;
         connection.socket.deadline = deadline;
         // A server may refuse early and stop reading: its answer is there all the same,
         // and where there is none, reading tells why.
         connection.send(bytes).ok();
         let outcome = read_response(&mut connection, is_head, limits::CLIENT_ANSWER_BYTES_MAX);
         let response = outcome.map_err(|error| match error {
-            ResponseError::Io(_) if Instant::now() >= deadline => Error::TimedOut,
+            ResponseError::Io(_) if Instant::now() >= deadline => Error::TimedOut(self.patience),
             error => Error::Answer(error),
         })?;
         if !response.closes_connection() {

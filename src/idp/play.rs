@@ -101,6 +101,8 @@ pub struct StepReport {
     pub source: &'static str,
     /// Method and target as sent.
     pub request: String,
+    /// Whether it was sent: after one that brought no answer, none is.
+    pub is_sent: bool,
     /// The content sent, cut at [`limits::REPORT_BODY_BYTES_MAX`].
     pub sent: String,
     /// The status, or `None` where there was no answer.
@@ -166,6 +168,7 @@ impl Player<'_> {
             name: step.name,
             source: step.source,
             request: format!("{} {}", step.method, step.target),
+            is_sent: false,
             sent: String::new(),
             status: None,
             answer: String::new(),
@@ -220,6 +223,7 @@ impl Player<'_> {
 
     fn send_and_judge(&mut self, step: &Step, prepared: Prepared, report: &mut StepReport) {
         report.request = format!("{} {}", step.method, prepared.target);
+        report.is_sent = true;
         report.sent = cut(prepared.body.as_deref().unwrap_or_default());
         let mut headers = step.headers.fields(prepared.body.is_some()).to_vec();
         if let Some(authorization) = &prepared.authorization {

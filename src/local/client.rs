@@ -4,19 +4,18 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::CLAIMED_NAME;
+use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::{Api, Options, Tuning};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::directory;
-use crate::http1::client::{Request, Response, read_response};
+use crate::http1::client::{Request, Response, ResponseError, read_response};
 use crate::http1::{Answer, Body, Head};
 use crate::limits;
 use crate::store::{OpenError, Store};
@@ -37,6 +36,8 @@ pub enum Error {
     Content(String),
     /// The socket's path is too long.
     SocketPath(String),
+    /// The server has kept silent for so long.
+    Silent(Duration),
     /// The conversation with the server broke off.
     Io(String),
 }
@@ -50,17 +51,21 @@ impl fmt::Display for Error {
             Self::Forbidden(path) => write!(f, "{} may not be opened", path.display()),
             Self::Store(error) => error.fmt(f),
             Self::Content(what) | Self::SocketPath(what) => f.write_str(what),
+            Self::Silent(wait) => {
+                write!(f, "the server did not answer within {} s", wait.as_secs())
+            }
             Self::Io(what) => write!(f, "the server did not answer: {what}"),
         }
     }
 }
 
+/// How long somebody who only wants to know who serves waits.
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// The process id of the server that answers at the socket of `data_dir`, if one does.
 pub fn server_of(data_dir: &Path) -> Option<i32> {
     let socket = config::socket_path(data_dir).ok()?;
-    let stream = UnixStream::connect(socket).ok()?;
-    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
-    Some(peer.pid.as_raw_nonzero().get())
+    Conversation::begin(&socket, LOOK_WAIT_MAX).ok()?.peer()
 }
 
 /// A way to the router.
@@ -70,14 +75,23 @@ pub struct Client {
 }
 
 enum Way {
-    Socket(UnixStream),
+    Socket(Conversation),
     InProcess(Box<Api>),
 }
 
 impl Client {
     /// Finds the server of `data_dir`, or opens its store.
     pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
-        match Self::connect_to_server(data_dir, claimed_name)? {
+        Self::connect_within(ANSWER_WAIT_MAX, data_dir, claimed_name)
+    }
+
+    /// The same, with less patience than [`ANSWER_WAIT_MAX`] for a server that hangs.
+    pub fn connect_within(
+        patience: Duration,
+        data_dir: &Path,
+        claimed_name: &str,
+    ) -> Result<Self, Error> {
+        match Self::to_server(patience, data_dir, claimed_name)? {
             Some(client) => Ok(client),
             None => Ok(Self {
                 way: Way::InProcess(Box::new(open(data_dir)?)),
@@ -88,30 +102,43 @@ impl Client {
 
     /// Finds the server of `data_dir`; `None` if none answers.
     pub fn connect_to_server(data_dir: &Path, claimed_name: &str) -> Result<Option<Self>, Error> {
+        Self::to_server(ANSWER_WAIT_MAX, data_dir, claimed_name)
+    }
+
+    fn to_server(
+        patience: Duration,
+        data_dir: &Path,
+        claimed_name: &str,
+    ) -> Result<Option<Self>, Error> {
         let socket = config::socket_path(data_dir).map_err(Error::SocketPath)?;
-        let stream = match UnixStream::connect(&socket) {
-            Ok(stream) => stream,
+        let conversation = match Conversation::begin(&socket, patience) {
+            Ok(conversation) => conversation,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(Error::Forbidden(socket));
             }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(Error::Silent(patience));
+            }
             Err(_) => return Ok(None),
         };
-        let client = Self {
-            way: Way::Socket(stream),
+        Ok(Some(Self {
+            way: Way::Socket(conversation),
             claimed_name: claimed_name.to_owned(),
-        };
-        client.set_patience(ANSWER_WAIT_MAX)?;
-        Ok(Some(client))
+        }))
     }
 
-    /// Waits no longer than this for each step of an answer. Without a server it changes nothing.
-    pub fn set_patience(&self, wait: Duration) -> Result<(), Error> {
+    /// The process id of the server; `None` where the store was opened instead.
+    pub fn server(&self) -> Option<i32> {
         match &self.way {
-            Way::Socket(stream) => stream
-                .set_read_timeout(Some(wait))
-                .and_then(|()| stream.set_write_timeout(Some(wait)))
-                .map_err(|error| Error::Io(error.to_string())),
-            Way::InProcess(_) => Ok(()),
+            Way::Socket(conversation) => conversation.peer(),
+            Way::InProcess(_) => None,
+        }
+    }
+
+    /// Waits so long for each answer. Without a server it changes nothing.
+    pub fn set_patience(&mut self, patience: Duration) {
+        if let Way::Socket(conversation) = &mut self.way {
+            conversation.set_patience(patience);
         }
     }
 
@@ -123,7 +150,9 @@ impl Client {
         body: Option<&[u8]>,
     ) -> Result<Response, Error> {
         match &mut self.way {
-            Way::Socket(stream) => ask(stream, method, target, body, &self.claimed_name),
+            Way::Socket(conversation) => {
+                ask(conversation, method, target, body, &self.claimed_name)
+            }
             Way::InProcess(api) => {
                 let who = Administrator::at_the_local_door(&self.claimed_name);
                 collect(ask_router(api, method, target, body, &who))
@@ -134,10 +163,7 @@ impl Client {
     /// Ends the conversation; what was written in this process is closed properly.
     pub fn close(self) {
         match self.way {
-            Way::Socket(stream) => {
-                // The server may have gone already.
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+            Way::Socket(conversation) => conversation.end(),
             Way::InProcess(api) => api.close(),
         }
     }
@@ -169,7 +195,7 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
 }
 
 fn ask(
-    stream: &mut UnixStream,
+    conversation: &mut Conversation,
     method: &str,
     target: &str,
     body: Option<&[u8]>,
@@ -188,11 +214,21 @@ fn ask(
         body,
     }
     .write(&mut bytes);
-    stream
+    let patience = conversation.patience();
+    let exchange = conversation.exchange();
+    exchange
         .write_all(&bytes)
-        .map_err(|error| Error::Io(error.to_string()))?;
-    read_response(stream, method == "HEAD", limits::CLIENT_ANSWER_BYTES_MAX)
-        .map_err(|error| Error::Io(error.to_string()))
+        .map_err(ResponseError::Io)
+        .and_then(|()| {
+            let most = limits::CLIENT_ANSWER_BYTES_MAX;
+            read_response(exchange, method == "HEAD", most)
+        })
+        .map_err(|error| match error {
+            ResponseError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Error::Silent(patience)
+            }
+            error => Error::Io(error.to_string()),
+        })
 }
 
 fn ask_router(

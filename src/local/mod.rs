@@ -6,6 +6,7 @@
 //! who owns the process.
 
 mod client;
+mod conversation;
 mod door;
 
 pub use client::{ANSWER_WAIT_MAX, Client, Error, server_of};

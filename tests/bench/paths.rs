@@ -55,7 +55,10 @@ impl Place {
         let options = Options {
             base_url: Some("https://scim.example.com/scim/v2".to_owned()),
             address: Some(([127, 0, 0, 1], 8443).into()),
-            tuning: Tuning::default(),
+            tuning: Tuning {
+                rate_per_second: None,
+                ..Tuning::default()
+            },
             certificate: None,
             data_dir: folder.path().to_owned(),
             clock: Arc::new(SystemClock),
@@ -66,7 +69,7 @@ impl Place {
             ids: Vec::new(),
             _folder: folder,
         };
-        let wanted = json!({"name": "counts", "scope": "full", "rateLimit": "off"});
+        let wanted = json!({"name": "counts", "scope": "full"});
         let issued = place.administer("/admin/tokens", &wanted);
         let token = issued["token"].as_str().expect("a token");
         place.token.push_str(token);
@@ -159,10 +162,15 @@ impl Place {
         let (head, _) = Head::parse(head.as_bytes()).ok().flatten().expect("a head");
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let admitted = self.api.admit(&head, peer);
-        let admission = admitted.unwrap_or_else(|_| panic!("{target} is refused"));
-        let answer = self.api.answer(admission, body.as_bytes());
-        assert_eq!(answer.status, wanted, "{method} {target}");
-        bytes_of(answer)
+        let answer = match admitted {
+            Ok(admission) => self.api.answer(admission, body.as_bytes()),
+            Err(refusal) => refusal.answer,
+        };
+        let status = answer.status;
+        let bytes = bytes_of(answer);
+        let told = || String::from_utf8_lossy(&bytes);
+        assert_eq!(status, wanted, "{method} {target}: {}", told());
+        bytes
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -69,6 +71,20 @@ impl Front {
         Self::start(&(read("leaf.pem"), read("leaf.key")), answers)
     }
 
+    /// The same for one that leads to the server at `url` whatever has no body, unless the test
+    /// answers it.
+    pub(crate) fn before(
+        data_dir: &Path,
+        url: &str,
+        answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let url = url.to_owned();
+        let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
+        Self::as_server_of(data_dir, move |head| {
+            answers(head).or_else(|| Some(relayed(&url, &authority, head)))
+        })
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
@@ -83,6 +99,37 @@ impl Drop for Front {
             thread.join().ok();
         }
     }
+}
+
+/// What the server answers to a request without a body.
+fn relayed(url: &str, authority: &[u8], head: &str) -> String {
+    let mut words = head.split(' ');
+    let mut word = || words.next().expect("a request line");
+    let (method, target) = (word(), word());
+    let fields = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "));
+    let fields: Vec<(&str, &str)> = fields
+        .filter(|(name, _)| ["authorization", "accept"].contains(&&*name.to_lowercase()))
+        .collect();
+    let mut client = Client::new(url, authority).expect("a client");
+    let request = Request {
+        method,
+        target,
+        headers: &fields,
+        body: None,
+    };
+    let (answer, _) = client.send(&request).expect("the server answers");
+    let fields = answer.headers.iter();
+    let fields = fields.map(|(name, value)| format!("{name}: {value}\r\n"));
+    let fields: Vec<String> = fields.collect();
+    let body = String::from_utf8_lossy(&answer.body);
+    format!(
+        "HTTP/1.1 {} -\r\n{}\r\n{body}",
+        answer.status,
+        fields.concat()
+    )
 }
 
 fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> std::io::Result<()> {

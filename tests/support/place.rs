@@ -108,10 +108,9 @@ impl Place {
     /// The same; the log if it did not start.
     pub(crate) fn try_start(&mut self, line: &str) -> Result<(), String> {
         self.stop();
-        let mut command = self.shell(&format!("exec {}", line.replace("; then ", "; exec ")));
-        if line.contains("; then ") {
-            command = self.shell(&line.replace("; then ", "; exec "));
-        }
+        // The server is what is started: the shell makes way for it.
+        let (before, serve) = line.rsplit_once(" && ").unwrap_or((":", line));
+        let mut command = self.shell(&format!("{before} && exec {serve}"));
         let log = fs::File::create(self.folder.path().join("log")).expect("created");
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
         let child = self.running.insert(child.expect("bash"));

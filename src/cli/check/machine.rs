@@ -69,7 +69,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         Err(error) => {
             let mend = match error.kind() {
                 ErrorKind::PermissionDenied => server::AS_ROOT.to_owned(),
-                _ => server::start(findings),
+                _ => server::start(data_dir, findings),
             };
             findings.fail(TOPIC, &format!("{shown}: {error}"), &mend)?;
             return Ok(false);
@@ -148,8 +148,15 @@ pub(super) fn clock(
 
 /// Whether the machine says that its clock is kept right over the network.
 pub(super) fn is_synchronised() -> bool {
-    Command::new("timedatectl")
-        .args(["show", "--property=NTPSynchronized", "--value"])
+    // It asks another service, which may hang.
+    Command::new("timeout")
+        .args([
+            "3",
+            "timedatectl",
+            "show",
+            "--property=NTPSynchronized",
+            "--value",
+        ])
         .stdin(Stdio::null())
         .output()
         .is_ok_and(|output| output.stdout.trim_ascii() == b"yes")
@@ -192,8 +199,10 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
         free / MIB,
         store / MIB
     );
-    let mend =
-        format!("free space: du -xh --max-depth=2 \"$(stat -c %m {directory})\" | sort -h | tail");
+    let mend = format!(
+        "free space: du -xh --max-depth=2 \"$(stat -c %m {})\" | sort -h | tail",
+        crate::cli::quoted(Path::new(directory))
+    );
     if free < limits::DISK_FREE_BYTES_MIN {
         findings.fail(TOPIC, &told, &mend)
     } else if free < store {

@@ -9,19 +9,18 @@ mod peer;
 mod server;
 mod trial;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::args::Check;
 use super::output::{self, Format, Listing};
-use super::{Failure, from_local, login_name, status};
+use super::{Failure, answered, status};
 use crate::config::{Configuration, Problem, Sources};
-use crate::local::Client;
+use crate::local::{self, Client};
 use crate::mend;
 
-/// How long the server may keep silent before that is a finding.
+/// How long the server may keep silent, at either door, before that is a finding.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How something that was looked at is.
@@ -129,8 +128,10 @@ impl Findings {
 enum Halt {
     /// Nobody reads what is told.
     Output(Failure),
-    /// The server does not answer, or not as it should: a finding of its own.
-    Server(String),
+    /// The server keeps silent.
+    Silence(String),
+    /// It does not answer as a server does, or has gone.
+    Oddity(String),
 }
 
 impl From<Failure> for Halt {
@@ -139,11 +140,11 @@ impl From<Failure> for Halt {
     }
 }
 
-impl Halt {
-    fn into_failure(self) -> Failure {
-        match self {
-            Self::Output(failure) => failure,
-            Self::Server(what) => Failure::new(status::UNAVAILABLE, what),
+impl From<local::Error> for Halt {
+    fn from(error: local::Error) -> Self {
+        match error {
+            local::Error::Silent(_) => Self::Silence(error.to_string()),
+            _ => Self::Oddity(error.to_string()),
         }
     }
 }
@@ -158,7 +159,14 @@ pub(super) fn run(
     let is_for_people = typed.output.output == Format::Table;
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let mut findings = Findings::new(listing, program);
-    everything(configuration, sources, typed.write, &mut findings).map_err(Halt::into_failure)?;
+    match everything(configuration, sources, typed.write, &mut findings) {
+        Ok(()) => {}
+        Err(Halt::Output(failure)) => return Err(failure),
+        // Each is a finding, unless telling of that failed.
+        Err(Halt::Silence(what) | Halt::Oddity(what)) => {
+            return Err(Failure::new(status::UNAVAILABLE, what));
+        }
+    }
     if let Some(listing) = findings.listing.take() {
         listing.end()?;
     }
@@ -186,27 +194,24 @@ fn beyond_configuration(
     if !machine::data_directory(data_dir, findings)? {
         return findings.not_run("the rest", "there is no data directory to look at");
     }
-    let found = match server::find(data_dir, configuration, findings) {
-        Ok(Some(mut client)) => {
-            let found = ask_all(is_writing, &mut client, findings);
-            client.close();
-            found
-        }
-        Ok(None) => findings.not_run("the rest", "the store cannot be asked"),
-        Err(halt) => Err(halt),
+    let Some(mut client) = server::find(data_dir, configuration, findings)? else {
+        return findings.not_run("the rest", "the store cannot be asked");
     };
+    let pid = client.server();
+    let found = ask_all(is_writing, &mut client, findings);
+    client.close();
     match found {
-        Err(Halt::Server(what)) => {
-            server::silent(data_dir, &what, findings)?;
-            findings.not_run("the rest", "the server cannot be asked")
-        }
-        other => other,
+        Err(Halt::Silence(what)) => server::silent(pid, &what, findings)?,
+        Err(Halt::Oddity(what)) => server::odd(&what, findings)?,
+        other => return other,
     }
+    findings.not_run("the rest", "the server cannot be asked")
 }
 
 fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let installation = ask(client, "GET", "/admin/installation", None)?;
     let state = ask(client, "GET", "/admin/status", None)?;
+    server::version(client.server(), &installation, findings)?;
     machine::clock(&state, machine::is_synchronised, findings)?;
     machine::disk(&state, findings)?;
     server::descriptors(&state, findings)?;
@@ -223,6 +228,9 @@ fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Re
     let has_users = installation["users"]
         .as_u64()
         .is_some_and(|users| users > 0);
+    if !trial::arrives(client, &mut reached, findings)? {
+        return findings.not_run("requests", "they would go to somebody else");
+    }
     trial::reading(client, &mut reached.door, has_users, findings)?;
     if is_writing {
         trial::writing(client, &mut reached.door, findings)?;
@@ -250,13 +258,6 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
     .hint("begin with the first that failed: what follows may be its consequence"))
 }
 
-/// Finds the server or opens its store; the error is for a finding.
-fn connect(data_dir: &Path) -> Result<Client, Failure> {
-    let client = Client::connect(data_dir, &login_name()).map_err(from_local)?;
-    client.set_patience(PATIENCE).map_err(from_local)?;
-    Ok(client)
-}
-
 /// Asks what every server answers.
 fn ask(
     client: &mut Client,
@@ -264,7 +265,9 @@ fn ask(
     target: &str,
     body: Option<&Value>,
 ) -> Result<Value, Halt> {
-    super::ask(client, method, target, body).map_err(|failure| Halt::Server(failure.what))
+    let body = body.map(|body| body.to_string().into_bytes());
+    let response = client.request(method, target, body.as_deref())?;
+    answered(&response).map_err(|failure| Halt::Oddity(failure.what))
 }
 
 /// A member of an answer as a number.

@@ -13,6 +13,8 @@ use crate::limits;
 /// The network door, once it was reached.
 pub(super) struct Reached {
     pub(super) door: Client,
+    /// How it comes to lead to the server, if it does not.
+    pub(super) lead: String,
     /// Whether a cloud accepts the certificate.
     is_certified: bool,
     from: Horizon,
@@ -34,17 +36,18 @@ pub(super) fn reach(
     let text = text_of(installation, "baseUrl");
     // Every server checks its own: one that says anything else does not work as it should.
     let url = BaseUrl::parse(&text)
-        .map_err(|what| Halt::Server(format!("its base URL is {text:?}: {what}")))?;
-    let Some((addresses, from)) = name(&url, findings)? else {
+        .map_err(|what| Halt::Oddity(format!("its base URL is {text:?}: {what}")))?;
+    let listens = text_of(installation, "listens");
+    let Some((addresses, from)) = name(&url, &listens, findings)? else {
         return Ok(None);
     };
-    let listens = text_of(installation, "listens");
     if !port(&url, &addresses, &listens, findings)? {
         return Ok(None);
     }
     let accepted = peer::certificate(installation, &url, findings)?;
     Ok(accepted.map(|(door, is_certified)| Reached {
         door,
+        lead: lead(&url, &listens),
         is_certified,
         from,
     }))
@@ -75,6 +78,7 @@ const SET_BASE_URL: &str = "set base_url in the configuration to the name under 
 /// Whether the base URL's host leads anywhere, to where, and for whom.
 fn name(
     url: &BaseUrl,
+    listens: &str,
     findings: &mut Findings,
 ) -> Result<Option<(Vec<SocketAddr>, Horizon)>, Halt> {
     const TOPIC: &str = "name";
@@ -91,7 +95,7 @@ fn name(
             return Ok(None);
         }
     };
-    let from = from(host, &addresses);
+    let from = from(host, &addresses, listens);
     match from {
         Horizon::ThisMachine => {
             let what = format!("{host} leads to this machine from itself alone");
@@ -110,14 +114,17 @@ fn name(
     Ok(Some((addresses, from)))
 }
 
-/// A machine may have its own public name among its loopback addresses: its name decides then.
-fn from(host: &str, addresses: &[SocketAddr]) -> Horizon {
-    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
-    let are_loopback = addresses.iter().all(|address| is_loopback(address.ip()));
-    if is_public(host) {
-        Horizon::Anywhere
-    } else if are_loopback {
+/// A machine may have its own public name among its loopback addresses: that says nothing of
+/// others, unless the server listens there alone.
+fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Horizon {
+    let is_inner = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
+    let are_inner = addresses.iter().all(|address| is_inner(address.ip()));
+    let listens: Option<SocketAddr> = listens.parse().ok();
+    let listens_to_itself = listens.is_some_and(|at| at.ip().to_canonical().is_loopback());
+    if are_inner && (!is_public(host) || listens_to_itself) {
         Horizon::ThisMachine
+    } else if is_public(host) {
+        Horizon::Anywhere
     } else {
         Horizon::ThisNetwork
     }
@@ -182,18 +189,46 @@ mod tests {
 
     #[test]
     fn who_finds_a_host_follows_from_its_name_and_addresses() {
-        for (host, address, wanted) in [
-            ("scim.example.com", "203.0.113.7", Horizon::Anywhere),
-            ("scim.example.com", "127.0.1.1", Horizon::Anywhere),
-            ("scim.example.com", "10.0.0.7", Horizon::Anywhere),
-            ("localhost", "127.0.0.1", Horizon::ThisMachine),
-            ("::1", "[::1]", Horizon::ThisMachine),
-            ("127.0.0.1", "127.0.0.1", Horizon::ThisMachine),
-            ("scim", "10.0.0.7", Horizon::ThisNetwork),
-            ("10.0.0.7", "10.0.0.7", Horizon::ThisNetwork),
+        for (host, address, listens, wanted) in [
+            (
+                "scim.example.com",
+                "203.0.113.7",
+                "[::]:443",
+                Horizon::Anywhere,
+            ),
+            (
+                "scim.example.com",
+                "127.0.1.1",
+                "[::]:443",
+                Horizon::Anywhere,
+            ),
+            (
+                "scim.example.com",
+                "127.0.1.1",
+                "127.0.0.1:443",
+                Horizon::ThisMachine,
+            ),
+            (
+                "scim.example.com",
+                "203.0.113.7",
+                "127.0.0.1:443",
+                Horizon::Anywhere,
+            ),
+            (
+                "scim.example.com",
+                "10.0.0.7",
+                "[::]:443",
+                Horizon::Anywhere,
+            ),
+            ("localhost", "127.0.0.1", "[::]:443", Horizon::ThisMachine),
+            ("0.0.0.0", "0.0.0.0", "0.0.0.0:443", Horizon::ThisMachine),
+            ("::1", "[::1]", "[::]:443", Horizon::ThisMachine),
+            ("scim", "10.0.0.7", "[::]:443", Horizon::ThisNetwork),
+            ("10.0.0.7", "10.0.0.7", "[::]:443", Horizon::ThisNetwork),
         ] {
             let addresses = [format!("{address}:443").parse().expect("an address")];
-            assert!(from(host, &addresses) == wanted, "{host} {address}");
+            let found = from(host, &addresses, listens);
+            assert!(found == wanted, "{host} {address} {listens}");
         }
     }
 
@@ -225,6 +260,7 @@ mod tests {
             let door = Client::of_a_cloud("https://localhost").expect("a URL");
             let reached = Reached {
                 door,
+                lead: String::new(),
                 is_certified,
                 from,
             };

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::network::lead;
-use super::{Findings, Halt};
+use super::{Findings, Halt, PATIENCE};
 use crate::certificate::Leaf;
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
@@ -39,7 +39,8 @@ pub(super) fn certificate(
     let leaf = shown.first().map_or(&[][..], Vec::as_slice);
     let is_ours = is_served(installation, leaf);
     match accepting(installation, url) {
-        Ok((client, is_public)) => {
+        Ok((mut client, is_public)) => {
+            client.set_patience(PATIENCE);
             accepted(installation, leaf, is_ours, is_public, findings)?;
             Ok(Some((client, is_public)))
         }

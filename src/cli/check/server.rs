@@ -1,49 +1,59 @@
 //! The server: whether it runs, what it needs, what it keeps, who may speak to it.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Findings, Halt, PATIENCE, ask, number};
 use crate::cli::output::text_of;
-use crate::cli::{answered, from_local, status};
+use crate::cli::{answered, from_local, login_name};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::{self, Configuration};
+use crate::config::Configuration;
 use crate::https;
 use crate::limits;
 use crate::local::{self, ANSWER_WAIT_MAX, Client};
+use crate::store::OpenError;
 
 /// For whoever may not look.
 pub(super) const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
-/// What starts the server on this machine.
-pub(super) fn start(findings: &Findings) -> String {
-    if is_service() {
-        "systemctl start golinks-scim".to_owned()
-    } else {
-        findings.command("serve")
+/// What starts the server on this machine: as a service, else as whoever owns what it keeps.
+pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
+    if is_service(findings) {
+        return "systemctl start golinks-scim".to_owned();
+    }
+    let serve = findings.command("serve");
+    let owner = fs::metadata(data_dir).map_or((0, 0), |it| (it.uid(), it.gid()));
+    match owner {
+        (user, group) if user != 0 && rustix::process::geteuid().is_root() => {
+            format!("setpriv --reuid {user} --regid {group} --clear-groups {serve}")
+        }
+        _ => serve,
     }
 }
 
-fn restart() -> &'static str {
-    if is_service() {
+fn restart(findings: &Findings) -> &'static str {
+    if is_service(findings) {
         "systemctl restart golinks-scim"
     } else {
         "stop the server, and start it again"
     }
 }
 
-/// Whether systemd runs here and knows the server.
-fn is_service() -> bool {
+/// Whether systemd runs here and knows the server. Another data directory is not the service's.
+fn is_service(findings: &Findings) -> bool {
     let units = [
         "/etc/systemd/system",
         "/usr/lib/systemd/system",
         "/lib/systemd/system",
     ];
     let has_unit = |folder: &&str| Path::new(folder).join("golinks-scim.service").exists();
-    Path::new("/run/systemd/system").is_dir() && units.iter().any(has_unit)
+    let is_other = findings.program.contains("--data-dir");
+    !is_other && Path::new("/run/systemd/system").is_dir() && units.iter().any(has_unit)
 }
 
 /// Finds the server; without one its store is opened, and its port is tried.
@@ -52,54 +62,83 @@ pub(super) fn find(
     configuration: &Configuration,
     findings: &mut Findings,
 ) -> Result<Option<Client>, Halt> {
-    let pid = local::server_of(data_dir);
-    let mut client = match super::connect(data_dir) {
+    let client = match Client::connect_within(PATIENCE, data_dir, &login_name()) {
         Ok(client) => client,
-        Err(failure) => {
-            let is_locked =
-                failure.status == status::UNAVAILABLE && config::store_path(data_dir).exists();
-            let (topic, mend) = match failure.status {
-                status::UNAVAILABLE if is_locked => ("server", restart().to_owned()),
-                status::DATA => ("store", findings.command("backup restore FILE")),
-                status::PERMISSION => ("server", AS_ROOT.to_owned()),
-                _ => (
-                    "server",
-                    failure.hint.clone().unwrap_or_else(|| start(findings)),
-                ),
-            };
-            findings.fail(topic, &failure.what, &mend)?;
+        Err(error) => {
+            unreachable_store(error, data_dir, findings)?;
             return Ok(None);
         }
     };
-    if let Some(pid) = pid {
-        let installation = ask(&mut client, "GET", "/admin/installation", None)?;
-        version(pid, &text_of(&installation, "version"), findings)?;
-    } else {
-        let mend = start(findings);
+    if client.server().is_none() {
+        let mend = start(data_dir, findings);
         findings.fail("server", "no server runs", &mend)?;
         port_to_be(configuration, findings)?;
     }
     Ok(Some(client))
 }
 
+/// Neither a server nor its store.
+fn unreachable_store(
+    error: local::Error,
+    data_dir: &Path,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    let (topic, mend) = match &error {
+        local::Error::Silent(_) | local::Error::Store(OpenError::Locked) => {
+            ("server", restart(findings).to_owned())
+        }
+        local::Error::NoDirectory(_) => ("server", start(data_dir, findings)),
+        local::Error::Forbidden(_) => ("server", AS_ROOT.to_owned()),
+        local::Error::Content(_) | local::Error::Store(OpenError::Damaged(_)) => {
+            ("store", findings.command("backup restore FILE"))
+        }
+        _ => {
+            let failure = from_local(error);
+            let hint = failure.hint.unwrap_or_else(|| start(data_dir, findings));
+            return findings.fail("server", &failure.what, &hint);
+        }
+    };
+    findings.fail(topic, &error.to_string(), &mend)
+}
+
 /// Whether the server is of the program that was last installed.
-fn version(pid: i32, runs: &str, findings: &mut Findings) -> Result<(), Halt> {
-    let ours = env!("CARGO_PKG_VERSION");
+pub(super) fn version(
+    pid: Option<i32>,
+    installation: &Value,
+    findings: &mut Findings,
+) -> Result<(), Halt> {
+    let Some(pid) = pid else { return Ok(()) };
+    let (runs, ours) = (text_of(installation, "version"), env!("CARGO_PKG_VERSION"));
+    if runs.is_empty() || installation["listens"].is_null() {
+        let what = format!("process {pid} answers at the socket, and is no golinks-scim");
+        return Err(Halt::Oddity(what));
+    }
     if runs == ours {
         return findings.pass("server", &format!("process {pid} runs version {runs}"));
     }
     let what = format!("process {pid} runs version {runs}, this is {ours}");
-    findings.warn("server", &what, restart())
+    findings.warn("server", &what, restart(findings))
 }
 
 /// What a server that runs and does not answer needs.
-pub(super) fn silent(data_dir: &Path, what: &str, findings: &mut Findings) -> Result<(), Halt> {
-    let mend = match local::server_of(data_dir) {
-        _ if is_service() => restart().to_owned(),
+pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> Result<(), Halt> {
+    let mend = match pid {
         // It does not hear a milder signal.
-        Some(pid) => format!("kill -KILL {pid}; then {}", findings.command("serve")),
-        None => start(findings),
+        Some(pid) if !is_service(findings) => {
+            format!("kill -KILL {pid} && {}", findings.command("serve"))
+        }
+        _ => restart(findings).to_owned(),
     };
+    findings.fail("server", what, &mend)
+}
+
+/// One that was restarted meanwhile is well; nothing is said of the one that answers now.
+pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
+    let mend = format!(
+        "{}; if it says this again: {}",
+        findings.command("check"),
+        restart(findings)
+    );
     findings.fail("server", what, &mend)
 }
 
@@ -117,16 +156,23 @@ fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<
 }
 
 fn mend_of_port(address: SocketAddr, kind: ErrorKind, findings: &Findings) -> String {
-    let on = |port| SocketAddr::new(address.ip(), port);
+    let usual = crate::cli::serve::DEFAULT_PORT;
+    let on = |port| {
+        let address = SocketAddr::new(address.ip(), port);
+        findings.command(&format!("serve --listen {address}"))
+    };
     match kind {
-        ErrorKind::PermissionDenied if is_service() => {
+        ErrorKind::PermissionDenied if is_service(findings) => {
             "systemctl enable --now golinks-scim.socket && systemctl start golinks-scim".to_owned()
         }
-        ErrorKind::PermissionDenied => {
-            let usual = crate::cli::serve::DEFAULT_PORT;
-            findings.command(&format!("serve --listen {}", on(usual)))
+        ErrorKind::PermissionDenied => on(usual),
+        ErrorKind::AddrNotAvailable => {
+            let any = SocketAddr::from(([0; 8], address.port()));
+            findings.command(&format!("serve --listen {any}"))
         }
-        _ => findings.command(&format!("serve --listen {}", on(address.port() ^ 1))),
+        // Below 1024 its neighbour would need a privilege too.
+        _ if address.port() < 1024 => on(usual),
+        _ => on(address.port() ^ 1),
     }
 }
 
@@ -142,11 +188,11 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
         "{limit} may be open, {needed} are needed for {} connections",
         limits::CONNECTIONS_MAX
     );
-    let mend = if is_service() {
+    let mend = if is_service(findings) {
         "systemctl edit golinks-scim: LimitNOFILE=65536; then systemctl restart golinks-scim"
             .to_owned()
     } else {
-        format!("ulimit -n 65536; then {}", findings.command("serve"))
+        format!("ulimit -n {needed} && {}", findings.command("serve"))
     };
     findings.fail("descriptors", &what, &mend)
 }
@@ -163,11 +209,10 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
 
 /// Reads all of it.
 pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
-    let silent = |error| Halt::Server(from_local(error).what);
-    client.set_patience(ANSWER_WAIT_MAX).map_err(silent)?;
+    client.set_patience(ANSWER_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
-    client.set_patience(PATIENCE).map_err(silent)?;
-    match answered(&answer.map_err(silent)?) {
+    client.set_patience(PATIENCE);
+    match answered(&answer?) {
         Ok(counts) => findings.pass(
             "store",
             &format!(
@@ -271,24 +316,34 @@ mod tests {
     fn a_server_of_another_version_is_to_be_restarted() {
         let ours = env!("CARGO_PKG_VERSION");
         for (runs, wanted) in [(ours, Outcome::Pass), ("0.0.1", Outcome::Warn)] {
-            assert_eq!(count(wanted, |findings| version(1, runs, findings)), 1);
+            let installation = json!({"version": runs, "listens": "[::]:8443"});
+            let told = count(wanted, |findings| version(Some(1), &installation, findings));
+            assert_eq!(told, 1, "{runs}");
         }
     }
 
     #[test]
     fn a_port_that_cannot_be_had_is_left_for_another() {
         let findings = Findings::new(None, "golinks-scim".to_owned());
-        let address = "127.0.0.1:443".parse().expect("an address");
-        let mend = |kind| mend_of_port(address, kind, &findings);
-        assert_eq!(
-            mend(ErrorKind::AddrInUse),
-            "golinks-scim serve --listen 127.0.0.1:442"
-        );
-        // Where systemd knows the server, its socket has the port.
-        assert_eq!(
-            mend(ErrorKind::PermissionDenied).contains("--listen 127.0.0.1:8443"),
-            !is_service()
-        );
+        let mend = |address: &str, kind| {
+            let mend = mend_of_port(address.parse().expect("an address"), kind, &findings);
+            mend.rsplit(' ').next().unwrap_or_default().to_owned()
+        };
+        for (address, kind, wanted) in [
+            ("127.0.0.1:8443", ErrorKind::AddrInUse, "127.0.0.1:8442"),
+            ("127.0.0.1:443", ErrorKind::AddrInUse, "127.0.0.1:8443"),
+            (
+                "127.0.0.1:443",
+                ErrorKind::PermissionDenied,
+                "127.0.0.1:8443",
+            ),
+            ("203.0.113.9:443", ErrorKind::AddrNotAvailable, "[::]:443"),
+        ] {
+            // Where systemd knows the server, its socket has a privileged port.
+            if kind != ErrorKind::PermissionDenied || !is_service(&findings) {
+                assert_eq!(mend(address, kind), wanted, "{address} {kind}");
+            }
+        }
     }
 
     #[test]

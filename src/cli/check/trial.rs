@@ -3,10 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::network::Reached;
 use super::{Findings, Halt, ask};
 use crate::cli::output::text_of;
 use crate::cli::percent_encode;
-use crate::http1::client::Request;
+use crate::http1::client::{Request, Response};
 use crate::idp::client::Client as Door;
 use crate::idp::play::StepReport;
 use crate::idp::{Person, Report, Suite, play, reading, trial};
@@ -29,10 +30,70 @@ impl Passing {
         })
     }
 
-    fn forget(self, client: &mut Client) -> Result<(), Halt> {
+    /// Whether anybody has shown it to the server.
+    fn forget(self, client: &mut Client) -> Result<bool, Halt> {
         let target = format!("/admin/passing-tokens/{}", self.id);
-        ask(client, "DELETE", &target, None).map(drop)
+        let told = ask(client, "DELETE", &target, None)?;
+        Ok(told["used"] == true)
     }
+}
+
+/// Forgets a token after its use, which a server that keeps silent cannot: the minute that it is
+/// good for ends by itself.
+fn forgotten(token: Passing, client: &mut Client, outcome: Result<(), Halt>) -> Result<(), Halt> {
+    if !matches!(outcome, Err(Halt::Silence(_))) {
+        token.forget(client)?;
+    }
+    outcome
+}
+
+/// Whether a request to the base URL comes to this server. Anybody may have a certificate of a
+/// public authority: the token that is sent first is good for next to nothing, and only if the
+/// server was shown it do the others follow.
+pub(super) fn arrives(
+    client: &mut Client,
+    reached: &mut Reached,
+    findings: &mut Findings,
+) -> Result<bool, Halt> {
+    let token = Passing::issue(client, "metrics")?;
+    let answer = send(
+        &mut reached.door,
+        "GET",
+        "/ServiceProviderConfig",
+        &token.text,
+    );
+    let (id, status) = (token.id.clone(), answer.map(|answer| answer.status));
+    if token.forget(client)? {
+        return Ok(true);
+    }
+    let told = match status {
+        Ok(status) => format!("the answer is {status}"),
+        Err(error) => error.to_string(),
+    };
+    let what =
+        format!("a request to the base URL does not come to this server: {told} (token {id})");
+    let mend = format!(
+        "let the proxy lead /scim/v2 to it unchanged; or {}",
+        reached.lead
+    );
+    findings.fail("way", &what, &mend)?;
+    Ok(false)
+}
+
+fn send(
+    door: &mut Door,
+    method: &str,
+    target: &str,
+    token: &Secret,
+) -> Result<Response, crate::idp::client::Error> {
+    let authorization = format!("Bearer {}", token.reveal());
+    let request = Request {
+        method,
+        target,
+        headers: &[("Authorization", &authorization)],
+        body: None,
+    };
+    door.send(&request).map(|(answer, _)| answer)
 }
 
 /// What providers begin with.
@@ -47,15 +108,14 @@ pub(super) fn reading(
     let mut outcome = Ok(());
     for reading in reading::opening(&person, has_users) {
         let left_out = reading.left_out.len();
-        outcome =
-            outcome.and_then(|()| played(&reading.suite, door, &token.text, findings).map(drop));
+        outcome = outcome
+            .and_then(|()| played(&reading.suite, client, door, &token.text, findings).map(drop));
         if left_out > 0 && outcome.is_ok() {
             let what = format!("{left_out} steps that write, or that need somebody");
             outcome = findings.not_run(topic(reading.suite.name), &what);
         }
     }
-    token.forget(client)?;
-    outcome
+    forgotten(token, client, outcome)
 }
 
 /// A user's life, and its end. What an earlier run has left is cleared too.
@@ -67,14 +127,13 @@ pub(super) fn writing(
     let token = Passing::issue(client, "full")?;
     let outcome = clear(client, door, &token.text, findings).and_then(|()| {
         let person = trial::person(secret::random());
-        let report = played(&trial::life(&person), door, &token.text, findings)?;
+        let report = played(&trial::life(&person), client, door, &token.text, findings)?;
         match report.value("id") {
-            Some(id) => played(&trial::end(id), door, &token.text, findings).map(drop),
+            Some(id) => played(&trial::end(id), client, door, &token.text, findings).map(drop),
             None => Ok(()),
         }
     });
-    token.forget(client)?;
-    outcome
+    forgotten(token, client, outcome)
 }
 
 /// Deletes whom an interrupted run has left.
@@ -97,22 +156,15 @@ fn clear(
     let left = left["Resources"].as_array().map_or(&[][..], Vec::as_slice);
     for user in left {
         let target = format!("/Users/{}", text_of(user, "id"));
-        let authorization = format!("Bearer {}", token.reveal());
-        let request = Request {
-            method: "DELETE",
-            target: &target,
-            headers: &[("Authorization", &authorization)],
-            body: None,
-        };
         let name = text_of(user, "userName");
-        match door.send(&request) {
-            Ok((answer, _)) if answer.status == 204 => {
+        match send(door, "DELETE", &target, token) {
+            Ok(answer) if answer.status == 204 => {
                 findings.pass(
                     "life of a user",
                     &format!("{name} of an earlier run is deleted"),
                 )?;
             }
-            Ok((answer, _)) => {
+            Ok(answer) => {
                 let mend = "look at the server's log";
                 findings.fail(
                     "life of a user",
@@ -132,12 +184,20 @@ fn clear(
 /// Plays a suite and tells each step.
 fn played(
     suite: &Suite,
+    client: &mut Client,
     door: &mut Door,
     token: &Secret,
     findings: &mut Findings,
 ) -> Result<Report, Halt> {
     let mut outcome = Ok(());
     let mut observe = |step: &StepReport| {
+        if outcome.is_err() {
+            return;
+        }
+        if step.is_sent && step.status.is_none() {
+            // A server that hangs, or has gone, is what is to be told then, and not this.
+            outcome = ask(client, "GET", "/admin/status", None).map(drop);
+        }
         if outcome.is_ok() {
             outcome = tell(suite.name, step, findings);
         }
@@ -163,6 +223,9 @@ fn topic(suite: &str) -> &str {
 fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Halt> {
     let topic = topic(suite);
     let what = step.name;
+    if !step.is_sent {
+        return findings.not_run(topic, what);
+    }
     let Some(failed) = step.verdicts.iter().find(|verdict| !verdict.passed) else {
         return findings.pass(topic, what);
     };
@@ -212,6 +275,7 @@ mod tests {
                 name: "list",
                 source: "a test",
                 request: "GET /Users".to_owned(),
+                is_sent: true,
                 sent: String::new(),
                 status,
                 answer: answer.to_owned(),

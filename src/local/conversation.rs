@@ -1,0 +1,170 @@
+//! A conversation over the local socket in which nothing lasts longer than it may, whatever the
+//! other side does: neither the connection to a server that accepts none, nor an answer that
+//! comes byte by byte.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+/// Between two attempts at a server whose queue of connections is full.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// A connection, and until when its present exchange may last.
+pub(super) struct Conversation {
+    stream: UnixStream,
+    patience: Duration,
+    until: Instant,
+}
+
+impl Conversation {
+    /// Connects within `patience`, which each exchange may take too.
+    pub(super) fn begin(socket: &Path, patience: Duration) -> io::Result<Self> {
+        let until = Instant::now() + patience;
+        loop {
+            // A blocking one would wait for ever for a server that hangs.
+            match try_connect(socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() >= until {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+                outcome => {
+                    return outcome.map(|stream| Self {
+                        stream,
+                        patience,
+                        until,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What each exchange may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// What each exchange from now on may take.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// A new exchange begins.
+    pub(super) fn exchange(&mut self) -> &mut Self {
+        self.until = Instant::now() + self.patience;
+        self
+    }
+
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> Option<i32> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.stream).ok()?;
+        Some(peer.pid.as_raw_nonzero().get())
+    }
+
+    pub(super) fn end(self) {
+        // The server may have gone already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// More than nothing, since a socket takes a time-out of zero for none.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(Some(left))
+    }
+}
+
+fn try_connect(socket: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let unconnected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&unconnected, &SocketAddrUnix::new(socket)?) {
+        Ok(()) => {}
+        Err(Errno::AGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => return Err(error.into()),
+    }
+    let stream = UnixStream::from(unconnected);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// A socket's own time-out has another name than ours.
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        io::ErrorKind::TimedOut.into()
+    } else {
+        error
+    }
+}
+
+impl Read for Conversation {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(out).map_err(timed_out)
+    }
+}
+
+impl Write for Conversation {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes).map_err(timed_out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    fn listening() -> (tempfile::TempDir, std::path::PathBuf, UnixListener) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("bound");
+        (folder, path, listener)
+    }
+
+    #[test]
+    fn an_answer_byte_by_byte_ends_when_it_has_lasted_long_enough() {
+        let (_folder, path, listener) = listening();
+        let dripping = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("it comes");
+            while socket.write_all(b"x").is_ok() {
+                std::thread::sleep(PATIENCE / 10);
+            }
+        });
+        let mut conversation = Conversation::begin(&path, PATIENCE).expect("it listens");
+        let failed = conversation.exchange().read_exact(&mut [0; 1000]);
+        assert_eq!(failed.map_err(|it| it.kind()), Err(io::ErrorKind::TimedOut));
+        conversation.end();
+        dripping.join().expect("it has ended");
+    }
+
+    #[test]
+    fn a_full_queue_of_connections_is_not_waited_for_for_ever() {
+        let (_folder, path, listener) = listening();
+        rustix::net::listen(&listener, 0).expect("a short queue");
+        let mut held = Vec::new();
+        let failed = loop {
+            match Conversation::begin(&path, PATIENCE) {
+                Ok(conversation) => held.push(conversation),
+                Err(error) => break error,
+            }
+            assert!(held.len() < 10, "the queue has no end");
+        };
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+    }
+}
