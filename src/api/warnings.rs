@@ -100,7 +100,8 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
     // One that was issued for a fortnight is not near its end from the beginning.
-    let lifetime = token.created.days_until(expires);
+    // Its end was reckoned some milliseconds before it was made.
+    let lifetime = token.created.days_until(expires.plus_seconds(60));
     let steps = TOKEN_DAYS.iter().copied().filter(|step| *step < lifetime);
     Some(Warning {
         kind: "tokens",
