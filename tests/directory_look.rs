@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
-use crate::support::visit::{Visit, person, picture, populate, settled, start};
+use crate::support::visit::{Visit, middle, person, picture, populate, settled, start};
 use crate::support::{CORE, Talk, number};
 
 #[test]
@@ -179,7 +179,7 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
             server.push(began.elapsed().as_secs_f64() * 1000.0);
             assert_eq!(answer.status, 200);
         }
-        let (placed, screen, server) = (median(placed), median(screen), median(server));
+        let (placed, screen, server) = (middle(placed), middle(screen), middle(server));
         println!(
             "{count} users, {text:?}: in the page {placed:.1} ms after the debounce of 150 ms, on \
              the screen {screen:.1} ms; the server's own time {server:.1} ms; {:.1} and {:.1} times",
@@ -189,9 +189,4 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
         assert!(screen <= 5.0 * server + FRAME_MILLISECONDS, "{text}");
     }
     visit.assert_clean();
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

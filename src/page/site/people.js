@@ -21,6 +21,8 @@ export class People {
   #counted;
   #asking;
   #isWalking = false;
+  /** A page did not come: it is asked for again by the next poll, not by each scrolling. */
+  #isOwed = false;
   #seen = [0, 0];
   /** Counts the first pages that came: what was asked for before the newest is out of date. */
   #beginnings = 0;
@@ -79,6 +81,7 @@ export class People {
       this.#pages = [];
       this.#replaceFirst(answer);
       this.#asking = undefined;
+      this.#isOwed = false;
       this.#changed({ isNew: true });
       return true;
     } catch (error) {
@@ -122,6 +125,7 @@ export class People {
   /** The places from `first` to `last` are looked at: loads what is missing there. */
   async see(first, last) {
     this.#seen = [first, last];
+    if (this.#isOwed) return;
     try {
       await this.#walk();
     } catch (error) {
@@ -134,6 +138,10 @@ export class People {
     this.#isWalking = true;
     try {
       while (await this.#step()) this.#changed({ isNew: false });
+      this.#isOwed = false;
+    } catch (error) {
+      this.#isOwed = true;
+      throw error;
     } finally {
       this.#isWalking = false;
     }
