@@ -7,25 +7,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::browser::key;
-use crate::support::visit::{Visit, person, picture, populate, settled, start};
+use crate::support::visit::{Visit, add, person, picture, populate, settled, start};
 use crate::support::{Server, Talk};
 
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn somebody_is_found_opened_and_seen_to_change() {
     let mut talk = start(40);
-    let jane = talk.json(
-        "POST",
-        "/Users",
-        Some(&person("jane.doe@example.com", "Jane", "Doe")),
-        201,
-    );
+    let jane = add(&mut talk, &person("jane.doe@example.com", "Jane", "Doe"));
     let hostile = "<img src=x onerror=\"document.title='run'\">";
-    talk.json(
-        "POST",
-        "/Users",
-        Some(&person(hostile, "<b>Bold</b>", "<script>1</script>")),
-        201,
+    add(
+        &mut talk,
+        &person(hostile, "<b>Bold</b>", "<script>1</script>"),
     );
     let mut visit = Visit::begin(talk, 1280, 800);
     assert_eq!(visit.browser.text("location.pathname"), "/directory/");
@@ -197,10 +190,11 @@ fn five_thousand_people_are_scrolled_a_page_at_a_time() {
         .filter(|target| target.starts_with("scim/"))
         .collect();
     assert!(lists.len() >= 50, "{} pages", lists.len());
-    assert!(
-        lists.iter().all(|target| target.contains("count=100")),
-        "{lists:?}"
-    );
+    for list in &lists {
+        let is_further = list.contains("cursor=") && !list.contains("cursor=&");
+        let count = if is_further { "count=100" } else { "count=28" };
+        assert!(list.contains(count), "{list}");
+    }
     let mut cursors: Vec<&str> = lists
         .iter()
         .filter_map(|target| target.split("cursor=").nth(1)?.split('&').next())
@@ -266,7 +260,7 @@ fn a_person_is_copied_and_the_link_opens_the_same_person_again() {
     let mut grace = person("grace.okafor@example.com", "Grace", "Okafor");
     grace["externalId"] = json!("00u1a2b3c4D5e6F7g8h9");
     grace["title"] = json!("Staff Engineer");
-    let grace = talk.json("POST", "/Users", Some(&grace), 201);
+    let grace = add(&mut talk, &grace);
     // Somebody who is not on the page that is loaded first.
     populate_more(&mut talk);
     let id = grace["id"].as_str().expect("an id");
@@ -324,12 +318,7 @@ fn a_person_is_copied_and_the_link_opens_the_same_person_again() {
 fn populate_more(talk: &mut Talk) {
     for number in 0..150 {
         let name = format!("later.{number:03}@example.com");
-        talk.json(
-            "POST",
-            "/Users",
-            Some(&person(&name, "Later", "Still")),
-            201,
-        );
+        add(talk, &person(&name, "Later", "Still"));
     }
 }
 
@@ -344,7 +333,7 @@ fn people_are_sorted_by_name_email_and_change_and_selected_by_status() {
     ] {
         let mut user = person(email, given, family);
         user["active"] = json!(active);
-        talk.json("POST", "/Users", Some(&user), 201);
+        add(&mut talk, &user);
     }
     let visit = Visit::begin(talk, 1280, 800);
     visit.sign_in();

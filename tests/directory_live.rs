@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::Talk;
 use crate::support::browser::{Browser, key};
-use crate::support::visit::{Visit, middle, person, populate, settled, start};
+use crate::support::visit::{Visit, add, middle, person, populate, settled, start};
 
 /// Two seconds, and what it takes the driver to see it.
 const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
@@ -27,8 +27,7 @@ const MEDDLE: &str = "(() => {
 #[ignore = "needs chromium and chromedriver"]
 fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     let mut talk = start(39);
-    let jane = person("jane.doe@example.com", "Jane", "Doe");
-    talk.json("POST", "/Users", Some(&jane), 201);
+    add(&mut talk, &person("jane.doe@example.com", "Jane", "Doe"));
     let mut visit = Visit::begin(talk, 1280, 800);
     visit.sign_in();
     let browser = &visit.browser;
@@ -52,8 +51,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
         )));
     }
     for name in ["new.one@example.com", "new.two@example.com"] {
-        let new = person(name, "New", "Person");
-        visit.talk.json("POST", "/Users", Some(&new), 201);
+        add(&mut visit.talk, &person(name, "New", "Person"));
         times.push(browser.wait(&format!(
             "document.querySelector('.row .email').textContent === '{name}'"
         )));
@@ -76,7 +74,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     let hidden = requests(browser);
     assert!(hidden.is_empty(), "asked in a hidden tab: {hidden:#?}");
     let unseen = person("while.hidden@example.com", "While", "Hidden");
-    visit.talk.json("POST", "/Users", Some(&unseen), 201);
+    add(&mut visit.talk, &unseen);
     browser.restore();
     browser.wait("!document.hidden");
     browser.wait("document.querySelector('.row .email').textContent.startsWith('while.hidden')");
@@ -88,7 +86,9 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
 fn await_polls(browser: &Browser, count: usize) -> Vec<f64> {
     let mut polls = Vec::new();
     for _ in 0..600 {
-        for request in requests(browser) {
+        let asked = requests(browser).into_iter();
+        // Not those for further pages.
+        for request in asked.filter(|one| url(one).contains("cursor=&")) {
             let tag = &request["request"]["headers"]["If-None-Match"];
             assert!(tag.is_string(), "not conditional: {request:#}");
             polls.push(request["timestamp"].as_f64().expect("seconds"));
@@ -104,11 +104,11 @@ fn await_polls(browser: &Browser, count: usize) -> Vec<f64> {
 /// The requests to the API since they were asked for last.
 fn requests(browser: &Browser) -> Vec<Value> {
     let all = browser.messages("Network.requestWillBeSent").into_iter();
-    all.filter(|one| {
-        let url = one["request"]["url"].as_str().unwrap_or_default();
-        url.contains("/scim/v2/")
-    })
-    .collect()
+    all.filter(|one| url(one).contains("/scim/v2/")).collect()
+}
+
+fn url(request: &Value) -> &str {
+    request["request"]["url"].as_str().unwrap_or_default()
 }
 
 #[test]
@@ -162,8 +162,7 @@ fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
 #[ignore = "needs chromium and chromedriver"]
 fn the_panel_follows_whatever_brought_the_news() {
     let mut talk = start(5);
-    let jane = person("jane.doe@example.com", "Jane", "Doe");
-    talk.json("POST", "/Users", Some(&jane), 201);
+    add(&mut talk, &person("jane.doe@example.com", "Jane", "Doe"));
     let visit = Visit::begin(talk, 1280, 800);
     visit.sign_in();
     let browser = &visit.browser;
@@ -194,9 +193,7 @@ fn the_panel_follows_whatever_brought_the_news() {
 #[ignore = "needs chromium and chromedriver"]
 fn failures_heal() {
     let visit = Visit::begin(start(400), 1280, 800);
-    visit.sign_in();
     let browser = &visit.browser;
-    browser.wait(&settled(Some("400 people")));
     browser.value(MEDDLE);
     // A further page, and a person.
     browser.value(
@@ -206,7 +203,9 @@ fn failures_heal() {
             return Promise.reject(new TypeError('away'));
         }, 1",
     );
-    browser.value("document.getElementById('list').scrollTop = 5700");
+    visit.sign_in();
+    browser.wait(&settled(Some("400 people")));
+    browser.value("document.getElementById('list').scrollTop = 1300");
     browser.wait("refused > 0 && !document.getElementById('notice').hidden");
     browser.wait("document.querySelector('.row.waiting')");
     browser.value("document.querySelector('.row:not(.waiting)').click()");

@@ -2,6 +2,7 @@
 //! be true of every visit.
 
 use std::path::Path;
+use std::time::Duration;
 
 use golinks_scim::secret::Secret;
 use serde_json::{Value, json};
@@ -122,6 +123,12 @@ pub(crate) fn person(user_name: &str, given: &str, family: &str) -> Value {
         "name": {"givenName": given, "familyName": family}, "active": true,
         "emails": [{"value": user_name, "type": "work", "primary": true}]
     })
+}
+
+/// Adds somebody, in a millisecond of their own: who came last is first in the list.
+pub(crate) fn add(talk: &mut Talk, user: &Value) -> Value {
+    std::thread::sleep(Duration::from_millis(5));
+    talk.json("POST", "/Users", Some(user), 201)
 }
 
 /// People with names that differ and repeat as they do in life.

@@ -1,12 +1,16 @@
 // The list of people as far as it was looked at: pages by cursor, each with the cursor that it
 // was asked for with, so that it can be asked for again.
 //
-//   pages   [ "" | 100 rows ] ─▶ [ cursor | 100 rows ] ─▶ …     each knows the next one's cursor
+//   pages   [ "" | 28 rows ] ─▶ [ cursor | 100 rows ] ─▶ …      each knows the next one's cursor
 //   poll    the first page, if the directory has changed; the others become stale, and are asked
 //           for again where they are seen
 
+import { POOL } from "./rows.js";
+
 const PAGE = 100;
-/** So many rows before the end the next page is asked for. */
+/** The page that is waited for has what is seen, and no more. */
+const FIRST_PAGE = POOL;
+/** So many rows before the end the next page is asked for, by whoever scrolls or stays. */
 const AHEAD = 60;
 const SHOWN = "attributes=userName,name,displayName,emails,active,meta.lastModified";
 
@@ -109,7 +113,7 @@ export class People {
       this.#changed({ isNew: false });
     }
     if (this.#counted !== this.#tag) await this.#count();
-    await this.#walk();
+    await this.#walk(AHEAD);
   }
 
   /** Counts everybody, since a list of some does not say how many there are. */
@@ -127,17 +131,17 @@ export class People {
     this.#seen = [first, last];
     if (this.#isOwed) return;
     try {
-      await this.#walk();
+      await this.#walk(first > 0 ? AHEAD : 1);
     } catch (error) {
       this.#failed(error);
     }
   }
 
-  async #walk() {
+  async #walk(ahead) {
     if (this.#isWalking) return;
     this.#isWalking = true;
     try {
-      while (await this.#step()) this.#changed({ isNew: false });
+      while (await this.#step(ahead)) this.#changed({ isNew: false });
       this.#isOwed = false;
     } catch (error) {
       this.#isOwed = true;
@@ -148,14 +152,14 @@ export class People {
   }
 
   /** Loads one page that is needed; false if there is none. */
-  async #step() {
+  async #step(ahead) {
     const beginnings = this.#beginnings;
     const [first, last] = this.#seen;
     const from = this.#pageOf(first);
     const stale = this.#pages.findIndex(
       (page, number) => number >= from && page.isStale && this.#starts[number] <= last,
     );
-    const isShort = this.hasMore && last + AHEAD >= this.length;
+    const isShort = this.hasMore && last + ahead >= this.length;
     if (this.#asking || (stale < 0 && !isShort)) return false;
     const cursor = stale < 0 ? this.#pages.at(-1).next : this.#pages[stale].cursor;
     const { document } = await this.#client.get(this.#path(cursor));
@@ -202,7 +206,7 @@ export class People {
   #path(cursor) {
     const { text, status, by, isDescending } = this.query;
     const parameters = new URLSearchParams({
-      count: PAGE,
+      count: cursor === "" ? FIRST_PAGE : PAGE,
       cursor,
       sortBy: by,
       sortOrder: isDescending ? "descending" : "ascending",

@@ -7,7 +7,7 @@ import { ago, emailOf, hueOf, initialsOf, isActive, nameOf } from "./words.js";
 /** Pixels; the style sheet has the same number. */
 const HEIGHT = 60;
 /** Rows that exist at most: the list is never higher than what they fill. */
-const POOL = 28;
+export const POOL = 28;
 const MARGIN = 2;
 /** Places that stand behind the last loaded person while more are on their way. */
 const WAITING = 20;
