@@ -68,6 +68,7 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     browser.click("#panel .close");
     browser.wait("getComputedStyle(document.getElementById('panel')).display === 'none'");
     assert_eq!(browser.value(fits), true);
+    names_are_handled(browser);
     axe(browser, "list, narrow");
     picture(browser, "narrow");
     browser.click("#search");
@@ -76,6 +77,29 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     axe(browser, "nobody, narrow");
     picture(browser, "nobody");
     visit.assert_clean();
+}
+
+/// Long names are cut and make nothing wider; a name reads in its own direction, at the same edge.
+fn names_are_handled(browser: &Browser) {
+    let name = |begins: &str| {
+        browser.value(&format!(
+            "(() => {{
+                const all = [...document.querySelectorAll('.row .name')];
+                const name = all.find((one) => one.textContent.startsWith('{begins}'));
+                const style = getComputedStyle(name);
+                return {{
+                    direction: style.direction,
+                    edge: style.textAlign === 'left' || style.direction === 'ltr',
+                    isCut: name.scrollWidth > name.clientWidth && style.textOverflow === 'ellipsis',
+                    row: name.closest('.row').getBoundingClientRect().height,
+                }};
+            }})()"
+        ))
+    };
+    let handled = |direction: &str, is_cut: bool| json!({"direction": direction, "edge": true, "isCut": is_cut, "row": 60});
+    assert_eq!(name("ليلى"), handled("rtl", false));
+    assert_eq!(name("Hubert"), handled("ltr", true));
+    assert_eq!(name("Елена"), handled("ltr", false));
 }
 
 /// A person with more attributes than the panel has lines for.
@@ -120,7 +144,7 @@ fn axe(browser: &Browser, what: &str) {
 
 /// From the request that a search makes to its rows on the screen, beside the server's own time
 /// for it: what a bare client waits for the same answer, over TLS from the same machine. What the
-/// browser adds does not depend on the server (5 ms with chromium: its processes hand the request
+/// browser adds does not depend on the server (4 ms with chromium: its processes hand the request
 /// and the answer to each other), and a screen shows nothing between two frames; so one frame is
 /// allowed beside the five times. The debounce is before all that.
 #[test]
