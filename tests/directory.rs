@@ -39,6 +39,11 @@ fn the_page_is_there_without_a_token_and_may_do_nothing_foreign() {
         (root.status, root.header("location")),
         (302, Some("/directory/"))
     );
+    let root = send(&mut client, "HEAD", "/", &[]);
+    assert_eq!(
+        (root.status, root.header("location")),
+        (302, Some("/directory/"))
+    );
     for target in ["/directory/", "/directory"] {
         let index = send(&mut client, "GET", target, &[]);
         assert_eq!(index.status, 200, "{target}");

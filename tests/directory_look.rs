@@ -3,12 +3,12 @@
 //! names the file of axe-core, pictures are left in `target/directory/`.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
-use crate::support::visit::{Visit, person, picture, populate, settled, start};
+use crate::support::visit::{Visit, add, middle, person, picture, populate, settled, start};
 use crate::support::{CORE, Talk, number};
 
 #[test]
@@ -21,20 +21,16 @@ fn everybody_can_use_it_light_dark_and_narrow() {
         "Wolfeschlegelsteinhausenbergerdorff-Montgomery-Featherstonehaugh",
     );
     long["active"] = json!(false);
-    talk.json("POST", "/Users", Some(&long), 201);
-    talk.json(
-        "POST",
-        "/Users",
-        Some(&person("layla.hassan@example.com", "ليلى", "حسن")),
-        201,
+    add(&mut talk, &long);
+    add(
+        &mut talk,
+        &person("layla.hassan@example.com", "ليلى", "حسن"),
     );
-    talk.json(
-        "POST",
-        "/Users",
-        Some(&person("elena.petrova@example.com", "Елена", "Петрова")),
-        201,
+    add(
+        &mut talk,
+        &person("elena.petrova@example.com", "Елена", "Петрова"),
     );
-    let grace = talk.json("POST", "/Users", Some(&rich()), 201);
+    let grace = add(&mut talk, &rich());
     let id = grace["id"].as_str().expect("an id").to_owned();
     let visit = Visit::begin(talk, 1280, 800);
     let browser = &visit.browser;
@@ -72,6 +68,7 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     browser.click("#panel .close");
     browser.wait("getComputedStyle(document.getElementById('panel')).display === 'none'");
     assert_eq!(browser.value(fits), true);
+    names_are_handled(browser);
     axe(browser, "list, narrow");
     picture(browser, "narrow");
     browser.click("#search");
@@ -80,6 +77,29 @@ fn everybody_can_use_it_light_dark_and_narrow() {
     axe(browser, "nobody, narrow");
     picture(browser, "nobody");
     visit.assert_clean();
+}
+
+/// Long names are cut and make nothing wider; a name reads in its own direction, at the same edge.
+fn names_are_handled(browser: &Browser) {
+    let name = |begins: &str| {
+        browser.value(&format!(
+            "(() => {{
+                const all = [...document.querySelectorAll('.row .name')];
+                const name = all.find((one) => one.textContent.startsWith('{begins}'));
+                const style = getComputedStyle(name);
+                return {{
+                    direction: style.direction,
+                    edge: style.textAlign === 'left' || style.direction === 'ltr',
+                    isCut: name.scrollWidth > name.clientWidth && style.textOverflow === 'ellipsis',
+                    row: name.closest('.row').getBoundingClientRect().height,
+                }};
+            }})()"
+        ))
+    };
+    let handled = |direction: &str, is_cut: bool| json!({"direction": direction, "edge": true, "isCut": is_cut, "row": 60});
+    assert_eq!(name("ليلى"), handled("rtl", false));
+    assert_eq!(name("Hubert"), handled("ltr", true));
+    assert_eq!(name("Елена"), handled("ltr", false));
 }
 
 /// A person with more attributes than the panel has lines for.
@@ -122,30 +142,16 @@ fn axe(browser: &Browser, what: &str) {
     assert_eq!(found, json!([]), "{what}: {found:#}");
 }
 
-/// From a keystroke to its rows on the screen, beside the server's own time for that search.
+/// From the request that a search makes to its rows on the screen, beside the server's own time
+/// for it: what a bare client waits for the same answer, over TLS from the same machine. What the
+/// browser adds does not depend on the server (4 ms with chromium: its processes hand the request
+/// and the answer to each other), and a screen shows nothing between two frames; so one frame is
+/// allowed beside the five times. The debounce is before all that.
 #[test]
-#[ignore = "100,000 users; takes minutes"]
+#[ignore = "100,000 users; a minute with --release"]
 fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
-    const DEBOUNCE_MILLISECONDS: f64 = 150.0;
-    // A screen shows what there is sixty times a second, and nothing in between.
+    const ROUNDS: usize = 15;
     const FRAME_MILLISECONDS: f64 = 1000.0 / 60.0;
-    const MEASURE: &str = "new Promise((done) => {
-        const list = document.getElementById('rows');
-        let began = 0;
-        document.getElementById('search').addEventListener('input', () => {
-            began = performance.now();
-        }, {once: true});
-        const totals = document.getElementById('totals');
-        new MutationObserver((_, observer) => {
-            observer.disconnect();
-            const placed = performance.now() - began;
-            requestAnimationFrame(() => {
-                const channel = new MessageChannel();
-                channel.port1.onmessage = () => done([placed, performance.now() - began]);
-                channel.port2.postMessage(0);
-            });
-        }).observe(totals, {childList: true, characterData: true, subtree: true});
-    })";
     let count = number("DIRECTORY_USERS", 100_000);
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     populate(&mut talk, count);
@@ -153,45 +159,69 @@ fn a_search_among_a_hundred_thousand_is_on_the_screen_at_once() {
     visit.sign_in();
     for text in ["j", "jonas", "person.0999", "rosa weber", "kat kow"] {
         let (mut placed, mut screen, mut server) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..7 {
-            let browser = &visit.browser;
-            browser.value(
-                "document.getElementById('search').value = ''; \
-                           document.getElementById('search').dispatchEvent(new Event('input'))",
-            );
-            browser.wait("!document.getElementById('totals').textContent.includes(' of ')");
-            std::thread::sleep(Duration::from_millis(300));
-            let typed = json!(text);
-            let took = browser.value(&format!(
-                "(() => {{ const seen = {MEASURE}; const field = document.getElementById('search'); \
-                 field.value = {typed}; field.dispatchEvent(new Event('input')); return seen; }})()"
-            ));
-            let time = |at: usize| took[at].as_f64().expect("a time") - DEBOUNCE_MILLISECONDS;
-            placed.push(time(0));
-            screen.push(time(1));
-            let target = format!(
-                "/Users?count=100&cursor=&sortBy=meta.lastModified&sortOrder=descending&search={}\
-                 &attributes=userName,name,displayName,emails,active,meta.lastModified",
-                text.replace(' ', "+")
-            );
-            let began = Instant::now();
-            let answer = visit.talk.send("GET", &target, None);
-            server.push(began.elapsed().as_secs_f64() * 1000.0);
-            assert_eq!(answer.status, 200);
+        for _ in 0..ROUNDS {
+            let took = search(&visit.browser, text);
+            placed.push(took[0]);
+            screen.push(took[1]);
+            server.push(bare(&mut visit.talk, text));
         }
-        let (placed, screen, server) = (median(placed), median(screen), median(server));
+        let (placed, screen, server) = (middle(placed), middle(screen), middle(server));
         println!(
-            "{count} users, {text:?}: in the page {placed:.1} ms after the debounce of 150 ms, on \
-             the screen {screen:.1} ms; the server's own time {server:.1} ms; {:.1} and {:.1} times",
+            "{count} users, {text:?}: the server's own time {server:.1} ms; in the page after \
+             {placed:.1} ms, {:.1} times; on the screen after {screen:.1} ms",
             placed / server,
-            screen / server
         );
         assert!(screen <= 5.0 * server + FRAME_MILLISECONDS, "{text}");
     }
     visit.assert_clean();
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+/// Types a search; tells how many milliseconds after its request began its rows were in the
+/// page, and on the screen.
+fn search(browser: &Browser, text: &str) -> [f64; 2] {
+    const MEASURE: &str = "(typed) => new Promise((done) => {
+        performance.clearResourceTimings();
+        const totals = document.getElementById('totals');
+        new MutationObserver((_, observer) => {
+            observer.disconnect();
+            const placed = performance.now();
+            requestAnimationFrame(() => {
+                const channel = new MessageChannel();
+                // After the frame that the callback belongs to.
+                channel.port1.onmessage = () => {
+                    const shown = performance.now();
+                    const requests = performance.getEntriesByType('resource');
+                    const {startTime} = requests.find(({name}) => name.includes('search='));
+                    done([placed - startTime, shown - startTime]);
+                };
+                channel.port2.postMessage(0);
+            });
+        }).observe(totals, {childList: true, characterData: true, subtree: true});
+        const field = document.getElementById('search');
+        field.value = typed;
+        field.dispatchEvent(new Event('input'));
+    })";
+    browser.value(
+        "document.getElementById('search').value = ''; \
+         document.getElementById('search').dispatchEvent(new Event('input'))",
+    );
+    browser.wait("!document.getElementById('totals').textContent.includes(' of ')");
+    // Whatever that has set going is over.
+    browser.value("new Promise((done) => requestIdleCallback(done))");
+    let took = browser.value(&format!("({MEASURE})({})", json!(text)));
+    [0, 1].map(|at| took[at].as_f64().expect("a time"))
+}
+
+/// How many milliseconds a bare client waits for the answer that the page asks for.
+fn bare(talk: &mut Talk, text: &str) -> f64 {
+    let target = format!(
+        "/Users?count=28&cursor=&sortBy=meta.lastModified&sortOrder=descending&search={}\
+         &attributes=userName,name,displayName,emails,active,meta.lastModified",
+        text.replace(' ', "+")
+    );
+    let began = Instant::now();
+    let answer = talk.send("GET", &target, None);
+    let took = began.elapsed();
+    assert_eq!(answer.status, 200);
+    took.as_secs_f64() * 1000.0
 }

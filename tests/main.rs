@@ -129,6 +129,9 @@ mod directory;
 /// The Team Directory in a real browser.
 mod directory_browser;
 
+/// The same while users change, answers come late or not at all, the tab is hidden.
+mod directory_live;
+
 /// How the Team Directory looks, light, dark, narrow and read out; a search among 100,000.
 mod directory_look;
 

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far longer than anything takes, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const INSTALL: &str = "apt-get install chromium chromium-driver";
 
 /// Keys that have no character (WebDriver, section 17.4.2).
 pub(crate) mod key {
@@ -48,7 +51,7 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("chromedriver is installed: apt-get install chromium-driver");
+            .unwrap_or_else(|error| panic!("chromedriver: {error}; {INSTALL}"));
         let stdout = driver.stdout.take().expect("it is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
@@ -63,8 +66,12 @@ impl Browser {
             profile: TempDir::new().expect("a folder"),
         };
         let wanted = capabilities(browser.profile.path());
-        let session = browser.call("POST", "/session", Some(&wanted));
-        browser.session = text(&session["sessionId"]);
+        let response = browser.send("POST", "/session", Some(&wanted));
+        let response = response.unwrap_or_else(|error| panic!("chromedriver: {error}"));
+        let told = String::from_utf8_lossy(&response.body).into_owned();
+        assert_eq!(response.status, 200, "no browser: {told}; {INSTALL}");
+        let session: Value = serde_json::from_str(&told).expect("JSON");
+        browser.session = text(&session["value"]["sessionId"]);
         browser.resize(width, height);
         browser
     }
@@ -119,14 +126,10 @@ impl Browser {
 
     /// Waits until an expression holds; tells how long that took.
     pub(crate) fn wait(&self, expression: &str) -> Duration {
-        self.wait_for(expression, PATIENCE)
-    }
-
-    pub(crate) fn wait_for(&self, expression: &str, patience: Duration) -> Duration {
         let began = Instant::now();
         while self.value(&format!("Boolean({expression})")) != json!(true) {
             assert!(
-                began.elapsed() < patience,
+                began.elapsed() < PATIENCE,
                 "{expression} does not come to hold; the page shows:\n{}\n{}",
                 self.text_of("body"),
                 json!(self.log("browser")),
@@ -134,6 +137,15 @@ impl Browser {
             std::thread::sleep(Duration::from_millis(20));
         }
         began.elapsed()
+    }
+
+    /// Lets the page write to the clipboard, and the test read it.
+    pub(crate) fn allow_copying(&self) {
+        let permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"];
+        self.debug(
+            "Browser.grantPermissions",
+            &json!({"permissions": permissions}),
+        );
     }
 
     /// Clicks in the middle of an element, as a mouse does.
@@ -174,6 +186,31 @@ impl Browser {
     pub(crate) fn log(&self, kind: &str) -> Vec<Value> {
         let entries = self.command("POST", "/se/log", Some(&json!({"type": kind})));
         entries.as_array().cloned().unwrap_or_default()
+    }
+
+    /// What the DevTools protocol told by this name since it was asked for last.
+    pub(crate) fn messages(&self, name: &str) -> Vec<Value> {
+        let entries = self.log("performance").into_iter();
+        let messages = entries.map(|entry| {
+            let told: Value = serde_json::from_str(&text(&entry["message"])).expect("JSON");
+            told["message"].clone()
+        });
+        let named = messages.filter(|message| message["method"] == name);
+        named.map(|mut message| message["params"].take()).collect()
+    }
+
+    /// Puts the window away, and with it its tab out of sight.
+    pub(crate) fn minimize(&self) {
+        self.command("POST", "/window/minimize", Some(&json!({})));
+    }
+
+    /// Brings the window back.
+    pub(crate) fn restore(&self) {
+        self.command(
+            "POST",
+            "/window/rect",
+            Some(&json!({"width": 1280, "height": 900})),
+        );
     }
 
     /// A command of the DevTools protocol.

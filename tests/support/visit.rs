@@ -2,6 +2,7 @@
 //! be true of every visit.
 
 use std::path::Path;
+use std::time::Duration;
 
 use golinks_scim::secret::Secret;
 use serde_json::{Value, json};
@@ -15,12 +16,19 @@ const OPERATIONS: usize = 500;
 
 /// Counts nodes and moved content from now on, in the page itself.
 const WATCH: &str = "(() => {
-    window.nodes = 0; window.shift = 0;
+    window.nodes = 0; window.shift = 0; window.moved = [];
     const count = () => { nodes = Math.max(nodes, document.querySelectorAll('*').length); };
     new MutationObserver(count).observe(document, {childList: true, subtree: true});
     count();
     new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
+        for (const entry of list.getEntries()) {
+            if (entry.hadRecentInput) continue;
+            shift += entry.value;
+            for (const {node, previousRect, currentRect} of entry.sources) {
+                const what = node?.outerHTML ?? node?.parentElement?.outerHTML;
+                moved.push([what?.slice(0, 200), previousRect, currentRect]);
+            }
+        }
     }).observe({type: 'layout-shift', buffered: true});
 })()";
 
@@ -69,7 +77,11 @@ impl Visit {
         let shift = self.browser.value("shift").as_f64().expect("a number");
         println!("at most {nodes} nodes, layout shift {shift}");
         assert!(nodes <= NODES_MAX, "{nodes} nodes");
-        assert!(shift.abs() < f64::EPSILON, "layout shift {shift}");
+        let moved = self.browser.value("moved");
+        assert!(
+            shift.abs() < f64::EPSILON,
+            "layout shift {shift}: {moved:#}"
+        );
         let complaints = self.browser.log("browser");
         assert!(complaints.is_empty(), "{complaints:#?}");
         self.assert_own_host();
@@ -79,14 +91,7 @@ impl Visit {
     pub(crate) fn assert_own_host(&self) -> Vec<String> {
         let own = self.url("/");
         let mut targets = Vec::new();
-        for entry in self.browser.log("performance") {
-            let message = entry["message"].as_str().expect("a text");
-            let message: Value = serde_json::from_str(message).expect("JSON");
-            let message = &message["message"];
-            if message["method"] != "Network.requestWillBeSent" {
-                continue;
-            }
-            let params = &message["params"];
+        for params in self.browser.messages("Network.requestWillBeSent") {
             let url = params["request"]["url"].as_str().expect("a URL");
             // The browser's own pages, before it goes anywhere.
             let page = params["documentURL"].as_str().unwrap_or_default();
@@ -118,6 +123,12 @@ pub(crate) fn person(user_name: &str, given: &str, family: &str) -> Value {
         "name": {"givenName": given, "familyName": family}, "active": true,
         "emails": [{"value": user_name, "type": "work", "primary": true}]
     })
+}
+
+/// Adds somebody, in a millisecond of their own: who came last is first in the list.
+pub(crate) fn add(talk: &mut Talk, user: &Value) -> Value {
+    std::thread::sleep(Duration::from_millis(5));
+    talk.json("POST", "/Users", Some(user), 201)
 }
 
 /// People with names that differ and repeat as they do in life.
@@ -194,6 +205,12 @@ pub(crate) fn start(count: usize) -> Talk {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
     populate(&mut talk, count);
     talk
+}
+
+/// The value in the middle.
+pub(crate) fn middle<T: PartialOrd>(mut values: Vec<T>) -> T {
+    values.sort_by(|one, other| one.partial_cmp(other).expect("they are numbers"));
+    values.swap_remove(values.len() / 2)
 }
 
 pub(crate) fn picture(browser: &Browser, name: &str) {

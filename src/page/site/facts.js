@@ -14,7 +14,7 @@ export function mainFacts(user) {
   facts.push(
     ["Status", isActive(user) ? "Active" : "Inactive", undefined],
     ["Id", user.id, "Id"],
-    ["External id", user.externalId ?? "–", undefined],
+    ["External id", user.externalId ?? "–", user.externalId && "External id"],
     ["Created", moment(user.meta?.created), undefined],
     ["Changed", moment(user.meta?.lastModified), undefined],
   );

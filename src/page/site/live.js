@@ -18,7 +18,8 @@ export class Live {
     this.#look = look;
     this.#failed = failed;
     document.addEventListener("visibilitychange", () => {
-      if (this.#isRunning && !document.hidden) this.now();
+      if (document.hidden) clearTimeout(this.#timer);
+      else if (this.#isRunning) this.now();
     });
   }
 

@@ -26,7 +26,7 @@ const rows = new Rows(byId("list"), byId("rows"), (user, isByKey) => {
 });
 const tools = new Tools({
   changed: () => list(),
-  enter: () => rows.openFirst(),
+  enter: () => openFirst(),
   down: () => rows.focus(),
 });
 const signIn = new SignIn(enter);
@@ -35,23 +35,43 @@ const notice = new Notice(() => live.now());
 let people;
 let person;
 let focusPanel = false;
+/** The list that was asked for last: whether it came. */
+let listing;
 /** A list that was asked for and did not come. */
 let isOwed = false;
 
 /** Signs in: the first page of people is the proof that the token is good. */
 async function enter(token) {
   const client = new Client(token);
-  const found = new People(client, (change) => show(found, change), report);
+  const found = new People(client, (change) => show(found, change), (problem) => {
+    if (found === people) report(problem);
+  });
   tools.reset();
   await found.begin(tools.query);
   people = found;
   person = new Person(client, closePerson);
   signIn.hide();
   byId("people").hidden = false;
+  byId("people").inert = false;
   byId("sign-out").hidden = false;
   show(found, { isNew: true });
   live.start();
   if (!route()) tools.focus();
+}
+
+/** The same with the token that the tab has kept, and that it keeps while nobody refuses it. */
+async function enterAgain(token) {
+  const view = byId("people");
+  // Rows without people, until they are here.
+  view.hidden = false;
+  view.inert = true;
+  try {
+    await enter(token);
+  } catch (problem) {
+    if (problem.isOfToken) return leave(problem);
+    view.hidden = true;
+    signIn.show(new Error(`${problem.message} This tab still has your token: reload to try again.`));
+  }
 }
 
 function leave(problem) {
@@ -63,28 +83,42 @@ function leave(problem) {
   people = undefined;
   person = undefined;
   isOwed = false;
+  listing = undefined;
   rows.mark(undefined);
   rows.wait();
   byId("people").hidden = true;
+  byId("totals").textContent = "";
   byId("sign-out").hidden = true;
   signIn.show(problem);
 }
 
 /** Another list is wanted. */
-async function list() {
-  if (!people) return;
-  const found = people;
+function list() {
+  if (people) listing = begin(people);
+}
+
+/** Opens the first person of the list that was asked for, once it is there. */
+async function openFirst() {
+  const awaited = listing;
+  const came = await awaited;
+  if (came !== false && awaited === listing) rows.openFirst();
+}
+
+async function begin(found) {
   // What is there stays until there is something else, unless that takes its time.
   const timer = setTimeout(() => {
+    if (found !== people) return;
     nobody.hidden = true;
     rows.wait();
   }, LOADING_MILLISECONDS);
   try {
     isOwed = false;
-    await found.begin(tools.query);
+    return await found.begin(tools.query);
   } catch (problem) {
+    if (found !== people) return false;
     isOwed = true;
     report(problem);
+    return false;
   } finally {
     clearTimeout(timer);
   }
@@ -93,18 +127,29 @@ async function list() {
 /** Looks for changes, or for what has failed before. */
 async function look() {
   const found = people;
-  if (isOwed) {
-    await found.begin(tools.query);
-    isOwed = false;
-    await person?.refresh();
-  } else if (await found.poll()) {
-    await person?.refresh();
+  const shown = person;
+  try {
+    if (isOwed) {
+      await found.begin(tools.query);
+      isOwed = false;
+      listing = undefined;
+    } else {
+      await found.poll();
+    }
+    await shown.follow(found.tag);
+  } catch (problem) {
+    // Of somebody who has signed out since.
+    if (found !== people) return;
+    if (!problem.isOfCursor) throw problem;
+    list();
   }
+  if (found !== people) return;
+  rows.tick();
   notice.hide();
 }
 
 function report(problem) {
-  if (problem.isOfCursor && people) list();
+  if (problem.isOfCursor) list();
   else live.report(problem);
 }
 
@@ -148,8 +193,11 @@ function route() {
     return false;
   }
   const index = people.indexOf(id);
-  const opened = person.open(id, index < 0 ? undefined : people.at(index));
-  opened.catch((problem) => live.report(problem));
+  const shown = person;
+  const opened = shown.open(id, index < 0 ? undefined : people.at(index));
+  opened.catch((problem) => {
+    if (shown === person) live.report(problem);
+  });
   cover();
   if (focusPanel || NARROW.matches) person.focus();
   focusPanel = false;
@@ -200,5 +248,5 @@ nobody.querySelector("button").addEventListener("click", () => {
 
 byId("host").textContent = location.host;
 const token = kept();
-if (token) enter(token).catch((problem) => leave(problem));
+if (token) enterAgain(token);
 else signIn.show(undefined);

@@ -1,5 +1,6 @@
 // What is not going well just now: the server's words, the seconds until it is tried again, and
-// a button for the impatient. It lies over the list, so that nothing moves.
+// a button for the impatient. It lies over the list, so that nothing moves. Whoever listens to the
+// page is told the words once, and not the seconds.
 
 import { byId } from "./dom.js";
 
@@ -15,11 +16,12 @@ export class Notice {
   /** Tells of a problem that is tried again at a moment. */
   show(problem, until) {
     clearInterval(this.#timer);
-    const text = this.#box.querySelector("span");
+    const [text, time] = this.#box.querySelectorAll("span");
     const tell = () => {
       const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
-      text.textContent = `${problem.message} Trying again in ${seconds} s.`;
+      time.textContent = `Trying again in ${seconds} s`;
     };
+    if (text.textContent !== problem.message) text.textContent = problem.message;
     tell();
     this.#box.hidden = false;
     this.#timer = setInterval(tell, 1000);

@@ -1,12 +1,16 @@
 // The list of people as far as it was looked at: pages by cursor, each with the cursor that it
 // was asked for with, so that it can be asked for again.
 //
-//   pages   [ "" | 100 rows ] ─▶ [ cursor | 100 rows ] ─▶ …     each knows the next one's cursor
+//   pages   [ "" | 28 rows ] ─▶ [ cursor | 100 rows ] ─▶ …      each knows the next one's cursor
 //   poll    the first page, if the directory has changed; the others become stale, and are asked
 //           for again where they are seen
 
+import { POOL } from "./rows.js";
+
 const PAGE = 100;
-/** So many rows before the end the next page is asked for. */
+/** The page that is waited for has what is seen, and no more. */
+const FIRST_PAGE = POOL;
+/** So many rows before the end the next page is asked for, by whoever scrolls or stays. */
 const AHEAD = 60;
 const SHOWN = "attributes=userName,name,displayName,emails,active,meta.lastModified";
 
@@ -17,9 +21,15 @@ export class People {
   #pages = [];
   #starts = [];
   #tag;
+  /** The tag that `everybody` is of. */
+  #counted;
   #asking;
   #isWalking = false;
+  /** A page did not come: it is asked for again by the next poll, not by each scrolling. */
+  #isOwed = false;
   #seen = [0, 0];
+  /** Counts the first pages that came: what was asked for before the newest is out of date. */
+  #beginnings = 0;
   query;
   total = 0;
   /** How many people there are at all. */
@@ -75,6 +85,7 @@ export class People {
       this.#pages = [];
       this.#replaceFirst(answer);
       this.#asking = undefined;
+      this.#isOwed = false;
       this.#changed({ isNew: true });
       return true;
     } catch (error) {
@@ -84,54 +95,77 @@ export class People {
     }
   }
 
-  /** Looks whether anything has changed; gives whether it has. */
-  async poll() {
-    if (this.#asking || this.#pages.length === 0) return false;
-    const before = this.query;
-    const answer = await this.#client.get(this.#path(""), { tag: this.#tag });
-    if (answer === null || before !== this.query || this.#asking) return false;
-    const known = new Set(this.#pages.flatMap((page) => page.rows.map(stamp)));
-    this.#replaceFirst(answer);
-    for (const row of this.#pages[0].rows) row.isFresh = !known.has(stamp(row));
-    if (!this.isWhole) await this.count();
-    this.#changed({ isNew: false });
-    await this.see(...this.#seen);
-    return true;
+  /** What the directory was like when the first page came: another one after each change. */
+  get tag() {
+    return this.#tag;
   }
 
-  /** Counts everybody. */
-  async count() {
-    const answer = await this.#client.get("/Users?count=0");
-    this.everybody = answer.document.totalResults;
+  /** Looks whether anything has changed, and for pages that did not come before. */
+  async poll() {
+    if (this.#asking || this.#pages.length === 0) return;
+    const before = this.query;
+    const answer = await this.#client.get(this.#path(""), { tag: this.#tag });
+    if (before !== this.query || this.#asking) return;
+    if (answer !== null) {
+      const known = new Set(this.#pages.flatMap((page) => page.rows.map(stamp)));
+      this.#replaceFirst(answer);
+      for (const row of this.#pages[0].rows) row.isFresh = !known.has(stamp(row));
+      this.#changed({ isNew: false });
+    }
+    if (this.#counted !== this.#tag) await this.#count();
+    await this.#walk(AHEAD);
+  }
+
+  /** Counts everybody, since a list of some does not say how many there are. */
+  async #count() {
+    const tag = this.#tag;
+    const { document } = await this.#client.get("/Users?count=0");
+    this.#counted = tag;
+    if (document.totalResults === this.everybody) return;
+    this.everybody = document.totalResults;
+    this.#changed({ isNew: false });
   }
 
   /** The places from `first` to `last` are looked at: loads what is missing there. */
   async see(first, last) {
     this.#seen = [first, last];
+    if (this.#isOwed) return;
+    try {
+      await this.#walk(first > 0 ? AHEAD : 1);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #walk(ahead) {
     if (this.#isWalking) return;
     this.#isWalking = true;
     try {
-      while (await this.#step()) this.#changed({ isNew: false });
+      while (await this.#step(ahead)) this.#changed({ isNew: false });
+      this.#isOwed = false;
     } catch (error) {
-      this.#failed(error);
+      this.#isOwed = true;
+      throw error;
     } finally {
       this.#isWalking = false;
     }
   }
 
   /** Loads one page that is needed; false if there is none. */
-  async #step() {
-    const query = this.query;
+  async #step(ahead) {
+    const beginnings = this.#beginnings;
     const [first, last] = this.#seen;
     const from = this.#pageOf(first);
     const stale = this.#pages.findIndex(
       (page, number) => number >= from && page.isStale && this.#starts[number] <= last,
     );
-    const isShort = this.hasMore && last + AHEAD >= this.length;
+    const isShort = this.hasMore && last + ahead >= this.length;
     if (this.#asking || (stale < 0 && !isShort)) return false;
     const cursor = stale < 0 ? this.#pages.at(-1).next : this.#pages[stale].cursor;
     const { document } = await this.#client.get(this.#path(cursor));
-    if (query !== this.query || this.#asking) return false;
+    // Its place may be another one by now: what is missing is found anew.
+    if (beginnings !== this.#beginnings) return true;
+    if (this.#asking) return false;
     const number = stale < 0 ? this.#pages.length : stale;
     this.#replace(number, cursor, document);
     return true;
@@ -139,6 +173,7 @@ export class People {
 
   #replaceFirst({ document, tag }) {
     this.#tag = tag;
+    this.#beginnings += 1;
     for (const page of this.#pages) page.isStale = true;
     this.#replace(0, "", document);
   }
@@ -150,7 +185,10 @@ export class People {
     if (following && next === undefined) this.#pages.length = number + 1;
     else if (following) following.cursor = next;
     this.total = document.totalResults;
-    if (this.isWhole) this.everybody = this.total;
+    if (this.isWhole) {
+      this.everybody = this.total;
+      this.#counted = this.#tag;
+    }
     let start = 0;
     this.#starts = this.#pages.map((page) => {
       start += page.rows.length;
@@ -168,7 +206,7 @@ export class People {
   #path(cursor) {
     const { text, status, by, isDescending } = this.query;
     const parameters = new URLSearchParams({
-      count: PAGE,
+      count: cursor === "" ? FIRST_PAGE : PAGE,
       cursor,
       sortBy: by,
       sortOrder: isDescending ? "descending" : "ascending",

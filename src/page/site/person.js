@@ -14,6 +14,8 @@ export class Person {
   #id;
   #tag;
   #text;
+  /** What the directory was like when the person was asked for. */
+  #followed;
   #asking;
 
   constructor(client, close) {
@@ -31,18 +33,25 @@ export class Person {
     this.#id = id;
     this.#tag = undefined;
     this.#text = undefined;
+    this.#followed = undefined;
     document.body.classList.add("has-person");
     this.#head(known ?? { id, userName: "" }, known !== undefined);
     const wait = element("div", "lines", ...Array.from({ length: 7 }, () => element("span")));
     wait.setAttribute("aria-hidden", "true");
     this.#panel.append(wait);
     this.#panel.setAttribute("aria-busy", "true");
-    await this.refresh();
+    await this.#refresh();
   }
 
-  /** Shows the person as they are now. */
-  async refresh() {
-    if (!this.#id) return;
+  /** Shows the person as they are in a directory of this tag, or what did not come before. */
+  async follow(tag) {
+    const id = this.#id;
+    if (!id || this.#followed === tag) return;
+    await this.#refresh();
+    if (this.#id === id) this.#followed = tag;
+  }
+
+  async #refresh() {
     this.#asking?.abort();
     const asking = new AbortController();
     this.#asking = asking;
@@ -105,7 +114,7 @@ export class Person {
       list.append(element("dt", "", label), shown);
       if (!copied) continue;
       const copying = (event) => copy(event.currentTarget, copied, text);
-      shown.append(button("quiet small", "Copy", copying, `Copy ${copied.toLowerCase()}`));
+      shown.append(" ", button("quiet small", "Copy", copying, `Copy ${copied.toLowerCase()}`));
     }
     return list;
   }

@@ -7,7 +7,7 @@ import { ago, emailOf, hueOf, initialsOf, isActive, nameOf } from "./words.js";
 /** Pixels; the style sheet has the same number. */
 const HEIGHT = 60;
 /** Rows that exist at most: the list is never higher than what they fill. */
-const POOL = 28;
+export const POOL = 28;
 const MARGIN = 2;
 /** Places that stand behind the last loaded person while more are on their way. */
 const WAITING = 20;
@@ -66,6 +66,11 @@ export class Rows {
     const index = id && this.#people ? this.#people.indexOf(id) : -1;
     if (index >= 0) this.#active = index;
     this.#render();
+  }
+
+  /** Time has gone by: how long ago somebody changed reads otherwise. */
+  tick() {
+    for (const slot of this.#slots) if (slot) date(slot);
   }
 
   focus() {
@@ -129,18 +134,20 @@ export class Rows {
     slot.row.setAttribute("aria-selected", String(isPointed));
     slot.row.classList.toggle("pointed", isPointed);
     slot.row.classList.toggle("opened", user !== undefined && user.id === this.#opened);
-    const changed = user && ago(user.meta?.lastModified);
-    if (slot.changed.textContent !== (changed ?? "")) slot.changed.textContent = changed ?? "";
-    if (slot.user === user && slot.isFilled) return;
-    slot.isFilled = true;
-    slot.user = user;
-    this.#write(slot, user);
+    if (slot.user !== user || !slot.isFilled) {
+      slot.isFilled = true;
+      slot.user = user;
+      this.#write(slot, user);
+    }
+    date(slot);
   }
 
   #write(slot, user) {
     const { row } = slot;
     row.classList.toggle("waiting", user === undefined);
     row.classList.toggle("fresh", user?.isFresh === true);
+    // Once: not again when somebody scrolls back.
+    if (user) user.isFresh = false;
     row.classList.toggle("inactive", user !== undefined && !isActive(user));
     slot.avatar.style.setProperty("--hue", user ? hueOf(user.id) : 0);
     slot.avatar.textContent = user ? initialsOf(user) : "";
@@ -226,4 +233,9 @@ export class Rows {
     if (bottom > box.scrollTop) box.scrollTop = bottom;
     this.#render();
   }
+}
+
+function date(slot) {
+  const changed = slot.user ? ago(slot.user.meta?.lastModified) : "";
+  if (slot.changed.textContent !== changed) slot.changed.textContent = changed;
 }

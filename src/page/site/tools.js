@@ -25,6 +25,8 @@ export class Tools {
         event.preventDefault();
         down();
       } else if (event.key === "Enter") {
+        // Whoever types and presses Enter means what was typed, not what is still shown.
+        if (this.#timer) this.#now();
         enter();
       }
     });
@@ -60,7 +62,7 @@ export class Tools {
 
   /** The same without a word to anybody. */
   reset() {
-    clearTimeout(this.#timer);
+    this.#unset();
     this.#search.value = "";
     this.#status.querySelector("input").checked = true;
     this.#sort.selectedIndex = 0;
@@ -74,9 +76,14 @@ export class Tools {
   }
 
   #now() {
-    clearTimeout(this.#timer);
+    this.#unset();
     this.#name();
     this.#changed();
+  }
+
+  #unset() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
   }
 
   #name() {

@@ -1,0 +1,326 @@
+//! The Team Directory while other things happen: users change, answers come late or not at
+//! all, the tab is hidden, the browser is asked to run what it should not. Run by name like
+//! `directory_browser`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::Talk;
+use crate::support::browser::{Browser, key};
+use crate::support::visit::{Visit, add, middle, person, populate, settled, start};
+
+/// Two seconds, and what it takes the driver to see it.
+const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
+/// How often is looked: each two seconds, and a little more for what a request takes.
+const PERIOD_SECONDS: std::ops::RangeInclusive<f64> = 1.8..=2.05;
+
+/// Puts `meddle(path, options, go)` between the page and the network; `go` sends the request.
+const MEDDLE: &str = "(() => {
+    const real = window.fetch;
+    window.meddle = (path, options, go) => go();
+    window.fetch = (path, options) => meddle(path, options, (other) =>
+        real(path, {...options, ...other}));
+})()";
+
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
+    let mut talk = start(39);
+    add(&mut talk, &person("jane.doe@example.com", "Jane", "Doe"));
+    let mut visit = Visit::begin(talk, 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel dd.status')?.textContent === 'Active'");
+
+    // A busy machine may be late once: what counts is the middle.
+    let mut times = Vec::new();
+    for (command, status) in [
+        ("deactivate", "Inactive"),
+        ("reactivate", "Active"),
+        ("deactivate", "Inactive"),
+    ] {
+        let server = &visit.talk.server;
+        let output = server.cli(&["user", command, "jane.doe@example.com"]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        times.push(browser.wait(&format!(
+            "document.querySelector('#panel dd.status').textContent === '{status}' && \
+             document.querySelector('.row .status').textContent === '{status}'"
+        )));
+    }
+    for name in ["new.one@example.com", "new.two@example.com"] {
+        add(&mut visit.talk, &person(name, "New", "Person"));
+        times.push(browser.wait(&format!(
+            "document.querySelector('.row .email').textContent === '{name}'"
+        )));
+    }
+    assert_eq!(browser.text_of("#totals"), "42 people");
+    println!("changes were seen after {times:?}");
+    assert!(middle(times.clone()) <= LIVE_MAX, "{times:?}");
+
+    visit.assert_own_host();
+    let polls = await_polls(browser, 4);
+    let pauses = polls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let pause: f64 = middle(pauses);
+    assert!(PERIOD_SECONDS.contains(&pause), "{polls:?}");
+
+    // Behind another tab nothing is asked for; in front of it again, at once.
+    browser.minimize();
+    browser.wait("document.hidden");
+    requests(browser);
+    std::thread::sleep(Duration::from_secs(5));
+    let hidden = requests(browser);
+    assert!(hidden.is_empty(), "asked in a hidden tab: {hidden:#?}");
+    let unseen = person("while.hidden@example.com", "While", "Hidden");
+    add(&mut visit.talk, &unseen);
+    browser.restore();
+    browser.wait("!document.hidden");
+    browser.wait("document.querySelector('.row .email').textContent.startsWith('while.hidden')");
+    visit.assert_clean();
+}
+
+/// Waits until the list was looked for so often, and wants each to be a question whether
+/// anything has changed; tells when, in seconds.
+fn await_polls(browser: &Browser, count: usize) -> Vec<f64> {
+    let mut polls = Vec::new();
+    for _ in 0..600 {
+        let asked = requests(browser).into_iter();
+        // Not those for further pages.
+        for request in asked.filter(|one| url(one).contains("cursor=&")) {
+            let tag = &request["request"]["headers"]["If-None-Match"];
+            assert!(tag.is_string(), "not conditional: {request:#}");
+            polls.push(request["timestamp"].as_f64().expect("seconds"));
+        }
+        if polls.len() >= count {
+            return polls;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the list is not looked for: {polls:?}");
+}
+
+/// The requests to the API since they were asked for last.
+fn requests(browser: &Browser) -> Vec<Value> {
+    let all = browser.messages("Network.requestWillBeSent").into_iter();
+    all.filter(|one| url(one).contains("/scim/v2/")).collect()
+}
+
+fn url(request: &Value) -> &str {
+    request["request"]["url"].as_str().unwrap_or_default()
+}
+
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn the_newest_answer_wins_and_enter_opens_what_was_typed() {
+    let visit = Visit::begin(start(200), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("200 people")));
+    browser.value(MEDDLE);
+    // The answer to the first search comes after that to the second, though nobody wants it.
+    browser.value(
+        "window.late = 0; meddle = async (path, options, go) => {
+            if (!path.includes('search=rosa')) return go();
+            const answer = await go({signal: undefined});
+            await new Promise((done) => { window.release = done; });
+            late += 1;
+            return answer;
+        }, 1",
+    );
+    browser.click("#search");
+    browser.keys(&["rosa"]);
+    browser.wait("window.release");
+    browser.value("document.getElementById('search').select()");
+    browser.keys(&["samir"]);
+    browser.wait(&settled(Some("10 of 200 people")));
+    browser.wait("document.querySelector('.row .name').textContent.startsWith('Samir')");
+    browser.value("release(), new Promise((done) => setTimeout(done, 500))");
+    assert_eq!(browser.value("late"), 1);
+    let names = "[...document.querySelectorAll('.row .name')].map((name) => name.textContent)";
+    let names = browser.value(names);
+    let all = names.as_array().expect("names");
+    assert!(
+        all.iter()
+            .all(|name| name.as_str().unwrap_or_default().starts_with("Samir")),
+        "{names}"
+    );
+
+    // Faster than the answer.
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.value("document.getElementById('search').select()");
+    browser.keys(&["person.000123", key::ENTER]);
+    browser.wait("document.querySelector('#panel .facts')");
+    let shown = browser.text_of("#panel");
+    assert!(shown.contains("person.000123@example.com"), "{shown}");
+    visit.assert_clean();
+}
+
+/// A search brings the news of a change before any look for changes does.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn the_panel_follows_whatever_brought_the_news() {
+    let mut talk = start(5);
+    add(&mut talk, &person("jane.doe@example.com", "Jane", "Doe"));
+    let visit = Visit::begin(talk, 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("6 people")));
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel dd.status')?.textContent === 'Active'");
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = (path, options, go) => options.headers['If-None-Match']
+            ? Promise.resolve(new Response(null, {status: 304})) : go(), 1",
+    );
+    let output = visit
+        .talk
+        .server
+        .cli(&["user", "deactivate", "jane.doe@example.com"]);
+    assert_eq!(output.status, Some(0), "{output:?}");
+    browser.click("#search");
+    browser.keys(&["jane"]);
+    browser.wait("document.querySelector('.row .status').textContent === 'Inactive'");
+    assert_eq!(browser.text_of("#panel dd.status"), "Active");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.wait("document.querySelector('#panel dd.status').textContent === 'Inactive'");
+    visit.assert_clean();
+}
+
+/// What did not come, comes by itself when it can.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn failures_heal() {
+    let visit = Visit::begin(start(400), 1280, 800);
+    let browser = &visit.browser;
+    browser.value(MEDDLE);
+    // A further page, and a person.
+    browser.value(
+        "window.refused = 0; meddle = (path, options, go) => {
+            if (options.headers['If-None-Match'] || /cursor=&/.test(path)) return go();
+            refused += 1;
+            return Promise.reject(new TypeError('away'));
+        }, 1",
+    );
+    visit.sign_in();
+    browser.wait(&settled(Some("400 people")));
+    browser.value("document.getElementById('list').scrollTop = 1300");
+    browser.wait("refused > 0 && !document.getElementById('notice').hidden");
+    browser.wait("document.querySelector('.row.waiting')");
+    browser.value("document.querySelector('.row:not(.waiting)').click()");
+    browser.wait("document.querySelector('#panel h2').textContent.includes('cannot be shown')");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.wait("!document.querySelector('.row.waiting')");
+    browser.wait("document.querySelector('#panel .facts')");
+    browser.wait("document.getElementById('notice').hidden");
+
+    // A search that fails is made again.
+    browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
+    browser.click("#search");
+    browser.keys(&["rosa"]);
+    browser.wait("!document.getElementById('notice').hidden");
+    let told = browser.text_of("#notice");
+    assert!(told.contains("The server cannot be reached."), "{told}");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.click("#notice button");
+    browser.wait(&settled(Some("20 of 400 people")));
+    browser.wait("document.getElementById('notice').hidden");
+    visit.assert_clean();
+}
+
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_tab_keeps_its_token_while_nobody_refuses_it() {
+    let visit = Visit::begin(start(5), 1000, 700);
+    let browser = &visit.browser;
+    browser.click("#keep");
+    browser.click("#token");
+    visit.sign_in();
+    let block = |urls: Value| {
+        browser.debug("Network.setBlockedURLs", &json!({"urls": urls}));
+    };
+    block(json!(["*/scim/v2/*"]));
+    browser.value("location.reload()");
+    browser.wait("document.getElementById('sign-in-error')?.textContent.includes('reload')");
+    assert_eq!(browser.value("sessionStorage.length"), 1);
+    block(json!([]));
+    browser.value("location.reload()");
+    browser.wait(&settled(Some("5 people")));
+    browser.log("browser"); // the browser itself tells of what was blocked
+    // The panel of whom the link names, in the same tab.
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel .facts')");
+    let name = browser.text_of("#panel h2");
+    browser.value("location.reload()");
+    browser.wait(&format!(
+        "document.querySelector('#panel .facts') && \
+         document.querySelector('#panel h2').textContent === {}",
+        json!(name)
+    ));
+    // Signing out forgets it all.
+    browser.click("#sign-out");
+    browser.wait("!document.getElementById('sign-in').hidden");
+    assert_eq!(browser.value("sessionStorage.length"), 0);
+    let left = browser.text("document.body.textContent");
+    assert!(!left.contains("Andersson"), "{left}");
+    browser.value("location.reload()");
+    browser.wait("document.activeElement?.id === 'token'");
+
+    // An expired one is told in the server's words.
+    let short = visit.talk.server.token_with("short", &["--expires", "1s"]);
+    std::thread::sleep(Duration::from_millis(1500));
+    browser.keys(&[short.reveal(), key::ENTER]);
+    browser.wait("document.getElementById('sign-in-error').textContent.includes('(request ')");
+    let told = browser.text_of("#sign-in-error");
+    assert!(told.contains("the API token is not valid here"), "{told}");
+    visit.assert_own_host();
+}
+
+/// The policy is kept by the browser, whatever the page's own code does.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn the_browser_runs_nothing_else_and_asks_nobody_else() {
+    let mut talk = Talk::start(&[]);
+    populate(&mut talk, 3);
+    let visit = Visit::begin(talk, 1000, 700);
+    visit.sign_in();
+    let browser = &visit.browser;
+    let refused = |what: &str, code: &str| {
+        let told = browser.text(&format!(
+            "(async () => {{ try {{ {code}; return 'done'; }} catch (error) {{ \
+             return error.name; }} }})()"
+        ));
+        assert_eq!(told, "TypeError", "{what}");
+    };
+    refused("another server", "await fetch('https://127.0.0.1:1/')");
+    refused(
+        "markup from a text",
+        "document.body.innerHTML = '<img src=x onerror=window.run=1>'",
+    );
+    refused(
+        "code from a text",
+        "document.body.append(Object.assign(document.createElement('script'), \
+         {text: 'window.run = 1'}))",
+    );
+    refused(
+        "a handler from a text",
+        "document.body.setAttribute('onclick', 'window.run = 1')",
+    );
+    browser.value(
+        "new Promise((done) => {
+            const frame = document.createElement('iframe');
+            frame.onload = done;
+            frame.src = '/directory/';
+            document.body.append(frame);
+        })",
+    );
+    assert_eq!(browser.text("typeof window.run"), "undefined");
+    assert_eq!(
+        browser.value("document.querySelector('iframe').contentDocument"),
+        json!(null)
+    );
+    assert_eq!(browser.text("document.cookie"), "");
+    let complaints = browser.log("browser");
+    assert!(complaints.len() >= 4, "the browser tells: {complaints:#?}");
+}
