@@ -44,12 +44,12 @@ pub(super) fn scim(status: u16, body: impl Into<Vec<u8>>) -> Answer {
 
 /// A SCIM document that is built for this answer.
 pub(super) fn scim_value(value: &Value) -> Answer {
-    scim(200, value.to_string())
+    scim(200, scim::json::text(value))
 }
 
 /// Anything else that is JSON: administration, health.
 pub(super) fn json(status: u16, value: &Value) -> Answer {
-    let body = value.to_string().into_bytes();
+    let body = scim::json::text(value).into_bytes();
     with_type(status, "application/json", Body::Bytes(body))
 }
 

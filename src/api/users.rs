@@ -1,7 +1,5 @@
 //! `/Users`: from the words of HTTP to the directory's and back. Queries are in `search`.
 
-use serde_json::Value;
-
 use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
@@ -81,8 +79,9 @@ pub(super) fn delete(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Ou
 }
 
 fn shown(api: &Api, call: &Admission, status: u16, record: &Record) -> Answer {
-    let resource = projection(call).apply(record.resource(&api.base_url));
-    let mut answer = reply::scim(status, Value::Object(resource).to_string());
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    record.render(&api.base_url, &projection(call), &mut body);
+    let mut answer = reply::scim(status, body);
     answer.headers.push(("ETag", record.version()));
     answer
 }

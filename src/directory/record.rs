@@ -22,6 +22,7 @@ use super::Error;
 use super::user_id::UserId;
 use crate::clock::Instant;
 use crate::scim::fold::fold;
+use crate::scim::json::append;
 use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
 use crate::store::{Facts, Keys, Row};
@@ -114,18 +115,24 @@ impl Record {
         row.extend_from_slice(&self.created.millis().to_le_bytes());
         row.extend_from_slice(&self.last_modified.millis().to_le_bytes());
         row.extend_from_slice(&self.version.to_le_bytes());
-        row.extend_from_slice(self.text().as_bytes());
+        self.write_text(&mut row);
+        row.push(b'}');
         row
     }
 
-    fn text(&self) -> String {
-        let mut resource = Map::new();
-        resource.insert("schemas".to_owned(), json!(self.user.schemas()));
-        resource.insert("id".to_owned(), json!(self.id.to_string()));
+    /// The resource without `meta` and without its end, in the order in which it is shown.
+    fn write_text(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"schemas\":");
+        append(&self.user.schemas(), out);
+        out.extend_from_slice(b",\"id\":\"");
+        out.extend_from_slice(&self.id.to_text());
+        out.push(b'"');
         for (name, value) in self.user.attributes() {
-            resource.insert(name.clone(), value.clone());
+            out.push(b',');
+            append(name, out);
+            out.push(b':');
+            append(value, out);
         }
-        Value::Object(resource).to_string()
     }
 
     /// Reads a row; the error says what is wrong with it.
@@ -160,6 +167,17 @@ impl Record {
             active: self.user.active(),
             modified: self.last_modified.millis(),
             text: searchable(self.user.searched_values()),
+        }
+    }
+
+    /// Writes the resource as it is shown.
+    pub fn render(&self, base_url: &str, projection: &Projection, out: &mut Vec<u8>) {
+        if projection.is_whole() {
+            self.write_text(out);
+            Header::of(self).write_end(base_url, out);
+        } else {
+            let resource = projection.apply(self.resource(base_url));
+            append(&resource, out);
         }
     }
 
@@ -285,8 +303,7 @@ pub(super) fn render(
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     if !projection.is_whole() {
-        let resource = projection.apply(Record::decode(row)?.resource(base_url));
-        out.extend_from_slice(Value::Object(resource).to_string().as_bytes());
+        Record::decode(row)?.render(base_url, projection, out);
         return Ok(());
     }
     let header = Header::read(row)?;
@@ -294,9 +311,7 @@ pub(super) fn render(
         .strip_suffix(b"}")
         .ok_or_else(|| format!("the row of user {} is cut short", header.id))?;
     out.extend_from_slice(text);
-    out.extend_from_slice(b",\"meta\":");
-    header.write_meta(base_url, out);
-    out.push(b'}');
+    header.write_end(base_url, out);
     Ok(())
 }
 
@@ -402,10 +417,10 @@ impl Header {
         })
     }
 
-    /// The same as bytes. Every user that is shown has one: made by way of a value it would be
-    /// most of the work.
-    fn write_meta(&self, base_url: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"resourceType\":\"User\",\"created\":\"");
+    /// The end of a resource: `meta` as bytes. Every user that is shown has one: made by way of
+    /// a value it would be most of the work.
+    fn write_end(&self, base_url: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"meta\":{\"resourceType\":\"User\",\"created\":\"");
         out.extend_from_slice(&self.created.to_text());
         out.extend_from_slice(b"\",\"lastModified\":\"");
         out.extend_from_slice(&self.last_modified.to_text());
@@ -415,7 +430,7 @@ impl Header {
         out.extend_from_slice(&self.id.to_text());
         out.extend_from_slice(b"\",\"version\":\"W/\\\"");
         out.extend_from_slice(self.version.to_string().as_bytes());
-        out.extend_from_slice(b"\\\"\"}");
+        out.extend_from_slice(b"\\\"\"}}");
     }
 }
 

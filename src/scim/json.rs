@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{Error, ErrorType};
@@ -33,6 +33,17 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
         syntax(format!("the body {what} at line {line} column {column}"))
     })?;
     Ok(value)
+}
+
+/// Adds the text of a value. Its `Display` goes through the formatting machinery and takes a
+/// third more (`tests/bench/counts`).
+pub fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("memory takes everything, and keys are texts");
+}
+
+/// The text of a value.
+pub fn text(value: &Value) -> String {
+    serde_json::to_string(value).expect("memory takes everything, and keys are texts")
 }
 
 /// A value whose objects hold each member once.
@@ -91,9 +102,9 @@ impl<'de> Visitor<'de> for OnceVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        let mut names = HashSet::new();
+        let mut names = Names::default();
         while let Some(name) = members.next_key::<String>()? {
-            if !names.insert(name.to_ascii_lowercase()) {
+            if !names.add(&name, &object) {
                 return Err(A::Error::custom(TWICE));
             }
             let Once(value) = members.next_value()?;
@@ -103,9 +114,45 @@ impl<'de> Visitor<'de> for OnceVisitor {
     }
 }
 
+/// The names in an object so far. Few are compared, as an object of SCIM has them: to hash them
+/// all is a quarter of the work of reading a user. Many are hashed, or they would be compared
+/// with each other for ever.
+#[derive(Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    const COMPARED_MAX: usize = 32;
+
+    /// Whether a name is new; those before it are in `object`.
+    fn add(&mut self, name: &str, object: &Map<String, Value>) -> bool {
+        if object.len() < Self::COMPARED_MAX {
+            return !object.keys().any(|known| known.eq_ignore_ascii_case(name));
+        }
+        if self.0.is_empty() {
+            self.0
+                .extend(object.keys().map(|it| it.to_ascii_lowercase()));
+        }
+        self.0.insert(name.to_ascii_lowercase())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_told_apart_among_few_and_among_many() {
+        for count in [1, 31, 32, 33, 100] {
+            let members: Vec<String> = (0..count).map(|it| format!("\"name{it}\":{it}")).collect();
+            let all = members.join(",");
+            assert!(parse(format!("{{{all}}}").as_bytes()).is_ok(), "{count}");
+            for again in [0, count - 1] {
+                let text = format!("{{{all},\"NAME{again}\":0}}");
+                let error = parse(text.as_bytes()).expect_err("twice");
+                assert!(error.to_string().contains("twice"), "{count} {again}");
+            }
+        }
+    }
 
     #[test]
     fn what_has_each_member_once_is_read_as_it_is() {
