@@ -99,6 +99,16 @@ impl Here {
         (answer.status, text)
     }
 
+    /// Asks with a token through the network door; the status.
+    fn ask_with(&self, token: &str, target: &str) -> u16 {
+        let fields = [("authorization".to_owned(), format!("Bearer {token}"))];
+        let head = Head::new("GET", target, &fields).expect("a head");
+        match self.api.admit(&head, [127, 0, 0, 1].into()) {
+            Ok(admission) => self.api.answer(admission, b"").status,
+            Err(refusal) => refusal.answer.status,
+        }
+    }
+
     fn json(&self, method: &str, target: &str, body: &Value) -> Value {
         let (status, text) = self.ask(method, target, body);
         assert!(status < 300, "{method} {target}: {status} {text}");
@@ -297,6 +307,22 @@ fn a_restart_does_not_hide_the_last_hour() {
     here.move_to(-400 * DAY);
     let here = here.start_again();
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
+}
+
+/// It is written with the first change after it, and looks as old as it is.
+#[test]
+fn a_refusal_that_waited_hides_no_deactivation() {
+    let here = Here::open();
+    let ids = users(&here, 60);
+    let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    let refused = here.ask_with(text(&token["token"]), "/scim/v2/Users/nobody");
+    assert_eq!(refused, 404);
+    here.move_to(2 * 60 * 60 * 1000);
+    for id in &ids[..51] {
+        deactivate(&here, id);
+    }
+    let here = here.start_again();
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
 }
 
 #[test]

@@ -241,11 +241,14 @@ impl Directory {
             // What lies ahead was written under a clock that was wrong, or is now.
             if let Some(age) = age.and_then(|age| u64::try_from(age).ok()) {
                 let age = Duration::from_millis(age);
-                if age >= alarm::WINDOW {
+                if age < alarm::WINDOW {
+                    let by = audit::deactivated_by(row);
+                    found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
+                } else if audit::subject_of(row).is_some() {
+                    // Changes lie in the order of their times. What was refused does not: it
+                    // waits for the next change to be written with.
                     return ControlFlow::Break(());
                 }
-                let by = audit::deactivated_by(row);
-                found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
             }
             if rows < limits::ALARM_ROWS_MAX {
                 ControlFlow::Continue(())
