@@ -300,7 +300,7 @@ impl State {
 
 /// A full disk is told at once: nobody is served who could be asked to wait.
 fn open(storage: impl StorageBackend) -> Result<Database, OpenError> {
-    Ok(file::builder().create_with_backend(storage)?)
+    file::database(storage)
 }
 
 fn close(database: Database) -> Result<(), OpenError> {

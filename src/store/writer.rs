@@ -480,7 +480,7 @@ fn open_database(
     is_upgraded: bool,
 ) -> Result<Open, OpenError> {
     let is_new = storage.len()? == 0;
-    let database = file::builder().create_with_backend(storage)?;
+    let database = file::database(storage)?;
     let txn = database.begin_read().map_err(ReadError::from)?;
     let found = tables::format(&txn)?;
     drop(txn);
