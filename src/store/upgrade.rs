@@ -33,10 +33,10 @@ use super::audit::Head;
 use super::backend::{Overlay, Patient};
 use super::change::Describe;
 use super::file::{self, Readable};
+use super::opening::guarded;
 use super::tables::{
     self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
-use super::writer::guarded;
 use super::{FORMAT, OpenError, Opener, ReadError, row};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
