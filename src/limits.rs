@@ -167,7 +167,7 @@ pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
 /// Chunks of the index, of 512 users and some 60 KB each, that one commit saves.
 pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
 /// The store's page cache: of a large store. The system's own cache does the rest.
-pub const STORE_CACHE_BYTES_MAX: usize = 48 * 1024 * 1024;
+pub const STORE_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The same of a small one, which would otherwise be in memory twice.
 pub const STORE_CACHE_BYTES_MIN: usize = 8 * 1024 * 1024;
 /// The part of the file, one in so many bytes, that it is in between.

@@ -13,6 +13,7 @@ use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Facts, Keys, Store};
+use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
@@ -20,7 +21,7 @@ use crate::support::{Talk, body, cli_in, sealed};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
-const INDEX: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("index");
+const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
 /// As many as fill a chunk of the index and begin another.
@@ -137,26 +138,30 @@ fn a_store_is_closed_while_it_is_looked_at() {
 
 #[test]
 fn the_saved_index_is_believed_only_while_it_is_right() {
-    let chunk_1 = |txn: &WriteTransaction| -> Option<Vec<u8>> {
-        let index = txn.open_table(INDEX).expect("the table");
-        let chunk = index.get(1).expect("read");
-        chunk.map(|bytes| bytes.value().to_vec())
+    // The piece of the second chunk that has the text of user 590.
+    let piece = |txn: &WriteTransaction| -> (u64, Vec<u8>) {
+        let index = txn.open_table(CHUNKS).expect("the table");
+        let pieces = index.range(1 << 32..).expect("read");
+        let pieces = pieces.map(|entry| {
+            let (key, sealed) = entry.expect("read");
+            (key.value(), sealed.value().to_vec())
+        });
+        let has_it = |piece: &[u8]| memmem::find(piece, b"user590").is_some();
+        let mut found = pieces.filter(|(_, piece)| has_it(piece));
+        found.next().expect("it was saved")
     };
     let folder = closed();
     let path = folder.path().join("users.redb");
     let good = fs::read(&path).expect("the store");
     // One that says something else of user 590, as if it had been written so.
     let change = |txn: &WriteTransaction| {
-        let mut bytes = chunk_1(txn).expect("it was saved");
+        let (key, mut bytes) = piece(txn);
         bytes.truncate(bytes.len() - 4);
-        let text = b"user590";
-        let at = bytes.windows(text.len()).position(|window| window == text);
-        let at = at.expect("its text");
-        bytes[at..at + text.len()].copy_from_slice(b"spoiled");
-        txn.open_table(INDEX)
-            .expect("the table")
-            .insert(1, sealed(&1u32.to_be_bytes(), bytes).as_slice())
-            .expect("written");
+        let at = memmem::find(&bytes, b"user590").expect("its text");
+        bytes[at..at + 7].copy_from_slice(b"spoiled");
+        let mut index = txn.open_table(CHUNKS).expect("the table");
+        let sealed = sealed(&key.to_be_bytes(), bytes);
+        index.insert(key, sealed.as_slice()).expect("written");
     };
     edit(folder.path(), change);
     let (store, _) = open_soon(folder.path());
@@ -172,10 +177,10 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
 
     // One whose checksum is wrong, and one beside which a program has written that does not know it.
     let spoil = |txn: &WriteTransaction| {
-        let mut bytes = chunk_1(txn).expect("it was saved");
-        bytes[3000] ^= 1;
-        let mut index = txn.open_table(INDEX).expect("the table");
-        index.insert(1, bytes.as_slice()).expect("written");
+        let (key, mut bytes) = piece(txn);
+        bytes[300] ^= 1;
+        let mut index = txn.open_table(CHUNKS).expect("the table");
+        index.insert(key, bytes.as_slice()).expect("written");
     };
     let write_unknowing = |txn: &WriteTransaction| {
         change(txn);
@@ -204,16 +209,18 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
 #[test]
 fn chunks_leave_the_file_when_they_change_and_come_back() {
     let folder = closed();
-    let saved = || -> Vec<u32> {
+    let saved = || -> Vec<u64> {
         let copy = folder.path().join("copy.redb");
         fs::copy(folder.path().join("users.redb"), &copy).expect("copied");
         let database = Database::open(&copy).expect("a redb file");
         let txn = database.begin_write().expect("a transaction");
-        let index = txn.open_table(INDEX).expect("the table");
-        let numbers = index.iter().expect("read");
+        let index = txn.open_table(CHUNKS).expect("the table");
+        let pieces = index.iter().expect("read");
+        let mut numbers: Vec<u64> = pieces
+            .map(|entry| entry.expect("read").0.value() >> 32)
+            .collect();
+        numbers.dedup();
         numbers
-            .map(|entry| entry.expect("read").0.value())
-            .collect()
     };
     assert_eq!(saved(), [0, 1], "saved at the end");
     let store = Arc::new(open(folder.path()));

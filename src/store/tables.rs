@@ -13,8 +13,8 @@
 //! audit      u64  → row        by sequence, hash-chained (see `audit`)
 //! chain      text → bytes      "head": where the audit trail's chain goes on, "anchor": where
 //!                              it begins, behind the rows that retention has removed, "index":
-//!                              where it was when `index` was last kept right
-//! index      u32  → chunk      what is kept of users in memory (see `saved`); may be absent
+//!                              where it was when `chunks` was last kept right
+//! chunks     u64  → bytes      what is kept of users in memory (see `saved`); may be absent
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
