@@ -161,8 +161,17 @@ pub const USER_AGENT_BYTES_MAX: usize = 200;
 /// Seconds between writes of "last used".
 pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
-/// The store's page cache.
-pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// How long a start waits for the look at everything in the store, which then goes on behind it.
+/// Enough for some 50,000 users.
+pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
+/// Chunks of the index, of 512 users and some 60 KB each, that one commit saves.
+pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
+/// The store's page cache: of a large store. The system's own cache does the rest.
+pub const STORE_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same of a small one, which would otherwise be in memory twice.
+pub const STORE_CACHE_BYTES_MIN: usize = 8 * 1024 * 1024;
+/// The part of the file, one in so many bytes, that it is in between.
+pub const STORE_CACHE_PART: usize = 8;
 /// Free space of the data directory's file system below which the server is not ready.
 pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Files of one format that upgrades keep beside the store.

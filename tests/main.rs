@@ -69,6 +69,9 @@ mod ownership;
 /// Stores of older formats: upgraded, kept as they were, cut off in the middle.
 mod upgrade;
 
+/// A start that serves before everything was looked at, and the index that is kept for it.
+mod start;
+
 /// Bits that flip in the file: told, never answered.
 mod corruption;
 

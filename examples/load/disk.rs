@@ -49,7 +49,7 @@ impl Alone {
     /// The file as the product opens its own, with so many users in it.
     pub(crate) fn new(folder: &Path, users: usize) -> Self {
         let mut builder = Database::builder();
-        builder.set_cache_size(golinks_scim::limits::STORE_CACHE_BYTES);
+        builder.set_cache_size(golinks_scim::limits::STORE_CACHE_BYTES_MAX);
         let database = builder
             .create(folder.join("alone.redb"))
             .expect("a database");

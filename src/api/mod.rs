@@ -52,7 +52,7 @@ use crate::http1::{Answer, Fault, Head, Method};
 use crate::metrics::{self, Counted, Metrics};
 use crate::scim::Tolerance;
 use crate::secret;
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 use call::Who;
 use cursor::Cursors;
 use places::Places;
@@ -146,6 +146,11 @@ impl Api {
             backing_up: Mutex::default(),
             store,
         })
+    }
+
+    /// What of the store is not as it was written, if that was found after the start.
+    pub fn store_damage(&self) -> Option<OpenError> {
+        self.store.damage()
     }
 
     /// Everything that needs only the head of a request from the network.

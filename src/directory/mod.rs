@@ -14,6 +14,7 @@ mod alarm;
 mod audit;
 mod bulk;
 mod change;
+mod glance;
 mod history;
 mod import;
 mod order;

@@ -9,8 +9,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use roaring::RoaringBitmap;
 
 use super::Error;
+use super::glance::Glance;
 use super::position::{Position, Start};
-use super::record::Record;
 use super::slice::{Slice, whole};
 use crate::limits;
 use crate::scim::Sort;
@@ -66,14 +66,14 @@ pub(super) fn slice(
     base_url: &str,
 ) -> Result<Slice, Error> {
     let all = whole(users.len());
+    let glance = Glance::of_sort(&sort, base_url);
     let each = |visit: &mut dyn FnMut(Entry)| {
         if sort.key_of_last_modified(0).is_some() {
             each_by_last_modified(snapshot, users, sort, visit);
             return Ok(());
         }
         snapshot.each_user(users, |sequence, row| {
-            let record = Record::decode(row).map_err(Error::Damaged)?;
-            let key = sort.key(&record.resource(base_url));
+            let key = sort.key(&glance.resource(row).map_err(Error::Damaged)?);
             visit(Entry {
                 sort,
                 key,

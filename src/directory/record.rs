@@ -28,7 +28,8 @@ use crate::scim::{Projection, User};
 use crate::store::{Facts, Keys, Row};
 
 const VERSION: u8 = 1;
-const TEXT_AT: usize = 41;
+/// Where the text of a row begins.
+pub(super) const TEXT_AT: usize = 41;
 
 /// One user: what clients set and what the service provider adds.
 #[derive(Clone, Debug, PartialEq)]
@@ -370,8 +371,8 @@ fn tag(version: u64) -> String {
 }
 
 /// What stands before the text.
-struct Header {
-    id: UserId,
+pub(super) struct Header {
+    pub(super) id: UserId,
     created: Instant,
     last_modified: Instant,
     version: u64,
@@ -387,7 +388,7 @@ impl Header {
         }
     }
 
-    fn read(row: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(row: &[u8]) -> Result<Self, String> {
         if row.first() != Some(&VERSION) || row.len() < TEXT_AT {
             return Err("a user's row has an unknown form".to_owned());
         }
@@ -407,7 +408,7 @@ impl Header {
 
     /// `meta` (RFC 7643 section 3.1). The location comes from the configured base URL,
     /// never from what a client says the host is.
-    fn meta(&self, base_url: &str) -> Value {
+    pub(super) fn meta(&self, base_url: &str) -> Value {
         json!({
             "resourceType": "User",
             "created": self.created.to_string(),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
-use super::record::Record;
+use super::glance::Glance;
 use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::Instant;
@@ -41,9 +41,10 @@ pub(super) fn select<'a>(
         }
     }
     let mut matching = RoaringBitmap::new();
+    let glance = Glance::of_filter(filter, base_url);
     snapshot.each_user(&users, |sequence, row| {
-        let record = Record::decode(row).map_err(Error::Damaged)?;
-        if filter.matches(&record.resource(base_url)) {
+        let resource = glance.resource(row).map_err(Error::Damaged)?;
+        if filter.matches(&resource) {
             matching.insert(sequence);
         }
         Ok::<(), Error>(())

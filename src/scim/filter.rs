@@ -106,6 +106,20 @@ impl Filter {
         }
     }
 
+    /// Shows the paths of all attributes of the resource that it looks at to `visit`.
+    pub fn each_path(&self, visit: &mut impl FnMut(&AttributePath)) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => {
+                for part in parts {
+                    part.each_path(visit);
+                }
+            }
+            Self::Not(inner) => inner.each_path(visit),
+            // What is in the brackets looks at an element of the list.
+            Self::Present(path) | Self::Compare(path, ..) | Self::ValuePath(path, _) => visit(path),
+        }
+    }
+
     /// Whether a resource, as it would be shown whole, matches.
     pub fn matches(&self, resource: &Object) -> bool {
         match self {

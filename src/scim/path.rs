@@ -82,11 +82,18 @@ impl AttributePath {
             .unwrap_or(self.attribute)
     }
 
+    /// The name of the resource's member in which the value stands.
+    pub fn member(&self) -> &'static str {
+        self.extension
+            .map_or(self.attribute.name, |schema| schema.urn)
+    }
+
     /// The value of the whole attribute in `resource`, sub-attribute not yet applied.
     pub fn attribute_value<'a>(&self, resource: &'a Object) -> Option<&'a Value> {
+        let member = resource.get(self.member());
         match self.extension {
-            Some(schema) => resource.get(schema.urn)?.get(self.attribute.name),
-            None => resource.get(self.attribute.name),
+            Some(_) => member?.get(self.attribute.name),
+            None => member,
         }
     }
 }

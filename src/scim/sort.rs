@@ -60,6 +60,11 @@ impl Sort {
         Ok(Self { path, descending })
     }
 
+    /// The name of the resource's member that it looks at.
+    pub fn member(&self) -> &'static str {
+        self.path.member()
+    }
+
     /// The key of a resource: of a list the primary value, or else the first.
     pub fn key(&self, resource: &Object) -> SortKey {
         let whole = match self.path.attribute_value(resource) {

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -13,11 +14,11 @@ use redb::{
 
 use super::change::Describe;
 use super::file::{self, Readable, create_private, lock};
+use super::opening::guarded;
 use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
-use super::writer::guarded;
 use super::{FORMAT, OpenError, Opener, ReadError, Snapshot, Store};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
@@ -170,13 +171,13 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
 impl Snapshot {
     /// Looks whether rows, keys, index and audit chain agree; the error says where not.
     pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
-        let users = self.read_index(describe)?.live().len();
+        self.look(describe, |_, _| ControlFlow::Continue(()))?;
         tables::chain_head(self.transaction())?;
         let mut audit_rows = 0;
         self.each_audit(|_| audit_rows += 1)?
             .map_err(|broken| OpenError::Damaged(broken.to_string()))?;
         Ok(Counts {
-            users,
+            users: self.user_count()?,
             tokens: self.tokens()?.len() as u64,
             audit_rows,
         })

@@ -132,14 +132,16 @@ fn create(draft: &Path) -> Result<(), OpenError> {
 /// Fails if there is a file of that name.
 pub(super) fn create_private(path: &Path) -> Result<Database, OpenError> {
     let file = files::create(path, MODE)?;
-    Ok(builder().create_with_backend(FileBackend::new(file)?)?)
+    database(FileBackend::new(file)?)
 }
 
-/// How every database is opened.
-pub(super) fn builder() -> Builder {
+/// The database in a storage; an empty one where nothing is.
+pub(super) fn database(storage: impl StorageBackend) -> Result<Database, OpenError> {
+    let (least, most) = (limits::STORE_CACHE_BYTES_MIN, limits::STORE_CACHE_BYTES_MAX);
+    let bytes = usize::try_from(storage.len()?).unwrap_or(usize::MAX);
     let mut builder = Builder::new();
-    builder.set_cache_size(limits::STORE_CACHE_BYTES);
-    builder
+    builder.set_cache_size((bytes / limits::STORE_CACHE_PART).clamp(least, most));
+    Ok(builder.create_with_backend(storage)?)
 }
 
 /// Copies a file that nobody writes to; on disk when this returns.

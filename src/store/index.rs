@@ -1,7 +1,7 @@
 //! What is kept in memory of every user, beside the file: who exists, who is active, when
-//! each was last changed, and the text that each is found by. It is made from the rows at
-//! each opening and goes along with every commit, so that a [`super::Snapshot`] and its
-//! index say the same.
+//! each was last changed, and the text that each is found by. It is made when the file is opened
+//! (see `saved`) and goes along with every commit, so that a [`super::Snapshot`] and its index
+//! say the same.
 //!
 //! ```text
 //! sequences  0 … 511 │ 512 … 1023 │ …        one chunk each, shared by all states until a
@@ -20,7 +20,7 @@ use memchr::memmem::Finder;
 use roaring::RoaringBitmap;
 
 /// Users of one chunk: a commit that changes one copies the texts of as many.
-const CHUNK: u32 = 512;
+pub(super) const CHUNK: u32 = 512;
 
 /// What the index keeps of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,62 @@ impl Index {
         }
     }
 
+    /// Takes a chunk that was made elsewhere; `status` tells of each slot whether somebody is
+    /// there, and what is said of that.
+    pub(super) fn load(
+        &mut self,
+        number: u32,
+        chunk: Chunk,
+        status: impl Fn(usize) -> Option<Option<bool>>,
+    ) {
+        let live = Arc::make_mut(&mut self.live);
+        let active = Arc::make_mut(&mut self.active);
+        let inactive = Arc::make_mut(&mut self.inactive);
+        for (slot, sequence) in (number * CHUNK..).take(place(CHUNK)).enumerate() {
+            let Some(status) = status(slot) else { continue };
+            live.insert(sequence);
+            match status {
+                Some(true) => active.insert(sequence),
+                Some(false) => inactive.insert(sequence),
+                None => continue,
+            };
+        }
+        let chunks = Arc::make_mut(&mut self.chunks);
+        if chunks.len() <= place(number) {
+            chunks.resize_with(place(number) + 1, || Arc::new(Chunk::empty()));
+        }
+        chunks[place(number)] = Arc::new(chunk);
+    }
+
+    /// Whether a chunk has these users, and says the same of them.
+    pub(super) fn agrees(&self, number: u32, users: &Changes) -> bool {
+        let mut slots = (number * CHUNK..).take(place(CHUNK));
+        slots.all(|sequence| {
+            let facts = users.get(&sequence).and_then(Option::as_ref);
+            self.facts(sequence).as_ref() == facts
+        })
+    }
+
+    fn facts(&self, sequence: u32) -> Option<Facts> {
+        let modified = self.modified(sequence)?;
+        let status = |active| self.with_status(active).contains(sequence);
+        Some(Facts {
+            active: (status(true) || status(false)).then(|| status(true)),
+            modified,
+            text: self.chunk(sequence / CHUNK)?.text(sequence).to_owned(),
+        })
+    }
+
+    /// How many chunks there are.
+    pub(super) fn chunks(&self) -> u32 {
+        u32::try_from(self.chunks.len()).expect("each has a user whose sequence is a u32")
+    }
+
+    /// One chunk.
+    pub(super) fn chunk(&self, number: u32) -> Option<&Chunk> {
+        self.chunks.get(place(number)).map(AsRef::as_ref)
+    }
+
     /// All users.
     pub(super) fn live(&self) -> &RoaringBitmap {
         &self.live
@@ -124,25 +180,25 @@ fn set(bitmap: &mut RoaringBitmap, sequence: u32, is_in: bool) {
     }
 }
 
-fn place(number: u32) -> usize {
+pub(super) fn place(number: u32) -> usize {
     usize::try_from(number).expect("a usize holds a u32 wherever this program runs")
 }
 
 /// The users of [`CHUNK`] sequences.
-struct Chunk {
+pub(super) struct Chunk {
     /// Each followed by a zero, so that nothing is found across two of them.
-    texts: String,
+    pub(super) texts: Box<str>,
     /// Where each text ends, its zero included.
-    ends: Box<[usize]>,
+    pub(super) ends: Box<[u32]>,
     /// The least number for nobody.
-    modified: Box<[i64]>,
+    pub(super) modified: Box<[i64]>,
 }
 
 impl Chunk {
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         let slots = place(CHUNK);
         Self {
-            texts: String::new(),
+            texts: Box::default(),
             ends: vec![0; slots].into_boxed_slice(),
             modified: vec![i64::MIN; slots].into_boxed_slice(),
         }
@@ -150,31 +206,40 @@ impl Chunk {
 
     /// The chunk with some slots changed; they are in ascending order.
     fn after(&self, changes: &[(usize, Option<Facts>)]) -> Self {
-        let mut next = Self {
-            texts: String::with_capacity(self.texts.len() + 64 * changes.len()),
-            ends: self.ends.clone(),
-            modified: self.modified.clone(),
-        };
+        let mut texts = String::with_capacity(self.texts.len() + 64 * changes.len());
+        let (mut ends, mut modified) = (self.ends.clone(), self.modified.clone());
         let mut changes = changes.iter().peekable();
-        for slot in 0..self.ends.len() {
+        for slot in 0..ends.len() {
             match changes.next_if(|(changed, _)| *changed == slot) {
-                None => next
-                    .texts
-                    .push_str(&self.texts[self.start(slot)..self.ends[slot]]),
-                Some((_, None)) => next.modified[slot] = i64::MIN,
+                None => texts.push_str(&self.texts[self.start(slot)..self.end(slot)]),
+                Some((_, None)) => modified[slot] = i64::MIN,
                 Some((_, Some(facts))) => {
-                    next.texts.push_str(&facts.text);
-                    next.texts.push('\0');
-                    next.modified[slot] = facts.modified;
+                    texts.push_str(&facts.text);
+                    texts.push('\0');
+                    modified[slot] = facts.modified;
                 }
             }
-            next.ends[slot] = next.texts.len();
+            ends[slot] = u32::try_from(texts.len()).expect("users are bounded in size");
         }
-        next
+        Self {
+            texts: texts.into_boxed_str(),
+            ends,
+            modified,
+        }
+    }
+
+    /// The text of a user.
+    fn text(&self, sequence: u32) -> &str {
+        let slot = place(sequence % CHUNK);
+        self.texts[self.start(slot)..self.end(slot)].trim_end_matches('\0')
     }
 
     fn start(&self, slot: usize) -> usize {
-        slot.checked_sub(1).map_or(0, |before| self.ends[before])
+        slot.checked_sub(1).map_or(0, |before| self.end(before))
+    }
+
+    fn end(&self, slot: usize) -> usize {
+        place(self.ends[slot])
     }
 
     fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) {
@@ -182,12 +247,12 @@ impl Chunk {
         let mut at = 0;
         while let Some(hit) = first.find(&texts[at..]) {
             let hit = at + hit;
-            let slot = self.ends.partition_point(|end| *end <= hit);
-            let text = &texts[self.start(slot)..self.ends[slot]];
+            let slot = self.ends.partition_point(|end| place(*end) <= hit);
+            let text = &texts[self.start(slot)..self.end(slot)];
             if others.iter().all(|word| word.find(text).is_some()) {
                 found.extend(u32::try_from(slot));
             }
-            at = self.ends[slot];
+            at = self.end(slot);
         }
     }
 

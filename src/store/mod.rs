@@ -17,26 +17,32 @@
 //! - After a failed write redb refuses all further ones until the file is reopened
 //!   (`PreviousIo`): the writer does that, and lets the store be read meanwhile. A full disk
 //!   is waited for (`backend.rs`).
+//! - Before anything is served everything was looked at, or is being looked at, and what cannot
+//!   be told yet is waited for (`look.rs`, `trust.rs`).
 //! - A file of an older format is upgraded, and kept as it was before (`upgrade.rs`).
 
 mod audit;
 mod backend;
 mod backup;
 mod change;
+mod error;
 mod file;
 mod index;
+mod look;
 mod notes;
+mod opening;
 mod row;
+mod saved;
 mod snapshot;
 mod tables;
 mod trail;
+mod trust;
 mod upgrade;
 mod view;
 mod writer;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -46,6 +52,7 @@ pub use audit::{AuditRow, ChainBroken};
 pub use backend::{Ailment, Backend};
 pub use backup::{Backup, Counts, check, restore};
 pub use change::{Change, Describe, Keys};
+pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::Facts;
 pub use snapshot::{Row, Snapshot};
@@ -56,6 +63,7 @@ use crate::limits;
 use crate::metrics::Commits;
 use backend::{Health, Overlay};
 use notes::Notes;
+use trust::Trust;
 use writer::{Job, Outcome, Plan, Writer};
 
 /// The version of the stored form that this program writes. A file with a greater one is
@@ -67,6 +75,7 @@ pub struct Store {
     shared: Shared,
     queue: RwLock<Option<SyncSender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    look: Mutex<Option<JoinHandle<()>>>,
     created: bool,
     found_format: u64,
 }
@@ -77,6 +86,7 @@ struct Shared {
     /// What readers see: the newest committed state, or nothing while the file is reopened.
     published: Arc<RwLock<Option<Arc<Snapshot>>>>,
     health: Arc<Health>,
+    trust: Arc<Trust>,
     notes: Arc<Notes>,
     commits: Commits,
 }
@@ -85,10 +95,49 @@ impl Store {
     /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for
     /// another process to let go of it. `describe` reads the rows of users.
     pub fn open(path: &Path, lock_wait: Duration, describe: Describe) -> Result<Self, OpenError> {
+        Self::open_file(path, lock_wait, describe, Shared::default(), true)
+    }
+
+    /// The same for whoever cannot wait until everything in a large store was looked at: after
+    /// [`limits::LOOK_BEFORE_START_MAX`] the look goes on behind this. If something is not as
+    /// it was written, `on_damage` is called, and [`Store::damage`] tells what.
+    pub fn open_soon(
+        path: &Path,
+        lock_wait: Duration,
+        describe: Describe,
+        on_damage: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let shared = Shared {
+            trust: Arc::new(Trust::underway(describe)),
+            ..Shared::default()
+        };
+        let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
+        let thread = std::thread::Builder::new()
+            .name("store-look".to_owned())
+            .spawn(move || trust::look_behind(&shared, describe, on_damage))?;
+        *lock(&store.look) = Some(thread);
+        match store
+            .shared
+            .trust
+            .damage_within(limits::LOOK_BEFORE_START_MAX)
+        {
+            Some(damage) => Err(damage),
+            None => Ok(store),
+        }
+    }
+
+    fn open_file(
+        path: &Path,
+        lock_wait: Duration,
+        describe: Describe,
+        shared: Shared,
+        looks_first: bool,
+    ) -> Result<Self, OpenError> {
         let created = file::create_if_absent(path)?;
         let (opener, reader) = (file::opener(path), file::reader(path));
         let place = Some(path.to_owned());
-        let mut store = Self::start(opener, reader, place, describe, lock_wait)?;
+        let writer = Writer::new(opener, reader, place, describe, shared, looks_first);
+        let mut store = Self::start(writer, lock_wait)?;
         store.created = created;
         file::remove_leftovers(path, None);
         Ok(store)
@@ -101,7 +150,8 @@ impl Store {
         let again = Arc::clone(&opener);
         let (opener, reader) = (move || opener(), move || again());
         let (opener, reader) = (Box::new(opener), Box::new(reader));
-        Self::start(opener, reader, None, describe, Duration::ZERO)
+        let writer = Writer::new(opener, reader, None, describe, Shared::default(), true);
+        Self::start(writer, Duration::ZERO)
     }
 
     /// Opens what `opener` opens for looking only: nothing is written to it, and what is
@@ -111,15 +161,8 @@ impl Store {
         Self::open_with(Box::new(over), describe)
     }
 
-    fn start(
-        opener: Opener,
-        reader: Opener,
-        place: Option<PathBuf>,
-        describe: Describe,
-        lock_wait: Duration,
-    ) -> Result<Self, OpenError> {
-        let shared = Shared::default();
-        let writer = Writer::new(opener, reader, place, describe, shared.clone());
+    fn start(writer: Writer, lock_wait: Duration) -> Result<Self, OpenError> {
+        let shared = writer.shared().clone();
         let open = writer.open(lock_wait)?;
         let found_format = open.found_format();
         let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
@@ -130,6 +173,7 @@ impl Store {
             shared,
             queue: RwLock::new(Some(queue)),
             writer: Mutex::new(Some(thread)),
+            look: Mutex::default(),
             created: false,
             found_format,
         })
@@ -143,6 +187,11 @@ impl Store {
     /// The commits that were made.
     pub fn commits(&self) -> &Commits {
         &self.shared.commits
+    }
+
+    /// What is not as it was written, if that was found after the start.
+    pub fn damage(&self) -> Option<OpenError> {
+        self.shared.trust.damage_within(Duration::ZERO)
     }
 
     /// What is wrong with the storage, if anything is.
@@ -279,22 +328,25 @@ impl Store {
     /// refused, later snapshots are unavailable.
     pub fn close(&self) {
         self.shared.health.close();
+        self.shared.trust.break_off();
+        join(&self.look, "look at everything");
         drop(
             self.queue
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
-        let thread = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            log::error!("the store's writer ended by a panic");
-        }
+        join(&self.writer, "writer");
+    }
+}
+
+/// Waits for the end of a thread, if it has not ended yet.
+fn join(thread: &Mutex<Option<JoinHandle<()>>>, what: &str) {
+    let thread = lock(thread).take();
+    if let Some(thread) = thread
+        && thread.join().is_err()
+    {
+        log::error!("the store's {what} ended by a panic");
     }
 }
 
@@ -314,138 +366,4 @@ impl fmt::Debug for Store {
             .field("created", &self.created)
             .finish_non_exhaustive()
     }
-}
-
-/// The store cannot be read just now: it is being reopened after a failure, or closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unavailable;
-
-/// A row could not be read from the file.
-#[derive(Debug)]
-pub struct ReadError(redb::Error);
-
-impl<E: Into<redb::Error>> From<E> for ReadError {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-impl ReadError {
-    /// Whether it says nothing of the rows: the file is being reopened, or the disk did not
-    /// answer just now.
-    pub fn is_passing(&self) -> bool {
-        match &self.0 {
-            redb::Error::Io(error) => !tells_of_damage(error),
-            redb::Error::PreviousIo | redb::Error::DatabaseClosed => true,
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store cannot be read: {}", self.0)
-    }
-}
-
-/// Why a write was not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// More writes wait than [`limits::WRITE_QUEUE_MAX`].
-    Busy,
-    /// The file failed; it is being reopened. Nothing of the write is on disk.
-    Unavailable,
-    /// The disk is full. Nothing was begun.
-    Full,
-    /// The disk failed, or is full, and could not be asked what it has kept: the write may
-    /// be found there afterwards.
-    Unknown,
-    /// A bug: the batch was given up and the file reopened.
-    Panicked,
-    /// The store was closed.
-    Closed,
-}
-
-/// Why the store cannot be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another process holds it.
-    Locked,
-    /// It was written by a newer program, with this format version.
-    Newer(u64),
-    /// It was written by an older program, with this format version.
-    Older(u64),
-    /// The same, and it could not be upgraded. Nothing was changed.
-    NotUpgraded {
-        /// Its format version.
-        format: u64,
-        /// Why.
-        error: io::Error,
-    },
-    /// It is not a store, or it is damaged; the text says how.
-    Damaged(String),
-    /// The file system said no.
-    Io(io::Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked => f.write_str("the store is in use by another process"),
-            Self::Newer(found) => write!(
-                f,
-                "the store has format {found}, this program knows formats up to {FORMAT}"
-            ),
-            Self::Older(found) => write!(f, "the store has format {found}, of an older program"),
-            Self::NotUpgraded { format, error } => write!(
-                f,
-                "the store has format {format} and was not upgraded: {error}"
-            ),
-            Self::Damaged(how) => write!(f, "the store is damaged: {how}"),
-            Self::Io(error) => write!(f, "the store cannot be opened: {error}"),
-        }
-    }
-}
-
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<redb::DatabaseError> for OpenError {
-    fn from(error: redb::DatabaseError) -> Self {
-        match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => Self::Locked,
-            redb::DatabaseError::Storage(error) => error.into(),
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-impl From<redb::StorageError> for OpenError {
-    fn from(error: redb::StorageError) -> Self {
-        match error {
-            redb::StorageError::Io(error) if !tells_of_damage(&error) => Self::Io(error),
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-impl From<ReadError> for OpenError {
-    fn from(error: ReadError) -> Self {
-        match error.0 {
-            redb::Error::Io(error) if !tells_of_damage(&error) => Self::Io(error),
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-/// Whether it is the file's content that is wrong: a page that does not read as one, or one
-/// that is said to lie beyond the end.
-fn tells_of_damage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-    )
 }

@@ -1,28 +1,29 @@
 //! A committed state to read from: rows by sequence, by key and by position. It does not
 //! change while somebody holds it, however much is written meanwhile.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
+use std::sync::Arc;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableMultimapTable, ReadableTable, ReadableTableMetadata,
+    ReadableTable, ReadableTableMetadata,
 };
 use roaring::RoaringBitmap;
 
-use super::change::Describe;
-use super::index::{Changes, Index};
+use super::index::{CHUNK, Index};
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
-use super::{OpenError, ReadError, row};
+use super::trust::Trust;
+use super::{ReadError, row};
 
 /// One committed state.
 pub struct Snapshot {
-    txn: ReadTransaction,
-    users: ReadOnlyTable<u32, &'static [u8]>,
-    names: ReadOnlyTable<&'static [u8], u32>,
-    externals: ReadOnlyMultimapTable<&'static [u8], u32>,
-    emails: ReadOnlyMultimapTable<&'static [u8], u32>,
+    pub(super) txn: ReadTransaction,
+    pub(super) users: ReadOnlyTable<u32, &'static [u8]>,
+    pub(super) names: ReadOnlyTable<&'static [u8], u32>,
+    pub(super) externals: ReadOnlyMultimapTable<&'static [u8], u32>,
+    pub(super) emails: ReadOnlyMultimapTable<&'static [u8], u32>,
     index: Index,
+    trust: Arc<Trust>,
     state: u64,
 }
 
@@ -48,8 +49,14 @@ impl Deref for Row {
 }
 
 impl Snapshot {
-    /// The newest state of `database`, the index that belongs to it, and its number.
-    pub(super) fn begin(database: &Database, index: Index, state: u64) -> Result<Self, ReadError> {
+    /// The newest state of `database`, the index that belongs to it, whether all of it can be
+    /// told, and its number.
+    pub(super) fn begin(
+        database: &Database,
+        index: Index,
+        trust: Arc<Trust>,
+        state: u64,
+    ) -> Result<Self, ReadError> {
         let txn = database.begin_read()?;
         Ok(Self {
             users: txn.open_table(USERS)?,
@@ -57,6 +64,7 @@ impl Snapshot {
             externals: txn.open_multimap_table(EXTERNALS)?,
             emails: txn.open_multimap_table(EMAILS)?,
             index,
+            trust,
             state,
             txn,
         })
@@ -70,6 +78,21 @@ impl Snapshot {
 
     pub(super) fn transaction(&self) -> &ReadTransaction {
         &self.txn
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// How many rows of users there are.
+    pub(super) fn user_count(&self) -> Result<u64, ReadError> {
+        Ok(self.users.len()?)
+    }
+
+    /// How many chunks the index of all users has.
+    pub(super) fn chunks(&self) -> Result<u32, ReadError> {
+        let last = self.users.last()?;
+        Ok(last.map_or(0, |(sequence, _)| sequence.value() / CHUNK + 1))
     }
 
     /// The sequences of all users: their order is that of creation. Finding the place of
@@ -126,16 +149,25 @@ impl Snapshot {
 
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
+        let found = self.sequence_of_name(name)?;
+        self.trust
+            .named(name, found, |sequence| self.user(sequence))
+    }
+
+    /// The same as the table has it.
+    pub(super) fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
 
     /// The users with this externalId.
     pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
+        self.trust.wait()?;
         sequences(&self.externals, external)
     }
 
     /// The users with this folded address, those aside whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
+        self.trust.wait()?;
         sequences(&self.emails, email)
     }
 
@@ -162,65 +194,6 @@ impl Snapshot {
                 let row = row::open(&sequence.to_be_bytes(), sealed.value());
                 visit(sequence, row.map_err(ReadError::from)?)?;
             }
-        }
-        Ok(())
-    }
-
-    /// The index of all users, from their rows. Looks on the way whether everything is as it was
-    /// written, each is found by what it has, and nobody by what nobody has: a request would
-    /// otherwise be told that somebody does not exist.
-    pub(super) fn read_index(&self, describe: Describe) -> Result<Index, OpenError> {
-        let mut index = Index::default();
-        let mut changes = Changes::new();
-        let (mut externals, mut emails) = (Pairs::default(), Pairs::default());
-        let mut previous = None;
-        for entry in self.users.iter().map_err(ReadError::from)? {
-            let (sequence, sealed) = entry.map_err(ReadError::from)?;
-            let sequence = sequence.value();
-            let damaged = |how: &str| OpenError::Damaged(format!("user {sequence}: {how}"));
-            let row = row::open(&sequence.to_be_bytes(), sealed.value())?;
-            let (keys, facts) = describe(row).map_err(|how| damaged(&how))?;
-            if previous >= Some(sequence) || self.user(sequence)?.is_none() {
-                return Err(damaged("it is not found at its place"));
-            }
-            if self.user_by_name(&keys.name)? != Some(sequence) {
-                return Err(damaged("it is not found by its userName"));
-            }
-            previous = Some(sequence);
-            keys.external
-                .iter()
-                .for_each(|key| externals.add(key, sequence));
-            keys.emails.iter().for_each(|key| emails.add(key, sequence));
-            changes.insert(sequence, Some(facts));
-            if changes.len() == INDEX_STEP {
-                index.apply(std::mem::take(&mut changes));
-            }
-        }
-        index.apply(changes);
-        let damaged = |how: &str| Err(OpenError::Damaged(how.to_owned()));
-        let users = index.live().len();
-        if self.users.len()? != users || self.names.len()? != users {
-            return damaged("the index of userNames holds other users");
-        }
-        if Pairs::of(&self.externals)? != Some(externals) {
-            return damaged("the index of externalIds holds other users");
-        }
-        if Pairs::of(&self.emails)? != Some(emails) {
-            return damaged("the index of email addresses holds other users");
-        }
-        self.read_small_tables()?;
-        if tables::users_next(&self.txn)? <= previous.map_or(0, u64::from) {
-            return damaged("the next user's sequence was given already");
-        }
-        Ok(index)
-    }
-
-    fn read_small_tables(&self) -> Result<(), ReadError> {
-        self.tokens()?;
-        self.tokens_seen()?;
-        for entry in self.txn.open_table(SETTINGS)?.iter()? {
-            let (name, value) = entry?;
-            row::open_text(name.value(), value.value())?;
         }
         Ok(())
     }
@@ -257,39 +230,6 @@ impl Snapshot {
     }
 }
 
-/// A set of keys and sequences, as little of it as tells it from another: comparing the
-/// sets themselves, or looking each pair up where many share a key, would take too much.
-#[derive(Default, PartialEq, Eq)]
-struct Pairs {
-    count: u64,
-    sum: u64,
-}
-
-impl Pairs {
-    fn add(&mut self, key: &[u8], sequence: u32) {
-        let mut hasher = DefaultHasher::new();
-        (key, sequence).hash(&mut hasher);
-        self.count += 1;
-        self.sum = self.sum.wrapping_add(hasher.finish());
-    }
-
-    /// Those of a table; `None` if some are not found by their key.
-    fn of(table: &ReadOnlyMultimapTable<&'static [u8], u32>) -> Result<Option<Self>, ReadError> {
-        let mut pairs = Self::default();
-        for entry in table.iter()? {
-            let (key, sequences) = entry?;
-            let before = pairs.count;
-            for sequence in sequences {
-                pairs.add(key.value(), sequence?.value());
-            }
-            if table.get(key.value())?.len() != pairs.count - before {
-                return Ok(None);
-            }
-        }
-        Ok((pairs.count == table.len()?).then_some(pairs))
-    }
-}
-
 fn sequences(
     table: &ReadOnlyMultimapTable<&'static [u8], u32>,
     key: &[u8],
@@ -300,6 +240,3 @@ fn sequences(
     }
     Ok(found)
 }
-
-/// Users that are put into the index at one time while it is made.
-const INDEX_STEP: usize = 4096;

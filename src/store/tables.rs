@@ -12,7 +12,9 @@
 //! seen       text → text       token id → its last use, as the caller writes it
 //! audit      u64  → row        by sequence, hash-chained (see `audit`)
 //! chain      text → bytes      "head": where the audit trail's chain goes on, "anchor": where
-//!                              it begins, behind the rows that retention has removed
+//!                              it begins, behind the rows that retention has removed, "index":
+//!                              where it was when `chunks` was last kept right
+//! chunks     u64  → bytes      what is kept of users in memory (see `saved`); may be absent
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
@@ -55,6 +57,7 @@ const META_FORMAT: &str = "format";
 const META_USERS_NEXT: &str = "users_next";
 pub(super) const CHAIN_HEAD: &str = "head";
 const CHAIN_ANCHOR: &str = "anchor";
+const CHAIN_INDEX: &str = "index";
 
 /// All tables of one write transaction.
 pub(super) struct Tables<'txn> {
@@ -101,6 +104,7 @@ impl<'txn> Tables<'txn> {
 
     /// Writes down where the audit trail's chain goes on; before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
+        keep_index(&mut self.chain_table, self.chain)?;
         put_chain(&mut self.chain_table, self.chain)
     }
 
@@ -302,6 +306,25 @@ pub(super) fn put_anchor(
     anchor: Head,
 ) -> Result<(), ReadError> {
     put_place(chain, CHAIN_ANCHOR, anchor)
+}
+
+/// Notes that the saved index is right at this place of the chain.
+pub(super) fn keep_index(
+    chain: &mut Table<'_, &'static str, &'static [u8]>,
+    head: Head,
+) -> Result<(), ReadError> {
+    put_place(chain, CHAIN_INDEX, head)
+}
+
+/// Whether it was right at the last commit.
+pub(super) fn is_index_kept(
+    chain: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<bool, ReadError> {
+    let place = |name: &str| -> Result<Option<Head>, ReadError> {
+        Ok(chain.get(name)?.and_then(|it| Head::from_bytes(it.value())))
+    };
+    let (kept, head) = (place(CHAIN_INDEX)?, place(CHAIN_HEAD)?);
+    Ok(kept.zip(head).is_some_and(|(kept, head)| kept.meets(&head)))
 }
 
 fn put_place(

@@ -33,10 +33,10 @@ use super::audit::Head;
 use super::backend::{Overlay, Patient};
 use super::change::Describe;
 use super::file::{self, Readable};
+use super::opening::guarded;
 use super::tables::{
     self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
-use super::writer::guarded;
 use super::{FORMAT, OpenError, Opener, ReadError, row};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
@@ -300,7 +300,7 @@ impl State {
 
 /// A full disk is told at once: nobody is served who could be asked to wait.
 fn open(storage: impl StorageBackend) -> Result<Database, OpenError> {
-    Ok(file::builder().create_with_backend(storage)?)
+    file::database(storage)
 }
 
 fn close(database: Database) -> Result<(), OpenError> {

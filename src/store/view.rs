@@ -5,19 +5,20 @@
 use redb::ReadableTable;
 
 use super::tables::Tables;
+use super::trust::Trust;
 use super::{ReadError, Snapshot, row};
 
 /// Tables, for looking only.
 pub struct View<'a>(Source<'a>);
 
 enum Source<'a> {
-    Writer(&'a Tables<'a>),
+    Writer(&'a Tables<'a>, &'a Trust),
     Committed(&'a Snapshot),
 }
 
 impl<'a> View<'a> {
-    pub(super) fn of_writer(tables: &'a Tables<'a>) -> Self {
-        Self(Source::Writer(tables))
+    pub(super) fn of_writer(tables: &'a Tables<'a>, trust: &'a Trust) -> Self {
+        Self(Source::Writer(tables, trust))
     }
 
     /// A plan that is run on this does nothing but say what it would do.
@@ -28,7 +29,7 @@ impl<'a> View<'a> {
     /// The sequence that the next created user gets; `None` when all were used.
     pub fn next_user(&self) -> Result<Option<u32>, ReadError> {
         let next = match &self.0 {
-            Source::Writer(tables) => tables.users_next,
+            Source::Writer(tables, _) => tables.users_next,
             Source::Committed(snapshot) => snapshot.next_user()?,
         };
         Ok((next < u32::MAX).then_some(next))
@@ -37,7 +38,7 @@ impl<'a> View<'a> {
     /// The row of a user.
     pub fn user(&self, sequence: u32) -> Result<Option<Vec<u8>>, ReadError> {
         match &self.0 {
-            Source::Writer(tables) => {
+            Source::Writer(tables, _) => {
                 let Some(row) = tables.users.get(sequence)? else {
                     return Ok(None);
                 };
@@ -51,9 +52,10 @@ impl<'a> View<'a> {
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         match &self.0 {
-            Source::Writer(tables) => {
-                let sequence = tables.names.get(name)?;
-                Ok(sequence.map(|sequence| sequence.value()))
+            Source::Writer(tables, trust) => {
+                let found = tables.names.get(name)?;
+                let found = found.map(|sequence| sequence.value());
+                trust.named(name, found, |sequence| self.user(sequence))
             }
             Source::Committed(snapshot) => snapshot.user_by_name(name),
         }

@@ -20,19 +20,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, StorageBackend};
-
 use super::audit::Head;
-use super::backend::{Overlay, Patient};
 use super::change::{Change, Describe};
-use super::index::{Changes, Index};
+use super::index::Changes;
+use super::opening::{Known, Open, close, guarded};
 use super::snapshot::Snapshot;
-use super::tables::{self, Tables};
+use super::tables::Tables;
 use super::view::View;
-use super::{FORMAT, OpenError, Opener, ReadError, Shared, file, upgrade};
+use super::{OpenError, Opener, ReadError, Shared, saved};
 use crate::limits;
 use crate::metrics::Counted;
 
@@ -67,26 +64,17 @@ pub(super) enum Outcome {
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(50);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
-const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Writer {
-    opener: Opener,
+    pub(super) opener: Opener,
     /// Opens it where it takes no writes.
-    reader: Opener,
+    pub(super) reader: Opener,
     /// Where the file is: a file is kept before it is upgraded, any other storage is not.
-    place: Option<PathBuf>,
-    describe: Describe,
-    shared: Shared,
-}
-
-/// The database and what is known of it in memory.
-pub(super) struct Open {
-    database: Database,
-    index: Index,
-    chain: Head,
-    /// Commits since the last one that a crash recovers from without reading the file.
-    unchecked: bool,
-    found_format: u64,
+    pub(super) place: Option<PathBuf>,
+    pub(super) describe: Describe,
+    pub(super) shared: Shared,
+    /// Whether everything is looked at before it is served for the first time.
+    pub(super) looks_first: bool,
 }
 
 /// Why serving stopped.
@@ -120,6 +108,7 @@ impl Writer {
         place: Option<PathBuf>,
         describe: Describe,
         shared: Shared,
+        looks_first: bool,
     ) -> Self {
         Self {
             opener,
@@ -127,49 +116,12 @@ impl Writer {
             place,
             describe,
             shared,
+            looks_first,
         }
     }
 
-    /// Opens the database, waiting for another process's lock, and publishes its state.
-    pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
-        let deadline = Instant::now() + lock_wait;
-        loop {
-            match guarded(|| self.open_first()) {
-                Err(OpenError::Locked) if Instant::now() < deadline => {
-                    thread::sleep(LOCK_RETRY_PAUSE);
-                }
-                Ok(open) => {
-                    self.publish(&open)?;
-                    return Ok(open);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Opens it, upgraded if need be.
-    fn open_first(&self) -> Result<Open, OpenError> {
-        let opened = self.open_for_writing(None);
-        let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.place) else {
-            return opened;
-        };
-        upgrade::with_backup(path, &self.opener, self.describe)?;
-        let open = self.open_for_writing(None)?;
-        Ok(Open {
-            found_format: *found,
-            ..open
-        })
-    }
-
-    fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        let storage = Patient::new((self.opener)()?, Arc::clone(&self.shared.health));
-        open_database(storage, self.describe, known, self.place.is_none())
-    }
-
-    /// Opens what can be read of a storage that takes no writes.
-    fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        let storage = Overlay::new((self.reader)()?)?;
-        open_database(storage, self.describe, known, false)
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Serves jobs until every sender is gone, then closes the file.
@@ -252,13 +204,21 @@ impl Writer {
         loop {
             let first = match next(open, jobs) {
                 Ok(Some(job)) => job,
-                Ok(None) => return Stop::Closed,
+                Ok(None) => {
+                    if let Err(error) = save_all(open) {
+                        log::warn!("the next start will take longer: {error}");
+                    }
+                    return Stop::Closed;
+                }
                 Err(error) => {
                     log::error!("the store's checkpoint failed: {error}");
                     return Stop::Broken(Unanswered::default());
                 }
             };
             let (plans, callers) = batch(first, jobs);
+            if let Err(error) = self.mend(open) {
+                log::error!("the index cannot be made anew: {error}");
+            }
             match self.commit_or_nothing(open, plans) {
                 Attempt::Uncertain(head) => {
                     let head = Some(head);
@@ -282,6 +242,17 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Makes the index anew if a look behind the start has found it to be wrong.
+    fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
+        if !self.shared.trust.take_stale() {
+            return Ok(());
+        }
+        log::warn!("somebody has changed users behind the server's back: all are read again");
+        open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
+        open.forget_saved()?;
+        Ok(self.publish(open)?)
     }
 
     fn commit_or_nothing(&self, open: &mut Open, plans: Vec<Plan>) -> Attempt {
@@ -318,7 +289,7 @@ impl Writer {
         let chain = {
             let mut tables = Tables::open(&txn, open.chain)?;
             for plan in plans {
-                let change = plan(&View::of_writer(&tables))?;
+                let change = plan(&View::of_writer(&tables, &self.shared.trust))?;
                 written += usize::from(!change.is_none());
                 tables.apply(change, &mut changes)?;
             }
@@ -334,6 +305,7 @@ impl Writer {
             txn.abort()?;
             return Ok(Attempt::Done(Outcome::Unchanged));
         }
+        let outdated = saved::outdate(&txn, &open.saved, &changes)?;
         let mut index = open.index.clone();
         index.apply(changes);
         match catch_unwind(AssertUnwindSafe(|| txn.commit())) {
@@ -347,16 +319,22 @@ impl Writer {
         }
         self.shared.commits.note(written, began.elapsed());
         open.index = index;
+        open.saved -= outdated;
+        open.is_written = true;
         open.unchecked = true;
         open.chain = chain;
         Ok(Attempt::Done(Outcome::Committed))
     }
 
-    fn publish(&self, open: &Open) -> Result<(), ReadError> {
-        let snapshot =
-            Snapshot::begin(&open.database, open.index.clone(), open.chain.next_sequence)?;
+    pub(super) fn publish(&self, open: &Open) -> Result<(), ReadError> {
+        let snapshot = self.snapshot(open)?;
         self.replace_published(Some(Arc::new(snapshot)));
         Ok(())
+    }
+
+    fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
+        let (index, trust) = (open.index.clone(), Arc::clone(&self.shared.trust));
+        Snapshot::begin(&open.database, index, trust, open.chain.next_sequence)
     }
 
     fn publish_nothing(&self) {
@@ -376,46 +354,17 @@ impl Writer {
     }
 }
 
-/// What is known of a state without reading it again.
-struct Known {
-    chain: Head,
-    index: Index,
-}
-
-impl Open {
-    /// The format that it had before it was opened.
-    pub(super) fn found_format(&self) -> u64 {
-        self.found_format
-    }
-
-    fn known(&self) -> Known {
-        Known {
-            chain: self.chain,
-            index: self.index.clone(),
-        }
-    }
-}
-
-/// Closes the file, which must happen before it is opened again: it holds the lock.
-fn close(open: Open) -> Result<(), String> {
-    let closed = catch_unwind(AssertUnwindSafe(|| open.database.close()));
-    match closed {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("it ended by a panic".to_owned()),
-    }
-}
-
 /// The next job, or `None` when nobody can send one any more. Uses idle time to make a
 /// state that reopens in milliseconds after a crash.
 fn next(open: &mut Open, jobs: &Receiver<Job>) -> Result<Option<Job>, ReadError> {
-    if open.unchecked {
+    while open.unchecked {
         match jobs.recv_timeout(IDLE_BEFORE_CHECKPOINT) {
             Ok(job) => return Ok(Some(job)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) => {
-                open.unchecked = false;
-                checkpoint(&open.database)?;
+                let saved = checkpoint(open)?;
+                // What was too much for one time is saved the next.
+                open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
             }
         }
     }
@@ -436,12 +385,22 @@ fn batch(first: Job, jobs: &Receiver<Job>) -> (Vec<Plan>, Vec<SyncSender<Outcome
     (plans, callers)
 }
 
-/// An empty commit that also stores redb's allocator state; only the last commit before a
-/// crash decides how long the repair takes.
-fn checkpoint(database: &Database) -> Result<(), ReadError> {
-    let mut txn = database.begin_write()?;
+/// A commit of nothing but some of the index, which also stores redb's allocator state; only the
+/// last commit before a crash decides how long the repair takes. How many chunks it has saved.
+fn checkpoint(open: &mut Open) -> Result<usize, ReadError> {
+    let mut txn = open.database.begin_write()?;
     txn.set_quick_repair(true);
+    let most = limits::INDEX_CHUNKS_AT_ONCE;
+    let put = saved::save(&txn, &open.index, &open.saved, open.chain, most)?;
     txn.commit()?;
+    open.saved |= &put;
+    Ok(put.iter().count())
+}
+
+/// Saves the index before the file is closed, so that the next start is quick. Whoever has only
+/// looked leaves the file as it is.
+fn save_all(open: &mut Open) -> Result<(), ReadError> {
+    while open.is_written && checkpoint(open)? == limits::INDEX_CHUNKS_AT_ONCE {}
     Ok(())
 }
 
@@ -463,49 +422,4 @@ fn refuse_for(jobs: &Receiver<Job>, pause: Duration) -> bool {
             Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
-}
-
-/// Opens something. redb may panic over a file that was damaged from outside.
-pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    catch_unwind(AssertUnwindSafe(open))
-        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
-}
-
-/// Opens what is in `storage`. A database of an older format is upgraded where it is, if that
-/// `is_upgraded`, or refused.
-fn open_database(
-    storage: impl StorageBackend,
-    describe: Describe,
-    known: Option<&Known>,
-    is_upgraded: bool,
-) -> Result<Open, OpenError> {
-    let is_new = storage.len()? == 0;
-    let database = file::builder().create_with_backend(storage)?;
-    let txn = database.begin_read().map_err(ReadError::from)?;
-    let found = tables::format(&txn)?;
-    drop(txn);
-    match found {
-        Some(FORMAT) => {}
-        Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
-        Some(0) => return Err(OpenError::Damaged("unknown format 0".to_owned())),
-        Some(found) if is_upgraded => upgrade::run(&database, found, describe)?,
-        Some(found) => return Err(OpenError::Older(found)),
-        None if is_new => file::initialise(&database)?,
-        None => return Err(OpenError::Damaged("it has no format".to_owned())),
-    }
-    let txn = database.begin_read().map_err(ReadError::from)?;
-    let chain = tables::chain_head(&txn)?;
-    let index = match known {
-        // Every change of a user moves the chain on: the same head, the same users.
-        Some(known) if known.chain == chain => known.index.clone(),
-        _ => Snapshot::begin(&database, Index::default(), chain.next_sequence)?
-            .read_index(describe)?,
-    };
-    Ok(Open {
-        index,
-        chain,
-        database,
-        unchecked: false,
-        found_format: found.unwrap_or(FORMAT),
-    })
 }

@@ -272,6 +272,13 @@ pub(crate) fn stored_number(key: &str, number: u64) -> u64 {
     number | u64::from(crc32fast::hash(&bytes)) << 44
 }
 
+/// A row as the store's file has it under `key`: with its CRC-32 behind it.
+pub(crate) fn sealed(key: &[u8], mut row: Vec<u8>) -> Vec<u8> {
+    let checksum = crc32fast::hash(&[key, &row].concat());
+    row.extend_from_slice(&checksum.to_le_bytes());
+    row
+}
+
 /// How large a test is, from the environment: the long forms set it.
 pub(crate) fn number(name: &str, default: usize) -> usize {
     let set = std::env::var(name).ok();

@@ -45,7 +45,8 @@ pub(super) fn run(
         Failure::new(status::CONFIGURATION, what).hint("choose a shorter --data-dir")
     })?;
     make_data_dir(&config.data_dir)?;
-    let store = open_store(&config.data_dir)?;
+    let ending = signals.handle();
+    let store = open_store(&config.data_dir, move || ending.close())?;
     let created = store.was_created();
     let listener = match service::listener()? {
         Some(opened) => opened,
@@ -97,9 +98,10 @@ pub(super) fn run(
     door.close();
     local.close();
     maintenance.end();
+    let damage = api.store_damage();
     api.close();
     log::info!("stopped");
-    Ok(())
+    damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
 }
 
 fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
@@ -117,22 +119,30 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
         })
 }
 
-fn open_store(data_dir: &Path) -> Result<Store, Failure> {
+fn open_store(
+    data_dir: &Path,
+    on_damage: impl FnOnce() + Send + 'static,
+) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
-    Store::open(&path, limits::STORE_LOCK_WAIT, directory::describe).map_err(|error| {
-        let failure = Failure::new(store_status(&error), format!("{}: {error}", path.display()));
-        match (&error, store_hint(&error)) {
-            (OpenError::Locked, _) => failure.hint(format!(
-                "{} uses this data directory: stop it first",
-                local::server_of(data_dir).map_or_else(
-                    || "another process".to_owned(),
-                    |pid| format!("process {pid}")
-                )
-            )),
-            (_, Some(hint)) => failure.hint(hint),
-            (_, None) => failure,
-        }
-    })
+    let wait = limits::STORE_LOCK_WAIT;
+    Store::open_soon(&path, wait, directory::describe, on_damage)
+        .map_err(|error| store_failure(data_dir, &error))
+}
+
+fn store_failure(data_dir: &Path, error: &OpenError) -> Failure {
+    let path = config::store_path(data_dir);
+    let failure = Failure::new(store_status(error), format!("{}: {error}", path.display()));
+    match (error, store_hint(error)) {
+        (OpenError::Locked, _) => failure.hint(format!(
+            "{} uses this data directory: stop it first",
+            local::server_of(data_dir).map_or_else(
+                || "another process".to_owned(),
+                |pid| format!("process {pid}")
+            )
+        )),
+        (_, Some(hint)) => failure.hint(hint),
+        (_, None) => failure,
+    }
 }
 
 /// The listening socket: as typed, else port 8443 of every address, IPv4 alone where the

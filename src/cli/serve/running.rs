@@ -181,8 +181,8 @@ impl<'a> Reload<'a> {
     }
 }
 
-/// SIGHUP reads again what can be. The first other signal ends the waiting; a second one
-/// ends the process at once.
+/// SIGHUP reads again what can be. The first other signal ends the waiting, and so does damage
+/// in the store; a second one ends the process at once.
 pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
     let first = signals.forever().find(|signal| {
         if *signal == SIGHUP {
@@ -190,7 +190,10 @@ pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
         }
         *signal != SIGHUP
     });
-    log::info!("stopping on signal {}", first.unwrap_or_default());
+    match first {
+        Some(signal) => log::info!("stopping on signal {signal}"),
+        None => log::error!("stopping, since the store is damaged"),
+    }
     let again = Signals::new([SIGTERM, SIGINT]);
     signals.handle().close();
     let waiting = again.and_then(|mut again| {

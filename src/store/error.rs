@@ -1,0 +1,143 @@
+//! Why the store did not do what it was asked for: one enum for each thing that can be asked.
+
+use std::fmt;
+use std::io;
+
+use super::FORMAT;
+
+/// The store cannot be read just now: it is being reopened after a failure, or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// A row could not be read from the file.
+#[derive(Debug)]
+pub struct ReadError(redb::Error);
+
+impl<E: Into<redb::Error>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl ReadError {
+    /// Whether it says nothing of the rows: the file is being reopened, or the disk did not
+    /// answer just now.
+    pub fn is_passing(&self) -> bool {
+        match &self.0 {
+            redb::Error::Io(error) => !tells_of_damage(error),
+            redb::Error::PreviousIo | redb::Error::DatabaseClosed => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the store cannot be read: {}", self.0)
+    }
+}
+
+/// Why a write was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// More writes wait than [`limits::WRITE_QUEUE_MAX`].
+    Busy,
+    /// The file failed; it is being reopened. Nothing of the write is on disk.
+    Unavailable,
+    /// The disk is full. Nothing was begun.
+    Full,
+    /// The disk failed, or is full, and could not be asked what it has kept: the write may
+    /// be found there afterwards.
+    Unknown,
+    /// A bug: the batch was given up and the file reopened.
+    Panicked,
+    /// The store was closed.
+    Closed,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process holds it.
+    Locked,
+    /// It was written by a newer program, with this format version.
+    Newer(u64),
+    /// It was written by an older program, with this format version.
+    Older(u64),
+    /// The same, and it could not be upgraded. Nothing was changed.
+    NotUpgraded {
+        /// Its format version.
+        format: u64,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is not a store, or it is damaged; the text says how.
+    Damaged(String),
+    /// The file system said no.
+    Io(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked => f.write_str("the store is in use by another process"),
+            Self::Newer(found) => write!(
+                f,
+                "the store has format {found}, this program knows formats up to {FORMAT}"
+            ),
+            Self::Older(found) => write!(f, "the store has format {found}, of an older program"),
+            Self::NotUpgraded { format, error } => write!(
+                f,
+                "the store has format {format} and was not upgraded: {error}"
+            ),
+            Self::Damaged(how) => write!(f, "the store is damaged: {how}"),
+            Self::Io(error) => write!(f, "the store cannot be opened: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<redb::DatabaseError> for OpenError {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::Locked,
+            redb::DatabaseError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<redb::StorageError> for OpenError {
+    fn from(error: redb::StorageError) -> Self {
+        match error {
+            redb::StorageError::Io(error) if !tells_of_damage(&error) => Self::Io(error),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error.0 {
+            redb::Error::Io(error) if !tells_of_damage(&error) => Self::Io(error),
+            other @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {
+                Self::Io(io::Error::other(other.to_string()))
+            }
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// Whether it is the file's content that is wrong: a page that does not read as one, or one
+/// that is said to lie beyond the end.
+fn tells_of_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
+}

@@ -1,0 +1,125 @@
+//! Whether everything in a store is as it was written: each row has its checksum and can be read,
+//! each user is found by what it has, and nobody by what nobody has. A request would otherwise be
+//! told that somebody does not exist.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
+
+use redb::{ReadOnlyMultimapTable, ReadableMultimapTable, ReadableTable, ReadableTableMetadata};
+
+use super::change::Describe;
+use super::index::{CHUNK, Changes};
+use super::tables::{self, SETTINGS};
+use super::{OpenError, ReadError, Snapshot, row};
+
+impl Snapshot {
+    /// Looks at everything. Shows the users of each chunk that has some to `visit`, which may
+    /// break off the look.
+    pub(super) fn look(
+        &self,
+        describe: Describe,
+        mut visit: impl FnMut(u32, Changes) -> ControlFlow<()>,
+    ) -> Result<(), OpenError> {
+        let (mut externals, mut emails) = (Pairs::default(), Pairs::default());
+        let (mut chunk, mut users_of_chunk) = (0, Changes::new());
+        let (mut users, mut previous) = (0, None);
+        for entry in self.users.iter().map_err(ReadError::from)? {
+            let (sequence, sealed) = entry.map_err(ReadError::from)?;
+            let sequence = sequence.value();
+            let damaged = |how: &str| OpenError::Damaged(format!("user {sequence}: {how}"));
+            let row = row::open(&sequence.to_be_bytes(), sealed.value())?;
+            let (keys, facts) = describe(row).map_err(|how| damaged(&how))?;
+            let is_found = self.users.get(sequence).map_err(ReadError::from)?.is_some();
+            if previous >= Some(sequence) || !is_found {
+                return Err(damaged("it is not found at its place"));
+            }
+            if self.sequence_of_name(&keys.name)? != Some(sequence) {
+                return Err(damaged("it is not found by its userName"));
+            }
+            previous = Some(sequence);
+            keys.external
+                .iter()
+                .for_each(|key| externals.add(key, sequence));
+            keys.emails.iter().for_each(|key| emails.add(key, sequence));
+            users += 1;
+            if chunk != sequence / CHUNK {
+                if visit(chunk, std::mem::take(&mut users_of_chunk)).is_break() {
+                    return Ok(());
+                }
+                chunk = sequence / CHUNK;
+            }
+            users_of_chunk.insert(sequence, Some(facts));
+        }
+        if visit(chunk, users_of_chunk).is_break() {
+            return Ok(());
+        }
+        self.look_at_keys(users, &externals, &emails)?;
+        self.read_small_tables()?;
+        if tables::users_next(&self.txn)? <= previous.map_or(0, u64::from) {
+            return damaged("the next user's sequence was given already");
+        }
+        Ok(())
+    }
+
+    /// Whether the tables of keys hold what the users have, and nothing else.
+    fn look_at_keys(&self, users: u64, externals: &Pairs, emails: &Pairs) -> Result<(), OpenError> {
+        let names = self.names.len().map_err(ReadError::from)?;
+        if self.user_count()? != users || names != users {
+            return damaged("the index of userNames holds other users");
+        }
+        if Pairs::of(&self.externals)?.as_ref() != Some(externals) {
+            return damaged("the index of externalIds holds other users");
+        }
+        if Pairs::of(&self.emails)?.as_ref() != Some(emails) {
+            return damaged("the index of email addresses holds other users");
+        }
+        Ok(())
+    }
+
+    fn read_small_tables(&self) -> Result<(), ReadError> {
+        self.tokens()?;
+        self.tokens_seen()?;
+        for entry in self.txn.open_table(SETTINGS)?.iter()? {
+            let (name, value) = entry?;
+            row::open_text(name.value(), value.value())?;
+        }
+        Ok(())
+    }
+}
+
+fn damaged(how: &str) -> Result<(), OpenError> {
+    Err(OpenError::Damaged(how.to_owned()))
+}
+
+/// A set of keys and sequences, as little of it as tells it from another: comparing the
+/// sets themselves, or looking each pair up where many share a key, would take too much.
+#[derive(Default, PartialEq, Eq)]
+struct Pairs {
+    count: u64,
+    sum: u64,
+}
+
+impl Pairs {
+    fn add(&mut self, key: &[u8], sequence: u32) {
+        let mut hasher = DefaultHasher::new();
+        (key, sequence).hash(&mut hasher);
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(hasher.finish());
+    }
+
+    /// Those of a table; `None` if some are not found by their key.
+    fn of(table: &ReadOnlyMultimapTable<&'static [u8], u32>) -> Result<Option<Self>, ReadError> {
+        let mut pairs = Self::default();
+        for entry in table.iter()? {
+            let (key, sequences) = entry?;
+            let before = pairs.count;
+            for sequence in sequences {
+                pairs.add(key.value(), sequence?.value());
+            }
+            if table.get(key.value())?.len() != pairs.count - before {
+                return Ok(None);
+            }
+        }
+        Ok((pairs.count == table.len()?).then_some(pairs))
+    }
+}

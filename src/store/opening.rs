@@ -1,0 +1,196 @@
+//! Opening the database and making its index, at the start and again after each failure; and
+//! closing it.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadableDatabase, StorageBackend};
+use roaring::RoaringBitmap;
+
+use super::audit::Head;
+use super::backend::{Overlay, Patient};
+use super::index::Index;
+use super::snapshot::Snapshot;
+use super::writer::Writer;
+use super::{FORMAT, OpenError, ReadError, file, saved, tables, upgrade};
+
+const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// The database and what is known of it in memory.
+pub(super) struct Open {
+    pub(super) database: Database,
+    pub(super) index: Index,
+    /// Chunks of the index that are in the file as they are here.
+    pub(super) saved: RoaringBitmap,
+    pub(super) chain: Head,
+    /// Whether anything was committed since it was opened.
+    pub(super) is_written: bool,
+    /// Commits since the last one that a crash recovers from without reading the file.
+    pub(super) unchecked: bool,
+    found_format: u64,
+}
+
+impl Writer {
+    /// Opens the database, waiting for another process's lock, and publishes its state.
+    pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
+        let deadline = Instant::now() + lock_wait;
+        loop {
+            match guarded(|| self.open_first()) {
+                Err(OpenError::Locked) if Instant::now() < deadline => {
+                    thread::sleep(LOCK_RETRY_PAUSE);
+                }
+                Ok(open) => {
+                    self.publish(&open)?;
+                    return Ok(open);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Opens it, upgraded if need be.
+    fn open_first(&self) -> Result<Open, OpenError> {
+        let opened = self.open_for_writing(None);
+        let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.place) else {
+            return opened;
+        };
+        upgrade::with_backup(path, &self.opener, self.describe)?;
+        let open = self.open_for_writing(None)?;
+        Ok(Open {
+            found_format: *found,
+            ..open
+        })
+    }
+
+    pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
+        let storage = Patient::new((self.opener)()?, Arc::clone(&self.shared.health));
+        self.open_database(storage, known, self.place.is_none())
+    }
+
+    /// Opens what can be read of a storage that takes no writes.
+    pub(super) fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
+        let storage = Overlay::new((self.reader)()?)?;
+        self.open_database(storage, known, false)
+    }
+
+    /// Opens what is in `storage`. A database of an older format is upgraded where it is, if that
+    /// `is_upgraded`, or refused.
+    fn open_database(
+        &self,
+        storage: impl StorageBackend,
+        known: Option<&Known>,
+        is_upgraded: bool,
+    ) -> Result<Open, OpenError> {
+        let is_new = storage.len()? == 0;
+        let database = file::database(storage)?;
+        let txn = database.begin_read().map_err(ReadError::from)?;
+        let found = tables::format(&txn)?;
+        drop(txn);
+        match found {
+            Some(FORMAT) => {}
+            Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
+            Some(0) => return Err(OpenError::Damaged("unknown format 0".to_owned())),
+            Some(found) if is_upgraded => upgrade::run(&database, found, self.describe)?,
+            Some(found) => return Err(OpenError::Older(found)),
+            None if is_new => file::initialise(&database)?,
+            None => return Err(OpenError::Damaged("it has no format".to_owned())),
+        }
+        let txn = database.begin_read().map_err(ReadError::from)?;
+        let chain = tables::chain_head(&txn)?;
+        let mut open = Open {
+            index: Index::default(),
+            saved: RoaringBitmap::new(),
+            chain,
+            database,
+            is_written: false,
+            unchecked: false,
+            found_format: found.unwrap_or(FORMAT),
+        };
+        match known {
+            // Every change of a user moves the chain on: the same head, the same users.
+            Some(known) if known.chain == chain => {
+                open.index = known.index.clone();
+                // What of it the failure has left in the file is not known.
+                open.forget_saved()?;
+            }
+            _ => self.read_index(&mut open, self.looks_first || known.is_some())?,
+        }
+        Ok(open)
+    }
+
+    /// Makes the index. With a look at everything, so that nothing is served that is not as it was
+    /// written; if it is not what the users' rows say, it is made from them.
+    fn read_index(&self, open: &mut Open, looks: bool) -> Result<(), OpenError> {
+        let snapshot = Snapshot::begin(
+            &open.database,
+            Index::default(),
+            Arc::default(),
+            open.chain.next_sequence,
+        )?;
+        (open.index, open.saved) = saved::load(&snapshot, self.describe)?;
+        let mut is_right = true;
+        if looks {
+            snapshot.look(self.describe, |number, users| {
+                is_right &= open.index.agrees(number, &users);
+                ControlFlow::Continue(())
+            })?;
+        }
+        if !is_right {
+            open.index = saved::from_rows(&snapshot, self.describe)?;
+        }
+        if !is_right || open.saved.is_empty() {
+            open.forget_saved()?;
+        }
+        if !looks {
+            // A server that is never written to is to start quickly too.
+            let is_missing = open.saved.len() < u64::from(open.index.chunks());
+            (open.is_written, open.unchecked) = (is_missing, is_missing);
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a state without reading it again.
+pub(super) struct Known {
+    pub(super) chain: Head,
+    pub(super) index: Index,
+}
+
+impl Open {
+    /// The format that it had before it was opened.
+    pub(super) fn found_format(&self) -> u64 {
+        self.found_format
+    }
+
+    /// Takes the index out of the file; it is put back in idle moments.
+    pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
+        self.saved.clear();
+        saved::forget(&self.database)
+    }
+
+    pub(super) fn known(&self) -> Known {
+        Known {
+            chain: self.chain,
+            index: self.index.clone(),
+        }
+    }
+}
+
+/// Closes the file, which must happen before it is opened again: it holds the lock.
+pub(super) fn close(open: Open) -> Result<(), String> {
+    let closed = catch_unwind(AssertUnwindSafe(|| open.database.close()));
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it ended by a panic".to_owned()),
+    }
+}
+
+/// Opens something. redb may panic over a file that was damaged from outside.
+pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(open))
+        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
+}

@@ -1,0 +1,198 @@
+//! Whether what the store is asked for can be told already. A server starts before everything in
+//! the store was looked at, and the look goes on behind it. Rows have checksums of their own, but
+//! that nobody has a key is only known once the tables of keys were compared with all users:
+//! until then whoever asks for one waits, unless it leads to a user that has it.
+//!
+//! ```text
+//! underway ──▶ whole
+//!     ├──────▶ damaged: the server ends, as one ends that finds it at its start
+//!     └──────▶ broken off: the store is being closed
+//! ```
+
+use std::ops::{ControlFlow, Deref};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use redb::StorageError;
+
+use super::change::Describe;
+use super::opening::guarded;
+use super::{OpenError, ReadError, Shared};
+
+/// Before another attempt at a file that is being reopened.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
+/// How far the look is.
+#[derive(Default)]
+pub(super) struct Trust {
+    stage: Mutex<Stage>,
+    changed: Condvar,
+    /// For everybody who asks, so that they need not wait for each other.
+    is_underway: AtomicBool,
+    /// The index is not what the users' rows say.
+    is_stale: AtomicBool,
+    describe: Option<Describe>,
+}
+
+#[derive(Clone, Default, PartialEq)]
+enum Stage {
+    #[default]
+    Whole,
+    /// And how often it was begun anew, since the file had to be reopened.
+    Underway(u32),
+    Damaged(String),
+    BrokenOff,
+}
+
+impl Stage {
+    fn is_underway(&self) -> bool {
+        matches!(self, Self::Underway(_))
+    }
+}
+
+impl Trust {
+    /// At the beginning of a look.
+    pub(super) fn underway(describe: Describe) -> Self {
+        Self {
+            stage: Mutex::new(Stage::Underway(0)),
+            is_underway: AtomicBool::new(true),
+            describe: Some(describe),
+            ..Self::default()
+        }
+    }
+
+    /// Waits until what the tables of keys say can be told.
+    pub(super) fn wait(&self) -> Result<(), ReadError> {
+        if !self.is_underway.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let stage = self.stage();
+        let seen = stage.clone();
+        let stage = self
+            .changed
+            .wait_while(stage, |stage| stage.is_underway() && *stage == seen)
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*stage {
+            Stage::Whole => Ok(()),
+            Stage::Damaged(how) => Err(StorageError::Corrupted(how.clone()).into()),
+            // Whoever waits may be the one who reopens the file.
+            Stage::Underway(_) | Stage::BrokenOff => Err(StorageError::DatabaseClosed.into()),
+        }
+    }
+
+    /// Whom a userName led to; waits unless `row` tells that the user has it.
+    pub(super) fn named<R: Deref<Target = [u8]>>(
+        &self,
+        name: &[u8],
+        found: Option<u32>,
+        row: impl FnOnce(u32) -> Result<Option<R>, ReadError>,
+    ) -> Result<Option<u32>, ReadError> {
+        if self.is_underway.load(Ordering::Acquire)
+            && !(found.map(row).transpose()?.flatten()).is_some_and(|row| self.has_name(&row, name))
+        {
+            self.wait()?;
+        }
+        Ok(found)
+    }
+
+    fn has_name(&self, row: &[u8], name: &[u8]) -> bool {
+        let described = self.describe.and_then(|describe| describe(row).ok());
+        described.is_some_and(|(keys, _)| keys.name == name)
+    }
+
+    /// What is damaged, if that was found within this time.
+    pub(super) fn damage_within(&self, time: Duration) -> Option<OpenError> {
+        let (stage, _) = self
+            .changed
+            .wait_timeout_while(self.stage(), time, |stage| stage.is_underway())
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*stage {
+            Stage::Damaged(how) => Some(OpenError::Damaged(how.clone())),
+            _ => None,
+        }
+    }
+
+    /// Ends the look.
+    pub(super) fn break_off(&self) {
+        self.settle(Stage::BrokenOff);
+    }
+
+    /// Whether the index must be made anew; told once.
+    pub(super) fn take_stale(&self) -> bool {
+        self.is_stale.swap(false, Ordering::AcqRel)
+    }
+
+    fn settle(&self, end: Stage) {
+        let mut stage = self.stage();
+        if stage.is_underway() {
+            if end == Stage::Whole {
+                self.is_underway.store(false, Ordering::Release);
+            }
+            *stage = end;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Begins again, with the file opened anew.
+    fn begin_again(&self) {
+        let mut stage = self.stage();
+        if let Stage::Underway(times) = &mut *stage {
+            *times = times.wrapping_add(1);
+            self.changed.notify_all();
+        }
+    }
+
+    fn is_underway(&self) -> bool {
+        self.stage().is_underway()
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at everything that is published, however often the file is reopened meanwhile. Calls
+/// `on_damage` if something is not as it was written.
+pub(super) fn look_behind(shared: &Shared, describe: Describe, on_damage: impl FnOnce()) {
+    let trust = &shared.trust;
+    while trust.is_underway() {
+        match guarded(|| look(shared, describe)) {
+            Ok(true) => trust.settle(Stage::Whole),
+            Ok(false) | Err(OpenError::Io(_)) => {
+                trust.begin_again();
+                thread::sleep(LOOK_PAUSE);
+            }
+            Err(damage) => {
+                log::error!("{damage}");
+                trust.settle(Stage::Damaged(match damage {
+                    OpenError::Damaged(how) => how,
+                    other => other.to_string(),
+                }));
+                return on_damage();
+            }
+        }
+    }
+}
+
+/// Whether everything was looked at.
+fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
+    let published = shared.published.read();
+    let snapshot = published.unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(snapshot) = snapshot else {
+        return Ok(false);
+    };
+    let trust = &shared.trust;
+    let mut is_right = true;
+    snapshot.look(describe, |number, users| {
+        is_right &= snapshot.index().agrees(number, &users);
+        if trust.is_underway() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    trust.is_stale.store(!is_right, Ordering::Release);
+    Ok(true)
+}

@@ -1,0 +1,265 @@
+//! A start that serves before everything in the store was looked at: what it answers meanwhile is
+//! right or waits, what is damaged is found behind it, and what is kept of the users in the file is
+//! believed only while it is right.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use golinks_scim::clock::SystemClock;
+use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::scim::{Leniency, User};
+use golinks_scim::store::{Facts, Keys, Store};
+use memchr::memmem;
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use tempfile::TempDir;
+
+use crate::support::{Talk, body, cli_in, sealed};
+
+const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
+const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
+const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
+const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
+
+/// As many as fill a chunk of the index and begin another.
+const MANY: u32 = 600;
+
+/// Reads rows so slowly that the look goes on behind the start.
+fn describe_slowly(row: &[u8]) -> Result<(Keys, Facts), String> {
+    thread::sleep(Duration::from_millis(2));
+    describe(row)
+}
+
+/// A folder with a closed store of many users, `user1` and so on.
+fn closed() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    let store = Arc::new(open(folder.path()));
+    let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
+    let caller = Caller {
+        principal: "token:0a:okta".to_owned(),
+        request_id: "0123456789abcdef".to_owned(),
+    };
+    for number in 1..=MANY {
+        let user = User::parse(body(&format!("user{number}")), &mut Leniency::compatible());
+        directory
+            .create(user.expect("a user"), &caller)
+            .expect("created");
+    }
+    store.close();
+    folder
+}
+
+fn open(folder: &Path) -> Store {
+    Store::open(&folder.join("users.redb"), Duration::ZERO, describe).expect("a store")
+}
+
+fn edit(folder: &Path, edit: impl Fn(&WriteTransaction)) {
+    let database = Database::open(folder.join("users.redb")).expect("a redb file");
+    let txn = database.begin_write().expect("a transaction");
+    edit(&txn);
+    txn.commit().expect("committed");
+}
+
+/// Opened slowly; whether damage was told.
+fn open_soon(folder: &Path) -> (Store, Arc<AtomicBool>) {
+    let is_told = Arc::new(AtomicBool::new(false));
+    let telling = Arc::clone(&is_told);
+    let on_damage = move || telling.store(true, Ordering::SeqCst);
+    let path = folder.join("users.redb");
+    let store = Store::open_soon(&path, Duration::ZERO, describe_slowly, on_damage);
+    (store.expect("it serves"), is_told)
+}
+
+fn found(store: &Store, word: &str) -> Vec<u32> {
+    let snapshot = store.snapshot().expect("open");
+    snapshot
+        .users_with_words(&[word.to_owned()])
+        .iter()
+        .collect()
+}
+
+#[test]
+fn who_is_there_is_served_at_once_and_that_nobody_is_there_is_waited_for() {
+    let folder = closed();
+    let began = Instant::now();
+    let (store, is_told) = open_soon(folder.path());
+    let snapshot = store.snapshot().expect("open");
+    assert_eq!(snapshot.users().len(), u64::from(MANY));
+    assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
+    assert_eq!(found(&store, "user599"), [599]);
+    let shortest = Duration::from_millis(2) * MANY;
+    assert!(began.elapsed() < shortest, "it was looked at first");
+    assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
+    assert!(began.elapsed() >= shortest, "it was not waited for");
+    assert!(store.damage().is_none() && !is_told.load(Ordering::SeqCst));
+}
+
+#[test]
+fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
+    let folder = closed();
+    edit(folder.path(), |txn| {
+        let mut names = txn.open_table(NAMES).expect("the table");
+        names
+            .remove(&b"user590"[..])
+            .expect("written")
+            .expect("there");
+    });
+    let (store, is_told) = open_soon(folder.path());
+    let snapshot = store.snapshot().expect("open");
+    assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
+    let error = snapshot.user_by_name(b"user590").expect_err("nobody knows");
+    assert!(error.to_string().contains("userName"), "{error}");
+    assert!(!error.is_passing());
+    let damage = store.damage().expect("it was found").to_string();
+    assert!(damage.contains("user 590"), "{damage}");
+    store.close();
+    assert!(is_told.load(Ordering::SeqCst) && store.damage().is_some());
+}
+
+#[test]
+fn a_store_is_closed_while_it_is_looked_at() {
+    let folder = closed();
+    let (store, is_told) = open_soon(folder.path());
+    let snapshot = store.snapshot().expect("open");
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| snapshot.user_by_name(b"nobody"));
+        thread::sleep(Duration::from_millis(50));
+        store.close();
+        let outcome = waiting.join().expect("no panic");
+        assert!(outcome.is_err_and(|error| error.is_passing()));
+    });
+    assert!(began.elapsed() < Duration::from_millis(2) * MANY);
+    assert!(!is_told.load(Ordering::SeqCst));
+}
+
+#[test]
+fn the_saved_index_is_believed_only_while_it_is_right() {
+    // The piece of the second chunk that has the text of user 590.
+    let piece = |txn: &WriteTransaction| -> (u64, Vec<u8>) {
+        let index = txn.open_table(CHUNKS).expect("the table");
+        let pieces = index.range(1 << 32..).expect("read");
+        let pieces = pieces.map(|entry| {
+            let (key, sealed) = entry.expect("read");
+            (key.value(), sealed.value().to_vec())
+        });
+        let has_it = |piece: &[u8]| memmem::find(piece, b"user590").is_some();
+        let mut found = pieces.filter(|(_, piece)| has_it(piece));
+        found.next().expect("it was saved")
+    };
+    let folder = closed();
+    let path = folder.path().join("users.redb");
+    let good = fs::read(&path).expect("the store");
+    // One that says something else of user 590, as if it had been written so.
+    let change = |txn: &WriteTransaction| {
+        let (key, mut bytes) = piece(txn);
+        bytes.truncate(bytes.len() - 4);
+        let at = memmem::find(&bytes, b"user590").expect("its text");
+        bytes[at..at + 7].copy_from_slice(b"spoiled");
+        let mut index = txn.open_table(CHUNKS).expect("the table");
+        let sealed = sealed(&key.to_be_bytes(), bytes);
+        index.insert(key, sealed.as_slice()).expect("written");
+    };
+    edit(folder.path(), change);
+    let (store, _) = open_soon(folder.path());
+    assert_eq!(found(&store, "spoiled"), [590], "it is read at a start");
+    let snapshot = store.snapshot().expect("open");
+    assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
+    // The look has found it; whoever writes next makes it anew.
+    store.note("{}".to_owned());
+    store.flush_notes().expect("written");
+    assert_eq!(found(&store, "spoiled"), [] as [u32; 0]);
+    assert_eq!(found(&store, "user590"), [590]);
+    store.close();
+
+    // One whose checksum is wrong, and one beside which a program has written that does not know it.
+    let spoil = |txn: &WriteTransaction| {
+        let (key, mut bytes) = piece(txn);
+        bytes[300] ^= 1;
+        let mut index = txn.open_table(CHUNKS).expect("the table");
+        index.insert(key, bytes.as_slice()).expect("written");
+    };
+    let write_unknowing = |txn: &WriteTransaction| {
+        change(txn);
+        let mut chain = txn.open_table(CHAIN).expect("the table");
+        let mut kept = chain
+            .get("index")
+            .expect("read")
+            .expect("there")
+            .value()
+            .to_vec();
+        kept[7] ^= 1;
+        chain.insert("index", kept.as_slice()).expect("written");
+    };
+    for (what, spoil) in [
+        ("a wrong checksum", &spoil as &dyn Fn(&WriteTransaction)),
+        ("an older program", &write_unknowing),
+    ] {
+        fs::write(&path, &good).expect("written");
+        edit(folder.path(), spoil);
+        let (store, _) = open_soon(folder.path());
+        assert_eq!(found(&store, "user590"), [590], "{what}");
+        assert_eq!(found(&store, "spoiled"), [] as [u32; 0], "{what}");
+    }
+}
+
+#[test]
+fn chunks_leave_the_file_when_they_change_and_come_back() {
+    let folder = closed();
+    let saved = || -> Vec<u64> {
+        let copy = folder.path().join("copy.redb");
+        fs::copy(folder.path().join("users.redb"), &copy).expect("copied");
+        let database = Database::open(&copy).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        let index = txn.open_table(CHUNKS).expect("the table");
+        let pieces = index.iter().expect("read");
+        let mut numbers: Vec<u64> = pieces
+            .map(|entry| entry.expect("read").0.value() >> 32)
+            .collect();
+        numbers.dedup();
+        numbers
+    };
+    assert_eq!(saved(), [0, 1], "saved at the end");
+    let store = Arc::new(open(folder.path()));
+    let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
+    let caller = Caller {
+        principal: "token:0a:okta".to_owned(),
+        request_id: "0123456789abcdef".to_owned(),
+    };
+    let user = User::parse(body("newcomer"), &mut Leniency::compatible()).expect("a user");
+    directory.create(user, &caller).expect("created");
+    assert_eq!(saved(), [0], "the newcomer's is not right any more");
+    assert_eq!(found(&store, "newcomer"), [MANY + 1]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while saved() != [0, 1] {
+        assert!(
+            Instant::now() < deadline,
+            "it is not saved in an idle moment"
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop((directory, store));
+    assert_eq!(found(&open(folder.path()), "newcomer"), [MANY + 1]);
+}
+
+/// Of a small store the end of the look is waited for, so that the server does not even start.
+#[test]
+fn a_server_ends_over_a_damaged_store() {
+    let mut talk = Talk::start(&[]);
+    for number in 0..3 {
+        talk.create(&format!("user{number}"));
+    }
+    let directory = talk.server.stop_and_keep();
+    edit(&directory.path().join("data"), |txn| {
+        let mut users = txn.open_table(USERS).expect("the table");
+        let mut row = users.get(2).expect("read").expect("there").value().to_vec();
+        row[50] ^= 1;
+        users.insert(2, row.as_slice()).expect("written");
+    });
+    let output = cli_in(&directory, &["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status, Some(65), "{output:?}");
+    assert!(output.stderr.contains("restore a backup"), "{output:?}");
+}
