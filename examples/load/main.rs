@@ -99,8 +99,6 @@ fn main() {
     if bench.typed.json {
         let json = report::json(bench.typed.users, bench.typed.connections, &lines);
         println!("{json}");
-    } else {
-        report::print(&lines);
     }
     bench.end();
 }
@@ -163,6 +161,7 @@ impl Bench {
         let authority = std::fs::read(launch.data_dir.join("tls/ca.pem")).expect("the CA");
         let target = Target::new(server.address, &authority, true);
         let ids = seed::ids(&target, &token, typed.users);
+        server::await_rest(server.pid());
         let known = Arc::new(Known {
             token,
             users: typed.users,
@@ -185,8 +184,17 @@ impl Bench {
             disk::syncs_per_second(folder, Duration::from_secs(1))
         );
         let mut lines = Vec::new();
+        let is_json = self.typed.json;
+        let say = |text: &str| {
+            if is_json {
+                eprintln!("{text}");
+            } else {
+                println!("{text}");
+            }
+        };
+        say(report::HEADER);
         let mut tell = |line: Line| {
-            eprintln!("{}", report::text(&line));
+            say(&report::text(&line));
             lines.push(line);
         };
         let is_wanted = |name: &str| name.starts_with(&self.typed.only);

@@ -31,16 +31,9 @@ pub(crate) struct Line {
     pub(crate) note: String,
 }
 
-const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU | \
+/// What the columns are; the ratios at the end of each line.
+pub(crate) const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU | \
 limit        per s   p99 ms  us CPU | of its rate  of its CPU";
-
-/// A table, its ratios at the end of each line.
-pub(crate) fn print(lines: &[Line]) {
-    println!("{HEADER}");
-    for line in lines {
-        println!("{}", text(line));
-    }
-}
 
 pub(crate) fn text(line: &Line) -> String {
     let (it, mut text) = (&line.server.samples, String::new());

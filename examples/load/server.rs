@@ -114,6 +114,20 @@ pub(crate) fn read_from_disk(path: &Path) -> Duration {
     started.elapsed()
 }
 
+/// Waits until a process does nothing any more: the server looks at every row behind its start,
+/// and that is no part of what is measured.
+pub(crate) fn await_rest(pid: u32) {
+    let (second, started) = (Duration::from_secs(1), Instant::now());
+    loop {
+        let before = cpu_time(pid);
+        std::thread::sleep(second);
+        if cpu_time(pid).saturating_sub(before) < second / 50 {
+            return;
+        }
+        assert!(started.elapsed() < START_MAX, "the server does not rest");
+    }
+}
+
 /// CPU time of a process so far, user and system.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
