@@ -208,8 +208,13 @@ impl Bench {
                 tell(self.imported(name, count));
             }
         }
+        let mut has_written = false;
         for (name, kind, clients) in WORKLOADS {
             if is_wanted(name) {
+                if is_writing(clients) && !has_written {
+                    tell_memory("before anything was written", &self.server);
+                    has_written = true;
+                }
                 tell(match (clients, &alone) {
                     (Clients::Writers, Some(alone)) => {
                         self.written(name, kind, self.typed.writers, alone)
@@ -366,8 +371,7 @@ impl Bench {
 
     /// Memory, and how long starts take.
     fn end(self) {
-        let (now, most) = memory(self.server.pid());
-        eprintln!("memory: {} MiB resident, {} at most", now >> 20, most >> 20);
+        tell_memory("in the end", &self.server);
         self.kill_while_writing();
         let again = self.launch.start();
         tell_start("kill -9 under load", &again);
@@ -384,8 +388,7 @@ impl Bench {
         again.stop();
         let again = self.launch.start();
         tell_start("a clean stop", &again);
-        let (now, _) = memory(again.pid());
-        eprintln!("memory after a start: {} MiB resident", now >> 20);
+        tell_memory("after a start", &again);
         again.stop();
         // They are made anew by the next run.
         for name in ["alone", "run"] {
@@ -404,6 +407,12 @@ impl Bench {
             server::kill(pid);
         });
     }
+}
+
+fn tell_memory(when: &str, server: &Server) {
+    let (now, most) = memory(server.pid());
+    let (now, most) = (now >> 20, most >> 20);
+    eprintln!("memory {when}: {now} MiB resident, {most} at most");
 }
 
 fn tell_start(after: &str, server: &Server) {

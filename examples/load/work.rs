@@ -55,12 +55,17 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn client(self, known: &Arc<Known>, number: usize) -> Box<dyn Turn> {
-        Box::new(Client {
+        let mut client = Client {
             kind: self,
             known: Arc::clone(known),
             random: Random(number as u64 * 7919 + 1),
             number,
-        })
+            prepared: Vec::new(),
+        };
+        if matches!(self, Self::Get | Self::Name) {
+            client.prepared = (0..PREPARED).map(|_| client.retrieval(self)).collect();
+        }
+        Box::new(client)
     }
 
     /// A request of the kind that can be repeated and has no body.
@@ -94,15 +99,23 @@ fn scan() -> String {
     "/scim/v2/Users?filter=title+co+%22nobody+has+this%22&count=1".to_owned()
 }
 
+/// Requests that a client has ready: what it takes to write them is the generator's, as it is
+/// for the responder, which is asked the same again and again.
+const PREPARED: usize = 2000;
+
 struct Client {
     kind: Kind,
     known: Arc<Known>,
     random: Random,
     number: usize,
+    prepared: Vec<Vec<u8>>,
 }
 
 impl Turn for Client {
     fn take(&mut self, connection: &mut Connection, turn: usize) -> std::io::Result<usize> {
+        if let Some(request) = self.prepared.get(turn % PREPARED) {
+            return expect(connection, request, 200);
+        }
         let kind = match self.kind {
             Kind::Mix if turn % 5 == 4 => Kind::Patch,
             Kind::Mix if turn.is_multiple_of(2) => Kind::Name,
@@ -110,13 +123,9 @@ impl Turn for Client {
             kind => kind,
         };
         match kind {
-            Kind::Get | Kind::Mix => {
-                let target = format!("/scim/v2/Users/{}", self.anybody());
-                self.send(connection, "GET", &target, None, 200)
-            }
-            Kind::Name => {
-                let target = by_name(self.random.below(self.known.users));
-                self.send(connection, "GET", &target, None, 200)
+            Kind::Get | Kind::Mix | Kind::Name => {
+                let request = self.retrieval(kind);
+                expect(connection, &request, 200)
             }
             Kind::Page(part) => {
                 let target = page(&self.known, part);
@@ -152,6 +161,16 @@ impl Turn for Client {
 }
 
 impl Client {
+    /// By id or by name, of anybody.
+    fn retrieval(&mut self, kind: Kind) -> Vec<u8> {
+        let target = if kind == Kind::Name {
+            by_name(self.random.below(self.known.users))
+        } else {
+            format!("/scim/v2/Users/{}", self.anybody())
+        };
+        request("GET", &target, &self.known.token, None)
+    }
+
     fn anybody(&mut self) -> String {
         let at = self.random.below(self.known.ids.len());
         self.known.ids[at].clone()
@@ -166,13 +185,17 @@ impl Client {
         wanted: u16,
     ) -> std::io::Result<usize> {
         let request = request(method, target, &self.known.token, body);
-        let status = connection.exchange(&request)?;
-        if status == wanted {
-            return Ok(1);
-        }
-        let answer = String::from_utf8_lossy(connection.answer());
-        Err(std::io::Error::other(format!("{status}: {answer}")))
+        expect(connection, &request, wanted)
     }
+}
+
+fn expect(connection: &mut Connection, request: &[u8], wanted: u16) -> std::io::Result<usize> {
+    let status = connection.exchange(request)?;
+    if status == wanted {
+        return Ok(1);
+    }
+    let answer = String::from_utf8_lossy(connection.answer());
+    Err(std::io::Error::other(format!("{status}: {answer}")))
 }
 
 /// The same bytes over and over: what the responder is asked.
