@@ -1,6 +1,8 @@
 //! Queries: `GET /Users`, `POST /Users/.search`, `POST /.search` (RFC 7644 sections 3.4.2 and
 //! 3.4.3, RFC 9865). One way for all of them, from a request to a page.
 
+use std::cell::LazyCell;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -37,8 +39,7 @@ pub(super) fn by_parameters(
     let version = |state| format!("W/\"{}.{state}\"", api.incarnation);
     let newest = version(api.directory.state()?);
     // A cursor that is no longer good is told so even where nothing has changed.
-    let binding = cursor::binding(principal, &request);
-    start(api, &binding, &request)?;
+    start(api, &&cursor::binding(principal, &request), &request)?;
     if call.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));
     }
@@ -67,7 +68,8 @@ fn answer(
     principal: &Principal,
     request: &SearchRequest,
 ) -> Result<(Answer, u64), Problem> {
-    let binding = cursor::binding(principal, request);
+    // Most answers have no other page: nothing need be bound to them.
+    let binding = LazyCell::new(|| cursor::binding(principal, request));
     let count_max = match principal {
         Principal::Token(_) => limits::COUNT_MAX,
         Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
@@ -84,7 +86,7 @@ fn answer(
         base_url: Arc::clone(&api.base_url),
     };
     let page = api.directory.query(&query)?;
-    let place = place(api, binding, request, &page);
+    let place = place(api, &binding, request, &page);
     let state = page.state();
     let answer = PageWriter {
         next: 0,
@@ -98,11 +100,15 @@ fn answer(
 }
 
 /// Where the page begins.
-fn start(api: &Api, binding: &Digest, request: &SearchRequest) -> Result<Start, Problem> {
+fn start(
+    api: &Api,
+    binding: &impl Deref<Target = Digest>,
+    request: &SearchRequest,
+) -> Result<Start, Problem> {
     Ok(match &request.paging {
-        Paging::Cursor(None) => Start::Index(1),
+        Paging::Cursor(None) | Paging::Index(1) => Start::Index(1),
         Paging::Cursor(Some(text)) => api.cursors.open(binding, text, api.clock.now())?,
-        Paging::Index(index) => match api.places.find(*binding, *index, Monotonic::now()) {
+        Paging::Index(index) => match api.places.find(**binding, *index, Monotonic::now()) {
             Some(place) => Start::After(place),
             None => Start::Index(*index),
         },
@@ -110,24 +116,29 @@ fn start(api: &Api, binding: &Digest, request: &SearchRequest) -> Result<Start, 
 }
 
 /// What the answer says of the page, and the way to the next one.
-fn place(api: &Api, binding: Digest, request: &SearchRequest, page: &Page) -> Place {
+fn place(
+    api: &Api,
+    binding: &impl Deref<Target = Digest>,
+    request: &SearchRequest,
+    page: &Page,
+) -> Place {
     let now = api.clock.now();
     match &request.paging {
         Paging::Index(index) => {
             if let Some(end) = page.after() {
                 let next = index.saturating_add(page.len());
                 api.places
-                    .note(binding, next, end.clone(), Monotonic::now());
+                    .note(**binding, next, end.clone(), Monotonic::now());
             }
             Place::Index(*index)
         }
         Paging::Cursor(_) => Place::Cursor {
             previous: page
                 .before()
-                .map(|place| api.cursors.before(&binding, place, now)),
+                .map(|place| api.cursors.before(binding, place, now)),
             next: page
                 .after()
-                .map(|place| api.cursors.after(&binding, place, now)),
+                .map(|place| api.cursors.after(binding, place, now)),
         },
     }
 }

@@ -1,6 +1,8 @@
 //! The protocol's own messages (RFC 7644 section 8.2): which of them a body is, and list and
 //! error documents.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::error::{Error, ErrorType};
@@ -81,24 +83,15 @@ pub enum Place {
 /// A ListResponse up to its resources, which follow separated by commas and are closed
 /// with `]}`.
 pub fn list_head(total_results: usize, place: &Place, items_per_page: usize) -> String {
-    let mut head = json!({
-        "schemas": [LIST_URN],
-        "totalResults": total_results,
-    });
-    match place {
-        Place::Index(start) => head["startIndex"] = json!(start),
-        Place::Cursor { previous, next } => {
-            if let Some(previous) = previous {
-                head["previousCursor"] = json!(previous);
-            }
-            if let Some(next) = next {
-                head["nextCursor"] = json!(next);
-            }
-        }
-    }
-    head["itemsPerPage"] = json!(items_per_page);
-    let mut text = head.to_string();
-    text.pop();
-    text.push_str(",\"Resources\":[");
+    let mut text = format!("{{\"schemas\":[\"{LIST_URN}\"],\"totalResults\":{total_results}");
+    // Writing to a String does not fail, and cursors are of letters that JSON leaves alone.
+    let _ = match place {
+        Place::Index(start) => write!(text, ",\"startIndex\":{start}"),
+        Place::Cursor { previous, next } => [("previousCursor", previous), ("nextCursor", next)]
+            .into_iter()
+            .filter_map(|(name, cursor)| Some((name, cursor.as_ref()?)))
+            .try_for_each(|(name, cursor)| write!(text, ",\"{name}\":\"{cursor}\"")),
+    };
+    let _ = write!(text, ",\"itemsPerPage\":{items_per_page},\"Resources\":[");
     text
 }
