@@ -164,6 +164,9 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 /// How long a start waits for the look at everything in the store, which then goes on behind it.
 /// Enough for some 50,000 users.
 pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
+/// How long a request waits for the look behind a start, where nothing else can tell whether
+/// somebody is there. Then it is told to come back.
+pub const LOOK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Chunks of the index, of 512 users and some 60 KB each, that one commit saves.
 pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
 /// The store's page cache: of a large store. The system's own cache does the rest.

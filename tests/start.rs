@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::{Facts, Keys, Store};
+use golinks_scim::store::{Change, Facts, Keys, Store};
 use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
@@ -119,6 +119,43 @@ fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
     assert!(is_told.load(Ordering::SeqCst) && store.damage().is_some());
 }
 
+/// All who write would wait with whoever waits in the writer.
+#[test]
+fn the_writer_does_not_wait_for_the_look() {
+    let folder = closed();
+    let began = Instant::now();
+    let (store, _) = open_soon(folder.path());
+    let asked = store.write(|view| match view.user_by_name(b"nobody") {
+        Err(error) if error.is_not_yet() => Ok(Err("not yet")),
+        Err(error) => Err(error),
+        Ok(found) => Ok(Ok((Change::none(), found))),
+    });
+    assert_eq!(asked, Ok(Err("not yet")));
+    assert!(began.elapsed() < Duration::from_millis(2) * MANY);
+    // Whoever creates somebody waits before, and then it is known.
+    store.await_look().expect("it ends");
+    let asked =
+        store.write(|view| Ok(Ok::<_, ()>((Change::none(), view.user_by_name(b"nobody")?))));
+    assert_eq!(asked, Ok(Ok(None)));
+}
+
+#[test]
+fn a_look_that_is_broken_off_keeps_nobody_waiting() {
+    let folder = closed();
+    let (store, _) = open_soon(folder.path());
+    let snapshot = store.snapshot().expect("open");
+    store.break_off_look();
+    let began = Instant::now();
+    assert!(
+        snapshot
+            .user_by_name(b"nobody")
+            .is_err_and(|error| error.is_not_yet())
+    );
+    assert!(store.await_look().is_err_and(|error| error.is_not_yet()));
+    assert!(began.elapsed() < Duration::from_millis(2) * MANY);
+    assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
+}
+
 #[test]
 fn a_store_is_closed_while_it_is_looked_at() {
     let folder = closed();
@@ -130,7 +167,7 @@ fn a_store_is_closed_while_it_is_looked_at() {
         thread::sleep(Duration::from_millis(50));
         store.close();
         let outcome = waiting.join().expect("no panic");
-        assert!(outcome.is_err_and(|error| error.is_passing()));
+        assert!(outcome.is_err_and(|error| error.is_not_yet()));
     });
     assert!(began.elapsed() < Duration::from_millis(2) * MANY);
     assert!(!is_told.load(Ordering::SeqCst));

@@ -341,6 +341,7 @@ impl Api {
     /// From now on `/readyz` says that the server is stopping.
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
+        self.store.break_off_look();
     }
 
     fn throttled(&self, seconds: u32) -> Problem {

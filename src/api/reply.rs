@@ -331,6 +331,12 @@ impl From<directory::Error> for Problem {
                 )
             }
             directory::Error::Write(error) => error.into(),
+            directory::Error::NotYet => Self::retry(
+                503,
+                RETRY_SOON_SECONDS,
+                "the directory is being looked through after a start: whether somebody is in it is \
+                 not known yet",
+            ),
             directory::Error::Unavailable => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,

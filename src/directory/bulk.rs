@@ -54,6 +54,7 @@ impl Directory {
         leniency: &Leniency,
         caller: &Caller,
     ) -> Result<Vec<BulkOutcome>, Error> {
+        self.store.await_look()?;
         let order = bulk.order();
         let asked = Asked {
             caller: caller.clone(),

@@ -42,6 +42,7 @@ impl Directory {
         is_rehearsal: bool,
         caller: &Caller,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
+        self.store.await_look()?;
         let asked = self.asked(caller);
         if is_rehearsal {
             return self.read(|snapshot| {

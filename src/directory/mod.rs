@@ -91,11 +91,15 @@ pub enum Error {
     Write(WriteError),
     /// The store cannot be read just now.
     Unavailable,
+    /// Whether somebody is there is not known yet, so soon after a start.
+    NotYet,
 }
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        if error.is_passing() {
+        if error.is_not_yet() {
+            Self::NotYet
+        } else if error.is_passing() {
             Self::Unavailable
         } else {
             Self::Damaged(error.to_string())
@@ -147,6 +151,7 @@ impl Directory {
     /// Creates a user (RFC 7644 section 3.3). A user nobody said anything else of is
     /// active.
     pub fn create(&self, user: User, caller: &Caller) -> Result<Record, Error> {
+        self.store.await_look()?;
         let asked = self.asked(caller);
         self.write(move |view| match view.next_user()? {
             Some(sequence) => change::create(view, UserId::new(sequence), user, &asked),

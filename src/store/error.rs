@@ -11,29 +11,49 @@ pub struct Unavailable;
 
 /// A row could not be read from the file.
 #[derive(Debug)]
-pub struct ReadError(redb::Error);
+pub struct ReadError(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    File(redb::Error),
+    /// Whether it is there is not known before everything was looked at.
+    NotYet,
+}
 
 impl<E: Into<redb::Error>> From<E> for ReadError {
     fn from(error: E) -> Self {
-        Self(error.into())
+        Self(Cause::File(error.into()))
     }
 }
 
 impl ReadError {
+    pub(super) fn not_yet() -> Self {
+        Self(Cause::NotYet)
+    }
+
+    /// Whether it is only not known yet: everything is still being looked at, behind a start.
+    /// It concerns whoever asks, and says nothing of the file.
+    pub fn is_not_yet(&self) -> bool {
+        matches!(self.0, Cause::NotYet)
+    }
+
     /// Whether it says nothing of the rows: the file is being reopened, or the disk did not
     /// answer just now.
     pub fn is_passing(&self) -> bool {
         match &self.0 {
-            redb::Error::Io(error) => !tells_of_damage(error),
-            redb::Error::PreviousIo | redb::Error::DatabaseClosed => true,
-            _ => false,
+            Cause::File(redb::Error::Io(error)) => !tells_of_damage(error),
+            Cause::File(redb::Error::PreviousIo | redb::Error::DatabaseClosed) => true,
+            Cause::File(_) | Cause::NotYet => false,
         }
     }
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store cannot be read: {}", self.0)
+        match &self.0 {
+            Cause::File(error) => write!(f, "the store cannot be read: {error}"),
+            Cause::NotYet => f.write_str("the store was not looked through yet"),
+        }
     }
 }
 
@@ -124,11 +144,12 @@ impl From<redb::StorageError> for OpenError {
 impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error.0 {
-            redb::Error::Io(error) if !tells_of_damage(&error) => Self::Io(error),
-            other @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {
+            Cause::File(redb::Error::Io(error)) if !tells_of_damage(&error) => Self::Io(error),
+            Cause::File(other @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed)) => {
                 Self::Io(io::Error::other(other.to_string()))
             }
-            other => Self::Damaged(other.to_string()),
+            Cause::File(other) => Self::Damaged(other.to_string()),
+            Cause::NotYet => Self::Io(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

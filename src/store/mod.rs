@@ -70,10 +70,13 @@ use writer::{Job, Outcome, Plan, Writer};
 /// refused, never guessed at.
 pub const FORMAT: u64 = 4;
 
+/// The way to the writer, until the store is closed.
+type Queue = Arc<RwLock<Option<SyncSender<Job>>>>;
+
 /// The store, open. Dropping it closes it.
 pub struct Store {
     shared: Shared,
-    queue: RwLock<Option<SyncSender<Job>>>,
+    queue: Queue,
     writer: Mutex<Option<JoinHandle<()>>>,
     look: Mutex<Option<JoinHandle<()>>>,
     created: bool,
@@ -112,9 +115,12 @@ impl Store {
             ..Shared::default()
         };
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
+        let queue = Arc::clone(&store.queue);
+        let waiting = shared.commits.clone();
+        let on_doubt = move || suspect(&queue, &waiting);
         let thread = std::thread::Builder::new()
             .name("store-look".to_owned())
-            .spawn(move || trust::look_behind(&shared, describe, on_damage))?;
+            .spawn(move || trust::look_behind(&shared, describe, on_doubt, on_damage))?;
         *lock(&store.look) = Some(thread);
         match store
             .shared
@@ -171,7 +177,7 @@ impl Store {
             .spawn(move || writer.run(open, &jobs))?;
         Ok(Self {
             shared,
-            queue: RwLock::new(Some(queue)),
+            queue: Arc::new(RwLock::new(Some(queue))),
             writer: Mutex::new(Some(thread)),
             look: Mutex::default(),
             created: false,
@@ -202,13 +208,18 @@ impl Store {
     /// Makes the writer look at the file: after a failed read, which only opening it again
     /// can mend.
     pub fn suspect(&self) {
-        let (done, _) = sync_channel(1);
-        // A queue that is full has enough to look at the file with.
-        let _ = self.enqueue(Job {
-            plans: Vec::new(),
-            done,
-            waiting: self.shared.commits.waiting(),
-        });
+        suspect(&self.queue, &self.shared.commits);
+    }
+
+    /// Ends the look behind a start, so that nobody waits for it any more: the server stops.
+    pub fn break_off_look(&self) {
+        self.shared.trust.break_off();
+    }
+
+    /// Waits until it is known who is there, for [`limits::LOOK_WAIT_MAX`] at most. Whoever is to
+    /// create somebody waits here: in the writer everybody else would wait too.
+    pub fn await_look(&self) -> Result<(), ReadError> {
+        self.shared.trust.wait(limits::LOOK_WAIT_MAX)
     }
 
     /// Puts a row into the audit trail with the next commit, whosever that is: for what is
@@ -338,6 +349,19 @@ impl Store {
         );
         join(&self.writer, "writer");
     }
+}
+
+/// Makes the writer look at the file.
+fn suspect(queue: &Queue, commits: &Commits) {
+    let (done, _) = sync_channel(1);
+    let job = Job {
+        plans: Vec::new(),
+        done,
+        waiting: commits.waiting(),
+    };
+    let queue = queue.read().unwrap_or_else(PoisonError::into_inner);
+    // A queue that is full has enough to look at the file with.
+    let _ = queue.as_ref().map(|queue| queue.try_send(job));
 }
 
 /// Waits for the end of a thread, if it has not ended yet.

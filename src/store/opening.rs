@@ -167,8 +167,9 @@ impl Open {
 
     /// Takes the index out of the file; it is put back in idle moments.
     pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
+        saved::forget(&self.database)?;
         self.saved.clear();
-        saved::forget(&self.database)
+        Ok(())
     }
 
     pub(super) fn known(&self) -> Known {

@@ -14,6 +14,7 @@ use super::index::{CHUNK, Index};
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
 use super::trust::Trust;
 use super::{ReadError, row};
+use crate::limits;
 
 /// One committed state.
 pub struct Snapshot {
@@ -150,8 +151,9 @@ impl Snapshot {
     /// The user with this folded userName.
     pub fn user_by_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         let found = self.sequence_of_name(name)?;
+        let patience = limits::LOOK_WAIT_MAX;
         self.trust
-            .named(name, found, |sequence| self.user(sequence))
+            .named(name, found, patience, |sequence| self.user(sequence))
     }
 
     /// The same as the table has it.
@@ -161,13 +163,13 @@ impl Snapshot {
 
     /// The users with this externalId.
     pub fn users_by_external(&self, external: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.trust.wait()?;
+        self.trust.wait(limits::LOOK_WAIT_MAX)?;
         sequences(&self.externals, external)
     }
 
     /// The users with this folded address, those aside whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
-        self.trust.wait()?;
+        self.trust.wait(limits::LOOK_WAIT_MAX)?;
         sequences(&self.emails, email)
     }
 

@@ -12,7 +12,6 @@
 use std::ops::{ControlFlow, Deref};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use redb::StorageError;
@@ -21,8 +20,10 @@ use super::change::Describe;
 use super::opening::guarded;
 use super::{OpenError, ReadError, Shared};
 
-/// Before another attempt at a file that is being reopened.
+/// Before another attempt at a file that is being reopened; after each failure twice as long.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// A place that cannot be read after so many attempts, some three minutes, is damaged.
+const FAILURES_MAX: u32 = 10;
 
 /// How far the look is.
 #[derive(Default)]
@@ -40,15 +41,14 @@ pub(super) struct Trust {
 enum Stage {
     #[default]
     Whole,
-    /// And how often it was begun anew, since the file had to be reopened.
-    Underway(u32),
+    Underway,
     Damaged(String),
     BrokenOff,
 }
 
 impl Stage {
     fn is_underway(&self) -> bool {
-        matches!(self, Self::Underway(_))
+        *self == Self::Underway
     }
 }
 
@@ -56,43 +56,42 @@ impl Trust {
     /// At the beginning of a look.
     pub(super) fn underway(describe: Describe) -> Self {
         Self {
-            stage: Mutex::new(Stage::Underway(0)),
+            stage: Mutex::new(Stage::Underway),
             is_underway: AtomicBool::new(true),
             describe: Some(describe),
             ..Self::default()
         }
     }
 
-    /// Waits until what the tables of keys say can be told.
-    pub(super) fn wait(&self) -> Result<(), ReadError> {
+    /// Waits, for so long at most, until what the tables of keys say can be told.
+    pub(super) fn wait(&self, patience: Duration) -> Result<(), ReadError> {
         if !self.is_underway.load(Ordering::Acquire) {
             return Ok(());
         }
-        let stage = self.stage();
-        let seen = stage.clone();
-        let stage = self
+        let (stage, _) = self
             .changed
-            .wait_while(stage, |stage| stage.is_underway() && *stage == seen)
+            .wait_timeout_while(self.stage(), patience, |stage| stage.is_underway())
             .unwrap_or_else(PoisonError::into_inner);
         match &*stage {
             Stage::Whole => Ok(()),
             Stage::Damaged(how) => Err(StorageError::Corrupted(how.clone()).into()),
-            // Whoever waits may be the one who reopens the file.
-            Stage::Underway(_) | Stage::BrokenOff => Err(StorageError::DatabaseClosed.into()),
+            Stage::Underway | Stage::BrokenOff => Err(ReadError::not_yet()),
         }
     }
 
-    /// Whom a userName led to; waits unless `row` tells that the user has it.
+    /// Whom a userName led to; waits for so long at most, unless `row` tells that the user has
+    /// it.
     pub(super) fn named<R: Deref<Target = [u8]>>(
         &self,
         name: &[u8],
         found: Option<u32>,
+        patience: Duration,
         row: impl FnOnce(u32) -> Result<Option<R>, ReadError>,
     ) -> Result<Option<u32>, ReadError> {
         if self.is_underway.load(Ordering::Acquire)
             && !(found.map(row).transpose()?.flatten()).is_some_and(|row| self.has_name(&row, name))
         {
-            self.wait()?;
+            self.wait(patience)?;
         }
         Ok(found)
     }
@@ -119,9 +118,14 @@ impl Trust {
         self.settle(Stage::BrokenOff);
     }
 
-    /// Whether the index must be made anew; told once.
-    pub(super) fn take_stale(&self) -> bool {
-        self.is_stale.swap(false, Ordering::AcqRel)
+    /// Whether the index must be made anew.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Acquire)
+    }
+
+    /// The index was made anew.
+    pub(super) fn mended(&self) {
+        self.is_stale.store(false, Ordering::Release);
     }
 
     fn settle(&self, end: Stage) {
@@ -135,13 +139,9 @@ impl Trust {
         }
     }
 
-    /// Begins again, with the file opened anew.
-    fn begin_again(&self) {
-        let mut stage = self.stage();
-        if let Stage::Underway(times) = &mut *stage {
-            *times = times.wrapping_add(1);
-            self.changed.notify_all();
-        }
+    /// Waits before another attempt, or until the look is broken off.
+    fn pause(&self, time: Duration) {
+        drop(self.damage_within(time));
     }
 
     fn is_underway(&self) -> bool {
@@ -154,25 +154,44 @@ impl Trust {
 }
 
 /// Looks at everything that is published, however often the file is reopened meanwhile. Calls
-/// `on_damage` if something is not as it was written.
-pub(super) fn look_behind(shared: &Shared, describe: Describe, on_damage: impl FnOnce()) {
+/// `on_doubt` when the writer is to look at the file or the index, and `on_damage` if something
+/// is not as it was written, or cannot be read again and again.
+pub(super) fn look_behind(
+    shared: &Shared,
+    describe: Describe,
+    on_doubt: impl Fn(),
+    on_damage: impl FnOnce(),
+) {
     let trust = &shared.trust;
+    let (mut failures, mut pause) = (0, LOOK_PAUSE);
     while trust.is_underway() {
-        match guarded(|| look(shared, describe)) {
-            Ok(true) => trust.settle(Stage::Whole),
-            Ok(false) | Err(OpenError::Io(_)) => {
-                trust.begin_again();
-                thread::sleep(LOOK_PAUSE);
+        let damage = match guarded(|| look(shared, describe)) {
+            Ok(true) => {
+                if trust.is_stale() {
+                    on_doubt();
+                }
+                trust.settle(Stage::Whole);
+                continue;
             }
-            Err(damage) => {
-                log::error!("{damage}");
-                trust.settle(Stage::Damaged(match damage {
-                    OpenError::Damaged(how) => how,
-                    other => other.to_string(),
-                }));
-                return on_damage();
+            Ok(false) => {
+                trust.pause(LOOK_PAUSE);
+                continue;
             }
-        }
+            Err(OpenError::Io(error)) if failures < FAILURES_MAX => {
+                log::warn!("the store cannot be looked through: {error}");
+                on_doubt();
+                trust.pause(pause);
+                (failures, pause) = (failures + 1, pause * 2);
+                continue;
+            }
+            Err(damage) => damage,
+        };
+        log::error!("{damage}");
+        trust.settle(Stage::Damaged(match damage {
+            OpenError::Damaged(how) => how,
+            other => other.to_string(),
+        }));
+        return on_damage();
     }
 }
 
@@ -193,6 +212,8 @@ fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
             ControlFlow::Break(())
         }
     })?;
-    trust.is_stale.store(!is_right, Ordering::Release);
+    if !is_right {
+        trust.is_stale.store(true, Ordering::Release);
+    }
     Ok(true)
 }

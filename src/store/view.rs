@@ -2,6 +2,8 @@
 //! plans of the same batch have put, so that checks made on it cannot race. Or a committed
 //! state, for whoever only wants to know what a plan would do.
 
+use std::time::Duration;
+
 use redb::ReadableTable;
 
 use super::tables::Tables;
@@ -55,7 +57,8 @@ impl<'a> View<'a> {
             Source::Writer(tables, trust) => {
                 let found = tables.names.get(name)?;
                 let found = found.map(|sequence| sequence.value());
-                trust.named(name, found, |sequence| self.user(sequence))
+                // Nobody waits in here: all who write would wait with them.
+                trust.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
             }
             Source::Committed(snapshot) => snapshot.user_by_name(name),
         }

@@ -246,13 +246,15 @@ impl Writer {
 
     /// Makes the index anew if a look behind the start has found it to be wrong.
     fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
-        if !self.shared.trust.take_stale() {
+        if !self.shared.trust.is_stale() {
             return Ok(());
         }
         log::warn!("somebody has changed users behind the server's back: all are read again");
         open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
         open.forget_saved()?;
-        Ok(self.publish(open)?)
+        self.publish(open)?;
+        self.shared.trust.mended();
+        Ok(())
     }
 
     fn commit_or_nothing(&self, open: &mut Open, plans: Vec<Plan>) -> Attempt {
