@@ -99,6 +99,11 @@ pub const PAGES: &[Page] = &[
         about: "the faults survived: what was done, how much of it, and how to do it again",
         text: include_str!("faults.md"),
     },
+    Page {
+        name: "figures",
+        about: "throughput, latency, memory, starts: measured, beside the machine's limits",
+        text: include_str!("figures.md"),
+    },
 ];
 
 #[doc = include_str!("install.md")]
@@ -151,3 +156,6 @@ pub mod providers {}
 
 #[doc = include_str!("faults.md")]
 pub mod faults {}
+
+#[doc = include_str!("figures.md")]
+pub mod figures {}
