@@ -60,7 +60,7 @@ impl fmt::Display for ReadError {
 /// Why a write was not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// More writes wait than [`limits::WRITE_QUEUE_MAX`].
+    /// More writes wait than [`crate::limits::WRITE_QUEUE_MAX`].
     Busy,
     /// The file failed; it is being reopened. Nothing of the write is on disk.
     Unavailable,
