@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -450,12 +451,18 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
         .arg(desk.server.data_dir())
         .args(["user", "import"])
         .arg(&path)
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    thread::sleep(Duration::from_millis(900));
+    // It tells of each 10,000 rows: half of them are done then.
+    let mut progress = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    progress.read_line(&mut line).expect("text");
     child.kill().expect("ours");
     child.wait().expect("ours");
+    assert!(line.contains("10000"), "{line}");
+    let done = desk.export(&[]).lines().count() - 1;
+    assert!(done >= 10_000 && done < count, "{done} rows were applied");
     let told = desk.import("many.csv", &[]);
     check(
         &told,
