@@ -13,15 +13,12 @@
 //!
 //! The text is copied into answers as it stands; only projections and filters parse it.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Error;
+use super::brief::keys;
 use super::user_id::UserId;
 use crate::clock::Instant;
-use crate::scim::fold::fold;
 use crate::scim::json::append;
 use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
@@ -199,103 +196,6 @@ pub(super) fn version_number(tag: &str) -> Option<u64> {
     tag.strip_prefix("W/\"")?.strip_suffix('"')?.parse().ok()
 }
 
-fn keys<'a>(
-    user_name: &str,
-    external_id: Option<&str>,
-    emails: impl Iterator<Item = &'a str>,
-) -> Keys {
-    let name = fold(user_name).into_bytes();
-    let mut emails: Vec<Vec<u8>> = emails
-        .map(|email| fold(email).into_bytes())
-        .filter(|email| *email != name)
-        .collect();
-    emails.sort_unstable();
-    emails.dedup();
-    Keys {
-        name,
-        external: external_id.map(|external| external.as_bytes().to_vec()),
-        emails,
-    }
-}
-
-/// Keys and facts of a stored row, read without building the rest of it: a store of a
-/// million users is opened with this.
-pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
-    let header = Header::read(row)?;
-    let brief: Brief<'_> = serde_json::from_slice(&row[TEXT_AT..])
-        .map_err(|error| format!("the row of user {} cannot be read: {error}", header.id))?;
-    let emails: Vec<&str> = brief
-        .emails
-        .iter()
-        .filter_map(|email| email.value.as_deref())
-        .collect();
-    let keys = keys(
-        &brief.user_name,
-        brief.external_id.as_deref(),
-        emails.iter().copied(),
-    );
-    let name = brief.name.iter().flat_map(|name| {
-        [
-            &name.formatted,
-            &name.family_name,
-            &name.given_name,
-            &name.middle_name,
-            &name.honorific_prefix,
-            &name.honorific_suffix,
-        ]
-    });
-    let values = std::iter::once(brief.user_name.as_ref())
-        .chain(brief.display_name.as_deref())
-        .chain(name.filter_map(|part| part.as_deref()))
-        .chain(emails.iter().copied());
-    let facts = Facts {
-        active: brief.active,
-        modified: header.last_modified.millis(),
-        text: searchable(values),
-    };
-    Ok((keys, facts))
-}
-
-/// The attributes that [`describe`] looks at, borrowed where they hold no escapes.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Brief<'a> {
-    #[serde(borrow)]
-    user_name: Cow<'a, str>,
-    #[serde(borrow)]
-    external_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    display_name: Option<Cow<'a, str>>,
-    active: Option<bool>,
-    #[serde(borrow)]
-    name: Option<Parts<'a>>,
-    #[serde(borrow, default)]
-    emails: Vec<Email<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parts<'a> {
-    #[serde(borrow)]
-    formatted: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    family_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    given_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    middle_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    honorific_prefix: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    honorific_suffix: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Email<'a> {
-    #[serde(borrow)]
-    value: Option<Cow<'a, str>>,
-}
-
 /// Writes the resource of a stored row as it is shown. A whole one is copied, not parsed.
 pub(super) fn render(
     row: &[u8],
@@ -373,9 +273,9 @@ fn tag(version: u64) -> String {
 /// What stands before the text.
 pub(super) struct Header {
     pub(super) id: UserId,
-    created: Instant,
-    last_modified: Instant,
-    version: u64,
+    pub(super) created: Instant,
+    pub(super) last_modified: Instant,
+    pub(super) version: u64,
 }
 
 impl Header {
@@ -437,6 +337,7 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
+    use super::super::brief::describe;
     use super::*;
     use crate::scim::Leniency;
 
