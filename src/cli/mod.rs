@@ -339,11 +339,17 @@ fn ask(
     target: &str,
     body: Option<&Value>,
 ) -> Result<Value, Failure> {
+    answered(&sent(client, method, target, body).map_err(from_local)?)
+}
+
+fn sent(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Result<Response, local::Error> {
     let body = body.map(|body| body.to_string().into_bytes());
-    let response = client
-        .request(method, target, body.as_deref())
-        .map_err(from_local)?;
-    answered(&response)
+    client.request(method, target, body.as_deref())
 }
 
 /// What the server has answered, or why it refused.

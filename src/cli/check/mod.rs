@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::args::Check;
 use super::output::{self, Format, Listing};
-use super::{Failure, answered, status};
+use super::{Failure, answered, sent, status};
 use crate::config::{Configuration, Problem, Sources};
 use crate::local::{self, Client};
 use crate::mend;
@@ -265,8 +265,7 @@ fn ask(
     target: &str,
     body: Option<&Value>,
 ) -> Result<Value, Halt> {
-    let body = body.map(|body| body.to_string().into_bytes());
-    let response = client.request(method, target, body.as_deref())?;
+    let response = sent(client, method, target, body)?;
     answered(&response).map_err(|failure| Halt::Oddity(failure.what))
 }
 
