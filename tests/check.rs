@@ -454,13 +454,19 @@ fn too_few_descriptors() {
     place.is_well();
 }
 
-#[test]
-fn a_store_that_is_damaged() {
+/// A server with a user, stopped, and a backup of it.
+fn backed_up() -> (Place, std::path::PathBuf) {
     let mut place = Place::sound();
     place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
     let backup = place.folder.path().join("backup.redb");
     place.run(&format!("golinks-scim backup create {}", backup.display()));
     place.stop();
+    (place, backup)
+}
+
+#[test]
+fn a_store_that_is_damaged() {
+    let (mut place, backup) = backed_up();
     let store = place.data_dir().join("users.redb");
     let mut bytes = fs::read(&store).expect("there");
     let name = b"jane@example.com";
@@ -484,11 +490,7 @@ fn a_store_that_is_damaged() {
 /// One that no start reads: a server runs on it.
 #[test]
 fn a_store_that_is_damaged_under_a_server() {
-    let mut place = Place::sound();
-    place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
-    let backup = place.folder.path().join("backup.redb");
-    place.run(&format!("golinks-scim backup create {}", backup.display()));
-    place.stop();
+    let (mut place, backup) = backed_up();
     let store = place.data_dir().join("users.redb");
     let mut bytes = fs::read(&store).expect("there");
     // Its last row is looked at by each start, the others are not.
