@@ -13,8 +13,8 @@ use redb::{
 };
 
 use super::change::Describe;
+use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
-use super::opening::guarded;
 use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,

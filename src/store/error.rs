@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::FORMAT;
 
@@ -152,6 +153,12 @@ impl From<ReadError> for OpenError {
             Cause::NotYet => Self::Io(io::ErrorKind::WouldBlock.into()),
         }
     }
+}
+
+/// Opens something. redb may panic over a file that was damaged from outside.
+pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(open))
+        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
 }
 
 /// Whether it is the file's content that is wrong: a page that does not read as one, or one

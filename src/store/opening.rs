@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::audit::Head;
 use super::backend::{Overlay, Patient};
+use super::error::guarded;
 use super::index::Index;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
@@ -113,8 +114,10 @@ impl Writer {
             // Every change of a user moves the chain on: the same head, the same users.
             Some(known) if known.chain == chain => {
                 open.index = known.index.clone();
-                // What of it the failure has left in the file is not known.
+                // What of it the failure has left in the file is not known. It is put back even
+                // if nothing is written from here on, so that the next start is quick again.
                 open.forget_saved()?;
+                (open.is_written, open.unchecked) = (true, true);
             }
             _ => self.read_index(&mut open, self.looks_first || known.is_some())?,
         }
@@ -188,10 +191,4 @@ pub(super) fn close(open: Open) -> Result<(), String> {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it ended by a panic".to_owned()),
     }
-}
-
-/// Opens something. redb may panic over a file that was damaged from outside.
-pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    catch_unwind(AssertUnwindSafe(open))
-        .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
 }

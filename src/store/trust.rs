@@ -17,7 +17,7 @@ use std::time::Duration;
 use redb::StorageError;
 
 use super::change::Describe;
-use super::opening::guarded;
+use super::error::guarded;
 use super::{OpenError, ReadError, Shared};
 
 /// Before another attempt at a file that is being reopened; after each failure twice as long.

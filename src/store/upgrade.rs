@@ -32,8 +32,8 @@ use redb::{
 use super::audit::Head;
 use super::backend::{Overlay, Patient};
 use super::change::Describe;
+use super::error::guarded;
 use super::file::{self, Readable};
-use super::opening::guarded;
 use super::tables::{
     self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };

@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 
 use super::audit::Head;
 use super::change::{Change, Describe};
+use super::error::guarded;
 use super::index::Changes;
-use super::opening::{Known, Open, close, guarded};
+use super::opening::{Known, Open, close};
 use super::snapshot::Snapshot;
 use super::tables::Tables;
 use super::view::View;
