@@ -13,7 +13,7 @@ use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::scim::{Leniency, Preconditions, User};
 use golinks_scim::store::{Ailment, Opener, Store, WriteError};
-use redb::StorageBackend;
+use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition};
 use serde_json::json;
 
 use crate::crash::inspect;
@@ -247,6 +247,27 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     println!("read again after {worst:?} at most, written again after {took:?}");
     assert_eq!(store.ailment(), None);
     inspect(&store).expect("sound");
+}
+
+/// The next start is quick again, whether or not anything was written meanwhile.
+#[test]
+fn the_index_is_put_back_after_the_file_was_reopened() {
+    const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    directory.create(user("kept"), &caller()).expect("created");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    assert!(directory.create(user("new"), &caller()).is_err());
+    wait_until("it is told", || store.ailment() == Some(Ailment::Failing));
+    disk.is_broken.store(false, Ordering::SeqCst);
+    wait_until("it comes back", || store.ailment().is_none());
+    store.close();
+    let database = redb::Builder::new().create_with_backend(disk);
+    let database = database.expect("a file");
+    let txn = database.begin_read().expect("a state");
+    let chunks = txn.open_table(CHUNKS).expect("the table");
+    assert!(!chunks.is_empty().expect("read"), "it was not put back");
 }
 
 #[test]

@@ -114,12 +114,15 @@ impl Writer {
             // Every change of a user moves the chain on: the same head, the same users.
             Some(known) if known.chain == chain => {
                 open.index = known.index.clone();
-                // What of it the failure has left in the file is not known. It is put back even
-                // if nothing is written from here on, so that the next start is quick again.
+                // What of it the failure has left in the file is not known.
                 open.forget_saved()?;
-                (open.is_written, open.unchecked) = (true, true);
             }
             _ => self.read_index(&mut open, self.looks_first || known.is_some())?,
+        }
+        if known.is_some() {
+            // It is put back even if nothing is written from here on, so that the next start is
+            // quick again.
+            (open.is_written, open.unchecked) = (true, true);
         }
         Ok(open)
     }
