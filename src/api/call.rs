@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::new_request_id;
 use super::reply::{Problem, Refusal};
-use super::routes::{Found, Route};
+use super::routes::{Access, Found, Route};
 use crate::access::{Mode, Principal};
 use crate::directory::Caller;
 use crate::http1::{Answer, Fault, Head};
@@ -45,6 +45,9 @@ impl Beginning {
         found: Found,
         principal: Option<Principal>,
     ) -> Admission {
+        // Only files of the page are compressed; nobody else's field need be read.
+        let accepts_gzip = matches!(found.route.access, Access::Open(_))
+            && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
         Admission {
             request_id: self.request_id.clone(),
             peer: self.peer_text(),
@@ -57,7 +60,7 @@ impl Beginning {
                 joined(head, "if-match").as_deref(),
                 joined(head, "if-none-match").as_deref(),
             ),
-            accepts_gzip: page::accepts_gzip(joined(head, "accept-encoding").as_deref()),
+            accepts_gzip,
         }
     }
 
