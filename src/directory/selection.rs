@@ -17,10 +17,6 @@ use crate::scim::path::AttributePath;
 use crate::scim::{Filter, Search};
 use crate::store::Snapshot;
 
-/// After so many, some 100 us, others have their turn: whoever only wants to retrieve somebody
-/// must not wait for a look at everybody (`load --only "get beside"`).
-const ROWS_AT_A_STRETCH: u32 = 256;
-
 /// The users that match both, where there is something to match.
 pub(super) fn select<'a>(
     snapshot: &'a Snapshot,
@@ -47,9 +43,6 @@ pub(super) fn select<'a>(
     let mut matching = RoaringBitmap::new();
     let glance = Glance::of_filter(filter, base_url);
     snapshot.each_user(&users, |sequence, row| {
-        if sequence.is_multiple_of(ROWS_AT_A_STRETCH) {
-            std::thread::yield_now();
-        }
         let resource = glance.resource(row).map_err(Error::Damaged)?;
         if filter.matches(&resource) {
             matching.insert(sequence);

@@ -3,6 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::thread;
 
 use redb::{
     AccessGuard, Database, ReadOnlyMultimapTable, ReadOnlyTable, ReadTransaction, ReadableDatabase,
@@ -15,6 +16,10 @@ use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USER
 use super::trust::Trust;
 use super::{ReadError, row};
 use crate::limits;
+
+/// After so many, some 100 us, others have their turn: whoever only wants to retrieve somebody
+/// must not wait for a look at everybody (`load --only "get beside"`: p99.9 4.5 ms without).
+const ROWS_AT_A_STRETCH: u32 = 256;
 
 /// One committed state.
 pub struct Snapshot {
@@ -181,8 +186,16 @@ impl Snapshot {
     ) -> Result<(), E> {
         // Reading on is cheaper than looking up, unless most are passed over.
         const PASSED_OVER_MAX: u64 = 8;
+        let mut rows = 0_u32;
+        let mut others_turn = || {
+            rows = rows.wrapping_add(1);
+            if rows.is_multiple_of(ROWS_AT_A_STRETCH) {
+                thread::yield_now();
+            }
+        };
         if set.len().saturating_mul(PASSED_OVER_MAX) < self.users().len() {
             for sequence in set {
+                others_turn();
                 if let Some(row) = self.user(sequence)? {
                     visit(sequence, &row)?;
                 }
@@ -192,6 +205,7 @@ impl Snapshot {
         for entry in self.users.iter().map_err(ReadError::from)? {
             let (sequence, sealed) = entry.map_err(ReadError::from)?;
             let sequence = sequence.value();
+            others_turn();
             if set.contains(sequence) {
                 let row = row::open(&sequence.to_be_bytes(), sealed.value());
                 visit(sequence, row.map_err(ReadError::from)?)?;
