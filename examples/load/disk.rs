@@ -9,10 +9,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redb::{Database, MultimapTableDefinition, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, MultimapTableDefinition, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
 
 use crate::drive::Samples;
-use crate::work;
+use crate::seed;
+use crate::work::{self, Kind};
 
 const USERS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("users");
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
@@ -24,6 +27,8 @@ const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
 /// Bytes of a row of the audit trail beside what it tells of.
 const AUDIT_BYTES: usize = 260;
+/// And what it tells of a change.
+const CHANGE_BYTES: usize = 160;
 
 /// Syncs of one page a second.
 pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
@@ -42,7 +47,16 @@ pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
 /// redb with the rows of users: one thread writes what is waiting, in one commit.
 pub(crate) struct Alone {
     database: Database,
+    users: usize,
     next: AtomicUsize,
+}
+
+/// What is done for a client: with the number of the user, counted from 0.
+#[derive(Clone, Copy)]
+enum Put {
+    Create(usize),
+    /// Another row for somebody who is there.
+    Replace(usize),
 }
 
 impl Alone {
@@ -55,17 +69,18 @@ impl Alone {
             .expect("a database");
         let alone = Self {
             database,
+            users,
             next: AtomicUsize::new(0),
         };
         for start in (0..users).step_by(10_000) {
             let end = users.min(start + 10_000);
-            alone.commit(&(start..end).collect::<Vec<_>>());
+            alone.commit(&(start..end).map(Put::Create).collect::<Vec<_>>());
         }
         alone.next.store(users, Ordering::SeqCst);
         alone
     }
 
-    fn commit(&self, numbers: &[usize]) {
+    fn commit(&self, puts: &[Put]) {
         let txn = self.database.begin_write().expect("a transaction");
         {
             let mut users = txn.open_table(USERS).expect("a table");
@@ -74,17 +89,26 @@ impl Alone {
             let mut meta = txn.open_table(META).expect("a table");
             let mut audit = txn.open_table(AUDIT).expect("a table");
             let mut chain = txn.open_table(CHAIN).expect("a table");
-            for &number in numbers {
-                let user = work::user(number);
-                let row = user.to_string().into_bytes();
+            for &put in puts {
+                let (Put::Create(number) | Put::Replace(number)) = put;
+                let row = work::user(number, "Engineer").into_bytes();
                 let key = u32::try_from(number + 1).expect("a sequence");
-                let told = [&row[..], &[b' '; AUDIT_BYTES]].concat();
+                let told = match put {
+                    Put::Create(_) => {
+                        let name = work::name(number);
+                        names.insert(name.as_bytes(), key).expect("put");
+                        let external = work::external_id(number);
+                        externals.insert(external.as_bytes(), key).expect("put");
+                        meta.insert("users_next", u64::from(key)).expect("put");
+                        [&row[..], &[b' '; AUDIT_BYTES]].concat()
+                    }
+                    Put::Replace(_) => {
+                        let before = users.get(key).expect("a row");
+                        assert!(before.is_some(), "the user is there");
+                        vec![b' '; AUDIT_BYTES + CHANGE_BYTES]
+                    }
+                };
                 users.insert(key, row.as_slice()).expect("put");
-                let name = work::name(number);
-                names.insert(name.as_bytes(), key).expect("put");
-                let external = user["externalId"].as_str().unwrap_or_default();
-                externals.insert(external.as_bytes(), key).expect("put");
-                meta.insert("users_next", u64::from(key)).expect("put");
                 let sequence = audit.len().expect("a count");
                 audit.insert(sequence, told.as_slice()).expect("put");
             }
@@ -93,17 +117,23 @@ impl Alone {
         txn.commit().expect("committed");
     }
 
-    /// So many clients create users, each as soon as the last one is committed.
-    pub(crate) fn create(&self, clients: usize, duration: Duration) -> Samples {
+    /// So many clients do this, each as soon as what it did last is committed.
+    pub(crate) fn write(&self, kind: Kind, clients: usize, duration: Duration) -> Samples {
         let (queue, jobs) = sync_channel::<Job>(1024);
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(move || self.write(&jobs));
-            let ask = |queue: SyncSender<Job>| self.ask(&queue, &is_over);
+            scope.spawn(move || self.serve(&jobs));
+            let ask = |client: usize, queue: SyncSender<Job>| {
+                let next = |turn: usize| match kind {
+                    Kind::Post => Put::Create(self.next.fetch_add(1, Ordering::SeqCst)),
+                    _ => Put::Replace(seed::number_at(work::own(client, turn), self.users)),
+                };
+                ask(&queue, &is_over, next)
+            };
             let started: Vec<_> = (0..clients)
-                .map(|_| {
+                .map(|client| {
                     let queue = queue.clone();
-                    scope.spawn(move || ask(queue))
+                    scope.spawn(move || ask(client, queue))
                 })
                 .collect();
             drop(queue);
@@ -119,24 +149,7 @@ impl Alone {
         })
     }
 
-    fn ask(&self, queue: &SyncSender<Job>, is_over: &AtomicBool) -> Samples {
-        let mut samples = Samples::default();
-        while !is_over.load(Ordering::SeqCst) {
-            let begun = Instant::now();
-            let (done, committed) = sync_channel(1);
-            let number = self.next.fetch_add(1, Ordering::SeqCst);
-            queue.send(Job { number, done }).expect("somebody writes");
-            committed.recv().expect("it is committed");
-            samples.requests += 1;
-            let micros = begun.elapsed().as_micros();
-            samples
-                .micros
-                .push(u32::try_from(micros).unwrap_or(u32::MAX));
-        }
-        samples
-    }
-
-    fn write(&self, jobs: &Receiver<Job>) {
+    fn serve(&self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
             while batch.len() < golinks_scim::limits::BATCH_CHANGES_MAX
@@ -144,7 +157,7 @@ impl Alone {
             {
                 batch.push(job);
             }
-            self.commit(&batch.iter().map(|job| job.number).collect::<Vec<_>>());
+            self.commit(&batch.iter().map(|job| job.put).collect::<Vec<_>>());
             for job in batch {
                 job.done.send(()).expect("a client waits");
             }
@@ -152,7 +165,27 @@ impl Alone {
     }
 }
 
+fn ask(queue: &SyncSender<Job>, is_over: &AtomicBool, next: impl Fn(usize) -> Put) -> Samples {
+    let mut samples = Samples::default();
+    for turn in 0.. {
+        if is_over.load(Ordering::SeqCst) {
+            break;
+        }
+        let begun = Instant::now();
+        let (done, committed) = sync_channel(1);
+        let put = next(turn);
+        queue.send(Job { put, done }).expect("somebody writes");
+        committed.recv().expect("it is committed");
+        samples.requests += 1;
+        let micros = begun.elapsed().as_micros();
+        samples
+            .micros
+            .push(u32::try_from(micros).unwrap_or(u32::MAX));
+    }
+    samples
+}
+
 struct Job {
-    number: usize,
+    put: Put,
     done: SyncSender<()>,
 }

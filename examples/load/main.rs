@@ -122,7 +122,7 @@ enum Clients {
     OneWriter,
 }
 
-const WORKLOADS: [(&str, Kind, Clients); 11] = [
+const WORKLOADS: [(&str, Kind, Clients); 12] = [
     ("get", Kind::Get, Clients::Readers),
     ("userName eq", Kind::Name, Clients::Readers),
     ("page first", Kind::Page(0), Clients::Readers),
@@ -133,6 +133,7 @@ const WORKLOADS: [(&str, Kind, Clients); 11] = [
     ("one writer", Kind::Post, Clients::OneWriter),
     ("post", Kind::Post, Clients::Writers),
     ("patch active", Kind::Patch, Clients::Writers),
+    ("put", Kind::Put, Clients::Writers),
     ("get, put", Kind::GetPut, Clients::Writers),
 ];
 
@@ -167,6 +168,7 @@ impl Bench {
             users: typed.users,
             ids,
             created: AtomicUsize::new(usize::try_from(std::process::id()).unwrap_or(0) << 24),
+            modified: [const { AtomicUsize::new(0) }; work::OWNERS],
         });
         Self {
             typed,
@@ -330,7 +332,9 @@ impl Bench {
             ours.take(self.server.pid(), || {
                 drive(&self.target, clients, self.pace(), self.turn())
             });
-            limit.take(std::process::id(), || alone.create(writers, self.turn()));
+            limit.take(std::process::id(), || {
+                alone.write(kind, writers, self.turn())
+            });
         }
         let ratio = |part| ours.samples.quantile(part) / limit.samples.quantile(part).max(1e-9);
         let note = format!("p50 {:.2} and p99 {:.2} of redb's", ratio(0.5), ratio(0.99));

@@ -17,7 +17,9 @@ use crate::work;
 
 const BATCH: usize = 1000;
 /// Ids that the clients know: enough that no cache holds all.
-const IDS: usize = 6400;
+pub(crate) const IDS: usize = 6400;
+/// So many of them are neighbours.
+const PAGE: usize = 100;
 
 /// A data directory of its own for this run, with so many users: what it writes does not grow
 /// what the next one reads.
@@ -51,7 +53,7 @@ fn fill(data_dir: &Path, users: usize) {
     for start in (0..users).step_by(BATCH) {
         let create = |number: usize| {
             json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
-                   "data": work::user(number)})
+                   "data": serde_json::from_str::<Value>(&work::user(number, "Engineer")).expect("JSON")})
         };
         let operations: Vec<Value> = (start..users.min(start + BATCH)).map(create).collect();
         let body = json!({
@@ -79,10 +81,9 @@ fn fill(data_dir: &Path, users: usize) {
 pub(crate) fn ids(target: &Target, token: &str, users: usize) -> Vec<String> {
     let mut connection = target.connect().expect("the server answers");
     let mut ids = Vec::new();
-    let pages = (IDS / 100).min(users.div_ceil(100)).max(1);
-    for page in 0..pages {
-        let start = users / pages * page + 1;
-        let path = format!("/scim/v2/Users?startIndex={start}&count=100&attributes=id");
+    for page in 0..pages(users) {
+        let start = number_at(page * PAGE, users) + 1;
+        let path = format!("/scim/v2/Users?startIndex={start}&count={PAGE}&attributes=id");
         let status = connection.exchange(&request("GET", &path, token, None));
         assert_eq!(status.expect("an answer"), 200, "a page");
         let body: Value = serde_json::from_slice(connection.body()).expect("JSON");
@@ -90,4 +91,14 @@ pub(crate) fn ids(target: &Target, token: &str, users: usize) -> Vec<String> {
         ids.extend(found.filter_map(|user| user["id"].as_str().map(str::to_owned)));
     }
     ids
+}
+
+/// The number of the user whose id has this place.
+pub(crate) fn number_at(place: usize, users: usize) -> usize {
+    let pages = pages(users);
+    users / pages * (place / PAGE % pages) + place % PAGE
+}
+
+fn pages(users: usize) -> usize {
+    (IDS / PAGE).min(users.div_ceil(PAGE)).max(1)
 }

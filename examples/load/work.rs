@@ -1,15 +1,16 @@
 //! What is asked of the server: each workload as a client's turns.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
-
 use crate::drive::Turn;
+use crate::seed;
 use crate::wire::{Connection, request};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+const TITLE: &str = "\"title\":\"";
 
 /// The directory that is asked, as the clients know it.
 pub(crate) struct Known {
@@ -19,22 +20,40 @@ pub(crate) struct Known {
     pub(crate) ids: Vec<String>,
     /// Counts the users that are created, so that each has a name of its own.
     pub(crate) created: AtomicUsize,
+    /// How often each owner has modified one of its users: who is active and who is not.
+    pub(crate) modified: [AtomicUsize; OWNERS],
 }
 
-/// The user with this number, as it is created.
-pub(crate) fn user(number: usize) -> Value {
-    let name = name(number);
-    json!({
-        "schemas": [CORE], "userName": name, "externalId": format!("00u{number:017}"),
-        "displayName": format!("Jane Doe {number}"),
-        "name": {"givenName": "Jane", "familyName": format!("Doe {number}")},
-        "emails": [{"value": name, "type": "work", "primary": true}],
-        "title": "Engineer", "active": true, "locale": "en-US"
-    })
+/// Clients change users of their own, so that each request changes one.
+pub(crate) const OWNERS: usize = 64;
+
+/// The user with this number and title, as JSON: the generator must not take the time that a
+/// value would cost.
+pub(crate) fn user(number: usize, title: &str) -> String {
+    let (name, external_id) = (name(number), external_id(number));
+    format!(
+        r#"{{"schemas":["{CORE}"],"userName":"{name}","externalId":"{external_id}","displayName":"Jane Doe {number}","name":{{"givenName":"Jane","familyName":"Doe {number}"}},"emails":[{{"value":"{name}","type":"work","primary":true}}],"title":"{title}","active":true,"locale":"en-US"}}"#
+    )
 }
 
 pub(crate) fn name(number: usize) -> String {
     format!("jane.doe.{number}@example.com")
+}
+
+pub(crate) fn external_id(number: usize) -> String {
+    format!("00u{number:017}")
+}
+
+/// The user that a client changes next, one after the other: a place among those whose ids are
+/// known.
+pub(crate) fn own(client: usize, turn: usize) -> usize {
+    let own = seed::IDS / OWNERS;
+    client % OWNERS * own + turn % own
+}
+
+/// Another one each time that a client comes back to a user.
+fn round(turn: usize) -> usize {
+    turn / (seed::IDS / OWNERS)
 }
 
 /// What is asked.
@@ -46,6 +65,7 @@ pub(crate) enum Kind {
     Page(usize),
     Post,
     Patch,
+    Put,
     GetPut,
     /// Four reads to a write.
     Mix,
@@ -60,6 +80,7 @@ impl Kind {
             known: Arc::clone(known),
             random: Random(number as u64 * 7919 + 1),
             number,
+            started: known.created.fetch_add(1, Ordering::Relaxed),
             prepared: Vec::new(),
         };
         if matches!(self, Self::Get | Self::Name) {
@@ -108,11 +129,13 @@ struct Client {
     known: Arc<Known>,
     random: Random,
     number: usize,
+    /// Tells the titles of this client from those of an earlier one with the same number.
+    started: usize,
     prepared: Vec<Vec<u8>>,
 }
 
 impl Turn for Client {
-    fn take(&mut self, connection: &mut Connection, turn: usize) -> std::io::Result<usize> {
+    fn take(&mut self, connection: &mut Connection, turn: usize) -> io::Result<usize> {
         if let Some(request) = self.prepared.get(turn % PREPARED) {
             return expect(connection, request, 200);
         }
@@ -134,27 +157,34 @@ impl Turn for Client {
             Kind::Scan => self.send(connection, "GET", &scan(), None, 200),
             Kind::Post => {
                 let number = self.known.users + self.known.created.fetch_add(1, Ordering::Relaxed);
-                let body = user(number).to_string();
+                let body = user(number, "Engineer");
                 self.send(connection, "POST", "/scim/v2/Users", Some(&body), 201)
             }
             Kind::Patch => {
-                // A client alternates on users of its own, so that each request changes one.
-                let ids = &self.known.ids;
-                let own = ids.len() / 64;
-                let at = (self.number % 64) * own + turn % own.max(1);
-                let active = (turn / own.max(1)) % 2 == 1;
-                let body = json!({"schemas": [PATCH],
-                    "Operations": [{"op": "replace", "value": {"active": active}}]});
-                let target = format!("/scim/v2/Users/{}", ids[at % ids.len()]);
-                self.send(connection, "PATCH", &target, Some(&body.to_string()), 200)
+                let modified = &self.known.modified[self.number % OWNERS];
+                let turn = modified.fetch_add(1, Ordering::Relaxed);
+                let active = round(turn) % 2 == 1;
+                let body = format!(
+                    r#"{{"schemas":["{PATCH}"],"Operations":[{{"op":"replace","value":{{"active":{active}}}}}]}}"#
+                );
+                let target = self.own(turn);
+                self.send(connection, "PATCH", &target, Some(&body), 200)
+            }
+            Kind::Put => {
+                let number = seed::number_at(own(self.number, turn), self.known.users);
+                let body = user(number, &self.title(turn));
+                self.send(connection, "PUT", &self.own(turn), Some(&body), 200)
             }
             Kind::GetPut => {
-                let target = format!("/scim/v2/Users/{}", self.anybody());
+                let target = self.own(turn);
                 self.send(connection, "GET", &target, None, 200)?;
-                let mut user: Value = serde_json::from_slice(connection.body())?;
-                user["title"] = json!(format!("Engineer {}", self.random.below(1_000_000)));
-                self.send(connection, "PUT", &target, Some(&user.to_string()), 200)?;
-                Ok(2)
+                let user = std::str::from_utf8(connection.body()).map_err(io::Error::other)?;
+                let (before, title) = user
+                    .split_once(TITLE)
+                    .ok_or_else(|| io::Error::other("a user without a title"))?;
+                let after = title.find('"').map_or("", |end| &title[end..]);
+                let body = format!("{before}{TITLE}{}{after}", self.title(turn));
+                self.send(connection, "PUT", &target, Some(&body), 200)
             }
         }
     }
@@ -171,6 +201,17 @@ impl Client {
         request("GET", &target, &self.known.token, None)
     }
 
+    /// The path of one of this client's own.
+    fn own(&self, turn: usize) -> String {
+        let ids = &self.known.ids;
+        format!("/scim/v2/Users/{}", ids[own(self.number, turn) % ids.len()])
+    }
+
+    /// One that the user does not have yet.
+    fn title(&self, turn: usize) -> String {
+        format!("Engineer {}-{}", self.started, round(turn))
+    }
+
     fn anybody(&mut self) -> String {
         let at = self.random.below(self.known.ids.len());
         self.known.ids[at].clone()
@@ -183,26 +224,26 @@ impl Client {
         target: &str,
         body: Option<&str>,
         wanted: u16,
-    ) -> std::io::Result<usize> {
+    ) -> io::Result<usize> {
         let request = request(method, target, &self.known.token, body);
         expect(connection, &request, wanted)
     }
 }
 
-fn expect(connection: &mut Connection, request: &[u8], wanted: u16) -> std::io::Result<usize> {
+fn expect(connection: &mut Connection, request: &[u8], wanted: u16) -> io::Result<usize> {
     let status = connection.exchange(request)?;
     if status == wanted {
         return Ok(1);
     }
     let answer = String::from_utf8_lossy(connection.answer());
-    Err(std::io::Error::other(format!("{status}: {answer}")))
+    Err(io::Error::other(format!("{status}: {answer}")))
 }
 
 /// The same bytes over and over: what the responder is asked.
 pub(crate) struct Again(pub(crate) Vec<u8>);
 
 impl Turn for Again {
-    fn take(&mut self, connection: &mut Connection, _: usize) -> std::io::Result<usize> {
+    fn take(&mut self, connection: &mut Connection, _: usize) -> io::Result<usize> {
         connection.exchange(&self.0)?;
         Ok(1)
     }
