@@ -6,7 +6,7 @@
 //! ```text
 //! sequences  0 … 511 │ 512 … 1023 │ …        one chunk each, shared by all states until a
 //!            ───────   ──────────            commit changes a user in it
-//! texts      jane@x.org jane doe\0bob…\0     one after the other, ends in `ends`
+//! texts      jane@x.org jane doe\0bob…\0     one after the other, and where each ends
 //! modified   1795465800000 …                 milliseconds since the epoch
 //! ```
 //!
@@ -51,15 +51,12 @@ impl Index {
         if changes.is_empty() {
             return;
         }
-        let live = Arc::make_mut(&mut self.live);
-        let active = Arc::make_mut(&mut self.active);
-        let inactive = Arc::make_mut(&mut self.inactive);
         let mut by_chunk: BTreeMap<u32, Vec<(usize, Option<Facts>)>> = BTreeMap::new();
         for (sequence, facts) in changes {
             let status = facts.as_ref().and_then(|facts| facts.active);
-            set(live, sequence, facts.is_some());
-            set(active, sequence, status == Some(true));
-            set(inactive, sequence, status == Some(false));
+            set(&mut self.live, sequence, facts.is_some());
+            set(&mut self.active, sequence, status == Some(true));
+            set(&mut self.inactive, sequence, status == Some(false));
             let slot = place(sequence % CHUNK);
             let of_chunk = by_chunk.entry(sequence / CHUNK).or_default();
             of_chunk.push((slot, facts));
@@ -146,7 +143,7 @@ impl Index {
         let Some((first, others)) = finders.split_first() else {
             return self.live.as_ref().clone();
         };
-        self.collect(|chunk, found| chunk.with_words(first, others, found))
+        self.collect(|chunk, found| chunk.texts.with_words(first, others, found))
     }
 
     /// The users that were last changed at this moment or later.
@@ -172,7 +169,12 @@ impl Index {
     }
 }
 
-fn set(bitmap: &mut RoaringBitmap, sequence: u32, is_in: bool) {
+/// The state before keeps its own, which is copied here if this changes anything.
+fn set(bitmap: &mut Arc<RoaringBitmap>, sequence: u32, is_in: bool) {
+    if bitmap.contains(sequence) == is_in {
+        return;
+    }
+    let bitmap = Arc::make_mut(bitmap);
     if is_in {
         bitmap.insert(sequence);
     } else {
@@ -186,74 +188,56 @@ pub(super) fn place(number: u32) -> usize {
 
 /// The users of [`CHUNK`] sequences.
 pub(super) struct Chunk {
-    /// Each followed by a zero, so that nothing is found across two of them.
-    pub(super) texts: Box<str>,
-    /// Where each text ends, its zero included.
-    pub(super) ends: Box<[u32]>,
+    /// Shared with the state before, unless somebody's text has changed: most changes leave it
+    /// as it is, and copying it would be a third of what the writer does.
+    pub(super) texts: Arc<Texts>,
     /// The least number for nobody.
     pub(super) modified: Box<[i64]>,
+}
+
+/// What the users of a chunk are found by.
+pub(super) struct Texts {
+    /// Each followed by a zero, so that nothing is found across two of them.
+    pub(super) all: Box<str>,
+    /// Where each ends, its zero included.
+    pub(super) ends: Box<[u32]>,
 }
 
 impl Chunk {
     pub(super) fn empty() -> Self {
         let slots = place(CHUNK);
         Self {
-            texts: Box::default(),
-            ends: vec![0; slots].into_boxed_slice(),
+            texts: Arc::new(Texts {
+                all: Box::default(),
+                ends: vec![0; slots].into_boxed_slice(),
+            }),
             modified: vec![i64::MIN; slots].into_boxed_slice(),
         }
     }
 
     /// The chunk with some slots changed; they are in ascending order.
     fn after(&self, changes: &[(usize, Option<Facts>)]) -> Self {
-        let mut texts = String::with_capacity(self.texts.len() + 64 * changes.len());
-        let (mut ends, mut modified) = (self.ends.clone(), self.modified.clone());
-        let mut changes = changes.iter().peekable();
-        for slot in 0..ends.len() {
-            match changes.next_if(|(changed, _)| *changed == slot) {
-                None => texts.push_str(&self.texts[self.start(slot)..self.end(slot)]),
-                Some((_, None)) => modified[slot] = i64::MIN,
-                Some((_, Some(facts))) => {
-                    texts.push_str(&facts.text);
-                    texts.push('\0');
-                    modified[slot] = facts.modified;
-                }
-            }
-            ends[slot] = u32::try_from(texts.len()).expect("users are bounded in size");
+        let mut modified = self.modified.clone();
+        for (slot, facts) in changes {
+            modified[*slot] = facts.as_ref().map_or(i64::MIN, |facts| facts.modified);
         }
-        Self {
-            texts: texts.into_boxed_str(),
-            ends,
-            modified,
-        }
+        let is_found_as_before = |(slot, facts): &(usize, Option<Facts>)| {
+            let facts = facts.as_ref().map(|facts| facts.text.as_str());
+            facts == self.texts.of(*slot).strip_suffix('\0')
+        };
+        let texts = if changes.iter().all(is_found_as_before) {
+            Arc::clone(&self.texts)
+        } else {
+            Arc::new(self.texts.after(changes))
+        };
+        Self { texts, modified }
     }
 
     /// The text of a user.
     fn text(&self, sequence: u32) -> &str {
-        let slot = place(sequence % CHUNK);
-        self.texts[self.start(slot)..self.end(slot)].trim_end_matches('\0')
-    }
-
-    fn start(&self, slot: usize) -> usize {
-        slot.checked_sub(1).map_or(0, |before| self.end(before))
-    }
-
-    fn end(&self, slot: usize) -> usize {
-        place(self.ends[slot])
-    }
-
-    fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) {
-        let texts = self.texts.as_bytes();
-        let mut at = 0;
-        while let Some(hit) = first.find(&texts[at..]) {
-            let hit = at + hit;
-            let slot = self.ends.partition_point(|end| place(*end) <= hit);
-            let text = &texts[self.start(slot)..self.end(slot)];
-            if others.iter().all(|word| word.find(text).is_some()) {
-                found.extend(u32::try_from(slot));
-            }
-            at = self.end(slot);
-        }
+        self.texts
+            .of(place(sequence % CHUNK))
+            .trim_end_matches('\0')
     }
 
     fn modified_since(&self, millis: i64, found: &mut Vec<u32>) {
@@ -261,6 +245,51 @@ impl Chunk {
             if *modified >= millis && *modified != i64::MIN {
                 found.push(slot);
             }
+        }
+    }
+}
+
+impl Texts {
+    fn after(&self, changes: &[(usize, Option<Facts>)]) -> Self {
+        let mut all = String::with_capacity(self.all.len() + 64 * changes.len());
+        let mut ends = self.ends.clone();
+        let mut changes = changes.iter().peekable();
+        for slot in 0..ends.len() {
+            match changes.next_if(|(changed, _)| *changed == slot) {
+                None => all.push_str(self.of(slot)),
+                Some((_, None)) => {}
+                Some((_, Some(facts))) => {
+                    all.push_str(&facts.text);
+                    all.push('\0');
+                }
+            }
+            ends[slot] = u32::try_from(all.len()).expect("users are bounded in size");
+        }
+        let all = all.into_boxed_str();
+        Self { all, ends }
+    }
+
+    /// What is there of a slot, with its zero; nothing for nobody.
+    fn of(&self, slot: usize) -> &str {
+        let start = slot.checked_sub(1).map_or(0, |before| self.end(before));
+        &self.all[start..self.end(slot)]
+    }
+
+    fn end(&self, slot: usize) -> usize {
+        place(self.ends[slot])
+    }
+
+    fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) {
+        let all = self.all.as_bytes();
+        let mut at = 0;
+        while let Some(hit) = first.find(&all[at..]) {
+            let hit = at + hit;
+            let slot = self.ends.partition_point(|end| place(*end) <= hit);
+            let text = self.of(slot).as_bytes();
+            if others.iter().all(|word| word.find(text).is_some()) {
+                found.extend(u32::try_from(slot));
+            }
+            at = self.end(slot);
         }
     }
 }
@@ -322,6 +351,16 @@ mod tests {
         assert_eq!(found(&index, &["bob"]), [511]);
         assert_eq!(index.modified_since(41).iter().collect::<Vec<_>>(), [511]);
         assert_eq!(index.live().iter().collect::<Vec<_>>(), [2, 511, 512, 5000]);
+        // Somebody who is found as before, and somebody who was nobody and is found by nothing.
+        index.apply(Changes::from([
+            (2, Some(facts(false, 60, "jane"))),
+            (3, Some(facts(true, 61, ""))),
+        ]));
+        index.apply(Changes::from([(2, Some(facts(true, 70, "jane")))]));
+        assert_eq!(found(&index, &["jane"]), [2, 5000]);
+        assert_eq!(index.facts(2), Some(facts(true, 70, "jane")));
+        assert_eq!(index.facts(3), Some(facts(true, 61, "")));
+        assert_eq!(index.facts(4), None);
         // The state before is as it was.
         assert_eq!(found(&before, &["jane"]), [1, 511, 5000]);
         assert_eq!(before.live().len(), 4);

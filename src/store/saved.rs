@@ -25,13 +25,14 @@
 //! store, the two would differ, and nothing in the table would be believed.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 use roaring::RoaringBitmap;
 
 use super::audit::Head;
 use super::change::Describe;
-use super::index::{CHUNK, Changes, Chunk, Index, place};
+use super::index::{CHUNK, Changes, Chunk, Index, Texts, place};
 use super::tables::{self, CHAIN};
 use super::{OpenError, ReadError, Snapshot, row};
 
@@ -199,7 +200,8 @@ pub(super) fn save(
 fn encode(index: &Index, number: u32) -> Vec<u8> {
     let empty = Chunk::empty();
     let chunk = index.chunk(number).unwrap_or(&empty);
-    let mut bytes = Vec::with_capacity(TEXTS_AT + chunk.texts.len() + 4);
+    let texts = &chunk.texts;
+    let mut bytes = Vec::with_capacity(TEXTS_AT + chunk.texts.all.len() + 4);
     bytes.push(VERSION);
     bytes.extend((0..CHUNK).map(|slot| {
         let sequence = number * CHUNK + slot;
@@ -219,8 +221,8 @@ fn encode(index: &Index, number: u32) -> Vec<u8> {
             .iter()
             .flat_map(|millis| millis.to_le_bytes()),
     );
-    bytes.extend(chunk.ends.iter().flat_map(|end| end.to_le_bytes()));
-    bytes.extend_from_slice(chunk.texts.as_bytes());
+    bytes.extend(texts.ends.iter().flat_map(|end| end.to_le_bytes()));
+    bytes.extend_from_slice(texts.all.as_bytes());
     bytes
 }
 
@@ -236,16 +238,19 @@ fn decode(bytes: &[u8]) -> Option<(Chunk, &[u8])> {
     }
     let modified = bytes.get(MODIFIED_AT..ENDS_AT)?.as_chunks().0;
     let ends = bytes.get(ENDS_AT..TEXTS_AT)?.as_chunks().0;
-    let chunk = Chunk {
-        texts: std::str::from_utf8(bytes.get(TEXTS_AT..)?).ok()?.into(),
+    let texts = Texts {
+        all: std::str::from_utf8(bytes.get(TEXTS_AT..)?).ok()?.into(),
         ends: ends.iter().map(|end| u32::from_le_bytes(*end)).collect(),
+    };
+    let last = texts.ends.last().copied().map(place);
+    let is_whole = last == Some(texts.all.len()) && texts.ends.is_sorted();
+    let chunk = Chunk {
+        texts: Arc::new(texts),
         modified: modified
             .iter()
             .map(|millis| i64::from_le_bytes(*millis))
             .collect(),
     };
-    let last = chunk.ends.last().copied().map(place);
-    let is_whole = last == Some(chunk.texts.len()) && chunk.ends.is_sorted();
     is_whole.then(|| (chunk, &bytes[1..MODIFIED_AT]))
 }
 
