@@ -143,7 +143,7 @@ fn session(fails_at: usize, kind: Disk) -> usize {
     for number in 0..10 {
         let name = format!("user{number}");
         match directory.create(user(&name), &caller()) {
-            Ok(record) => acknowledged.push(record),
+            Ok(written) => acknowledged.push(written.record),
             Err(Error::Write(WriteError::Unavailable)) => refused.push(name),
             Err(Error::Write(WriteError::Unknown)) => {}
             Err(error) => panic!("call {fails_at}: {error:?}"),
@@ -216,7 +216,10 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     let disk = Disk::default();
     let store = disk.open();
     let directory = directory(&store);
-    let kept = directory.create(user("kept"), &caller()).expect("created");
+    let kept = directory
+        .create(user("kept"), &caller())
+        .expect("created")
+        .record;
     disk.is_broken.store(true, Ordering::SeqCst);
     // Which it is depends on whether the file had to grow before the commit.
     let refused = directory.create(user("new"), &caller());
@@ -275,7 +278,10 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let disk = Disk::default();
     let store = disk.open();
     let directory = Arc::new(directory(&store));
-    let kept = directory.create(user("kept"), &caller()).expect("created");
+    let kept = directory
+        .create(user("kept"), &caller())
+        .expect("created")
+        .record;
     disk.is_full.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
         // This one was begun, and is done when there is space.
@@ -402,7 +408,10 @@ fn a_disk_that_stays_full_keeps_nobody_for_ever() {
     let disk = Disk::default();
     let store = disk.open();
     let directory = directory(&store);
-    let kept = directory.create(user("kept"), &caller()).expect("created");
+    let kept = directory
+        .create(user("kept"), &caller())
+        .expect("created")
+        .record;
     disk.is_full.store(true, Ordering::SeqCst);
     let start = Instant::now();
     let refused = directory.delete(&kept.id().to_string(), Preconditions::default(), &caller());

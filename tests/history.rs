@@ -422,7 +422,11 @@ impl Kept {
     fn create(&mut self, name: &str, who: &'static str) -> String {
         let user = json!({"schemas": [CORE], "userName": name, "active": true});
         let user = User::parse(user, &mut Leniency::strict()).expect("a user");
-        let record = self.directory.create(user, &caller(who)).expect("created");
+        let record = self
+            .directory
+            .create(user, &caller(who))
+            .expect("created")
+            .record;
         let id = record.id().to_string();
         self.note(&id, who);
         id

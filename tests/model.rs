@@ -112,7 +112,7 @@ impl Both {
             assert!(matches!(created, Err(Error::Uniqueness)), "{name}");
             return;
         }
-        let record = created.expect("created");
+        let record = created.expect("created").record;
         let known = Known {
             id: record.id().to_string(),
             name,

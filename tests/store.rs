@@ -138,7 +138,8 @@ fn no_answer_to_a_write_leaves_before_its_sync_returned() {
         let before = disk.syncs.load(Ordering::SeqCst);
         let record = directory
             .create(user(&format!("u{round}")), &caller("c"))
-            .expect("created");
+            .expect("created")
+            .record;
         assert!(
             disk.syncs.load(Ordering::SeqCst) > before,
             "create was not synced"
@@ -170,7 +171,8 @@ fn a_change_of_nothing_does_not_touch_the_disk() {
     let directory = directory(&store);
     let record = directory
         .create(user("same"), &caller("c"))
-        .expect("created");
+        .expect("created")
+        .record;
     // The idle checkpoint is over before we count.
     std::thread::sleep(Duration::from_millis(1500));
     let before = disk.writes.load(Ordering::SeqCst);
@@ -241,7 +243,8 @@ fn writers_on_one_user_lose_nothing() {
     let directory = Arc::new(directory(&store));
     let record = directory
         .create(user("one"), &caller("c"))
-        .expect("created");
+        .expect("created")
+        .record;
     let id = record.id().to_string();
     let threads: Vec<_> = (0..16)
         .map(|writer| {
@@ -375,7 +378,8 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
             let user = User::parse(body.clone(), &mut Leniency::strict()).expect("a user");
             let record = directory(&store)
                 .create(user, &caller("c"))
-                .expect("created");
+                .expect("created")
+                .record;
             ids.push(record.id().sequence());
         }
     }
@@ -433,7 +437,8 @@ fn what_was_written_is_there_after_a_restart() {
             records.push(
                 directory
                     .create(user(&format!("u{index}")), &caller("c"))
-                    .expect("created"),
+                    .expect("created")
+                    .record,
             );
         }
         directory
@@ -459,7 +464,10 @@ fn what_was_written_is_there_after_a_restart() {
         records[9]
     );
     // The deleted user's name is free again, its id and its place are not.
-    let again = directory.create(user("u3"), &caller("c")).expect("created");
+    let again = directory
+        .create(user("u3"), &caller("c"))
+        .expect("created")
+        .record;
     assert_ne!(again.id(), records[3].id());
     assert!(again.id().sequence() > records[9].id().sequence());
     let mut chained = 0;

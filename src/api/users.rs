@@ -4,8 +4,7 @@ use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
-use crate::directory::Record;
-use crate::http1::Answer;
+use crate::directory::Written;
 use crate::scim::{Patch, Projection, User, json, user};
 
 /// Room for most users.
@@ -31,11 +30,10 @@ pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> 
 /// `POST /Users` (RFC 7644 section 3.3).
 pub(super) fn create(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
     let (user, _) = user(api, call, body)?;
-    let record = api.directory.create(user, &call.caller())?;
-    let mut answer = shown(api, call, 201, &record);
-    answer
-        .headers
-        .push(("Location", record.location(&api.base_url)));
+    let written = api.directory.create(user, &call.caller())?;
+    let location = written.record.location(&api.base_url);
+    let mut answer = shown(api, call, 201, written)?;
+    answer.headers.push(("Location", location));
     Ok(answer)
 }
 
@@ -50,7 +48,7 @@ pub(super) fn replace(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -
         preconditions,
         &call.caller(),
     )?;
-    Ok(shown(api, call, 200, &written.record))
+    shown(api, call, 200, written)
 }
 
 /// `PATCH /Users/{id}` (RFC 7644 section 3.5.2). Always answers with the user: some
@@ -67,7 +65,7 @@ pub(super) fn modify(api: &Api, call: &Admission, _: &Principal, body: &[u8]) ->
         &call.caller(),
     )?;
     api.note(call, &written.tolerances);
-    Ok(shown(api, call, 200, &written.record))
+    shown(api, call, 200, written)
 }
 
 /// `DELETE /Users/{id}` (RFC 7644 section 3.6).
@@ -78,12 +76,13 @@ pub(super) fn delete(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Ou
     Ok(reply::no_content())
 }
 
-fn shown(api: &Api, call: &Admission, status: u16, record: &Record) -> Answer {
+fn shown(api: &Api, call: &Admission, status: u16, written: Written) -> Outcome {
+    let user = written.stored()?;
     let mut body = Vec::with_capacity(BODY_BYTES);
-    record.render(&api.base_url, &projection(call), &mut body);
+    user.render(&api.base_url, &projection(call), &mut body)?;
     let mut answer = reply::scim(status, body);
-    answer.headers.push(("ETag", record.version()));
-    answer
+    answer.headers.push(("ETag", user.version()));
+    Ok(answer)
 }
 
 fn projection(call: &Admission) -> Projection {

@@ -2,6 +2,7 @@
 //! and each attribute before and after. A password never gets this far.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +11,9 @@ use super::record::Record;
 use super::user_id::UserId;
 use crate::clock::Instant;
 use crate::scim::json::append;
+
+/// How each row begins.
+const TIME: &str = "{\"time\":\"";
 
 pub(super) const CREATE: &str = "create";
 pub(super) const DELETE: &str = "delete";
@@ -44,13 +48,29 @@ impl UserEvent {
     }
 }
 
-/// Which user a row tells of, by a look at a few bytes: the id stands before the attributes,
-/// and nothing before it can hold these quotes.
+/// Which user a row tells of, by a look at a few bytes.
 pub(super) fn user_of(row: &str) -> Option<UserId> {
+    UserId::parse(row.get(user_at(row)?)?)
+}
+
+/// Where the id of the user stands: before the attributes, and nothing before it can hold these
+/// quotes.
+fn user_at(row: &str) -> Option<Range<usize>> {
     const MARK: &str = "\"user\":\"";
     const ID_BYTES: usize = 36;
     let at = row.find(MARK)? + MARK.len();
-    UserId::parse(row.get(at..at + ID_BYTES)?)
+    Some(at..at + ID_BYTES)
+}
+
+/// Writes the moment and the user into a row that was made before its turn.
+pub(super) fn settle(row: &mut String, now: Instant, user: UserId) {
+    if let Some(time) = time_text(row) {
+        let time = TIME.len()..TIME.len() + time.len();
+        row.replace_range(time, &now.to_string());
+    }
+    if let Some(place) = user_at(row) {
+        row.replace_range(place, &user.to_string());
+    }
 }
 
 /// Who asks for a change, in which request.
@@ -111,7 +131,7 @@ impl RowText {
 
 /// When a row was written, as it stands there: [`event`] puts that first.
 pub(super) fn time_text(row: &str) -> Option<&str> {
-    row.strip_prefix("{\"time\":\"")?.split('"').next()
+    row.strip_prefix(TIME)?.split('"').next()
 }
 
 /// When a row was written.

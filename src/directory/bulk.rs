@@ -272,9 +272,9 @@ impl State {
             (Action::Create(_), Some(Read::User { user, .. })) => {
                 let tolerances = leniency.used().to_vec();
                 let created = change::create(view, id, user, asked)?;
-                return Ok(
-                    created.map(|(change, record)| (change, (Done::Created(record), tolerances)))
-                );
+                return Ok(created.map(|(change, written)| {
+                    (change, (Done::Created(written.record), tolerances))
+                }));
             }
             (_, Some(Read::User { user, is_echo })) => Edit::Replace { user, is_echo },
             (_, Some(Read::Patch(patch))) => Edit::Modify(patch),

@@ -1,12 +1,13 @@
 //! What a create, a replace, a modification and a delete do to one user, on the writer's
-//! view of the store. They only decide; the store writes what they return, or nothing.
+//! view of the store. They only decide; the store writes what they return, or nothing. Most of it
+//! was decided before, by whoever asks (see `draft`).
 
 use super::audit::{self, Caller};
+use super::draft::{Decided, Draft};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
-use crate::limits;
 use crate::scim::columns::{Empty, Row};
 use crate::scim::{self, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
@@ -30,34 +31,16 @@ pub(super) struct Asked {
     pub(super) clock: SharedClock,
 }
 
-/// A new user under an id whose sequence the view has not given away yet. One of whom
-/// nothing else is said is active.
-pub(super) fn create(
-    view: &View<'_>,
-    id: UserId,
-    mut user: User,
-    asked: &Asked,
-) -> Planned<Record> {
-    if user.active().is_none() {
-        user.set_active(true);
+/// A new user under an id whose sequence the view has not given away yet.
+pub(super) fn create(view: &View<'_>, id: UserId, user: User, asked: &Asked) -> Planned<Written> {
+    match Draft::create(id, user, asked) {
+        Ok(draft) => draft.put(view),
+        Err(error) => Ok(Err(error)),
     }
-    let now = asked.clock.now();
-    let record = Record::created(id, user, now);
-    let keys = record.keys();
-    if view.user_by_name(&keys.name)?.is_some() {
-        return Ok(Err(Error::Uniqueness));
-    }
-    let row = record.encode();
-    if row.len() > limits::USER_BYTES_MAX {
-        return Ok(Err(Error::TooLarge));
-    }
-    let change = Change::none()
-        .create_user(id.sequence(), keys, record.facts(), row)
-        .audit(audit::created(&asked.caller, now, &record));
-    Ok(Ok((change, record)))
 }
 
 /// What a change makes of a user.
+#[derive(Clone)]
 pub(super) enum Edit {
     /// These attributes and no others, `active` excepted; perhaps as an echo of what was
     /// shown.
@@ -135,26 +118,27 @@ pub(super) fn edit_record(
     view: &View<'_>,
     before: Record,
     edit: Edit,
-    mut leniency: Leniency,
+    leniency: Leniency,
     asked: &Asked,
 ) -> Planned<Written> {
+    put(view, decide(before, edit, leniency, asked))
+}
+
+/// What an edit does to a user, whoever else is there.
+pub(super) fn decide(
+    before: Record,
+    edit: Edit,
+    mut leniency: Leniency,
+    asked: &Asked,
+) -> Result<Decided, Error> {
     let kind = edit.kind();
-    let user = match edit.apply(before.user(), &mut leniency) {
-        Ok(user) => user,
-        Err(error) => return Ok(Err(Error::Scim(error))),
-    };
-    let tolerances = leniency.used().to_vec();
+    let user = edit.apply(before.user(), &mut leniency)?;
     let tell = |before: &Record, after: &Record, now| {
         audit::changed(&asked.caller, now, kind, before, after)
     };
-    let settled = settle(view, before, user, asked, tell)?;
-    Ok(settled.map(|(change, written)| {
-        let written = Written {
-            tolerances,
-            ..written
-        };
-        (change, written)
-    }))
+    let mut decided = Decided::of(before, user, asked, tell)?;
+    *decided.tolerances() = leniency.used().to_vec();
+    Ok(decided)
 }
 
 /// The change that makes `before` this user, if it is another one; `tell` is its row for the
@@ -166,36 +150,18 @@ pub(super) fn settle(
     asked: &Asked,
     tell: impl FnOnce(&Record, &Record, Instant) -> String,
 ) -> Planned<Written> {
-    if user == *before.user() {
-        let written = Written {
-            record: before,
-            tolerances: Vec::new(),
-            was_deactivated: false,
-        };
-        return Ok(Ok((Change::none(), written)));
-    }
-    let now = asked.clock.now();
-    let record = before.changed(user, now);
-    let (old, new) = (before.keys(), record.keys());
-    if old.name != new.name && view.user_by_name(&new.name)?.is_some() {
-        return Ok(Err(Error::Uniqueness));
-    }
-    let row = record.encode();
-    if row.len() > limits::USER_BYTES_MAX {
-        return Ok(Err(Error::TooLarge));
-    }
-    let change = Change::none()
-        .replace_user(record.id().sequence(), old, new, record.facts(), row)
-        .audit(tell(&before, &record, now));
-    let written = Written {
-        was_deactivated: is_active(&before) && !is_active(&record),
-        record,
-        tolerances: Vec::new(),
-    };
-    Ok(Ok((change, written)))
+    put(view, Decided::of(before, user, asked, tell))
 }
 
-fn is_active(record: &Record) -> bool {
+fn put(view: &View<'_>, decided: Result<Decided, Error>) -> Planned<Written> {
+    match decided {
+        Ok(Decided::Same(written)) => Ok(Ok((Change::none(), written))),
+        Ok(Decided::Draft(draft)) => draft.put(view),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+pub(super) fn is_active(record: &Record) -> bool {
     record.user().active() == Some(true)
 }
 

@@ -11,7 +11,7 @@ use super::{Directory, Error, matching};
 use crate::scim::columns::{Empty, Row};
 use crate::scim::fold::fold;
 use crate::scim::{self, ErrorType, Leniency, User};
-use crate::store::{Change, ReadError, View};
+use crate::store::{ReadError, View};
 
 /// What a row does, or would do.
 #[derive(Debug)]
@@ -133,8 +133,7 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(I
         return Ok(Err(Error::TooLarge));
     };
     let created = change::create(view, UserId::new(sequence), user, asked)?;
-    let done = |(change, record): (Change, Record)| (change, (Imported::Created(record), false));
-    Ok(created.map(done))
+    Ok(created.map(|(change, written)| (change, (Imported::Created(written.record), false))))
 }
 
 /// The user whom a row is about. An id must be somebody's; a name need not.

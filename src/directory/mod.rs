@@ -15,6 +15,7 @@ mod audit;
 mod brief;
 mod bulk;
 mod change;
+mod draft;
 mod glance;
 mod history;
 mod import;
@@ -55,6 +56,7 @@ use crate::limits;
 use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
+use draft::{Decided, Draft};
 use order::Turns;
 use retention::Retention;
 
@@ -128,13 +130,22 @@ impl From<scim::Error> for Error {
 }
 
 /// A user as a write left it, and what the request was forgiven on the way.
+#[derive(Debug)]
 pub struct Written {
     /// The user as it now is.
     pub record: Record,
+    row: Vec<u8>,
     /// What was forgiven while the change was applied.
     pub tolerances: Vec<Tolerance>,
     /// Whether the user was active before, and is not any more.
     pub was_deactivated: bool,
+}
+
+impl Written {
+    /// The user as it lies in the store.
+    pub fn stored(self) -> Result<Stored<Vec<u8>>, Error> {
+        Stored::of(self.row).map_err(Error::Damaged)
+    }
 }
 
 impl Directory {
@@ -152,12 +163,16 @@ impl Directory {
 
     /// Creates a user (RFC 7644 section 3.3). A user nobody said anything else of is
     /// active.
-    pub fn create(&self, user: User, caller: &Caller) -> Result<Record, Error> {
+    pub fn create(&self, user: User, caller: &Caller) -> Result<Written, Error> {
         self.store.await_look()?;
         let asked = self.asked(caller);
-        self.write(move |view| match view.next_user()? {
-            Some(sequence) => change::create(view, UserId::new(sequence), user, &asked),
-            None => Ok(Err(Error::TooLarge)),
+        let mut draft = Draft::create(UserId::new(0), user, &asked)?;
+        self.write(move |view| {
+            let Some(sequence) = view.next_user()? else {
+                return Ok(Err(Error::TooLarge));
+            };
+            draft.settle(asked.clock.now(), Some(sequence));
+            draft.put(view)
         })
     }
 
@@ -319,8 +334,21 @@ impl Directory {
     ) -> Result<Written, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        let written =
-            self.write(move |view| change::edit(view, id, edit, &preconditions, leniency, &asked))?;
+        let decided = self.read(|snapshot| {
+            let before = change::stored(&View::of_committed(&snapshot), id, &preconditions)??;
+            change::decide(before, edit.clone(), leniency.clone(), &asked)
+        })?;
+        let mut draft = match decided {
+            Decided::Same(written) => return Ok(written),
+            Decided::Draft(draft) => draft,
+        };
+        let written = self.write(move |view| {
+            if draft.holds(view)? {
+                draft.settle(asked.clock.now(), None);
+                return draft.put(view);
+            }
+            change::edit(view, id, edit, &preconditions, leniency, &asked)
+        })?;
         if written.was_deactivated {
             self.note_deactivations(caller, 1);
         }

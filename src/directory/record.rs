@@ -13,6 +13,9 @@
 //!
 //! The text is copied into answers as it stands; only projections and filters parse it.
 
+use std::ops::Deref;
+
+use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use super::Error;
@@ -25,8 +28,14 @@ use crate::scim::{Projection, User};
 use crate::store::{Facts, Keys, Row};
 
 const VERSION: u8 = 1;
+const ID_AT: usize = 1;
+const CREATED_AT: usize = 17;
+const MODIFIED_AT: usize = 25;
+const VERSION_AT: usize = 33;
 /// Where the text of a row begins.
 pub(super) const TEXT_AT: usize = 41;
+/// What stands before the id in the text.
+const ID_NAME: &[u8] = b",\"id\":\"";
 
 /// One user: what clients set and what the service provider adds.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +85,32 @@ impl Record {
         }
     }
 
+    /// Whether a row is the user as it was before this change.
+    pub(super) fn follows(&self, row: &[u8]) -> bool {
+        Header::read(row)
+            .is_ok_and(|before| before.id == self.id && before.version + 1 == self.version)
+    }
+
+    /// Changed at this moment, or created if it is new; in its row too.
+    pub(super) fn stamp(&mut self, now: Instant, row: &mut [u8]) {
+        self.last_modified = now.max(self.last_modified);
+        if self.version == 1 {
+            self.created = self.last_modified;
+        }
+        row[CREATED_AT..MODIFIED_AT].copy_from_slice(&self.created.millis().to_le_bytes());
+        row[MODIFIED_AT..VERSION_AT].copy_from_slice(&self.last_modified.millis().to_le_bytes());
+    }
+
+    /// A new user with this sequence in its id; in its row too.
+    pub(super) fn number(&mut self, sequence: u32, row: &mut [u8]) {
+        self.id = self.id.with_sequence(sequence);
+        row[ID_AT..CREATED_AT].copy_from_slice(&self.id.0);
+        // The URNs of `schemas`, which alone stand before it, hold nothing like it.
+        let at = memmem::find(&row[TEXT_AT..], ID_NAME).expect("a row was written with its id");
+        let at = TEXT_AT + at + ID_NAME.len();
+        row[at..at + 36].copy_from_slice(&self.id.to_text());
+    }
+
     /// The `id`.
     pub fn id(&self) -> UserId {
         self.id
@@ -122,7 +157,7 @@ impl Record {
     fn write_text(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"schemas\":");
         append(&self.user.schemas(), out);
-        out.extend_from_slice(b",\"id\":\"");
+        out.extend_from_slice(ID_NAME);
         out.extend_from_slice(&self.id.to_text());
         out.push(b'"');
         for (name, value) in self.user.attributes() {
@@ -217,13 +252,13 @@ pub(super) fn render(
 }
 
 /// A user's row as it lies in the store: what is shown of it is copied, not read.
-pub struct Stored {
-    row: Row,
+pub struct Stored<R = Row> {
+    row: R,
     header: Header,
 }
 
-impl Stored {
-    pub(super) fn of(row: Row) -> Result<Self, String> {
+impl<R: Deref<Target = [u8]>> Stored<R> {
+    pub(super) fn of(row: R) -> Result<Self, String> {
         let header = Header::read(&row)?;
         Ok(Self { row, header })
     }
@@ -297,12 +332,13 @@ impl Header {
                 .try_into()
                 .expect("the slice is eight bytes long")
         };
-        let id: [u8; 16] = row[1..17].try_into().expect("the slice is 16 bytes long");
+        let id = row[ID_AT..CREATED_AT].try_into();
+        let id: [u8; 16] = id.expect("the slice is 16 bytes long");
         Ok(Self {
             id: UserId(id),
-            created: Instant::from_millis(i64::from_le_bytes(eight(17))),
-            last_modified: Instant::from_millis(i64::from_le_bytes(eight(25))),
-            version: u64::from_le_bytes(eight(33)),
+            created: Instant::from_millis(i64::from_le_bytes(eight(CREATED_AT))),
+            last_modified: Instant::from_millis(i64::from_le_bytes(eight(MODIFIED_AT))),
+            version: u64::from_le_bytes(eight(VERSION_AT)),
         })
     }
 

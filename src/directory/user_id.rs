@@ -20,6 +20,12 @@ impl UserId {
         Self(bytes)
     }
 
+    /// The same random part at another sequence, for an id that nobody has seen yet.
+    pub(super) fn with_sequence(mut self, sequence: u32) -> Self {
+        self.0[..4].copy_from_slice(&sequence.to_be_bytes());
+        self
+    }
+
     /// Reads the form that [`fmt::Display`] writes; `id` is case-sensitive (RFC 7643
     /// section 3.1), so nothing else is an id.
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,0 +1,218 @@
+//! A user as it is to be written, made before its turn: whoever asks decides on the state that is
+//! committed, and the one thread that writes looks only at what may have changed since. Were all
+//! of it decided there, everybody would wait for it (`examples/load`, PATCH: twice the time).
+//!
+//! ```text
+//! asks:    state ──▶ decide ──▶ draft ──▶ queue
+//! writes:                                   │
+//!     is the user as it was? ◀──────────────┘
+//!       ├─ yes: the moment, a sequence, is the name free? ──▶ put
+//!       └─ no:  decided again, on what is there now
+//! ```
+
+use super::audit;
+use super::change::{Asked, Planned, is_active};
+use super::record::Record;
+use super::user_id::UserId;
+use super::{Error, Written};
+use crate::clock::Instant;
+use crate::limits;
+use crate::scim::{Tolerance, User};
+use crate::store::{Change, Facts, Keys, ReadError, View};
+
+/// What is to be done about a request.
+pub(super) enum Decided {
+    /// Nothing: the user is like that.
+    Same(Written),
+    /// This is to be written.
+    Draft(Box<Draft>),
+}
+
+impl Decided {
+    /// What makes `before` this user; `tell` is its row for the audit trail.
+    pub(super) fn of(
+        before: Record,
+        user: User,
+        asked: &Asked,
+        tell: impl FnOnce(&Record, &Record, Instant) -> String,
+    ) -> Result<Self, Error> {
+        if user == *before.user() {
+            return Ok(Self::Same(Written {
+                row: before.encode(),
+                record: before,
+                tolerances: Vec::new(),
+                was_deactivated: false,
+            }));
+        }
+        let now = asked.clock.now();
+        let record = before.changed(user, now);
+        let told = tell(&before, &record, now);
+        let was_deactivated = is_active(&before) && !is_active(&record);
+        let draft = Draft::new(record, Some(before.keys()), told)?;
+        Ok(Self::Draft(Box::new(Draft {
+            was_deactivated,
+            ..draft
+        })))
+    }
+
+    /// What the request was forgiven on the way.
+    pub(super) fn tolerances(&mut self) -> &mut Vec<Tolerance> {
+        match self {
+            Self::Same(written) => &mut written.tolerances,
+            Self::Draft(draft) => &mut draft.tolerances,
+        }
+    }
+}
+
+/// A user to be written.
+pub(super) struct Draft {
+    record: Record,
+    /// Under which keys the user is found now; a new one under none.
+    before: Option<Keys>,
+    keys: Keys,
+    facts: Facts,
+    row: Vec<u8>,
+    /// The row for the audit trail.
+    told: String,
+    tolerances: Vec<Tolerance>,
+    was_deactivated: bool,
+}
+
+impl Draft {
+    /// A new user. One of whom nothing else is said is active.
+    pub(super) fn create(id: UserId, mut user: User, asked: &Asked) -> Result<Self, Error> {
+        if user.active().is_none() {
+            user.set_active(true);
+        }
+        let now = asked.clock.now();
+        let record = Record::created(id, user, now);
+        let told = audit::created(&asked.caller, now, &record);
+        Self::new(record, None, told)
+    }
+
+    fn new(record: Record, before: Option<Keys>, told: String) -> Result<Self, Error> {
+        let row = record.encode();
+        if row.len() > limits::USER_BYTES_MAX {
+            return Err(Error::TooLarge);
+        }
+        Ok(Self {
+            before,
+            keys: record.keys(),
+            facts: record.facts(),
+            row,
+            told,
+            record,
+            tolerances: Vec::new(),
+            was_deactivated: false,
+        })
+    }
+
+    /// Whether the user is still the one that this was decided on.
+    pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
+        let row = view.user(self.record.id().sequence())?;
+        Ok(row.is_some_and(|row| self.record.follows(&row)))
+    }
+
+    /// Written now; a new user gets the next sequence, and with it its id.
+    pub(super) fn settle(&mut self, now: Instant, sequence: Option<u32>) {
+        if let Some(sequence) = sequence {
+            self.record.number(sequence, &mut self.row);
+        }
+        self.record.stamp(now, &mut self.row);
+        self.facts.modified = self.record.last_modified().millis();
+        audit::settle(&mut self.told, now, self.record.id());
+    }
+
+    /// What is to be written, unless somebody else has the name.
+    pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
+        let is_named_anew = self.before.as_ref().map(|keys| &keys.name) != Some(&self.keys.name);
+        if is_named_anew && view.user_by_name(&self.keys.name)?.is_some() {
+            return Ok(Err(Error::Uniqueness));
+        }
+        let sequence = self.record.id().sequence();
+        let written = Written {
+            record: self.record,
+            row: self.row.clone(),
+            tolerances: self.tolerances,
+            was_deactivated: self.was_deactivated,
+        };
+        let change = Change::none();
+        let change = match self.before {
+            None => change.create_user(sequence, self.keys, self.facts, self.row),
+            Some(before) => change.replace_user(sequence, before, self.keys, self.facts, self.row),
+        };
+        Ok(Ok((change.audit(self.told), written)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::super::audit::Caller;
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::scim::Leniency;
+
+    fn asked() -> Asked {
+        let caller = Caller {
+            principal: "token:\"user\":\"x\":t".to_owned(),
+            request_id: "r".to_owned(),
+        };
+        let clock = Arc::new(SystemClock);
+        Asked { caller, clock }
+    }
+
+    fn user(title: &str) -> User {
+        let user = json!({
+            "schemas": [
+                "urn:ietf:params:scim:schemas:core:2.0:User",
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+            ],
+            "userName": "jane", "externalId": "\",\"id\":\"", "title": title,
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "d"}
+        });
+        User::parse(user, &mut Leniency::strict()).expect("a user")
+    }
+
+    /// The row, the record, the facts and what the trail tells say the same.
+    fn assert_agrees(draft: &Draft, now: Instant) {
+        assert_eq!(draft.row, draft.record.encode());
+        assert_eq!(draft.facts, draft.record.facts());
+        let told: Value = serde_json::from_str(&draft.told).expect("JSON");
+        assert_eq!(told["user"], draft.record.id().to_string());
+        assert_eq!(told["time"], now.to_string());
+        assert_eq!(told["principal"], asked().caller.principal);
+    }
+
+    #[test]
+    fn what_is_settled_late_is_the_same_everywhere() {
+        let mut draft = Draft::create(UserId::new(0), user("a"), &asked()).expect("a draft");
+        let random = draft.record.id().0[4..].to_vec();
+        let now = draft.record.created_at().plus_days(1);
+        draft.settle(now, Some(70_000));
+        assert_agrees(&draft, now);
+        assert_eq!(draft.record.id().sequence(), 70_000);
+        assert_eq!(draft.record.id().0[4..], random);
+        assert_eq!(draft.record.created_at(), now);
+
+        let before = draft.record;
+        let tell = |before: &Record, after: &Record, now| {
+            audit::changed(&asked().caller, now, "replace", before, after)
+        };
+        let decided = Decided::of(before.clone(), user("b"), &asked(), tell).expect("decided");
+        let Decided::Draft(mut draft) = decided else {
+            panic!("it has changed");
+        };
+        assert!(draft.record.follows(&before.encode()));
+        assert!(!draft.record.follows(&draft.row));
+        // A clock that goes back does not take `lastModified` with it.
+        let earlier = now.plus_days(-7);
+        draft.settle(earlier, None);
+        assert_agrees(&draft, earlier);
+        assert_eq!(draft.record.last_modified(), now);
+        assert_eq!(draft.record.created_at(), now);
+    }
+}
