@@ -168,98 +168,126 @@ pub(super) fn deactivated_by(row: &str) -> Option<String> {
 }
 
 pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String {
-    user_event(
-        caller,
-        now,
-        CREATE,
-        record,
-        &Map::new(),
-        record.user().attributes(),
-    )
+    let nothing = Map::new();
+    let all = differences(&nothing, record.user().attributes());
+    changed(caller, now, CREATE, record, &all)
 }
 
+/// A change of the user who is now `after`.
 pub(super) fn changed(
     caller: &Caller,
     now: Instant,
     kind: &str,
-    before: &Record,
     after: &Record,
+    differences: &[Difference<'_>],
 ) -> String {
-    let (old, new) = (before.user().attributes(), after.user().attributes());
-    user_event(caller, now, kind, after, old, new)
+    with_user(RowText::begin(caller, now, kind), after, differences)
 }
 
 pub(super) fn deleted(caller: &Caller, now: Instant, record: &Record) -> String {
-    user_event(
-        caller,
-        now,
-        DELETE,
-        record,
-        record.user().attributes(),
-        &Map::new(),
-    )
+    let nothing = Map::new();
+    let all = differences(record.user().attributes(), &nothing);
+    changed(caller, now, DELETE, record, &all)
 }
 
 /// A change that takes others back: `undoes` are their sequences.
 pub(super) fn undone(
     caller: &Caller,
     now: Instant,
-    before: &Record,
     after: &Record,
+    differences: &[Difference<'_>],
     undoes: &[u64],
 ) -> String {
     let mut row = RowText::begin(caller, now, UNDO);
     row.member("undoes", undoes);
-    with_user(
-        row,
-        after,
-        before.user().attributes(),
-        after.user().attributes(),
-    )
+    with_user(row, after, differences)
 }
 
-fn user_event(
-    caller: &Caller,
-    now: Instant,
-    kind: &str,
-    record: &Record,
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-) -> String {
-    with_user(RowText::begin(caller, now, kind), record, before, after)
-}
-
-fn with_user(
-    mut row: RowText,
-    record: &Record,
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-) -> String {
+fn with_user(mut row: RowText, record: &Record, differences: &[Difference<'_>]) -> String {
     row.member("user", &record.id().to_string());
     row.member("userName", record.user().user_name());
     row.member("version", &record.version());
-    row.member("changes", &changes(before, after));
+    row.member("changes", differences);
     row.end()
 }
 
-/// Each attribute that differs, with its value before and after; unassigned is null.
+/// An attribute that differs, with its value before and after; unassigned is null.
 #[derive(Serialize)]
-struct Difference<'a> {
-    attribute: &'a str,
+pub(super) struct Difference<'a> {
+    pub(super) attribute: &'a str,
     before: Option<&'a Value>,
     after: Option<&'a Value>,
 }
 
-fn changes<'a>(
+/// Everything that differs. Both are in one order, in which most names of one are the next of the
+/// other: looking each up would be more than all of the comparing.
+pub(super) fn differences<'a>(
     before: &'a Map<String, Value>,
     after: &'a Map<String, Value>,
 ) -> Vec<Difference<'a>> {
-    let vanished = before.keys().filter(|name| !after.contains_key(*name));
-    let all = after.keys().chain(vanished);
-    let differences = all.map(|name| Difference {
-        attribute: name,
-        before: before.get(name),
-        after: after.get(name),
-    });
-    differences.filter(|it| it.before != it.after).collect()
+    let mut differences = Vec::new();
+    let mut difference = |attribute, before: Option<&'a Value>, after: Option<&'a Value>| {
+        if before != after {
+            differences.push(Difference {
+                attribute,
+                before,
+                after,
+            });
+        }
+    };
+    let mut left = before.iter().peekable();
+    let mut kept = 0;
+    for (name, new) in after {
+        let next = left.next_if(|(next, _)| *next == name);
+        let old = next.map(|(_, old)| old).or_else(|| {
+            let old = before.get(name)?;
+            // What is passed over here is gone, or stood elsewhere.
+            left.by_ref().find(|(passed, _)| *passed == name);
+            Some(old)
+        });
+        kept += usize::from(old.is_some());
+        difference(name, old, Some(new));
+    }
+    if kept < before.len() {
+        for (name, old) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+            difference(name, Some(old), None);
+        }
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_differences_are_found_in_any_order() {
+        let members = |value: Value| value.as_object().expect("an object").clone();
+        let of = |before: &Value, after: &Value| {
+            let (before, after) = (members(before.clone()), members(after.clone()));
+            let found = differences(&before, &after);
+            let mut names: Vec<_> = found.iter().map(|it| it.attribute.to_owned()).collect();
+            names.sort();
+            names.concat()
+        };
+        let before = json!({"a": 1, "b": 2, "c": 3, "d": 4});
+        for (after, wanted) in [
+            (json!({"a": 1, "b": 2, "c": 3, "d": 4}), ""),
+            (json!({"d": 4, "c": 3, "b": 2, "a": 1}), ""),
+            (json!({"a": 1, "b": 0, "c": 3, "d": 4}), "b"),
+            (json!({"a": 1, "c": 3, "d": 0}), "bd"),
+            (json!({"x": 1, "d": 4}), "abcx"),
+            (
+                json!({"a": 1, "x": 1, "b": 2, "c": 3, "y": 2, "d": 4}),
+                "xy",
+            ),
+            (json!({"c": 0, "a": 1, "d": 4}), "bc"),
+            (json!({}), "abcd"),
+        ] {
+            assert_eq!(of(&before, &after), wanted, "{after}");
+            assert_eq!(of(&after, &before), wanted, "{after}");
+        }
+    }
 }

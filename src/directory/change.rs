@@ -2,7 +2,7 @@
 //! view of the store. They only decide; the store writes what they return, or nothing. Most of it
 //! was decided before, by whoever asks (see `draft`).
 
-use super::audit::{self, Caller};
+use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};
 use super::record::Record;
 use super::user_id::UserId;
@@ -133,8 +133,8 @@ pub(super) fn decide(
 ) -> Result<Decided, Error> {
     let kind = edit.kind();
     let user = edit.apply(before.user(), &mut leniency)?;
-    let tell = |before: &Record, after: &Record, now| {
-        audit::changed(&asked.caller, now, kind, before, after)
+    let tell = |after: &Record, differences: &[Difference<'_>], now| {
+        audit::changed(&asked.caller, now, kind, after, differences)
     };
     let mut decided = Decided::of(before, user, asked, tell)?;
     *decided.tolerances() = leniency.used().to_vec();
@@ -148,7 +148,7 @@ pub(super) fn settle(
     before: Record,
     user: User,
     asked: &Asked,
-    tell: impl FnOnce(&Record, &Record, Instant) -> String,
+    tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
 ) -> Planned<Written> {
     put(view, Decided::of(before, user, asked, tell))
 }

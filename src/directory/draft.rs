@@ -10,7 +10,7 @@
 //!       └─ no:  decided again, on what is there now
 //! ```
 
-use super::audit;
+use super::audit::{self, Difference};
 use super::change::{Asked, Planned, is_active};
 use super::record::Record;
 use super::user_id::UserId;
@@ -19,6 +19,9 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::scim::{Tolerance, User};
 use crate::store::{Change, Facts, Keys, ReadError, View};
+
+/// The attributes that a user is found by in the file.
+const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
 /// What is to be done about a request.
 pub(super) enum Decided {
@@ -34,9 +37,13 @@ impl Decided {
         before: Record,
         user: User,
         asked: &Asked,
-        tell: impl FnOnce(&Record, &Record, Instant) -> String,
+        tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
     ) -> Result<Self, Error> {
-        if user == *before.user() {
+        let now = asked.clock.now();
+        let record = before.changed(user, now);
+        let differences =
+            audit::differences(before.user().attributes(), record.user().attributes());
+        if differences.is_empty() {
             return Ok(Self::Same(Written {
                 row: before.encode(),
                 record: before,
@@ -44,11 +51,11 @@ impl Decided {
                 was_deactivated: false,
             }));
         }
-        let now = asked.clock.now();
-        let record = before.changed(user, now);
-        let told = tell(&before, &record, now);
+        let told = tell(&record, &differences, now);
+        let has_same_keys = !differences.iter().any(|it| KEYED.contains(&it.attribute));
+        let keys = (!has_same_keys).then(|| (Some(before.keys()), record.keys()));
         let was_deactivated = is_active(&before) && !is_active(&record);
-        let draft = Draft::new(record, Some(before.keys()), told)?;
+        let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
             was_deactivated,
             ..draft
@@ -67,9 +74,9 @@ impl Decided {
 /// A user to be written.
 pub(super) struct Draft {
     record: Record,
-    /// Under which keys the user is found now; a new one under none.
-    before: Option<Keys>,
-    keys: Keys,
+    /// Under which keys the user is found now, a new one under none, and will be; `None` if that
+    /// stays as it is.
+    keys: Option<(Option<Keys>, Keys)>,
     facts: Facts,
     row: Vec<u8>,
     /// The row for the audit trail.
@@ -87,17 +94,21 @@ impl Draft {
         let now = asked.clock.now();
         let record = Record::created(id, user, now);
         let told = audit::created(&asked.caller, now, &record);
-        Self::new(record, None, told)
+        let keys = (None, record.keys());
+        Self::new(record, Some(keys), told)
     }
 
-    fn new(record: Record, before: Option<Keys>, told: String) -> Result<Self, Error> {
+    fn new(
+        record: Record,
+        keys: Option<(Option<Keys>, Keys)>,
+        told: String,
+    ) -> Result<Self, Error> {
         let row = record.encode();
         if row.len() > limits::USER_BYTES_MAX {
             return Err(Error::TooLarge);
         }
         Ok(Self {
-            before,
-            keys: record.keys(),
+            keys,
             facts: record.facts(),
             row,
             told,
@@ -125,9 +136,11 @@ impl Draft {
 
     /// What is to be written, unless somebody else has the name.
     pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
-        let is_named_anew = self.before.as_ref().map(|keys| &keys.name) != Some(&self.keys.name);
-        if is_named_anew && view.user_by_name(&self.keys.name)?.is_some() {
-            return Ok(Err(Error::Uniqueness));
+        if let Some((before, keys)) = &self.keys {
+            let is_named_anew = before.as_ref().map(|keys| &keys.name) != Some(&keys.name);
+            if is_named_anew && view.user_by_name(&keys.name)?.is_some() {
+                return Ok(Err(Error::Uniqueness));
+            }
         }
         let sequence = self.record.id().sequence();
         let written = Written {
@@ -136,10 +149,13 @@ impl Draft {
             tolerances: self.tolerances,
             was_deactivated: self.was_deactivated,
         };
-        let change = Change::none();
-        let change = match self.before {
-            None => change.create_user(sequence, self.keys, self.facts, self.row),
-            Some(before) => change.replace_user(sequence, before, self.keys, self.facts, self.row),
+        let (facts, row) = (self.facts, self.row);
+        let change = match self.keys {
+            Some((None, keys)) => Change::none().create_user(sequence, keys, facts, row),
+            Some((Some(before), after)) => {
+                Change::none().replace_user(sequence, Some((before, after)), facts, row)
+            }
+            None => Change::none().replace_user(sequence, None, facts, row),
         };
         Ok(Ok((change.audit(self.told), written)))
     }
@@ -199,8 +215,8 @@ mod tests {
         assert_eq!(draft.record.created_at(), now);
 
         let before = draft.record;
-        let tell = |before: &Record, after: &Record, now| {
-            audit::changed(&asked().caller, now, "replace", before, after)
+        let tell = |after: &Record, differences: &[Difference<'_>], now| {
+            audit::changed(&asked().caller, now, "replace", after, differences)
         };
         let decided = Decided::of(before.clone(), user("b"), &asked(), tell).expect("decided");
         let Decided::Draft(mut draft) = decided else {

@@ -321,8 +321,9 @@ impl Reversal {
             .changes
             .len()
             .saturating_sub(limits::UNDO_CHANGES_TOLD_MAX);
-        change::settle(view, record, user, asked, |before, after, now| {
-            audit::undone(&asked.caller, now, before, after, &self.changes[newest..])
+        change::settle(view, record, user, asked, |after, differences, now| {
+            let undoes = &self.changes[newest..];
+            audit::undone(&asked.caller, now, after, differences, undoes)
         })
     }
 }

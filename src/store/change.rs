@@ -28,8 +28,7 @@ pub(super) enum Put {
     },
     ReplaceUser {
         sequence: u32,
-        before: Keys,
-        after: Keys,
+        keys: Option<(Keys, Keys)>,
         facts: Facts,
         row: Vec<u8>,
     },
@@ -83,20 +82,18 @@ impl Change {
         })
     }
 
-    /// A new row for a user that exists, and the keys it had and has.
+    /// A new row for a user that exists, and the keys it had and has, unless those are the same.
     #[must_use]
     pub fn replace_user(
         self,
         sequence: u32,
-        before: Keys,
-        after: Keys,
+        keys: Option<(Keys, Keys)>,
         facts: Facts,
         row: Vec<u8>,
     ) -> Self {
         self.with(Put::ReplaceUser {
             sequence,
-            before,
-            after,
+            keys,
             facts,
             row,
         })

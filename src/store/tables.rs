@@ -132,13 +132,12 @@ impl<'txn> Tables<'txn> {
             }
             Put::ReplaceUser {
                 sequence,
-                before,
-                after,
+                keys,
                 facts,
                 row,
             } => {
                 self.put_row(sequence, row)?;
-                if before != after {
+                if let Some((before, after)) = keys {
                     self.change_keys(sequence, Some(&before), Some(&after))?;
                 }
                 changes.insert(sequence, Some(facts));

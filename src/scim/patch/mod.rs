@@ -83,8 +83,16 @@ impl Patch {
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
-        // Once more through the front door: types, order, lists bounded, nothing empty.
-        let patched = User::from_members(attributes, leniency)?;
+        let touched = self
+            .operations
+            .iter()
+            .map(|operation| match &operation.target {
+                Target::Extension(schema) => schema.urn,
+                Target::Attribute { path, .. } => {
+                    path.extension.map_or(path.attribute.name, |it| it.urn)
+                }
+            });
+        let patched = User::from_touched(attributes, touched, leniency)?;
         // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
         patched.require_user_name().map_err(|error| Error {
             kind: ErrorType::Mutability,
