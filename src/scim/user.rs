@@ -37,7 +37,7 @@ impl User {
     pub(super) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut external_id = None;
         let mut extension = Object::new();
-        let mut core = Object::new();
+        let mut core = Vec::with_capacity(body.len());
         for (name, member) in body {
             if name.eq_ignore_ascii_case("externalId") {
                 let attribute = schema::find(schema::COMMON, "externalId")
@@ -56,14 +56,15 @@ impl User {
                     &format!("the schema {} is not known", quoted(&name)),
                 )?;
             } else {
-                core.insert(name, member);
+                core.push((name, member));
             }
         }
-        let mut attributes = Object::new();
+        let core = value::members(USER.attributes, core, leniency, "")?;
+        let mut attributes = Object::with_capacity(core.len() + 2);
         if let Some(external_id) = external_id {
             attributes.insert("externalId".to_owned(), external_id);
         }
-        attributes.extend(value::members(USER.attributes, core, leniency, "")?);
+        attributes.extend(core);
         if !extension.is_empty() {
             attributes.insert(ENTERPRISE_URN.to_owned(), Value::Object(extension));
         }
@@ -284,12 +285,9 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
         Value::Object(mut object) => {
             // Some clients put one into the extension too; it says nothing there.
             object.remove("schemas");
-            value::members(
-                ENTERPRISE.attributes,
-                object,
-                leniency,
-                &format!("{ENTERPRISE_URN}:"),
-            )
+            let prefix = format!("{ENTERPRISE_URN}:");
+            let members = value::members(ENTERPRISE.attributes, object, leniency, &prefix)?;
+            Ok(members.into_iter().collect())
         }
         _ => Err(Error::new(
             ErrorType::InvalidValue,

@@ -138,25 +138,27 @@ fn complex(
         leniency,
         &format!("{}.", attribute.name),
     )?;
-    Ok((!parts.is_empty()).then_some(Value::Object(parts)))
+    Ok((!parts.is_empty()).then(|| Value::Object(parts.into_iter().collect())))
 }
 
 /// The members of an object that are attributes of the table, under their canonical names
 /// and in the table's order.
 pub(super) fn members(
     attributes: &'static [Attribute],
-    object: Object,
+    object: impl IntoIterator<Item = (String, Value)>,
     leniency: &mut Leniency,
     prefix: &str,
-) -> Result<Object, Error> {
-    let mut slots: Vec<Option<Value>> = vec![None; attributes.len()];
+) -> Result<Vec<(String, Value)>, Error> {
+    let mut slots: Vec<Option<(String, Value)>> = vec![None; attributes.len()];
     for (name, value) in object {
         let place = attributes
             .iter()
             .position(|attribute| attribute.name.eq_ignore_ascii_case(&name));
         match place {
             Some(place) => {
-                slots[place] = normalise(&attributes[place], value, leniency)?;
+                let attribute = &attributes[place];
+                let value = normalise(attribute, value, leniency)?;
+                slots[place] = value.map(|value| (canonical(name, attribute), value));
             }
             None => leniency.allow(
                 Tolerance::UnknownAttribute,
@@ -167,11 +169,16 @@ pub(super) fn members(
             )?,
         }
     }
-    Ok(attributes
-        .iter()
-        .zip(slots)
-        .filter_map(|(attribute, slot)| Some((attribute.name.to_owned(), slot?)))
-        .collect())
+    Ok(slots.into_iter().flatten().collect())
+}
+
+/// The name as the schema has it: most are sent like that.
+fn canonical(name: String, attribute: &Attribute) -> String {
+    if name == attribute.name {
+        name
+    } else {
+        attribute.name.to_owned()
+    }
 }
 
 /// The stored form of a list: its elements in the order sent, at most one of them primary.
