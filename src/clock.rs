@@ -81,7 +81,7 @@ impl Instant {
 /// Writes a number into all of `place`, with zeros before it.
 fn digits(place: &mut [u8], mut number: u16) {
     for digit in place.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).expect("a digit");
+        *digit = b'0' + (number % 10).to_le_bytes()[0];
         number /= 10;
     }
 }

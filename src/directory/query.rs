@@ -137,6 +137,7 @@ impl Page {
     ) -> Result<Box<dyn Iterator<Item = Result<Row, Error>> + 'a>, Error> {
         const PASSED_OVER_MAX: usize = 4;
         if let (Some(&first), Some(&last)) = (sequences.first(), sequences.last())
+            && first < last
             && sequences.is_sorted()
             && whole(u64::from(last - first)) < sequences.len() * PASSED_OVER_MAX
         {

@@ -293,7 +293,8 @@ impl<R: Deref<Target = [u8]>> Stored<R> {
 /// than being copied.
 fn write_escaped(text: &str, out: &mut Vec<u8>) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(is_plain) {
+    // Not `all`, which ends at the first and so looks at one after the other.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         out.extend_from_slice(text.as_bytes());
     } else {
         let quoted = json!(text).to_string();
@@ -355,20 +356,42 @@ impl Header {
     }
 
     /// The end of a resource: `meta` as bytes. Every user that is shown has one: made by way of
-    /// a value it would be most of the work.
+    /// a value, or number by number, it would be most of the work.
     fn write_end(&self, base_url: &str, out: &mut Vec<u8>) {
+        let created = self.created.to_text();
+        // Most users are as they were created.
+        let last_modified = if self.last_modified == self.created {
+            created
+        } else {
+            self.last_modified.to_text()
+        };
         out.extend_from_slice(b",\"meta\":{\"resourceType\":\"User\",\"created\":\"");
-        out.extend_from_slice(&self.created.to_text());
+        out.extend_from_slice(&created);
         out.extend_from_slice(b"\",\"lastModified\":\"");
-        out.extend_from_slice(&self.last_modified.to_text());
+        out.extend_from_slice(&last_modified);
         out.extend_from_slice(b"\",\"location\":\"");
         write_escaped(base_url, out);
         out.extend_from_slice(b"/Users/");
         out.extend_from_slice(&self.id.to_text());
         out.extend_from_slice(b"\",\"version\":\"W/\\\"");
-        out.extend_from_slice(self.version.to_string().as_bytes());
+        write_number(self.version, out);
         out.extend_from_slice(b"\\\"\"}}");
     }
+}
+
+/// Writes a number in decimal digits.
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len() - 1;
+    loop {
+        digits[first] = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+        first -= 1;
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 #[cfg(test)]
@@ -450,6 +473,15 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&out), built(&record).to_string());
         let read = Record::decode(&record.encode()).expect("a good row");
         assert_eq!(built(&read).to_string(), built(&record).to_string());
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_library_does() {
+        for number in [0, 1, 9, 10, 99, 100, 1_000_000, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), number.to_string());
+        }
     }
 
     /// The key that comes out of the index is the one that comes out of the row.

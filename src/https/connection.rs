@@ -23,6 +23,9 @@ use crate::limits;
 
 const READ_BYTES: usize = 16 * 1024;
 const LOOK_AGAIN_BYTES: usize = 1024;
+/// A body up to this goes out in one record with its head; a larger one would be copied for more
+/// than the record of its own costs that its head then has.
+const COPIED_BYTES_MAX: usize = 8 * 1024;
 const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 
 pub(super) struct Connection<'a> {
@@ -301,6 +304,10 @@ impl<'a> Connection<'a> {
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
+            Body::Bytes(body) if body.len() > COPIED_BYTES_MAX => {
+                let head = self.tls.writer().write_all(&bytes);
+                head.and_then(|()| self.send(&body))
+            }
             Body::Bytes(body) => {
                 bytes.extend_from_slice(&body);
                 self.send(&bytes)
