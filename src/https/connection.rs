@@ -304,10 +304,7 @@ impl<'a> Connection<'a> {
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
-            Body::Bytes(body) if body.len() > COPIED_BYTES_MAX => {
-                let head = self.tls.writer().write_all(&bytes);
-                head.and_then(|()| self.send(&body))
-            }
+            Body::Bytes(body) if body.len() > COPIED_BYTES_MAX => self.send_both(&bytes, &body),
             Body::Bytes(body) => {
                 bytes.extend_from_slice(&body);
                 self.send(&bytes)
@@ -384,6 +381,14 @@ impl<'a> Connection<'a> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// Sends a head and a large body, in records of their own but, if it can be, in one write.
+    fn send_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        let mut writer = self.tls.writer();
+        writer.write_all(head)?;
+        let taken = writer.write(body)?;
+        self.send(&body[taken..])
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
