@@ -15,7 +15,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, Talk, cli_in};
+use crate::support::{Output, Server, Talk, cli_in, copy_program};
 
 const USER: u32 = 65_532;
 const FORMAT_2: &[u8] = include_bytes!("fixtures/format-2.redb");
@@ -32,7 +32,7 @@ fn is_root() -> bool {
 fn as_user(command: &Command, folder: &Path) -> Command {
     let binary = folder.join("golinks-scim");
     if !binary.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_golinks-scim"), &binary).expect("copied");
+        copy_program(&binary);
     }
     chown(folder, Some(USER), Some(USER)).expect("root may do that");
     let mut ours = Command::new(binary);

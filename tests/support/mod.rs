@@ -44,6 +44,14 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// Copies the program. Not by this process: whatever another test starts meanwhile would have the
+/// copy open for writing, and what is open for writing cannot be run.
+pub(crate) fn copy_program(to: &Path) {
+    let program = env!("CARGO_BIN_EXE_golinks-scim");
+    let copied = Command::new("cp").args([Path::new(program), to]).status();
+    assert!(copied.expect("cp is there").success(), "not copied");
+}
+
 impl Server {
     /// A server with the defaults of the product, on a free port of 127.0.0.1.
     pub(crate) fn start() -> Self {
@@ -67,7 +75,7 @@ impl Server {
         let directory = TempDir::new().expect("a directory for the test");
         // Where the binary was built that user may not look.
         let binary = directory.path().join("golinks-scim");
-        std::fs::copy(env!("CARGO_BIN_EXE_golinks-scim"), &binary).expect("copied");
+        copy_program(&binary);
         for path in [directory.path(), &binary] {
             std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root may do that");
         }
