@@ -237,6 +237,49 @@ fn sixty_four_writers_half_of_them_in_conflict_leave_exactly_the_right_state() {
     assert_eq!(rows.len(), 32, "a refusal left an audit row");
 }
 
+/// That nothing is to be changed is only true behind what was asked for before.
+#[test]
+fn a_request_that_changes_nothing_yet_keeps_its_place_in_the_queue() {
+    let store = Arc::new(Disk::default().open());
+    let directory = Arc::new(directory(&store));
+    let created = directory.create(user("one"), &caller("c"));
+    let id = created.expect("created").record.id().to_string();
+    let set_active = |active: bool| {
+        let (directory, id) = (Arc::clone(&directory), id.clone());
+        let thread = std::thread::spawn(move || {
+            let body = json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "active", "value": active}]
+            });
+            let mut leniency = Leniency::strict();
+            let patch = Patch::parse(body, &mut leniency).expect("a patch");
+            directory
+                .modify(&id, patch, Preconditions::default(), leniency, &caller("m"))
+                .map(|written| written.record.user().active())
+        });
+        // It is in the queue before the next one is.
+        std::thread::sleep(Duration::from_millis(200));
+        thread
+    };
+    let (go, held) = std::sync::mpsc::channel::<()>();
+    let writer = Arc::clone(&store);
+    let busy = std::thread::spawn(move || {
+        writer.write(move |_| {
+            held.recv().expect("it goes on");
+            Ok(Ok::<_, ()>((Change::none(), ())))
+        })
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    let threads = [set_active(false), set_active(true)];
+    assert!(threads.iter().all(|thread| !thread.is_finished()));
+    go.send(()).expect("it waits");
+    busy.join().expect("no panic").expect("done").expect("done");
+    let answers = threads.map(|thread| thread.join().expect("no panic").expect("modified"));
+    assert_eq!(answers, [Some(false), Some(true)]);
+    let stored = directory.retrieve(&id).and_then(|it| it.record());
+    assert_eq!(stored.expect("there").user().active(), Some(true));
+}
+
 #[test]
 fn writers_on_one_user_lose_nothing() {
     let store = Arc::new(Disk::default().open());

@@ -12,7 +12,7 @@
 
 use super::audit::{self, Difference};
 use super::change::{Asked, Planned, is_active};
-use super::record::Record;
+use super::record::{Head, Record};
 use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
@@ -41,6 +41,7 @@ impl Decided {
     ) -> Result<Self, Error> {
         let now = asked.clock.now();
         let record = before.changed(user, now);
+        let head = before.head();
         let differences =
             audit::differences(before.user().attributes(), record.user().attributes());
         if differences.is_empty() {
@@ -57,9 +58,35 @@ impl Decided {
         let was_deactivated = is_active(&before) && !is_active(&record);
         let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
+            before: Some(head),
             was_deactivated,
             ..draft
         })))
+    }
+
+    /// Whether the user is still the one that this was decided on. That nothing is to be written
+    /// is looked at again too: what was asked for before may change it.
+    pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
+        let id = match self {
+            Self::Same(written) => written.record.id(),
+            Self::Draft(draft) => draft.record.id(),
+        };
+        let row = view.user(id.sequence())?;
+        Ok(row.is_some_and(|row| match self {
+            Self::Same(written) => written.record.is_in(&row),
+            Self::Draft(draft) => draft.before.as_ref().is_some_and(|it| it.is_in(&row)),
+        }))
+    }
+
+    /// What is to be written now, if this holds.
+    pub(super) fn put(self, view: &View<'_>, now: Instant) -> Planned<Written> {
+        match self {
+            Self::Same(written) => Ok(Ok((Change::none(), written))),
+            Self::Draft(mut draft) => {
+                draft.settle(now, None);
+                draft.put(view)
+            }
+        }
     }
 
     /// What the request was forgiven on the way.
@@ -74,6 +101,8 @@ impl Decided {
 /// A user to be written.
 pub(super) struct Draft {
     record: Record,
+    /// The state that this was decided on; none of a new user.
+    before: Option<Head>,
     /// Under which keys the user is found now, a new one under none, and will be; `None` if that
     /// stays as it is.
     keys: Option<(Option<Keys>, Keys)>,
@@ -108,6 +137,7 @@ impl Draft {
             return Err(Error::TooLarge);
         }
         Ok(Self {
+            before: None,
             keys,
             facts: record.facts(),
             row,
@@ -118,18 +148,12 @@ impl Draft {
         })
     }
 
-    /// Whether the user is still the one that this was decided on.
-    pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
-        let row = view.user(self.record.id().sequence())?;
-        Ok(row.is_some_and(|row| self.record.follows(&row)))
-    }
-
     /// Written now; a new user gets the next sequence, and with it its id.
     pub(super) fn settle(&mut self, now: Instant, sequence: Option<u32>) {
         if let Some(sequence) = sequence {
             self.record.number(sequence, &mut self.row);
         }
-        self.record.stamp(now, &mut self.row);
+        self.record.stamp(now, self.before.as_ref(), &mut self.row);
         self.facts.modified = self.record.last_modified().millis();
         audit::settle(&mut self.told, now, self.record.id());
     }
@@ -222,8 +246,8 @@ mod tests {
         let Decided::Draft(mut draft) = decided else {
             panic!("it has changed");
         };
-        assert!(draft.record.follows(&before.encode()));
-        assert!(!draft.record.follows(&draft.row));
+        let head = draft.before.as_ref().expect("the state before");
+        assert!(head.is_in(&before.encode()) && !head.is_in(&draft.row));
         // A clock that goes back does not take `lastModified` with it.
         let earlier = now.plus_days(-7);
         draft.settle(earlier, None);

@@ -56,7 +56,7 @@ use crate::limits;
 use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
-use draft::{Decided, Draft};
+use draft::Draft;
 use order::Turns;
 use retention::Retention;
 
@@ -338,14 +338,9 @@ impl Directory {
             let before = change::stored(&View::of_committed(&snapshot), id, &preconditions)??;
             change::decide(before, edit.clone(), leniency.clone(), &asked)
         })?;
-        let mut draft = match decided {
-            Decided::Same(written) => return Ok(written),
-            Decided::Draft(draft) => draft,
-        };
         let written = self.write(move |view| {
-            if draft.holds(view)? {
-                draft.settle(asked.clock.now(), None);
-                return draft.put(view);
+            if decided.holds(view)? {
+                return decided.put(view, asked.clock.now());
             }
             change::edit(view, id, edit, &preconditions, leniency, &asked)
         })?;

@@ -85,17 +85,25 @@ impl Record {
         }
     }
 
-    /// Whether a row is the user as it was before this change.
-    pub(super) fn follows(&self, row: &[u8]) -> bool {
-        Header::read(row)
-            .is_ok_and(|before| before.id == self.id && before.version + 1 == self.version)
+    /// Whether a row is this user in this state.
+    pub(super) fn is_in(&self, row: &[u8]) -> bool {
+        self.head().is_in(row)
     }
 
-    /// Changed at this moment, or created if it is new; in its row too.
-    pub(super) fn stamp(&mut self, now: Instant, row: &mut [u8]) {
-        self.last_modified = now.max(self.last_modified);
-        if self.version == 1 {
-            self.created = self.last_modified;
+    pub(super) fn head(&self) -> Head {
+        Head {
+            id: self.id,
+            version: self.version,
+            last_modified: self.last_modified,
+        }
+    }
+
+    /// Changed at this moment, but not earlier than `before` was, or created; in its row too.
+    pub(super) fn stamp(&mut self, now: Instant, before: Option<&Head>, row: &mut [u8]) {
+        if let Some(before) = before {
+            self.last_modified = now.max(before.last_modified);
+        } else {
+            (self.created, self.last_modified) = (now, now);
         }
         row[CREATED_AT..MODIFIED_AT].copy_from_slice(&self.created.millis().to_le_bytes());
         row[MODIFIED_AT..VERSION_AT].copy_from_slice(&self.last_modified.millis().to_le_bytes());
@@ -223,6 +231,23 @@ impl Record {
         let meta = Header::of(self).meta(base_url);
         resource.insert("meta".to_owned(), meta);
         resource
+    }
+}
+
+/// What tells one state of a user from another. The version alone does not where the file was
+/// opened again and a commit of unknown outcome is gone.
+pub(super) struct Head {
+    id: UserId,
+    version: u64,
+    last_modified: Instant,
+}
+
+impl Head {
+    /// Whether a row is in this state.
+    pub(super) fn is_in(&self, row: &[u8]) -> bool {
+        Header::read(row).is_ok_and(|row| {
+            (row.id, row.version, row.last_modified) == (self.id, self.version, self.last_modified)
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::{Object, value};
 
 /// What the operations of one patch share: what they are forgiven, and how much they may
-/// still look at. A patch is applied on the one thread that writes.
+/// still look at. A patch may be applied on the one thread that writes.
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     left: usize,
