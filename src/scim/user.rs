@@ -1,6 +1,8 @@
 //! A User as a value: the attributes that a client may set, under canonical names, in the
 //! order of the schema. What the service provider adds (`id`, `meta`) is not in it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
@@ -76,7 +78,7 @@ impl User {
     /// what a patch costs.
     pub(super) fn from_touched(
         mut attributes: Object,
-        touched: impl Iterator<Item = &'static str>,
+        touched: BTreeSet<&'static str>,
         leniency: &mut Leniency,
     ) -> Result<Self, Error> {
         for name in touched {

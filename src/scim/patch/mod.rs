@@ -7,6 +7,8 @@ mod apply;
 mod assign;
 mod elements;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
@@ -83,7 +85,8 @@ impl Patch {
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
-        let touched = self
+        // Each once, however many operations there are: a list may be long.
+        let touched: BTreeSet<&'static str> = self
             .operations
             .iter()
             .map(|operation| match &operation.target {
@@ -91,7 +94,8 @@ impl Patch {
                 Target::Attribute { path, .. } => {
                     path.extension.map_or(path.attribute.name, |it| it.urn)
                 }
-            });
+            })
+            .collect();
         let patched = User::from_touched(attributes, touched, leniency)?;
         // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
         patched.require_user_name().map_err(|error| Error {
