@@ -5,10 +5,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::record::{Header, TEXT_AT};
+use super::header::{Header, TEXT_AT};
 use crate::scim::fold::fold;
 use crate::scim::search::searchable;
 use crate::store::{Facts, Keys};
+
+/// The attributes that [`keys`] looks at: one that changes none of them keeps its keys.
+pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
 /// The keys of somebody with these names.
 pub(super) fn keys<'a>(

@@ -155,8 +155,7 @@ pub(super) fn settle(
 
 fn put(view: &View<'_>, decided: Result<Decided, Error>) -> Planned<Written> {
     match decided {
-        Ok(Decided::Same(written)) => Ok(Ok((Change::none(), written))),
-        Ok(Decided::Draft(draft)) => draft.put(view),
+        Ok(decided) => decided.put(view),
         Err(error) => Ok(Err(error)),
     }
 }

@@ -11,17 +11,16 @@
 //! ```
 
 use super::audit::{self, Difference};
+use super::brief::KEYED;
 use super::change::{Asked, Planned, is_active};
-use super::record::{Head, Record};
+use super::header::Header;
+use super::record::Record;
 use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
 use crate::limits;
 use crate::scim::{Tolerance, User};
 use crate::store::{Change, Facts, Keys, ReadError, View};
-
-/// The attributes that a user is found by in the file.
-const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
 /// What is to be done about a request.
 pub(super) enum Decided {
@@ -41,13 +40,12 @@ impl Decided {
     ) -> Result<Self, Error> {
         let now = asked.clock.now();
         let record = before.changed(user, now);
-        let head = before.head();
         let differences =
             audit::differences(before.user().attributes(), record.user().attributes());
         if differences.is_empty() {
             return Ok(Self::Same(Written {
-                row: before.encode(),
                 record: before,
+                row: None,
                 tolerances: Vec::new(),
                 was_deactivated: false,
             }));
@@ -58,7 +56,7 @@ impl Decided {
         let was_deactivated = is_active(&before) && !is_active(&record);
         let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
-            before: Some(head),
+            before: Some(before.header()),
             was_deactivated,
             ..draft
         })))
@@ -67,25 +65,29 @@ impl Decided {
     /// Whether the user is still the one that this was decided on. That nothing is to be written
     /// is looked at again too: what was asked for before may change it.
     pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
-        let id = match self {
-            Self::Same(written) => written.record.id(),
-            Self::Draft(draft) => draft.record.id(),
+        let before = match self {
+            Self::Same(written) => Some(written.record.header()),
+            Self::Draft(draft) => draft.before,
         };
-        let row = view.user(id.sequence())?;
-        Ok(row.is_some_and(|row| match self {
-            Self::Same(written) => written.record.is_in(&row),
-            Self::Draft(draft) => draft.before.as_ref().is_some_and(|it| it.is_in(&row)),
-        }))
+        let Some(before) = before else {
+            return Ok(false);
+        };
+        let row = view.user(before.id.sequence())?;
+        Ok(row.is_some_and(|row| Header::read(&row) == Ok(before)))
     }
 
-    /// What is to be written now, if this holds.
-    pub(super) fn put(self, view: &View<'_>, now: Instant) -> Planned<Written> {
+    /// Written now, however long ago it was decided.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if let Self::Draft(draft) = self {
+            draft.settle(now, None);
+        }
+    }
+
+    /// What is to be written.
+    pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
         match self {
             Self::Same(written) => Ok(Ok((Change::none(), written))),
-            Self::Draft(mut draft) => {
-                draft.settle(now, None);
-                draft.put(view)
-            }
+            Self::Draft(draft) => draft.put(view),
         }
     }
 
@@ -102,7 +104,7 @@ impl Decided {
 pub(super) struct Draft {
     record: Record,
     /// The state that this was decided on; none of a new user.
-    before: Option<Head>,
+    before: Option<Header>,
     /// Under which keys the user is found now, a new one under none, and will be; `None` if that
     /// stays as it is.
     keys: Option<(Option<Keys>, Keys)>,
@@ -169,7 +171,7 @@ impl Draft {
         let sequence = self.record.id().sequence();
         let written = Written {
             record: self.record,
-            row: self.row.clone(),
+            row: Some(self.row.clone()),
             tolerances: self.tolerances,
             was_deactivated: self.was_deactivated,
         };
@@ -246,8 +248,8 @@ mod tests {
         let Decided::Draft(mut draft) = decided else {
             panic!("it has changed");
         };
-        let head = draft.before.as_ref().expect("the state before");
-        assert!(head.is_in(&before.encode()) && !head.is_in(&draft.row));
+        assert_eq!(draft.before, Header::read(&before.encode()).ok());
+        assert_ne!(draft.before, Header::read(&draft.row).ok());
         // A clock that goes back does not take `lastModified` with it.
         let earlier = now.plus_days(-7);
         draft.settle(earlier, None);

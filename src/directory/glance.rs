@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::record::{Header, TEXT_AT};
+use super::header::{Header, TEXT_AT};
 use crate::scim::{Filter, Sort};
 
 /// What of a resource is looked at.

@@ -17,6 +17,7 @@ mod bulk;
 mod change;
 mod draft;
 mod glance;
+mod header;
 mod history;
 mod import;
 mod order;
@@ -134,7 +135,8 @@ impl From<scim::Error> for Error {
 pub struct Written {
     /// The user as it now is.
     pub record: Record,
-    row: Vec<u8>,
+    /// Its row, if it was written.
+    row: Option<Vec<u8>>,
     /// What was forgiven while the change was applied.
     pub tolerances: Vec<Tolerance>,
     /// Whether the user was active before, and is not any more.
@@ -144,7 +146,8 @@ pub struct Written {
 impl Written {
     /// The user as it lies in the store.
     pub fn stored(self) -> Result<Stored<Vec<u8>>, Error> {
-        Stored::of(self.row).map_err(Error::Damaged)
+        let row = self.row.unwrap_or_else(|| self.record.encode());
+        Stored::of(row).map_err(Error::Damaged)
     }
 }
 
@@ -334,13 +337,14 @@ impl Directory {
     ) -> Result<Written, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        let decided = self.read(|snapshot| {
+        let mut decided = self.read(|snapshot| {
             let before = change::stored(&View::of_committed(&snapshot), id, &preconditions)??;
             change::decide(before, edit.clone(), leniency.clone(), &asked)
         })?;
         let written = self.write(move |view| {
             if decided.holds(view)? {
-                return decided.put(view, asked.clock.now());
+                decided.settle(asked.clock.now());
+                return decided.put(view);
             }
             change::edit(view, id, edit, &preconditions, leniency, &asked)
         })?;

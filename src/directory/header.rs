@@ -1,0 +1,139 @@
+//! What stands before the text of a user's row, and what is shown of it: `meta`.
+//!
+//! ```text
+//! byte  0       version of this form, 1
+//! bytes 1..17   id, the 16 bytes of a UUID
+//! bytes 17..25  created,      milliseconds since the epoch, i64 little-endian
+//! bytes 25..33  lastModified, likewise
+//! bytes 33..41  version, counted from 1, u64 little-endian
+//! ```
+
+use serde_json::{Value, json};
+
+use super::user_id::UserId;
+use crate::clock::Instant;
+
+const FORM: u8 = 1;
+/// Where the text of a row begins.
+pub(super) const TEXT_AT: usize = 41;
+
+/// What the service provider keeps of a user. It tells one state of a user from another: the
+/// version alone does not where the file was opened again and a commit of unknown outcome is gone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Header {
+    pub(super) id: UserId,
+    pub(super) created: Instant,
+    pub(super) last_modified: Instant,
+    pub(super) version: u64,
+}
+
+impl Header {
+    pub(super) fn read(row: &[u8]) -> Result<Self, String> {
+        if row.first() != Some(&FORM) || row.len() < TEXT_AT {
+            return Err("a user's row has an unknown form".to_owned());
+        }
+        let eight = |at: usize| -> [u8; 8] {
+            row[at..at + 8]
+                .try_into()
+                .expect("the slice is eight bytes long")
+        };
+        let id: [u8; 16] = row[1..17].try_into().expect("the slice is 16 bytes long");
+        Ok(Self {
+            id: UserId(id),
+            created: Instant::from_millis(i64::from_le_bytes(eight(17))),
+            last_modified: Instant::from_millis(i64::from_le_bytes(eight(25))),
+            version: u64::from_le_bytes(eight(33)),
+        })
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; TEXT_AT] {
+        let mut bytes = [FORM; TEXT_AT];
+        bytes[1..17].copy_from_slice(&self.id.0);
+        bytes[17..25].copy_from_slice(&self.created.millis().to_le_bytes());
+        bytes[25..33].copy_from_slice(&self.last_modified.millis().to_le_bytes());
+        bytes[33..41].copy_from_slice(&self.version.to_le_bytes());
+        bytes
+    }
+
+    /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
+    pub(super) fn tag(&self) -> String {
+        format!("W/\"{}\"", self.version)
+    }
+
+    /// `meta` (RFC 7643 section 3.1). The location comes from the configured base URL,
+    /// never from what a client says the host is.
+    pub(super) fn meta(&self, base_url: &str) -> Value {
+        json!({
+            "resourceType": "User",
+            "created": self.created.to_string(),
+            "lastModified": self.last_modified.to_string(),
+            "location": format!("{base_url}/Users/{}", self.id),
+            "version": self.tag(),
+        })
+    }
+
+    /// The end of a resource: `meta` as bytes. Every user that is shown has one: made by way of
+    /// a value, or number by number, it would be most of the work.
+    pub(super) fn write_end(&self, base_url: &str, out: &mut Vec<u8>) {
+        let created = self.created.to_text();
+        // Most users are as they were created.
+        let last_modified = if self.last_modified == self.created {
+            created
+        } else {
+            self.last_modified.to_text()
+        };
+        out.extend_from_slice(b",\"meta\":{\"resourceType\":\"User\",\"created\":\"");
+        out.extend_from_slice(&created);
+        out.extend_from_slice(b"\",\"lastModified\":\"");
+        out.extend_from_slice(&last_modified);
+        out.extend_from_slice(b"\",\"location\":\"");
+        write_escaped(base_url, out);
+        out.extend_from_slice(b"/Users/");
+        out.extend_from_slice(&self.id.to_text());
+        out.extend_from_slice(b"\",\"version\":\"W/\\\"");
+        write_number(self.version, out);
+        out.extend_from_slice(b"\\\"\"}}");
+    }
+}
+
+/// Writes what stands between the quotes of a JSON string. A base URL hardly ever needs more
+/// than being copied.
+fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    // Not `all`, which ends at the first and so looks at one after the other.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let quoted = json!(text).to_string();
+        out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+    }
+}
+
+/// Writes a number in decimal digits.
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len() - 1;
+    loop {
+        digits[first] = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+        first -= 1;
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_library_does() {
+        for number in [0, 1, 9, 10, 99, 100, 1_000_000, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), number.to_string());
+        }
+    }
+}
