@@ -117,12 +117,19 @@ impl Alone {
         txn.commit().expect("committed");
     }
 
-    /// So many clients do this, each as soon as what it did last is committed.
-    pub(crate) fn write(&self, kind: Kind, clients: usize, duration: Duration) -> Samples {
+    /// So many clients do this, each as soon as what it did last is committed: at most `most`
+    /// at a time.
+    pub(crate) fn write(
+        &self,
+        kind: Kind,
+        clients: usize,
+        most: usize,
+        duration: Duration,
+    ) -> Samples {
         let (queue, jobs) = sync_channel::<Job>(1024);
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(move || self.serve(&jobs));
+            scope.spawn(move || self.serve(&jobs, most));
             let ask = |client: usize, queue: SyncSender<Job>| {
                 let next = |turn: usize| match kind {
                     Kind::Post => Put::Create(self.next.fetch_add(1, Ordering::SeqCst)),
@@ -149,10 +156,10 @@ impl Alone {
         })
     }
 
-    fn serve(&self, jobs: &Receiver<Job>) {
+    fn serve(&self, jobs: &Receiver<Job>, most: usize) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
-            while batch.len() < golinks_scim::limits::BATCH_CHANGES_MAX
+            while batch.len() < most
                 && let Ok(job) = jobs.try_recv()
             {
                 batch.push(job);

@@ -44,7 +44,7 @@ use disk::Alone;
 use drive::{Pace, Turn, drive, handshakes};
 use report::{Line, Side};
 use responder::Responder;
-use server::{Launch, Server, cpu_time, memory, size};
+use server::{Commits, Launch, Server, cpu_time, memory, size};
 use wire::Target;
 use work::{Again, Kind, Known};
 
@@ -109,6 +109,8 @@ struct Bench {
     server: Server,
     target: Target,
     known: Arc<Known>,
+    /// The token that the server's metrics are read with.
+    metrics: String,
 }
 
 /// How many clients a workload has, and what it is measured by.
@@ -158,7 +160,9 @@ impl Bench {
             size(&launch.data_dir.join("users.redb")) >> 20,
             drive::to_f64(usize::try_from(size(&launch.program)).unwrap_or(0)) / 1_048_576.0,
         );
-        let token = launch.token(&format!("load-{}", std::process::id()), "full");
+        let name = format!("load-{}", std::process::id());
+        let token = launch.token(&name, "full");
+        let metrics = launch.token(&format!("{name}-metrics"), "metrics");
         let authority = std::fs::read(launch.data_dir.join("tls/ca.pem")).expect("the CA");
         let target = Target::new(server.address, &authority, true);
         let ids = seed::ids(&target, &token, typed.users);
@@ -176,6 +180,7 @@ impl Bench {
             server,
             target,
             known,
+            metrics,
         }
     }
 
@@ -324,21 +329,43 @@ impl Bench {
         line(name, beside, Some(("get alone", alone)), note)
     }
 
-    /// A workload that writes, in turns with redb alone.
+    /// A workload that writes, in turns with redb alone: with batches of the size that the
+    /// server's had in the turn before, and with whatever waits in each.
     fn written(&self, name: &str, kind: Kind, writers: usize, alone: &Alone) -> Line {
-        let (mut ours, mut limit) = (Side::default(), Side::default());
+        let (mut ours, mut limit, mut greedy) = (Side::default(), Side::default(), Side::default());
+        let mut all = Commits::default();
         for _ in 0..self.typed.rounds {
             let clients = self.clients(kind, writers);
+            let before = self.commits();
             ours.take(self.server.pid(), || {
                 drive(&self.target, clients, self.pace(), self.turn())
             });
+            let commits = self.commits().since(before);
+            all = all.and(commits);
             limit.take(std::process::id(), || {
-                alone.write(kind, writers, self.turn())
+                alone.write(kind, writers, commits.size(), self.turn())
+            });
+            greedy.take(std::process::id(), || {
+                alone.write(kind, writers, usize::MAX, self.turn())
             });
         }
         let ratio = |part| ours.samples.quantile(part) / limit.samples.quantile(part).max(1e-9);
-        let note = format!("p50 {:.2} and p99 {:.2} of redb's", ratio(0.5), ratio(0.99));
+        let note = format!(
+            "p50 {:.2} and p99 {:.2} of redb's; {} changes a commit; {:.2} of redb with whatever waits",
+            ratio(0.5),
+            ratio(0.99),
+            all.size(),
+            ours.samples.per_second() / greedy.samples.per_second().max(1e-9),
+        );
         line(name, ours, Some(("redb", limit)), note)
+    }
+
+    /// The commits that the server has made so far, as it tells of them itself.
+    fn commits(&self) -> Commits {
+        let mut connection = self.target.connect().expect("the server answers");
+        let request = wire::request("GET", "/metrics", &self.metrics, None);
+        assert_eq!(connection.exchange(&request).expect("an answer"), 200);
+        Commits::read(&String::from_utf8_lossy(connection.body()))
     }
 
     /// Filled once for all workloads that write.

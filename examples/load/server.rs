@@ -156,3 +156,49 @@ pub(crate) fn memory(pid: u32) -> (u64, u64) {
 pub(crate) fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
+
+/// The commits of a server over some time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Commits {
+    count: f64,
+    changes: f64,
+}
+
+impl Commits {
+    /// Those that its metrics tell of.
+    pub(crate) fn read(metrics: &str) -> Self {
+        let value = |name: &str| -> f64 {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|rest| rest.trim().parse().ok());
+            number.expect("the metrics tell of commits")
+        };
+        Self {
+            count: value("golinks_scim_commits_total "),
+            changes: value("golinks_scim_commit_changes_sum "),
+        }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            count: self.count - before.count,
+            changes: self.changes - before.changes,
+        }
+    }
+
+    pub(crate) fn and(self, others: Self) -> Self {
+        Self {
+            count: self.count + others.count,
+            changes: self.changes + others.changes,
+        }
+    }
+
+    /// How many changes one has, on average; 1 at least.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most the clients that wait"
+    )]
+    pub(crate) fn size(self) -> usize {
+        (self.changes / self.count.max(1.0)).round().max(1.0) as usize
+    }
+}

@@ -1,7 +1,7 @@
 //! One connection, from handshake to goodbye. Read it from the top: it is the story of
 //! every request that comes over the network.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -383,12 +383,21 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a head and a large body, in records of their own but, if it can be, in one write.
+    /// Sends a head and a large body, in the same records and, if it can be, in one write.
+    ///
+    /// A record of the body alone would be slow to make: both its bytes and the record lie at the
+    /// beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
+    /// processors copies 3 GB a second instead of 50. A page of 100 took a quarter longer.
     fn send_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        let mut writer = self.tls.writer();
-        writer.write_all(head)?;
-        let taken = writer.write(body)?;
-        self.send(&body[taken..])
+        let both = [IoSlice::new(head), IoSlice::new(body)];
+        let taken = self.tls.writer().write_vectored(&both)?;
+        match taken.checked_sub(head.len()) {
+            Some(taken) => self.send(&body[taken..]),
+            None => {
+                self.send(&head[taken..])?;
+                self.send(body)
+            }
+        }
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
