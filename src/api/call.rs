@@ -35,8 +35,7 @@ impl Beginning {
     }
 
     pub(super) fn peer_text(&self) -> String {
-        self.peer
-            .map_or_else(|| "local".to_owned(), |peer| peer.to_string())
+        peer_text(self.peer)
     }
 
     pub(super) fn admitted(
@@ -50,7 +49,7 @@ impl Beginning {
             && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
         Admission {
             request_id: self.request_id.clone(),
-            peer: self.peer_text(),
+            peer: self.peer,
             method: head.method().as_str(),
             path: head.path().to_owned(),
             found,
@@ -117,7 +116,7 @@ impl Beginning {
 /// A request that was let pass: its body may be read.
 pub struct Admission {
     request_id: String,
-    peer: String,
+    peer: Option<IpAddr>,
     method: &'static str,
     path: String,
     found: Found,
@@ -125,6 +124,11 @@ pub struct Admission {
     user_agent: Option<Vec<u8>>,
     preconditions: Preconditions,
     accepts_gzip: bool,
+}
+
+/// Where a request comes from, for the log.
+fn peer_text(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string())
 }
 
 /// All field lines of a name as one list (RFC 9110 section 5.3).
@@ -228,7 +232,7 @@ impl Admission {
         log::info!(
             "{} {} {} {} {} {}: {}",
             self.request_id,
-            self.peer,
+            peer_text(self.peer),
             self.caller().principal,
             self.method,
             self.path,
@@ -260,7 +264,7 @@ impl Admission {
             },
             "{} {} {} {} {} {} {} us{why}",
             self.request_id,
-            self.peer,
+            peer_text(self.peer),
             self.caller().principal,
             self.method,
             self.path,

@@ -198,7 +198,7 @@ impl Api {
         call: &call::Beginning,
     ) -> Result<Admission, Refusal> {
         let principal = self.authenticate(head, call.peer());
-        let bearer = principal.as_ref().ok().map(ToString::to_string);
+        let bearer = principal.as_ref().ok().cloned();
         let found = match &principal {
             Ok(Principal::Token(token)) => token
                 .admit(self.tuned.get().rate_per_second, Monotonic::now())
@@ -228,7 +228,7 @@ impl Api {
         admitted.map_err(|problem| {
             let refused = Refused::by_head(call, head);
             let who = if let Some(bearer) = bearer {
-                self.note_refusal(&bearer, &refused, &problem);
+                self.note_refusal(&bearer.to_string(), &refused, &problem);
                 Who::Known
             } else {
                 self.note_stranger("elsewhere", &refused, &problem);

@@ -1,6 +1,9 @@
 //! The route table: every path that exists, the methods on it, who may use it, and the
 //! handler. Both doors use this one; what is not here does not exist.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use super::call::Admission;
 use super::reply::{Outcome, Problem};
 use super::{
@@ -179,6 +182,15 @@ static ROUTES: &[Route] = &[
     ),
 ];
 
+/// The segments of each route's path, taken apart once.
+static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::new(|| {
+    let segments = |path: &'static str| path.split('/').filter(|segment| !segment.is_empty());
+    ROUTES
+        .iter()
+        .map(|route| (segments(route.path).collect(), route))
+        .collect()
+});
+
 /// A route, with what the path and the query hold.
 pub(super) struct Found {
     pub(super) route: &'static Route,
@@ -198,8 +210,8 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
         return Err(Problem::no_such_version());
     }
     let mut allowed = Vec::new();
-    for route in ROUTES {
-        let Some(Match { parameter }) = matches(route.path, &segments) else {
+    for (pattern, route) in PATTERNS.iter() {
+        let Some(Match { parameter }) = matches(pattern, &segments) else {
             continue;
         };
         if route.method == method {
@@ -226,13 +238,13 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
 /// The path that metrics name a request by: one of the table, whatever was sent.
 pub(super) fn pattern(head: &Head) -> &'static str {
     let segments = path_segments(head.path()).unwrap_or_default();
-    let mut routes = ROUTES.iter();
-    let route = routes.find(|route| matches(route.path, &segments).is_some());
-    route.map_or("none", |route| route.path)
+    let mut patterns = PATTERNS.iter();
+    let found = patterns.find(|(pattern, _)| matches(pattern, &segments).is_some());
+    found.map_or("none", |(_, route)| route.path)
 }
 
 /// Whether the path names a version of SCIM that is not spoken here, such as `/scim/v1`.
-fn is_other_version(segments: &[String]) -> bool {
+fn is_other_version(segments: &[Cow<'_, str>]) -> bool {
     let [scim, version, ..] = segments else {
         return false;
     };
@@ -256,17 +268,19 @@ struct Match<'a> {
     parameter: Option<&'a str>,
 }
 
-fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<Match<'a>> {
+fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'a>> {
+    if pattern.len() != segments.len() {
+        return None;
+    }
     let mut parameter = None;
-    let mut wanted = pattern.split('/').filter(|segment| !segment.is_empty());
-    for segment in segments {
-        match wanted.next()? {
-            "{}" => parameter = Some(segment.as_str()),
-            literal if literal == segment => {}
-            _ => return None,
+    for (&wanted, segment) in pattern.iter().zip(segments) {
+        if wanted == "{}" {
+            parameter = Some(segment.as_ref());
+        } else if wanted != segment {
+            return None;
         }
     }
-    wanted.next().is_none().then_some(Match { parameter })
+    Some(Match { parameter })
 }
 
 /// Who may use a route, for whoever walks the table.

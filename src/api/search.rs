@@ -93,7 +93,7 @@ fn answer(
         page,
         base_url: Arc::clone(&api.base_url),
         projection: request.projection.clone(),
-        request: call.caller().request_id,
+        request: call.request_id().to_owned(),
     }
     .answer(&place)?;
     Ok((answer, state))

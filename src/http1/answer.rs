@@ -94,14 +94,19 @@ pub fn imf_fixdate(seconds: i64) -> String {
     let text = crate::clock::Instant::from_millis(seconds.saturating_mul(1000)).to_string();
     let weekday = usize::try_from(seconds.div_euclid(86_400).rem_euclid(7)).unwrap_or(0);
     let month: usize = text[5..7].parse().unwrap_or(1);
-    format!(
-        "{}, {} {} {} {} GMT",
+    [
         DAYS[weekday % 7],
+        ", ",
         &text[8..10],
+        " ",
         MONTHS[month.saturating_sub(1) % 12],
+        " ",
         &text[..4],
+        " ",
         &text[11..19],
-    )
+        " GMT",
+    ]
+    .concat()
 }
 
 fn field(name: &str, value: &str, out: &mut Vec<u8>) {

@@ -31,6 +31,7 @@ mod index;
 mod look;
 mod notes;
 mod opening;
+mod queue;
 mod row;
 mod saved;
 mod snapshot;
@@ -43,7 +44,6 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,20 +63,18 @@ use crate::limits;
 use crate::metrics::Commits;
 use backend::{Health, Overlay};
 use notes::Notes;
+use queue::{Outcome, Plan, Queue, Ticket};
 use trust::Trust;
-use writer::{Job, Outcome, Plan, Writer};
+use writer::Writer;
 
 /// The version of the stored form that this program writes. A file with a greater one is
 /// refused, never guessed at.
 pub const FORMAT: u64 = 4;
 
-/// The way to the writer, until the store is closed.
-type Queue = Arc<RwLock<Option<SyncSender<Job>>>>;
-
 /// The store, open. Dropping it closes it.
 pub struct Store {
     shared: Shared,
-    queue: Queue,
+    queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     look: Mutex<Option<JoinHandle<()>>>,
     created: bool,
@@ -116,8 +114,7 @@ impl Store {
         };
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
-        let waiting = shared.commits.clone();
-        let on_doubt = move || suspect(&queue, &waiting);
+        let on_doubt = move || suspect(&queue);
         let thread = std::thread::Builder::new()
             .name("store-look".to_owned())
             .spawn(move || trust::look_behind(&shared, describe, on_doubt, on_damage))?;
@@ -171,13 +168,14 @@ impl Store {
         let shared = writer.shared().clone();
         let open = writer.open(lock_wait)?;
         let found_format = open.found_format();
-        let (queue, jobs) = sync_channel(limits::WRITE_QUEUE_MAX);
+        let queue = Arc::new(Queue::new(shared.commits.clone()));
+        let queued = EndsQueue(Arc::clone(&queue));
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run(open, &jobs))?;
+            .spawn(move || writer.run(open, &queued.0))?;
         Ok(Self {
             shared,
-            queue: Arc::new(RwLock::new(Some(queue))),
+            queue,
             writer: Mutex::new(Some(thread)),
             look: Mutex::default(),
             created: false,
@@ -208,7 +206,7 @@ impl Store {
     /// Makes the writer look at the file: after a failed read, which only opening it again
     /// can mend.
     pub fn suspect(&self) {
-        suspect(&self.queue, &self.shared.commits);
+        suspect(&self.queue);
     }
 
     /// Ends the look behind a start, so that nobody waits for it any more: the server stops.
@@ -275,7 +273,6 @@ impl Store {
         P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
     {
         let results = Arc::new(Mutex::new(Vec::with_capacity(plans.len())));
-        let (done, answer) = sync_channel(1);
         let plans = plans
             .into_iter()
             .map(|plan| {
@@ -290,49 +287,34 @@ impl Store {
                 }) as Plan
             })
             .collect();
-        let waiting = self.shared.commits.waiting();
-        self.enqueue(Job {
-            plans,
-            done,
-            waiting,
-        })?;
-        match self.wait(&answer)? {
+        if self.ailment() == Some(Ailment::Full) {
+            return Err(WriteError::Full);
+        }
+        let ticket = self.queue.push(plans)?;
+        match self.wait(&ticket)? {
             Outcome::Committed | Outcome::Unchanged => Ok(std::mem::take(&mut *lock(&results))),
             Outcome::Failed => Err(WriteError::Unavailable),
             Outcome::Unknown => Err(WriteError::Unknown),
             Outcome::Panicked => Err(WriteError::Panicked),
+            Outcome::Closed => Err(WriteError::Closed),
         }
     }
 
     /// Waits for the writer; while the disk is full not longer than
     /// [`limits::DISK_FULL_WAIT_MAX`].
-    fn wait(&self, answer: &Receiver<Outcome>) -> Result<Outcome, WriteError> {
+    fn wait(&self, ticket: &Ticket) -> Result<Outcome, WriteError> {
         let mut full_for = Duration::ZERO;
         loop {
-            match answer.recv_timeout(limits::DISK_FULL_RETRY_PAUSE) {
-                Ok(outcome) => return Ok(outcome),
-                Err(RecvTimeoutError::Disconnected) => return Err(WriteError::Closed),
-                Err(RecvTimeoutError::Timeout) if self.ailment() == Some(Ailment::Full) => {
-                    full_for += limits::DISK_FULL_RETRY_PAUSE;
-                    if full_for >= limits::DISK_FULL_WAIT_MAX {
-                        return Err(WriteError::Unknown);
-                    }
+            if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
+                return Ok(outcome);
+            }
+            if self.ailment() == Some(Ailment::Full) {
+                full_for += limits::DISK_FULL_RETRY_PAUSE;
+                if full_for >= limits::DISK_FULL_WAIT_MAX {
+                    return Err(WriteError::Unknown);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
             }
         }
-    }
-
-    fn enqueue(&self, job: Job) -> Result<(), WriteError> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let queue = queue.as_ref().ok_or(WriteError::Closed)?;
-        if !job.plans.is_empty() && self.ailment() == Some(Ailment::Full) {
-            return Err(WriteError::Full);
-        }
-        queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => WriteError::Busy,
-            TrySendError::Disconnected(_) => WriteError::Closed,
-        })
     }
 
     /// Commits what is queued, closes the file and ends the writer. Later writes are
@@ -341,27 +323,23 @@ impl Store {
         self.shared.health.close();
         self.shared.trust.break_off();
         join(&self.look, "look at everything");
-        drop(
-            self.queue
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        self.queue.close();
         join(&self.writer, "writer");
     }
 }
 
-/// Makes the writer look at the file.
-fn suspect(queue: &Queue, commits: &Commits) {
-    let (done, _) = sync_channel(1);
-    let job = Job {
-        plans: Vec::new(),
-        done,
-        waiting: commits.waiting(),
-    };
-    let queue = queue.read().unwrap_or_else(PoisonError::into_inner);
-    // A queue that is full has enough to look at the file with.
-    let _ = queue.as_ref().map(|queue| queue.try_send(job));
+/// Makes the writer look at the file. A queue that is full has enough to look at it with.
+fn suspect(queue: &Queue) {
+    let _ = queue.push(Vec::new());
+}
+
+/// With the writer ends what waits for it, however that ends.
+struct EndsQueue(Arc<Queue>);
+
+impl Drop for EndsQueue {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// Waits for the end of a thread, if it has not ended yet.

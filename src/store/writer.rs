@@ -2,7 +2,7 @@
 //! other in one transaction, commits, publishes the new state and only then answers.
 //!
 //! ```text
-//!         ┌──────────── jobs ─────────────┐
+//!         ┌─────────── batches ───────────┐
 //!         ▼                               │
 //! open ─▶ wait ─▶ batch: plan… commit ─▶ publish ─▶ answer all "committed"
 //!   ▲       │               │
@@ -13,12 +13,11 @@
 //!   │                       │ or "unknown"
 //!   │                       │ if it cannot be opened for writing:
 //!   │                       ▼
-//!   └── try again ◀── publish a read-only view, refuse jobs
+//!   └── try again ◀── publish a read-only view, refuse batches
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,39 +26,12 @@ use super::change::{Change, Describe};
 use super::error::guarded;
 use super::index::Changes;
 use super::opening::{Known, Open, close};
+use super::queue::{Callers, Next, Outcome, Plan, Queue};
 use super::snapshot::Snapshot;
 use super::tables::Tables;
 use super::view::View;
 use super::{OpenError, Opener, ReadError, Shared, saved};
 use crate::limits;
-use crate::metrics::Counted;
-
-/// Looks at the store and says what to write.
-pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
-
-/// One caller's write: plans that are committed together, each seeing what those before it
-/// have changed.
-pub(super) struct Job {
-    pub(super) plans: Vec<Plan>,
-    pub(super) done: SyncSender<Outcome>,
-    /// Goes with the job when it leaves the queue, however it does.
-    pub(super) waiting: Counted,
-}
-
-/// What became of a job's batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome {
-    /// Everything in it is on disk.
-    Committed,
-    /// Nothing in it was to be written.
-    Unchanged,
-    /// Nothing of it is on disk.
-    Failed,
-    /// The disk failed while it was written, and could not be asked what it has kept.
-    Unknown,
-    /// Nothing of it is on disk, by a bug.
-    Panicked,
-}
 
 /// How long the queue must be empty before the state is made quick to reopen.
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
@@ -80,18 +52,17 @@ pub(super) struct Writer {
 
 /// Why serving stopped.
 enum Stop {
-    /// Nobody can send a job any more.
+    /// Nothing will ever be queued any more.
     Closed,
     /// The database must be opened anew.
-    Broken(Unanswered),
+    Broken(Option<Unanswered>),
 }
 
 /// A batch whose commit failed: nobody knows yet what of it is on disk.
-#[derive(Default)]
 struct Unanswered {
-    callers: Vec<SyncSender<Outcome>>,
+    callers: Callers,
     /// The audit chain's head if the batch is there: each change has a row in it.
-    head: Option<Head>,
+    head: Head,
 }
 
 /// How a batch ended.
@@ -125,11 +96,11 @@ impl Writer {
         &self.shared
     }
 
-    /// Serves jobs until every sender is gone, then closes the file.
-    pub(super) fn run(self, mut open: Open, jobs: &Receiver<Job>) {
+    /// Writes what is queued until the queue is closed, then closes the file.
+    pub(super) fn run(self, mut open: Open, queue: &Queue) {
         loop {
             // A panic outside of a commit must not end the only thread that writes either.
-            let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, jobs)));
+            let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, queue)));
             self.publish_nothing();
             let known = open.known();
             let closed = close(open);
@@ -141,9 +112,9 @@ impl Writer {
                     return;
                 }
                 Ok(Stop::Broken(unanswered)) => unanswered,
-                Err(_) => Unanswered::default(),
+                Err(_) => None,
             };
-            match self.recover(&known, unanswered, jobs) {
+            match self.recover(&known, unanswered, queue) {
                 Some(opened) => open = opened,
                 None => return,
             }
@@ -151,24 +122,31 @@ impl Writer {
     }
 
     /// Opens the database again, however long that takes. What became of the batch that
-    /// failed is answered at the first attempt. `None` when nobody can send a job any more.
-    fn recover(&self, known: &Known, unanswered: Unanswered, jobs: &Receiver<Job>) -> Option<Open> {
+    /// failed is answered at the first attempt. `None` when nothing will be queued any more.
+    fn recover(
+        &self,
+        known: &Known,
+        unanswered: Option<Unanswered>,
+        queue: &Queue,
+    ) -> Option<Open> {
         match self.reopen(known) {
             Ok(open) => {
-                // That it is there does not mean that it stays: after a failed sync the system
-                // may show what the disk never got.
-                let is_there = unanswered.head == Some(open.chain);
-                let outcome = if is_there {
-                    Outcome::Unknown
-                } else {
-                    Outcome::Failed
-                };
-                answer(unanswered.callers, outcome);
+                if let Some(Unanswered { callers, head }) = unanswered {
+                    // That it is there does not mean that it stays: after a failed sync the
+                    // system may show what the disk never got.
+                    callers.answer(if head == open.chain {
+                        Outcome::Unknown
+                    } else {
+                        Outcome::Failed
+                    });
+                }
                 return Some(open);
             }
             Err(error) => log::error!("the store cannot be reopened yet: {error}"),
         }
-        answer(unanswered.callers, Outcome::Unknown);
+        if let Some(Unanswered { callers, .. }) = unanswered {
+            callers.answer(Outcome::Unknown);
+        }
         self.shared.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
@@ -176,7 +154,7 @@ impl Writer {
             if let Err(error) = view.as_ref().map(|view| self.publish(view)) {
                 log::error!("the store cannot be read either: {error}");
             }
-            if !refuse_for(jobs, pause) {
+            if !refuse_for(queue, pause) {
                 return None;
             }
             self.publish_nothing();
@@ -201,10 +179,10 @@ impl Writer {
         Ok(open)
     }
 
-    fn serve(&self, open: &mut Open, jobs: &Receiver<Job>) -> Stop {
+    fn serve(&self, open: &mut Open, queue: &Queue) -> Stop {
         loop {
-            let first = match next(open, jobs) {
-                Ok(Some(job)) => job,
+            let (plans, callers) = match next(open, queue) {
+                Ok(Some(batch)) => batch,
                 Ok(None) => {
                     if let Err(error) = save_all(open) {
                         log::warn!("the next start will take longer: {error}");
@@ -213,17 +191,15 @@ impl Writer {
                 }
                 Err(error) => {
                     log::error!("the store's checkpoint failed: {error}");
-                    return Stop::Broken(Unanswered::default());
+                    return Stop::Broken(None);
                 }
             };
-            let (plans, callers) = batch(first, jobs);
             if let Err(error) = self.mend(open) {
                 log::error!("the index cannot be made anew: {error}");
             }
             match self.commit_or_nothing(open, plans) {
                 Attempt::Uncertain(head) => {
-                    let head = Some(head);
-                    return Stop::Broken(Unanswered { callers, head });
+                    return Stop::Broken(Some(Unanswered { callers, head }));
                 }
                 Attempt::Done(outcome) => {
                     let is_broken = match outcome {
@@ -231,14 +207,14 @@ impl Writer {
                         // The batch is durable: a failure to read it back must not become a
                         // "failed" that makes its callers believe otherwise.
                         Outcome::Committed => guarded(|| Ok(self.publish(open)?)).is_err(),
-                        Outcome::Failed | Outcome::Unknown | Outcome::Panicked => true,
+                        _ => true,
                     };
                     if is_broken {
                         self.publish_nothing();
                     }
-                    answer(callers, outcome);
+                    callers.answer(outcome);
                     if is_broken {
-                        return Stop::Broken(Unanswered::default());
+                        return Stop::Broken(None);
                     }
                 }
             }
@@ -357,35 +333,20 @@ impl Writer {
     }
 }
 
-/// The next job, or `None` when nobody can send one any more. Uses idle time to make a
+/// The next batch, or `None` when nothing will be queued any more. Uses idle time to make a
 /// state that reopens in milliseconds after a crash.
-fn next(open: &mut Open, jobs: &Receiver<Job>) -> Result<Option<Job>, ReadError> {
-    while open.unchecked {
-        match jobs.recv_timeout(IDLE_BEFORE_CHECKPOINT) {
-            Ok(job) => return Ok(Some(job)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
+fn next(open: &mut Open, queue: &Queue) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
+    loop {
+        match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
+            Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
+            Next::Closed => return Ok(None),
+            Next::Nothing => {
                 let saved = checkpoint(open)?;
                 // What was too much for one time is saved the next.
                 open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
             }
         }
     }
-    Ok(jobs.recv().ok())
-}
-
-/// The plans of `first` and of jobs that are waiting, up to
-/// [`limits::BATCH_CHANGES_MAX`] of them; a job is never taken apart.
-fn batch(first: Job, jobs: &Receiver<Job>) -> (Vec<Plan>, Vec<SyncSender<Outcome>>) {
-    drop(first.waiting);
-    let (mut plans, mut callers) = (first.plans, vec![first.done]);
-    while plans.len() < limits::BATCH_CHANGES_MAX
-        && let Ok(job) = jobs.try_recv()
-    {
-        plans.extend(job.plans);
-        callers.push(job.done);
-    }
-    (plans, callers)
 }
 
 /// A commit of nothing but some of the index, which also stores redb's allocator state; only the
@@ -407,22 +368,15 @@ fn save_all(open: &mut Open) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn answer(callers: Vec<SyncSender<Outcome>>, outcome: Outcome) {
-    for caller in callers {
-        // A caller that is gone needs no answer.
-        let _ = caller.send(outcome);
-    }
-}
-
-/// Refuses jobs for this long; false when nobody can send one any more.
-fn refuse_for(jobs: &Receiver<Job>, pause: Duration) -> bool {
+/// Refuses what is queued for this long; false when nothing will be queued any more.
+fn refuse_for(queue: &Queue, pause: Duration) -> bool {
     let until = Instant::now() + pause;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match jobs.recv_timeout(left) {
-            Ok(job) => answer(vec![job.done], Outcome::Failed),
-            Err(RecvTimeoutError::Timeout) => return true,
-            Err(RecvTimeoutError::Disconnected) => return false,
+        match queue.next(Some(left)) {
+            Next::Batch(_, callers) => callers.answer(Outcome::Failed),
+            Next::Nothing => return true,
+            Next::Closed => return false,
         }
     }
 }
