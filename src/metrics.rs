@@ -105,9 +105,14 @@ impl Commits {
         self.seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts a write that waits for the writer until what is returned is dropped.
-    pub fn waiting(&self) -> Counted {
-        Counted::one(&self.waiting)
+    /// Counts writes that wait for the writer from now on, or no longer: those are negative.
+    pub fn wait(&self, writes: i64) {
+        self.waiting.inc_by(writes);
+    }
+
+    /// Writes that wait for the writer.
+    pub fn waiting(&self) -> i64 {
+        self.waiting.get()
     }
 }
 
@@ -431,7 +436,8 @@ mod tests {
         metrics.answered("/scim/v2/Users/{}", "GET", 200);
         metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
         commits.note(3, Duration::from_millis(3));
-        let (connected, waiting) = (metrics.connected(), commits.waiting());
+        let connected = metrics.connected();
+        commits.wait(1);
         let state = State {
             users: Some((2, 1)),
             tokens: vec![TokenState {
@@ -463,7 +469,8 @@ mod tests {
         }
         assert_eq!(text.matches("# EOF").count(), 1);
         assert!(text.ends_with("# EOF\n"), "{text}");
-        drop((connected, waiting));
-        assert_eq!((metrics.connections(), commits.waiting.get()), (0, 0));
+        drop(connected);
+        commits.wait(-1);
+        assert_eq!((metrics.connections(), commits.waiting()), (0, 0));
     }
 }

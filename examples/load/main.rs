@@ -9,7 +9,8 @@
 //! ```text
 //! seed ──▶ server ──▶ for each workload, in turns: the server, its limit, the server, …
 //!                       reads:  the same bytes from a responder that does nothing else
-//!                       writes: redb alone with the same rows and as many clients
+//!                       writes: redb alone with the same rows, as many clients, and the same
+//!                               batches; and once more with whatever waits in each
 //! ```
 //!
 //! Ratios to the limits say more than figures do: machines differ, and this one's disk differs
@@ -42,7 +43,7 @@ use clap::Parser;
 
 use disk::Alone;
 use drive::{Pace, Turn, drive, handshakes};
-use report::{Line, Side};
+use report::{Batches, Line, Side};
 use responder::Responder;
 use server::{Commits, Launch, Server, cpu_time, memory, size};
 use wire::Target;
@@ -118,7 +119,7 @@ struct Bench {
 enum Clients {
     /// Those that read: beside a responder that gives the same bytes.
     Readers,
-    /// Those that write: beside redb alone with as many.
+    /// Those that write: beside redb alone with as many, in batches of the same size.
     Writers,
     /// One that writes: beside redb alone with one.
     OneWriter,
@@ -330,9 +331,9 @@ impl Bench {
     }
 
     /// A workload that writes, in turns with redb alone: with batches of the size that the
-    /// server's had in the turn before, and with whatever waits in each.
+    /// server's had in the turn before, and with all in one that wait.
     fn written(&self, name: &str, kind: Kind, writers: usize, alone: &Alone) -> Line {
-        let (mut ours, mut limit, mut greedy) = (Side::default(), Side::default(), Side::default());
+        let (mut ours, mut limit, mut whole) = (Side::default(), Side::default(), Side::default());
         let mut all = Commits::default();
         for _ in 0..self.typed.rounds {
             let clients = self.clients(kind, writers);
@@ -342,22 +343,21 @@ impl Bench {
             });
             let commits = self.commits().since(before);
             all = all.and(commits);
-            limit.take(std::process::id(), || {
-                alone.write(kind, writers, commits.size(), self.turn())
-            });
-            greedy.take(std::process::id(), || {
-                alone.write(kind, writers, usize::MAX, self.turn())
-            });
+            for (side, most) in [(&mut limit, commits.changes_each()), (&mut whole, writers)] {
+                side.take(std::process::id(), || {
+                    alone.write(kind, writers, most, self.turn())
+                });
+            }
         }
         let ratio = |part| ours.samples.quantile(part) / limit.samples.quantile(part).max(1e-9);
-        let note = format!(
-            "p50 {:.2} and p99 {:.2} of redb's; {} changes a commit; {:.2} of redb with whatever waits",
-            ratio(0.5),
-            ratio(0.99),
-            all.size(),
-            ours.samples.per_second() / greedy.samples.per_second().max(1e-9),
-        );
-        line(name, ours, Some(("redb", limit)), note)
+        let note = format!("p50 {:.2} and p99 {:.2} of redb's", ratio(0.5), ratio(0.99));
+        Line {
+            batches: Some(Batches {
+                changes_each: all.changes_each(),
+                whole,
+            }),
+            ..line(name, ours, Some(("redb", limit)), note)
+        }
     }
 
     /// The commits that the server has made so far, as it tells of them itself.
@@ -465,6 +465,7 @@ fn line(name: &str, server: Side, limit: Option<(&'static str, Side)>, note: Str
         name: name.to_owned(),
         server,
         limit,
+        batches: None,
         note,
     }
 }

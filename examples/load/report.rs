@@ -27,8 +27,17 @@ pub(crate) struct Line {
     pub(crate) server: Side,
     /// What it is measured by, and what that did.
     pub(crate) limit: Option<(&'static str, Side)>,
+    /// Of what writes.
+    pub(crate) batches: Option<Batches>,
     /// Anything else that is worth saying.
     pub(crate) note: String,
+}
+
+/// How much the server commits at once, which is what the limit does too.
+pub(crate) struct Batches {
+    pub(crate) changes_each: usize,
+    /// The limit where each batch is whatever waits.
+    pub(crate) whole: Side,
 }
 
 /// What the columns are; the ratios at the end of each line.
@@ -60,6 +69,18 @@ pub(crate) fn text(line: &Line) -> String {
             line.server.cpu_per_request() / side.cpu_per_request().max(1e-9),
         );
     }
+    if let Some(Batches {
+        changes_each,
+        whole,
+    }) = &line.batches
+    {
+        let _ = write!(
+            text,
+            "  {changes_each} changes a commit; with all in one that wait redb does {:.0}, {:.2} of its rate;",
+            whole.samples.per_second(),
+            it.per_second() / whole.samples.per_second().max(1e-9),
+        );
+    }
     if !line.note.is_empty() {
         let _ = write!(text, "  {}", line.note);
     }
@@ -86,6 +107,8 @@ pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
             "server": side(&line.server),
             "limit": limit.map(|(name, _)| *name),
             "limitFigures": limit.map(|(_, it)| side(it)),
+            "changesPerCommit": line.batches.as_ref().map(|it| it.changes_each),
+            "limitWithWholeBatches": line.batches.as_ref().map(|it| side(&it.whole)),
             "note": line.note,
         })
     };

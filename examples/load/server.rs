@@ -192,13 +192,13 @@ impl Commits {
         }
     }
 
-    /// How many changes one has, on average; 1 at least.
+    /// How many changes one has, on average, rounded up; 1 at least.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "at most the clients that wait"
     )]
-    pub(crate) fn size(self) -> usize {
-        (self.changes / self.count.max(1.0)).round().max(1.0) as usize
+    pub(crate) fn changes_each(self) -> usize {
+        (self.changes / self.count.max(1.0)).ceil().max(1.0) as usize
     }
 }

@@ -43,12 +43,16 @@ impl Target {
     }
 
     pub(crate) fn connect(&self) -> std::io::Result<Connection> {
-        let socket = TcpStream::connect(self.address)?;
+        let mut socket = TcpStream::connect(self.address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = ClientConnection::new(Arc::clone(&self.config), name);
-        let tls = tls.map_err(std::io::Error::other)?;
+        let mut tls = tls.map_err(std::io::Error::other)?;
+        // Now, and not as a part of the first request.
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)?;
+        }
         Ok(Connection {
             stream: StreamOwned::new(tls, socket),
             buffer: Vec::with_capacity(64 * 1024),

@@ -11,7 +11,7 @@
 
 use std::ops::Deref;
 
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 use serde_json::{Map, Value, json};
 
 use super::Error;
@@ -19,6 +19,7 @@ use super::brief::keys;
 use super::header::{Header, TEXT_AT};
 use super::user_id::UserId;
 use crate::clock::Instant;
+use crate::scim::fold::fold;
 use crate::scim::json::append;
 use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
@@ -26,6 +27,8 @@ use crate::store::{Facts, Keys, Row};
 
 /// What stands before the id in the text.
 const ID_NAME: &[u8] = b",\"id\":\"";
+/// What stands before the userName there, and nowhere before that: quotes in a text are escaped.
+const NAME_NAME: &[u8] = b",\"userName\":\"";
 
 /// One user: what clients set and what the service provider adds.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,6 +201,19 @@ impl Record {
     }
 }
 
+/// Whether a row is of the user with this folded userName, as far as that can be told without
+/// reading it: not of one whose name holds escapes.
+pub(super) fn is_named(row: &[u8], name: &str) -> bool {
+    let is_it = || {
+        let text = row.get(TEXT_AT..)?;
+        let text = &text[memmem::find(text, NAME_NAME)? + NAME_NAME.len()..];
+        let end = memchr2(b'"', b'\\', text)?;
+        let stored = std::str::from_utf8(&text[..end]).ok()?;
+        Some(text[end] == b'"' && fold(stored) == name)
+    };
+    is_it().unwrap_or(false)
+}
+
 /// The number in an entity tag that [`Record::version`] made.
 pub(super) fn version_number(tag: &str) -> Option<u64> {
     tag.strip_prefix("W/\"")?.strip_suffix('"')?.parse().ok()
@@ -295,6 +311,32 @@ mod tests {
         }
         for cut in 0..TEXT_AT + 3 {
             assert!(Record::decode(&record.encode()[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn whose_row_it_is_can_be_told_at_a_glance() {
+        for (name, asked, is_it) in [
+            ("Bob@example.com", "bob@example.com", true),
+            ("bob@example.com", "bob@example.co", false),
+            ("bob@example.com", "bob@example.comm", false),
+            ("\u{dc}nal", "\u{fc}nal", true),
+            // Not told at a glance.
+            ("b\"ob", "b\"ob", false),
+            ("b\"ob", "b", false),
+        ] {
+            let user = json!({
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+                "externalId": ",\"userName\":\"ann\"", "userName": name,
+                "nickName": "ann",
+            });
+            let user = User::parse(user, &mut Leniency::strict()).expect("a user");
+            let row = Record::created(UserId::new(7), user, Instant::from_millis(5)).encode();
+            assert_eq!(is_named(&row, asked), is_it, "{name} {asked}");
+            assert!(!is_named(&row, "ann"));
+            for cut in 0..row.len() {
+                let _ = is_named(&row[..cut], asked);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use roaring::RoaringBitmap;
 
 use super::glance::Glance;
+use super::record::is_named;
 use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::Instant;
@@ -159,7 +160,7 @@ fn narrow_comparison<'a>(
     Ok(if is(path, "id", None) {
         Some(Narrowed::exact(with_id(snapshot, text)?))
     } else if is(path, "userName", None) {
-        let named = snapshot.user_by_name(fold(text).as_bytes())?;
+        let named = with_name(snapshot, text)?;
         Some(Narrowed::exact(named.into_iter().collect()))
     } else if is(path, "externalId", None) {
         Some(Narrowed::exact(
@@ -200,11 +201,24 @@ fn with_id(snapshot: &Snapshot, id: &str) -> Result<RoaringBitmap, Error> {
     }
 }
 
+fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, Error> {
+    let name = fold(name);
+    for sequence in snapshot.users_perhaps_named(name.as_bytes()) {
+        // A row that cannot be read may be anybody's: the table knows whose.
+        if let Ok(Some(row)) = snapshot.user(sequence)
+            && is_named(&row, &name)
+        {
+            return Ok(Some(sequence));
+        }
+    }
+    Ok(snapshot.user_by_name(name.as_bytes())?)
+}
+
 /// The users with an address, and perhaps the one whose userName it is.
 fn with_email(snapshot: &Snapshot, email: &str) -> Result<RoaringBitmap, Error> {
     let email = fold(email);
     let mut users = snapshot.users_by_email(email.as_bytes())?;
-    users.extend(snapshot.user_by_name(email.as_bytes())?);
+    users.extend(with_name(snapshot, &email)?);
     Ok(users)
 }
 

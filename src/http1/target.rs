@@ -17,7 +17,7 @@ const BAD_ESCAPE: Fault = Fault::new(400, "the request target holds a bad percen
 /// Visible ASCII without `#` and `\`. Raw quotes and braces pass: Okta's test suites send
 /// them.
 pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
-    let fine = |byte: &u8| matches!(byte, 0x21..=0x7e) & (*byte != b'#') & (*byte != b'\\');
+    let fine = |byte: &u8| matches!(byte, 0x21..=0x7e) && *byte != b'#' && *byte != b'\\';
     // Not `all`, which ends at the first and so looks at one after the other.
     if !target.is_empty() && target.iter().fold(true, |all, byte| all & fine(byte)) {
         Ok(())

@@ -23,9 +23,6 @@ use crate::limits;
 
 const READ_BYTES: usize = 16 * 1024;
 const LOOK_AGAIN_BYTES: usize = 1024;
-/// A body up to this goes out in one record with its head; a larger one would be copied for more
-/// than the record of its own costs that its head then has.
-const COPIED_BYTES_MAX: usize = 8 * 1024;
 const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 
 pub(super) struct Connection<'a> {
@@ -304,11 +301,7 @@ impl<'a> Connection<'a> {
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
-            Body::Bytes(body) if body.len() > COPIED_BYTES_MAX => self.send_both(&bytes, &body),
-            Body::Bytes(body) => {
-                bytes.extend_from_slice(&body);
-                self.send(&bytes)
-            }
+            Body::Bytes(body) => self.send_both(&bytes, &body),
             Body::Stream(pieces) => self.send_pieces(bytes, pieces, head.version()),
         };
         match sent {
@@ -383,21 +376,19 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a head and a large body, in the same records and, if it can be, in one write.
+    /// Sends a head and a body, in the same records and, if it can be, in one write.
     ///
-    /// A record of the body alone would be slow to make: both its bytes and the record lie at the
+    /// A record of a large body alone would be slow to make: both its bytes and the record lie at the
     /// beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
     /// processors copies 3 GB a second instead of 50. A page of 100 took a quarter longer.
     fn send_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
         let both = [IoSlice::new(head), IoSlice::new(body)];
         let taken = self.tls.writer().write_vectored(&both)?;
-        match taken.checked_sub(head.len()) {
-            Some(taken) => self.send(&body[taken..]),
-            None => {
-                self.send(&head[taken..])?;
-                self.send(body)
-            }
+        if let Some(taken) = taken.checked_sub(head.len()) {
+            return self.send(&body[taken..]);
         }
+        self.send(&head[taken..])?;
+        self.send(body)
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

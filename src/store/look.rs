@@ -36,6 +36,7 @@ impl Snapshot {
             if self.sequence_of_name(&keys.name)? != Some(sequence) {
                 return Err(damaged("it is not found by its userName"));
             }
+            self.hints.note(&keys.name, sequence);
             previous = Some(sequence);
             keys.external
                 .iter()

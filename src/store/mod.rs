@@ -27,6 +27,7 @@ mod backup;
 mod change;
 mod error;
 mod file;
+mod hints;
 mod index;
 mod look;
 mod notes;
@@ -62,6 +63,7 @@ pub use view::View;
 use crate::limits;
 use crate::metrics::Commits;
 use backend::{Health, Overlay};
+use hints::Hints;
 use notes::Notes;
 use queue::{Outcome, Plan, Queue, Ticket};
 use trust::Trust;
@@ -88,6 +90,7 @@ struct Shared {
     published: Arc<RwLock<Option<Arc<Snapshot>>>>,
     health: Arc<Health>,
     trust: Arc<Trust>,
+    hints: Arc<Hints>,
     notes: Arc<Notes>,
     commits: Commits,
 }

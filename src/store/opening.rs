@@ -133,10 +133,12 @@ impl Writer {
         let snapshot = Snapshot::begin(
             &open.database,
             Index::default(),
-            Arc::default(),
+            &self.shared,
             open.chain.next_sequence,
         )?;
         (open.index, open.saved) = saved::load(&snapshot, self.describe)?;
+        let names = usize::try_from(open.index.live().len()).unwrap_or(usize::MAX);
+        self.shared.hints.reserve(names);
         let mut is_right = true;
         if looks {
             snapshot.look(self.describe, |number, users| {

@@ -16,7 +16,7 @@ use super::change::Change;
 use super::view::View;
 use super::{ReadError, WriteError};
 use crate::limits;
-use crate::metrics::{Commits, Counted};
+use crate::metrics::Commits;
 
 /// Looks at the store and says what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     Unknown,
     /// Nothing of it is on disk, by a bug.
     Panicked,
-    /// Nothing of it is on disk: nobody writes any more.
+    /// It was not begun: nobody writes any more.
     Closed,
 }
 
@@ -56,9 +56,9 @@ struct State {
 /// Writes that are committed at once, each seeing what those before it have changed.
 struct Batch {
     plans: Vec<Plan>,
-    callers: Callers,
-    /// One for each write, until the batch leaves the queue.
-    waiting: Vec<Counted>,
+    told: Arc<Told>,
+    /// How many writes it has.
+    writes: usize,
 }
 
 /// What the writer is asked for next.
@@ -91,20 +91,22 @@ impl Queue {
             return Err(WriteError::Busy);
         }
         state.waiting += 1;
-        let joined = state.batches.back_mut().filter(|batch| {
-            batch.plans.len() + plans.len() <= limits::BATCH_CHANGES_MAX
-        });
+        self.commits.wait(1);
+        let joined = state
+            .batches
+            .back_mut()
+            .filter(|batch| batch.plans.len() + plans.len() <= limits::BATCH_CHANGES_MAX);
         if let Some(batch) = joined {
             batch.plans.extend(plans);
-            batch.waiting.push(self.commits.waiting());
-            return Ok(batch.callers.ticket());
+            batch.writes += 1;
+            return Ok(Ticket(Arc::clone(&batch.told)));
         }
-        let callers = Callers::default();
-        let ticket = callers.ticket();
+        let told = Arc::<Told>::default();
+        let ticket = Ticket(Arc::clone(&told));
         state.batches.push_back(Batch {
             plans,
-            callers,
-            waiting: vec![self.commits.waiting()],
+            told,
+            writes: 1,
         });
         drop(state);
         self.arrived.notify_one();
@@ -117,8 +119,9 @@ impl Queue {
         let until = patience.map(|patience| Instant::now() + patience);
         loop {
             if let Some(batch) = state.batches.pop_front() {
-                state.waiting -= batch.waiting.len();
-                return Next::Batch(batch.plans, batch.callers);
+                state.waiting -= batch.writes;
+                self.commits.wait(-signed(batch.writes));
+                return Next::Batch(batch.plans, Callers(Some(batch.told)));
             }
             if state.is_closed {
                 return Next::Closed;
@@ -147,8 +150,12 @@ impl Queue {
         let mut state = self.state();
         state.is_closed = true;
         let left = std::mem::take(&mut state.batches);
+        self.commits
+            .wait(-signed(std::mem::take(&mut state.waiting)));
         drop(state);
-        drop(left);
+        for batch in left {
+            Callers(Some(batch.told)).answer(Outcome::Closed);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -156,9 +163,13 @@ impl Queue {
     }
 }
 
-/// All who wait for a batch. If it is dropped without an answer, they are told so.
-#[derive(Default)]
-pub(super) struct Callers(Arc<Told>);
+fn signed(writes: usize) -> i64 {
+    i64::try_from(writes).expect("the queue is bounded")
+}
+
+/// All who wait for a batch. Should it be dropped without an answer, by a bug, they are told that
+/// nobody knows.
+pub(super) struct Callers(Option<Arc<Told>>);
 
 /// Where to wait for what becomes of a batch.
 pub(super) struct Ticket(Arc<Told>);
@@ -176,24 +187,21 @@ impl Told {
 }
 
 impl Callers {
-    pub(super) fn answer(self, outcome: Outcome) {
+    pub(super) fn answer(mut self, outcome: Outcome) {
         self.tell(outcome);
     }
 
-    /// What was told first stays.
-    fn tell(&self, outcome: Outcome) {
-        self.0.outcome().get_or_insert(outcome);
-        self.0.changed.notify_all();
-    }
-
-    fn ticket(&self) -> Ticket {
-        Ticket(Arc::clone(&self.0))
+    fn tell(&mut self, outcome: Outcome) {
+        if let Some(told) = self.0.take() {
+            *told.outcome() = Some(outcome);
+            told.changed.notify_all();
+        }
     }
 }
 
 impl Drop for Callers {
     fn drop(&mut self) {
-        self.tell(Outcome::Closed);
+        self.tell(Outcome::Unknown);
     }
 }
 
@@ -204,5 +212,76 @@ impl Ticket {
             .wait_timeout_while(self.0.outcome(), patience, |outcome| outcome.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         *outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plans(count: usize) -> Vec<Plan> {
+        let plan = || Box::new(|_: &View<'_>| Ok(Change::none())) as Plan;
+        (0..count).map(|_| plan()).collect()
+    }
+
+    fn next(queue: &Queue) -> (usize, Callers) {
+        match queue.next(Some(Duration::ZERO)) {
+            Next::Batch(plans, callers) => (plans.len(), callers),
+            Next::Nothing | Next::Closed => panic!("nothing is queued"),
+        }
+    }
+
+    fn told(ticket: &Ticket) -> Option<Outcome> {
+        ticket.wait(Duration::ZERO)
+    }
+
+    #[test]
+    fn a_write_joins_the_last_batch_if_it_fits_and_is_never_taken_apart() {
+        let queue = Queue::new(Commits::default());
+        let sizes = [127, 1, 0, 1, 1000, 100];
+        let tickets: Vec<_> = sizes
+            .map(|size| queue.push(plans(size)).expect("there is room"))
+            .into();
+        assert_eq!(queue.commits.waiting(), 6);
+        let (size, callers) = next(&queue);
+        assert_eq!((size, queue.commits.waiting()), (128, 3));
+        callers.answer(Outcome::Committed);
+        for (ticket, is_told) in tickets.iter().zip([true, true, true, false, false, false]) {
+            let is_committed = matches!(told(ticket), Some(Outcome::Committed));
+            assert_eq!(is_committed, is_told);
+        }
+        assert_eq!(next(&queue).0, 1);
+        assert_eq!(next(&queue).0, 1000);
+        assert!(matches!(told(&tickets[4]), Some(Outcome::Unknown)));
+        let (_, callers) = next(&queue);
+        queue.close();
+        assert!(matches!(queue.next(None), Next::Closed));
+        callers.answer(Outcome::Failed);
+        assert!(matches!(told(&tickets[5]), Some(Outcome::Failed)));
+        assert_eq!(queue.commits.waiting(), 0);
+    }
+
+    #[test]
+    fn the_queue_has_a_bound_and_an_end() {
+        let queue = Queue::new(Commits::default());
+        let fill = || -> Vec<Ticket> {
+            let pushed = std::iter::repeat_with(|| queue.push(plans(1)));
+            pushed.map_while(Result::ok).collect()
+        };
+        assert_eq!(fill().len(), limits::WRITE_QUEUE_MAX);
+        assert!(matches!(queue.push(plans(1)), Err(WriteError::Busy)));
+        let (size, _) = next(&queue);
+        let tickets = fill();
+        assert_eq!(tickets.len(), size);
+        assert!(told(&tickets[0]).is_none());
+        queue.end();
+        assert!(
+            tickets
+                .iter()
+                .all(|it| matches!(told(it), Some(Outcome::Closed)))
+        );
+        assert!(matches!(queue.push(plans(1)), Err(WriteError::Closed)));
+        assert!(matches!(queue.next(None), Next::Closed));
+        assert_eq!(queue.commits.waiting(), 0);
     }
 }

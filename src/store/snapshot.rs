@@ -11,10 +11,11 @@ use redb::{
 };
 use roaring::RoaringBitmap;
 
+use super::hints::Hints;
 use super::index::{CHUNK, Index};
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
 use super::trust::Trust;
-use super::{ReadError, row};
+use super::{ReadError, Shared, row};
 use crate::limits;
 
 /// After so many, some 100 us, others have their turn: whoever only wants to retrieve somebody
@@ -30,6 +31,7 @@ pub struct Snapshot {
     pub(super) emails: ReadOnlyMultimapTable<&'static [u8], u32>,
     index: Index,
     trust: Arc<Trust>,
+    pub(super) hints: Arc<Hints>,
     state: u64,
 }
 
@@ -55,12 +57,12 @@ impl Deref for Row {
 }
 
 impl Snapshot {
-    /// The newest state of `database`, the index that belongs to it, whether all of it can be
-    /// told, and its number.
+    /// The newest state of `database`, the index that belongs to it, what is known whatever the
+    /// state, and its number.
     pub(super) fn begin(
         database: &Database,
         index: Index,
-        trust: Arc<Trust>,
+        shared: &Shared,
         state: u64,
     ) -> Result<Self, ReadError> {
         let txn = database.begin_read()?;
@@ -70,7 +72,8 @@ impl Snapshot {
             externals: txn.open_multimap_table(EXTERNALS)?,
             emails: txn.open_multimap_table(EMAILS)?,
             index,
-            trust,
+            trust: Arc::clone(&shared.trust),
+            hints: Arc::clone(&shared.hints),
             state,
             txn,
         })
@@ -151,6 +154,13 @@ impl Snapshot {
 
     pub(super) fn next_user(&self) -> Result<u32, ReadError> {
         Ok(u32::try_from(tables::users_next(&self.txn)?).unwrap_or(u32::MAX))
+    }
+
+    /// Who may have this folded userName: the caller looks whether it is so, and asks
+    /// [`Snapshot::user_by_name`] if not. Where there are more users than the cache holds, that
+    /// saves two of three reads.
+    pub fn users_perhaps_named(&self, name: &[u8]) -> Vec<u32> {
+        self.hints.of(name)
     }
 
     /// The user with this folded userName.

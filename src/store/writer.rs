@@ -174,7 +174,7 @@ impl Writer {
 
     fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
         let open = guarded(|| self.open_for_writing(Some(known)))?;
-        self.publish(&open)?;
+        guarded(|| Ok(self.publish(&open)?))?;
         log::warn!("the store was reopened after a failure");
         Ok(open)
     }
@@ -207,7 +207,10 @@ impl Writer {
                         // The batch is durable: a failure to read it back must not become a
                         // "failed" that makes its callers believe otherwise.
                         Outcome::Committed => guarded(|| Ok(self.publish(open)?)).is_err(),
-                        _ => true,
+                        Outcome::Failed
+                        | Outcome::Unknown
+                        | Outcome::Panicked
+                        | Outcome::Closed => true,
                     };
                     if is_broken {
                         self.publish_nothing();
@@ -270,6 +273,7 @@ impl Writer {
             for plan in plans {
                 let change = plan(&View::of_writer(&tables, &self.shared.trust))?;
                 written += usize::from(!change.is_none());
+                self.shared.hints.follow(&change);
                 tables.apply(change, &mut changes)?;
             }
             if written > 0 {
@@ -312,8 +316,8 @@ impl Writer {
     }
 
     fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
-        let (index, trust) = (open.index.clone(), Arc::clone(&self.shared.trust));
-        Snapshot::begin(&open.database, index, trust, open.chain.next_sequence)
+        let state = open.chain.next_sequence;
+        Snapshot::begin(&open.database, open.index.clone(), &self.shared, state)
     }
 
     fn publish_nothing(&self) {
@@ -373,6 +377,9 @@ fn refuse_for(queue: &Queue, pause: Duration) -> bool {
     let until = Instant::now() + pause;
     loop {
         let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
         match queue.next(Some(left)) {
             Next::Batch(_, callers) => callers.answer(Outcome::Failed),
             Next::Nothing => return true,
