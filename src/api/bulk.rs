@@ -119,7 +119,7 @@ impl Head {
         result.insert("status".to_owned(), json!(problem.status.to_string()));
         result.insert(
             "response".to_owned(),
-            problem.document(&call.caller().request_id),
+            problem.document(call.request_id()),
         );
         Value::Object(result)
     }
