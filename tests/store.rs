@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Query, Start, describe};
-use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
+use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Change, OpenError, Opener, Store, WriteError};
 use redb::{
     BackendError, Database, MultimapTableDefinition, ReadableDatabase, ReadableTable,
@@ -320,6 +320,62 @@ fn writers_on_one_user_lose_nothing() {
             .map(Vec::len),
         Some(16)
     );
+}
+
+/// A name that goes from one user to another, looked up in the state of each moment, again and
+/// again: what was found in one must lead nobody astray in another.
+#[test]
+fn a_name_that_changes_hands_is_found_as_it_was_at_each_moment() {
+    let store = Arc::new(Disk::default().open());
+    let directory = directory(&store);
+    let rename = |id: &str, name: &str| {
+        let none = Preconditions::default();
+        let renamed = directory.replace(id, user(name), false, none, &caller("r"));
+        renamed.expect("renamed").record.id()
+    };
+    let filtered = |name: &str| {
+        let filter = format!("userName eq {}", json!(name));
+        let filter = Filter::parse(&filter, &mut Leniency::strict()).expect("a filter");
+        let query = Query {
+            filter: Some(filter),
+            ..everybody()
+        };
+        directory.query(&query).expect("a page").len()
+    };
+    let names = ["ann", "b\"ob", "\u{fc}nal", "nobody"];
+    let mut moments = Vec::new();
+    let mut note =
+        |wanted: [Option<u32>; 4]| moments.push((store.snapshot().expect("open"), wanted));
+    let [ann, bob] = [0, 1].map(|at| {
+        let created = directory.create(user(names[at]), &caller("c"));
+        created.expect("created").record.id().to_string()
+    });
+    note([Some(1), Some(2), None, None]);
+    rename(&ann, "\u{dc}nal");
+    note([None, Some(2), Some(1), None]);
+    rename(&bob, "ANN");
+    note([Some(2), None, Some(1), None]);
+    rename(&ann, "b\"ob");
+    note([Some(2), Some(1), None, None]);
+    let gone = directory.delete(&bob, Preconditions::default(), &caller("d"));
+    gone.expect("deleted");
+    note([None, Some(1), None, None]);
+    let again = directory.create(user("ann"), &caller("c"));
+    assert_eq!(again.expect("created").record.id().sequence(), 3);
+    note([Some(3), Some(1), None, None]);
+    for _ in 0..3 {
+        for (snapshot, wanted) in &moments {
+            for (name, wanted) in names.into_iter().zip(wanted) {
+                let is_named = |row: &[u8]| {
+                    let (keys, _) = describe(row).expect("a good row");
+                    keys.name == name.as_bytes()
+                };
+                let found = snapshot.user_named(name.as_bytes(), is_named);
+                assert_eq!(found.expect("read"), *wanted, "{name}");
+            }
+            assert_eq!(names.map(filtered), [1, 1, 0, 0]);
+        }
+    }
 }
 
 #[test]

@@ -117,10 +117,7 @@ impl Head {
             result.insert("location".to_owned(), json!(location));
         }
         result.insert("status".to_owned(), json!(problem.status.to_string()));
-        result.insert(
-            "response".to_owned(),
-            problem.document(call.request_id()),
-        );
+        result.insert("response".to_owned(), problem.document(call.request_id()));
         Value::Object(result)
     }
 

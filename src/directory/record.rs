@@ -26,9 +26,9 @@ use crate::scim::{Projection, User};
 use crate::store::{Facts, Keys, Row};
 
 /// What stands before the id in the text.
-const ID_NAME: &[u8] = b",\"id\":\"";
+const BEFORE_ID: &[u8] = b",\"id\":\"";
 /// What stands before the userName there, and nowhere before that: quotes in a text are escaped.
-const NAME_NAME: &[u8] = b",\"userName\":\"";
+const BEFORE_NAME: &[u8] = b",\"userName\":\"";
 
 /// One user: what clients set and what the service provider adds.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,8 +88,8 @@ impl Record {
         self.header.id = self.header.id.with_sequence(sequence);
         row[..TEXT_AT].copy_from_slice(&self.header.to_bytes());
         // The URNs of `schemas`, which alone stand before it, hold nothing like it.
-        let at = memmem::find(row, ID_NAME).expect("a row was written with its id");
-        let at = at + ID_NAME.len();
+        let at = memmem::find(row, BEFORE_ID).expect("a row was written with its id");
+        let at = at + BEFORE_ID.len();
         row[at..at + 36].copy_from_slice(&self.header.id.to_text());
     }
 
@@ -135,7 +135,7 @@ impl Record {
     fn write_text(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"schemas\":");
         append(&self.user.schemas(), out);
-        out.extend_from_slice(ID_NAME);
+        out.extend_from_slice(BEFORE_ID);
         out.extend_from_slice(&self.header.id.to_text());
         out.push(b'"');
         for (name, value) in self.user.attributes() {
@@ -206,7 +206,7 @@ impl Record {
 pub(super) fn is_named(row: &[u8], name: &str) -> bool {
     let is_it = || {
         let text = row.get(TEXT_AT..)?;
-        let text = &text[memmem::find(text, NAME_NAME)? + NAME_NAME.len()..];
+        let text = &text[memmem::find(text, BEFORE_NAME)? + BEFORE_NAME.len()..];
         let end = memchr2(b'"', b'\\', text)?;
         let stored = std::str::from_utf8(&text[..end]).ok()?;
         Some(text[end] == b'"' && fold(stored) == name)

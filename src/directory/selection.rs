@@ -160,7 +160,7 @@ fn narrow_comparison<'a>(
     Ok(if is(path, "id", None) {
         Some(Narrowed::exact(with_id(snapshot, text)?))
     } else if is(path, "userName", None) {
-        let named = with_name(snapshot, text)?;
+        let named = with_name(snapshot, &fold(text))?;
         Some(Narrowed::exact(named.into_iter().collect()))
     } else if is(path, "externalId", None) {
         Some(Narrowed::exact(
@@ -201,17 +201,9 @@ fn with_id(snapshot: &Snapshot, id: &str) -> Result<RoaringBitmap, Error> {
     }
 }
 
-fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, Error> {
-    let name = fold(name);
-    for sequence in snapshot.users_perhaps_named(name.as_bytes()) {
-        // A row that cannot be read may be anybody's: the table knows whose.
-        if let Ok(Some(row)) = snapshot.user(sequence)
-            && is_named(&row, &name)
-        {
-            return Ok(Some(sequence));
-        }
-    }
-    Ok(snapshot.user_by_name(name.as_bytes())?)
+/// The user with this folded userName.
+pub(super) fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, Error> {
+    Ok(snapshot.user_named(name.as_bytes(), |row| is_named(row, name))?)
 }
 
 /// The users with an address, and perhaps the one whose userName it is.

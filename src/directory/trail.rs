@@ -9,6 +9,7 @@ use memchr::memmem;
 use serde_json::{Value, json};
 
 use super::audit;
+use super::selection::with_name;
 use super::user_id::UserId;
 use super::{Directory, Error, Record};
 use crate::clock::Instant;
@@ -204,7 +205,7 @@ pub(super) fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Er
         return Ok(vec![id]);
     }
     let name = fold(who);
-    if let Some(sequence) = snapshot.user_by_name(name.as_bytes())?
+    if let Some(sequence) = with_name(snapshot, &name)?
         && let Some(row) = snapshot.user(sequence)?
     {
         let record = Record::decode(&row).map_err(Error::Damaged)?;

@@ -1,16 +1,17 @@
 //! Where a userName probably leads, in memory: the table of names in the file has a place of its
 //! own for each, and of a million users' rows and names the cache holds few.
 //!
-//! A hint is no answer: whoever follows one looks whether the user has that name, and asks the
-//! table if not. So hints may be missing, old or wrong, and belong to no state of the store; they
-//! are made by the look at everything and by whoever writes.
+//! A hint is no answer: [`super::Snapshot::user_named`] looks whether the user has that name, and
+//! asks the table if not. So hints may be missing, old or wrong, and belong to no state of the
+//! store; they are made by the look at everything, by whoever writes, and by whoever had to ask
+//! the table.
 //!
 //! ```text
 //! hash of a name ──▶ a group of eight slots, a cache line: half of the hash and a sequence each
 //! ```
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use super::change::{Change, Put};
@@ -20,9 +21,9 @@ use super::index::place;
 const GROUP: usize = 8;
 /// Groups of a store without users: 4 KiB.
 const GROUPS_MIN: usize = 64;
-/// Of each hundred slots, as many are used before there are more: then some four names of a
-/// hundred have found their group full.
-const PERCENT_USED_MAX: usize = 70;
+/// Slots for each hundred names: with fewer, more than a few names of a hundred find their group
+/// full.
+const SLOTS_PERCENT: u64 = 140;
 
 /// The hints of one store.
 #[derive(Default)]
@@ -31,20 +32,20 @@ pub(super) struct Hints {
     slots: RwLock<Slots>,
 }
 
-struct Slots {
-    /// Half of a name's hash, then a sequence; 0 is an empty one, since no sequence is 0.
-    all: Box<[AtomicU64]>,
-    used: AtomicUsize,
-}
+/// Half of a name's hash, then a sequence, in each; 0 in an empty one, since no sequence is 0.
+struct Slots(Box<[AtomicU64]>);
 
 impl Hints {
-    /// Makes room for so many names.
-    pub(super) fn reserve(&self, names: usize) {
-        let groups = names.saturating_mul(100) / PERCENT_USED_MAX / GROUP + 1;
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        if groups > slots.groups() {
-            *slots = slots.moved_to(groups);
+    /// Makes room for so many names, and for a quarter more, so that this is seldom.
+    pub(super) fn reserve(&self, names: u64) {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        if groups_for(names) <= slots.groups() {
+            return;
         }
+        // Whoever looks for somebody does not wait; what is noted meanwhile may be lost.
+        let moved = slots.moved_to(groups_for(names / 4 * 5));
+        drop(slots);
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = moved;
     }
 
     /// Takes over what a change says of names. It may yet fail: a hint that is wrong does no harm.
@@ -74,11 +75,6 @@ impl Hints {
         let hint = self.hint(name, sequence);
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         slots.put(hint);
-        let (groups, is_crowded) = (slots.groups(), slots.is_crowded());
-        drop(slots);
-        if is_crowded {
-            self.reserve(groups * GROUP * PERCENT_USED_MAX / 100 * 3 / 2);
-        }
     }
 
     fn forget(&self, name: &[u8], sequence: u32) {
@@ -86,7 +82,6 @@ impl Hints {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.group(hint).iter().find(|slot| load(slot) == hint) {
             slot.store(0, Ordering::Relaxed);
-            slots.used.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -120,6 +115,11 @@ fn load(slot: &AtomicU64) -> u64 {
     slot.load(Ordering::Relaxed)
 }
 
+fn groups_for(names: u64) -> usize {
+    let slots = usize::try_from(names.saturating_mul(SLOTS_PERCENT) / 100);
+    slots.unwrap_or(usize::MAX).div_ceil(GROUP).max(GROUPS_MIN)
+}
+
 impl Default for Slots {
     fn default() -> Self {
         Self::new(GROUPS_MIN)
@@ -128,23 +128,16 @@ impl Default for Slots {
 
 impl Slots {
     fn new(groups: usize) -> Self {
-        Self {
-            all: (0..groups * GROUP).map(|_| AtomicU64::new(0)).collect(),
-            used: AtomicUsize::new(0),
-        }
+        Self((0..groups * GROUP).map(|_| AtomicU64::new(0)).collect())
     }
 
     fn groups(&self) -> usize {
-        self.all.len() / GROUP
-    }
-
-    fn is_crowded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) * 100 > self.all.len() * PERCENT_USED_MAX
+        self.0.len() / GROUP
     }
 
     fn moved_to(&self, groups: usize) -> Self {
         let moved = Self::new(groups);
-        let hints = self.all.iter().map(load).filter(|hint| *hint != 0);
+        let hints = self.0.iter().map(load).filter(|hint| *hint != 0);
         hints.for_each(|hint| moved.put(hint));
         moved
     }
@@ -154,7 +147,7 @@ impl Slots {
         let groups = u64::try_from(self.groups()).unwrap_or(u64::MAX);
         let number = u32::try_from(hash(hint).saturating_mul(groups) >> 32).unwrap_or(0);
         let first = place(number) * GROUP;
-        &self.all[first..first + GROUP]
+        &self.0[first..first + GROUP]
     }
 
     fn put(&self, hint: u64) {
@@ -162,13 +155,9 @@ impl Slots {
         if group.iter().any(|slot| load(slot) == hint) {
             return;
         }
-        if let Some(empty) = group.iter().find(|slot| load(slot) == 0) {
-            empty.store(hint, Ordering::Relaxed);
-            self.used.fetch_add(1, Ordering::Relaxed);
-        } else {
-            let any = place(sequence(hint)) % GROUP;
-            group[any].store(hint, Ordering::Relaxed);
-        }
+        let empty = group.iter().find(|slot| load(slot) == 0);
+        let any = &group[place(sequence(hint)) % GROUP];
+        empty.unwrap_or(any).store(hint, Ordering::Relaxed);
     }
 }
 
@@ -184,6 +173,7 @@ mod tests {
     fn most_names_are_hinted_at_however_many_there_are() {
         let hints = Hints::default();
         for number in 1..=50_000 {
+            hints.reserve(number.into());
             hints.note(&name(number), number);
             hints.note(&name(number), number);
         }
@@ -191,12 +181,12 @@ mod tests {
         let right = (1..=50_000).filter(is_right).count();
         assert!(right > 45_000, "{right}");
         assert!(hints.of(b"nobody").len() <= 1);
-        let room = hints.slots.read().expect("no panic").all.len();
-        assert!(room < 150_000, "{room}");
+        let slots = hints.slots.read().expect("no panic").0.len();
+        assert!(slots < 50_000 * 7 / 4 + GROUP, "{slots}");
     }
 
     #[test]
-    fn what_was_forgotten_makes_room() {
+    fn what_is_forgotten_makes_room_and_what_is_not_is_bounded() {
         let hints = Hints::default();
         for number in 1..=100_000 {
             hints.note(&name(number), number);
@@ -205,10 +195,9 @@ mod tests {
             hints.forget(&name(number), number);
             assert!(hints.of(&name(number)).is_empty());
         }
-        let slots = hints.slots.read().expect("no panic");
-        assert_eq!(
-            (slots.groups(), slots.used.load(Ordering::Relaxed)),
-            (GROUPS_MIN, 0)
-        );
+        for number in 1..=100_000 {
+            hints.note(&name(number), number);
+        }
+        assert_eq!(hints.slots.read().expect("no panic").groups(), GROUPS_MIN);
     }
 }

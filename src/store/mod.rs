@@ -13,7 +13,8 @@
 //! - A plan sees the tables, earlier plans of its batch included, and returns a
 //!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
 //! - Reads use the published [`Snapshot`] and never wait for the writer. What is looked for
-//!   often without a key is kept in memory beside it (`index.rs`).
+//!   often without a key is kept in memory beside it (`index.rs`), and where userNames probably
+//!   lead (`hints.rs`).
 //! - After a failed write redb refuses all further ones until the file is reopened
 //!   (`PreviousIo`): the writer does that, and lets the store be read meanwhile. A full disk
 //!   is waited for (`backend.rs`).

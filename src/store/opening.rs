@@ -137,8 +137,7 @@ impl Writer {
             open.chain.next_sequence,
         )?;
         (open.index, open.saved) = saved::load(&snapshot, self.describe)?;
-        let names = usize::try_from(open.index.live().len()).unwrap_or(usize::MAX);
-        self.shared.hints.reserve(names);
+        self.shared.hints.reserve(open.index.live().len());
         let mut is_right = true;
         if looks {
             snapshot.look(self.describe, |number, users| {

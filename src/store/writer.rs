@@ -150,8 +150,12 @@ impl Writer {
         self.shared.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
-            let view = guarded(|| self.open_for_reading(Some(known)));
-            if let Err(error) = view.as_ref().map(|view| self.publish(view)) {
+            let view = guarded(|| {
+                let view = self.open_for_reading(Some(known))?;
+                self.publish(&view)?;
+                Ok(view)
+            });
+            if let Err(error) = &view {
                 log::error!("the store cannot be read either: {error}");
             }
             if !refuse_for(queue, pause) {
@@ -173,8 +177,11 @@ impl Writer {
     }
 
     fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
-        let open = guarded(|| self.open_for_writing(Some(known)))?;
-        guarded(|| Ok(self.publish(&open)?))?;
+        let open = guarded(|| {
+            let open = self.open_for_writing(Some(known))?;
+            self.publish(&open)?;
+            Ok(open)
+        })?;
         log::warn!("the store was reopened after a failure");
         Ok(open)
     }
@@ -301,6 +308,7 @@ impl Writer {
             Err(_) => return Ok(Attempt::Uncertain(chain)),
         }
         self.shared.commits.note(written, began.elapsed());
+        self.shared.hints.reserve(index.live().len());
         open.index = index;
         open.saved -= outdated;
         open.is_written = true;
