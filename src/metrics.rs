@@ -105,14 +105,9 @@ impl Commits {
         self.seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts writes that wait for the writer from now on, or no longer: those are negative.
-    pub fn wait(&self, writes: i64) {
-        self.waiting.inc_by(writes);
-    }
-
-    /// Writes that wait for the writer.
-    pub fn waiting(&self) -> i64 {
-        self.waiting.get()
+    /// Says how many writes wait for the writer now.
+    pub fn waiting(&self, writes: usize) {
+        self.waiting.set(i64::try_from(writes).unwrap_or(i64::MAX));
     }
 }
 
@@ -437,7 +432,7 @@ mod tests {
         metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
         commits.note(3, Duration::from_millis(3));
         let connected = metrics.connected();
-        commits.wait(1);
+        commits.waiting(1);
         let state = State {
             users: Some((2, 1)),
             tokens: vec![TokenState {
@@ -470,7 +465,7 @@ mod tests {
         assert_eq!(text.matches("# EOF").count(), 1);
         assert!(text.ends_with("# EOF\n"), "{text}");
         drop(connected);
-        commits.wait(-1);
-        assert_eq!((metrics.connections(), commits.waiting()), (0, 0));
+        commits.waiting(0);
+        assert_eq!((metrics.connections(), commits.waiting.get()), (0, 0));
     }
 }

@@ -34,10 +34,6 @@ impl Beginning {
         }
     }
 
-    pub(super) fn peer_text(&self) -> String {
-        peer_text(self.peer)
-    }
-
     pub(super) fn admitted(
         &self,
         head: &Head,
@@ -72,7 +68,7 @@ impl Beginning {
             log::info!(
                 "{} {} {} {} {}: {}",
                 self.request_id,
-                self.peer_text(),
+                peer_text(self.peer),
                 head.method().as_str(),
                 head.path(),
                 problem.status,
@@ -95,7 +91,7 @@ impl Beginning {
             log::info!(
                 "{} {} not a request, {}: {}",
                 self.request_id,
-                self.peer_text(),
+                peer_text(self.peer),
                 fault.status,
                 fault.detail
             );

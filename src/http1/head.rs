@@ -1,13 +1,10 @@
-//! A request's head (RFC 9112 sections 2-5). The bytes are looked at one by one before a
-//! parser sees them: a lone LF, a lone CR, NUL and other control bytes never get through,
-//! however lenient the parser is.
+//! A request's head (RFC 9112 sections 2-5). All its bytes are looked at before a parser sees
+//! them (see `lines`).
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use memchr::memchr;
-
-use super::{Fault, target};
+use super::{Fault, lines, target};
 use crate::limits;
 
 /// A request method. Case-sensitive (RFC 9110 section 9.1).
@@ -74,7 +71,7 @@ impl Head {
         // One empty line before a request is ignored (RFC 9112 section 2.2).
         let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
         let rest = &buffer[skipped..];
-        let Some(length) = scan(rest)? else {
+        let Some(length) = lines::scan(rest)? else {
             return Ok(None);
         };
         let head = Self::read(&rest[..length])?;
@@ -262,116 +259,6 @@ impl Head {
             return Err(Fault::new(400, "Host is not the name of a host"));
         }
         Ok(Some(host.to_vec()))
-    }
-}
-
-/// Finds the end of the head, looking at every byte on the way. Gives the length with the
-/// empty line, or `None` when there is more to come.
-fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
-    let mut start = 0;
-    for number in 0.. {
-        let rest = &bytes[start..];
-        let end = memchr(b'\n', rest);
-        let line = Line {
-            bytes: &rest[..end.unwrap_or(rest.len())],
-            is_whole: end.is_some(),
-            start,
-            number,
-        };
-        // Nearly all lines are like that; looked at byte by byte they were half of admitting a
-        // request.
-        if !line.is_plain()
-            && let Some(fault) = line.first_fault()
-        {
-            return Err(fault);
-        }
-        let Some(end) = end else { break };
-        start += end + 1;
-        if line.bytes == b"\r" {
-            return Ok(Some(start));
-        }
-    }
-    Ok(None)
-}
-
-/// A line of a head as far as it has come, without its LF.
-struct Line<'a> {
-    bytes: &'a [u8],
-    /// Whether the LF is there.
-    is_whole: bool,
-    /// Where it begins in the head.
-    start: usize,
-    /// Counted from 0, the request line.
-    number: usize,
-}
-
-impl Line<'_> {
-    /// Whether it is within all bounds and has visible characters and spaces alone, with a CR
-    /// before its LF. Tabs are left to [`Line::first_fault`].
-    fn is_plain(&self) -> bool {
-        let text = match self.bytes.strip_suffix(b"\r") {
-            Some(text) => text,
-            None if self.is_whole => return false,
-            None => self.bytes,
-        };
-        let is_inside = self.bytes.len() <= self.bytes_max()
-            && self.start + self.bytes.len() < limits::HEAD_BYTES_MAX
-            && self.number <= limits::HEADERS_COUNT_MAX;
-        let is_begun = self.number > 0 || !text.is_empty() || !self.is_whole;
-        // Not `all`, which ends at the first and so looks at one after the other.
-        let is_visible = |byte: &u8| *byte >= b' ' && *byte != 0x7f;
-        is_inside
-            && is_begun
-            && text.first() != Some(&b' ')
-            && text.iter().fold(true, |all, byte| all & is_visible(byte))
-    }
-
-    fn bytes_max(&self) -> usize {
-        if self.number == 0 {
-            limits::REQUEST_LINE_BYTES_MAX
-        } else {
-            limits::HEADER_BYTES_MAX
-        }
-    }
-
-    /// What is wrong with the first byte with which anything is wrong.
-    fn first_fault(&self) -> Option<Fault> {
-        let line_feed = self.is_whole.then_some(&b'\n');
-        let mut all = self.bytes.iter().chain(line_feed).enumerate();
-        all.find_map(|(at, &byte)| {
-            let before = at.checked_sub(1).map(|before| self.bytes[before]);
-            self.fault_at(at, before, byte)
-        })
-    }
-
-    fn fault_at(&self, at: usize, before: Option<u8>, byte: u8) -> Option<Fault> {
-        let bad = |detail| Some(Fault::new(400, detail));
-        if at > self.bytes_max() {
-            return Some(if self.number == 0 {
-                Fault::new(414, "the request line is longer than 8 KiB")
-            } else {
-                Fault::new(431, "a header field is longer than 8 KiB")
-            });
-        }
-        if self.start + at >= limits::HEAD_BYTES_MAX {
-            let detail = "the request head is longer than 16 KiB";
-            return Some(Fault::new(431, detail));
-        }
-        let after_cr = before == Some(b'\r');
-        match byte {
-            b'\n' if after_cr && at == 1 && self.number == 0 => bad("the request line is empty"),
-            b'\n' if after_cr && at > 1 && self.number > limits::HEADERS_COUNT_MAX => {
-                let detail = "the request has more than 100 header fields";
-                Some(Fault::new(431, detail))
-            }
-            b'\n' if after_cr => None,
-            _ if after_cr || byte == b'\n' => bad("a line of the head does not end with CR LF"),
-            b'\r' => None,
-            b'\t' if self.number > 0 && at > 0 => None,
-            b' ' | b'\t' if at == 0 => bad("a line of the head begins with white space"),
-            0..=0x1f | 0x7f => bad("the head holds a control character"),
-            _ => None,
-        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod chunks;
 pub mod client;
 pub mod framing;
 pub mod head;
+mod lines;
 pub mod target;
 
 pub use answer::{Answer, Body};

@@ -378,8 +378,8 @@ impl<'a> Connection<'a> {
 
     /// Sends a head and a body, in the same records and, if it can be, in one write.
     ///
-    /// A record of a large body alone would be slow to make: both its bytes and the record lie at the
-    /// beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
+    /// A record of a large body alone would be slow to make: both its bytes and the record lie at
+    /// the beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
     /// processors copies 3 GB a second instead of 50. A page of 100 took a quarter longer.
     fn send_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
         let both = [IoSlice::new(head), IoSlice::new(body)];

@@ -91,7 +91,7 @@ impl Queue {
             return Err(WriteError::Busy);
         }
         state.waiting += 1;
-        self.commits.wait(1);
+        self.commits.waiting(state.waiting);
         let joined = state
             .batches
             .back_mut()
@@ -120,7 +120,7 @@ impl Queue {
         loop {
             if let Some(batch) = state.batches.pop_front() {
                 state.waiting -= batch.writes;
-                self.commits.wait(-signed(batch.writes));
+                self.commits.waiting(state.waiting);
                 return Next::Batch(batch.plans, Callers(Some(batch.told)));
             }
             if state.is_closed {
@@ -149,9 +149,9 @@ impl Queue {
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.is_closed = true;
+        state.waiting = 0;
+        self.commits.waiting(0);
         let left = std::mem::take(&mut state.batches);
-        self.commits
-            .wait(-signed(std::mem::take(&mut state.waiting)));
         drop(state);
         for batch in left {
             Callers(Some(batch.told)).answer(Outcome::Closed);
@@ -161,10 +161,6 @@ impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn signed(writes: usize) -> i64 {
-    i64::try_from(writes).expect("the queue is bounded")
 }
 
 /// All who wait for a batch. Should it be dropped without an answer, by a bug, they are told that
@@ -242,9 +238,9 @@ mod tests {
         let tickets: Vec<_> = sizes
             .map(|size| queue.push(plans(size)).expect("there is room"))
             .into();
-        assert_eq!(queue.commits.waiting(), 6);
+        assert_eq!(queue.state().waiting, 6);
         let (size, callers) = next(&queue);
-        assert_eq!((size, queue.commits.waiting()), (128, 3));
+        assert_eq!((size, queue.state().waiting), (128, 3));
         callers.answer(Outcome::Committed);
         for (ticket, is_told) in tickets.iter().zip([true, true, true, false, false, false]) {
             let is_committed = matches!(told(ticket), Some(Outcome::Committed));
@@ -258,7 +254,7 @@ mod tests {
         assert!(matches!(queue.next(None), Next::Closed));
         callers.answer(Outcome::Failed);
         assert!(matches!(told(&tickets[5]), Some(Outcome::Failed)));
-        assert_eq!(queue.commits.waiting(), 0);
+        assert_eq!(queue.state().waiting, 0);
     }
 
     #[test]
@@ -282,6 +278,6 @@ mod tests {
         );
         assert!(matches!(queue.push(plans(1)), Err(WriteError::Closed)));
         assert!(matches!(queue.next(None), Next::Closed));
-        assert_eq!(queue.commits.waiting(), 0);
+        assert_eq!(queue.state().waiting, 0);
     }
 }
