@@ -165,6 +165,8 @@ macro_rules! delegate_locks {
     };
 }
 
+pub(super) use delegate_locks;
+
 impl StorageBackend for Patient {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()

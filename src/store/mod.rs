@@ -3,13 +3,14 @@
 //! It knows neither SCIM nor HTTP.
 //!
 //! ```text
-//! write(plan) ──▶ bounded queue ──▶ writer thread: plan, plan, plan … one commit ──▶ answers
-//!                                                                       │
-//! snapshot() ◀───────────── published: read transaction + positions ◀───┘
+//! write(plan) ──▶ bounded queue ──▶ writer thread: plan, plan, plan … one commit ─▶ sync ──▶ answers
+//!                                                                                    │
+//! snapshot() ◀────────────────── published: read transaction + positions ◀───────────┘
 //! ```
 //!
-//! - All writes go through one thread, many to a commit; nobody is answered before
-//!   `commit()` returned, so that an answer means "on disk" (`writer.rs`).
+//! - All writes go through one thread, many to a commit; nobody is answered before the commit is
+//!   synced, so that an answer means "on disk" (`writer.rs`). Meanwhile the next plans are run
+//!   (`sync.rs`).
 //! - A plan sees the tables, earlier plans of its batch included, and returns a
 //!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
 //! - Reads use the published [`Snapshot`] and never wait for the writer. What is looked for
@@ -37,6 +38,7 @@ mod queue;
 mod row;
 mod saved;
 mod snapshot;
+mod sync;
 mod tables;
 mod trail;
 mod trust;
@@ -44,11 +46,11 @@ mod upgrade;
 mod view;
 mod writer;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::{fmt, io};
 
 pub use audit::{AuditRow, ChainBroken};
 pub use backend::{Ailment, Backend};
@@ -67,6 +69,7 @@ use backend::{Health, Overlay};
 use hints::Hints;
 use notes::Notes;
 use queue::{Outcome, Plan, Queue, Ticket};
+use sync::Syncer;
 use trust::Trust;
 use writer::Writer;
 
@@ -79,6 +82,7 @@ pub struct Store {
     shared: Shared,
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    syncer: Mutex<Option<JoinHandle<()>>>,
     look: Mutex<Option<JoinHandle<()>>>,
     created: bool,
     found_format: u64,
@@ -119,10 +123,8 @@ impl Store {
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
         let on_doubt = move || suspect(&queue);
-        let thread = std::thread::Builder::new()
-            .name("store-look".to_owned())
-            .spawn(move || trust::look_behind(&shared, describe, on_doubt, on_damage))?;
-        *lock(&store.look) = Some(thread);
+        let look = move || trust::look_behind(&shared, describe, on_doubt, on_damage);
+        *lock(&store.look) = Some(thread("store-look", look)?);
         match store
             .shared
             .trust
@@ -173,14 +175,20 @@ impl Store {
         let open = writer.open(lock_wait)?;
         let found_format = open.found_format();
         let queue = Arc::new(Queue::new(shared.commits.clone()));
-        let queued = EndsQueue(Arc::clone(&queue));
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run(open, &queued.0))?;
+        let (syncer, ends) = (
+            Arc::clone(writer.syncer()),
+            Ends(Arc::clone(writer.syncer()), Arc::clone(&queue)),
+        );
+        let syncing = {
+            let (shared, queue) = (shared.clone(), Arc::clone(&queue));
+            thread("store-syncer", move || syncer.run(&shared, &queue))?
+        };
+        let writing = thread("store-writer", move || writer.run(open, &ends.1))?;
         Ok(Self {
             shared,
             queue,
-            writer: Mutex::new(Some(thread)),
+            writer: Mutex::new(Some(writing)),
+            syncer: Mutex::new(Some(syncing)),
             look: Mutex::default(),
             created: false,
             found_format,
@@ -329,6 +337,21 @@ impl Store {
         join(&self.look, "look at everything");
         self.queue.close();
         join(&self.writer, "writer");
+        join(&self.syncer, "syncer");
+    }
+}
+
+impl Shared {
+    /// Lets readers see this state from now on, or none.
+    fn publish(&self, state: Option<Arc<Snapshot>>) {
+        let mut published = self
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *published, state);
+        drop(published);
+        // Ending a read transaction is work; readers do not wait for it.
+        drop(old);
     }
 }
 
@@ -337,13 +360,18 @@ fn suspect(queue: &Queue) {
     let _ = queue.push(Vec::new());
 }
 
-/// With the writer ends what waits for it, however that ends.
-struct EndsQueue(Arc<Queue>);
+/// With the writer ends what works for it and what waits for it, however that ends.
+struct Ends(Arc<Syncer>, Arc<Queue>);
 
-impl Drop for EndsQueue {
+impl Drop for Ends {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.close();
+        self.1.end();
     }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
 /// Waits for the end of a thread, if it has not ended yet.

@@ -15,6 +15,7 @@ use super::backend::{Overlay, Patient};
 use super::error::guarded;
 use super::index::Index;
 use super::snapshot::Snapshot;
+use super::sync::Deferring;
 use super::writer::Writer;
 use super::{FORMAT, OpenError, ReadError, file, saved, tables, upgrade};
 
@@ -23,6 +24,7 @@ const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The database and what is known of it in memory.
 pub(super) struct Open {
     pub(super) database: Database,
+    pub(super) storage: Deferring,
     pub(super) index: Index,
     /// Chunks of the index that are in the file as they are here.
     pub(super) saved: RoaringBitmap,
@@ -85,8 +87,9 @@ impl Writer {
         known: Option<&Known>,
         is_upgraded: bool,
     ) -> Result<Open, OpenError> {
+        let storage = Deferring::new(Box::new(storage));
         let is_new = storage.len()? == 0;
-        let database = file::database(storage)?;
+        let database = file::database(storage.clone())?;
         let txn = database.begin_read().map_err(ReadError::from)?;
         let found = tables::format(&txn)?;
         drop(txn);
@@ -106,6 +109,7 @@ impl Writer {
             saved: RoaringBitmap::new(),
             chain,
             database,
+            storage,
             is_written: false,
             unchecked: false,
             found_format: found.unwrap_or(FORMAT),

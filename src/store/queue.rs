@@ -118,10 +118,8 @@ impl Queue {
         let mut state = self.state();
         let until = patience.map(|patience| Instant::now() + patience);
         loop {
-            if let Some(batch) = state.batches.pop_front() {
-                state.waiting -= batch.writes;
-                self.commits.waiting(state.waiting);
-                return Next::Batch(batch.plans, Callers(Some(batch.told)));
+            if let Some((plans, callers)) = self.pop(&mut state) {
+                return Next::Batch(plans, callers);
             }
             if state.is_closed {
                 return Next::Closed;
@@ -137,6 +135,39 @@ impl Queue {
             let waited = self.arrived.wait_timeout(state, left);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// What is to be written too while something `lasts`; waits for it. `None` when it has ended:
+    /// whoever ends it calls [`Self::wake`].
+    pub(super) fn next_while(&self, lasts: impl Fn() -> bool) -> Option<(Vec<Plan>, Callers)> {
+        let mut state = self.state();
+        while lasts() {
+            let popped = self.pop(&mut state);
+            if popped.is_some() {
+                return popped;
+            }
+            state = (self.arrived.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
+    /// Makes [`Self::next_while`] look again.
+    pub(super) fn wake(&self) {
+        // Locked, lest it comes between a look and the wait that follows.
+        let _state = self.state();
+        self.arrived.notify_one();
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().batches.is_empty()
+    }
+
+    fn pop(&self, state: &mut State) -> Option<(Vec<Plan>, Callers)> {
+        let batch = state.batches.pop_front()?;
+        state.waiting -= batch.writes;
+        self.commits.waiting(state.waiting);
+        Some((batch.plans, Callers(Some(batch.told))))
     }
 
     /// Takes no more. What is queued already is still to be written.

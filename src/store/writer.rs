@@ -1,10 +1,11 @@
 //! The one thread that writes. It takes what is queued, runs the plans one after the
-//! other in one transaction, commits, publishes the new state and only then answers.
+//! other in one transaction and commits; when that is synced, the new state is published and
+//! only then answered, by another thread if there is more to write meanwhile (`sync.rs`).
 //!
 //! ```text
-//!         ┌─────────── batches ───────────┐
-//!         ▼                               │
-//! open ─▶ wait ─▶ batch: plan… commit ─▶ publish ─▶ answer all "committed"
+//!         ┌───── batches ─────┐
+//!         ▼                   │
+//! open ─▶ wait ─▶ batch: plan… commit ─▶ sync ─▶ publish ─▶ answer all "committed"
 //!   ▲       │               │
 //!   │       │ idle          │ error or panic: unpublish, close, open again
 //!   │       ▼               ▼
@@ -18,7 +19,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::audit::Head;
@@ -28,6 +29,7 @@ use super::index::Changes;
 use super::opening::{Known, Open, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue};
 use super::snapshot::Snapshot;
+use super::sync::{Commit, Syncer, Unanswered};
 use super::tables::Tables;
 use super::view::View;
 use super::{OpenError, Opener, ReadError, Shared, saved};
@@ -48,6 +50,7 @@ pub(super) struct Writer {
     pub(super) shared: Shared,
     /// Whether everything is looked at before it is served for the first time.
     pub(super) looks_first: bool,
+    syncer: Arc<Syncer>,
 }
 
 /// Why serving stopped.
@@ -58,19 +61,14 @@ enum Stop {
     Broken(Option<Unanswered>),
 }
 
-/// A batch whose commit failed: nobody knows yet what of it is on disk.
-struct Unanswered {
-    callers: Callers,
-    /// The audit chain's head if the batch is there: each change has a row in it.
-    head: Head,
-}
-
-/// How a batch ended.
+/// How far a batch came, and those that were written with it.
 enum Attempt {
-    /// As this says.
+    /// To its end, which is this.
     Done(Outcome),
     /// The commit itself failed; its chain would have this head.
     Uncertain(Head),
+    /// It is written, this many changes, and not synced yet.
+    Written(usize),
 }
 
 impl Writer {
@@ -89,7 +87,12 @@ impl Writer {
             describe,
             shared,
             looks_first,
+            syncer: Arc::default(),
         }
+    }
+
+    pub(super) fn syncer(&self) -> &Arc<Syncer> {
+        &self.syncer
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -101,9 +104,12 @@ impl Writer {
         loop {
             // A panic outside of a commit must not end the only thread that writes either.
             let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, queue)));
-            self.publish_nothing();
+            // What the syncer is at must not be published after this.
+            self.syncer.rest();
+            self.shared.publish(None);
             let known = open.known();
             let closed = close(open);
+            let late = self.syncer.take_failed();
             let unanswered = match stop {
                 Ok(Stop::Closed) => {
                     if let Err(error) = closed {
@@ -114,7 +120,7 @@ impl Writer {
                 Ok(Stop::Broken(unanswered)) => unanswered,
                 Err(_) => None,
             };
-            match self.recover(&known, unanswered, queue) {
+            match self.recover(&known, late.or(unanswered), queue) {
                 Some(opened) => open = opened,
                 None => return,
             }
@@ -134,18 +140,22 @@ impl Writer {
                 if let Some(Unanswered { callers, head }) = unanswered {
                     // That it is there does not mean that it stays: after a failed sync the
                     // system may show what the disk never got.
-                    callers.answer(if head == open.chain {
-                        Outcome::Unknown
-                    } else {
-                        Outcome::Failed
-                    });
+                    let is_there = head == open.chain;
+                    answer(
+                        callers,
+                        if is_there {
+                            Outcome::Unknown
+                        } else {
+                            Outcome::Failed
+                        },
+                    );
                 }
                 return Some(open);
             }
             Err(error) => log::error!("the store cannot be reopened yet: {error}"),
         }
         if let Some(Unanswered { callers, .. }) = unanswered {
-            callers.answer(Outcome::Unknown);
+            answer(callers, Outcome::Unknown);
         }
         self.shared.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
@@ -161,7 +171,7 @@ impl Writer {
             if !refuse_for(queue, pause) {
                 return None;
             }
-            self.publish_nothing();
+            self.shared.publish(None);
             if let Ok(view) = view {
                 let _ = close(view);
             }
@@ -204,51 +214,26 @@ impl Writer {
             if let Err(error) = self.mend(open) {
                 log::error!("the index cannot be made anew: {error}");
             }
-            match self.commit_or_nothing(open, plans) {
-                Attempt::Uncertain(head) => {
-                    return Stop::Broken(Some(Unanswered { callers, head }));
-                }
-                Attempt::Done(outcome) => {
-                    let is_broken = match outcome {
-                        Outcome::Unchanged => false,
-                        // The batch is durable: a failure to read it back must not become a
-                        // "failed" that makes its callers believe otherwise.
-                        Outcome::Committed => guarded(|| Ok(self.publish(open)?)).is_err(),
-                        Outcome::Failed
-                        | Outcome::Unknown
-                        | Outcome::Panicked
-                        | Outcome::Closed => true,
-                    };
-                    if is_broken {
-                        self.publish_nothing();
-                    }
-                    callers.answer(outcome);
-                    if is_broken {
-                        return Stop::Broken(None);
-                    }
-                }
+            if let Some(stop) = self.write(open, plans, vec![callers], queue) {
+                return stop;
             }
         }
     }
 
-    /// Makes the index anew if a look behind the start has found it to be wrong.
-    fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
-        if !self.shared.trust.is_stale() {
-            return Ok(());
-        }
-        log::warn!("somebody has changed users behind the server's back: all are read again");
-        open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
-        open.forget_saved()?;
-        self.publish(open)?;
-        self.shared.trust.mended();
-        Ok(())
-    }
-
-    fn commit_or_nothing(&self, open: &mut Open, plans: Vec<Plan>) -> Attempt {
-        let mut noted = Vec::new();
+    /// Writes a batch, and what arrives until the commit before it is synced.
+    fn write(
+        &self,
+        open: &mut Open,
+        plans: Vec<Plan>,
+        mut callers: Vec<Callers>,
+        queue: &Queue,
+    ) -> Option<Stop> {
+        let (began, mut noted) = (Instant::now(), Vec::new());
         // Unwinding drops the transaction, which aborts it; the database is then opened anew,
         // so that nothing of a half-done batch is trusted.
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.commit(open, plans, &mut noted)));
+        let attempt = catch_unwind(AssertUnwindSafe(|| {
+            self.commit(open, plans, &mut callers, &mut noted, queue)
+        }));
         let attempt = match attempt {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => {
@@ -257,31 +242,101 @@ impl Writer {
             }
             Err(_) => Attempt::Done(Outcome::Panicked),
         };
-        if !matches!(attempt, Attempt::Done(Outcome::Committed)) {
-            self.shared.notes.give_back(noted);
+        match attempt {
+            Attempt::Written(changes) => {
+                // It is there: a failure to read it back must not become a "failed" that makes
+                // its callers believe otherwise.
+                let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
+                let commit = Commit {
+                    storage: open.storage.clone(),
+                    snapshot,
+                    callers,
+                    head: open.chain,
+                    noted,
+                    changes,
+                    began,
+                };
+                self.finish(commit, queue)
+            }
+            Attempt::Uncertain(head) => {
+                self.shared.notes.give_back(noted);
+                Some(Stop::Broken(Some(Unanswered { callers, head })))
+            }
+            Attempt::Done(outcome) => {
+                self.shared.notes.give_back(noted);
+                let is_broken = !matches!(outcome, Outcome::Unchanged);
+                if is_broken {
+                    self.syncer.rest();
+                    self.shared.publish(None);
+                }
+                answer(callers, outcome);
+                is_broken.then_some(Stop::Broken(None))
+            }
         }
-        attempt
+    }
+
+    /// Has a commit synced: by the syncer if there is something else to do, here otherwise, since
+    /// waking another thread takes as long as some disks do.
+    fn finish(&self, commit: Commit, queue: &Queue) -> Option<Stop> {
+        let is_readable = commit.snapshot.is_some();
+        if is_readable && !queue.is_empty() {
+            self.syncer.give(commit);
+            return None;
+        }
+        match commit.finish(&self.shared, || ()) {
+            Ok(()) if is_readable => None,
+            Ok(()) => Some(Stop::Broken(None)),
+            Err(unanswered) => Some(Stop::Broken(Some(unanswered))),
+        }
+    }
+
+    /// Makes the index anew if a look behind the start has found it to be wrong.
+    fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
+        if !self.shared.trust.is_stale() {
+            return Ok(());
+        }
+        self.syncer.rest();
+        log::warn!("somebody has changed users behind the server's back: all are read again");
+        open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
+        open.forget_saved()?;
+        self.publish(open)?;
+        self.shared.trust.mended();
+        Ok(())
     }
 
     /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
-    /// What was `noted` for the audit trail goes with it.
+    /// What was `noted` for the audit trail goes with it, and so do the `callers` who come until
+    /// the commit before it is synced.
     fn commit(
         &self,
         open: &mut Open,
-        plans: Vec<Plan>,
+        mut plans: Vec<Plan>,
+        callers: &mut Vec<Callers>,
         noted: &mut Vec<String>,
+        queue: &Queue,
     ) -> Result<Attempt, ReadError> {
-        let began = Instant::now();
         let txn = open.database.begin_write()?;
         let mut changes = Changes::new();
-        let mut written = 0;
+        let (mut run, mut written) = (0, 0);
         let chain = {
             let mut tables = Tables::open(&txn, open.chain)?;
-            for plan in plans {
-                let change = plan(&View::of_writer(&tables, &self.shared.trust))?;
-                written += usize::from(!change.is_none());
-                self.shared.hints.follow(&change);
-                tables.apply(change, &mut changes)?;
+            loop {
+                run += plans.len();
+                for plan in plans {
+                    let change = plan(&View::of_writer(&tables, &self.shared.trust))?;
+                    written += usize::from(!change.is_none());
+                    self.shared.hints.follow(&change);
+                    tables.apply(change, &mut changes)?;
+                }
+                let has_room = run < limits::BATCH_CHANGES_MAX;
+                let more = queue.next_while(|| has_room && self.syncer.is_underway());
+                let Some((also, caller)) = more else { break };
+                plans = also;
+                callers.push(caller);
+            }
+            // Even that nothing is to be changed may follow from what is not on disk yet.
+            if !self.syncer.rest() {
+                return Ok(Attempt::Done(Outcome::Failed));
             }
             if written > 0 {
                 *noted = self.shared.notes.take();
@@ -298,7 +353,8 @@ impl Writer {
         let outdated = saved::outdate(&txn, &open.saved, &changes)?;
         let mut index = open.index.clone();
         index.apply(changes);
-        match catch_unwind(AssertUnwindSafe(|| txn.commit())) {
+        let commit = || catch_unwind(AssertUnwindSafe(|| txn.commit()));
+        match open.storage.put_off(commit) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 log::error!("a commit failed: {error}");
@@ -307,41 +363,24 @@ impl Writer {
             // It may have come as far as the disk.
             Err(_) => return Ok(Attempt::Uncertain(chain)),
         }
-        self.shared.commits.note(written, began.elapsed());
         self.shared.hints.reserve(index.live().len());
         open.index = index;
         open.saved -= outdated;
         open.is_written = true;
         open.unchecked = true;
         open.chain = chain;
-        Ok(Attempt::Done(Outcome::Committed))
+        Ok(Attempt::Written(written))
     }
 
     pub(super) fn publish(&self, open: &Open) -> Result<(), ReadError> {
         let snapshot = self.snapshot(open)?;
-        self.replace_published(Some(Arc::new(snapshot)));
+        self.shared.publish(Some(Arc::new(snapshot)));
         Ok(())
     }
 
     fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
         let state = open.chain.next_sequence;
         Snapshot::begin(&open.database, open.index.clone(), &self.shared, state)
-    }
-
-    fn publish_nothing(&self) {
-        self.replace_published(None);
-    }
-
-    fn replace_published(&self, state: Option<Arc<Snapshot>>) {
-        let mut published = self
-            .shared
-            .published
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *published, state);
-        drop(published);
-        // Ending a read transaction is work; readers do not wait for it.
-        drop(old);
     }
 }
 
@@ -378,6 +417,12 @@ fn checkpoint(open: &mut Open) -> Result<usize, ReadError> {
 fn save_all(open: &mut Open) -> Result<(), ReadError> {
     while open.is_written && checkpoint(open)? == limits::INDEX_CHUNKS_AT_ONCE {}
     Ok(())
+}
+
+fn answer(all: Vec<Callers>, outcome: Outcome) {
+    for callers in all {
+        callers.answer(outcome);
+    }
 }
 
 /// Refuses what is queued for this long; false when nothing will be queued any more.
