@@ -25,7 +25,7 @@ const SECTOR: usize = 512;
 
 /// A disk that remembers what it has been told since its last sync.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Platter>>);
+pub(crate) struct Disk(Arc<Mutex<Platter>>);
 
 #[derive(Debug, Default)]
 struct Platter {
@@ -102,7 +102,7 @@ impl Platter {
 }
 
 impl Disk {
-    fn new(images_each: usize, random: u64) -> Self {
+    pub(crate) fn new(images_each: usize, random: u64) -> Self {
         let platter = Platter {
             images_each,
             random,
@@ -112,7 +112,7 @@ impl Disk {
     }
 
     /// A disk as a power cut left it; nobody cuts its power again.
-    fn holding(bytes: Vec<u8>) -> Self {
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         let platter = Platter {
             synced: bytes.clone(),
             now: bytes,
@@ -125,13 +125,13 @@ impl Disk {
         self.0.lock().expect("not poisoned")
     }
 
-    fn open(&self) -> Result<Store, golinks_scim::store::OpenError> {
+    pub(crate) fn open(&self) -> Result<Store, golinks_scim::store::OpenError> {
         let disk = self.clone();
         let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
         Store::open_with(opener, describe)
     }
 
-    fn take_images(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn take_images(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.lock().images)
     }
 }

@@ -60,6 +60,9 @@ mod history;
 /// Power cuts at every sync: what a disk may leave, opened.
 mod crash;
 
+/// Commits that are synced while the next plans are run.
+mod overlap;
+
 /// A disk that fails or is full: nothing acknowledged is lost, reading goes on.
 mod faults;
 

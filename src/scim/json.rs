@@ -20,10 +20,9 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
     if body.is_empty() {
         return Err(syntax("the body is empty, JSON was expected".to_owned()));
     }
-    if std::str::from_utf8(body).is_err() {
-        return Err(syntax("the body is not valid UTF-8".to_owned()));
-    }
-    let Once(value) = serde_json::from_slice(body).map_err(|error| {
+    let body =
+        std::str::from_utf8(body).map_err(|_| syntax("the body is not valid UTF-8".to_owned()))?;
+    let Once(value) = serde_json::from_str(body).map_err(|error| {
         let what = if error.is_data() {
             "has a member twice (upper and lower case count as the same)"
         } else {

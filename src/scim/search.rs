@@ -29,7 +29,7 @@ impl Search {
                 ),
             ));
         }
-        let plain = without_controls(&plain(text));
+        let plain = searched(text);
         let mut words: Vec<String> = plain.split_whitespace().map(str::to_owned).collect();
         // The longest is the rarest, and is looked for first.
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
@@ -46,9 +46,9 @@ impl Search {
 /// What a user is found by: the plain forms of its values. A value that another one holds
 /// already is left out.
 pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(128);
     for value in values {
-        let value = without_controls(&plain(value));
+        let value = searched(value);
         let value = value.trim();
         if value.is_empty() || out.contains(value) {
             continue;
@@ -61,8 +61,14 @@ pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
     out
 }
 
-fn without_controls(text: &str) -> String {
-    text.replace(char::is_control, " ")
+/// The form in which texts are compared.
+fn searched(text: &str) -> String {
+    let plain = plain(text);
+    if plain.contains(char::is_control) {
+        plain.replace(char::is_control, " ")
+    } else {
+        plain
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 //! order of the schema. What the service provider adds (`id`, `meta`) is not in it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
@@ -105,11 +108,11 @@ impl User {
         Ok(Self::from_attributes(attributes))
     }
 
-    /// The user without attributes that nobody checks again: what the store holds.
-    pub fn from_stored(mut stored: Object) -> Self {
-        stored.shift_remove("schemas");
-        stored.shift_remove("id");
-        Self { attributes: stored }
+    /// The user in the text of a resource that was checked before it was stored. Fails if it is
+    /// not the JSON of an object.
+    pub fn from_stored(resource: &str) -> serde_json::Result<Self> {
+        let Attributes(attributes) = serde_json::from_str(resource)?;
+        Ok(Self { attributes })
     }
 
     /// The user of attributes that were a stored user's, in whatever order.
@@ -174,8 +177,7 @@ impl User {
     /// The values by which people look a user up: userName, displayName, the parts of the
     /// name, the email addresses.
     pub fn searched_values(&self) -> impl Iterator<Item = &str> {
-        let name = self.attributes.get("name").and_then(Value::as_object);
-        let parts = name.into_iter().flat_map(|name| name.values());
+        let parts = self.name().into_iter().flat_map(|name| name.values());
         [self.text("userName"), self.text("displayName")]
             .into_iter()
             .flatten()
@@ -196,31 +198,33 @@ impl User {
     /// In an echo of what was shown, a whole that is neither the stored one nor holds the
     /// given and the family name is an older one; so the same echo twice is the same user.
     pub fn refresh_formatted_name(&mut self, before: &Self, is_echo: bool) {
-        let empty = Object::new();
-        let name = |user: &'_ Self| -> Object {
-            let name = user.attributes.get("name").and_then(Value::as_object);
-            name.unwrap_or(&empty).clone()
-        };
-        let (mut now, then) = (name(self), name(before));
+        let then = before.name();
+        let Some(now) = self.name() else { return };
         let Some(whole) = now.get("formatted").and_then(Value::as_str) else {
             return;
         };
-        let is_stale = if then.get("formatted").and_then(Value::as_str) == Some(whole) {
-            now != then
+        let was = then.and_then(|then| then.get("formatted")?.as_str());
+        let is_stale = if was == Some(whole) {
+            Some(now) != then
         } else {
-            is_echo && !holds_its_parts(whole, &now)
+            is_echo && !holds_its_parts(whole, now)
         };
         if !is_stale {
             return;
         }
-        let composed = composed(&now);
+        let composed = composed(now);
+        let Some(Value::Object(now)) = self.attributes.get_mut("name") else {
+            return;
+        };
         if composed.is_empty() {
             now.shift_remove("formatted");
         } else {
             now.insert("formatted".to_owned(), Value::String(composed));
         }
-        self.attributes
-            .insert("name".to_owned(), Value::Object(now));
+    }
+
+    fn name(&self) -> Option<&Object> {
+        self.attributes.get("name")?.as_object()
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -262,6 +266,39 @@ fn composed(name: &Object) -> String {
 }
 
 /// The attributes in the order in which they are stored and shown.
+/// The attributes of a stored resource: what follows from them, and what the service provider
+/// keeps elsewhere too, is passed over.
+struct Attributes(Object);
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AttributesVisitor).map(Self)
+    }
+}
+
+struct AttributesVisitor;
+
+impl<'de> Visitor<'de> for AttributesVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a resource")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Object, A::Error> {
+        // Room for most users: growing would hash all names again.
+        let mut attributes = Object::with_capacity(14);
+        while let Some(name) = members.next_key::<String>()? {
+            if matches!(name.as_str(), "schemas" | "id") {
+                members.next_value::<IgnoredAny>()?;
+            } else {
+                attributes.insert(name, members.next_value()?);
+            }
+        }
+        Ok(attributes)
+    }
+}
+
 fn in_schema_order(mut attributes: Object) -> Object {
     let names = || {
         std::iter::once("externalId")

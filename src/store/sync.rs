@@ -283,3 +283,94 @@ impl Syncer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What it was told, in that order; its syncs end like this.
+    #[derive(Clone, Debug)]
+    struct Told(Arc<Mutex<Vec<&'static str>>>, fn() -> io::Result<()>);
+
+    impl Told {
+        fn new(sync: fn() -> io::Result<()>) -> (Self, Deferring) {
+            let told = Self(Arc::default(), sync);
+            (told.clone(), Deferring::new(Box::new(told)))
+        }
+
+        fn tell(&self, what: &'static str) {
+            self.0.lock().expect("not poisoned").push(what);
+        }
+
+        fn take(&self) -> Vec<&'static str> {
+            std::mem::take(&mut self.0.lock().expect("not poisoned"))
+        }
+    }
+
+    impl StorageBackend for Told {
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            self.tell("read");
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            self.tell("set_len");
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.tell("sync");
+            self.1()
+        }
+
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            self.tell("write");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_before_what_was_written_earlier_is_synced() {
+        let (told, storage) = Told::new(|| Ok(()));
+        let commit = || storage.put_off(|| storage.sync_data()).expect("owed");
+        for (next, wanted) in [
+            (
+                StorageBackend::write as fn(&_, u64, &'static [u8]) -> _,
+                ["sync", "write"],
+            ),
+            (
+                |it: &Deferring, length, _| it.set_len(length),
+                ["sync", "set_len"],
+            ),
+            (|it: &Deferring, _, _| it.sync_data(), ["sync", "sync"]),
+        ] {
+            commit();
+            storage.read(0, &mut []).expect("read");
+            assert_eq!(told.take(), ["read"], "a sync was not put off");
+            next(&storage, 0, b"").expect("done");
+            assert_eq!(told.take(), wanted);
+        }
+        commit();
+        storage.settle().and(storage.settle()).expect("synced");
+        storage.sync_data().expect("synced");
+        assert_eq!(told.take(), ["sync", "sync"]);
+    }
+
+    #[test]
+    fn nothing_is_written_after_a_sync_has_failed() {
+        for sync in [
+            (|| Err(io::ErrorKind::Other.into())) as fn() -> io::Result<()>,
+            || panic!("a bug below"),
+        ] {
+            let (told, storage) = Told::new(sync);
+            storage.put_off(|| storage.sync_data()).expect("owed");
+            assert!(storage.write(0, b"").is_err());
+            assert!(storage.settle().is_err() && storage.set_len(0).is_err());
+            assert_eq!(told.take(), ["sync"]);
+        }
+    }
+}

@@ -264,13 +264,8 @@ impl Writer {
             }
             Attempt::Done(outcome) => {
                 self.shared.notes.give_back(noted);
-                let is_broken = !matches!(outcome, Outcome::Unchanged);
-                if is_broken {
-                    self.syncer.rest();
-                    self.shared.publish(None);
-                }
                 answer(callers, outcome);
-                is_broken.then_some(Stop::Broken(None))
+                (!matches!(outcome, Outcome::Unchanged)).then_some(Stop::Broken(None))
             }
         }
     }

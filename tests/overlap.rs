@@ -1,0 +1,372 @@
+//! A commit that is synced while the next plans are run: nobody is answered and nobody reads
+//! before the sync, nothing is written during it, and when it fails nobody is told a lie.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use golinks_scim::clock::SystemClock;
+use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::limits;
+use golinks_scim::scim::{Leniency, User};
+use golinks_scim::store::{Change, Opener, Store, View, WriteError};
+use redb::{BackendError, StorageBackend};
+use serde_json::json;
+
+use crate::crash::{self, inspect};
+
+/// A disk whose syncs wait to be let go.
+#[derive(Clone, Debug)]
+struct Gated {
+    disk: crash::Disk,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Whether every sync passes.
+    is_open: bool,
+    /// How many syncs may pass, and whether they fail then.
+    passes: usize,
+    fails: bool,
+    is_syncing: bool,
+    /// What was acknowledged, in this order.
+    acknowledged: Vec<String>,
+    /// What power cuts during syncs have left, and how much was acknowledged by then.
+    cuts: Vec<(Vec<u8>, usize)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            is_open: true,
+            passes: 0,
+            fails: false,
+            is_syncing: false,
+            acknowledged: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    /// Lets one sync go and waits until it has.
+    fn pass(&self, fails: bool) {
+        self.set(|state| (state.passes, state.fails) = (1, fails));
+        wait_until("a sync passes", || self.state().passes == 0);
+    }
+}
+
+impl Gated {
+    fn new(images_each: usize) -> Self {
+        Self {
+            disk: crash::Disk::new(images_each, 7),
+            gate: Arc::default(),
+        }
+    }
+
+    fn open(&self) -> Arc<Store> {
+        let disk = self.clone();
+        let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
+        Arc::new(Store::open_with(opener, describe).expect("a store"))
+    }
+}
+
+impl StorageBackend for Gated {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        assert!(!self.gate.state().is_syncing, "resized during a sync");
+        self.disk.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.gate.state();
+        state.is_syncing = true;
+        while !state.is_open && state.passes == 0 {
+            state = self.gate.changed.wait(state).expect("not poisoned");
+        }
+        let acknowledged = state.acknowledged.len();
+        let (is_open, fails) = (state.is_open, state.fails);
+        drop(state);
+        // Whoever would write meanwhile has some time to do so.
+        thread::sleep(Duration::from_millis(1));
+        let synced = if fails {
+            Err(io::Error::other("the disk was pulled out"))
+        } else {
+            self.disk.sync_data()
+        };
+        let images = self.disk.take_images();
+        self.gate.set(|state| {
+            let cuts = images.into_iter().map(|image| (image, acknowledged));
+            state.cuts.extend(cuts);
+            state.is_syncing = false;
+            if !is_open {
+                state.passes -= 1;
+            }
+        });
+        synced
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        assert!(!self.gate.state().is_syncing, "written during a sync");
+        self.disk.write(offset, data)
+    }
+
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < until, "not within 20 s: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a write does.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    /// So many rows for the audit trail.
+    Write(usize),
+    Nothing,
+    Panic,
+}
+
+/// Writes; `has_run` is told when the plans have run.
+fn write(
+    store: &Arc<Store>,
+    does: Does,
+    has_run: &Arc<Gate>,
+) -> JoinHandle<Result<(), WriteError>> {
+    let (store, has_run) = (Arc::clone(store), Arc::clone(has_run));
+    let plan = move || {
+        let has_run = Arc::clone(&has_run);
+        move |_: &View<'_>| {
+            has_run.set(|state| state.passes += 1);
+            let change = match does {
+                Does::Write(_) => Change::none().audit("{}".to_owned()),
+                Does::Nothing => Change::none(),
+                Does::Panic => panic!("a bug in a plan"),
+            };
+            Ok(Ok::<_, ()>((change, ())))
+        }
+    };
+    thread::spawn(move || {
+        let plans = if let Does::Write(rows) = does {
+            rows
+        } else {
+            1
+        };
+        let plans = (0..plans).map(|_| plan()).collect();
+        store.write_all(plans).map(drop)
+    })
+}
+
+/// Three writes: the first is at its sync, the second waits for its own, which the syncer makes,
+/// and the plans of the third have been run.
+struct Three {
+    disk: Gated,
+    store: Arc<Store>,
+    state: u64,
+    second: JoinHandle<Result<(), WriteError>>,
+    third: JoinHandle<Result<(), WriteError>>,
+}
+
+const SECOND: usize = limits::BATCH_CHANGES_MAX;
+
+fn three(third: Does) -> Three {
+    let disk = Gated::new(0);
+    let store = disk.open();
+    disk.gate.set(|state| state.is_open = false);
+    let (run, last_run) = (Arc::default(), Arc::default());
+    let first = write(&store, Does::Write(1), &run);
+    wait_until("the first is at its sync", || disk.gate.state().is_syncing);
+    // So many that nothing else joins them.
+    let second = write(&store, Does::Write(SECOND), &run);
+    thread::sleep(Duration::from_millis(50));
+    let third = write(&store, third, &last_run);
+    thread::sleep(Duration::from_millis(50));
+    assert!(!first.is_finished(), "answered before it was synced");
+    disk.gate.pass(false);
+    first.join().expect("no panic").expect("written");
+    let state = store.snapshot().expect("open").state();
+    wait_until("the third is run while the second is synced", || {
+        last_run.state().passes == 1 && disk.gate.state().is_syncing
+    });
+    Three {
+        disk,
+        store,
+        state,
+        second,
+        third,
+    }
+}
+
+impl Three {
+    fn read(&self) -> u64 {
+        self.store.snapshot().expect("open").state()
+    }
+}
+
+#[test]
+fn what_is_not_synced_is_neither_answered_nor_shown() {
+    for third in [Does::Write(1), Does::Nothing] {
+        let it = three(third);
+        thread::sleep(Duration::from_millis(20));
+        assert!(!it.second.is_finished() && !it.third.is_finished());
+        assert_eq!(it.read(), it.state, "what is not synced is shown");
+        it.disk.gate.pass(false);
+        wait_until("the second is answered", || it.second.is_finished());
+        let second = it.state + SECOND as u64;
+        assert_eq!(it.read(), second);
+        if third == Does::Write(1) {
+            wait_until("the third is at its sync", || {
+                it.disk.gate.state().is_syncing
+            });
+            assert!(!it.third.is_finished() && it.read() == second);
+            it.disk.gate.pass(false);
+        }
+        it.disk.gate.set(|state| state.is_open = true);
+        for one in [it.second, it.third] {
+            one.join().expect("no panic").expect("written");
+        }
+        let state = it.store.snapshot().expect("open").state();
+        assert_eq!(state, second + u64::from(third == Does::Write(1)));
+    }
+}
+
+#[test]
+fn when_a_sync_fails_nothing_that_came_of_it_is_told() {
+    for third in [Does::Write(1), Does::Nothing] {
+        let it = three(third);
+        it.disk.gate.pass(true);
+        it.disk
+            .gate
+            .set(|state| (state.is_open, state.fails) = (true, false));
+        let second = it.second.join().expect("no panic");
+        // The system shows it, whether or not the disk has it.
+        assert!(matches!(second, Err(WriteError::Unknown)), "{second:?}");
+        let third = it.third.join().expect("no panic");
+        assert!(matches!(third, Err(WriteError::Unavailable)), "{third:?}");
+        wait_until("it is open again", || it.store.snapshot().is_ok());
+        let run = Arc::default();
+        let more = write(&it.store, Does::Write(1), &run);
+        more.join().expect("no panic").expect("written");
+        let state = it.store.snapshot().expect("open").state();
+        assert_eq!(state, it.state + SECOND as u64 + 1);
+        let audited = it.store.snapshot().expect("open").each_audit(|_| ());
+        audited.expect("read").expect("the chain is whole");
+    }
+}
+
+#[test]
+fn a_plan_that_panics_takes_nobody_with_it() {
+    let it = three(Does::Panic);
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(it.read(), it.state, "what is not synced is shown");
+    it.disk.gate.set(|state| state.is_open = true);
+    it.second.join().expect("no panic").expect("written");
+    let third = it.third.join().expect("no panic");
+    assert!(matches!(third, Err(WriteError::Panicked)), "{third:?}");
+    wait_until("it is open again", || it.store.snapshot().is_ok());
+    let state = it.store.snapshot().expect("open").state();
+    assert_eq!(state, it.state + SECOND as u64);
+}
+
+#[test]
+fn a_store_is_closed_after_what_is_being_synced() {
+    let it = three(Does::Write(1));
+    let closing = {
+        let store = Arc::clone(&it.store);
+        thread::spawn(move || store.close())
+    };
+    thread::sleep(Duration::from_millis(20));
+    assert!(!closing.is_finished() && !it.second.is_finished());
+    it.disk.gate.set(|state| state.is_open = true);
+    for one in [it.second, it.third] {
+        one.join().expect("no panic").expect("written");
+    }
+    closing.join().expect("closed");
+    let again = it.disk.open().snapshot().expect("open").state();
+    assert_eq!(again, it.state + SECOND as u64 + 1);
+}
+
+#[test]
+fn no_power_cut_takes_what_eight_writers_were_told() {
+    let disk = Gated::new(2);
+    let store = disk.open();
+    thread::scope(|scope| {
+        for writer in 0..8 {
+            let (disk, store) = (&disk, &store);
+            scope.spawn(move || {
+                let directory = Directory::new(Arc::clone(store), Arc::new(SystemClock));
+                for turn in 0..20 {
+                    let name = format!("{writer}.{turn}");
+                    let body = json!({
+                        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name
+                    });
+                    let user = User::parse(body, &mut Leniency::strict()).expect("a user");
+                    let caller = Caller {
+                        principal: "test".to_owned(),
+                        request_id: name.clone(),
+                    };
+                    directory.create(user, &caller).expect("created");
+                    disk.gate.set(|state| state.acknowledged.push(name));
+                }
+            });
+        }
+    });
+    store.close();
+    let State {
+        acknowledged, cuts, ..
+    } = std::mem::take(&mut *disk.gate.state());
+    assert_eq!(acknowledged.len(), 160);
+    // Whoever is alone with the disk makes a commit of each.
+    assert!(cuts.len() > 20, "{} images", cuts.len());
+    for (image, told) in cuts {
+        let image = crash::Disk::holding(image);
+        // Before the first commit there may be no store yet.
+        let Ok(store) = image.open() else {
+            assert_eq!(told, 0);
+            continue;
+        };
+        let left = inspect(&Arc::new(store)).expect("a whole directory");
+        let names: Vec<_> = left.users.values().map(|user| &user["userName"]).collect();
+        for name in &acknowledged[..told] {
+            assert!(
+                names.iter().any(|it| *it == name),
+                "{name} was acknowledged"
+            );
+        }
+    }
+}
