@@ -10,7 +10,7 @@
 //!
 //! - All writes go through one thread, many to a commit; nobody is answered before the commit is
 //!   synced, so that an answer means "on disk" (`writer.rs`). Meanwhile the next plans are run
-//!   (`sync.rs`).
+//!   (`syncer.rs`).
 //! - A plan sees the tables, earlier plans of its batch included, and returns a
 //!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
 //! - Reads use the published [`Snapshot`] and never wait for the writer. What is looked for
@@ -27,6 +27,7 @@ mod audit;
 mod backend;
 mod backup;
 mod change;
+mod deferring;
 mod error;
 mod file;
 mod hints;
@@ -38,7 +39,7 @@ mod queue;
 mod row;
 mod saved;
 mod snapshot;
-mod sync;
+mod syncer;
 mod tables;
 mod trail;
 mod trust;
@@ -69,7 +70,7 @@ use backend::{Health, Overlay};
 use hints::Hints;
 use notes::Notes;
 use queue::{Outcome, Plan, Queue, Ticket};
-use sync::Syncer;
+use syncer::Syncer;
 use trust::Trust;
 use writer::Writer;
 

@@ -12,10 +12,10 @@ use roaring::RoaringBitmap;
 
 use super::audit::Head;
 use super::backend::{Overlay, Patient};
+use super::deferring::Deferring;
 use super::error::guarded;
 use super::index::Index;
 use super::snapshot::Snapshot;
-use super::sync::Deferring;
 use super::writer::Writer;
 use super::{FORMAT, OpenError, ReadError, file, saved, tables, upgrade};
 

@@ -1,6 +1,6 @@
 //! The one thread that writes. It takes what is queued, runs the plans one after the
 //! other in one transaction and commits; when that is synced, the new state is published and
-//! only then answered, by another thread if there is more to write meanwhile (`sync.rs`).
+//! only then answered, by another thread if there is more to write meanwhile (`syncer.rs`).
 //!
 //! ```text
 //!         ┌───── batches ─────┐
@@ -29,7 +29,7 @@ use super::index::Changes;
 use super::opening::{Known, Open, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue};
 use super::snapshot::Snapshot;
-use super::sync::{Commit, Syncer, Unanswered};
+use super::syncer::{Commit, Syncer, Unanswered};
 use super::tables::Tables;
 use super::view::View;
 use super::{OpenError, Opener, ReadError, Shared, saved};

@@ -1,0 +1,218 @@
+//! A storage whose last sync can be put off. The order on the disk stays the database's: nothing
+//! is written before everything that was written earlier is synced.
+
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use redb::{BackendError, StorageBackend};
+
+use super::backend::{Backend, delegate_locks};
+
+/// A storage whose last sync can be put off: until it is asked for, or until there is something
+/// else to write.
+#[derive(Clone, Debug)]
+pub(super) struct Deferring {
+    inner: Arc<Backend>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    step: Step,
+    /// Whether the next sync is put off.
+    is_put_off: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Step {
+    #[default]
+    Synced,
+    Owed,
+    Underway,
+    /// Only opening it again can tell what is there.
+    Failed,
+}
+
+impl Deferring {
+    pub(super) fn new(inner: Backend) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Runs a commit and leaves its last sync to [`Self::settle`].
+    pub(super) fn put_off<T>(&self, commit: impl FnOnce() -> T) -> T {
+        self.state().is_put_off = true;
+        let done = commit();
+        self.state().is_put_off = false;
+        done
+    }
+
+    /// Makes the sync that was put off, or waits for whoever makes it.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        let mut state = self.state();
+        loop {
+            match state.step {
+                Step::Synced => return Ok(()),
+                Step::Failed => return Err(io::Error::other("an earlier sync has failed")),
+                Step::Underway => {
+                    state =
+                        (self.progress.ended.wait(state)).unwrap_or_else(PoisonError::into_inner);
+                }
+                Step::Owed => break,
+            }
+        }
+        state.step = Step::Underway;
+        drop(state);
+        // Whoever waits for its end must not do so for ever.
+        let synced = catch_unwind(AssertUnwindSafe(|| self.inner.sync_data()))
+            .unwrap_or_else(|_| Err(io::Error::other("a sync ended by a panic")));
+        self.state().step = if synced.is_ok() {
+            Step::Synced
+        } else {
+            Step::Failed
+        };
+        self.progress.ended.notify_all();
+        synced
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.progress
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StorageBackend for Deferring {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.settle()?;
+        self.inner.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.settle()?;
+        let mut state = self.state();
+        if state.is_put_off {
+            state.step = Step::Owed;
+            return Ok(());
+        }
+        drop(state);
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.settle()?;
+        self.inner.write(offset, data)
+    }
+
+    delegate_locks!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What it was told, in that order; its syncs end like this.
+    #[derive(Clone, Debug)]
+    struct Told(Arc<Mutex<Vec<&'static str>>>, fn() -> io::Result<()>);
+
+    impl Told {
+        fn new(sync: fn() -> io::Result<()>) -> (Self, Deferring) {
+            let told = Self(Arc::default(), sync);
+            (told.clone(), Deferring::new(Box::new(told)))
+        }
+
+        fn tell(&self, what: &'static str) {
+            self.0.lock().expect("not poisoned").push(what);
+        }
+
+        fn take(&self) -> Vec<&'static str> {
+            std::mem::take(&mut self.0.lock().expect("not poisoned"))
+        }
+    }
+
+    impl StorageBackend for Told {
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            self.tell("read");
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            self.tell("set_len");
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.tell("sync");
+            self.1()
+        }
+
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            self.tell("write");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_before_what_was_written_earlier_is_synced() {
+        let (told, storage) = Told::new(|| Ok(()));
+        let commit = || storage.put_off(|| storage.sync_data()).expect("owed");
+        for (next, wanted) in [
+            (
+                StorageBackend::write as fn(&_, u64, &'static [u8]) -> _,
+                ["sync", "write"],
+            ),
+            (
+                |it: &Deferring, length, _| it.set_len(length),
+                ["sync", "set_len"],
+            ),
+            (|it: &Deferring, _, _| it.sync_data(), ["sync", "sync"]),
+        ] {
+            commit();
+            storage.read(0, &mut []).expect("read");
+            assert_eq!(told.take(), ["read"], "a sync was not put off");
+            next(&storage, 0, b"").expect("done");
+            assert_eq!(told.take(), wanted);
+        }
+        commit();
+        storage.settle().and(storage.settle()).expect("synced");
+        storage.sync_data().expect("synced");
+        assert_eq!(told.take(), ["sync", "sync"]);
+    }
+
+    #[test]
+    fn nothing_is_written_after_a_sync_has_failed() {
+        for sync in [
+            (|| Err(io::ErrorKind::Other.into())) as fn() -> io::Result<()>,
+            || panic!("a bug below"),
+        ] {
+            let (told, storage) = Told::new(sync);
+            storage.put_off(|| storage.sync_data()).expect("owed");
+            assert!(storage.write(0, b"").is_err());
+            assert!(storage.settle().is_err() && storage.set_len(0).is_err());
+            assert_eq!(told.take(), ["sync"]);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The last step of a commit, put off: while the disk syncs what was written, the writer already
+//! runs the plans that come next.
+//!
+//! ```text
+//! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …
+//!                                        │                                    ▲
+//! syncer:                                └─▶ sync ─▶ publish ─────────────────┴─▶ answer
+//! ```
+//!
+//! Nobody is answered, and nobody reads, what is not synced yet.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::Shared;
+use super::audit::Head;
+use super::deferring::Deferring;
+use super::queue::{Callers, Outcome, Queue};
+use super::snapshot::Snapshot;
+
+/// A commit that was written and is not synced yet, and what follows then.
+pub(super) struct Commit {
+    pub(super) storage: Deferring,
+    /// What it has made; nothing if that cannot be read.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) callers: Vec<Callers>,
+    pub(super) head: Head,
+    /// What of the audit trail was taken along.
+    pub(super) noted: Vec<String>,
+    pub(super) changes: usize,
+    pub(super) began: Instant,
+}
+
+/// Batches whose commit failed: nobody knows yet what of it is on disk.
+pub(super) struct Unanswered {
+    pub(super) callers: Vec<Callers>,
+    /// The audit chain's head if they are there: each change has a row in it.
+    pub(super) head: Head,
+}
+
+impl Commit {
+    /// Syncs it, publishes what it has made, and answers. `and_then` is called before the answers:
+    /// whoever writes next need not wait for those.
+    pub(super) fn finish(self, shared: &Shared, and_then: impl FnOnce()) -> Result<(), Unanswered> {
+        if let Err(error) = self.storage.settle() {
+            log::error!("a sync failed: {error}");
+            shared.notes.give_back(self.noted);
+            return Err(Unanswered {
+                callers: self.callers,
+                head: self.head,
+            });
+        }
+        shared.commits.note(self.changes, self.began.elapsed());
+        shared.publish(self.snapshot);
+        and_then();
+        for callers in self.callers {
+            callers.answer(Outcome::Committed);
+        }
+        Ok(())
+    }
+}
+
+/// The thread that finishes a commit while the writer is at the next one.
+#[derive(Default)]
+pub(super) struct Syncer {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    work: Work,
+    is_closed: bool,
+}
+
+#[derive(Default)]
+enum Work {
+    #[default]
+    Nothing,
+    Given(Box<Commit>),
+    Underway,
+    /// It failed; nobody is left to be answered if that was by a bug.
+    Failed(Option<Unanswered>),
+}
+
+impl Work {
+    fn is_underway(&self) -> bool {
+        matches!(self, Self::Given(_) | Self::Underway)
+    }
+}
+
+impl Syncer {
+    /// Finishes this one. There is never another one underway.
+    pub(super) fn give(&self, commit: Commit) {
+        self.set(Work::Given(Box::new(commit)));
+    }
+
+    /// Whether a commit is not finished yet.
+    pub(super) fn is_underway(&self) -> bool {
+        self.state().work.is_underway()
+    }
+
+    /// Waits until nothing is underway. False if what was has failed.
+    pub(super) fn rest(&self) -> bool {
+        let state = (self.changed)
+            .wait_while(self.state(), |state| state.work.is_underway())
+            .unwrap_or_else(PoisonError::into_inner);
+        matches!(state.work, Work::Nothing)
+    }
+
+    /// What has failed, once.
+    pub(super) fn take_failed(&self) -> Option<Unanswered> {
+        let mut state = self.state();
+        match std::mem::take(&mut state.work) {
+            Work::Failed(unanswered) => unanswered,
+            other => {
+                state.work = other;
+                None
+            }
+        }
+    }
+
+    /// Nothing will be given any more.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Finishes what is given, until nothing will be any more.
+    pub(super) fn run(&self, shared: &Shared, queue: &Queue) {
+        while let Some(commit) = self.next() {
+            let ended = |work: Work| {
+                self.set(work);
+                queue.wake();
+            };
+            let finish = || commit.finish(shared, || ended(Work::Nothing));
+            match catch_unwind(AssertUnwindSafe(finish)) {
+                Ok(Ok(())) => {}
+                Ok(Err(unanswered)) => ended(Work::Failed(Some(unanswered))),
+                Err(_) => ended(Work::Failed(None)),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Box<Commit>> {
+        let mut state = self.state();
+        loop {
+            match std::mem::replace(&mut state.work, Work::Underway) {
+                Work::Given(commit) => return Some(commit),
+                other => state.work = other,
+            }
+            if state.is_closed {
+                return None;
+            }
+            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn set(&self, work: Work) {
+        self.state().work = work;
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
