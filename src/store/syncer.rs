@@ -24,18 +24,17 @@ pub(super) struct Commit {
     pub(super) storage: Deferring,
     /// What it has made; nothing if that cannot be read.
     pub(super) snapshot: Option<Arc<Snapshot>>,
-    pub(super) callers: Vec<Callers>,
-    pub(super) head: Head,
-    /// What of the audit trail was taken along.
-    pub(super) noted: Vec<String>,
+    pub(super) unanswered: Unanswered,
     pub(super) changes: usize,
     pub(super) began: Instant,
 }
 
-/// Batches whose commit failed: nobody knows yet what of it is on disk.
+/// What depends on a commit. If it has failed, nobody knows yet what of it is on disk.
 pub(super) struct Unanswered {
     pub(super) callers: Vec<Callers>,
-    /// The audit chain's head if they are there: each change has a row in it.
+    /// Rows for the audit trail that were taken along.
+    pub(super) noted: Vec<String>,
+    /// The audit chain's head if it is there: each change has a row in it.
     pub(super) head: Head,
 }
 
@@ -45,16 +44,12 @@ impl Commit {
     pub(super) fn finish(self, shared: &Shared, and_then: impl FnOnce()) -> Result<(), Unanswered> {
         if let Err(error) = self.storage.settle() {
             log::error!("a sync failed: {error}");
-            shared.notes.give_back(self.noted);
-            return Err(Unanswered {
-                callers: self.callers,
-                head: self.head,
-            });
+            return Err(self.unanswered);
         }
         shared.commits.note(self.changes, self.began.elapsed());
         shared.publish(self.snapshot);
         and_then();
-        for callers in self.callers {
+        for callers in self.unanswered.callers {
             callers.answer(Outcome::Committed);
         }
         Ok(())

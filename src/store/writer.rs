@@ -137,25 +137,24 @@ impl Writer {
     ) -> Option<Open> {
         match self.reopen(known) {
             Ok(open) => {
-                if let Some(Unanswered { callers, head }) = unanswered {
+                if let Some(unanswered) = unanswered {
                     // That it is there does not mean that it stays: after a failed sync the
                     // system may show what the disk never got.
-                    let is_there = head == open.chain;
-                    answer(
-                        callers,
-                        if is_there {
-                            Outcome::Unknown
-                        } else {
-                            Outcome::Failed
-                        },
-                    );
+                    if unanswered.head == open.chain {
+                        answer(unanswered.callers, Outcome::Unknown);
+                    } else {
+                        answer(unanswered.callers, Outcome::Failed);
+                        self.shared.notes.give_back(unanswered.noted);
+                    }
                 }
                 return Some(open);
             }
             Err(error) => log::error!("the store cannot be reopened yet: {error}"),
         }
-        if let Some(Unanswered { callers, .. }) = unanswered {
-            answer(callers, Outcome::Unknown);
+        if let Some(unanswered) = unanswered {
+            answer(unanswered.callers, Outcome::Unknown);
+            // Told twice is better than not told.
+            self.shared.notes.give_back(unanswered.noted);
         }
         self.shared.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
@@ -250,18 +249,21 @@ impl Writer {
                 let commit = Commit {
                     storage: open.storage.clone(),
                     snapshot,
-                    callers,
-                    head: open.chain,
-                    noted,
+                    unanswered: Unanswered {
+                        callers,
+                        noted,
+                        head: open.chain,
+                    },
                     changes,
                     began,
                 };
                 self.finish(commit, queue)
             }
-            Attempt::Uncertain(head) => {
-                self.shared.notes.give_back(noted);
-                Some(Stop::Broken(Some(Unanswered { callers, head })))
-            }
+            Attempt::Uncertain(head) => Some(Stop::Broken(Some(Unanswered {
+                callers,
+                noted,
+                head,
+            }))),
             Attempt::Done(outcome) => {
                 self.shared.notes.give_back(noted);
                 answer(callers, outcome);
