@@ -131,6 +131,14 @@ impl Disk {
         Store::open_with(opener, describe)
     }
 
+    /// What was not synced is gone, at once.
+    pub(crate) fn lose(&self) {
+        let mut platter = self.lock();
+        let platter = &mut *platter;
+        platter.unsynced.clear();
+        platter.now.clone_from(&platter.synced);
+    }
+
     pub(crate) fn take_images(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.lock().images)
     }

@@ -34,9 +34,9 @@ struct Gate {
 struct State {
     /// Whether every sync passes.
     is_open: bool,
-    /// How many syncs may pass, and whether they fail then.
+    /// How many syncs may pass, and what becomes of them.
     passes: usize,
-    fails: bool,
+    ends: Ends,
     is_syncing: bool,
     /// What was acknowledged, in this order.
     acknowledged: Vec<String>,
@@ -44,12 +44,24 @@ struct State {
     cuts: Vec<(Vec<u8>, usize)>,
 }
 
+/// How a sync ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    Well,
+    /// The system goes on showing what the disk may not have.
+    Failed,
+    /// What was not synced is gone.
+    Lost,
+    Full,
+    Panicked,
+}
+
 impl Default for State {
     fn default() -> Self {
         Self {
             is_open: true,
             passes: 0,
-            fails: false,
+            ends: Ends::Well,
             is_syncing: false,
             acknowledged: Vec::new(),
             cuts: Vec::new(),
@@ -68,8 +80,8 @@ impl Gate {
     }
 
     /// Lets one sync go and waits until it has.
-    fn pass(&self, fails: bool) {
-        self.set(|state| (state.passes, state.fails) = (1, fails));
+    fn pass(&self, ends: Ends) {
+        self.set(|state| (state.passes, state.ends) = (1, ends));
         wait_until("a sync passes", || self.state().passes == 0);
     }
 }
@@ -110,14 +122,18 @@ impl StorageBackend for Gated {
             state = self.gate.changed.wait(state).expect("not poisoned");
         }
         let acknowledged = state.acknowledged.len();
-        let (is_open, fails) = (state.is_open, state.fails);
+        let (is_open, ends) = (state.is_open, state.ends);
         drop(state);
         // Whoever would write meanwhile has some time to do so.
         thread::sleep(Duration::from_millis(1));
-        let synced = if fails {
-            Err(io::Error::other("the disk was pulled out"))
-        } else {
-            self.disk.sync_data()
+        let synced = match ends {
+            Ends::Well => self.disk.sync_data(),
+            Ends::Failed | Ends::Panicked => Err(io::Error::other("the disk was pulled out")),
+            Ends::Full => Err(io::ErrorKind::StorageFull.into()),
+            Ends::Lost => {
+                self.disk.lose();
+                Err(io::Error::other("the disk was pulled out"))
+            }
         };
         let images = self.disk.take_images();
         self.gate.set(|state| {
@@ -128,6 +144,7 @@ impl StorageBackend for Gated {
                 state.passes -= 1;
             }
         });
+        assert!(ends != Ends::Panicked, "a bug in the storage");
         synced
     }
 
@@ -220,7 +237,7 @@ fn three(third: Does) -> Three {
     let third = write(&store, third, &last_run);
     thread::sleep(Duration::from_millis(50));
     assert!(!first.is_finished(), "answered before it was synced");
-    disk.gate.pass(false);
+    disk.gate.pass(Ends::Well);
     first.join().expect("no panic").expect("written");
     let state = store.snapshot().expect("open").state();
     wait_until("the third is run while the second is synced", || {
@@ -248,7 +265,7 @@ fn what_is_not_synced_is_neither_answered_nor_shown() {
         thread::sleep(Duration::from_millis(20));
         assert!(!it.second.is_finished() && !it.third.is_finished());
         assert_eq!(it.read(), it.state, "what is not synced is shown");
-        it.disk.gate.pass(false);
+        it.disk.gate.pass(Ends::Well);
         wait_until("the second is answered", || it.second.is_finished());
         let second = it.state + SECOND_ROWS;
         assert_eq!(it.read(), second);
@@ -257,7 +274,7 @@ fn what_is_not_synced_is_neither_answered_nor_shown() {
                 it.disk.gate.state().is_syncing
             });
             assert!(!it.third.is_finished() && it.read() == second);
-            it.disk.gate.pass(false);
+            it.disk.gate.pass(Ends::Well);
         }
         it.disk.gate.set(|state| state.is_open = true);
         for one in [it.second, it.third] {
@@ -270,26 +287,49 @@ fn what_is_not_synced_is_neither_answered_nor_shown() {
 
 #[test]
 fn when_a_sync_fails_nothing_that_came_of_it_is_told() {
-    for third in [Does::Write(1), Does::Nothing] {
-        let it = three(third);
-        it.disk.gate.pass(true);
-        it.disk
-            .gate
-            .set(|state| (state.is_open, state.fails) = (true, false));
-        let second = it.second.join().expect("no panic");
-        // The system shows it, whether or not the disk has it.
-        assert!(matches!(second, Err(WriteError::Unknown)), "{second:?}");
-        let third = it.third.join().expect("no panic");
-        assert!(matches!(third, Err(WriteError::Unavailable)), "{third:?}");
-        wait_until("it is open again", || it.store.snapshot().is_ok());
-        let run = Arc::default();
-        let more = write(&it.store, Does::Write(1), &run);
-        more.join().expect("no panic").expect("written");
-        let state = it.store.snapshot().expect("open").state();
-        assert_eq!(state, it.state + SECOND_ROWS + 1);
-        let audited = it.store.snapshot().expect("open").each_audit(|_| ());
-        audited.expect("read").expect("the chain is whole");
+    for ends in [Ends::Failed, Ends::Lost, Ends::Panicked] {
+        for third in [Does::Write(1), Does::Nothing] {
+            let it = three(third);
+            it.disk.gate.pass(ends);
+            let open = |state: &mut State| (state.is_open, state.ends) = (true, Ends::Well);
+            it.disk.gate.set(open);
+            let second = it.second.join().expect("no panic");
+            let is_lost = ends == Ends::Lost;
+            match second {
+                Err(WriteError::Unavailable) if is_lost => {}
+                Err(WriteError::Unknown) if !is_lost => {}
+                other => panic!("{ends:?}: {other:?}"),
+            }
+            let third = it.third.join().expect("no panic");
+            assert!(matches!(third, Err(WriteError::Unavailable)), "{third:?}");
+            wait_until("it is open again", || it.store.snapshot().is_ok());
+            let run = Arc::default();
+            let more = write(&it.store, Does::Write(1), &run);
+            more.join().expect("no panic").expect("written");
+            // What waited for the second's commit is there once: with it, or with this one.
+            let before = it.state + if is_lost { 1 } else { SECOND_ROWS };
+            let snapshot = it.store.snapshot().expect("open");
+            assert_eq!(snapshot.state(), before + 1, "{ends:?}");
+            let audited = snapshot.each_audit(|_| ());
+            audited.expect("read").expect("the chain is whole");
+        }
     }
+}
+
+#[test]
+fn a_store_whose_disk_is_full_at_a_sync_can_be_closed() {
+    let it = three(Does::Write(1));
+    it.disk
+        .gate
+        .set(|state| (state.is_open, state.ends) = (true, Ends::Full));
+    wait_until("the disk is full", || it.store.ailment().is_some());
+    assert!(!it.second.is_finished() && !it.third.is_finished());
+    it.store.close();
+    let second = it.second.join().expect("no panic");
+    assert!(matches!(second, Err(WriteError::Unknown)), "{second:?}");
+    let third = it.third.join().expect("no panic");
+    assert!(matches!(third, Err(WriteError::Unavailable)), "{third:?}");
+    assert!(it.store.snapshot().is_err());
 }
 
 #[test]

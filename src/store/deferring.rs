@@ -4,31 +4,22 @@
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use redb::{BackendError, StorageBackend};
 
 use super::backend::{Backend, delegate_locks};
 
 /// A storage whose last sync can be put off: until it is asked for, or until there is something
-/// else to write.
+/// else to write. That may be the writer's next commit, or whoever makes room in the cache.
 #[derive(Clone, Debug)]
 pub(super) struct Deferring {
     inner: Arc<Backend>,
-    progress: Arc<Progress>,
-}
-
-#[derive(Debug, Default)]
-struct Progress {
-    state: Mutex<State>,
-    ended: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    step: Step,
+    step: Arc<Mutex<Step>>,
     /// Whether the next sync is put off.
-    is_put_off: bool,
+    is_put_off: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +27,6 @@ enum Step {
     #[default]
     Synced,
     Owed,
-    Underway,
     /// Only opening it again can tell what is there.
     Failed,
 }
@@ -45,51 +35,36 @@ impl Deferring {
     pub(super) fn new(inner: Backend) -> Self {
         Self {
             inner: Arc::new(inner),
-            progress: Arc::default(),
+            step: Arc::default(),
+            is_put_off: Arc::default(),
         }
     }
 
-    /// Runs a commit and leaves its last sync to [`Self::settle`].
-    pub(super) fn put_off<T>(&self, commit: impl FnOnce() -> T) -> T {
-        self.state().is_put_off = true;
-        let done = commit();
-        self.state().is_put_off = false;
+    /// Runs a commit and leaves its last sync to [`Self::sync_owed`]. The outer error is a panic.
+    pub(super) fn put_off<T>(&self, commit: impl FnOnce() -> T) -> thread::Result<T> {
+        self.is_put_off.store(true, Ordering::SeqCst);
+        let done = catch_unwind(AssertUnwindSafe(commit));
+        self.is_put_off.store(false, Ordering::SeqCst);
         done
     }
 
     /// Makes the sync that was put off, or waits for whoever makes it.
-    pub(super) fn settle(&self) -> io::Result<()> {
-        let mut state = self.state();
-        loop {
-            match state.step {
-                Step::Synced => return Ok(()),
-                Step::Failed => return Err(io::Error::other("an earlier sync has failed")),
-                Step::Underway => {
-                    state =
-                        (self.progress.ended.wait(state)).unwrap_or_else(PoisonError::into_inner);
-                }
-                Step::Owed => break,
-            }
+    pub(super) fn sync_owed(&self) -> io::Result<()> {
+        let mut step = self.step();
+        match *step {
+            Step::Synced => return Ok(()),
+            Step::Failed => return Err(io::Error::other("an earlier sync has failed")),
+            Step::Owed => {}
         }
-        state.step = Step::Underway;
-        drop(state);
-        // Whoever waits for its end must not do so for ever.
-        let synced = catch_unwind(AssertUnwindSafe(|| self.inner.sync_data()))
-            .unwrap_or_else(|_| Err(io::Error::other("a sync ended by a panic")));
-        self.state().step = if synced.is_ok() {
-            Step::Synced
-        } else {
-            Step::Failed
-        };
-        self.progress.ended.notify_all();
-        synced
+        // If it panics, too.
+        *step = Step::Failed;
+        self.inner.sync_data()?;
+        *step = Step::Synced;
+        Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.progress
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn step(&self) -> MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,23 +78,21 @@ impl StorageBackend for Deferring {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.settle()?;
+        self.sync_owed()?;
         self.inner.set_len(length)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.settle()?;
-        let mut state = self.state();
-        if state.is_put_off {
-            state.step = Step::Owed;
+        self.sync_owed()?;
+        if self.is_put_off.load(Ordering::SeqCst) {
+            *self.step() = Step::Owed;
             return Ok(());
         }
-        drop(state);
         self.inner.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.settle()?;
+        self.sync_owed()?;
         self.inner.write(offset, data)
     }
 
@@ -178,7 +151,10 @@ mod tests {
     #[test]
     fn nothing_is_written_before_what_was_written_earlier_is_synced() {
         let (told, storage) = Told::new(|| Ok(()));
-        let commit = || storage.put_off(|| storage.sync_data()).expect("owed");
+        let commit = || {
+            let owed = storage.put_off(|| storage.sync_data());
+            owed.expect("no panic").expect("owed");
+        };
         for (next, wanted) in [
             (
                 StorageBackend::write as fn(&_, u64, &'static [u8]) -> _,
@@ -197,7 +173,10 @@ mod tests {
             assert_eq!(told.take(), wanted);
         }
         commit();
-        storage.settle().and(storage.settle()).expect("synced");
+        storage
+            .sync_owed()
+            .and(storage.sync_owed())
+            .expect("synced");
         storage.sync_data().expect("synced");
         assert_eq!(told.take(), ["sync", "sync"]);
     }
@@ -209,9 +188,11 @@ mod tests {
             || panic!("a bug below"),
         ] {
             let (told, storage) = Told::new(sync);
-            storage.put_off(|| storage.sync_data()).expect("owed");
-            assert!(storage.write(0, b"").is_err());
-            assert!(storage.settle().is_err() && storage.set_len(0).is_err());
+            let owed = storage.put_off(|| storage.sync_data());
+            owed.expect("no panic").expect("owed");
+            let written = catch_unwind(AssertUnwindSafe(|| storage.write(0, b"")));
+            assert!(!matches!(written, Ok(Ok(()))));
+            assert!(storage.sync_owed().is_err() && storage.set_len(0).is_err());
             assert_eq!(told.take(), ["sync"]);
         }
     }

@@ -176,15 +176,14 @@ impl Store {
         let open = writer.open(lock_wait)?;
         let found_format = open.found_format();
         let queue = Arc::new(Queue::new(shared.commits.clone()));
-        let (syncer, ends) = (
-            Arc::clone(writer.syncer()),
-            Ends(Arc::clone(writer.syncer()), Arc::clone(&queue)),
-        );
-        let syncing = {
-            let (shared, queue) = (shared.clone(), Arc::clone(&queue));
-            thread("store-syncer", move || syncer.run(&shared, &queue))?
+        let ends = Ends {
+            syncer: Arc::clone(writer.syncer()),
+            queue: Arc::clone(&queue),
         };
-        let writing = thread("store-writer", move || writer.run(open, &ends.1))?;
+        let (syncer, given) = (Arc::clone(writer.syncer()), shared.clone());
+        let woken = Arc::clone(&queue);
+        let syncing = thread("store-syncer", move || syncer.run(&given, &woken))?;
+        let writing = thread("store-writer", move || writer.run(open, &ends.queue))?;
         Ok(Self {
             shared,
             queue,
@@ -362,12 +361,15 @@ fn suspect(queue: &Queue) {
 }
 
 /// With the writer ends what works for it and what waits for it, however that ends.
-struct Ends(Arc<Syncer>, Arc<Queue>);
+struct Ends {
+    syncer: Arc<Syncer>,
+    queue: Arc<Queue>,
+}
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        self.0.close();
-        self.1.end();
+        self.syncer.close();
+        self.queue.end();
     }
 }
 

@@ -137,14 +137,19 @@ impl Queue {
         }
     }
 
-    /// What is to be written too while something `lasts`; waits for it. `None` when it has ended:
-    /// whoever ends it calls [`Self::wake`].
-    pub(super) fn next_while(&self, lasts: impl Fn() -> bool) -> Option<(Vec<Plan>, Callers)> {
+    /// What is to be written too while something `lasts`, this many plans at most; waits for it.
+    /// `None` when it has ended, of which whoever ends it tells by [`Self::wake`], or when there
+    /// is no room for what comes next.
+    pub(super) fn next_while(
+        &self,
+        lasts: impl Fn() -> bool,
+        room: usize,
+    ) -> Option<(Vec<Plan>, Callers)> {
         let mut state = self.state();
         while lasts() {
-            let popped = self.pop(&mut state);
-            if popped.is_some() {
-                return popped;
+            if let Some(next) = state.batches.front() {
+                let fits = next.plans.len() <= room;
+                return fits.then(|| self.pop(&mut state)).flatten();
             }
             state = (self.arrived.wait(state)).unwrap_or_else(PoisonError::into_inner);
         }
@@ -226,6 +231,12 @@ impl Callers {
     }
 }
 
+pub(super) fn answer(all: Vec<Callers>, outcome: Outcome) {
+    for callers in all {
+        callers.answer(outcome);
+    }
+}
+
 impl Drop for Callers {
     fn drop(&mut self) {
         self.tell(Outcome::Unknown);
@@ -286,6 +297,18 @@ mod tests {
         callers.answer(Outcome::Failed);
         assert!(matches!(told(&tickets[5]), Some(Outcome::Failed)));
         assert_eq!(queue.state().waiting, 0);
+    }
+
+    #[test]
+    fn what_is_written_too_is_what_there_is_room_for() {
+        let queue = Queue::new(Commits::default());
+        let ticket = queue.push(plans(1000)).expect("there is room");
+        assert!(queue.next_while(|| true, 999).is_none());
+        assert!(queue.next_while(|| false, 1000).is_none());
+        let (plans, callers) = queue.next_while(|| true, 1000).expect("it fits");
+        assert_eq!((plans.len(), queue.state().waiting), (1000, 0));
+        callers.answer(Outcome::Committed);
+        assert!(told(&ticket).is_some());
     }
 
     #[test]

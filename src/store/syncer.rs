@@ -16,11 +16,11 @@ use std::time::Instant;
 use super::Shared;
 use super::audit::Head;
 use super::deferring::Deferring;
-use super::queue::{Callers, Outcome, Queue};
+use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
 
 /// A commit that was written and is not synced yet, and what follows then.
-pub(super) struct Commit {
+pub(super) struct Unsynced {
     pub(super) storage: Deferring,
     /// What it has made; nothing if that cannot be read.
     pub(super) snapshot: Option<Arc<Snapshot>>,
@@ -38,21 +38,21 @@ pub(super) struct Unanswered {
     pub(super) head: Head,
 }
 
-impl Commit {
-    /// Syncs it, publishes what it has made, and answers. `and_then` is called before the answers:
-    /// whoever writes next need not wait for those.
-    pub(super) fn finish(self, shared: &Shared, and_then: impl FnOnce()) -> Result<(), Unanswered> {
-        if let Err(error) = self.storage.settle() {
-            log::error!("a sync failed: {error}");
-            return Err(self.unanswered);
+impl Unsynced {
+    /// Syncs it and publishes what it has made; whom to tell.
+    pub(super) fn finish(self, shared: &Shared) -> Result<Vec<Callers>, Unanswered> {
+        let synced = catch_unwind(AssertUnwindSafe(|| self.storage.sync_owed()));
+        match synced {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                log::error!("a sync failed: {error}");
+                return Err(self.unanswered);
+            }
+            Err(_) => return Err(self.unanswered),
         }
         shared.commits.note(self.changes, self.began.elapsed());
         shared.publish(self.snapshot);
-        and_then();
-        for callers in self.unanswered.callers {
-            callers.answer(Outcome::Committed);
-        }
-        Ok(())
+        Ok(self.unanswered.callers)
     }
 }
 
@@ -73,7 +73,7 @@ struct State {
 enum Work {
     #[default]
     Nothing,
-    Given(Box<Commit>),
+    Given(Box<Unsynced>),
     Underway,
     /// It failed; nobody is left to be answered if that was by a bug.
     Failed(Option<Unanswered>),
@@ -87,7 +87,7 @@ impl Work {
 
 impl Syncer {
     /// Finishes this one. There is never another one underway.
-    pub(super) fn give(&self, commit: Commit) {
+    pub(super) fn give(&self, commit: Unsynced) {
         self.set(Work::Given(Box::new(commit)));
     }
 
@@ -97,7 +97,8 @@ impl Syncer {
     }
 
     /// Waits until nothing is underway. False if what was has failed.
-    pub(super) fn rest(&self) -> bool {
+    #[must_use]
+    pub(super) fn wait_idle(&self) -> bool {
         let state = (self.changed)
             .wait_while(self.state(), |state| state.work.is_underway())
             .unwrap_or_else(PoisonError::into_inner);
@@ -125,20 +126,20 @@ impl Syncer {
     /// Finishes what is given, until nothing will be any more.
     pub(super) fn run(&self, shared: &Shared, queue: &Queue) {
         while let Some(commit) = self.next() {
-            let ended = |work: Work| {
-                self.set(work);
-                queue.wake();
+            let finished = catch_unwind(AssertUnwindSafe(|| commit.finish(shared)));
+            let (work, callers) = match finished {
+                Ok(Ok(callers)) => (Work::Nothing, callers),
+                Ok(Err(unanswered)) => (Work::Failed(Some(unanswered)), Vec::new()),
+                Err(_) => (Work::Failed(None), Vec::new()),
             };
-            let finish = || commit.finish(shared, || ended(Work::Nothing));
-            match catch_unwind(AssertUnwindSafe(finish)) {
-                Ok(Ok(())) => {}
-                Ok(Err(unanswered)) => ended(Work::Failed(Some(unanswered))),
-                Err(_) => ended(Work::Failed(None)),
-            }
+            // Whoever writes next need not wait for the answers.
+            self.set(work);
+            queue.wake();
+            answer(callers, Outcome::Committed);
         }
     }
 
-    fn next(&self) -> Option<Box<Commit>> {
+    fn next(&self) -> Option<Box<Unsynced>> {
         let mut state = self.state();
         loop {
             match std::mem::replace(&mut state.work, Work::Underway) {

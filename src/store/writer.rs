@@ -27,9 +27,9 @@ use super::change::{Change, Describe};
 use super::error::guarded;
 use super::index::Changes;
 use super::opening::{Known, Open, close};
-use super::queue::{Callers, Next, Outcome, Plan, Queue};
+use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
-use super::syncer::{Commit, Syncer, Unanswered};
+use super::syncer::{Syncer, Unanswered, Unsynced};
 use super::tables::Tables;
 use super::view::View;
 use super::{OpenError, Opener, ReadError, Shared, saved};
@@ -67,8 +67,8 @@ enum Attempt {
     Done(Outcome),
     /// The commit itself failed; its chain would have this head.
     Uncertain(Head),
-    /// It is written, this many changes, and not synced yet.
-    Written(usize),
+    /// It is written, this many changes since this moment, and not synced yet.
+    Written(usize, Instant),
 }
 
 impl Writer {
@@ -104,8 +104,9 @@ impl Writer {
         loop {
             // A panic outside of a commit must not end the only thread that writes either.
             let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, queue)));
-            // What the syncer is at must not be published after this.
-            self.syncer.rest();
+            // What the syncer is at must not be published after this; what has failed is asked for
+            // below.
+            let _ = self.syncer.wait_idle();
             self.shared.publish(None);
             let known = open.known();
             let closed = close(open);
@@ -122,7 +123,7 @@ impl Writer {
             };
             match self.recover(&known, late.or(unanswered), queue) {
                 Some(opened) => open = opened,
-                None => return,
+                None => return self.shared.publish(None),
             }
         }
     }
@@ -227,7 +228,7 @@ impl Writer {
         mut callers: Vec<Callers>,
         queue: &Queue,
     ) -> Option<Stop> {
-        let (began, mut noted) = (Instant::now(), Vec::new());
+        let mut noted = Vec::new();
         // Unwinding drops the transaction, which aborts it; the database is then opened anew,
         // so that nothing of a half-done batch is trusted.
         let attempt = catch_unwind(AssertUnwindSafe(|| {
@@ -242,11 +243,11 @@ impl Writer {
             Err(_) => Attempt::Done(Outcome::Panicked),
         };
         match attempt {
-            Attempt::Written(changes) => {
+            Attempt::Written(changes, began) => {
                 // It is there: a failure to read it back must not become a "failed" that makes
                 // its callers believe otherwise.
                 let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
-                let commit = Commit {
+                let commit = Unsynced {
                     storage: open.storage.clone(),
                     snapshot,
                     unanswered: Unanswered {
@@ -274,15 +275,17 @@ impl Writer {
 
     /// Has a commit synced: by the syncer if there is something else to do, here otherwise, since
     /// waking another thread takes as long as some disks do.
-    fn finish(&self, commit: Commit, queue: &Queue) -> Option<Stop> {
+    fn finish(&self, commit: Unsynced, queue: &Queue) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
         if is_readable && !queue.is_empty() {
             self.syncer.give(commit);
             return None;
         }
-        match commit.finish(&self.shared, || ()) {
-            Ok(()) if is_readable => None,
-            Ok(()) => Some(Stop::Broken(None)),
+        match commit.finish(&self.shared) {
+            Ok(callers) => {
+                answer(callers, Outcome::Committed);
+                (!is_readable).then_some(Stop::Broken(None))
+            }
             Err(unanswered) => Some(Stop::Broken(Some(unanswered))),
         }
     }
@@ -292,7 +295,10 @@ impl Writer {
         if !self.shared.trust.is_stale() {
             return Ok(());
         }
-        self.syncer.rest();
+        // With what is not on disk nothing is published; the next commit fails.
+        if !self.syncer.wait_idle() {
+            return Ok(());
+        }
         log::warn!("somebody has changed users behind the server's back: all are read again");
         open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
         open.forget_saved()?;
@@ -314,25 +320,26 @@ impl Writer {
     ) -> Result<Attempt, ReadError> {
         let txn = open.database.begin_write()?;
         let mut changes = Changes::new();
-        let (mut run, mut written) = (0, 0);
+        let mut written = 0;
+        let mut room = limits::BATCH_CHANGES_MAX;
         let chain = {
             let mut tables = Tables::open(&txn, open.chain)?;
             loop {
-                run += plans.len();
+                // One that only looks takes room too, or there might be any number of them.
+                room = room.saturating_sub(plans.len().max(1));
                 for plan in plans {
                     let change = plan(&View::of_writer(&tables, &self.shared.trust))?;
                     written += usize::from(!change.is_none());
                     self.shared.hints.follow(&change);
                     tables.apply(change, &mut changes)?;
                 }
-                let has_room = run < limits::BATCH_CHANGES_MAX;
-                let more = queue.next_while(|| has_room && self.syncer.is_underway());
+                let more = queue.next_while(|| room > 0 && self.syncer.is_underway(), room);
                 let Some((also, caller)) = more else { break };
                 plans = also;
                 callers.push(caller);
             }
             // Even that nothing is to be changed may follow from what is not on disk yet.
-            if !self.syncer.rest() {
+            if !self.syncer.wait_idle() {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
             if written > 0 {
@@ -350,8 +357,9 @@ impl Writer {
         let outdated = saved::outdate(&txn, &open.saved, &changes)?;
         let mut index = open.index.clone();
         index.apply(changes);
-        let commit = || catch_unwind(AssertUnwindSafe(|| txn.commit()));
-        match open.storage.put_off(commit) {
+        self.shared.hints.reserve(index.live().len());
+        let began = Instant::now();
+        match open.storage.put_off(|| txn.commit()) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 log::error!("a commit failed: {error}");
@@ -360,13 +368,12 @@ impl Writer {
             // It may have come as far as the disk.
             Err(_) => return Ok(Attempt::Uncertain(chain)),
         }
-        self.shared.hints.reserve(index.live().len());
         open.index = index;
         open.saved -= outdated;
         open.is_written = true;
         open.unchecked = true;
         open.chain = chain;
-        Ok(Attempt::Written(written))
+        Ok(Attempt::Written(written, began))
     }
 
     pub(super) fn publish(&self, open: &Open) -> Result<(), ReadError> {
@@ -414,12 +421,6 @@ fn checkpoint(open: &mut Open) -> Result<usize, ReadError> {
 fn save_all(open: &mut Open) -> Result<(), ReadError> {
     while open.is_written && checkpoint(open)? == limits::INDEX_CHUNKS_AT_ONCE {}
     Ok(())
-}
-
-fn answer(all: Vec<Callers>, outcome: Outcome) {
-    for callers in all {
-        callers.answer(outcome);
-    }
 }
 
 /// Refuses what is queued for this long; false when nothing will be queued any more.
