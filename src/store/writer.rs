@@ -313,31 +313,16 @@ impl Writer {
     fn commit(
         &self,
         open: &mut Open,
-        mut plans: Vec<Plan>,
+        plans: Vec<Plan>,
         callers: &mut Vec<Callers>,
         noted: &mut Vec<String>,
         queue: &Queue,
     ) -> Result<Attempt, ReadError> {
         let txn = open.database.begin_write()?;
         let mut changes = Changes::new();
-        let mut written = 0;
-        let mut room = limits::BATCH_CHANGES_MAX;
-        let chain = {
+        let (chain, written) = {
             let mut tables = Tables::open(&txn, open.chain)?;
-            loop {
-                // One that only looks takes room too, or there might be any number of them.
-                room = room.saturating_sub(plans.len().max(1));
-                for plan in plans {
-                    let change = plan(&View::of_writer(&tables, &self.shared.trust))?;
-                    written += usize::from(!change.is_none());
-                    self.shared.hints.follow(&change);
-                    tables.apply(change, &mut changes)?;
-                }
-                let more = queue.next_while(|| room > 0 && self.syncer.is_underway(), room);
-                let Some((also, caller)) = more else { break };
-                plans = also;
-                callers.push(caller);
-            }
+            let written = self.run_plans(&mut tables, &mut changes, plans, callers, queue)?;
             // Even that nothing is to be changed may follow from what is not on disk yet.
             if !self.syncer.wait_idle() {
                 return Ok(Attempt::Done(Outcome::Failed));
@@ -348,7 +333,7 @@ impl Writer {
                 tables.apply(change, &mut changes)?;
                 tables.note_chain()?;
             }
-            tables.chain()
+            (tables.chain(), written)
         };
         if written == 0 {
             txn.abort()?;
@@ -374,6 +359,36 @@ impl Writer {
         open.unchecked = true;
         open.chain = chain;
         Ok(Attempt::Written(written, began))
+    }
+
+    /// Runs the plans, and those that arrive while the commit before is being synced, if there is
+    /// room for them. How many wrote something.
+    fn run_plans(
+        &self,
+        tables: &mut Tables<'_>,
+        changes: &mut Changes,
+        mut plans: Vec<Plan>,
+        callers: &mut Vec<Callers>,
+        queue: &Queue,
+    ) -> Result<usize, ReadError> {
+        let mut written = 0;
+        let mut room = limits::BATCH_CHANGES_MAX;
+        loop {
+            // Looking only takes room too, or there might be any number of batches that do.
+            room = room.saturating_sub(plans.len().max(1));
+            for plan in plans {
+                let change = plan(&View::of_writer(tables, &self.shared.trust))?;
+                written += usize::from(!change.is_none());
+                self.shared.hints.follow(&change);
+                tables.apply(change, changes)?;
+            }
+            let more = queue.next_while(|| room > 0 && self.syncer.is_underway(), room);
+            let Some((also, caller)) = more else {
+                return Ok(written);
+            };
+            plans = also;
+            callers.push(caller);
+        }
     }
 
     pub(super) fn publish(&self, open: &Open) -> Result<(), ReadError> {
