@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::limits;
+use golinks_scim::metrics::{self, Metrics};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Change, Opener, Store, View, WriteError};
 use redb::{BackendError, StorageBackend};
@@ -170,6 +171,16 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// How many writes wait for the writer, as the metrics tell.
+fn waiting(store: &Store) -> u64 {
+    let nothing = std::iter::empty;
+    let metrics = Metrics::new(nothing(), nothing(), store.commits());
+    let text = metrics.text(&metrics::State::default());
+    let mut lines = text.lines();
+    let told = lines.find_map(|line| line.strip_prefix("golinks_scim_writes_waiting "));
+    told.expect("it is told").parse().expect("a number")
+}
+
 /// What a write does.
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
@@ -233,9 +244,9 @@ fn three(third: Does) -> Three {
     store.note(json!({"kind": "note"}).to_string());
     // So many that nothing else joins them.
     let second = write(&store, Does::Write(SECOND), &run);
-    thread::sleep(Duration::from_millis(50));
+    wait_until("the second waits", || waiting(&store) == 1);
     let third = write(&store, third, &last_run);
-    thread::sleep(Duration::from_millis(50));
+    wait_until("the third waits too", || waiting(&store) == 2);
     assert!(!first.is_finished(), "answered before it was synced");
     disk.gate.pass(Ends::Well);
     first.join().expect("no panic").expect("written");

@@ -309,6 +309,10 @@ mod tests {
         for cut in 0..TEXT_AT + 3 {
             assert!(Record::decode(&record.encode()[..cut]).is_err(), "{cut}");
         }
+        for text in [&b"[]"[..], b"7", b"{\"userName\":\"\xff\"}", b"{}{}"] {
+            let row = [&record.encode()[..TEXT_AT], text].concat();
+            assert!(Record::decode(&row).is_err(), "{text:?}");
+        }
     }
 
     #[test]

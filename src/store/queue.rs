@@ -231,6 +231,7 @@ impl Callers {
     }
 }
 
+/// Tells all who wait for these batches.
 pub(super) fn answer(all: Vec<Callers>, outcome: Outcome) {
     for callers in all {
         callers.answer(outcome);
