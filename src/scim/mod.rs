@@ -11,6 +11,7 @@
 //! columns (users as rows of a table)
 //! ```
 
+pub mod attributes;
 pub mod bulk;
 pub mod columns;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod version;
 
 mod filter_parse;
 
+pub use attributes::Attributes;
 pub use bulk::Bulk;
 pub use error::{Error, ErrorType};
 pub use filter::Filter;
