@@ -413,7 +413,7 @@ impl Kept {
             .retrieve(id)
             .and_then(|it| it.record())
             .expect("there");
-        let attributes = Value::Object(record.user().attributes().to_object());
+        let attributes = Value::Object(record.user().attributes().clone());
         let now = self.now();
         let states = self.states.entry(id.to_owned()).or_default();
         states.push((now, who, attributes));
@@ -531,7 +531,7 @@ fn taking_back_gives_what_the_first_change_found() {
                 .retrieve(id)
                 .and_then(|it| it.record())
                 .expect("there");
-            let now = Value::Object(record.user().attributes().to_object());
+            let now = Value::Object(record.user().attributes().clone());
             assert!(&now == wanted, "seed {seed}, {id}: {now} is not {wanted}");
         }
         let again = undo(&kept.directory, &selection, false);
@@ -546,7 +546,7 @@ fn assert_past(kept: &Kept, random: &mut Random) {
         let (time, _, wanted) = &states[random.below(states.len())];
         match kept.directory.at(id, *time) {
             Ok(Past::Was(record)) => {
-                let was = Value::Object(record.user().attributes().to_object());
+                let was = Value::Object(record.user().attributes().clone());
                 assert!(&was == wanted, "{id} at {time}: {was} is not {wanted}");
             }
             other => panic!("{id} at {time}: {other:?}"),
@@ -599,10 +599,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
         .retrieve(&id)
         .and_then(|it| it.record())
         .expect("there");
-    assert_eq!(
-        record.user().attributes().get("nickName"),
-        Some(&json!("mine"))
-    );
+    assert_eq!(record.user().attributes()["nickName"], "mine");
     // Whoever takes back everything takes back that as well.
     let everything = Selection::Since { since, token: None };
     let undone = undo(&kept.directory, &everything, false);

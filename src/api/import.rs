@@ -180,11 +180,8 @@ fn reason(error: Error) -> String {
 /// The attributes that differ: the parts of complex ones each, lists as a whole.
 fn differences(here: &User, there: &User) -> Vec<Value> {
     let mut found = Vec::new();
-    let (here, there) = (
-        here.attributes().to_object(),
-        there.attributes().to_object(),
-    );
-    members("", &here, &there, &mut found);
+    let (here, there) = (here.attributes(), there.attributes());
+    members("", here, there, &mut found);
     found
 }
 

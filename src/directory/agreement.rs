@@ -295,9 +295,10 @@ impl Verification {
         if let Some(record) = &record
             && told.is_creation()
         {
-            let names = record.user().attributes().names();
-            let untold: Vec<&str> = names
+            let names = record.user().attributes().keys();
+            let untold: Vec<String> = names
                 .filter(|name| self.bit(name) & known.compared == 0)
+                .cloned()
                 .collect();
             for name in untold {
                 self.find_in(told, &format!("no row tells of the user's {name}"));

@@ -10,8 +10,6 @@ use serde_json::{Map, Value};
 use super::record::Record;
 use super::user_id::UserId;
 use crate::clock::Instant;
-use crate::scim::Attributes;
-use crate::scim::attributes::Difference;
 use crate::scim::json::append;
 
 /// How each row begins.
@@ -170,8 +168,8 @@ pub(super) fn deactivated_by(row: &str) -> Option<String> {
 }
 
 pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String {
-    let nothing = Attributes::default();
-    let all = nothing.differences(record.user().attributes());
+    let nothing = Map::new();
+    let all = differences(&nothing, record.user().attributes());
     changed(caller, now, CREATE, record, &all)
 }
 
@@ -187,8 +185,8 @@ pub(super) fn changed(
 }
 
 pub(super) fn deleted(caller: &Caller, now: Instant, record: &Record) -> String {
-    let nothing = Attributes::default();
-    let all = record.user().attributes().differences(&nothing);
+    let nothing = Map::new();
+    let all = differences(record.user().attributes(), &nothing);
     changed(caller, now, DELETE, record, &all)
 }
 
@@ -211,4 +209,85 @@ fn with_user(mut row: RowText, record: &Record, differences: &[Difference<'_>]) 
     row.member("version", &record.version());
     row.member("changes", differences);
     row.end()
+}
+
+/// An attribute that differs, with its value before and after; unassigned is null.
+#[derive(Serialize)]
+pub(super) struct Difference<'a> {
+    pub(super) attribute: &'a str,
+    before: Option<&'a Value>,
+    after: Option<&'a Value>,
+}
+
+/// Everything that differs. Both are in one order, in which most names of one are the next of the
+/// other: looking each up would be more than all of the comparing.
+pub(super) fn differences<'a>(
+    before: &'a Map<String, Value>,
+    after: &'a Map<String, Value>,
+) -> Vec<Difference<'a>> {
+    let mut differences = Vec::new();
+    let mut difference = |attribute, before: Option<&'a Value>, after: Option<&'a Value>| {
+        if before != after {
+            differences.push(Difference {
+                attribute,
+                before,
+                after,
+            });
+        }
+    };
+    let mut left = before.iter().peekable();
+    let mut kept = 0;
+    for (name, new) in after {
+        let next = left.next_if(|(next, _)| *next == name);
+        let old = next.map(|(_, old)| old).or_else(|| {
+            let old = before.get(name)?;
+            // What is passed over here is gone, or stood elsewhere.
+            left.by_ref().find(|(passed, _)| *passed == name);
+            Some(old)
+        });
+        kept += usize::from(old.is_some());
+        difference(name, old, Some(new));
+    }
+    if kept < before.len() {
+        for (name, old) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+            difference(name, Some(old), None);
+        }
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_differences_are_found_in_any_order() {
+        let members = |value: Value| value.as_object().expect("an object").clone();
+        let of = |before: &Value, after: &Value| {
+            let (before, after) = (members(before.clone()), members(after.clone()));
+            let found = differences(&before, &after);
+            let mut names: Vec<_> = found.iter().map(|it| it.attribute.to_owned()).collect();
+            names.sort();
+            names.concat()
+        };
+        let before = json!({"a": 1, "b": 2, "c": 3, "d": 4});
+        for (after, wanted) in [
+            (json!({"a": 1, "b": 2, "c": 3, "d": 4}), ""),
+            (json!({"d": 4, "c": 3, "b": 2, "a": 1}), ""),
+            (json!({"a": 1, "b": 0, "c": 3, "d": 4}), "b"),
+            (json!({"a": 1, "c": 3, "d": 0}), "bd"),
+            (json!({"x": 1, "d": 4}), "abcx"),
+            (
+                json!({"a": 1, "x": 1, "b": 2, "c": 3, "y": 2, "d": 4}),
+                "xy",
+            ),
+            (json!({"c": 0, "a": 1, "d": 4}), "bc"),
+            (json!({}), "abcd"),
+        ] {
+            assert_eq!(of(&before, &after), wanted, "{after}");
+            assert_eq!(of(&after, &before), wanted, "{after}");
+        }
+    }
 }

@@ -12,8 +12,6 @@ use crate::store::{Facts, Keys};
 
 /// The attributes that [`keys`] looks at: one that changes none of them keeps its keys.
 pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
-/// Those of the text in [`Facts`].
-pub(super) const SEARCHED: [&str; 4] = ["userName", "displayName", "name", "emails"];
 
 /// The keys of somebody with these names.
 pub(super) fn keys<'a>(
@@ -68,7 +66,7 @@ pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     let facts = Facts {
         active: brief.active,
         modified: header.last_modified.millis(),
-        text: Some(searchable(values)),
+        text: searchable(values),
     };
     Ok((keys, facts))
 }

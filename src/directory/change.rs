@@ -2,13 +2,12 @@
 //! view of the store. They only decide; the store writes what they return, or nothing. Most of it
 //! was decided before, by whoever asks (see `draft`).
 
-use super::audit::{self, Caller};
+use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
-use crate::scim::attributes::Difference;
 use crate::scim::columns::{Empty, Row};
 use crate::scim::{self, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};

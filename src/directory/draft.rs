@@ -10,8 +10,8 @@
 //!       └─ no:  decided again, on what is there now
 //! ```
 
-use super::audit;
-use super::brief::{KEYED, SEARCHED};
+use super::audit::{self, Difference};
+use super::brief::KEYED;
 use super::change::{Asked, Planned, is_active};
 use super::header::Header;
 use super::record::Record;
@@ -19,7 +19,6 @@ use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
 use crate::limits;
-use crate::scim::attributes::Difference;
 use crate::scim::{Tolerance, User};
 use crate::store::{Change, Facts, Keys, ReadError, View};
 
@@ -41,10 +40,8 @@ impl Decided {
     ) -> Result<Self, Error> {
         let now = asked.clock.now();
         let record = before.changed(user, now);
-        let differences = before
-            .user()
-            .attributes()
-            .differences(record.user().attributes());
+        let differences =
+            audit::differences(before.user().attributes(), record.user().attributes());
         if differences.is_empty() {
             return Ok(Self::Same(Written {
                 record: before,
@@ -54,11 +51,10 @@ impl Decided {
             }));
         }
         let told = tell(&record, &differences, now);
-        let is_of = |names: &[&str]| differences.iter().any(|it| names.contains(&it.attribute));
-        let keys = is_of(&KEYED).then(|| (Some(before.keys()), record.keys()));
-        let text = is_of(&SEARCHED).then(|| record.searched());
+        let has_same_keys = !differences.iter().any(|it| KEYED.contains(&it.attribute));
+        let keys = (!has_same_keys).then(|| (Some(before.keys()), record.keys()));
         let was_deactivated = is_active(&before) && !is_active(&record);
-        let draft = Draft::new(record, keys, text, told)?;
+        let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),
             was_deactivated,
@@ -130,14 +126,12 @@ impl Draft {
         let record = Record::created(id, user, now);
         let told = audit::created(&asked.caller, now, &record);
         let keys = (None, record.keys());
-        let text = record.searched();
-        Self::new(record, Some(keys), Some(text), told)
+        Self::new(record, Some(keys), told)
     }
 
     fn new(
         record: Record,
         keys: Option<(Option<Keys>, Keys)>,
-        text: Option<String>,
         told: String,
     ) -> Result<Self, Error> {
         let row = record.encode();
@@ -147,7 +141,7 @@ impl Draft {
         Ok(Self {
             before: None,
             keys,
-            facts: record.facts(text),
+            facts: record.facts(),
             row,
             told,
             record,
@@ -228,8 +222,7 @@ mod tests {
     /// The row, the record, the facts and what the trail tells say the same.
     fn assert_agrees(draft: &Draft, now: Instant) {
         assert_eq!(draft.row, draft.record.encode());
-        let text = draft.facts.text.clone();
-        assert_eq!(draft.facts, draft.record.facts(text));
+        assert_eq!(draft.facts, draft.record.facts());
         let told: Value = serde_json::from_str(&draft.told).expect("JSON");
         assert_eq!(told["user"], draft.record.id().to_string());
         assert_eq!(told["time"], now.to_string());
@@ -243,7 +236,6 @@ mod tests {
         let now = draft.record.created_at().plus_days(1);
         draft.settle(now, Some(70_000));
         assert_agrees(&draft, now);
-        assert_eq!(draft.facts.text.as_deref(), Some("jane"));
         assert_eq!(draft.record.id().sequence(), 70_000);
         assert_eq!(draft.record.id().0[4..], random);
         assert_eq!(draft.record.created_at(), now);
@@ -262,7 +254,6 @@ mod tests {
         let earlier = now.plus_days(-7);
         draft.settle(earlier, None);
         assert_agrees(&draft, earlier);
-        assert_eq!(draft.facts.text, None);
         assert_eq!(draft.record.last_modified(), now);
         assert_eq!(draft.record.created_at(), now);
     }

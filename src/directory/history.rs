@@ -3,13 +3,15 @@
 
 use std::ops::ControlFlow;
 
+use serde_json::{Map, Value};
+
 use super::audit::{self, CREATE, DELETE, UserEvent};
 use super::record::{Record, version_number};
 use super::trail::known_as;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
-use crate::scim::{Attributes, User};
+use crate::scim::User;
 use crate::store::{Extent, Snapshot};
 
 /// A user at a moment of the past.
@@ -90,7 +92,7 @@ fn way_back(
 
 /// On the way back through a user's changes.
 struct WayBack {
-    attributes: Option<Attributes>,
+    attributes: Option<Map<String, Value>>,
     created: Option<Instant>,
     /// Version and time of the newest change that is not taken back.
     reached: Option<(u64, Instant)>,
@@ -151,7 +153,11 @@ impl WayBack {
         self.version = version.saturating_sub(made);
         let attributes = self.attributes.get_or_insert_default();
         for change in &event.changes {
-            attributes.set(&change.attribute, change.before.clone());
+            if change.before.is_null() {
+                attributes.shift_remove(&change.attribute);
+            } else {
+                attributes.insert(change.attribute.clone(), change.before.clone());
+            }
         }
     }
 

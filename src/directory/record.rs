@@ -138,7 +138,12 @@ impl Record {
         out.extend_from_slice(BEFORE_ID);
         out.extend_from_slice(&self.header.id.to_text());
         out.push(b'"');
-        self.user.attributes().append_members(out);
+        for (name, value) in self.user.attributes() {
+            out.push(b',');
+            append(name, out);
+            out.push(b':');
+            append(value, out);
+        }
     }
 
     /// Reads a row; the error says what is wrong with it.
@@ -161,18 +166,13 @@ impl Record {
         )
     }
 
-    /// What is kept in memory of the user, who is found by this text, or by what it was found by.
-    pub(super) fn facts(&self, text: Option<String>) -> Facts {
+    /// What is kept in memory of the user.
+    pub(super) fn facts(&self) -> Facts {
         Facts {
             active: self.user.active(),
             modified: self.header.last_modified.millis(),
-            text,
+            text: searchable(self.user.searched_values()),
         }
-    }
-
-    /// What the user is found by.
-    pub(super) fn searched(&self) -> String {
-        searchable(self.user.searched_values())
     }
 
     /// Writes the resource as it is shown.
@@ -191,7 +191,7 @@ impl Record {
         let mut resource = Map::new();
         resource.insert("schemas".to_owned(), json!(self.user.schemas()));
         resource.insert("id".to_owned(), json!(self.header.id.to_string()));
-        resource.extend(self.user.attributes().to_object());
+        resource.extend(self.user.attributes().clone());
         let meta = self.header.meta(base_url);
         resource.insert("meta".to_owned(), meta);
         resource
@@ -362,8 +362,7 @@ mod tests {
             let user = User::parse(body, &mut Leniency::strict()).expect("a user");
             let record = Record::created(UserId::new(7), user, Instant::from_millis(5));
             let described = describe(&record.encode()).expect("a good row");
-            let facts = record.facts(Some(record.searched()));
-            assert_eq!(described, (record.keys(), facts), "{more}");
+            assert_eq!(described, (record.keys(), record.facts()), "{more}");
         }
         assert!(describe(b"").is_err() && describe(&[1; TEXT_AT]).is_err());
     }

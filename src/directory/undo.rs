@@ -302,7 +302,7 @@ impl Reversal {
         let now = record.user().attributes();
         self.targets
             .iter()
-            .filter(|(name, before)| now.get(name).unwrap_or(&Value::Null) != *before)
+            .filter(|(name, before)| now.get(*name).unwrap_or(&Value::Null) != *before)
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -310,7 +310,11 @@ impl Reversal {
     fn settle(&self, view: &View<'_>, record: Record, asked: &Asked) -> Planned<super::Written> {
         let mut attributes = record.user().attributes().clone();
         for (name, before) in &self.targets {
-            attributes.set(name, before.clone());
+            if before.is_null() {
+                attributes.shift_remove(name);
+            } else {
+                attributes.insert(name.clone(), before.clone());
+            }
         }
         let user = User::from_attributes(attributes);
         let newest = self

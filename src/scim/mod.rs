@@ -11,7 +11,6 @@
 //! columns (users as rows of a table)
 //! ```
 
-pub mod attributes;
 pub mod bulk;
 pub mod columns;
 pub mod error;
@@ -34,7 +33,6 @@ pub mod version;
 
 mod filter_parse;
 
-pub use attributes::Attributes;
 pub use bulk::Bulk;
 pub use error::{Error, ErrorType};
 pub use filter::Filter;

@@ -1,9 +1,13 @@
 //! A User as a value: the attributes that a client may set, under canonical names, in the
 //! order of the schema. What the service provider adds (`id`, `meta`) is not in it.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::attributes::Attributes;
 use super::error::{Error, ErrorType, quoted};
 use super::fold::fold;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
@@ -13,7 +17,7 @@ use super::{Object, member, value};
 /// The attributes of one User.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct User {
-    attributes: Attributes,
+    attributes: Object,
 }
 
 impl User {
@@ -61,26 +65,29 @@ impl User {
             }
         }
         let core = value::members(USER.attributes, core, leniency, "")?;
-        let mut attributes = Attributes::default();
-        attributes.set("externalId", external_id.unwrap_or_default());
-        for (name, value) in core {
-            attributes.set(&name, value);
+        let mut attributes = Object::with_capacity(core.len() + 2);
+        if let Some(external_id) = external_id {
+            attributes.insert("externalId".to_owned(), external_id);
         }
+        attributes.extend(core);
         if !extension.is_empty() {
-            attributes.set(ENTERPRISE_URN, Value::Object(extension));
+            attributes.insert(ENTERPRISE_URN.to_owned(), Value::Object(extension));
         }
         Ok(Self { attributes })
     }
 
-    /// This user with other values for some attributes. Those go once more through the front
-    /// door: types, lists bounded, nothing empty.
-    pub(super) fn with_touched(
-        &self,
-        touched: impl Iterator<Item = (&'static str, Value)>,
+    /// A stored user of whom some attributes were touched. Those go once more through the front
+    /// door: types, lists bounded, nothing empty; reading all of them anew would be a quarter of
+    /// what a patch costs.
+    pub(super) fn from_touched(
+        mut attributes: Object,
+        touched: BTreeSet<&'static str>,
         leniency: &mut Leniency,
     ) -> Result<Self, Error> {
-        let mut user = self.clone();
-        for (name, value) in touched {
+        for name in touched {
+            let Some(value) = attributes.get_mut(name).map(Value::take) else {
+                continue;
+            };
             let value = if name == ENTERPRISE_URN {
                 let members = extension_members(value, leniency)?;
                 (!members.is_empty()).then_some(Value::Object(members))
@@ -93,21 +100,26 @@ impl User {
                     None => None,
                 }
             };
-            user.attributes.set(name, value.unwrap_or_default());
+            match value {
+                Some(value) => attributes.insert(name.to_owned(), value),
+                None => attributes.shift_remove(name),
+            };
         }
-        Ok(user)
+        Ok(Self::from_attributes(attributes))
     }
 
     /// The user in the text of a resource that was checked before it was stored. Fails if it is
     /// not the JSON of an object.
     pub fn from_stored(resource: &str) -> serde_json::Result<Self> {
-        let attributes = Attributes::of_text(resource)?;
+        let Attributes(attributes) = serde_json::from_str(resource)?;
         Ok(Self { attributes })
     }
 
-    /// The user of attributes that were a stored user's.
-    pub fn from_attributes(attributes: Attributes) -> Self {
-        Self { attributes }
+    /// The user of attributes that were a stored user's, in whatever order.
+    pub fn from_attributes(attributes: Object) -> Self {
+        Self {
+            attributes: in_schema_order(attributes),
+        }
     }
 
     pub(super) fn require_user_name(&self) -> Result<(), Error> {
@@ -121,14 +133,18 @@ impl User {
     }
 
     /// The attributes, canonical names, in the schema's order.
-    pub fn attributes(&self) -> &Attributes {
+    pub fn attributes(&self) -> &Object {
         &self.attributes
+    }
+
+    pub(super) fn into_attributes(self) -> Object {
+        self.attributes
     }
 
     /// The schemas that this user's attributes belong to (RFC 7643 section 3, "schemas").
     pub fn schemas(&self) -> Vec<&'static str> {
         let mut urns = vec![USER_URN];
-        if self.attributes.has(ENTERPRISE_URN) {
+        if self.attributes.contains_key(ENTERPRISE_URN) {
             urns.push(ENTERPRISE_URN);
         }
         urns
@@ -171,7 +187,9 @@ impl User {
 
     /// Sets `active`.
     pub fn set_active(&mut self, active: bool) {
-        self.attributes.set("active", Value::Bool(active));
+        let mut attributes = std::mem::take(&mut self.attributes);
+        attributes.insert("active".to_owned(), Value::Bool(active));
+        self.attributes = in_schema_order(attributes);
     }
 
     /// Keeps `name.formatted` from going stale when somebody changes the parts and echoes, or
@@ -180,16 +198,17 @@ impl User {
     /// In an echo of what was shown, a whole that is neither the stored one nor holds the
     /// given and the family name is an older one; so the same echo twice is the same user.
     pub fn refresh_formatted_name(&mut self, before: &Self, is_echo: bool) {
-        if self.attributes.agree_on(&before.attributes, "name") {
-            return;
-        }
         let then = before.name();
         let Some(now) = self.name() else { return };
         let Some(whole) = now.get("formatted").and_then(Value::as_str) else {
             return;
         };
         let was = then.and_then(|then| then.get("formatted")?.as_str());
-        let is_stale = was == Some(whole) || (is_echo && !holds_its_parts(whole, now));
+        let is_stale = if was == Some(whole) {
+            Some(now) != then
+        } else {
+            is_echo && !holds_its_parts(whole, now)
+        };
         if !is_stale {
             return;
         }
@@ -244,6 +263,59 @@ fn composed(name: &Object) -> String {
     .filter_map(|part| name.get(*part)?.as_str())
     .collect::<Vec<_>>()
     .join(" ")
+}
+
+/// The attributes in the order in which they are stored and shown.
+/// The attributes of a stored resource: what follows from them, and what the service provider
+/// keeps elsewhere too, is passed over.
+struct Attributes(Object);
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AttributesVisitor).map(Self)
+    }
+}
+
+struct AttributesVisitor;
+
+impl<'de> Visitor<'de> for AttributesVisitor {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a resource")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Object, A::Error> {
+        // Room for most users: growing would hash all names again.
+        let mut attributes = Object::with_capacity(14);
+        while let Some(name) = members.next_key::<String>()? {
+            if matches!(name.as_str(), "schemas" | "id") {
+                members.next_value::<IgnoredAny>()?;
+            } else {
+                attributes.insert(name, members.next_value()?);
+            }
+        }
+        Ok(attributes)
+    }
+}
+
+fn in_schema_order(mut attributes: Object) -> Object {
+    let names = || {
+        std::iter::once("externalId")
+            .chain(USER.attributes.iter().map(|attribute| attribute.name))
+            .chain(std::iter::once(ENTERPRISE_URN))
+    };
+    let mut left = names();
+    if attributes.keys().all(|name| left.any(|next| next == name)) {
+        return attributes;
+    }
+    let mut ordered = Object::with_capacity(attributes.len());
+    for name in names() {
+        if let Some((name, value)) = attributes.remove_entry(name) {
+            ordered.insert(name, value);
+        }
+    }
+    ordered
 }
 
 fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {

@@ -29,8 +29,8 @@ pub struct Facts {
     pub active: Option<bool>,
     /// When it was last changed, in milliseconds since the epoch.
     pub modified: i64,
-    /// What it is found by; `None` if that is what it was before the change.
-    pub text: Option<String>,
+    /// What it is found by.
+    pub text: String,
 }
 
 /// The index of one state. Cloning it is cheap.
@@ -113,7 +113,7 @@ impl Index {
         Some(Facts {
             active: (status(true) || status(false)).then(|| status(true)),
             modified,
-            text: Some(self.chunk(sequence / CHUNK)?.text(sequence).to_owned()),
+            text: self.chunk(sequence / CHUNK)?.text(sequence).to_owned(),
         })
     }
 
@@ -222,8 +222,8 @@ impl Chunk {
             modified[*slot] = facts.as_ref().map_or(i64::MIN, |facts| facts.modified);
         }
         let is_found_as_before = |(slot, facts): &(usize, Option<Facts>)| {
-            let text = facts.as_ref().map(|facts| facts.text.as_deref());
-            text == Some(None) || text.flatten() == self.texts.of(*slot).strip_suffix('\0')
+            let facts = facts.as_ref().map(|facts| facts.text.as_str());
+            facts == self.texts.of(*slot).strip_suffix('\0')
         };
         let texts = if changes.iter().all(is_found_as_before) {
             Arc::clone(&self.texts)
@@ -255,12 +255,11 @@ impl Texts {
         let mut ends = self.ends.clone();
         let mut changes = changes.iter().peekable();
         for slot in 0..ends.len() {
-            let change = changes.next_if(|(changed, _)| *changed == slot);
-            match change.map(|(_, facts)| facts.as_ref().map(|facts| &facts.text)) {
-                None | Some(Some(None)) => all.push_str(self.of(slot)),
-                Some(None) => {}
-                Some(Some(Some(text))) => {
-                    all.push_str(text);
+            match changes.next_if(|(changed, _)| *changed == slot) {
+                None => all.push_str(self.of(slot)),
+                Some((_, None)) => {}
+                Some((_, Some(facts))) => {
+                    all.push_str(&facts.text);
                     all.push('\0');
                 }
             }
@@ -300,7 +299,7 @@ mod tests {
     use super::*;
 
     fn facts(active: bool, modified: i64, text: &str) -> Facts {
-        let text = Some(text.to_owned());
+        let text = text.to_owned();
         Facts {
             active: Some(active),
             modified,
@@ -357,13 +356,7 @@ mod tests {
             (2, Some(facts(false, 60, "jane"))),
             (3, Some(facts(true, 61, ""))),
         ]));
-        let as_before = Facts {
-            text: None,
-            ..facts(true, 70, "")
-        };
-        index.apply(Changes::from([(2, Some(as_before.clone()))]));
-        let next_to_it = (5, Some(facts(true, 65, "joe")));
-        index.apply(Changes::from([(2, Some(as_before)), next_to_it]));
+        index.apply(Changes::from([(2, Some(facts(true, 70, "jane")))]));
         assert_eq!(found(&index, &["jane"]), [2, 5000]);
         assert_eq!(index.facts(2), Some(facts(true, 70, "jane")));
         assert_eq!(index.facts(3), Some(facts(true, 61, "")));

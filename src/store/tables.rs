@@ -133,16 +133,10 @@ impl<'txn> Tables<'txn> {
             Put::ReplaceUser {
                 sequence,
                 keys,
-                mut facts,
+                facts,
                 row,
             } => {
                 self.put_row(sequence, row)?;
-                // "As before the change" may be as it was after an earlier one of this commit.
-                if facts.text.is_none()
-                    && let Some(Some(earlier)) = changes.get_mut(&sequence)
-                {
-                    facts.text = earlier.text.take();
-                }
                 if let Some((before, after)) = keys {
                     self.change_keys(sequence, Some(&before), Some(&after))?;
                 }

@@ -70,7 +70,7 @@ proptest! {
     fn the_cells_of_a_user_are_the_user(user in user()) {
         let (_, columns) = exported();
         let columns = Arc::new(columns);
-        let cells = columns.cells(&user.attributes().to_object());
+        let cells = columns.cells(user.attributes());
         let row = Row::from_cells(&columns, &cells).expect("a row");
         for empty in [Empty::Keep, Empty::Clear] {
             let after = row.apply(Some(&user), empty).expect("the same user");
@@ -78,7 +78,7 @@ proptest! {
             let made = row.apply(None, empty).expect("a user");
             prop_assert_eq!(&made, &user);
         }
-        let row = Row::from_resource(user.attributes().to_object()).expect("a row");
+        let row = Row::from_resource(user.attributes().clone()).expect("a row");
         prop_assert_eq!(&row.apply(Some(&user), Empty::Clear).expect("the same"), &user);
         prop_assert_eq!(&row.apply(None, Empty::Keep).expect("a user"), &user);
     }

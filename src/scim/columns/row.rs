@@ -142,7 +142,7 @@ impl Row {
     /// The user after this row; `before` is the user as it is, if there is one.
     pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
         let mut leniency = Leniency::compatible();
-        let attributes = before.map(|user| user.attributes().to_object());
+        let attributes = before.map(|user| user.attributes().clone());
         let mut attributes = attributes.unwrap_or_default();
         match &self.content {
             Content::Cells(columns, cells) => {

@@ -80,6 +80,11 @@ impl Patch {
 
     /// The user after all operations, checked whole.
     pub fn apply(&self, user: &User, leniency: &mut Leniency) -> Result<User, Error> {
+        let mut attributes = user.clone().into_attributes();
+        let mut work = Work::new(leniency);
+        for operation in &self.operations {
+            operation.apply(&mut attributes, &mut work)?;
+        }
         // Each once, however many operations there are: a list may be long.
         let touched: BTreeSet<&'static str> = self
             .operations
@@ -91,17 +96,7 @@ impl Patch {
                 }
             })
             .collect();
-        let value = |name: &&'static str| {
-            let value = user.attributes().get(name)?;
-            Some(((*name).to_owned(), value.clone()))
-        };
-        let mut attributes: Object = touched.iter().filter_map(value).collect();
-        let mut work = Work::new(leniency);
-        for operation in &self.operations {
-            operation.apply(&mut attributes, &mut work)?;
-        }
-        let value = |name| (name, attributes.remove(name).unwrap_or_default());
-        let patched = user.with_touched(touched.into_iter().map(value), leniency)?;
+        let patched = User::from_touched(attributes, touched, leniency)?;
         // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
         patched.require_user_name().map_err(|error| Error {
             kind: ErrorType::Mutability,

@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert!(!user.user_name().is_empty());
     assert!(user.attributes().get("password").is_none());
-    let mut shown = user.attributes().to_object();
+    let mut shown = user.attributes().clone();
     shown.insert("schemas".to_owned(), json!(user.schemas()));
     let again = User::parse(Value::Object(shown), &mut Leniency::strict());
     assert_eq!(again, Ok(user));
