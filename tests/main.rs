@@ -78,8 +78,11 @@ mod start;
 /// Bits that flip in the file: told, never answered.
 mod corruption;
 
-/// The audit trail: refusals in it, explained; listed, followed, verified, trimmed.
+/// The audit trail: refusals in it, explained; listed and followed.
 mod audit;
+
+/// The audit trail as it is kept: what is wrong with it named, old rows removed.
+mod trail;
 
 /// Backups made under load, checked, put back.
 mod backup;
