@@ -112,6 +112,10 @@ pub const PLACES_MAX: usize = 4096;
 pub const PLACE_DURATION_MAX: Duration = Duration::from_secs(300);
 /// A text to search for.
 pub const SEARCH_BYTES_MAX: usize = 256;
+/// What of one value a user is found by; the rest is not searched.
+pub const SEARCHED_VALUE_BYTES_MAX: usize = 512;
+/// What a user is found by, in bytes of its plain form: it is kept in memory.
+pub const SEARCHED_BYTES_MAX: usize = 2048;
 /// What of a value decides its place in a sorted list.
 pub const SORT_KEY_BYTES_MAX: usize = 256;
 /// Sorted queries that are worked on at one time; others wait for their turn. Each may hold
@@ -143,8 +147,11 @@ pub const FILTER_DEPTH_MAX: usize = 32;
 pub const FILTER_CLAUSES_MAX: usize = 100;
 /// Operations in one PATCH.
 pub const PATCH_OPERATIONS_MAX: usize = 1000;
-/// Values of lists that one PATCH may look at, counted once for each comparison.
+/// Values of lists that one PATCH, or all of one bulk request, may look at, counted once for each
+/// comparison.
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
+/// Bytes of text whose comparison counts as one more.
+pub const PATCH_COMPARED_BYTES: usize = 32;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CORE, Talk, body, scim_error};
 
+const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 fn request(members: &Value) -> Value {
@@ -198,6 +199,40 @@ fn section_3_7_1_references_in_a_circle() {
         let user = talk.json("GET", &format!("/Users/{}", id(&results[one])), None, 200);
         assert_eq!(user[ENTERPRISE]["manager"]["value"], id(&results[other]));
     }
+}
+
+/// A refused operation that repeats a `bulkId` says nothing of the one that has it.
+#[test]
+fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
+    let mut talk = Talk::start(&[]);
+    let other = talk.create("other");
+    let target = format!("/Users/{}", other["id"].as_str().expect("an id"));
+    let results = bulk(
+        &mut talk,
+        &json!([
+            post("a", "boss"),
+            {"method": "PATCH", "path": target, "bulkId": "a",
+             "data": {"Operations": [{"op": "replace", "path": "title", "value": "x"}]}},
+            managed("b", "clerk", "bulkId:a"),
+        ]),
+    );
+    assert_eq!(statuses(&results), ["201", "400", "201"]);
+}
+
+/// All patches of a request share what one may look at: they run while everybody waits.
+#[test]
+fn section_3_7_the_patches_of_a_request_share_their_work() {
+    let mut talk = Talk::start(&[]);
+    let mut long = body("long");
+    long["emails"] = json!([{"value": "\u{e9}".repeat(25_000)}]);
+    let long = talk.json("POST", "/Users", Some(&long), 201);
+    let target = format!("/Users/{}", long["id"].as_str().expect("an id"));
+    let clauses = vec!["value co \"x\""; 100].join(" or ");
+    let look = json!({"method": "PATCH", "path": target, "data": {"schemas": [PATCH], "Operations":
+        [{"op": "remove", "path": format!("emails[{clauses}]")}]}});
+    let results = bulk(&mut talk, &Value::Array(vec![look; 30]));
+    let found = statuses(&results);
+    assert_eq!((found[0], found[29]), ("200", "400"), "{found:?}");
 }
 
 #[test]

@@ -106,6 +106,13 @@ fn section_2_deletions_move_nobody() {
     let back = cursor(&second, "previousCursor").expect("there is a page before");
     let before = talk.json("GET", &format!("/Users?cursor={back}&count=3"), None, 200);
     assert_eq!(ids(&before), [created[1].clone()]);
+    // Of those before the place, and of the place itself, nobody is left.
+    for id in [&created[1], &created[4]] {
+        talk.json("DELETE", &format!("/Users/{id}"), None, 204);
+    }
+    let nobody = talk.json("GET", &format!("/Users?cursor={back}&count=3"), None, 200);
+    assert_eq!(nobody["Resources"], json!([]));
+    assert_eq!(nobody["totalResults"], 2);
 }
 
 #[test]

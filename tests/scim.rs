@@ -542,6 +542,42 @@ fn an_element_is_exchanged_by_replace_and_added_to_by_add() {
     }
 }
 
+/// A text stands for its `value`, and a list of one for that one, here as elsewhere.
+#[test]
+fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
+    let path = "emails[type eq \"work\"]";
+    let there = json!({"emails": [{"value": "w", "type": "work", "primary": true}]});
+    let replaced = json!({"emails": [{"value": "n"}]});
+    let added = json!({"emails": [{"value": "n", "type": "work", "primary": true}]});
+    let created = json!({"emails": [{"type": "work", "value": "n"}]});
+    for value in [json!("n"), json!([{"value": "n"}]), json!({"value": "n"})] {
+        for (op, after) in [("replace", &replaced), ("add", &added)] {
+            let operations = json!([{"op": op, "path": path, "value": value}]);
+            check_patch(&there, &operations, after, value.is_object());
+            // Where there is none, what the filter says stays.
+            check_patch(&json!({}), &operations, &created, false);
+        }
+    }
+    for nothing in [json!(null), json!(""), json!([])] {
+        let operations = json!([{"op": "add", "path": path, "value": nothing}]);
+        let found = patched(&user(&there), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(user(&there)), "{operations}");
+    }
+}
+
+/// What is compared is paid for by its length: each look folds the whole text.
+#[test]
+fn long_texts_cost_a_patch_more_than_short_ones() {
+    let clauses = vec!["value co \"x\""; 100].join(" or ");
+    let look = json!({"op": "remove", "path": format!("emails[{clauses}]")});
+    for (text, is_done) in [("\u{e9}", true), (&*"\u{e9}".repeat(25_000), false)] {
+        let before = user(&json!({"emails": [{"value": text}]}));
+        let operations = Value::Array(vec![look.clone(); 30]);
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found.is_ok(), is_done, "{}", text.len());
+    }
+}
+
 #[test]
 fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     let before = json!({"emails": [{"value": "a", "type": "home", "primary": true}]});

@@ -11,7 +11,7 @@ use super::reply::{self, Outcome, Problem};
 use crate::access::{Principal, Scope};
 use crate::directory::Done;
 use crate::limits;
-use crate::scim::bulk::{Action, Operation, Who};
+use crate::scim::bulk::{Action, Operation};
 use crate::scim::{Bulk, json, message};
 
 /// `POST /Bulk`.
@@ -79,28 +79,21 @@ struct Head {
 
 impl Head {
     fn of(operation: &Operation) -> Self {
-        let id = match &operation.action {
-            Ok(
-                Action::Replace(Who::Id(id), _)
-                | Action::Modify(Who::Id(id), _)
-                | Action::Delete(Who::Id(id)),
-            ) => Some(id.clone()),
-            _ => None,
-        };
         Self {
             method: operation.method.clone(),
             bulk_id: operation.bulk_id.clone(),
-            id,
+            id: operation.id.clone(),
         }
     }
 
     fn done(self, done: &Done, base_url: &str) -> Value {
-        let (status, location, version) = match done {
-            Done::Created(user) => (201, user.location(base_url), Some(user.version())),
-            Done::Changed(user, _) => (200, user.location(base_url), Some(user.version())),
-            Done::Deleted(id, _) => (204, format!("{base_url}/Users/{id}"), None),
+        let (status, id, version) = match done {
+            Done::Created(user) => (201, user.id, Some(&user.version)),
+            Done::Changed(user, _) => (200, user.id, Some(&user.version)),
+            Done::Deleted(id, _) => (204, *id, None),
         };
         let mut result = self.begin();
+        let location = format!("{base_url}/Users/{id}");
         result.insert("location".to_owned(), json!(location));
         if let Some(version) = version {
             result.insert("version".to_owned(), json!(version));

@@ -18,7 +18,7 @@ use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::scim::bulk::{self, Action, Operation, Who};
-use crate::scim::{self, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::scim::{self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{Change, ReadError, View};
 
 use super::audit::Caller;
@@ -27,11 +27,29 @@ use super::audit::Caller;
 #[derive(Debug)]
 pub enum Done {
     /// The user that it created.
-    Created(Record),
+    Created(Made),
     /// The user as it is now, and whether it was active and is not any more.
-    Changed(Record, bool),
+    Changed(Made, bool),
     /// The id of the user that is no more, and whether it was active.
     Deleted(UserId, bool),
+}
+
+/// What is told of a user in the answer: all of a thousand users would not fit into memory.
+#[derive(Debug)]
+pub struct Made {
+    /// The `id`.
+    pub id: UserId,
+    /// The entity tag.
+    pub version: String,
+}
+
+impl Made {
+    fn of(record: &Record) -> Self {
+        Self {
+            id: record.id(),
+            version: record.version(),
+        }
+    }
 }
 
 impl Done {
@@ -158,6 +176,8 @@ struct State {
     is_settled: bool,
     failures: usize,
     failures_max: usize,
+    /// Of all patches together: they are applied while everybody who writes waits.
+    budget: Budget,
 }
 
 /// A user that an operation creates.
@@ -190,6 +210,7 @@ impl State {
             is_settled: false,
             failures: 0,
             failures_max: bulk.fail_on_errors.unwrap_or(usize::MAX),
+            budget: Budget::default(),
         }
     }
 
@@ -208,11 +229,14 @@ impl State {
             return Ok(Err(None));
         }
         self.settle(view)?;
-        let bulk_id = task.bulk_id.clone();
+        let created = match &task.action {
+            Ok(Action::Create(_)) => task.bulk_id.clone(),
+            _ => None,
+        };
         let planned = change::alone(self.perform(view, task, asked))?;
         if planned.is_err() {
             self.failures += 1;
-            if let Some(creation) = bulk_id.and_then(|id| self.created.get_mut(&id)) {
+            if let Some(creation) = created.and_then(|id| self.created.get_mut(&id)) {
                 creation.has_failed = true;
             }
         }
@@ -273,11 +297,14 @@ impl State {
                 let tolerances = leniency.used().to_vec();
                 let created = change::create(view, id, user, asked)?;
                 return Ok(created.map(|(change, written)| {
-                    (change, (Done::Created(written.record), tolerances))
+                    (
+                        change,
+                        (Done::Created(Made::of(&written.record)), tolerances),
+                    )
                 }));
             }
             (_, Some(Read::User { user, is_echo })) => Edit::Replace { user, is_echo },
-            (_, Some(Read::Patch(patch))) => Edit::Modify(patch),
+            (_, Some(Read::Patch(patch))) => Edit::Modify(patch.within(&self.budget)),
             (_, None) => {
                 let deleted = change::delete(view, id, &preconditions, asked)?;
                 let done = |was_active| (Done::Deleted(id, was_active), Vec::new());
@@ -286,7 +313,7 @@ impl State {
         };
         let changed = change::edit(view, id, edit, &preconditions, leniency, asked)?;
         Ok(changed.map(|(change, written)| {
-            let done = Done::Changed(written.record, written.was_deactivated);
+            let done = Done::Changed(Made::of(&written.record), written.was_deactivated);
             (change, (done, written.tolerances))
         }))
     }

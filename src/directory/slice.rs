@@ -22,6 +22,9 @@ pub(super) fn in_order_of_creation(users: &RoaringBitmap, start: &Start, count: 
         Start::Before(position) => {
             let before = position.sequence.checked_sub(1);
             let before = before.map_or(0, |last| whole(users.rank(last)));
+            if before == 0 {
+                return Slice::default();
+            }
             let sequences = place(before.saturating_sub(count))
                 .and_then(|skip| users.select(skip))
                 .map(|first| users.range(first..position.sequence).collect());

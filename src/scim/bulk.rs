@@ -30,6 +30,8 @@ pub struct Operation {
     pub bulk_id: Option<String>,
     /// The entity tag that the user must have.
     pub version: Option<String>,
+    /// The user that it is about, if that was said by id.
+    pub id: Option<String>,
     /// What to do, or why that cannot be known.
     pub action: Result<Action, Error>,
 }
@@ -148,6 +150,7 @@ impl Operation {
                 method: String::new(),
                 bulk_id: None,
                 version: None,
+                id: None,
                 action: Err(syntax("each operation must be an object")),
             };
         };
@@ -164,10 +167,19 @@ impl Operation {
             bulk_id.as_deref(),
             data,
         );
+        let id = match &action {
+            Ok(
+                Action::Replace(Who::Id(id), _)
+                | Action::Modify(Who::Id(id), _)
+                | Action::Delete(Who::Id(id)),
+            ) => Some(id.clone()),
+            _ => None,
+        };
         Self {
             method: method.unwrap_or_default(),
             bulk_id,
             version,
+            id,
             action,
         }
     }

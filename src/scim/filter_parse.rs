@@ -275,7 +275,8 @@ impl<'a> Parser<'a> {
                 start + 1
             ),
         )?;
-        Ok(CompValue::Text(word.to_owned().into()))
+        let inner = word.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
+        Ok(CompValue::Text(inner.unwrap_or(word).to_owned().into()))
     }
 
     fn skip_spaces(&mut self) {
@@ -396,6 +397,7 @@ mod tests {
             "userName eq \"x\" or userName eq \"y\" or active eq true and id eq \"1\"",
             "(userName eq \"x\" or active eq true) and id eq \"1\"",
             "userName sw Bob",
+            "userName eq 'bob@example.com'",
             "externalId eq \"00uX\"",
             "schemas eq \"URN:ietf:params:scim:schemas:core:2.0:user\"",
             "emails.type ne \"work\"",

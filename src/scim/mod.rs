@@ -36,7 +36,7 @@ mod filter_parse;
 pub use bulk::Bulk;
 pub use error::{Error, ErrorType};
 pub use filter::Filter;
-pub use patch::Patch;
+pub use patch::{Budget, Patch};
 pub use path::AttributePath;
 pub use projection::Projection;
 pub use query::{Paging, SearchRequest};

@@ -27,11 +27,24 @@ impl Selection {
         let mut selection = Self::default();
         for name in list.split(',').map(str::trim) {
             match schema::by_urn(name) {
-                Some(schema) if schema.urn != USER_URN => selection.extensions.push(schema.urn),
-                _ => selection.paths.extend(AttributePath::parse(name)),
+                Some(schema) if schema.urn != USER_URN => {
+                    once(&mut selection.extensions, schema.urn);
+                }
+                _ => {
+                    if let Some(path) = AttributePath::parse(name) {
+                        once(&mut selection.paths, path);
+                    }
+                }
             }
         }
         selection
+    }
+}
+
+/// Each name counts once: so there are no more than the schemas have, however long the list is.
+fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
+    if !names.contains(&name) {
+        names.push(name);
     }
 }
 
@@ -190,6 +203,7 @@ fn remove_from(members: &mut Object, path: &AttributePath) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::schema::ENTERPRISE_URN;
     use serde_json::json;
 
     fn check(attributes: Option<&str>, excluded: Option<&str>, wanted: &Value) {
@@ -206,6 +220,13 @@ mod tests {
         };
         let shown = Projection::parse(attributes, excluded).apply(resource);
         assert_eq!(Value::Object(shown), *wanted, "{attributes:?} {excluded:?}");
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_a_short_one() {
+        let names = format!("emails.type,EMAILS.TYPE,{ENTERPRISE_URN},x,").repeat(10_000);
+        let selection = Selection::parse(&names);
+        assert_eq!((selection.paths.len(), selection.extensions.len()), (1, 1));
     }
 
     #[test]

@@ -43,13 +43,21 @@ impl Search {
     }
 }
 
-/// What a user is found by: the plain forms of its values. A value that another one holds
-/// already is left out.
+/// What a user is found by: the plain forms of its values, the first
+/// [`limits::SEARCHED_VALUE_BYTES_MAX`] bytes of each, and as many as are at most
+/// [`limits::SEARCHED_BYTES_MAX`] bytes together. A value that another one holds already is left
+/// out.
 pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
     let mut out = String::with_capacity(128);
     for value in values {
-        let value = searched(value);
-        let value = value.trim();
+        // Cut before too: what is made plain may grow elevenfold.
+        let value = searched(beginning(value, limits::SEARCHED_VALUE_BYTES_MAX));
+        let left = limits::SEARCHED_BYTES_MAX.saturating_sub(out.len() + BETWEEN.len_utf8());
+        let most = limits::SEARCHED_VALUE_BYTES_MAX.min(left);
+        if most == 0 {
+            break;
+        }
+        let value = beginning(&value, most).trim();
         if value.is_empty() || out.contains(value) {
             continue;
         }
@@ -59,6 +67,13 @@ pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
         out.push_str(value);
     }
     out
+}
+
+/// As much of a text as fits, in whole characters.
+fn beginning(text: &str, bytes_max: usize) -> &str {
+    let ends = (0..=bytes_max.min(text.len())).rev();
+    let end = ends.into_iter().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
 }
 
 /// The form in which texts are compared.
@@ -89,6 +104,26 @@ mod tests {
             searchable(values.into_iter()),
             "jose.nunez@example.com\u{1f}jose nunez\u{1f}senor jose\u{1f}pepe@home.example"
         );
+    }
+
+    /// U+FDFA is eighteen letters when it is made plain.
+    #[test]
+    fn what_is_kept_of_a_user_is_bounded() {
+        let long = "\u{fdfa}".repeat(20_000);
+        let texts: Vec<String> = (0..1000).map(|number| format!("{number}{long}")).collect();
+        let values = std::iter::once("jane@example.com").chain(texts.iter().map(String::as_str));
+        let kept = searchable(values);
+        assert!(kept.starts_with("jane@example.com\u{1f}0"), "{kept}");
+        assert!(kept.len() <= limits::SEARCHED_BYTES_MAX, "{}", kept.len());
+        assert!(
+            kept.len() > limits::SEARCHED_BYTES_MAX - 64,
+            "{}",
+            kept.len()
+        );
+        let whole = "x".repeat(limits::SEARCHED_VALUE_BYTES_MAX);
+        let more = format!("{whole}y");
+        assert_eq!(searchable([more.as_str()].into_iter()), whole);
+        assert_eq!(beginning("\u{e9}\u{e9}", 3), "\u{e9}");
     }
 
     #[test]

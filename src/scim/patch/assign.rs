@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Op, too_many};
+use super::{Budget, Op, too_many};
 use crate::limits;
 use crate::scim::error::{Error, quoted};
 use crate::scim::schema::Attribute;
@@ -13,22 +13,21 @@ use crate::scim::{Object, value};
 /// still look at. A patch may be applied on the one thread that writes.
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
-    left: usize,
+    budget: &'a Budget,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(leniency: &'a mut Leniency) -> Self {
-        Self {
-            leniency,
-            left: limits::PATCH_COMPARISONS_MAX,
-        }
+    pub(super) fn new(leniency: &'a mut Leniency, budget: &'a Budget) -> Self {
+        Self { leniency, budget }
     }
 
     /// Takes so many comparisons from what is left.
     pub(super) fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
-        let left = self.left.checked_sub(comparisons);
-        self.left = left.ok_or_else(|| too_many(limits::PATCH_COMPARISONS_MAX, "comparisons"))?;
-        Ok(())
+        if self.budget.spend(comparisons) {
+            Ok(())
+        } else {
+            Err(too_many(limits::PATCH_COMPARISONS_MAX, "comparisons"))
+        }
     }
 }
 

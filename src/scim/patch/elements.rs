@@ -49,7 +49,9 @@ impl Operation {
             _ => Vec::new(),
         };
         let clauses = filter.map_or(1, Filter::clauses);
-        work.spend(elements.len().saturating_mul(clauses))?;
+        let texts: usize = elements.iter().map(text_bytes).sum();
+        let looks = elements.len() + texts / limits::PATCH_COMPARED_BYTES;
+        work.spend(looks.saturating_mul(clauses))?;
         let selected: Vec<usize> = elements
             .iter()
             .enumerate()
@@ -114,14 +116,26 @@ impl Operation {
                 None => Ok(()),
             };
         }
-        if let (Op::Add, Some(parts), Value::Object(new)) =
-            (self.op, element.as_object_mut(), &self.value)
-        {
-            return assign_parts(parts, path.attribute, new, self.op, work);
+        match (self.op, self.whole(path, work)?, element.as_object_mut()) {
+            // To add nothing changes nothing.
+            (Op::Add, None, _) => {}
+            (Op::Add, Some(Value::Object(new)), Some(parts)) => {
+                assign_parts(parts, path.attribute, &new, self.op, work)?;
+            }
+            (_, new, _) => {
+                let new = value::single(path.attribute, new.unwrap_or_default(), work.leniency)?;
+                *element = new.unwrap_or_else(|| Value::Object(Object::new()));
+            }
         }
-        let new = value::single(path.attribute, self.value.clone(), work.leniency)?;
-        *element = new.unwrap_or_else(|| Value::Object(Object::new()));
         Ok(())
+    }
+
+    /// The value as an object: a text stands for its `value`, a list of one for that one.
+    fn whole(&self, path: &AttributePath, work: &mut Work<'_>) -> Result<Option<Value>, Error> {
+        match &self.value {
+            Value::Object(_) => Ok(Some(self.value.clone())),
+            other => value::single(path.attribute, other.clone(), work.leniency),
+        }
     }
 
     /// The element that a value path describes when none matches: its `eq` conditions and
@@ -143,16 +157,26 @@ impl Operation {
         }
         let described = value::single(path.attribute, Value::Object(parts), work.leniency)?;
         let mut element = described.unwrap_or_else(|| Value::Object(Object::new()));
-        match (path.sub_attribute, &self.value) {
-            // What the filter says stays, also where the value says nothing of it.
-            (None, Value::Object(new)) if element.is_object() => {
-                if let Some(parts) = element.as_object_mut() {
-                    assign_parts(parts, path.attribute, new, Op::Add, work)?;
-                }
-            }
-            _ => self.change_element(path, &mut element, work)?,
+        if path.sub_attribute.is_some() {
+            self.change_element(path, &mut element, work)?;
+            return Ok(element);
+        }
+        // What the filter says stays, also where the value says nothing of it.
+        if let (Some(Value::Object(new)), Some(parts)) =
+            (self.whole(path, work)?, element.as_object_mut())
+        {
+            assign_parts(parts, path.attribute, &new, Op::Add, work)?;
         }
         Ok(element)
+    }
+}
+
+/// The bytes of the texts in a value, which is as deep as an element of a list at most.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Object(parts) => parts.values().map(text_bytes).sum(),
+        _ => 0,
     }
 }
 

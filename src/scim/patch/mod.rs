@@ -8,6 +8,8 @@ mod assign;
 mod elements;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -41,6 +43,34 @@ struct Operation {
 #[derive(Clone, Debug)]
 pub struct Patch {
     operations: Vec<Operation>,
+    budget: Budget,
+}
+
+/// What is left of the comparisons that patches may make. A clone has as much of its own.
+#[derive(Debug)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(limits::PATCH_COMPARISONS_MAX)))
+    }
+}
+
+impl Clone for Budget {
+    fn clone(&self) -> Self {
+        Self(Arc::new(AtomicUsize::new(self.0.load(Ordering::Relaxed))))
+    }
+}
+
+impl Budget {
+    /// Takes so many; false if there are not as many.
+    fn spend(&self, comparisons: usize) -> bool {
+        let take = |left: usize| left.checked_sub(comparisons);
+        let taken = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok()
+    }
 }
 
 impl Patch {
@@ -66,7 +96,19 @@ impl Patch {
         for item in items {
             read_operation(item, &mut operations, leniency)?;
         }
-        Ok(Self { operations })
+        Ok(Self {
+            operations,
+            budget: Budget::default(),
+        })
+    }
+
+    /// The same patch, which shares a budget with others.
+    #[must_use]
+    pub fn within(self, budget: &Budget) -> Self {
+        Self {
+            budget: Budget(Arc::clone(&budget.0)),
+            ..self
+        }
     }
 
     /// Whether `active` is removed by name, which is not the same as not being mentioned.
@@ -81,7 +123,7 @@ impl Patch {
     /// The user after all operations, checked whole.
     pub fn apply(&self, user: &User, leniency: &mut Leniency) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
-        let mut work = Work::new(leniency);
+        let mut work = Work::new(leniency, &self.budget);
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
