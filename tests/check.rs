@@ -783,6 +783,10 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "provisioning does not",
                 "a_first_user_as_oktas_suite_does_not_want_it",
             ),
+            (
+                "too many wrong tokens",
+                "an_address_that_has_shown_too_many_wrong_tokens",
+            ),
             ("&mend_of(step)", "a_proxy_that_answers_by_itself"),
             (
                 "does not come to this server",

@@ -323,3 +323,24 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     assert!(found.mend.contains("provisioning does not"), "{found:?}");
     place.is_well();
 }
+
+/// Whoever else shows wrong tokens may share the address, behind a proxy above all.
+#[test]
+fn an_address_that_has_shown_too_many_wrong_tokens() {
+    let place = Place::sound();
+    let pem = fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
+    let base = format!("https://localhost:{}", place.port());
+    let mut client = golinks_scim::idp::client::Client::new(&base, &pem).expect("a client");
+    let request = golinks_scim::http1::client::Request {
+        method: "GET",
+        target: "/scim/v2/Users",
+        headers: &[("Authorization", "Bearer wrong")],
+        body: None,
+    };
+    for _ in 0..golinks_scim::limits::FAILURES_PER_WINDOW_MAX + 5 {
+        client.send(&request).expect("an answer");
+    }
+    let found = place.finds("warn", "Okta app", "429");
+    assert!(found.mend.contains("within a minute"), "{found:?}");
+    place.is_well();
+}

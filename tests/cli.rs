@@ -162,6 +162,77 @@ fn tokens_have_a_life_on_the_command_line() {
         "no live token",
     );
     check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
+    // Rotated by the id of one that ends already: the new one does not end soon with it.
+    let jsonl = |server: &Server| -> Vec<serde_json::Value> {
+        let found = server.cli(&["token", "show", "lasting", "-o", "jsonl"]);
+        let lines = found.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    };
+    check(
+        &server.cli(&["token", "issue", "lasting", "--expires", "never"]),
+        0,
+        "",
+    );
+    let first = jsonl(&server)[0]["id"].as_str().expect("an id").to_owned();
+    for who in ["lasting", &first] {
+        check(
+            &server.cli(&["token", "rotate", who, "--overlap", "1h"]),
+            0,
+            "",
+        );
+    }
+    let lasting = jsonl(&server)
+        .iter()
+        .filter(|token| token["expires"].is_null())
+        .count();
+    assert_eq!((jsonl(&server).len(), lasting), (3, 1));
+    // Nothing done by a token that nobody knows is no good news.
+    for command in [
+        &["audit", "list", "--token", "nobody"][..],
+        &["user", "undo", "--since", "1h", "--token", "nobody"],
+    ] {
+        check(&server.cli(command), 1, "no token");
+    }
+    for bad in [
+        ["--rate-limit", "0"],
+        ["--allow-from", "10.0.0.0/33"],
+        ["--expires", "0d"],
+    ] {
+        let issued = server.cli(&[&["token", "issue", "x"], &bad[..]].concat());
+        check(&issued, 64, "");
+    }
+    let bound = ["token", "issue", "bound", "--rate-limit", "7"];
+    let bound = server.cli(&[&bound[..], &["--allow-from", "10.1.0.0/16"]].concat());
+    check(&bound, 0, "");
+    let shown = server.cli(&["token", "show", "bound"]).stdout;
+    assert!(
+        shown.contains("  7 ") && shown.contains("10.1.0.0/16"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn certificates_are_requested_for_hosts_alone() {
+    let folder = TempDir::new().expect("a folder");
+    let request = |name: &str| run(folder.path(), &["cert", "request", "--name", name]);
+    for good in [
+        "scim.example.com",
+        "*.example.com",
+        "192.0.2.1",
+        "2001:db8::1",
+    ] {
+        check(&request(good), 0, "");
+    }
+    for bad in [
+        "",
+        "bad name",
+        "https://scim.example.com",
+        "scim.example.com/x",
+    ] {
+        check(&request(bad), 64, "the name of a host");
+    }
 }
 
 #[test]
@@ -217,6 +288,13 @@ fn users_are_found_and_changed_with_and_without_a_server() {
     let id = added.stdout.trim();
     check(&cli(&["user", "reactivate", id]), 0, "is now active");
     check(&cli(&["user", "reactivate", id]), 0, "is already active");
+    let quiet = cli(&["-q", "user", "reactivate", id]);
+    assert_eq!((quiet.status, quiet.stderr.as_str()), (Some(0), ""));
+    check(
+        &cli(&["-q", "user", "reactivate", "nobody"]),
+        1,
+        "there is no user",
+    );
     let all = cli(&["user", "list", "-o", "json"]).stdout;
     let all: serde_json::Value = serde_json::from_str(&all).expect("one JSON array");
     assert_eq!(all[0]["active"], true, "{all}");
@@ -359,6 +437,19 @@ fn fingerprint(data_dir: &Path) -> String {
 
 fn plain_hex(text: &str) -> String {
     text.replace(':', "").to_lowercase()
+}
+
+/// A start that fails at the port leaves nothing, so that the next one is the first.
+#[test]
+fn a_first_start_at_a_port_that_another_has_is_done_again() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = other.local_addr().expect("an address").to_string();
+    let failed = run(&data_dir, &["serve", "--listen", &taken]);
+    check(&failed, 74, "choose another port with --listen");
+    let shown = on_a_terminal(&data_dir, |_| {});
+    assert!(shown.contains("golinks_scim_"), "{shown}");
 }
 
 /// Neither stream of a start without a terminal may hold a token, but how to make one.

@@ -397,6 +397,8 @@ fn a_difference_is_mended_by_the_printed_commands() {
 fn an_export_overwrites_nothing_and_appears_whole() {
     let desk = Desk::new();
     desk.write("a.csv", "userName,Status\na@x,yes\nb@x,no\n");
+    let typo = desk.import("a.csv", &["--ignore", "State"]);
+    check(&typo, 1, &["no column State", "userName, Status"]);
     check(&desk.import("a.csv", &[]), 0, &["2 created"]);
     let path = desk.path("out.csv");
     let path_text = path.to_str().expect("text");
@@ -405,12 +407,23 @@ fn an_export_overwrites_nothing_and_appears_whole() {
         0,
         &["1 users are in"],
     );
+    // A file's name says what is in it, unless something else is typed.
+    let lines = desk.path("out.jsonl");
+    let lines_text = lines.to_str().expect("text");
+    check(
+        &desk.server.cli(&["user", "export", lines_text]),
+        0,
+        &["2 users are in"],
+    );
+    check(&desk.import("out.jsonl", &[]), 0, &["2 unchanged"]);
+    fs::remove_file(&lines).expect("removed");
+    assert!(desk.export(&["-"]).starts_with("id,"));
     let mode = fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     check(
         &desk.server.cli(&["user", "export", path_text]),
         1,
-        &["exists"],
+        &["exists", "hint: name a file"],
     );
     assert_eq!(
         fs::read_dir(desk.folder.path())

@@ -230,11 +230,16 @@ impl Tokens {
     ) -> Result<(Arc<Token>, TokenText), IssueError> {
         let changing = self.begin();
         let live = self.live(now);
+        let named = live
+            .iter()
+            .find(|token| token.name == name_or_id || token.id == name_or_id)
+            .ok_or(IssueError::NotFound)?;
+        // One that was rotated already ends soon, which is not to be inherited.
         let old = live
             .iter()
-            .filter(|token| token.name == name_or_id || token.id == name_or_id)
+            .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
-            .ok_or(IssueError::NotFound)?;
+            .unwrap_or(named);
         let end = now.plus_seconds(overlap_seconds);
         let mut change = Change::none();
         let mut ended = Vec::new();

@@ -20,10 +20,12 @@ pub(super) struct Beginning {
 }
 
 /// Who is refused: the log is told of everybody with a token, and of strangers within bounds.
-#[derive(Clone, Copy)]
 pub(super) enum Who {
-    Known,
-    Stranger { is_told: bool },
+    /// The principal, in words.
+    Known(String),
+    Stranger {
+        is_told: bool,
+    },
 }
 
 impl Beginning {
@@ -59,14 +61,14 @@ impl Beginning {
         }
     }
 
-    pub(super) fn refused(&self, head: &Head, problem: Problem, who: Who) -> Refusal {
-        let is_told = match who {
-            Who::Known => true,
-            Who::Stranger { is_told } => is_told,
+    pub(super) fn refused(&self, head: &Head, problem: Problem, who: &Who) -> Refusal {
+        let told_as = match who {
+            Who::Known(principal) => Some(format!("{principal} ")),
+            Who::Stranger { is_told } => is_told.then(String::new),
         };
-        if is_told {
+        if let Some(principal) = told_as {
             log::info!(
-                "{} {} {} {} {}: {}",
+                "{} {} {principal}{} {} {}: {}",
                 self.request_id,
                 peer_text(self.peer),
                 head.method().as_str(),
@@ -77,7 +79,7 @@ impl Beginning {
         }
         Refusal {
             answer: problem.into_answer(&self.request_id),
-            authenticated: matches!(who, Who::Known),
+            authenticated: matches!(who, Who::Known(_)),
         }
     }
 

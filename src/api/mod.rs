@@ -174,7 +174,7 @@ impl Api {
                     check_media_type(head)?;
                     Ok(call.admitted(head, found, Some(principal.clone())))
                 })
-                .map_err(|problem| call.refused(head, problem, Who::Known))
+                .map_err(|problem| call.refused(head, problem, &Who::Known(principal.to_string())))
         });
         self.counted(head, admitted)
     }
@@ -228,15 +228,16 @@ impl Api {
         admitted.map_err(|problem| {
             let refused = Refused::by_head(call, head);
             let who = if let Some(bearer) = bearer {
-                self.note_refusal(&bearer.to_string(), &refused, &problem);
-                Who::Known
+                let bearer = bearer.to_string();
+                self.note_refusal(&bearer, &refused, &problem);
+                Who::Known(bearer)
             } else {
                 self.note_stranger("elsewhere", &refused, &problem);
                 Who::Stranger {
                     is_told: self.failures.may_tell(call.peer(), Monotonic::now()),
                 }
             };
-            call.refused(head, problem, who)
+            call.refused(head, problem, &who)
         })
     }
 
@@ -258,7 +259,7 @@ impl Api {
         let reason = self::why(why);
         self.note_stranger(reason, &Refused::by_head(call, head), &problem);
         let is_told = failure.is_told;
-        call.refused(head, problem, Who::Stranger { is_told })
+        call.refused(head, problem, &Who::Stranger { is_told })
     }
 
     /// The principal, or why there is none; `Err(None)` when no credentials were sent.

@@ -90,6 +90,11 @@ static ROUTES: &[Route] = &[
     route(Get, "/scim/v2/Groups", Scim(Read, discovery::no_groups)),
     route(
         Post,
+        "/scim/v2/Groups/.search",
+        Scim(Read, discovery::no_groups),
+    ),
+    route(
+        Post,
         "/scim/v2/Groups",
         Scim(Read, discovery::groups_not_provisioned),
     ),

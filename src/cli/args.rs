@@ -1,15 +1,18 @@
 //! What can be typed. Nothing is decided or done here.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
 use super::output::Format;
+use crate::config::BaseUrl;
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done; 1 refused or not found; 64 usage; 65 damaged or newer data; 69 no server, \
-or the store is locked; 74 I/O; 77 permission; 78 configuration.
+Exit status: 0 done; 1 refused or not found; 64 usage; 65 damaged or newer data; 69 no \
+directory, or the store is locked; 74 I/O; 77 permission; 78 configuration.
 
 Begin with `golinks-scim serve`, then `golinks-scim guide okta`. When the identity provider \
 cannot reach the server: `golinks-scim check`. The long pages: `golinks-scim manual`.";
@@ -122,10 +125,10 @@ pub(super) enum Token {
         #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
         mode: String,
         /// Requests per second for this token, instead of the server's rate
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         rate_limit: Option<u32>,
         /// Only from this network or address, such as 203.0.113.0/24; may be given again
-        #[arg(long, value_name = "CIDR")]
+        #[arg(long, value_name = "CIDR", value_parser = network)]
         allow_from: Vec<String>,
     },
     /// List all tokens
@@ -246,9 +249,9 @@ pub(super) enum User {
         /// Only inactive ones
         #[arg(long)]
         inactive: bool,
-        /// The form of the output
-        #[arg(short, long, value_enum, default_value_t = ExportFormat::Csv)]
-        output: ExportFormat,
+        /// The form of the output [default: csv, and that of a FILE.jsonl]
+        #[arg(short, long, value_enum)]
+        output: Option<ExportFormat>,
     },
     /// Compare a file of users with the directory, and print the commands that would mend it
     Diff {
@@ -310,7 +313,7 @@ pub(super) enum Cert {
     /// Print a certificate request; its key stays here
     Request {
         /// A name that it is for, such as `scim.example.com`; may be given again
-        #[arg(long = "name", value_name = "HOST", required = true)]
+        #[arg(long = "name", value_name = "HOST", required = true, value_parser = host)]
         names: Vec<String>,
     },
     /// Check a chain and serve it, without a restart
@@ -434,4 +437,21 @@ pub(super) struct Output {
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
+}
+
+fn network(text: &str) -> Result<String, String> {
+    let is_one = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "write a network or an address, such as 203.0.113.0/24".to_owned())
+}
+
+/// A name that a certificate may have: of a host, of all in a domain, or an address.
+fn host(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let url = BaseUrl::parse(&format!("https://{name}")).ok();
+    let is_host = url.is_some_and(|url| url.host().eq_ignore_ascii_case(name));
+    (is_host || text.parse::<IpAddr>().is_ok())
+        .then(|| text.to_owned())
+        .ok_or_else(|| "write the name of a host, such as scim.example.com".to_owned())
 }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::args::Audit;
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, text_of};
-use super::{Failure, ask, from_local, login_name, percent_encode, status, with_client};
+use super::{
+    Failure, ask, from_local, login_name, percent_encode, require_token, status, with_client,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
@@ -111,6 +113,13 @@ fn list(
         }
         shown += rows.len();
         first = page["next"].as_u64();
+    }
+    // Tokens that were forgotten since may stand in the trail.
+    if shown == 0
+        && limit > 0
+        && let Some((_, Some(token))) = query.iter().find(|(name, _)| *name == "token")
+    {
+        require_token(client, token)?;
     }
     listing.end()
 }

@@ -114,6 +114,9 @@ fn configured(args: Args) -> Result<(), Failure> {
     // Whatever is written from here on is its owner's alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let sources = sources(&args);
+    if args.quiet {
+        output::be_quiet();
+    }
     let typed_level = typed_level(&args);
     let configuration = Configuration::load(&sources);
     if let Command::Check(typed) = &args.command {
@@ -350,6 +353,12 @@ fn sent(
 ) -> Result<Response, local::Error> {
     let body = body.map(|body| body.to_string().into_bytes());
     client.request(method, target, body.as_deref())
+}
+
+/// Fails if no token has this name or id: that it has done nothing would sound like all being well.
+fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
+    let target = format!("/admin/tokens/{}", percent_encode(name));
+    ask(client, "GET", &target, None).map(drop)
 }
 
 /// What the server has answered, or why it refused.

@@ -2,6 +2,7 @@
 //! closed is a failure of the command.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -26,22 +27,36 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
     write(&format!("{text}\n"))
 }
 
-/// Says something to the person, who may not be listening.
+/// Whether nothing but errors is to be said.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Says nothing but errors from here on.
+pub(super) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Says something to the person, who may not be listening, or want to hear only of errors.
 pub(super) fn say(text: &str) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        complain(text);
+    }
+}
+
+fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Tells what was typed wrongly, in the words of the reader of the command line.
 pub(super) fn usage(rendered: &str) {
     let what = rendered.strip_prefix("error: ").unwrap_or(rendered);
-    say(&format!("golinks-scim: {}", what.trim_end()));
+    complain(&format!("golinks-scim: {}", what.trim_end()));
 }
 
 /// Tells what went wrong, and what to do.
 pub(super) fn failure(what: &str, hint: Option<&str>) {
-    say(&format!("golinks-scim: {}", escape(what)));
+    complain(&format!("golinks-scim: {}", escape(what)));
     if let Some(hint) = hint {
-        say(&format!("hint: {}", escape(hint)));
+        complain(&format!("hint: {}", escape(hint)));
     }
 }
 

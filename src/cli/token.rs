@@ -1,11 +1,11 @@
 //! `token`: issuing, listing, rotating and revoking.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::Token;
 use super::moment::seconds;
 use super::output::{self, Column, Listing, minute, text_of};
-use super::{Failure, ask, percent_encode};
+use super::{Failure, ask, percent_encode, status};
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
@@ -52,6 +52,37 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
+/// What a list has no room for.
+const DETAILS: &[Column] = &[
+    Column {
+        title: "NAME",
+        cell: |row| text_of(row, "name"),
+    },
+    Column {
+        title: "ID",
+        cell: |row| text_of(row, "id"),
+    },
+    Column {
+        title: "REQUESTS/S",
+        cell: |row| match &row["rateLimit"] {
+            Value::Null => "the server's".to_owned(),
+            rate => rate.to_string(),
+        },
+    },
+    Column {
+        title: "ALLOWED FROM",
+        cell: |row| {
+            let networks = row["allowFrom"].as_array().map_or(&[][..], Vec::as_slice);
+            let networks: Vec<&str> = networks.iter().filter_map(Value::as_str).collect();
+            if networks.is_empty() {
+                "everywhere".to_owned()
+            } else {
+                networks.join(", ")
+            }
+        },
+    },
+];
+
 pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
     match command {
         Token::Issue {
@@ -64,7 +95,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         } => {
             let expires = match expires.as_str() {
                 "never" => None,
-                text => Some(SystemClock.now().plus_seconds(seconds(text)?).to_string()),
+                text => Some(SystemClock.now().plus_seconds(lifetime(text)?).to_string()),
             };
             let body = json!({
                 "name": name, "scope": scope, "mode": mode,
@@ -77,7 +108,12 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         Token::List { output } => list(client, "/admin/tokens", output.output),
         Token::Show { name, output } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            list(client, &target, output.output)
+            list(client, &target, output.output)?;
+            if output.output == output::Format::Table {
+                output::line("")?;
+                show(client, &target, output.output, DETAILS)?;
+            }
+            Ok(())
         }
         Token::Rotate { name, overlap } => {
             let target = format!("/admin/tokens/{}/rotate", percent_encode(&name));
@@ -101,6 +137,18 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
     }
 }
 
+/// How long a token is good, in seconds.
+fn lifetime(text: &str) -> Result<i64, Failure> {
+    match seconds(text)? {
+        0 => Err(Failure::new(
+            status::USAGE,
+            format!("a token that is good for {text} would have expired already"),
+        )
+        .hint("write 365d, 12h or `never`")),
+        seconds => Ok(seconds),
+    }
+}
+
 /// Issues a token and gives it, for the first start.
 pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
     let expires = SystemClock
@@ -118,8 +166,17 @@ pub(super) fn none_issued(client: &mut Client) -> Result<bool, Failure> {
 }
 
 fn list(client: &mut Client, target: &str, format: output::Format) -> Result<(), Failure> {
+    show(client, target, format, COLUMNS)
+}
+
+fn show(
+    client: &mut Client,
+    target: &str,
+    format: output::Format,
+    columns: &'static [Column],
+) -> Result<(), Failure> {
     let found = ask(client, "GET", target, None)?;
-    let mut listing = Listing::new(format, COLUMNS);
+    let mut listing = Listing::new(format, columns);
     listing.page(found["tokens"].as_array().map_or(&[][..], Vec::as_slice))?;
     listing.end()
 }

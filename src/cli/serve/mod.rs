@@ -46,12 +46,13 @@ pub(super) fn run(
     })?;
     make_data_dir(&config.data_dir)?;
     let ending = signals.handle();
+    let bind = || service::listener()?.map_or_else(|| listen(config.listen), Ok);
+    // A first start that fails at the port leaves no store, so that the next one is the first.
+    let is_first = !config::store_path(&config.data_dir).exists();
+    let early = is_first.then(bind).transpose()?;
     let store = open_store(&config.data_dir, move || ending.close())?;
     let created = store.was_created();
-    let listener = match service::listener()? {
-        Some(opened) => opened,
-        None => listen(config.listen)?,
-    };
+    let listener = early.map_or_else(bind, Ok)?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(status::IO, error))?;
@@ -165,6 +166,9 @@ fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
         let failure = Failure::new(code, format!("cannot listen at {wanted}: {error}"));
         match error.kind() {
             io::ErrorKind::AddrInUse => failure.hint("choose another port with --listen"),
+            io::ErrorKind::AddrNotAvailable => {
+                failure.hint("no interface of this machine has that address: see `ip address`")
+            }
             io::ErrorKind::PermissionDenied => {
                 failure.hint("ports below 1024 need a privilege; 8443 does not")
             }

@@ -20,8 +20,17 @@ pub(super) fn run(
     client: &mut Client,
     file: Option<&Path>,
     query: &str,
-    format: ExportFormat,
+    format: Option<ExportFormat>,
 ) -> Result<(), Failure> {
+    // Where data comes out anyway, `-` is that.
+    let file = file.filter(|file| *file != Path::new("-"));
+    let is_json = file.is_some_and(super::file::is_json);
+    let by_name = if is_json {
+        ExportFormat::Jsonl
+    } else {
+        ExportFormat::Csv
+    };
+    let format = format.unwrap_or(by_name);
     let mut target = Target::open(file)?;
     let (header, columns) = columns::exported();
     let mut count = 0_u64;
@@ -92,7 +101,8 @@ impl Target {
         };
         // What would refuse it in the end is looked at before the work.
         if fs::symlink_metadata(path).is_ok() {
-            return Err(unreadable(path, &io::ErrorKind::AlreadyExists.into()));
+            return Err(unreadable(path, &io::ErrorKind::AlreadyExists.into())
+                .hint("name a file that is not there yet: nothing is overwritten"));
         }
         let draft = files::draft_of(path);
         let file = files::create_own(&draft, 0o600).map_err(|error| unreadable(path, &error))?;

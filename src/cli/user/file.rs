@@ -56,14 +56,21 @@ pub(super) struct Line {
 impl Table {
     /// Looks the file through and reads its header, without the columns that are `ignored`.
     pub(super) fn open(path: &Path, ignored: &[String]) -> Result<Self, Failure> {
-        let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let no_stream = "put it into a file first: it is read twice";
+        let mut file = File::open(path).map_err(|error| {
+            let failure = unreadable(path, &error);
+            if path == Path::new("-") {
+                failure.hint(no_stream)
+            } else {
+                failure
+            }
+        })?;
         let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             let what = format!("{}: it is no file that can be read twice", path.display());
-            return Err(Failure::new(status::REFUSED, what));
+            return Err(Failure::new(status::REFUSED, what).hint(no_stream));
         }
-        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let is_json = ending == "jsonl" || ending == "ndjson";
+        let is_json = is_json(path);
         let survey = Survey::make(path, &mut file, is_json)?;
         let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
@@ -105,6 +112,7 @@ impl Table {
             }
         };
         self.header = header.iter().map(str::to_owned).collect();
+        self.require_ignored(path)?;
         let kept = self.kept_header();
         let columns = Columns::parse(&kept).map_err(|error| {
             Failure::new(
@@ -129,7 +137,18 @@ impl Table {
 
     fn is_ignored(&self, name: &str) -> bool {
         let mut ignored = self.ignored.iter();
-        ignored.any(|one| one.trim().eq_ignore_ascii_case(name.trim()))
+        ignored.any(|one| is_same(one, name))
+    }
+
+    /// A column that is to be left out and is not there is another one, wrongly written.
+    fn require_ignored(&self, path: &Path) -> Result<(), Failure> {
+        let is_there = |one: &String| self.header.iter().any(|name| is_same(one, name));
+        let Some(missing) = self.ignored.iter().find(|one| !is_there(one)) else {
+            return Ok(());
+        };
+        let what = format!("{}: there is no column {missing} to ignore", path.display());
+        let hint = format!("the columns are {}", self.header.join(", "));
+        Err(Failure::new(status::REFUSED, what).hint(hint))
     }
 
     /// A request with these rows.
@@ -384,6 +403,16 @@ fn not_utf8(path: &Path, line: u64) -> Failure {
 }
 
 /// What the system says of a file that cannot be used.
+fn is_same(one: &str, other: &str) -> bool {
+    one.trim().eq_ignore_ascii_case(other.trim())
+}
+
+/// Whether a file of this name holds JSON lines.
+pub(super) fn is_json(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ending == "jsonl" || ending == "ndjson"
+}
+
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::PermissionDenied => status::PERMISSION,

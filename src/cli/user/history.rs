@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::output::{self, Column, Format, Listing, minute, text_of};
 use super::super::{Failure, ask, percent_encode, status};
 use crate::local::Client;
+use crate::scim::schema::ENTERPRISE_URN;
 
 /// For the forms that are not for people.
 const COLUMNS: &[Column] = &[];
@@ -111,7 +112,7 @@ fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String
         );
         if was != is {
             // A resource is four levels deep at most.
-            let separator = if path.contains(':') { ":" } else { "." };
+            let separator = if path == ENTERPRISE_URN { ":" } else { "." };
             differences(&format!("{path}{separator}{name}"), was, is, lines);
         }
     }

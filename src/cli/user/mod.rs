@@ -285,7 +285,8 @@ fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Fail
     });
     let target = format!("{USERS}/{}", text_of(&user, "id"));
     ask(client, "PATCH", &target, Some(&body))?;
-    Ok(is_active(&user) != active)
+    // Of whom nothing is said counts as inactive, and yet something changes.
+    Ok(user["active"] != active)
 }
 
 /// All attributes, one a line.

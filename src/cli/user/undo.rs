@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::args::Undo;
 use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, text_of};
-use super::super::{Failure, ask, status};
+use super::super::{Failure, ask, require_token, status};
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
@@ -65,6 +65,12 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
             break;
         }
     }
+    // Tokens that were forgotten since may stand in the trail.
+    if counts.is_nobody()
+        && let Some(token) = &typed.token
+    {
+        require_token(client, token)?;
+    }
     if !is_brief || counts.refused > 0 {
         listing.end()?;
     }
@@ -81,6 +87,10 @@ impl Counts {
         } else {
             self.undone += 1;
         }
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.undone + self.same + self.refused == 0
     }
 
     fn tell(&self, typed: &Undo) -> Result<(), Failure> {
