@@ -150,8 +150,8 @@ pub const PATCH_OPERATIONS_MAX: usize = 1000;
 /// Values of lists that one PATCH, or all of one bulk request, may look at, counted once for each
 /// comparison.
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
-/// Bytes of text whose comparison counts as one more.
-pub const PATCH_COMPARED_BYTES: usize = 32;
+/// Bytes of text that may be looked at in one such comparison; longer ones count more often.
+pub const PATCH_COMPARED_BYTES: usize = 64;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
 

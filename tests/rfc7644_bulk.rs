@@ -217,6 +217,14 @@ fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
         ]),
     );
     assert_eq!(statuses(&results), ["201", "400", "201"]);
+    // One that was to create somebody, and could not be read, has.
+    let mut unreadable = post("c", "nobody");
+    unreadable["data"]["active"] = json!("maybe");
+    let results = bulk(
+        &mut talk,
+        &json!([unreadable, managed("d", "other clerk", "bulkId:c")]),
+    );
+    assert_eq!(statuses(&results), ["400", "409"]);
 }
 
 /// All patches of a request share what one may look at: they run while everybody waits.

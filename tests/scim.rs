@@ -558,7 +558,10 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
             check_patch(&json!({}), &operations, &created, false);
         }
     }
-    for nothing in [json!(null), json!(""), json!([])] {
+    for nothing in [json!(null), json!(""), json!([]), json!([""])] {
+        let operations = json!([{"op": "add", "path": path, "value": nothing}]);
+        let found = patched(&user(&json!({})), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(user(&json!({}))), "{operations}");
         let operations = json!([{"op": "add", "path": path, "value": nothing}]);
         let found = patched(&user(&there), &operations, Leniency::compatible());
         assert_eq!(found, Ok(user(&there)), "{operations}");

@@ -46,7 +46,11 @@ impl Chain {
         let is_incomplete = certificates.len() == 1 && !facts.self_issued;
         let fingerprint = fingerprint(leaf);
         let key = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())
-            .map_err(|error| bad_key(format!("the key does not fit the certificate: {error}")))?;
+            .map_err(|error| {
+                bad_key(format!(
+                    "the key does not fit the first certificate, which must be the leaf: {error}"
+                ))
+            })?;
         Ok(Self {
             key,
             names: facts.names,

@@ -114,6 +114,8 @@ impl Directory {
 /// An operation, read as far as it can be before the ids are known.
 struct Task {
     bulk_id: Option<String>,
+    /// Whether it is what creates the user of that name, even if it is refused.
+    creates: bool,
     preconditions: Preconditions,
     references: BTreeSet<String>,
     action: Result<Action, Error>,
@@ -133,6 +135,7 @@ impl Task {
         let references = operation.references();
         let mut task = Self {
             bulk_id: operation.bulk_id,
+            creates: matches!(operation.action, Ok(Action::Create(_))),
             preconditions: Preconditions::parse(operation.version.as_deref(), None),
             references,
             action: operation.action.map_err(Error::Scim),
@@ -229,10 +232,7 @@ impl State {
             return Ok(Err(None));
         }
         self.settle(view)?;
-        let created = match &task.action {
-            Ok(Action::Create(_)) => task.bulk_id.clone(),
-            _ => None,
-        };
+        let created = task.bulk_id.clone().filter(|_| task.creates);
         let planned = change::alone(self.perform(view, task, asked))?;
         if planned.is_err() {
             self.failures += 1;
@@ -273,6 +273,7 @@ impl State {
             action,
             read,
             mut leniency,
+            ..
         } = task;
         let mut action = match action {
             Ok(action) => action,

@@ -239,7 +239,7 @@ fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), H
         return findings.warn(topic, &what, mend);
     }
     // It says nothing of the provider: whoever else shows wrong tokens may share this address.
-    if step.status == Some(429) {
+    if step.status == Some(429) && failed.expected.contains("401") && detail_of(step).is_some() {
         let mend =
             "this address has shown too many wrong tokens within a minute: check again in one";
         return findings.warn(topic, &what, mend);
@@ -249,9 +249,8 @@ fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), H
 
 /// What the server itself says to do, which ends with the request's id.
 fn mend_of(step: &StepReport) -> String {
-    let answer: Value = serde_json::from_str(&step.answer).unwrap_or_default();
-    match (step.status, answer["detail"].as_str()) {
-        (_, Some(detail)) => detail.to_owned(),
+    match (step.status, detail_of(step)) {
+        (_, Some(detail)) => detail,
         (Some(404), None) => {
             "something before this server answers: look at the proxy's routes for /scim/v2"
                 .to_owned()
@@ -261,6 +260,11 @@ fn mend_of(step: &StepReport) -> String {
         }
         (None, _) => "look at the server's log, and at what stands before it".to_owned(),
     }
+}
+
+fn detail_of(step: &StepReport) -> Option<String> {
+    let answer: Value = serde_json::from_str(&step.answer).ok()?;
+    answer["detail"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -402,7 +402,6 @@ fn not_utf8(path: &Path, line: u64) -> Failure {
     Failure::new(status::REFUSED, what).hint(hint)
 }
 
-/// What the system says of a file that cannot be used.
 fn is_same(one: &str, other: &str) -> bool {
     one.trim().eq_ignore_ascii_case(other.trim())
 }
@@ -413,6 +412,7 @@ pub(super) fn is_json(path: &Path) -> bool {
     ending == "jsonl" || ending == "ndjson"
 }
 
+/// What the system says of a file that cannot be used.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::PermissionDenied => status::PERMISSION,

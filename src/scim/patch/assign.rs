@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Budget, Op, too_many};
 use crate::limits;
-use crate::scim::error::{Error, quoted};
+use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::schema::Attribute;
 use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::{Object, value};
@@ -26,7 +26,14 @@ impl<'a> Work<'a> {
         if self.budget.spend(comparisons) {
             Ok(())
         } else {
-            Err(too_many(limits::PATCH_COMPARISONS_MAX, "comparisons"))
+            Err(Error::new(
+                ErrorType::InvalidValue,
+                format!(
+                    "the patch, or the bulk request that it is in, makes more than {} comparisons: \
+                     send fewer operations at once",
+                    limits::PATCH_COMPARISONS_MAX
+                ),
+            ))
         }
     }
 }

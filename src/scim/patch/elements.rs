@@ -50,7 +50,7 @@ impl Operation {
         };
         let clauses = filter.map_or(1, Filter::clauses);
         let texts: usize = elements.iter().map(text_bytes).sum();
-        let looks = elements.len() + texts / limits::PATCH_COMPARED_BYTES;
+        let looks = elements.len().max(texts / limits::PATCH_COMPARED_BYTES);
         work.spend(looks.saturating_mul(clauses))?;
         let selected: Vec<usize> = elements
             .iter()
@@ -162,12 +162,14 @@ impl Operation {
             return Ok(element);
         }
         // What the filter says stays, also where the value says nothing of it.
-        if let (Some(Value::Object(new)), Some(parts)) =
-            (self.whole(path, work)?, element.as_object_mut())
-        {
-            assign_parts(parts, path.attribute, &new, Op::Add, work)?;
+        match (self.whole(path, work)?, element.as_object_mut()) {
+            (Some(Value::Object(new)), Some(parts)) => {
+                assign_parts(parts, path.attribute, &new, Op::Add, work)?;
+                Ok(element)
+            }
+            // An element without parts is none.
+            _ => Ok(Value::Object(Object::new())),
         }
-        Ok(element)
     }
 }
 
