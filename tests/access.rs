@@ -87,6 +87,8 @@ fn a_refused_delete_names_the_token_that_could_and_deletes_nothing() {
     let detail = error["detail"].as_str().unwrap_or_default();
     let is_named = detail.contains("token issue") && detail.contains("--scope full");
     assert!(is_named, "{error}");
+    let named = format!(":okta DELETE /scim/v2{target} 403");
+    talk.server.log_with(&named);
     assert_eq!(talk.json("GET", &target, None, 200)["id"], id);
     talk.authorization = full;
     talk.json("DELETE", &target, None, 204);

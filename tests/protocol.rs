@@ -68,6 +68,9 @@ fn groups_are_empty_and_writes_to_them_tell_what_to_untick() {
         (&list["totalResults"], &list["Resources"]),
         (&json!(0), &json!([]))
     );
+    let search = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+    let found = talk.json("POST", "/Groups/.search", Some(&search), 200);
+    assert_eq!(found["totalResults"], 0);
     talk.json("GET", "/Groups/1", None, 404);
     for (method, target) in [
         ("POST", "/Groups"),

@@ -143,6 +143,13 @@ fn section_3_5_2_2_active_can_be_removed_by_name_only() {
         talk.json("PATCH", &target(&user), Some(&set), 200)["active"],
         true
     );
+    // Of whom nothing is said something changes when they are said to be inactive.
+    talk.json("PATCH", &target(&user), Some(&remove), 200);
+    for word in ["now", "already"] {
+        let told = talk.server.cli(&["user", "deactivate", "u"]);
+        let wanted = format!("u is {word} inactive");
+        assert!(told.stderr.contains(&wanted), "{told:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Users and patches as values: what is kept, what is forgiven, what is refused. Each row
 //! is a body and what the attributes are afterwards.
 
-use golinks_scim::scim::{ErrorType, Leniency, Patch, Tolerance, User};
+use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
 use serde_json::{Value, json};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -579,6 +579,24 @@ fn long_texts_cost_a_patch_more_than_short_ones() {
         let found = patched(&before, &operations, Leniency::compatible());
         assert_eq!(found.is_ok(), is_done, "{}", text.len());
     }
+}
+
+/// What is decided once more, since somebody else was quicker, has as much to spend as before;
+/// patches that share a budget have that much together.
+#[test]
+fn a_patch_spends_what_is_its_own() {
+    let clauses = vec!["value co \"x\""; 100].join(" or ");
+    let look = json!({"op": "remove", "path": format!("emails[{clauses}]")});
+    let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": vec![look; 15]});
+    let before = user(&json!({"emails": [{"value": "\u{e9}".repeat(25_000)}]}));
+    let patch = Patch::parse(body, &mut Leniency::compatible()).expect("a patch");
+    let is_done = |patch: &Patch| patch.apply(&before, &mut Leniency::compatible()).is_ok();
+    let again = patch.clone();
+    assert_eq!([&patch, &again, &patch].map(is_done), [true, true, false]);
+    let budget = Budget::default();
+    let [one, other] = [again.clone(), again].map(|patch| patch.within(&budget));
+    assert_eq!([&one, &other].map(is_done), [true, false]);
 }
 
 #[test]

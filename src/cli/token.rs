@@ -9,15 +9,17 @@ use super::{Failure, ask, percent_encode, status};
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
+const NAME: Column = Column {
+    title: "NAME",
+    cell: |row| text_of(row, "name"),
+};
+const ID: Column = Column {
+    title: "ID",
+    cell: |row| text_of(row, "id"),
+};
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "NAME",
-        cell: |row| text_of(row, "name"),
-    },
-    Column {
-        title: "ID",
-        cell: |row| text_of(row, "id"),
-    },
+    NAME,
+    ID,
     Column {
         title: "SCOPE",
         cell: |row| text_of(row, "scope"),
@@ -54,14 +56,8 @@ const COLUMNS: &[Column] = &[
 
 /// What a list has no room for.
 const DETAILS: &[Column] = &[
-    Column {
-        title: "NAME",
-        cell: |row| text_of(row, "name"),
-    },
-    Column {
-        title: "ID",
-        cell: |row| text_of(row, "id"),
-    },
+    NAME,
+    ID,
     Column {
         title: "REQUESTS/S",
         cell: |row| match &row["rateLimit"] {
@@ -105,13 +101,17 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             output::say("this token is shown once: type it into the identity provider now");
             output::line(&text_of(&issued, "token"))
         }
-        Token::List { output } => list(client, "/admin/tokens", output.output),
+        Token::List { output } => {
+            let found = ask(client, "GET", "/admin/tokens", None)?;
+            show(&found, output.output, COLUMNS)
+        }
         Token::Show { name, output } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            list(client, &target, output.output)?;
+            let found = ask(client, "GET", &target, None)?;
+            show(&found, output.output, COLUMNS)?;
             if output.output == output::Format::Table {
                 output::line("")?;
-                show(client, &target, output.output, DETAILS)?;
+                show(&found, output.output, DETAILS)?;
             }
             Ok(())
         }
@@ -165,17 +165,7 @@ pub(super) fn none_issued(client: &mut Client) -> Result<bool, Failure> {
     Ok(found["tokens"].as_array().is_none_or(Vec::is_empty))
 }
 
-fn list(client: &mut Client, target: &str, format: output::Format) -> Result<(), Failure> {
-    show(client, target, format, COLUMNS)
-}
-
-fn show(
-    client: &mut Client,
-    target: &str,
-    format: output::Format,
-    columns: &'static [Column],
-) -> Result<(), Failure> {
-    let found = ask(client, "GET", target, None)?;
+fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Result<(), Failure> {
     let mut listing = Listing::new(format, columns);
     listing.page(found["tokens"].as_array().map_or(&[][..], Vec::as_slice))?;
     listing.end()

@@ -133,11 +133,21 @@ mod tests {
 
     #[test]
     fn differences_are_told_one_by_one() {
-        let check = |before: Value, after: Value, wanted: &[&str]| {
+        let check_of = |path: &str, before: Value, after: Value, wanted: &[&str]| {
             let mut lines = Vec::new();
-            differences("name", &before, &after, &mut lines);
+            differences(path, &before, &after, &mut lines);
             assert_eq!(lines, wanted);
         };
+        check_of(
+            ENTERPRISE_URN,
+            Value::Null,
+            json!({"manager": {"value": "m"}}),
+            &[
+                "    urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value: \
+               (none) -> m",
+            ],
+        );
+        let check = |before, after, wanted: &[&str]| check_of("name", before, after, wanted);
         check(json!("a"), json!("b"), &["    name: a -> b"]);
         check(json!(true), Value::Null, &["    name: true -> (none)"]);
         check(
