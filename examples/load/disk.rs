@@ -183,11 +183,7 @@ fn ask(queue: &SyncSender<Job>, is_over: &AtomicBool, next: impl Fn(usize) -> Pu
         let put = next(turn);
         queue.send(Job { put, done }).expect("somebody writes");
         committed.recv().expect("it is committed");
-        samples.requests += 1;
-        let micros = begun.elapsed().as_micros();
-        samples
-            .micros
-            .push(u32::try_from(micros).unwrap_or(u32::MAX));
+        samples.count(begun);
     }
     samples
 }

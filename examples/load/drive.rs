@@ -1,17 +1,16 @@
 //! Requests without a pause between them (closed loop), or at a fixed rate (open loop): there
 //! the time of each counts from when it was due, whether or not it could be sent then.
+//!
+//! A thread for each core drives its share of the connections: with a thread for each of 64
+//! connections the generator took a fifth of the machine from the server that it measures.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::num::NonZero;
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::wire::{Connection, Target};
-
-/// What a client does in one turn: one or more requests. It gives how many.
-pub(crate) trait Turn: Send {
-    /// `turn` counts this client's turns from 0.
-    fn take(&mut self, connection: &mut Connection, turn: usize) -> std::io::Result<usize>;
-}
+use crate::lane::{self, Every, Lane, Turn};
+use crate::wire::Target;
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +23,13 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
+    /// One more turn, that began or was due then.
+    pub(crate) fn count(&mut self, since: Instant) {
+        self.requests += 1;
+        let micros = since.elapsed().as_micros();
+        self.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
         to_f64(self.requests) / seconds
@@ -41,6 +47,18 @@ impl Samples {
         f64::from(micros.copied().unwrap_or(0)) / 1e3
     }
 
+    /// Those of threads that worked beside each other.
+    fn together(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            let elapsed = all.elapsed.max(part.elapsed);
+            all.add(part);
+            all.elapsed = elapsed;
+        }
+        all
+    }
+
+    /// Those of a turn after these.
     pub(crate) fn add(&mut self, other: Self) {
         self.micros.extend(other.micros);
         self.micros.sort_unstable();
@@ -71,77 +89,34 @@ pub(crate) fn drive(
     pace: Pace,
     duration: Duration,
 ) -> Samples {
-    let count = clients.len();
-    let ready = AtomicUsize::new(0);
-    let parts: Vec<Samples> = thread::scope(|scope| {
-        let started: Vec<_> = clients
-            .into_iter()
-            .enumerate()
-            .map(|(number, client)| {
-                let ready = &ready;
-                scope.spawn(move || one(target, client, number, count, pace, duration, ready))
-            })
-            .collect();
+    let (count, cores) = (clients.len(), thread::available_parallelism());
+    let threads = cores.map_or(1, NonZero::get).min(count);
+    let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+    for (number, client) in clients.into_iter().enumerate() {
+        shares[number % threads].push((number, client));
+    }
+    let ready = &Barrier::new(threads);
+    let work = |share: Vec<(usize, Box<dyn Turn>)>| {
+        let lanes = share.into_iter().map(|(number, client)| {
+            let every = match pace {
+                Pace::Closed => None,
+                Pace::Open(rate) => Some(Every {
+                    first: to_f64(number) / rate,
+                    then: to_f64(count) / rate,
+                }),
+            };
+            Lane::new(target, client, every)
+        });
+        let lanes = lanes.collect();
+        ready.wait();
+        lane::run(lanes, duration)
+    };
+    thread::scope(|scope| {
+        let started = shares.into_iter().map(|it| scope.spawn(move || work(it)));
+        let started: Vec<_> = started.collect();
         let parts = started.into_iter();
-        parts.map(|it| it.join().expect("a client ends")).collect()
-    });
-    let mut all = Samples::default();
-    for part in parts {
-        let elapsed = all.elapsed.max(part.elapsed);
-        all.micros.extend(part.micros);
-        all.requests += part.requests;
-        all.errors += part.errors;
-        all.elapsed = elapsed;
-    }
-    all.micros.sort_unstable();
-    all
-}
-
-fn one(
-    target: &Target,
-    mut client: Box<dyn Turn>,
-    number: usize,
-    count: usize,
-    pace: Pace,
-    duration: Duration,
-    ready: &AtomicUsize,
-) -> Samples {
-    let mut samples = Samples::default();
-    let mut connection = target.connect().ok();
-    ready.fetch_add(1, Ordering::SeqCst);
-    while ready.load(Ordering::SeqCst) < count {
-        thread::yield_now();
-    }
-    let start = Instant::now();
-    for turn in 0.. {
-        let due = match pace {
-            Pace::Closed => Instant::now(),
-            Pace::Open(rate) => {
-                let before = to_f64(turn * count + number);
-                start + Duration::from_secs_f64(before / rate)
-            }
-        };
-        if due.duration_since(start) >= duration {
-            break;
-        }
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        let done = match &mut connection {
-            Some(connection) => client.take(connection, turn),
-            None => Err(std::io::ErrorKind::NotConnected.into()),
-        };
-        if let Ok(requests) = done {
-            samples.requests += requests;
-            let micros = due.elapsed().as_micros();
-            samples
-                .micros
-                .push(u32::try_from(micros).unwrap_or(u32::MAX));
-        } else {
-            samples.errors += 1;
-            connection = target.connect().ok();
-        }
-    }
-    samples.elapsed = start.elapsed();
-    samples
+        Samples::together(parts.map(|it| it.join().expect("a thread ends")))
+    })
 }
 
 /// New connections, each for one request.
@@ -157,11 +132,7 @@ pub(crate) fn handshakes(
             let begun = Instant::now();
             let done = target.connect().and_then(|mut it| it.exchange(request));
             if matches!(done, Ok(200)) {
-                samples.requests += 1;
-                let micros = begun.elapsed().as_micros();
-                samples
-                    .micros
-                    .push(u32::try_from(micros).unwrap_or(u32::MAX));
+                samples.count(begun);
             } else {
                 samples.errors += 1;
             }
@@ -171,13 +142,7 @@ pub(crate) fn handshakes(
     };
     thread::scope(|scope| {
         let started: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
-        let mut all = Samples::default();
-        for it in started {
-            let part = it.join().expect("a client ends");
-            let elapsed = all.elapsed.max(part.elapsed);
-            all.add(part);
-            all.elapsed = elapsed;
-        }
-        all
+        let parts = started.into_iter();
+        Samples::together(parts.map(|it| it.join().expect("a client ends")))
     })
 }

@@ -24,6 +24,7 @@
 
 mod disk;
 mod drive;
+mod lane;
 mod report;
 mod responder;
 mod seed;
@@ -42,7 +43,8 @@ use std::time::Duration;
 use clap::Parser;
 
 use disk::Alone;
-use drive::{Pace, Turn, drive, handshakes};
+use drive::{Pace, drive, handshakes};
+use lane::Turn;
 use report::{Batches, Line, Side};
 use responder::Responder;
 use server::{Commits, Launch, Server, cpu_time, memory, size};
@@ -293,6 +295,7 @@ impl Bench {
         let before = cpu_time(self.server.pid());
         let walk = walk::import(&self.target, &self.known, count);
         let ours = Side {
+            generator: 0.0,
             cpu: cpu_time(self.server.pid())
                 .saturating_sub(before)
                 .as_secs_f64(),
@@ -460,9 +463,11 @@ fn tell_start(after: &str, server: &Server) {
 impl Side {
     /// Adds a turn, and the CPU time that the process took for it.
     fn take(&mut self, pid: u32, turn: impl FnOnce() -> drive::Samples) {
-        let before = cpu_time(pid);
+        let own = std::process::id();
+        let (before, own_before) = (cpu_time(pid), cpu_time(own));
         self.samples.add(turn());
         self.cpu += cpu_time(pid).saturating_sub(before).as_secs_f64();
+        self.generator += cpu_time(own).saturating_sub(own_before).as_secs_f64();
     }
 }
 

@@ -12,12 +12,18 @@ pub(crate) struct Side {
     pub(crate) samples: Samples,
     /// CPU time of its process, in seconds.
     pub(crate) cpu: f64,
+    /// That of this process meanwhile, which drives the load.
+    pub(crate) generator: f64,
 }
 
 impl Side {
     /// CPU time of one request, in microseconds.
     fn cpu_per_request(&self) -> f64 {
-        self.cpu * 1e6 / to_f64(self.samples.requests.max(1))
+        self.micros_per_request(self.cpu)
+    }
+
+    fn micros_per_request(&self, seconds: f64) -> f64 {
+        seconds * 1e6 / to_f64(self.samples.requests.max(1))
     }
 }
 
@@ -41,7 +47,7 @@ pub(crate) struct Batches {
 }
 
 /// What the columns are; the ratios at the end of each line.
-pub(crate) const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU | \
+pub(crate) const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU  driving | \
 limit        per s   p99 ms  us CPU | of its rate  of its CPU";
 
 pub(crate) fn text(line: &Line) -> String {
@@ -49,7 +55,7 @@ pub(crate) fn text(line: &Line) -> String {
     // Writing to a String does not fail.
     let _ = write!(
         text,
-        "{:20} {:9.0} {:9.3} {:8.3} {:8.3} {:7} {:7.1} |",
+        "{:20} {:9.0} {:9.3} {:8.3} {:8.3} {:7} {:7.1} {:8.1} |",
         line.name,
         it.per_second(),
         it.quantile(0.5),
@@ -57,6 +63,7 @@ pub(crate) fn text(line: &Line) -> String {
         it.quantile(0.999),
         it.errors,
         line.server.cpu_per_request(),
+        line.server.micros_per_request(line.server.generator),
     );
     if let Some((name, side)) = &line.limit {
         let _ = write!(
@@ -98,6 +105,7 @@ pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
             "requests": side.samples.requests,
             "errors": side.samples.errors,
             "cpuMicrosPerRequest": side.cpu_per_request(),
+            "generatorCpuMicrosPerRequest": side.micros_per_request(side.generator),
         })
     };
     let line = |line: &Line| {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::drive::{Pace, Samples, Turn, drive, to_f64};
+use crate::drive::{Pace, Samples, drive, to_f64};
+use crate::lane::Turn;
 use crate::wire::{Target, request};
 use crate::work::{Kind, Known};
 

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Longer than any answer takes that is worth waiting for.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// An answer that no workload asks for.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -55,7 +55,9 @@ impl Target {
         }
         Ok(Connection {
             stream: StreamOwned::new(tls, socket),
-            buffer: Vec::with_capacity(64 * 1024),
+            buffer: vec![0; 64 * 1024],
+            filled: 0,
+            head: None,
         })
     }
 }
@@ -64,91 +66,127 @@ impl Target {
 pub(crate) struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     buffer: Vec<u8>,
+    /// How much of it is the answer, as far as it has come.
+    filled: usize,
+    head: Option<Head>,
 }
 
 impl Connection {
     /// Sends a request as it is, and gives the answer's status. The answer is in
     /// [`Connection::answer`] until the next one.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> std::io::Result<u16> {
-        self.stream.write_all(request)?;
-        self.stream.flush()?;
-        self.buffer.clear();
-        let head = loop {
-            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
-                break end + 4;
-            }
-            if self.buffer.len() > HEAD_BYTES_MAX {
-                return Err(std::io::Error::other("the answer's head has no end"));
-            }
-            self.more()?;
-        };
-        let (status, framing) = read_head(&self.buffer[..head])?;
-        match framing {
-            Framing::Length(length) => {
-                while self.buffer.len() < head + length {
-                    self.more()?;
-                }
-            }
-            Framing::Chunked => {
-                while !self.buffer.ends_with(b"\r\n0\r\n\r\n") {
-                    self.more()?;
-                }
+        self.send(request)?;
+        loop {
+            if let Some(status) = self.receive()? {
+                return Ok(status);
             }
         }
-        Ok(status)
+    }
+
+    /// Sends a request as it is.
+    pub(crate) fn send(&mut self, request: &[u8]) -> std::io::Result<()> {
+        (self.filled, self.head) = (0, None);
+        self.stream.write_all(request)?;
+        self.stream.flush()
+    }
+
+    /// Reads what has come, or waits for it: the answer's status, if that is all of it.
+    pub(crate) fn receive(&mut self) -> std::io::Result<Option<u16>> {
+        loop {
+            if self.filled == self.buffer.len() {
+                self.buffer.resize(2 * self.filled, 0);
+            }
+            let read = self.stream.read(&mut self.buffer[self.filled..])?;
+            if read == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            self.filled += read;
+            if let Some(status) = self.whole()? {
+                return Ok(Some(status));
+            }
+            // What is decrypted already announces itself on no socket.
+            if self.stream.conn.wants_read() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The status, if all of the answer is there.
+    fn whole(&mut self) -> std::io::Result<Option<u16>> {
+        let answer = &self.buffer[..self.filled];
+        let head = match self.head {
+            Some(head) => head,
+            None => match Head::read(answer)? {
+                Some(head) => *self.head.insert(head),
+                None => return Ok(None),
+            },
+        };
+        let is_whole = match head.framing {
+            Framing::Length(length) => answer.len() >= head.bytes + length,
+            Framing::Chunked => answer.ends_with(b"\r\n0\r\n\r\n"),
+        };
+        Ok(is_whole.then_some(head.status))
     }
 
     /// The bytes of the last answer, head and body.
     pub(crate) fn answer(&self) -> &[u8] {
-        &self.buffer
+        &self.buffer[..self.filled]
     }
 
     /// The body of the last answer.
     pub(crate) fn body(&self) -> &[u8] {
-        let end = memchr::memmem::find(&self.buffer, b"\r\n\r\n").map_or(0, |end| end + 4);
-        &self.buffer[end..]
+        &self.answer()[self.head.map_or(0, |head| head.bytes)..]
     }
 
-    fn more(&mut self) -> std::io::Result<()> {
-        let start = self.buffer.len();
-        self.buffer.resize(start + 32 * 1024, 0);
-        let read = self.stream.read(&mut self.buffer[start..])?;
-        self.buffer.truncate(start + read);
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.stream.sock
     }
 }
 
+/// What the head of an answer says.
+#[derive(Clone, Copy)]
+struct Head {
+    status: u16,
+    framing: Framing,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy)]
 enum Framing {
     Length(usize),
     Chunked,
 }
 
-fn read_head(head: &[u8]) -> std::io::Result<(u16, Framing)> {
-    let text = std::str::from_utf8(head).map_err(std::io::Error::other)?;
-    let status = text.get(9..12).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other("no status"))?;
-    for line in text.lines() {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            let length = value.trim().parse().map_err(std::io::Error::other)?;
-            return Ok((status, Framing::Length(length)));
+impl Head {
+    /// Nothing, as long as it has no end.
+    fn read(answer: &[u8]) -> std::io::Result<Option<Self>> {
+        let Some(end) = memchr::memmem::find(answer, b"\r\n\r\n") else {
+            let is_long = answer.len() > HEAD_BYTES_MAX;
+            let error = || std::io::Error::other("the answer's head has no end");
+            return if is_long { Err(error()) } else { Ok(None) };
+        };
+        let text = std::str::from_utf8(&answer[..end]).map_err(std::io::Error::other)?;
+        let status = text.get(9..12).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| std::io::Error::other("no status"))?;
+        let mut framing = Framing::Length(0);
+        for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
+            if name.eq_ignore_ascii_case("content-length") {
+                let length = value.trim().parse().map_err(std::io::Error::other)?;
+                framing = Framing::Length(length);
+                break;
+            }
+            if name.eq_ignore_ascii_case("transfer-encoding") {
+                framing = Framing::Chunked;
+                break;
+            }
         }
+        let bytes = end + 4;
+        Ok(Some(Self {
+            status,
+            framing,
+            bytes,
+        }))
     }
-    let is_chunked = text
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked");
-    Ok((
-        status,
-        if is_chunked {
-            Framing::Chunked
-        } else {
-            Framing::Length(0)
-        },
-    ))
 }
 
 /// The bytes of a request with a token, and with a body if there is one.

@@ -1,12 +1,13 @@
 //! What is asked of the server: each workload as a client's turns.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::drive::Turn;
+use crate::lane::{Answer, Turn};
 use crate::seed;
-use crate::wire::{Connection, request};
+use crate::wire::request;
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -135,30 +136,53 @@ struct Client {
 }
 
 impl Turn for Client {
-    fn take(&mut self, connection: &mut Connection, turn: usize) -> io::Result<usize> {
-        if let Some(request) = self.prepared.get(turn % PREPARED) {
-            return expect(connection, request, 200);
+    fn first(&mut self, turn: usize) -> Cow<'_, [u8]> {
+        if self.prepared.is_empty() {
+            Cow::Owned(self.ask(self.kind_at(turn), turn))
+        } else {
+            Cow::Borrowed(&self.prepared[turn % PREPARED])
         }
-        let kind = match self.kind {
+    }
+
+    fn next(
+        &mut self,
+        turn: usize,
+        asked: usize,
+        answer: Answer<'_>,
+    ) -> io::Result<Option<Vec<u8>>> {
+        answer.expect(if self.kind == Kind::Post { 201 } else { 200 })?;
+        if self.kind != Kind::GetPut || asked == 2 {
+            return Ok(None);
+        }
+        let user = std::str::from_utf8(answer.body).map_err(io::Error::other)?;
+        let (before, title) = user
+            .split_once(TITLE)
+            .ok_or_else(|| io::Error::other("a user without a title"))?;
+        let after = title.find('"').map_or("", |end| &title[end..]);
+        let body = format!("{before}{TITLE}{}{after}", self.title(turn));
+        Ok(Some(self.request("PUT", &self.own(turn), Some(&body))))
+    }
+}
+
+impl Client {
+    fn kind_at(&self, turn: usize) -> Kind {
+        match self.kind {
             Kind::Mix if turn % 5 == 4 => Kind::Patch,
             Kind::Mix if turn.is_multiple_of(2) => Kind::Name,
             Kind::Mix => Kind::Get,
             kind => kind,
-        };
+        }
+    }
+
+    /// The first request of a turn.
+    fn ask(&mut self, kind: Kind, turn: usize) -> Vec<u8> {
         match kind {
-            Kind::Get | Kind::Mix | Kind::Name => {
-                let request = self.retrieval(kind);
-                expect(connection, &request, 200)
-            }
-            Kind::Page(part) => {
-                let target = page(&self.known, part);
-                self.send(connection, "GET", &target, None, 200)
-            }
-            Kind::Scan => self.send(connection, "GET", &scan(), None, 200),
+            Kind::Get | Kind::Mix | Kind::Name => self.retrieval(kind),
+            Kind::Page(part) => self.request("GET", &page(&self.known, part), None),
+            Kind::Scan => self.request("GET", &scan(), None),
             Kind::Post => {
                 let number = self.known.users + self.known.created.fetch_add(1, Ordering::Relaxed);
-                let body = user(number, "Engineer");
-                self.send(connection, "POST", "/scim/v2/Users", Some(&body), 201)
+                self.request("POST", "/scim/v2/Users", Some(&user(number, "Engineer")))
             }
             Kind::Patch => {
                 let modified = &self.known.modified[self.number % OWNERS];
@@ -167,30 +191,17 @@ impl Turn for Client {
                 let body = format!(
                     r#"{{"schemas":["{PATCH}"],"Operations":[{{"op":"replace","value":{{"active":{active}}}}}]}}"#
                 );
-                let target = self.own(turn);
-                self.send(connection, "PATCH", &target, Some(&body), 200)
+                self.request("PATCH", &self.own(turn), Some(&body))
             }
             Kind::Put => {
                 let number = seed::number_at(own(self.number, turn), self.known.users);
                 let body = user(number, &self.title(turn));
-                self.send(connection, "PUT", &self.own(turn), Some(&body), 200)
+                self.request("PUT", &self.own(turn), Some(&body))
             }
-            Kind::GetPut => {
-                let target = self.own(turn);
-                self.send(connection, "GET", &target, None, 200)?;
-                let user = std::str::from_utf8(connection.body()).map_err(io::Error::other)?;
-                let (before, title) = user
-                    .split_once(TITLE)
-                    .ok_or_else(|| io::Error::other("a user without a title"))?;
-                let after = title.find('"').map_or("", |end| &title[end..]);
-                let body = format!("{before}{TITLE}{}{after}", self.title(turn));
-                self.send(connection, "PUT", &target, Some(&body), 200)
-            }
+            Kind::GetPut => self.request("GET", &self.own(turn), None),
         }
     }
-}
 
-impl Client {
     /// By id or by name, of anybody.
     fn retrieval(&mut self, kind: Kind) -> Vec<u8> {
         let target = if kind == Kind::Name {
@@ -198,7 +209,7 @@ impl Client {
         } else {
             format!("/scim/v2/Users/{}", self.anybody())
         };
-        request("GET", &target, &self.known.token, None)
+        self.request("GET", &target, None)
     }
 
     /// The path of one of this client's own.
@@ -217,35 +228,21 @@ impl Client {
         self.known.ids[at].clone()
     }
 
-    fn send(
-        &self,
-        connection: &mut Connection,
-        method: &str,
-        target: &str,
-        body: Option<&str>,
-        wanted: u16,
-    ) -> io::Result<usize> {
-        let request = request(method, target, &self.known.token, body);
-        expect(connection, &request, wanted)
+    fn request(&self, method: &str, target: &str, body: Option<&str>) -> Vec<u8> {
+        request(method, target, &self.known.token, body)
     }
-}
-
-fn expect(connection: &mut Connection, request: &[u8], wanted: u16) -> io::Result<usize> {
-    let status = connection.exchange(request)?;
-    if status == wanted {
-        return Ok(1);
-    }
-    let answer = String::from_utf8_lossy(connection.answer());
-    Err(io::Error::other(format!("{status}: {answer}")))
 }
 
 /// The same bytes over and over: what the responder is asked.
 pub(crate) struct Again(pub(crate) Vec<u8>);
 
 impl Turn for Again {
-    fn take(&mut self, connection: &mut Connection, _: usize) -> io::Result<usize> {
-        connection.exchange(&self.0)?;
-        Ok(1)
+    fn first(&mut self, _: usize) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.0)
+    }
+
+    fn next(&mut self, _: usize, _: usize, answer: Answer<'_>) -> io::Result<Option<Vec<u8>>> {
+        answer.expect(200).map(|()| None)
     }
 }
 

@@ -1,0 +1,180 @@
+//! A client with its connection, and what a thread does that drives several of them.
+
+use std::borrow::Cow;
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::drive::{Samples, to_f64};
+use crate::wire::{Connection, PATIENCE, Target};
+
+/// What a client asks in one turn: one request, or several after each other.
+pub(crate) trait Turn: Send {
+    /// The first request. `turn` counts this client's turns from 0.
+    fn first(&mut self, turn: usize) -> Cow<'_, [u8]>;
+
+    /// What is asked when so many requests of the turn have been, and this is the answer to the
+    /// last of them: nothing if the turn is over. An error if another answer was wanted.
+    fn next(
+        &mut self,
+        turn: usize,
+        asked: usize,
+        answer: Answer<'_>,
+    ) -> io::Result<Option<Vec<u8>>>;
+}
+
+/// What the server gave.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// An error that says what came instead.
+    pub(crate) fn expect(self, status: u16) -> io::Result<()> {
+        if self.status == status {
+            return Ok(());
+        }
+        let body = String::from_utf8_lossy(self.body);
+        Err(io::Error::other(format!("{}: {body}", self.status)))
+    }
+}
+
+/// Turns at a fixed rate: the first is due so long after the start, each other one so long
+/// after the one before. In seconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Every {
+    pub(crate) first: f64,
+    pub(crate) then: f64,
+}
+
+/// A client with its connection.
+pub(crate) struct Lane<'a> {
+    target: &'a Target,
+    client: Box<dyn Turn>,
+    connection: Option<Connection>,
+    /// Without it, each turn is due as soon as the one before is over.
+    every: Option<Every>,
+    turn: usize,
+    due: Instant,
+    /// Requests of the turn so far; none before it begins.
+    asked: usize,
+}
+
+impl<'a> Lane<'a> {
+    pub(crate) fn new(target: &'a Target, client: Box<dyn Turn>, every: Option<Every>) -> Self {
+        Self {
+            target,
+            client,
+            connection: target.connect().ok(),
+            every,
+            turn: 0,
+            due: Instant::now(),
+            asked: 0,
+        }
+    }
+
+    fn is_asking(&self) -> bool {
+        self.asked > 0
+    }
+
+    fn set_due(&mut self, start: Instant) {
+        self.due = match self.every {
+            None => Instant::now(),
+            Some(Every { first, then }) => {
+                start + Duration::from_secs_f64(first + then * to_f64(self.turn))
+            }
+        };
+    }
+
+    /// Begins a turn, or goes on with it after what has come. Whether it is over.
+    fn step(&mut self) -> io::Result<bool> {
+        let connection = self.connection.as_mut();
+        let connection = connection.ok_or(io::ErrorKind::NotConnected)?;
+        if self.asked == 0 {
+            self.asked = 1;
+            connection.send(&self.client.first(self.turn))?;
+            return Ok(false);
+        }
+        let Some(status) = connection.receive()? else {
+            return Ok(false);
+        };
+        let body = connection.body();
+        let answer = Answer { status, body };
+        match self.client.next(self.turn, self.asked, answer)? {
+            Some(request) => {
+                self.asked += 1;
+                connection.send(&request)?;
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// The same, and counts the turn if that ended it.
+    fn go_on(&mut self, start: Instant, samples: &mut Samples) {
+        match self.step() {
+            Ok(false) => return,
+            Ok(true) => samples.count(self.due),
+            Err(_) => {
+                samples.errors += 1;
+                self.connection = self.target.connect().ok();
+            }
+        }
+        self.asked = 0;
+        self.turn += 1;
+        self.set_due(start);
+    }
+}
+
+/// Lets the clients of one thread take their turns, as long as they are due within this time.
+pub(crate) fn run(mut lanes: Vec<Lane<'_>>, duration: Duration) -> Samples {
+    let (mut samples, start) = (Samples::default(), Instant::now());
+    let end = start + duration;
+    for lane in &mut lanes {
+        lane.set_due(start);
+    }
+    while !lanes.is_empty() {
+        for at in wait(&lanes) {
+            let lane = &mut lanes[at];
+            lane.go_on(start, &mut samples);
+            // The next turn begins at once, not when the others' answers have been read too.
+            if !lane.is_asking() && lane.due < end && lane.due <= Instant::now() {
+                lane.go_on(start, &mut samples);
+            }
+        }
+        lanes.retain(|lane| lane.is_asking() || lane.due < end);
+    }
+    samples.elapsed = start.elapsed();
+    samples
+}
+
+/// Waits until there is something to do for some of them, and says for which.
+fn wait(lanes: &[Lane<'_>]) -> Vec<usize> {
+    let (asking, idle): (Vec<usize>, Vec<usize>) =
+        (0..lanes.len()).partition(|&at| lanes[at].is_asking());
+    if idle.is_empty() && lanes.len() == 1 {
+        // Reading waits as well, and that is one call less.
+        return asking;
+    }
+    let first = idle.iter().map(|&at| lanes[at].due).min();
+    let longest = first.map_or(PATIENCE, |due| {
+        due.saturating_duration_since(Instant::now())
+    });
+    let connections = asking
+        .iter()
+        .filter_map(|&at| lanes[at].connection.as_ref());
+    let mut polled: Vec<_> = connections
+        .map(|it| PollFd::new(it.socket(), PollFlags::IN))
+        .collect();
+    let longest = Timespec::try_from(longest).expect("it is less than a minute");
+    let came = poll(&mut polled, Some(&longest)).expect("sockets can be polled");
+    assert!(came > 0 || first.is_some(), "the server does not answer");
+    let answered = asking.iter().zip(&polled);
+    let answered = answered.filter_map(|(&at, it)| (!it.revents().is_empty()).then_some(at));
+    let now = Instant::now();
+    let due = idle.iter().copied().filter(|&at| lanes[at].due <= now);
+    answered.chain(due).collect()
+}
