@@ -324,6 +324,9 @@ fn methods_and_media_types_that_do_not_fit() {
         ("PATCH", "/Users", &["GET", "POST"]),
         ("POST", "/Schemas", &["GET"]),
         ("DELETE", "/ServiceProviderConfig", &["GET"]),
+        ("GET", "/Users/.search", &["POST"]),
+        ("DELETE", "/Users/.search", &["POST"]),
+        ("PUT", "/Groups/.search", &["POST"]),
     ] {
         let response = talk.send(method, target, Some(&json!({})));
         assert_eq!(response.status, 405, "{method} {target}");

@@ -227,6 +227,28 @@ fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
     assert_eq!(statuses(&results), ["400", "409"]);
 }
 
+/// "location" is required in every result but that of a creation that failed.
+#[test]
+fn section_3_7_what_failed_names_its_user() {
+    let mut talk = Talk::start(&[]);
+    talk.create("taken");
+    let path = "/Users/bulkId:new";
+    let results = bulk(
+        &mut talk,
+        &json!([
+            post("new", "new"),
+            {"method": "PUT", "path": path, "data": body("taken")},
+            {"method": "PATCH", "path": path, "version": "W/\"9\"",
+             "data": [{"op": "add", "path": "nickName", "value": "N"}]},
+            {"method": "PATCH", "path": path},
+        ]),
+    );
+    assert_eq!(statuses(&results), ["201", "409", "412", "400"]);
+    for failed in &results[1..] {
+        assert_eq!(failed["location"], results[0]["location"], "{failed}");
+    }
+}
+
 /// All patches of a request share what one may look at: they run while everybody waits.
 #[test]
 fn section_3_7_the_patches_of_a_request_share_their_work() {

@@ -52,6 +52,65 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
     );
 }
 
+/// Only the target of an operation changes, and what is written is the value; a whole name that
+/// nobody writes follows its parts.
+#[test]
+fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
+    let mut talk = Talk::start(&[]);
+    let whole = "Dr Ann Lee";
+    let remove = |part: &str| json!({"op": "remove", "path": format!("name.{part}")});
+    let replace = |part: &str, value: &str| json!({"op": "replace", "path": format!("name.{part}"), "value": value});
+    for (number, (operations, wanted)) in [
+        (
+            json!([remove("givenName"), remove("familyName")]),
+            json!({"formatted": whole}),
+        ),
+        (
+            json!([replace("givenName", ""), replace("familyName", "")]),
+            json!({"formatted": whole}),
+        ),
+        (
+            json!([{"op": "replace", "value": {"name.givenName": null, "name.formatted": whole}}]),
+            json!({"formatted": whole, "familyName": "Lee"}),
+        ),
+        (
+            json!([replace("givenName", "Bea"), replace("formatted", whole)]),
+            json!({"formatted": whole, "familyName": "Lee", "givenName": "Bea"}),
+        ),
+        (
+            json!([{"op": "replace", "path": "name", "value": {"givenName": "Bea", "formatted": whole}}]),
+            json!({"formatted": whole, "familyName": "Lee", "givenName": "Bea"}),
+        ),
+        (
+            json!([replace("givenName", "Bea")]),
+            json!({"formatted": "Dr Bea Lee", "familyName": "Lee", "givenName": "Bea"}),
+        ),
+        (
+            json!([{"op": "remove", "path": "name"}]),
+            Value::Null,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut ann = body(&format!("ann{number}"));
+        ann["name"] = json!({"givenName": "Ann", "familyName": "Lee", "formatted": whole});
+        let ann = talk.json("POST", "/Users", Some(&ann), 201);
+        let found = talk.json("PATCH", &target(&ann), Some(&patch(&operations)), 200);
+        assert_eq!(found["name"], wanted, "{operations}");
+        // An echo changes nothing.
+        let echoed = talk.json("PUT", &target(&ann), Some(&found), 200);
+        assert_eq!(echoed, found, "{operations}");
+        // Nor does one that keeps the whole alone lose it.
+        if wanted != Value::Null {
+            let mut alone = found.clone();
+            alone["name"] = json!({"formatted": wanted["formatted"]});
+            let replaced = talk.json("PUT", &target(&ann), Some(&alone), 200);
+            assert_eq!(replaced["name"], alone["name"], "{operations}");
+        }
+    }
+}
+
 #[test]
 fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     let mut talk = Talk::start(&[]);

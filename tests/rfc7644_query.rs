@@ -381,6 +381,35 @@ fn section_3_9_projections_keep_what_is_always_returned() {
     }
 }
 
+/// A text that looks like a number is found by how it is spelled, with quotes or without.
+#[test]
+fn section_3_4_2_2_a_number_is_compared_as_it_was_spelled() {
+    let mut talk = Talk::start(&[]);
+    for (name, external_id) in [
+        ("1.50", "1.10"),
+        ("two", "1e5"),
+        ("three", "123456789012345678901"),
+    ] {
+        let user = json!({"schemas": [CORE], "userName": name, "externalId": external_id});
+        talk.json("POST", "/Users", Some(&user), 201);
+        for filter in [
+            format!("externalId eq {external_id}"),
+            format!("externalId eq \"{external_id}\""),
+            format!("not (externalId ne {external_id})"),
+            format!("externalId co {external_id}"),
+        ] {
+            let target = format!("/Users?filter={}", encoded(&filter));
+            assert_eq!(
+                names(&talk.json("GET", &target, None, 200)),
+                [name],
+                "{filter}"
+            );
+        }
+    }
+    let page = talk.json("GET", "/Users?filter=userName+eq+1.50", None, 200);
+    assert_eq!(names(&page), ["1.50"]);
+}
+
 /// DIFFERENCE(search): `search` is no parameter of RFC 7644. It finds people by words, whatever
 /// their case and accents.
 #[test]

@@ -241,6 +241,21 @@ fn patches_of_the_rfc() {
             json!({"op": "add", "path": "emails", "value": [{"value": "h", "type": "home"}]}),
             two.clone(),
         ),
+        // The same value and type: only what is new of it is taken over.
+        (
+            two.clone(),
+            json!({"op": "add", "path": "emails", "value": [
+                {"value": "W", "type": "Work"}, {"value": "H", "type": "home", "display": "H", "primary": true}]}),
+            json!({"emails": [{"value": "w", "type": "work", "primary": false},
+                {"value": "h", "display": "H", "type": "home", "primary": true}]}),
+        ),
+        (
+            two.clone(),
+            json!({"op": "add", "path": "emails", "value": [
+                {"value": "w", "type": "work"}, {"value": "n", "primary": true}]}),
+            json!({"emails": [{"value": "w", "type": "work", "primary": false},
+                {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
+        ),
         (
             two.clone(),
             json!({"op": "replace", "path": "emails", "value": [{"value": "n"}]}),

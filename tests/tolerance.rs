@@ -59,8 +59,9 @@ fn row(
 
 fn bodies() -> Vec<Forgiven> {
     use Tolerance::{
-        BooleanAsText, EmptyText, ListForSingleValue, MissingSchemas, PlainValueForComplex,
-        ScalarAsText, SeveralPrimaries, SingleValueForList, UnknownAttribute, UnknownSchema,
+        BooleanAsText, EmptyText, ListForSingleValue, MalformedText, MissingSchemas,
+        PlainValueForComplex, ScalarAsText, SeveralPrimaries, SingleValueForList, UnknownAttribute,
+        UnknownSchema,
     };
     vec![
         row(
@@ -141,6 +142,20 @@ fn bodies() -> Vec<Forgiven> {
             "Okta: PLAN C9337, push of empty values",
             Create(json!({"nickName": "", "name": {"middleName": ""}})),
             ("/nickName", Value::Null),
+            "invalidValue",
+        ),
+        row(
+            MalformedText,
+            "Okta: FAQ, values are not validated before they are pushed",
+            Create(json!({"x509Certificates": [{"value": "not base64!"}]})),
+            ("/x509Certificates/0/value", json!("not base64!")),
+            "invalidValue",
+        ),
+        row(
+            MalformedText,
+            "Okta: FAQ, values are not validated before they are pushed",
+            Create(json!({"profileUrl": "see the wiki"})),
+            ("/profileUrl", json!("see the wiki")),
             "invalidValue",
         ),
     ]

@@ -1,5 +1,6 @@
 //! `POST /Bulk` (RFC 7644 section 3.7): many operations, one commit, an answer for each.
 
+use std::collections::HashMap;
 use std::time::Instant as Monotonic;
 
 use serde_json::{Map, Value, json};
@@ -9,9 +10,9 @@ use super::call::Admission;
 use super::refusals::Refused;
 use super::reply::{self, Outcome, Problem};
 use crate::access::{Principal, Scope};
-use crate::directory::Done;
+use crate::directory::{Done, UserId};
 use crate::limits;
-use crate::scim::bulk::{Action, Operation};
+use crate::scim::bulk::{Action, Operation, Who};
 use crate::scim::{Bulk, json, message};
 
 /// `POST /Bulk`.
@@ -42,6 +43,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     let outcomes = api
         .directory
         .bulk(bulk, may, &call.leniency(), &call.caller())?;
+    let created = created(&heads, &outcomes);
     let (mut results, mut refused) = (Vec::with_capacity(outcomes.len()), 0);
     for (head, outcome) in heads.into_iter().zip(outcomes) {
         match outcome {
@@ -58,7 +60,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
                     let operation = Refused::operation(call, &head.method);
                     api.note_refusal(&principal.to_string(), &operation, &problem);
                 }
-                results.push(head.failed(&problem, call, &api.base_url));
+                results.push(head.failed(&problem, call, &api.base_url, &created));
             }
             None => {}
         }
@@ -69,12 +71,24 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     })))
 }
 
+/// Who was created, by the `bulkId`.
+fn created<T, E>(
+    heads: &[Head],
+    outcomes: &[Option<Result<(Done, T), E>>],
+) -> HashMap<String, UserId> {
+    let pairs = heads.iter().zip(outcomes);
+    let made = pairs.filter_map(|(head, outcome)| match outcome {
+        Some(Ok((Done::Created(user), _))) => Some((head.bulk_id.clone()?, user.id)),
+        _ => None,
+    });
+    made.collect()
+}
+
 /// What the answer to an operation repeats of it.
 struct Head {
     method: String,
     bulk_id: Option<String>,
-    /// The user that it is about, if that was said by id.
-    id: Option<String>,
+    who: Option<Who>,
 }
 
 impl Head {
@@ -82,7 +96,7 @@ impl Head {
         Self {
             method: operation.method.clone(),
             bulk_id: operation.bulk_id.clone(),
-            id: operation.id.clone(),
+            who: operation.who.clone(),
         }
     }
 
@@ -102,8 +116,19 @@ impl Head {
         Value::Object(result)
     }
 
-    fn failed(self, problem: &Problem, call: &Admission, base_url: &str) -> Value {
-        let location = self.id.as_ref().map(|id| format!("{base_url}/Users/{id}"));
+    fn failed(
+        self,
+        problem: &Problem,
+        call: &Admission,
+        base_url: &str,
+        created: &HashMap<String, UserId>,
+    ) -> Value {
+        let id = match &self.who {
+            Some(Who::Id(id)) => Some(id.clone()),
+            Some(Who::BulkId(id)) => created.get(id).map(UserId::to_string),
+            None => None,
+        };
+        let location = id.map(|id| format!("{base_url}/Users/{id}"));
         let mut result = self.begin();
         // "REQUIRED in all responses, except in the event of a POST failure".
         if let Some(location) = location {

@@ -214,11 +214,16 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     if is_other_version(&segments) {
         return Err(Problem::no_such_version());
     }
-    let mut allowed = Vec::new();
+    let (mut allowed, mut is_fixed) = (Vec::new(), false);
     for (pattern, route) in PATTERNS.iter() {
         let Some(Match { parameter }) = matches(pattern, &segments) else {
             continue;
         };
+        // `/Users/.search` is no user: paths of fixed words stand before those with an id.
+        if parameter.is_some() && is_fixed {
+            continue;
+        }
+        is_fixed |= parameter.is_none();
         if route.method == method {
             let query = query_pairs(head.query().unwrap_or_default())
                 .map_err(|fault| Problem::from_fault(&fault))?;

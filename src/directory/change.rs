@@ -77,7 +77,9 @@ impl Edit {
             Self::Modify(patch) => {
                 keeps_active = !patch.removes_active();
                 let mut user = patch.apply(before, leniency)?;
-                user.refresh_formatted_name(before, false);
+                if !patch.sets_formatted_name() {
+                    user.refresh_formatted_name(before, false);
+                }
                 user
             }
             Self::Import(row, empty) => {

@@ -140,10 +140,10 @@ fn narrow_comparison<'a>(
     value: &CompValue,
 ) -> Result<Option<Narrowed<'a>>, Error> {
     let text = match value {
-        CompValue::Text(text) => text.as_str(),
+        CompValue::Text(text) | CompValue::Number(text) => text.as_str(),
         CompValue::Boolean(true) => "true",
         CompValue::Boolean(false) => "false",
-        CompValue::Number(_) | CompValue::Null => return Ok(None),
+        CompValue::Null => return Ok(None),
     };
     let is_since = matches!(op, CompareOp::Gt | CompareOp::Ge);
     if is_since && is(path, "meta", Some("lastModified")) {

@@ -30,8 +30,8 @@ pub struct Operation {
     pub bulk_id: Option<String>,
     /// The entity tag that the user must have.
     pub version: Option<String>,
-    /// The user that it is about, if that was said by id.
-    pub id: Option<String>,
+    /// The user that it is to change or delete, whether or not the rest of it can be read.
+    pub who: Option<Who>,
     /// What to do, or why that cannot be known.
     pub action: Result<Action, Error>,
 }
@@ -150,7 +150,7 @@ impl Operation {
                 method: String::new(),
                 bulk_id: None,
                 version: None,
-                id: None,
+                who: None,
                 action: Err(syntax("each operation must be an object")),
             };
         };
@@ -161,25 +161,23 @@ impl Operation {
         let (method, path) = (text("method"), text("path"));
         let (bulk_id, version) = (text("bulkId"), text("version"));
         let data = take_member(&mut item, "data");
-        let action = action(
-            method.as_deref().unwrap_or_default(),
-            path.as_deref().unwrap_or_default(),
-            bulk_id.as_deref(),
-            data,
-        );
-        let id = match &action {
-            Ok(
-                Action::Replace(Who::Id(id), _)
-                | Action::Modify(Who::Id(id), _)
-                | Action::Delete(Who::Id(id)),
-            ) => Some(id.clone()),
-            _ => None,
-        };
+        let target = target(path.as_deref().unwrap_or_default());
+        let is_about_one = method.as_deref().is_some_and(|method| {
+            ["PUT", "PATCH", "DELETE"]
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(method))
+        });
+        let who = target.as_ref().ok().cloned().flatten();
+        let who = who.filter(|_| is_about_one);
+        let action = target.and_then(|who| {
+            let method = method.as_deref().unwrap_or_default();
+            action(method, who, bulk_id.as_deref(), data)
+        });
         Self {
             method: method.unwrap_or_default(),
             bulk_id,
             version,
-            id,
+            who,
             action,
         }
     }
@@ -209,12 +207,8 @@ fn syntax(detail: impl Into<String>) -> Error {
     Error::new(ErrorType::InvalidSyntax, detail)
 }
 
-fn action(
-    method: &str,
-    path: &str,
-    bulk_id: Option<&str>,
-    data: Option<Value>,
-) -> Result<Action, Error> {
+/// The user that a path names; nothing if it is that of all users.
+fn target(path: &str) -> Result<Option<Who>, Error> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     if segments.next() != Some("Users") {
         return Err(syntax(format!(
@@ -231,6 +225,15 @@ fn action(
     if segments.next().is_some() {
         return Err(syntax("path must be /Users or /Users/ID"));
     }
+    Ok(who)
+}
+
+fn action(
+    method: &str,
+    who: Option<Who>,
+    bulk_id: Option<&str>,
+    data: Option<Value>,
+) -> Result<Action, Error> {
     let data = || {
         data.filter(|data| !data.is_null())
             .ok_or_else(|| syntax("data is missing"))

@@ -62,8 +62,8 @@ pub enum CompValue {
     Text(CompText),
     /// A boolean.
     Boolean(bool),
-    /// A number.
-    Number(serde_json::Number),
+    /// A number, as it was spelled: attributes that look like numbers are texts.
+    Number(CompText),
     /// No value.
     Null,
 }
@@ -190,7 +190,7 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
                     .text
                     .eq_ignore_ascii_case(if *found { "true" } else { "false" })
         }
-        (Value::String(found), CompValue::Text(wanted)) => {
+        (Value::String(found), CompValue::Text(wanted) | CompValue::Number(wanted)) => {
             if attribute.kind == Kind::DateTime {
                 compare_instants(op, found, &wanted.text)
             } else if attribute.case_exact {
@@ -198,9 +198,6 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
             } else {
                 compare_texts(op, &fold(found), &wanted.folded)
             }
-        }
-        (Value::String(found), CompValue::Number(wanted)) => {
-            compare_texts(op, found, &wanted.to_string())
         }
         _ => false,
     }
@@ -260,7 +257,7 @@ impl fmt::Display for CompValue {
         match self {
             Self::Text(text) => write!(f, "{}", Value::String(text.text.clone())),
             Self::Boolean(value) => write!(f, "{value}"),
-            Self::Number(number) => write!(f, "{number}"),
+            Self::Number(number) => f.write_str(&number.text),
             Self::Null => f.write_str("null"),
         }
     }

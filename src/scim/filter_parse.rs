@@ -265,8 +265,8 @@ impl<'a> Parser<'a> {
         if word.eq_ignore_ascii_case("null") {
             return Ok(CompValue::Null);
         }
-        if let Ok(Value::Number(number)) = serde_json::from_str(word) {
-            return Ok(CompValue::Number(number));
+        if let Ok(Value::Number(_)) = serde_json::from_str(word) {
+            return Ok(CompValue::Number(word.to_owned().into()));
         }
         self.leniency.allow(
             Tolerance::UnquotedText,

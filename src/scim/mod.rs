@@ -32,6 +32,7 @@ mod value;
 pub mod version;
 
 mod filter_parse;
+mod whole_name;
 
 pub use bulk::Bulk;
 pub use error::{Error, ErrorType};

@@ -44,11 +44,14 @@ pub enum Tolerance {
     ExtensionWithoutUrn,
     /// A comparison value without quotes (Microsoft's collection).
     UnquotedText,
+    /// A text that is no base64, or no URI, where one belongs (RFC 7643 sections 2.3.6 and
+    /// 2.3.7); kept as sent (Okta checks no value before it pushes it).
+    MalformedText,
 }
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -67,6 +70,7 @@ impl Tolerance {
         Self::EmptyText,
         Self::ExtensionWithoutUrn,
         Self::UnquotedText,
+        Self::MalformedText,
     ];
 
     /// A stable word for logs and counters.
@@ -90,6 +94,7 @@ impl Tolerance {
             Self::EmptyText => "empty-text",
             Self::ExtensionWithoutUrn => "extension-without-urn",
             Self::UnquotedText => "unquoted-text",
+            Self::MalformedText => "malformed-text",
         }
     }
 
@@ -101,6 +106,7 @@ impl Tolerance {
             | Self::SingleValueForList
             | Self::PlainValueForComplex
             | Self::EmptyText
+            | Self::MalformedText
             | Self::ListForSingleValue => ErrorType::InvalidValue,
             Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
             Self::UnquotedText => ErrorType::InvalidFilter,

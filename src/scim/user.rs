@@ -9,10 +9,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
-use super::fold::fold;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member, value};
+use super::{Object, member, value, whole_name};
 
 /// The attributes of one User.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -193,33 +192,12 @@ impl User {
     }
 
     /// Keeps `name.formatted` from going stale when somebody changes the parts and echoes, or
-    /// does not mention, the whole: it is then composed anew from them.
-    ///
-    /// In an echo of what was shown, a whole that is neither the stored one nor holds the
-    /// given and the family name is an older one; so the same echo twice is the same user.
+    /// does not mention, the whole.
     pub fn refresh_formatted_name(&mut self, before: &Self, is_echo: bool) {
-        let then = before.name();
         let Some(now) = self.name() else { return };
-        let Some(whole) = now.get("formatted").and_then(Value::as_str) else {
-            return;
-        };
-        let was = then.and_then(|then| then.get("formatted")?.as_str());
-        let is_stale = if was == Some(whole) {
-            Some(now) != then
-        } else {
-            is_echo && !holds_its_parts(whole, now)
-        };
-        if !is_stale {
-            return;
-        }
-        let composed = composed(now);
-        let Some(Value::Object(now)) = self.attributes.get_mut("name") else {
-            return;
-        };
-        if composed.is_empty() {
-            now.shift_remove("formatted");
-        } else {
-            now.insert("formatted".to_owned(), Value::String(composed));
+        let whole = whole_name::refreshed(before.name(), now, is_echo);
+        if let (Some(whole), Some(Value::Object(name))) = (whole, self.attributes.get_mut("name")) {
+            name.insert("formatted".to_owned(), Value::String(whole));
         }
     }
 
@@ -242,30 +220,6 @@ pub fn is_echo(body: &Value) -> bool {
     is_there("id") || is_there("meta")
 }
 
-fn holds_its_parts(whole: &str, name: &Object) -> bool {
-    let whole = fold(whole);
-    ["givenName", "familyName"]
-        .iter()
-        .filter_map(|part| name.get(*part)?.as_str())
-        .all(|part| whole.contains(&fold(part)))
-}
-
-/// The whole name out of its parts.
-fn composed(name: &Object) -> String {
-    [
-        "honorificPrefix",
-        "givenName",
-        "middleName",
-        "familyName",
-        "honorificSuffix",
-    ]
-    .iter()
-    .filter_map(|part| name.get(*part)?.as_str())
-    .collect::<Vec<_>>()
-    .join(" ")
-}
-
-/// The attributes in the order in which they are stored and shown.
 /// The attributes of a stored resource: what follows from them, and what the service provider
 /// keeps elsewhere too, is passed over.
 struct Attributes(Object);
@@ -299,6 +253,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
     }
 }
 
+/// The attributes in the order in which they are stored and shown.
 fn in_schema_order(mut attributes: Object) -> Object {
     let names = || {
         std::iter::once("externalId")

@@ -1,6 +1,8 @@
 //! Bringing a value that came from outside into the form that its attribute has: canonical
 //! names, checked types, nothing unassigned. Values themselves stay as they were sent.
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
@@ -54,7 +56,15 @@ pub(super) fn single(
             Ok(None)
         }
         (_, Value::String(text)) if text.is_empty() => empty_text(attribute, leniency),
-        (_, Value::String(text)) => Ok(Some(Value::String(text))),
+        (kind, Value::String(text)) => {
+            if let Some(wanted) = malformed(kind, &text) {
+                leniency.allow(
+                    Tolerance::MalformedText,
+                    &format!("{} must be {wanted}", attribute.name),
+                )?;
+            }
+            Ok(Some(Value::String(text)))
+        }
         // Other numbers do not come back as they were written.
         (_, Value::Number(number)) if number.is_i64() || number.is_u64() => {
             leniency.allow(
@@ -64,6 +74,22 @@ pub(super) fn single(
             Ok(Some(Value::String(number.to_string())))
         }
         (_, other) => Err(wrong_type(attribute, "a string", &other)),
+    }
+}
+
+/// What a text of this kind must be, if it is not that.
+fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
+    // Padding may be left out (RFC 7643 section 2.3.6).
+    const BASE64: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    // What may stand in a URI (RFC 3986 section 2).
+    let is_of_uri = |byte: u8| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte);
+    match kind {
+        Kind::Binary if BASE64.decode(text).is_err() => Some("base64"),
+        Kind::Reference if !text.bytes().all(is_of_uri) => Some("a URI"),
+        _ => None,
     }
 }
 

@@ -94,27 +94,60 @@ pub(super) fn assign_parts(
     Ok(())
 }
 
-/// Adds values to a list, except those that it holds (RFC 7644 section 3.5.2.1).
+/// Adds values to a list. Of one that it holds already only what is new is taken over, such as
+/// that it is primary now (RFC 7644 section 3.5.2.1).
 fn add(
     values: &mut Vec<Value>,
     added: Vec<Value>,
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    let before = values.len();
+    let mut changed = Vec::new();
     for value in added {
         work.spend(values.len())?;
-        if values.contains(&value) {
+        if let Some(at) = values
+            .iter()
+            .position(|held| is_same(attribute, held, &value))
+        {
+            if value::is_primary(&value) {
+                changed.push(at);
+            }
+            if let (Value::Object(held), Value::Object(parts)) = (&mut values[at], value) {
+                let more = parts.into_iter();
+                held.extend(more.filter(|(name, _)| name != "value" && name != "type"));
+            }
             continue;
         }
         if values.len() == limits::VALUES_MAX {
             return Err(too_many(limits::VALUES_MAX, attribute.name));
         }
+        changed.push(values.len());
         values.push(value);
     }
-    let fresh: Vec<usize> = (before..values.len()).collect();
-    keep_one_primary(values, &fresh);
+    keep_one_primary(values, &changed);
     Ok(())
+}
+
+/// Whether two elements are one value: a list must not hold the same "type" and "value" twice
+/// (RFC 7643 section 2.4). Those that have no "value", such as addresses, are if they are equal.
+fn is_same(attribute: &Attribute, held: &Value, added: &Value) -> bool {
+    let has_value = |element: &Value| element.get("value").is_some();
+    if !has_value(held) || !has_value(added) {
+        return held == added;
+    }
+    ["value", "type"].iter().all(|part| {
+        let is_exact = attribute
+            .sub_attribute(part)
+            .is_some_and(|part| part.case_exact);
+        match (held.get(part), added.get(part)) {
+            // Letters beyond ASCII in another case are another value: folding each pair would
+            // cost more than it is worth.
+            (Some(Value::String(held)), Some(Value::String(added))) if !is_exact => {
+                held.eq_ignore_ascii_case(added)
+            }
+            (held, added) => held == added,
+        }
+    })
 }
 
 /// When one of the `changed` elements says it is primary, the others no longer do

@@ -120,6 +120,21 @@ impl Patch {
         })
     }
 
+    /// Whether `name.formatted` is set by name: then it is no leftover, whatever it says.
+    pub fn sets_formatted_name(&self) -> bool {
+        self.operations.iter().any(|operation| {
+            let Target::Attribute { path, .. } = &operation.target else {
+                return false;
+            };
+            path.attribute.name == "name"
+                && match (path.sub_attribute, &operation.value) {
+                    (Some(part), value) => part.name == "formatted" && !is_nothing(value),
+                    (None, Value::Object(parts)) => member(parts, "formatted").is_some(),
+                    (None, _) => false,
+                }
+        })
+    }
+
     /// The user after all operations, checked whole.
     pub fn apply(&self, user: &User, leniency: &mut Leniency) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
