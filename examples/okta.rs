@@ -35,7 +35,7 @@ struct Typed {
     /// The API token; a file or the environment keeps it out of the list of processes
     #[arg(long, env = "GOLINKS_SCIM_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// A file that holds the API token; it is preferred to the other two
+    /// A file that holds the API token; it wins over --token and GOLINKS_SCIM_TOKEN
     #[arg(long)]
     token_file: Option<PathBuf>,
     /// What to play

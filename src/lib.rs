@@ -30,7 +30,7 @@
 //! socket ◀─ TLS ◀─ http1::Answer ◀─ reply ◀─ projection ◀─ record ◀──── commit ◀────┘
 //! ```
 //!
-//! - [`https`]: the network door. Its [`https::Door`] reads like the story of a connection.
+//! - [`https`]: the network door; `connection.rs` reads like the story of a connection.
 //! - [`local`]: the local door, a Unix socket, and the command line's client of it.
 //! - [`api`]: the router that both doors share, and the one map from errors to answers.
 //! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA and what is
@@ -47,7 +47,8 @@
 //! - No route of administration on the network: its handlers take an
 //!   [`access::Administrator`], and only [`local`] makes one.
 //! - No byte of a body is read before the head was authenticated and let pass.
-//! - No I/O and no clock in [`scim`] and [`http1`]; no SCIM and no HTTP in [`store`].
+//! - No I/O in [`scim`], no socket in [`http1`], no clock in either; no SCIM and no HTTP in
+//!   [`store`].
 //! - No bound without a name in [`limits`]; no time of day but from [`clock`].
 //! - No password anywhere, no token but its digest, neither in the log.
 

@@ -1,6 +1,6 @@
-//! Every bound of the product, by name, in one place. A buffer, a queue, a loop or a
-//! recursion that is fed from outside is bounded by one of these. Units stand last in
-//! each name.
+//! Every bound on what comes from outside, by name, in one place: a buffer, a queue, a loop or
+//! a recursion that is fed from there is bounded by one of these. Units stand last in each name.
+//! Sizes of buffers and pauses that nobody outside has a say in stay with their code.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub const HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
 pub const BODY_DURATION_MAX: Duration = Duration::from_secs(30);
 /// Writing one answer, absolute.
 pub const WRITE_DURATION_MAX: Duration = Duration::from_secs(30);
+/// Writing the answer to a request that took nearly all of its time.
+pub const LAST_ANSWER_DURATION_MAX: Duration = Duration::from_secs(1);
 /// One request from its first byte to the last byte of its answer, absolute.
 pub const REQUEST_DURATION_MAX: Duration = Duration::from_secs(60);
 /// A kept connection that says nothing.
@@ -31,6 +33,8 @@ pub const HEADER_BYTES_MAX: usize = 8 * 1024;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header fields in one head.
 pub const HEADERS_COUNT_MAX: usize = 100;
+/// Parameters in one query.
+pub const QUERY_PARAMETERS_MAX: usize = 64;
 /// A request body after its framing is taken off.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// What is read and dropped of a body that nobody will look at, to keep the connection.
@@ -50,10 +54,12 @@ pub const ANSWER_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// An answer that the product's own clients are willing to hold.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Descriptors for all of those and the server's own.
-pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + 128;
 /// Connections at one time, each with a worker of its own.
 pub const CONNECTIONS_MAX: usize = 512;
+/// Descriptors for [`CONNECTIONS_MAX`] connections and for the server itself.
+pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + 128;
+/// TLS sessions that can be resumed; one identity provider opens a few dozen connections.
+pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Connections without a valid token from one address (one /64 of IPv6).
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Accepted connections that wait for a worker to come free.
@@ -150,7 +156,7 @@ pub const PATCH_OPERATIONS_MAX: usize = 1000;
 /// Values of lists that one PATCH, or all of one bulk request, may look at, counted once for each
 /// comparison.
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
-/// Bytes of text that may be looked at in one such comparison; longer ones count more often.
+/// Bytes of text that one such comparison looks at; each further so many count as one more.
 pub const PATCH_COMPARED_BYTES: usize = 64;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
@@ -165,6 +171,8 @@ pub const PASSING_TOKEN_SECONDS: i64 = 60;
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 /// What is kept of the User-Agent that last used a token.
 pub const USER_AGENT_BYTES_MAX: usize = 200;
+/// The name that an administrator goes by at the local door.
+pub const CLAIMED_NAME_CHARS_MAX: usize = 64;
 /// Seconds between writes of "last used".
 pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
@@ -253,7 +261,7 @@ pub const VERIFICATION_ROWS_STEP: u64 = 5000;
 pub const VERIFICATION_IDLE_MAX: Duration = Duration::from_secs(60);
 /// What a verification has found, told one by one; more is counted.
 pub const VERIFICATION_FINDINGS_MAX: usize = 20;
-/// What the audit trail may be told to keep at least.
+/// The smallest `audit_keep` that is accepted.
 pub const AUDIT_KEEP_DAYS_MIN: i64 = 30;
 /// See [`AUDIT_KEEP_DAYS_MIN`].
 pub const AUDIT_KEEP_BYTES_MIN: u64 = 1024 * 1024;
@@ -297,6 +305,11 @@ pub const CLIENT_CONNECT_DURATION_MAX: Duration = Duration::from_secs(10);
 /// One exchange as a client, from its first byte to the last of the answer. Okta closes
 /// the socket after the same time.
 pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
+/// A command's wait for an answer at the local door: longer than anything that a server does for
+/// one request.
+pub const LOCAL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// The wait of whoever only wants to know which process serves.
+pub const SERVER_LOOKUP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Interim answers (1xx) that a client skips before the final one.
 pub const INTERIM_ANSWERS_MAX: usize = 8;
 /// Pages that an import walks before it gives up on an end.

@@ -24,7 +24,7 @@ fn a_sound_server_passes_with_every_request() {
     let findings = place.check();
     for (topic, words) in [
         ("server", "runs version"),
-        ("store", "sound: 0 users, 1 tokens"),
+        ("store", "sound: 0 users, 1 token"),
         ("tokens", "okta is good; it was never used"),
         ("Okta app", "test credentials"),
         ("Okta agent", "read the configurations"),

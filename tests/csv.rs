@@ -405,7 +405,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     check(
         &desk.server.cli(&["user", "export", path_text, "--active"]),
         0,
-        &["1 users are in"],
+        &["1 user in"],
     );
     // A file's name says what is in it, unless something else is typed.
     let lines = desk.path("out.jsonl");
@@ -413,7 +413,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     check(
         &desk.server.cli(&["user", "export", lines_text]),
         0,
-        &["2 users are in"],
+        &["2 users in"],
     );
     check(&desk.import("out.jsonl", &[]), 0, &["2 unchanged"]);
     fs::remove_file(&lines).expect("removed");

@@ -232,6 +232,7 @@ fn a_valid_client_is_served_beside_slow_ones() {
             .filter_map(|number| Attacker::new(&door, attack, number))
             .collect();
         let begun = attackers.len();
+        assert!(begun > count / 2, "{attack:?}: {begun} of {count} came in");
         let mut dripped = Instant::now();
         let mut again = 0;
         let beside = p99(&door, &authorization, time, || {

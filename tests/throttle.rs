@@ -161,13 +161,16 @@ fn push(users: usize) -> u32 {
     most
 }
 
+/// What anybody needed here is three; one more is for a busy machine.
+const TRIES_SEEN_MAX: u32 = 4;
+
 #[test]
 fn three_hundred_users_arrive_through_twenty_a_second() {
-    assert!(push(300) <= TRIES_MAX);
+    assert!(push(300) <= TRIES_SEEN_MAX);
 }
 
 #[test]
 #[ignore = "the long form: some five minutes"]
 fn five_thousand_users_arrive_through_twenty_a_second() {
-    assert!(push(5000) <= TRIES_MAX);
+    assert!(push(5000) <= TRIES_SEEN_MAX);
 }

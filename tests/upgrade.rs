@@ -180,10 +180,7 @@ fn assert_kept(fixture: &Fixture, directory: &TempDir) {
     let mode = fs::metadata(&kept).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let verified = cli_in(directory, &["backup", "verify", name]);
-    let told = format!(
-        "3 users, 1 tokens, 6 audit rows, format {},",
-        fixture.format
-    );
+    let told = format!("3 users, 1 token, 6 audit rows, format {},", fixture.format);
     assert!(
         verified.status == Some(0) && verified.stdout.starts_with(&told),
         "{verified:?}"

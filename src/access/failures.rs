@@ -52,14 +52,14 @@ impl Failures {
         Failure {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
-            is_told: state.may_tell(peer, now),
+            is_told: state.count_refusal(peer, now),
         }
     }
 
-    /// Counts a refusal of any other kind. Whether the log is told of it.
-    pub fn may_tell(&self, peer: IpAddr, now: Instant) -> bool {
+    /// Counts a refusal of any other kind. True if the log is to be told of it.
+    pub fn count_refusal(&self, peer: IpAddr, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.may_tell(peer, now)
+        state.count_refusal(peer, now)
     }
 }
 
@@ -84,7 +84,7 @@ impl State {
         window
     }
 
-    fn may_tell(&mut self, peer: IpAddr, now: Instant) -> bool {
+    fn count_refusal(&mut self, peer: IpAddr, now: Instant) -> bool {
         let window = self.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
         // The first of too many is told, and that the next ones are not.

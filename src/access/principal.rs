@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::issued::Token;
 use super::scope::{Mode, Scope};
+use crate::limits;
 
 /// The person at the local door: whoever may open the 0600 socket or the store itself.
 /// Administration takes one of these, and nothing that came over the network can be one.
@@ -17,11 +18,10 @@ pub struct Administrator {
 impl Administrator {
     /// For the local door alone. The name is recorded as claimed, not as proved.
     pub fn at_the_local_door(claimed_name: &str) -> Self {
-        const CHARS_MAX: usize = 64;
         let claimed_name = claimed_name
             .chars()
             .filter(|c| !c.is_control())
-            .take(CHARS_MAX)
+            .take(limits::CLAIMED_NAME_CHARS_MAX)
             .collect();
         Self { claimed_name }
     }

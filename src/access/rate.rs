@@ -50,11 +50,12 @@ impl Limiter {
         let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
         // Beyond the longest wait the backlog says nothing more.
         state.backlog = (state.backlog + 1.0).min(longest * rate);
-        let mut whole = 1;
-        while f64::from(whole) < seconds.min(longest) {
-            whole += 1;
-        }
-        Err(whole)
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number between 1 and the longest"
+        )]
+        Err(seconds.min(longest) as u32)
     }
 
     /// Takes what `requests` more would have cost, even if that is more than there is.

@@ -30,14 +30,13 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// All reasons, and that nothing was sent.
-    pub const ALL: [Option<Self>; 6] = [
-        None,
-        Some(Self::Malformed),
-        Some(Self::Unknown),
-        Some(Self::Expired),
-        Some(Self::Revoked),
-        Some(Self::Address),
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Malformed,
+        Self::Unknown,
+        Self::Expired,
+        Self::Revoked,
+        Self::Address,
     ];
 
     /// The word that metrics have for it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::new_request_id;
 use super::reply::{Problem, Refusal};
 use super::routes::{Access, Found, Route};
-use crate::access::{Mode, Principal};
+use crate::access::{Mode, Principal, Scope};
 use crate::directory::Caller;
 use crate::http1::{Answer, Fault, Head};
 use crate::page;
@@ -104,6 +104,11 @@ impl Beginning {
     }
 
     pub(super) fn broken(&self) -> Refusal {
+        log::error!(
+            "{} {}: a bug while its head was looked at",
+            self.request_id,
+            peer_text(self.peer)
+        );
         Refusal {
             answer: Problem::bug().into_answer(&self.request_id),
             authenticated: false,
@@ -218,11 +223,16 @@ impl Admission {
 
     /// What went wrong, as this caller is told.
     pub(super) fn told(&self, problem: Problem) -> Problem {
-        let is_write = !matches!(self.method, "GET" | "HEAD");
         match self.principal.as_ref().map(Principal::mode) {
-            Some(Mode::Compatible) if is_write => problem.for_identity_providers(),
+            Some(Mode::Compatible) if !self.is_read() => problem.for_identity_providers(),
             _ => problem,
         }
+    }
+
+    /// A search by message is a read too.
+    fn is_read(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
+            || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
     }
 
     /// The answer to a body that could not be read, and its log line.
@@ -253,7 +263,7 @@ impl Admission {
             }
         };
         let is_open = self.principal.is_none() && answer.status < 500;
-        let quiet = is_open || answer.status < 400 && self.method == "GET";
+        let quiet = is_open || answer.status < 400 && self.is_read();
         log::log!(
             if quiet {
                 log::Level::Debug

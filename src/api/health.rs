@@ -27,7 +27,7 @@ pub(super) fn metrics(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outc
     Ok(reply::text(MEDIA_TYPE, api.metrics.text(&state(api))))
 }
 
-/// `GET /readyz`: whether changes can be made, and if not, why.
+/// `GET /readyz`: whether the server is fit to serve, and if not, why.
 pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     let reasons = reasons(api);
     if reasons.is_empty() {
@@ -98,7 +98,7 @@ struct Reason {
     mend: Mend,
 }
 
-/// All of them; nothing if changes can be made.
+/// All of them; none when the server is ready.
 fn reasons(api: &Api) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let mut add = |what: String, mend| {

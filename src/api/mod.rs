@@ -136,7 +136,7 @@ impl Api {
             places: Places::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
-                Rejection::ALL.map(why).into_iter(),
+                Rejection::ALL.map(Some).into_iter().chain([None]).map(why),
                 store.commits(),
             ),
             told: Told::default(),
@@ -234,7 +234,7 @@ impl Api {
             } else {
                 self.note_stranger("elsewhere", &refused, &problem);
                 Who::Stranger {
-                    is_told: self.failures.may_tell(call.peer(), Monotonic::now()),
+                    is_told: self.failures.count_refusal(call.peer(), Monotonic::now()),
                 }
             };
             call.refused(head, problem, &who)
@@ -314,7 +314,7 @@ impl Api {
     /// The answer to bytes that are not a request.
     pub fn refuse(&self, fault: &Fault, peer: Option<IpAddr>) -> Answer {
         let call = call::Beginning::new(peer);
-        let is_told = peer.is_none_or(|peer| self.failures.may_tell(peer, Monotonic::now()));
+        let is_told = peer.is_none_or(|peer| self.failures.count_refusal(peer, Monotonic::now()));
         self.metrics.answered("none", "none", fault.status);
         if peer.is_some() {
             self.note_unreadable(&call, fault);

@@ -21,6 +21,8 @@ pub struct Tuning {
     pub directory: bool,
 }
 
+/// For commands and tests: a server's come from its configuration. Nothing is removed from the
+/// audit trail.
 impl Default for Tuning {
     fn default() -> Self {
         Self {

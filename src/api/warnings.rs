@@ -100,7 +100,7 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
     // One that was issued for a fortnight is not near its end from the beginning.
-    // Its end was reckoned some milliseconds before it was made.
+    // The client reckoned its end just before the server made it.
     let lifetime = token.created.days_until(expires.plus_seconds(60));
     let steps = TOKEN_DAYS.iter().copied().filter(|step| *step < lifetime);
     Some(Warning {

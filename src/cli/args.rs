@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::output::Format;
 use crate::config::BaseUrl;
+use crate::limits;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 done; 1 refused or not found; 64 usage; 65 damaged or newer data; 69 no \
@@ -118,7 +119,7 @@ pub(super) enum Token {
         #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
         scope: String,
         /// How long it is good, such as 365d or 12h, or `never`
-        #[arg(long, default_value = "365d")]
+        #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
         expires: String,
         /// `compatible` understands what identity providers send beyond the RFCs; `strict`
         /// refuses it

@@ -210,10 +210,13 @@ fn tell(report: &Value, found: u64) -> Result<(), Failure> {
     if found > 0 {
         return Ok(());
     }
-    let rows = report["of"].as_u64().unwrap_or_default() / 2;
-    let (first, users) = (text_of(report, "first"), text_of(report, "users"));
+    let rows = output::counted(report["of"].as_u64().unwrap_or_default() / 2, "row");
+    let (first, users) = (
+        text_of(report, "first"),
+        output::counted_in(report, "users", "user"),
+    );
     output::line(&format!(
-        "sound: {rows} rows from row {first} on, in agreement with {users} users"
+        "sound: {rows} from row {first} on, in agreement with {users}"
     ))
 }
 

@@ -164,10 +164,10 @@ fn unusable(file: &Path, error: &OpenError) -> Failure {
 
 fn tell(counts: &Value) -> Result<(), Failure> {
     output::line(&format!(
-        "{} users, {} tokens, {} audit rows, format {}, sha256 {}",
-        counts["users"],
-        counts["tokens"],
-        counts["auditRows"],
+        "{}, {}, {}, format {}, sha256 {}",
+        output::counted_in(counts, "users", "user"),
+        output::counted_in(counts, "tokens", "token"),
+        output::counted_in(counts, "auditRows", "audit row"),
         counts["format"],
         counts["sha256"].as_str().unwrap_or_default()
     ))

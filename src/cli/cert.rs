@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::args::Cert;
 use super::output::{self, text_of};
-use super::{Failure, ask, status, with_client};
+use super::{AS_ROOT, Failure, ask, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::BaseUrl;
@@ -144,5 +144,10 @@ fn failure(error: &certificate::Error) -> Failure {
         certificate::Error::Io(..) => status::IO,
         _ => status::REFUSED,
     };
-    Failure::new(code, error).hint("nothing was changed")
+    let failure = Failure::new(code, format!("{error} (nothing was changed)"));
+    if code == status::PERMISSION {
+        failure.hint(AS_ROOT)
+    } else {
+        failure
+    }
 }

@@ -1,5 +1,6 @@
-//! The command line: what was typed, one request, the answer printed. Every command but
-//! `serve` is a client of the local door.
+//! The command line: what was typed, one request, the answer printed. What needs the
+//! directory asks the local door, which `serve` opens; some, such as `manual` and `config`, need
+//! neither.
 
 mod args;
 mod audit;
@@ -29,6 +30,7 @@ use serde_json::Value;
 
 use crate::config::{Configuration, Key, Problem, Sources};
 use crate::http1::client::Response;
+use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
 use crate::store::OpenError;
@@ -44,6 +46,9 @@ mod status {
     pub(super) const PERMISSION: u8 = 77;
     pub(super) const CONFIGURATION: u8 = 78;
 }
+
+/// A hint for whoever may not look.
+const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
 /// Why a command was not done: for the exit status, and for the person.
 #[derive(Debug)]
@@ -162,8 +167,8 @@ fn without_the_rest(
     sources: &Sources,
     command: &Command,
 ) -> Result<Configuration, Problem> {
-    // Each is a client of the local door, and says so if nothing is served there.
-    let is_client = matches!(
+    // None of these starts a server or replaces a store.
+    let is_content = matches!(
         command,
         Command::Token(_)
             | Command::User(_)
@@ -171,7 +176,7 @@ fn without_the_rest(
             | Command::Cert(_)
             | Command::Guide { .. }
     );
-    if problem.is_usage || !is_client {
+    if problem.is_usage || !is_content {
         return Err(problem);
     }
     let Some(mut configuration) = Configuration::of_data_dir(sources) else {
@@ -274,7 +279,7 @@ fn login_name() -> String {
     // It travels in a header.
     name.chars()
         .filter(char::is_ascii_graphic)
-        .take(64)
+        .take(limits::CLAIMED_NAME_CHARS_MAX)
         .collect()
 }
 

@@ -187,6 +187,22 @@ pub(super) fn text_of(row: &Value, name: &str) -> String {
     }
 }
 
+/// A hint, where nothing failed.
+pub(super) fn hint(what: &str) {
+    say(&format!("hint: {what}"));
+}
+
+/// So many of something, such as "1 user" and "2 users".
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// The same of a count in an answer.
+pub(super) fn counted_in(row: &Value, name: &str, what: &str) -> String {
+    counted(row[name].as_u64().unwrap_or_default(), what)
+}
+
 /// A time to the minute, for a table.
 pub(super) fn minute(row: &Value, name: &str, absent: &str) -> String {
     let text = text_of(row, name);

@@ -351,6 +351,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_configured_is_as_the_limits_say() {
+        for (key, wanted) in [
+            (Key::RateLimit, limits::RATE_PER_SECOND_DEFAULT),
+            (Key::AlarmDeactivations, limits::ALARM_DEACTIVATIONS_DEFAULT),
+            (Key::AlarmPercent, limits::ALARM_PERCENT_DEFAULT),
+        ] {
+            let Fallback::Value(text) = SETTINGS[key as usize].default else {
+                panic!("{wanted} is configured to nothing");
+            };
+            assert_eq!(text, wanted.to_string());
+        }
+    }
+
+    #[test]
     fn numbers_and_words() {
         assert_eq!(rate("off"), Ok(None));
         assert_eq!(rate("20"), Ok(Some(20)));

@@ -3,7 +3,6 @@
 //! [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most and says where the next one goes on.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use memchr::memmem;
 use serde_json::{Value, json};
@@ -160,11 +159,6 @@ impl Directory {
     /// as far as the trail goes back.
     pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {
         self.read(|snapshot| known_as(&snapshot, who))
-    }
-
-    /// Which rows of the trail are kept.
-    pub fn trail_extent(&self) -> Result<Extent, Error> {
-        self.read(|snapshot: Arc<Snapshot>| Ok(snapshot.audit_extent()?))
     }
 }
 

@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 
 use super::Fault;
-
-/// Parameters in one query; more is nobody's honest request.
-const PAIRS_MAX: usize = 64;
+use crate::limits;
 
 const BAD_TARGET: Fault = Fault::new(
     400,
@@ -40,7 +38,7 @@ pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
 pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
     let mut pairs = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        if pairs.len() == PAIRS_MAX {
+        if pairs.len() == limits::QUERY_PARAMETERS_MAX {
             return Err(Fault::new(400, "the query has more than 64 parameters"));
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -133,7 +131,7 @@ mod tests {
             ]
         );
         assert!(query_pairs("a=%").is_err());
-        assert!(query_pairs(&"a&".repeat(PAIRS_MAX + 1)).is_err());
+        assert!(query_pairs(&"a&".repeat(limits::QUERY_PARAMETERS_MAX + 1)).is_err());
     }
 
     proptest::proptest! {

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::{ServerConnection, Stream};
 
@@ -294,8 +294,8 @@ impl<'a> Connection<'a> {
             close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last();
         // A request that took nearly all of its time still gets its answer out.
         let until = Instant::now() + limits::WRITE_DURATION_MAX;
-        self.socket
-            .set(until.min(deadline + Duration::from_secs(1)));
+        let last = deadline + limits::LAST_ANSWER_DURATION_MAX;
+        self.socket.set(until.min(last));
         let mut bytes = Vec::with_capacity(1024);
         append_head(&answer, head.version(), close, &mut bytes);
         let sent = match answer.body {

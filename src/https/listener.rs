@@ -188,7 +188,7 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// One log line a second at most: the cause is often somebody who would like a full disk.
+/// One log line a second at most: an attacker could otherwise fill the disk with them.
 #[derive(Default)]
 struct Complaint {
     last: Option<Instant>,

@@ -6,8 +6,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
 
-/// Sessions that can be resumed; one identity provider opens a few dozen connections.
-const SESSIONS_MAX: usize = 4096;
+use crate::limits;
 
 /// TLS 1.2 and 1.3 with the provider's own suites and groups (hybrid post-quantum first),
 /// HTTP/1.1 alone, and no early data: a write must not be replayed.
@@ -19,7 +18,7 @@ pub fn server_config(certificate: Arc<dyn ResolvesServerCert>) -> Arc<ServerConf
         .with_no_client_auth()
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    config.session_storage = ServerSessionMemoryCache::new(limits::TLS_SESSIONS_MAX);
     config.max_early_data_size = 0;
     Arc::new(config)
 }

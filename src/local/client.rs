@@ -20,9 +20,6 @@ use crate::http1::{Answer, Body, Head};
 use crate::limits;
 use crate::store::{OpenError, Store};
 
-/// Longer than anything that a server does for one request.
-pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
-
 /// Why a command could not ask.
 #[derive(Debug)]
 pub enum Error {
@@ -59,13 +56,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// How long somebody who only wants to know who serves waits.
-const LOOK_WAIT_MAX: Duration = Duration::from_secs(1);
-
 /// The process id of the server that answers at the socket of `data_dir`, if one does.
 pub fn server_of(data_dir: &Path) -> Option<i32> {
     let socket = config::socket_path(data_dir).ok()?;
-    Conversation::begin(&socket, LOOK_WAIT_MAX).ok()?.peer()
+    Conversation::begin(&socket, limits::SERVER_LOOKUP_WAIT_MAX)
+        .ok()?
+        .peer()
 }
 
 /// A way to the router.
@@ -82,10 +78,10 @@ enum Way {
 impl Client {
     /// Finds the server of `data_dir`, or opens its store.
     pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
-        Self::connect_within(ANSWER_WAIT_MAX, data_dir, claimed_name)
+        Self::connect_within(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
 
-    /// The same, with less patience than [`ANSWER_WAIT_MAX`] for a server that hangs.
+    /// The same, with less patience than [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server that hangs.
     pub fn connect_within(
         patience: Duration,
         data_dir: &Path,
@@ -102,7 +98,7 @@ impl Client {
 
     /// Finds the server of `data_dir`; `None` if none answers.
     pub fn connect_to_server(data_dir: &Path, claimed_name: &str) -> Result<Option<Self>, Error> {
-        Self::to_server(ANSWER_WAIT_MAX, data_dir, claimed_name)
+        Self::to_server(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
 
     fn to_server(

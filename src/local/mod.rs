@@ -9,7 +9,7 @@ mod client;
 mod conversation;
 mod door;
 
-pub use client::{ANSWER_WAIT_MAX, Client, Error, server_of};
+pub use client::{Client, Error, server_of};
 pub use door::Door;
 
 /// The header in which the command line says who is typing: recorded as claimed.

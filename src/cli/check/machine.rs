@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Findings, Halt, number, server};
 use crate::certificate;
-use crate::cli::tls;
+use crate::cli::{AS_ROOT, tls};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, Configuration, Problem, Sources, default_file};
 use crate::limits;
@@ -68,7 +68,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         }
         Err(error) => {
             let mend = match error.kind() {
-                ErrorKind::PermissionDenied => server::AS_ROOT.to_owned(),
+                ErrorKind::PermissionDenied => AS_ROOT.to_owned(),
                 _ => server::start(data_dir, findings),
             };
             findings.fail(TOPIC, &format!("{shown}: {error}"), &mend)?;

@@ -9,17 +9,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Findings, Halt, PATIENCE, ask, number};
-use crate::cli::output::text_of;
-use crate::cli::{answered, from_local, login_name};
+use crate::cli::output::{self, text_of};
+use crate::cli::{AS_ROOT, answered, from_local, login_name};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::Configuration;
 use crate::https;
 use crate::limits;
-use crate::local::{self, ANSWER_WAIT_MAX, Client};
+use crate::local::{self, Client};
 use crate::store::OpenError;
-
-/// For whoever may not look.
-pub(super) const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
 /// What starts the server on this machine: as a service, else as whoever owns what it keeps.
 pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
@@ -209,15 +206,17 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
 
 /// Reads all of it.
 pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
-    client.set_patience(ANSWER_WAIT_MAX);
+    client.set_patience(limits::LOCAL_ANSWER_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
     client.set_patience(PATIENCE);
     match answered(&answer?) {
         Ok(counts) => findings.pass(
             "store",
             &format!(
-                "sound: {} users, {} tokens, {} audit rows",
-                counts["users"], counts["tokens"], counts["auditRows"]
+                "sound: {}, {}, {}",
+                output::counted_in(&counts, "users", "user"),
+                output::counted_in(&counts, "tokens", "token"),
+                output::counted_in(&counts, "auditRows", "audit row")
             ),
         ),
         Err(failure) => {

@@ -214,11 +214,11 @@ impl Diff {
         }
         if self.more > 0 {
             output::say(&format!(
-                "and then again: {} users have no command here",
-                self.more
+                "and then again: no command is here for {}",
+                output::counted(self.more, "user")
             ));
         }
-        let what = format!("{} differences", self.count);
+        let what = output::counted(self.count, "difference");
         Err(Failure::new(status::REFUSED, what))
     }
 }

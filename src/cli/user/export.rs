@@ -52,7 +52,8 @@ pub(super) fn run(
     })?;
     target.end()?;
     if let Some(file) = file {
-        output::say(&format!("{count} users are in {}", file.display()));
+        let who = output::counted(count, "user");
+        output::say(&format!("{who} in {}", file.display()));
     }
     Ok(())
 }

@@ -216,7 +216,7 @@ impl<'a> Import<'a> {
         }
         let failure = Failure::new(
             status::REFUSED,
-            format!("{} rows were rejected", self.refused),
+            format!("{} rejected", output::counted(self.refused, "row")),
         );
         Err(match &self.rejects.writer {
             Some(_) => failure.hint(format!(

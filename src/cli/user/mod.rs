@@ -135,8 +135,8 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
         User::Deactivate { who } => {
             let (changed, outcome) = each(client, &who, false);
             if changed > 0 {
-                output::say(
-                    "hint: the identity provider's next push to this user reactivates it, unless \
+                output::hint(
+                    "the identity provider's next push to this user reactivates it, unless \
                      an import runs first",
                 );
             }
@@ -244,7 +244,7 @@ fn add(
     });
     let user = ask(client, "POST", USERS, Some(&body))?;
     if !email.contains('@') {
-        output::say("hint: the userName is usually the primary email; this one has no @");
+        output::hint("the userName is usually the primary email; this one has no @");
     }
     output::line(&text_of(&user, "id"))
 }
@@ -285,7 +285,7 @@ fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Fail
     });
     let target = format!("{USERS}/{}", text_of(&user, "id"));
     ask(client, "PATCH", &target, Some(&body))?;
-    // Of whom nothing is said counts as inactive, and yet something changes.
+    // Somebody without `active` counts as inactive, but writing `false` still changes the user.
     Ok(user["active"] != active)
 }
 

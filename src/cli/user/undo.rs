@@ -94,20 +94,27 @@ impl Counts {
     }
 
     fn tell(&self, typed: &Undo) -> Result<(), Failure> {
-        let verb = if typed.dry_run { "would be" } else { "are" };
+        let verb = match self.undone {
+            _ if typed.dry_run => "would be",
+            1 => "is",
+            _ => "are",
+        };
         output::say(&format!(
-            "{} users {verb} as they were before, {} were so already, {} refused",
-            self.undone, self.same, self.refused
+            "{} {verb} as before, {} so already, {} refused",
+            output::counted(self.undone as u64, "user"),
+            self.same,
+            self.refused
         ));
         if self.undone > 0 && !typed.dry_run {
-            output::say(
-                "hint: the identity provider's next push may change them again: mend it there too",
+            output::hint(
+                "the identity provider's next push may change them again: mend it there too",
             );
         }
         if self.refused == 0 {
             return Ok(());
         }
-        let what = format!("the changes of {} users were not taken back", self.refused);
+        let who = output::counted(self.refused as u64, "user");
+        let what = format!("the changes of {who} were not taken back");
         let failure = Failure::new(status::REFUSED, what);
         Err(if self.forceable > 0 && !typed.force {
             failure.hint("--force also takes back what somebody else has changed since")
