@@ -82,6 +82,10 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
             json!({"formatted": whole, "familyName": "Lee", "givenName": "Bea"}),
         ),
         (
+            json!([{"op": "replace", "path": "name", "value": [{"givenName": "Bea", "formatted": whole}]}]),
+            json!({"formatted": whole, "givenName": "Bea"}),
+        ),
+        (
             json!([replace("givenName", "Bea")]),
             json!({"formatted": "Dr Bea Lee", "familyName": "Lee", "givenName": "Bea"}),
         ),

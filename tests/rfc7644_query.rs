@@ -406,8 +406,17 @@ fn section_3_4_2_2_a_number_is_compared_as_it_was_spelled() {
             );
         }
     }
-    let page = talk.json("GET", "/Users?filter=userName+eq+1.50", None, 200);
-    assert_eq!(names(&page), ["1.50"]);
+    let cased = json!({"schemas": [CORE], "userName": "1e9", "emails": [{"value": "7"}]});
+    talk.json("POST", "/Users", Some(&cased), 201);
+    for (filter, wanted) in [
+        ("userName+eq+1.50", "1.50"),
+        ("userName+eq+1E9", "1e9"),
+        ("userName+sw+1E9", "1e9"),
+        ("emails%5Bvalue+eq+7%5D", "1e9"),
+    ] {
+        let page = talk.json("GET", &format!("/Users?filter={filter}"), None, 200);
+        assert_eq!(names(&page), [wanted], "{filter}");
+    }
 }
 
 /// DIFFERENCE(search): `search` is no parameter of RFC 7644. It finds people by words, whatever

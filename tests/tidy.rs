@@ -190,17 +190,18 @@ fn administrators_are_made_only_at_the_local_door() {
     complain(&complaints);
 }
 
-/// Each `module::test` that a page of the manual names in backticks is a test.
 /// Whether a text has a test of this name.
 fn is_a_test(text: &str, name: &str) -> bool {
     let Some(at) = text.find(&format!("fn {name}(")) else {
         return false;
     };
-    // Its attributes stand between the function before it and its name.
-    let attributes = text[..at].rsplit("\n}").next().unwrap_or_default();
-    attributes.contains("#[test]")
+    // Its attributes stand between the end of what is before it and its name.
+    let lines = text[..at].lines().rev();
+    let mut attributes = lines.take_while(|line| line.trim() != "}");
+    attributes.any(|line| line.trim() == "#[test]")
 }
 
+/// Each `module::test` that a page of the manual names in backticks is a test.
 #[test]
 fn what_the_manual_calls_proved_has_its_test() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");

@@ -292,15 +292,13 @@ impl Bench {
 
     /// Everybody is read once, while some are changed.
     fn imported(&self, name: &str, count: usize) -> Line {
-        let before = cpu_time(self.server.pid());
-        let walk = walk::import(&self.target, &self.known, count);
-        let ours = Side {
-            generator: 0.0,
-            cpu: cpu_time(self.server.pid())
-                .saturating_sub(before)
-                .as_secs_f64(),
-            samples: walk.pages,
-        };
+        let (mut ours, mut walk) = (Side::default(), None);
+        ours.take(self.server.pid(), || {
+            let (pages, rest) = walk::import(&self.target, &self.known, count);
+            walk = Some(rest);
+            pages
+        });
+        let walk = walk.expect("it was taken");
         let note = format!(
             "{:.0} users/s; pages of the first tenth {:.2} ms, of the last {:.2} ms (medians); beside {:.0} writes/s",
             ours.samples.per_second() * drive::to_f64(count),

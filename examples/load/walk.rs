@@ -14,10 +14,8 @@ use crate::work::{Kind, Known};
 const WRITES_PER_SECOND: f64 = 50.0;
 const WRITERS: usize = 4;
 
-/// What an import took.
+/// What an import took, beside the time of its pages.
 pub(crate) struct Walk {
-    /// A turn is a page.
-    pub(crate) pages: Samples,
     /// Medians of the first and the last tenth of the pages, in milliseconds.
     pub(crate) first: f64,
     pub(crate) last: f64,
@@ -25,8 +23,12 @@ pub(crate) struct Walk {
     pub(crate) writes: Samples,
 }
 
-/// Reads all users, page by page as Okta does, while others are changed.
-pub(crate) fn import(target: &Target, known: &std::sync::Arc<Known>, count: usize) -> Walk {
+/// Reads all users, page by page as Okta does, while others are changed. A turn is a page.
+pub(crate) fn import(
+    target: &Target,
+    known: &std::sync::Arc<Known>,
+    count: usize,
+) -> (Samples, Walk) {
     let is_over = AtomicBool::new(false);
     let (micros, errors, elapsed, writes) = thread::scope(|scope| {
         let writing = scope.spawn(|| change(target, known, &is_over));
@@ -54,12 +56,12 @@ pub(crate) fn import(target: &Target, known: &std::sync::Arc<Known>, count: usiz
         elapsed,
     };
     pages.micros.sort_unstable();
-    Walk {
-        pages,
+    let walk = Walk {
         first,
         last,
         writes,
-    }
+    };
+    (pages, walk)
 }
 
 /// The time of each page, in order.

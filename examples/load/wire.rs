@@ -90,25 +90,25 @@ impl Connection {
         self.stream.flush()
     }
 
-    /// Reads what has come, or waits for it: the answer's status, if that is all of it.
+    /// Reads what has come, or waits for something: the answer's status, if that is all of it.
     pub(crate) fn receive(&mut self) -> std::io::Result<Option<u16>> {
+        let StreamOwned { conn, sock } = &mut self.stream;
+        if conn.read_tls(sock)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        conn.process_new_packets().map_err(std::io::Error::other)?;
         loop {
             if self.filled == self.buffer.len() {
                 self.buffer.resize(2 * self.filled, 0);
             }
-            let read = self.stream.read(&mut self.buffer[self.filled..])?;
-            if read == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            self.filled += read;
-            if let Some(status) = self.whole()? {
-                return Ok(Some(status));
-            }
-            // What is decrypted already announces itself on no socket.
-            if self.stream.conn.wants_read() {
-                return Ok(None);
+            match conn.reader().read(&mut self.buffer[self.filled..]) {
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
             }
         }
+        self.whole()
     }
 
     /// The status, if all of the answer is there.

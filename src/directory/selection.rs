@@ -218,7 +218,9 @@ fn with_email(snapshot: &Snapshot, email: &str) -> Result<RoaringBitmap, Error> 
 fn demanded_value(filter: &Filter) -> Option<&str> {
     match filter {
         Filter::And(all) => all.iter().find_map(demanded_value),
-        Filter::Compare(path, CompareOp::Eq, CompValue::Text(text)) if is(path, "value", None) => {
+        Filter::Compare(path, CompareOp::Eq, CompValue::Text(text) | CompValue::Number(text))
+            if is(path, "value", None) =>
+        {
             Some(text.as_str())
         }
         _ => None,

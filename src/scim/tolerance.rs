@@ -120,6 +120,8 @@ impl Tolerance {
 pub struct Leniency {
     strict: bool,
     used: Vec<Tolerance>,
+    /// What is no matter of the request, such as what was stored before.
+    overlooked: Option<Tolerance>,
 }
 
 impl Leniency {
@@ -128,6 +130,7 @@ impl Leniency {
         Self {
             strict: false,
             used: Vec::new(),
+            overlooked: None,
         }
     }
 
@@ -141,6 +144,9 @@ impl Leniency {
 
     /// Goes on, or gives the error that strict mode answers with; `what` says where.
     pub fn allow(&mut self, tolerance: Tolerance, what: &str) -> Result<(), Error> {
+        if self.overlooked == Some(tolerance) {
+            return Ok(());
+        }
         if self.strict {
             return Err(Error::new(
                 tolerance.error_type(),
@@ -155,6 +161,18 @@ impl Leniency {
             self.used.push(tolerance);
         }
         Ok(())
+    }
+
+    /// Reads something, in which this tolerance is nothing that the request needs.
+    pub(super) fn overlooking<T>(
+        &mut self,
+        tolerance: Tolerance,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.overlooked = Some(tolerance);
+        let done = read(self);
+        self.overlooked = None;
+        done
     }
 
     /// What was forgiven so far.

@@ -266,3 +266,25 @@ fn wrong_type(attribute: &Attribute, wanted: &str, found: &Value) -> Error {
         format!("{} must be {wanted}, not {found}", attribute.name),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_told_from_base64_and_uris() {
+        for (kind, text, is_well_formed) in [
+            (Kind::Binary, "MIIB/w==", true),
+            (Kind::Binary, "MIIB/w", true),
+            (Kind::Binary, "MIIB_-", false),
+            (Kind::Binary, "MI IB", false),
+            (Kind::Reference, "https://example.com/a?b#c", true),
+            (Kind::Reference, "../photos/%20.png", true),
+            (Kind::Reference, "my photo.png", false),
+            (Kind::Reference, "https://example.com/<a>", false),
+            (Kind::String, "my photo.png", true),
+        ] {
+            assert_eq!(malformed(kind, text).is_none(), is_well_formed, "{text}");
+        }
+    }
+}

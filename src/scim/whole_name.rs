@@ -14,32 +14,27 @@ const PARTS: [&str; 5] = [
 ];
 
 /// The whole that a name should have, if that is not the one it has. `then` is the name that was
-/// stored; in an echo of what was shown, a whole that is neither the stored one nor holds the
-/// given and the family name is an older one, so that the same echo twice is the same name.
+/// stored.
+///
+/// In an echo of what was shown, a whole that lacks a part which the stored one holds, as far as
+/// it is up to date, is an older one: so the same echo twice is the same name, unless it only
+/// exchanges parts with each other.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
-    let none = Object::new();
-    let then = then.unwrap_or(&none);
-    let was = text(then, "formatted");
-    let is_older = is_echo && was != Some(whole) && !holds_its_parts(whole, now);
-    let follows = match was {
-        Some(was) if was == whole || is_older => follow(was, then, now),
-        _ if is_older => composed(now),
-        _ => return None,
-    };
-    (!follows.is_empty() && follows != whole).then_some(follows)
+    let then = then?;
+    let was = text(then, "formatted")?;
+    let follows = follow(was, then, now);
+    let lacks = |part: &str| holds(&follows, part) && !holds(whole, part);
+    let is_older = || is_echo && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
+    (follows != whole && (was == whole || is_older())).then_some(follows)
 }
 
 fn text<'a>(name: &'a Object, part: &str) -> Option<&'a str> {
     name.get(part)?.as_str()
 }
 
-fn holds_its_parts(whole: &str, name: &Object) -> bool {
-    let whole = fold(whole);
-    ["givenName", "familyName"]
-        .iter()
-        .filter_map(|part| text(name, part))
-        .all(|part| whole.contains(&fold(part)))
+fn holds(whole: &str, part: &str) -> bool {
+    places(&fold(whole), &fold(part)).next().is_some()
 }
 
 /// The whole name out of its parts; empty if it has none.
@@ -48,57 +43,62 @@ fn composed(name: &Object) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// The whole with the parts exchanged that were changed, which leaves the order and the titles
-/// that its author gave it. Where a part cannot be found in it, it is composed anew; where there
-/// is nothing to compose it from, it stays.
+/// The whole with those parts exchanged that were changed, which leaves it the order and the
+/// titles that its author gave it. If it does not show plainly where each part stands, or one is
+/// gone, it is composed anew; if there is nothing to compose it from, it stays.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
+    let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);
-    if anew.is_empty() {
+    if anew.is_empty() || !PARTS.iter().any(has_changed) {
         return was.to_owned();
     }
-    let mut places = Vec::new();
+    exchanged(was, then, now).unwrap_or(anew)
+}
+
+fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
+    let mut found = Vec::new();
     for part in PARTS {
         match (text(then, part), text(now, part)) {
-            (old, new) if old == new => {}
-            (None, Some(new)) if was.contains(new) => {}
-            (Some(old), new) => match place(was, old) {
-                Some(at) => places.push((at, old.len(), new.unwrap_or_default())),
-                None => return anew,
-            },
-            (None, _) => return anew,
+            (None, None) => {}
+            // The whole was told first, and the part after it.
+            (Some(old), Some(new)) if new.contains(old) && only_place(was, new).is_some() => {
+                found.push((only_place(was, new)?, new, new));
+            }
+            (Some(old), Some(new)) => found.push((only_place(was, old)?, old, new)),
+            (None, Some(new)) => found.push((only_place(was, new)?, new, new)),
+            (Some(_), None) => return None,
         }
     }
-    places.sort_unstable();
+    found.sort_unstable();
     let (mut whole, mut end) = (String::new(), 0);
-    for (at, length, new) in places {
-        // Two parts that share letters: which is which cannot be told.
-        let Some(between) = was.get(end..at) else {
-            return anew;
-        };
-        whole.push_str(between);
+    for (at, old, new) in found {
+        // Nothing, if two of them share letters.
+        whole.push_str(was.get(end..at)?);
         whole.push_str(new);
-        end = at + length;
+        end = at + old.len();
     }
-    whole.push_str(&was[end..]);
-    // What was between a part and one that is gone.
-    whole.split_whitespace().collect::<Vec<_>>().join(" ")
+    whole.push_str(was.get(end..)?);
+    Some(whole)
 }
 
-/// Where a part stands in the whole: as a word, or within one if it is no word there, as in
-/// languages that put no space between names. Nothing if that could be several places.
-fn place(whole: &str, part: &str) -> Option<usize> {
-    let is_word = |at: usize| {
-        let before = whole[..at].chars().next_back();
-        let after = whole[at + part.len()..].chars().next();
-        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
-    };
-    let places = || whole.match_indices(part).map(|(at, _)| at);
-    only(places().filter(|at| is_word(*at))).or_else(|| only(places()))
-}
-
-fn only(mut places: impl Iterator<Item = usize>) -> Option<usize> {
+/// Where a part stands in the whole, if that is one place.
+fn only_place(whole: &str, part: &str) -> Option<usize> {
+    let mut places = places(whole, part);
     let first = places.next()?;
     places.next().is_none().then_some(first)
+}
+
+/// Where a part stands in the whole as a word. Letters that have no case, as where there is no
+/// space between names, part words too.
+fn places(whole: &str, part: &str) -> impl Iterator<Item = usize> {
+    let goes_on = |c: char| {
+        c.is_lowercase() || c.is_uppercase() || c.is_numeric() || "-'\u{2019}".contains(c)
+    };
+    whole.match_indices(part).filter_map(move |(at, part)| {
+        let before = whole[..at].chars().next_back();
+        let after = whole[at + part.len()..].chars().next();
+        (!before.is_some_and(goes_on) && !after.is_some_and(goes_on)).then_some(at)
+    })
 }
 
 #[cfg(test)]
@@ -136,9 +136,24 @@ mod tests {
                 "Albright, Bo",
             ),
             ("山田太郎", "太郎", "山田", "次郎", "山田", "山田次郎"),
-            // Gone: the spaces around it too.
-            ("Dr Ann Lee", "Ann", "Lee", "", "Lee", "Dr Lee"),
-            // Not told by the whole, or told twice.
+            // Told before the part.
+            (
+                "Ms Maria Luisa Rossi",
+                "Maria",
+                "Rossi",
+                "Maria Luisa",
+                "Rossi",
+                "Ms Maria Luisa Rossi",
+            ),
+            (
+                "Ann Smith-Jones",
+                "Ann",
+                "Smith",
+                "Ann",
+                "Smith-Jones",
+                "Ann Smith-Jones",
+            ),
+            // Not told by the whole, told twice, or as a part of something else: composed anew.
             (
                 "Bob Smith",
                 "Robert",
@@ -148,7 +163,42 @@ mod tests {
                 "Alice Smith",
             ),
             ("Ann (Ann) Lee", "Ann", "Lee", "Bea", "Lee", "Bea Lee"),
-            ("Anna", "Ann", "nna", "Bea", "Bo", "Bea Bo"),
+            ("Robert Smith", "Rob", "Smith", "Bob", "Smith", "Bob Smith"),
+            (
+                "Dr Ann-Lee",
+                "Ann",
+                "Ann-Lee",
+                "Bea",
+                "Ann-Lee",
+                "Bea Ann-Lee",
+            ),
+            (
+                "M. de Santa Maria",
+                "Maria",
+                "de Santa Maria",
+                "Ana",
+                "de Santa Maria",
+                "Ana de Santa Maria",
+            ),
+            (
+                "Pat O'Brien",
+                "Pat",
+                "Brien",
+                "Pat",
+                "O'Brien",
+                "Pat O'Brien",
+            ),
+            ("Lee, Ann", "Ann", "Lee", "", "Lee", "Lee"),
+            // Spaces of any kind are the author's.
+            ("Ann  Lee ", "Ann", "Lee", "Ann", "Lee", "Ann  Lee "),
+            (
+                "山田\u{3000}太郎",
+                "太郎",
+                "山田",
+                "次郎",
+                "山田",
+                "山田\u{3000}次郎",
+            ),
             // Nothing is left to compose it from.
             ("Dr Ann Lee", "Ann", "Lee", "", "", "Dr Ann Lee"),
         ] {
@@ -186,5 +236,29 @@ mod tests {
         assert_eq!(after(&alone, &then, true), None);
         let other = json!({"formatted": "Dr Ann Lee", "givenName": "Bea"});
         assert_eq!(after(&alone, &other, false).as_deref(), Some("Bea"));
+        assert_eq!(after(&json!({}), &other, true), None);
+    }
+
+    #[test]
+    fn the_same_echo_twice_is_the_same_name() {
+        let then = json!({"formatted": "Dr Ann Lee", "honorificPrefix": "Dr", "givenName": "Ann",
+            "familyName": "Lee"});
+        for (part, text, wanted) in [
+            ("honorificPrefix", "Prof", "Prof Ann Lee"),
+            ("familyName", "Kim", "Dr Ann Kim"),
+            ("middleName", "J", "Dr Ann J Lee"),
+        ] {
+            let mut echo = then.clone();
+            echo[part] = json!(text);
+            let first = after(&then, &echo, true);
+            assert_eq!(first.as_deref(), Some(wanted));
+            let mut stored = echo.clone();
+            stored["formatted"] = json!(first);
+            assert_eq!(after(&stored, &echo, true), first, "{part}");
+        }
+        // One whose whole is new has it.
+        let bob = json!({"formatted": "Bob Lee", "givenName": "Robert", "familyName": "Lee"});
+        let bobby = json!({"formatted": "Bobby Lee", "givenName": "Robert", "familyName": "Lee"});
+        assert_eq!(after(&bob, &bobby, true), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Budget, Op, too_many};
+use super::{Budget, Op, text_bytes, too_many};
 use crate::limits;
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::schema::Attribute;
@@ -102,52 +102,60 @@ fn add(
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    let mut changed = Vec::new();
+    let mut primaries = Vec::new();
+    let is_same = sameness(attribute);
     for value in added {
-        work.spend(values.len())?;
-        if let Some(at) = values
-            .iter()
-            .position(|held| is_same(attribute, held, &value))
-        {
-            if value::is_primary(&value) {
-                changed.push(at);
-            }
-            if let (Value::Object(held), Value::Object(parts)) = (&mut values[at], value) {
-                let more = parts.into_iter();
-                held.extend(more.filter(|(name, _)| name != "value" && name != "type"));
-            }
-            continue;
+        let each = 1 + text_bytes(&value) / limits::PATCH_COMPARED_BYTES;
+        work.spend(values.len().saturating_mul(each))?;
+        let held = values.iter().position(|held| is_same(held, &value));
+        let at = held.unwrap_or(values.len());
+        let is_primary = value::is_primary(&value);
+        if is_primary {
+            primaries.push(at);
         }
-        if values.len() == limits::VALUES_MAX {
-            return Err(too_many(limits::VALUES_MAX, attribute.name));
+        match (held.map(|at| &mut values[at]), value) {
+            (Some(Value::Object(held)), Value::Object(parts)) => {
+                // An element that is named twice is primary if it was once.
+                let more = parts.into_iter().filter(|(name, _)| match name.as_str() {
+                    "value" | "type" => false,
+                    "primary" => is_primary || !primaries.contains(&at),
+                    _ => true,
+                });
+                held.extend(more);
+            }
+            (Some(_), _) => {}
+            (None, _) if at == limits::VALUES_MAX => {
+                return Err(too_many(limits::VALUES_MAX, attribute.name));
+            }
+            (None, value) => values.push(value),
         }
-        changed.push(values.len());
-        values.push(value);
     }
-    keep_one_primary(values, &changed);
+    keep_one_primary(values, &primaries);
     Ok(())
 }
 
-/// Whether two elements are one value: a list must not hold the same "type" and "value" twice
-/// (RFC 7643 section 2.4). Those that have no "value", such as addresses, are if they are equal.
-fn is_same(attribute: &Attribute, held: &Value, added: &Value) -> bool {
-    let has_value = |element: &Value| element.get("value").is_some();
-    if !has_value(held) || !has_value(added) {
-        return held == added;
-    }
-    ["value", "type"].iter().all(|part| {
-        let is_exact = attribute
-            .sub_attribute(part)
-            .is_some_and(|part| part.case_exact);
-        match (held.get(part), added.get(part)) {
+/// Tells whether two elements are one value: a list must not hold the same "type" and "value"
+/// twice (RFC 7643 section 2.4). Those that have no "value", such as addresses, are if they are
+/// equal.
+fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
+    let exact = ["value", "type"].map(|part| {
+        let part = attribute.sub_attribute(part);
+        part.is_some_and(|part| part.case_exact)
+    });
+    move |held, added| {
+        if held.get("value").is_none() || added.get("value").is_none() {
+            return held == added;
+        }
+        let mut parts = ["value", "type"].iter().zip(exact);
+        parts.all(|(part, is_exact)| match (held.get(part), added.get(part)) {
             // Letters beyond ASCII in another case are another value: folding each pair would
             // cost more than it is worth.
             (Some(Value::String(held)), Some(Value::String(added))) if !is_exact => {
                 held.eq_ignore_ascii_case(added)
             }
             (held, added) => held == added,
-        }
-    })
+        })
+    }
 }
 
 /// When one of the `changed` elements says it is primary, the others no longer do

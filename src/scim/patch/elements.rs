@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::assign::{Work, assign, assign_parts, keep_one_primary};
-use super::{Op, Operation, is_nothing};
+use super::{Op, Operation, is_nothing, text_bytes};
 use crate::limits;
 use crate::scim::error::{Error, ErrorType};
 use crate::scim::filter::{CompValue, CompareOp, Filter};
@@ -173,15 +173,6 @@ impl Operation {
     }
 }
 
-/// The bytes of the texts in a value, which is as deep as an element of a list at most.
-fn text_bytes(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Object(parts) => parts.values().map(text_bytes).sum(),
-        _ => 0,
-    }
-}
-
 fn no_match(path: &AttributePath) -> String {
     format!("no value of {} matches the filter", path.attribute.name)
 }
@@ -216,9 +207,11 @@ fn describe(filter: &Filter, parts: &mut Object) -> bool {
         Filter::And(all) => all.iter().all(|filter| describe(filter, parts)),
         Filter::Compare(path, CompareOp::Eq, wanted) => {
             let wanted = match wanted {
-                CompValue::Text(text) => Value::String(text.as_str().to_owned()),
+                CompValue::Text(text) | CompValue::Number(text) => {
+                    Value::String(text.as_str().to_owned())
+                }
                 CompValue::Boolean(value) => Value::Bool(*value),
-                CompValue::Number(_) | CompValue::Null => return false,
+                CompValue::Null => return false,
             };
             parts.insert(path.attribute.name.to_owned(), wanted);
             true

@@ -122,6 +122,10 @@ impl Patch {
 
     /// Whether `name.formatted` is set by name: then it is no leftover, whatever it says.
     pub fn sets_formatted_name(&self) -> bool {
+        let tells_formatted = |name: &Value| {
+            let parts = name.as_object();
+            parts.is_some_and(|parts| member(parts, "formatted").is_some())
+        };
         self.operations.iter().any(|operation| {
             let Target::Attribute { path, .. } = &operation.target else {
                 return false;
@@ -129,8 +133,8 @@ impl Patch {
             path.attribute.name == "name"
                 && match (path.sub_attribute, &operation.value) {
                     (Some(part), value) => part.name == "formatted" && !is_nothing(value),
-                    (None, Value::Object(parts)) => member(parts, "formatted").is_some(),
-                    (None, _) => false,
+                    (None, Value::Array(list)) => list.iter().any(tells_formatted),
+                    (None, value) => tells_formatted(value),
                 }
         })
     }
@@ -153,7 +157,10 @@ impl Patch {
                 }
             })
             .collect();
-        let patched = User::from_touched(attributes, touched, leniency)?;
+        // The texts that the patch sets were read already, and others were stored before.
+        let patched = leniency.overlooking(Tolerance::MalformedText, |leniency| {
+            User::from_touched(attributes, touched, leniency)
+        })?;
         // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
         patched.require_user_name().map_err(|error| Error {
             kind: ErrorType::Mutability,
@@ -311,6 +318,15 @@ fn too_many(most: usize, what: &str) -> Error {
         ErrorType::InvalidValue,
         format!("the patch has or makes more than {most} {what}"),
     )
+}
+
+/// The bytes of the texts in a value, which is as deep as an element of a list at most.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Object(parts) => parts.values().map(text_bytes).sum(),
+        _ => 0,
+    }
 }
 
 fn is_read_only(path: &AttributePath) -> bool {
