@@ -2,12 +2,14 @@
 //! runs the plans that come next.
 //!
 //! ```text
-//! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …
-//!                                        │                                    ▲
-//! syncer:                                └─▶ sync ─▶ publish ─────────────────┴─▶ answer
+//! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …  answer
+//!                                        │                                    ▲             │
+//! syncer:                                └─▶ sync ─▶ publish ─────────────────┘             └─▶ sync …
 //! ```
 //!
-//! Nobody is answered, and nobody reads, what is not synced yet.
+//! Nobody is answered, and nobody reads, what is not synced yet. Where the writer only waits for
+//! the sync, it writes what it has before it answers: all who are answered want the processors at
+//! once, and they have them while the disk is busy anyhow. Otherwise the syncer answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -66,6 +68,10 @@ pub(super) struct Syncer {
 #[derive(Default)]
 struct State {
     work: Work,
+    /// The writer has nothing to do before this is finished.
+    is_awaited: bool,
+    /// Whose changes are synced, and whom the writer is to tell.
+    untold: Vec<Callers>,
     is_closed: bool,
 }
 
@@ -105,6 +111,25 @@ impl Syncer {
         matches!(state.work, Work::Nothing)
     }
 
+    /// Runs what waits until nothing is underway. Meanwhile the callers of what is finished are
+    /// left to [`Self::tell`].
+    pub(super) fn awaited<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.state().is_awaited = true;
+        let done = wait();
+        self.state().is_awaited = false;
+        done
+    }
+
+    pub(super) fn has_untold(&self) -> bool {
+        !self.state().untold.is_empty()
+    }
+
+    /// Answers those who were left to the writer.
+    pub(super) fn tell(&self) {
+        let untold = std::mem::take(&mut self.state().untold);
+        answer(untold, Outcome::Committed);
+    }
+
     /// What has failed, once.
     pub(super) fn take_failed(&self) -> Option<Unanswered> {
         let mut state = self.state();
@@ -132,11 +157,22 @@ impl Syncer {
                 Ok(Err(unanswered)) => (Work::Failed(Some(unanswered)), Vec::new()),
                 Err(_) => (Work::Failed(None), Vec::new()),
             };
-            // Whoever writes next need not wait for the answers.
-            self.set(work);
+            let callers = self.finished(work, callers);
             queue.wake();
             answer(callers, Outcome::Committed);
         }
+    }
+
+    /// Nothing is underway any more. Whom to tell at once.
+    fn finished(&self, work: Work, callers: Vec<Callers>) -> Vec<Callers> {
+        let mut state = self.state();
+        state.work = work;
+        self.changed.notify_all();
+        if state.is_awaited {
+            state.untold.extend(callers);
+            return Vec::new();
+        }
+        callers
     }
 
     fn next(&self) -> Option<Box<Unsynced>> {

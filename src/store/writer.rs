@@ -61,7 +61,8 @@ enum Stop {
     Broken(Option<Unanswered>),
 }
 
-/// How far a batch came, and those that were written with it.
+/// How far a batch came.
+#[derive(Clone, Copy)]
 enum Attempt {
     /// To its end, which is this.
     Done(Outcome),
@@ -242,6 +243,20 @@ impl Writer {
             }
             Err(_) => Attempt::Done(Outcome::Panicked),
         };
+        let stop = self.conclude(open, attempt, callers, noted, queue);
+        self.syncer.tell();
+        stop
+    }
+
+    /// What follows from how far a batch came.
+    fn conclude(
+        &self,
+        open: &Open,
+        attempt: Attempt,
+        callers: Vec<Callers>,
+        noted: Vec<String>,
+        queue: &Queue,
+    ) -> Option<Stop> {
         match attempt {
             Attempt::Written(changes, began) => {
                 // It is there: a failure to read it back must not become a "failed" that makes
@@ -273,14 +288,16 @@ impl Writer {
         }
     }
 
-    /// Has a commit synced: by the syncer if there is something else to do, here otherwise, since
-    /// waking another thread takes as long as some disks do.
+    /// Has a commit synced: by the syncer if there is something else to do, or will be when those
+    /// are told who were left to the writer; here otherwise, since waking another thread takes as
+    /// long as some disks do.
     fn finish(&self, commit: Unsynced, queue: &Queue) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
-        if is_readable && !queue.is_empty() {
+        if is_readable && (self.syncer.has_untold() || !queue.is_empty()) {
             self.syncer.give(commit);
             return None;
         }
+        self.syncer.tell();
         match commit.finish(&self.shared) {
             Ok(callers) => {
                 answer(callers, Outcome::Committed);
@@ -324,8 +341,12 @@ impl Writer {
             let mut tables = Tables::open(&txn, open.chain)?;
             let written = self.run_plans(&mut tables, &mut changes, plans, callers, queue)?;
             // Even that nothing is to be changed may follow from what is not on disk yet.
-            if !self.syncer.wait_idle() {
+            if !self.syncer.awaited(|| self.syncer.wait_idle()) {
                 return Ok(Attempt::Done(Outcome::Failed));
+            }
+            if changes.len() > limits::BATCH_CHANGES_MAX {
+                // Nobody is to wait for a large request of somebody else to be written.
+                self.syncer.tell();
             }
             if written > 0 {
                 *noted = self.shared.notes.take();
@@ -382,10 +403,13 @@ impl Writer {
                 self.shared.hints.follow(&change);
                 tables.apply(change, changes)?;
             }
-            let more = queue.next_while(|| room > 0 && self.syncer.is_underway(), room);
+            let lasts = || room > 0 && self.syncer.is_underway();
+            let more = (self.syncer).awaited(|| queue.next_while(lasts, room));
             let Some((also, caller)) = more else {
                 return Ok(written);
             };
+            // Of a commit that was finished just before these came.
+            self.syncer.tell();
             plans = also;
             callers.push(caller);
         }
