@@ -32,6 +32,10 @@ struct Gate {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches of a disk that is played"
+)]
 struct State {
     /// Whether every sync passes.
     is_open: bool,
@@ -39,6 +43,9 @@ struct State {
     passes: usize,
     ends: Ends,
     is_syncing: bool,
+    /// Whether writes wait until it is not so any more, and whether one does.
+    holds_writes: bool,
+    is_writing: bool,
     /// What was acknowledged, in this order.
     acknowledged: Vec<String>,
     /// What power cuts during syncs have left, and how much was acknowledged by then.
@@ -64,6 +71,8 @@ impl Default for State {
             passes: 0,
             ends: Ends::Well,
             is_syncing: false,
+            holds_writes: false,
+            is_writing: false,
             acknowledged: Vec::new(),
             cuts: Vec::new(),
         }
@@ -150,7 +159,13 @@ impl StorageBackend for Gated {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        assert!(!self.gate.state().is_syncing, "written during a sync");
+        let mut state = self.gate.state();
+        assert!(!state.is_syncing, "written during a sync");
+        while state.holds_writes {
+            state.is_writing = true;
+            state = self.gate.changed.wait(state).expect("not poisoned");
+        }
+        drop(state);
         self.disk.write(offset, data)
     }
 
@@ -293,6 +308,80 @@ fn what_is_not_synced_is_neither_answered_nor_shown() {
         }
         let state = it.store.snapshot().expect("open").state();
         assert_eq!(state, second + u64::from(third == Does::Write(1)));
+    }
+}
+
+/// Whose changes are synced waits a little for the next ones to be written, and no longer.
+#[test]
+fn nobody_waits_for_a_write_of_somebody_else_that_takes_long() {
+    let it = three(Does::Write(1));
+    it.disk.gate.set(|state| state.holds_writes = true);
+    it.disk.gate.pass(Ends::Well);
+    wait_until("the third is being written", || {
+        it.disk.gate.state().is_writing
+    });
+    wait_until("the second is answered", || it.second.is_finished());
+    assert!(!it.third.is_finished());
+    let open = |state: &mut State| (state.is_open, state.holds_writes) = (true, false);
+    it.disk.gate.set(open);
+    for one in [it.second, it.third] {
+        wait_until("all are answered", || one.is_finished());
+        one.join().expect("no panic").expect("written");
+    }
+}
+
+/// Three, of which the third is at its sync, which the syncer makes, and nothing else waits.
+fn the_last_of_three() -> Three {
+    let it = three(Does::Write(1));
+    it.disk.gate.pass(Ends::Well);
+    wait_until("the second is answered", || it.second.is_finished());
+    wait_until("the third is at its sync", || {
+        it.disk.gate.state().is_syncing
+    });
+    it
+}
+
+/// Those who are answered come back: the writer is there for them while the next commit is synced.
+#[test]
+fn plans_of_those_who_come_back_are_run_during_a_sync() {
+    let it = the_last_of_three();
+    let run = Arc::default();
+    let fourth = write(&it.store, Does::Write(1), &run);
+    wait_until("the fourth is run while the third is synced", || {
+        run.state().passes == 1 && it.disk.gate.state().is_syncing
+    });
+    assert!(!it.third.is_finished());
+    it.disk.gate.set(|state| state.is_open = true);
+    for one in [it.second, it.third, fourth] {
+        wait_until("all are answered", || one.is_finished());
+        one.join().expect("no panic").expect("written");
+    }
+}
+
+/// A sync that fails while nothing else is to be written, or while the store is being closed.
+#[test]
+fn when_the_last_sync_fails_its_caller_is_told_what_became_of_it() {
+    for ends in [Ends::Failed, Ends::Lost, Ends::Panicked] {
+        for closes in [false, true] {
+            let it = the_last_of_three();
+            let store = Arc::clone(&it.store);
+            let closing = closes.then(|| thread::spawn(move || store.close()));
+            // It is told the same whenever that begins.
+            thread::sleep(Duration::from_millis(20));
+            it.disk.gate.pass(ends);
+            let open = |state: &mut State| (state.is_open, state.ends) = (true, Ends::Well);
+            it.disk.gate.set(open);
+            wait_until("the third is answered", || it.third.is_finished());
+            let third = it.third.join().expect("no panic");
+            match third {
+                Err(WriteError::Unavailable) if ends == Ends::Lost => {}
+                Err(WriteError::Unknown) if ends != Ends::Lost => {}
+                other => panic!("{ends:?} {closes}: {other:?}"),
+            }
+            if let Some(closing) = closing {
+                closing.join().expect("no panic");
+            }
+        }
     }
 }
 

@@ -123,7 +123,7 @@ impl Store {
         };
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
-        let on_doubt = move || suspect(&queue);
+        let on_doubt = move || queue.look();
         let look = move || trust::look_behind(&shared, describe, on_doubt, on_damage);
         *lock(&store.look) = Some(thread("store-look", look)?);
         match store
@@ -218,7 +218,7 @@ impl Store {
     /// Makes the writer look at the file: after a failed read, which only opening it again
     /// can mend.
     pub fn suspect(&self) {
-        suspect(&self.queue);
+        self.queue.look();
     }
 
     /// Ends the look behind a start, so that nobody waits for it any more: the server stops.
@@ -353,11 +353,6 @@ impl Shared {
         // Ending a read transaction is work; readers do not wait for it.
         drop(old);
     }
-}
-
-/// Makes the writer look at the file. A queue that is full has enough to look at it with.
-fn suspect(queue: &Queue) {
-    let _ = queue.push(Vec::new());
 }
 
 /// With the writer ends what works for it and what waits for it, however that ends.

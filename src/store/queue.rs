@@ -113,6 +113,11 @@ impl Queue {
         Ok(ticket)
     }
 
+    /// Makes the writer look at the file. A queue that is full has enough to look at it with.
+    pub(super) fn look(&self) {
+        let _ = self.push(Vec::new());
+    }
+
     /// What to write next; waits for it, for so long at most.
     pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut state = self.state();

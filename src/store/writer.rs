@@ -1,6 +1,6 @@
 //! The one thread that writes. It takes what is queued, runs the plans one after the
 //! other in one transaction and commits; when that is synced, the new state is published and
-//! only then answered, by another thread if there is more to write meanwhile (`syncer.rs`).
+//! only then answered. If there is more to write, another thread syncs meanwhile (`syncer.rs`).
 //!
 //! ```text
 //!         ┌───── batches ─────┐
@@ -68,8 +68,13 @@ enum Attempt {
     Done(Outcome),
     /// The commit itself failed; its chain would have this head.
     Uncertain(Head),
-    /// It is written, this many changes since this moment, and not synced yet.
-    Written(usize, Instant),
+    /// It is written and not synced yet.
+    Written {
+        changes: usize,
+        began: Instant,
+        /// Somebody was told of the commit before meanwhile, or will be now, and will come back.
+        is_followed: bool,
+    },
 }
 
 impl Writer {
@@ -202,6 +207,10 @@ impl Writer {
             let (plans, callers) = match next(open, queue) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
+                    // What has failed is answered before the end.
+                    if !self.syncer.wait_idle() {
+                        return Stop::Broken(None);
+                    }
                     if let Err(error) = save_all(open) {
                         log::warn!("the next start will take longer: {error}");
                     }
@@ -258,7 +267,11 @@ impl Writer {
         queue: &Queue,
     ) -> Option<Stop> {
         match attempt {
-            Attempt::Written(changes, began) => {
+            Attempt::Written {
+                changes,
+                began,
+                is_followed,
+            } => {
                 // It is there: a failure to read it back must not become a "failed" that makes
                 // its callers believe otherwise.
                 let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
@@ -273,7 +286,7 @@ impl Writer {
                     changes,
                     began,
                 };
-                self.finish(commit, queue)
+                self.finish(commit, is_followed, queue)
             }
             Attempt::Uncertain(head) => Some(Stop::Broken(Some(Unanswered {
                 callers,
@@ -288,12 +301,11 @@ impl Writer {
         }
     }
 
-    /// Has a commit synced: by the syncer if there is something else to do, or will be when those
-    /// are told who were left to the writer; here otherwise, since waking another thread takes as
-    /// long as some disks do.
-    fn finish(&self, commit: Unsynced, queue: &Queue) -> Option<Stop> {
+    /// Has a commit synced: by the syncer if there is something else to do, or will be soon; here
+    /// otherwise, since waking another thread takes as long as some disks do.
+    fn finish(&self, commit: Unsynced, is_followed: bool, queue: &Queue) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
-        if is_readable && (self.syncer.has_untold() || !queue.is_empty()) {
+        if is_readable && (is_followed || !queue.is_empty()) {
             self.syncer.give(commit);
             return None;
         }
@@ -344,10 +356,6 @@ impl Writer {
             if !self.syncer.awaited(|| self.syncer.wait_idle()) {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
-            if changes.len() > limits::BATCH_CHANGES_MAX {
-                // Nobody is to wait for a large request of somebody else to be written.
-                self.syncer.tell();
-            }
             if written > 0 {
                 *noted = self.shared.notes.take();
                 let change = noted.iter().cloned().fold(Change::none(), Change::audit);
@@ -364,7 +372,7 @@ impl Writer {
         let mut index = open.index.clone();
         index.apply(changes);
         self.shared.hints.reserve(index.live().len());
-        let began = Instant::now();
+        let (began, is_followed) = (Instant::now(), self.syncer.has_untold());
         match open.storage.put_off(|| txn.commit()) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -379,7 +387,11 @@ impl Writer {
         open.is_written = true;
         open.unchecked = true;
         open.chain = chain;
-        Ok(Attempt::Written(written, began))
+        Ok(Attempt::Written {
+            changes: written,
+            began,
+            is_followed,
+        })
     }
 
     /// Runs the plans, and those that arrive while the commit before is being synced, if there is
