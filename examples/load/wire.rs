@@ -102,7 +102,11 @@ impl Connection {
                 self.buffer.resize(2 * self.filled, 0);
             }
             match conn.reader().read(&mut self.buffer[self.filled..]) {
-                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                // The end; what came before it may be all that is wanted.
+                Ok(0) => {
+                    let whole = self.whole()?.map(Some);
+                    return whole.ok_or(std::io::ErrorKind::UnexpectedEof.into());
+                }
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),

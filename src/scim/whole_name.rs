@@ -1,8 +1,9 @@
 //! `name.formatted`, and how it follows the parts of the name: identity providers change those
 //! and echo, or do not mention, the whole.
 
+use unicode_normalization::char::is_combining_mark;
+
 use super::Object;
-use super::fold::fold;
 
 /// In the order in which a whole is composed (RFC 7643 section 4.1.1).
 const PARTS: [&str; 5] = [
@@ -17,8 +18,9 @@ const PARTS: [&str; 5] = [
 /// stored.
 ///
 /// In an echo of what was shown, a whole that lacks a part which the stored one holds, as far as
-/// it is up to date, is an older one: so the same echo twice is the same name, unless it only
-/// exchanges parts with each other.
+/// it is up to date, is an older one: so the same echo twice is the same name. That cannot be told
+/// where the older whole holds all parts too: they were exchanged with each other, one is gone, or
+/// one is a word of what it was. Then it is written the second time.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
@@ -34,7 +36,7 @@ fn text<'a>(name: &'a Object, part: &str) -> Option<&'a str> {
 }
 
 fn holds(whole: &str, part: &str) -> bool {
-    places(&fold(whole), &fold(part)).next().is_some()
+    places(whole, part).next().is_some()
 }
 
 /// The whole name out of its parts; empty if it has none.
@@ -88,17 +90,22 @@ fn only_place(whole: &str, part: &str) -> Option<usize> {
     places.next().is_none().then_some(first)
 }
 
-/// Where a part stands in the whole as a word. Letters that have no case, as where there is no
-/// space between names, part words too.
+/// Where a part stands in the whole as a word; within one, where names have no space between them.
 fn places(whole: &str, part: &str) -> impl Iterator<Item = usize> {
     let goes_on = |c: char| {
-        c.is_lowercase() || c.is_uppercase() || c.is_numeric() || "-'\u{2019}".contains(c)
+        c.is_alphanumeric() && !has_no_spaces(c) || is_combining_mark(c) || "-'\u{2019}".contains(c)
     };
     whole.match_indices(part).filter_map(move |(at, part)| {
         let before = whole[..at].chars().next_back();
         let after = whole[at + part.len()..].chars().next();
         (!before.is_some_and(goes_on) && !after.is_some_and(goes_on)).then_some(at)
     })
+}
+
+/// Whether a letter is of a script that puts no space between names: kana, ideographs, Hangul.
+fn has_no_spaces(letter: char) -> bool {
+    matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 #[cfg(test)]
@@ -189,6 +196,8 @@ mod tests {
                 "Pat O'Brien",
             ),
             ("Lee, Ann", "Ann", "Lee", "", "Lee", "Lee"),
+            ("रामचन्द्र शर्मा", "राम", "शर्मा", "श्याम", "शर्मा", "श्याम शर्मा"),
+            ("Jose\u{301} Lee", "Jose", "Lee", "Bea", "Lee", "Bea Lee"),
             // Spaces of any kind are the author's.
             ("Ann  Lee ", "Ann", "Lee", "Ann", "Lee", "Ann  Lee "),
             (
@@ -247,6 +256,7 @@ mod tests {
             ("honorificPrefix", "Prof", "Prof Ann Lee"),
             ("familyName", "Kim", "Dr Ann Kim"),
             ("middleName", "J", "Dr Ann J Lee"),
+            ("familyName", "LEE", "Dr Ann LEE"),
         ] {
             let mut echo = then.clone();
             echo[part] = json!(text);

@@ -129,10 +129,6 @@ impl Syncer {
         wait()
     }
 
-    pub(super) fn has_untold(&self) -> bool {
-        !self.state().untold.is_empty()
-    }
-
     /// Answers those who were left to the writer.
     pub(super) fn tell(&self) {
         let untold = std::mem::take(&mut self.state().untold);
@@ -197,6 +193,8 @@ impl Syncer {
                 other => state.work = other,
             }
             if state.is_closed {
+                drop(state);
+                self.tell();
                 return None;
             }
             if state.untold.is_empty() {
@@ -246,14 +244,13 @@ mod tests {
         assert_eq!(finish(first).len(), 1);
 
         let (ticket, second) = caller(&queue);
-        assert!(syncer.awaited(|| finish(second)).is_empty() && syncer.has_untold());
+        assert!(syncer.awaited(|| finish(second)).is_empty());
         assert!(ticket.wait(Duration::ZERO).is_none());
         syncer.tell();
         assert!(matches!(
             ticket.wait(Duration::ZERO),
             Some(Outcome::Committed)
         ));
-        assert!(!syncer.has_untold());
 
         let waiting = AssertUnwindSafe(|| syncer.awaited(|| panic!("a bug")));
         assert!(catch_unwind(waiting).is_err());

@@ -72,7 +72,8 @@ enum Attempt {
     Written {
         changes: usize,
         began: Instant,
-        /// Somebody was told of the commit before meanwhile, or will be now, and will come back.
+        /// The commit before was being synced when this one began: those who are told of it come
+        /// back soon.
         is_followed: bool,
     },
 }
@@ -204,7 +205,7 @@ impl Writer {
 
     fn serve(&self, open: &mut Open, queue: &Queue) -> Stop {
         loop {
-            let (plans, callers) = match next(open, queue) {
+            let (plans, callers) = match self.next(open, queue) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
                     // What has failed is answered before the end.
@@ -226,6 +227,28 @@ impl Writer {
             }
             if let Some(stop) = self.write(open, plans, vec![callers], queue) {
                 return stop;
+            }
+        }
+    }
+
+    /// The next batch, or `None` when nothing will be queued any more. Uses idle time to make a
+    /// state that reopens in milliseconds after a crash.
+    fn next(
+        &self,
+        open: &mut Open,
+        queue: &Queue,
+    ) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
+        loop {
+            match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
+                Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
+                Next::Closed => return Ok(None),
+                // Who arrives during a sync that takes so long is not to wait for it.
+                Next::Nothing if self.syncer.is_underway() => {}
+                Next::Nothing => {
+                    let saved = checkpoint(open)?;
+                    // What was too much for one time is saved the next.
+                    open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
+                }
             }
         }
     }
@@ -347,6 +370,7 @@ impl Writer {
         noted: &mut Vec<String>,
         queue: &Queue,
     ) -> Result<Attempt, ReadError> {
+        let is_followed = self.syncer.is_underway();
         let txn = open.database.begin_write()?;
         let mut changes = Changes::new();
         let (chain, written) = {
@@ -372,7 +396,7 @@ impl Writer {
         let mut index = open.index.clone();
         index.apply(changes);
         self.shared.hints.reserve(index.live().len());
-        let (began, is_followed) = (Instant::now(), self.syncer.has_untold());
+        let began = Instant::now();
         match open.storage.put_off(|| txn.commit()) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -436,22 +460,6 @@ impl Writer {
     fn snapshot(&self, open: &Open) -> Result<Snapshot, ReadError> {
         let state = open.chain.next_sequence;
         Snapshot::begin(&open.database, open.index.clone(), &self.shared, state)
-    }
-}
-
-/// The next batch, or `None` when nothing will be queued any more. Uses idle time to make a
-/// state that reopens in milliseconds after a crash.
-fn next(open: &mut Open, queue: &Queue) -> Result<Option<(Vec<Plan>, Callers)>, ReadError> {
-    loop {
-        match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
-            Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
-            Next::Closed => return Ok(None),
-            Next::Nothing => {
-                let saved = checkpoint(open)?;
-                // What was too much for one time is saved the next.
-                open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
-            }
-        }
     }
 }
 
