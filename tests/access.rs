@@ -580,3 +580,26 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
     assert!(lines < 60, "{lines} lines for 1,200 requests of a stranger");
     door.server.stop();
 }
+
+/// Reads are told at debug alone, whichever method they have.
+#[test]
+fn reads_are_not_in_the_log() {
+    let mut talk = Talk::start(&[]);
+    let search = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+    for (method, target, body) in [
+        ("GET", "/Users", None),
+        ("HEAD", "/Users", None),
+        ("POST", "/Users/.search", Some(&search)),
+    ] {
+        assert_eq!(
+            talk.send(method, target, body).status,
+            200,
+            "{method} {target}"
+        );
+    }
+    talk.create("jane");
+    let log = talk.server.log_with("POST /scim/v2/Users 201");
+    for read in [" GET ", " HEAD ", ".search"] {
+        assert!(!log.contains(read), "{log}");
+    }
+}

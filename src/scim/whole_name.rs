@@ -25,6 +25,10 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> O
     let whole = text(now, "formatted")?;
     let then = then?;
     let was = text(then, "formatted")?;
+    if then == now {
+        // Most changes are of something else.
+        return None;
+    }
     let follows = follow(was, then, now);
     let lacks = |part: &str| holds(&follows, part) && !holds(whole, part);
     let is_older = || is_echo && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
@@ -62,11 +66,14 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
     for part in PARTS {
         match (text(then, part), text(now, part)) {
             (None, None) => {}
-            // The whole was told first, and the part after it.
-            (Some(old), Some(new)) if new.contains(old) && only_place(was, new).is_some() => {
-                found.push((only_place(was, new)?, new, new));
+            (Some(old), Some(new)) => {
+                // The whole may have been told first, and the part after it.
+                let told = only_place(was, new).filter(|_| new.contains(old));
+                found.push(match told {
+                    Some(at) => (at, new, new),
+                    None => (only_place(was, old)?, old, new),
+                });
             }
-            (Some(old), Some(new)) => found.push((only_place(was, old)?, old, new)),
             (None, Some(new)) => found.push((only_place(was, new)?, new, new)),
             (Some(_), None) => return None,
         }

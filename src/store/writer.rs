@@ -332,7 +332,6 @@ impl Writer {
             self.syncer.give(commit);
             return None;
         }
-        self.syncer.tell();
         match commit.finish(&self.shared) {
             Ok(callers) => {
                 answer(callers, Outcome::Committed);
@@ -444,8 +443,6 @@ impl Writer {
             let Some((also, caller)) = more else {
                 return Ok(written);
             };
-            // Of a commit that was finished just before these came.
-            self.syncer.tell();
             plans = also;
             callers.push(caller);
         }

@@ -102,7 +102,8 @@ fn add(
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    let mut primaries = Vec::new();
+    // What is added was read as a list, of which one element at most is primary.
+    let mut primary = None;
     let is_same = sameness(attribute);
     for value in added {
         let each = 1 + text_bytes(&value) / limits::PATCH_COMPARED_BYTES;
@@ -111,14 +112,14 @@ fn add(
         let at = held.unwrap_or(values.len());
         let is_primary = value::is_primary(&value);
         if is_primary {
-            primaries.push(at);
+            primary = Some(at);
         }
         match (held.map(|at| &mut values[at]), value) {
             (Some(Value::Object(held)), Value::Object(parts)) => {
                 // An element that is named twice is primary if it was once.
                 let more = parts.into_iter().filter(|(name, _)| match name.as_str() {
                     "value" | "type" => false,
-                    "primary" => is_primary || !primaries.contains(&at),
+                    "primary" => is_primary || primary != Some(at),
                     _ => true,
                 });
                 held.extend(more);
@@ -130,7 +131,7 @@ fn add(
             (None, value) => values.push(value),
         }
     }
-    keep_one_primary(values, &primaries);
+    keep_one_primary(values, primary.as_slice());
     Ok(())
 }
 
