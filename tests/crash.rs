@@ -210,11 +210,21 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
             base_url: "https://h".into(),
         })
         .map_err(|error| format!("{error:?}"))?;
-    for (index, sequence) in snapshot.users().iter().enumerate() {
-        let mut text = Vec::new();
-        page.render(index, "https://h", &Projection::default(), &mut text)
-            .map_err(|error| format!("{error:?}"))?;
-        let user: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let mut text = vec![b'['];
+    page.render_from(
+        0,
+        usize::MAX,
+        "https://h",
+        &Projection::default(),
+        &mut text,
+    )
+    .map_err(|error| format!("{error:?}"))?;
+    text.push(b']');
+    let users: Vec<Value> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if users.len() as u64 != snapshot.users().len() {
+        return Err(format!("{} users are shown", users.len()));
+    }
+    for (user, sequence) in users.into_iter().zip(snapshot.users()) {
         let row = snapshot.user(sequence).map_err(|error| error.to_string())?;
         let (keys, facts) = describe(&row.ok_or("a user without a row")?)?;
         let named = snapshot

@@ -11,13 +11,17 @@ use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, Error, describe};
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
+use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
 use golinks_scim::store::{Ailment, Opener, Store, WriteError};
 use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition};
 use serde_json::json;
 
 use crate::crash::inspect;
-use crate::support::{Server, Talk, body, scim_error};
+use crate::support::{Server, Talk, body, record_of, scim_error};
+
+/// Whoever writes to a disk that stays full is sent away within this time, on a busy machine too.
+const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
 
 /// A disk in memory that can be told to fail.
 #[derive(Clone, Debug, Default)]
@@ -152,8 +156,7 @@ fn session(fails_at: usize, kind: Disk) -> usize {
     let calls = disk.calls.load(Ordering::SeqCst) - first;
     let state = inspect(&store).unwrap_or_else(|how| panic!("call {fails_at}: {how}"));
     for record in &acknowledged {
-        let found = directory.retrieve(&record.id().to_string());
-        let found = found.and_then(|it| it.record());
+        let found = record_of(&directory, &record.id().to_string());
         assert_eq!(found.as_ref().ok(), Some(record), "call {fails_at}");
     }
     // What was said not to be there can be made again.
@@ -234,7 +237,9 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     let mut worst = Duration::ZERO;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
-        worst = worst.max(wait_until("a read", || directory.retrieve(&id).is_ok()));
+        worst = worst.max(wait_until("a read", || {
+            directory.retrieve(&id, |_| Ok(())).is_ok()
+        }));
         let refused = directory.create(user("newer"), &caller());
         assert!(refused.is_err(), "{refused:?}");
     }
@@ -297,8 +302,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
             start.elapsed() < Duration::from_secs(1),
             "it was not refused at once"
         );
-        let found = directory.retrieve(&kept.id().to_string());
-        let found = found.and_then(|it| it.record());
+        let found = record_of(&directory, &kept.id().to_string());
         assert_eq!(found.ok(), Some(kept), "reading goes on");
         disk.is_full.store(false, Ordering::SeqCst);
         waiting
@@ -315,8 +319,8 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
 }
 
 /// The real binary on files that may not grow any more, as on a disk that is full: refused
-/// with 429 in compatible mode and 503 in strict, read all the while, red in `/readyz`, and by
-/// itself again once there is space.
+/// with 429 in compatible mode and 503 in strict, nobody kept for ever, read all the while, red in
+/// `/readyz`, and by itself again once there is space.
 #[test]
 fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     use rustix::process::{Resource, Rlimit, prlimit};
@@ -345,7 +349,9 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     let refused = loop {
         large["userName"] = json!(format!("user{made}"));
         large["title"] = json!("x".repeat(60_000));
+        let begun = Instant::now();
         let response = talk.send("POST", "/Users?attributes=id", Some(&large));
+        assert!(begun.elapsed() < SENT_AWAY_MAX, "{:?}", begun.elapsed());
         if response.status != 201 {
             break response;
         }
@@ -357,7 +363,11 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     let detail = scim_error(&refused, "full")["detail"].to_string();
     assert!(detail.contains("full"), "{detail}");
     talk.authorization = strict;
+    // By now it is known: nobody else waits for space.
+    let begun = Instant::now();
     assert_eq!(talk.send("POST", "/Users", Some(&body("s"))).status, 503);
+    let took = begun.elapsed();
+    assert!(took < limits::DISK_FULL_WAIT_MAX, "{took:?}");
     talk.authorization = compatible;
     assert_eq!(ready(&talk.server, &reader), 503);
     let listed = talk.json("GET", "/Users?count=1", None, 200)["totalResults"].clone();
@@ -404,6 +414,7 @@ fn ready(server: &Server, authorization: &str) -> u16 {
 
 /// Long enough without space the caller is told that nobody knows; closing does not wait.
 #[test]
+#[ignore = "the long form: ten seconds without space"]
 fn a_disk_that_stays_full_keeps_nobody_for_ever() {
     let disk = Disk::default();
     let store = disk.open();
@@ -419,11 +430,7 @@ fn a_disk_that_stays_full_keeps_nobody_for_ever() {
         matches!(refused, Err(Error::Write(WriteError::Unknown))),
         "{refused:?}"
     );
-    assert!(
-        start.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < SENT_AWAY_MAX, "{:?}", start.elapsed());
     let start = Instant::now();
     store.close();
     assert!(

@@ -10,6 +10,8 @@ use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, Search, Sort, U
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
+use crate::support::record_of;
+
 const OPERATIONS: usize = 10_000;
 /// Few names, so that operations meet.
 const NAMES: usize = 150;
@@ -207,11 +209,7 @@ impl Both {
         let Some((_, known)) = self.somebody() else {
             return;
         };
-        let record = self
-            .directory
-            .retrieve(&known.id)
-            .and_then(|it| it.record())
-            .expect("there");
+        let record = record_of(&self.directory, &known.id).expect("there");
         assert_eq!(
             record.user(),
             &user(
@@ -387,16 +385,18 @@ fn user(name: &str, title: Option<&String>, active: bool, email: Option<&String>
     User::parse(body, &mut Leniency::strict()).expect("a user")
 }
 
-fn ids(page: &Page) -> Vec<String> {
+/// The users on a page, in its order.
+pub(crate) fn ids(page: &Page) -> Vec<String> {
     let projection = golinks_scim::scim::Projection::parse(Some("id"), None);
-    let id = |index: usize| {
-        let mut text = Vec::new();
-        page.render(index, "https://h/scim/v2", &projection, &mut text)
-            .expect("a user");
-        let user: Value = serde_json::from_slice(&text).expect("JSON");
-        user["id"].as_str().expect("an id").to_owned()
-    };
-    (0..page.len()).map(id).collect()
+    let mut text = vec![b'['];
+    let end = page
+        .render_from(0, usize::MAX, "https://h/scim/v2", &projection, &mut text)
+        .expect("the users");
+    assert_eq!(end, page.len());
+    text.push(b']');
+    let users: Vec<Value> = serde_json::from_slice(&text).expect("JSON");
+    let id = |user: &Value| user["id"].as_str().expect("an id").to_owned();
+    users.iter().map(id).collect()
 }
 
 #[test]

@@ -1,13 +1,29 @@
 //! Laws that hold for all values: a filter reads what it writes, a patch does what it says
-//! and nothing else. Pure values, thousands of cases.
+//! and nothing else. Pure values, thousands of cases; and a query, whose keys and indexes say of a
+//! directory what its filter says of each user.
 
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use golinks_scim::clock::Instant;
+use golinks_scim::directory::{Caller, Directory, Query, Start, describe};
 use golinks_scim::scim::filter::{CompValue, CompareOp};
 use golinks_scim::scim::{AttributePath, Filter, Leniency, Patch, User};
+use golinks_scim::store::{Opener, Store};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value, json};
+
+use crate::history::Ticking;
+use crate::model::ids;
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+const BASE_URL: &str = "https://h/scim/v2";
+/// What filters compare dates with.
+const NOON: &str = "2026-01-31T12:00:00Z";
 
 fn path(name: &str) -> AttributePath {
     AttributePath::parse(name).expect("an attribute")
@@ -26,12 +42,14 @@ fn any_op() -> impl Strategy<Value = CompareOp> {
     prop::sample::select([&EQUALITY[..], &ORDER, &PART].concat())
 }
 
-/// Texts with everything that a JSON string must escape.
+/// Texts with everything that a JSON string must escape, and some that users have.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,12}",
         "[\"\\\\\\[\\]() \\n\\t\u{1}]{0,6}",
-        Just("null".to_owned())
+        Just("null".to_owned()),
+        "[0-9]@[xX]",
+        "[a-c]{1,2}",
     ]
 }
 
@@ -94,10 +112,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let dated = (
         prop::sample::select(vec![path("meta.created"), path("meta.lastModified")]),
         prop::sample::select([&EQUALITY[..], &ORDER].concat()),
-        prop::sample::select(vec![
-            "2026-01-31T12:00:00Z",
-            "1999-12-31T23:59:59.999+14:00",
-        ]),
+        prop::sample::select(vec![NOON, "1999-12-31T23:59:59.999+14:00"]),
     )
         .prop_map(|(path, op, date)| {
             Filter::Compare(path, op, CompValue::Text(date.to_owned().into()))
@@ -184,13 +199,6 @@ proptest! {
     }
 
     #[test]
-    fn a_filter_and_its_negation_divide_the_users(filter in filter(), user in user()) {
-        let resource = user.attributes();
-        let negation = Filter::Not(Box::new(filter.clone()));
-        prop_assert_ne!(filter.matches(resource), negation.matches(resource));
-    }
-
-    #[test]
     fn to_add_and_then_remove_changes_nothing(user in user(), (name, value) in assignment()) {
         let cleared = patched(&user, &json!([{"op": "remove", "path": name}]));
         let both = patched(&cleared, &json!([
@@ -240,4 +248,75 @@ proptest! {
         });
         prop_assert!(primaries <= 1, "{:?}", emails);
     }
+}
+
+/// A directory of these users, each with a name of its own, and how they are shown, in order of
+/// creation.
+fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
+    let opener: Opener = Box::new(|| Ok(Box::new(redb::backends::InMemoryBackend::new())));
+    let store = Store::open_with(opener, describe).expect("a store in memory");
+    // It goes on by a millisecond with each look: some come before noon, and some after.
+    let noon = Instant::parse(NOON).expect("a date");
+    let clock = Ticking(AtomicI64::new(noon.millis() - 10));
+    let directory = Directory::new(Arc::new(store), Arc::new(clock));
+    let caller = Caller {
+        principal: "properties".to_owned(),
+        request_id: "0".to_owned(),
+    };
+    let mut shown = Vec::new();
+    for (number, user) in users.iter().enumerate() {
+        let mut body = Value::Object(user.attributes().clone());
+        // Names and addresses are looked up in one place: some of either are the other's.
+        body["userName"] = json!(format!("{number}@x"));
+        body["externalId"] = json!(format!("{}@x", number % 5));
+        let user = User::parse(body, &mut Leniency::compatible()).expect("a user");
+        let created = directory.create(user, &caller).expect("created");
+        shown.push(created.record.resource(BASE_URL));
+    }
+    (directory, shown)
+}
+
+fn id_of(user: &Map<String, Value>) -> String {
+    user["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_query_selects_whom_its_filter_matches_and_its_negation_the_others() {
+    const CASES: u32 = 500;
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let users = prop::collection::vec(user(), 20).new_tree(&mut runner);
+    let (directory, shown) = directory_of(&users.expect("users").current());
+    let selected = |filter: &Filter| {
+        let query = Query {
+            filter: Some(filter.clone()),
+            search: None,
+            sort: None,
+            start: Start::Index(1),
+            count: shown.len(),
+            base_url: BASE_URL.into(),
+        };
+        ids(&directory.query(&query).expect("a page"))
+    };
+    let divided = Cell::new(0);
+    let tried = runner.run(&filter(), |filter| {
+        let whom = |is_matched: bool| -> Vec<String> {
+            let users = shown.iter();
+            let users = users.filter(|user| filter.matches(user) == is_matched);
+            users.map(id_of).collect()
+        };
+        let (matching, others) = (whom(true), whom(false));
+        let is_divided = !matching.is_empty() && !others.is_empty();
+        divided.set(divided.get() + u32::from(is_divided));
+        let negation = Filter::Not(Box::new(filter.clone()));
+        prop_assert_eq!(selected(&filter), matching, "{}", filter);
+        prop_assert_eq!(selected(&negation), others, "{}", negation);
+        Ok(())
+    });
+    tried.unwrap_or_else(|failed| panic!("{failed}\n{shown:#?}"));
+    // Most say the same of everybody; were it all of them, little would have been tried.
+    assert!(divided.get() > CASES / 20, "{} filters", divided.get());
 }

@@ -18,7 +18,7 @@ use redb::{
 };
 use serde_json::json;
 
-use crate::support::stored_number;
+use crate::support::{record_of, stored_number};
 
 /// Storage in memory that counts its syncs and fails when told to. What was written is
 /// kept across a close, as a disk keeps it.
@@ -276,7 +276,7 @@ fn a_request_that_changes_nothing_yet_keeps_its_place_in_the_queue() {
     busy.join().expect("no panic").expect("done").expect("done");
     let answers = threads.map(|thread| thread.join().expect("no panic").expect("modified"));
     assert_eq!(answers, [Some(false), Some(true)]);
-    let stored = directory.retrieve(&id).and_then(|it| it.record());
+    let stored = record_of(&directory, &id);
     assert_eq!(stored.expect("there").user().active(), Some(true));
 }
 
@@ -309,10 +309,7 @@ fn writers_on_one_user_lose_nothing() {
     for thread in threads {
         thread.join().expect("no panic").expect("modified");
     }
-    let record = directory
-        .retrieve(&id)
-        .and_then(|it| it.record())
-        .expect("there");
+    let record = record_of(&directory, &id).expect("there");
     assert_eq!(record.version(), "W/\"17\"");
     assert_eq!(
         record.user().attributes()["emails"]
@@ -552,14 +549,11 @@ fn what_was_written_is_there_after_a_restart() {
     let directory = directory(&store);
     assert_eq!(directory.user_count().expect("open"), 9);
     assert!(matches!(
-        directory.retrieve(&records[3].id().to_string()),
+        record_of(&directory, &records[3].id().to_string()),
         Err(Error::NotFound)
     ));
     assert_eq!(
-        directory
-            .retrieve(&records[9].id().to_string())
-            .and_then(|it| it.record())
-            .expect("there"),
+        record_of(&directory, &records[9].id().to_string()).expect("there"),
         records[9]
     );
     // The deleted user's name is free again, its id and its place are not.

@@ -12,19 +12,20 @@ const BODY_BYTES: usize = 2048;
 
 /// `GET /Users/{id}` (RFC 7644 section 3.4.1).
 pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    let user = api.directory.retrieve(call.parameter())?;
-    let version = user.version();
-    if !call.preconditions().allow_match(&version) {
-        return Err(Problem::precondition_failed());
-    }
-    if call.preconditions().is_not_modified(&version) {
-        return Ok(reply::not_modified(version));
-    }
-    let mut body = Vec::with_capacity(BODY_BYTES);
-    user.render(&api.base_url, &projection(call), &mut body)?;
-    let mut answer = reply::scim(200, body);
-    answer.headers.push(("ETag", version));
-    Ok(answer)
+    api.directory.retrieve(call.parameter(), |user| {
+        let version = user.version();
+        if !call.preconditions().allow_match(&version) {
+            return Ok(Err(Problem::precondition_failed()));
+        }
+        if call.preconditions().is_not_modified(&version) {
+            return Ok(Ok(reply::not_modified(version)));
+        }
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        user.render(&api.base_url, &projection(call), &mut body)?;
+        let mut answer = reply::scim(200, body);
+        answer.headers.push(("ETag", version));
+        Ok(Ok(answer))
+    })?
 }
 
 /// `POST /Users` (RFC 7644 section 3.3).

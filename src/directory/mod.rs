@@ -55,7 +55,7 @@ pub use user_id::UserId;
 use crate::clock::SharedClock;
 use crate::limits;
 use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
-use crate::store::{ReadError, Snapshot, Store, Unavailable, View, WriteError};
+use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
 use draft::Draft;
 use order::Turns;
@@ -179,10 +179,14 @@ impl Directory {
         })
     }
 
-    /// The user with this id.
-    pub fn retrieve(&self, id: &str) -> Result<Stored, Error> {
+    /// The user with this id, shown to `look` where it lies.
+    pub fn retrieve<T>(
+        &self,
+        id: &str,
+        look: impl Fn(&Stored<Row<'_>>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
-        self.read(|snapshot| retrieve(&snapshot, id)?.ok_or(Error::NotFound))
+        self.read(|snapshot| look(&retrieve(&snapshot, id)?.ok_or(Error::NotFound)?))
     }
 
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). What the request does not
@@ -370,7 +374,7 @@ impl Directory {
 }
 
 /// The row of this id: the sequence alone does not make an id.
-fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Stored>, Error> {
+fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Stored<Row<'_>>>, Error> {
     let stored = snapshot.user(id.sequence())?.map(Stored::of);
     let stored = stored.transpose().map_err(Error::Damaged)?;
     Ok(stored.filter(|stored| stored.id() == id))

@@ -134,7 +134,7 @@ impl Page {
     fn rows<'a>(
         &'a self,
         sequences: &'a [u32],
-    ) -> Result<Box<dyn Iterator<Item = Result<Row, Error>> + 'a>, Error> {
+    ) -> Result<Box<dyn Iterator<Item = Result<Row<'a>, Error>> + 'a>, Error> {
         const PASSED_OVER_MAX: usize = 4;
         if let (Some(&first), Some(&last)) = (sequences.first(), sequences.last())
             && first < last
@@ -152,19 +152,5 @@ impl Page {
         // The page's own snapshot holds every user that it was selected from.
         let one = |&sequence: &u32| self.snapshot.user(sequence)?.ok_or(Error::NotFound);
         Ok(Box::new(sequences.iter().map(one)))
-    }
-
-    /// Writes the `index`th user of the page, from 0, as it is shown.
-    pub fn render(
-        &self,
-        index: usize,
-        base_url: &str,
-        projection: &Projection,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let sequence = self.slice.sequences.get(index).ok_or(Error::NotFound)?;
-        // The page's own snapshot holds every user that it was selected from.
-        let row = self.snapshot.user(*sequence)?.ok_or(Error::NotFound)?;
-        record::render(&row, base_url, projection, out).map_err(Error::Damaged)
     }
 }

@@ -35,20 +35,21 @@ pub struct Snapshot {
     state: u64,
 }
 
-/// A user's row, borrowed from the page that holds it.
-pub struct Row {
-    sealed: AccessGuard<'static, &'static [u8]>,
+/// A user's row, borrowed from the page that holds it. The page may be written anew once the
+/// snapshot is gone, which the database's own guards do not say.
+pub struct Row<'a> {
+    sealed: AccessGuard<'a, &'static [u8]>,
     length: usize,
 }
 
-impl Row {
-    fn open(sequence: u32, sealed: AccessGuard<'static, &'static [u8]>) -> Result<Self, ReadError> {
+impl<'a> Row<'a> {
+    fn open(sequence: u32, sealed: AccessGuard<'a, &'static [u8]>) -> Result<Self, ReadError> {
         let length = row::open(&sequence.to_be_bytes(), sealed.value())?.len();
         Ok(Self { sealed, length })
     }
 }
 
-impl Deref for Row {
+impl Deref for Row<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -133,7 +134,7 @@ impl Snapshot {
     }
 
     /// The row of a user.
-    pub fn user(&self, sequence: u32) -> Result<Option<Row>, ReadError> {
+    pub fn user(&self, sequence: u32) -> Result<Option<Row<'_>>, ReadError> {
         let sealed = self.users.get(sequence)?;
         sealed.map(|sealed| Row::open(sequence, sealed)).transpose()
     }
@@ -144,7 +145,7 @@ impl Snapshot {
         &self,
         first: u32,
         last: u32,
-    ) -> Result<impl Iterator<Item = Result<(u32, Row), ReadError>> + use<>, ReadError> {
+    ) -> Result<impl Iterator<Item = Result<(u32, Row<'_>), ReadError>>, ReadError> {
         Ok(self.users.range(first..=last)?.map(|entry| {
             let (sequence, sealed) = entry?;
             let sequence = sequence.value();

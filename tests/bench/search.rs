@@ -173,16 +173,16 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
         })
         .expect("a page");
     let projection = golinks_scim::scim::Projection::parse(Some("id"), None);
-    let ids: Vec<String> = (0..page.len())
-        .map(|index| {
-            let mut text = Vec::new();
-            page.render(index, "https://h/scim/v2", &projection, &mut text)
-                .expect("a user");
-            let user: Value = serde_json::from_slice(&text).expect("JSON");
-            user["id"].as_str().expect("an id").to_owned()
-        })
-        .collect();
+    let mut text = vec![b'['];
+    page.render_from(0, usize::MAX, "https://h/scim/v2", &projection, &mut text)
+        .expect("the users");
+    text.push(b']');
     drop(page);
+    let shown: Vec<Value> = serde_json::from_slice(&text).expect("JSON");
+    let ids: Vec<&str> = shown
+        .iter()
+        .map(|user| user["id"].as_str().expect("an id"))
+        .collect();
     for (turn, id) in ids.iter().cycle().enumerate() {
         if is_over.load(Ordering::SeqCst) {
             return;

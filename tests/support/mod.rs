@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use golinks_scim::directory::{Directory, Error, Record};
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
 use golinks_scim::idp::{Person, Report, Suite, play};
@@ -267,6 +268,15 @@ pub(crate) fn cli_in(directory: &TempDir, arguments: &[&str]) -> Output {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// A user as the directory has it.
+#[allow(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method's name stands for one lifetime alone"
+)]
+pub(crate) fn record_of(directory: &Directory, id: &str) -> Result<Record, Error> {
+    directory.retrieve(id, |stored| stored.record())
 }
 
 /// A person whom no other test knows.
