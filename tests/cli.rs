@@ -105,6 +105,11 @@ fn exit_statuses_without_a_server() {
         64,
         "--tls-key",
     );
+    check(
+        &run(Path::new(""), &["user", "list"]),
+        64,
+        "--data-dir is given, and empty",
+    );
     check(&run(&data_dir, &["--version"]), 0, "");
     check(&run(&data_dir, &["user", "list", "--help"]), 0, "");
     check(
@@ -126,6 +131,24 @@ fn exit_statuses_without_a_server() {
 }
 
 #[test]
+fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
+    let server = Server::start();
+    let full = fs::File::options().write(true).open("/dev/full");
+    let unseen = command(&server.data_dir())
+        .args(["token", "issue", "unseen"])
+        .stdout(full.expect("Linux has it"))
+        .output()
+        .expect("the binary runs");
+    assert_eq!(unseen.status.code(), Some(74));
+    let told = String::from_utf8_lossy(&unseen.stderr).into_owned();
+    let (_, id) = told
+        .trim_end()
+        .rsplit_once("token revoke ")
+        .expect("a command");
+    check(&server.cli(&["token", "revoke", id]), 0, "revoked 1 token");
+}
+
+#[test]
 fn tokens_have_a_life_on_the_command_line() {
     let server = Server::start();
     let token = server.token("okta");
@@ -140,6 +163,12 @@ fn tokens_have_a_life_on_the_command_line() {
         64,
         "hint: write 365d",
     );
+    for (option, bad, told) in [
+        ("--expires", "40000d", "36500d is the longest"),
+        ("--rate-limit", "off", "write a number from 1 on"),
+    ] {
+        check(&server.cli(&["token", "issue", "x", option, bad]), 64, told);
+    }
     check(
         &server.cli(&["token", "issue", "x", "--scope", "root"]),
         64,
@@ -360,9 +389,9 @@ fn a_server_outlives_its_standard_error() {
     ] {
         let folder = TempDir::new().expect("a folder");
         let mut server = serve(folder.path(), stderr);
-        for _ in 0..400 {
-            // About 70 KiB of log lines: more than a pipe holds.
-            let long = "x".repeat(150);
+        // A refusal's line has the path in it: 90 KB of them, and a pipe holds 64 KiB.
+        let long = "x".repeat(3000);
+        for _ in 0..30 {
             check(
                 &run(folder.path(), &["token", "revoke", &long]),
                 1,

@@ -206,6 +206,17 @@ fn rejected_rows_are_mended_and_imported() {
         1,
         &["1 unchanged", "s.rejects-2.csv"],
     );
+    // What cannot be written in the end is found before the first row is applied.
+    desk.write("new.csv", "userName,active\nnew@x,yes\nbad@x,perhaps\n");
+    for (rejects, status, told) in [
+        ("/nowhere/new.csv", 74, "name a file that can be made"),
+        ("new.rejects.jsonl", 1, "end its name with .csv"),
+    ] {
+        let refused = desk.import("new.csv", &["--rejects", rejects]);
+        check(&refused, status, &[told]);
+        let applied = desk.server.cli(&["user", "show", "new@x"]);
+        assert_eq!(applied.status, Some(1), "{applied:?}");
+    }
     let taken = desk.write("taken.csv", "mine");
     let taken = taken.to_str().expect("text");
     check(
@@ -268,6 +279,13 @@ fn encodings_quotes_and_headers() {
             "long.csv:2: the row is longer than 128 KiB",
         ),
         ("empty", Vec::new(), 1, "there is no header"),
+        (
+            "lines",
+            b"{\"userName\":\"a@x\"}\n".to_vec(),
+            1,
+            "lines.csv:1: this is JSON, whose file must end with .jsonl",
+        ),
+        ("array", b"[{}]\n".to_vec(), 1, "this is a JSON array"),
         (
             "unknown",
             b"userName,Titel\n".to_vec(),
@@ -391,6 +409,22 @@ fn a_difference_is_mended_by_the_printed_commands() {
     );
     assert_eq!(desk.user("gone@x")["active"], false);
     assert!(!trap.exists(), "a name was run");
+}
+
+/// Whether a line tells the status is its own: a refused line before it said nothing.
+#[test]
+fn a_refused_line_changes_no_comparison_of_the_next() {
+    let desk = Desk::new();
+    let old = json!({"userName": "old@x", "active": false});
+    desk.write("here.jsonl", format!("{old}\n"));
+    check(&desk.import("here.jsonl", &[]), 0, &["1 created"]);
+    let unknown = json!({"id": "00000000-0000-4000-8000-000000000000", "title": "B"});
+    desk.write("there.jsonl", format!("{unknown}\n{old}\n"));
+    let told = desk.diff("there.jsonl", &["-o", "json"]);
+    check(&told, 1, &["1 difference", "refused: no user has this id"]);
+    let rows: Vec<Value> = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!((rows.len(), &rows[0]["line"]), (1, &json!(1)), "{told:?}");
+    assert!(!told.stderr.contains("user reactivate"), "{told:?}");
 }
 
 #[test]

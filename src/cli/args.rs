@@ -126,7 +126,7 @@ pub(super) enum Token {
         #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
         mode: String,
         /// Requests per second for this token, instead of the server's rate
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", value_parser = rate)]
         rate_limit: Option<u32>,
         /// Only from this network or address, such as 203.0.113.0/24; may be given again
         #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -199,7 +199,7 @@ pub(super) enum User {
         output: Output,
     },
     /// Take changes back, as a new change
-    #[command(after_help = UNDO_HELP)]
+    #[command(after_help = UNDO_HELP, override_usage = UNDO_USAGE)]
     Undo(Undo),
     /// Create a user, for identity providers to import
     Add {
@@ -286,10 +286,12 @@ Attributes get the values that they had before. A creation is taken back by deac
 user; a deletion is not taken back: restore a backup. An attribute that somebody else has \
 changed since is refused, and its user is left alone.";
 
+const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME>>";
+
 #[derive(ClapArgs)]
 pub(super) struct Undo {
     /// The change, as `user history` and `audit list` number it
-    #[arg(required_unless_present = "since", conflicts_with = "since")]
+    #[arg(required_unless_present = "since", conflicts_with = "since", value_parser = change)]
     pub(super) change: Option<u64>,
     /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
     #[arg(long, value_name = "TIME")]
@@ -445,6 +447,18 @@ fn network(text: &str) -> Result<String, String> {
     is_one
         .then(|| text.to_owned())
         .ok_or_else(|| "write a network or an address, such as 203.0.113.0/24".to_owned())
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    let rate = text.parse().ok().filter(|rate| *rate > 0);
+    rate.ok_or_else(|| {
+        "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
+    })
+}
+
+fn change(text: &str) -> Result<u64, String> {
+    let number = text.parse();
+    number.map_err(|_| "write the number that `user history WHO` has for it".to_owned())
 }
 
 /// A name that a certificate may have: of a host, of all in a domain, or an address.

@@ -68,9 +68,14 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
                 text.map(|text| Ok(moment(&text, now)?.to_string()))
                     .transpose()
             };
+            let (since, until) = (time(since)?, time(until)?);
+            if since.is_some() && until.is_some() && since >= until {
+                return Err(Failure::new(status::USAGE, "--until is not after --since")
+                    .hint("a length of time counts back from now: --since 2h --until 1h"));
+            }
             let query = [
-                ("since", time(since)?),
-                ("until", time(until)?),
+                ("since", since),
+                ("until", until),
                 ("user", user),
                 ("token", token),
             ];
@@ -234,8 +239,9 @@ fn explain(client: &mut Client, request: &str, format: Format) -> Result<(), Fai
     if refusal.is_null() && changes.is_empty() {
         let what = format!("nothing is known of the request {request}");
         return Err(Failure::new(status::REFUSED, what).hint(
-            "a request that read or changed nothing leaves no row, and one without a valid token is \
-             remembered by the running server alone: see `golinks-scim manual audit`",
+            "a request that read or changed nothing leaves no row, what a command was refused stands \
+             in the server's log alone, and a request without a valid token is remembered by the \
+             running server alone: see `golinks-scim manual audit`",
         ));
     }
     if format != Format::Table {

@@ -134,6 +134,10 @@ fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
                 "a server is using the directory, which cannot be exchanged under it",
             )
             .hint("stop the server first"),
+            // It is the directory that has no room, and not the backup.
+            OpenError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Failure::new(status::IO, error)
+            }
             error => unusable(file, &error),
         })?;
     if had_one {

@@ -23,6 +23,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser as _;
 use log::LevelFilter;
@@ -118,6 +120,7 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 fn configured(args: Args) -> Result<(), Failure> {
     // Whatever is written from here on is its owner's alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    outlive_file_size_limit();
     let sources = sources(&args);
     if args.quiet {
         output::be_quiet();
@@ -156,7 +159,17 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::Check(_)
         | Command::Manual { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(()),
+        | Command::Man { .. } => unreachable!("it was done before there was a configuration"),
+    }
+}
+
+/// Where files may not grow (`ulimit -f`), a write is to fail like one to a full disk; without a
+/// handler the signal that comes with it would end the process.
+fn outlive_file_size_limit() {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    let noticed = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(signal, noticed) {
+        log::warn!("a limit on file sizes would end this: {error}");
     }
 }
 

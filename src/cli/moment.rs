@@ -4,6 +4,9 @@
 use super::{Failure, status};
 use crate::clock::Instant;
 
+/// The longest time that is meant: a hundred years.
+const DAYS_MAX: i64 = 36_500;
+
 /// A moment: an RFC 3339 time, a date (when it begins, in UTC), or how long ago it was.
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     let is_date = text.len() == "2026-11-25".len();
@@ -22,7 +25,7 @@ pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
     length(text).ok_or_else(|| {
         Failure::new(status::USAGE, format!("{text} is not a length of time"))
-            .hint("write 365d, 12h, 30m or 45s")
+            .hint("write 365d, 12h, 30m or 45s; 36500d is the longest")
     })
 }
 
@@ -32,7 +35,7 @@ fn length(text: &str) -> Option<i64> {
         let digits = text.strip_suffix(unit)?;
         let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
         let number: i64 = digits.parse().ok().filter(|_| is_plain)?;
-        (number <= 36_500 * 86_400 / factor).then(|| number * factor)
+        (number <= DAYS_MAX * 86_400 / factor).then(|| number * factor)
     })
 }
 

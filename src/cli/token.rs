@@ -99,7 +99,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             });
             let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
             output::say("this token is shown once: type it into the identity provider now");
-            output::line(&text_of(&issued, "token"))
+            show_once(&issued)
         }
         Token::List { output } => {
             let found = ask(client, "GET", "/admin/tokens", None)?;
@@ -122,7 +122,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             output::say(&format!(
                 "this token is shown once: the old one stays good for {overlap}"
             ));
-            output::line(&text_of(&issued, "token"))
+            show_once(&issued)
         }
         Token::Revoke { name } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
@@ -137,14 +137,24 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
     }
 }
 
+/// Prints a new token. One that nobody has seen is good all the same, and must go.
+fn show_once(issued: &Value) -> Result<(), Failure> {
+    output::line(&text_of(issued, "token")).map_err(|_| {
+        let what = "the token was made, and could not be printed: nobody knows it";
+        let id = text_of(issued, "id");
+        Failure::new(status::IO, what).hint(format!("take it back: golinks-scim token revoke {id}"))
+    })
+}
+
 /// How long a token is good, in seconds.
 fn lifetime(text: &str) -> Result<i64, Failure> {
-    match seconds(text)? {
+    let hint = "write 365d, 12h, or `never`; 36500d is the longest";
+    match seconds(text).map_err(|failure| failure.hint(hint))? {
         0 => Err(Failure::new(
             status::USAGE,
             format!("a token that is good for {text} would have expired already"),
         )
-        .hint("write 365d, 12h or `never`")),
+        .hint(hint)),
         seconds => Ok(seconds),
     }
 }

@@ -19,7 +19,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<(Key, Given)>, Problem> {
         is_forbidden: error.kind() == io::ErrorKind::PermissionDenied,
         ..Problem::new(
             format!("{}: {error}", path.display()),
-            "name another file with --config, or make this one readable",
+            match error.kind() {
+                io::ErrorKind::InvalidData => {
+                    "write it as UTF-8, or name another file with --config"
+                }
+                _ => "name another file with --config, or make this one readable",
+            },
         )
     })?;
     parse(path, &text)

@@ -51,6 +51,9 @@ impl Configuration {
             given.extend(file::read(file)?);
         }
         let mut warnings = of_the_environment(sources, &mut given)?;
+        if let Some((key, _)) = typed(sources).find(|(_, typed)| typed.text.is_empty()) {
+            return Err(empty_flag(key));
+        }
         given.extend(typed(sources));
         if let Entry::Vacant(entry) = given.entry(Key::DataDir) {
             entry.insert(usual_data_dir(sources)?);
@@ -119,6 +122,17 @@ impl Configuration {
             Fallback::Words { words, .. } => format!("({words})"),
         };
         (value, Origin::Default)
+    }
+}
+
+/// `--data-dir "$UNSET"`: whoever types that does not mean the directory that he stands in.
+fn empty_flag(key: Key) -> Problem {
+    Problem {
+        is_usage: true,
+        ..Problem::new(
+            format!("{} is given, and empty", key.flag()),
+            "give it a value, or leave it out",
+        )
     }
 }
 

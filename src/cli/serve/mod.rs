@@ -5,7 +5,7 @@ mod running;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -39,7 +39,6 @@ pub(super) fn run(
         Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
     })?;
     give_up_what_is_not_needed();
-    outlive_file_size_limit();
     raise_descriptor_limit();
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
         Failure::new(status::CONFIGURATION, what).hint("choose a shorter --data-dir")
@@ -117,7 +116,13 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
             };
             Failure::new(code, format!("{}: {error}", data_dir.display()))
                 .hint("name another data directory with --data-dir")
-        })
+        })?;
+    let mode = fs::metadata(data_dir).map_or(0, |metadata| metadata.mode());
+    if mode & 0o077 != 0 {
+        let shown = data_dir.display();
+        log::warn!("{shown} is open to others than its owner: chmod 700 {shown}");
+    }
+    Ok(())
 }
 
 fn open_store(
@@ -278,15 +283,5 @@ fn give_up_what_is_not_needed() {
     };
     if let Err(error) = setrlimit(Resource::Core, none) {
         log::warn!("a core file could still be written: {error}");
-    }
-}
-
-/// Where files may not grow (`ulimit -f`), a write is to fail like one to a full disk, which is
-/// waited for; without a handler the signal that comes with it would end the process.
-fn outlive_file_size_limit() {
-    let signal = rustix::process::Signal::XFSZ.as_raw();
-    let noticed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    if let Err(error) = signal_hook::flag::register(signal, noticed) {
-        log::warn!("a limit on file sizes would end this server: {error}");
     }
 }

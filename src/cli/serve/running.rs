@@ -1,6 +1,7 @@
 //! While the server runs: what is done now and then, reading the configuration and the
 //! certificate again, and waiting for the end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -28,21 +29,16 @@ impl Maintenance {
     /// Begins.
     pub(super) fn start(api: Arc<Api>, cell: Arc<Cell>) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
-        let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
         let period = Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
         let work = move || {
             for turn in 1u64.. {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
-                    log_reload(reloaded);
-                }
-                api.warn();
-                api.tend_audit(Instant::now());
-                if turn.is_multiple_of(flushes_each) {
-                    api.flush_last_used();
-                    renew(&cell);
+                // A panic ends this turn alone: the certificate is still to be renewed.
+                let done = catch_unwind(AssertUnwindSafe(|| maintain(&api, &cell, turn)));
+                if done.is_err() {
+                    log::error!("a turn of maintenance ended by a panic");
                 }
             }
         };
@@ -59,6 +55,20 @@ impl Maintenance {
         if self.thread.join().is_err() {
             log::error!("maintenance had ended by a panic");
         }
+    }
+}
+
+/// What is due at one turn of all, counted from 1.
+fn maintain(api: &Api, cell: &Cell, turn: u64) {
+    let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
+    if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
+        log_reload(reloaded);
+    }
+    api.warn();
+    api.tend_audit(Instant::now());
+    if turn.is_multiple_of(flushes_each) {
+        api.flush_last_used();
+        renew(cell);
     }
 }
 

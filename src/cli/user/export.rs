@@ -2,7 +2,7 @@
 //! it is complete, and overwrites nothing.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -102,7 +102,8 @@ impl Target {
         };
         // What would refuse it in the end is looked at before the work.
         if fs::symlink_metadata(path).is_ok() {
-            return Err(unreadable(path, &io::ErrorKind::AlreadyExists.into())
+            let what = format!("{}: the file exists already", path.display());
+            return Err(Failure::new(status::REFUSED, what)
                 .hint("name a file that is not there yet: nothing is overwritten"));
         }
         let draft = files::draft_of(path);

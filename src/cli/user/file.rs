@@ -65,8 +65,11 @@ impl Table {
                 failure
             }
         })?;
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if !is_file {
+        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+        if metadata.is_dir() {
+            return Err(unreadable(path, &io::ErrorKind::IsADirectory.into()));
+        }
+        if !metadata.is_file() {
             let what = format!("{}: it is no file that can be read twice", path.display());
             return Err(Failure::new(status::REFUSED, what).hint(no_stream));
         }
@@ -279,6 +282,9 @@ enum At {
     Quote,
 }
 
+/// Where the row ends cannot be told, so no other row can be either.
+const CLOSE_QUOTES: &str = "write a quote inside of a quoted cell twice, and one behind its end";
+
 impl Survey {
     fn make(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
         let bound = limits::IMPORT_ROW_BYTES_MAX;
@@ -304,6 +310,9 @@ impl Survey {
                 if survey.has_bom {
                     text.drain(..BOM.len());
                 }
+                if !is_json {
+                    check_header(path, &text)?;
+                }
                 survey.delimiter = delimiter(&text);
             }
             if std::str::from_utf8(&text).is_err() && text.len() <= bound {
@@ -316,7 +325,7 @@ impl Survey {
                     path.display(),
                     bound / 1024
                 );
-                return Err(Failure::new(status::REFUSED, what));
+                return Err(Failure::new(status::REFUSED, what).hint(CLOSE_QUOTES));
             }
             at = if is_json {
                 At::Start
@@ -337,7 +346,7 @@ impl Survey {
                 "{}:{begun}: the row has a quote that is not closed before the end of the file",
                 path.display()
             );
-            return Err(Failure::new(status::REFUSED, what));
+            return Err(Failure::new(status::REFUSED, what).hint(CLOSE_QUOTES));
         }
         Ok(survey)
     }
@@ -391,6 +400,17 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
         super::super::quoted(path)
     );
     Err(Failure::new(status::REFUSED, what).hint(hint))
+}
+
+/// A header that is none, since the file is JSON of another name or form.
+fn check_header(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let what = match text.trim_ascii_start().first() {
+        Some(b'{') => "this is JSON, whose file must end with .jsonl",
+        Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",
+        _ => return Ok(()),
+    };
+    let failure = Failure::new(status::REFUSED, format!("{}:1: {what}", path.display()));
+    Err(failure.hint("golinks-scim manual csv tells what a file may hold"))
 }
 
 fn not_utf8(path: &Path, line: u64) -> Failure {

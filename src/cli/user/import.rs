@@ -6,12 +6,13 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
-use super::file::{Line, Table, rejects_beside, rows_of, unreadable};
-use crate::clock::{Clock, SystemClock};
+use super::file::{Line, Table, is_json, rejects_beside, rows_of, unreadable};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::files;
 use crate::local::Client;
 use crate::scim::columns::REASON;
@@ -58,8 +59,7 @@ pub(in crate::cli) struct Typed {
 
 pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(), Failure> {
     let mut table = Table::open(&typed.file, &typed.ignored)?;
-    let mut import = Import::new(typed, &table)?;
-    let begun = SystemClock.now();
+    let mut import = Import::new(typed, &table, program)?;
     loop {
         let lines = table.batch()?;
         if lines.is_empty() {
@@ -78,9 +78,11 @@ pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(
             .iter()
             .map(|line| Value::Object(outcome(line, &mut answered)))
             .collect();
-        import.note(&lines, &outcomes)?;
+        if let Err(failure) = import.note(&lines, &outcomes) {
+            return Err(import.broken_off(failure));
+        }
     }
-    import.end(program, &begun.to_string())
+    import.end()
 }
 
 /// What became of a line, here or there.
@@ -105,6 +107,8 @@ fn outcome(
 /// An import under way.
 struct Import<'a> {
     typed: &'a Typed,
+    program: &'a str,
+    begun: Instant,
     listing: Option<Listing>,
     bar: ProgressBar,
     total: u64,
@@ -116,7 +120,7 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(typed: &'a Typed, table: &Table) -> Result<Self, Failure> {
+    fn new(typed: &'a Typed, table: &Table, program: &'a str) -> Result<Self, Failure> {
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new(table.rows)
         } else {
@@ -130,6 +134,8 @@ impl<'a> Import<'a> {
             listing: lists.then(|| Listing::new(typed.format, COLUMNS)),
             rejects: Rejects::new(typed, table)?,
             typed,
+            program,
+            begun: SystemClock.now(),
             bar,
             total: table.rows,
             created: 0,
@@ -179,20 +185,17 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
+    /// What was applied is told also where the rest of it was not.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
+        self.sum_up();
         let done = self.done();
         let what = format!("after {done} rows: {}", failure.what);
         Failure { what, ..failure }
             .hint("run the same import again: rows that were applied change nothing then")
     }
 
-    fn end(mut self, program: &str, begun: &str) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
-        if let Some(listing) = self.listing.take() {
-            listing.end()?;
-        }
-        self.rejects.flush()?;
+    fn sum_up(&self) {
         let would = if self.typed.is_rehearsal {
             "would be "
         } else {
@@ -207,10 +210,18 @@ impl<'a> Import<'a> {
         }
         if self.created + self.updated > 0 && !self.typed.is_rehearsal {
             output::say(&format!(
-                "to take it back, and whatever else was changed since: {program} user undo --since \
-                 {begun}"
+                "to take it back, and whatever else was changed since: {} user undo --since {}",
+                self.program, self.begun
             ));
         }
+    }
+
+    fn end(mut self) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        if let Some(listing) = self.listing.take() {
+            listing.end()?;
+        }
+        self.sum_up();
         if self.refused == 0 {
             return Ok(());
         }
@@ -254,6 +265,25 @@ impl Rejects {
         if std::fs::symlink_metadata(&path).is_ok() {
             let what = format!("{}: the file exists already", path.display());
             return Err(Failure::new(status::REFUSED, what).hint("name another one with --rejects"));
+        }
+        if is_json(&path) != table.is_json {
+            let (form, ending) = if table.is_json {
+                ("JSON lines", ".jsonl")
+            } else {
+                ("CSV", ".csv")
+            };
+            let what = format!(
+                "{}: rejected rows are {form} like the others",
+                path.display()
+            );
+            let hint = format!("end its name with {ending}, so that it can be imported");
+            return Err(Failure::new(status::REFUSED, what).hint(hint));
+        }
+        if !typed.is_rehearsal {
+            rustix::fs::access(files::directory_of(&path), Access::WRITE_OK).map_err(|error| {
+                unreadable(&path, &error.into())
+                    .hint("rejected rows go there: name a file that can be made with --rejects")
+            })?;
         }
         let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
         Ok(Self {

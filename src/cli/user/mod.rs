@@ -85,7 +85,8 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             family,
             display_name,
         } => {
-            let display_name = display_name.unwrap_or_else(|| format!("{given} {family}"));
+            let whole_name = || format!("{given} {family}").trim().to_owned();
+            let display_name = display_name.unwrap_or_else(whole_name);
             add(client, &email, &given, &family, &display_name)
         }
         User::Import {
@@ -234,6 +235,10 @@ fn add(
     family: &str,
     display_name: &str,
 ) -> Result<(), Failure> {
+    if email.trim().is_empty() {
+        let failure = Failure::new(status::USAGE, "the userName is empty");
+        return Err(failure.hint("it is the email that the identity provider has"));
+    }
     let body = json!({
         "schemas": [USER_URN],
         "userName": email,
