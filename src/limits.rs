@@ -108,8 +108,8 @@ pub const COUNT_DEFAULT: usize = 100;
 pub const COUNT_MAX: usize = 500;
 /// Resources per page at most for the administrator, whose commands list whole directories.
 pub const ADMINISTRATOR_COUNT_MAX: usize = 10_000;
-/// How long a cursor can be used (`cursorTimeout`).
-pub const CURSOR_DURATION_MAX: Duration = Duration::from_secs(3600);
+/// How long a cursor can be used at least (`cursorTimeout`); twice as long at most.
+pub const CURSOR_DURATION_MIN: Duration = Duration::from_secs(3600);
 /// A cursor as text: the longest position, sealed, in base64.
 pub const CURSOR_BYTES_MAX: usize = 1024;
 /// Places that are remembered where pages by index ended.
@@ -133,6 +133,9 @@ pub const SORT_WAIT_MAX: Duration = Duration::from_secs(20);
 pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.
 pub const BULK_OPERATIONS_MAX: usize = 1000;
+/// Refused operations of one bulk request that are noted like refused requests: one request is not
+/// to fill the memory of refusals, nor its principal's rows of a day.
+pub const BULK_REFUSALS_NOTED_MAX: usize = 20;
 /// Rows of a file that one request imports, in one commit: others' writes wait for no more.
 pub const IMPORT_ROWS_MAX: usize = 1000;
 /// Bytes of such rows as JSON; what stands around them has the rest of a body.

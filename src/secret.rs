@@ -33,7 +33,11 @@ impl fmt::Debug for Secret {
 
 /// SHA-256 (FIPS 180-4) of `bytes`.
 pub fn sha256(bytes: &[u8]) -> Digest {
-    sha256_of_parts(&[bytes])
+    let digest = digest::digest(&digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .try_into()
+        .expect("SHA-256 is 32 bytes long")
 }
 
 /// SHA-256 of the parts, one after the other.

@@ -27,14 +27,14 @@ fn target(path: &str) -> Option<String> {
 }
 
 /// What the design says of scopes, told apart from how the program decides it. Writes to
-/// groups are refused with the same 501 to whoever may read; a query may be POSTed.
+/// groups and to `/Me` are refused with the same 501 to whoever may read; a query may be POSTed.
 fn reaches(scope: &str, method: &str, path: &str) -> bool {
     match (scope, method) {
         ("metrics", _) => ["/metrics", "/readyz"].contains(&path),
         _ if ["/metrics", "/readyz"].contains(&path) => false,
         (_, "GET") => true,
         _ if path.ends_with("/.search") => true,
-        _ if path.starts_with("/scim/v2/Groups") => true,
+        _ if path.starts_with("/scim/v2/Groups") || path == "/scim/v2/Me" => true,
         ("read", _) | ("provision", "DELETE") => false,
         _ => true,
     }

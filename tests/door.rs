@@ -125,6 +125,29 @@ fn an_expectation_is_met_only_after_admission() {
 }
 
 #[test]
+fn a_token_that_is_taken_back_while_a_body_is_awaited_writes_nothing() {
+    let door = Door::open();
+    let body =
+        "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"late\"}";
+    let head = format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut tls = door.connect();
+    tls.write_all(&door.with_token(&head)).expect("taken");
+    let mut interim = [0; 25];
+    tls.read_exact(&mut interim).expect("an interim answer");
+    let revoked = door.server.cli(&["token", "revoke", "okta"]);
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    tls.write_all(body.as_bytes()).expect("taken");
+    let answer = read(&mut tls, false);
+    assert_eq!(answer.status, 401);
+    scim_error(&answer, "a token that was taken back");
+    let listed = door.server.cli(&["user", "list", "-o", "jsonl"]);
+    assert_eq!((listed.status, listed.stdout.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn faults_are_answered_and_nothing_is_smuggled_behind_them() {
     let door = Door::open();
     let long = "a".repeat(9 * 1024);

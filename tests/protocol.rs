@@ -82,7 +82,10 @@ fn groups_are_empty_and_writes_to_them_tell_what_to_untick() {
         let detail = error["detail"].as_str().expect("a detail");
         assert!(detail.contains("untick Push Groups"), "{detail}");
     }
-    talk.json("GET", "/Me", None, 501);
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+        talk.json(method, "/Me", Some(&json!({})), 501);
+    }
+    talk.json("BREW", "/Users", None, 501);
 }
 
 #[test]

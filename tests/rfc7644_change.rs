@@ -179,6 +179,31 @@ fn section_3_5_2_a_patch_is_done_whole_or_not_at_all() {
 }
 
 #[test]
+fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
+    let mut talk = Talk::start(&[]);
+    let mut user = body("u");
+    user["emails"] = json!([{"value": "a@x", "primary": true}, {"value": "b@x"}]);
+    let user = talk.json("POST", "/Users", Some(&user), 201);
+    let others = "emails[primary eq false]";
+    let name = patch(&json!([
+        {"op": "replace", "path": format!("{others}.display"), "value": "B"}
+    ]));
+    let named = talk.json("PATCH", &target(&user), Some(&name), 200);
+    assert_eq!(
+        named["emails"],
+        json!([{"value": "a@x", "primary": true}, {"value": "b@x", "display": "B"}])
+    );
+    let remove = patch(&json!([{"op": "remove", "path": others}]));
+    let one = talk.json("PATCH", &target(&user), Some(&remove), 200);
+    assert_eq!(one["emails"], json!([{"value": "a@x", "primary": true}]));
+    // What cannot be is not made.
+    let both = "emails[type eq \"a\" and type eq \"b\"].value";
+    let both = patch(&json!([{"op": "replace", "path": both, "value": "c@x"}]));
+    let error = talk.json("PATCH", &target(&user), Some(&both), 400);
+    assert_eq!(error["scimType"], "noTarget");
+}
+
+#[test]
 fn section_3_5_2_2_active_can_be_removed_by_name_only() {
     let mut talk = Talk::start(&[]);
     let user = talk.create("u");
@@ -312,6 +337,7 @@ fn section_3_14_of_two_changes_at_once_none_is_lost() {
         for _ in 0..WRITERS {
             let mut client = talk.server.client();
             let (target, refused, authorization) = (&target, &refused, &talk.authorization);
+
             scope.spawn(move || {
                 let mut send = |method, headers: &[(&str, &str)], body: Option<&Value>| {
                     let body = body.map(|body| body.to_string().into_bytes());
@@ -336,10 +362,11 @@ fn section_3_14_of_two_changes_at_once_none_is_lost() {
                     let change = patch(&json!([
                         {"op": "replace", "path": "title", "value": next.to_string()}
                     ]));
-                    match send("PATCH", &[("If-Match", &version)], Some(&change)).status {
+                    let answer = send("PATCH", &[("If-Match", &version)], Some(&change));
+                    match answer.status {
                         200 => done += 1,
                         412 => drop(refused.fetch_add(1, Ordering::SeqCst)),
-                        other => panic!("{other}"),
+                        other => panic!("{other}: {}", json_of(&answer)),
                     }
                 }
             });

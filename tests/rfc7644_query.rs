@@ -170,6 +170,18 @@ fn grammar_and_comparisons() -> Vec<Row> {
         ("title ne null", vec![b, d]),
         ("not (title pr)", vec![c]),
         ("emails[primary eq true]", vec![b]),
+        // RFC 7643 section 2.4: false is assumed where nothing is said.
+        ("emails[primary eq false]", vec![b, c, d]),
+        ("emails.primary eq false", vec![b, c, d]),
+        (r#"emails[type eq "work" and primary eq "False"]"#, vec![]),
+        ("emails.primary ne true", vec![b, c, d]),
+        ("emails[primary ne false]", vec![b]),
+        ("emails.primary pr", vec![b]),
+        ("photos.primary eq false", vec![]),
+        // No text is equal to a boolean, neither by index nor by looking.
+        ("userName eq true", vec![]),
+        ("not (userName eq true)", vec![b, c, d]),
+        ("externalId eq false", vec![]),
         ("name.givenName pr", vec![b]),
         // Order among texts.
         (r#"userName gt "bjensen" and userName lt "dora""#, vec![c]),

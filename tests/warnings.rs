@@ -88,7 +88,9 @@ impl Here {
         let head = Head::new(method, target, &[]).expect("a head");
         let who = Administrator::at_the_local_door("test");
         let answer = match self.api.admit_administrator(&head, &who) {
-            Ok(admission) => self.api.answer(admission, body.to_string().as_bytes()),
+            Ok(admission) => self
+                .api
+                .answer(admission, Some(body.to_string().as_bytes())),
             Err(refusal) => refusal.answer,
         };
         let text = match answer.body {
@@ -104,7 +106,7 @@ impl Here {
         let fields = [("authorization".to_owned(), format!("Bearer {token}"))];
         let head = Head::new("GET", target, &fields).expect("a head");
         match self.api.admit(&head, [127, 0, 0, 1].into()) {
-            Ok(admission) => self.api.answer(admission, b"").status,
+            Ok(admission) => self.api.answer(admission, None).status,
             Err(refusal) => refusal.answer.status,
         }
     }

@@ -84,19 +84,25 @@ pub struct Issue {
 
 impl Token {
     pub(super) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
+        let id = secret::hex(&secret::random::<4>());
+        Self::new(id, issue, digest, now, Seen::default())
+    }
+
+    /// One that was not revoked, and whose requests are counted from now on.
+    fn new(id: String, issue: Issue, digest: Digest, created: Instant, seen: Seen) -> Self {
         Self {
-            id: secret::hex(&secret::random::<4>()),
+            id,
             name: issue.name,
             scope: issue.scope,
             mode: issue.mode,
-            created: now,
+            created,
             expires: issue.expires,
             revoked: None,
             rate_limit: issue.rate_limit,
             allow_from: issue.allow_from,
             is_passing: false,
             digest,
-            seen: Seen::default(),
+            seen,
             limiter: Limiter::new(
                 issue.rate_limit.unwrap_or(limits::RATE_PER_SECOND_DEFAULT),
                 Monotonic::now(),
@@ -175,13 +181,24 @@ impl Token {
         }
     }
 
-    /// The same token after `change`; its last use goes with it.
-    pub(super) fn with(&self, change: impl FnOnce(&mut Stored)) -> Self {
-        let mut stored = self.stored();
-        change(&mut stored);
-        stored
-            .into_token(self.seen.copy())
-            .expect("what a token wrote is a token")
+    /// The same token after `change`; its last use goes with it. Its requests are counted anew.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let issue = Issue {
+            name: self.name.clone(),
+            scope: self.scope,
+            mode: self.mode,
+            expires: self.expires,
+            rate_limit: self.rate_limit,
+            allow_from: self.allow_from.clone(),
+        };
+        let (id, seen) = (self.id.clone(), self.seen.copy());
+        let mut token = Self {
+            revoked: self.revoked,
+            is_passing: self.is_passing,
+            ..Self::new(id, issue, self.digest, self.created, seen)
+        };
+        change(&mut token);
+        token
     }
 
     pub(super) fn decode(row: &[u8], seen: Option<&String>) -> Option<Self> {
@@ -195,14 +212,14 @@ impl Token {
 
 /// A token's row behind its version byte.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Stored {
+struct Stored {
     id: String,
     name: String,
     scope: String,
     mode: String,
     created: i64,
-    pub(super) expires: Option<i64>,
-    pub(super) revoked: Option<i64>,
+    expires: Option<i64>,
+    revoked: Option<i64>,
     rate_limit: Option<u32>,
     #[serde(default)]
     allow_from: Vec<String>,
@@ -224,10 +241,10 @@ impl Stored {
                 .map(|network| network.parse().ok())
                 .collect::<Option<_>>()?,
         };
-        let mut token = Token::issued(issue, self.digest, Instant::from_millis(self.created));
-        token.id = self.id;
-        token.revoked = self.revoked.map(Instant::from_millis);
-        token.seen = seen;
-        Some(token)
+        let created = Instant::from_millis(self.created);
+        Some(Token {
+            revoked: self.revoked.map(Instant::from_millis),
+            ..Token::new(self.id, issue, self.digest, created, seen)
+        })
     }
 }

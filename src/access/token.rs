@@ -16,25 +16,18 @@ pub struct TokenText(Secret);
 impl TokenText {
     /// A new token that nobody can guess.
     pub fn generate() -> Self {
+        let random = secret::random::<32>();
+        let (words, _) = random.as_chunks::<4>();
+        let digits = base62::<RANDOM_CHARS>(words.iter().copied().map(u32::from_be_bytes));
         let mut text = PREFIX.to_owned();
-        text.push_str(&base62(&secret::random::<32>(), RANDOM_CHARS));
+        text.extend(digits.map(char::from));
         let checksum = checksum(&text);
-        text.push_str(&checksum);
+        text.extend(checksum.map(char::from));
         Self(Secret::new(text))
     }
 
-    /// Reads a token; `None` when it is not one, or not all of one.
-    pub fn parse(text: &str) -> Option<Self> {
-        let length = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
-        if text.len() != length || !text.starts_with(PREFIX) {
-            return None;
-        }
-        let (body, sum) = text.split_at_checked(length - CHECKSUM_CHARS)?;
-        (checksum(body) == sum).then(|| Self(Secret::new(text.to_owned())))
-    }
-
     /// What the store keeps. No salt and no slow hash: 256 random bits cannot be searched.
-    pub fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         secret::sha256(self.0.reveal().as_bytes())
     }
 
@@ -44,27 +37,32 @@ impl TokenText {
     }
 }
 
-fn checksum(text: &str) -> String {
-    base62(
-        &crc32fast::hash(text.as_bytes()).to_be_bytes(),
-        CHECKSUM_CHARS,
-    )
+/// The digest of a text that is a token; `None` when it is not one, or not all of one.
+pub(super) fn digest_of(text: &str) -> Option<Digest> {
+    let length = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
+    if text.len() != length || !text.starts_with(PREFIX) {
+        return None;
+    }
+    let (body, sum) = text.split_at_checked(length - CHECKSUM_CHARS)?;
+    (checksum(body) == sum.as_bytes()).then(|| secret::sha256(text.as_bytes()))
 }
 
-/// A big-endian number in base 62, `chars` digits, leading zeros kept.
-fn base62(number: &[u8], chars: usize) -> String {
-    let mut number = number.to_vec();
-    let mut digits = vec![0; chars];
-    for digit in digits.iter_mut().rev() {
-        let mut remainder = 0u32;
-        for byte in &mut number {
-            let value = remainder << 8 | u32::from(*byte);
-            *byte = u8::try_from(value / 62).expect("the remainder is below 62");
-            remainder = value % 62;
+fn checksum(text: &str) -> [u8; CHECKSUM_CHARS] {
+    base62([crc32fast::hash(text.as_bytes())])
+}
+
+/// A number, of words from the highest on, as `N` digits in base 62, leading zeros kept.
+fn base62<const N: usize>(words: impl IntoIterator<Item = u32>) -> [u8; N] {
+    let mut digits = [0; N];
+    for word in words {
+        let mut carry = u64::from(word);
+        for digit in digits.iter_mut().rev() {
+            carry += u64::from(*digit) << 32;
+            *digit = u8::try_from(carry % 62).expect("a remainder of 62");
+            carry /= 62;
         }
-        *digit = BASE62[usize::try_from(remainder).expect("a remainder below 62 fits")];
     }
-    digits.into_iter().map(char::from).collect()
+    digits.map(|digit| BASE62[usize::from(digit)])
 }
 
 #[cfg(test)]
@@ -76,27 +74,28 @@ mod tests {
         let token = TokenText::generate();
         let text = token.reveal();
         assert_eq!(text.len(), 62);
-        assert_eq!(
-            TokenText::parse(text).expect("it is a token").digest(),
-            token.digest()
-        );
+        assert_eq!(digest_of(text), Some(token.digest()));
         for at in 0..text.len() {
             let mut bad = text.as_bytes().to_vec();
             bad[at] = if bad[at] == b'x' { b'y' } else { b'x' };
             let bad = String::from_utf8(bad).expect("ASCII");
-            assert!(TokenText::parse(&bad).is_none(), "{at}");
+            assert_eq!(digest_of(&bad), None, "{at}");
         }
         for bad in ["", "golinks_scim_", &text[1..], &format!("{text}x")] {
-            assert!(TokenText::parse(bad).is_none());
+            assert_eq!(digest_of(bad), None);
         }
-        assert!(TokenText::parse(&format!("golinks_scim_{}", "é".repeat(25))).is_none());
+        let as_long = format!("golinks_scim_{}x", "é".repeat(24));
+        assert_eq!((as_long.len(), digest_of(&as_long)), (62, None));
     }
 
     #[test]
     fn base62_counts() {
-        assert_eq!(base62(&[0], 2), "00");
-        assert_eq!(base62(&[61], 2), "0z");
-        assert_eq!(base62(&[62], 2), "10");
-        assert_eq!(base62(&[255; 4], 6), "4gfFC3");
+        assert_eq!(&base62([0]), b"00");
+        assert_eq!(&base62([61]), b"0z");
+        assert_eq!(&base62([62]), b"10");
+        assert_eq!(&base62([u32::MAX]), b"4gfFC3");
+        // 2 to the power of 32, which is 62 ^ 5 * 4 + …, as two words and as one and a carry.
+        assert_eq!(&base62([1, 0]), b"4gfFC4");
+        assert_eq!(&base62::<11>([u32::MAX, u32::MAX]), b"LygHa16AHYF");
     }
 }

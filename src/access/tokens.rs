@@ -2,13 +2,13 @@
 //! start. A change is committed first and then takes effect, both before it is answered,
 //! so that a revoked token is refused from the next request on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::issued::{Issue, Token, TokenState};
 use super::scope::{Mode, Scope};
-use super::token::TokenText;
+use super::token::{self, TokenText};
 use crate::clock::Instant;
 use crate::limits;
 use crate::secret::Digest;
@@ -75,7 +75,7 @@ impl From<WriteError> for IssueError {
 /// All tokens.
 pub struct Tokens {
     store: Arc<Store>,
-    by_digest: RwLock<HashMap<Digest, Arc<Token>>>,
+    by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
     /// Held through a change, so that what is checked is still so when it is written.
     changing: Mutex<()>,
 }
@@ -91,7 +91,7 @@ impl Tokens {
             .map_err(|error| error.to_string())?
             .into_iter()
             .collect();
-        let mut by_digest = HashMap::new();
+        let mut by_digest = BTreeMap::new();
         for (id, row) in snapshot.tokens().map_err(|error| error.to_string())? {
             let token = Token::decode(&row, seen.get(&id))
                 .ok_or_else(|| format!("the row of token {id} cannot be read"))?;
@@ -112,10 +112,7 @@ impl Tokens {
         peer: IpAddr,
         now: Instant,
     ) -> Result<Arc<Token>, Rejection> {
-        let Some(text) = TokenText::parse(candidate) else {
-            return Err(Rejection::Malformed);
-        };
-        let digest = text.digest();
+        let digest = token::digest_of(candidate).ok_or(Rejection::Malformed)?;
         let token = self
             .by_digest
             .read()
@@ -128,6 +125,20 @@ impl Tokens {
             TokenState::Live => Ok(token),
             TokenState::Expired => Err(Rejection::Expired),
             TokenState::Revoked => Err(Rejection::Revoked),
+        }
+    }
+
+    /// Whether a token that was let in is still good.
+    pub fn check_again(&self, token: &Token, now: Instant) -> Result<(), Rejection> {
+        let by_digest = self
+            .by_digest
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        match by_digest.get(&token.digest).map(|known| known.state(now)) {
+            Some(TokenState::Live) => Ok(()),
+            Some(TokenState::Expired) => Err(Rejection::Expired),
+            Some(TokenState::Revoked) => Err(Rejection::Revoked),
+            None => Err(Rejection::Unknown),
         }
     }
 
@@ -244,7 +255,7 @@ impl Tokens {
         let mut ended = Vec::new();
         for token in live.iter().filter(|token| token.name == old.name) {
             let expires = token.expires.map_or(end, |expires| expires.min(end));
-            let token = token.with(|stored| stored.expires = Some(expires.millis()));
+            let token = token.with(|token| token.expires = Some(expires));
             change = change.token(&token.id, token.encode());
             ended.push(token);
         }
@@ -275,7 +286,7 @@ impl Tokens {
         let mut revoked = Vec::new();
         for token in self.live(now) {
             if token.name == name_or_id || token.id == name_or_id {
-                let token = token.with(|stored| stored.revoked = Some(now.millis()));
+                let token = token.with(|token| token.revoked = Some(now));
                 change = change.token(&token.id, token.encode()).audit(audit(&token));
                 revoked.push(token);
             }
@@ -369,10 +380,7 @@ impl Tokens {
     }
 
     fn commit(&self, change: Change) -> Result<(), WriteError> {
-        let committed: Result<(), std::convert::Infallible> =
-            self.store.write(move |_| Ok(Ok((change, ()))))?;
-        let Ok(()) = committed;
-        Ok(())
+        self.store.commit(change)
     }
 
     fn replace(&self, tokens: Vec<Token>) -> Vec<Arc<Token>> {

@@ -114,11 +114,8 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let mut details = Map::new();
     details.insert("path".to_owned(), json!(path));
     let row = directory::event(&call.caller(), now, "backup.create", &details);
-    let change = Change::none().audit(row);
-    let written: Result<Result<(), std::convert::Infallible>, _> =
-        api.store.write(move |_| Ok(Ok((change, ()))));
     // The backup is there, whatever else is not.
-    if let Err(error) = written {
+    if let Err(error) = api.store.commit(Change::none().audit(row)) {
         log::error!("the audit trail could not be told of the backup: {error:?}");
     }
     let mut described = described_backup(&backup);

@@ -55,7 +55,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
                 let problem = Problem::from(error);
                 refused += 1;
                 if matches!(principal, Principal::Token(_))
-                    && refused <= limits::EXPLAINED_CHANGES_MAX
+                    && refused <= limits::BULK_REFUSALS_NOTED_MAX
                 {
                     let operation = Refused::operation(call, &head.method);
                     api.note_refusal(&principal.to_string(), &operation, &problem);

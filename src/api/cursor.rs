@@ -34,6 +34,17 @@ pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest 
     ])
 }
 
+/// How long a cursor can be used at least.
+#[allow(clippy::cast_possible_wrap, reason = "an hour has few seconds")]
+const PERIOD_SECONDS: i64 = limits::CURSOR_DURATION_MIN.as_secs() as i64;
+
+/// The number of the period that a page is from. A page with cursors that has not changed is
+/// confirmed within it alone, and they are good for one more: whoever holds a confirmed page can
+/// go on from it for as long as from a new one.
+pub(super) fn period(now: Instant) -> i64 {
+    now.seconds().div_euclid(PERIOD_SECONDS)
+}
+
 const FORWARD: u8 = 1;
 const BACKWARD: u8 = 2;
 
@@ -76,9 +87,8 @@ impl Cursors {
                  send the same filter, search, sortBy and sortOrder with each page",
             )
         })?;
-        let lifetime = limits::CURSOR_DURATION_MAX.as_secs();
-        let expiry = given.plus_seconds(i64::try_from(lifetime).unwrap_or(i64::MAX));
-        if now > expiry {
+        let lifetime = 2 * PERIOD_SECONDS;
+        if now > given.plus_seconds(lifetime) {
             return Err(Error::new(
                 ErrorType::ExpiredCursor,
                 format!("this cursor is older than {lifetime} s: begin again with an empty cursor"),
@@ -123,7 +133,7 @@ mod tests {
                 .open(binding, cursor, now)
                 .map_err(|error| error.kind)
         };
-        let last = given.plus_seconds(3600);
+        let last = given.plus_seconds(2 * 3600);
         let Ok(Start::After(found)) = kind(&[2; 32], &cursor, last) else {
             panic!("{cursor}");
         };

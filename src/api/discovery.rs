@@ -83,7 +83,7 @@ fn config(api: &Api, name: &str) -> Value {
             "defaultPaginationMethod": "index",
             "defaultPageSize": limits::COUNT_DEFAULT,
             "maxPageSize": limits::COUNT_MAX,
-            "cursorTimeout": limits::CURSOR_DURATION_MAX.as_secs()
+            "cursorTimeout": limits::CURSOR_DURATION_MIN.as_secs()
         },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",

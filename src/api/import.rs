@@ -42,28 +42,30 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
 pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
-    let told_status: Vec<bool> = rows.iter().map(Row::tells_status).collect();
-    let mut told_status = told_status.into_iter();
     let compared = api.directory.compare(&rows, request.empty)?;
-    Ok(request.answer(compared, |compared, row| {
-        let has_status = told_status.next().unwrap_or(true);
-        match compared {
+    // Also a row that is refused stands beside its outcome, so that each is asked for its own
+    // status.
+    let outcomes = compared.into_iter().zip(&rows);
+    let outcomes: Vec<Result<(Compared, bool), Error>> = outcomes
+        .map(|(outcome, row)| outcome.map(|compared| (compared, row.tells_status())))
+        .collect();
+    Ok(request.answer(outcomes, |(compared, tells_status), row| {
+        let (record, there) = match compared {
+            Compared::Present(both) => *both,
             Compared::Absent(user) => {
                 row.insert("outcome".to_owned(), json!("absent"));
                 row.insert("userName".to_owned(), json!(user.user_name()));
+                return;
             }
-            Compared::Present(both) => {
-                let (record, there) = *both;
-                let mut found = differences(record.user(), &there);
-                let here = record.user().active();
-                if !has_status && here != Some(true) {
-                    found.push(json!({"attribute": "active", "here": here, "there": true}));
-                }
-                let outcome = if found.is_empty() { "same" } else { "differs" };
-                told(row, outcome, &record);
-                row.insert("differences".to_owned(), Value::Array(found));
-            }
+        };
+        let mut found = differences(record.user(), &there);
+        let here = record.user().active();
+        if !tells_status && here != Some(true) {
+            found.push(json!({"attribute": "active", "here": here, "there": true}));
         }
+        let outcome = if found.is_empty() { "same" } else { "differs" };
+        told(row, outcome, &record);
+        row.insert("differences".to_owned(), Value::Array(found));
     }))
 }
 

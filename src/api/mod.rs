@@ -278,10 +278,30 @@ impl Api {
         Ok(Principal::Token(token))
     }
 
-    /// Answers an admitted request. Never panics: a bug becomes a 500.
-    pub fn answer(&self, admission: Admission, body: &[u8]) -> Answer {
+    /// While a body was on its way the token may have been taken back, and who took it back was
+    /// told so.
+    fn check_again(&self, principal: Option<&Principal>) -> Result<(), Problem> {
+        let Some(Principal::Token(token)) = principal else {
+            return Ok(());
+        };
+        self.tokens
+            .check_again(token, self.clock.now())
+            .map_err(|rejection| {
+                self.metrics.unauthenticated(why(Some(rejection)));
+                Problem::unauthorized(Some(rejection))
+            })
+    }
+
+    /// Answers an admitted request; `body` is what was waited for, if anything was. Never
+    /// panics: a bug becomes a 500.
+    pub fn answer(&self, admission: Admission, body: Option<&[u8]>) -> Answer {
         let started = Monotonic::now();
+        let is_late = body.is_some();
+        let body = body.unwrap_or_default();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            if is_late {
+                self.check_again(admission.principal())?;
+            }
             match (admission.route().access, admission.principal()) {
                 (Access::Open(handler), _) => handler(self, &admission),
                 (Access::Scim(_, handler), Some(principal)) => {

@@ -37,16 +37,22 @@ pub(super) struct Refusals(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    known: Memory,
-    strangers: Memory,
+    known: VecDeque<Remembered>,
+    strangers: VecDeque<Remembered>,
     rows: Window<u16>,
     /// Of each principal; of whom there are no more than tokens.
     days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }
 
-/// Ids of requests, principals, and rows as they are written.
-type Memory = VecDeque<(String, String, String)>;
+/// A refusal that can be explained.
+struct Remembered {
+    /// The id of the request.
+    request: String,
+    principal: String,
+    /// As it is written into the audit trail.
+    row: String,
+}
 
 /// The rows of a day.
 #[derive(Default)]
@@ -133,8 +139,8 @@ impl Refusals {
     pub(super) fn of_request(&self, request: &str) -> Option<Value> {
         let state = self.lock();
         let all = state.known.iter().chain(&state.strangers).rev();
-        let mut found = all.filter(|(id, _, _)| id == request);
-        serde_json::from_str(&found.next()?.2).ok()
+        let mut found = all.filter(|one| one.request == request);
+        serde_json::from_str(&found.next()?.row).ok()
     }
 
     /// Forgets what was remembered; what was counted stays.
@@ -150,20 +156,18 @@ impl Refusals {
 }
 
 /// Beyond the bound whoever has most there loses the oldest.
-fn remember(memory: &mut Memory, request: &str, principal: &str, row: &str, most: usize) {
+fn remember(memory: &mut VecDeque<Remembered>, refusal: Remembered, most: usize) {
     while memory.len() >= most {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, principal, _) in memory.iter() {
-            *counts.entry(principal).or_default() += 1;
+        for one in memory.iter() {
+            *counts.entry(one.principal.as_str()).or_default() += 1;
         }
         let loudest = counts.into_iter().max_by_key(|(_, count)| *count);
-        let loudest = loudest.map(|(principal, _)| principal.to_owned());
-        let at = memory
-            .iter()
-            .position(|(_, it, _)| Some(it) == loudest.as_ref());
+        let at = loudest
+            .and_then(|(principal, _)| memory.iter().position(|one| one.principal == principal));
         memory.remove(at.unwrap_or_default());
     }
-    memory.push_back((request.to_owned(), principal.to_owned(), row.to_owned()));
+    memory.push_back(refusal);
 }
 
 /// What a refused request was, as far as it may be kept.
@@ -262,30 +266,34 @@ impl Api {
     /// Keeps the refusal of a principal.
     pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
+        // There may be thousands of these: nothing is made that would be dropped.
+        if problem.status == 429 && self.is_told_again(principal, at, now) {
+            return;
+        }
         let is_explained = self.tuned.get().is_explained;
-        let request = refused.request_id;
         let mut details = refused.details(problem);
         if is_explained && refused.operation.is_none() {
             details.insert("shape".to_owned(), refused.shape());
         }
         let caller = Caller {
             principal: principal.to_owned(),
-            request_id: request.to_owned(),
+            request_id: refused.request_id.to_owned(),
         };
         let row = directory::event(&caller, now, "refuse", &details);
+        let remembered = is_explained.then(|| Remembered {
+            request: caller.request_id,
+            principal: caller.principal,
+            row: row.clone(),
+        });
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        let is_again =
-            problem.status == 429 && !state.rows.told_to_wait.insert(principal.to_owned());
-        if is_explained && !is_again {
-            let most = limits::REFUSALS_REMEMBERED_MAX;
-            remember(&mut state.known, request, principal, &row, most);
+        if let Some(refusal) = remembered {
+            remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
         // Tokens come and go; who was not refused for a day begins anew anyway.
         state.days.retain(|_, day| !day.is_over(at));
-        let takes = !is_again
-            && state.rows.takes(principal)
+        let takes = state.rows.takes(principal)
             && state
                 .days
                 .entry(principal.to_owned())
@@ -300,11 +308,24 @@ impl Api {
         }
     }
 
+    /// Whether an answer that only says to come back later is not the principal's first of this
+    /// minute; it is counted then.
+    fn is_told_again(&self, principal: &str, at: Monotonic, now: Instant) -> bool {
+        let mut state = self.refusals.lock();
+        let over = state.rows.begin(at, now);
+        self.note_more(now, over);
+        let is_again = !state.rows.told_to_wait.insert(principal.to_owned());
+        if is_again {
+            state.rows.count(429);
+            self.metrics.refused(metrics::REFUSAL_COUNTED);
+        }
+        is_again
+    }
+
     /// Counts the refusal of somebody without a valid token, and remembers it for a while.
     pub(super) fn note_stranger(&self, why: &'static str, refused: &Refused<'_>, told: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
-        let mut state = self.refusals.lock();
-        if self.tuned.get().is_explained {
+        let remembered = self.tuned.get().is_explained.then(|| {
             let mut details = refused.details(told);
             details.insert("reason".to_owned(), json!(told.for_the_log()));
             let caller = Caller {
@@ -312,14 +333,19 @@ impl Api {
                 request_id: refused.request_id.to_owned(),
             };
             let row = directory::event(&caller, now, "refuse", &details);
-            let most = limits::STRANGERS_REMEMBERED_MAX;
-            remember(
-                &mut state.strangers,
-                refused.request_id,
-                "nobody",
-                &row,
-                most,
-            );
+            Remembered {
+                request: caller.request_id,
+                principal: caller.principal,
+                row,
+            }
+        });
+        let mut state = self.refusals.lock();
+        if let Some(refusal) = remembered {
+            // All of them are nobody's, so none is louder than another.
+            if state.strangers.len() >= limits::STRANGERS_REMEMBERED_MAX {
+                state.strangers.pop_front();
+            }
+            state.strangers.push_back(refusal);
         }
         self.count_stranger(&mut state, why, at, now);
     }
@@ -416,18 +442,23 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let mut memory = Memory::default();
+        let of = |request: &str, principal: &str| Remembered {
+            request: request.to_owned(),
+            principal: principal.to_owned(),
+            row: "{}".to_owned(),
+        };
+        let mut memory = VecDeque::new();
         for number in 0..5 {
-            remember(&mut memory, &number.to_string(), "loud", "{}", 3);
+            remember(&mut memory, of(&number.to_string(), "loud"), 3);
         }
-        let ids = |memory: &Memory| -> Vec<String> {
-            memory.iter().map(|(id, _, _)| id.clone()).collect()
+        let ids = |memory: &VecDeque<Remembered>| -> Vec<String> {
+            memory.iter().map(|one| one.request.clone()).collect()
         };
         assert_eq!(ids(&memory), ["2", "3", "4"]);
         // Whoever is refused now and then is not pushed out.
-        remember(&mut memory, "quiet", "quiet", "{}", 3);
+        remember(&mut memory, of("quiet", "quiet"), 3);
         for number in 5..9 {
-            remember(&mut memory, &number.to_string(), "loud", "{}", 3);
+            remember(&mut memory, of(&number.to_string(), "loud"), 3);
         }
         assert_eq!(ids(&memory), ["quiet", "7", "8"]);
     }

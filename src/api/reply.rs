@@ -161,6 +161,11 @@ impl Problem {
         problem
     }
 
+    /// A method that is none of HTTP's and none of SCIM's (RFC 9110 section 9.1).
+    pub(super) fn unknown_method() -> Self {
+        Self::not_implemented("this method is not known here")
+    }
+
     pub(super) fn not_implemented(detail: &str) -> Self {
         Self::new(501, detail)
     }

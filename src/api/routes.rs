@@ -115,6 +115,10 @@ static ROUTES: &[Route] = &[
         Scim(Read, discovery::groups_not_provisioned),
     ),
     route(Get, "/scim/v2/Me", Scim(Read, discovery::no_me)),
+    route(Post, "/scim/v2/Me", Scim(Read, discovery::no_me)),
+    route(Put, "/scim/v2/Me", Scim(Read, discovery::no_me)),
+    route(Patch, "/scim/v2/Me", Scim(Read, discovery::no_me)),
+    route(Delete, "/scim/v2/Me", Scim(Read, discovery::no_me)),
     route(
         Get,
         "/admin/installation",
@@ -240,6 +244,8 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     } else if segments.first().is_some_and(|first| first == "admin") {
         // Which methods administration has is administration's affair.
         Err(Problem::not_found())
+    } else if method == Method::Other {
+        Err(Problem::unknown_method())
     } else {
         Err(Problem::method_not_allowed(&allowed))
     }
@@ -283,7 +289,8 @@ fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'
         return None;
     }
     let mut parameter = None;
-    for (&wanted, segment) in pattern.iter().zip(segments) {
+    // From the end, where they differ: nearly all begin with `/scim/v2`.
+    for (&wanted, segment) in pattern.iter().zip(segments).rev() {
         if wanted == "{}" {
             parameter = Some(segment.as_ref());
         } else if wanted != segment {

@@ -36,7 +36,9 @@ pub(super) fn by_parameters(
     if matches!(request.paging, Paging::Index(_)) {
         return answer(api, call, principal, &request).map(|(answer, _)| answer);
     }
-    let version = |state| format!("W/\"{}.{state}\"", api.incarnation);
+    // One that is confirmed has cursors which are as good as new (see `cursor`).
+    let period = cursor::period(api.clock.now());
+    let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);
     // A cursor that is no longer good is told so even where nothing has changed.
     start(api, &&cursor::binding(principal, &request), &request)?;

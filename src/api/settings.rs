@@ -3,7 +3,7 @@
 
 use super::StartError;
 use crate::secret::{self, SealKey};
-use crate::store::{Change, Store, WriteError};
+use crate::store::{Change, Store};
 
 /// The name under which the store keeps the base URL for commands without a server.
 const BASE_URL: &str = "base-url";
@@ -42,9 +42,7 @@ fn kept(store: &Store, name: &str) -> Result<Option<String>, StartError> {
 }
 
 fn keep(store: &Store, name: &'static str, value: &str) -> Result<(), StartError> {
-    let change = Change::none().setting(name, value);
-    let written: Result<Result<(), ()>, WriteError> = store.write(move |_| Ok(Ok((change, ()))));
-    written
-        .map_err(|error| StartError(format!("the store cannot be written: {error:?}")))?
-        .map_err(|()| StartError("the store refused a setting".to_owned()))
+    store
+        .commit(Change::none().setting(name, value))
+        .map_err(|error| StartError(format!("the store cannot be written: {error:?}")))
 }

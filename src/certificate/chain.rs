@@ -35,21 +35,29 @@ pub(super) struct Chain {
 impl Chain {
     /// Reads a chain, leaf first, and the key of its leaf.
     pub(super) fn load(chain: &Path, key: &Path) -> Result<Self, Error> {
-        let certificates = certificates(chain)?;
+        let pem = files::read(chain)?;
+        Self::read((chain, &pem), (key, &files::read_key(key)?))
+    }
+
+    /// The same from what the files hold; their paths are for errors.
+    pub(super) fn read(
+        (chain, pem): (&Path, &[u8]),
+        (key, key_pem): (&Path, &[u8]),
+    ) -> Result<Self, Error> {
+        let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
-        let private = PrivateKeyDer::from_pem_slice(&files::read_key(key)?)
+        let private = PrivateKeyDer::from_pem_slice(key_pem)
             .map_err(|error| bad_key(format!("there is no private key in PEM form: {error}")))?;
-        let leaf = certificates
-            .first()
-            .ok_or_else(|| Error::Bad(chain.to_owned(), "there is no certificate".to_owned()))?;
+        let leaf = &certificates[0];
         let facts = Facts::of(leaf).map_err(|what| Error::Bad(chain.to_owned(), what))?;
         let is_incomplete = certificates.len() == 1 && !facts.self_issued;
         let fingerprint = fingerprint(leaf);
         let key = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())
-            .map_err(|error| {
-                bad_key(format!(
-                    "the key does not fit the first certificate, which must be the leaf: {error}"
-                ))
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => bad_key(
+                    "the key does not fit the first certificate, which must be the leaf".to_owned(),
+                ),
+                error => bad_key(format!("the key cannot be used: {error}")),
             })?;
         Ok(Self {
             key,
@@ -239,15 +247,19 @@ pub struct Link {
 
 /// The first certificate of a PEM file.
 pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, Error> {
-    let missing = || Error::Bad(path.to_owned(), "there is no certificate".to_owned());
-    certificates(path)?.into_iter().next().ok_or_else(missing)
+    Ok(certificates(path, &files::read(path)?)?.swap_remove(0))
 }
 
-/// All certificates of a PEM file.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    CertificateDer::pem_slice_iter(&files::read(path)?)
+/// All certificates of a PEM file, of which there is one at least.
+pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let bad = |what: String| Error::Bad(path.to_owned(), what);
+    let found = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Error::Bad(path.to_owned(), format!("it is not PEM: {error}")))
+        .map_err(|error| bad(format!("it is not PEM: {error}")))?;
+    if found.is_empty() {
+        return Err(bad("there is no certificate".to_owned()));
+    }
+    Ok(found)
 }
 
 /// SHA-256 of a certificate as people compare it: `AA:BB:…`.

@@ -1,7 +1,7 @@
 //! Certificate and key files: written whole or not at all, keys for the owner alone.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -18,23 +18,41 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
 
 /// Writes a file that nobody but us may read.
 pub(super) fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
-    write(path, pem, KEY_MODE)
+    write(path, pem, KEY_MODE, replace)
+}
+
+/// The same, unless there is one: then that one stays.
+pub(super) fn write_key_once(path: &Path, pem: &str) -> Result<(), Error> {
+    match write(path, pem, KEY_MODE, files::appear) {
+        Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
 }
 
 /// Writes a file that anybody may have.
 pub(super) fn write_certificate(path: &Path, pem: &str) -> Result<(), Error> {
-    write(path, pem, CERTIFICATE_MODE)
+    write(path, pem, CERTIFICATE_MODE, replace)
+}
+
+fn replace(draft: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(draft, path)?;
+    files::sync_directory_of(path)
 }
 
 /// The new content appears under the name all at once, and is on disk when this returns.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+/// `give_name` makes a file of its draft.
+fn write(
+    path: &Path,
+    text: &str,
+    mode: u32,
+    give_name: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> Result<(), Error> {
     let draft = files::draft_of(path);
     let written = (|| {
         let mut file = files::create(&draft, mode)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&draft, path)?;
-        files::sync_directory_of(path)
+        give_name(&draft, path)
     })();
     written.map_err(|error| {
         // The draft is of no use; the error that matters is the first one.

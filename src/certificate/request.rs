@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use super::authority::san;
-use super::chain::Chain;
+use super::chain::{Chain, certificates};
 use super::{Error, Names, files};
 use crate::clock::Instant;
 
@@ -35,14 +35,15 @@ fn pending_key(directory: &Path) -> PathBuf {
 }
 
 /// A certificate request (PKCS #10) for these names, as PEM. Its key is made at the first
-/// request and kept until a chain for it is installed, so that asking twice does no harm.
+/// request and kept until a chain for it is installed, so that asking twice does no harm, not even
+/// at once.
 pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     let sign = |error: rcgen::Error| Error::Sign(error.to_string());
     files::make_directory(directory)?;
     let path = pending_key(directory);
     if !path.exists() {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-        files::write_key(&path, &key.serialize_pem())?;
+        files::write_key_once(&path, &key.serialize_pem())?;
     }
     let bad = |what: String| Error::Bad(path.clone(), what);
     let pem = String::from_utf8(files::read_key(&path)?).map_err(|error| bad(error.to_string()))?;
@@ -94,16 +95,22 @@ pub fn install(
             .collect(),
     };
     let bad = |what: String| Error::Bad(chain.to_owned(), what);
+    // What is checked is what is installed, whatever becomes of the files meanwhile.
+    let chain_pem = files::read(chain)?;
+    certificates(chain, &chain_pem)?;
     let mut fitting = Err(bad(
         "there is no key for it: give --key, or begin with `cert request`".to_owned(),
     ));
     for candidate in candidates {
-        fitting = Chain::load(chain, &candidate).map(|loaded| (loaded, candidate));
+        fitting = files::read_key(&candidate).and_then(|key_pem| {
+            let loaded = Chain::read((chain, &chain_pem), (&candidate, &key_pem))?;
+            Ok((loaded, candidate, key_pem))
+        });
         if fitting.is_ok() {
             break;
         }
     }
-    let (loaded, key) = fitting?;
+    let (loaded, key, key_pem) = fitting?;
     loaded.check_order().map_err(bad)?;
     loaded.check_validity(now).map_err(bad)?;
     loaded.check_signatures(now).map_err(bad)?;
@@ -118,10 +125,10 @@ pub fn install(
     let text = |path: &Path, bytes: Vec<u8>| {
         String::from_utf8(bytes).map_err(|error| Error::Bad(path.to_owned(), error.to_string()))
     };
-    let key_pem = text(&key, files::read_key(&key)?)?;
+    let key_pem = text(&key, key_pem)?;
     let key_pem = key_block(&key_pem)
         .ok_or_else(|| Error::Bad(key.clone(), "there is no private key".to_owned()))?;
-    let chain_pem = text(chain, files::read(chain)?)?;
+    let chain_pem = text(chain, chain_pem)?;
     files::write_key(
         &to,
         &format!("{key_pem}\n{}", certificate_blocks(&chain_pem)),
@@ -173,7 +180,29 @@ fn blocks(pem: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use x509_parser::certification_request::X509CertificationRequest;
+    use x509_parser::prelude::FromDer;
+
     use super::*;
+
+    #[test]
+    fn requests_made_at_once_are_for_one_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = Names::exactly(&["scim.example.com".to_owned()]);
+        let key_of = |pem: String| {
+            let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).expect("PEM");
+            let (_, request) = X509CertificationRequest::from_der(&block.contents).expect("DER");
+            let info = request.certification_request_info;
+            info.subject_pki.subject_public_key.data.to_vec()
+        };
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let ask = || key_of(request(folder.path(), &names).expect("a request"));
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            let answered = asking.into_iter().map(|one| one.join().expect("no panic"));
+            answered.collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
 
     #[test]
     fn keys_and_certificates_are_told_apart() {

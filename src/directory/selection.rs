@@ -141,9 +141,11 @@ fn narrow_comparison<'a>(
 ) -> Result<Option<Narrowed<'a>>, Error> {
     let text = match value {
         CompValue::Text(text) | CompValue::Number(text) => text.as_str(),
-        CompValue::Boolean(true) => "true",
-        CompValue::Boolean(false) => "false",
-        CompValue::Null => return Ok(None),
+        CompValue::Boolean(active) if op == CompareOp::Eq && is(path, "active", None) => {
+            return Ok(Some(with_status(snapshot, *active)));
+        }
+        // No text is equal to a boolean.
+        CompValue::Boolean(_) | CompValue::Null => return Ok(None),
     };
     let is_since = matches!(op, CompareOp::Gt | CompareOp::Ge);
     if is_since && is(path, "meta", Some("lastModified")) {
@@ -169,13 +171,17 @@ fn narrow_comparison<'a>(
     } else if is(path, "emails", None) || is(path, "emails", Some("value")) {
         Some(Narrowed::at_most(with_email(snapshot, text)?))
     } else if is(path, "active", None) {
-        status(text).map(|active| Narrowed {
-            users: Cow::Borrowed(snapshot.users_with_status(active)),
-            is_exact: true,
-        })
+        status(text).map(|active| with_status(snapshot, active))
     } else {
         None
     })
+}
+
+fn with_status(snapshot: &Snapshot, active: bool) -> Narrowed<'_> {
+    Narrowed {
+        users: Cow::Borrowed(snapshot.users_with_status(active)),
+        is_exact: true,
+    }
 }
 
 fn status(text: &str) -> Option<bool> {

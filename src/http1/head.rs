@@ -60,6 +60,8 @@ pub struct Head {
     method: Method,
     version: Version,
     target: Range<usize>,
+    /// How many bytes of the target are before `?`.
+    path_length: usize,
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
@@ -94,6 +96,7 @@ impl Head {
             method: method_of(method),
             version: Version::Http11,
             target: 0..target.len(),
+            path_length: path_length(target),
             headers: ranges,
             bytes: bytes.into(),
         })
@@ -117,13 +120,12 @@ impl Head {
 
     /// The path as sent, before `?`.
     pub fn path(&self) -> &str {
-        let target = self.target();
-        target.split_once('?').map_or(target, |(path, _)| path)
+        self.target().get(..self.path_length).unwrap_or_default()
     }
 
     /// The query as sent, after `?`.
     pub fn query(&self) -> Option<&str> {
-        self.target().split_once('?').map(|(_, query)| query)
+        self.target().get(self.path_length + 1..)
     }
 
     /// The first field of this name, in any case.
@@ -196,6 +198,8 @@ impl Head {
                 Version::Http11
             },
             target: start..start + text.len(),
+            // Known once the target is in origin form.
+            path_length: 0,
             headers: request
                 .headers
                 .iter()
@@ -209,6 +213,7 @@ impl Head {
             bytes: bytes.into(),
         };
         head.check()?;
+        head.path_length = path_length(head.target());
         Ok(head)
     }
 
@@ -227,7 +232,8 @@ impl Head {
         if target.starts_with('/') {
             return Ok(());
         }
-        // Absolute form: the authority must be the one in Host (RFC 9112 section 3.2.2).
+        // Absolute form. RFC 9112 section 3.2.2 ignores Host beside it; a request whose two hosts
+        // differ is refused instead, since somebody on its way has read it otherwise.
         let Some((authority, path_length)) = absolute(target) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
@@ -260,6 +266,12 @@ impl Head {
         }
         Ok(Some(host.to_vec()))
     }
+}
+
+/// What of a target is before its query.
+fn path_length(target: &str) -> usize {
+    let query = target.bytes().position(|byte| byte == b'?');
+    query.unwrap_or(target.len())
 }
 
 /// The version, before the parser turns every other one into the same error.

@@ -27,7 +27,8 @@ pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
 /// The segments of a path, decoded; empty ones are dropped, so that a doubled or a
 /// trailing slash does no harm. An encoded slash stays inside its segment.
 pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
-    path.split('/')
+    // By bytes: a searcher for a character costs more than the few that a segment has.
+    path.split(['/'])
         .filter(|segment| !segment.is_empty())
         .map(|segment| decode(segment, false))
         .collect()
@@ -51,18 +52,18 @@ pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
 /// Most texts have nothing to decode and are taken as they are.
 fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
     let is_special = |byte: u8| byte == b'%' || (byte == b'+' && plus_is_space);
-    let text = if text.bytes().any(is_special) {
-        Cow::Owned(unescape(text, plus_is_space)?)
-    } else {
-        Cow::Borrowed(text)
-    };
+    if !text.bytes().any(is_special) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let text = unescape(text, plus_is_space)?;
+    // One that is not encoded has not passed `check`.
     if text.chars().any(char::is_control) {
         return Err(Fault::new(
             400,
             "the request target holds an encoded control character",
         ));
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
 }
 
 fn unescape(text: &str, plus_is_space: bool) -> Result<String, Fault> {

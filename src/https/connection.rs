@@ -178,7 +178,7 @@ impl<'a> Connection<'a> {
             self.slot.set_authenticated();
         } else if framing.has_body() {
             // What anybody may ask for needs none, and a stranger's is not held.
-            let answer = self.shared.api.answer(admission, &[]);
+            let answer = self.shared.api.answer(admission, None);
             return self.write(answer, head, true, deadline);
         }
         let body = match self.read_body(framing, expects, deadline) {
@@ -189,7 +189,8 @@ impl<'a> Connection<'a> {
             }
             Err(BodyError::Gone) => return Then::End,
         };
-        let answer = self.shared.api.answer(admission, &body);
+        let body = framing.has_body().then_some(&body[..]);
+        let answer = self.shared.api.answer(admission, body);
         self.write(answer, head, false, deadline)
     }
 
@@ -199,9 +200,12 @@ impl<'a> Connection<'a> {
         expects: bool,
         deadline: Instant,
     ) -> Result<Vec<u8>, BodyError> {
+        if !framing.has_body() {
+            return Ok(Vec::new());
+        }
         let until = Instant::now() + limits::BODY_DURATION_MAX;
         self.socket.set(until.min(deadline));
-        if expects && framing.has_body() && self.received.is_empty() {
+        if expects && self.received.is_empty() {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 .map_err(|_| BodyError::Gone)?;
         }
@@ -275,11 +279,7 @@ impl<'a> Connection<'a> {
 
     /// Sends the last answer of this connection.
     fn part(&mut self, answer: &Answer) -> Then {
-        let mut bytes = Vec::new();
-        append_head(answer, Version::Http11, true, &mut bytes);
-        if let Body::Bytes(body) = &answer.body {
-            bytes.extend_from_slice(body);
-        }
+        let bytes = last_bytes(answer);
         self.socket.set(Instant::now() + limits::WRITE_DURATION_MAX);
         match self.send(&bytes) {
             Ok(()) => self.goodbye(),
@@ -403,6 +403,16 @@ fn append_head(answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>
     write_head(answer, version, close, &date, out);
 }
 
+/// The last answer of a connection, whole.
+fn last_bytes(answer: &Answer) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append_head(answer, Version::Http11, true, &mut bytes);
+    if let Body::Bytes(body) = &answer.body {
+        bytes.extend_from_slice(body);
+    }
+    bytes
+}
+
 /// Tells somebody who speaks plain HTTP to the TLS port what to do.
 fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream, peer: IpAddr) {
     let fault = Fault::new(
@@ -410,11 +420,7 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
         "this port speaks HTTPS: begin the base URL with https://",
     );
     let answer = shared.api.refuse(&fault, Some(peer));
-    let mut bytes = Vec::new();
-    append_head(&answer, Version::Http11, true, &mut bytes);
-    if let Body::Bytes(body) = &answer.body {
-        bytes.extend_from_slice(body);
-    }
+    let bytes = last_bytes(&answer);
     socket.set(Instant::now() + limits::DISCARD_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
         discard(stream, socket);

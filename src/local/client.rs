@@ -239,7 +239,7 @@ fn ask_router(
         Err(fault) => return api.refuse(&fault, None),
     };
     match api.admit_administrator(&head, who) {
-        Ok(admission) => api.answer(admission, body.unwrap_or_default()),
+        Ok(admission) => api.answer(admission, body),
         Err(refusal) => refusal.answer,
     }
 }

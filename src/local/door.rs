@@ -152,7 +152,7 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
         Ok(length) if length > limits::BODY_BYTES_MAX => {
             api.refuse(&Fault::new(413, "the body is larger than 1 MiB"), None)
         }
-        Ok(_) => api.answer(admission, &body),
+        Ok(_) => api.answer(admission, Some(&body)),
         Err(_) => api.refuse(&Fault::new(400, "the body broke off"), None),
     }
 }

@@ -126,7 +126,7 @@ impl Filter {
             Self::And(all) => all.iter().all(|filter| filter.matches(resource)),
             Self::Or(any) => any.iter().any(|filter| filter.matches(resource)),
             Self::Not(filter) => !filter.matches(resource),
-            Self::Present(path) => values(path, resource).next().is_some(),
+            Self::Present(path) => values(path, resource, None).next().is_some(),
             Self::Compare(path, op, value) => compare_any(path, *op, value, resource),
             Self::ValuePath(path, inner) => match path.attribute_value(resource) {
                 Some(Value::Array(elements)) => elements
@@ -141,10 +141,17 @@ impl Filter {
 }
 
 /// The values that a path selects, with lists taken apart; a complex value named alone
-/// stands for itself.
-fn values<'a>(path: &AttributePath, resource: &'a Object) -> impl Iterator<Item = &'a Value> {
+/// stands for itself, and `assumed` for one that is not there.
+fn values<'a>(
+    path: &AttributePath,
+    resource: &'a Object,
+    assumed: Option<&'a Value>,
+) -> impl Iterator<Item = &'a Value> {
     let sub = path.sub_attribute;
-    let whole = path.attribute_value(resource);
+    let mut whole = path.attribute_value(resource);
+    if sub.is_none() {
+        whole = whole.or(assumed);
+    }
     let (list, one) = match whole {
         Some(Value::Array(elements)) => (elements.as_slice(), None),
         other => (&[][..], other),
@@ -152,10 +159,17 @@ fn values<'a>(path: &AttributePath, resource: &'a Object) -> impl Iterator<Item 
     list.iter()
         .chain(one)
         .filter_map(move |value| match sub {
-            Some(sub) => value.get(sub.name),
+            Some(sub) => value.get(sub.name).or(assumed),
             None => Some(value),
         })
         .filter(|value| !value.is_null())
+}
+
+/// What an attribute without a value is taken to be where it is compared with one: `primary` is
+/// assumed to be false (RFC 7643 section 2.4).
+fn assumed(compared: &Attribute, wanted: &CompValue) -> Option<&'static Value> {
+    static FALSE: Value = Value::Bool(false);
+    (compared.name == "primary" && *wanted != CompValue::Null).then_some(&FALSE)
 }
 
 /// Whether one value of the attribute compares that way (RFC 7644 section 3.4.2.2: a
@@ -163,7 +177,7 @@ fn values<'a>(path: &AttributePath, resource: &'a Object) -> impl Iterator<Item 
 /// null and to nothing else.
 fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource: &Object) -> bool {
     let compared = path.compared();
-    let mut found = values(path, resource)
+    let mut found = values(path, resource, assumed(compared, value))
         .filter_map(|value| match value {
             Value::Object(parts) => parts.get("value"),
             simple => Some(simple),

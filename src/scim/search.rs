@@ -31,8 +31,13 @@ impl Search {
         }
         let plain = searched(text);
         let mut words: Vec<String> = plain.split_whitespace().map(str::to_owned).collect();
-        // The longest is the rarest, and is looked for first.
-        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+        // The longest is the rarest, and is looked for first. Of one length they are sorted by
+        // their text: a word that is there twice stands beside itself, and whoever looks for the
+        // same words in another order looks for the same.
+        words.sort_unstable_by(|one, other| {
+            let by_length = other.len().cmp(&one.len());
+            by_length.then_with(|| one.cmp(other))
+        });
         words.dedup();
         Ok((!words.is_empty()).then_some(Self { words }))
     }
@@ -127,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn the_same_words_are_the_same_search() {
+        let search = |text: &str| Search::parse(text).expect("short");
+        let wanted = search("jane ann bob");
+        assert!(wanted.is_some());
+        for text in ["bob jane ann", "ann bob ann jane", "Bob  ANN bob J\u{e1}ne"] {
+            assert_eq!(search(text), wanted, "{text}");
+        }
+        assert_ne!(search("jane ann"), wanted);
+    }
+
+    #[test]
     fn words() {
         let words = |text: &str| {
             let search = Search::parse(text).expect("short");
@@ -134,6 +150,7 @@ mod tests {
         };
         assert_eq!(words(" Núñez  JO "), ["nunez", "jo"]);
         assert_eq!(words("a\u{1f}bc"), ["bc", "a"]);
+        assert_eq!(words("ann bob ann Bob"), ["ann", "bob"]);
         assert!(words(" \t").is_empty());
         assert!(Search::parse(&"x".repeat(limits::SEARCH_BYTES_MAX + 1)).is_err());
     }

@@ -99,7 +99,9 @@ impl Place {
         let who = Administrator::at_the_local_door("counts");
         let admitted = self.api.admit_administrator(&head, &who);
         let admission = admitted.unwrap_or_else(|_| panic!("{target} is refused"));
-        let answer = self.api.answer(admission, body.to_string().as_bytes());
+        let answer = self
+            .api
+            .answer(admission, Some(body.to_string().as_bytes()));
         serde_json::from_slice(&bytes_of(answer)).expect("JSON")
     }
 
@@ -163,7 +165,7 @@ impl Place {
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let admitted = self.api.admit(&head, peer);
         let answer = match admitted {
-            Ok(admission) => self.api.answer(admission, body.as_bytes()),
+            Ok(admission) => self.api.answer(admission, Some(body.as_bytes())),
             Err(refusal) => refusal.answer,
         };
         let status = answer.status;

@@ -213,8 +213,9 @@ fn describe(filter: &Filter, parts: &mut Object) -> bool {
                 CompValue::Boolean(value) => Value::Bool(*value),
                 CompValue::Null => return false,
             };
-            parts.insert(path.attribute.name.to_owned(), wanted);
-            true
+            // Nothing is two things at once.
+            let before = parts.insert(path.attribute.name.to_owned(), wanted.clone());
+            before.is_none_or(|before| before == wanted)
         }
         _ => false,
     }
