@@ -18,7 +18,7 @@
 //! ```text
 //! main ─▶ cli ─▶ https ┐            access       http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
-//!           └──▶ idp   ┘            directory    store    config logging metrics files
+//!           └──▶ idp   ┘            directory    store    config logging metrics files mend
 //!                                   manual page
 //! ```
 //!
@@ -39,11 +39,12 @@
 //!   [`store`]: rows, durably.
 //! - [`idp`]: what identity providers do, as tables that tests and tools play.
 //! - [`page`]: the Team Directory, files of a page that is a client of [`api`] like others.
+//! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!
 //! # Invariants, by what is absent
 //!
-//! - No answer to a write before the `commit()` that holds it has returned.
+//! - No answer to a write before the sync of the commit that holds it has returned.
 //! - No route of administration on the network: its handlers take an
 //!   [`access::Administrator`], and only [`local`] makes one.
 //! - No byte of a body is read before the head was authenticated and let pass.

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
@@ -20,6 +20,10 @@ use rustix::process::{Signal, kill_process};
 
 use crate::support::wire::{Door, read};
 use crate::support::{Server, number};
+
+/// What the log says of a certificate that is served from now on, and of one that is not.
+const READ_AGAIN: &str = "the certificate was read again";
+const STAYS: &str = "the old one stays";
 
 /// An authority of the customer's, and where its leaves go.
 struct Customer {
@@ -244,7 +248,7 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
         is_over.store(true, Ordering::SeqCst);
     });
     let log = door.server.log();
-    let read_again = log.matches("the certificate was read again").count();
+    let read_again = log.matches(READ_AGAIN).count();
     println!(
         "{} requests, {read_again} certificates",
         asked.load(Ordering::SeqCst)
@@ -253,62 +257,56 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
     door.server.stop();
 }
 
+/// Waits until the log has these words once more than before this was done.
+fn once_more(server: &Server, words: &str, does: impl FnOnce()) {
+    let count = || server.log().matches(words).count();
+    let before = count();
+    does();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while count() == before {
+        assert!(Instant::now() < deadline, "{words}\n{}", server.log());
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// By SIGHUP, and at the end without one: the server looks at the files itself.
 #[test]
 fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     let customer = Customer::new();
     let server = customer.serve();
     let authorization = format!("Bearer {}", server.token("t").reveal());
-    customer.issue();
-    server.log_with("the certificate was read again");
-    for (what, break_it, words) in [
-        ("no certificate", customer.chain(), "the old one stays"),
-        ("another key", customer.key(), "the old one stays"),
+    let hang_up = || kill_process(server.pid(), Signal::HUP).expect("it runs");
+    once_more(&server, READ_AGAIN, || {
+        customer.issue();
+        hang_up();
+    });
+    let other_key = KeyPair::generate().expect("a key").serialize_pem();
+    for (what, path, bad) in [
+        ("no certificate", customer.chain(), "nothing"),
+        ("another key", customer.key(), other_key.as_str()),
     ] {
-        let good = fs::read_to_string(&break_it).expect("there");
-        let bad = if what == "another key" {
-            KeyPair::generate().expect("a key").serialize_pem()
-        } else {
-            "nothing".to_owned()
-        };
-        let before = server.log().matches(words).count();
-        put(&break_it, &bad);
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while server.log().matches(words).count() == before {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{what}\n{}",
-                server.log()
-            );
-            thread::sleep(Duration::from_millis(50));
-        }
+        let good = fs::read_to_string(&path).expect("there");
+        once_more(&server, STAYS, || {
+            put(&path, bad);
+            hang_up();
+        });
         // New connections are still served with what was good.
-        assert_eq!(
-            get(&mut customer.client(&server), &authorization),
-            Ok(200),
-            "{what}"
-        );
-        put(&break_it, &good);
+        let answer = get(&mut customer.client(&server), &authorization);
+        assert_eq!(answer, Ok(200), "{what}");
+        once_more(&server, READ_AGAIN, || {
+            put(&path, &good);
+            hang_up();
+        });
     }
     // A key that was too open is read once its mode is mended, as the log advised.
     customer.issue();
-    let before = server
-        .log()
-        .matches("the certificate was read again")
-        .count();
-    let open = fs::Permissions::from_mode(0o644);
-    fs::set_permissions(customer.key(), open).expect("set");
+    let set_mode = |mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(customer.key(), permissions).expect("set");
+    };
+    set_mode(0o644);
+    hang_up();
     server.log_with("chmod 600");
-    let private = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(customer.key(), private).expect("set");
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while server
-        .log()
-        .matches("the certificate was read again")
-        .count()
-        == before
-    {
-        assert!(std::time::Instant::now() < deadline, "{}", server.log());
-        thread::sleep(Duration::from_millis(50));
-    }
+    once_more(&server, READ_AGAIN, || set_mode(0o600));
     server.stop();
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use golinks_scim::config::is_public;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::front::Front;
 use crate::support::place::{Place, chain_for};
@@ -95,7 +96,8 @@ fn a_certificate_that_no_client_accepts() {
         (chain_for("scim.example.com", None), 0, "not valid for"),
         (
             chain_for("localhost", Some(Duration::from_secs(5))),
-            5,
+            // A certificate is good to the end of its last second.
+            6,
             "expired",
         ),
     ] {
@@ -110,8 +112,14 @@ fn a_certificate_that_no_client_accepts() {
         );
         assert_eq!(mend, wanted);
         put(chain_for("localhost", None));
-        // The server looks at its files every two seconds.
-        std::thread::sleep(Duration::from_secs(3));
+        let running = place.running.as_ref().expect("it runs");
+        kill_process(Pid::from_child(running), Signal::HUP).expect("ours");
+        // The log begins anew with each start of the server.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !place.log().contains("the certificate was read again") {
+            assert!(Instant::now() < deadline, "{}", place.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
         place.is_well();
     }
 }

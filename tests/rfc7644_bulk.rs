@@ -1,5 +1,6 @@
 //! RFC 7644 section 3.7, clause by clause, against the real binary: bulk requests.
 
+use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use crate::support::{CORE, Talk, body, scim_error};
@@ -252,17 +253,25 @@ fn section_3_7_what_failed_names_its_user() {
 /// All patches of a request share what one may look at: they run while everybody waits.
 #[test]
 fn section_3_7_the_patches_of_a_request_share_their_work() {
+    // As many values and clauses as there may be: so few patches are all that there is work for.
+    const MAY_LOOK: usize =
+        limits::PATCH_COMPARISONS_MAX / (limits::VALUES_MAX * limits::FILTER_CLAUSES_MAX);
     let mut talk = Talk::start(&[]);
-    let mut long = body("long");
-    long["emails"] = json!([{"value": "\u{e9}".repeat(25_000)}]);
-    let long = talk.json("POST", "/Users", Some(&long), 201);
-    let target = format!("/Users/{}", long["id"].as_str().expect("an id"));
-    let clauses = vec!["value co \"x\""; 100].join(" or ");
+    let mut many = body("many");
+    let email = |number: usize| json!({"value": format!("{number}@x")});
+    many["emails"] = (0..limits::VALUES_MAX).map(email).collect();
+    let many = talk.json("POST", "/Users", Some(&many), 201);
+    let target = format!("/Users/{}", many["id"].as_str().expect("an id"));
+    // Counted whole, and decided by the first clause: what is tried is the counting.
+    let clauses = vec!["value co \"y\""; limits::FILTER_CLAUSES_MAX].join(" and ");
     let look = json!({"method": "PATCH", "path": target, "data": {"schemas": [PATCH], "Operations":
         [{"op": "remove", "path": format!("emails[{clauses}]")}]}});
-    let results = bulk(&mut talk, &Value::Array(vec![look; 30]));
+    let results = bulk(&mut talk, &Value::Array(vec![look.clone(); MAY_LOOK + 5]));
     let found = statuses(&results);
-    assert_eq!((found[0], found[29]), ("200", "400"), "{found:?}");
+    assert_eq!(found[..MAY_LOOK], ["200"; MAY_LOOK]);
+    assert_eq!(found[MAY_LOOK..], ["400"; 5]);
+    // The next request has as much again.
+    assert_eq!(statuses(&bulk(&mut talk, &json!([look]))), ["200"]);
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn raise_descriptor_limit() {
 fn a_valid_client_is_served_beside_slow_ones() {
     raise_descriptor_limit();
     let count = number("SLOW_CONNECTIONS", 300);
-    let seconds = number("SLOW_SECONDS", 3);
+    let seconds = number("SLOW_SECONDS", 2);
     let time = Duration::from_secs(seconds as u64);
     let door = Door::open();
     let authorization = format!("Bearer {}", door.token);

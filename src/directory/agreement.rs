@@ -19,7 +19,7 @@ use std::time::Instant as Monotonic;
 
 use serde_json::{Value, json};
 
-use super::record::Record;
+use super::record::{Record, version_number};
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::limits;
@@ -104,12 +104,12 @@ struct Told {
 impl Told {
     fn read(sequence: u64, text: &str) -> Option<Self> {
         let row: Value = serde_json::from_str(text).ok()?;
-        let version = row["version"].as_str()?.strip_prefix("W/\"")?;
+        let version = version_number(row["version"].as_str()?)?;
         row["changes"].as_array()?;
         Some(Self {
             sequence,
             id: UserId::parse(row["user"].as_str()?)?,
-            version: version.strip_suffix('"')?.parse().ok()?,
+            version: u32::try_from(version).ok()?,
             row,
         })
     }
@@ -310,11 +310,11 @@ impl Verification {
     fn compare_newest(&mut self, told: &Told, record: Option<&Record>) {
         match record {
             Some(_) if told.is_deletion() => self.find_in(told, "it deletes a user who is here"),
-            Some(record) if record.version() != format!("W/\"{}\"", told.version) => {
+            Some(record) if record.header().version != u64::from(told.version) => {
                 let what = format!(
                     "it makes version {} of the user, who has version {}",
                     told.version,
-                    record.version().trim_matches(['W', '/', '"'])
+                    record.header().version
                 );
                 self.find_in(told, &what);
             }

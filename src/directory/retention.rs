@@ -79,8 +79,7 @@ impl Directory {
             let now = self.clock.now();
             change = change.audit(audit::event(&audit::itself(), now, "audit.trim", &details));
         }
-        let written: Result<(), ()> = self.store.write(move |_| Ok(Ok((change, ()))))?;
-        written.unwrap_or_default();
+        self.store.commit(change)?;
         if !run.is_told {
             log::info!(
                 "rows {first} to {} of the audit trail are being removed by {}",

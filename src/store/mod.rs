@@ -47,6 +47,7 @@ mod upgrade;
 mod view;
 mod writer;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -245,9 +246,7 @@ impl Store {
         if texts.is_empty() {
             return Ok(());
         }
-        let change = texts.into_iter().fold(Change::none(), Change::audit);
-        self.write(move |_| Ok(Ok((change, ()))))
-            .map(|done: Result<(), ()>| done.unwrap_or_default())
+        self.commit(texts.into_iter().fold(Change::none(), Change::audit))
     }
 
     /// The newest committed state. Cheap, and it stays as it is while others write.
@@ -273,6 +272,14 @@ impl Store {
     {
         let mut results = self.write_all(vec![plan])?;
         results.pop().ok_or(WriteError::Panicked)
+    }
+
+    /// Commits a change that is decided already: there is no plan that might refuse it. Returns
+    /// after the commit, as [`Store::write`] does.
+    pub fn commit(&self, change: Change) -> Result<(), WriteError> {
+        let committed: Result<(), Infallible> = self.write(move |_| Ok(Ok((change, ()))))?;
+        let Ok(()) = committed;
+        Ok(())
     }
 
     /// Runs the plans one after the other, each on what those before it have left, and

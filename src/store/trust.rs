@@ -30,8 +30,9 @@ const FAILURES_MAX: u32 = 10;
 pub(super) struct Trust {
     stage: Mutex<Stage>,
     changed: Condvar,
-    /// For everybody who asks, so that they need not wait for each other.
-    is_underway: AtomicBool,
+    /// Nobody has told that the store is whole: so it stays where damage was found, or the look
+    /// was broken off. For everybody who asks, so that they need not wait for each other.
+    is_untold: AtomicBool,
     /// The index is not what the users' rows say.
     is_stale: AtomicBool,
     describe: Option<Describe>,
@@ -57,7 +58,7 @@ impl Trust {
     pub(super) fn underway(describe: Describe) -> Self {
         Self {
             stage: Mutex::new(Stage::Underway),
-            is_underway: AtomicBool::new(true),
+            is_untold: AtomicBool::new(true),
             describe: Some(describe),
             ..Self::default()
         }
@@ -65,7 +66,7 @@ impl Trust {
 
     /// Waits, for so long at most, until what the tables of keys say can be told.
     pub(super) fn wait(&self, patience: Duration) -> Result<(), ReadError> {
-        if !self.is_underway.load(Ordering::Acquire) {
+        if !self.is_untold.load(Ordering::Acquire) {
             return Ok(());
         }
         let (stage, _) = self
@@ -88,7 +89,7 @@ impl Trust {
         patience: Duration,
         row: impl FnOnce(u32) -> Result<Option<R>, ReadError>,
     ) -> Result<Option<u32>, ReadError> {
-        if self.is_underway.load(Ordering::Acquire)
+        if self.is_untold.load(Ordering::Acquire)
             && !(found.map(row).transpose()?.flatten()).is_some_and(|row| self.has_name(&row, name))
         {
             self.wait(patience)?;
@@ -132,7 +133,7 @@ impl Trust {
         let mut stage = self.stage();
         if stage.is_underway() {
             if end == Stage::Whole {
-                self.is_underway.store(false, Ordering::Release);
+                self.is_untold.store(false, Ordering::Release);
             }
             *stage = end;
             self.changed.notify_all();
