@@ -191,9 +191,15 @@ fn rejected_rows_are_mended_and_imported() {
         .replace(",,yes\n", ",d@x,yes\n");
     desk.write("s.rejects.csv", &mended);
     check(
-        &desk.import("s.rejects.csv", &["--rejects", "/dev/null/none"]),
+        &desk.import("s.rejects.csv", &["--rejects", "/dev/null/none.csv"]),
         74,
-        &["none"],
+        &[
+            "none.csv",
+            "2 created",
+            "1 rejected",
+            "after 3 rows",
+            "another --rejects",
+        ],
     );
     desk.write("s.rejects.csv", mended.replace(",c@x\n", ",c@x,\n"));
     check(&desk.import("s.rejects.csv", &[]), 0, &["0 rejected"]);
@@ -270,7 +276,7 @@ fn encodings_quotes_and_headers() {
             "open",
             b"userName\na@x\n\"b@x\nc@x\n".to_vec(),
             1,
-            "open.csv:3: the row has a quote",
+            "open.csv:3: the row has a quote that is not closed",
         ),
         (
             "long",

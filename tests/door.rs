@@ -143,6 +143,8 @@ fn a_token_that_is_taken_back_while_a_body_is_awaited_writes_nothing() {
     let answer = read(&mut tls, false);
     assert_eq!(answer.status, 401);
     scim_error(&answer, "a token that was taken back");
+    let told = door.server.log_with("POST /scim/v2/Users 401");
+    assert!(told.contains("the token was revoked"), "{told}");
     let listed = door.server.cli(&["user", "list", "-o", "jsonl"]);
     assert_eq!((listed.status, listed.stdout.as_str()), (Some(0), ""));
 }

@@ -2,22 +2,24 @@
 //! authentication, `x` alone; its agent can only send `Basic` (RFC 7617), where the
 //! token is the password and the name does not matter.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// What an `Authorization` header holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
+pub enum Credentials<'a> {
     /// There is no header.
     Absent,
     /// A text that claims to be a token.
-    Candidate(String),
+    Candidate(Cow<'a, str>),
     /// Something else.
     Malformed,
 }
 
 /// Reads the header's value.
-pub fn from_authorization(value: Option<&[u8]>) -> Credentials {
+pub fn from_authorization(value: Option<&[u8]>) -> Credentials<'_> {
     let Some(value) = value else {
         return Credentials::Absent;
     };
@@ -29,14 +31,16 @@ pub fn from_authorization(value: Option<&[u8]>) -> Credentials {
         return if value.is_empty() {
             Credentials::Malformed
         } else {
-            Credentials::Candidate(value.to_owned())
+            Credentials::Candidate(value.into())
         };
     };
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
-        Credentials::Candidate(rest.to_owned())
+        Credentials::Candidate(rest.into())
     } else if scheme.eq_ignore_ascii_case("basic") {
-        basic_password(rest).map_or(Credentials::Malformed, Credentials::Candidate)
+        basic_password(rest).map_or(Credentials::Malformed, |password| {
+            Credentials::Candidate(password.into())
+        })
     } else {
         Credentials::Malformed
     }
@@ -54,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_forms_that_are_understood() {
-        let candidate = |text: &str| Credentials::Candidate(text.to_owned());
+        let candidate = |text: &str| Credentials::Candidate(text.to_owned().into());
         for (value, wanted) in [
             ("Bearer abc", candidate("abc")),
             ("bEARER   abc ", candidate("abc")),

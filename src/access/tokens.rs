@@ -137,8 +137,8 @@ impl Tokens {
         match by_digest.get(&token.digest).map(|known| known.state(now)) {
             Some(TokenState::Live) => Ok(()),
             Some(TokenState::Expired) => Err(Rejection::Expired),
-            Some(TokenState::Revoked) => Err(Rejection::Revoked),
-            None => Err(Rejection::Unknown),
+            // One that is not there any more was a dead or a passing one.
+            Some(TokenState::Revoked) | None => Err(Rejection::Revoked),
         }
     }
 

@@ -258,7 +258,7 @@ impl Admission {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
             Err(problem) => {
-                let why = format!(": {}", problem.detail);
+                let why = format!(": {}", problem.for_the_log());
                 (problem.into_answer(&self.request_id), why)
             }
         };

@@ -39,8 +39,7 @@ pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest 
 const PERIOD_SECONDS: i64 = limits::CURSOR_DURATION_MIN.as_secs() as i64;
 
 /// The number of the period that a page is from. A page with cursors that has not changed is
-/// confirmed within it alone, and they are good for one more: whoever holds a confirmed page can
-/// go on from it for as long as from a new one.
+/// confirmed within it alone, and they are good for two: after a confirmation for one at least.
 pub(super) fn period(now: Instant) -> i64 {
     now.seconds().div_euclid(PERIOD_SECONDS)
 }

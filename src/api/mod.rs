@@ -280,8 +280,8 @@ impl Api {
 
     /// While a body was on its way the token may have been taken back, and who took it back was
     /// told so.
-    fn check_again(&self, principal: Option<&Principal>) -> Result<(), Problem> {
-        let Some(Principal::Token(token)) = principal else {
+    fn check_again(&self, principal: &Principal) -> Result<(), Problem> {
+        let Principal::Token(token) = principal else {
             return Ok(());
         };
         self.tokens
@@ -299,12 +299,12 @@ impl Api {
         let is_late = body.is_some();
         let body = body.unwrap_or_default();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            if is_late {
-                self.check_again(admission.principal())?;
-            }
             match (admission.route().access, admission.principal()) {
                 (Access::Open(handler), _) => handler(self, &admission),
                 (Access::Scim(_, handler), Some(principal)) => {
+                    if is_late {
+                        self.check_again(principal)?;
+                    }
                     handler(self, &admission, principal, body)
                 }
                 (

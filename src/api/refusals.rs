@@ -255,6 +255,9 @@ impl<'a> Refused<'a> {
             put("scimType", json!(scim_type));
         }
         put("detail", json!(shape::without_values(&problem.detail)));
+        if let Some(reason) = problem.reason {
+            put("reason", json!(reason));
+        }
         if let Some(agent) = &self.user_agent {
             put("userAgent", json!(shape::clipped(agent)));
         }
@@ -288,7 +291,10 @@ impl Api {
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        if let Some(refusal) = remembered {
+        // What was forgotten meanwhile stays so.
+        if let Some(refusal) = remembered
+            && self.tuned.get().is_explained
+        {
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
         // Tokens come and go; who was not refused for a day begins anew anyway.
@@ -340,7 +346,9 @@ impl Api {
             }
         });
         let mut state = self.refusals.lock();
-        if let Some(refusal) = remembered {
+        if let Some(refusal) = remembered
+            && self.tuned.get().is_explained
+        {
             // All of them are nobody's, so none is louder than another.
             if state.strangers.len() >= limits::STRANGERS_REMEMBERED_MAX {
                 state.strangers.pop_front();

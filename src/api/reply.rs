@@ -32,7 +32,7 @@ pub(super) struct Problem {
     pub(super) detail: String,
     headers: Vec<(&'static str, String)>,
     /// What the caller is not told.
-    reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
     /// It passes by itself, and the same request is to be sent again.
     is_passing: bool,
 }
@@ -161,7 +161,7 @@ impl Problem {
         problem
     }
 
-    /// A method that is none of HTTP's and none of SCIM's (RFC 9110 section 9.1).
+    /// A method that is not told apart from any other word (RFC 9110 section 9.1).
     pub(super) fn unknown_method() -> Self {
         Self::not_implemented("this method is not known here")
     }

@@ -36,7 +36,7 @@ pub(super) fn by_parameters(
     if matches!(request.paging, Paging::Index(_)) {
         return answer(api, call, principal, &request).map(|(answer, _)| answer);
     }
-    // One that is confirmed has cursors which are as good as new (see `cursor`).
+    // The cursors of a page that is confirmed must be good for some time too (see `cursor`).
     let period = cursor::period(api.clock.now());
     let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);

@@ -21,10 +21,10 @@ mod user;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Write as _};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::Parser as _;
 use log::LevelFilter;
@@ -120,7 +120,7 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 fn configured(args: Args) -> Result<(), Failure> {
     // Whatever is written from here on is its owner's alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    outlive_file_size_limit();
+    let is_outlived = outlive_file_size_limit();
     let sources = sources(&args);
     if args.quiet {
         output::be_quiet();
@@ -140,6 +140,9 @@ fn configured(args: Args) -> Result<(), Failure> {
         _ => LevelFilter::Warn,
     };
     logging::start(typed_level.unwrap_or(usual_level));
+    if let Err(error) = is_outlived {
+        log::warn!("a limit on file sizes would end this without a word: {error}");
+    }
     for warning in &configuration.warnings {
         log::warn!("{warning}");
     }
@@ -165,12 +168,9 @@ fn configured(args: Args) -> Result<(), Failure> {
 
 /// Where files may not grow (`ulimit -f`), a write is to fail like one to a full disk; without a
 /// handler the signal that comes with it would end the process.
-fn outlive_file_size_limit() {
+fn outlive_file_size_limit() -> io::Result<()> {
     let signal = rustix::process::Signal::XFSZ.as_raw();
-    let noticed = Arc::new(AtomicBool::new(false));
-    if let Err(error) = signal_hook::flag::register(signal, noticed) {
-        log::warn!("a limit on file sizes would end this: {error}");
-    }
+    signal_hook::flag::register(signal, Arc::default()).map(drop)
 }
 
 /// The data directory alone, for what needs no more: whoever mends a configuration, or must
@@ -345,7 +345,7 @@ fn store_status(error: &OpenError) -> u8 {
         OpenError::Locked => status::UNAVAILABLE,
         OpenError::Newer(_) | OpenError::Older(_) | OpenError::Damaged(_) => status::DATA,
         OpenError::Io(error) | OpenError::NotUpgraded { error, .. }
-            if error.kind() == std::io::ErrorKind::PermissionDenied =>
+            if error.kind() == io::ErrorKind::PermissionDenied =>
         {
             status::PERMISSION
         }

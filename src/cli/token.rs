@@ -139,8 +139,12 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
 
 /// Prints a new token. One that nobody has seen is good all the same, and must go.
 fn show_once(issued: &Value) -> Result<(), Failure> {
-    output::line(&text_of(issued, "token")).map_err(|_| {
-        let what = "the token was made, and could not be printed: nobody knows it";
+    output::line(&text_of(issued, "token")).map_err(|failure| {
+        let why = match failure.what.as_str() {
+            "" => "nobody reads standard output",
+            why => why,
+        };
+        let what = format!("the token was made, and nobody has seen it: {why}");
         let id = text_of(issued, "id");
         Failure::new(status::IO, what).hint(format!("take it back: golinks-scim token revoke {id}"))
     })

@@ -53,15 +53,17 @@ pub enum Version {
     Http11,
 }
 
-/// The head of one request. Owns one copy of its bytes.
+/// The head of one request. Owns a copy of what it holds.
 #[derive(Clone, Debug)]
 pub struct Head {
-    bytes: Box<[u8]>,
     method: Method,
     version: Version,
-    target: Range<usize>,
+    /// In origin form.
+    target: String,
     /// How many bytes of the target are before `?`.
     path_length: usize,
+    /// The bytes in which the fields lie: of each its name and its value.
+    bytes: Box<[u8]>,
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
@@ -83,7 +85,7 @@ impl Head {
     /// A head from its parts, for the local door.
     pub fn new(method: &str, target: &str, headers: &[(String, String)]) -> Result<Self, Fault> {
         target::check(target.as_bytes())?;
-        let mut bytes = target.as_bytes().to_vec();
+        let mut bytes = Vec::new();
         let mut ranges = Vec::with_capacity(headers.len());
         for (name, value) in headers.iter().take(limits::HEADERS_COUNT_MAX) {
             let start = bytes.len();
@@ -95,7 +97,7 @@ impl Head {
         Ok(Self {
             method: method_of(method),
             version: Version::Http11,
-            target: 0..target.len(),
+            target: target.to_owned(),
             path_length: path_length(target),
             headers: ranges,
             bytes: bytes.into(),
@@ -114,18 +116,17 @@ impl Head {
 
     /// The request target in origin form.
     pub fn target(&self) -> &str {
-        // Only visible ASCII passes the check of a target.
-        std::str::from_utf8(&self.bytes[self.target.clone()]).unwrap_or_default()
+        &self.target
     }
 
     /// The path as sent, before `?`.
     pub fn path(&self) -> &str {
-        self.target().get(..self.path_length).unwrap_or_default()
+        &self.target[..self.path_length]
     }
 
     /// The query as sent, after `?`.
     pub fn query(&self) -> Option<&str> {
-        self.target().get(self.path_length + 1..)
+        self.target.get(self.path_length + 1..)
     }
 
     /// The first field of this name, in any case.
@@ -188,8 +189,6 @@ impl Head {
                 return Err(Fault::new(400, "the request head is not HTTP/1.1"));
             }
         }
-        let text = request.path.unwrap_or_default();
-        let start = offset(bytes, text.as_bytes());
         let mut head = Self {
             method: method_of(request.method.unwrap_or_default()),
             version: if request.version == Some(0) {
@@ -197,8 +196,7 @@ impl Head {
             } else {
                 Version::Http11
             },
-            target: start..start + text.len(),
-            // Known once the target is in origin form.
+            target: request.path.unwrap_or_default().to_owned(),
             path_length: 0,
             headers: request
                 .headers
@@ -213,12 +211,15 @@ impl Head {
             bytes: bytes.into(),
         };
         head.check()?;
-        head.path_length = path_length(head.target());
+        if let Some(origin_form) = head.origin_form()? {
+            head.target = origin_form;
+        }
+        head.path_length = path_length(&head.target);
         Ok(head)
     }
 
-    fn check(&mut self) -> Result<(), Fault> {
-        target::check(&self.bytes[self.target.clone()])?;
+    fn check(&self) -> Result<(), Fault> {
+        target::check(self.target.as_bytes())?;
         for name in ["authorization", "content-type"] {
             if self.headers(name).nth(1).is_some() {
                 return Err(Fault::new(
@@ -227,28 +228,31 @@ impl Head {
                 ));
             }
         }
-        let host = self.check_host()?;
-        let target = self.target();
-        if target.starts_with('/') {
-            return Ok(());
+        Ok(())
+    }
+
+    /// The target without scheme and authority, if it has them.
+    fn origin_form(&self) -> Result<Option<String>, Fault> {
+        let host = self.host()?;
+        if self.target.starts_with('/') {
+            return Ok(None);
         }
-        // Absolute form. RFC 9112 section 3.2.2 ignores Host beside it; a request whose two hosts
+        // RFC 9112 section 3.2.2 ignores Host beside it; a request whose two hosts
         // differ is refused instead, since somebody on its way has read it otherwise.
-        let Some((authority, path_length)) = absolute(target) else {
+        let Some((authority, origin_form)) = absolute(&self.target) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
         if !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
             return Err(Fault::new(400, "the request target and Host differ"));
         }
-        if path_length == 0 {
+        if origin_form.is_empty() {
             return Err(Fault::new(400, "the request target has no path"));
         }
-        self.target.start = self.target.end - path_length;
-        Ok(())
+        Ok(Some(origin_form.to_owned()))
     }
 
     /// The one Host field (RFC 9112 section 3.2); only HTTP/1.0 may do without.
-    fn check_host(&self) -> Result<Option<Vec<u8>>, Fault> {
+    fn host(&self) -> Result<Option<&[u8]>, Fault> {
         let mut hosts = self.headers("host");
         let host = hosts.next();
         if hosts.next().is_some() {
@@ -264,7 +268,7 @@ impl Head {
         if !is_authority(host) {
             return Err(Fault::new(400, "Host is not the name of a host"));
         }
-        Ok(Some(host.to_vec()))
+        Ok(Some(host))
     }
 }
 
@@ -320,8 +324,8 @@ fn is_port(port: &[u8]) -> bool {
     digits.is_empty() || (digits.iter().all(u8::is_ascii_digit) && matches!(number, Some(Ok(_))))
 }
 
-/// The authority of an absolute-form target, and the length of what follows it.
-fn absolute(target: &str) -> Option<(&str, usize)> {
+/// The authority of an absolute-form target, and what follows it.
+fn absolute(target: &str) -> Option<(&str, &str)> {
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let start = target.get(..scheme.len())?;
         start
@@ -329,7 +333,7 @@ fn absolute(target: &str) -> Option<(&str, usize)> {
             .then(|| &target[scheme.len()..])
     })?;
     let end = rest.find('/').unwrap_or(rest.len());
-    Some((&rest[..end], rest.len() - end))
+    Some(rest.split_at(end))
 }
 
 /// Where `part` begins in `whole`, which it is a slice of.

@@ -104,15 +104,16 @@ impl<'a> Connection<'a> {
 
     /// One request and its answer.
     fn exchange(&mut self) -> Then {
-        self.shared.table.set_idle(self.slot, true);
-        if self.is_last() && self.received.is_empty() {
+        let now = Instant::now();
+        self.shared.table.set_idle(self.slot, now);
+        if self.is_last(now) && self.received.is_empty() {
             return self.goodbye();
         }
-        let (next, began) = self.next_request();
-        self.shared.table.set_idle(self.slot, false);
+        let (next, began) = self.next_request(now);
+        self.slot.set_busy();
         match next {
             // A connection that we end while it is idle is told so.
-            Next::Nothing if self.is_last() => self.goodbye(),
+            Next::Nothing if self.is_last(Instant::now()) => self.goodbye(),
             Next::Nothing => Then::End,
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
@@ -120,9 +121,9 @@ impl<'a> Connection<'a> {
     }
 
     /// Waits for a request and reads its head. Gives the moment of its first byte as well.
-    fn next_request(&mut self) -> (Next, Instant) {
+    fn next_request(&mut self, now: Instant) -> (Next, Instant) {
         if self.received.is_empty() {
-            self.socket.set(Instant::now() + limits::IDLE_DURATION_MAX);
+            self.socket.set(now + limits::IDLE_DURATION_MAX);
             match self.receive() {
                 Ok(count) if count > 0 => {}
                 _ => return (Next::Nothing, Instant::now()),
@@ -290,12 +291,12 @@ impl<'a> Connection<'a> {
     fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
         let streamed_to_the_end =
             matches!(answer.body, Body::Stream(_)) && head.version() == Version::Http10;
+        let now = Instant::now();
         let close =
-            close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last();
+            close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last(now);
         // A request that took nearly all of its time still gets its answer out.
-        let until = Instant::now() + limits::WRITE_DURATION_MAX;
         let last = deadline + limits::LAST_ANSWER_DURATION_MAX;
-        self.socket.set(until.min(last));
+        self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
         let mut bytes = Vec::with_capacity(1024);
         append_head(&answer, head.version(), close, &mut bytes);
         let sent = match answer.body {
@@ -340,10 +341,10 @@ impl<'a> Connection<'a> {
     }
 
     /// Whether the next answer is to be the last.
-    fn is_last(&self) -> bool {
+    fn is_last(&self, now: Instant) -> bool {
         self.shared.closing.load(Ordering::SeqCst)
             || self.slot.is_ending()
-            || self.opened.elapsed() >= limits::CONNECTION_AGE_MAX
+            || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
     }
 
     /// Ends the connection so that the peer can read everything that was sent: TLS's own

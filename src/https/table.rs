@@ -73,7 +73,7 @@ impl Table {
             group,
             authenticated: AtomicBool::new(false),
             ending: AtomicBool::new(false),
-            idle_since: AtomicU64::new(self.now()),
+            idle_since: AtomicU64::new(self.millis(Instant::now())),
         });
         slots.by_number.insert(slot.number, Arc::clone(&slot));
         Some(slot)
@@ -93,10 +93,9 @@ impl Table {
         self.lock().evict_stranger();
     }
 
-    /// Marks a connection as having nothing to do, or as at work.
-    pub(super) fn set_idle(&self, slot: &Slot, idle: bool) {
-        let since = if idle { self.now() } else { 0 };
-        slot.idle_since.store(since, Ordering::SeqCst);
+    /// Marks a connection as having nothing to do from now on.
+    pub(super) fn set_idle(&self, slot: &Slot, now: Instant) {
+        slot.idle_since.store(self.millis(now), Ordering::SeqCst);
     }
 
     /// Ends every connection that has nothing to do. A request that has arrived meanwhile
@@ -128,8 +127,9 @@ impl Table {
     }
 
     /// Milliseconds since the table was made, never 0.
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
+    fn millis(&self, now: Instant) -> u64 {
+        let since = now.duration_since(self.began).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
@@ -189,6 +189,11 @@ impl Slots {
 }
 
 impl Slot {
+    /// Marks it as being at work.
+    pub(super) fn set_busy(&self) {
+        self.idle_since.store(0, Ordering::SeqCst);
+    }
+
     /// Notes that a valid token was shown.
     pub(super) fn set_authenticated(&self) {
         self.authenticated.store(true, Ordering::SeqCst);
@@ -294,16 +299,18 @@ mod tests {
             if number != 200 {
                 slot.set_authenticated();
             }
-            table.set_idle(&slot, number == 100);
+            if number != 100 {
+                slot.set_busy();
+            }
         }
         let newcomer = enter(Arc::clone(&busy), 1000).expect("the stranger's place");
         assert!(!is_open(&mut left), "the stranger stayed");
         assert!(is_open(&mut asleep));
         newcomer.set_authenticated();
-        table.set_idle(&newcomer, false);
+        newcomer.set_busy();
         let second = enter(Arc::clone(&busy), 1001).expect("the place of who does nothing");
         second.set_authenticated();
-        table.set_idle(&second, false);
+        second.set_busy();
         assert!(enter(busy, 1002).is_none(), "somebody at work had to go");
         assert_eq!((&*idle).read(&mut [0]).expect("its end"), 0);
     }

@@ -120,7 +120,8 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
     let mode = fs::metadata(data_dir).map_or(0, |metadata| metadata.mode());
     if mode & 0o077 != 0 {
         let shown = data_dir.display();
-        log::warn!("{shown} is open to others than its owner: chmod 700 {shown}");
+        let typed = super::quoted(data_dir);
+        log::warn!("{shown} is open to others than its owner: chmod 700 {typed}");
     }
     Ok(())
 }

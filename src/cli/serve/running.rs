@@ -35,11 +35,7 @@ impl Maintenance {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                // A panic ends this turn alone: the certificate is still to be renewed.
-                let done = catch_unwind(AssertUnwindSafe(|| maintain(&api, &cell, turn)));
-                if done.is_err() {
-                    log::error!("a turn of maintenance ended by a panic");
-                }
+                maintain(&api, &cell, turn);
             }
         };
         let thread = thread::Builder::new()
@@ -61,14 +57,26 @@ impl Maintenance {
 /// What is due at one turn of all, counted from 1.
 fn maintain(api: &Api, cell: &Cell, turn: u64) {
     let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
-    if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
-        log_reload(reloaded);
-    }
-    api.warn();
-    api.tend_audit(Instant::now());
+    let reload = || {
+        if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
+            log_reload(reloaded);
+        }
+    };
+    guarded("reading the certificate", reload);
+    guarded("warning", || api.warn());
+    guarded("tending the audit trail", || {
+        api.tend_audit(Instant::now());
+    });
     if turn.is_multiple_of(flushes_each) {
-        api.flush_last_used();
-        renew(cell);
+        guarded("noting the use of tokens", || api.flush_last_used());
+        guarded("renewing the certificate", || renew(cell));
+    }
+}
+
+/// A bug in one of them keeps nobody from the others, nor from the next turn.
+fn guarded(what: &str, task: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(task)).is_err() {
+        log::error!("{what} ended by a panic");
     }
 }
 

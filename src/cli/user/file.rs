@@ -283,7 +283,8 @@ enum At {
 }
 
 /// Where the row ends cannot be told, so no other row can be either.
-const CLOSE_QUOTES: &str = "write a quote inside of a quoted cell twice, and one behind its end";
+const CLOSE_QUOTES: &str =
+    "is a quote not closed? Inside of a quoted cell it is written twice, and once at the end";
 
 impl Survey {
     fn make(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
@@ -320,12 +321,17 @@ impl Survey {
             }
             bytes += text.len();
             if bytes > bound {
+                let kib = bound / 1024;
                 let what = format!(
-                    "{}:{begun}: the row is longer than {} KiB: is a quote not closed?",
-                    path.display(),
-                    bound / 1024
+                    "{}:{begun}: the row is longer than {kib} KiB",
+                    path.display()
                 );
-                return Err(Failure::new(status::REFUSED, what).hint(CLOSE_QUOTES));
+                let failure = Failure::new(status::REFUSED, what);
+                return Err(if is_json {
+                    failure
+                } else {
+                    failure.hint(CLOSE_QUOTES)
+                });
             }
             at = if is_json {
                 At::Start

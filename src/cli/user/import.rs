@@ -61,7 +61,8 @@ pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(
     let mut table = Table::open(&typed.file, &typed.ignored)?;
     let mut import = Import::new(typed, &table, program)?;
     loop {
-        let lines = table.batch()?;
+        let batch = table.batch();
+        let lines = batch.map_err(|failure| import.broken_off(failure))?;
         if lines.is_empty() {
             break;
         }
@@ -151,7 +152,8 @@ impl<'a> Import<'a> {
 
     fn note(&mut self, lines: &[Line], outcomes: &[Value]) -> Result<(), Failure> {
         let before = self.done();
-        let mut shown = Vec::new();
+        let (mut shown, mut rejected) = (Vec::new(), Vec::new());
+        // All are counted before anything can fail: all of them are done.
         for (line, outcome) in lines.iter().zip(outcomes) {
             match outcome["outcome"].as_str() {
                 Some("created") => self.created += 1,
@@ -163,9 +165,12 @@ impl<'a> Import<'a> {
                     if self.listing.is_none() && self.refused <= SHOWN_MAX {
                         shown.push(format!("line {}: {reason}", line.number));
                     }
-                    self.rejects.add(line, &reason)?;
+                    rejected.push((line, reason));
                 }
             }
+        }
+        for (line, reason) in rejected {
+            self.rejects.add(line, &reason)?;
         }
         self.rejects.flush()?;
         let listing = &mut self.listing;
@@ -188,11 +193,19 @@ impl<'a> Import<'a> {
     /// What was applied is told also where the rest of it was not.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
+        if failure.status == 0 {
+            return failure;
+        }
         self.sum_up();
-        let done = self.done();
-        let what = format!("after {done} rows: {}", failure.what);
-        Failure { what, ..failure }
-            .hint("run the same import again: rows that were applied change nothing then")
+        let done = output::counted(self.done(), "row");
+        let what = format!("after {done}: {}", failure.what);
+        let another = match self.typed.rejects {
+            Some(_) => " with another --rejects",
+            None => "",
+        };
+        Failure { what, ..failure }.hint(format!(
+            "run the same import again{another}: rows that were applied change nothing then"
+        ))
     }
 
     fn sum_up(&self) {
@@ -205,9 +218,6 @@ impl<'a> Import<'a> {
             "{} {would}created, {} {would}updated, {} {would}unchanged, {} {would}rejected",
             self.created, self.updated, self.unchanged, self.refused
         ));
-        if self.refused > SHOWN_MAX && !self.typed.is_rehearsal {
-            output::say("the first rejected rows are shown, all of them are in their file");
-        }
         if self.created + self.updated > 0 && !self.typed.is_rehearsal {
             output::say(&format!(
                 "to take it back, and whatever else was changed since: {} user undo --since {}",
@@ -222,6 +232,9 @@ impl<'a> Import<'a> {
             listing.end()?;
         }
         self.sum_up();
+        if self.refused > SHOWN_MAX && !self.typed.is_rehearsal {
+            output::say("the first rejected rows are shown, all of them are in their file");
+        }
         if self.refused == 0 {
             return Ok(());
         }
@@ -279,11 +292,17 @@ impl Rejects {
             let hint = format!("end its name with {ending}, so that it can be imported");
             return Err(Failure::new(status::REFUSED, what).hint(hint));
         }
-        if !typed.is_rehearsal {
-            rustix::fs::access(files::directory_of(&path), Access::WRITE_OK).map_err(|error| {
-                unreadable(&path, &error.into())
-                    .hint("rejected rows go there: name a file that can be made with --rejects")
-            })?;
+        let access = rustix::fs::access(files::directory_of(&path), Access::WRITE_OK);
+        if let Err(error) = access
+            && !typed.is_rehearsal
+        {
+            let hint = "rejected rows go there: name a file that can be made with --rejects";
+            let failure = unreadable(&path, &error.into());
+            if typed.rejects.is_some() {
+                return Err(failure.hint(hint));
+            }
+            // Perhaps there are none.
+            output::say(&format!("{}: {hint}", failure.what));
         }
         let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
         Ok(Self {
