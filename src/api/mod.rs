@@ -44,7 +44,9 @@ pub use reply::Refusal;
 pub use routes::{AccessKind, route_table};
 pub use tuning::Tuning;
 
-use crate::access::{self, Administrator, Credentials, Failures, Principal, Rejection, Tokens};
+use crate::access::{
+    self, Administrator, Credentials, Failures, Principal, Rejection, Token, Tokens,
+};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::Directory;
@@ -197,48 +199,58 @@ impl Api {
         head: &Head,
         call: &call::Beginning,
     ) -> Result<Admission, Refusal> {
-        let principal = self.authenticate(head, call.peer());
-        let bearer = principal.as_ref().ok().cloned();
-        let found = match &principal {
-            Ok(Principal::Token(token)) => token
-                .admit(self.tuned.get().rate_per_second, Monotonic::now())
-                .map_err(|seconds| self.throttled(seconds))
-                .and_then(|()| routes::find(head)),
-            _ => routes::find(head),
-        };
-        let admitted = match principal {
-            Ok(principal) => found
-                .and_then(|found| allow(found, &principal))
-                .and_then(|found| {
-                    check_media_type(head)?;
-                    Ok(call.admitted(head, found, Some(principal)))
-                }),
-            Err(why) => match found {
-                Ok(found) if matches!(found.route.access, Access::Open(_)) => {
-                    Ok(call.admitted(head, found, None))
-                }
-                // Outside of what a token opens there is nothing to hide.
-                Err(problem) if !routes::is_protected(head) => Err(problem),
-                Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
-                    Err(Problem::not_found())
-                }
-                _ => return Err(self.refuse_stranger(head, call, why)),
-            },
-        };
-        admitted.map_err(|problem| {
-            let refused = Refused::by_head(call, head);
-            let who = if let Some(bearer) = bearer {
+        match self.authenticate(head, call.peer()) {
+            Ok(token) => self.admit_bearer(head, call, token),
+            Err(why) => self.admit_stranger(head, call, why),
+        }
+    }
+
+    fn admit_bearer(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+        token: Arc<Token>,
+    ) -> Result<Admission, Refusal> {
+        let found = token
+            .admit(self.tuned.get().rate_per_second, Monotonic::now())
+            .map_err(|seconds| self.throttled(seconds))
+            .and_then(|()| routes::find(head));
+        let bearer = Principal::Token(token);
+        let allowed = found.and_then(|found| {
+            let found = allow(found, &bearer)?;
+            check_media_type(head)?;
+            Ok(found)
+        });
+        match allowed {
+            Ok(found) => Ok(call.admitted(head, found, Some(bearer))),
+            Err(problem) => {
                 let bearer = bearer.to_string();
-                self.note_refusal(&bearer, &refused, &problem);
-                Who::Known(bearer)
-            } else {
-                self.note_stranger("elsewhere", &refused, &problem);
-                Who::Stranger {
-                    is_told: self.failures.count_refusal(call.peer(), Monotonic::now()),
-                }
-            };
-            call.refused(head, problem, &who)
-        })
+                self.note_refusal(&bearer, &Refused::by_head(call, head), &problem);
+                Err(call.refused(head, problem, &Who::Known(bearer)))
+            }
+        }
+    }
+
+    fn admit_stranger(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+        why: Option<Rejection>,
+    ) -> Result<Admission, Refusal> {
+        let problem = match routes::find(head) {
+            Ok(found) if matches!(found.route.access, Access::Open(_)) => {
+                return Ok(call.admitted(head, found, None));
+            }
+            // Outside of what a token opens there is nothing to hide.
+            Err(problem) if !routes::is_protected(head) => problem,
+            Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
+                Problem::not_found()
+            }
+            _ => return Err(self.refuse_stranger(head, call, why)),
+        };
+        self.note_stranger("elsewhere", &Refused::by_head(call, head), &problem);
+        let is_told = self.failures.count_refusal(call.peer(), Monotonic::now());
+        Err(call.refused(head, problem, &Who::Stranger { is_told }))
     }
 
     /// 401, until an address has failed too often.
@@ -262,8 +274,8 @@ impl Api {
         call.refused(head, problem, &Who::Stranger { is_told })
     }
 
-    /// The principal, or why there is none; `Err(None)` when no credentials were sent.
-    fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Principal, Option<Rejection>> {
+    /// The token that was sent, or why there is none; `Err(None)` when no credentials were.
+    fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Arc<Token>, Option<Rejection>> {
         let candidate = match access::from_authorization(head.header("authorization")) {
             Credentials::Absent => return Err(None),
             Credentials::Malformed => return Err(Some(Rejection::Malformed)),
@@ -275,7 +287,7 @@ impl Api {
             .authenticate(&candidate, peer, now)
             .map_err(Some)?;
         token.note_use(now, peer, head.header("user-agent"));
-        Ok(Principal::Token(token))
+        Ok(token)
     }
 
     /// While a body was on its way the token may have been taken back, and who took it back was
