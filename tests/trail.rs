@@ -177,7 +177,7 @@ fn a_user_changed_behind_the_trails_back_is_named() {
         );
         let json = cli_in(&directory, &["audit", "verify", "-o", "json"]);
         let report: Value = serde_json::from_str(&json.stdout).expect("JSON");
-        assert_eq!(report["findings"][0]["user"], id.as_str(), "{report}");
+        assert_eq!(report[0]["findings"][0]["user"], id.as_str(), "{report}");
     }
 }
 

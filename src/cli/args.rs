@@ -12,7 +12,7 @@ use crate::config::BaseUrl;
 use crate::limits;
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done; 1 refused or not found; 64 usage; 65 damaged or newer data; 69 no \
+Exit status: 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data; 69 no \
 directory, or the store is locked; 74 I/O; 77 permission; 78 configuration.
 
 Begin with `golinks-scim serve`, then `golinks-scim guide okta`. When the identity provider \

@@ -8,14 +8,18 @@
 //! bytes 33..41  version, counted from 1, u64 little-endian
 //! ```
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::user_id::UserId;
-use crate::clock::Instant;
+use crate::clock::{Instant, TEXT_BYTES, Times};
 
 const FORM: u8 = 1;
 /// Where the text of a row begins.
 pub(super) const TEXT_AT: usize = 41;
+/// Room for an [`Ending`] without its base URL.
+const ENDING_BYTES: usize = 192;
 
 /// What the service provider keeps of a user. It tells one state of a user from another: the
 /// version alone does not where the file was opened again and a commit of unknown outcome is gone.
@@ -71,41 +75,85 @@ impl Header {
             "version": self.tag(),
         })
     }
+}
 
-    /// The end of a resource: `meta` as bytes. Every user that is shown has one: made by way of
-    /// a value, or number by number, it would be most of the work.
-    pub(super) fn write_end(&self, base_url: &str, out: &mut Vec<u8>) {
-        let created = self.created.to_text();
+/// The end of each resource of an answer: `meta` as bytes. Every user that is shown has one: made
+/// by way of a value it would be most of the work, and piece by piece still an eighth of a page.
+/// So it is written once, and for each user what differs is written over it.
+pub(super) struct Ending<'a> {
+    base_url: &'a str,
+    text: Vec<u8>,
+    created_at: usize,
+    last_modified_at: usize,
+    id_at: usize,
+    times: Times,
+}
+
+impl<'a> Ending<'a> {
+    /// Of resources below `base_url`.
+    pub(super) fn new(base_url: &'a str) -> Self {
+        let mut text = Vec::with_capacity(ENDING_BYTES + base_url.len());
+        let mut leave = |before: &[u8], length: usize| {
+            text.extend_from_slice(before);
+            let at = text.len();
+            text.resize(at + length, b'0');
+            at
+        };
+        let created_at = leave(
+            b",\"meta\":{\"resourceType\":\"User\",\"created\":\"",
+            TEXT_BYTES,
+        );
+        let last_modified_at = leave(b"\",\"lastModified\":\"", TEXT_BYTES);
+        leave(b"\",\"location\":\"", 0);
+        leave(&escaped(base_url), 0);
+        let id_at = leave(b"/Users/", UserId::TEXT_BYTES);
+        leave(b"\",\"version\":\"W/\\\"", 0);
+        Self {
+            base_url,
+            text,
+            created_at,
+            last_modified_at,
+            id_at,
+            times: Times::default(),
+        }
+    }
+
+    /// Where the resources are.
+    pub(super) fn base_url(&self) -> &'a str {
+        self.base_url
+    }
+
+    /// Writes that of one user.
+    pub(super) fn write(&mut self, header: &Header, out: &mut Vec<u8>) {
+        let created = self.times.text_of(header.created);
         // Most users are as they were created.
-        let last_modified = if self.last_modified == self.created {
+        let last_modified = if header.last_modified == header.created {
             created
         } else {
-            self.last_modified.to_text()
+            self.times.text_of(header.last_modified)
         };
-        out.extend_from_slice(b",\"meta\":{\"resourceType\":\"User\",\"created\":\"");
-        out.extend_from_slice(&created);
-        out.extend_from_slice(b"\",\"lastModified\":\"");
-        out.extend_from_slice(&last_modified);
-        out.extend_from_slice(b"\",\"location\":\"");
-        write_escaped(base_url, out);
-        out.extend_from_slice(b"/Users/");
-        out.extend_from_slice(&self.id.to_text());
-        out.extend_from_slice(b"\",\"version\":\"W/\\\"");
-        write_number(self.version, out);
+        let mut put = |at: usize, part: &[u8]| {
+            self.text[at..at + part.len()].copy_from_slice(part);
+        };
+        put(self.created_at, &created);
+        put(self.last_modified_at, &last_modified);
+        put(self.id_at, &header.id.to_text());
+        out.extend_from_slice(&self.text);
+        write_number(header.version, out);
         out.extend_from_slice(b"\\\"\"}}");
     }
 }
 
-/// Writes what stands between the quotes of a JSON string. A base URL hardly ever needs more
-/// than being copied.
-fn write_escaped(text: &str, out: &mut Vec<u8>) {
+/// What stands between the quotes of a JSON string. A base URL hardly ever needs more than being
+/// taken as it is.
+fn escaped(text: &str) -> Cow<'_, [u8]> {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     // Not `all`, which ends at the first and so looks at one after the other.
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        out.extend_from_slice(text.as_bytes());
+        Cow::Borrowed(text.as_bytes())
     } else {
         let quoted = json!(text).to_string();
-        out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
+        Cow::Owned(quoted.as_bytes()[1..quoted.len() - 1].to_vec())
     }
 }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::header::Ending;
 use super::order::{self, Turns};
 use super::position::{Position, Start};
 use super::record;
@@ -117,14 +118,14 @@ impl Page {
     ) -> Result<usize, Error> {
         let sequences = self.slice.sequences.get(first..).unwrap_or_default();
         let mut rows = self.rows(sequences)?;
-        let mut next = first;
+        let (mut next, mut ending) = (first, Ending::new(base_url));
         while out.len() < bytes_max
             && let Some(row) = rows.next()
         {
             if next > 0 {
                 out.push(b',');
             }
-            record::render(&row?, base_url, projection, out).map_err(Error::Damaged)?;
+            record::render(&row?, &mut ending, projection, out).map_err(Error::Damaged)?;
             next += 1;
         }
         Ok(next)

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::Error;
 use super::brief::keys;
-use super::header::{Header, TEXT_AT};
+use super::header::{Ending, Header, TEXT_AT};
 use super::user_id::UserId;
 use crate::clock::Instant;
 use crate::scim::fold::fold;
@@ -179,7 +179,7 @@ impl Record {
     pub fn render(&self, base_url: &str, projection: &Projection, out: &mut Vec<u8>) {
         if projection.is_whole() {
             self.write_text(out);
-            self.header.write_end(base_url, out);
+            Ending::new(base_url).write(&self.header, out);
         } else {
             let resource = projection.apply(self.resource(base_url));
             append(&resource, out);
@@ -219,12 +219,12 @@ pub(super) fn version_number(tag: &str) -> Option<u64> {
 /// Writes the resource of a stored row as it is shown. A whole one is copied, not parsed.
 pub(super) fn render(
     row: &[u8],
-    base_url: &str,
+    ending: &mut Ending<'_>,
     projection: &Projection,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     if !projection.is_whole() {
-        Record::decode(row)?.render(base_url, projection, out);
+        Record::decode(row)?.render(ending.base_url(), projection, out);
         return Ok(());
     }
     let header = Header::read(row)?;
@@ -232,7 +232,7 @@ pub(super) fn render(
         .strip_suffix(b"}")
         .ok_or_else(|| format!("the row of user {} is cut short", header.id))?;
     out.extend_from_slice(text);
-    header.write_end(base_url, out);
+    ending.write(&header, out);
     Ok(())
 }
 
@@ -265,7 +265,8 @@ impl<R: Deref<Target = [u8]>> Stored<R> {
         projection: &Projection,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        render(&self.row, base_url, projection, out).map_err(Error::Damaged)
+        let mut ending = Ending::new(base_url);
+        render(&self.row, &mut ending, projection, out).map_err(Error::Damaged)
     }
 
     /// Reads it whole.
@@ -381,7 +382,7 @@ mod tests {
         let mut out = Vec::new();
         render(
             &record.encode(),
-            "https://h/scim/v2",
+            &mut Ending::new("https://h/scim/v2"),
             &Projection::default(),
             &mut out,
         )

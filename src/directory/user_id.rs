@@ -11,6 +11,9 @@ use crate::secret;
 pub struct UserId(pub(super) [u8; 16]);
 
 impl UserId {
+    /// How long its text is.
+    pub(super) const TEXT_BYTES: usize = 36;
+
     /// A new id for the user at `sequence`.
     pub fn new(sequence: u32) -> Self {
         let mut bytes: [u8; 16] = secret::random();
@@ -30,7 +33,7 @@ impl UserId {
     /// section 3.1), so nothing else is an id.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.as_bytes();
-        if text.len() != 36 {
+        if text.len() != Self::TEXT_BYTES {
             return None;
         }
         let mut bytes = [0; 16];
@@ -61,8 +64,8 @@ impl UserId {
 }
 
 impl UserId {
-    pub(super) fn to_text(self) -> [u8; 36] {
-        let mut text = [b'-'; 36];
+    pub(super) fn to_text(self) -> [u8; Self::TEXT_BYTES] {
+        let mut text = [b'-'; Self::TEXT_BYTES];
         for (byte, at) in self.0.into_iter().zip(PLACES) {
             text[at..at + 2].copy_from_slice(&PAIRS[usize::from(byte)]);
         }
