@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicI64;
 use golinks_scim::clock::Instant;
 use golinks_scim::directory::{Caller, Directory, Query, Start, describe};
 use golinks_scim::scim::filter::{CompValue, CompareOp};
-use golinks_scim::scim::{AttributePath, Filter, Leniency, Patch, User};
+use golinks_scim::scim::{AttributePath, Budget, Filter, Leniency, Patch, User};
 use golinks_scim::store::{Opener, Store};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -178,7 +178,8 @@ fn patched(user: &User, operations: &Value) -> User {
     });
     let mut leniency = Leniency::compatible();
     let patch = Patch::parse(body, &mut leniency).expect("a patch");
-    patch.apply(user, &mut leniency).expect("applied")
+    let budget = &mut Budget::default();
+    patch.apply(user, &mut leniency, budget).expect("applied")
 }
 
 proptest! {

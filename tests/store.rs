@@ -565,8 +565,7 @@ fn what_was_written_is_there_after_a_restart() {
     assert!(again.id().sequence() > records[9].id().sequence());
     let mut chained = 0;
     let change = Change::none().audit("{\"kind\":\"test\"}".to_owned());
-    let done: Result<(), ()> = store.write(move |_| Ok(Ok((change, ())))).expect("written");
-    done.expect("not refused");
+    store.commit(change).expect("written");
     let snapshot = store.snapshot().expect("open");
     snapshot
         .each_audit(|_| chained += 1)

@@ -427,8 +427,7 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
         for step in 1..8_u64 {
             let row = event(&caller(), SystemClock.now(), "audit.trim", &Map::new());
             let change = Change::none().trim_audit(step * 10).audit(row);
-            let done: Result<Result<(), ()>, _> = store.write(move |_| Ok(Ok((change, ()))));
-            done.expect("written").expect("planned");
+            store.commit(change).expect("written");
         }
     });
     assert!(images.len() > 20, "{} images", images.len());

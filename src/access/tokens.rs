@@ -294,7 +294,7 @@ impl Tokens {
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
         }
-        match self.commit(change) {
+        match self.store.commit(change) {
             Ok(()) => Ok(self.replace(revoked)),
             Err(error) => {
                 // It may be on disk: a token that was to go is not let in meanwhile.
@@ -316,7 +316,11 @@ impl Tokens {
                 any = true;
             }
         }
-        if any { self.commit(change) } else { Ok(()) }
+        if any {
+            self.store.commit(change)
+        } else {
+            Ok(())
+        }
     }
 
     fn begin(&self) -> MutexGuard<'_, ()> {
@@ -351,7 +355,7 @@ impl Tokens {
         let token = Token::issued(issue, text.digest(), now);
         let (change, forgotten) = self.forget_oldest_dead(change, now);
         let change = change.token(&token.id, token.encode()).audit(audit(&token));
-        self.commit(change)?;
+        self.store.commit(change)?;
         if let Some(dead) = forgotten {
             self.by_digest
                 .write()
@@ -377,10 +381,6 @@ impl Tokens {
             Some(token) => (change.forget_token(&token.id), Some(token.digest)),
             None => (change, None),
         }
-    }
-
-    fn commit(&self, change: Change) -> Result<(), WriteError> {
-        self.store.commit(change)
     }
 
     fn replace(&self, tokens: Vec<Token>) -> Vec<Arc<Token>> {

@@ -21,6 +21,34 @@ const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
 /// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
 const COMMON_NAME_CHARS_MAX: usize = 64;
 
+/// Where the private authority and its leaf are.
+pub(super) struct PrivateFiles {
+    /// The authority's certificate, which clients are given.
+    pub(super) authority: PathBuf,
+    pub(super) authority_key: PathBuf,
+    /// The leaf, and after it the authority's certificate.
+    pub(super) leaf: PathBuf,
+    pub(super) leaf_key: PathBuf,
+}
+
+impl PrivateFiles {
+    /// Those in the directory of the certificates.
+    pub(super) fn of(directory: &Path) -> Self {
+        Self {
+            authority: directory.join("ca.pem"),
+            authority_key: directory.join("ca.key"),
+            leaf: directory.join("leaf.pem"),
+            leaf_key: directory.join("leaf.key"),
+        }
+    }
+
+    /// Whether there is an authority, or what is left of one that somebody may trust. A key alone
+    /// is of a first start that was cut short: its certificate was never seen by anybody.
+    pub(super) fn are_there(&self) -> bool {
+        self.authority.exists() || self.leaf.exists() && self.authority_key.exists()
+    }
+}
+
 /// What is known of the private authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthoritySummary {
@@ -36,7 +64,7 @@ pub struct AuthoritySummary {
 
 /// The authority, ready to sign.
 pub(super) struct Authority {
-    directory: PathBuf,
+    own: PrivateFiles,
     pem: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -46,28 +74,27 @@ impl Authority {
     /// Opens the authority in `directory`, making it if there is none. One that is there
     /// but damaged is an error: a new one would lock out everybody who trusts the old.
     pub(super) fn open(directory: &Path, host_name: &str, now: Instant) -> Result<Self, Error> {
-        let (path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
-        if !path.exists() && (!key_path.exists() || !directory.join("leaf.pem").exists()) {
-            // A key alone is what a first start leaves that was cut short: its certificate
-            // was never seen by anybody.
+        let own = PrivateFiles::of(directory);
+        let (path, key_path) = (&own.authority, &own.authority_key);
+        if !own.are_there() {
             files::make_directory(directory)?;
-            create(&path, &key_path, host_name, now)?;
+            create(path, key_path, host_name, now)?;
         }
-        let pem = text(&path, files::read(&path)?)?;
-        let key_pem = text(&key_path, files::read_key(&key_path)?)?;
+        let pem = text(path, files::read(path)?)?;
+        let key_pem = text(key_path, files::read_key(key_path)?)?;
         let bad = |path: &Path, what: &dyn ToString| Error::Bad(path.to_owned(), what.to_string());
-        let key = KeyPair::from_pem(&key_pem).map_err(|error| bad(&key_path, &error))?;
-        let certificate = chain::first_certificate(&path)?;
-        let facts = Facts::of(&certificate).map_err(|what| bad(&path, &what))?;
+        let key = KeyPair::from_pem(&key_pem).map_err(|error| bad(key_path, &error))?;
+        let certificate = chain::first_certificate(path)?;
+        let facts = Facts::of(&certificate).map_err(|what| bad(path, &what))?;
         if !facts.is_authority {
-            return Err(bad(&path, &"it is not the certificate of a CA"));
+            return Err(bad(path, &"it is not the certificate of a CA"));
         }
         if facts.public_key != key.subject_public_key_info() {
-            return Err(bad(&key_path, &"it is not the key of ca.pem"));
+            return Err(bad(key_path, &"it is not the key of ca.pem"));
         }
-        let issuer = Issuer::from_ca_cert_pem(&pem, key).map_err(|error| bad(&path, &error))?;
+        let issuer = Issuer::from_ca_cert_pem(&pem, key).map_err(|error| bad(path, &error))?;
         Ok(Self {
-            directory: directory.to_owned(),
+            own,
             pem,
             certificate,
             issuer,
@@ -79,7 +106,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// Makes a new leaf certificate and key, `leaf.pem` and `leaf.key`.
+    /// Makes a new leaf certificate and its key.
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
         let sign = |error: rcgen::Error| Error::Sign(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
@@ -99,15 +126,15 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
         // The key first: a leaf without its key is seen and replaced at the next look.
-        files::write_key(&self.directory.join("leaf.key"), &key.serialize_pem())?;
+        files::write_key(&self.own.leaf_key, &key.serialize_pem())?;
         let chain = format!("{}{}", leaf.pem(), self.pem);
-        files::write_certificate(&self.directory.join("leaf.pem"), &chain)
+        files::write_certificate(&self.own.leaf, &chain)
     }
 }
 
 /// What is known of the authority in `directory`, if there is one.
 pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Error> {
-    let path = directory.join("ca.pem");
+    let path = PrivateFiles::of(directory).authority;
     if !path.exists() {
         return Ok(None);
     }

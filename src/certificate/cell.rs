@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::authority::{self, Authority, AuthoritySummary};
+use super::authority::{self, Authority, AuthoritySummary, PrivateFiles};
 use super::chain::{Chain, Link};
-use super::source::{Source, Stamp};
-use super::{Error, Names, request};
+use super::source::{Found, Source, Stamp};
+use super::{Error, Names};
 use crate::clock::Instant;
 use crate::limits;
 
@@ -52,7 +52,7 @@ struct Current {
 impl Cell {
     /// Loads the certificate, or makes it, as the source says.
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
-        let current = load(&source, now)?;
+        let current = load(&source.found(), now)?;
         Ok(Arc::new(Self {
             seen: Mutex::new(source.stamps()),
             source,
@@ -81,7 +81,7 @@ impl Cell {
         stamps: Vec<Stamp>,
         now: Instant,
     ) -> Result<Summary, Error> {
-        let loaded = load(&self.source, now);
+        let loaded = load(&self.source.found(), now);
         if !matches!(&loaded, Err(error) if error.is_passing()) {
             *seen = stamps;
         }
@@ -119,7 +119,7 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        Ok(Some(self.serve(load(&self.source, now)?)))
+        Ok(Some(self.serve(load(&self.source.found(), now)?)))
     }
 
     /// The customer's chain and key, where they were named.
@@ -149,45 +149,33 @@ impl fmt::Debug for Cell {
     }
 }
 
-fn load(source: &Source, now: Instant) -> Result<Current, Error> {
-    match source {
-        Source::DataDirectory {
-            directory, host, ..
-        } if request::is_installed(directory) => {
-            let installed = request::installed(directory);
-            from_files(&installed, &installed, host, now)
+fn load(found: &Found<'_>, now: Instant) -> Result<Current, Error> {
+    match found {
+        Found::Given { chain, key, host } => from_files(chain, key, host, now),
+        Found::Installed { path, host } => from_files(path, path, host, now),
+        Found::Private { directory, names } | Found::Nothing { directory, names } => {
+            private(directory, names, now)
         }
-        Source::DataDirectory {
-            directory, names, ..
-        } => private(directory, names, now),
-        Source::Files { chain, key, host } => from_files(chain, key, host, now),
     }
 }
 
 /// Whether what is there could be served. Where the next start would make something, nothing is
 /// wrong; nothing is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
-    match source {
-        Source::DataDirectory { directory, .. }
-            if !(request::is_installed(directory)
-                || directory.join("leaf.pem").exists() && directory.join("ca.key").exists()) =>
-        {
-            Ok(())
-        }
-        Source::DataDirectory {
-            directory, names, ..
-        } if !request::is_installed(directory) => {
+    match source.found() {
+        Found::Nothing { .. } => Ok(()),
+        Found::Private { directory, names } => {
             let host_name = names.as_slice().first().map_or("", String::as_str);
-            // With a key and a leaf there, no authority is made.
+            // It is there, so none is made.
             Authority::open(directory, host_name, now)?;
-            let (chain, key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
-            match Chain::load(&chain, &key) {
+            let own = PrivateFiles::of(directory);
+            match Chain::load(&own.leaf, &own.leaf_key) {
                 Err(error @ Error::Exposed(_)) => Err(error),
                 // Any other leaf is replaced.
                 _ => Ok(()),
             }
         }
-        _ => load(source, now).map(drop),
+        found @ (Found::Given { .. } | Found::Installed { .. }) => load(&found, now).map(drop),
     }
 }
 
@@ -201,8 +189,8 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let host_name = names.as_slice().first().map_or("", String::as_str);
     let authority = Authority::open(directory, host_name, now)?;
     let summary = authority::summary(directory)?;
-    let (chain, key) = (directory.join("leaf.pem"), directory.join("leaf.key"));
-    let usable = match Chain::load(&chain, &key) {
+    let own = PrivateFiles::of(directory);
+    let usable = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
             !is_due(leaf.not_after, now)
                 && leaf.is_good_for(names.as_slice(), authority.certificate(), now)
@@ -215,7 +203,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
         authority.issue_leaf(names, now)?;
     }
     Ok(current(
-        Chain::load(&chain, &key)?,
+        Chain::load(&own.leaf, &own.leaf_key)?,
         summary,
         Vec::new(),
         now,

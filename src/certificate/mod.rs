@@ -109,6 +109,12 @@ pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Er
     authority::summary(&directory(data_dir))
 }
 
+/// Whether this is the certificate or the key of a data directory's private authority.
+pub fn is_of_authority(path: &Path) -> bool {
+    let own = authority::PrivateFiles::of(&directory(Path::new("")));
+    path.ends_with(own.authority) || path.ends_with(own.authority_key)
+}
+
 /// Where the certificates of a data directory are.
 pub fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("tls")

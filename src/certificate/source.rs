@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::authority::PrivateFiles;
 use super::{Names, request};
 
 /// Where the certificate comes from.
@@ -29,11 +30,55 @@ pub enum Source {
     },
 }
 
+/// What a source comes to, as its files are now.
+pub(super) enum Found<'a> {
+    /// The customer's files.
+    Given {
+        chain: &'a Path,
+        key: &'a Path,
+        host: &'a str,
+    },
+    /// What was installed in the data directory, chain and key in one file.
+    Installed { path: PathBuf, host: &'a str },
+    /// The private authority, whose leaf is made anew where it is not good.
+    Private {
+        directory: &'a Path,
+        names: &'a Names,
+    },
+    /// Nothing yet: a start makes both.
+    Nothing {
+        directory: &'a Path,
+        names: &'a Names,
+    },
+}
+
 /// A file's size and when it, its mode or its name was changed, in nanoseconds; nothing for one
 /// that is not there.
 pub(super) type Stamp = Option<(u64, i64, i64)>;
 
 impl Source {
+    /// The one decision about what there is to serve: whoever serves and whoever looks beforehand
+    /// ask here, so that neither takes for good what the other refuses.
+    pub(super) fn found(&self) -> Found<'_> {
+        match self {
+            Self::Files { chain, key, host } => Found::Given { chain, key, host },
+            Self::DataDirectory {
+                directory,
+                names,
+                host,
+            } => {
+                if request::is_installed(directory) {
+                    let path = request::installed(directory);
+                    Found::Installed { path, host }
+                } else if PrivateFiles::of(directory).are_there() {
+                    Found::Private { directory, names }
+                } else {
+                    Found::Nothing { directory, names }
+                }
+            }
+        }
+    }
+
     /// The customer's chain and key, where they were named.
     pub(super) fn files(&self) -> Option<[&Path; 2]> {
         match self {

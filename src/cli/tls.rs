@@ -89,7 +89,7 @@ pub(super) fn failure(error: &Error) -> Failure {
         _ => status::CONFIGURATION,
     };
     let hint = match error {
-        Error::Io(path, _) | Error::Bad(path, _) if is_of_authority(path) => {
+        Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_authority(path) => {
             "restore ca.pem and ca.key from a backup; if there is none, move the directory away, and give the new ca.pem to every client".to_owned()
         }
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
@@ -102,10 +102,6 @@ pub(super) fn failure(error: &Error) -> Failure {
         Error::Sign(_) => return Failure::new(code, error),
     };
     Failure::new(code, error).hint(hint)
-}
-
-fn is_of_authority(path: &Path) -> bool {
-    path.ends_with("tls/ca.pem") || path.ends_with("tls/ca.key")
 }
 
 #[cfg(test)]

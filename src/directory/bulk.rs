@@ -83,9 +83,8 @@ impl Directory {
             bulk.operations.into_iter().map(Some).collect();
         let mut plans = Vec::with_capacity(order.len());
         for &index in &order {
-            let Some(operation) = operations[index].take() else {
-                continue;
-            };
+            let operation = operations[index].take();
+            let operation = operation.expect("an order names each operation once");
             let task = Task::new(operation, &may, leniency);
             let (state, asked) = (Arc::clone(&state), asked.clone());
             plans.push(move |view: &View<'_>| {
@@ -113,61 +112,65 @@ impl Directory {
 
 /// An operation, read as far as it can be before the ids are known.
 struct Task {
-    bulk_id: Option<String>,
-    /// Whether it is what creates the user of that name, even if it is refused.
-    creates: bool,
+    /// The `bulkId` of the user that it is what creates, even if it is refused.
+    creates: Option<String>,
     preconditions: Preconditions,
-    references: BTreeSet<String>,
-    action: Result<Action, Error>,
-    /// The body, if it refers to nothing: reading it is then not the writer's work.
-    read: Option<Read>,
+    reading: Reading,
     leniency: Leniency,
 }
 
-/// The body of an operation.
-enum Read {
-    User { user: User, is_echo: bool },
-    Patch(Patch),
+/// How far an operation is read.
+enum Reading {
+    /// It refers to nothing: reading it is then not the writer's work.
+    Whole(Work),
+    /// It refers to what is created under these `bulkId`s.
+    Refers(Action, BTreeSet<String>),
+    /// It cannot be read, or must not be done.
+    Refused(Error),
+}
+
+/// An action whose body is read.
+enum Work {
+    Create(User),
+    Replace { who: Who, user: User, is_echo: bool },
+    Modify(Who, Patch),
+    Delete(Who),
 }
 
 impl Task {
     fn new(operation: Operation, may: impl Fn(&Action) -> bool, leniency: &Leniency) -> Self {
         let references = operation.references();
-        let mut task = Self {
-            bulk_id: operation.bulk_id,
-            creates: matches!(operation.action, Ok(Action::Create(_))),
-            preconditions: Preconditions::parse(operation.version.as_deref(), None),
-            references,
-            action: operation.action.map_err(Error::Scim),
-            read: None,
-            leniency: leniency.clone(),
+        let creates = matches!(operation.action, Ok(Action::Create(_)));
+        let mut leniency = leniency.clone();
+        let reading = match operation.action {
+            Err(error) => Reading::Refused(Error::Scim(error)),
+            Ok(action) if !may(&action) => Reading::Refused(Error::Forbidden),
+            Ok(action) if !references.is_empty() => Reading::Refers(action, references),
+            Ok(action) => match Work::read(action, &mut leniency) {
+                Ok(work) => Reading::Whole(work),
+                Err(error) => Reading::Refused(Error::Scim(error)),
+            },
         };
-        if task.action.as_ref().is_ok_and(|action| !may(action)) {
-            task.action = Err(Error::Forbidden);
+        Self {
+            creates: operation.bulk_id.filter(|_| creates),
+            preconditions: Preconditions::parse(operation.version.as_deref(), None),
+            reading,
+            leniency,
         }
-        if task.references.is_empty()
-            && let Ok(action) = &mut task.action
-        {
-            match Read::body(action, &mut task.leniency) {
-                Ok(read) => task.read = read,
-                Err(error) => task.action = Err(Error::Scim(error)),
-            }
-        }
-        task
     }
 }
 
-impl Read {
-    fn body(action: &mut Action, leniency: &mut Leniency) -> Result<Option<Self>, scim::Error> {
+impl Work {
+    fn read(action: Action, leniency: &mut Leniency) -> Result<Self, scim::Error> {
         Ok(match action {
-            Action::Create(data) | Action::Replace(_, data) => Some(Self::User {
-                is_echo: scim::user::is_echo(data),
-                user: User::parse(std::mem::take(data), leniency)?,
-            }),
-            Action::Modify(_, data) => {
-                Some(Self::Patch(Patch::parse(std::mem::take(data), leniency)?))
-            }
-            Action::Delete(_) => None,
+            Action::Create(data) => Self::Create(User::parse(data, leniency)?),
+            Action::Replace(who, data) => Self::Replace {
+                who,
+                is_echo: scim::user::is_echo(&data),
+                user: User::parse(data, leniency)?,
+            },
+            Action::Modify(who, data) => Self::Modify(who, Patch::parse(data, leniency)?),
+            Action::Delete(who) => Self::Delete(who),
         })
     }
 }
@@ -232,11 +235,11 @@ impl State {
             return Ok(Err(None));
         }
         self.settle(view)?;
-        let created = task.bulk_id.clone().filter(|_| task.creates);
+        let creates = task.creates.clone();
         let planned = change::alone(self.perform(view, task, asked))?;
         if planned.is_err() {
             self.failures += 1;
-            if let Some(creation) = created.and_then(|id| self.created.get_mut(&id)) {
+            if let Some(creation) = creates.and_then(|id| self.created.get_mut(&id)) {
                 creation.has_failed = true;
             }
         }
@@ -261,40 +264,33 @@ impl State {
     }
 
     fn perform(
-        &self,
+        &mut self,
         view: &View<'_>,
         task: Task,
         asked: &Asked,
     ) -> Planned<(Done, Vec<Tolerance>)> {
         let Task {
-            bulk_id,
+            creates,
             preconditions,
-            references,
-            action,
-            read,
+            reading,
             mut leniency,
-            ..
         } = task;
-        let mut action = match action {
-            Ok(action) => action,
+        let work = match self.read(reading, &mut leniency) {
+            Ok(work) => work,
             Err(error) => return Ok(Err(error)),
         };
-        let read = match self.read(&mut action, &references, read, &mut leniency) {
-            Ok(read) => read,
-            Err(error) => return Ok(Err(error)),
-        };
-        let who = match &action {
-            Action::Create(_) => bulk_id.as_deref().and_then(|id| self.created.get(id)?.id),
-            Action::Replace(who, _) | Action::Modify(who, _) | Action::Delete(who) => match who {
+        let who = match &work {
+            Work::Create(_) => creates.as_deref().and_then(|id| self.id_of(id)),
+            Work::Replace { who, .. } | Work::Modify(who, _) | Work::Delete(who) => match who {
                 Who::Id(id) => UserId::parse(id),
-                Who::BulkId(id) => self.created.get(id).and_then(|creation| creation.id),
+                Who::BulkId(id) => self.id_of(id),
             },
         };
         let Some(id) = who else {
             return Ok(Err(Error::NotFound));
         };
-        let edit = match (action, read) {
-            (Action::Create(_), Some(Read::User { user, .. })) => {
+        let edit = match work {
+            Work::Create(user) => {
                 let tolerances = leniency.used().to_vec();
                 let created = change::create(view, id, user, asked)?;
                 return Ok(created.map(|(change, written)| {
@@ -304,52 +300,56 @@ impl State {
                     )
                 }));
             }
-            (_, Some(Read::User { user, is_echo })) => Edit::Replace { user, is_echo },
-            (_, Some(Read::Patch(patch))) => Edit::Modify(patch.within(&self.budget)),
-            (_, None) => {
+            Work::Replace { user, is_echo, .. } => Edit::Replace { user, is_echo },
+            Work::Modify(_, patch) => Edit::Modify(patch),
+            Work::Delete(_) => {
                 let deleted = change::delete(view, id, &preconditions, asked)?;
                 let done = |was_active| (Done::Deleted(id, was_active), Vec::new());
                 return Ok(deleted.map(|(change, was_active)| (change, done(was_active))));
             }
         };
-        let changed = change::edit(view, id, edit, &preconditions, leniency, asked)?;
+        let budget = &mut self.budget;
+        let changed = change::edit(view, id, edit, &preconditions, leniency, budget, asked)?;
         Ok(changed.map(|(change, written)| {
             let done = Done::Changed(Made::of(&written.record), written.was_deactivated);
             (change, (done, written.tolerances))
         }))
     }
 
-    /// The body of an operation, with identifiers where it referred to others.
-    fn read(
-        &self,
-        action: &mut Action,
-        references: &BTreeSet<String>,
-        read: Option<Read>,
-        leniency: &mut Leniency,
-    ) -> Result<Option<Read>, Error> {
-        if references.is_empty() {
-            return Ok(read);
-        }
+    /// What an operation does, with identifiers where it referred to others.
+    fn read(&self, reading: Reading, leniency: &mut Leniency) -> Result<Work, Error> {
+        let (mut action, references) = match reading {
+            Reading::Whole(work) => return Ok(work),
+            Reading::Refers(action, references) => (action, references),
+            Reading::Refused(error) => return Err(error),
+        };
         for reference in references {
-            match self.created.get(reference) {
+            match self.created.get(&reference) {
                 Some(creation) if !creation.has_failed && creation.id.is_some() => {}
-                Some(_) => return Err(Error::Unresolved(reference.clone())),
+                Some(_) => return Err(Error::Unresolved(reference)),
                 None => {
                     return Err(Error::Scim(scim::Error::new(
                         ErrorType::InvalidValue,
                         format!(
                             "no operation creates the bulkId {}",
-                            scim::error::quoted(reference)
+                            scim::error::quoted(&reference)
                         ),
                     )));
                 }
             }
         }
-        let id_of = |reference: &str| Some(self.created.get(reference)?.id?.to_string());
-        if let Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data) = action {
+        let id_of = |reference: &str| Some(self.id_of(reference)?.to_string());
+        if let Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data) =
+            &mut action
+        {
             resolve(data, &id_of)?;
         }
-        Ok(Read::body(action, leniency)?)
+        Ok(Work::read(action, leniency)?)
+    }
+
+    /// The id of what is created under a `bulkId`.
+    fn id_of(&self, bulk_id: &str) -> Option<UserId> {
+        self.created.get(bulk_id)?.id
     }
 }
 

@@ -9,7 +9,7 @@ use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::scim::columns::{Empty, Row};
-use crate::scim::{self, Leniency, Patch, Preconditions, User};
+use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
 
 /// A change and its result, or the refusal.
@@ -65,7 +65,12 @@ impl Edit {
         }
     }
 
-    fn apply(self, before: &User, leniency: &mut Leniency) -> Result<User, scim::Error> {
+    fn apply(
+        self,
+        before: &User,
+        leniency: &mut Leniency,
+        budget: &mut Budget,
+    ) -> Result<User, scim::Error> {
         let mut keeps_active = true;
         let mut user = match self {
             Self::Replace { mut user, is_echo } => {
@@ -76,7 +81,7 @@ impl Edit {
             }
             Self::Modify(patch) => {
                 keeps_active = !patch.removes_active();
-                let mut user = patch.apply(before, leniency)?;
+                let mut user = patch.apply(before, leniency, budget)?;
                 if !patch.sets_formatted_name() {
                     user.refresh_formatted_name(before, false);
                 }
@@ -107,15 +112,16 @@ pub(super) fn edit(
     edit: Edit,
     preconditions: &Preconditions,
     leniency: Leniency,
+    budget: &mut Budget,
     asked: &Asked,
 ) -> Planned<Written> {
     match stored(view, id, preconditions)? {
-        Ok(before) => edit_record(view, before, edit, leniency, asked),
+        Ok(before) => put(view, decide(before, edit, leniency, budget, asked)),
         Err(error) => Ok(Err(error)),
     }
 }
 
-/// The same for a user that was read already.
+/// The same for a user that was read already, by an edit that shares its budget with no other.
 pub(super) fn edit_record(
     view: &View<'_>,
     before: Record,
@@ -123,7 +129,8 @@ pub(super) fn edit_record(
     leniency: Leniency,
     asked: &Asked,
 ) -> Planned<Written> {
-    put(view, decide(before, edit, leniency, asked))
+    let budget = &mut Budget::default();
+    put(view, decide(before, edit, leniency, budget, asked))
 }
 
 /// What an edit does to a user, whoever else is there.
@@ -131,10 +138,11 @@ pub(super) fn decide(
     before: Record,
     edit: Edit,
     mut leniency: Leniency,
+    budget: &mut Budget,
     asked: &Asked,
 ) -> Result<Decided, Error> {
     let kind = edit.kind();
-    let user = edit.apply(before.user(), &mut leniency)?;
+    let user = edit.apply(before.user(), &mut leniency, budget)?;
     let tell = |after: &Record, differences: &[Difference<'_>], now| {
         audit::changed(&asked.caller, now, kind, after, differences)
     };

@@ -54,7 +54,7 @@ pub use user_id::UserId;
 
 use crate::clock::SharedClock;
 use crate::limits;
-use crate::scim::{self, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
 use change::{Asked, Edit, Planned};
 use draft::Draft;
@@ -343,14 +343,17 @@ impl Directory {
         let asked = self.asked(caller);
         let mut decided = self.read(|snapshot| {
             let before = change::stored(&View::of_committed(&snapshot), id, &preconditions)??;
-            change::decide(before, edit.clone(), leniency.clone(), &asked)
+            let (edit, leniency) = (edit.clone(), leniency.clone());
+            change::decide(before, edit, leniency, &mut Budget::default(), &asked)
         })?;
         let written = self.write(move |view| {
             if decided.holds(view)? {
                 decided.settle(asked.clock.now());
                 return decided.put(view);
             }
-            change::edit(view, id, edit, &preconditions, leniency, &asked)
+            // What was spent on the state before is not held against it.
+            let budget = &mut Budget::default();
+            change::edit(view, id, edit, &preconditions, leniency, budget, &asked)
         })?;
         if written.was_deactivated {
             self.note_deactivations(caller, 1);

@@ -255,6 +255,28 @@ fn a_first_start_that_was_cut_short_is_done_again() {
 }
 
 #[test]
+fn what_is_found_beforehand_is_what_a_start_finds() {
+    let names = ["ca.pem", "ca.key", "leaf.pem", "leaf.key"];
+    for gone in 0..1 << names.len() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = source(folder.path(), None);
+        Cell::open(source.clone(), now()).expect("made");
+        let gone: Vec<_> = names
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| gone >> bit & 1 == 1)
+            .map(|(_, name)| *name)
+            .collect();
+        for name in &gone {
+            fs::remove_file(folder.path().join("tls").join(name)).expect("there");
+        }
+        let foreseen = examine(&source, now()).map_err(|error| error.to_string());
+        let started = Cell::open(source, now()).map_err(|error| error.to_string());
+        assert_eq!(foreseen, started.map(drop), "without {gone:?}");
+    }
+}
+
+#[test]
 fn files_that_cannot_be_trusted_are_refused_and_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(Cell::open(source(folder.path(), None), now()).expect("made"));

@@ -22,23 +22,30 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub(super) struct Table {
     /// How many rows there are.
     pub(super) rows: u64,
-    /// The header; nothing where each line is a resource.
-    pub(super) header: Vec<String>,
-    /// What stands between two cells.
-    pub(super) delimiter: u8,
-    pub(super) is_json: bool,
+    pub(super) form: Form,
     ignored: Vec<String>,
-    columns: Option<Arc<Columns>>,
-    lines: Lines,
     /// The row that did not fit into the last request.
     held: Option<Line>,
     seen: HashSet<u64>,
     hasher: RandomState,
 }
 
-enum Lines {
-    Csv(csv::StringRecordsIntoIter<File>),
-    Json(io::Lines<BufReader<File>>, u64),
+/// How the rows are written, and the reader of them.
+pub(super) enum Form {
+    Csv {
+        /// As it stands in the file.
+        header: Vec<String>,
+        /// What stands between two cells.
+        delimiter: u8,
+        columns: Arc<Columns>,
+        records: csv::StringRecordsIntoIter<File>,
+    },
+    /// Each line is a resource.
+    Json {
+        lines: io::Lines<BufReader<File>>,
+        /// Of the line that was read last, counted from 1.
+        number: u64,
+    },
 }
 
 /// One row as it stands in the file.
@@ -78,87 +85,29 @@ impl Table {
         let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
             .map_err(|error| unreadable(path, &error))?;
-        let mut table = Self {
+        let form = if is_json {
+            Form::Json {
+                lines: BufReader::new(file).lines(),
+                number: 0,
+            }
+        } else {
+            Form::csv(path, file, survey.delimiter, ignored)?
+        };
+        Ok(Self {
             rows: survey.rows,
-            header: Vec::new(),
-            delimiter: survey.delimiter,
-            is_json,
+            form,
             ignored: ignored.to_vec(),
-            columns: None,
-            lines: Lines::Json(
-                BufReader::new(file.try_clone().map_err(|e| unreadable(path, &e))?).lines(),
-                0,
-            ),
             held: None,
             seen: HashSet::new(),
             hasher: RandomState::new(),
-        };
-        if !is_json {
-            table.read_header(path, file)?;
-        }
-        Ok(table)
-    }
-
-    fn read_header(&mut self, path: &Path, file: File) -> Result<(), Failure> {
-        let reader = csv::ReaderBuilder::new()
-            .delimiter(self.delimiter)
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(file);
-        let mut records = reader.into_records();
-        let header = match records.next() {
-            Some(Ok(header)) => header,
-            Some(Err(error)) => return Err(Failure::new(status::IO, error)),
-            None => {
-                let what = format!("{}: there is no header", path.display());
-                return Err(Failure::new(status::REFUSED, what));
-            }
-        };
-        self.header = header.iter().map(str::to_owned).collect();
-        self.require_ignored(path)?;
-        let kept = self.kept_header();
-        let columns = Columns::parse(&kept).map_err(|error| {
-            Failure::new(
-                status::REFUSED,
-                format!("{}:1: {}", path.display(), error.detail),
-            )
-            .hint("golinks-scim manual csv lists the names that columns may have")
-        })?;
-        self.columns = Some(Arc::new(columns));
-        self.lines = Lines::Csv(records);
-        Ok(())
-    }
-
-    /// The header with nothing for the columns that are left out.
-    fn kept_header(&self) -> Vec<Option<&str>> {
-        let is_kept = |name: &&str| !self.is_ignored(name);
-        let names = self.header.iter();
-        names
-            .map(|name| Some(name.as_str()).filter(is_kept))
-            .collect()
-    }
-
-    fn is_ignored(&self, name: &str) -> bool {
-        let mut ignored = self.ignored.iter();
-        ignored.any(|one| is_same(one, name))
-    }
-
-    /// A column that is to be left out and is not there is another one, wrongly written.
-    fn require_ignored(&self, path: &Path) -> Result<(), Failure> {
-        let is_there = |one: &String| self.header.iter().any(|name| is_same(one, name));
-        let Some(missing) = self.ignored.iter().find(|one| !is_there(one)) else {
-            return Ok(());
-        };
-        let what = format!("{}: there is no column {missing} to ignore", path.display());
-        let hint = format!("the columns are {}", self.header.join(", "));
-        Err(Failure::new(status::REFUSED, what).hint(hint))
+        })
     }
 
     /// A request with these rows.
     pub(super) fn request(&self, empty: &str, rows: &[Value]) -> Value {
         let mut request = json!({"empty": empty, "rows": rows});
-        if !self.is_json {
-            request["columns"] = json!(self.kept_header());
+        if let Form::Csv { header, .. } = &self.form {
+            request["columns"] = json!(kept_header(header, &self.ignored));
         }
         request
     }
@@ -191,39 +140,14 @@ impl Table {
     }
 
     fn line(&mut self) -> Result<Option<Line>, Failure> {
-        let mut line = match &mut self.lines {
-            Lines::Csv(records) => loop {
-                match records.next() {
-                    None => return Ok(None),
-                    Some(Err(error)) => return Err(Failure::new(status::IO, error)),
-                    // Spreadsheets leave rows without anything at the end.
-                    Some(Ok(record)) if record.iter().all(|cell| cell.trim().is_empty()) => {}
-                    Some(Ok(record)) => {
-                        break Line {
-                            number: record.position().map_or(0, csv::Position::line),
-                            cells: record.iter().map(str::to_owned).collect(),
-                            content: Ok(Value::Null),
-                            who: String::new(),
-                        };
-                    }
-                }
-            },
-            Lines::Json(lines, number) => loop {
-                *number += 1;
-                match lines.next() {
-                    None => return Ok(None),
-                    Some(Err(error)) => return Err(Failure::new(status::IO, error)),
-                    Some(Ok(text)) if text.trim().is_empty() => {}
-                    Some(Ok(text)) => {
-                        break Line {
-                            number: *number,
-                            cells: vec![text],
-                            content: Ok(Value::Null),
-                            who: String::new(),
-                        };
-                    }
-                }
-            },
+        let Some((number, cells)) = self.form.read_row()? else {
+            return Ok(None);
+        };
+        let mut line = Line {
+            number,
+            cells,
+            content: Ok(Value::Null),
+            who: String::new(),
         };
         line.content = self.read(&mut line);
         Ok(Some(line))
@@ -232,17 +156,20 @@ impl Table {
     /// What is sent of a line. One about somebody of whom an earlier line was is refused: which
     /// of them held would depend on how often the file is imported.
     fn read(&mut self, line: &mut Line) -> Result<Value, String> {
-        let (row, content) = if let Some(columns) = &self.columns {
-            let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
-            (row, json!({"line": line.number, "cells": line.cells}))
-        } else {
-            let value = crate::scim::json::parse(line.cells[0].as_bytes());
-            let Ok(Value::Object(mut user)) = value else {
-                return Err("the line is no JSON object that has each member once".to_owned());
-            };
-            user.retain(|name, _| !self.is_ignored(name));
-            let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
-            (row, json!({"line": line.number, "user": user}))
+        let (row, content) = match &self.form {
+            Form::Csv { columns, .. } => {
+                let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
+                (row, json!({"line": line.number, "cells": line.cells}))
+            }
+            Form::Json { .. } => {
+                let value = crate::scim::json::parse(line.cells[0].as_bytes());
+                let Ok(Value::Object(mut user)) = value else {
+                    return Err("the line is no JSON object that has each member once".to_owned());
+                };
+                user.retain(|name, _| !is_among(&self.ignored, name));
+                let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
+                (row, json!({"line": line.number, "user": user}))
+            }
         };
         row.user_name()
             .or(row.id())
@@ -260,6 +187,100 @@ impl Table {
             Err("an earlier row is about the same user".to_owned())
         }
     }
+}
+
+impl Form {
+    /// Reads the header, which is next in `file`.
+    fn csv(path: &Path, file: File, delimiter: u8, ignored: &[String]) -> Result<Self, Failure> {
+        let reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(file);
+        let mut records = reader.into_records();
+        let header = match records.next() {
+            Some(Ok(header)) => header,
+            Some(Err(error)) => return Err(Failure::new(status::IO, error)),
+            None => {
+                let what = format!("{}: there is no header", path.display());
+                return Err(Failure::new(status::REFUSED, what));
+            }
+        };
+        let header: Vec<String> = header.iter().map(str::to_owned).collect();
+        require_ignored(path, &header, ignored)?;
+        let columns = Columns::parse(&kept_header(&header, ignored)).map_err(|error| {
+            Failure::new(
+                status::REFUSED,
+                format!("{}:1: {}", path.display(), error.detail),
+            )
+            .hint("golinks-scim manual csv lists the names that columns may have")
+        })?;
+        Ok(Self::Csv {
+            header,
+            delimiter,
+            columns: Arc::new(columns),
+            records,
+        })
+    }
+
+    /// Whether a file of this name is read in this form too.
+    pub(super) fn is_of(&self, path: &Path) -> bool {
+        matches!(self, Self::Json { .. }) == is_json(path)
+    }
+
+    /// What people call it, and how the name of such a file ends.
+    pub(super) fn name_and_ending(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Csv { .. } => ("CSV", ".csv"),
+            Self::Json { .. } => ("JSON lines", ".jsonl"),
+        }
+    }
+
+    /// The next row that holds anything: where it begins, and its cells, of JSON the line itself.
+    fn read_row(&mut self) -> Result<Option<(u64, Vec<String>)>, Failure> {
+        match self {
+            Self::Csv { records, .. } => {
+                for record in records {
+                    let record = record.map_err(|error| Failure::new(status::IO, error))?;
+                    // Spreadsheets leave rows without anything at the end.
+                    if record.iter().any(|cell| !cell.trim().is_empty()) {
+                        let number = record.position().map_or(0, csv::Position::line);
+                        let cells = record.iter().map(str::to_owned).collect();
+                        return Ok(Some((number, cells)));
+                    }
+                }
+            }
+            Self::Json { lines, number } => {
+                for text in lines {
+                    let text = text.map_err(|error| Failure::new(status::IO, error))?;
+                    *number += 1;
+                    if !text.trim().is_empty() {
+                        return Ok(Some((*number, vec![text])));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The header with nothing for the columns that are left out.
+fn kept_header<'a>(header: &'a [String], ignored: &[String]) -> Vec<Option<&'a str>> {
+    let is_kept = |name: &&str| !is_among(ignored, name);
+    let names = header.iter();
+    names
+        .map(|name| Some(name.as_str()).filter(is_kept))
+        .collect()
+}
+
+/// A column that is to be left out and is not there is another one, wrongly written.
+fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result<(), Failure> {
+    let Some(missing) = ignored.iter().find(|one| !is_among(header, one)) else {
+        return Ok(());
+    };
+    let what = format!("{}: there is no column {missing} to ignore", path.display());
+    let hint = format!("the columns are {}", header.join(", "));
+    Err(Failure::new(status::REFUSED, what).hint(hint))
 }
 
 /// What a cell takes beside its text.
@@ -428,8 +449,9 @@ fn not_utf8(path: &Path, line: u64) -> Failure {
     Failure::new(status::REFUSED, what).hint(hint)
 }
 
-fn is_same(one: &str, other: &str) -> bool {
-    one.trim().eq_ignore_ascii_case(other.trim())
+fn is_among(names: &[String], name: &str) -> bool {
+    let is_same = |one: &String| one.trim().eq_ignore_ascii_case(name.trim());
+    names.iter().any(is_same)
 }
 
 /// Whether a file of this name holds JSON lines.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
-use super::file::{Line, Table, is_json, rejects_beside, rows_of, unreadable};
+use super::file::{Form, Line, Table, rejects_beside, rows_of, unreadable};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::files;
 use crate::local::Client;
@@ -242,12 +242,13 @@ impl<'a> Import<'a> {
             status::REFUSED,
             format!("{} rejected", output::counted(self.refused, "row")),
         );
-        Err(match &self.rejects.writer {
-            Some(_) => failure.hint(format!(
+        Err(if self.rejects.is_begun() {
+            failure.hint(format!(
                 "they are in {} with the reason: mend them there, and import that file",
                 self.rejects.path.display()
-            )),
-            None => failure,
+            ))
+        } else {
+            failure
         })
     }
 }
@@ -256,16 +257,21 @@ impl<'a> Import<'a> {
 struct Rejects {
     path: PathBuf,
     is_wanted: bool,
-    is_json: bool,
-    delimiter: u8,
-    header: Vec<String>,
-    reason_at: Option<usize>,
-    writer: Option<Writer>,
+    rows: RejectedRows,
 }
 
-enum Writer {
-    Csv(Box<csv::Writer<File>>),
-    Json(File),
+/// Rejected rows are written as the others are; there is a writer from the first of them on.
+enum RejectedRows {
+    Csv {
+        header: Vec<String>,
+        delimiter: u8,
+        /// The column with the reason of an earlier import.
+        reason_at: Option<usize>,
+        writer: Option<Box<csv::Writer<File>>>,
+    },
+    Json {
+        writer: Option<File>,
+    },
 }
 
 impl Rejects {
@@ -279,12 +285,8 @@ impl Rejects {
             let what = format!("{}: the file exists already", path.display());
             return Err(Failure::new(status::REFUSED, what).hint("name another one with --rejects"));
         }
-        if is_json(&path) != table.is_json {
-            let (form, ending) = if table.is_json {
-                ("JSON lines", ".jsonl")
-            } else {
-                ("CSV", ".csv")
-            };
+        if !table.form.is_of(&path) {
+            let (form, ending) = table.form.name_and_ending();
             let what = format!(
                 "{}: rejected rows are {form} like the others",
                 path.display()
@@ -304,66 +306,104 @@ impl Rejects {
             // Perhaps there are none.
             output::say(&format!("{}: {hint}", failure.what));
         }
-        let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
         Ok(Self {
             path,
             is_wanted: !typed.is_rehearsal,
-            is_json: table.is_json,
-            delimiter: table.delimiter,
-            reason_at: table.header.iter().position(is_reason),
-            header: table.header.clone(),
-            writer: None,
+            rows: RejectedRows::like(&table.form),
         })
+    }
+
+    fn is_begun(&self) -> bool {
+        match &self.rows {
+            RejectedRows::Csv { writer, .. } => writer.is_some(),
+            RejectedRows::Json { writer } => writer.is_some(),
+        }
     }
 
     fn add(&mut self, line: &Line, reason: &str) -> Result<(), Failure> {
         if !self.is_wanted {
             return Ok(());
         }
-        if self.writer.is_none() {
-            self.writer = Some(self.begin()?);
-        }
-        let written = match &mut self.writer {
-            Some(Writer::Csv(writer)) => {
-                let cells = with_reason(&line.cells, self.header.len(), self.reason_at, reason);
+        let path = &self.path;
+        let written = match &mut self.rows {
+            RejectedRows::Csv {
+                header,
+                delimiter,
+                reason_at,
+                writer,
+            } => {
+                let writer = match writer {
+                    Some(writer) => writer,
+                    None => writer.insert(begin_csv(path, header, *delimiter, *reason_at)?),
+                };
+                let cells = with_reason(&line.cells, header.len(), *reason_at, reason);
                 writer
                     .write_record(&cells)
                     .map_err(|error| error.to_string())
             }
-            Some(Writer::Json(file)) => {
+            RejectedRows::Json { writer } => {
+                let writer = match writer {
+                    Some(writer) => writer,
+                    None => writer.insert(create(path)?),
+                };
                 let text = with_member(&line.cells[0], reason);
-                writeln!(file, "{text}").map_err(|error| error.to_string())
+                writeln!(writer, "{text}").map_err(|error| error.to_string())
             }
-            None => Ok(()),
         };
-        written.map_err(|error| unwritten(&self.path, &error))
-    }
-
-    fn begin(&self) -> Result<Writer, Failure> {
-        let file =
-            files::create_own(&self.path, 0o600).map_err(|error| unreadable(&self.path, &error))?;
-        if self.is_json {
-            return Ok(Writer::Json(file));
-        }
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(self.delimiter)
-            .flexible(true)
-            .from_writer(file);
-        let header = with_reason(&self.header, self.header.len(), self.reason_at, REASON);
-        writer
-            .write_record(&header)
-            .map_err(|error| unwritten(&self.path, &error.to_string()))?;
-        Ok(Writer::Csv(Box::new(writer)))
+        written.map_err(|error| unwritten(path, &error))
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        match &mut self.writer {
-            Some(Writer::Csv(writer)) => writer
+        match &mut self.rows {
+            RejectedRows::Csv {
+                writer: Some(writer),
+                ..
+            } => writer
                 .flush()
                 .map_err(|error| unwritten(&self.path, &error.to_string())),
             _ => Ok(()),
         }
     }
+}
+
+impl RejectedRows {
+    fn like(form: &Form) -> Self {
+        match form {
+            Form::Csv {
+                header, delimiter, ..
+            } => {
+                let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
+                Self::Csv {
+                    reason_at: header.iter().position(is_reason),
+                    header: header.clone(),
+                    delimiter: *delimiter,
+                    writer: None,
+                }
+            }
+            Form::Json { .. } => Self::Json { writer: None },
+        }
+    }
+}
+
+/// The file with its header.
+fn begin_csv(
+    path: &Path,
+    header: &[String],
+    delimiter: u8,
+    reason_at: Option<usize>,
+) -> Result<Box<csv::Writer<File>>, Failure> {
+    let mut writer = csv::WriterBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .from_writer(create(path)?);
+    writer
+        .write_record(with_reason(header, header.len(), reason_at, REASON))
+        .map_err(|error| unwritten(path, &error.to_string()))?;
+    Ok(Box::new(writer))
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    files::create_own(path, 0o600).map_err(|error| unreadable(path, &error))
 }
 
 fn unwritten(path: &Path, error: &str) -> Failure {

@@ -13,11 +13,11 @@ use crate::scim::{Object, value};
 /// still look at. A patch may be applied on the one thread that writes.
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
-    budget: &'a Budget,
+    budget: &'a mut Budget,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(leniency: &'a mut Leniency, budget: &'a Budget) -> Self {
+    pub(super) fn new(leniency: &'a mut Leniency, budget: &'a mut Budget) -> Self {
         Self { leniency, budget }
     }
 

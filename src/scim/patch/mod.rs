@@ -8,8 +8,6 @@ mod assign;
 mod elements;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -43,33 +41,25 @@ struct Operation {
 #[derive(Clone, Debug)]
 pub struct Patch {
     operations: Vec<Operation>,
-    budget: Budget,
 }
 
-/// What is left of the comparisons that patches may make. A clone has as much of its own.
+/// What is left of the comparisons that patches may make. Those that are lent the same budget
+/// have that much together; a copy would be as much again, which is why there is none.
 #[derive(Debug)]
-pub struct Budget(Arc<AtomicUsize>);
+pub struct Budget(usize);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(AtomicUsize::new(limits::PATCH_COMPARISONS_MAX)))
-    }
-}
-
-impl Clone for Budget {
-    fn clone(&self) -> Self {
-        Self(Arc::new(AtomicUsize::new(self.0.load(Ordering::Relaxed))))
+        Self(limits::PATCH_COMPARISONS_MAX)
     }
 }
 
 impl Budget {
-    /// Takes so many; false if there are not as many.
-    fn spend(&self, comparisons: usize) -> bool {
-        let take = |left: usize| left.checked_sub(comparisons);
-        let taken = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.is_ok()
+    /// Takes so many; false, and nothing is taken, if there are not as many.
+    fn spend(&mut self, comparisons: usize) -> bool {
+        let left = self.0.checked_sub(comparisons);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
     }
 }
 
@@ -96,19 +86,7 @@ impl Patch {
         for item in items {
             read_operation(item, &mut operations, leniency)?;
         }
-        Ok(Self {
-            operations,
-            budget: Budget::default(),
-        })
-    }
-
-    /// The same patch, which shares a budget with others.
-    #[must_use]
-    pub fn within(self, budget: &Budget) -> Self {
-        Self {
-            budget: Budget(Arc::clone(&budget.0)),
-            ..self
-        }
+        Ok(Self { operations })
     }
 
     /// Whether `active` is removed by name, which is not the same as not being mentioned.
@@ -139,10 +117,16 @@ impl Patch {
         })
     }
 
-    /// The user after all operations, checked whole.
-    pub fn apply(&self, user: &User, leniency: &mut Leniency) -> Result<User, Error> {
+    /// The user after all operations, checked whole. What they compare is taken from `budget`,
+    /// also if they are refused in the end.
+    pub fn apply(
+        &self,
+        user: &User,
+        leniency: &mut Leniency,
+        budget: &mut Budget,
+    ) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
-        let mut work = Work::new(leniency, &self.budget);
+        let mut work = Work::new(leniency, budget);
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use golinks_scim::scim::{Leniency, Patch, User};
+use golinks_scim::scim::{Budget, Leniency, Patch, User};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(patch) = Patch::parse(body, &mut leniency) else {
         return;
     };
-    if let Ok(after) = patch.apply(&before, &mut leniency) {
+    if let Ok(after) = patch.apply(&before, &mut leniency, &mut Budget::default()) {
         let mut shown = after.attributes().clone();
         shown.insert("schemas".to_owned(), json!(after.schemas()));
         let read = User::parse(Value::Object(shown), &mut Leniency::strict());
