@@ -162,6 +162,11 @@ fn no_row_holds_what_a_refused_request_said_of_anybody() {
         for secret in secrets {
             assert!(!explained.stdout.contains(secret), "{explained:?}");
         }
+        let explained = talk
+            .server
+            .cli(&["audit", "explain", request, "-o", "json"]);
+        let explained: Value = serde_json::from_str(&explained.stdout).expect("an array");
+        assert_eq!(explained[0]["refusal"]["requestId"], request, "{explained}");
     }
 }
 

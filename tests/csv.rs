@@ -242,6 +242,32 @@ fn rejected_rows_are_mended_and_imported() {
 }
 
 #[test]
+fn an_import_that_nobody_reads_tells_what_it_did() {
+    let desk = Desk::new();
+    let file = desk.write("s.csv", "userName\na@x\n");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
+        .arg("--data-dir")
+        .arg(desk.server.data_dir())
+        .args(["user", "import", "-o", "jsonl"])
+        .arg(file)
+        .stdout(writer)
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    for words in [
+        "1 created",
+        "user undo --since",
+        "after 1 row",
+        "nobody reads",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+#[test]
 fn encodings_quotes_and_headers() {
     let desk = Desk::new();
     let wide: Vec<u8> = "userName\na@x\n"

@@ -637,8 +637,7 @@ fn a_value_that_is_added_twice_is_one() {
     );
 }
 
-/// What is decided once more, since somebody else was quicker, has as much to spend as before;
-/// patches that share a budget have that much together.
+/// Patches that share a budget have that much together.
 #[test]
 fn a_patch_spends_what_it_is_lent() {
     let clauses = vec!["value co \"x\""; 100].join(" or ");
@@ -647,14 +646,12 @@ fn a_patch_spends_what_it_is_lent() {
         "Operations": vec![look; 15]});
     let before = user(&json!({"emails": [{"value": "\u{e9}".repeat(25_000)}]}));
     let patch = Patch::parse(body, &mut Leniency::compatible()).expect("a patch");
-    for _ in 0..2 {
-        let mut budget = Budget::default();
-        let done = [(); 2].map(|()| {
-            let after = patch.apply(&before, &mut Leniency::compatible(), &mut budget);
-            after.is_ok()
-        });
-        assert_eq!(done, [true, false]);
-    }
+    let mut budget = Budget::default();
+    let done = [(); 2].map(|()| {
+        let after = patch.apply(&before, &mut Leniency::compatible(), &mut budget);
+        after.is_ok()
+    });
+    assert_eq!(done, [true, false]);
 }
 
 #[test]

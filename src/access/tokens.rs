@@ -137,7 +137,8 @@ impl Tokens {
         match by_digest.get(&token.digest).map(|known| known.state(now)) {
             Some(TokenState::Live) => Ok(()),
             Some(TokenState::Expired) => Err(Rejection::Expired),
-            // One that is not there any more was a dead or a passing one.
+            // One that is not there any more was a passing one, or dead and forgotten.
+            None if token.state(now) == TokenState::Expired => Err(Rejection::Expired),
             Some(TokenState::Revoked) | None => Err(Rejection::Revoked),
         }
     }

@@ -188,7 +188,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
     if format == Format::Table {
         tell(&report, rows, found)?;
     } else {
-        let mut told = report.clone();
+        let mut told = report;
         told["rows"] = json!(rows);
         if let Some(told) = told.as_object_mut() {
             // How the work was divided is nobody's affair.

@@ -120,7 +120,7 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 fn configured(args: Args) -> Result<(), Failure> {
     // Whatever is written from here on is its owner's alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let is_outlived = outlive_file_size_limit();
+    let outlived = outlive_file_size_limit();
     let sources = sources(&args);
     if args.quiet {
         output::be_quiet();
@@ -140,7 +140,7 @@ fn configured(args: Args) -> Result<(), Failure> {
         _ => LevelFilter::Warn,
     };
     logging::start(typed_level.unwrap_or(usual_level));
-    if let Err(error) = is_outlived {
+    if let Err(error) = outlived {
         log::warn!("a limit on file sizes would end this without a word: {error}");
     }
     for warning in &configuration.warnings {

@@ -112,7 +112,7 @@ impl Directory {
 
 /// An operation, read as far as it can be before the ids are known.
 struct Task {
-    /// The `bulkId` of the user that it is what creates, even if it is refused.
+    /// The `bulkId` under which it creates a user, also if it is refused.
     creates: Option<String>,
     preconditions: Preconditions,
     reading: Reading,

@@ -169,10 +169,7 @@ impl<'a> Import<'a> {
                 }
             }
         }
-        for (line, reason) in rejected {
-            self.rejects.add(line, &reason)?;
-        }
-        self.rejects.flush()?;
+        self.rejects.take(&rejected)?;
         let listing = &mut self.listing;
         self.bar.suspend(|| {
             for line in shown {
@@ -193,17 +190,24 @@ impl<'a> Import<'a> {
     /// What was applied is told also where the rest of it was not.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
-        if failure.status == 0 {
+        let is_unread = failure.status == 0;
+        if is_unread && self.typed.is_rehearsal {
             return failure;
         }
         self.sum_up();
         let done = output::counted(self.done(), "row");
-        let what = format!("after {done}: {}", failure.what);
-        let another = match self.typed.rejects {
-            Some(_) => " with another --rejects",
-            None => "",
+        let failure = if is_unread {
+            Failure::new(status::IO, format!("after {done}: nobody reads any more"))
+        } else {
+            let what = format!("after {done}: {}", failure.what);
+            Failure { what, ..failure }
         };
-        Failure { what, ..failure }.hint(format!(
+        let another = if self.rejects.must_be_another {
+            " with another --rejects"
+        } else {
+            ""
+        };
+        failure.hint(format!(
             "run the same import again{another}: rows that were applied change nothing then"
         ))
     }
@@ -257,6 +261,10 @@ impl<'a> Import<'a> {
 struct Rejects {
     path: PathBuf,
     is_wanted: bool,
+    /// Somebody has said where it is to be.
+    is_named: bool,
+    /// The next import cannot have the same one.
+    must_be_another: bool,
     rows: RejectedRows,
 }
 
@@ -304,11 +312,13 @@ impl Rejects {
                 return Err(failure.hint(hint));
             }
             // Perhaps there are none.
-            output::say(&format!("{}: {hint}", failure.what));
+            output::say(&output::printable(&format!("{}: {hint}", failure.what)));
         }
         Ok(Self {
             path,
             is_wanted: !typed.is_rehearsal,
+            must_be_another: false,
+            is_named: typed.rejects.is_some(),
             rows: RejectedRows::like(&table.form),
         })
     }
@@ -320,10 +330,22 @@ impl Rejects {
         }
     }
 
-    fn add(&mut self, line: &Line, reason: &str) -> Result<(), Failure> {
-        if !self.is_wanted {
+    /// Writes rows with the reasons why they are there.
+    fn take(&mut self, rejected: &[(&Line, String)]) -> Result<(), Failure> {
+        if !self.is_wanted || rejected.is_empty() {
             return Ok(());
         }
+        // Whoever has named it cannot name it again, and what could not be written stays so.
+        self.must_be_another = true;
+        for (line, reason) in rejected {
+            self.add(line, reason)?;
+        }
+        self.flush()?;
+        self.must_be_another = self.is_named;
+        Ok(())
+    }
+
+    fn add(&mut self, line: &Line, reason: &str) -> Result<(), Failure> {
         let path = &self.path;
         let written = match &mut self.rows {
             RejectedRows::Csv {
