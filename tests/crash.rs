@@ -207,7 +207,7 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
             sort: None,
             start: Start::Index(1),
             count: 10_000,
-            base_url: "https://h".into(),
+            base_url: "https://h",
         })
         .map_err(|error| format!("{error:?}"))?;
     let mut text = vec![b'['];

@@ -237,11 +237,12 @@ impl Both {
         let wanted: Vec<String> = wanted.iter().map(|(_, known)| known.id.clone()).collect();
         let parse = |text: &String| Filter::parse(text, &mut Leniency::strict()).expect("a filter");
         let count = 1 + self.random.below(60);
+        let parsed = filter.as_ref().map(parse);
+        let words = search.as_ref();
+        let words = words.and_then(|text| Search::parse(text).expect("short"));
         let mut query = Query {
-            filter: filter.as_ref().map(parse),
-            search: search
-                .as_ref()
-                .and_then(|text| Search::parse(text).expect("short")),
+            filter: parsed.as_ref(),
+            search: words.as_ref(),
             sort: sort.map(|by| {
                 let order = if descending {
                     "descending"
@@ -252,7 +253,7 @@ impl Both {
             }),
             start: Start::Index(1),
             count,
-            base_url: "https://h/scim/v2".into(),
+            base_url: "https://h/scim/v2",
         };
         let what = format!("{filter:?} {search:?} {sort:?} {descending} {count}");
 

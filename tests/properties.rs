@@ -293,12 +293,12 @@ fn a_query_selects_whom_its_filter_matches_and_its_negation_the_others() {
     let (directory, shown) = directory_of(&users.expect("users").current());
     let selected = |filter: &Filter| {
         let query = Query {
-            filter: Some(filter.clone()),
+            filter: Some(filter),
             search: None,
             sort: None,
             start: Start::Index(1),
             count: shown.len(),
-            base_url: BASE_URL.into(),
+            base_url: BASE_URL,
         };
         ids(&directory.query(&query).expect("a page"))
     };

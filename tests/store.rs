@@ -111,14 +111,14 @@ fn caller(text: &str) -> Caller {
     }
 }
 
-fn everybody() -> Query {
+fn everybody() -> Query<'static> {
     Query {
         filter: None,
         search: None,
         sort: None,
         start: Start::Index(1),
         count: 500,
-        base_url: "https://h/scim/v2".into(),
+        base_url: "https://h/scim/v2",
     }
 }
 
@@ -334,7 +334,7 @@ fn a_name_that_changes_hands_is_found_as_it_was_at_each_moment() {
         let filter = format!("userName eq {}", json!(name));
         let filter = Filter::parse(&filter, &mut Leniency::strict()).expect("a filter");
         let query = Query {
-            filter: Some(filter),
+            filter: Some(&filter),
             ..everybody()
         };
         directory.query(&query).expect("a page").len()

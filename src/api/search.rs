@@ -77,15 +77,15 @@ fn answer(
         Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
     };
     let query = Query {
-        filter: request.filter.clone(),
-        search: request.search.clone(),
+        filter: request.filter.as_ref(),
+        search: request.search.as_ref(),
         sort: request.sort,
         start: start(api, &binding, request)?,
         count: request
             .count
             .unwrap_or(limits::COUNT_DEFAULT)
             .min(count_max),
-        base_url: Arc::clone(&api.base_url),
+        base_url: &api.base_url,
     };
     let page = api.directory.query(&query)?;
     let place = place(api, &binding, request, &page);
@@ -157,10 +157,10 @@ struct PageWriter {
 
 impl PageWriter {
     fn answer(mut self, place: &Place) -> Outcome {
-        let head = message::list_head(self.page.total(), place, self.page.len());
+        let room = (1 + self.page.len()).saturating_mul(USER_BYTES);
+        let mut head = String::with_capacity(room.min(limits::ANSWER_BUFFER_BYTES_MAX));
+        message::write_list_head(self.page.total(), place, self.page.len(), &mut head);
         let mut buffer = head.into_bytes();
-        let room = self.page.len().saturating_mul(USER_BYTES);
-        buffer.reserve(room.min(limits::ANSWER_BUFFER_BYTES_MAX));
         self.fill(&mut buffer)?;
         if self.is_done() {
             return Ok(reply::scim(200, buffer));

@@ -304,7 +304,7 @@ impl Directory {
     }
 
     /// One page of the users that a query selects.
-    pub fn query(&self, query: &Query) -> Result<Page, Error> {
+    pub fn query(&self, query: &Query<'_>) -> Result<Page, Error> {
         self.read(|snapshot| Page::select(snapshot, query, &self.sorting))
     }
 

@@ -16,11 +16,11 @@ use crate::store::{Row, Snapshot};
 
 /// What to look for.
 #[derive(Clone, Debug)]
-pub struct Query {
+pub struct Query<'a> {
     /// Which users; all if there is none.
-    pub filter: Option<Filter>,
+    pub filter: Option<&'a Filter>,
     /// Which users, by words; all if there is none.
-    pub search: Option<Search>,
+    pub search: Option<&'a Search>,
     /// In which order; that of creation if there is none.
     pub sort: Option<Sort>,
     /// Where the page begins or ends.
@@ -28,7 +28,7 @@ pub struct Query {
     /// How many to show at most.
     pub count: usize,
     /// Where users are found from outside, for filters on `meta.location`.
-    pub base_url: Arc<str>,
+    pub base_url: &'a str,
 }
 
 /// One page: which users are on it, and the state that they are read from.
@@ -41,15 +41,10 @@ pub struct Page {
 impl Page {
     pub(super) fn select(
         snapshot: Arc<Snapshot>,
-        query: &Query,
+        query: &Query<'_>,
         turns: &Turns,
     ) -> Result<Self, Error> {
-        let users = select(
-            &snapshot,
-            query.filter.as_ref(),
-            query.search.as_ref(),
-            &query.base_url,
-        )?;
+        let users = select(&snapshot, query.filter, query.search, query.base_url)?;
         let total = whole(users.len());
         let slice = match &query.sort {
             _ if query.count == 0 => Slice::default(),
@@ -62,7 +57,7 @@ impl Page {
                     *sort,
                     query.start.clone(),
                     query.count,
-                    &query.base_url,
+                    query.base_url,
                 )?
             }
         };

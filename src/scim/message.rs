@@ -80,18 +80,25 @@ pub enum Place {
     },
 }
 
-/// A ListResponse up to its resources, which follow separated by commas and are closed
+/// Writes a ListResponse up to its resources, which follow separated by commas and are closed
 /// with `]}`.
-pub fn list_head(total_results: usize, place: &Place, items_per_page: usize) -> String {
-    let mut text = format!("{{\"schemas\":[\"{LIST_URN}\"],\"totalResults\":{total_results}");
+pub fn write_list_head(
+    total_results: usize,
+    place: &Place,
+    items_per_page: usize,
+    out: &mut String,
+) {
     // Writing to a String does not fail, and cursors are of letters that JSON leaves alone.
+    let _ = write!(
+        out,
+        "{{\"schemas\":[\"{LIST_URN}\"],\"totalResults\":{total_results}"
+    );
     let _ = match place {
-        Place::Index(start) => write!(text, ",\"startIndex\":{start}"),
+        Place::Index(start) => write!(out, ",\"startIndex\":{start}"),
         Place::Cursor { previous, next } => [("previousCursor", previous), ("nextCursor", next)]
             .into_iter()
             .filter_map(|(name, cursor)| Some((name, cursor.as_ref()?)))
-            .try_for_each(|(name, cursor)| write!(text, ",\"{name}\":\"{cursor}\"")),
+            .try_for_each(|(name, cursor)| write!(out, ",\"{name}\":\"{cursor}\"")),
     };
-    let _ = write!(text, ",\"itemsPerPage\":{items_per_page},\"Resources\":[");
-    text
+    let _ = write!(out, ",\"itemsPerPage\":{items_per_page},\"Resources\":[");
 }

@@ -167,9 +167,10 @@ impl Snapshot {
         is_named: impl Fn(&[u8]) -> bool,
     ) -> Result<Option<u32>, ReadError> {
         for sequence in self.hints.of(name) {
-            // A row that cannot be read may be anybody's: the table knows whose.
-            if let Ok(Some(row)) = self.user(sequence)
-                && is_named(&row)
+            // A row that cannot be read may be anybody's: the table knows whose. That it has its
+            // checksum is seen when it is read for what is in it.
+            if let Ok(Some(row)) = self.users.get(sequence)
+                && is_named(row.value())
             {
                 return Ok(Some(sequence));
             }

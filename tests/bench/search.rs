@@ -135,13 +135,14 @@ fn measure(directory: &Directory) {
     ] {
         let filter = (!filter.is_empty())
             .then(|| Filter::parse(filter, &mut Leniency::strict()).expect("a filter"));
+        let words = Search::parse(search).expect("short");
         let query = Query {
-            filter,
-            search: Search::parse(search).expect("short"),
+            filter: filter.as_ref(),
+            search: words.as_ref(),
             sort: None,
             start: Start::Index(1),
             count: 100,
-            base_url: "https://h/scim/v2".into(),
+            base_url: "https://h/scim/v2",
         };
         let mut total = 0;
         let mut times: Vec<Duration> = (0..ROUNDS)
@@ -169,7 +170,7 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
             sort: None,
             start: Start::Index(users / 2),
             count: 500,
-            base_url: "https://h/scim/v2".into(),
+            base_url: "https://h/scim/v2",
         })
         .expect("a page");
     let projection = golinks_scim::scim::Projection::parse(Some("id"), None);
