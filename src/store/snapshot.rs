@@ -170,7 +170,7 @@ impl Snapshot {
             // A row that cannot be read may be anybody's: the table knows whose. That it has its
             // checksum is seen when it is read for what is in it.
             if let Ok(Some(row)) = self.users.get(sequence)
-                && is_named(row.value())
+                && is_named(row::unchecked(row.value()))
             {
                 return Ok(Some(sequence));
             }
