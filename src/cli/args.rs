@@ -93,7 +93,7 @@ pub(super) struct Serve {
     /// Where to listen [default: port 8443 of every address]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Option<String>,
-    /// What is typed into the identity provider, such as `https://scim.example.com`
+    /// Where the identity provider finds the server, such as `https://scim.example.com`
     /// [default: the name of this machine and the port]
     #[arg(long, value_name = "URL")]
     pub(super) base_url: Option<String>,

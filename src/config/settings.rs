@@ -76,7 +76,7 @@ pub static SETTINGS: [Setting; 13] = [
         key: Key::DataDir,
         name: "data_dir",
         default: Fallback::Words {
-            words: "$STATE_DIRECTORY, else /var/lib/golinks-scim for root, else ~/.local/state/golinks-scim",
+            words: "$STATE_DIRECTORY, else /var/lib/golinks-scim for root, else below $XDG_STATE_HOME or ~/.local/state",
             example: "\"/var/lib/golinks-scim\"",
         },
         about: "Where users, tokens and certificates are kept.",
@@ -99,7 +99,7 @@ pub static SETTINGS: [Setting; 13] = [
             words: "the name of this machine and the port",
             example: "\"https://scim.example.com\"",
         },
-        about: "What is typed into the identity provider; /scim/v2 is appended.",
+        about: "Where the identity provider finds the server; /scim/v2 is appended if it has no path.",
         is_reloaded: false,
     },
     Setting {
