@@ -2,12 +2,17 @@
 //! revocation, rates, and nothing secret anywhere.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use golinks_scim::access::{Rejection, Scope, Tokens};
 use golinks_scim::api::{AccessKind, route_table};
+use golinks_scim::clock::{Clock, SystemClock};
+use golinks_scim::directory::describe;
 use golinks_scim::secret::Secret;
+use golinks_scim::store::Store;
 use serde_json::{Value, json};
 
 use crate::support::{Server, Talk, body, scim_error};
@@ -602,4 +607,29 @@ fn reads_are_not_in_the_log() {
     for read in [" GET ", " HEAD ", ".search"] {
         assert!(!log.contains(read), "{log}");
     }
+}
+
+#[test]
+fn a_token_that_was_let_in_is_looked_at_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    let store = Store::open(&path, Duration::ZERO, describe).expect("opened");
+    let tokens = Tokens::load(Arc::new(store)).expect("none yet");
+    let now = SystemClock.now();
+    let issue = |now| {
+        tokens
+            .issue_passing("t", Scope::Read, 1, now)
+            .expect("room")
+    };
+    let (token, _) = issue(now);
+    assert_eq!(tokens.check_again(&token, now), Ok(()));
+    let later = now.plus_seconds(2);
+    let expired = Err(Rejection::Expired);
+    assert_eq!(tokens.check_again(&token, later), expired);
+    // The next one makes it forgotten, and it is no other for that.
+    issue(later);
+    assert_eq!(tokens.check_again(&token, later), expired);
+    let (token, _) = issue(later);
+    tokens.forget_passing(&token.id);
+    assert_eq!(tokens.check_again(&token, later), Err(Rejection::Revoked));
 }

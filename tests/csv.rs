@@ -241,30 +241,52 @@ fn rejected_rows_are_mended_and_imported() {
     );
 }
 
-#[test]
-fn an_import_that_nobody_reads_tells_what_it_did() {
-    let desk = Desk::new();
-    let file = desk.write("s.csv", "userName\na@x\n");
+/// What an import says whose standard output nobody reads.
+fn unread(desk: &Desk, arguments: &[&str]) -> String {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let output = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
         .arg("--data-dir")
         .arg(desk.server.data_dir())
-        .args(["user", "import", "-o", "jsonl"])
-        .arg(file)
+        .args(["user", "import"])
+        .args(arguments)
         .stdout(writer)
         .output()
         .expect("the binary runs");
     assert_eq!(output.status.code(), Some(74), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
+    let desk = Desk::new();
+    let file = desk.write("s.csv", "userName\na@x\n");
+    let file = file.to_str().expect("text");
+    let named = desk.path("r.csv");
+    let named = named.to_str().expect("text");
+    // Nothing was rejected, so the same file can be named again.
+    let told = unread(&desk, &[file, "-o", "jsonl", "--rejects", named]);
     for words in [
         "1 created",
         "user undo --since",
-        "after 1 row",
-        "nobody reads",
+        "after 1 row: nobody reads any more",
+        "the same import again: rows",
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
+    // What stands after the last row is written too.
+    let nobody = desk.write("n.csv", "userName\n");
+    let told = unread(&desk, &[nobody.to_str().expect("text"), "-o", "json"]);
+    assert!(told.contains("0 created"), "{told}");
+    // A name beside it would be longer than names may be.
+    let long = format!("{}.csv", "l".repeat(246));
+    desk.write(&long, "userName,active\nb@x,yes\nc@x,perhaps\n");
+    let told = desk.import(&long, &[]);
+    check(
+        &told,
+        74,
+        &["1 created", "again and name a file with --rejects: rows"],
+    );
 }
 
 #[test]

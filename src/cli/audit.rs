@@ -260,6 +260,11 @@ fn explain(client: &mut Client, request: &str, format: Format) -> Result<(), Fai
         ));
     }
     if format != Format::Table {
+        let mut found = found;
+        if let Some(found) = found.as_object_mut() {
+            // Where the look ended is nobody's affair.
+            found.remove("next");
+        }
         return one(format, found);
     }
     if !refusal.is_null() {

@@ -1,5 +1,5 @@
 //! The only printer. Data goes to standard output, talk to standard error; neither being
-//! closed is a failure of the command.
+//! closed is a failure of the command, unless it has done something that must be told.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -168,7 +168,7 @@ impl Snapshot {
     ) -> Result<Option<u32>, ReadError> {
         for sequence in self.hints.of(name) {
             // A row that cannot be read may be anybody's: the table knows whose. That it has its
-            // checksum is seen when it is read for what is in it.
+            // checksum is seen by whoever reads what is in it; who only counts does not.
             if let Ok(Some(row)) = self.users.get(sequence)
                 && is_named(row::unchecked(row.value()))
             {

@@ -202,10 +202,10 @@ impl<'a> Import<'a> {
             let what = format!("after {done}: {}", failure.what);
             Failure { what, ..failure }
         };
-        let another = if self.rejects.must_be_another {
-            " with another --rejects"
-        } else {
-            ""
+        let another = match (self.rejects.must_be_another, self.rejects.is_named) {
+            (false, _) => "",
+            (true, true) => " with another --rejects",
+            (true, false) => " and name a file with --rejects",
         };
         failure.hint(format!(
             "run the same import again{another}: rows that were applied change nothing then"
@@ -232,8 +232,10 @@ impl<'a> Import<'a> {
 
     fn end(mut self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        if let Some(listing) = self.listing.take() {
-            listing.end()?;
+        if let Some(listing) = self.listing.take()
+            && let Err(failure) = listing.end()
+        {
+            return Err(self.broken_off(failure));
         }
         self.sum_up();
         if self.refused > SHOWN_MAX && !self.typed.is_rehearsal {
