@@ -347,6 +347,18 @@ fn everything_that_a_server_makes_is_its_owners_alone() {
 }
 
 #[test]
+fn a_data_directory_that_is_open_to_others_is_warned_of() {
+    let directory = TempDir::new().expect("a folder");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("ours");
+    let server = Server::start_on(directory);
+    let log = server.log_with("is open to others than its owner: chmod 700");
+    assert!(log.contains("WARN"), "{log}");
+    assert!(!Server::start().log().contains("is open to others"));
+}
+
+#[test]
 fn a_reader_who_leaves_early_is_no_failure() {
     let server = Server::start();
     for number in 0..3 {

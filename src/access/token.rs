@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(&base62([61]), b"0z");
         assert_eq!(&base62([62]), b"10");
         assert_eq!(&base62([u32::MAX]), b"4gfFC3");
-        // 2 to the power of 32, which is 62 ^ 5 * 4 + …, as two words and as one and a carry.
+        // 2 to the power of 32, in two words.
         assert_eq!(&base62([1, 0]), b"4gfFC4");
         assert_eq!(&base62::<11>([u32::MAX, u32::MAX]), b"LygHa16AHYF");
     }

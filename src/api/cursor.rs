@@ -133,6 +133,13 @@ mod tests {
                 .map_err(|error| error.kind)
         };
         let last = given.plus_seconds(2 * 3600);
+        // Given and confirmed at the ends of one period, it is good for another.
+        let [first, end] = [0, 3_599_999].map(Instant::from_millis);
+        assert_eq!([period(first), period(end)], [0, 0]);
+        assert_eq!(period(end.plus_seconds(1)), 1);
+        let old = cursors.after(&[2; 32], &place, first);
+        let next = end.plus_seconds(3600);
+        assert!(cursors.open(&[2; 32], &old, next).is_ok());
         let Ok(Start::After(found)) = kind(&[2; 32], &cursor, last) else {
             panic!("{cursor}");
         };

@@ -5,6 +5,7 @@ mod export;
 mod file;
 mod history;
 mod import;
+mod survey;
 mod undo;
 
 use serde_json::{Value, json};
