@@ -71,7 +71,11 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 /// Stack of one worker thread.
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
-pub const LOCAL_WORKERS: usize = 4;
+pub const LOCAL_WORKERS: usize = 8;
+/// For those at the local door to take their answers once the server is to end.
+pub const LOCAL_DRAIN_DURATION_MAX: Duration = Duration::from_secs(5);
+/// Until the local door is opened again after it could accept nobody.
+pub const LOCAL_REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Refusals of one address without a valid token within [`FAILURE_WINDOW`] that are logged;
 /// the ones beyond are not, and failed authentications among them are answered 429.
@@ -274,8 +278,13 @@ pub const AUDIT_TRIM_PAUSE: Duration = Duration::from_secs(24 * 3600);
 pub const AUDIT_TRIM_FIRST_PAUSE: Duration = Duration::from_secs(3600);
 /// The part of the rows that is not removed by age at one time, whatever the clock says.
 pub const AUDIT_TRIM_SHARE: u64 = 8;
-/// Changes that wait for the writer; beyond it the caller gets 503.
-pub const WRITE_QUEUE_MAX: usize = 1024;
+/// Changes that wait for the writer; beyond it the caller gets 503. With the two batches that are
+/// being written and synced they leave some of [`CONNECTIONS_MAX`] for readers, however long the
+/// disk takes.
+pub const WRITE_QUEUE_MAX: usize = CONNECTIONS_MAX / 4;
+const _: () = assert!(WRITE_QUEUE_MAX + 2 * BATCH_CHANGES_MAX < CONNECTIONS_MAX);
+/// For a change to be on disk; after it the caller is told that nobody knows.
+pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Waiting for another process to let go of the store at start.
 pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
 

@@ -1,10 +1,12 @@
 //! What a running server has given up, and what two servers do to each other.
 
 use std::fs;
-use std::time::Instant;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use golinks_scim::limits;
 
+use crate::support::place::Place;
 use crate::support::{Server, cli_in};
 
 fn proc_file(server: &Server, name: &str) -> String {
@@ -48,4 +50,28 @@ fn a_second_server_says_which_process_holds_the_directory() {
     assert!(second.stderr.contains(&words), "{second:?}");
     let directory = server.stop_and_keep();
     assert_eq!(cli_in(&directory, &["user", "list"]).status, Some(0));
+}
+
+#[test]
+fn after_a_want_of_descriptors_the_local_door_is_open_again() {
+    let mut place = Place::new();
+    place.start("ulimit -n 40 && golinks-scim serve");
+    let is_answered = |place: &Place| {
+        let listed = place.shell("golinks-scim token list").output();
+        listed.expect("bash").status.success()
+    };
+    assert!(is_answered(&place));
+    let until = Instant::now() + Duration::from_secs(30);
+    let address = format!("127.0.0.1:{}", place.port());
+    let mut held = Vec::new();
+    while !place.log().contains("the local door is opened anew") {
+        assert!(Instant::now() < until, "{}", place.log());
+        held.truncate(60);
+        held.resize_with(60, || TcpStream::connect(&address));
+        is_answered(&place);
+    }
+    drop(held);
+    while !is_answered(&place) {
+        assert!(Instant::now() < until, "{}", place.log());
+    }
 }

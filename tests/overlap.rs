@@ -513,3 +513,24 @@ fn no_power_cut_takes_what_eight_writers_were_told() {
         }
     }
 }
+
+#[test]
+#[ignore = "it waits as long as a change may take"]
+fn who_waits_for_a_disk_that_stands_still_is_told_in_time_that_nobody_knows() {
+    let disk = Gated::new(0);
+    let store = disk.open();
+    disk.gate.set(|state| state.is_open = false);
+    let began = Instant::now();
+    let written = write(&store, Does::Write(1), &Arc::default());
+    let until = limits::WRITE_WAIT_MAX + Duration::from_secs(5);
+    while !written.is_finished() {
+        assert!(began.elapsed() < until, "it waits for ever");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(began.elapsed() >= limits::WRITE_WAIT_MAX);
+    assert_eq!(written.join().expect("no panic"), Err(WriteError::Unknown));
+    disk.gate.set(|state| state.is_open = true);
+    let after = write(&store, Does::Write(1), &Arc::default());
+    assert_eq!(after.join().expect("no panic"), Ok(()));
+    assert_eq!(store.snapshot().expect("open").state(), 3);
+}

@@ -98,6 +98,11 @@ impl Seen {
         Some(serde_json::to_string(&stored).expect("texts and numbers are always JSON"))
     }
 
+    /// It could not be written down: it is to be taken again.
+    pub(super) fn not_saved(&self) {
+        self.lock().is_unsaved = true;
+    }
+
     /// The same for a token that takes the place of another of the same id.
     pub(super) fn copy(&self) -> Self {
         Self(Mutex::new(self.lock().clone()))

@@ -310,18 +310,21 @@ impl Tokens {
     /// Writes down the last uses of tokens, if any was used since the last time.
     pub fn flush_last_used(&self) -> Result<(), WriteError> {
         let mut change = Change::none();
-        let mut any = false;
+        let mut saved = Vec::new();
         for token in self.all() {
             if let Some(text) = token.seen.take_unsaved() {
                 change = change.seen(&token.id, text);
-                any = true;
+                saved.push(token);
             }
         }
-        if any {
-            self.store.commit(change)
-        } else {
-            Ok(())
+        if saved.is_empty() {
+            return Ok(());
         }
+        let committed = self.store.commit(change);
+        if committed.is_err() {
+            saved.iter().for_each(|token| token.seen.not_saved());
+        }
+        committed
     }
 
     fn begin(&self) -> MutexGuard<'_, ()> {

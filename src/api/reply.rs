@@ -375,8 +375,8 @@ impl From<WriteError> for Problem {
             WriteError::Unknown => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
-                "the server's disk failed or is full before the change was confirmed: look whether \
-                 it was made before you try again",
+                "the server's disk failed, is full or does not answer, and the change was not \
+                 confirmed: look whether it was made before you try again",
             ),
         }
     }

@@ -238,20 +238,21 @@ impl Verification {
     }
 
     fn agreement(&mut self, end: u64) -> Result<Stage, Error> {
-        let (mut told, mut rows, mut next) = (Vec::new(), 0, None);
-        self.snapshot.audits_before(end, |sequence, text| {
+        let (mut rows, mut next) = (0, None);
+        let snapshot = Arc::clone(&self.snapshot);
+        // One row at a time: some hold a list of 64 KiB twice.
+        snapshot.audits_before(end, |sequence, text| {
             if rows >= limits::VERIFICATION_ROWS_STEP {
                 next = Some(sequence + 1);
                 return ControlFlow::Break(());
             }
             rows += 1;
-            told.extend(Told::read(sequence, text));
+            if let Some(told) = Told::read(sequence, text) {
+                self.compare(&told);
+            }
             ControlFlow::Continue(())
         })?;
         self.rows += rows;
-        for told in &told {
-            self.compare(told);
-        }
         Ok(next.map_or(Stage::Users, Stage::Agreement))
     }
 

@@ -16,7 +16,9 @@ use crate::store::{Change, ReadError, View};
 pub(super) type Planned<T> = Result<Result<(Change, T), Error>, ReadError>;
 
 /// A row that cannot be read concerns whoever asks for it, and nobody else of the batch.
-pub(super) fn alone<T>(planned: Planned<T>) -> Planned<T> {
+pub(super) fn alone<T>(
+    planned: Result<Result<T, Error>, ReadError>,
+) -> Result<Result<T, Error>, ReadError> {
     match planned {
         Err(error) if !error.is_passing() => Ok(Err(error.into())),
         other => other,

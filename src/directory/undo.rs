@@ -119,7 +119,17 @@ impl Directory {
         let mut reversals = gathered.reversals.into_values().peekable();
         while reversals.peek().is_some() {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS);
-            undone.extend(self.reverse(batch.collect(), manner, &asked)?);
+            match self.reverse(batch.collect(), manner, &asked) {
+                Ok(these) => undone.extend(these),
+                // What is done already is told; whoever goes on behind it meets the error.
+                Err(error) => match undone.last() {
+                    Some(Undone { user, .. }) => {
+                        let next = Some(user.sequence());
+                        return Ok(UndoPage { undone, next });
+                    }
+                    None => return Err(error),
+                },
+            }
         }
         Ok(UndoPage {
             undone,
@@ -262,15 +272,10 @@ impl Reversal {
         if self.is_deletion {
             return refused(Refusal::Deletion);
         }
-        let record = match view.user(self.id.sequence())? {
-            Some(row) => match matching(self.id, &row) {
-                Ok(record) => record,
-                Err(error) => return refused(Refusal::Other(error)),
-            },
-            None => None,
-        };
-        let Some(record) = record else {
-            return refused(Refusal::Gone);
+        let record = match self.find(view)? {
+            Ok(Some(record)) => record,
+            Ok(None) => return refused(Refusal::Gone),
+            Err(error) => return refused(Refusal::Other(error)),
         };
         if record.version() != self.version {
             return refused(Refusal::Meanwhile);
@@ -295,6 +300,15 @@ impl Reversal {
             };
             (change, reversed)
         }))
+    }
+
+    /// The user as it is now, if it is still there.
+    fn find(&self, view: &View<'_>) -> Result<Result<Option<Record>, Error>, ReadError> {
+        match view.user(self.id.sequence()) {
+            Ok(Some(row)) => Ok(matching(self.id, &row)),
+            Ok(None) => Ok(Ok(None)),
+            Err(error) => change::alone(Err(error)),
+        }
     }
 
     /// The attributes that are not as they were.

@@ -97,14 +97,16 @@ impl Patient {
             let result = attempt();
             let is_full = matches!(&result, Err(error) if is_lack_of_space(error));
             if !is_full || self.health.is_closing() {
-                if is_waiting {
+                if is_waiting && !is_full {
                     let _ = self.health.0.compare_exchange(
                         FULL,
                         WELL,
                         Ordering::SeqCst,
                         Ordering::SeqCst,
                     );
-                    log::warn!("the disk takes writes again");
+                    if result.is_ok() {
+                        log::warn!("the disk takes writes again");
+                    }
                 }
                 return result;
             }

@@ -193,8 +193,9 @@ pub fn restore(
     describe: Describe,
 ) -> Result<Backup, OpenError> {
     let checked = check(backup, describe)?;
-    // Held until the end: a server that starts meanwhile finds the store in use.
-    let _lock = path.try_exists()?.then(|| lock(path)).transpose()?;
+    // Held until the end: a server that starts meanwhile finds the store in use. Where there is
+    // none, whoever makes one first has it.
+    let lock = path.try_exists()?.then(|| lock(path)).transpose()?;
     files::need_room(path, fs::metadata(backup)?.len())?;
     let draft = files::draft_of(path);
     let copied = file::copy(backup, &draft).and_then(|()| Ok(digest_of(&draft)?));
@@ -209,13 +210,22 @@ pub fn restore(
             ));
         }
     }
-    // At every moment there is a store under the name: the old one, then the new one.
-    if path.try_exists()? {
-        fs::hard_link(path, kept_as)?;
+    let placed = match lock {
+        Some(_) => replace(&draft, path, kept_as),
+        None => files::appear(&draft, path),
+    };
+    if let Err(error) = placed {
+        let _ = fs::remove_file(&draft);
+        return Err(error.into());
     }
-    fs::rename(&draft, path)?;
-    files::sync_directory_of(path)?;
     Ok(checked)
+}
+
+/// At every moment there is a store under the name: the old one, then the new one.
+fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
+    fs::hard_link(path, kept_as)?;
+    fs::rename(draft, path)?;
+    files::sync_directory_of(path)
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {

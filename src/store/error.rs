@@ -67,8 +67,8 @@ pub enum WriteError {
     Unavailable,
     /// The disk is full. Nothing was begun.
     Full,
-    /// The disk failed, or is full, and could not be asked what it has kept: the write may
-    /// be found there afterwards.
+    /// The disk failed, is full, or takes longer than [`crate::limits::WRITE_WAIT_MAX`]: the write
+    /// may be found there afterwards.
     Unknown,
     /// A bug: the batch was given up and the file reopened.
     Panicked,

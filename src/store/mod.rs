@@ -51,7 +51,7 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 pub use audit::{AuditRow, ChainBroken};
@@ -319,13 +319,17 @@ impl Store {
         }
     }
 
-    /// Waits for the writer; while the disk is full not longer than
-    /// [`limits::DISK_FULL_WAIT_MAX`].
+    /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full not longer
+    /// than [`limits::DISK_FULL_WAIT_MAX`].
     fn wait(&self, ticket: &Ticket) -> Result<Outcome, WriteError> {
+        let until = Instant::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
         loop {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
                 return Ok(outcome);
+            }
+            if Instant::now() >= until {
+                return Err(WriteError::Unknown);
             }
             if self.ailment() == Some(Ailment::Full) {
                 full_for += limits::DISK_FULL_RETRY_PAUSE;

@@ -96,7 +96,7 @@ pub(super) fn run(
     service::stopping();
     api.begin_stopping();
     door.close();
-    local.close();
+    local.close(limits::LOCAL_DRAIN_DURATION_MAX);
     maintenance.end();
     let damage = api.store_damage();
     api.close();
