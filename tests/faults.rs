@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Error, describe};
+use golinks_scim::access::{Issue, Mode, Scope, Tokens};
+use golinks_scim::clock::{Instant as Moment, SystemClock};
+use golinks_scim::directory::{Caller, Directory, Error, Manner, Selection, describe};
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
@@ -438,4 +439,68 @@ fn a_disk_that_stays_full_keeps_nobody_for_ever() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[test]
+fn what_was_undone_before_the_disk_failed_is_told() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let users = limits::UNDO_BATCH_USERS + 1;
+    for number in 0..users {
+        let created = directory.create(user(&number.to_string()), &caller());
+        created.expect("created");
+    }
+    let before = store.snapshot().expect("open").state();
+    let selection = Selection::Since {
+        since: Moment::from_millis(0),
+        token: None,
+    };
+    let manner = Manner {
+        is_forced: true,
+        is_rehearsed: false,
+    };
+    let undo = |after| directory.undo(&selection, manner, after, &caller());
+    let page = std::thread::scope(|scope| {
+        let undone = scope.spawn(|| undo(None));
+        while store.snapshot().is_ok_and(|now| now.state() == before) {}
+        disk.is_broken.store(true, Ordering::SeqCst);
+        undone.join().expect("no panic").expect("some were undone")
+    });
+    let next = page.next.expect("one is left");
+    assert_eq!(page.undone.len(), limits::UNDO_BATCH_USERS);
+    disk.is_broken.store(false, Ordering::SeqCst);
+    let mut left = None;
+    wait_until("the last one is undone", || {
+        left = undo(Some(next)).ok();
+        left.is_some()
+    });
+    let left = left.expect("undone");
+    assert_eq!((left.undone.len(), left.next), (1, None));
+}
+
+#[test]
+fn a_use_that_could_not_be_kept_is_kept_later() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+    let issue = Issue {
+        name: "okta".to_owned(),
+        scope: Scope::Full,
+        mode: Mode::Compatible,
+        expires: None,
+        rate_limit: None,
+        allow_from: Vec::new(),
+    };
+    let now = Moment::from_millis(1_000_000);
+    let (token, _) = tokens
+        .issue(issue, now, |_| "{}".to_owned())
+        .expect("issued");
+    token.note_use(now, [127, 0, 0, 1].into(), None);
+    disk.is_broken.store(true, Ordering::SeqCst);
+    assert!(tokens.flush_last_used().is_err());
+    disk.is_broken.store(false, Ordering::SeqCst);
+    wait_until("it is kept", || tokens.flush_last_used().is_ok());
+    let kept = Tokens::load(store).expect("loaded").list(now);
+    assert_eq!(kept[0].last_used().map(|last| last.at), Some(now));
 }
