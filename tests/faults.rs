@@ -36,6 +36,8 @@ struct Disk {
     lacks_space: bool,
     /// Whether every call fails.
     is_broken: Arc<AtomicBool>,
+    /// Whether it breaks once the next sync is done.
+    breaks_after_sync: Arc<AtomicBool>,
     is_full: Arc<AtomicBool>,
     /// Whether what fails was done all the same, as a sync that failed may have been.
     does_it_anyway: bool,
@@ -91,7 +93,11 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.call().0
+        let result = self.call().0;
+        if self.breaks_after_sync.swap(false, Ordering::SeqCst) {
+            self.is_broken.store(true, Ordering::SeqCst);
+        }
+        result
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -451,7 +457,6 @@ fn what_was_undone_before_the_disk_failed_is_told() {
         let created = directory.create(user(&number.to_string()), &caller());
         created.expect("created");
     }
-    let before = store.snapshot().expect("open").state();
     let selection = Selection::Since {
         since: Moment::from_millis(0),
         token: None,
@@ -461,12 +466,8 @@ fn what_was_undone_before_the_disk_failed_is_told() {
         is_rehearsed: false,
     };
     let undo = |after| directory.undo(&selection, manner, after, &caller());
-    let page = std::thread::scope(|scope| {
-        let undone = scope.spawn(|| undo(None));
-        while store.snapshot().is_ok_and(|now| now.state() == before) {}
-        disk.is_broken.store(true, Ordering::SeqCst);
-        undone.join().expect("no panic").expect("some were undone")
-    });
+    disk.breaks_after_sync.store(true, Ordering::SeqCst);
+    let page = undo(None).expect("some were undone");
     let next = page.next.expect("one is left");
     assert_eq!(page.undone.len(), limits::UNDO_BATCH_USERS);
     disk.is_broken.store(false, Ordering::SeqCst);

@@ -322,7 +322,9 @@ impl Tokens {
         }
         let committed = self.store.commit(change);
         if committed.is_err() {
-            saved.iter().for_each(|token| token.seen.not_saved());
+            for token in &saved {
+                token.seen.not_saved();
+            }
         }
         committed
     }
