@@ -709,7 +709,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
             ("fn silent", "a_server_that_hangs"),
             ("{address}: {error}", "a_port_that_another_has"),
-            ("are needed for", "too_few_descriptors"),
+            ("\"descriptors\", &what", "too_few_descriptors"),
             ("\"readiness\"", "a_disk_that_is_full"),
             (
                 "\"store\", &failure.what",
