@@ -229,8 +229,23 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
 
 fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
     let source = tls::source(config, &host_name(), base_url.host());
-    let cell = Cell::open(source, SystemClock.now()).map_err(|error| tls::failure(&error))?;
-    for warning in cell.summary().warnings {
+    let now = SystemClock.now();
+    let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
+    let summary = cell.summary();
+    if let Some(what) = summary.out_of_date(now) {
+        let mend = match cell.files() {
+            Some([chain, key]) => format!(
+                "put the next one into {} and {}",
+                chain.display(),
+                key.display()
+            ),
+            None => "golinks-scim cert install CHAIN.pem --key KEY.pem".to_owned(),
+        };
+        log::error!(
+            "{what}: it is served all the same, but clients refuse it and /readyz is 503; if it is {now} now: {mend}, and if not, set the clock"
+        );
+    }
+    for warning in summary.warnings {
         log::warn!("{warning}");
     }
     Ok(cell)
