@@ -117,9 +117,13 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
         kill_process(server.pid(), Signal::HUP).expect("it runs");
     };
     hang_up("rate_limit = 1\nlog_level = \"debug\"\nbase_url = \"https://h.example\"\n");
-    let log = server.log_with("base_url was changed to https://h.example");
+    // The last of them: the log is read while it is written.
+    let log = server.log_with("log_level is debug now (");
+    assert!(
+        log.contains("base_url was changed to https://h.example"),
+        "{log}"
+    );
     assert!(log.contains("rate_limit is 1 now ("), "{log}");
-    assert!(log.contains("log_level is debug now ("), "{log}");
     assert!(log.contains("it holds after a restart"), "{log}");
 
     hang_up("rate_limit = 0\n");
