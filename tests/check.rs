@@ -429,7 +429,8 @@ fn a_certificate_with_which_no_server_starts() {
     refused_by(&place, &["config check"], "has ended");
     // Whoever has no other is not kept down by it.
     place.serve();
-    place.fails("readiness", "the certificate is good from");
+    let mend = place.fails("readiness", "the certificate is good from");
+    assert!(mend.starts_with("put the next one into "), "{mend}");
     let told = fs::read_to_string(place.folder.path().join("log")).expect("there");
     assert!(told.contains("it is served all the same"), "{told}");
     place.stop();

@@ -14,6 +14,7 @@ use super::source::{Found, Source, Stamp};
 use super::{Error, Names};
 use crate::clock::Instant;
 use crate::limits;
+use crate::mend::Mend;
 
 /// What is being served.
 #[derive(Clone, Debug)]
@@ -142,6 +143,18 @@ impl Cell {
     /// The customer's chain and key, where they were named.
     pub fn files(&self) -> Option<[&Path; 2]> {
         self.source.files()
+    }
+
+    /// How the next one comes to be served.
+    pub fn mend(&self) -> Mend {
+        match self.files() {
+            Some([chain, key]) => Mend::of(format!(
+                "put the next one into {} and {}",
+                chain.display(),
+                key.display()
+            )),
+            None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
+        }
     }
 
     /// What is being served.

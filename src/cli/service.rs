@@ -64,7 +64,8 @@ fn tell(state: &[NotifyState<'_>]) {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else {
         return;
     };
-    let message: String = state.iter().map(|one| format!("{one}\n")).collect();
+    let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
+    let message = lines.join("\n");
     let mut manager = MANAGER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = send(&mut manager, Path::new(&path), message.as_bytes()) {
         log::warn!("the service manager cannot be told: {error}");
