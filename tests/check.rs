@@ -383,7 +383,8 @@ fn a_server_that_lost_its_socket() {
     place.is_well();
 }
 
-/// `check`, `config check` and `serve` refuse the same files, before a start and beside a server.
+/// `check`, `config check` and `serve` refuse the same files, before a start and beside a server;
+/// a start alone takes those that are out of date.
 #[test]
 fn a_certificate_with_which_no_server_starts() {
     let mut place = Place::sound();
@@ -402,9 +403,9 @@ fn a_certificate_with_which_no_server_starts() {
         fs::write(&key, &key_text).expect("written");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
     };
-    let refused = |words: &str| {
+    let refused_by = |place: &Place, commands: &[&str], words: &str| {
         let mend = place.fails("certificate", words);
-        for command in ["config check", "serve"] {
+        for command in commands {
             let line = format!("golinks-scim {command}");
             let output = place.shell(&line).output().expect("bash");
             assert_eq!(output.status.code(), Some(78), "{line}: {output:?}");
@@ -413,6 +414,7 @@ fn a_certificate_with_which_no_server_starts() {
         }
         mend
     };
+    let refused = |words: &str| refused_by(&place, &["config check", "serve"], words);
     good();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("ours");
     place.run(&refused("can be read by others"));
@@ -424,7 +426,14 @@ fn a_certificate_with_which_no_server_starts() {
     good();
     fs::write(&chain, &ended.0).expect("written");
     fs::write(&key, &ended.1).expect("written");
-    refused("has ended");
+    refused_by(&place, &["config check"], "has ended");
+    // Whoever has no other is not kept down by it.
+    place.serve();
+    let mend = place.fails("readiness", "the certificate is good from");
+    assert!(mend.starts_with("put the next one into "), "{mend}");
+    let told = fs::read_to_string(place.folder.path().join("log")).expect("there");
+    assert!(told.contains("it is served all the same"), "{told}");
+    place.stop();
     good();
     if is_root() {
         // Root may read it, the user that owns the data directory may not.
@@ -709,7 +718,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
             ("fn silent", "a_server_that_hangs"),
             ("{address}: {error}", "a_port_that_another_has"),
-            ("are needed for", "too_few_descriptors"),
+            ("\"descriptors\", &what", "too_few_descriptors"),
             ("\"readiness\"", "a_disk_that_is_full"),
             (
                 "\"store\", &failure.what",

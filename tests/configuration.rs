@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::support::{Server, Talk};
 
@@ -117,9 +117,13 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
         kill_process(server.pid(), Signal::HUP).expect("it runs");
     };
     hang_up("rate_limit = 1\nlog_level = \"debug\"\nbase_url = \"https://h.example\"\n");
-    let log = server.log_with("base_url was changed to https://h.example");
+    // The last of them: the log is read while it is written.
+    let log = server.log_with("log_level is debug now (");
+    assert!(
+        log.contains("base_url was changed to https://h.example"),
+        "{log}"
+    );
     assert!(log.contains("rate_limit is 1 now ("), "{log}");
-    assert!(log.contains("log_level is debug now ("), "{log}");
     assert!(log.contains("it holds after a restart"), "{log}");
 
     hang_up("rate_limit = 0\n");
@@ -140,26 +144,28 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
 /// Where a service manager listens.
 struct Manager {
     socket: UnixDatagram,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+fn listening(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).expect("bound");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("set");
+    socket
 }
 
 impl Manager {
     fn supervise(variables: &[(&str, &str)]) -> (Self, Server) {
         let folder = tempfile::TempDir::new().expect("a folder");
         let path = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&path).expect("bound");
-        socket
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .expect("set");
+        let socket = listening(&path);
         let server = Server::start_by(&[], |mut command, _| {
             command.env("NOTIFY_SOCKET", &path);
             command.envs(variables.iter().copied());
             command
         });
-        let manager = Self {
-            socket,
-            _folder: folder,
-        };
+        let manager = Self { socket, folder };
         (manager, server)
     }
 
@@ -204,12 +210,48 @@ fn a_service_manager_hears_that_the_server_is_alive() {
     }
 }
 
+/// Whoever has used up its descriptors is alive, and has to be able to say so; and a manager that
+/// was begun anew is told too.
+#[test]
+fn a_server_without_descriptors_is_alive() {
+    let (mut manager, server) = Manager::supervise(&[("WATCHDOG_USEC", "200000")]);
+    let path = manager.folder.path().join("notify");
+    std::fs::remove_file(&path).expect("there");
+    manager.socket = listening(&path);
+    manager.hears_of("WATCHDOG=1");
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    prlimit(Some(server.pid()), Resource::Nofile, none).expect("it is ours");
+    // One or two may have been on their way.
+    for _ in 0..4 {
+        manager.hears_of("WATCHDOG=1");
+    }
+}
+
+#[test]
+fn a_descriptor_limit_far_too_low_is_told() {
+    let server = Server::start_by(&[], |command, _| {
+        let mut limited = Command::new("prlimit");
+        limited
+            .arg("--nofile=300:300")
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::null());
+        limited
+    });
+    server.log_with("300 may be open, 640 are needed for 512 connections");
+}
+
 #[test]
 fn a_socket_of_the_service_manager_is_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let server = Server::start_by(&[], |command, _| hand_over(&command, listener));
     assert_eq!(server.address(), address);
+    let told = format!("listen is 127.0.0.1:0, but the service manager has opened {address}");
+    server.log_with(&told);
     let mut talk = Talk::with(server);
     assert_eq!(talk.send("GET", "/Users", None).status, 200);
 }

@@ -339,3 +339,17 @@ fn pages_and_guides_that_are_named_exist() {
     }
     complain(&complaints);
 }
+
+/// With the service alone stopped, the next connection to an enabled socket starts it again; and a
+/// start of the service alone has to find that socket.
+#[test]
+fn whoever_stops_the_service_stops_its_socket() {
+    let lines = PAGES.iter().flat_map(|page| page.text.lines());
+    let stops = lines.filter(|line| line.contains("systemctl stop"));
+    let alone = stops.filter(|line| !line.contains("golinks-scim.socket golinks-scim"));
+    // Before the socket is enabled there is none.
+    let alone: Vec<&str> = alone.collect();
+    assert!(alone.len() == 1 && alone[0].contains('#'), "{alone:#?}");
+    let socket = include_str!("../packaging/systemd/golinks-scim.socket");
+    assert!(socket.contains("\nWantedBy=sockets.target golinks-scim.service\n"));
+}

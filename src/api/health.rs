@@ -129,23 +129,26 @@ fn reasons(api: &Api) -> Vec<Reason> {
             MAKE_SPACE,
         );
     }
-    if let Some(cell) = &api.certificate {
-        let (summary, now) = (cell.summary(), api.clock.now());
-        if summary.not_after <= now || summary.not_before > now {
-            let (begins, ends) = (summary.not_before, summary.not_after);
-            add(
-                format!("the certificate is good from {begins} to {ends}, and it is {now}"),
-                "{program} cert install CHAIN.pem --key KEY.pem",
-            );
-        }
-    }
+    reasons.extend(certificate_out_of_date(api));
     if api.is_stopping.load(Ordering::Relaxed) {
-        add(
-            "the server is stopping".to_owned(),
-            "start it again: systemctl start golinks-scim, or {program} serve",
-        );
+        let mend = "start it again: systemctl start golinks-scim, or {program} serve";
+        reasons.push(Reason {
+            what: "the server is stopping".to_owned(),
+            mend: Mend::new(mend),
+        });
     }
     reasons
+}
+
+fn certificate_out_of_date(api: &Api) -> Option<Reason> {
+    let cell = api.certificate.as_ref()?;
+    let (summary, now) = (cell.summary(), api.clock.now());
+    summary.out_of_date(now)?;
+    let (begins, ends) = (summary.not_before, summary.not_after);
+    Some(Reason {
+        what: format!("the certificate is good from {begins} to {ends}, and it is {now}"),
+        mend: cell.mend(),
+    })
 }
 
 const MAKE_SPACE: &str = "make space; nothing need be restarted";

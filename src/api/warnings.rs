@@ -119,21 +119,13 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     if summary.authority.is_some() {
         return None;
     }
-    let mend = match cell.files() {
-        Some([chain, key]) => Mend::of(format!(
-            "put the next one into {} and {}",
-            chain.display(),
-            key.display()
-        )),
-        None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
-    };
     Some(Warning {
         kind: "certificate",
         what: format!(
             "the certificate ends at {}, in {days} days",
             summary.not_after
         ),
-        mend,
+        mend: cell.mend(),
         step: Some((summary.fingerprint, step(days, CERTIFICATE_DAYS)?)),
     })
 }

@@ -9,11 +9,12 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::authority::{self, Authority, AuthoritySummary, PrivateFiles};
-use super::chain::{Chain, Link};
+use super::chain::{self, Chain, Link};
 use super::source::{Found, Source, Stamp};
 use super::{Error, Names};
 use crate::clock::Instant;
 use crate::limits;
+use crate::mend::Mend;
 
 /// What is being served.
 #[derive(Clone, Debug)]
@@ -36,6 +37,20 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
+impl Summary {
+    /// Why every client refuses the leaf now, if it has ended or begins later.
+    pub fn out_of_date(&self, now: Instant) -> Option<String> {
+        chain::check_dates(self.not_before, self.not_after, now).err()
+    }
+}
+
+/// What becomes of somebody else's leaf that has ended or begins later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OutOfDate {
+    Served,
+    Refused,
+}
+
 /// The certificate being served.
 pub struct Cell {
     source: Source,
@@ -50,9 +65,11 @@ struct Current {
 }
 
 impl Cell {
-    /// Loads the certificate, or makes it, as the source says.
+    /// Loads the certificate, or makes it, as the source says. One that has ended or begins later
+    /// is served, since there is none before it: a machine that boots with a slow clock would be
+    /// down for good otherwise, and so would a server that is restarted after its end.
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
-        let current = load(&source.found(), now)?;
+        let current = load(&source.found(), OutOfDate::Served, now)?;
         Ok(Arc::new(Self {
             seen: Mutex::new(source.stamps()),
             source,
@@ -81,7 +98,7 @@ impl Cell {
         stamps: Vec<Stamp>,
         now: Instant,
     ) -> Result<Summary, Error> {
-        let loaded = load(&self.source.found(), now);
+        let loaded = load(&self.source.found(), OutOfDate::Refused, now);
         if !matches!(&loaded, Err(error) if error.is_passing()) {
             *seen = stamps;
         }
@@ -119,12 +136,25 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        Ok(Some(self.serve(load(&self.source.found(), now)?)))
+        let loaded = load(&self.source.found(), OutOfDate::Refused, now)?;
+        Ok(Some(self.serve(loaded)))
     }
 
     /// The customer's chain and key, where they were named.
     pub fn files(&self) -> Option<[&Path; 2]> {
         self.source.files()
+    }
+
+    /// How the next one comes to be served.
+    pub fn mend(&self) -> Mend {
+        match self.files() {
+            Some([chain, key]) => Mend::of(format!(
+                "put the next one into {} and {}",
+                chain.display(),
+                key.display()
+            )),
+            None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
+        }
     }
 
     /// What is being served.
@@ -149,18 +179,18 @@ impl fmt::Debug for Cell {
     }
 }
 
-fn load(found: &Found<'_>, now: Instant) -> Result<Current, Error> {
+fn load(found: &Found<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Current, Error> {
     match found {
-        Found::Given { chain, key, host } => from_files(chain, key, host, now),
-        Found::Installed { path, host } => from_files(path, path, host, now),
+        Found::Given { chain, key, host } => from_files([chain, key], host, out_of_date, now),
+        Found::Installed { path, host } => from_files([path, path], host, out_of_date, now),
         Found::Private { directory, names } | Found::Nothing { directory, names } => {
             private(directory, names, now)
         }
     }
 }
 
-/// Whether what is there could be served. Where the next start would make something, nothing is
-/// wrong; nothing is made here.
+/// Whether what is there could be served, and clients would not refuse it for its dates. Where the
+/// next start would make something, nothing is wrong; nothing is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source.found() {
         Found::Nothing { .. } => Ok(()),
@@ -175,7 +205,9 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
                 _ => Ok(()),
             }
         }
-        found @ (Found::Given { .. } | Found::Installed { .. }) => load(&found, now).map(drop),
+        found @ (Found::Given { .. } | Found::Installed { .. }) => {
+            load(&found, OutOfDate::Refused, now).map(drop)
+        }
     }
 }
 
@@ -210,11 +242,18 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     ))
 }
 
-fn from_files(chain: &Path, key: &Path, host: &str, now: Instant) -> Result<Current, Error> {
+fn from_files(
+    [chain, key]: [&Path; 2],
+    host: &str,
+    out_of_date: OutOfDate,
+    now: Instant,
+) -> Result<Current, Error> {
     let loaded = Chain::load(chain, key)?;
-    loaded
-        .check_validity(now)
-        .map_err(|what| Error::Bad(chain.to_owned(), what))?;
+    if out_of_date == OutOfDate::Refused {
+        loaded
+            .check_validity(now)
+            .map_err(|what| Error::Bad(chain.to_owned(), what))?;
+    }
     let mut warnings = Vec::new();
     if !loaded.covers(host) {
         warnings.push(format!(
@@ -239,7 +278,8 @@ fn current(
     Current {
         summary: Summary {
             chain: chain.links(),
-            is_public: chain.is_public(now),
+            // Of one that begins later: whether it will be, once the clock is right.
+            is_public: chain.is_public(now.max(chain.not_before)),
             names: chain.names,
             not_before: chain.not_before,
             not_after: chain.not_after,

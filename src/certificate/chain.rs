@@ -97,16 +97,7 @@ impl Chain {
 
     /// Whether the leaf is valid now.
     pub(super) fn check_validity(&self, now: Instant) -> Result<(), String> {
-        if self.not_after <= now {
-            return Err(format!("the certificate has ended at {}", self.not_after));
-        }
-        if self.not_before > now {
-            return Err(format!(
-                "the certificate begins at {}; is the clock right?",
-                self.not_before
-            ));
-        }
-        Ok(())
+        check_dates(self.not_before, self.not_after, now)
     }
 
     /// Whether the leaf is for this host, a DNS name or an IP address.
@@ -195,6 +186,19 @@ impl Chain {
         }
         Ok(())
     }
+}
+
+/// Whether a certificate with this beginning and this end is valid now.
+pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Result<(), String> {
+    if ends <= now {
+        return Err(format!("the certificate has ended at {ends}"));
+    }
+    if begins > now {
+        return Err(format!(
+            "the certificate begins at {begins}; is the clock right?"
+        ));
+    }
+    Ok(())
 }
 
 /// The public authorities of Mozilla's list.

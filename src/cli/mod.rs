@@ -49,6 +49,17 @@ mod status {
     pub(super) const CONFIGURATION: u8 = 78;
 }
 
+/// What is wrong with so few descriptors; nothing if they are enough.
+fn too_few_descriptors(limit: u64) -> Option<String> {
+    let needed = limits::DESCRIPTORS_NEEDED;
+    (limit < needed).then(|| {
+        format!(
+            "{limit} may be open, {needed} are needed for {} connections",
+            limits::CONNECTIONS_MAX
+        )
+    })
+}
+
 /// A hint for whoever may not look.
 const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 

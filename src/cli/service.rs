@@ -5,8 +5,13 @@
 //! The words are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
 //! `LISTEN_FDS` nothing of this does anything.
 
+use std::env;
+use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 use listenfd::ListenFd;
@@ -51,10 +56,34 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
+/// The way to the service manager, open from the first word on: when no descriptors are left, a
+/// server that is alive could not say so by a new one, and would be ended for it.
+static MANAGER: Mutex<Option<UnixDatagram>> = Mutex::new(None);
+
 fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
+    let Some(path) = env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
+    let message = lines.join("\n");
+    let mut manager = MANAGER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = send(&mut manager, Path::new(&path), message.as_bytes()) {
         log::warn!("the service manager cannot be told: {error}");
     }
+}
+
+fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::Result<()> {
+    if let Some(open) = manager
+        && open.send(message).is_ok()
+    {
+        return Ok(());
+    }
+    // None yet, or the manager has bound its socket anew.
+    let new = UnixDatagram::unbound()?;
+    new.connect(path)?;
+    new.send(message)?;
+    *manager = Some(new);
+    Ok(())
 }
 
 /// Tells the service manager that the server is alive, twice in the time that it allows,

@@ -1,6 +1,7 @@
 //! The certificate with which `serve` begins: where it comes from, whether it can be used, and
 //! what to do if not. `serve`, `config check` and `check` all ask here, so that none of them
-//! praises what another refuses.
+//! praises what another refuses. One that has ended or begins later is served by a start, and
+//! refused by the others, as by a server that runs.
 
 use std::fs;
 use std::io;
@@ -28,7 +29,8 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
     }
 }
 
-/// Whether the next start could use what is there. Nothing is made or changed.
+/// Whether the next start could use what is there, and clients what it serves then. Nothing is
+/// made or changed.
 pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);

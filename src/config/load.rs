@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::origin::{Given, Origin, Problem, masked};
@@ -154,7 +154,7 @@ fn of_the_environment(
                 let text = value.to_str().ok_or_else(|| not_text(&origin))?.to_owned();
                 given.insert(setting.key, Given { text, origin });
             }
-            None if name == FILE_VARIABLE => {}
+            None if name == FILE_VARIABLE || is_of_kubernetes(name, value) => {}
             None => warnings.push(unknown_variable(name)),
         }
     }
@@ -297,6 +297,17 @@ fn not_text(origin: &Origin) -> Problem {
     Problem::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
 }
 
+/// Whether Kubernetes set it, in every pod beside a Service that is called golinks-scim.
+fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
+    let bare = name.strip_prefix(VARIABLES).unwrap_or(name);
+    match bare {
+        "SERVICE_HOST" | "SERVICE_PORT" => true,
+        // A number would be somebody's who looks for `listen`.
+        "PORT" => value.to_string_lossy().contains("://"),
+        _ => bare.starts_with("SERVICE_PORT_") || bare.starts_with("PORT_"),
+    }
+}
+
 fn unknown_variable(name: &str) -> String {
     let bare = name.strip_prefix(VARIABLES).unwrap_or(name).to_lowercase();
     match file::similar(&bare).and_then(Key::named) {
@@ -434,6 +445,24 @@ mod tests {
             ..sources("", variable, flag)
         };
         assert!(Configuration::of_data_dir(&absent).is_none());
+    }
+
+    #[test]
+    fn what_kubernetes_says_of_a_service_of_our_name_is_no_mistake() {
+        let warnings = |variables: &[(&str, &str)]| {
+            let loaded = Configuration::load(&sources("", variables, &[])).expect("good");
+            loaded.warnings.len()
+        };
+        let set_by_it = [
+            ("GOLINKS_SCIM_SERVICE_HOST", "10.0.0.1"),
+            ("GOLINKS_SCIM_SERVICE_PORT", "8443"),
+            ("GOLINKS_SCIM_SERVICE_PORT_HTTPS", "8443"),
+            ("GOLINKS_SCIM_PORT", "tcp://10.0.0.1:8443"),
+            ("GOLINKS_SCIM_PORT_8443_TCP", "tcp://10.0.0.1:8443"),
+            ("GOLINKS_SCIM_PORT_8443_TCP_ADDR", "10.0.0.1"),
+        ];
+        assert_eq!(warnings(&set_by_it), 0);
+        assert_eq!(warnings(&[("GOLINKS_SCIM_PORT", "443")]), 1);
     }
 
     #[test]

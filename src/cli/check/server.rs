@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Findings, Halt, PATIENCE, ask, number};
 use crate::cli::output::{self, text_of};
-use crate::cli::{AS_ROOT, answered, from_local, login_name};
+use crate::cli::{AS_ROOT, answered, from_local, login_name, too_few_descriptors};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::Configuration;
 use crate::https;
@@ -177,14 +177,10 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
     let Some(limit) = number(state, "/descriptors/limit") else {
         return findings.not_run("descriptors", "no server runs");
     };
-    let needed = limits::DESCRIPTORS_NEEDED;
-    if limit >= needed {
+    let Some(what) = too_few_descriptors(limit) else {
         return findings.pass("descriptors", &format!("{limit} may be open"));
-    }
-    let what = format!(
-        "{limit} may be open, {needed} are needed for {} connections",
-        limits::CONNECTIONS_MAX
-    );
+    };
+    let needed = limits::DESCRIPTORS_NEEDED;
     let mend = if is_service(findings) {
         "systemctl edit golinks-scim: LimitNOFILE=65536; then systemctl restart golinks-scim"
             .to_owned()

@@ -15,7 +15,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::running::{Maintenance, Reload};
-use super::{Failure, output, service, status, store_hint, store_status, tls, token};
+use super::{
+    Failure, output, service, status, store_hint, store_status, tls, token, too_few_descriptors,
+};
 use crate::api::{Api, Options};
 use crate::certificate::Cell;
 use crate::clock::{Clock, SystemClock};
@@ -45,7 +47,7 @@ pub(super) fn run(
     })?;
     make_data_dir(&config.data_dir)?;
     let ending = signals.handle();
-    let bind = || service::listener()?.map_or_else(|| listen(config.listen), Ok);
+    let bind = || take_or_listen(config.listen);
     // A first start that fails at the port leaves no store, so that the next one is the first.
     let is_first = !config::store_path(&config.data_dir).exists();
     let early = is_first.then(bind).transpose()?;
@@ -152,6 +154,21 @@ fn store_failure(data_dir: &Path, error: &OpenError) -> Failure {
     }
 }
 
+/// The socket that the service manager has opened, else one of our own.
+fn take_or_listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
+    let Some(opened) = service::listener()? else {
+        return listen(wanted);
+    };
+    if let (Some(wanted), Ok(taken)) = (wanted, opened.local_addr())
+        && wanted != taken
+    {
+        log::warn!(
+            "listen is {wanted}, but the service manager has opened {taken}, which is taken instead: ListenStream of the socket unit says where"
+        );
+    }
+    Ok(opened)
+}
+
 /// The listening socket: as typed, else port 8443 of every address, IPv4 alone where the
 /// machine has no IPv6.
 fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
@@ -212,8 +229,16 @@ fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
 
 fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Cell>, Failure> {
     let source = tls::source(config, &host_name(), base_url.host());
-    let cell = Cell::open(source, SystemClock.now()).map_err(|error| tls::failure(&error))?;
-    for warning in cell.summary().warnings {
+    let now = SystemClock.now();
+    let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
+    let summary = cell.summary();
+    if let Some(what) = summary.out_of_date(now) {
+        let mend = cell.mend();
+        log::error!(
+            "{what}: it is served all the same, but clients refuse it and /readyz is 503; if it is {now} now: {mend}, and if not, set the clock"
+        );
+    }
+    for warning in summary.warnings {
         log::warn!("{warning}");
     }
     Ok(cell)
@@ -225,6 +250,12 @@ fn raise_descriptor_limit() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         log::debug!("the descriptor limit stays as it is: {error}");
+    }
+    let too_few = getrlimit(Resource::Nofile)
+        .current
+        .and_then(too_few_descriptors);
+    if let Some(what) = too_few {
+        log::warn!("descriptors: {what}; LimitNOFILE of the service, or ulimit -n, is the limit");
     }
 }
 
