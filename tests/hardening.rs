@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use golinks_scim::limits;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::place::Place;
 use crate::support::{Server, cli_in};
@@ -74,4 +77,26 @@ fn after_a_want_of_descriptors_the_local_door_is_open_again() {
     while !is_answered(&place) {
         assert!(Instant::now() < until, "{}", place.log());
     }
+}
+
+#[test]
+fn who_waits_for_the_store_ends_when_he_is_told_to() {
+    let server = Server::start();
+    let data_dir = server.data_dir();
+    let mut second = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
+    second
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data_dir)
+        .env("GOLINKS_SCIM_CONFIG", "")
+        .stderr(Stdio::null());
+    let mut second = second.spawn().expect("the binary runs");
+    // What it does before it waits takes milliseconds.
+    thread::sleep(Duration::from_millis(500));
+    assert!(second.try_wait().expect("ours").is_none());
+    let told = Instant::now();
+    kill_process(Pid::from_child(&second), Signal::TERM).expect("it runs");
+    let ended = second.wait().expect("ours");
+    assert!(ended.success(), "{ended}");
+    assert!(told.elapsed() < limits::STORE_LOCK_WAIT / 2);
+    server.stop();
 }

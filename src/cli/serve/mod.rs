@@ -8,10 +8,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use self::running::{Maintenance, Reload};
@@ -37,9 +39,8 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| {
-        Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
-    })?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(no_signals)?;
+    let is_opening = end_at_once_by([SIGTERM, SIGINT]).map_err(no_signals)?;
     give_up_what_is_not_needed();
     raise_descriptor_limit();
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
@@ -52,6 +53,7 @@ pub(super) fn run(
     let is_first = !config::store_path(&config.data_dir).exists();
     let early = is_first.then(bind).transpose()?;
     let store = open_store(&config.data_dir, move || ending.close())?;
+    is_opening.store(false, Ordering::SeqCst);
     let created = store.was_created();
     let listener = early.map_or_else(bind, Ok)?;
     let address = listener
@@ -104,6 +106,20 @@ pub(super) fn run(
     api.close();
     log::info!("stopped");
     damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
+}
+
+/// Until the flag is taken away these signals end the process: who waits for another's lock, or
+/// for an upgrade of a large store, which a kill does not harm, has nothing to finish.
+fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
+    let is_opening = Arc::new(AtomicBool::new(true));
+    for signal in signals {
+        flag::register_conditional_shutdown(signal, 0, Arc::clone(&is_opening))?;
+    }
+    Ok(is_opening)
+}
+
+fn no_signals(error: io::Error) -> Failure {
+    Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
 }
 
 fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
