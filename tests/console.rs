@@ -11,6 +11,8 @@ use std::thread;
 use golinks_scim::manual::PAGES;
 use tempfile::TempDir;
 
+use crate::support::without_settings;
+
 /// What a fenced block may be: one that is typed here, or one of these.
 const OTHERS: [&str; 6] = ["sh", "text", "toml", "yaml", "ini", "json"];
 
@@ -75,14 +77,12 @@ impl Desk {
             std::env::var("PATH").unwrap_or_default()
         );
         let port = self.listen.rsplit(':').next().expect("a port");
-        let output = Command::new("bash")
+        let output = without_settings(&mut Command::new("bash"))
             .args(["-c", &format!("exec 2>&1\n{line}")])
             .current_dir(here.join("work"))
-            .env_remove("STATE_DIRECTORY")
             .env("PATH", path)
             .env("HERE", here)
             .env("GOLINKS_SCIM_DATA_DIR", here.join("data"))
-            .env("GOLINKS_SCIM_CONFIG", "")
             .env("GOLINKS_SCIM_LISTEN", &self.listen)
             .env("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"))
             .stdin(Stdio::null())

@@ -15,7 +15,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, Talk, cli_in, copy_program};
+use crate::support::{Output, Server, Talk, cli_in, command_on, copy_program, without_settings};
 
 const USER: u32 = 65_532;
 const FORMAT_2: &[u8] = include_bytes!("fixtures/format-2.redb");
@@ -36,7 +36,8 @@ fn as_user(command: &Command, folder: &Path) -> Command {
     }
     chown(folder, Some(USER), Some(USER)).expect("root may do that");
     let mut ours = Command::new(binary);
-    ours.args(command.get_args())
+    without_settings(&mut ours)
+        .args(command.get_args())
         .stdin(Stdio::null())
         .uid(USER)
         .gid(USER);

@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::without_settings;
+
 /// A data directory, and how a server is started on it by whoever types a command.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
@@ -34,10 +36,7 @@ impl Place {
         let folder = TempDir::new().expect("a folder");
         Self {
             folder,
-            settings: vec![
-                ("GOLINKS_SCIM_LISTEN", free_address()),
-                ("GOLINKS_SCIM_CONFIG", String::new()),
-            ],
+            settings: vec![("GOLINKS_SCIM_LISTEN", free_address())],
             running: None,
         }
     }
@@ -83,9 +82,8 @@ impl Place {
         let inherited = || std::env::var("PATH").unwrap_or_default();
         let path = set.map_or_else(inherited, |(_, path)| path.clone());
         let mut command = Command::new("bash");
-        command
+        without_settings(&mut command)
             .args(["-c", line])
-            .env_remove("STATE_DIRECTORY")
             .env("GOLINKS_SCIM_DATA_DIR", self.data_dir())
             .envs(self.settings.iter().map(|(name, value)| (*name, value)))
             .env("PATH", format!("{folder}:{path}"))
