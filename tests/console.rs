@@ -11,6 +11,7 @@ use std::thread;
 use golinks_scim::manual::PAGES;
 use tempfile::TempDir;
 
+use crate::support::place::free_address;
 use crate::support::without_settings;
 
 /// What a fenced block may be: one that is typed here, or one of these.
@@ -44,17 +45,9 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        // A port that is free now may be somebody else's when the server takes it.
-        let mut tries = (0..5).map(|_| Self::on_a_free_port());
-        let started = tries.find(|desk| desk.type_line("systemctl start golinks-scim").is_empty());
-        started.expect("a server starts")
-    }
-
-    fn on_a_free_port() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let desk = Self {
             folder: TempDir::new().expect("a folder"),
-            listen: listener.local_addr().expect("bound").to_string(),
+            listen: free_address(),
         };
         for (name, text) in [("systemctl", SYSTEMCTL), ("sudo", SUDO)] {
             let path = desk.folder.path().join("bin").join(name);
@@ -63,6 +56,7 @@ impl Desk {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
         }
         fs::create_dir(desk.folder.path().join("work")).expect("made");
+        assert_eq!(desk.type_line("systemctl start golinks-scim"), "");
         desk
     }
 
