@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use golinks_scim::clock::Instant as Moment;
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
@@ -221,6 +222,28 @@ fn tokens_have_a_life_on_the_command_line() {
     );
 }
 
+/// Identity providers are given a new token by hand: one that ends sooner than is known would
+/// end their pushes.
+#[test]
+fn a_token_is_good_for_a_year_unless_it_is_said_otherwise() {
+    let server = Server::start();
+    server.token("plain");
+    assert_good_for_a_year(&server.cli(&["token", "show", "plain", "-o", "jsonl"]));
+}
+
+/// Looks at the one token of a listing.
+fn assert_good_for_a_year(listing: &Output) {
+    const DAY: i64 = 86_400;
+    check(listing, 0, "");
+    let token: serde_json::Value = serde_json::from_str(&listing.stdout).expect("one token");
+    let [created, expires] = ["created", "expires"].map(|name| {
+        let moment = token[name].as_str().and_then(Moment::parse);
+        moment.expect("a moment").seconds()
+    });
+    let life = expires - created;
+    assert!((364 * DAY..=366 * DAY).contains(&life), "{token}");
+}
+
 #[test]
 fn certificates_are_requested_for_hosts_alone() {
     let folder = TempDir::new().expect("a folder");
@@ -412,6 +435,8 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
         };
         let (response, _) = client.send(&request).expect("an answer");
         assert_eq!(response.status, 200, "the token is of no use: {shown}");
+        let kept = cli_on(folder.path(), &["token", "show", "okta", "-o", "jsonl"]);
+        assert_good_for_a_year(&kept);
     });
     let fingerprint = fingerprint(folder.path());
     assert!(
