@@ -201,6 +201,44 @@ fn what_an_upgrade_keeps_is_the_servers() {
     start(directory).stop();
 }
 
+/// A script tells by the exit status what only another user's rights would mend.
+#[test]
+fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    let folder = data.parent().expect("of the test");
+    let typed = |arguments: &[&str]| -> Output {
+        let command = as_user(command_on(&data).args(arguments), folder).output();
+        command.expect("the binary runs").into()
+    };
+    let settings = folder.join("config.toml");
+    let people = folder.join("people.csv");
+    for (file, content, arguments) in [
+        (
+            &settings,
+            "rate_limit = 7\n",
+            &["--config", text(&settings), "config", "check"][..],
+        ),
+        (
+            &people,
+            "userName\njane@example.com\n",
+            &["user", "import", text(&people)],
+        ),
+    ] {
+        fs::write(file, content).expect("written");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("set");
+        let refused = typed(arguments);
+        assert_eq!(refused.status, Some(77), "{refused:?}");
+        assert!(refused.stderr.contains(text(file)), "{refused:?}");
+        chown(file, Some(USER), Some(USER)).expect("root may do that");
+        assert_done(&typed(arguments));
+    }
+    server.stop();
+}
+
 /// The data directory is another user's, who may have become somebody else's.
 #[test]
 fn root_takes_nothing_but_a_copy_from_the_data_directory() {
