@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Query, Start, describe};
+use golinks_scim::limits;
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, User};
-use golinks_scim::store::{Change, OpenError, Opener, Store, WriteError};
+use golinks_scim::store::{Change, Facts, Keys, OpenError, Opener, Store, WriteError};
 use redb::{
     BackendError, Database, MultimapTableDefinition, ReadableDatabase, ReadableTable,
     StorageBackend, TableDefinition,
@@ -518,6 +519,44 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
         assert_eq!(snapshot.users_with_words(&["home".to_owned()]).len(), 2);
         let counts = snapshot.check(describe).expect("whole");
         assert_eq!((counts.users, counts.audit_rows), (2, 2));
+    }
+}
+
+/// Reads a row so slowly that a start does not wait for the look.
+fn describe_late(row: &[u8]) -> Result<(Keys, Facts), String> {
+    std::thread::sleep(2 * limits::LOOK_BEFORE_START_MAX);
+    describe(row)
+}
+
+/// A user whose name leads nowhere would be created a second time: rows and chain are whole,
+/// and only the look at each user finds that.
+#[test]
+fn a_check_of_a_store_that_is_open_looks_at_its_users() {
+    const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    {
+        let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("made"));
+        let created = directory(&store).create(user("one"), &caller("c"));
+        created.expect("created");
+        let snapshot = store.snapshot().expect("open");
+        assert_eq!(snapshot.check(describe).expect("whole").users, 1);
+    }
+    {
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        let mut names = txn.open_table(NAMES).expect("the table");
+        let removed = names.remove(&b"one"[..]).expect("written").is_some();
+        assert!(removed, "there was no such name");
+        drop(names);
+        txn.commit().expect("committed");
+    }
+    let store = Store::open_soon(&path, Duration::ZERO, describe_late, || ());
+    let store = store.expect("what is not looked at yet is open");
+    let told = store.snapshot().expect("open").check(describe);
+    match told {
+        Err(OpenError::Damaged(how)) if how.contains("not found by its userName") => {}
+        other => panic!("{other:?}"),
     }
 }
 
