@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use golinks_scim::access::{Rejection, Scope, Tokens};
 use golinks_scim::api::{AccessKind, route_table};
-use golinks_scim::clock::{Clock, SystemClock};
+use golinks_scim::clock::{Clock, Instant as Moment, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::secret::Secret;
 use golinks_scim::store::Store;
@@ -326,6 +326,51 @@ fn rotation_and_revocation_take_effect_on_the_next_request() {
         talk.server.cli(&["token", "revoke", "okta"]).status,
         Some(1)
     );
+}
+
+/// A rotation exchanges the secret: the new token may do no more than the old one, and no longer.
+#[test]
+fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
+    const MONTH: i64 = 30 * 86_400;
+    let server = Server::start();
+    let bounds = ["--scope", "read", "--mode", "strict", "--rate-limit", "7"];
+    let more = ["--allow-from", "127.0.0.0/8", "--expires", "30d"];
+    issue(&server, &[&["bound"], &bounds[..], &more].concat());
+    let shown = || -> Vec<Value> {
+        let output = server.cli(&["token", "show", "bound", "-o", "jsonl"]);
+        let lines = output.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    };
+    let life = |token: &Value| {
+        let [expires, created] = ["expires", "created"].map(|name| {
+            let moment = token[name].as_str().and_then(Moment::parse);
+            moment.expect("a moment").seconds()
+        });
+        expires - created
+    };
+    let before = shown();
+    let [old] = &before[..] else {
+        panic!("one token was issued: {before:?}")
+    };
+    let rotated = server.cli(&["token", "rotate", "bound", "--overlap", "1h"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
+    let after = shown();
+    assert_eq!(after.len(), 2, "{after:?}");
+    let new = after.iter().find(|token| token["id"] != old["id"]);
+    let new = new.expect("another one");
+    for (name, wanted) in [
+        ("scope", json!("read")),
+        ("mode", json!("strict")),
+        ("rateLimit", json!(7)),
+        ("allowFrom", json!(["127.0.0.0/8"])),
+    ] {
+        assert_eq!((&old[name], &new[name]), (&wanted, &wanted), "{name}");
+    }
+    // The moment of its end was reckoned before that of its issue was known.
+    assert!((MONTH - 60..=MONTH).contains(&life(old)), "{old}");
+    assert_eq!(life(new), life(old), "{new}");
 }
 
 #[test]

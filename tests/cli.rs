@@ -7,43 +7,23 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use golinks_scim::clock::Instant as Moment;
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server};
+use crate::support::{Output, Server, cli_on, command_on};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A command on a data directory that no server has.
-fn command(data_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
-    command
-        .env_remove("GOLINKS_SCIM_DATA_DIR")
-        .env_remove("STATE_DIRECTORY")
-        .arg("--data-dir")
-        .arg(data_dir);
-    command
-}
-
-fn run(data_dir: &Path, arguments: &[&str]) -> Output {
-    let output = command(data_dir).args(arguments).output();
-    let output = output.expect("the binary runs");
-    Output {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
 
 /// Checks the exit status, a part of standard error, and that refusals print no data.
 fn check(output: &Output, status: i32, stderr: &str) {
@@ -56,7 +36,7 @@ fn check(output: &Output, status: i32, stderr: &str) {
 
 /// A server that talks as much as it can, once it answers at its socket.
 fn serve(data_dir: &Path, stderr: impl Into<Stdio>) -> Child {
-    let server = command(data_dir)
+    let server = command_on(data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::null())
         .stderr(stderr)
@@ -89,42 +69,42 @@ fn stop(server: &mut Child) -> Option<ExitStatus> {
 fn exit_statuses_without_a_server() {
     let folder = TempDir::new().expect("a folder");
     let data_dir = folder.path().join("data");
-    check(&run(&data_dir, &["frobnicate"]), 64, "frobnicate");
+    check(&cli_on(&data_dir, &["frobnicate"]), 64, "frobnicate");
     check(
-        &run(&data_dir, &["serve", "--base-url", "http://h"]),
+        &cli_on(&data_dir, &["serve", "--base-url", "http://h"]),
         64,
         "hint: ",
     );
     check(
-        &run(&data_dir, &["serve", "--rate-limit", "0"]),
+        &cli_on(&data_dir, &["serve", "--rate-limit", "0"]),
         64,
         "hint: ",
     );
     check(
-        &run(&data_dir, &["serve", "--tls-cert", "x"]),
+        &cli_on(&data_dir, &["serve", "--tls-cert", "x"]),
         64,
         "--tls-key",
     );
     check(
-        &run(Path::new(""), &["user", "list"]),
+        &cli_on(Path::new(""), &["user", "list"]),
         64,
         "--data-dir is given, and empty",
     );
-    check(&run(&data_dir, &["--version"]), 0, "");
-    check(&run(&data_dir, &["user", "list", "--help"]), 0, "");
+    check(&cli_on(&data_dir, &["--version"]), 0, "");
+    check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");
     check(
-        &run(&data_dir, &["user", "list"]),
+        &cli_on(&data_dir, &["user", "list"]),
         69,
         "hint: start `golinks-scim serve`",
     );
     assert!(!data_dir.exists(), "looking made a directory");
     let long = folder.path().join("l".repeat(120));
-    check(&run(&long, &["serve"]), 78, "hint: choose a shorter");
+    check(&cli_on(&long, &["serve"]), 78, "hint: choose a shorter");
     assert!(!long.exists(), "refusing made a directory");
     fs::create_dir(&data_dir).expect("made");
     fs::write(data_dir.join("users.redb"), "not a store").expect("written");
     check(
-        &run(&data_dir, &["user", "list"]),
+        &cli_on(&data_dir, &["user", "list"]),
         65,
         "hint: restore a backup",
     );
@@ -134,7 +114,7 @@ fn exit_statuses_without_a_server() {
 fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
     let server = Server::start();
     let full = fs::File::options().write(true).open("/dev/full");
-    let unseen = command(&server.data_dir())
+    let unseen = command_on(&server.data_dir())
         .args(["token", "issue", "unseen"])
         .stdout(full.expect("Linux has it"))
         .output()
@@ -242,10 +222,32 @@ fn tokens_have_a_life_on_the_command_line() {
     );
 }
 
+/// Identity providers are given a new token by hand: one that ends sooner than is known would
+/// end their pushes.
+#[test]
+fn a_token_is_good_for_a_year_unless_it_is_said_otherwise() {
+    let server = Server::start();
+    server.token("plain");
+    assert_good_for_a_year(&server.cli(&["token", "show", "plain", "-o", "jsonl"]));
+}
+
+/// Looks at the one token of a listing.
+fn assert_good_for_a_year(listing: &Output) {
+    const DAY: i64 = 86_400;
+    check(listing, 0, "");
+    let token: serde_json::Value = serde_json::from_str(&listing.stdout).expect("one token");
+    let [created, expires] = ["created", "expires"].map(|name| {
+        let moment = token[name].as_str().and_then(Moment::parse);
+        moment.expect("a moment").seconds()
+    });
+    let life = expires - created;
+    assert!((364 * DAY..=366 * DAY).contains(&life), "{token}");
+}
+
 #[test]
 fn certificates_are_requested_for_hosts_alone() {
     let folder = TempDir::new().expect("a folder");
-    let request = |name: &str| run(folder.path(), &["cert", "request", "--name", name]);
+    let request = |name: &str| cli_on(folder.path(), &["cert", "request", "--name", name]);
     for good in [
         "scim.example.com",
         "*.example.com",
@@ -267,7 +269,7 @@ fn certificates_are_requested_for_hosts_alone() {
 #[test]
 fn users_are_found_and_changed_with_and_without_a_server() {
     let folder = TempDir::new().expect("a folder");
-    let cli = |arguments: &[&str]| run(folder.path(), arguments);
+    let cli = |arguments: &[&str]| cli_on(folder.path(), arguments);
     let mut server = serve(folder.path(), Stdio::null());
     let add = [
         "user",
@@ -369,7 +371,7 @@ fn a_reader_who_leaves_early_is_no_failure() {
     for format in ["table", "json", "jsonl"] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let output = command(&server.data_dir())
+        let output = command_on(&server.data_dir())
             .args(["user", "list", "-o", format])
             .stdout(writer)
             .stderr(Stdio::piped())
@@ -379,7 +381,7 @@ fn a_reader_who_leaves_early_is_no_failure() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
     }
     let full = fs::File::options().write(true).open("/dev/full");
-    let output = command(&server.data_dir())
+    let output = command_on(&server.data_dir())
         .args(["user", "list"])
         .stdout(full.expect("Linux has it"))
         .output()
@@ -405,7 +407,7 @@ fn a_server_outlives_its_standard_error() {
         let long = "x".repeat(3000);
         for _ in 0..30 {
             check(
-                &run(folder.path(), &["token", "revoke", &long]),
+                &cli_on(folder.path(), &["token", "revoke", &long]),
                 1,
                 "no live token",
             );
@@ -433,6 +435,8 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
         };
         let (response, _) = client.send(&request).expect("an answer");
         assert_eq!(response.status, 200, "the token is of no use: {shown}");
+        let kept = cli_on(folder.path(), &["token", "show", "okta", "-o", "jsonl"]);
+        assert_good_for_a_year(&kept);
     });
     let fingerprint = fingerprint(folder.path());
     assert!(
@@ -487,7 +491,7 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     let data_dir = folder.path().join("data");
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = other.local_addr().expect("an address").to_string();
-    let failed = run(&data_dir, &["serve", "--listen", &taken]);
+    let failed = cli_on(&data_dir, &["serve", "--listen", &taken]);
     check(&failed, 74, "choose another port with --listen");
     let shown = on_a_terminal(&data_dir, |_| {});
     assert!(shown.contains("golinks_scim_"), "{shown}");
@@ -500,9 +504,8 @@ fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
     let out = fs::File::create(folder.path().join("out")).expect("a file");
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");
-    let mut server = command(&data_dir)
+    let mut server = command_on(&data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
-        .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
         .spawn()
@@ -553,9 +556,9 @@ fn a_key_that_others_can_read_is_refused() {
     }
 }
 
-/// Like [`run`], for a server that should not start: one that does is ended.
+/// Like [`cli_on`], for a server that should not start: one that does is ended.
 fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
-    let mut server = command(data_dir)
+    let mut server = command_on(data_dir)
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -567,12 +570,7 @@ fn run_to_its_end(data_dir: &Path, arguments: &[&str]) -> Output {
     }
     // Without an effect on one that has ended.
     server.kill().ok();
-    let output = server.wait_with_output().expect("it is a child");
-    Output {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    server.wait_with_output().expect("it is a child").into()
 }
 
 /// Whatever is refused says so under the program's name, so that it is found in a log.
@@ -587,7 +585,7 @@ fn refusals_begin_with_the_programs_name() {
         (&["serve", "--rate-limit", "0"], 64),
         (&["token", "list"], 69),
     ] {
-        let output = run(&data_dir, arguments);
+        let output = cli_on(&data_dir, arguments);
         check(&output, status, "");
         let mut lines = output.stderr.lines();
         let is_named = lines.any(|line| line.starts_with("golinks-scim: "));
@@ -606,9 +604,8 @@ fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
     let name = ptsname(&screen, Vec::new()).expect("a name");
     let name = name.into_string().expect("ASCII");
     let keyboard = fs::File::options().read(true).write(true).open(name);
-    let mut server = command(data_dir)
+    let mut server = command_on(data_dir)
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .stdin(Stdio::null())
         .stdout(keyboard.expect("the other end"))
         .stderr(Stdio::null())
         .spawn()

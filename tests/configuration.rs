@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
 
-use crate::support::{Server, Talk};
+use crate::support::{Server, Talk, without_settings};
 
 fn with_file(file: &str, arguments: &[&str]) -> Server {
     let file = file.to_owned();
@@ -261,7 +261,7 @@ fn a_socket_of_the_service_manager_is_taken() {
 fn hand_over(command: &Command, listener: TcpListener) -> Command {
     let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
     let mut shell = Command::new("sh");
-    shell
+    without_settings(&mut shell)
         .args(["-c", script, "sh"])
         .arg(Path::new(command.get_program()))
         .args(command.get_args())

@@ -11,6 +11,9 @@ use std::thread;
 use golinks_scim::manual::PAGES;
 use tempfile::TempDir;
 
+use crate::support::place::free_address;
+use crate::support::without_settings;
+
 /// What a fenced block may be: one that is typed here, or one of these.
 const OTHERS: [&str; 6] = ["sh", "text", "toml", "yaml", "ini", "json"];
 
@@ -42,17 +45,9 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        // A port that is free now may be somebody else's when the server takes it.
-        let mut tries = (0..5).map(|_| Self::on_a_free_port());
-        let started = tries.find(|desk| desk.type_line("systemctl start golinks-scim").is_empty());
-        started.expect("a server starts")
-    }
-
-    fn on_a_free_port() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let desk = Self {
             folder: TempDir::new().expect("a folder"),
-            listen: listener.local_addr().expect("bound").to_string(),
+            listen: free_address(),
         };
         for (name, text) in [("systemctl", SYSTEMCTL), ("sudo", SUDO)] {
             let path = desk.folder.path().join("bin").join(name);
@@ -61,6 +56,7 @@ impl Desk {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
         }
         fs::create_dir(desk.folder.path().join("work")).expect("made");
+        assert_eq!(desk.type_line("systemctl start golinks-scim"), "");
         desk
     }
 
@@ -75,14 +71,12 @@ impl Desk {
             std::env::var("PATH").unwrap_or_default()
         );
         let port = self.listen.rsplit(':').next().expect("a port");
-        let output = Command::new("bash")
+        let output = without_settings(&mut Command::new("bash"))
             .args(["-c", &format!("exec 2>&1\n{line}")])
             .current_dir(here.join("work"))
-            .env_remove("STATE_DIRECTORY")
             .env("PATH", path)
             .env("HERE", here)
             .env("GOLINKS_SCIM_DATA_DIR", here.join("data"))
-            .env("GOLINKS_SCIM_CONFIG", "")
             .env("GOLINKS_SCIM_LISTEN", &self.listen)
             .env("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"))
             .stdin(Stdio::null())

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_in, number};
+use crate::support::{Output, Server, cli_in, command_on, number, without_settings};
 
 /// A server and a folder for files.
 struct Desk {
@@ -245,9 +245,7 @@ fn rejected_rows_are_mended_and_imported() {
 fn unread(desk: &Desk, arguments: &[&str]) -> String {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let output = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
-        .arg("--data-dir")
-        .arg(desk.server.data_dir())
+    let output = command_on(&desk.server.data_dir())
         .args(["user", "import"])
         .args(arguments)
         .stdout(writer)
@@ -450,7 +448,7 @@ fn a_difference_is_mended_by_the_printed_commands() {
         .filter_map(|line| line.strip_prefix("  golinks-scim "))
     {
         let typed = format!("{} {line}", binary.display());
-        let status = Command::new("bash")
+        let status = without_settings(&mut Command::new("bash"))
             .args(["-c", &typed])
             .stderr(Stdio::null())
             .status();
@@ -547,9 +545,7 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
     let desk = Desk::new();
     let count = 20_000;
     let path = desk.write("many.csv", people(count));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
-        .arg("--data-dir")
-        .arg(desk.server.data_dir())
+    let mut child = command_on(&desk.server.data_dir())
         .args(["user", "import"])
         .arg(&path)
         .stderr(Stdio::piped())
@@ -584,9 +580,7 @@ fn a_large_file_in_bounded_memory() {
     let told = |what: &str, arguments: &[&str]| {
         let begun = Instant::now();
         let directory = desk.server.data_dir();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
-            .arg("--data-dir")
-            .arg(directory)
+        let mut child = command_on(&directory)
             .args(["user", what])
             .args(arguments)
             .stdout(Stdio::null())

@@ -11,7 +11,7 @@ use golinks_scim::page;
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
-use crate::support::{Server, Talk, scim_error};
+use crate::support::{Server, Talk, scim_error, without_settings};
 
 /// A client of everything that the server has, not of the SCIM API alone.
 fn client(server: &Server) -> Client {
@@ -260,7 +260,7 @@ fn nothing_inline_nothing_foreign_and_no_markup_from_values() {
 
 #[test]
 fn the_setting_is_on_or_off() {
-    let output = Command::new(env!("CARGO_BIN_EXE_golinks-scim"))
+    let output = without_settings(&mut Command::new(env!("CARGO_BIN_EXE_golinks-scim")))
         .args(["config", "check"])
         .env("GOLINKS_SCIM_DIRECTORY", "maybe")
         .output()

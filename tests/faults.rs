@@ -19,7 +19,7 @@ use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinit
 use serde_json::json;
 
 use crate::crash::inspect;
-use crate::support::{Server, Talk, body, record_of, scim_error};
+use crate::support::{Server, Talk, body, record_of, scim_error, wait_until};
 
 /// Whoever writes to a disk that stays full is sent away within this time, on a busy machine too.
 const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
@@ -131,16 +131,6 @@ fn user(name: &str) -> User {
         "title": "x".repeat(2000), "emails": [{"value": format!("{name}@x")}]
     });
     User::parse(body, &mut Leniency::strict()).expect("a user")
-}
-
-/// Waits until something holds; how long that took.
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed()
 }
 
 /// Ten users are created while one call of the disk fails; returns how many calls there were.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::{Server, cli_in};
+use crate::support::{Server, cli_in, without_settings};
 
 const GUIDES: [&str; 5] = ["okta", "entra", "onelogin", "jumpcloud", "agent"];
 
@@ -168,7 +168,7 @@ fn typed(line: &str) -> String {
         binary.parent().expect("a folder").display(),
         std::env::var("PATH").unwrap_or_default()
     );
-    let output = Command::new("sh")
+    let output = without_settings(&mut Command::new("sh"))
         .args(["-c", line])
         .env("PATH", path)
         .output();

@@ -5,18 +5,18 @@ use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::limits;
-use golinks_scim::metrics::{self, Metrics};
 use golinks_scim::scim::{Leniency, User};
 use golinks_scim::store::{Change, Opener, Store, View, WriteError};
 use redb::{BackendError, StorageBackend};
 use serde_json::json;
 
 use crate::crash::{self, inspect};
+use crate::support::{wait_until, waiting};
 
 /// A disk whose syncs wait to be let go.
 #[derive(Clone, Debug)]
@@ -176,24 +176,6 @@ impl StorageBackend for Gated {
     fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
         Ok(())
     }
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < until, "not within 20 s: {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// How many writes wait for the writer, as the metrics tell.
-fn waiting(store: &Store) -> u64 {
-    let nothing = std::iter::empty;
-    let metrics = Metrics::new(nothing(), nothing(), store.commits());
-    let text = metrics.text(&metrics::State::default());
-    let mut lines = text.lines();
-    let told = lines.find_map(|line| line.strip_prefix("golinks_scim_writes_waiting "));
-    told.expect("it is told").parse().expect("a number")
 }
 
 /// What a write does.

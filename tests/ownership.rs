@@ -15,7 +15,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, Talk, cli_in, copy_program};
+use crate::support::{Output, Server, Talk, cli_in, command_on, copy_program, without_settings};
 
 const USER: u32 = 65_532;
 const FORMAT_2: &[u8] = include_bytes!("fixtures/format-2.redb");
@@ -36,7 +36,8 @@ fn as_user(command: &Command, folder: &Path) -> Command {
     }
     chown(folder, Some(USER), Some(USER)).expect("root may do that");
     let mut ours = Command::new(binary);
-    ours.args(command.get_args())
+    without_settings(&mut ours)
+        .args(command.get_args())
         .stdin(Stdio::null())
         .uid(USER)
         .gid(USER);
@@ -198,6 +199,44 @@ fn what_an_upgrade_keeps_is_the_servers() {
     assert!(data.join("users.format-2.redb").exists());
     assert_owned(&data);
     start(directory).stop();
+}
+
+/// A script tells by the exit status what only another user's rights would mend.
+#[test]
+fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
+    if !is_root() {
+        return;
+    }
+    let server = start(TempDir::new().expect("a directory for the test"));
+    let data = server.data_dir();
+    let folder = data.parent().expect("of the test");
+    let typed = |arguments: &[&str]| -> Output {
+        let command = as_user(command_on(&data).args(arguments), folder).output();
+        command.expect("the binary runs").into()
+    };
+    let settings = folder.join("config.toml");
+    let people = folder.join("people.csv");
+    for (file, content, arguments) in [
+        (
+            &settings,
+            "rate_limit = 7\n",
+            &["--config", text(&settings), "config", "check"][..],
+        ),
+        (
+            &people,
+            "userName\njane@example.com\n",
+            &["user", "import", text(&people)],
+        ),
+    ] {
+        fs::write(file, content).expect("written");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("set");
+        let refused = typed(arguments);
+        assert_eq!(refused.status, Some(77), "{refused:?}");
+        assert!(refused.stderr.contains(text(file)), "{refused:?}");
+        chown(file, Some(USER), Some(USER)).expect("root may do that");
+        assert_done(&typed(arguments));
+    }
+    server.stop();
 }
 
 /// The data directory is another user's, who may have become somebody else's.

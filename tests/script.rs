@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use golinks_scim::directory::describe;
@@ -13,29 +13,7 @@ use redb::{Database, TableDefinition};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, stored_number};
-
-/// Runs the command line on the data directory in `directory`.
-fn run(directory: &Path, arguments: &[&str]) -> Output {
-    let output = binary(directory)
-        .args(arguments)
-        .output()
-        .expect("the binary runs");
-    Output {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn binary(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
-    command
-        .env_remove("GOLINKS_SCIM_DATA_DIR")
-        .env_remove("STATE_DIRECTORY");
-    command.arg("--data-dir").arg(directory);
-    command
-}
+use crate::support::{Server, cli_on, command_on, stored_number};
 
 #[test]
 fn commands_do_the_same_with_a_server_and_without() {
@@ -54,7 +32,7 @@ fn commands_do_the_same_with_a_server_and_without() {
 #[allow(clippy::too_many_lines, reason = "it is one script")]
 fn script(data_dir: &Path, which: &str) {
     let say = |arguments: &[&str], status: i32, stdout: &[&str], stderr: &[&str]| {
-        let output = run(data_dir, arguments);
+        let output = cli_on(data_dir, arguments);
         assert_eq!(
             output.status,
             Some(status),
@@ -239,7 +217,7 @@ fn a_long_list_streams_through_its_pages() {
 }
 
 fn list_them_all(data_dir: &Path) {
-    let all = run(data_dir, &["user", "list", "-o", "jsonl"]);
+    let all = cli_on(data_dir, &["user", "list", "-o", "jsonl"]);
     assert_eq!(all.status, Some(0), "{}", all.stderr);
     let names = all.stdout.lines().map(|line| {
         let user: Value = serde_json::from_str(line).expect("one JSON object a line");
@@ -253,11 +231,11 @@ fn list_them_all(data_dir: &Path) {
         1_200,
         "somebody is listed twice"
     );
-    let table = run(data_dir, &["user", "list"]);
+    let table = cli_on(data_dir, &["user", "list"]);
     assert_eq!(table.stdout.lines().count(), 1_201, "a head and everybody");
     for limit in [700, 500, 1] {
         let text = limit.to_string();
-        let limited = run(data_dir, &["user", "list", "-o", "json", "--limit", &text]);
+        let limited = cli_on(data_dir, &["user", "list", "-o", "json", "--limit", &text]);
         let users: Value = serde_json::from_str(&limited.stdout).expect("one JSON array");
         assert_eq!(users.as_array().map(Vec::len), Some(limit));
     }
@@ -268,7 +246,7 @@ fn list_them_all(data_dir: &Path) {
 
 /// As `| head -1` does, in the middle of what is written.
 fn leave_after_a_line(data_dir: &Path, format: &str) {
-    let mut listing = binary(data_dir)
+    let mut listing = command_on(data_dir)
         .args(["user", "list", "-o", format])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -365,7 +343,7 @@ fn a_store_that_is_held_or_newer_is_told_apart() {
     let folder = TempDir::new().expect("a folder");
     let here = folder.path();
     let check = |arguments: &[&str], status: i32, words: &str| {
-        let output = run(here, arguments);
+        let output = cli_on(here, arguments);
         assert_eq!(output.status, Some(status), "{arguments:?}: {output:?}");
         assert!(output.stderr.contains(words), "{arguments:?}: {output:?}");
     };

@@ -6,19 +6,20 @@ use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use golinks_scim::clock::{Clock, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Query, Start, describe};
+use golinks_scim::limits;
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, User};
-use golinks_scim::store::{Change, OpenError, Opener, Store, WriteError};
+use golinks_scim::store::{Change, Facts, Keys, OpenError, Opener, Store, WriteError};
 use redb::{
     BackendError, Database, MultimapTableDefinition, ReadableDatabase, ReadableTable,
     StorageBackend, TableDefinition,
 };
 use serde_json::json;
 
-use crate::support::{record_of, stored_number};
+use crate::support::{record_of, stored_number, wait_until, waiting};
 
 /// Storage in memory that counts its syncs and fails when told to. What was written is
 /// kept across a close, as a disk keeps it.
@@ -164,6 +165,21 @@ fn no_answer_to_a_write_leaves_before_its_sync_returned() {
     }
 }
 
+/// How many writes there were when none had come for longer than the store waits before it
+/// makes a checkpoint.
+fn writes_at_rest(disk: &Disk) -> u64 {
+    const REST: Duration = Duration::from_millis(1500);
+    let (mut writes, mut since) = (disk.writes.load(Ordering::SeqCst), Instant::now());
+    wait_until("the disk is at rest", || {
+        let now = disk.writes.load(Ordering::SeqCst);
+        if now != writes {
+            (writes, since) = (now, Instant::now());
+        }
+        since.elapsed() > REST
+    });
+    writes
+}
+
 #[test]
 fn a_change_of_nothing_does_not_touch_the_disk() {
     let disk = Disk::default();
@@ -173,9 +189,7 @@ fn a_change_of_nothing_does_not_touch_the_disk() {
         .create(user("same"), &caller("c"))
         .expect("created")
         .record;
-    // The idle checkpoint is over before we count.
-    std::thread::sleep(Duration::from_millis(1500));
-    let before = disk.writes.load(Ordering::SeqCst);
+    let before = writes_at_rest(&disk);
     let mut same = user("same");
     same.set_active(true);
     let written = directory
@@ -244,7 +258,7 @@ fn a_request_that_changes_nothing_yet_keeps_its_place_in_the_queue() {
     let directory = Arc::new(directory(&store));
     let created = directory.create(user("one"), &caller("c"));
     let id = created.expect("created").record.id().to_string();
-    let set_active = |active: bool| {
+    let set_active = |active: bool, place: u64| {
         let (directory, id) = (Arc::clone(&directory), id.clone());
         let thread = std::thread::spawn(move || {
             let body = json!({
@@ -257,20 +271,23 @@ fn a_request_that_changes_nothing_yet_keeps_its_place_in_the_queue() {
                 .modify(&id, patch, Preconditions::default(), leniency, &caller("m"))
                 .map(|written| written.record.user().active())
         });
-        // It is in the queue before the next one is.
-        std::thread::sleep(Duration::from_millis(200));
+        wait_until("it is in the queue before the next one is", || {
+            waiting(&store) == place
+        });
         thread
     };
     let (go, held) = std::sync::mpsc::channel::<()>();
+    let (begun, begins) = std::sync::mpsc::channel::<()>();
     let writer = Arc::clone(&store);
     let busy = std::thread::spawn(move || {
         writer.write(move |_| {
+            begun.send(()).expect("somebody waits");
             held.recv().expect("it goes on");
             Ok(Ok::<_, ()>((Change::none(), ())))
         })
     });
-    std::thread::sleep(Duration::from_millis(100));
-    let threads = [set_active(false), set_active(true)];
+    begins.recv().expect("the writer is busy");
+    let threads = [set_active(false, 1), set_active(true, 2)];
     assert!(threads.iter().all(|thread| !thread.is_finished()));
     go.send(()).expect("it waits");
     busy.join().expect("no panic").expect("done").expect("done");
@@ -384,12 +401,9 @@ fn a_panic_in_a_plan_changes_nothing_and_ends_nothing() {
         .expect("created");
     let outcome: Result<Result<(), ()>, _> = store.write(|_| panic!("a bug, on purpose"));
     assert_eq!(outcome, Err(WriteError::Panicked));
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while directory.create(user("after"), &caller("c")).is_err() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the store did not come back"
-        );
+        assert!(Instant::now() < deadline, "the store did not come back");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(directory.user_count().expect("open"), 2);
@@ -518,6 +532,44 @@ fn a_file_of_format_1_is_brought_to_the_newest() {
         assert_eq!(snapshot.users_with_words(&["home".to_owned()]).len(), 2);
         let counts = snapshot.check(describe).expect("whole");
         assert_eq!((counts.users, counts.audit_rows), (2, 2));
+    }
+}
+
+/// Reads a row so slowly that a start does not wait for the look.
+fn describe_late(row: &[u8]) -> Result<(Keys, Facts), String> {
+    std::thread::sleep(2 * limits::LOOK_BEFORE_START_MAX);
+    describe(row)
+}
+
+/// A user whose name leads nowhere would be created a second time: rows and chain are whole,
+/// and only the look at each user finds that.
+#[test]
+fn a_check_of_a_store_that_is_open_looks_at_its_users() {
+    const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("names");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    {
+        let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("made"));
+        let created = directory(&store).create(user("one"), &caller("c"));
+        created.expect("created");
+        let snapshot = store.snapshot().expect("open");
+        assert_eq!(snapshot.check(describe).expect("whole").users, 1);
+    }
+    {
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        let mut names = txn.open_table(NAMES).expect("the table");
+        let removed = names.remove(&b"one"[..]).expect("written").is_some();
+        assert!(removed, "there was no such name");
+        drop(names);
+        txn.commit().expect("committed");
+    }
+    let store = Store::open_soon(&path, Duration::ZERO, describe_late, || ());
+    let store = store.expect("what is not looked at yet is open");
+    let told = store.snapshot().expect("open").check(describe);
+    match told {
+        Err(OpenError::Damaged(how)) if how.contains("not found by its userName") => {}
+        other => panic!("{other:?}"),
     }
 }
 

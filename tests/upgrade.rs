@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::crash;
-use crate::support::{Server, Talk, cli_in, command, number, stored_number};
+use crate::support::{Server, Talk, cli_in, command, number, stored_number, without_settings};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
@@ -279,7 +279,7 @@ fn without_room_for_the_backup_nothing_is_changed() {
         before = before.display(),
         program = env!("CARGO_BIN_EXE_golinks-scim"),
     );
-    let output = Command::new("unshare")
+    let output = without_settings(&mut Command::new("unshare"))
         .args(["--mount", "sh", "-c", &script])
         .output();
     let output = match output {

@@ -15,13 +15,16 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use golinks_scim::directory::{Directory, Error, Record};
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::okta::{self, Import};
 use golinks_scim::idp::{Person, Report, Suite, play};
+use golinks_scim::metrics::{self, Metrics};
 use golinks_scim::secret::{self, Secret};
+use golinks_scim::store::Store;
 use tempfile::TempDir;
 
 pub(crate) use talk::{CORE, Talk, body, escaped, scim_error};
@@ -43,6 +46,16 @@ pub(crate) struct Output {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 /// Copies the program. Not by this process: whatever another test starts meanwhile would have the
@@ -83,7 +96,7 @@ impl Server {
         let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
         let ours = serve(&directory, &arguments);
         let mut command = Command::new("prlimit");
-        command
+        without_settings(&mut command)
             .arg(format!("--nproc={threads_max}"))
             .arg(binary)
             .args(ours.get_args())
@@ -213,7 +226,7 @@ impl Server {
                 Instant::now() < deadline,
                 "the log has not {words:?}:\n{log}"
             );
-            std::thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -260,14 +273,34 @@ impl Server {
 
 /// Runs a command on the data directory of a server that may not run.
 pub(crate) fn cli_in(directory: &TempDir, arguments: &[&str]) -> Output {
-    let mut command = command(directory);
-    let output = command.args(arguments).output();
-    let output = output.expect("the binary runs");
-    Output {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    cli_on(&data_dir(directory), arguments)
+}
+
+/// The same on a data directory by its path.
+pub(crate) fn cli_on(data_dir: &Path, arguments: &[&str]) -> Output {
+    let output = command_on(data_dir).args(arguments).output();
+    output.expect("the binary runs").into()
+}
+
+/// Waits until something holds; how long that took.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not within 30 s: {what}");
+        thread::sleep(Duration::from_millis(1));
     }
+    start.elapsed()
+}
+
+/// How many writes wait for the store's writer, as the metrics tell.
+pub(crate) fn waiting(store: &Store) -> u64 {
+    let nothing = std::iter::empty;
+    let metrics = Metrics::new(nothing(), nothing(), store.commits());
+    let text = metrics.text(&metrics::State::default());
+    let mut lines = text.lines();
+    let told = lines.find_map(|line| line.strip_prefix("golinks_scim_writes_waiting "));
+    told.expect("it is told").parse().expect("a number")
 }
 
 /// A user as the directory has it.
@@ -312,16 +345,31 @@ fn data_dir(directory: &TempDir) -> PathBuf {
 
 /// The binary on the data directory of a test.
 pub(crate) fn command(directory: &TempDir) -> Command {
+    command_on(&data_dir(directory))
+}
+
+/// The binary on a data directory by its path.
+pub(crate) fn command_on(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
-    // Nothing of whoever runs the tests may lead a command to another directory.
-    command
-        .env_remove("GOLINKS_SCIM_DATA_DIR")
-        .env_remove("GOLINKS_SCIM_CONFIG")
-        .stdin(Stdio::null())
-        .env_remove("STATE_DIRECTORY")
+    without_settings(&mut command)
         .arg("--data-dir")
-        .arg(data_dir(directory));
+        .arg(data_dir)
+        .stdin(Stdio::null());
     command
+}
+
+/// Keeps from a command every setting in the environment of whoever runs the tests: it might
+/// lead the command to another directory, or make another server of it.
+pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GOLINKS_SCIM_") {
+            command.env_remove(name);
+        }
+    }
+    // An empty name is that of no file.
+    command
+        .env_remove("STATE_DIRECTORY")
+        .env("GOLINKS_SCIM_CONFIG", "")
 }
 
 fn serve(directory: &TempDir, arguments: &[String]) -> Command {

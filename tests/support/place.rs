@@ -5,12 +5,15 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::without_settings;
 
 /// A data directory, and how a server is started on it by whoever types a command.
 pub(crate) struct Place {
@@ -34,10 +37,7 @@ impl Place {
         let folder = TempDir::new().expect("a folder");
         Self {
             folder,
-            settings: vec![
-                ("GOLINKS_SCIM_LISTEN", free_address()),
-                ("GOLINKS_SCIM_CONFIG", String::new()),
-            ],
+            settings: vec![("GOLINKS_SCIM_LISTEN", free_address())],
             running: None,
         }
     }
@@ -83,9 +83,8 @@ impl Place {
         let inherited = || std::env::var("PATH").unwrap_or_default();
         let path = set.map_or_else(inherited, |(_, path)| path.clone());
         let mut command = Command::new("bash");
-        command
+        without_settings(&mut command)
             .args(["-c", line])
-            .env_remove("STATE_DIRECTORY")
             .env("GOLINKS_SCIM_DATA_DIR", self.data_dir())
             .envs(self.settings.iter().map(|(name, value)| (*name, value)))
             .env("PATH", format!("{folder}:{path}"))
@@ -207,10 +206,19 @@ impl Drop for Place {
     }
 }
 
-/// An address that nobody listens at.
+/// An address that nobody listens at, and that no connection of another test comes to have before
+/// it is taken: the system chooses their ports from 32768 on. Each process of tests begins at
+/// another port.
 pub(crate) fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
+    const FIRST: u32 = 20_000;
+    const PORTS: u32 = 12_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let begins = std::process::id() % 1000 * 10;
+    let tries = (0..PORTS).map(|_| TRIED.fetch_add(1, Ordering::Relaxed));
+    let mut addresses =
+        tries.map(|tried| format!("127.0.0.1:{}", FIRST + (begins + tried) % PORTS));
+    let free = addresses.find(|address| TcpListener::bind(address.as_str()).is_ok());
+    free.expect("a free port")
 }
 
 pub(crate) fn is_root() -> bool {
