@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use golinks_scim::limits;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::place::Place;
-use crate::support::{Server, cli_in};
+use crate::support::{Server, cli_in, command_on};
 
 fn proc_file(server: &Server, name: &str) -> String {
     let path = format!("/proc/{}/{name}", server.pid().as_raw_nonzero());
@@ -82,14 +82,11 @@ fn after_a_want_of_descriptors_the_local_door_is_open_again() {
 #[test]
 fn who_waits_for_the_store_ends_when_he_is_told_to() {
     let server = Server::start();
-    let data_dir = server.data_dir();
-    let mut second = Command::new(env!("CARGO_BIN_EXE_golinks-scim"));
-    second
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(&data_dir)
-        .env("GOLINKS_SCIM_CONFIG", "")
-        .stderr(Stdio::null());
-    let mut second = second.spawn().expect("the binary runs");
+    let mut second = command_on(&server.data_dir())
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
     // What it does before it waits takes milliseconds.
     thread::sleep(Duration::from_millis(500));
     assert!(second.try_wait().expect("ours").is_none());
