@@ -335,7 +335,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
         ("no certificate", customer.chain(), "nothing"),
         ("another key", customer.key(), other_key.as_str()),
     ] {
-        let served = shown(&door);
+        let before = shown(&door);
         let good = fs::read_to_string(&path).expect("there");
         once_more(server, STAYS, || {
             put(&path, bad);
@@ -344,12 +344,12 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
         // New connections are still served with what was good.
         let answer = get(&mut customer.client(server), &authorization);
         assert_eq!(answer, Ok(200), "{what}");
-        assert_eq!(shown(&door), served, "{what}");
+        assert_eq!(shown(&door), before, "{what}");
         once_more(server, READ_AGAIN, || {
             put(&path, &good);
             hang_up();
         });
-        assert_eq!(shown(&door), served, "{what}");
+        assert_eq!(shown(&door), before, "{what}");
     }
     // A key that was too open is read once its mode is mended, as the log advised.
     let before = shown(&door);

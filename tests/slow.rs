@@ -380,13 +380,13 @@ fn a_handshake_that_drips_is_ended(door: &Door) {
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
     stream.write_all(&HELLO).expect("taken");
     drip_until(&mut stream, begun, limits::HANDSHAKE_DURATION_MAX);
-    assert_ended("a slow handshake", stream.read(&mut [0; 64]));
+    assert_ended("a slow handshake", &stream.read(&mut [0; 64]));
     assert_in_time("a slow handshake", begun, limits::HANDSHAKE_DURATION_MAX);
 }
 
 /// A reset is an end as well; that we lose patience is none.
-fn assert_ended(what: &str, read: std::io::Result<usize>) {
-    let is_ended = match &read {
+fn assert_ended(what: &str, read: &std::io::Result<usize>) {
+    let is_ended = match read {
         Ok(count) => *count == 0,
         Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
     };
@@ -444,7 +444,7 @@ fn a_connection_that_says_nothing_is_ended(door: &Door) {
     let mut tls = door.connect();
     let patience = limits::IDLE_DURATION_MAX + PATIENCE;
     tls.sock.set_read_timeout(Some(patience)).expect("set");
-    assert_ended("silence", tls.read(&mut [0; 64]));
+    assert_ended("silence", &tls.read(&mut [0; 64]));
     assert_in_time("silence", begun, limits::IDLE_DURATION_MAX);
 }
 
