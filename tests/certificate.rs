@@ -17,13 +17,17 @@ use rcgen::{
     KeyPair,
 };
 use rustix::process::{Signal, kill_process};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
-use crate::support::wire::{Door, read};
+use crate::support::wire::{Door, PATIENCE, read};
 use crate::support::{Server, number};
 
 /// What the log says of a certificate that is served from now on, and of one that is not.
 const READ_AGAIN: &str = "the certificate was read again";
 const STAYS: &str = "the old one stays";
+/// The mode of a key that only its owner can read.
+const PRIVATE: u32 = 0o600;
 
 /// An authority of the customer's, and where its leaves go.
 struct Customer {
@@ -49,19 +53,29 @@ impl Customer {
         self.folder.path().join("chain.pem")
     }
 
+    /// The leaf that lies there.
+    fn leaf(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.chain()).expect("a leaf")
+    }
+
     fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
     /// A new leaf with a new key in the place of the old ones, each file exchanged whole.
     fn issue(&self) {
+        self.issue_with(PRIVATE);
+    }
+
+    /// The same with a key of this mode.
+    fn issue_with(&self, key_mode: u32) {
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let leaf = CertificateParams::new(names)
             .and_then(|parameters| parameters.signed_by(&key, &self.authority))
             .expect("a leaf");
         let chain = format!("{}{}", leaf.pem(), self.authority.pem());
-        put(&self.key(), &key.serialize_pem());
+        put_as(key_mode, &self.key(), &key.serialize_pem());
         put(&self.chain(), &chain);
     }
 
@@ -186,9 +200,13 @@ fn a_request_becomes_a_certificate_that_is_served() {
 }
 
 fn put(path: &Path, text: &str) {
+    put_as(PRIVATE, path, text);
+}
+
+fn put_as(mode: u32, path: &Path, text: &str) {
     let draft = path.with_extension("new");
     fs::write(&draft, text).expect("written");
-    fs::set_permissions(&draft, fs::Permissions::from_mode(0o600)).expect("private");
+    fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).expect("private");
     fs::rename(&draft, path).expect("exchanged");
 }
 
@@ -206,7 +224,8 @@ fn get(client: &mut Client, authorization: &str) -> Result<u16, String> {
 }
 
 /// A new certificate each quarter of a second (in the long form a minute long each second:
-/// `SWAPS=60 SWAP_PAUSE_MS=1000`), while new connections and kept ones ask.
+/// `SWAPS=60 SWAP_PAUSE_MS=1000`), while new connections and kept ones ask. Each is served before
+/// the next one comes.
 #[test]
 fn certificates_are_exchanged_under_load_without_a_failed_request() {
     let customer = Customer::new();
@@ -240,21 +259,48 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
                 asked.fetch_add(1, Ordering::SeqCst);
             }
         });
+        let over = Over(&is_over);
         for _ in 0..swaps {
+            let until = Instant::now() + pause;
             customer.issue();
             kill_process(door.server.pid(), Signal::HUP).expect("it runs");
-            thread::sleep(pause);
+            await_leaf(&door, &customer.leaf());
+            thread::sleep(until.saturating_duration_since(Instant::now()));
         }
-        is_over.store(true, Ordering::SeqCst);
+        drop(over);
     });
-    let log = door.server.log();
-    let read_again = log.matches(READ_AGAIN).count();
-    println!(
-        "{} requests, {read_again} certificates",
-        asked.load(Ordering::SeqCst)
-    );
-    assert!(read_again >= swaps, "{read_again}\n{log}");
+    let asked = asked.load(Ordering::SeqCst);
+    println!("{asked} requests, {swaps} certificates");
     door.server.stop();
+}
+
+/// Ends those who ask, also where what is looked at meanwhile fails: they would ask for ever.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The leaf that a new connection is shown.
+fn shown(door: &Door) -> CertificateDer<'static> {
+    let tls = door.connect();
+    let chain = tls.conn.peer_certificates().expect("a chain");
+    chain[0].clone().into_owned()
+}
+
+/// Waits until this leaf is served.
+fn await_leaf(door: &Door, leaf: &CertificateDer<'_>) {
+    let deadline = Instant::now() + PATIENCE;
+    while shown(door) != *leaf {
+        assert!(
+            Instant::now() < deadline,
+            "another is served\n{}",
+            door.server.log()
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Waits until the log has these words once more than before this was done.
@@ -273,40 +319,46 @@ fn once_more(server: &Server, words: &str, does: impl FnOnce()) {
 #[test]
 fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     let customer = Customer::new();
-    let server = customer.serve();
-    let authorization = format!("Bearer {}", server.token("t").reveal());
+    let authority = customer.authority.pem().into_bytes();
+    let door = Door::with(customer.serve(), authority);
+    let server = &door.server;
+    let authorization = format!("Bearer {}", door.token);
     let hang_up = || kill_process(server.pid(), Signal::HUP).expect("it runs");
-    once_more(&server, READ_AGAIN, || {
-        customer.issue();
-        hang_up();
-    });
+    let first = customer.leaf();
+    assert_eq!(shown(&door), first);
+    customer.issue();
+    hang_up();
+    await_leaf(&door, &customer.leaf());
+    assert_ne!(customer.leaf(), first);
     let other_key = KeyPair::generate().expect("a key").serialize_pem();
     for (what, path, bad) in [
         ("no certificate", customer.chain(), "nothing"),
         ("another key", customer.key(), other_key.as_str()),
     ] {
+        let before = shown(&door);
         let good = fs::read_to_string(&path).expect("there");
-        once_more(&server, STAYS, || {
+        once_more(server, STAYS, || {
             put(&path, bad);
             hang_up();
         });
         // New connections are still served with what was good.
-        let answer = get(&mut customer.client(&server), &authorization);
+        let answer = get(&mut customer.client(server), &authorization);
         assert_eq!(answer, Ok(200), "{what}");
-        once_more(&server, READ_AGAIN, || {
+        assert_eq!(shown(&door), before, "{what}");
+        once_more(server, READ_AGAIN, || {
             put(&path, &good);
             hang_up();
         });
+        assert_eq!(shown(&door), before, "{what}");
     }
     // A key that was too open is read once its mode is mended, as the log advised.
-    customer.issue();
-    let set_mode = |mode| {
-        let permissions = fs::Permissions::from_mode(mode);
-        fs::set_permissions(customer.key(), permissions).expect("set");
-    };
-    set_mode(0o644);
+    let before = shown(&door);
+    customer.issue_with(0o644);
     hang_up();
     server.log_with("chmod 600");
-    once_more(&server, READ_AGAIN, || set_mode(0o600));
-    server.stop();
+    assert_eq!(shown(&door), before);
+    let private = fs::Permissions::from_mode(PRIVATE);
+    fs::set_permissions(customer.key(), private).expect("set");
+    await_leaf(&door, &customer.leaf());
+    door.server.stop();
 }

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use golinks_scim::directory::describe;
 use golinks_scim::http1::client::Request;
@@ -12,6 +13,7 @@ use golinks_scim::secret::{self, Secret};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 
+use crate::support::wire::PATIENCE;
 use crate::support::{Server, number};
 
 const WRITERS: usize = 50;
@@ -41,8 +43,9 @@ fn three_rounds_of_kill_9_lose_no_acknowledged_write() {
 fn an_ordinary_restart_loses_nothing_either() {
     let mut server = Server::start_with(&["--rate-limit", "off"]);
     let token = Arc::new(server.token("okta"));
-    let writers = start_writers(&server, &token, "restart");
-    std::thread::sleep(Duration::from_millis(200));
+    let acknowledged = Arc::default();
+    let writers = start_writers(&server, &token, "restart", &acknowledged);
+    await_writes(&acknowledged, 2 * WRITERS);
     // SIGTERM: requests that were read are answered, and the exit status is 0.
     server.restart();
     let told = join(writers);
@@ -56,7 +59,9 @@ fn kill_rounds(rounds: usize) {
     let token = Arc::new(server.token("okta"));
     let (mut users, mut acknowledged) = (0, 0);
     for round in 0..rounds {
-        let writers = start_writers(&server, &token, &round.to_string());
+        let acknowledged_now = Arc::default();
+        let writers = start_writers(&server, &token, &round.to_string(), &acknowledged_now);
+        await_writes(&acknowledged_now, 1);
         std::thread::sleep(moment());
         server.kill_and_restart();
         let told = join(writers);
@@ -81,6 +86,15 @@ fn kill_rounds(rounds: usize) {
     println!("{rounds} rounds: {acknowledged} acknowledged writes to {users} users, 0 lost");
 }
 
+/// Waits until so many writes were acknowledged.
+fn await_writes(acknowledged: &AtomicUsize, count: usize) {
+    let until = Instant::now() + PATIENCE;
+    while acknowledged.load(Ordering::SeqCst) < count {
+        assert!(Instant::now() < until, "nothing is written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Some time between 50 and 250 ms.
 fn moment() -> Duration {
     let [byte] = secret::random();
@@ -89,12 +103,18 @@ fn moment() -> Duration {
 
 type Writers = Vec<std::thread::JoinHandle<Option<Told>>>;
 
-fn start_writers(server: &Server, token: &Arc<Secret>, round: &str) -> Writers {
+fn start_writers(
+    server: &Server,
+    token: &Arc<Secret>,
+    round: &str,
+    acknowledged: &Arc<AtomicUsize>,
+) -> Writers {
     (0..WRITERS)
         .map(|writer| {
             let (client, token) = (server.client(), Arc::clone(token));
             let user_name = format!("round{round}.writer{writer}@example.com");
-            std::thread::spawn(move || write_until_cut(client, &token, user_name))
+            let acknowledged = Arc::clone(acknowledged);
+            std::thread::spawn(move || write_until_cut(client, &token, user_name, &acknowledged))
         })
         .collect()
 }
@@ -108,7 +128,12 @@ fn join(writers: Writers) -> Vec<Told> {
 
 /// Creates a user and counts in its title, by PATCH and PUT in turn, until the server is
 /// gone. `None` when not even the creation was acknowledged.
-fn write_until_cut(mut client: Client, token: &Secret, user_name: String) -> Option<Told> {
+fn write_until_cut(
+    mut client: Client,
+    token: &Secret,
+    user_name: String,
+    acknowledged: &AtomicUsize,
+) -> Option<Told> {
     let created = send(
         &mut client,
         token,
@@ -123,6 +148,7 @@ fn write_until_cut(mut client: Client, token: &Secret, user_name: String) -> Opt
         in_flight: None,
     };
     loop {
+        acknowledged.fetch_add(1, Ordering::SeqCst);
         let next = told.title + 1;
         told.in_flight = Some(next);
         let target = format!("/Users/{}", told.id);

@@ -270,6 +270,8 @@ impl Three {
 fn what_is_not_synced_is_neither_answered_nor_shown() {
     for third in [Does::Write(1), Does::Nothing] {
         let it = three(third);
+        // That nobody is answered has no event to wait for. Where this is too short for whoever
+        // answers too early, nothing is found; nothing fails without a reason.
         thread::sleep(Duration::from_millis(20));
         assert!(!it.second.is_finished() && !it.third.is_finished());
         assert_eq!(it.read(), it.state, "what is not synced is shown");

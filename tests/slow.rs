@@ -16,7 +16,7 @@ use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use crate::support::wire::{Door, Tls, assert_closed, read};
+use crate::support::wire::{Door, PATIENCE, Tls, assert_closed, read};
 use crate::support::{Server, body, number, scim_error};
 
 /// What the attackers do.
@@ -74,10 +74,7 @@ impl Attacker {
             }
             Attack::Handshake => {
                 let mut stream = stream;
-                // The first bytes of a ClientHello of 512 bytes.
-                stream
-                    .write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])
-                    .ok()?;
+                stream.write_all(&HELLO).ok()?;
                 stream.set_nonblocking(true).ok()?;
                 Some(Self::Plain(stream))
             }
@@ -138,9 +135,14 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// The 99th percentile of a valid client's requests for so long, half of them on new
-/// connections.
-fn p99(door: &Door, authorization: &str, time: Duration, mut between: impl FnMut()) -> Duration {
+/// How long a valid client's requests take, for so long, half of them on new connections: in
+/// order.
+fn times(
+    door: &Door,
+    authorization: &str,
+    time: Duration,
+    mut between: impl FnMut(),
+) -> Vec<Duration> {
     let mut kept = Kept::open(door);
     let mut times = Vec::new();
     let start = Instant::now();
@@ -159,7 +161,18 @@ fn p99(door: &Door, authorization: &str, time: Duration, mut between: impl FnMut
         std::thread::sleep(Duration::from_millis(10));
     }
     times.sort_unstable();
-    times[times.len() * 99 / 100]
+    times
+}
+
+/// What a bound is set for: of few requests the slowest are those that the machine had no time
+/// for, so that the 99th percentile is for the long form.
+fn typical(times: &[Duration]) -> Duration {
+    let is_long = std::env::var_os("SLOW_SECONDS").is_some();
+    percentile(times, if is_long { 99 } else { 50 })
+}
+
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[times.len() * percent / 100]
 }
 
 /// Threads and resident memory, in KiB, of the server.
@@ -176,6 +189,25 @@ fn size(server: &Server) -> (u64, u64) {
         text.parse().expect("a number")
     };
     (of("Threads:"), of("VmRSS:"))
+}
+
+/// So many users with titles of so many bytes, of which pages become large.
+fn populate(client: &mut Client, authorization: &str, count: usize, bytes: usize) {
+    for number in 0..count {
+        let mut user = body(&format!("user{number}"));
+        user["title"] = "x".repeat(bytes).into();
+        let user = user.to_string();
+        let request = Request {
+            method: "POST",
+            target: "/Users",
+            headers: &[
+                ("Authorization", authorization),
+                ("Content-Type", "application/scim+json"),
+            ],
+            body: Some(user.as_bytes()),
+        };
+        assert_eq!(client.send(&request).expect("an answer").0.status, 201);
+    }
 }
 
 fn raise_descriptor_limit() {
@@ -198,23 +230,9 @@ fn a_valid_client_is_served_beside_slow_ones() {
         door.authority(),
     )
     .expect("a client");
-    for number in 0..300 {
-        let mut user = body(&format!("user{number}"));
-        user["title"] = "x".repeat(3000).into();
-        let user = user.to_string();
-        let request = Request {
-            method: "POST",
-            target: "/Users",
-            headers: &[
-                ("Authorization", authorization.as_str()),
-                ("Content-Type", "application/scim+json"),
-            ],
-            body: Some(user.as_bytes()),
-        };
-        assert_eq!(client.send(&request).expect("an answer").0.status, 201);
-    }
-    let alone = p99(&door, &authorization, time, || ());
-    let most = (5 * alone).max(Duration::from_millis(250));
+    populate(&mut client, &authorization, 300, 3000);
+    let alone = times(&door, &authorization, time, || ());
+    let most = (5 * typical(&alone)).max(Duration::from_millis(250));
     for attack in [
         Attack::Head,
         Attack::Body,
@@ -235,7 +253,7 @@ fn a_valid_client_is_served_beside_slow_ones() {
         assert!(begun > count / 2, "{attack:?}: {begun} of {count} came in");
         let mut dripped = Instant::now();
         let mut again = 0;
-        let beside = p99(&door, &authorization, time, || {
+        let beside = times(&door, &authorization, time, || {
             if dripped.elapsed() > Duration::from_secs(1) {
                 attackers.retain_mut(|attacker| attacker.drip(attack));
                 // Whoever was sent away comes back, with a number that has no token.
@@ -249,10 +267,11 @@ fn a_valid_client_is_served_beside_slow_ones() {
         let (threads, memory) = size(&door.server);
         println!(
             "{attack:?}: {begun} begun and {again} again, p99 {:.1} ms beside them, {:.1} ms alone, {threads} threads, {} MiB",
-            beside.as_secs_f64() * 1e3,
-            alone.as_secs_f64() * 1e3,
+            percentile(&beside, 99).as_secs_f64() * 1e3,
+            percentile(&alone, 99).as_secs_f64() * 1e3,
             memory / 1024
         );
+        let beside = typical(&beside);
         assert!(beside < most, "{attack:?}: {beside:?} is over {most:?}");
         assert!(threads < 600, "{attack:?}: {threads} threads");
         assert!(memory < 512 * 1024, "{attack:?}: {memory} KiB");
@@ -319,20 +338,114 @@ fn without_descriptors_established_clients_go_on() {
 #[test]
 fn a_head_that_does_not_arrive_in_time_is_told_so() {
     let door = Door::open();
-    let mut tls = door.connect();
-    let begun = Instant::now();
-    tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: ")
-        .expect("taken");
-    while begun.elapsed() + Duration::from_secs(1) < limits::HEAD_DURATION_MAX {
-        tls.write_all(b"x").expect("taken");
+    std::thread::scope(|scope| {
+        scope.spawn(|| a_handshake_that_drips_is_ended(&door));
+        let mut tls = door.connect();
+        let begun = Instant::now();
+        tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: ")
+            .expect("taken");
+        drip_until(&mut tls, begun, limits::HEAD_DURATION_MAX);
+        let response = read(&mut tls, false);
+        assert_eq!(response.status, 408);
+        scim_error(&response, "a slow head");
+        assert_closed(&mut tls, "a slow head");
+        assert_in_time("a slow head", begun, limits::HEAD_DURATION_MAX);
+    });
+    door.server.stop();
+}
+
+/// A byte now and then, until a second before it is enough.
+fn drip_until(to: &mut impl Write, begun: Instant, limit: Duration) {
+    while begun.elapsed() + Duration::from_secs(1) < limit {
+        to.write_all(b"x").expect("taken");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// What has just been ended was not ended before its time, nor much later. `begun` is from before
+/// the server could begin to count.
+fn assert_in_time(what: &str, begun: Instant, limit: Duration) {
+    let took = begun.elapsed();
+    let most = limit + Duration::from_secs(5);
+    assert!((limit..most).contains(&took), "{what}: {took:?}");
+}
+
+/// The first bytes of a record of 512 bytes with a `ClientHello` in it.
+const HELLO: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
+/// All that drips are bytes of the greeting's random.
+fn a_handshake_that_drips_is_ended(door: &Door) {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(door.server.address()).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.write_all(&HELLO).expect("taken");
+    drip_until(&mut stream, begun, limits::HANDSHAKE_DURATION_MAX);
+    assert_ended("a slow handshake", &stream.read(&mut [0; 64]));
+    assert_in_time("a slow handshake", begun, limits::HANDSHAKE_DURATION_MAX);
+}
+
+/// A reset is an end as well; that we lose patience is none.
+fn assert_ended(what: &str, read: &std::io::Result<usize>) {
+    let is_ended = match read {
+        Ok(count) => *count == 0,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    };
+    assert!(is_ended, "{what}: {read:?}");
+}
+
+/// The deadlines that are longer than an ordinary test may take, side by side.
+#[test]
+#[ignore = "75 seconds, nearly all of them idle"]
+fn bodies_answers_and_silence_have_their_deadlines() {
+    let door = Door::to(Server::start_with(&["--rate-limit", "off", "-vv"]));
+    std::thread::scope(|scope| {
+        scope.spawn(|| a_body_that_drips_is_refused(&door));
+        scope.spawn(|| an_answer_that_nobody_reads_is_given_up(&door));
+        scope.spawn(|| a_connection_that_says_nothing_is_ended(&door));
+    });
+    door.server.stop();
+}
+
+fn a_body_that_drips_is_refused(door: &Door) {
+    let mut tls = door.connect();
+    let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 60000\r\n\r\n";
+    let begun = Instant::now();
+    tls.write_all(&door.with_token(head)).expect("taken");
+    drip_until(&mut tls, begun, limits::BODY_DURATION_MAX);
     let response = read(&mut tls, false);
     assert_eq!(response.status, 408);
-    scim_error(&response, "a slow head");
-    assert_closed(&mut tls, "a slow head");
-    assert!(begun.elapsed() >= limits::HEAD_DURATION_MAX);
-    door.server.stop();
+    scim_error(&response, "a slow body");
+    assert_closed(&mut tls, "a slow body");
+    assert_in_time("a slow body", begun, limits::BODY_DURATION_MAX);
+}
+
+/// The server's writing fills what lies between the two, and then waits. Each answer has its own
+/// deadline and room comes in drops, so that an answer must be large. Whoever does not read cannot
+/// see its end either: the log tells.
+fn an_answer_that_nobody_reads_is_given_up(door: &Door) {
+    const GIVEN_UP: &str = "an answer was not taken";
+    let authorization = format!("Bearer {}", door.token);
+    populate(&mut door.server.client(), &authorization, 100, 50_000);
+    let mut tls = door.connect();
+    let request = "GET /scim/v2/Users?count=100 HTTP/1.1\r\nHOST\r\n\r\n";
+    let requests = door.with_token(request).repeat(4);
+    let begun = Instant::now();
+    tls.write_all(&requests).expect("taken");
+    while !door.server.log().contains(GIVEN_UP) {
+        let most = limits::WRITE_DURATION_MAX + PATIENCE;
+        assert!(begun.elapsed() < most, "it is waited for further");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_in_time("an unread answer", begun, limits::WRITE_DURATION_MAX);
+}
+
+fn a_connection_that_says_nothing_is_ended(door: &Door) {
+    let begun = Instant::now();
+    let mut tls = door.connect();
+    let patience = limits::IDLE_DURATION_MAX + PATIENCE;
+    tls.sock.set_read_timeout(Some(patience)).expect("set");
+    assert_ended("silence", &tls.read(&mut [0; 64]));
+    assert_in_time("silence", begun, limits::IDLE_DURATION_MAX);
 }
 
 /// No thread to be had: whoever is connected with a token is answered further, strangers make

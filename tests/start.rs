@@ -4,15 +4,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
+use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::{Change, Facts, Keys, Store};
+use golinks_scim::store::{Change, Describe, Facts, Keys, Store};
 use memchr::memmem;
 use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
@@ -27,10 +28,64 @@ const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 /// As many as fill a chunk of the index and begin another.
 const MANY: u32 = 600;
 
-/// Reads rows so slowly that the look goes on behind the start.
-fn describe_slowly(row: &[u8]) -> Result<(Keys, Facts), String> {
-    thread::sleep(Duration::from_millis(2));
+/// Where the look behind a start is held: a test has one of its own, since whoever reads rows
+/// knows no more than its type.
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    /// Rows that the look has read.
+    rows: AtomicU32,
+}
+
+static GATES: [Gate; 5] = [const { Gate::new() }; 5];
+
+impl Gate {
+    const fn new() -> Self {
+        Self {
+            is_open: Mutex::new(false),
+            opened: Condvar::new(),
+            rows: AtomicU32::new(0),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        *self.is_open.lock().expect("whole")
+    }
+
+    fn open(&self) {
+        *self.is_open.lock().expect("whole") = true;
+        self.opened.notify_all();
+    }
+
+    /// Not for ever: a test that fails ends its store, which waits for the look.
+    fn wait(&self) {
+        let is_open = self.is_open.lock().expect("whole");
+        let waited =
+            self.opened
+                .wait_timeout_while(is_open, 2 * limits::LOOK_WAIT_MAX, |is_open| !*is_open);
+        *waited.expect("whole").0 = true;
+    }
+}
+
+/// Reads rows, and in the look behind a start only once this gate is open.
+fn describe_at<const GATE: usize>(row: &[u8]) -> Result<(Keys, Facts), String> {
+    if thread::current().name() == Some("store-look") {
+        GATES[GATE].wait();
+        GATES[GATE].rows.fetch_add(1, Ordering::SeqCst);
+    }
     describe(row)
+}
+
+/// A store that is being looked at, until this gate is opened; whether damage was told.
+fn open_at<const GATE: usize>(folder: &Path) -> (Store, Arc<AtomicBool>, &'static Gate) {
+    let (store, is_told) = open_soon(folder, describe_at::<GATE>);
+    (store, is_told, &GATES[GATE])
+}
+
+/// Nobody has waited until the patience with the look was over.
+fn assert_at_once(began: Instant) {
+    let took = began.elapsed();
+    assert!(took < limits::LOOK_WAIT_MAX / 2, "{took:?}");
 }
 
 /// A folder with a closed store of many users, `user1` and so on.
@@ -63,13 +118,13 @@ fn edit(folder: &Path, edit: impl Fn(&WriteTransaction)) {
     txn.commit().expect("committed");
 }
 
-/// Opened slowly; whether damage was told.
-fn open_soon(folder: &Path) -> (Store, Arc<AtomicBool>) {
+/// Opened to be looked at behind the start; whether damage was told.
+fn open_soon(folder: &Path, describe: Describe) -> (Store, Arc<AtomicBool>) {
     let is_told = Arc::new(AtomicBool::new(false));
     let telling = Arc::clone(&is_told);
     let on_damage = move || telling.store(true, Ordering::SeqCst);
     let path = folder.join("users.redb");
-    let store = Store::open_soon(&path, Duration::ZERO, describe_slowly, on_damage);
+    let store = Store::open_soon(&path, Duration::ZERO, describe, on_damage);
     (store.expect("it serves"), is_told)
 }
 
@@ -84,16 +139,21 @@ fn found(store: &Store, word: &str) -> Vec<u32> {
 #[test]
 fn who_is_there_is_served_at_once_and_that_nobody_is_there_is_waited_for() {
     let folder = closed();
-    let began = Instant::now();
-    let (store, is_told) = open_soon(folder.path());
+    let (store, is_told, gate) = open_at::<0>(folder.path());
     let snapshot = store.snapshot().expect("open");
     assert_eq!(snapshot.users().len(), u64::from(MANY));
     assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
     assert_eq!(found(&store, "user599"), [599]);
-    let shortest = Duration::from_millis(2) * MANY;
-    assert!(began.elapsed() < shortest, "it was looked at first");
-    assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
-    assert!(began.elapsed() >= shortest, "it was not waited for");
+    assert!(!gate.is_open(), "it was looked at first");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Whoever does not wait has answered by then.
+            thread::sleep(Duration::from_millis(50));
+            gate.open();
+        });
+        assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
+        assert!(gate.is_open(), "it was not waited for");
+    });
     assert!(store.damage().is_none() && !is_told.load(Ordering::SeqCst));
 }
 
@@ -107,9 +167,11 @@ fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
             .expect("written")
             .expect("there");
     });
-    let (store, is_told) = open_soon(folder.path());
+    let (store, is_told, gate) = open_at::<1>(folder.path());
     let snapshot = store.snapshot().expect("open");
     assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
+    assert!(store.damage().is_none());
+    gate.open();
     let error = snapshot.user_by_name(b"user590").expect_err("nobody knows");
     assert!(error.to_string().contains("userName"), "{error}");
     assert!(!error.is_passing());
@@ -123,15 +185,16 @@ fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
 #[test]
 fn the_writer_does_not_wait_for_the_look() {
     let folder = closed();
+    let (store, _, gate) = open_at::<2>(folder.path());
     let began = Instant::now();
-    let (store, _) = open_soon(folder.path());
     let asked = store.write(|view| match view.user_by_name(b"nobody") {
         Err(error) if error.is_not_yet() => Ok(Err("not yet")),
         Err(error) => Err(error),
         Ok(found) => Ok(Ok((Change::none(), found))),
     });
     assert_eq!(asked, Ok(Err("not yet")));
-    assert!(began.elapsed() < Duration::from_millis(2) * MANY);
+    assert_at_once(began);
+    gate.open();
     // Whoever creates somebody waits before, and then it is known.
     store.await_look().expect("it ends");
     let asked =
@@ -142,7 +205,7 @@ fn the_writer_does_not_wait_for_the_look() {
 #[test]
 fn a_look_that_is_broken_off_keeps_nobody_waiting() {
     let folder = closed();
-    let (store, _) = open_soon(folder.path());
+    let (store, _, gate) = open_at::<3>(folder.path());
     let snapshot = store.snapshot().expect("open");
     store.break_off_look();
     let began = Instant::now();
@@ -152,24 +215,30 @@ fn a_look_that_is_broken_off_keeps_nobody_waiting() {
             .is_err_and(|error| error.is_not_yet())
     );
     assert!(store.await_look().is_err_and(|error| error.is_not_yet()));
-    assert!(began.elapsed() < Duration::from_millis(2) * MANY);
+    assert_at_once(began);
     assert_eq!(snapshot.user_by_name(b"user7").expect("read"), Some(7));
+    gate.open();
 }
 
 #[test]
 fn a_store_is_closed_while_it_is_looked_at() {
     let folder = closed();
-    let (store, is_told) = open_soon(folder.path());
+    let (store, is_told, gate) = open_at::<4>(folder.path());
     let snapshot = store.snapshot().expect("open");
     let began = Instant::now();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| snapshot.user_by_name(b"nobody"));
+        // It waits by then; if it does not yet, it need not any more.
         thread::sleep(Duration::from_millis(50));
-        store.close();
+        let closing = scope.spawn(|| store.close());
         let outcome = waiting.join().expect("no panic");
         assert!(outcome.is_err_and(|error| error.is_not_yet()));
+        assert_at_once(began);
+        gate.open();
+        closing.join().expect("no panic");
     });
-    assert!(began.elapsed() < Duration::from_millis(2) * MANY);
+    let rows = gate.rows.load(Ordering::SeqCst);
+    assert!(rows < MANY, "{rows} rows were read first");
     assert!(!is_told.load(Ordering::SeqCst));
 }
 
@@ -201,7 +270,7 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
         index.insert(key, sealed.as_slice()).expect("written");
     };
     edit(folder.path(), change);
-    let (store, _) = open_soon(folder.path());
+    let (store, _) = open_soon(folder.path(), describe);
     assert_eq!(found(&store, "spoiled"), [590], "it is read at a start");
     let snapshot = store.snapshot().expect("open");
     assert_eq!(snapshot.user_by_name(b"nobody").expect("read"), None);
@@ -237,7 +306,7 @@ fn the_saved_index_is_believed_only_while_it_is_right() {
     ] {
         fs::write(&path, &good).expect("written");
         edit(folder.path(), spoil);
-        let (store, _) = open_soon(folder.path());
+        let (store, _) = open_soon(folder.path(), describe);
         assert_eq!(found(&store, "user590"), [590], "{what}");
         assert_eq!(found(&store, "spoiled"), [] as [u32; 0], "{what}");
     }

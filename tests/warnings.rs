@@ -13,6 +13,7 @@ use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::http1::{Body, Head};
+use golinks_scim::limits;
 use golinks_scim::mend::filled;
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
@@ -340,6 +341,15 @@ fn it_is_told_that_the_store_cannot_be_read() {
     assert_eq!(Instant::parse(newest), Some(here.clock.now()));
 
     here.api.close();
+    // Whoever watches does not wait for what is away. Whoever did would wait each time; the
+    // machine makes us wait now and then.
+    let told = (0..3).map(|_| told_of_a_closed_store(&here)).min();
+    let wait = limits::READ_PAUSE * limits::READ_PAUSES_MAX;
+    assert!(told < Some(wait), "{told:?}");
+}
+
+/// How long it took to be told.
+fn told_of_a_closed_store(here: &Here) -> Duration {
     let began = std::time::Instant::now();
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);
     assert_eq!(status, 503, "{told}");
@@ -351,12 +361,7 @@ fn it_is_told_that_the_store_cannot_be_read() {
         (&json!(false), &Value::Null)
     );
     assert_eq!(status["reasons"].as_array().map(Vec::len), Some(1));
-    // Whoever watches does not wait for what is away.
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
+    began.elapsed()
 }
 
 #[test]

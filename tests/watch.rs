@@ -2,7 +2,7 @@
 //! many deactivations.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use golinks_scim::access::TokenText;
 use golinks_scim::http1::client::{Request, Response};
@@ -400,6 +400,9 @@ fn the_alarm_can_be_set_while_serving() {
     assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
 }
 
+/// What a server that waits for a body says to whoever asks.
+const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 #[test]
 fn a_server_that_stops_is_not_ready() {
     let server = Server::start();
@@ -413,11 +416,16 @@ fn a_server_that_stops_is_not_ready() {
     // A request that is being read holds the server open for its answer.
     let door = Door::to(server);
     let mut tls = door.connect();
-    let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2\r\n\r\n{";
+    let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2\r\n\
+        Expect: 100-continue\r\n\r\n";
     tls.write_all(&door.with_token(head)).expect("sent");
     tls.flush().expect("sent");
-    // The head is being looked at by then.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // The head was looked at by then.
+    let mut interim = [0; GO_ON.len()];
+    tls.read_exact(&mut interim).expect("told to go on");
+    assert_eq!(interim, *GO_ON);
+    tls.write_all(b"{").expect("sent");
+    tls.flush().expect("sent");
     kill_process(door.server.pid(), Signal::TERM).expect("it runs");
     door.server.log_with("stopping on signal");
     let check = door.server.cli(&["check"]).stdout;

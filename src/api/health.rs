@@ -210,11 +210,17 @@ fn disk(data_dir: &Path) -> Option<Disk> {
     })
 }
 
-/// The name of a file system by its magic number (`statfs(2)`).
+/// The name of a file system.
 fn kind_of(data_dir: &Path) -> Option<String> {
     let magic = rustix::fs::statfs(data_dir).ok()?.f_type;
     // Some machines have it signed.
     let magic = u32::try_from(magic & 0xFFFF_FFFF).ok()?;
+    let name = name_of(magic).map(str::to_owned);
+    Some(name.unwrap_or_else(|| format!("{magic:#x}")))
+}
+
+/// By its magic number (`statfs(2)`).
+fn name_of(magic: u32) -> Option<&'static str> {
     let name = match magic {
         0x0000_EF53 => "ext4",
         0x5846_5342 => "xfs",
@@ -230,9 +236,9 @@ fn kind_of(data_dir: &Path) -> Option<String> {
         0x6573_5546 => "fuse",
         0x0102_1997 => "9p",
         0x00C3_6400 => "ceph",
-        other => return Some(format!("{other:#x}")),
+        _ => return None,
     };
-    Some(name.to_owned())
+    Some(name)
 }
 
 fn store_bytes(data_dir: &Path) -> Option<u64> {
@@ -250,4 +256,34 @@ fn descriptors() -> Option<u64> {
 fn descriptors_used() -> Option<usize> {
     let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
     Some(open.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    /// As `linux/magic.h` has them; it has none of zfs, whose own is here.
+    #[test]
+    fn file_systems_have_the_numbers_of_linux() {
+        let table = [
+            (0xEF53, "ext4"),
+            (0x5846_5342, "xfs"),
+            (0x9123_683E, "btrfs"),
+            (0x2FC1_2FC1, "zfs"),
+            (0xF2F5_2010, "f2fs"),
+            (0x0102_1994, "tmpfs"),
+            (0x8584_58F6, "ramfs"),
+            (0x794C_7630, "overlay"),
+            (0x6969, "nfs"),
+            (0xFF53_4D42, "cifs"),
+            (0xFE53_4D42, "smb2"),
+            (0x6573_5546, "fuse"),
+            (0x0102_1997, "9p"),
+            (0x00C3_6400, "ceph"),
+        ];
+        for (magic, name) in table {
+            assert_eq!(name_of(magic), Some(name), "{magic:#x}");
+        }
+        assert_eq!(name_of(0x9FA0), None, "proc");
+    }
 }

@@ -20,6 +20,8 @@ use crate::local::Client;
 
 /// Between two looks of `follow` for new rows.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
+/// The manual promises a row within a second: half of it is for asking and printing.
+const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
 
 const COLUMNS: &[Column] = &[
     Column {

@@ -241,7 +241,7 @@ mod tests {
     fn file_systems_that_are_no_disks_are_warned_of() {
         const GIB: u64 = 1 << 30;
         assert_eq!(disk_of("ext4", GIB, 1), [(Outcome::Pass, 1)]);
-        for kind in ["nfs", "cifs", "9p", "fuse", "tmpfs"] {
+        for kind in REMOTE.into_iter().chain(["tmpfs", "ramfs"]) {
             let wanted = [(Outcome::Pass, 1), (Outcome::Warn, 1)];
             assert_eq!(disk_of(kind, GIB, 1), wanted, "{kind}");
         }

@@ -233,3 +233,121 @@ pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
 fn leave_at_once() {
     std::process::exit(130);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::path::Path;
+
+    use super::*;
+    use crate::access::{Issue, Mode, Scope, Tokens};
+    use crate::api::Options;
+    use crate::certificate::{Names, Source};
+    use crate::clock::Instant;
+    use crate::directory::describe;
+    use crate::http1::Head;
+    use crate::store::Store;
+
+    /// The turn at which everything is due.
+    const EACH: u64 = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
+
+    fn open(folder: &Path) -> Store {
+        Store::open(&folder.join("users.redb"), Duration::ZERO, describe).expect("a store")
+    }
+
+    fn private(folder: &Path, now: Instant) -> Arc<Cell> {
+        let source = Source::DataDirectory {
+            directory: folder.join("tls"),
+            names: Names::new("machine", None),
+            host: "localhost".to_owned(),
+        };
+        Cell::open(source, now).expect("a leaf")
+    }
+
+    fn api(folder: &Path) -> Api {
+        let options = Options {
+            base_url: None,
+            address: None,
+            tuning: Tuning::default(),
+            certificate: None,
+            data_dir: folder.to_owned(),
+            clock: Arc::new(SystemClock),
+        };
+        Api::new(open(folder), options).expect("an API")
+    }
+
+    /// Uses a new token once; the use is not stored yet.
+    fn api_with_use(folder: &Path) -> Api {
+        let issue = Issue {
+            name: "okta".to_owned(),
+            scope: Scope::Full,
+            mode: Mode::Compatible,
+            expires: None,
+            rate_limit: None,
+            allow_from: Vec::new(),
+        };
+        let tokens = Tokens::load(Arc::new(open(folder))).expect("none");
+        let issued = tokens.issue(issue, SystemClock.now(), |_| "{}".to_owned());
+        let (_, text) = issued.expect("issued");
+        drop(tokens);
+        let api = api(folder);
+        let request = format!(
+            "GET /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\r\n",
+            text.reveal()
+        );
+        let parsed = Head::parse(request.as_bytes()).expect("good");
+        let (head, _) = parsed.expect("whole");
+        let admitted = api.admit(&head, IpAddr::from(Ipv4Addr::LOCALHOST));
+        assert!(admitted.is_ok(), "a good token");
+        api
+    }
+
+    /// Whether the file says that the token was used: in a copy, since the store is open.
+    fn is_use_stored(folder: &Path) -> bool {
+        let copied = tempfile::tempdir().expect("a folder");
+        let name = "users.redb";
+        fs::copy(folder.join(name), copied.path().join(name)).expect("copied");
+        let tokens = Tokens::load(Arc::new(open(copied.path()))).expect("tokens");
+        let listed = tokens.list(SystemClock.now());
+        assert_eq!(listed.len(), 1);
+        listed[0].last_used().is_some()
+    }
+
+    #[test]
+    fn uses_are_stored_and_the_leaf_is_renewed_when_their_turn_comes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = api_with_use(folder.path());
+        let cell = private(folder.path(), SystemClock.now().plus_days(-80));
+        let old = cell.summary().fingerprint;
+        maintain(&api, &cell, EACH - 1);
+        assert_eq!(cell.summary().fingerprint, old);
+        assert!(!is_use_stored(folder.path()));
+        maintain(&api, &cell, EACH);
+        assert_ne!(cell.summary().fingerprint, old, "it was not renewed");
+        assert!(is_use_stored(folder.path()));
+    }
+
+    #[test]
+    fn changed_files_are_read_again_at_any_turn() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = api(folder.path());
+        private(folder.path(), SystemClock.now());
+        let files = folder.path().join("tls");
+        let source = Source::Files {
+            chain: files.join("leaf.pem"),
+            key: files.join("leaf.key"),
+            host: "localhost".to_owned(),
+        };
+        let cell = Cell::open(source, SystemClock.now()).expect("a leaf");
+        let old = cell.summary().fingerprint;
+        maintain(&api, &cell, 1);
+        assert_eq!(cell.summary().fingerprint, old);
+        // Another of the same authority.
+        fs::remove_file(files.join("leaf.pem")).expect("it was there");
+        let new = private(folder.path(), SystemClock.now());
+        maintain(&api, &cell, 1);
+        assert_eq!(cell.summary().fingerprint, new.summary().fingerprint);
+        assert_ne!(cell.summary().fingerprint, old);
+    }
+}
