@@ -17,7 +17,7 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
-use crate::scim::bulk::{self, Action, Operation, Who};
+use crate::scim::bulk::{self, Action, NoAction, Operation, Who};
 use crate::scim::{self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{Change, ReadError, View};
 
@@ -143,7 +143,10 @@ impl Task {
         let creates = matches!(operation.action, Ok(Action::Create(_)));
         let mut leniency = leniency.clone();
         let reading = match operation.action {
-            Err(error) => Reading::Refused(Error::Scim(error)),
+            Err(NoAction::Malformed(error)) => Reading::Refused(Error::Scim(error)),
+            Err(NoAction::NotImplemented(endpoint)) => {
+                Reading::Refused(Error::NotImplemented(endpoint))
+            }
             Ok(action) if !may(&action) => Reading::Refused(Error::Forbidden),
             Ok(action) if !references.is_empty() => Reading::Refers(action, references),
             Ok(action) => match Work::read(action, &mut leniency) {
