@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::error::{Error, ErrorType, quoted};
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member, value, whole_name};
+use super::{Object, member, message, value, whole_name};
 
 /// The attributes of one User.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -274,8 +274,10 @@ fn in_schema_order(mut attributes: Object) -> Object {
 }
 
 fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {
+    if value::is_unassigned(ENTERPRISE_URN, &value, leniency)? {
+        return Ok(Object::new());
+    }
     match value {
-        Value::Null => Ok(Object::new()),
         Value::Object(mut object) => {
             // Some clients put one into the extension too; it says nothing there.
             object.remove("schemas");
@@ -293,18 +295,16 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
 /// `schemas` must name the core User; others that are not known are forgiven (RFC 7643
 /// section 3.1, RFC 7644 section 3.3).
 fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
-    let Some(schemas) = member(body, "schemas") else {
-        return leniency.allow(Tolerance::MissingSchemas, "the body has no schemas");
+    let Some(schemas) = message::schemas(body, leniency)? else {
+        return Ok(());
     };
-    let urns = schemas
-        .as_array()
-        .and_then(|urns| urns.iter().map(Value::as_str).collect::<Option<Vec<_>>>())
-        .ok_or_else(|| {
-            Error::new(
-                ErrorType::InvalidSyntax,
-                "schemas must be a list of schema URNs",
-            )
-        })?;
+    let urns: Option<Vec<&str>> = schemas.iter().map(Value::as_str).collect();
+    let urns = urns.ok_or_else(|| {
+        Error::new(
+            ErrorType::InvalidSyntax,
+            "schemas must be a list of schema URNs",
+        )
+    })?;
     if !urns.iter().any(|urn| urn.eq_ignore_ascii_case(USER_URN)) {
         return Err(Error::new(
             ErrorType::InvalidSyntax,
