@@ -463,6 +463,10 @@ fn patches_that_are_refused_whole() {
             ErrorType::Mutability,
         ),
         (
+            json!([{"op": "replace", "path": "meta.version", "value": "x"}]),
+            ErrorType::Mutability,
+        ),
+        (
             json!([{"op": "replace", "path": "emails[", "value": "x"}]),
             ErrorType::InvalidPath,
         ),
@@ -720,17 +724,21 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
         {"value": "w", "type": "work", "primary": true}
     ]});
     check_patch(&before, &operations, &after, false);
-    for filter in [
-        "value ew \"@old\"",
-        "type ne \"home\"",
-        "not (type eq \"home\")",
-        "type eq \"x\" or type eq \"y\"",
+    for path in [
+        "emails[value ew \"@old\"].value",
+        "emails[type ne \"home\"].value",
+        "emails[not (type eq \"home\")].value",
+        "emails[type eq \"x\" or type eq \"y\"].value",
+        // Whoever tells the value, or what is to be changed, means one that is there.
+        "emails[value eq \"old\"].value",
+        "emails[value eq \"old\"].display",
+        "emails[type eq \"x\" and value eq \"old\"]",
+        "emails[type eq \"x\"].type",
     ] {
-        let path = format!("emails[{filter}].value");
         let operations = json!([{"op": "replace", "path": path, "value": "w"}]);
         for leniency in [Leniency::compatible(), Leniency::strict()] {
             let found = patched(&user(&json!({})), &operations, leniency);
-            assert_eq!(found, Err(ErrorType::NoTarget), "{filter}");
+            assert_eq!(found, Err(ErrorType::NoTarget), "{path}");
         }
     }
 }

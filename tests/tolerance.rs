@@ -166,7 +166,7 @@ fn malformed() -> Vec<Forgiven> {
 fn patches() -> Vec<Forgiven> {
     use Tolerance::{
         EmptyText, ExtensionWithoutUrn, OperationCase, OperationWithoutPath, PathAsMember,
-        RemoveSelectsNothing, RemoveWithValue, UnquotedText, ValuePathCreates,
+        ReadOnlyPart, RemoveSelectsNothing, RemoveWithValue, UnquotedText, ValuePathCreates,
     };
     vec![
         row(
@@ -251,6 +251,17 @@ fn patches() -> Vec<Forgiven> {
             Query("filter=manager%20eq%20%22boss%22"),
             ("/totalResults", json!(1)),
             "invalidFilter",
+        ),
+        row(
+            ReadOnlyPart,
+            "a mapping onto the manager's name, which no provider checks before it pushes",
+            Patch(json!({"op": "replace", "value": "B",
+                "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.displayName"})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager",
+                json!({"value": "boss"}),
+            ),
+            "mutability",
         ),
         row(
             UnquotedText,

@@ -47,11 +47,14 @@ pub enum Tolerance {
     /// A text that is no base64, or no URI, where one belongs (RFC 7643 sections 2.3.6 and
     /// 2.3.7); kept as sent (Okta checks no value before it pushes it).
     MalformedText,
+    /// A patch of a part that only the service provider sets, such as `manager.displayName`;
+    /// ignored.
+    ReadOnlyPart,
 }
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -71,6 +74,7 @@ impl Tolerance {
         Self::ExtensionWithoutUrn,
         Self::UnquotedText,
         Self::MalformedText,
+        Self::ReadOnlyPart,
     ];
 
     /// A stable word for logs and counters.
@@ -95,6 +99,7 @@ impl Tolerance {
             Self::ExtensionWithoutUrn => "extension-without-urn",
             Self::UnquotedText => "unquoted-text",
             Self::MalformedText => "malformed-text",
+            Self::ReadOnlyPart => "read-only-part",
         }
     }
 
@@ -110,6 +115,7 @@ impl Tolerance {
             | Self::ListForSingleValue => ErrorType::InvalidValue,
             Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
             Self::UnquotedText => ErrorType::InvalidFilter,
+            Self::ReadOnlyPart => ErrorType::Mutability,
             _ => ErrorType::InvalidSyntax,
         }
     }

@@ -7,7 +7,7 @@ use super::{Op, Operation, is_nothing, is_read_only};
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::filter::Filter;
 use crate::scim::path::{AttributePath, Target};
-use crate::scim::schema::Schema;
+use crate::scim::schema::{Mutability, Schema};
 use crate::scim::tolerance::Tolerance;
 use crate::scim::{Object, value};
 
@@ -17,10 +17,14 @@ impl Operation {
             Target::Extension(schema) => self.apply_to_extension(schema, attributes, work),
             Target::Attribute { path, filter } => {
                 if is_read_only(path) {
-                    return Err(Error::new(
-                        ErrorType::Mutability,
-                        format!("{path} is set by the service provider and cannot be changed"),
-                    ));
+                    let what =
+                        format!("{path} is set by the service provider and cannot be changed");
+                    // Part of what may be set, such as a manager, it is sent along with that.
+                    return if path.attribute.mutability == Mutability::ReadOnly {
+                        Err(Error::new(ErrorType::Mutability, what))
+                    } else {
+                        work.leniency.allow(Tolerance::ReadOnlyPart, &what)
+                    };
                 }
                 match path.extension {
                     None => self.apply_to(path, filter.as_ref(), attributes, work),

@@ -140,7 +140,8 @@ impl Operation {
 
     /// The element that a value path describes when none matches: its `eq` conditions and
     /// the value (RFC 7644 erratum 8097; Entra relies on it). A filter that says more, or
-    /// something else, than what an element is describes none.
+    /// something else, than what an element is describes none; nor does one that tells the value,
+    /// or the part that is to be set: it means an element that somebody else has taken away.
     fn created_element(
         &self,
         path: &AttributePath,
@@ -149,7 +150,10 @@ impl Operation {
     ) -> Result<Value, Error> {
         let mut parts = Object::new();
         if let Some(filter) = filter {
-            if !describe(filter, &mut parts) {
+            let is_described = describe(filter, &mut parts);
+            let tells = |name: &str| parts.contains_key(name);
+            let tells_target = path.sub_attribute.is_some_and(|sub| tells(sub.name));
+            if !is_described || tells("value") || tells_target {
                 return Err(Error::new(ErrorType::NoTarget, no_match(path)));
             }
             work.leniency
