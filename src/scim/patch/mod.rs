@@ -89,10 +89,10 @@ impl Patch {
         Ok(Self { operations })
     }
 
-    /// Whether `active` is removed by name, which is not the same as not being mentioned.
-    pub fn removes_active(&self) -> bool {
+    /// Whether `active` is unassigned by name, which is not the same as not being mentioned.
+    pub fn unassigns_active(&self) -> bool {
         self.operations.iter().any(|operation| {
-            operation.op == Op::Remove
+            (operation.op == Op::Remove || is_nothing(&operation.value))
                 && matches!(&operation.target, Target::Attribute { path, .. }
                     if path.attribute.name == "active")
         })
