@@ -743,6 +743,74 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     }
 }
 
+/// DIFFERENCE(type-alone): what is left of an element whose value is cleared is none, unless the
+/// mode is strict.
+#[test]
+fn an_element_goes_with_its_value() {
+    let home = json!({"value": "h", "type": "home"});
+    let work = json!({"value": "w", "type": "work", "primary": true});
+    let before = user(&json!({"emails": [work, home], "addresses": [{"type": "work"}]}));
+    let path = "emails[type eq \"work\"].value";
+    for (operations, emails) in [
+        (json!([{"op": "remove", "path": path}]), json!([home])),
+        (
+            json!([{"op": "replace", "path": path, "value": ""}]),
+            json!([home]),
+        ),
+        (
+            json!([{"op": "replace", "path": path, "value": null}]),
+            json!([home]),
+        ),
+        (
+            json!([{"op": "remove", "path": "emails.value"}]),
+            Value::Null,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails", "value": [{"value": "", "type": "work", "primary": true},
+                {"value": "h", "type": "home", "primary": true}]}]),
+            json!([{"value": "h", "type": "home", "primary": true}]),
+        ),
+        (
+            json!([{"op": "add", "path": "emails", "value": [{"type": "other", "primary": true}]}]),
+            json!([work, home]),
+        ),
+        // Set again it is one element, in the same patch and in the next.
+        (
+            json!([{"op": "remove", "path": path}, {"op": "replace", "path": path, "value": "n"}]),
+            json!([{"value": "n", "type": "work", "primary": true}, home]),
+        ),
+        // What is to be removed may be described by its type alone.
+        (
+            json!([{"op": "remove", "path": "emails", "value": [{"type": "work"}]}]),
+            json!([home]),
+        ),
+        // A name of it is something left.
+        (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"]", "value": {"type": "work", "display": "W"}}]),
+            json!([{"display": "W", "type": "work"}, home]),
+        ),
+    ] {
+        let after = patched(&before, &operations, Leniency::compatible()).expect("a user");
+        let found = after.attributes().get("emails").cloned();
+        assert_eq!(found.unwrap_or_default(), emails, "{operations}");
+        assert_eq!(after.attributes()["addresses"], json!([{"type": "work"}]));
+    }
+    let remove = json!([{"op": "remove", "path": path}]);
+    let set = json!([{"op": "replace", "path": path, "value": "n"}]);
+    let cleared = patched(&before, &remove, Leniency::compatible()).expect("a user");
+    let again = patched(&cleared, &set, Leniency::compatible()).expect("a user");
+    assert_eq!(
+        again.attributes()["emails"],
+        json!([home, {"value": "n", "type": "work"}])
+    );
+    let kept = patched(&before, &remove, Leniency::strict()).expect("a user");
+    assert_eq!(
+        kept.attributes()["emails"],
+        json!([{"type": "work", "primary": true}, home])
+    );
+    check_parse(&json!({"emails": [{"type": "work"}]}), &json!({}), None);
+}
+
 #[test]
 fn the_core_schema_can_be_named_before_everything_that_belongs_to_it() {
     for operation in [
