@@ -150,6 +150,36 @@ fn each_tolerance_of_a_body_is_strict_modes_error() {
 }
 
 #[test]
+fn members_may_have_paths_as_names() {
+    for (members, kept) in [
+        (
+            json!({"name.givenName": "A", "name": {"givenName": "X", "familyName": "B"}}),
+            json!({"name": {"familyName": "B", "givenName": "A"}}),
+        ),
+        (
+            json!({format!("{ENTERPRISE}:department"): "D", ENTERPRISE: {"division": "E"}}),
+            json!({ENTERPRISE: {"department": "D", "division": "E"}}),
+        ),
+        (
+            json!({"emails[type eq \"work\"].value": "w", "emails": [{"value": "o", "type": "work"}]}),
+            json!({"emails": [{"value": "w", "type": "work"}]}),
+        ),
+        (
+            json!({CORE: {"title": "T", "externalId": "x", "id": "y"}}),
+            json!({"title": "T", "externalId": "x"}),
+        ),
+        (json!({"meta.version": "1"}), json!({})),
+    ] {
+        check_parse(&members, &kept, Some(Tolerance::PathAsMember));
+    }
+    let unreadable = json!({"emails[type eq].value": "x", "title[0]": "x"});
+    check_parse(&unreadable, &json!({}), Some(Tolerance::UnknownAttribute));
+    let body = json!({"schemas": [CORE], CORE: {"userName": "bob"}});
+    let named = User::parse(body, &mut Leniency::compatible()).expect("a user");
+    assert_eq!(named.user_name(), "bob");
+}
+
+#[test]
 fn bodies_that_nobody_can_mean() {
     for (body, kind) in [
         (json!([]), ErrorType::InvalidSyntax),
@@ -162,6 +192,10 @@ fn bodies_that_nobody_can_mean() {
             ErrorType::InvalidSyntax,
         ),
         (json!({"schemas": [CORE]}), ErrorType::InvalidValue),
+        (
+            json!({"schemas": [CORE], "name.givenName": "B"}),
+            ErrorType::InvalidValue,
+        ),
         (
             json!({"schemas": [CORE], "userName": ""}),
             ErrorType::InvalidValue,
