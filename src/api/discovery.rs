@@ -178,10 +178,10 @@ pub(super) fn no_group(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
 
 /// Any write to `/Groups`.
 pub(super) fn groups_not_provisioned(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Err(Problem::no_such_endpoint(Endpoint::Groups))
+    Err(Problem::endpoint_not_implemented(Endpoint::Groups))
 }
 
 /// `/Me`: a token is nobody's account (RFC 7644 section 3.11).
 pub(super) fn no_me(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Err(Problem::no_such_endpoint(Endpoint::Me))
+    Err(Problem::endpoint_not_implemented(Endpoint::Me))
 }

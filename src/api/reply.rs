@@ -172,7 +172,7 @@ impl Problem {
     }
 
     /// An endpoint of RFC 7644 that nothing can be done with here.
-    pub(super) fn no_such_endpoint(endpoint: Endpoint) -> Self {
+    pub(super) fn endpoint_not_implemented(endpoint: Endpoint) -> Self {
         Self::not_implemented(match endpoint {
             Endpoint::Groups => {
                 "groups are not provisioned: untick Push Groups in the identity provider's \
@@ -319,7 +319,7 @@ impl From<directory::Error> for Problem {
                 problem
             }
             directory::Error::PreconditionFailed => Self::precondition_failed(),
-            directory::Error::NotImplemented(endpoint) => Self::no_such_endpoint(endpoint),
+            directory::Error::NotImplemented(endpoint) => Self::endpoint_not_implemented(endpoint),
             directory::Error::Forbidden => Self::insufficient_scope(Scope::Full),
             directory::Error::Unresolved(bulk_id) => Self::new(
                 409,
