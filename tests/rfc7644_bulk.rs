@@ -139,6 +139,7 @@ fn section_3_7_1_a_failed_operation_changes_nothing_and_undoes_no_other() {
             {"method": "DELETE", "path": "/Users/nobody"},
             {"method": "GET", "path": target},
             {"method": "POST", "path": "/Groups", "bulkId": "g", "data": {}},
+            {"method": "POST", "path": "/Me", "bulkId": "m", "data": {}},
             {"method": "POST", "path": "/Users", "data": body("no id")},
             {"method": "POST", "path": "/Users", "bulkId": "3", "data": {"schemas": [CORE]}},
             post("4", "newer")
@@ -147,10 +148,13 @@ fn section_3_7_1_a_failed_operation_changes_nothing_and_undoes_no_other() {
     assert_eq!(
         statuses(&results),
         [
-            "201", "409", "409", "412", "404", "400", "400", "400", "400", "201"
+            "201", "409", "409", "412", "404", "400", "501", "501", "400", "400", "201"
         ]
     );
     assert_eq!(results[1]["response"]["scimType"], "uniqueness");
+    // The same as the endpoint itself.
+    let detail = results[6]["response"]["detail"].as_str().expect("a detail");
+    assert!(detail.contains("untick Push Groups"), "{detail}");
     assert_eq!(talk.json("GET", &target, None, 200), old);
     assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
 }

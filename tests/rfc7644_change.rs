@@ -203,41 +203,38 @@ fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
     assert_eq!(error["scimType"], "noTarget");
 }
 
+/// DIFFERENCE(active-stays): what is unassigned by name is false, so that there is one word for
+/// whoever may not be used.
 #[test]
-fn section_3_5_2_2_active_can_be_removed_by_name_only() {
+fn section_3_5_2_2_active_is_false_when_it_is_unassigned_by_name() {
     let mut talk = Talk::start(&[]);
     let user = talk.create("u");
-    let remove = patch(&json!([{"op": "remove", "path": "active"}]));
-    let removed = talk.json("PATCH", &target(&user), Some(&remove), 200);
-    assert!(removed.get("active").is_none(), "{removed}");
-    // Whoever may not be known to be active is not: neither filter finds the user.
-    for status in ["true", "false"] {
-        let found = format!("/Users?filter=active%20eq%20{status}");
-        assert_eq!(
-            talk.json("GET", &found, None, 200)["totalResults"],
-            0,
-            "{status}"
-        );
+    let active = |op: &str, value: Value| json!({"op": op, "path": "active", "value": value});
+    let set = patch(&json!([active("replace", json!(true))]));
+    for unassign in [
+        json!({"op": "remove", "path": "active"}),
+        active("replace", json!(null)),
+        active("replace", json!("")),
+        active("add", json!(null)),
+        json!({"op": "replace", "value": {"active": null}}),
+    ] {
+        let unassigned = patch(&json!([unassign]));
+        let patched = talk.json("PATCH", &target(&user), Some(&unassigned), 200);
+        assert_eq!(patched["active"], false, "{unassign}");
+        for (status, count) in [("true", 0), ("false", 1)] {
+            let found = format!("/Users?filter=active%20eq%20{status}");
+            let found = talk.json("GET", &found, None, 200);
+            assert_eq!(found["totalResults"], count, "{unassign}: {status}");
+        }
+        // A replace without it leaves it so, and one with it sets it.
+        let kept = talk.json("PUT", &target(&user), Some(&body("u")), 200);
+        assert_eq!(kept["active"], false, "{unassign}");
+        let again = talk.json("PATCH", &target(&user), Some(&set), 200);
+        assert_eq!(again["active"], true, "{unassign}");
     }
-    let listed = talk
-        .server
-        .cli(&["user", "list", "--inactive", "-o", "jsonl"]);
-    assert_eq!(listed.stdout.lines().count(), 1);
-    // A replace without it leaves it so, and one with it sets it.
-    let kept = talk.json("PUT", &target(&user), Some(&body("u")), 200);
-    assert!(kept.get("active").is_none(), "{kept}");
-    let set = patch(&json!([{"op": "replace", "path": "active", "value": true}]));
-    assert_eq!(
-        talk.json("PATCH", &target(&user), Some(&set), 200)["active"],
-        true
-    );
-    // Of whom nothing is said something changes when they are said to be inactive.
-    talk.json("PATCH", &target(&user), Some(&remove), 200);
-    for word in ["now", "already"] {
-        let told = talk.server.cli(&["user", "deactivate", "u"]);
-        let wanted = format!("u is {word} inactive");
-        assert!(told.stderr.contains(&wanted), "{told:?}");
-    }
+    let both = patch(&json!([{"op": "remove", "path": "active"}, active("add", json!(true))]));
+    let same = talk.json("PATCH", &target(&user), Some(&both), 200);
+    assert_eq!(same["active"], true);
 }
 
 #[test]

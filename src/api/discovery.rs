@@ -13,6 +13,7 @@ use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::limits;
+use crate::scim::bulk::Endpoint;
 use crate::scim::message;
 use crate::scim::schema::{self, ENTERPRISE_URN, Schema, USER_URN};
 
@@ -177,14 +178,10 @@ pub(super) fn no_group(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
 
 /// Any write to `/Groups`.
 pub(super) fn groups_not_provisioned(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Err(Problem::not_implemented(
-        "groups are not provisioned: untick Push Groups in the identity provider's application",
-    ))
+    Err(Problem::endpoint_not_implemented(Endpoint::Groups))
 }
 
 /// `/Me`: a token is nobody's account (RFC 7644 section 3.11).
 pub(super) fn no_me(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Err(Problem::not_implemented(
-        "/Me is not supported: an API token belongs to no user",
-    ))
+    Err(Problem::endpoint_not_implemented(Endpoint::Me))
 }

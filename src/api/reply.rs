@@ -7,6 +7,7 @@ use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
 use crate::http1::{Answer, Body, Fault, Method};
 use crate::limits;
+use crate::scim::bulk::Endpoint;
 use crate::scim::{self, ErrorType, message};
 use crate::store::WriteError;
 
@@ -170,6 +171,17 @@ impl Problem {
         Self::new(501, detail)
     }
 
+    /// An endpoint of RFC 7644 that nothing can be done with here.
+    pub(super) fn endpoint_not_implemented(endpoint: Endpoint) -> Self {
+        Self::not_implemented(match endpoint {
+            Endpoint::Groups => {
+                "groups are not provisioned: untick Push Groups in the identity provider's \
+                 application"
+            }
+            Endpoint::Me => "/Me is not supported: an API token belongs to no user",
+        })
+    }
+
     /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens are told alike; the
     /// log has the reason.
     pub(super) fn unauthorized(why: Option<Rejection>) -> Self {
@@ -307,6 +319,7 @@ impl From<directory::Error> for Problem {
                 problem
             }
             directory::Error::PreconditionFailed => Self::precondition_failed(),
+            directory::Error::NotImplemented(endpoint) => Self::endpoint_not_implemented(endpoint),
             directory::Error::Forbidden => Self::insufficient_scope(Scope::Full),
             directory::Error::Unresolved(bulk_id) => Self::new(
                 409,

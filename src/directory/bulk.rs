@@ -17,7 +17,7 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
-use crate::scim::bulk::{self, Action, Operation, Who};
+use crate::scim::bulk::{self, Action, NoAction, Operation, Who};
 use crate::scim::{self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{Change, ReadError, View};
 
@@ -143,10 +143,13 @@ impl Task {
         let creates = matches!(operation.action, Ok(Action::Create(_)));
         let mut leniency = leniency.clone();
         let reading = match operation.action {
-            Err(error) => Reading::Refused(Error::Scim(error)),
+            Err(NoAction::Malformed(error)) => Reading::Refused(Error::Scim(error)),
+            Err(NoAction::NotImplemented(endpoint)) => {
+                Reading::Refused(Error::NotImplemented(endpoint))
+            }
             Ok(action) if !may(&action) => Reading::Refused(Error::Forbidden),
             Ok(action) if !references.is_empty() => Reading::Refers(action, references),
-            Ok(action) => match Work::read(action, &mut leniency) {
+            Ok(action) => match Work::read(action, &mut leniency, &mut Budget::default()) {
                 Ok(work) => Reading::Whole(work),
                 Err(error) => Reading::Refused(Error::Scim(error)),
             },
@@ -161,13 +164,17 @@ impl Task {
 }
 
 impl Work {
-    fn read(action: Action, leniency: &mut Leniency) -> Result<Self, scim::Error> {
+    fn read(
+        action: Action,
+        leniency: &mut Leniency,
+        budget: &mut Budget,
+    ) -> Result<Self, scim::Error> {
         Ok(match action {
-            Action::Create(data) => Self::Create(User::parse(data, leniency)?),
+            Action::Create(data) => Self::Create(User::parse_within(data, leniency, budget)?),
             Action::Replace(who, data) => Self::Replace {
                 who,
                 is_echo: scim::user::is_echo(&data),
-                user: User::parse(data, leniency)?,
+                user: User::parse_within(data, leniency, budget)?,
             },
             Action::Modify(who, data) => Self::Modify(who, Patch::parse(data, leniency)?),
             Action::Delete(who) => Self::Delete(who),
@@ -317,7 +324,7 @@ impl State {
     }
 
     /// What an operation does, with identifiers where it referred to others.
-    fn read(&self, reading: Reading, leniency: &mut Leniency) -> Result<Work, Error> {
+    fn read(&mut self, reading: Reading, leniency: &mut Leniency) -> Result<Work, Error> {
         let (mut action, references) = match reading {
             Reading::Whole(work) => return Ok(work),
             Reading::Refers(action, references) => (action, references),
@@ -344,7 +351,7 @@ impl State {
         {
             resolve(data, &id_of)?;
         }
-        Ok(Work::read(action, leniency)?)
+        Ok(Work::read(action, leniency, &mut self.budget)?)
     }
 
     /// The id of what is created under a `bulkId`.

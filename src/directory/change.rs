@@ -73,7 +73,7 @@ impl Edit {
         leniency: &mut Leniency,
         budget: &mut Budget,
     ) -> Result<User, scim::Error> {
-        let mut keeps_active = true;
+        let mut unassigns_active = false;
         let mut user = match self {
             Self::Replace { mut user, is_echo } => {
                 if is_echo {
@@ -82,7 +82,7 @@ impl Edit {
                 user
             }
             Self::Modify(patch) => {
-                keeps_active = !patch.removes_active();
+                unassigns_active = patch.unassigns_active();
                 let mut user = patch.apply(before, leniency, budget)?;
                 if !patch.sets_formatted_name() {
                     user.refresh_formatted_name(before, false);
@@ -90,18 +90,19 @@ impl Edit {
                 user
             }
             Self::Import(row, empty) => {
-                keeps_active = !row.unassigns_active();
+                unassigns_active = row.unassigns_active();
                 let mut user = row.apply(Some(before), empty)?;
                 user.refresh_formatted_name(before, false);
                 user
             }
         };
-        // Identity providers that leave it out do not mean to change it.
-        if user.active().is_none()
-            && keeps_active
-            && let Some(active) = before.active()
-        {
-            user.set_active(active);
+        if user.active().is_none() {
+            // Identity providers that leave it out do not mean to change it. Where it is taken
+            // away nobody says that the user is active: false is how that is shown and found.
+            let active = Some(false).filter(|_| unassigns_active);
+            if let Some(active) = active.or(before.active()) {
+                user.set_active(active);
+            }
         }
         Ok(user)
     }

@@ -82,6 +82,8 @@ pub enum Error {
     PreconditionFailed,
     /// The user would be larger than [`crate::limits::USER_BYTES_MAX`].
     TooLarge,
+    /// The operation is one on an endpoint that answers changes with 501.
+    NotImplemented(scim::bulk::Endpoint),
     /// The caller may do the request's other operations, but not this one.
     Forbidden,
     /// What the operation refers to by this `bulkId` could not be created.

@@ -33,7 +33,31 @@ pub struct Operation {
     /// The user that it is to change or delete, whether or not the rest of it can be read.
     pub who: Option<Who>,
     /// What to do, or why that cannot be known.
-    pub action: Result<Action, Error>,
+    pub action: Result<Action, NoAction>,
+}
+
+/// Why an operation is none that can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAction {
+    /// It cannot be read.
+    Malformed(Error),
+    /// It is one on an endpoint that does nothing.
+    NotImplemented(Endpoint),
+}
+
+impl From<Error> for NoAction {
+    fn from(error: Error) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// An endpoint that answers changes with 501.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/Groups`.
+    Groups,
+    /// `/Me`.
+    Me,
 }
 
 /// What one operation does.
@@ -151,7 +175,7 @@ impl Operation {
                 bulk_id: None,
                 version: None,
                 who: None,
-                action: Err(syntax("each operation must be an object")),
+                action: Err(syntax("each operation must be an object").into()),
             };
         };
         let text = |name: &str| {
@@ -171,7 +195,7 @@ impl Operation {
         let who = who.filter(|_| is_about_one);
         let action = target.and_then(|who| {
             let method = method.as_deref().unwrap_or_default();
-            action(method, who, bulk_id.as_deref(), data)
+            Ok(action(method, who, bulk_id.as_deref(), data)?)
         });
         Self {
             method: method.unwrap_or_default(),
@@ -208,13 +232,19 @@ fn syntax(detail: impl Into<String>) -> Error {
 }
 
 /// The user that a path names; nothing if it is that of all users.
-fn target(path: &str) -> Result<Option<Who>, Error> {
+fn target(path: &str) -> Result<Option<Who>, NoAction> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    if segments.next() != Some("Users") {
-        return Err(syntax(format!(
-            "path must be /Users or /Users/ID, not {}",
-            quoted(path)
-        )));
+    match segments.next() {
+        Some("Users") => {}
+        Some("Groups") => return Err(NoAction::NotImplemented(Endpoint::Groups)),
+        Some("Me") => return Err(NoAction::NotImplemented(Endpoint::Me)),
+        _ => {
+            return Err(syntax(format!(
+                "path must be /Users or /Users/ID, not {}",
+                quoted(path)
+            ))
+            .into());
+        }
     }
     let who = segments
         .next()
@@ -223,7 +253,7 @@ fn target(path: &str) -> Result<Option<Who>, Error> {
             None => Who::Id(segment.to_owned()),
         });
     if segments.next().is_some() {
-        return Err(syntax("path must be /Users or /Users/ID"));
+        return Err(syntax("path must be /Users or /Users/ID").into());
     }
     Ok(who)
 }
@@ -271,7 +301,8 @@ fn refuse_repeated_ids(operations: &mut [Operation]) {
         if let Some(id) = &operation.bulk_id
             && !seen.insert(id.clone())
         {
-            operation.action = Err(syntax("an operation before this one has the same bulkId"));
+            operation.action =
+                Err(syntax("an operation before this one has the same bulkId").into());
         }
     }
 }
@@ -383,11 +414,22 @@ mod tests {
             json!({"method": "POST", "path": "/Users", "bulkId": "a"}),
             json!({"method": "PUT", "path": "/Users", "data": {}}),
             json!({"method": "PUT", "path": "/Users/1/2", "data": {}}),
-            json!({"method": "POST", "path": "/Groups", "bulkId": "a", "data": {}}),
+            json!({"method": "POST", "path": "/groups", "bulkId": "a", "data": {}}),
         ] {
             let bulk = bulk(&json!([item]));
-            let error = bulk.operations[0].action.clone().expect_err("an error");
+            let Err(NoAction::Malformed(error)) = bulk.operations[0].action.clone() else {
+                panic!("{item}");
+            };
             assert_eq!(error.kind, ErrorType::InvalidSyntax, "{item}");
+        }
+        for (path, endpoint) in [
+            ("/Groups", Endpoint::Groups),
+            ("/Groups/bulkId:a", Endpoint::Groups),
+            ("Me", Endpoint::Me),
+        ] {
+            let bulk = bulk(&json!([{"method": "PATCH", "path": path, "data": {}}]));
+            let wanted = Err(NoAction::NotImplemented(endpoint));
+            assert_eq!(bulk.operations[0].action, wanted, "{path}");
         }
         let twice = bulk(&json!([post("a", ""), post("a", "")]));
         assert!(twice.operations[0].action.is_ok() && twice.operations[1].action.is_err());

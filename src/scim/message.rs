@@ -2,6 +2,7 @@
 //! error documents.
 
 use std::fmt::Write as _;
+use std::slice;
 
 use serde_json::{Value, json};
 
@@ -31,16 +32,31 @@ pub(super) fn members(body: Value, urn: &str, leniency: &mut Leniency) -> Result
             "the body must be a JSON object: a message {urn}"
         )));
     };
-    let names_it = |urns: &Vec<Value>| {
+    if let Some(urns) = schemas(&body, leniency)? {
         let mut urns = urns.iter().filter_map(Value::as_str);
-        urns.any(|one| one.eq_ignore_ascii_case(urn))
-    };
-    match member(&body, "schemas") {
-        None => leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?,
-        Some(Value::Array(urns)) if names_it(urns) => {}
-        Some(_) => return Err(syntax(format!("schemas must contain {urn}"))),
+        if !urns.any(|one| one.eq_ignore_ascii_case(urn)) {
+            return Err(syntax(format!("schemas must contain {urn}")));
+        }
     }
     Ok(body)
+}
+
+/// What stands in `schemas`; nothing if that is left out or unassigned, and forgiven.
+pub(super) fn schemas<'a>(
+    body: &'a Object,
+    leniency: &mut Leniency,
+) -> Result<Option<&'a [Value]>, Error> {
+    match member(body, "schemas") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(urns)) if urns.is_empty() => {}
+        Some(Value::Array(urns)) => return Ok(Some(urns)),
+        Some(one) => {
+            leniency.allow(Tolerance::SingleValueForList, "schemas must be a list")?;
+            return Ok(Some(slice::from_ref(one)));
+        }
+    }
+    leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?;
+    Ok(None)
 }
 
 /// An Error document (RFC 7644 section 3.12). `status` is a string in it.

@@ -1,6 +1,7 @@
 //! What identity providers send that no RFC asks for, each by name. In compatible mode a
 //! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. There is no other difference between the modes.
+//! request's error. There is one other difference between the modes, which is no error in either:
+//! [`Leniency::drops_shells`].
 
 use super::error::{Error, ErrorType};
 
@@ -9,7 +10,7 @@ use super::error::{Error, ErrorType};
 pub enum Tolerance {
     /// `"True"` for `true` (Entra, Add/Replace of `active` and `primary`).
     BooleanAsText,
-    /// A whole number where a text belongs.
+    /// A number where a text belongs.
     ScalarAsText,
     /// An attribute that no known schema has; ignored.
     UnknownAttribute,
@@ -47,11 +48,14 @@ pub enum Tolerance {
     /// A text that is no base64, or no URI, where one belongs (RFC 7643 sections 2.3.6 and
     /// 2.3.7); kept as sent (Okta checks no value before it pushes it).
     MalformedText,
+    /// A patch of a part that only the service provider sets, such as `manager.displayName`;
+    /// ignored.
+    ReadOnlyPart,
 }
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -71,6 +75,7 @@ impl Tolerance {
         Self::ExtensionWithoutUrn,
         Self::UnquotedText,
         Self::MalformedText,
+        Self::ReadOnlyPart,
     ];
 
     /// A stable word for logs and counters.
@@ -95,6 +100,7 @@ impl Tolerance {
             Self::ExtensionWithoutUrn => "extension-without-urn",
             Self::UnquotedText => "unquoted-text",
             Self::MalformedText => "malformed-text",
+            Self::ReadOnlyPart => "read-only-part",
         }
     }
 
@@ -110,6 +116,7 @@ impl Tolerance {
             | Self::ListForSingleValue => ErrorType::InvalidValue,
             Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
             Self::UnquotedText => ErrorType::InvalidFilter,
+            Self::ReadOnlyPart => ErrorType::Mutability,
             _ => ErrorType::InvalidSyntax,
         }
     }
@@ -161,6 +168,13 @@ impl Leniency {
             self.used.push(tolerance);
         }
         Ok(())
+    }
+
+    /// Whether an element of a list is none when only its `type` and `primary` are left:
+    /// identity providers clear a value by its path, or send it empty, and mean all of it. The
+    /// RFCs know no such rule.
+    pub fn drops_shells(&self) -> bool {
+        !self.strict
     }
 
     /// Reads something, in which this tolerance is nothing that the request needs.

@@ -9,9 +9,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
+use super::patch::{Budget, Patch};
+use super::path::Target;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member, value, whole_name};
+use super::{Object, member, message, value, whole_name};
 
 /// The attributes of one User.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,14 +27,28 @@ impl User {
     /// Read-only members are ignored, a password is dropped, everything else keeps its
     /// value as sent. Fails when `userName` is missing or a value has the wrong type.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
-        let Value::Object(body) = body else {
+        Self::parse_within(body, leniency, &mut Budget::default())
+    }
+
+    /// The same, where the comparisons that members with paths as names make are taken from
+    /// `budget`.
+    pub fn parse_within(
+        body: Value,
+        leniency: &mut Leniency,
+        budget: &mut Budget,
+    ) -> Result<Self, Error> {
+        let Value::Object(mut body) = body else {
             return Err(Error::new(
                 ErrorType::InvalidSyntax,
                 "the body must be a JSON object: one User",
             ));
         };
         check_schemas(&body, leniency)?;
-        let user = Self::from_members(body, leniency)?;
+        let paths = take_paths(&mut body);
+        let mut user = Self::from_members(body, leniency)?;
+        if !paths.is_empty() {
+            user = Patch::of_members(paths, leniency)?.change(&user, leniency, budget)?;
+        }
         user.require_user_name()?;
         Ok(user)
     }
@@ -273,9 +289,34 @@ fn in_schema_order(mut attributes: Object) -> Object {
     ordered
 }
 
+/// Takes the members out of a body whose names are paths of attributes, or that hold what
+/// belongs to the core schema under its URN.
+fn take_paths(body: &mut Object) -> Object {
+    let is_path = |name: &str, value: &Value| {
+        if name.eq_ignore_ascii_case(USER_URN) {
+            return value.is_object();
+        }
+        // What cannot be read is an attribute that nobody knows.
+        name.contains(['.', '['])
+            && matches!(
+                Target::parse(name, &mut Leniency::compatible()),
+                Ok(Some(Target::Attribute { .. }))
+            )
+    };
+    if !body.iter().any(|(name, value)| is_path(name, value)) {
+        return Object::new();
+    }
+    let members = std::mem::take(body).into_iter();
+    let (paths, others) = members.partition(|(name, value)| is_path(name, value));
+    *body = others;
+    paths
+}
+
 fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Error> {
+    if value::is_unassigned(ENTERPRISE_URN, &value, leniency)? {
+        return Ok(Object::new());
+    }
     match value {
-        Value::Null => Ok(Object::new()),
         Value::Object(mut object) => {
             // Some clients put one into the extension too; it says nothing there.
             object.remove("schemas");
@@ -293,18 +334,16 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
 /// `schemas` must name the core User; others that are not known are forgiven (RFC 7643
 /// section 3.1, RFC 7644 section 3.3).
 fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
-    let Some(schemas) = member(body, "schemas") else {
-        return leniency.allow(Tolerance::MissingSchemas, "the body has no schemas");
+    let Some(schemas) = message::schemas(body, leniency)? else {
+        return Ok(());
     };
-    let urns = schemas
-        .as_array()
-        .and_then(|urns| urns.iter().map(Value::as_str).collect::<Option<Vec<_>>>())
-        .ok_or_else(|| {
-            Error::new(
-                ErrorType::InvalidSyntax,
-                "schemas must be a list of schema URNs",
-            )
-        })?;
+    let urns: Option<Vec<&str>> = schemas.iter().map(Value::as_str).collect();
+    let urns = urns.ok_or_else(|| {
+        Error::new(
+            ErrorType::InvalidSyntax,
+            "schemas must be a list of schema URNs",
+        )
+    })?;
     if !urns.iter().any(|urn| urn.eq_ignore_ascii_case(USER_URN)) {
         return Err(Error::new(
             ErrorType::InvalidSyntax,

@@ -3,7 +3,7 @@
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::error::{Error, ErrorType, quoted};
 use super::schema::{Attribute, Kind, Mutability};
@@ -56,6 +56,10 @@ pub(super) fn single(
             Ok(None)
         }
         (_, Value::String(text)) if text.is_empty() => empty_text(attribute, leniency),
+        (_, Value::Array(elements)) if elements.is_empty() => {
+            empty_list(attribute.name, leniency)?;
+            Ok(None)
+        }
         (kind, Value::String(text)) => {
             if let Some(wanted) = malformed(kind, &text) {
                 leniency.allow(
@@ -65,8 +69,7 @@ pub(super) fn single(
             }
             Ok(Some(Value::String(text)))
         }
-        // Other numbers do not come back as they were written.
-        (_, Value::Number(number)) if number.is_i64() || number.is_u64() => {
+        (_, Value::Number(number)) if is_exact(&number) => {
             leniency.allow(
                 Tolerance::ScalarAsText,
                 &format!("{} must be a string", attribute.name),
@@ -75,6 +78,22 @@ pub(super) fn single(
         }
         (_, other) => Err(wrong_type(attribute, "a string", &other)),
     }
+}
+
+/// Whether a number is the one that was written: of a fraction with more digits than a float
+/// keeps, or of an integer beyond those that it can count, the last ones are lost.
+fn is_exact(number: &Number) -> bool {
+    const INTEGERS_END: f64 = 9_007_199_254_740_992.0;
+    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
+        return true;
+    };
+    if float.fract() == 0.0 {
+        return float.abs() < INTEGERS_END;
+    }
+    let text = number.to_string();
+    let significant = text.trim_start_matches(['-', '0', '.']);
+    let digits = significant.bytes().filter(u8::is_ascii_digit).count();
+    digits <= f64::DIGITS as usize
 }
 
 /// What a text of this kind must be, if it is not that.
@@ -93,16 +112,40 @@ fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether what stands in the place of an extension is no value.
+pub(super) fn is_unassigned(
+    name: &str,
+    value: &Value,
+    leniency: &mut Leniency,
+) -> Result<bool, Error> {
+    match value {
+        Value::Null => {}
+        Value::String(text) if text.is_empty() => allow_empty_text(name, leniency)?,
+        Value::Array(elements) if elements.is_empty() => empty_list(name, leniency)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// Unassigned, if that is forgiven: only null and the empty list mean that in RFC 7643.
 fn empty_text(attribute: &Attribute, leniency: &mut Leniency) -> Result<Option<Value>, Error> {
+    allow_empty_text(attribute.name, leniency)?;
+    Ok(None)
+}
+
+fn allow_empty_text(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     leniency.allow(
         Tolerance::EmptyText,
-        &format!(
-            "{} must have a value, be null or be left out",
-            attribute.name
-        ),
-    )?;
-    Ok(None)
+        &format!("{name} must have a value, be null or be left out"),
+    )
+}
+
+/// The empty list, which is no value of a list only (RFC 7643 section 2.5).
+fn empty_list(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
+    leniency.allow(
+        Tolerance::ListForSingleValue,
+        &format!("{name} must not be a list"),
+    )
 }
 
 fn boolean(
@@ -229,6 +272,9 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
+        if leniency.drops_shells() && is_shell(attribute, &element) {
+            continue;
+        }
         if is_primary(&element) {
             if primary_seen {
                 leniency.allow(
@@ -242,6 +288,17 @@ pub(super) fn list(
         kept.push(element);
     }
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
+}
+
+/// Whether nothing of an element is left but what its value was used for.
+fn is_shell(attribute: &Attribute, element: &Value) -> bool {
+    let Some(parts) = element.as_object() else {
+        return false;
+    };
+    attribute.sub_attribute("value").is_some()
+        && parts
+            .keys()
+            .all(|part| ["type", "primary"].contains(&part.as_str()))
 }
 
 /// Whether an element of a list says that it is the primary one.

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::assign::{Work, assign, put_object, take_object};
 use super::{Op, Operation, is_nothing, is_read_only};
-use crate::scim::Object;
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::filter::Filter;
 use crate::scim::path::{AttributePath, Target};
-use crate::scim::schema::Schema;
+use crate::scim::schema::{Mutability, Schema};
 use crate::scim::tolerance::Tolerance;
+use crate::scim::{Object, value};
 
 impl Operation {
     pub(super) fn apply(&self, attributes: &mut Object, work: &mut Work<'_>) -> Result<(), Error> {
@@ -17,10 +17,14 @@ impl Operation {
             Target::Extension(schema) => self.apply_to_extension(schema, attributes, work),
             Target::Attribute { path, filter } => {
                 if is_read_only(path) {
-                    return Err(Error::new(
-                        ErrorType::Mutability,
-                        format!("{path} is set by the service provider and cannot be changed"),
-                    ));
+                    let what =
+                        format!("{path} is set by the service provider and cannot be changed");
+                    // Part of what may be set, such as a manager, it is sent along with that.
+                    return if path.attribute.mutability == Mutability::ReadOnly {
+                        Err(Error::new(ErrorType::Mutability, what))
+                    } else {
+                        work.leniency.allow(Tolerance::ReadOnlyPart, &what)
+                    };
                 }
                 match path.extension {
                     None => self.apply_to(path, filter.as_ref(), attributes, work),
@@ -41,20 +45,18 @@ impl Operation {
         attributes: &mut Object,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
-        // Null is unassigned (RFC 7643 section 2.5); to add nothing changes nothing.
-        if self.op == Op::Remove || (self.op == Op::Replace && self.value.is_null()) {
-            attributes.remove(schema.urn);
+        if self.op == Op::Remove || value::is_unassigned(schema.urn, &self.value, work.leniency)? {
+            // To add nothing changes nothing.
+            if self.op != Op::Add {
+                attributes.remove(schema.urn);
+            }
             return Ok(());
         }
-        let members = match &self.value {
-            Value::Object(members) => members,
-            Value::Null => return Ok(()),
-            _ => {
-                return Err(Error::new(
-                    ErrorType::InvalidValue,
-                    format!("the value for {} must be an object", schema.urn),
-                ));
-            }
+        let Value::Object(members) = &self.value else {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                format!("the value for {} must be an object", schema.urn),
+            ));
         };
         let mut merged = take_object(attributes, schema.urn);
         for (name, member) in members {

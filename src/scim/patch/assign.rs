@@ -7,7 +7,7 @@ use crate::limits;
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::schema::Attribute;
 use crate::scim::tolerance::{Leniency, Tolerance};
-use crate::scim::{Object, value};
+use crate::scim::{Object, member, value};
 
 /// What the operations of one patch share: what they are forgiven, and how much they may
 /// still look at. A patch may be applied on the one thread that writes.
@@ -74,7 +74,8 @@ pub(super) fn assign(
 }
 
 /// Sets each part that is named. One that is named with null or "" is unassigned, which is
-/// why they are not read all at once.
+/// why they are not read all at once. A reference that is not named goes with the value that it
+/// belonged to: it would point at somebody else.
 pub(super) fn assign_parts(
     into: &mut Object,
     attribute: &'static Attribute,
@@ -82,6 +83,7 @@ pub(super) fn assign_parts(
     op: Op,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
+    let before = into.get("value").cloned();
     for (name, part) in parts {
         match attribute.sub_attribute(name) {
             Some(sub) => assign(into, sub, part.clone(), op, work)?,
@@ -90,6 +92,9 @@ pub(super) fn assign_parts(
                 &format!("{} has no part {}", attribute.name, quoted(name)),
             )?,
         }
+    }
+    if before.is_some() && before.as_ref() != into.get("value") && member(parts, "$ref").is_none() {
+        into.remove("$ref");
     }
     Ok(())
 }

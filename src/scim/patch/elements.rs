@@ -25,10 +25,16 @@ impl Operation {
             Tolerance::RemoveWithValue,
             "a remove operation selects values by its path, not by a value",
         )?;
-        let unwanted = value::normalise(attribute, self.value.clone(), work.leniency)?;
-        let Some(Value::Array(unwanted)) = unwanted else {
-            return Ok(());
+        let unwanted = match self.value.clone() {
+            Value::Array(unwanted) => unwanted,
+            one => vec![one],
         };
+        // A value may be described by its type alone, which a list does not keep.
+        let unwanted: Result<Vec<Option<Value>>, Error> = unwanted
+            .into_iter()
+            .map(|one| value::single(attribute, one, work.leniency))
+            .collect();
+        let unwanted: Vec<Value> = unwanted?.into_iter().flatten().collect();
         if let Some(Value::Array(elements)) = members.get_mut(attribute.name) {
             work.spend(elements.len().saturating_mul(unwanted.len()))?;
             elements.retain(|element| !unwanted.iter().any(|gone| describes(gone, element)));
@@ -140,7 +146,8 @@ impl Operation {
 
     /// The element that a value path describes when none matches: its `eq` conditions and
     /// the value (RFC 7644 erratum 8097; Entra relies on it). A filter that says more, or
-    /// something else, than what an element is describes none.
+    /// something else, than what an element is describes none; nor does one that tells the value,
+    /// or the part that is to be set: it means an element that somebody else has taken away.
     fn created_element(
         &self,
         path: &AttributePath,
@@ -149,7 +156,10 @@ impl Operation {
     ) -> Result<Value, Error> {
         let mut parts = Object::new();
         if let Some(filter) = filter {
-            if !describe(filter, &mut parts) {
+            let is_described = describe(filter, &mut parts);
+            let tells = |name: &str| parts.contains_key(name);
+            let tells_target = path.sub_attribute.is_some_and(|sub| tells(sub.name));
+            if !is_described || tells("value") || tells_target {
                 return Err(Error::new(ErrorType::NoTarget, no_match(path)));
             }
             work.leniency

@@ -89,10 +89,17 @@ impl Patch {
         Ok(Self { operations })
     }
 
-    /// Whether `active` is removed by name, which is not the same as not being mentioned.
-    pub fn removes_active(&self) -> bool {
+    /// The members of a User whose names are paths, as a patch of the others.
+    pub(super) fn of_members(members: Object, leniency: &mut Leniency) -> Result<Self, Error> {
+        let mut operations = Vec::new();
+        read_members(Op::Replace, members, &mut operations, leniency)?;
+        Ok(Self { operations })
+    }
+
+    /// Whether `active` is unassigned by name, which is not the same as not being mentioned.
+    pub fn unassigns_active(&self) -> bool {
         self.operations.iter().any(|operation| {
-            operation.op == Op::Remove
+            (operation.op == Op::Remove || is_nothing(&operation.value))
                 && matches!(&operation.target, Target::Attribute { path, .. }
                     if path.attribute.name == "active")
         })
@@ -125,6 +132,22 @@ impl Patch {
         leniency: &mut Leniency,
         budget: &mut Budget,
     ) -> Result<User, Error> {
+        let patched = self.change(user, leniency, budget)?;
+        // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
+        patched.require_user_name().map_err(|error| Error {
+            kind: ErrorType::Mutability,
+            ..error
+        })?;
+        Ok(patched)
+    }
+
+    /// The same for a user that may be without a name.
+    pub(super) fn change(
+        &self,
+        user: &User,
+        leniency: &mut Leniency,
+        budget: &mut Budget,
+    ) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
         let mut work = Work::new(leniency, budget);
         for operation in &self.operations {
@@ -142,15 +165,9 @@ impl Patch {
             })
             .collect();
         // The texts that the patch sets were read already, and others were stored before.
-        let patched = leniency.overlooking(Tolerance::MalformedText, |leniency| {
+        leniency.overlooking(Tolerance::MalformedText, |leniency| {
             User::from_touched(attributes, touched, leniency)
-        })?;
-        // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
-        patched.require_user_name().map_err(|error| Error {
-            kind: ErrorType::Mutability,
-            ..error
-        })?;
-        Ok(patched)
+        })
     }
 }
 
@@ -235,10 +252,21 @@ fn read_without_path(
             "an operation without path needs an object as its value",
         ));
     };
+    read_members(op, members, operations, leniency)
+}
+
+/// One operation for each member, those below the core schema's URN among them.
+fn read_members(
+    op: Op,
+    members: Object,
+    operations: &mut Vec<Operation>,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
     for (name, value) in members {
         if name.eq_ignore_ascii_case(USER_URN)
             && let Value::Object(core) = value
         {
+            allow_path(&name, leniency)?;
             for (name, value) in core {
                 push_member(op, &name, value, operations, leniency)?;
             }
@@ -257,17 +285,21 @@ fn push_member(
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
     let target = Target::parse(name, leniency)?;
+    if name.contains(['.', '[']) && !matches!(target, Some(Target::Extension(_)) | None) {
+        allow_path(name, leniency)?;
+    }
     if matches!(&target, Some(Target::Attribute { path, .. }) if is_read_only(path)) {
         // Echoed, like everything else that the client was shown.
         return Ok(());
     }
-    if name.contains(['.', '[']) && !matches!(target, Some(Target::Extension(_)) | None) {
-        leniency.allow(
-            Tolerance::PathAsMember,
-            &format!("{} is a path, not the name of a member", quoted(name)),
-        )?;
-    }
     push(operations, op, name, target, value, leniency)
+}
+
+fn allow_path(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
+    leniency.allow(
+        Tolerance::PathAsMember,
+        &format!("{} is a path, not the name of a member", quoted(name)),
+    )
 }
 
 /// Adds an operation, unless its target is one that identity providers merely echo.
