@@ -56,8 +56,12 @@ pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Connections at one time, each with a worker of its own.
 pub const CONNECTIONS_MAX: usize = 512;
+/// The same where the system gives hardly any descriptors.
+pub const CONNECTIONS_MIN: usize = 8;
+/// Descriptors that are left to everything else: the store, the local door, those on their way out.
+pub const DESCRIPTORS_BESIDE: u64 = 128;
 /// Descriptors for [`CONNECTIONS_MAX`] connections and for the server itself.
-pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + 128;
+pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
 /// TLS sessions that can be resumed; one identity provider opens a few dozen connections.
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Connections without a valid token from one address (one /64 of IPv6).
@@ -72,10 +76,10 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
 pub const LOCAL_WORKERS: usize = 8;
-/// For those at the local door to take their answers once the server is to end.
-pub const LOCAL_DRAIN_DURATION_MAX: Duration = Duration::from_secs(5);
-/// Until the local door is opened again after it could accept nobody.
-pub const LOCAL_REOPEN_PAUSE: Duration = Duration::from_millis(200);
+/// Whether the local door lets anybody in.
+pub const LOCAL_PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// For those at the local door to take their answers, however long the network door's took.
+pub const LOCAL_DRAIN_DURATION_MIN: Duration = Duration::from_secs(1);
 
 /// Refusals of one address without a valid token within [`FAILURE_WINDOW`] that are logged;
 /// the ones beyond are not, and failed authentications among them are answered 429.
@@ -228,6 +232,9 @@ pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
 pub const UNDO_SLICE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Users whose changes are taken back in one commit.
 pub const UNDO_BATCH_USERS: usize = 1000;
+/// After it what was undone is told, and the rest is asked for again: with one more wait for the
+/// disk it is shorter than [`LOCAL_ANSWER_WAIT_MAX`].
+pub const UNDO_STEP_DURATION: Duration = Duration::from_secs(20);
 /// Of the changes that an undo has taken back, so many are named in its row, the newest ones.
 pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
 /// Refusals of one minute that get a row each in the audit trail; the ones beyond are counted
@@ -283,7 +290,8 @@ pub const AUDIT_TRIM_SHARE: u64 = 8;
 /// disk takes.
 pub const WRITE_QUEUE_MAX: usize = CONNECTIONS_MAX / 4;
 const _: () = assert!(WRITE_QUEUE_MAX + 2 * BATCH_CHANGES_MAX < CONNECTIONS_MAX);
-/// For a change to be on disk; after it the caller is told that nobody knows.
+/// For a change to be on disk; after it one that has not begun is given up, and of one that has
+/// nobody knows.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Waiting for another process to let go of the store at start.
 pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);

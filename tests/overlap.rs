@@ -506,6 +506,8 @@ fn who_waits_for_a_disk_that_stands_still_is_told_in_time_that_nobody_knows() {
     disk.gate.set(|state| state.is_open = false);
     let began = Instant::now();
     let written = write(&store, Does::Write(1), &Arc::default());
+    wait_until("it is at its sync", || disk.gate.state().is_syncing);
+    let given_up = write(&store, Does::Write(1), &Arc::default());
     let until = limits::WRITE_WAIT_MAX + Duration::from_secs(5);
     while !written.is_finished() {
         assert!(began.elapsed() < until, "it waits for ever");
@@ -513,6 +515,8 @@ fn who_waits_for_a_disk_that_stands_still_is_told_in_time_that_nobody_knows() {
     }
     assert!(began.elapsed() >= limits::WRITE_WAIT_MAX);
     assert_eq!(written.join().expect("no panic"), Err(WriteError::Unknown));
+    let given_up = given_up.join().expect("no panic");
+    assert_eq!(given_up, Err(WriteError::Unavailable));
     disk.gate.set(|state| state.is_open = true);
     let after = write(&store, Does::Write(1), &Arc::default());
     assert_eq!(after.join().expect("no panic"), Ok(()));

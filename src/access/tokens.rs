@@ -270,9 +270,12 @@ impl Tokens {
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
         };
-        let added = self.add(&changing, issue, now, change, audit)?;
-        self.replace(ended);
-        Ok(added)
+        let added = self.add(&changing, issue, now, change, audit);
+        // If nobody knows whether it is on disk, they end as they would after the next start.
+        if matches!(&added, Ok(_) | Err(IssueError::Write(WriteError::Unknown))) {
+            self.replace(ended);
+        }
+        added
     }
 
     /// Takes back all live tokens of this name, or the one with this id.

@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant as Monotonic;
 
 use serde_json::Value;
 
@@ -117,18 +118,25 @@ impl Directory {
         let asked = self.asked(caller);
         let mut undone = Vec::new();
         let mut reversals = gathered.reversals.into_values().peekable();
+        let began = Monotonic::now();
         while reversals.peek().is_some() {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS);
-            match self.reverse(batch.collect(), manner, &asked) {
-                Ok(these) => undone.extend(these),
+            let reversed = self.reverse(batch.collect(), manner, &asked);
+            let is_late = began.elapsed() >= limits::UNDO_STEP_DURATION;
+            let has_failed = match reversed {
+                Ok(these) => {
+                    undone.extend(these);
+                    false
+                }
+                Err(error) if undone.is_empty() => return Err(error),
                 // What is done already is told; whoever goes on behind it meets the error.
-                Err(error) => match undone.last() {
-                    Some(Undone { user, .. }) => {
-                        let next = Some(user.sequence());
-                        return Ok(UndoPage { undone, next });
-                    }
-                    None => return Err(error),
-                },
+                Err(_) => true,
+            };
+            if (has_failed || is_late)
+                && let Some(last) = undone.last()
+            {
+                let next = Some(last.user.sequence());
+                return Ok(UndoPage { undone, next });
             }
         }
         Ok(UndoPage {

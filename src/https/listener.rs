@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -54,6 +55,15 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
 }
 
+/// How many connections there may be under this limit of descriptors: without one for itself, the
+/// local door would let nobody in any more.
+fn connections_max(limit: Option<u64>) -> usize {
+    let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_BESIDE));
+    let left = left.and_then(|left| usize::try_from(left).ok());
+    left.unwrap_or(limits::CONNECTIONS_MAX)
+        .clamp(limits::CONNECTIONS_MIN, limits::CONNECTIONS_MAX)
+}
+
 impl Door {
     /// Opens the door on a listening socket.
     pub fn open(listener: TcpListener, tls: Arc<ServerConfig>, api: Arc<Api>) -> io::Result<Self> {
@@ -63,7 +73,7 @@ impl Door {
         let shared = Arc::new(Shared {
             api,
             tls,
-            table: Table::new(),
+            table: Table::new(connections_max(getrlimit(Resource::Nofile).current)),
             closing: AtomicBool::new(false),
         });
         let accepting = {
@@ -203,6 +213,24 @@ impl Complaint {
         {
             log::warn!("{what}");
             self.last = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::connections_max;
+
+    #[test]
+    fn connections_leave_descriptors_to_everything_else() {
+        let table = [
+            (None, 512),
+            (Some(640), 512),
+            (Some(300), 172),
+            (Some(40), 8),
+        ];
+        for (limit, connections) in table {
+            assert_eq!(connections_max(limit), connections, "{limit:?}");
         }
     }
 }

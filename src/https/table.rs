@@ -29,6 +29,7 @@ pub(super) struct Table {
     slots: Mutex<Slots>,
     emptied: Condvar,
     began: Instant,
+    connections_max: usize,
 }
 
 #[derive(Default)]
@@ -38,11 +39,12 @@ struct Slots {
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(connections_max: usize) -> Self {
         Self {
             slots: Mutex::default(),
             emptied: Condvar::new(),
             began: Instant::now(),
+            connections_max,
         }
     }
 
@@ -60,7 +62,7 @@ impl Table {
         if strangers >= limits::CONNECTIONS_PER_ADDRESS_MAX {
             slots.evict_oldest(of_group);
         }
-        if slots.by_number.len() >= limits::CONNECTIONS_MAX
+        if slots.by_number.len() >= self.connections_max
             && !slots.evict_stranger()
             && !slots.evict_longest_idle()
         {
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn strangers_push_out_strangers_of_their_address_only() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new();
+        let table = Table::new(limits::CONNECTIONS_MAX);
         let here: IpAddr = "192.0.2.1".parse().expect("an address");
         let there: IpAddr = "2001:db8::1".parse().expect("an address");
         let enter = |peer| {
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn whoever_comes_alone_stays_while_crowds_come_and_go() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new();
+        let table = Table::new(limits::CONNECTIONS_MAX);
         let (crowd, _crowd) = pair(&listener);
         let (alone, mut client) = pair(&listener);
         let from = |group: u32| IpAddr::from((0x0a00_0000 + group).to_be_bytes());
@@ -281,7 +283,7 @@ mod tests {
     #[test]
     fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new();
+        let table = Table::new(limits::CONNECTIONS_MAX);
         let (busy, _busy) = pair(&listener);
         let enter = |stream, number: usize| {
             let number = u32::try_from(number).expect("small");
@@ -318,7 +320,7 @@ mod tests {
     #[test]
     fn an_idle_connection_that_must_go_can_still_answer_what_arrived() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new();
+        let table = Table::new(limits::CONNECTIONS_MAX);
         let (server, mut client) = pair(&listener);
         let peer = "192.0.2.1".parse().expect("an address");
         let slot = table.enter(Arc::clone(&server), peer).expect("room");

@@ -6,15 +6,16 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tiny_http::{Method, Request, Server};
 
 use super::CLAIMED_NAME;
+use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::{Clock, SystemClock};
@@ -24,125 +25,81 @@ use crate::limits;
 
 /// The open local door.
 pub struct Door {
-    shared: Arc<Shared>,
     path: PathBuf,
-    keeper: JoinHandle<()>,
-    /// Disconnected when the keeper has ended.
+    server: Arc<Server>,
+    closing: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    /// Disconnected when the last worker has ended.
     ended: Receiver<()>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// What answers just now, for who closes the door.
-    server: Mutex<Option<Arc<Server>>>,
-    is_closing: AtomicBool,
-}
-
-impl Shared {
-    fn server(&self) -> MutexGuard<'_, Option<Arc<Server>>> {
-        self.server.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_closing(&self) -> bool {
-        self.is_closing.load(Ordering::SeqCst)
-    }
 }
 
 impl Door {
     /// Opens the door at `path`. A socket that nobody answers at is a leftover and is
     /// removed; anything else in its place is an error.
     pub fn open(path: &Path, api: &Arc<Api>) -> io::Result<Self> {
-        let first = Arc::new(bind(path)?);
-        let shared = Arc::new(Shared::default());
-        *shared.server() = Some(Arc::clone(&first));
+        remove_leftover(path)?;
+        // The data directory is 0700 and the process has umask 0077: the socket is never
+        // open to others, not even between these two lines.
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        let server = Arc::new(server);
+        let closing = Arc::new(AtomicBool::new(false));
         let (ending, ended) = channel();
-        let keep = {
-            let (path, api, shared) = (path.to_owned(), Arc::clone(api), Arc::clone(&shared));
-            move || {
+        let mut workers = Vec::new();
+        for _ in 0..limits::LOCAL_WORKERS {
+            let (server, api, closing) =
+                (Arc::clone(&server), Arc::clone(api), Arc::clone(&closing));
+            let ending = ending.clone();
+            let work = move || {
                 let _ending = ending;
-                keep(first, &path, &api, &shared);
-            }
-        };
-        let keeper = thread::Builder::new()
-            .name("local door".to_owned())
-            .spawn(keep)?;
+                work(&server, &api, &closing);
+            };
+            let worker = thread::Builder::new().name("local".to_owned());
+            workers.push(worker.spawn(work)?);
+        }
         Ok(Self {
-            shared,
             path: path.to_owned(),
-            keeper,
+            server,
+            closing,
+            workers,
             ended,
         })
     }
 
-    /// Closes the door and removes the socket. Who does not take its answer for so long is left
-    /// to the end of the process.
+    /// Tells whether newcomers are let in. Accepting ends for good where the system refuses it, for
+    /// want of descriptors or threads perhaps.
+    pub fn probe(&self) -> impl Fn() -> bool + use<> {
+        let path = self.path.clone();
+        move || match Conversation::begin(&path, limits::LOCAL_PROBE_WAIT_MAX) {
+            Ok(_) => true,
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+            ),
+        }
+    }
+
+    /// Closes the door and removes the socket. Who does not take the answer for so long is left to
+    /// the end of the process.
     pub fn close(self, patience: Duration) {
-        self.shared.is_closing.store(true, Ordering::SeqCst);
-        if let Some(server) = &*self.shared.server() {
-            unblock(server);
+        self.closing.store(true, Ordering::SeqCst);
+        for _ in &self.workers {
+            self.server.unblock();
         }
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             log::warn!("somebody at the local door did not take the answer in time");
             let _ = fs::remove_file(&self.path);
-        } else if self.keeper.join().is_err() {
-            log::error!("the local door had ended by a panic");
-        }
-    }
-}
-
-fn bind(path: &Path) -> io::Result<Server> {
-    remove_leftover(path)?;
-    // The data directory is 0700 and the process has umask 0077: the socket is never
-    // open to others, not even between these two lines.
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Server::from_listener(listener, None).map_err(io::Error::other)
-}
-
-/// Answers until the door is closed. A server whose accepting has failed, for want of descriptors
-/// perhaps, accepts nothing more: another one takes its place.
-fn keep(first: Arc<Server>, path: &Path, api: &Api, shared: &Shared) {
-    let mut bound = Ok(first);
-    loop {
-        match bound {
-            Ok(server) => {
-                serve_all(&server, api, shared);
-                *shared.server() = None;
-                // The last owner: it wakes its accepting thread by a call at the socket, which
-                // must still be there for that, and then removes it.
-                drop(server);
-            }
-            Err(error) => log::error!("the local door cannot be opened again yet: {error}"),
-        }
-        if shared.is_closing() {
             return;
         }
-        thread::sleep(limits::LOCAL_REOPEN_PAUSE);
-        bound = bind(path).map(Arc::new);
-        if let Ok(server) = &bound {
-            *shared.server() = Some(Arc::clone(server));
-        }
-    }
-}
-
-/// Answers until the server has failed or the door is closed.
-fn serve_all(server: &Server, api: &Api, shared: &Shared) {
-    let has_failed = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..limits::LOCAL_WORKERS {
-            let work = || work(server, api, shared, &has_failed);
-            let worker = thread::Builder::new().name("local".to_owned());
-            if let Err(error) = worker.spawn_scoped(scope, work) {
-                log::error!("the local door has a worker less: {error}");
+        for worker in self.workers {
+            if worker.join().is_err() {
+                log::error!("a worker of the local door had ended by a panic");
             }
         }
-    });
-}
-
-/// Wakes all workers.
-fn unblock(server: &Server) {
-    for _ in 0..limits::LOCAL_WORKERS {
-        server.unblock();
+        // The last owner: it wakes its accepting thread by a call at the socket, which must
+        // still be there for that, and then removes it.
+        drop(self.server);
     }
 }
 
@@ -167,8 +124,8 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
     }
 }
 
-fn work(server: &Server, api: &Api, shared: &Shared, has_failed: &AtomicBool) {
-    while !shared.is_closing() && !has_failed.load(Ordering::SeqCst) {
+fn work(server: &Server, api: &Api, closing: &AtomicBool) {
+    while !closing.load(Ordering::SeqCst) {
         match server.recv() {
             Ok(request) => {
                 if catch_unwind(AssertUnwindSafe(|| serve(request, api))).is_err() {
@@ -176,11 +133,10 @@ fn work(server: &Server, api: &Api, shared: &Shared, has_failed: &AtomicBool) {
                 }
             }
             // `unblock` shows itself as an error.
-            Err(_) if shared.is_closing() || has_failed.load(Ordering::SeqCst) => {}
             Err(error) => {
-                log::warn!("the local door is opened anew: {error}");
-                has_failed.store(true, Ordering::SeqCst);
-                unblock(server);
+                if !closing.load(Ordering::SeqCst) {
+                    log::error!("the local door lets nobody in until a restart: {error}");
+                }
             }
         }
     }
@@ -347,8 +303,10 @@ mod tests {
             .expect("sent");
         let answer = read_response(&mut client, false, 1000).expect("an answer");
         assert_eq!(answer.body, br#"{"tokens":[]}"#);
+        let is_accepting = door.probe();
+        assert!(is_accepting());
         door.close(Duration::from_secs(60));
-        assert!(!path.exists());
+        assert!(!path.exists() && !is_accepting());
         fs::write(&path, "precious").expect("written");
         assert!(Door::open(&path, &api).is_err());
         assert_eq!(fs::read(&path).expect("still there"), b"precious");

@@ -49,6 +49,7 @@ mod writer;
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -292,11 +293,15 @@ impl Store {
         P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
     {
         let results = Arc::new(Mutex::new(Vec::with_capacity(plans.len())));
+        let progress = Arc::<Progress>::default();
         let plans = plans
             .into_iter()
             .map(|plan| {
-                let results = Arc::clone(&results);
+                let (results, progress) = (Arc::clone(&results), Arc::clone(&progress));
                 Box::new(move |view: &View<'_>| {
+                    if !progress.begin() {
+                        return Ok(Change::none());
+                    }
                     let (change, result) = match plan(view)? {
                         Ok((change, value)) => (change, Ok(value)),
                         Err(refusal) => (Change::none(), Err(refusal)),
@@ -310,7 +315,7 @@ impl Store {
             return Err(WriteError::Full);
         }
         let ticket = self.queue.push(plans)?;
-        match self.wait(&ticket)? {
+        match self.wait(&ticket, &progress)? {
             Outcome::Committed | Outcome::Unchanged => Ok(std::mem::take(&mut *lock(&results))),
             Outcome::Failed => Err(WriteError::Unavailable),
             Outcome::Unknown => Err(WriteError::Unknown),
@@ -320,22 +325,24 @@ impl Store {
     }
 
     /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full not longer
-    /// than [`limits::DISK_FULL_WAIT_MAX`].
-    fn wait(&self, ticket: &Ticket) -> Result<Outcome, WriteError> {
+    /// than [`limits::DISK_FULL_WAIT_MAX`]. What has not begun by then never will.
+    fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Instant::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
         loop {
             if let Some(outcome) = ticket.wait(limits::DISK_FULL_RETRY_PAUSE) {
                 return Ok(outcome);
             }
-            if Instant::now() >= until {
-                return Err(WriteError::Unknown);
-            }
-            if self.ailment() == Some(Ailment::Full) {
+            let is_full = self.ailment() == Some(Ailment::Full);
+            if is_full {
                 full_for += limits::DISK_FULL_RETRY_PAUSE;
-                if full_for >= limits::DISK_FULL_WAIT_MAX {
-                    return Err(WriteError::Unknown);
-                }
+            }
+            if full_for >= limits::DISK_FULL_WAIT_MAX || Instant::now() >= until {
+                return Err(match progress.give_up() {
+                    true if is_full => WriteError::Full,
+                    true => WriteError::Unavailable,
+                    false => WriteError::Unknown,
+                });
             }
         }
     }
@@ -349,6 +356,33 @@ impl Store {
         self.queue.close();
         join(&self.writer, "writer");
         join(&self.syncer, "syncer");
+    }
+}
+
+/// How far a write is: the writer begins it, or whoever waits for it gives it up.
+#[derive(Default)]
+struct Progress(AtomicU8);
+
+impl Progress {
+    const QUEUED: u8 = 0;
+    const BEGUN: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// Whether it is to be done.
+    fn begin(&self) -> bool {
+        self.set(Self::BEGUN) != Self::GIVEN_UP
+    }
+
+    /// Whether it had not begun, and will not be done.
+    fn give_up(&self) -> bool {
+        self.set(Self::GIVEN_UP) == Self::QUEUED
+    }
+
+    /// Decides what is still open; what it was before.
+    fn set(&self, decided: u8) -> u8 {
+        let order = Ordering::SeqCst;
+        let set = self.0.compare_exchange(Self::QUEUED, decided, order, order);
+        set.unwrap_or_else(|before| before)
     }
 }
 

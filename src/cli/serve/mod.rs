@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -39,8 +40,9 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(no_signals)?;
-    let is_opening = end_at_once_by([SIGTERM, SIGINT]).map_err(no_signals)?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| no_signals(&error))?;
+    let is_opening = end_at_once_by([SIGTERM, SIGINT]).map_err(|error| no_signals(&error))?;
     give_up_what_is_not_needed();
     raise_descriptor_limit();
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
@@ -92,15 +94,18 @@ pub(super) fn run(
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
     let mut reload = Reload::new(sources, configuration, is_level_typed, &api, cell);
+    let is_local_open = local.probe();
     thread::scope(|scope| {
-        let watchdog = service::Watchdog::start(scope, || door.is_accepting());
+        let watchdog = service::Watchdog::start(scope, || door.is_accepting() && is_local_open());
         running::wait_for_stop(&mut signals, &mut reload);
         drop(watchdog);
     });
     service::stopping();
     api.begin_stopping();
+    let until = Instant::now() + limits::DRAIN_DURATION_MAX;
     door.close();
-    local.close(limits::LOCAL_DRAIN_DURATION_MAX);
+    let left = until.saturating_duration_since(Instant::now());
+    local.close(left.max(limits::LOCAL_DRAIN_DURATION_MIN));
     maintenance.end();
     let damage = api.store_damage();
     api.close();
@@ -118,7 +123,7 @@ fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
     Ok(is_opening)
 }
 
-fn no_signals(error: io::Error) -> Failure {
+fn no_signals(error: &io::Error) -> Failure {
     Failure::new(status::IO, format!("signals cannot be waited for: {error}"))
 }
 

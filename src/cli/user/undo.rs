@@ -48,7 +48,18 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
     let mut counts = Counts::default();
     loop {
-        let mut page = ask(client, "POST", "/admin/undo", Some(&body))?;
+        let mut page = match ask(client, "POST", "/admin/undo", Some(&body)) {
+            Ok(page) => page,
+            Err(failure) if counts.is_nobody() => return Err(failure),
+            Err(failure) => {
+                if !is_brief || counts.refused > 0 {
+                    listing.end()?;
+                }
+                counts.sum_up(typed);
+                let hint = "run the same again: who is as before is left alone then";
+                return Err(failure.hint(hint));
+            }
+        };
         let mut users = match page["users"].take() {
             Value::Array(users) => users,
             _ => Vec::new(),
@@ -93,7 +104,7 @@ impl Counts {
         self.undone + self.same + self.refused == 0
     }
 
-    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
+    fn sum_up(&self, typed: &Undo) {
         let verb = match self.undone {
             _ if typed.dry_run => "would be",
             1 => "is",
@@ -110,6 +121,10 @@ impl Counts {
                 "the identity provider's next push may change them again: mend it there too",
             );
         }
+    }
+
+    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
+        self.sum_up(typed);
         if self.refused == 0 {
             return Ok(());
         }
