@@ -270,12 +270,9 @@ impl Tokens {
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
         };
-        let added = self.add(&changing, issue, now, change, audit);
-        // If nobody knows whether it is on disk, they end as they would after the next start.
-        if matches!(&added, Ok(_) | Err(IssueError::Write(WriteError::Unknown))) {
-            self.replace(ended);
-        }
-        added
+        let added = self.add(&changing, issue, now, change, audit)?;
+        self.replace(ended);
+        Ok(added)
     }
 
     /// Takes back all live tokens of this name, or the one with this id.
@@ -298,7 +295,7 @@ impl Tokens {
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
         }
-        match self.store.commit(change) {
+        match self.store.commit_anyway(change) {
             Ok(()) => Ok(self.replace(revoked)),
             Err(error) => {
                 // It may be on disk: a token that was to go is not let in meanwhile.
@@ -323,7 +320,7 @@ impl Tokens {
         if saved.is_empty() {
             return Ok(());
         }
-        let committed = self.store.commit(change);
+        let committed = self.store.commit_anyway(change);
         if committed.is_err() {
             for token in &saved {
                 token.seen.not_saved();

@@ -109,6 +109,7 @@ impl Directory {
         after: Option<u32>,
         caller: &Caller,
     ) -> Result<UndoPage, Error> {
+        let began = Monotonic::now();
         let gathered = self.read(|snapshot| {
             if !manner.is_forced {
                 reaches(&snapshot, selection)?;
@@ -118,11 +119,11 @@ impl Directory {
         let asked = self.asked(caller);
         let mut undone = Vec::new();
         let mut reversals = gathered.reversals.into_values().peekable();
-        let began = Monotonic::now();
         while reversals.peek().is_some() {
             let batch = reversals.by_ref().take(limits::UNDO_BATCH_USERS);
             let reversed = self.reverse(batch.collect(), manner, &asked);
-            let is_late = began.elapsed() >= limits::UNDO_STEP_DURATION;
+            let is_late =
+                reversals.peek().is_some() && began.elapsed() >= limits::UNDO_STEP_DURATION;
             let has_failed = match reversed {
                 Ok(these) => {
                     undone.extend(these);

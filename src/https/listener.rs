@@ -70,17 +70,18 @@ impl Door {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stopped, stop) = io::pipe()?;
+        let most = connections_max(getrlimit(Resource::Nofile).current);
         let shared = Arc::new(Shared {
             api,
             tls,
-            table: Table::new(connections_max(getrlimit(Resource::Nofile).current)),
+            table: Table::new(most),
             closing: AtomicBool::new(false),
         });
         let accepting = {
             let shared = Arc::clone(&shared);
             thread::Builder::new()
                 .name("https-accept".to_owned())
-                .spawn(move || accept_until(&stopped, &listener, &shared))?
+                .spawn(move || accept_until(&stopped, &listener, &shared, &Workers::new(most)))?
         };
         Ok(Self {
             address,
@@ -113,8 +114,12 @@ impl Door {
     }
 }
 
-fn accept_until(stopped: &PipeReader, listener: &TcpListener, shared: &Arc<Shared>) {
-    let workers = Workers::new();
+fn accept_until(
+    stopped: &PipeReader,
+    listener: &TcpListener,
+    shared: &Arc<Shared>,
+    workers: &Workers,
+) {
     let mut complaint = Complaint::default();
     loop {
         let mut ready = [
@@ -132,7 +137,7 @@ fn accept_until(stopped: &PipeReader, listener: &TcpListener, shared: &Arc<Share
             // The dual-stack socket writes IPv4 callers as IPv6; nobody further in should
             // have to know that.
             Ok((stream, peer)) => {
-                if let Err(why) = welcome(stream, peer.ip().to_canonical(), shared, &workers) {
+                if let Err(why) = welcome(stream, peer.ip().to_canonical(), shared, workers) {
                     complaint.log(&why);
                 }
             }

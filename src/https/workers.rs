@@ -19,6 +19,7 @@ const UNNEEDED_FOR: Duration = Duration::from_secs(60);
 /// The pool.
 #[derive(Clone)]
 pub(super) struct Workers {
+    threads_max: usize,
     shared: Arc<Shared>,
 }
 
@@ -39,8 +40,9 @@ struct State {
 }
 
 impl Workers {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(threads_max: usize) -> Self {
         Self {
+            threads_max,
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 wake: Condvar::new(),
@@ -57,7 +59,7 @@ impl Workers {
     pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), NoWorker> {
         let mut state = self.shared.lock();
         let mut no_thread = None;
-        if state.queue.len() >= state.waiting && state.threads < limits::CONNECTIONS_MAX {
+        if state.queue.len() >= state.waiting && state.threads < self.threads_max {
             match self.start_thread() {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(NoWorker(Some(error))),

@@ -247,7 +247,7 @@ impl Store {
         if texts.is_empty() {
             return Ok(());
         }
-        self.commit(texts.into_iter().fold(Change::none(), Change::audit))
+        self.commit_anyway(texts.into_iter().fold(Change::none(), Change::audit))
     }
 
     /// The newest committed state. Cheap, and it stays as it is while others write.
@@ -278,9 +278,18 @@ impl Store {
     /// Commits a change that is decided already: there is no plan that might refuse it. Returns
     /// after the commit, as [`Store::write`] does.
     pub fn commit(&self, change: Change) -> Result<(), WriteError> {
-        let committed: Result<(), Infallible> = self.write(move |_| Ok(Ok((change, ()))))?;
-        let Ok(()) = committed;
-        Ok(())
+        self.commit_with(change, Progress::default())
+    }
+
+    /// The same for what is better made late than not at all: it is not given up. Whether it will
+    /// be made nobody knows after [`limits::WRITE_WAIT_MAX`].
+    pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
+        self.commit_with(change, Progress::begun())
+    }
+
+    fn commit_with(&self, change: Change, progress: Progress) -> Result<(), WriteError> {
+        let plan = move |_: &View<'_>| Ok(Ok::<_, Infallible>((change, ())));
+        self.run(vec![plan], progress).map(drop)
     }
 
     /// Runs the plans one after the other, each on what those before it have left, and
@@ -292,8 +301,21 @@ impl Store {
         E: Send + 'static,
         P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
     {
+        self.run(plans, Progress::default())
+    }
+
+    fn run<T, E, P>(
+        &self,
+        plans: Vec<P>,
+        progress: Progress,
+    ) -> Result<Vec<Result<T, E>>, WriteError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        P: FnOnce(&View<'_>) -> Result<Result<(Change, T), E>, ReadError> + Send + 'static,
+    {
         let results = Arc::new(Mutex::new(Vec::with_capacity(plans.len())));
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::new(progress);
         let plans = plans
             .into_iter()
             .map(|plan| {
@@ -367,6 +389,11 @@ impl Progress {
     const QUEUED: u8 = 0;
     const BEGUN: u8 = 1;
     const GIVEN_UP: u8 = 2;
+
+    /// Of a write that nobody gives up.
+    fn begun() -> Self {
+        Self(AtomicU8::new(Self::BEGUN))
+    }
 
     /// Whether it is to be done.
     fn begin(&self) -> bool {

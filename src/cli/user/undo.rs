@@ -56,8 +56,11 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
                     listing.end()?;
                 }
                 counts.sum_up(typed);
-                let hint = "run the same again: who is as before is left alone then";
-                return Err(failure.hint(hint));
+                // A time that counts from now would be another one then.
+                let since = text_of(&body, "since");
+                return Err(failure.hint(format!(
+                    "run it again with --since {since}: who is as before is left alone then"
+                )));
             }
         };
         let mut users = match page["users"].take() {
