@@ -173,7 +173,7 @@ impl Leniency {
     /// Whether an element of a list is none when only its `type` and `primary` are left:
     /// identity providers clear a value by its path, or send it empty, and mean all of it. The
     /// RFCs know no such rule.
-    pub fn drops_shells(&self) -> bool {
+    pub(super) fn drops_shells(&self) -> bool {
         !self.strict
     }
 
