@@ -1,7 +1,6 @@
 //! What identity providers send that no RFC asks for, each by name. In compatible mode a
 //! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. There is one other difference between the modes, which is no error in either:
-//! [`Leniency::drops_shells`].
+//! request's error. There is no other difference between the modes.
 
 use super::error::{Error, ErrorType};
 
@@ -168,13 +167,6 @@ impl Leniency {
             self.used.push(tolerance);
         }
         Ok(())
-    }
-
-    /// Whether an element of a list is none when only its `type` and `primary` are left:
-    /// identity providers clear a value by its path, or send it empty, and mean all of it. The
-    /// RFCs know no such rule.
-    pub(super) fn drops_shells(&self) -> bool {
-        !self.strict
     }
 
     /// Reads something, in which this tolerance is nothing that the request needs.

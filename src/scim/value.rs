@@ -272,9 +272,6 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        if leniency.drops_shells() && is_shell(attribute, &element) {
-            continue;
-        }
         if is_primary(&element) {
             if primary_seen {
                 leniency.allow(
@@ -288,17 +285,6 @@ pub(super) fn list(
         kept.push(element);
     }
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
-}
-
-/// Whether nothing of an element is left but what its value was used for.
-fn is_shell(attribute: &Attribute, element: &Value) -> bool {
-    let Some(parts) = element.as_object() else {
-        return false;
-    };
-    attribute.sub_attribute("value").is_some()
-        && parts
-            .keys()
-            .all(|part| ["type", "primary"].contains(&part.as_str()))
 }
 
 /// Whether an element of a list says that it is the primary one.

@@ -25,16 +25,10 @@ impl Operation {
             Tolerance::RemoveWithValue,
             "a remove operation selects values by its path, not by a value",
         )?;
-        let unwanted = match self.value.clone() {
-            Value::Array(unwanted) => unwanted,
-            one => vec![one],
+        let unwanted = value::normalise(attribute, self.value.clone(), work.leniency)?;
+        let Some(Value::Array(unwanted)) = unwanted else {
+            return Ok(());
         };
-        // A value may be described by its type alone, which a list does not keep.
-        let unwanted: Result<Vec<Option<Value>>, Error> = unwanted
-            .into_iter()
-            .map(|one| value::single(attribute, one, work.leniency))
-            .collect();
-        let unwanted: Vec<Value> = unwanted?.into_iter().flatten().collect();
         if let Some(Value::Array(elements)) = members.get_mut(attribute.name) {
             work.spend(elements.len().saturating_mul(unwanted.len()))?;
             elements.retain(|element| !unwanted.iter().any(|gone| describes(gone, element)));
