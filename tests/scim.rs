@@ -832,23 +832,19 @@ fn what_is_no_path_is_not_taken_for_an_unknown_attribute() {
 #[test]
 fn numbers_come_back_as_they_were_sent_or_are_refused() {
     for (number, kept) in [
-        ("7", Some("7")),
-        ("-7", Some("-7")),
-        ("18446744073709551615", Some("18446744073709551615")),
-        ("1001.0", Some("1001.0")),
-        ("4.5", Some("4.5")),
-        ("1.10", Some("1.1")),
-        ("-0.123456789012345", Some("-0.123456789012345")),
-        ("9007199254740991.0", Some("9007199254740991.0")),
-        ("9007199254740993.0", None),
-        ("0.1234567890123456", None),
-        ("18446744073709551616", None),
-        ("12345678901234567890123", None),
+        ("7", true),
+        ("-7", true),
+        ("18446744073709551615", true),
+        ("1.10", false),
+        ("12345678901234567890123", false),
+        ("1e3", false),
     ] {
         let body = format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bob\",\"title\":{number}}}");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         let found = User::parse(body, &mut Leniency::compatible());
-        let found = found.map(|user| user.attributes()["title"].clone()).ok();
-        assert_eq!(found, kept.map(Value::from), "{number}");
+        assert_eq!(found.is_ok(), kept, "{number}");
+        if let Ok(user) = found {
+            assert_eq!(user.attributes()["title"], number);
+        }
     }
 }

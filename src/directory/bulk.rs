@@ -85,7 +85,10 @@ impl Directory {
         for &index in &order {
             let operation = operations[index].take();
             let operation = operation.expect("an order names each operation once");
-            let task = Task::new(operation, &may, leniency);
+            let task = {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                Task::new(operation, &may, leniency, &mut state.budget)
+            };
             let (state, asked) = (Arc::clone(&state), asked.clone());
             plans.push(move |view: &View<'_>| {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +141,12 @@ enum Work {
 }
 
 impl Task {
-    fn new(operation: Operation, may: impl Fn(&Action) -> bool, leniency: &Leniency) -> Self {
+    fn new(
+        operation: Operation,
+        may: impl Fn(&Action) -> bool,
+        leniency: &Leniency,
+        budget: &mut Budget,
+    ) -> Self {
         let references = operation.references();
         let creates = matches!(operation.action, Ok(Action::Create(_)));
         let mut leniency = leniency.clone();
@@ -149,7 +157,7 @@ impl Task {
             }
             Ok(action) if !may(&action) => Reading::Refused(Error::Forbidden),
             Ok(action) if !references.is_empty() => Reading::Refers(action, references),
-            Ok(action) => match Work::read(action, &mut leniency, &mut Budget::default()) {
+            Ok(action) => match Work::read(action, &mut leniency, budget) {
                 Ok(work) => Reading::Whole(work),
                 Err(error) => Reading::Refused(Error::Scim(error)),
             },

@@ -9,7 +9,7 @@ use super::error::{Error, ErrorType};
 pub enum Tolerance {
     /// `"True"` for `true` (Entra, Add/Replace of `active` and `primary`).
     BooleanAsText,
-    /// A number where a text belongs.
+    /// A whole number where a text belongs.
     ScalarAsText,
     /// An attribute that no known schema has; ignored.
     UnknownAttribute,

@@ -29,7 +29,7 @@ impl<'a> Work<'a> {
             Err(Error::new(
                 ErrorType::InvalidValue,
                 format!(
-                    "the patch, or the bulk request that it is in, makes more than {} comparisons: \
+                    "the request makes more than {} comparisons: \
                      send fewer operations at once",
                     limits::PATCH_COMPARISONS_MAX
                 ),

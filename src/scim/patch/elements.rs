@@ -141,7 +141,7 @@ impl Operation {
     /// The element that a value path describes when none matches: its `eq` conditions and
     /// the value (RFC 7644 erratum 8097; Entra relies on it). A filter that says more, or
     /// something else, than what an element is describes none; nor does one that tells the value,
-    /// or the part that is to be set: it means an element that somebody else has taken away.
+    /// or another one of the part that is to be set: it means an element that is not there any more.
     fn created_element(
         &self,
         path: &AttributePath,
@@ -151,9 +151,9 @@ impl Operation {
         let mut parts = Object::new();
         if let Some(filter) = filter {
             let is_described = describe(filter, &mut parts);
-            let tells = |name: &str| parts.contains_key(name);
-            let tells_target = path.sub_attribute.is_some_and(|sub| tells(sub.name));
-            if !is_described || tells("value") || tells_target {
+            let told = path.sub_attribute.and_then(|sub| parts.get(sub.name));
+            let tells_another = told.is_some_and(|told| *told != self.value);
+            if !is_described || parts.contains_key("value") || tells_another {
                 return Err(Error::new(ErrorType::NoTarget, no_match(path)));
             }
             work.leniency

@@ -96,12 +96,16 @@ impl Patch {
         Ok(Self { operations })
     }
 
-    /// Whether `active` is unassigned by name, which is not the same as not being mentioned.
+    /// Whether `active` is unassigned by its path, which is not the same as not being mentioned.
+    /// To add nothing changes nothing.
     pub fn unassigns_active(&self) -> bool {
         self.operations.iter().any(|operation| {
-            (operation.op == Op::Remove || is_nothing(&operation.value))
-                && matches!(&operation.target, Target::Attribute { path, .. }
-                    if path.attribute.name == "active")
+            let is_unassigned = match operation.op {
+                Op::Add => false,
+                Op::Replace => is_nothing(&operation.value),
+                Op::Remove => true,
+            };
+            is_unassigned && is_active(&operation.target)
         })
     }
 
@@ -292,7 +296,15 @@ fn push_member(
         // Echoed, like everything else that the client was shown.
         return Ok(());
     }
+    // A profile with nothing in this place deactivates nobody, as in a PUT.
+    if target.as_ref().is_some_and(is_active) && is_nothing(&value) {
+        return Ok(());
+    }
     push(operations, op, name, target, value, leniency)
+}
+
+fn is_active(target: &Target) -> bool {
+    matches!(target, Target::Attribute { path, .. } if path.attribute.name == "active")
 }
 
 fn allow_path(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
