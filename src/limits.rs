@@ -290,8 +290,8 @@ pub const AUDIT_TRIM_SHARE: u64 = 8;
 /// disk takes.
 pub const WRITE_QUEUE_MAX: usize = CONNECTIONS_MAX / 4;
 const _: () = assert!(WRITE_QUEUE_MAX + 2 * BATCH_CHANGES_MAX < CONNECTIONS_MAX);
-/// For a change to be on disk; after it one that has not begun is given up, and of one that has
-/// nobody knows.
+/// For a change to be on disk; after it one that has not begun is given up, unless it is better
+/// made late, and of one that has begun nobody knows.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Waiting for another process to let go of the store at start.
 pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);

@@ -240,6 +240,11 @@ fn section_3_5_2_2_active_is_false_when_it_is_unassigned_by_its_path() {
         let same = talk.json("PATCH", &target(&user), Some(&same), 200);
         assert_eq!(same["active"], true, "{nothing}");
     }
+    for status in [false, true] {
+        let then_nothing = json!([active("replace", json!(status)), active("add", json!(null))]);
+        let set = talk.json("PATCH", &target(&user), Some(&patch(&then_nothing)), 200);
+        assert_eq!(set["active"], status);
+    }
     let both = patch(&json!([{"op": "remove", "path": "active"}, active("add", json!(true))]));
     let same = talk.json("PATCH", &target(&user), Some(&both), 200);
     assert_eq!(same["active"], true);

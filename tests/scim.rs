@@ -838,6 +838,8 @@ fn numbers_come_back_as_they_were_sent_or_are_refused() {
         ("1.10", false),
         ("12345678901234567890123", false),
         ("1e3", false),
+        ("1001.0", false),
+        ("18446744073709551616", false),
     ] {
         let body = format!("{{\"schemas\":[\"{CORE}\"],\"userName\":\"bob\",\"title\":{number}}}");
         let body: Value = serde_json::from_str(&body).expect("JSON");

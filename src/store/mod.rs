@@ -281,8 +281,8 @@ impl Store {
         self.commit_with(change, Progress::default())
     }
 
-    /// The same for what is better made late than not at all: it is not given up. Whether it will
-    /// be made nobody knows after [`limits::WRITE_WAIT_MAX`].
+    /// The same for what is better made late than not at all: once queued it is not given up.
+    /// Where the wait for it ends before, nobody knows whether it was made.
     pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
         self.commit_with(change, Progress::begun())
     }
@@ -347,7 +347,8 @@ impl Store {
     }
 
     /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full not longer
-    /// than [`limits::DISK_FULL_WAIT_MAX`]. What has not begun by then never will.
+    /// than [`limits::DISK_FULL_WAIT_MAX`]. What has not begun by then never will, unless it
+    /// came by [`Self::commit_anyway`].
     fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Instant::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;

@@ -65,7 +65,8 @@ pub(super) fn assign(
         (Some(new), _) => {
             members.insert(attribute.name.to_owned(), new);
         }
-        (None, _) if op == Op::Add && attribute.multi_valued => {}
+        // Nobody's status is undone by adding nothing to it.
+        (None, _) if op == Op::Add && (attribute.multi_valued || attribute.name == "active") => {}
         (None, _) => {
             members.remove(attribute.name);
         }

@@ -17,7 +17,7 @@ use super::path::{AttributePath, Target};
 use super::schema::{Attribute, Mutability, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::user::User;
-use super::{Object, member};
+use super::{Object, member, value};
 use crate::limits;
 use assign::Work;
 
@@ -105,7 +105,9 @@ impl Patch {
                 Op::Replace => is_nothing(&operation.value),
                 Op::Remove => true,
             };
-            is_unassigned && is_active(&operation.target)
+            is_unassigned
+                && matches!(&operation.target, Target::Attribute { path, .. }
+                    if path.attribute.name == "active")
         })
     }
 
@@ -297,14 +299,13 @@ fn push_member(
         return Ok(());
     }
     // A profile with nothing in this place deactivates nobody, as in a PUT.
-    if target.as_ref().is_some_and(is_active) && is_nothing(&value) {
-        return Ok(());
+    if let Some(Target::Attribute { path, .. }) = &target
+        && path.attribute.name == "active"
+        && is_nothing(&value)
+    {
+        return value::normalise(path.attribute, value, leniency).map(drop);
     }
     push(operations, op, name, target, value, leniency)
-}
-
-fn is_active(target: &Target) -> bool {
-    matches!(target, Target::Attribute { path, .. } if path.attribute.name == "active")
 }
 
 fn allow_path(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
