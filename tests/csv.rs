@@ -406,16 +406,6 @@ fn empty_cells_keep_or_clear() {
 }
 
 #[test]
-fn whoever_is_of_unknown_status_is_inactive() {
-    let desk = Desk::new();
-    for (status, active) in [("unknown", false), ("active", true), ("unknown", false)] {
-        desk.write("status.csv", format!("userName,status\nu,{status}\n"));
-        check(&desk.import("status.csv", &[]), 0, &[]);
-        assert_eq!(desk.user("u")["active"], active, "{status}");
-    }
-}
-
-#[test]
 fn a_difference_is_mended_by_the_printed_commands() {
     let desk = Desk::new();
     desk.write(

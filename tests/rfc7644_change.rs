@@ -203,33 +203,46 @@ fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
     assert_eq!(error["scimType"], "noTarget");
 }
 
-/// DIFFERENCE(active-stays): what is unassigned by its path is false, so that there is one word for
-/// whoever may not be used.
+/// DIFFERENCE(active-stays).
 #[test]
-fn section_3_5_2_2_active_is_false_when_it_is_unassigned_by_its_path() {
+fn section_3_5_2_2_active_can_be_removed_by_its_path_only() {
     let mut talk = Talk::start(&[]);
     let user = talk.create("u");
     let active = |op: &str, value: Value| json!({"op": op, "path": "active", "value": value});
     let set = patch(&json!([active("replace", json!(true))]));
+    let remove = patch(&json!([{"op": "remove", "path": "active"}]));
     for unassign in [
         json!({"op": "remove", "path": "active"}),
         active("replace", json!(null)),
         active("replace", json!("")),
     ] {
         let unassigned = patch(&json!([unassign]));
-        let patched = talk.json("PATCH", &target(&user), Some(&unassigned), 200);
-        assert_eq!(patched["active"], false, "{unassign}");
-        for (status, count) in [("true", 0), ("false", 1)] {
+        let removed = talk.json("PATCH", &target(&user), Some(&unassigned), 200);
+        assert!(removed.get("active").is_none(), "{removed}");
+        // Whoever may not be known to be active is not: neither filter finds the user.
+        for status in ["true", "false"] {
             let found = format!("/Users?filter=active%20eq%20{status}");
             let found = talk.json("GET", &found, None, 200);
-            assert_eq!(found["totalResults"], count, "{unassign}: {status}");
+            assert_eq!(found["totalResults"], 0, "{unassign}: {status}");
         }
         // A replace without it leaves it so, and one with it sets it.
         let kept = talk.json("PUT", &target(&user), Some(&body("u")), 200);
-        assert_eq!(kept["active"], false, "{unassign}");
+        assert!(kept.get("active").is_none(), "{kept}");
         let again = talk.json("PATCH", &target(&user), Some(&set), 200);
         assert_eq!(again["active"], true, "{unassign}");
     }
+    // Of whom nothing is said something changes when they are said to be inactive.
+    talk.json("PATCH", &target(&user), Some(&remove), 200);
+    let listed = talk
+        .server
+        .cli(&["user", "list", "--inactive", "-o", "jsonl"]);
+    assert_eq!(listed.stdout.lines().count(), 1);
+    for word in ["now", "already"] {
+        let told = talk.server.cli(&["user", "deactivate", "u"]);
+        let wanted = format!("u is {word} inactive");
+        assert!(told.stderr.contains(&wanted), "{told:?}");
+    }
+    talk.json("PATCH", &target(&user), Some(&set), 200);
     for nothing in [
         active("add", json!(null)),
         active("add", json!("")),

@@ -96,13 +96,12 @@ impl Edit {
                 user
             }
         };
-        if user.active().is_none() {
-            // Identity providers that leave it out do not mean to change it. Where it is taken
-            // away nobody says that the user is active: false is how that is shown and found.
-            let active = Some(false).filter(|_| unassigns_active);
-            if let Some(active) = active.or(before.active()) {
-                user.set_active(active);
-            }
+        // Identity providers that leave it out do not mean to change it.
+        if user.active().is_none()
+            && !unassigns_active
+            && let Some(active) = before.active()
+        {
+            user.set_active(active);
         }
         Ok(user)
     }
