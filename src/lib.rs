@@ -18,7 +18,7 @@
 //! ```text
 //! main ─▶ cli ─▶ https ┐            access       http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
-//!           └──▶ idp   ┘            directory    store    config logging metrics files mend
+//!           └──▶ idp   ┘            directory    store    config logging metrics files mend turns
 //!                                   manual page
 //! ```
 //!
@@ -74,3 +74,4 @@ pub mod page;
 pub mod scim;
 pub mod secret;
 pub mod store;
+pub mod turns;

@@ -169,8 +169,23 @@ pub const PATCH_OPERATIONS_MAX: usize = 1000;
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
 /// Bytes of text that one such comparison looks at; each further so many count as one more.
 pub const PATCH_COMPARED_BYTES: usize = 64;
+/// Bytes of a stored user that count as one such comparison where it is changed: to read it, to
+/// write it and to tell the audit trail takes some 40 ns a byte, while everybody who writes waits.
+pub const CHANGED_BYTES_PER_COMPARISON: usize = 8;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
+
+/// Values in one body, where an object counts as [`BODY_OBJECT_VALUES`]: as text a value may be two
+/// bytes, in memory it is 32, and an object some 500.
+pub const BODY_VALUES_MAX: usize = 500_000;
+/// What an object in a body counts as.
+pub const BODY_OBJECT_VALUES: usize = 8;
+/// A body beyond which a request is worked on in turns: few are, but for bulk requests.
+pub const BODY_BYTES_WITHOUT_TURN: usize = 8 * 1024;
+/// Such requests that are worked on at one time; others wait for their turn.
+pub const LARGE_BODIES_AT_ONCE_MAX: usize = 8;
+/// Waiting for such a turn; beyond it the caller gets 503.
+pub const LARGE_BODY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;

@@ -207,7 +207,8 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-fn is_dangerous(c: char) -> bool {
+/// Whether a character does something to a terminal, or to what is shown beside it.
+pub fn is_dangerous(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -31,6 +31,14 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a token begins with. Nothing that holds it is shown to anybody.
+pub const TOKEN_PREFIX: &str = "golinks_scim_";
+
+/// Whether there is a token in a text, or what looks like one.
+pub fn holds_token(text: &str) -> bool {
+    text.to_ascii_lowercase().contains(TOKEN_PREFIX)
+}
+
 /// SHA-256 (FIPS 180-4) of `bytes`.
 pub fn sha256(bytes: &[u8]) -> Digest {
     let digest = digest::digest(&digest::SHA256, bytes);

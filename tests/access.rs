@@ -656,6 +656,27 @@ fn reads_are_not_in_the_log() {
     }
 }
 
+/// Some paste a token where an id or the base URL should be.
+#[test]
+fn a_token_in_a_path_is_not_in_the_log() {
+    let mut talk = Talk::start(&[]);
+    let token = talk.authorization.split(' ').next_back().expect("a token");
+    let token = token.to_owned();
+    let escaped = token.replace('_', "%5F");
+    let mangled = format!("{token}/%zz");
+    for part in [&token, &escaped, &mangled] {
+        let response = talk.send("DELETE", &format!("/Users/{part}"), None);
+        assert!(response.status >= 400, "{response:?}");
+        let response = talk.send("GET", &format!("/{part}/Users"), None);
+        assert!(response.status >= 400, "{response:?}");
+    }
+    talk.create("afterwards");
+    let log = talk.server.log_with("POST /scim/v2/Users 201");
+    assert!(log.matches("not shown").count() >= 3, "{log}");
+    let secret = token.rsplit('_').next().expect("random characters");
+    assert!(!log.contains(secret), "{log}");
+}
+
 #[test]
 fn a_token_that_was_let_in_is_looked_at_again() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,11 +1,14 @@
 //! Small requests that mean to cost much: JSON, filters, patches and bulks made to exhaust.
 //! Each is refused, or done within its bounds; the server serves on.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use golinks_scim::http1::client::Response;
+use golinks_scim::limits;
 use serde_json::{Value, json};
 
+use crate::support::wire::{self, Door};
 use crate::support::{CORE, Talk, body, escaped, scim_error};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -391,4 +394,46 @@ fn manager(name: &str, of: &str) -> Value {
     user["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"] =
         json!({"manager": {"value": format!("bulkId:{of}")}});
     user
+}
+
+/// As text a value may be two bytes, in memory it is many: what is read at one time is bounded,
+/// however many connections there are.
+#[test]
+fn large_bodies_at_once_stay_within_memory() {
+    const AT_ONCE: usize = 40;
+    let door = Door::open();
+    let objects = limits::BODY_VALUES_MAX / (limits::BODY_OBJECT_VALUES + 2) - 10;
+    let search = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+    let body = |objects: usize| {
+        let list = vec!["{\"\":0}"; objects].join(",");
+        format!("{{\"schemas\":[\"{search}\"],\"x\":[{list}]}}")
+    };
+    for (at_once, objects, status) in [(2, 140_000, 400), (AT_ONCE, objects, 200)] {
+        let body = body(objects);
+        let head = format!(
+            "POST /scim/v2/.search HTTP/1.1\r\nHOST\r\nContent-Length: {}\r\n\
+             Content-Type: application/scim+json\r\n\r\n",
+            body.len()
+        );
+        let (most, last) = body.split_at(body.len() - 1);
+        let mut all: Vec<_> = (0..at_once).map(|_| door.connect()).collect();
+        for tls in &mut all {
+            tls.write_all(&door.with_token(&head)).expect("taken");
+            tls.write_all(most.as_bytes()).expect("taken");
+        }
+        // Read, all of them, at the same moment.
+        for tls in &mut all {
+            tls.write_all(last.as_bytes()).expect("taken");
+        }
+        for tls in &mut all {
+            assert_eq!(wire::read(tls, false).status, status, "{objects}");
+        }
+    }
+    let path = format!("/proc/{}/status", door.server.pid().as_raw_nonzero());
+    let kept = std::fs::read_to_string(path).expect("it runs");
+    let peak = kept.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|text| text.split_whitespace().next());
+    let mib = peak.expect("the kernel tells").parse::<u64>().expect("KiB") / 1024;
+    println!("{AT_ONCE} bodies at once: at most {mib} MiB");
+    assert!(mib < 500, "{mib} MiB");
 }

@@ -258,14 +258,14 @@ fn section_3_7_what_failed_names_its_user() {
 /// users whose members are named by paths, which are looked for in the same way.
 #[test]
 fn section_3_7_the_operations_of_a_request_share_their_work() {
-    // As many values and clauses as there may be: so few patches are all that there is work for.
-    const MAY_LOOK: usize =
-        limits::PATCH_COMPARISONS_MAX / (limits::VALUES_MAX * limits::FILTER_CLAUSES_MAX);
     let mut talk = Talk::start(&[]);
     let mut many = body("many");
     let email = |number: usize| json!({"value": format!("{number}@x")});
     many["emails"] = (0..limits::VALUES_MAX).map(email).collect();
     let made = talk.json("POST", "/Users", Some(&many), 201);
+    // As many values and clauses as there may be: so few patches are all that there is work for.
+    let to_change = made.to_string().len() / limits::CHANGED_BYTES_PER_COMPARISON;
+    let to_look = limits::VALUES_MAX * limits::FILTER_CLAUSES_MAX;
     let target = format!("/Users/{}", made["id"].as_str().expect("an id"));
     // Counted whole, and decided by the first clause: what is tried is the counting.
     let clauses = vec!["value co \"y\""; limits::FILTER_CLAUSES_MAX].join(" and ");
@@ -273,14 +273,43 @@ fn section_3_7_the_operations_of_a_request_share_their_work() {
         [{"op": "remove", "path": format!("emails[{clauses}]")}]}});
     many[format!("emails[{clauses}].display")] = json!(null);
     let put = json!({"method": "PUT", "path": target, "data": many});
-    for look in [patch, put] {
-        let results = bulk(&mut talk, &Value::Array(vec![look.clone(); MAY_LOOK + 5]));
+    // A user is looked through while it is read, before anything is changed.
+    for (look, each) in [(patch, to_look + to_change), (put, to_look)] {
+        let may_look = limits::PATCH_COMPARISONS_MAX / each;
+        let results = bulk(&mut talk, &Value::Array(vec![look.clone(); may_look + 5]));
         let found = statuses(&results);
-        assert_eq!(found[..MAY_LOOK], ["200"; MAY_LOOK], "{}", results[0]);
-        assert_eq!(found[MAY_LOOK..], ["400"; 5]);
+        assert_eq!(found[..may_look], vec!["200"; may_look], "{}", results[0]);
+        assert_eq!(found[may_look..], ["400"; 5]);
         // The next request has as much again.
         assert_eq!(statuses(&bulk(&mut talk, &json!([look]))), ["200"]);
     }
+}
+
+/// So it is for what it takes to read and write a large user again and again.
+#[test]
+fn section_3_7_a_large_user_is_changed_so_often_and_no_more() {
+    let mut talk = Talk::start(&[]);
+    let mut large = body("large");
+    let email = |number: usize| json!({"value": format!("{number}{}@example.com", "e".repeat(30))});
+    large["emails"] = (0..990).map(email).collect();
+    let made = talk.json("POST", "/Users", Some(&large), 201);
+    let bytes = made.to_string().len();
+    let target = format!("/Users/{}", made["id"].as_str().expect("an id"));
+    let change = |number: usize| {
+        let change = json!({"op": "replace", "path": "title", "value": number.to_string()});
+        json!({"method": "PATCH", "path": target,
+               "data": {"schemas": [PATCH], "Operations": [change]}})
+    };
+    let changes: Vec<Value> = (0..limits::BULK_OPERATIONS_MAX).map(change).collect();
+    let results = bulk(&mut talk, &Value::Array(changes));
+    let done = statuses(&results).iter().filter(|it| **it == "200").count();
+    let most = limits::PATCH_COMPARISONS_MAX * limits::CHANGED_BYTES_PER_COMPARISON / bytes;
+    assert!(done.abs_diff(most) < most / 20, "{done} instead of {most}");
+    let refused = &results[done]["response"];
+    let detail = refused["detail"].as_str().expect("a detail");
+    assert!(detail.contains("send fewer operations at once"), "{detail}");
+    let title = talk.json("GET", &target, None, 200)["title"].clone();
+    assert_eq!(title, (done - 1).to_string());
 }
 
 #[test]

@@ -316,6 +316,25 @@ fn what_came_from_outside_cannot_break_a_table() {
     let listed = server.cli(&["user", "list"]);
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
     assert!(listed.stdout.contains("name  "), "{listed:?}");
+    // What a program reads does nothing to a terminal either, and says what it said.
+    let evil = "evil\u{9b}31m\u{7f}\u{2028}\u{202e}";
+    let added = server.cli(&["user", "add", evil, "--given", "E", "--family", "V"]);
+    let id = added.stdout.trim();
+    for arguments in [
+        &["user", "list", "-o", "jsonl"][..],
+        &["user", "show", id, "-o", "jsonl"],
+        &["user", "export", "-o", "jsonl"],
+        &["user", "history", id, "-o", "jsonl"],
+        &["audit", "list", "-o", "jsonl"],
+    ] {
+        let output = server.cli(arguments);
+        let bad = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!output.stdout.contains(bad), "{output:?}");
+        assert_eq!(output.status, Some(0), "{arguments:?} {output:?}");
+        let last = output.stdout.lines().last().expect("a line");
+        let read: Value = serde_json::from_str(last).expect("JSON");
+        assert!(read.to_string().contains(evil), "{output:?}");
+    }
     server.stop();
 }
 

@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io::{Read, Write};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::Limiter;
 use golinks_scim::http1::client::Request;
 
+use crate::support::wire::{self, Door};
 use crate::support::{Server, body};
 
 const TRIES_MAX: u32 = 10;
@@ -174,4 +176,46 @@ fn a_hundred_and_sixty_users_arrive_through_twenty_a_second() {
 #[ignore = "the long form: some five minutes"]
 fn five_thousand_users_arrive_through_twenty_a_second() {
     assert!(push(5000) <= TRIES_SEEN_MAX);
+}
+
+/// Those that are let pass before any of them is counted do not all come through.
+#[test]
+fn bulk_requests_that_come_at_once_pass_the_rate_no_more_than_one_after_the_other() {
+    const AT_ONCE: usize = 10;
+    const RATE: &str = "10";
+    let door = Door::to(Server::start_with(&["--rate-limit", RATE]));
+    let create = |number: usize| {
+        serde_json::json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
+                           "data": {"schemas": []}})
+    };
+    let operations: Vec<_> = (0..200).map(create).collect();
+    let body = serde_json::json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": operations,
+    })
+    .to_string();
+    let head = format!(
+        "POST /scim/v2/Bulk HTTP/1.1\r\nHOST\r\nContent-Type: application/scim+json\r\n\
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut all: Vec<_> = (0..AT_ONCE).map(|_| door.connect()).collect();
+    for tls in &mut all {
+        tls.write_all(&door.with_token(&head)).expect("taken");
+        // Whoever is told to go on was let pass.
+        let mut interim = [0; 25];
+        tls.read_exact(&mut interim).expect("an answer");
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    for tls in &mut all {
+        tls.write_all(body.as_bytes()).expect("taken");
+    }
+    let answers: Vec<_> = all.iter_mut().map(|tls| wire::read(tls, false)).collect();
+    let passed = answers.iter().filter(|it| it.status == 200).count();
+    let refused = answers.iter().filter(|it| it.status == 429);
+    assert_eq!((passed, refused.clone().count()), (1, AT_ONCE - 1));
+    for answer in refused {
+        let told = answer.header("retry-after").expect("when to come back");
+        assert!(told.parse::<u32>().expect("seconds") > 1, "{told}");
+    }
 }

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["access", "certificate", "directory", "manual", "page"],
     &["http1", "scim", "store"],
     &[
-        "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend",
+        "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend", "turns",
     ],
 ];
 

@@ -152,11 +152,18 @@ impl Token {
         }
     }
 
-    /// Counts requests more that one which was admitted stands for.
-    pub fn charge(&self, server_rate: Option<u32>, requests: usize, now: Monotonic) {
-        if let Some(rate) = self.rate_limit.or(server_rate) {
-            let requests = u32::try_from(requests).unwrap_or(u32::MAX);
-            self.limiter.charge(rate, requests, now);
+    /// Counts requests more that one which was admitted stands for, or says after how many seconds
+    /// to come back.
+    pub fn charge(
+        &self,
+        server_rate: Option<u32>,
+        requests: usize,
+        now: Monotonic,
+    ) -> Result<(), u32> {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        match self.rate_limit.or(server_rate) {
+            Some(rate) => self.limiter.charge(rate, requests, now),
+            None => Ok(()),
         }
     }
 

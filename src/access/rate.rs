@@ -38,31 +38,26 @@ impl Limiter {
     /// that the rate needs for those refused before, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Instant) -> Result<(), u32> {
-        let rate = f64::from(per_second.max(1));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.pass_time(per_second, now);
         if state.allowance >= 1.0 {
             state.allowance -= 1.0;
             return Ok(());
         }
-        let owed = state.backlog - state.allowance.min(0.0);
-        let seconds = 1.0 + (owed / rate).floor();
-        let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
-        // Beyond the longest wait the backlog says nothing more.
-        state.backlog = (state.backlog + 1.0).min(longest * rate);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a whole number between 1 and the longest"
-        )]
-        Err(seconds.min(longest) as u32)
+        Err(state.refuse(per_second))
     }
 
-    /// Takes what `requests` more would have cost, even if that is more than there is.
-    pub fn charge(&self, per_second: u32, requests: u32, now: Instant) {
+    /// Takes what `requests` more would have cost, even if that is more than there is; but where
+    /// others that were let pass at the same time have taken more already, this one has to come
+    /// back like any other.
+    pub fn charge(&self, per_second: u32, requests: u32, now: Instant) -> Result<(), u32> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.pass_time(per_second, now);
+        if state.allowance < 0.0 {
+            return Err(state.refuse(per_second));
+        }
         state.allowance -= f64::from(requests);
+        Ok(())
     }
 }
 
@@ -73,6 +68,23 @@ impl State {
         self.at = self.at.max(now);
         self.allowance = (self.allowance + passed * rate).min(burst(per_second));
         self.backlog = (self.backlog - passed * rate).max(0.0);
+    }
+
+    /// After how many seconds one that does not pass is to come back.
+    fn refuse(&mut self, per_second: u32) -> u32 {
+        let rate = f64::from(per_second.max(1));
+        let owed = self.backlog - self.allowance.min(0.0);
+        let seconds = 1.0 + (owed / rate).floor();
+        let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
+        // Beyond the longest wait the backlog says nothing more.
+        self.backlog = (self.backlog + 1.0).min(longest * rate);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number between 1 and the longest"
+        )]
+        let seconds = seconds.min(longest) as u32;
+        seconds
     }
 }
 
@@ -89,8 +101,10 @@ mod tests {
     fn a_charge_is_paid_back_before_anything_passes() {
         let start = Instant::now();
         let limiter = Limiter::new(10, start);
-        limiter.charge(10, 80, start);
-        // 31 requests' worth of time, and one second for the way.
+        assert_eq!(limiter.charge(10, 80, start), Ok(()));
+        // 31 requests' worth of time, and one second for the way. So it is for one that was let
+        // pass before the charge.
+        assert_eq!(limiter.charge(10, 80, start), Err(4));
         assert_eq!(limiter.admit(10, start), Err(4));
         assert!(limiter.admit(10, start + Duration::from_secs(3)).is_err());
         assert_eq!(

@@ -2,9 +2,8 @@
 //! that hold a CRC-32 over all before them. The prefix lets secret scanners recognise a
 //! leaked one, the checksum tells a wrong paste from a wrong token.
 
-use crate::secret::{self, Digest, Secret};
+use crate::secret::{self, Digest, Secret, TOKEN_PREFIX};
 
-const PREFIX: &str = "golinks_scim_";
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -19,7 +18,7 @@ impl TokenText {
         let random = secret::random::<32>();
         let (words, _) = random.as_chunks::<4>();
         let digits = base62::<RANDOM_CHARS>(words.iter().copied().map(u32::from_be_bytes));
-        let mut text = PREFIX.to_owned();
+        let mut text = TOKEN_PREFIX.to_owned();
         text.extend(digits.map(char::from));
         let checksum = checksum(&text);
         text.extend(checksum.map(char::from));
@@ -39,8 +38,8 @@ impl TokenText {
 
 /// The digest of a text that is a token; `None` when it is not one, or not all of one.
 pub(super) fn digest_of(text: &str) -> Option<Digest> {
-    let length = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
-    if text.len() != length || !text.starts_with(PREFIX) {
+    let length = TOKEN_PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
+    if text.len() != length || !text.starts_with(TOKEN_PREFIX) {
         return None;
     }
     let (body, sum) = text.split_at_checked(length - CHECKSUM_CHARS)?;

@@ -33,7 +33,9 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     if let Principal::Token(token) = principal {
         // The request itself was counted when it was admitted.
         let more = bulk.operations.len().saturating_sub(1);
-        token.charge(api.tuned.get().rate_per_second, more, Monotonic::now());
+        let rate = api.tuned.get().rate_per_second;
+        let charged = token.charge(rate, more, Monotonic::now());
+        charged.map_err(|seconds| api.throttled(seconds))?;
     }
     let heads: Vec<Head> = bulk.operations.iter().map(Head::of).collect();
     let may = |action: &Action| match action {

@@ -9,9 +9,11 @@ use super::reply::{Problem, Refusal};
 use super::routes::{Access, Found, Route};
 use crate::access::{Mode, Principal, Scope};
 use crate::directory::Caller;
+use crate::http1::target::path_segments;
 use crate::http1::{Answer, Fault, Head};
 use crate::page;
 use crate::scim::{Leniency, Preconditions, Tolerance};
+use crate::secret;
 
 /// A request whose head was not looked at yet.
 pub(super) struct Beginning {
@@ -72,7 +74,7 @@ impl Beginning {
                 self.request_id,
                 peer_text(self.peer),
                 head.method().as_str(),
-                head.path(),
+                path_for_log(head.path()),
                 problem.status,
                 problem.for_the_log()
             );
@@ -243,7 +245,7 @@ impl Admission {
             peer_text(self.peer),
             self.caller().principal,
             self.method,
-            self.path,
+            path_for_log(&self.path),
             problem.status,
             problem.detail,
         );
@@ -275,7 +277,7 @@ impl Admission {
             peer_text(self.peer),
             self.caller().principal,
             self.method,
-            self.path,
+            path_for_log(&self.path),
             answer.status,
             took.as_micros(),
         );
@@ -283,5 +285,15 @@ impl Admission {
             answer.headers.push(("X-Request-Id", self.request_id));
         }
         answer
+    }
+}
+
+/// A path as the log has it: some paste a token where an id or the base URL should be.
+fn path_for_log(path: &str) -> &str {
+    let segments = path_segments(path).unwrap_or_default();
+    if secret::holds_token(path) || segments.iter().any(|it| secret::holds_token(it)) {
+        "(a path with a token in it, not shown)"
+    } else {
+        path
     }
 }

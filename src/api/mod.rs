@@ -51,10 +51,12 @@ use crate::certificate;
 use crate::clock::{Instant, SharedClock};
 use crate::directory::Directory;
 use crate::http1::{Answer, Fault, Head, Method};
+use crate::limits;
 use crate::metrics::{self, Counted, Metrics};
 use crate::scim::Tolerance;
 use crate::secret;
 use crate::store::{OpenError, Store};
+use crate::turns::{Turn, Turns};
 use call::Who;
 use cursor::Cursors;
 use places::Places;
@@ -100,6 +102,8 @@ pub struct Api {
     metrics: Metrics,
     told: Told,
     refusals: Refusals,
+    /// For requests with a large body, which is much larger once it is read.
+    reading: Turns,
     started: Instant,
     is_stopping: AtomicBool,
     /// Held while a backup is made.
@@ -143,6 +147,7 @@ impl Api {
             ),
             told: Told::default(),
             refusals: Refusals::default(),
+            reading: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
             started,
             is_stopping: AtomicBool::new(false),
             backing_up: Mutex::default(),
@@ -304,6 +309,15 @@ impl Api {
             })
     }
 
+    /// The turn that a request with a large body has to wait for.
+    fn turn_for(&self, body: &[u8]) -> Result<Option<Turn<'_>>, Problem> {
+        if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {
+            return Ok(None);
+        }
+        let turn = self.reading.take(limits::LARGE_BODY_WAIT_MAX);
+        turn.map(Some).ok_or_else(Problem::too_many_large_bodies)
+    }
+
     /// Answers an admitted request; `body` is what was waited for, if anything was. Never
     /// panics: a bug becomes a 500.
     pub fn answer(&self, admission: Admission, body: Option<&[u8]>) -> Answer {
@@ -314,6 +328,7 @@ impl Api {
             match (admission.route().access, admission.principal()) {
                 (Access::Open(handler), _) => handler(self, &admission),
                 (Access::Scim(_, handler), Some(principal)) => {
+                    let _turn = self.turn_for(body)?;
                     if is_late {
                         self.check_again(principal)?;
                     }

@@ -251,6 +251,14 @@ impl Problem {
         )
     }
 
+    pub(super) fn too_many_large_bodies() -> Self {
+        Self::retry(
+            503,
+            RETRY_SOON_SECONDS,
+            "too many large requests are being worked on: try again",
+        )
+    }
+
     fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(status, detail);
         problem.headers.push(("Retry-After", seconds.to_string()));

@@ -1,6 +1,7 @@
 //! The only printer. Data goes to standard output, talk to standard error; neither being
 //! closed is a failure of the command, unless it has done something that must be told.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use super::{Failure, status};
-use crate::logging::escape;
+use crate::logging::{escape, is_dangerous};
 
 /// The form of what a reading command prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,6 +66,34 @@ pub(super) fn printable(text: &str) -> String {
     escape(text)
 }
 
+/// A value as JSON on one line that does nothing to a terminal, and says the same.
+pub(super) fn json(value: &Value) -> String {
+    escaped(&value.to_string(), |_| false)
+}
+
+/// Rows of a table for a terminal: what would do something to it is shown as JSON shows it.
+pub(super) fn rows_for_terminal(rows: &str) -> String {
+    escaped(rows, |c| matches!(c, '\r' | '\n' | '\t'))
+}
+
+/// JSON has such characters within texts alone, where `\u` and four digits are the same
+/// (RFC 8259 section 7); none of them is beyond four.
+fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
+    if !text.contains(is_dangerous) {
+        return text.to_owned();
+    }
+    let mut escaped = String::with_capacity(text.len() + 64);
+    for c in text.chars() {
+        if is_dangerous(c) && !stays(c) {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 fn write(text: &str) -> Result<(), Failure> {
     data(text.as_bytes())
 }
@@ -115,13 +144,13 @@ impl Listing {
             Format::Json => {
                 for row in rows {
                     text.push_str(if self.rows == 0 { "[\n" } else { ",\n" });
-                    text.push_str(&row.to_string());
+                    text.push_str(&json(row));
                     self.rows += 1;
                 }
             }
             Format::Jsonl => {
                 for row in rows {
-                    text.push_str(&row.to_string());
+                    text.push_str(&json(row));
                     text.push('\n');
                 }
             }

@@ -87,7 +87,7 @@ impl Directory {
             let operation = operation.expect("an order names each operation once");
             let task = {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                Task::new(operation, &may, leniency, &mut state.budget)
+                Task::new(operation, &may, leniency, &mut state.reading)
             };
             let (state, asked) = (Arc::clone(&state), asked.clone());
             plans.push(move |view: &View<'_>| {
@@ -197,8 +197,10 @@ struct State {
     is_settled: bool,
     failures: usize,
     failures_max: usize,
-    /// Of all patches together: they are applied while everybody who writes waits.
-    budget: Budget,
+    /// To read all operations.
+    reading: Budget,
+    /// To do all of them: they are done while everybody who writes waits.
+    doing: Budget,
 }
 
 /// A user that an operation creates.
@@ -231,7 +233,8 @@ impl State {
             is_settled: false,
             failures: 0,
             failures_max: bulk.fail_on_errors.unwrap_or(usize::MAX),
-            budget: Budget::default(),
+            reading: Budget::default(),
+            doing: Budget::default(),
         }
     }
 
@@ -318,12 +321,13 @@ impl State {
             Work::Replace { user, is_echo, .. } => Edit::Replace { user, is_echo },
             Work::Modify(_, patch) => Edit::Modify(patch),
             Work::Delete(_) => {
-                let deleted = change::delete(view, id, &preconditions, asked)?;
+                let budget = &mut self.doing;
+                let deleted = change::delete(view, id, &preconditions, budget, asked)?;
                 let done = |was_active| (Done::Deleted(id, was_active), Vec::new());
                 return Ok(deleted.map(|(change, was_active)| (change, done(was_active))));
             }
         };
-        let budget = &mut self.budget;
+        let budget = &mut self.doing;
         let changed = change::edit(view, id, edit, &preconditions, leniency, budget, asked)?;
         Ok(changed.map(|(change, written)| {
             let done = Done::Changed(Made::of(&written.record), written.was_deactivated);
@@ -359,7 +363,7 @@ impl State {
         {
             resolve(data, &id_of)?;
         }
-        Ok(Work::read(action, leniency, &mut self.budget)?)
+        Ok(Work::read(action, leniency, &mut self.reading)?)
     }
 
     /// The id of what is created under a `bulkId`.

@@ -117,7 +117,7 @@ pub(super) fn edit(
     budget: &mut Budget,
     asked: &Asked,
 ) -> Planned<Written> {
-    match stored(view, id, preconditions)? {
+    match stored(view, id, preconditions, budget)? {
         Ok(before) => put(view, decide(before, edit, leniency, budget, asked)),
         Err(error) => Ok(Err(error)),
     }
@@ -181,9 +181,10 @@ pub(super) fn delete(
     view: &View<'_>,
     id: UserId,
     preconditions: &Preconditions,
+    budget: &mut Budget,
     asked: &Asked,
 ) -> Planned<bool> {
-    let record = match stored(view, id, preconditions)? {
+    let record = match stored(view, id, preconditions, budget)? {
         Ok(record) => record,
         Err(error) => return Ok(Err(error)),
     };
@@ -193,14 +194,16 @@ pub(super) fn delete(
     Ok(Ok((change, is_active(&record))))
 }
 
-/// The user as it is now, if it has the version that the caller means.
+/// The user as it is now, to be changed, if it has the version that the caller means.
 pub(super) fn stored(
     view: &View<'_>,
     id: UserId,
     preconditions: &Preconditions,
+    budget: &mut Budget,
 ) -> Result<Result<Record, Error>, ReadError> {
     let record = match view.user(id.sequence())? {
-        Some(row) => matching(id, &row).and_then(|record| record.ok_or(Error::NotFound)),
+        Some(row) => (budget.spend_on_user(row.len()).map_err(Error::Scim))
+            .and_then(|()| matching(id, &row)?.ok_or(Error::NotFound)),
         None => Err(Error::NotFound),
     };
     Ok(record.and_then(|record| {

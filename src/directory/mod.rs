@@ -56,15 +56,16 @@ use crate::clock::SharedClock;
 use crate::limits;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
+use crate::turns::Turns;
 use change::{Asked, Edit, Planned};
 use draft::Draft;
-use order::Turns;
 use retention::Retention;
 
 /// The users, and the rules for them.
 pub struct Directory {
     store: Arc<Store>,
     clock: SharedClock,
+    /// A sorted query far into a large directory holds many keys.
     sorting: Turns,
     alarm: Alarm,
     verification: Mutex<Option<Verification>>,
@@ -159,7 +160,7 @@ impl Directory {
         Self {
             store,
             clock,
-            sorting: Turns::default(),
+            sorting: Turns::new(limits::SORTS_AT_ONCE_MAX),
             alarm: Alarm::default(),
             verification: Mutex::default(),
             retention: Mutex::default(),
@@ -230,8 +231,9 @@ impl Directory {
     ) -> Result<(), Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        let was_active =
-            self.write(move |view| change::delete(view, id, &preconditions, &asked))?;
+        let was_active = self.write(move |view| {
+            change::delete(view, id, &preconditions, &mut Budget::default(), &asked)
+        })?;
         if was_active {
             self.note_deactivations(caller, 1);
         }
@@ -344,9 +346,10 @@ impl Directory {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
         let mut decided = self.read(|snapshot| {
-            let before = change::stored(&View::of_committed(&snapshot), id, &preconditions)??;
+            let (view, budget) = (View::of_committed(&snapshot), &mut Budget::default());
+            let before = change::stored(&view, id, &preconditions, budget)??;
             let (edit, leniency) = (edit.clone(), leniency.clone());
-            change::decide(before, edit, leniency, &mut Budget::default(), &asked)
+            change::decide(before, edit, leniency, budget, &asked)
         })?;
         let written = self.write(move |view| {
             if decided.holds(view)? {

@@ -4,7 +4,6 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::sync::{Condvar, Mutex, PoisonError};
 
 use roaring::RoaringBitmap;
 
@@ -12,7 +11,6 @@ use super::Error;
 use super::glance::Glance;
 use super::position::{Position, Start};
 use super::slice::{Slice, whole};
-use crate::limits;
 use crate::scim::Sort;
 use crate::scim::sort::SortKey;
 use crate::store::Snapshot;
@@ -181,41 +179,5 @@ impl<T: Ord> Least<T> {
 
     fn into_sorted(self) -> Vec<T> {
         self.heap.into_sorted_vec()
-    }
-}
-
-/// Who may sort: a sorted query far into a large directory holds many keys, so only
-/// [`limits::SORTS_AT_ONCE_MAX`] are worked on at one time.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    taken: Mutex<usize>,
-    given_back: Condvar,
-}
-
-/// A turn; dropping it gives it back.
-pub(super) struct Turn<'a>(&'a Turns);
-
-impl Turns {
-    /// Waits for a turn; `None` when none comes within [`limits::SORT_WAIT_MAX`].
-    pub(super) fn take(&self) -> Option<Turn<'_>> {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut taken, waited) = self
-            .given_back
-            .wait_timeout_while(taken, limits::SORT_WAIT_MAX, |taken| {
-                *taken >= limits::SORTS_AT_ONCE_MAX
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
-            return None;
-        }
-        *taken += 1;
-        Some(Turn(self))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.given_back.notify_one();
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::Error;
 use super::header::Ending;
-use super::order::{self, Turns};
+use super::order;
 use super::position::{Position, Start};
 use super::record;
 use super::selection::select;
 use super::slice::{Slice, in_order_of_creation, whole};
+use crate::limits;
 use crate::scim::{Filter, Projection, Search, Sort};
 use crate::store::{Row, Snapshot};
+use crate::turns::Turns;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ impl Page {
             _ if query.count == 0 => Slice::default(),
             None => in_order_of_creation(&users, &query.start, query.count),
             Some(sort) => {
-                let _turn = turns.take().ok_or(Error::Busy)?;
+                let _turn = turns.take(limits::SORT_WAIT_MAX).ok_or(Error::Busy)?;
                 order::slice(
                     &snapshot,
                     &users,

@@ -3,16 +3,16 @@
 //! names that differ in case alone are one (RFC 7643 section 2.1): whoever checked the request
 //! on its way might have seen another user than we would.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::{Error, ErrorType};
-
-const TWICE: &str = "a member is there twice";
+use crate::limits;
 
 /// Reads a body. What is wrong with it is told by line and column, not quoted.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
@@ -22,16 +22,20 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
     }
     let body =
         std::str::from_utf8(body).map_err(|_| syntax("the body is not valid UTF-8".to_owned()))?;
-    let Once(value) = serde_json::from_str(body).map_err(|error| {
-        let what = if error.is_data() {
-            "has a member twice (upper and lower case count as the same)"
-        } else {
-            "is not valid JSON"
-        };
-        let (line, column) = (error.line(), error.column());
-        syntax(format!("the body {what} at line {line} column {column}"))
-    })?;
-    Ok(value)
+    let seed = Seed::new();
+    let mut reader = serde_json::Deserializer::from_str(body);
+    let value = seed.deserialize(&mut reader);
+    value
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| {
+            let what = match seed.fault.get() {
+                Some(Fault::Twice) => "has a member twice (upper and lower case count as the same)",
+                Some(Fault::TooMany) => "has too many values: send fewer at once, the one",
+                None => "is not valid JSON",
+            };
+            let (line, column) = (error.line(), error.column());
+            syntax(format!("the body {what} at line {line} column {column}"))
+        })
 }
 
 /// Adds the text of a value. Its `Display` goes through the formatting machinery and takes a
@@ -45,18 +49,53 @@ pub fn text(value: &Value) -> String {
     serde_json::to_string(value).expect("memory takes everything, and keys are texts")
 }
 
-/// A value whose objects hold each member once.
-struct Once(Value);
+/// What JSON may be and a body may not.
+#[derive(Clone, Copy)]
+enum Fault {
+    Twice,
+    TooMany,
+}
 
-impl<'de> Deserialize<'de> for Once {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OnceVisitor).map(Self)
+/// Reads a value whose objects hold each member once, as long as there is room for values.
+struct Seed {
+    room: Cell<usize>,
+    fault: Cell<Option<Fault>>,
+}
+
+impl Seed {
+    fn new() -> Self {
+        Self {
+            room: Cell::new(limits::BODY_VALUES_MAX),
+            fault: Cell::new(None),
+        }
+    }
+
+    /// Breaks off; what to say of it is known from the fault.
+    fn fail<T, E: serde::de::Error>(&self, fault: Fault) -> Result<T, E> {
+        self.fault.set(Some(fault));
+        Err(E::custom(""))
+    }
+
+    fn take<E: serde::de::Error>(&self, values: usize) -> Result<(), E> {
+        match self.room.get().checked_sub(values) {
+            Some(room) => {
+                self.room.set(room);
+                Ok(())
+            }
+            None => self.fail(Fault::TooMany),
+        }
     }
 }
 
-struct OnceVisitor;
+impl<'de> DeserializeSeed<'de> for &Seed {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for OnceVisitor {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &Seed {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,20 +132,23 @@ impl<'de> Visitor<'de> for OnceVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(Once(value)) = values.next_element()? {
+        while let Some(value) = values.next_element_seed(self)? {
+            self.take(1)?;
             array.push(value);
         }
         Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        self.take(limits::BODY_OBJECT_VALUES)?;
         let mut object = Map::new();
         let mut names = Names::default();
         while let Some(name) = members.next_key::<String>()? {
             if !names.add(&name, &object) {
-                return Err(A::Error::custom(TWICE));
+                return self.fail(Fault::Twice);
             }
-            let Once(value) = members.next_value()?;
+            self.take(1)?;
+            let value = members.next_value_seed(self)?;
             object.insert(name, value);
         }
         Ok(Value::Object(object))
@@ -163,6 +205,21 @@ mod tests {
             let wanted: Value = serde_json::from_str(text).expect("JSON");
             let read = parse(text.as_bytes()).expect("each member once");
             assert_eq!(read.to_string(), wanted.to_string());
+        }
+    }
+
+    #[test]
+    fn what_would_be_much_larger_in_memory_is_refused() {
+        let list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+        let objects = limits::BODY_VALUES_MAX / (limits::BODY_OBJECT_VALUES + 2);
+        for (item, most) in [
+            ("0", limits::BODY_VALUES_MAX),
+            ("{\"\":0}", objects),
+            ("[]", limits::BODY_VALUES_MAX),
+        ] {
+            assert!(parse(list(item, most).as_bytes()).is_ok(), "{item}");
+            let error = parse(list(item, most + 1).as_bytes()).expect_err("too many");
+            assert!(error.to_string().contains("too many values"), "{error}");
         }
     }
 

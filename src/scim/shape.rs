@@ -7,10 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Object;
 use super::schema::{self, COMMON, SCHEMAS};
-use crate::limits;
+use crate::{limits, secret};
 
-/// What tokens begin with; nothing that does is a name.
-const TOKEN_PREFIX: &str = "golinks_scim_";
 /// Values that tell one address of a person from another.
 const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
 const COMPARISONS: [&str; 9] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
@@ -45,7 +43,7 @@ pub fn without_values(detail: &str) -> String {
 
 /// A text from a head, such as a User-Agent: short, on one line, without a token.
 pub fn clipped(text: &str) -> String {
-    if text.to_ascii_lowercase().contains(TOKEN_PREFIX) {
+    if secret::holds_token(text) {
         return "(a token, not shown)".to_owned();
     }
     let plain = text.chars().filter(|c| !c.is_control());
@@ -239,7 +237,7 @@ fn is_path(word: &str) -> bool {
         && word.len() <= limits::SHAPE_NAME_BYTES_MAX
         && digits <= DIGITS_MAX
         && word.chars().all(is_name_char)
-        && !word.to_ascii_lowercase().contains(TOKEN_PREFIX)
+        && !secret::holds_token(word)
 }
 
 /// Whether a word names attributes that there are.

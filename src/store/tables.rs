@@ -233,10 +233,11 @@ impl<'txn> Tables<'txn> {
             (&mut self.externals, external(before), external(after)),
             (&mut self.emails, emails(before), emails(after)),
         ] {
-            for gone in old.iter().filter(|key| !new.contains(key)) {
+            let is_in = |keys: &[Vec<u8>], key: &Vec<u8>| keys.binary_search(key).is_ok();
+            for gone in old.iter().filter(|key| !is_in(&new, key)) {
                 table.remove(gone.as_slice(), sequence)?;
             }
-            for added in new.iter().filter(|key| !old.contains(key)) {
+            for added in new.iter().filter(|key| !is_in(&old, key)) {
                 table.insert(added.as_slice(), sequence)?;
             }
         }

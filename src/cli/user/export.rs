@@ -2,7 +2,7 @@
 //! it is complete, and overwrites nothing.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub(super) fn run(
             if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
                 text.extend(record(&columns.cells(user))?);
             } else {
-                text.extend(user.to_string().into_bytes());
+                text.extend(output::json(user).into_bytes());
                 text.push(b'\n');
             }
             count += 1;
@@ -117,6 +117,9 @@ impl Target {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
+            Self::Output if io::stdout().is_terminal() => {
+                output::data(output::rows_for_terminal(&String::from_utf8_lossy(bytes)).as_bytes())
+            }
             Self::Output => output::data(bytes),
             Self::File(draft) => draft
                 .file

@@ -43,8 +43,9 @@ pub struct Patch {
     operations: Vec<Operation>,
 }
 
-/// What is left of the comparisons that patches may make. Those that are lent the same budget
-/// have that much together; a copy would be as much again, which is why there is none.
+/// What is left of the comparisons that changes may make, and of what else they take, counted in
+/// comparisons. Those that are lent the same budget have that much together; a copy would be as
+/// much again, which is why there is none.
 #[derive(Debug)]
 pub struct Budget(usize);
 
@@ -55,11 +56,25 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes so many; false, and nothing is taken, if there are not as many.
-    fn spend(&mut self, comparisons: usize) -> bool {
-        let left = self.0.checked_sub(comparisons);
-        self.0 = left.unwrap_or(self.0);
-        left.is_some()
+    /// Takes so many; if there are not as many, nothing.
+    fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
+        let Some(left) = self.0.checked_sub(comparisons) else {
+            return Err(Error::new(
+                ErrorType::InvalidValue,
+                format!(
+                    "the request is more work than {} comparisons: send fewer operations at once",
+                    limits::PATCH_COMPARISONS_MAX
+                ),
+            ));
+        };
+        self.0 = left;
+        Ok(())
+    }
+
+    /// Takes what it is worth to change a stored user of so many bytes: however little changes,
+    /// all of it is read, and most of it written and told to the audit trail.
+    pub fn spend_on_user(&mut self, bytes: usize) -> Result<(), Error> {
+        self.spend(bytes / limits::CHANGED_BYTES_PER_COMPARISON)
     }
 }
 
