@@ -87,11 +87,12 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
     assert_eq!(rehearsed.status, Some(0), "{rehearsed:?}");
     // Whom the administrator had deactivated, Okta did not.
     let rehearsed_rows = rows(&rehearsed);
+    let values = json!([{"attribute": "active", "before": false, "after": true}]);
     assert_eq!(rehearsed_rows.len(), 59, "{rehearsed:?}");
     assert!(
         rehearsed_rows
             .iter()
-            .all(|row| row["attributes"] == json!(["active"]))
+            .all(|row| row["attributes"] == json!(["active"]) && row["values"] == values)
     );
     assert!(
         rehearsed.stderr.contains("59 users would be"),
@@ -122,6 +123,22 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
         again.stderr.contains("0 users are as before, 59 so"),
         "{again:?}"
     );
+
+    // Without the token it would take the users themselves back.
+    let whole = talk
+        .server
+        .cli(&["user", "undo", "--since", "1h", "--dry-run"]);
+    assert!(
+        whole.stdout.contains("  active: true -> false\n"),
+        "{whole:?}"
+    );
+    for words in [
+        "\n59 of them were created since then, and would be deactivated\n",
+        "hint: --token NAME",
+    ] {
+        assert!(whole.stderr.contains(words), "{whole:?}");
+    }
+    assert_eq!(count(&mut talk), 59);
 
     // The identity provider errs again: what was taken back does not stand in the way.
     talk.use_token(&okta);
@@ -521,7 +538,7 @@ fn taking_back_gives_what_the_first_change_found() {
             assert!(&now == wanted, "seed {seed}, {id}: {now} is not {wanted}");
         }
         let again = undo(&kept.directory, &selection, false);
-        let nothing = |it: &Undone| matches!(&it.outcome, Ok(attributes) if attributes.is_empty());
+        let nothing = |it: &Undone| matches!(&it.outcome, Ok(it) if it.attributes.is_empty());
         assert!(again.iter().all(nothing), "seed {seed}: {again:?}");
     }
 }

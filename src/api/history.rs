@@ -76,9 +76,17 @@ fn described(undone: Undone) -> Value {
         "user": undone.user.to_string(),
         "userName": undone.user_name,
         "changes": undone.changes,
+        "isCreation": undone.is_creation,
     });
     match undone.outcome {
-        Ok(attributes) => described["attributes"] = json!(attributes),
+        Ok(restored) => {
+            let values = restored.values.into_iter().map(|(attribute, now, then)| {
+                json!({"attribute": attribute, "before": now, "after": then})
+            });
+            described["values"] = values.collect();
+            described["attributes"] = json!(restored.attributes);
+            described["isDeactivated"] = json!(restored.was_deactivated);
+        }
         Err(refusal) => {
             described["isForceable"] = json!(matches!(refusal, Refusal::Touched { .. }));
             described["refused"] = json!(words(refusal));

@@ -118,7 +118,8 @@ fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String
     }
 }
 
-fn shown(value: &Value) -> String {
+/// A value as people read it.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "(none)".to_owned(),
         Value::String(text) => text.clone(),

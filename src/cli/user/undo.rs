@@ -6,6 +6,7 @@ use super::super::args::Undo;
 use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, require_token, status};
+use super::history::shown;
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
@@ -19,7 +20,7 @@ const COLUMNS: &[Column] = &[
         cell: |user| super::history::numbers(user["changes"].as_array().map_or(&[], Vec::as_slice)),
     },
     Column {
-        title: "AS BEFORE",
+        title: "TAKEN BACK",
         cell: outcome,
     },
 ];
@@ -28,6 +29,8 @@ const COLUMNS: &[Column] = &[
 #[derive(Default)]
 struct Counts {
     undone: usize,
+    /// Of those whom they created, and deactivate therefore.
+    created: usize,
     same: usize,
     refused: usize,
     forceable: usize,
@@ -100,6 +103,8 @@ impl Counts {
             self.same += 1;
         } else {
             self.undone += 1;
+            let is_end = user["isCreation"] == true && user["isDeactivated"] == true;
+            self.created += usize::from(is_end);
         }
     }
 
@@ -119,10 +124,31 @@ impl Counts {
             self.same,
             self.refused
         ));
+        self.tell_of_created(typed);
         if self.undone > 0 && !typed.dry_run {
             output::hint(
                 "the identity provider's next push may change them again: mend it there too",
             );
+        }
+    }
+
+    /// Whom an import has created meanwhile, nobody thinks of who wants deactivations back.
+    fn tell_of_created(&self, typed: &Undo) {
+        if self.created == 0 || typed.since.is_none() {
+            return;
+        }
+        let (were, are) = match (self.created, typed.dry_run) {
+            (1, true) => ("was", "would be"),
+            (1, false) => ("was", "is"),
+            (_, true) => ("were", "would be"),
+            (_, false) => ("were", "are"),
+        };
+        let count = self.created;
+        output::say(&format!(
+            "{count} of them {were} created since then, and {are} deactivated"
+        ));
+        if typed.dry_run && typed.token.is_none() {
+            output::hint("--token NAME takes back only what that token has done");
         }
     }
 
@@ -146,11 +172,20 @@ fn outcome(user: &Value) -> String {
     if !user["refused"].is_null() {
         return format!("refused: {}", text_of(user, "refused"));
     }
-    let attributes: Vec<&str> = user["attributes"]
-        .as_array()
-        .into_iter()
-        .flatten()
+    let values = user["values"].as_array().map_or(&[][..], Vec::as_slice);
+    let attributes = user["attributes"].as_array().into_iter().flatten();
+    let attributes: Vec<String> = attributes
         .filter_map(Value::as_str)
+        .map(
+            |name| match values.iter().find(|it| it["attribute"] == name) {
+                Some(it) => format!(
+                    "{name}: {} -> {}",
+                    shown(&it["before"]),
+                    shown(&it["after"])
+                ),
+                None => name.to_owned(),
+            },
+        )
         .collect();
     if attributes.is_empty() {
         "nothing: it is so already".to_owned()
