@@ -346,6 +346,12 @@ fn encodings_quotes_and_headers() {
         ),
         ("nobody", b"title\nx\n".to_vec(), 1, "no column says who"),
         ("alone", b"userName\n".to_vec(), 0, "0 created"),
+        (
+            "lines that nobody counts",
+            b"\xef\xbb\xbf\r\nuserName,title\r\n\r\na@x,\"U\r\nV\"\r\nb@x\r\n".to_vec(),
+            1,
+            "line 6: ",
+        ),
     ];
     for (name, content, status, words) in table {
         let name = format!("{name}.csv");

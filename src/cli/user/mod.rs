@@ -5,6 +5,7 @@ mod export;
 mod file;
 mod history;
 mod import;
+mod numbered;
 mod survey;
 mod undo;
 
