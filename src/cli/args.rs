@@ -283,8 +283,8 @@ pub(super) enum User {
 
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. A creation is taken back by deactivating the \
-user; a deletion is not taken back: restore a backup. An attribute that somebody else has \
-changed since is refused, and its user is left alone.";
+user; a deletion is not taken back, but the user can be made again: golinks-scim manual history. \
+An attribute that somebody else has changed since is refused, and its user is left alone.";
 
 const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME>>";
 

@@ -94,8 +94,8 @@ pub enum Refusal {
         /// Who made it.
         principal: String,
     },
-    /// It was a deletion.
-    Deletion,
+    /// It was a deletion, at this time.
+    Deletion(String),
     /// The user was deleted since.
     Gone,
     /// The user is being changed just now.
@@ -216,7 +216,8 @@ struct Reversal {
     /// The first change by somebody else after that, by attribute.
     touched: BTreeMap<String, (u64, String)>,
     is_creation: bool,
-    is_deletion: bool,
+    /// When it was deleted by a change that is to be taken back.
+    deleted: Option<String>,
     bytes: usize,
 }
 
@@ -230,7 +231,7 @@ impl Reversal {
             targets: BTreeMap::new(),
             touched: BTreeMap::new(),
             is_creation: false,
-            is_deletion: false,
+            deleted: None,
             bytes: 0,
         }
     }
@@ -247,7 +248,9 @@ impl Reversal {
             self.is_creation = true;
             self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
         }
-        self.is_deletion |= event.kind == DELETE;
+        if event.kind == DELETE {
+            self.deleted = Some(event.time);
+        }
         // What else was done to a user who is to be as good as not there stays.
         if !self.is_creation {
             for change in event.changes {
@@ -290,8 +293,8 @@ impl Reversal {
         asked: &Asked,
     ) -> Result<Result<(Change, Restored), Refusal>, ReadError> {
         let refused = |refusal| Ok(Err(refusal));
-        if self.is_deletion {
-            return refused(Refusal::Deletion);
+        if let Some(time) = &self.deleted {
+            return refused(Refusal::Deletion(time.clone()));
         }
         let record = match self.find(view)? {
             Ok(Some(record)) => record,

@@ -9,12 +9,14 @@ mod numbered;
 mod survey;
 mod undo;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::args::{Output, User};
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
-use super::{Failure, ask, percent_encode, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, percent_encode, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
@@ -80,7 +82,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             listing.end()
         }
         User::History { who, output } => history::run(client, &who, output.output),
-        User::Undo(typed) => undo::run(client, &typed),
+        User::Undo(typed) => undo::run(client, &typed, program),
         User::Add {
             email,
             given,
@@ -212,9 +214,11 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
+    let history = format!("golinks-scim user history {}", quoted(Path::new(who)));
     Err(
-        Failure::new(status::REFUSED, format!("there is no user {who}"))
-            .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"),
+        Failure::new(status::REFUSED, format!("there is no user {who}")).hint(format!(
+            "{SEARCH}; `{history}` tells of one who was deleted"
+        )),
     )
 }
 
@@ -249,7 +253,12 @@ fn add(
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,
     });
-    let user = ask(client, "POST", USERS, Some(&body))?;
+    let name = quoted(Path::new(email));
+    let hint = format!(
+        "`golinks-scim user show {name}` shows who has it, `golinks-scim user reactivate {name}` \
+         lets them in again"
+    );
+    let user = ask_or_hint(client, "POST", USERS, Some(&body), 409, &hint)?;
     if !email.contains('@') {
         output::hint("the userName is usually the primary email; this one has no @");
     }

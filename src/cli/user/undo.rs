@@ -7,7 +7,7 @@ use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, require_token, status};
 use super::history::shown;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::local::Client;
 
 const COLUMNS: &[Column] = &[
@@ -34,9 +34,12 @@ struct Counts {
     same: usize,
     refused: usize,
     forceable: usize,
+    /// Of the refused ones those who were deleted, and the first of them.
+    deleted: usize,
+    first_deleted: Option<Value>,
 }
 
-pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
     let mut body = json!({"force": typed.force, "dryRun": typed.dry_run});
     if let Some(change) = typed.change {
         body["change"] = json!(change);
@@ -91,7 +94,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
     if !is_brief || counts.refused > 0 {
         listing.end()?;
     }
-    counts.tell(typed)
+    counts.tell(typed, program)
 }
 
 impl Counts {
@@ -99,6 +102,10 @@ impl Counts {
         if !user["refused"].is_null() {
             self.refused += 1;
             self.forceable += usize::from(user["isForceable"] == true);
+            if !user["deletedAt"].is_null() {
+                self.deleted += 1;
+                self.first_deleted.get_or_insert_with(|| user.clone());
+            }
         } else if user["attributes"].as_array().is_some_and(Vec::is_empty) {
             self.same += 1;
         } else {
@@ -152,8 +159,29 @@ impl Counts {
         }
     }
 
-    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
+    /// How a user who was deleted is made again: from the moment before.
+    fn tell_of_deleted(&self, program: &str) {
+        let Some(first) = &self.first_deleted else {
+            return;
+        };
+        let deleted = Instant::parse(&text_of(first, "deletedAt"));
+        let before = deleted.map_or_else(String::new, |it| {
+            Instant::from_millis(it.millis() - 1).to_string()
+        });
+        let (id, name) = (text_of(first, "user"), text_of(first, "userName"));
+        let others = match self.deleted - 1 {
+            0 => String::new(),
+            more => format!("; {more} more likewise, see -o jsonl"),
+        };
+        output::hint(&output::printable(&format!(
+            "to make {name} again, under a new id: {program} user show {id} --at {before} -o jsonl \
+             > back.jsonl; {program} user import back.jsonl --ignore id{others}"
+        )));
+    }
+
+    fn tell(&self, typed: &Undo, program: &str) -> Result<(), Failure> {
         self.sum_up(typed);
+        self.tell_of_deleted(program);
         if self.refused == 0 {
             return Ok(());
         }
