@@ -509,6 +509,18 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     );
     check(&desk.import("out.jsonl", &[]), 0, &["2 unchanged"]);
     fs::remove_file(&lines).expect("removed");
+    for name in ["out.json", "out.XLSX"] {
+        let other = desk.path(name);
+        let export = ["user", "export", other.to_str().expect("text")];
+        check(
+            &desk.server.cli(&export),
+            1,
+            &[name, "hint: end its name with .csv", ".jsonl"],
+        );
+        let typed = desk.server.cli(&[&export[..], &["-o", "jsonl"]].concat());
+        check(&typed, 0, &["2 users in"]);
+        fs::remove_file(&other).expect("the only one, under its name");
+    }
     assert!(desk.export(&["-"]).starts_with("id,"));
     let mode = fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
