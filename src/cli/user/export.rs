@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::args::ExportFormat;
+use super::super::args::{Export, ExportFormat};
 use super::super::output;
 use super::super::{Failure, ask, status};
 use super::USERS;
@@ -19,15 +19,10 @@ use crate::{files, limits};
 /// Endings of files in forms that are not written here.
 const OTHER_FORMS: [&str; 6] = ["json", "ods", "tsv", "xls", "xlsx", "xml"];
 
-pub(super) fn run(
-    client: &mut Client,
-    file: Option<&Path>,
-    query: &str,
-    format: Option<ExportFormat>,
-) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     // Where data comes out anyway, `-` is that.
-    let file = file.filter(|file| *file != Path::new("-"));
-    let format = match (format, file) {
+    let file = typed.file.as_deref().filter(|file| *file != Path::new("-"));
+    let format = match (typed.output, file) {
         (Some(typed), _) => typed,
         (None, Some(file)) => by_name(file)?,
         (None, None) => ExportFormat::Csv,
@@ -38,7 +33,7 @@ pub(super) fn run(
     if format == ExportFormat::Csv {
         target.write(&record(&header)?)?;
     }
-    each_page(client, query, |users| {
+    each_page(client, &super::query_of(&typed.selected), |users| {
         let mut text = Vec::new();
         for user in users {
             if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
