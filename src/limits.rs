@@ -252,6 +252,9 @@ pub const UNDO_BATCH_USERS: usize = 1000;
 pub const UNDO_STEP_DURATION: Duration = Duration::from_secs(20);
 /// Of the changes that an undo has taken back, so many are named in its row, the newest ones.
 pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
+/// Values that an undo tells are no longer than this, each as JSON; of others it tells the
+/// attribute alone.
+pub const UNDO_VALUE_BYTES_MAX: usize = 64;
 /// Refusals of one minute that get a row each in the audit trail; the ones beyond are counted
 /// in one row.
 pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;

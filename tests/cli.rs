@@ -281,11 +281,14 @@ fn users_are_found_and_changed_with_and_without_a_server() {
     ];
     let added = cli(&[&add[..], &["\u{1b}[31mO\"Hara\\"]].concat());
     check(&added, 0, "");
+    let again = cli(&[&add[..], &["X"]].concat());
+    check(&again, 1, "another user has this userName");
     check(
-        &cli(&[&add[..], &["X"]].concat()),
+        &again,
         1,
-        "another user has this userName",
+        "hint: `golinks-scim user show 'ann@example.com'`",
     );
+    check(&again, 1, "user reactivate");
     let list = cli(&["user", "list"]).stdout;
     assert!(list.contains("Ann \\u{1b}[31mO\"Hara\\"), "{list}");
     let search = [

@@ -346,6 +346,12 @@ fn encodings_quotes_and_headers() {
         ),
         ("nobody", b"title\nx\n".to_vec(), 1, "no column says who"),
         ("alone", b"userName\n".to_vec(), 0, "0 created"),
+        (
+            "lines that nobody counts",
+            b"\xef\xbb\xbf\r\nuserName,title\r\n\r\na@x,\"U\r\nV\"\r\nb@x\r\n".to_vec(),
+            1,
+            "line 6: ",
+        ),
     ];
     for (name, content, status, words) in table {
         let name = format!("{name}.csv");
@@ -503,6 +509,18 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     );
     check(&desk.import("out.jsonl", &[]), 0, &["2 unchanged"]);
     fs::remove_file(&lines).expect("removed");
+    for name in ["out.json", "out.XLSX"] {
+        let other = desk.path(name);
+        let export = ["user", "export", other.to_str().expect("text")];
+        check(
+            &desk.server.cli(&export),
+            1,
+            &[name, "hint: end its name with .csv", ".jsonl"],
+        );
+        let typed = desk.server.cli(&[&export[..], &["-o", "jsonl"]].concat());
+        check(&typed, 0, &["2 users in"]);
+        fs::remove_file(&other).expect("the only one, under its name");
+    }
     assert!(desk.export(&["-"]).starts_with("id,"));
     let mode = fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

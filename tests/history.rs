@@ -87,11 +87,12 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
     assert_eq!(rehearsed.status, Some(0), "{rehearsed:?}");
     // Whom the administrator had deactivated, Okta did not.
     let rehearsed_rows = rows(&rehearsed);
+    let values = json!([{"attribute": "active", "before": false, "after": true}]);
     assert_eq!(rehearsed_rows.len(), 59, "{rehearsed:?}");
     assert!(
         rehearsed_rows
             .iter()
-            .all(|row| row["attributes"] == json!(["active"]))
+            .all(|row| row["attributes"] == json!(["active"]) && row["values"] == values)
     );
     assert!(
         rehearsed.stderr.contains("59 users would be"),
@@ -122,6 +123,22 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
         again.stderr.contains("0 users are as before, 59 so"),
         "{again:?}"
     );
+
+    // Without the token it would take the users themselves back.
+    let whole = talk
+        .server
+        .cli(&["user", "undo", "--since", "1h", "--dry-run"]);
+    assert!(
+        whole.stdout.contains("  active: true -> false\n"),
+        "{whole:?}"
+    );
+    for words in [
+        "\n59 of them were created since then, and would be deactivated\n",
+        "hint: --token NAME",
+    ] {
+        assert!(whole.stderr.contains(words), "{whole:?}");
+    }
+    assert_eq!(count(&mut talk), 59);
 
     // The identity provider errs again: what was taken back does not stand in the way.
     talk.use_token(&okta);
@@ -174,7 +191,9 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         }
         let absent = at(talk, who, &before);
         assert_eq!(absent.status, Some(1), "{absent:?}");
-        assert!(absent.stderr.contains("there was no user"), "{absent:?}");
+        for words in ["there was no user", "`user history WHO` tells when"] {
+            assert!(absent.stderr.contains(words), "{absent:?}");
+        }
     };
     check(&talk, &id);
     check(&talk, "Joan@example.com");
@@ -210,8 +229,20 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         .server
         .cli(&["user", "history", "JOAN@example.com", "-o", "jsonl"]);
     assert_eq!(rows(&history).len(), shown.len() + 1, "{history:?}");
-    let nobody = talk.server.cli(&["user", "history", "nobody"]);
-    assert_eq!(nobody.status, Some(1), "{nobody:?}");
+    // Who does not find somebody is told how to look on.
+    let search = "hint: `golinks-scim user list --search TEXT`";
+    for (command, hint) in [
+        (&["user", "history", "nobody"][..], search),
+        (&["audit", "list", "--user", "nobody"], search),
+        (
+            &["user", "show", "joan@example.com"],
+            "`golinks-scim user history 'joan@example.com'` tells of one who was deleted",
+        ),
+    ] {
+        let nobody = talk.server.cli(command);
+        assert_eq!(nobody.status, Some(1), "{nobody:?}");
+        assert!(nobody.stderr.contains(hint), "{nobody:?}");
+    }
 }
 
 /// The sequence of a user's newest change.
@@ -299,7 +330,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     talk.json("DELETE", &target, None, 204);
     let deleted = newest_change(&talk, "joan");
     let refused = undo(&talk, &[&deleted]);
-    assert!(refused.stdout.contains("restore a backup"), "{refused:?}");
+    assert!(refused.stdout.contains("can be made again"), "{refused:?}");
     let gone = undo(&talk, &[&titled]);
     assert!(gone.stdout.contains("was deleted since"), "{gone:?}");
 
@@ -312,6 +343,80 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     for bad in [&["--since", "tomorrow"][..], &[], &["1", "--token", "x"]] {
         assert_eq!(undo(&talk, bad).status, Some(64), "{bad:?}");
     }
+}
+
+/// By the commands that the refused undo prints.
+#[test]
+fn whoever_was_deleted_is_made_again() {
+    let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let mut talk = Talk::start(&[]);
+    let boss = talk.create("boss@example.com");
+    let jane = json!({
+        "schemas": [CORE, enterprise],
+        "userName": "jane@example.com",
+        "externalId": "00u1",
+        "active": false,
+        "name": {"givenName": "Jane", "familyName": "Doe", "middleName": "Ü"},
+        "displayName": "Jane Doe, \"the\" cook",
+        "emails": [
+            {"value": "jane@example.com", "type": "work", "primary": true},
+            {"value": "j@example.org", "type": "home", "display": "at home"},
+            {"value": "other@example.org"},
+        ],
+        "phoneNumbers": [{"value": "+7 1", "type": "work"}, {"value": "+7 2", "type": "work"}],
+        "addresses": [{"type": "work", "locality": "Town", "country": "RU", "primary": true}],
+        "roles": [{"value": "cook", "primary": true}, {"value": "chef", "display": "Chef"}],
+        "entitlements": [{"value": "e", "type": "t"}],
+        "locale": "ru-RU",
+        enterprise: {
+            "department": "Kitchen",
+            "manager": {"value": boss["id"], "displayName": "The Boss"},
+        },
+    });
+    let jane = talk.json("POST", "/Users", Some(&jane), 201);
+    talk.json(
+        "DELETE",
+        &format!("/Users/{}", text(&jane, "id")),
+        None,
+        204,
+    );
+    let deleted = newest_change(&talk, "jane@example.com");
+    let refused = talk.server.cli(&["user", "undo", &deleted]);
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    let hint = refused
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("hint: to make jane@"));
+    let hint = hint.unwrap_or_else(|| panic!("{refused:?}"));
+    let typed = |from: &str, to: &str| -> Vec<String> {
+        let words = hint.split(from).nth(1).and_then(|it| it.split(to).next());
+        let words = words.unwrap_or_else(|| panic!("{hint}")).split_whitespace();
+        from.split_whitespace()
+            .chain(words)
+            .map(str::to_owned)
+            .collect()
+    };
+    let run = |command: &[String]| {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        talk.server.cli(&words)
+    };
+    let shown = run(&typed("user show ", " > "));
+    assert_eq!(shown.status, Some(0), "{shown:?}");
+    let path = talk.server.data_dir().with_file_name("back.jsonl");
+    std::fs::write(&path, &shown.stdout).expect("written");
+    let mut import = typed("user import ", ";");
+    assert_eq!(import[2], "back.jsonl");
+    import[2] = path.display().to_string();
+    let imported = run(&import);
+    assert_eq!(imported.status, Some(0), "{imported:?}");
+
+    let now = talk
+        .server
+        .cli(&["user", "show", "jane@example.com", "-o", "jsonl"]);
+    let mut now = without_meta(&rows(&now)[0]);
+    assert_ne!(now["id"], jane["id"]);
+    now["id"] = jane["id"].clone();
+    assert_eq!(now, without_meta(&jane));
 }
 
 /// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
@@ -521,7 +626,7 @@ fn taking_back_gives_what_the_first_change_found() {
             assert!(&now == wanted, "seed {seed}, {id}: {now} is not {wanted}");
         }
         let again = undo(&kept.directory, &selection, false);
-        let nothing = |it: &Undone| matches!(&it.outcome, Ok(attributes) if attributes.is_empty());
+        let nothing = |it: &Undone| matches!(&it.outcome, Ok(it) if it.attributes.is_empty());
         assert!(again.iter().all(nothing), "seed {seed}: {again:?}");
     }
 }

@@ -352,6 +352,11 @@ fn very_many_deactivations_are_done_and_told_of() {
     ] {
         assert!(log.contains(words), "{log}");
     }
+    // One token did most of it: what others did within the hour is not to be taken back.
+    let by = log.split("60 by token:").nth(1).expect("the alarm");
+    let id = by.split(':').next().expect("an id");
+    let mend = format!("golinks-scim user undo --since 1h --token {id} --dry-run");
+    assert!(log.contains(&mend), "{mend}: {log}");
     let check = talk.server.cli(&["check"]).stdout;
     let line = check.lines().find(|line| line.contains("deactivations"));
     let line = line.unwrap_or_else(|| panic!("{check}"));

@@ -84,7 +84,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "since": alarm.raised.map(|since| since.to_string()),
             },
             "certificate": certificate_days_left(api, now).map(|days| json!({"daysLeft": days})),
-            "warnings": warnings::all(api, now)
+            "warnings": warnings::all(api, &alarm, now)
                 .iter()
                 .map(warnings::Warning::to_json)
                 .collect::<Vec<_>>(),

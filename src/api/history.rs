@@ -22,7 +22,10 @@ pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
         }
         Past::Absent => Err(Problem::new(
             404,
-            format!("there was no user {who} at {at}"),
+            format!(
+                "there was no user {who} at {at}: `user history WHO` tells when it was created and \
+                 deleted"
+            ),
         )),
         Past::Forgotten(oldest) => {
             let since = oldest.map_or_else(String::new, |oldest| format!(" of before {oldest}"));
@@ -76,10 +79,21 @@ fn described(undone: Undone) -> Value {
         "user": undone.user.to_string(),
         "userName": undone.user_name,
         "changes": undone.changes,
+        "isCreation": undone.is_creation,
     });
     match undone.outcome {
-        Ok(attributes) => described["attributes"] = json!(attributes),
+        Ok(restored) => {
+            let values = restored.values.into_iter().map(|(attribute, now, then)| {
+                json!({"attribute": attribute, "before": now, "after": then})
+            });
+            described["values"] = values.collect();
+            described["attributes"] = json!(restored.attributes);
+            described["isDeactivated"] = json!(restored.was_deactivated);
+        }
         Err(refusal) => {
+            if let Refusal::Deletion(time) = &refusal {
+                described["deletedAt"] = json!(time);
+            }
             described["isForceable"] = json!(matches!(refusal, Refusal::Touched { .. }));
             described["refused"] = json!(words(refusal));
         }
@@ -94,7 +108,9 @@ fn words(refusal: Refusal) -> String {
             by_change,
             principal,
         } => format!("{attribute} was changed again since, in change {by_change} by {principal}"),
-        Refusal::Deletion => "a deletion is not taken back: restore a backup".to_owned(),
+        Refusal::Deletion(_) => {
+            "a deletion is not taken back, but the user can be made again".to_owned()
+        }
         Refusal::Gone => "the user was deleted since".to_owned(),
         Refusal::Meanwhile => "the user is being changed just now: try again".to_owned(),
         Refusal::Other(error) => Problem::from(error).detail,

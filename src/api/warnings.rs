@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::access::{Token, TokenState};
 use crate::clock::Instant;
-use crate::directory::ALARM_MEND;
+use crate::directory::AlarmState;
 use crate::mend::Mend;
 
 /// Days before the end of a token at which the log is told.
@@ -39,8 +39,9 @@ impl Warning {
 impl Api {
     /// Tells the log what it was not told yet.
     pub fn warn(&self) {
-        // The alarm, which is looked at among them, tells the log by itself.
-        for warning in self.told.news(&all(self, self.clock.now())) {
+        // The alarm tells the log by itself.
+        let alarm = self.directory.look_at_alarm(self.tuned.get().alarm);
+        for warning in self.told.news(&all(self, &alarm, self.clock.now())) {
             log::warn!("{}; mend: {}", warning.what, warning.mend);
         }
     }
@@ -67,8 +68,8 @@ impl Told {
     }
 }
 
-/// Everything to know now.
-pub(super) fn all(api: &Api, now: Instant) -> Vec<Warning> {
+/// Everything to know now, with the alarm as it stands.
+pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let live: Vec<_> = {
         let all = api.tokens.list(now).into_iter();
         all.filter(|token| token.state(now) == TokenState::Live)
@@ -84,12 +85,11 @@ pub(super) fn all(api: &Api, now: Instant) -> Vec<Warning> {
         .filter_map(|token| token_near_its_end(token, now))
         .collect();
     warnings.extend(certificate_near_its_end(api, now));
-    let alarm = api.directory.alarm(api.tuned.get().alarm);
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
             kind: "deactivations",
             what: format!("{} (since {since})", alarm.words()),
-            mend: ALARM_MEND,
+            mend: alarm.mend(),
             step: None,
         });
     }

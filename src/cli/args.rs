@@ -163,18 +163,8 @@ pub(super) enum Token {
 pub(super) enum User {
     /// List users, in order of creation
     List {
-        /// Only those with this text in a name or email
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
-        /// Only those that match a SCIM filter, such as `userName sw "a"`
-        #[arg(long, value_name = "EXPR")]
-        filter: Option<String>,
-        /// Only active ones
-        #[arg(long, conflicts_with = "inactive")]
-        active: bool,
-        /// Only inactive ones
-        #[arg(long)]
-        inactive: bool,
+        #[command(flatten)]
+        selected: Selected,
         /// At most so many
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
@@ -216,57 +206,11 @@ pub(super) enum User {
         display_name: Option<String>,
     },
     /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
-    Import {
-        /// The file
-        file: PathBuf,
-        /// Change nothing, and say for each row what it would do
-        #[arg(long)]
-        dry_run: bool,
-        /// What an empty cell does to its attribute
-        #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
-        empty: String,
-        /// Where rows go that cannot be applied [default: beside FILE]
-        #[arg(long, value_name = "FILE")]
-        rejects: Option<PathBuf>,
-        /// Leave this column out; may be given again
-        #[arg(long, value_name = "COLUMN")]
-        ignore: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Import(Import),
     /// Write users into a new file, or to standard output
-    Export {
-        /// The file, which must not exist yet
-        file: Option<PathBuf>,
-        /// Only those with this text in a name or email
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
-        /// Only those that match a SCIM filter, such as `userName sw "a"`
-        #[arg(long, value_name = "EXPR")]
-        filter: Option<String>,
-        /// Only active ones
-        #[arg(long, conflicts_with = "inactive")]
-        active: bool,
-        /// Only inactive ones
-        #[arg(long)]
-        inactive: bool,
-        /// The form of the output [default: csv, and that of a FILE.jsonl]
-        #[arg(short, long, value_enum)]
-        output: Option<ExportFormat>,
-    },
+    Export(Export),
     /// Compare a file of users with the directory, and print the commands that would mend it
-    Diff {
-        /// The file
-        file: PathBuf,
-        /// What an empty cell says of its attribute
-        #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
-        empty: String,
-        /// Leave this column out; may be given again
-        #[arg(long, value_name = "COLUMN")]
-        ignore: Vec<String>,
-        #[command(flatten)]
-        output: Output,
-    },
+    Diff(Diff),
     /// Deactivate users; nothing is deleted
     Deactivate {
         /// userNames or ids
@@ -281,10 +225,72 @@ pub(super) enum User {
     },
 }
 
+// Whom a list or an export is of.
+#[derive(ClapArgs)]
+pub(super) struct Selected {
+    /// Only those with this text in a name or email
+    #[arg(long, value_name = "TEXT")]
+    pub(super) search: Option<String>,
+    /// Only those that match a SCIM filter, such as `userName sw "a"`
+    #[arg(long, value_name = "EXPR")]
+    pub(super) filter: Option<String>,
+    /// Only active ones
+    #[arg(long, conflicts_with = "inactive")]
+    pub(super) active: bool,
+    /// Only inactive ones
+    #[arg(long)]
+    pub(super) inactive: bool,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Import {
+    /// The file
+    pub(super) file: PathBuf,
+    /// Change nothing, and say for each row what it would do
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// What an empty cell does to its attribute
+    #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
+    pub(super) empty: String,
+    /// Where rows go that cannot be applied [default: beside FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(super) rejects: Option<PathBuf>,
+    /// Leave this column out; may be given again
+    #[arg(long, value_name = "COLUMN")]
+    pub(super) ignore: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Export {
+    /// The file, which must not exist yet
+    pub(super) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) selected: Selected,
+    /// The form of the output [default: csv, and that of a FILE.jsonl]
+    #[arg(short, long, value_enum)]
+    pub(super) output: Option<ExportFormat>,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Diff {
+    /// The file
+    pub(super) file: PathBuf,
+    /// What an empty cell says of its attribute
+    #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
+    pub(super) empty: String,
+    /// Leave this column out; may be given again
+    #[arg(long, value_name = "COLUMN")]
+    pub(super) ignore: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. A creation is taken back by deactivating the \
-user; a deletion is not taken back: restore a backup. An attribute that somebody else has \
-changed since is refused, and its user is left alone.";
+user; a deletion is not taken back, but the user can be made again: golinks-scim manual history. \
+An attribute that somebody else has changed since is refused, and its user is left alone.";
 
 const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME>>";
 

@@ -12,7 +12,8 @@ use super::args::Audit;
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, text_of};
 use super::{
-    Failure, ask, from_local, login_name, percent_encode, require_token, status, with_client,
+    Failure, SEARCH, ask, ask_or_hint, from_local, login_name, percent_encode, require_token,
+    status, with_client,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
@@ -112,7 +113,7 @@ fn list(
     {
         let count = limits::ADMINISTRATOR_COUNT_MAX.min(limit - shown);
         let target = format!("/admin/audit?first={from}&count={count}{parameters}");
-        let page = ask(client, "GET", &target, None)?;
+        let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
         // A table's widths are those of its first rows.
         if !rows.is_empty() {

@@ -364,6 +364,9 @@ fn store_status(error: &OpenError) -> u8 {
     }
 }
 
+/// What finds somebody whose name was not typed as it is.
+const SEARCH: &str = "`golinks-scim user list --search TEXT` finds people by a part of their name";
+
 /// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
 fn ask(
     client: &mut Client,
@@ -372,6 +375,25 @@ fn ask(
     body: Option<&Value>,
 ) -> Result<Value, Failure> {
     answered(&sent(client, method, target, body).map_err(from_local)?)
+}
+
+/// The same; if it is refused with this status, `hint` says what to do.
+fn ask_or_hint(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+    refused: u16,
+    hint: &str,
+) -> Result<Value, Failure> {
+    let response = sent(client, method, target, body).map_err(from_local)?;
+    answered(&response).map_err(|failure| {
+        if response.status == refused {
+            failure.hint(hint)
+        } else {
+            failure
+        }
+    })
 }
 
 fn sent(

@@ -12,11 +12,6 @@ use crate::clock;
 use crate::limits;
 use crate::mend::Mend;
 
-/// What to do about it.
-pub const ALARM_MEND: Mend = Mend::new(
-    "look who: {program} user list --inactive; if it was a mistake, stop it in the identity \
-     provider, then: {program} user undo --since 1h --dry-run",
-);
 /// The time within which deactivations are counted.
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 /// Deactivations within one of these parts of it are forgotten together.
@@ -78,6 +73,19 @@ impl AlarmState {
         let count = self.deactivations;
         format!("{count} users were deactivated within an hour{most}{many}")
     }
+
+    /// What to do about it. Where one token did more than half of them, its changes alone are
+    /// taken back: what others did within the hour, such as an import, was no mistake.
+    pub fn mend(&self) -> Mend {
+        let most = self.most.as_ref();
+        let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
+        let token = most.and_then(|(who, _)| who.strip_prefix("token:")?.split(':').next());
+        let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
+        Mend::of(format!(
+            "look who: {{program}} user list --inactive; if it was a mistake, stop it in the \
+             identity provider, then: {{program}} user undo --since 1h{by} --dry-run"
+        ))
+    }
 }
 
 /// What has changed with a look.
@@ -108,7 +116,20 @@ impl Alarm {
     }
 
     /// How it stands with so many users active now, or as many as at the last look. "Active
-    /// users" of the threshold are those and the ones deactivated within the hour.
+    /// users" of the threshold are those and the ones deactivated within the hour. It is told as
+    /// raised as soon as there are too many, before the look that says so to the log.
+    pub(super) fn stands(
+        &self,
+        active: Option<u64>,
+        thresholds: Thresholds,
+        now: clock::Instant,
+        at: Instant,
+    ) -> AlarmState {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.stands(active, thresholds, now, at)
+    }
+
+    /// The same, and what has changed since the last look: each turn is given once.
     pub(super) fn look(
         &self,
         active: Option<u64>,
@@ -119,38 +140,54 @@ impl Alarm {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(at);
         state.active = active.unwrap_or(state.active);
-        let mut by: BTreeMap<&str, u64> = BTreeMap::new();
-        for (who, count) in state.parts.iter().flat_map(|part| &part.by) {
-            *by.entry(who).or_default() += count;
-        }
-        let most = by.iter().max_by_key(|(_, count)| **count);
-        let most = most.map(|(who, count)| ((*who).to_owned(), *count));
-        let deactivations = by.values().sum();
-        let threshold = threshold(state.active.saturating_add(deactivations), thresholds);
-        let is_raised = threshold.is_some_and(|threshold| deactivations > threshold);
-        let turn = match (state.raised, is_raised) {
-            (None, true) => Some(Turn::Raised),
-            (Some(_), false) => Some(Turn::Over),
+        let stands = state.stands(active, thresholds, now, at);
+        let turn = match (state.raised, stands.raised) {
+            (None, Some(_)) => Some(Turn::Raised),
+            (Some(_), None) => Some(Turn::Over),
             _ => None,
         };
-        state.raised = is_raised.then(|| state.raised.unwrap_or(now));
-        let raised = state.raised;
-        let state = AlarmState {
-            deactivations,
-            threshold,
-            raised,
-            most,
-        };
-        (state, turn)
+        state.raised = stands.raised;
+        (stands, turn)
     }
 }
 
 impl State {
     fn forget(&mut self, at: Instant) {
-        let is_over = |part: &Part| at.saturating_duration_since(part.began) >= WINDOW;
-        while self.parts.front().is_some_and(is_over) {
+        while self.parts.front().is_some_and(|part| part.is_over(at)) {
             self.parts.pop_front();
         }
+    }
+
+    fn stands(
+        &self,
+        active: Option<u64>,
+        thresholds: Thresholds,
+        now: clock::Instant,
+        at: Instant,
+    ) -> AlarmState {
+        let mut by: BTreeMap<&str, u64> = BTreeMap::new();
+        let parts = self.parts.iter().filter(|part| !part.is_over(at));
+        for (who, count) in parts.flat_map(|part| &part.by) {
+            *by.entry(who).or_default() += count;
+        }
+        let most = by.iter().max_by_key(|(_, count)| **count);
+        let most = most.map(|(who, count)| ((*who).to_owned(), *count));
+        let deactivations = by.values().sum();
+        let active = active.unwrap_or(self.active);
+        let threshold = threshold(active.saturating_add(deactivations), thresholds);
+        let is_raised = threshold.is_some_and(|threshold| deactivations > threshold);
+        AlarmState {
+            deactivations,
+            threshold,
+            raised: is_raised.then(|| self.raised.unwrap_or(now)),
+            most,
+        }
+    }
+}
+
+impl Part {
+    fn is_over(&self, at: Instant) -> bool {
+        at.saturating_duration_since(self.began) >= WINDOW
     }
 }
 
@@ -208,6 +245,45 @@ mod tests {
             let (state, turn) = look(&alarm, active_before, later);
             assert_eq!((state.deactivations, turn), (0, Some(Turn::Over)));
         }
+    }
+
+    #[test]
+    fn who_asks_how_it_stands_takes_no_turn_from_the_log() {
+        let (alarm, start) = (Alarm::default(), Instant::now());
+        let now = clock::Instant::from_millis(0);
+        alarm.note("okta", 51, start);
+        for _ in 0..2 {
+            let state = alarm.stands(Some(0), USUAL, now, start);
+            assert_eq!((state.deactivations, state.raised), (51, Some(now)));
+        }
+        assert_eq!(look(&alarm, 0, start).1, Some(Turn::Raised));
+        let later = start + WINDOW;
+        for _ in 0..2 {
+            let state = alarm.stands(Some(51), USUAL, now, later);
+            assert_eq!((state.deactivations, state.raised), (0, None));
+        }
+        assert_eq!(look(&alarm, 51, later).1, Some(Turn::Over));
+    }
+
+    #[test]
+    fn what_one_token_did_alone_is_taken_back() {
+        let check = |by: &[(&str, u64)], wanted: &str| {
+            let (alarm, at) = (Alarm::default(), Instant::now());
+            for (who, count) in by {
+                alarm.note(who, *count, at);
+            }
+            let mend = look(&alarm, 0, at).0.mend().to_string();
+            let command = format!("golinks-scim user undo --since 1h{wanted} --dry-run");
+            assert!(mend.ends_with(&command), "{mend}");
+        };
+        let entra = "token:d377c51a:entra: the new one";
+        check(
+            &[(entra, 1163), ("administrator:jane", 2)],
+            " --token d377c51a",
+        );
+        check(&[(entra, 50), ("token:0a1b2c3d:okta", 50)], "");
+        check(&[(entra, 1), ("administrator:jane", 1163)], "");
+        check(&[], "");
     }
 
     #[test]

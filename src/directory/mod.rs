@@ -37,8 +37,8 @@ use std::time::{Duration, Instant as Monotonic};
 
 pub use agreement::Report;
 use agreement::Verification;
-pub use alarm::{ALARM_MEND, AlarmState, Thresholds};
 use alarm::{Alarm, Turn};
+pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
 pub use bulk::{BulkOutcome, Done};
@@ -49,7 +49,7 @@ pub use query::{Page, Query};
 pub use record::{Record, Stored};
 pub use retention::Keep;
 pub use trail::{Found, Wanted};
-pub use undo::{Manner, Refusal, Selection, UndoPage, Undone};
+pub use undo::{Manner, Refusal, Restored, Selection, UndoPage, Undone};
 pub use user_id::UserId;
 
 use crate::clock::SharedClock;
@@ -248,13 +248,20 @@ impl Directory {
         Some((count(true), count(false)))
     }
 
-    /// How the alarm over very many deactivations stands. The log is told when that turns.
+    /// How the alarm over very many deactivations stands.
     pub fn alarm(&self, thresholds: Thresholds) -> AlarmState {
+        let active = self.counts_by_status().map(|(active, _)| active);
+        let (now, at) = (self.clock.now(), Monotonic::now());
+        self.alarm.stands(active, thresholds, now, at)
+    }
+
+    /// The same, and the log is told if it has turned since the last look.
+    pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
         let active = self.counts_by_status().map(|(active, _)| active);
         let (now, at) = (self.clock.now(), Monotonic::now());
         let (state, turn) = self.alarm.look(active, thresholds, now, at);
         match turn {
-            Some(Turn::Raised) => log::warn!("{}; mend: {ALARM_MEND}", state.words()),
+            Some(Turn::Raised) => log::warn!("{}; mend: {}", state.words(), state.mend()),
             Some(Turn::Over) => log::warn!("no longer very many: {}", state.words()),
             None => {}
         }

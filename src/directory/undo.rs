@@ -64,8 +64,22 @@ pub struct Undone {
     pub user_name: String,
     /// The sequences of the changes.
     pub changes: Vec<u64>,
-    /// The attributes that are as they were, none if they were so already; or why not.
-    pub outcome: Result<Vec<String>, Refusal>,
+    /// Whether one of them has created the user.
+    pub is_creation: bool,
+    /// What became of the attributes, or why nothing did.
+    pub outcome: Result<Restored, Refusal>,
+}
+
+/// What taking back has done to a user.
+#[derive(Debug)]
+pub struct Restored {
+    /// The attributes that are as they were; none if they were so already.
+    pub attributes: Vec<String>,
+    /// Of those whose values are no longer than [`limits::UNDO_VALUE_BYTES_MAX`], what was taken
+    /// back and what it is as before; unassigned is null.
+    pub values: Vec<(String, Value, Value)>,
+    /// Whether the user was active until then, and is not any more.
+    pub was_deactivated: bool,
 }
 
 /// Why a user's changes are not taken back.
@@ -80,8 +94,8 @@ pub enum Refusal {
         /// Who made it.
         principal: String,
     },
-    /// It was a deletion.
-    Deletion,
+    /// It was a deletion, at this time.
+    Deletion(String),
     /// The user was deleted since.
     Gone,
     /// The user is being changed just now.
@@ -178,20 +192,17 @@ impl Directory {
         }
         let undone = told.into_iter().zip(outcomes);
         Ok(undone
-            .map(|((user, user_name, changes), outcome)| Undone {
-                user,
-                user_name,
-                changes,
-                outcome: outcome.map(|it| it.attributes),
-            })
+            .map(
+                |((user, user_name, changes, is_creation), outcome)| Undone {
+                    user,
+                    user_name,
+                    changes,
+                    is_creation,
+                    outcome,
+                },
+            )
             .collect())
     }
-}
-
-/// What taking back has done to a user.
-struct Reversed {
-    attributes: Vec<String>,
-    was_deactivated: bool,
 }
 
 /// What one user's attributes were before the changes that are taken back.
@@ -205,7 +216,8 @@ struct Reversal {
     /// The first change by somebody else after that, by attribute.
     touched: BTreeMap<String, (u64, String)>,
     is_creation: bool,
-    is_deletion: bool,
+    /// When it was deleted by a change that is to be taken back.
+    deleted: Option<String>,
     bytes: usize,
 }
 
@@ -219,13 +231,14 @@ impl Reversal {
             targets: BTreeMap::new(),
             touched: BTreeMap::new(),
             is_creation: false,
-            is_deletion: false,
+            deleted: None,
             bytes: 0,
         }
     }
 
-    fn told(&self) -> (UserId, String, Vec<u64>) {
-        (self.id, self.user_name.clone(), self.changes.clone())
+    fn told(&self) -> (UserId, String, Vec<u64>, bool) {
+        let (name, changes) = (self.user_name.clone(), self.changes.clone());
+        (self.id, name, changes, self.is_creation)
     }
 
     /// Takes in a row that is to be taken back.
@@ -235,7 +248,9 @@ impl Reversal {
             self.is_creation = true;
             self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
         }
-        self.is_deletion |= event.kind == DELETE;
+        if event.kind == DELETE {
+            self.deleted = Some(event.time);
+        }
         // What else was done to a user who is to be as good as not there stays.
         if !self.is_creation {
             for change in event.changes {
@@ -276,10 +291,10 @@ impl Reversal {
         view: &View<'_>,
         manner: Manner,
         asked: &Asked,
-    ) -> Result<Result<(Change, Reversed), Refusal>, ReadError> {
+    ) -> Result<Result<(Change, Restored), Refusal>, ReadError> {
         let refused = |refusal| Ok(Err(refusal));
-        if self.is_deletion {
-            return refused(Refusal::Deletion);
+        if let Some(time) = &self.deleted {
+            return refused(Refusal::Deletion(time.clone()));
         }
         let record = match self.find(view)? {
             Ok(Some(record)) => record,
@@ -301,14 +316,28 @@ impl Reversal {
                 principal: principal.clone(),
             });
         }
+        let values = self.short_values(&record, &attributes);
         let settled = change::alone(self.settle(view, record, asked))?;
         Ok(settled.map_err(Refusal::Other).map(|(change, written)| {
-            let reversed = Reversed {
+            let restored = Restored {
                 attributes,
+                values,
                 was_deactivated: written.was_deactivated,
             };
-            (change, reversed)
+            (change, restored)
         }))
+    }
+
+    /// Of these attributes the values now and before, where both are short.
+    fn short_values(&self, record: &Record, attributes: &[String]) -> Vec<(String, Value, Value)> {
+        let now = record.user().attributes();
+        let is_short = |value: &Value| value.to_string().len() <= limits::UNDO_VALUE_BYTES_MAX;
+        let values = attributes.iter().filter_map(|name| {
+            let (now, before) = (now.get(name).unwrap_or(&Value::Null), &self.targets[name]);
+            let are_short = is_short(now) && is_short(before);
+            are_short.then(|| (name.clone(), now.clone(), before.clone()))
+        });
+        values.collect()
     }
 
     /// The user as it is now, if it is still there.

@@ -2,12 +2,13 @@
 //! directory what the file says. Whoever is here and not in the file, and is inactive already,
 //! is no difference: nobody is deleted.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::output::{self, Column, Format, Listing, text_of};
+use super::super::args;
+use super::super::output::{self, Column, Listing, text_of};
 use super::super::{Failure, ask, quoted, status};
 use super::export::each_page;
 use super::file::{Table, rows_of};
@@ -42,18 +43,10 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// What was typed.
-pub(in crate::cli) struct Typed {
-    pub(in crate::cli) file: PathBuf,
-    pub(in crate::cli) empty: String,
-    pub(in crate::cli) ignored: Vec<String>,
-    pub(in crate::cli) format: Format,
-}
-
-pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(), Failure> {
-    let mut table = Table::open(&typed.file, &typed.ignored)?;
+pub(super) fn run(client: &mut Client, typed: &args::Diff, program: &str) -> Result<(), Failure> {
+    let mut table = Table::open(&typed.file, &typed.ignore)?;
     let mut diff = Diff {
-        listing: Listing::new(typed.format, COLUMNS),
+        listing: Listing::new(typed.output.output, COLUMNS),
         seen: RoaringBitmap::new(),
         count: 0,
         needs_import: false,
@@ -188,7 +181,7 @@ impl Diff {
         self.listing.page(found)
     }
 
-    fn end(self, typed: &Typed, program: &str) -> Result<(), Failure> {
+    fn end(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
         self.listing.end()?;
         if self.count == 0 {
             output::say("the directory is as the file says");
@@ -224,12 +217,12 @@ impl Diff {
 }
 
 /// What was typed, as a shell reads it.
-fn import_words(typed: &Typed) -> String {
+fn import_words(typed: &args::Diff) -> String {
     let mut words = vec![quoted(&typed.file)];
     if typed.empty != "keep" {
         words.push(format!("--empty {}", typed.empty));
     }
-    for name in &typed.ignored {
+    for name in &typed.ignore {
         words.push(format!("--ignore {}", quoted(Path::new(name))));
     }
     words.join(" ")

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::args::ExportFormat;
+use super::super::args::{Export, ExportFormat};
 use super::super::output;
 use super::super::{Failure, ask, status};
 use super::USERS;
@@ -16,28 +16,24 @@ use crate::local::Client;
 use crate::scim::columns;
 use crate::{files, limits};
 
-pub(super) fn run(
-    client: &mut Client,
-    file: Option<&Path>,
-    query: &str,
-    format: Option<ExportFormat>,
-) -> Result<(), Failure> {
+/// Endings of files in forms that are not written here.
+const OTHER_FORMS: [&str; 6] = ["json", "ods", "tsv", "xls", "xlsx", "xml"];
+
+pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     // Where data comes out anyway, `-` is that.
-    let file = file.filter(|file| *file != Path::new("-"));
-    let is_json = file.is_some_and(super::file::is_json);
-    let by_name = if is_json {
-        ExportFormat::Jsonl
-    } else {
-        ExportFormat::Csv
+    let file = typed.file.as_deref().filter(|file| *file != Path::new("-"));
+    let format = match (typed.output, file) {
+        (Some(typed), _) => typed,
+        (None, Some(file)) => by_name(file)?,
+        (None, None) => ExportFormat::Csv,
     };
-    let format = format.unwrap_or(by_name);
     let mut target = Target::open(file)?;
     let (header, columns) = columns::exported();
     let mut count = 0_u64;
     if format == ExportFormat::Csv {
         target.write(&record(&header)?)?;
     }
-    each_page(client, query, |users| {
+    each_page(client, &super::query_of(&typed.selected), |users| {
         let mut text = Vec::new();
         for user in users {
             if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
@@ -56,6 +52,22 @@ pub(super) fn run(
         output::say(&format!("{who} in {}", file.display()));
     }
     Ok(())
+}
+
+/// What a file of this name holds; no program could open it if that were something else.
+fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
+    if super::file::is_json(file) {
+        return Ok(ExportFormat::Jsonl);
+    }
+    let ending = file.extension().unwrap_or_default().to_ascii_lowercase();
+    if !OTHER_FORMS.iter().any(|other| ending == *other) {
+        return Ok(ExportFormat::Csv);
+    }
+    let ending = ending.display();
+    let what = format!("{}: users are not exported as .{ending}", file.display());
+    Err(Failure::new(status::REFUSED, what).hint(
+        "end its name with .csv, which spreadsheets open, or with .jsonl; or say the form with -o",
+    ))
 }
 
 /// Shows all users that a query selects, page by page.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::super::{Failure, status};
+use super::numbered::Numbered;
 use super::survey::{BOM, Survey};
 use crate::limits;
 use crate::scim::columns::{Columns, Row};
@@ -37,7 +38,7 @@ pub(super) enum Form {
         /// What stands between two cells.
         delimiter: u8,
         columns: Arc<Columns>,
-        records: csv::StringRecordsIntoIter<File>,
+        records: csv::Reader<Numbered<File>>,
     },
     /// Each line is a resource.
     Json {
@@ -191,26 +192,20 @@ impl Table {
 impl Form {
     /// Reads the header, which is next in `file`.
     fn csv(path: &Path, file: File, delimiter: u8, ignored: &[String]) -> Result<Self, Failure> {
-        let reader = csv::ReaderBuilder::new()
+        let mut records = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
-            .from_reader(file);
-        let mut records = reader.into_records();
-        let header = match records.next() {
-            Some(Ok(header)) => header,
-            Some(Err(error)) => return Err(Failure::new(status::IO, error)),
-            None => {
-                let what = format!("{}: there is no header", path.display());
-                return Err(Failure::new(status::REFUSED, what));
-            }
+            .from_reader(Numbered::new(file));
+        let Some((number, header)) = read_record(&mut records)? else {
+            let what = format!("{}: there is no header", path.display());
+            return Err(Failure::new(status::REFUSED, what));
         };
-        let header: Vec<String> = header.iter().map(str::to_owned).collect();
         require_ignored(path, &header, ignored)?;
         let columns = Columns::parse(&kept_header(&header, ignored)).map_err(|error| {
             Failure::new(
                 status::REFUSED,
-                format!("{}:1: {}", path.display(), error.detail),
+                format!("{}:{number}: {}", path.display(), error.detail),
             )
             .hint("golinks-scim manual csv lists the names that columns may have")
         })?;
@@ -239,12 +234,9 @@ impl Form {
     fn read_row(&mut self) -> Result<Option<(u64, Vec<String>)>, Failure> {
         match self {
             Self::Csv { records, .. } => {
-                for record in records {
-                    let record = record.map_err(|error| Failure::new(status::IO, error))?;
+                while let Some((number, cells)) = read_record(records)? {
                     // Spreadsheets leave rows without anything at the end.
-                    if record.iter().any(|cell| !cell.trim().is_empty()) {
-                        let number = record.position().map_or(0, csv::Position::line);
-                        let cells = record.iter().map(str::to_owned).collect();
+                    if cells.iter().any(|cell| !cell.trim().is_empty()) {
                         return Ok(Some((number, cells)));
                     }
                 }
@@ -261,6 +253,20 @@ impl Form {
         }
         Ok(None)
     }
+}
+
+/// The next row of CSV: the line on which it begins, and its cells.
+fn read_record(
+    records: &mut csv::Reader<Numbered<File>>,
+) -> Result<Option<(u64, Vec<String>)>, Failure> {
+    let mut record = csv::StringRecord::new();
+    let read = records.read_record(&mut record);
+    if !read.map_err(|error| Failure::new(status::IO, error))? {
+        return Ok(None);
+    }
+    let ended = record.position().map_or(0, csv::Position::byte);
+    let number = records.get_mut().line_behind(ended);
+    Ok(Some((number, record.iter().map(str::to_owned).collect())))
 }
 
 /// The header with nothing for the columns that are left out.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::output::{self, Column, Format, Listing, minute, text_of};
-use super::super::{Failure, ask, percent_encode, status};
+use super::super::{Failure, SEARCH, ask_or_hint, percent_encode, status};
 use crate::local::Client;
 use crate::scim::schema::ENTERPRISE_URN;
 
@@ -19,7 +19,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
     while let Some(from) = first {
         let user = percent_encode(who);
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
-        let mut page = ask(client, "GET", &target, None)?;
+        let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();
         let mut rows = match page["rows"].take() {
             Value::Array(rows) => rows,
@@ -43,8 +43,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
         return Ok(());
     }
     let what = format!("the audit trail tells nothing of a user {who}");
-    Err(Failure::new(status::REFUSED, what)
-        .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"))
+    Err(Failure::new(status::REFUSED, what).hint(SEARCH))
 }
 
 /// One change: a line about it, then a line for each attribute.
@@ -118,7 +117,8 @@ fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String
     }
 }
 
-fn shown(value: &Value) -> String {
+/// A value as people read it.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "(none)".to_owned(),
         Value::String(text) => text.clone(),

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 
+use super::super::args;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
 use super::file::{Form, Line, Table, rejects_beside, rows_of, unreadable};
@@ -47,18 +48,8 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// What was typed.
-pub(in crate::cli) struct Typed {
-    pub(in crate::cli) file: PathBuf,
-    pub(in crate::cli) is_rehearsal: bool,
-    pub(in crate::cli) empty: String,
-    pub(in crate::cli) rejects: Option<PathBuf>,
-    pub(in crate::cli) ignored: Vec<String>,
-    pub(in crate::cli) format: Format,
-}
-
-pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(), Failure> {
-    let mut table = Table::open(&typed.file, &typed.ignored)?;
+pub(super) fn run(client: &mut Client, typed: &args::Import, program: &str) -> Result<(), Failure> {
+    let mut table = Table::open(&typed.file, &typed.ignore)?;
     let mut import = Import::new(typed, &table, program)?;
     loop {
         let batch = table.batch();
@@ -71,7 +62,7 @@ pub(super) fn run(client: &mut Client, typed: &Typed, program: &str) -> Result<(
             .filter_map(|line| line.content.as_ref().ok().cloned())
             .collect();
         let mut request = table.request(&typed.empty, &rows);
-        request["dryRun"] = json!(typed.is_rehearsal);
+        request["dryRun"] = json!(typed.dry_run);
         let mut answer = ask(client, "POST", "/admin/users/import", Some(&request))
             .map_err(|failure| import.broken_off(failure))?;
         let mut answered = rows_of(&mut answer);
@@ -107,7 +98,7 @@ fn outcome(
 
 /// An import under way.
 struct Import<'a> {
-    typed: &'a Typed,
+    typed: &'a args::Import,
     program: &'a str,
     begun: Instant,
     listing: Option<Listing>,
@@ -121,7 +112,7 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(typed: &'a Typed, table: &Table, program: &'a str) -> Result<Self, Failure> {
+    fn new(typed: &'a args::Import, table: &Table, program: &'a str) -> Result<Self, Failure> {
         let bar = if std::io::stderr().is_terminal() {
             ProgressBar::new(table.rows)
         } else {
@@ -130,9 +121,9 @@ impl<'a> Import<'a> {
         let form = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(form).expect("it names only what there is"));
         // Of an import in earnest people want the refusals alone.
-        let lists = typed.is_rehearsal || typed.format != Format::Table;
+        let lists = typed.dry_run || typed.output.output != Format::Table;
         Ok(Self {
-            listing: lists.then(|| Listing::new(typed.format, COLUMNS)),
+            listing: lists.then(|| Listing::new(typed.output.output, COLUMNS)),
             rejects: Rejects::new(typed, table)?,
             typed,
             program,
@@ -191,7 +182,7 @@ impl<'a> Import<'a> {
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
         let is_unread = failure.status == 0;
-        if is_unread && self.typed.is_rehearsal {
+        if is_unread && self.typed.dry_run {
             return failure;
         }
         self.sum_up();
@@ -213,16 +204,12 @@ impl<'a> Import<'a> {
     }
 
     fn sum_up(&self) {
-        let would = if self.typed.is_rehearsal {
-            "would be "
-        } else {
-            ""
-        };
+        let would = if self.typed.dry_run { "would be " } else { "" };
         output::say(&format!(
             "{} {would}created, {} {would}updated, {} {would}unchanged, {} {would}rejected",
             self.created, self.updated, self.unchanged, self.refused
         ));
-        if self.created + self.updated > 0 && !self.typed.is_rehearsal {
+        if self.created + self.updated > 0 && !self.typed.dry_run {
             output::say(&format!(
                 "to take it back, and whatever else was changed since: {} user undo --since {}",
                 self.program, self.begun
@@ -238,7 +225,7 @@ impl<'a> Import<'a> {
             return Err(self.broken_off(failure));
         }
         self.sum_up();
-        if self.refused > SHOWN_MAX && !self.typed.is_rehearsal {
+        if self.refused > SHOWN_MAX && !self.typed.dry_run {
             output::say("the first rejected rows are shown, all of them are in their file");
         }
         if self.refused == 0 {
@@ -285,7 +272,7 @@ enum RejectedRows {
 }
 
 impl Rejects {
-    fn new(typed: &Typed, table: &Table) -> Result<Self, Failure> {
+    fn new(typed: &args::Import, table: &Table) -> Result<Self, Failure> {
         let path = match &typed.rejects {
             Some(path) => path.clone(),
             None => rejects_beside(&typed.file)?,
@@ -306,7 +293,7 @@ impl Rejects {
         }
         let access = rustix::fs::access(files::directory_of(&path), Access::WRITE_OK);
         if let Err(error) = access
-            && !typed.is_rehearsal
+            && !typed.dry_run
         {
             let hint = "rejected rows go there: name a file that can be made with --rejects";
             let failure = unreadable(&path, &error.into());
@@ -318,7 +305,7 @@ impl Rejects {
         }
         Ok(Self {
             path,
-            is_wanted: !typed.is_rehearsal,
+            is_wanted: !typed.dry_run,
             must_be_another: false,
             is_named: typed.rejects.is_some(),
             rows: RejectedRows::like(&table.form),

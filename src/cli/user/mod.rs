@@ -5,15 +5,18 @@ mod export;
 mod file;
 mod history;
 mod import;
+mod numbered;
 mod survey;
 mod undo;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::args::{Output, User};
+use super::args::{Selected, User};
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
-use super::{Failure, ask, percent_encode, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, percent_encode, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::local::Client;
@@ -55,16 +58,12 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(), Failure> {
     match command {
         User::List {
-            search,
-            filter,
-            active,
-            inactive,
+            selected,
             limit,
             output,
         } => {
-            let filter = combined_filter(filter.as_deref(), active, inactive);
-            let query = parameters(search.as_deref(), filter.as_deref());
-            list(client, &query, limit.unwrap_or(usize::MAX), output.output)
+            let limit = limit.unwrap_or(usize::MAX);
+            list(client, &query_of(&selected), limit, output.output)
         }
         User::Show { who, at, output } => {
             let user = match at {
@@ -79,7 +78,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             listing.end()
         }
         User::History { who, output } => history::run(client, &who, output.output),
-        User::Undo(typed) => undo::run(client, &typed),
+        User::Undo(typed) => undo::run(client, &typed, program),
         User::Add {
             email,
             given,
@@ -90,50 +89,9 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             let display_name = display_name.unwrap_or_else(whole_name);
             add(client, &email, &given, &family, &display_name)
         }
-        User::Import {
-            file,
-            dry_run: is_rehearsal,
-            empty,
-            rejects,
-            ignore: ignored,
-            output: Output { output: format },
-        } => {
-            let typed = import::Typed {
-                file,
-                is_rehearsal,
-                empty,
-                rejects,
-                ignored,
-                format,
-            };
-            import::run(client, &typed, program)
-        }
-        User::Export {
-            file,
-            search,
-            filter,
-            active,
-            inactive,
-            output,
-        } => {
-            let filter = combined_filter(filter.as_deref(), active, inactive);
-            let query = parameters(search.as_deref(), filter.as_deref());
-            export::run(client, file.as_deref(), &query, output)
-        }
-        User::Diff {
-            file,
-            empty,
-            ignore: ignored,
-            output: Output { output: format },
-        } => {
-            let typed = diff::Typed {
-                file,
-                empty,
-                ignored,
-                format,
-            };
-            diff::run(client, &typed, program)
-        }
+        User::Import(typed) => import::run(client, &typed, program),
+        User::Export(typed) => export::run(client, &typed),
+        User::Diff(typed) => diff::run(client, &typed, program),
         User::Deactivate { who } => {
             let (changed, outcome) = each(client, &who, false);
             if changed > 0 {
@@ -171,6 +129,13 @@ fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Resul
         output::say("* the userName is not the primary email");
     }
     Ok(())
+}
+
+/// The parameters of a query for those who were selected.
+fn query_of(selected: &Selected) -> String {
+    let filter = selected.filter.as_deref();
+    let filter = combined_filter(filter, selected.active, selected.inactive);
+    parameters(selected.search.as_deref(), filter.as_deref())
 }
 
 /// The parameters of a query besides those of its pages, each with an ampersand before it.
@@ -211,9 +176,11 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
+    let history = format!("golinks-scim user history {}", quoted(Path::new(who)));
     Err(
-        Failure::new(status::REFUSED, format!("there is no user {who}"))
-            .hint("`golinks-scim user list --search TEXT` finds people by a part of their name"),
+        Failure::new(status::REFUSED, format!("there is no user {who}")).hint(format!(
+            "{SEARCH}; `{history}` tells of one who was deleted"
+        )),
     )
 }
 
@@ -248,7 +215,12 @@ fn add(
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,
     });
-    let user = ask(client, "POST", USERS, Some(&body))?;
+    let name = quoted(Path::new(email));
+    let hint = format!(
+        "`golinks-scim user show {name}` shows who has it, `golinks-scim user reactivate {name}` \
+         lets them in again"
+    );
+    let user = ask_or_hint(client, "POST", USERS, Some(&body), 409, &hint)?;
     if !email.contains('@') {
         output::hint("the userName is usually the primary email; this one has no @");
     }

@@ -6,7 +6,8 @@ use super::super::args::Undo;
 use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, require_token, status};
-use crate::clock::{Clock, SystemClock};
+use super::history::shown;
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::local::Client;
 
 const COLUMNS: &[Column] = &[
@@ -19,7 +20,7 @@ const COLUMNS: &[Column] = &[
         cell: |user| super::history::numbers(user["changes"].as_array().map_or(&[], Vec::as_slice)),
     },
     Column {
-        title: "AS BEFORE",
+        title: "TAKEN BACK",
         cell: outcome,
     },
 ];
@@ -28,12 +29,17 @@ const COLUMNS: &[Column] = &[
 #[derive(Default)]
 struct Counts {
     undone: usize,
+    /// Of those whom they created, and deactivate therefore.
+    created: usize,
     same: usize,
     refused: usize,
     forceable: usize,
+    /// Of the refused ones those who were deleted, and the first of them.
+    deleted: usize,
+    first_deleted: Option<Value>,
 }
 
-pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
     let mut body = json!({"force": typed.force, "dryRun": typed.dry_run});
     if let Some(change) = typed.change {
         body["change"] = json!(change);
@@ -88,7 +94,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo) -> Result<(), Failure> {
     if !is_brief || counts.refused > 0 {
         listing.end()?;
     }
-    counts.tell(typed)
+    counts.tell(typed, program)
 }
 
 impl Counts {
@@ -96,10 +102,16 @@ impl Counts {
         if !user["refused"].is_null() {
             self.refused += 1;
             self.forceable += usize::from(user["isForceable"] == true);
+            if !user["deletedAt"].is_null() {
+                self.deleted += 1;
+                self.first_deleted.get_or_insert_with(|| user.clone());
+            }
         } else if user["attributes"].as_array().is_some_and(Vec::is_empty) {
             self.same += 1;
         } else {
             self.undone += 1;
+            let is_end = user["isCreation"] == true && user["isDeactivated"] == true;
+            self.created += usize::from(is_end);
         }
     }
 
@@ -119,6 +131,7 @@ impl Counts {
             self.same,
             self.refused
         ));
+        self.tell_of_created(typed);
         if self.undone > 0 && !typed.dry_run {
             output::hint(
                 "the identity provider's next push may change them again: mend it there too",
@@ -126,8 +139,49 @@ impl Counts {
         }
     }
 
-    fn tell(&self, typed: &Undo) -> Result<(), Failure> {
+    /// Whom an import has created meanwhile, nobody thinks of who wants deactivations back.
+    fn tell_of_created(&self, typed: &Undo) {
+        if self.created == 0 || typed.since.is_none() {
+            return;
+        }
+        let (were, are) = match (self.created, typed.dry_run) {
+            (1, true) => ("was", "would be"),
+            (1, false) => ("was", "is"),
+            (_, true) => ("were", "would be"),
+            (_, false) => ("were", "are"),
+        };
+        let count = self.created;
+        output::say(&format!(
+            "{count} of them {were} created since then, and {are} deactivated"
+        ));
+        if typed.dry_run && typed.token.is_none() {
+            output::hint("--token NAME takes back only what that token has done");
+        }
+    }
+
+    /// How a user who was deleted is made again: from the moment before.
+    fn tell_of_deleted(&self, program: &str) {
+        let Some(first) = &self.first_deleted else {
+            return;
+        };
+        let deleted = Instant::parse(&text_of(first, "deletedAt"));
+        let before = deleted.map_or_else(String::new, |it| {
+            Instant::from_millis(it.millis() - 1).to_string()
+        });
+        let (id, name) = (text_of(first, "user"), text_of(first, "userName"));
+        let others = match self.deleted - 1 {
+            0 => String::new(),
+            more => format!("; {more} more likewise, see -o jsonl"),
+        };
+        output::hint(&output::printable(&format!(
+            "to make {name} again, under a new id: {program} user show {id} --at {before} -o jsonl \
+             > back.jsonl; {program} user import back.jsonl --ignore id{others}"
+        )));
+    }
+
+    fn tell(&self, typed: &Undo, program: &str) -> Result<(), Failure> {
         self.sum_up(typed);
+        self.tell_of_deleted(program);
         if self.refused == 0 {
             return Ok(());
         }
@@ -146,11 +200,20 @@ fn outcome(user: &Value) -> String {
     if !user["refused"].is_null() {
         return format!("refused: {}", text_of(user, "refused"));
     }
-    let attributes: Vec<&str> = user["attributes"]
-        .as_array()
-        .into_iter()
-        .flatten()
+    let values = user["values"].as_array().map_or(&[][..], Vec::as_slice);
+    let attributes = user["attributes"].as_array().into_iter().flatten();
+    let attributes: Vec<String> = attributes
         .filter_map(Value::as_str)
+        .map(
+            |name| match values.iter().find(|it| it["attribute"] == name) {
+                Some(it) => format!(
+                    "{name}: {} -> {}",
+                    shown(&it["before"]),
+                    shown(&it["after"])
+                ),
+                None => name.to_owned(),
+            },
+        )
         .collect();
     if attributes.is_empty() {
         "nothing: it is so already".to_owned()

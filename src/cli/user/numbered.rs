@@ -1,0 +1,95 @@
+//! On which line each row of a CSV file begins, counted from 1 as an editor does. The reader of
+//! CSV knows only where the row before has ended: the rest of a CRLF and empty lines lie between.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+/// A source that notes where its lines begin while it is read.
+pub(super) struct Numbered<R> {
+    source: R,
+    /// Bytes that were read.
+    read: u64,
+    /// Of the next byte.
+    line: u64,
+    is_after_break: bool,
+    /// Bytes behind a line break that are none, and their lines: those that were read ahead, and
+    /// those of the row that is asked for.
+    begins: VecDeque<(u64, u64)>,
+}
+
+impl<R> Numbered<R> {
+    /// One of which nothing was read yet.
+    pub(super) fn new(source: R) -> Self {
+        Self {
+            source,
+            read: 0,
+            line: 1,
+            is_after_break: true,
+            begins: VecDeque::new(),
+        }
+    }
+
+    /// The line on which the row begins that is first behind this many bytes, where the row before
+    /// has ended. Of rows before it nothing can be asked any more.
+    pub(super) fn line_behind(&mut self, bytes: u64) -> u64 {
+        while self.begins.front().is_some_and(|(at, _)| *at < bytes) {
+            self.begins.pop_front();
+        }
+        self.begins.front().map_or(self.line, |(_, line)| *line)
+    }
+}
+
+impl<R: Read> Read for Numbered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        for &byte in &buffer[..count] {
+            let is_break = matches!(byte, b'\n' | b'\r');
+            if self.is_after_break && !is_break {
+                self.begins.push_back((self.read, self.line));
+            }
+            self.is_after_break = is_break;
+            self.line += u64::from(byte == b'\n');
+            self.read += 1;
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines on which the rows of a file begin, whatever is read of it at once.
+    fn lines(text: &str, buffer: usize) -> Vec<u64> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(buffer)
+            .from_reader(Numbered::new(text.as_bytes()));
+        let (mut record, mut lines) = (csv::StringRecord::new(), Vec::new());
+        while reader.read_record(&mut record).expect("CSV") {
+            let ended = record.position().expect("one").byte();
+            lines.push(reader.get_mut().line_behind(ended));
+        }
+        lines
+    }
+
+    #[test]
+    fn rows_begin_where_an_editor_shows_them() {
+        for (text, wanted) in [
+            ("a\nb\nc", &[1, 2, 3][..]),
+            ("a\nb\nc\n", &[1, 2, 3]),
+            ("a\n\n\nb\n\nc\n\n", &[1, 4, 6]),
+            ("\n\na\nb", &[3, 4]),
+            ("a\n\"b\n\n1\"\nc\n", &[1, 2, 5]),
+            ("a\n\"\nb\",1\n,\n\nc\n", &[1, 2, 4, 6]),
+            ("a\n\"\"\"\n\n\"\"\"\n\"c\"\n", &[1, 2, 5]),
+        ] {
+            for buffer in [1, 2, 3, 8192] {
+                assert_eq!(lines(text, buffer), wanted, "{text:?} by {buffer}");
+                let windows = text.replace('\n', "\r\n");
+                assert_eq!(lines(&windows, buffer), wanted, "{windows:?} by {buffer}");
+            }
+        }
+    }
+}
