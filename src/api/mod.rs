@@ -390,9 +390,11 @@ impl Api {
         }
     }
 
-    /// Writes down when tokens were last used, if any was.
+    /// Writes down when tokens were last used, if any was, after what was not confirmed of them is
+    /// known.
     pub fn flush_last_used(&self) {
-        if let Err(error) = self.tokens.flush_last_used() {
+        let settled = self.tokens.settle();
+        if let Err(error) = settled.and_then(|()| self.tokens.flush_last_used()) {
             log::warn!("when tokens were last used could not be written: {error:?}");
         }
     }
