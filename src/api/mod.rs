@@ -59,7 +59,7 @@ use call::Who;
 use cursor::Cursors;
 use places::Places;
 use refusals::{Refusals, Refused};
-use reply::Problem;
+use reply::{Problem, word_of};
 use routes::{Access, Found};
 use tuning::Tuned;
 use warnings::Told;
@@ -138,7 +138,11 @@ impl Api {
             places: Places::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
-                Rejection::ALL.map(Some).into_iter().chain([None]).map(why),
+                Rejection::ALL
+                    .map(Some)
+                    .into_iter()
+                    .chain([None])
+                    .map(word_of),
                 store.commits(),
             ),
             told: Told::default(),
@@ -260,7 +264,8 @@ impl Api {
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Refusal {
-        self.metrics.unauthenticated(self::why(why));
+        let reason = word_of(why);
+        self.metrics.unauthenticated(reason);
         let failure = self.failures.note(call.peer(), Monotonic::now());
         if failure.retry_after_seconds.is_some() {
             self.metrics.throttled(metrics::THROTTLED_ADDRESS);
@@ -268,7 +273,6 @@ impl Api {
         let problem = failure
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
-        let reason = self::why(why);
         self.note_stranger(reason, &Refused::by_head(call, head), &problem);
         let is_told = failure.is_told;
         call.refused(head, problem, &Who::Stranger { is_told })
@@ -299,7 +303,7 @@ impl Api {
         self.tokens
             .check_again(token, self.clock.now())
             .map_err(|rejection| {
-                self.metrics.unauthenticated(why(Some(rejection)));
+                self.metrics.unauthenticated(word_of(Some(rejection)));
                 Problem::unauthorized(Some(rejection))
             })
     }
@@ -415,11 +419,6 @@ impl Api {
         }
         self.store.close();
     }
-}
-
-/// The word that metrics have for a credential that is refused, or for none at all.
-fn why(rejection: Option<Rejection>) -> &'static str {
-    rejection.map_or("absent", Rejection::as_str)
 }
 
 /// A bug while a head is looked at is answered like one later.

@@ -250,18 +250,26 @@ impl<'a> Refused<'a> {
         if let Some(method) = self.operation {
             put("operation", json!(shape::path(method)));
         }
-        put("status", json!(problem.status));
-        if let Some(scim_type) = problem.scim_type {
-            put("scimType", json!(scim_type));
-        }
-        put("detail", json!(shape::without_values(&problem.detail)));
-        if let Some(reason) = problem.reason {
-            put("reason", json!(reason));
-        }
+        put_problem(problem, &mut put);
         if let Some(agent) = &self.user_agent {
             put("userAgent", json!(shape::clipped(agent)));
         }
         details
+    }
+}
+
+/// What a row of the audit trail says of why.
+pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) {
+    put("status", json!(problem.status));
+    if let Some(scim_type) = problem.scim_type {
+        put("scimType", json!(scim_type));
+    }
+    if let Some(cause) = problem.cause {
+        put("cause", json!(cause.as_str()));
+    }
+    put("detail", json!(shape::without_values(&problem.detail)));
+    if let Some(reason) = problem.reason {
+        put("reason", json!(reason));
     }
 }
 
