@@ -235,6 +235,15 @@ impl Admission {
             || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
     }
 
+    /// What the caller is told where the handler has panicked.
+    pub(super) fn bug(&self) -> Problem {
+        if self.is_read() {
+            Problem::bug()
+        } else {
+            Problem::bug_in_a_change()
+        }
+    }
+
     /// The answer to a body that could not be read, and its log line.
     pub(super) fn broken_off(&self, problem: Problem) -> Answer {
         log::info!(
@@ -283,5 +292,61 @@ impl Admission {
             answer.headers.push(("X-Request-Id", self.request_id));
         }
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::access::Administrator;
+    use crate::api::{Api, Options, Tuning};
+    use crate::clock::{Clock, Instant};
+    use crate::directory::describe;
+    use crate::http1::Body;
+    use crate::store::Store;
+
+    /// A clock that works once, for the start.
+    struct Broken(std::sync::Once);
+
+    impl Clock for Broken {
+        fn now(&self) -> Instant {
+            assert!(!self.0.is_completed(), "a bug");
+            self.0.call_once(|| {});
+            Instant::from_millis(1_000_000)
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_is_written_a_bug_is_said_to_have_changed_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("users.redb"), Duration::ZERO, describe);
+        let options = Options {
+            base_url: None,
+            address: None,
+            tuning: Tuning::default(),
+            certificate: None,
+            data_dir: folder.path().to_owned(),
+            clock: Arc::new(Broken(std::sync::Once::new())),
+        };
+        let api = Api::new(store.expect("a store"), options).expect("an API");
+        let told = |method: &str| {
+            let head = Head::new(method, "/admin/tokens", &[]).expect("a head");
+            let admitted = api.admit_administrator(&head, &Administrator::at_the_local_door("me"));
+            let admission = admitted.unwrap_or_else(|_| panic!("{method} is refused"));
+            let answer = api.answer(admission, Some(br#"{"name": "okta"}"#));
+            let Body::Bytes(body) = answer.body else {
+                panic!("{method} has no body")
+            };
+            (answer.status, String::from_utf8(body).expect("a text"))
+        };
+        for (method, wanted) in [("GET", "nothing was changed"), ("POST", "is not known")] {
+            let (status, body) = told(method);
+            assert!(
+                status == 500 && body.contains(wanted),
+                "{method}: {status} {body}"
+            );
+        }
     }
 }

@@ -331,7 +331,7 @@ impl Api {
             }
         }));
         let outcome = outcome
-            .unwrap_or_else(|_| Err(Problem::bug()))
+            .unwrap_or_else(|_| Err(admission.bug()))
             .map_err(|problem| admission.told(problem));
         if let Err(problem) = &outcome
             && let Some(principal @ Principal::Token(_)) = admission.principal()

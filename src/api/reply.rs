@@ -333,10 +333,20 @@ impl Problem {
         )
     }
 
+    /// A bug before anything was begun, in what only reads, or in a write that was given up.
     pub(super) fn bug() -> Self {
         Self::new(
             500,
             "an error in golinks-scim: nothing was changed; please report the log lines of this request",
+        )
+    }
+
+    /// A bug in what writes: it may have been after the commit.
+    pub(super) fn bug_in_a_change() -> Self {
+        Self::new(
+            500,
+            "an error in golinks-scim, and whether the change was made is not known: look before \
+             you try again; please report the log lines of this request",
         )
     }
 }
