@@ -20,7 +20,7 @@ use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::{Clock, SystemClock};
 use crate::http1::answer::{LAST_CHUNK, append_chunk, imf_fixdate, write_head};
-use crate::http1::{Answer, Body, Fault, Head, Version};
+use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 
 /// The open local door.
@@ -181,10 +181,10 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     let bound = u64::try_from(limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
     match request.as_reader().take(bound + 1).read_to_end(&mut body) {
         Ok(length) if length > limits::BODY_BYTES_MAX => {
-            api.refuse(&Fault::new(413, "the body is larger than 1 MiB"), None)
+            api.refuse_body(&admission, &BODY_TOO_LARGE)
         }
         Ok(_) => api.answer(admission, Some(&body)),
-        Err(_) => api.refuse(&Fault::new(400, "the body broke off"), None),
+        Err(_) => api.refuse_body(&admission, &Fault::new(400, "the body broke off")),
     }
 }
 
@@ -341,6 +341,15 @@ mod tests {
         client.write_all(&vec![b' '; length]).expect("sent");
         let answer = read_response(&mut client, false, 1000).expect("an answer");
         assert_eq!(answer.status, 413);
+        // It is counted where it was admitted to.
+        let mut client = UnixStream::connect(&path).expect("connected");
+        client
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("sent");
+        let metrics = read_response(&mut client, false, 1_000_000).expect("an answer");
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let counted = "{route=\"/scim/v2/Users\",method=\"POST\",status=\"413\"} 1";
+        assert!(metrics.contains(counted), "{metrics}");
         door.close(Duration::from_secs(60));
     }
 }
