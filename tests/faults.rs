@@ -635,3 +635,26 @@ fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     spare().expect("issued");
     assert!(is_seen());
 }
+
+/// What waits for space may be made long after its caller was told that nobody knows.
+#[test]
+#[ignore = "ten seconds without space"]
+fn a_token_that_waits_for_space_is_seen_all_the_while() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+    let now = Moment::from_millis(1_000_000);
+    disk.is_full.store(true, Ordering::SeqCst);
+    let issued = tokens.issue(wanted("okta"), now, row);
+    assert!(is_unknown(&issued), "{issued:?}");
+    assert_eq!(tokens.settle(), Err(WriteError::Full));
+    let seen = known(&tokens, now);
+    assert_eq!(seen.len(), 1);
+    disk.is_full.store(false, Ordering::SeqCst);
+    wait_until("it is settled", || tokens.settle().is_ok());
+    assert_eq!(known(&tokens, now), seen);
+    let again = tokens.issue(wanted("okta"), now, row);
+    assert!(matches!(again, Err(IssueError::NameTaken)), "{again:?}");
+    let stored = Tokens::load(store).expect("loaded");
+    assert_eq!(known(&stored, now), seen);
+}

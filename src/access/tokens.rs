@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use super::error::{IssueError, Rejection};
 use super::issued::{Issue, Token, TokenState};
@@ -264,9 +264,14 @@ impl Tokens {
     /// Makes memory follow the store, where a change was not confirmed and the store can tell by now
     /// what became of it. A revocation that was not made is made now. Whoever lists tokens calls
     /// this first, and so does whatever comes now and then. Waits like a write; the error says that
-    /// the store cannot tell yet.
+    /// the store cannot tell yet. While somebody changes tokens it is left to a later call, so that
+    /// nobody who only looks waits for another's write.
     pub fn settle(&self) -> Result<(), WriteError> {
-        self.settle_all(&mut self.begin())
+        match self.changing.try_lock() {
+            Ok(mut doubt) => self.settle_all(&mut doubt),
+            Err(TryLockError::Poisoned(poisoned)) => self.settle_all(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
     }
 
     /// Writes down the last uses of tokens, if any was used since the last time.
