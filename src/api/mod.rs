@@ -370,6 +370,11 @@ impl Api {
         admission.broken_off(problem)
     }
 
+    /// The moment now on this router's clock, for the `Date` of an answer.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Counts a connection of the network door until what is returned is dropped.
     pub fn connected(&self) -> Counted {
         self.metrics.connected()

@@ -18,7 +18,7 @@ use super::CLAIMED_NAME;
 use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::Api;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Instant;
 use crate::http1::answer::{LAST_CHUNK, append_chunk, imf_fixdate, write_head};
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
@@ -145,7 +145,8 @@ fn work(server: &Server, api: &Api, closing: &AtomicBool) {
 fn serve(mut request: Request, api: &Api) {
     let answer = answer(&mut request, api);
     let is_head = *request.method() == Method::Head;
-    if let Err(error) = send(&mut request.into_writer(), answer, is_head) {
+    let now = api.now();
+    if let Err(error) = send(&mut request.into_writer(), answer, is_head, now) {
         log::debug!("an answer at the local door was not taken: {error}");
     }
 }
@@ -191,9 +192,9 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
 /// Writes an answer. `tiny_http`'s own way ends a body that breaks off as if it were
 /// complete, hence ours: it then ends with what is no chunk, and no client takes the part
 /// for the whole.
-fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
+fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
-    let date = imf_fixdate(SystemClock.now().seconds());
+    let date = imf_fixdate(now.seconds());
     let mut head = Vec::new();
     write_head(&answer, Version::Http11, false, &date, &mut head);
     out.write_all(&head)?;
@@ -221,8 +222,11 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Once;
+
     use super::*;
     use crate::api::{Options, Tuning};
+    use crate::clock::{Clock, SystemClock};
     use crate::http1::answer::Broken;
     use crate::http1::client::read_response;
     use crate::store::Store;
@@ -235,7 +239,7 @@ mod tests {
             close: false,
         };
         let mut bytes = Vec::new();
-        let whole = send(&mut bytes, answer, is_head).is_ok();
+        let whole = send(&mut bytes, answer, is_head, Instant::from_millis(0)).is_ok();
         (bytes, whole)
     }
 
@@ -265,6 +269,10 @@ mod tests {
     }
 
     fn api(directory: &Path) -> Arc<Api> {
+        api_with(directory, SystemClock)
+    }
+
+    fn api_with(directory: &Path, clock: impl Clock) -> Arc<Api> {
         let store = Store::open(
             &directory.join("users.redb"),
             Duration::ZERO,
@@ -280,7 +288,7 @@ mod tests {
             },
             certificate: None,
             data_dir: directory.to_owned(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(clock),
         };
         Arc::new(Api::new(store, options).expect("an API"))
     }
@@ -351,5 +359,37 @@ mod tests {
         let counted = "{route=\"/scim/v2/Users\",method=\"POST\",status=\"413\"} 1";
         assert!(metrics.contains(counted), "{metrics}");
         door.close(Duration::from_secs(60));
+    }
+
+    /// A clock that works once, for the start.
+    struct Stopping(Once);
+
+    impl Clock for Stopping {
+        fn now(&self) -> Instant {
+            assert!(!self.0.is_completed(), "a bug");
+            self.0.call_once(|| {});
+            Instant::from_millis(0)
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_is_written_a_bug_is_said_to_have_changed_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = api_with(folder.path(), Stopping(Once::new()));
+        for (method, wanted) in [("GET", "nothing was changed"), ("POST", "is not known")] {
+            let head = Head::new(method, "/admin/tokens", &[]).expect("a head");
+            let admitted = api.admit_administrator(&head, &Administrator::at_the_local_door("me"));
+            let admission = admitted.unwrap_or_else(|_| panic!("{method} is refused"));
+            let answer = api.answer(admission, Some(br#"{"name": "okta"}"#));
+            let Body::Bytes(body) = answer.body else {
+                panic!("{method} has no body")
+            };
+            let body = String::from_utf8_lossy(&body);
+            assert!(
+                answer.status == 500 && body.contains(wanted),
+                "{method}: {} {body}",
+                answer.status
+            );
+        }
     }
 }
