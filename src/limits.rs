@@ -325,6 +325,8 @@ pub const AUTHORITY_DAYS: i64 = 3650;
 pub const LEAF_DAYS: i64 = 90;
 /// A leaf is renewed when less than this is left: two thirds of its life are over.
 pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
+/// Seconds between two looks whether the leaf is to be renewed.
+pub const LEAF_LOOK_SECONDS: u64 = 60;
 /// Seconds between two looks at the customer's certificate files.
 pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
 /// A token that has said nothing for so long is told of by `check`.

@@ -13,6 +13,7 @@ use golinks_scim::api::{Api, Options, Tuning};
 use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
+use golinks_scim::http1::answer::imf_fixdate;
 use golinks_scim::http1::client::{Request, Response};
 use golinks_scim::https;
 use golinks_scim::idp::client::{Client, Error};
@@ -152,6 +153,8 @@ fn moment(value: &Value) -> Instant {
 #[test]
 fn a_clock_that_jumps_harms_nobody() {
     const DAY: i64 = 24 * 60 * 60 * 1000;
+    /// Of a `Date`, `Sun, 06 Nov 1994`.
+    const DAY_CHARS: usize = 16;
     let here = Here::open(SystemClock.now());
     let mut client = here.client();
     let jane = json_of(&here.ask(&mut client, "POST", "/Users", Some(&body("jane"))));
@@ -171,6 +174,8 @@ fn a_clock_that_jumps_harms_nobody() {
         // The cursor is made before the clock jumps, and used after.
         let page = json_of(&here.ask(&mut client, "GET", "/Users?cursor&count=1", None));
         here.clock.0.store(jump, Ordering::SeqCst);
+        let day = || imf_fixdate(here.clock.now().seconds())[..DAY_CHARS].to_owned();
+        let earliest = day();
         let created = here.ask(
             &mut client,
             "POST",
@@ -178,6 +183,11 @@ fn a_clock_that_jumps_harms_nobody() {
             Some(&body(&format!("u{number}"))),
         );
         assert_eq!(created.status, 201, "{jump}: {}", json_of(&created));
+        let date = created
+            .header("date")
+            .and_then(|date| date.get(..DAY_CHARS));
+        let is_now = date.is_some_and(|date| [earliest, day()].contains(&date.to_owned()));
+        assert!(is_now, "{jump}: {date:?}");
         let change = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "replace", "path": "title", "value": format!("T{number}")}]

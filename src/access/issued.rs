@@ -1,6 +1,7 @@
 //! One token: what it may do, whether it is good, and its row in the store.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use ipnet::IpNet;
@@ -39,7 +40,9 @@ pub struct Token {
     /// Whether it is in memory alone: for minutes, and for nobody's list.
     pub(super) is_passing: bool,
     pub(super) digest: Digest,
-    pub(super) seen: Seen,
+    /// Of all that stand for it one after the other: whoever was let in before a change notes its
+    /// use after it.
+    pub(super) seen: Arc<Seen>,
     limiter: Limiter,
 }
 
@@ -85,11 +88,11 @@ pub struct Issue {
 impl Token {
     pub(super) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
         let id = secret::hex(&secret::random::<4>());
-        Self::new(id, issue, digest, now, Seen::default())
+        Self::new(id, issue, digest, now, Arc::default())
     }
 
     /// One that was not revoked, and whose requests are counted from now on.
-    fn new(id: String, issue: Issue, digest: Digest, created: Instant, seen: Seen) -> Self {
+    fn new(id: String, issue: Issue, digest: Digest, created: Instant, seen: Arc<Seen>) -> Self {
         Self {
             id,
             name: issue.name,
@@ -198,7 +201,7 @@ impl Token {
             rate_limit: self.rate_limit,
             allow_from: self.allow_from.clone(),
         };
-        let (id, seen) = (self.id.clone(), self.seen.copy());
+        let (id, seen) = (self.id.clone(), Arc::clone(&self.seen));
         let mut token = Self {
             revoked: self.revoked,
             is_passing: self.is_passing,
@@ -251,7 +254,7 @@ impl Stored {
         let created = Instant::from_millis(self.created);
         Some(Token {
             revoked: self.revoked.map(Instant::from_millis),
-            ..Token::new(self.id, issue, self.digest, created, seen)
+            ..Token::new(self.id, issue, self.digest, created, Arc::new(seen))
         })
     }
 }

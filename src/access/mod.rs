@@ -2,6 +2,7 @@
 //! no SCIM and no sockets.
 
 mod credentials;
+mod error;
 mod failures;
 mod issued;
 mod principal;
@@ -12,6 +13,7 @@ mod token;
 mod tokens;
 
 pub use credentials::{Credentials, from_authorization};
+pub use error::{IssueError, Rejection};
 pub use failures::{Failure, Failures, network_of};
 pub use issued::{Issue, Token, TokenState};
 pub use principal::{Administrator, Principal};
@@ -19,4 +21,4 @@ pub use rate::Limiter;
 pub use scope::{Mode, Scope};
 pub use seen::LastUse;
 pub use token::TokenText;
-pub use tokens::{IssueError, Rejection, Tokens};
+pub use tokens::Tokens;

@@ -103,11 +103,6 @@ impl Seen {
         self.lock().is_unsaved = true;
     }
 
-    /// The same for a token that takes the place of another of the same id.
-    pub(super) fn copy(&self) -> Self {
-        Self(Mutex::new(self.lock().clone()))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,11 +1,18 @@
 //! The tokens that were issued: in memory for every request, in the store for the next
 //! start. A change is committed first and then takes effect, both before it is answered,
 //! so that a revoked token is refused from the next request on.
+//!
+//! Of a change that was not confirmed ([`WriteError::Unknown`]) nobody knows whether it is on
+//! disk. Until the store can tell, memory holds what may be and lets in nobody whom it should not:
+//! a token that was to be issued is listed, and can be revoked, though nobody has its text; one
+//! that was to be revoked is refused; one that was to end goes on. Then memory follows the store
+//! ([`Tokens::settle`]), which is made to follow in one thing: what was refused stays so.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
+use super::error::{IssueError, Rejection};
 use super::issued::{Issue, Token, TokenState};
 use super::scope::{Mode, Scope};
 use super::token::{self, TokenText};
@@ -14,93 +21,33 @@ use crate::limits;
 use crate::secret::Digest;
 use crate::store::{Change, Store, WriteError};
 
-/// Why a credential is refused. The answer is the same for all; the log has the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// It has not the form of a token: perhaps cut off, perhaps something else.
-    Malformed,
-    /// It was never issued here.
-    Unknown,
-    /// Its time is over.
-    Expired,
-    /// It was taken back.
-    Revoked,
-    /// It may not be used from where it came.
-    Address,
-}
-
-impl Rejection {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Malformed,
-        Self::Unknown,
-        Self::Expired,
-        Self::Revoked,
-        Self::Address,
-    ];
-
-    /// The word that metrics have for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Unknown => "unknown",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::Address => "address",
-        }
-    }
-}
-
-/// Why a token was not issued or changed.
-#[derive(Debug)]
-pub enum IssueError {
-    /// The name has characters that names may not have.
-    BadName,
-    /// A live token has this name; rotate it or choose another name.
-    NameTaken,
-    /// There are [`limits::TOKENS_MAX`] live tokens.
-    TooMany,
-    /// No live token has this name or id.
-    NotFound,
-    /// The store did not commit.
-    Write(WriteError),
-}
-
-impl From<WriteError> for IssueError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
-}
-
 /// All tokens.
 pub struct Tokens {
     store: Arc<Store>,
     by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
     /// Held through a change, so that what is checked is still so when it is written.
-    changing: Mutex<()>,
+    changing: Mutex<Doubt>,
+}
+
+/// Whether the store may hold something else than memory does.
+#[derive(Default)]
+struct Doubt {
+    is_there: bool,
+    /// The audit rows of revocations that may not have been made, by the token's id.
+    revocations: BTreeMap<String, String>,
 }
 
 impl Tokens {
     /// Reads the tokens of `store`. The error says which row cannot be read.
     pub fn load(store: Arc<Store>) -> Result<Self, String> {
-        let snapshot = store
-            .snapshot()
-            .map_err(|_| "the store is not open".to_owned())?;
-        let seen: HashMap<String, String> = snapshot
-            .tokens_seen()
-            .map_err(|error| error.to_string())?
+        let by_digest = read(&store)?;
+        let shared = by_digest
             .into_iter()
-            .collect();
-        let mut by_digest = BTreeMap::new();
-        for (id, row) in snapshot.tokens().map_err(|error| error.to_string())? {
-            let token = Token::decode(&row, seen.get(&id))
-                .ok_or_else(|| format!("the row of token {id} cannot be read"))?;
-            by_digest.insert(token.digest, Arc::new(token));
-        }
+            .map(|(digest, token)| (digest, Arc::new(token)));
         Ok(Self {
+            by_digest: RwLock::new(shared.collect()),
             store,
-            by_digest: RwLock::new(by_digest),
-            changing: Mutex::new(()),
+            changing: Mutex::default(),
         })
     }
 
@@ -216,10 +163,11 @@ impl Tokens {
         now: Instant,
         audit: impl FnOnce(&Token) -> String,
     ) -> Result<(Arc<Token>, TokenText), IssueError> {
-        let changing = self.begin();
         if !is_name(&issue.name) {
             return Err(IssueError::BadName);
         }
+        let mut doubt = self.begin();
+        self.settle_all(&mut doubt)?;
         let live: Vec<_> = self.live(now);
         if live.iter().any(|token| token.name == issue.name) {
             return Err(IssueError::NameTaken);
@@ -227,7 +175,7 @@ impl Tokens {
         if live.len() >= limits::TOKENS_MAX {
             return Err(IssueError::TooMany);
         }
-        self.add(&changing, issue, now, Change::none(), audit)
+        self.add(&mut doubt, issue, now, Change::none(), audit)
     }
 
     /// Issues a token like the newest live one of this name or id; the old ones of the
@@ -239,7 +187,8 @@ impl Tokens {
         now: Instant,
         audit: impl FnOnce(&Token) -> String,
     ) -> Result<(Arc<Token>, TokenText), IssueError> {
-        let changing = self.begin();
+        let mut doubt = self.begin();
+        self.settle_all(&mut doubt)?;
         let live = self.live(now);
         let named = live
             .iter()
@@ -270,25 +219,28 @@ impl Tokens {
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
         };
-        let added = self.add(&changing, issue, now, change, audit)?;
+        let added = self.add(&mut doubt, issue, now, change, audit)?;
         self.replace(ended);
         Ok(added)
     }
 
-    /// Takes back all live tokens of this name, or the one with this id.
+    /// Takes back all live tokens of this name, or the one with this id; those too of which it is
+    /// not known whether they were issued. It does not wait until that is known.
     pub fn revoke(
         &self,
         name_or_id: &str,
         now: Instant,
         audit: impl Fn(&Token) -> String,
     ) -> Result<Vec<Arc<Token>>, IssueError> {
-        let _changing = self.begin();
+        let mut doubt = self.begin();
         let mut change = Change::none();
-        let mut revoked = Vec::new();
+        let (mut revoked, mut texts) = (Vec::new(), Vec::new());
         for token in self.live(now) {
             if token.name == name_or_id || token.id == name_or_id {
                 let token = token.with(|token| token.revoked = Some(now));
-                change = change.token(&token.id, token.encode()).audit(audit(&token));
+                let text = audit(&token);
+                change = change.token(&token.id, token.encode()).audit(text.clone());
+                texts.push((token.id.clone(), text));
                 revoked.push(token);
             }
         }
@@ -301,9 +253,24 @@ impl Tokens {
                 // It may be on disk: a token that was to go is not let in meanwhile.
                 if error == WriteError::Unknown {
                     self.replace(revoked);
+                    doubt.is_there = true;
+                    doubt.revocations.extend(texts);
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// Makes memory follow the store, where a change was not confirmed and the store can tell by now
+    /// what became of it. A revocation that was not made is made now. Whoever lists tokens calls
+    /// this first, and so does whatever comes now and then. Waits like a write; the error says that
+    /// the store cannot tell yet. While somebody changes tokens it is left to a later call, so that
+    /// nobody who only looks waits for another's write.
+    pub fn settle(&self) -> Result<(), WriteError> {
+        match self.changing.try_lock() {
+            Ok(mut doubt) => self.settle_all(&mut doubt),
+            Err(TryLockError::Poisoned(poisoned)) => self.settle_all(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Ok(()),
         }
     }
 
@@ -329,8 +296,75 @@ impl Tokens {
         committed
     }
 
-    fn begin(&self) -> MutexGuard<'_, ()> {
+    fn begin(&self) -> MutexGuard<'_, Doubt> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle_all(&self, doubt: &mut Doubt) -> Result<(), WriteError> {
+        if !doubt.is_there {
+            return Ok(());
+        }
+        // The writer keeps the order: after this all before it was made and published, or never
+        // will be. Of what the caller wants nothing has begun.
+        self.store
+            .commit(Change::none())
+            .map_err(|error| match error {
+                WriteError::Unknown => WriteError::Unavailable,
+                error => error,
+            })?;
+        let mut stored = read(&self.store).map_err(|error| {
+            log::error!("the tokens cannot be read again: {error}");
+            WriteError::Unavailable
+        })?;
+        self.revoke_again(&mut stored, doubt)?;
+        self.follow(stored);
+        *doubt = Doubt::default();
+        Ok(())
+    }
+
+    /// Writes the revocations that were not made, of which the callers were told that nobody knows:
+    /// the tokens were refused since, and must not be let in again.
+    fn revoke_again(
+        &self,
+        stored: &mut BTreeMap<Digest, Token>,
+        doubt: &Doubt,
+    ) -> Result<(), WriteError> {
+        let mut change = Change::none();
+        for known in self.all() {
+            if let Some(token) = stored.get_mut(&known.digest)
+                && token.revoked.is_none()
+                && let Some(text) = doubt.revocations.get(&known.id)
+            {
+                token.revoked = known.revoked;
+                change = change.token(&token.id, token.encode()).audit(text.clone());
+            }
+        }
+        if change.is_none() {
+            return Ok(());
+        }
+        self.store.commit_anyway(change)
+    }
+
+    /// Puts what is stored in the place of what was issued; last uses stay as they are known.
+    fn follow(&self, stored: BTreeMap<Digest, Token>) {
+        let mut by_digest = self
+            .by_digest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::take(&mut *by_digest);
+        for (digest, mut token) in stored {
+            let token = match known.get(&digest) {
+                // Its requests are counted on.
+                Some(known) if known.encode() == token.encode() => Arc::clone(known),
+                Some(known) => {
+                    token.seen = Arc::clone(&known.seen);
+                    Arc::new(token)
+                }
+                None => Arc::new(token),
+            };
+            by_digest.insert(digest, token);
+        }
+        by_digest.extend(known.into_iter().filter(|(_, token)| token.is_passing));
     }
 
     fn all(&self) -> Vec<Arc<Token>> {
@@ -351,7 +385,7 @@ impl Tokens {
     /// Commits a new token with whatever else `change` holds, then lets it in.
     fn add(
         &self,
-        _changing: &MutexGuard<'_, ()>,
+        doubt: &mut Doubt,
         issue: Issue,
         now: Instant,
         change: Change,
@@ -361,7 +395,14 @@ impl Tokens {
         let token = Token::issued(issue, text.digest(), now);
         let (change, forgotten) = self.forget_oldest_dead(change, now);
         let change = change.token(&token.id, token.encode()).audit(audit(&token));
-        self.store.commit(change)?;
+        if let Err(error) = self.store.commit(change) {
+            // It may be on disk: whoever looks is to find it.
+            if error == WriteError::Unknown {
+                self.replace(vec![token]);
+                doubt.is_there = true;
+            }
+            return Err(error.into());
+        }
         if let Some(dead) = forgotten {
             self.by_digest
                 .write()
@@ -403,6 +444,25 @@ impl Tokens {
             })
             .collect()
     }
+}
+
+/// The tokens that are stored. The error says which row cannot be read.
+fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
+    let snapshot = store
+        .snapshot()
+        .map_err(|_| "the store is not open".to_owned())?;
+    let seen: HashMap<String, String> = snapshot
+        .tokens_seen()
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .collect();
+    let mut by_digest = BTreeMap::new();
+    for (id, row) in snapshot.tokens().map_err(|error| error.to_string())? {
+        let token = Token::decode(&row, seen.get(&id))
+            .ok_or_else(|| format!("the row of token {id} cannot be read"))?;
+        by_digest.insert(token.digest, token);
+    }
+    Ok(by_digest)
 }
 
 fn is_name(name: &str) -> bool {

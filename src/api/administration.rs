@@ -78,6 +78,7 @@ fn authority(summary: &certificate::AuthoritySummary) -> Value {
 
 /// `GET /admin/tokens`.
 pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    settle_tokens(api);
     let now = api.clock.now();
     let tokens: Vec<Value> = api
         .tokens
@@ -86,6 +87,14 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
         .map(|token| described(token, now))
         .collect();
     Ok(reply::json(200, &json!({"tokens": tokens})))
+}
+
+/// Whoever was told that a change was not confirmed looks whether it was made. Where the store
+/// cannot tell yet, what may be is shown.
+fn settle_tokens(api: &Api) {
+    if let Err(error) = api.tokens.settle() {
+        log::warn!("whether a change of tokens was made is not known yet: {error:?}");
+    }
 }
 
 /// `POST /admin/backup`: a copy of the store for a file of whoever asks, `path`. The server may
@@ -141,6 +150,7 @@ fn described_counts(counts: &Counts) -> Value {
 
 /// `GET /admin/tokens/{name or id}`.
 pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
+    settle_tokens(api);
     let now = api.clock.now();
     let tokens: Vec<Value> = api
         .tokens

@@ -237,6 +237,15 @@ impl Admission {
             || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
     }
 
+    /// What the caller is told where the handler has panicked.
+    pub(super) fn bug(&self) -> Problem {
+        if self.is_read() {
+            Problem::bug()
+        } else {
+            Problem::bug_in_a_change()
+        }
+    }
+
     /// The answer to a body that could not be read, and its log line.
     pub(super) fn broken_off(&self, problem: Problem) -> Answer {
         log::info!(

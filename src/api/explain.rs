@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome};
-use crate::access::Administrator;
+use super::reply::{self, Cause, Outcome, word_of};
+use crate::access::{Administrator, Rejection};
 
 /// What memory knows of the request, else what the audit trail does, from `before` backwards;
 /// `next` is where the next request goes on, if nothing was found yet.
@@ -58,17 +58,17 @@ fn brief(row: &Value) -> Value {
 
 /// What to do, in the words of the page on errors.
 fn advice(row: &Value) -> &'static str {
-    let text = |name: &str| row[name].as_str().unwrap_or_default();
     let scim_type = row["scimType"].as_str();
+    let cause = row["cause"].as_str().unwrap_or_else(|| older_cause(row));
     match (row["status"].as_u64().unwrap_or_default(), scim_type) {
-        (401, _) => of_token(text("reason")),
+        (401, _) => of_token(cause),
         (403, Some(_)) => "take password out of the filter: it is never compared",
-        (403, None) if text("detail").starts_with("this token may not") => {
+        (403, None) if cause == Cause::Scope.as_str() => {
             "issue a token with the scope that the text names and type it into the identity \
              provider; Okta needs no more than `provision`, Entra and JumpCloud need `full`"
         }
         (403, None) => "none: no identity provider filters discovery",
-        (404, _) if text("detail").starts_with("there is no user") => {
+        (404, _) if cause == Cause::User.as_str() => {
             "the user was deleted here, or the provider knows an id of another directory: unassign \
              the person in the provider and assign it again, which looks for it by userName; \
              `golinks-scim audit list --user ID` shows what became of it"
@@ -85,7 +85,7 @@ fn advice(row: &Value) -> &'static str {
         (409, _) => "mend the operation that failed before this one",
         (412, _) => "retrieve the user again: somebody has changed it meanwhile",
         (413, _) => "take large attributes out of the mapping, photos above all",
-        (429, _) => of_rate(text("detail")),
+        (429, _) => of_rate(cause),
         (501, _) => "untick Push Groups in the provider: groups are not provisioned",
         (503, _) => {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
@@ -99,30 +99,55 @@ fn advice(row: &Value) -> &'static str {
     }
 }
 
-fn of_token(reason: &str) -> &'static str {
-    match reason {
-        "no token was sent" => {
-            "set Authentication Mode to HTTP Header in the provider and type the token into it"
-        }
-        "the token has expired" | "the token was revoked" => {
-            "issue another token, `golinks-scim token rotate NAME` or `token issue NAME`, and type \
-             it into the provider"
-        }
-        "the token may not be used from this address" => {
-            "`golinks-scim token show NAME` has the addresses it was bound to; issue one with the \
-             provider's with --allow-from"
-        }
-        _ => {
-            "type the whole token into the provider again, without a space or the word Bearer where \
-             it adds that itself; if it is lost: `golinks-scim token rotate NAME`"
-        }
+/// The cause of a row that was written before rows had one, by the texts of then.
+fn older_cause(row: &Value) -> &'static str {
+    const BEGINNINGS: [(&str, Cause); 8] = [
+        ("no token was sent", Cause::Credentials(None)),
+        (
+            "the token has expired",
+            Cause::Credentials(Some(Rejection::Expired)),
+        ),
+        (
+            "the token was revoked",
+            Cause::Credentials(Some(Rejection::Revoked)),
+        ),
+        (
+            "the token may not be used from this address",
+            Cause::Credentials(Some(Rejection::Address)),
+        ),
+        ("this token may not do that", Cause::Scope),
+        ("there is no user with this id", Cause::User),
+        ("too many requests for this token", Cause::Rate),
+        ("too many requests without a valid token", Cause::Failures),
+    ];
+    let texts = ["reason", "detail"].map(|name| row[name].as_str().unwrap_or_default());
+    let told = BEGINNINGS.iter().find(|(beginning, _)| {
+        let mut texts = texts.iter();
+        texts.any(|text| text.starts_with(beginning))
+    });
+    told.map_or("", |(_, cause)| cause.as_str())
+}
+
+fn of_token(cause: &str) -> &'static str {
+    let is = |rejection| cause == word_of(rejection);
+    if is(None) {
+        "set Authentication Mode to HTTP Header in the provider and type the token into it"
+    } else if is(Some(Rejection::Expired)) || is(Some(Rejection::Revoked)) {
+        "issue another token, `golinks-scim token rotate NAME` or `token issue NAME`, and type \
+         it into the provider"
+    } else if is(Some(Rejection::Address)) {
+        "`golinks-scim token show NAME` has the addresses it was bound to; issue one with the \
+         provider's with --allow-from"
+    } else {
+        "type the whole token into the provider again, without a space or the word Bearer where \
+         it adds that itself; if it is lost: `golinks-scim token rotate NAME`"
     }
 }
 
-fn of_rate(detail: &str) -> &'static str {
-    if detail.contains("without a valid token") {
+fn of_rate(cause: &str) -> &'static str {
+    if cause == Cause::Failures.as_str() {
         "stop what fails at that address; whoever has a valid token is let in all the while"
-    } else if detail.starts_with("too many requests") {
+    } else if cause == Cause::Rate.as_str() {
         "nothing: the provider comes back by itself and everybody arrives; for more at once: \
          `golinks-scim serve --rate-limit N`"
     } else {
@@ -154,17 +179,59 @@ fn of_content(scim_type: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Scope;
+    use crate::api::refusals::put_problem;
+    use crate::api::reply::Problem;
+    use crate::directory::Error;
+    use crate::scim::{self, ErrorType};
+    use crate::store::WriteError;
+
+    /// What the row of a refusal says of why.
+    fn row(problem: impl Into<Problem>) -> Value {
+        let mut row = json!({});
+        put_problem(&problem.into(), &mut |name, value| row[name] = value);
+        row
+    }
 
     #[test]
     fn each_refusal_has_its_advice() {
+        let rejected = |why| row(Problem::unauthorized(Some(why)));
+        let scim = |kind| row(scim::Error::new(kind, "x"));
+        let full = || Problem::from(WriteError::Full);
+        for (row, wanted) in [
+            (row(Problem::unauthorized(None)), "HTTP Header"),
+            (rejected(Rejection::Malformed), "type the whole token"),
+            (rejected(Rejection::Unknown), "type the whole token"),
+            (rejected(Rejection::Expired), "issue another token"),
+            (rejected(Rejection::Revoked), "issue another token"),
+            (rejected(Rejection::Address), "--allow-from"),
+            (row(Problem::insufficient_scope(Scope::Full)), "provision"),
+            (row(Problem::no_filter_here()), "none"),
+            (scim(ErrorType::Sensitive), "take password"),
+            (row(Error::NotFound), "assign it again"),
+            (row(Problem::no_such_resource("group")), "base URL"),
+            (row(Problem::not_found()), "base URL"),
+            (row(Error::Uniqueness), "user show"),
+            (row(Problem::too_many_requests(1)), "--rate-limit"),
+            (row(Problem::too_many_failures(1)), "stop what fails"),
+            (row(full().for_identity_providers()), "what the disk lacks"),
+            (row(full()), "disk-full"),
+            (scim(ErrorType::Mutability), "mapping"),
+        ] {
+            assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));
+        }
+    }
+
+    #[test]
+    fn a_row_from_before_there_were_causes_has_its_advice() {
         for (row, wanted) in [
             (
-                json!({"status": 401, "reason": "no token was sent"}),
-                "HTTP Header",
+                json!({"status": 401, "reason": "the token was revoked"}),
+                "issue another token",
             ),
-            (json!({"status": 401}), "token rotate"),
+            (json!({"status": 401}), "type the whole token"),
             (
-                json!({"status": 403, "detail": "this token may not do that"}),
+                json!({"status": 403, "detail": "this token may not do that: issue one"}),
                 "provision",
             ),
             (
@@ -172,23 +239,9 @@ mod tests {
                 "assign it again",
             ),
             (
-                json!({"status": 404, "detail": "there is nothing"}),
-                "base URL",
+                json!({"status": 429, "detail": "too many requests for this token: come back"}),
+                "--rate-limit",
             ),
-            (
-                json!({"status": 409, "scimType": "uniqueness"}),
-                "user show",
-            ),
-            (
-                json!({"status": 429, "detail": "too many requests for this token"}),
-                "by itself",
-            ),
-            (
-                json!({"status": 429, "detail": "too many requests without a valid token"}),
-                "stop what fails",
-            ),
-            (json!({"status": 400, "scimType": "mutability"}), "mapping"),
-            (json!({"status": 503}), "golinks-scim check"),
         ] {
             assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));
         }

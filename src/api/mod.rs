@@ -61,7 +61,7 @@ use call::Who;
 use cursor::Cursors;
 use places::Places;
 use refusals::{Refusals, Refused};
-use reply::Problem;
+use reply::{Problem, word_of};
 use routes::{Access, Found};
 use tuning::Tuned;
 use warnings::Told;
@@ -142,7 +142,11 @@ impl Api {
             places: Places::default(),
             metrics: Metrics::new(
                 Tolerance::ALL.into_iter().map(Tolerance::name),
-                Rejection::ALL.map(Some).into_iter().chain([None]).map(why),
+                Rejection::ALL
+                    .map(Some)
+                    .into_iter()
+                    .chain([None])
+                    .map(word_of),
                 store.commits(),
             ),
             told: Told::default(),
@@ -265,7 +269,8 @@ impl Api {
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Refusal {
-        self.metrics.unauthenticated(self::why(why));
+        let reason = word_of(why);
+        self.metrics.unauthenticated(reason);
         let failure = self.failures.note(call.peer(), Monotonic::now());
         if failure.retry_after_seconds.is_some() {
             self.metrics.throttled(metrics::THROTTLED_ADDRESS);
@@ -273,7 +278,6 @@ impl Api {
         let problem = failure
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
-        let reason = self::why(why);
         self.note_stranger(reason, &Refused::by_head(call, head), &problem);
         let is_told = failure.is_told;
         call.refused(head, problem, &Who::Stranger { is_told })
@@ -304,7 +308,7 @@ impl Api {
         self.tokens
             .check_again(token, self.clock.now())
             .map_err(|rejection| {
-                self.metrics.unauthenticated(why(Some(rejection)));
+                self.metrics.unauthenticated(word_of(Some(rejection)));
                 Problem::unauthorized(Some(rejection))
             })
     }
@@ -342,7 +346,7 @@ impl Api {
             }
         }));
         let outcome = outcome
-            .unwrap_or_else(|_| Err(Problem::bug()))
+            .unwrap_or_else(|_| Err(admission.bug()))
             .map_err(|problem| admission.told(problem));
         if let Err(problem) = &outcome
             && let Some(principal @ Principal::Token(_)) = admission.principal()
@@ -381,6 +385,11 @@ impl Api {
         admission.broken_off(problem)
     }
 
+    /// The moment now on this router's clock, for the `Date` of an answer.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Counts a connection of the network door until what is returned is dropped.
     pub fn connected(&self) -> Counted {
         self.metrics.connected()
@@ -405,9 +414,11 @@ impl Api {
         }
     }
 
-    /// Writes down when tokens were last used, if any was.
+    /// Writes down when tokens were last used, if any was, after what was not confirmed of them is
+    /// known.
     pub fn flush_last_used(&self) {
-        if let Err(error) = self.tokens.flush_last_used() {
+        let settled = self.tokens.settle();
+        if let Err(error) = settled.and_then(|()| self.tokens.flush_last_used()) {
             log::warn!("when tokens were last used could not be written: {error:?}");
         }
     }
@@ -428,11 +439,6 @@ impl Api {
         }
         self.store.close();
     }
-}
-
-/// The word that metrics have for a credential that is refused, or for none at all.
-fn why(rejection: Option<Rejection>) -> &'static str {
-    rejection.map_or("absent", Rejection::as_str)
 }
 
 /// A bug while a head is looked at is answered like one later.

@@ -67,8 +67,8 @@ impl Day {
             .is_some_and(|began| at.saturating_duration_since(began) >= limits::REFUSAL_DAY)
     }
 
-    /// Whether there is room for another row.
-    fn takes(&mut self, at: Monotonic) -> bool {
+    /// Counts a row, and tells whether there is room for it. A day that is over begins anew.
+    fn take_place(&mut self, at: Monotonic) -> bool {
         if self.is_over(at) {
             *self = Self::default();
         }
@@ -122,8 +122,8 @@ impl<K: Ord + ToString> Window<K> {
         (!counted.is_empty()).then_some((since, counted))
     }
 
-    /// Whether this principal may have another row of this window.
-    fn takes(&mut self, principal: &str) -> bool {
+    /// Counts a row of this principal, and tells whether it may have it in this window.
+    fn take_place(&mut self, principal: &str) -> bool {
         let rows = self.rows.entry(principal.to_owned()).or_default();
         *rows += u32::from(*rows <= limits::REFUSALS_PER_WINDOW_MAX);
         *rows <= limits::REFUSALS_PER_WINDOW_MAX
@@ -250,18 +250,26 @@ impl<'a> Refused<'a> {
         if let Some(method) = self.operation {
             put("operation", json!(shape::path(method)));
         }
-        put("status", json!(problem.status));
-        if let Some(scim_type) = problem.scim_type {
-            put("scimType", json!(scim_type));
-        }
-        put("detail", json!(shape::without_values(&problem.detail)));
-        if let Some(reason) = problem.reason {
-            put("reason", json!(reason));
-        }
+        put_problem(problem, &mut put);
         if let Some(agent) = &self.user_agent {
             put("userAgent", json!(shape::clipped(agent)));
         }
         details
+    }
+}
+
+/// What a row of the audit trail says of why.
+pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) {
+    put("status", json!(problem.status));
+    if let Some(scim_type) = problem.scim_type {
+        put("scimType", json!(scim_type));
+    }
+    if let Some(cause) = problem.cause {
+        put("cause", json!(cause.as_str()));
+    }
+    put("detail", json!(shape::without_values(&problem.detail)));
+    if let Some(reason) = problem.reason {
+        put("reason", json!(reason));
     }
 }
 
@@ -270,7 +278,7 @@ impl Api {
     pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
         // There may be thousands of these: nothing is made that would be dropped.
-        if problem.status == 429 && self.is_told_again(principal, at, now) {
+        if problem.status == 429 && self.count_if_told_before(principal, at, now) {
             return;
         }
         let is_explained = self.tuned.get().is_explained;
@@ -299,13 +307,13 @@ impl Api {
         }
         // Tokens come and go; who was not refused for a day begins anew anyway.
         state.days.retain(|_, day| !day.is_over(at));
-        let takes = state.rows.takes(principal)
+        let has_place = state.rows.take_place(principal)
             && state
                 .days
                 .entry(principal.to_owned())
                 .or_default()
-                .takes(at);
-        if takes {
+                .take_place(at);
+        if has_place {
             self.store.note(row);
             self.metrics.refused(metrics::REFUSAL_NOTED);
         } else {
@@ -314,9 +322,10 @@ impl Api {
         }
     }
 
-    /// Whether an answer that only says to come back later is not the principal's first of this
-    /// minute; it is counted then.
-    fn is_told_again(&self, principal: &str, at: Monotonic, now: Instant) -> bool {
+    /// Counts an answer that only says to come back later unless it is the principal's first of
+    /// this minute, and tells whether it has. The principal is remembered, and a minute that is
+    /// over is summed up.
+    fn count_if_told_before(&self, principal: &str, at: Monotonic, now: Instant) -> bool {
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
@@ -425,7 +434,7 @@ mod tests {
     fn a_day_takes_so_many_rows_and_the_next_day_again() {
         let (mut day, start) = (Day::default(), Monotonic::now());
         let most = limits::REFUSALS_PER_DAY_MAX;
-        let mut taken = |at| (0..2 * most).filter(|_| day.takes(at)).count();
+        let mut taken = |at| (0..2 * most).filter(|_| day.take_place(at)).count();
         assert_eq!(taken(start), most as usize);
         assert_eq!(taken(start + limits::REFUSAL_DAY / 2), 0);
         assert_eq!(taken(start + limits::REFUSAL_DAY), most as usize);

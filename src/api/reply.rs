@@ -26,6 +26,40 @@ pub struct Refusal {
     pub authenticated: bool,
 }
 
+/// What a problem is of, where status and `scimType` do not tell it apart from others that
+/// something else mends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// No credentials were sent, or such as are refused.
+    Credentials(Option<Rejection>),
+    /// The token's scope.
+    Scope,
+    /// A user who is not there.
+    User,
+    /// The token's rate.
+    Rate,
+    /// An address that failed too often.
+    Failures,
+}
+
+impl Cause {
+    /// The word that its row of the audit trail has for it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials(rejection) => word_of(rejection),
+            Self::Scope => "scope",
+            Self::User => "user",
+            Self::Rate => "rate",
+            Self::Failures => "failures",
+        }
+    }
+}
+
+/// The word for a credential that is refused, or for none at all.
+pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
+    rejection.map_or("absent", Rejection::as_str)
+}
+
 /// What went wrong, for the caller.
 pub(super) struct Problem {
     pub(super) status: u16,
@@ -34,6 +68,7 @@ pub(super) struct Problem {
     headers: Vec<(&'static str, String)>,
     /// What the caller is not told.
     pub(super) reason: Option<&'static str>,
+    pub(super) cause: Option<Cause>,
     /// It passes by itself, and the same request is to be sent again.
     is_passing: bool,
 }
@@ -102,6 +137,7 @@ impl Problem {
             detail: detail.into(),
             headers: Vec::new(),
             reason: None,
+            cause: None,
             is_passing: false,
         }
     }
@@ -112,6 +148,11 @@ impl Problem {
         if self.is_passing {
             self.status = 429;
         }
+        self
+    }
+
+    fn caused(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
         self
     }
 
@@ -149,6 +190,10 @@ impl Problem {
 
     pub(super) fn no_such_resource(what: &str) -> Self {
         Self::new(404, format!("there is no {what} with this id"))
+    }
+
+    pub(super) fn no_such_user() -> Self {
+        Self::no_such_resource("user").caused(Cause::User)
     }
 
     pub(super) fn method_not_allowed(allowed: &[Method]) -> Self {
@@ -197,7 +242,7 @@ impl Problem {
                 "Bearer realm=\"scim\"",
             )
         };
-        let mut problem = Self::new(401, detail);
+        let mut problem = Self::new(401, detail).caused(Cause::Credentials(why));
         problem
             .headers
             .push(("WWW-Authenticate", challenge.to_owned()));
@@ -219,7 +264,8 @@ impl Problem {
             retry_after_seconds,
             "too many requests without a valid token from this address: a valid token is still \
              accepted",
-        );
+        )
+        .caused(Cause::Failures);
         problem.reason = Some("too many failures; further ones are not logged for a minute");
         problem
     }
@@ -232,7 +278,8 @@ impl Problem {
                 "this token may not do that: issue one with `golinks-scim token issue NAME \
                  --scope {word}`"
             ),
-        );
+        )
+        .caused(Cause::Scope);
         problem.headers.push((
             "WWW-Authenticate",
             format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{word}\""),
@@ -249,6 +296,7 @@ impl Problem {
                  identity providers do that by themselves, nothing is lost"
             ),
         )
+        .caused(Cause::Rate)
     }
 
     pub(super) fn too_many_large_bodies() -> Self {
@@ -293,10 +341,20 @@ impl Problem {
         )
     }
 
+    /// A bug before anything was begun, in what only reads, or in a write that was given up.
     pub(super) fn bug() -> Self {
         Self::new(
             500,
             "an error in golinks-scim: nothing was changed; please report the log lines of this request",
+        )
+    }
+
+    /// A bug in what writes: it may have been after the commit.
+    pub(super) fn bug_in_a_change() -> Self {
+        Self::new(
+            500,
+            "an error in golinks-scim, and whether the change was made is not known: look before \
+             you try again; please report the log lines of this request",
         )
     }
 }
@@ -317,7 +375,7 @@ impl From<scim::Error> for Problem {
 impl From<directory::Error> for Problem {
     fn from(error: directory::Error) -> Self {
         match error {
-            directory::Error::NotFound => Self::no_such_resource("user"),
+            directory::Error::NotFound => Self::no_such_user(),
             directory::Error::Uniqueness => {
                 let mut problem = Self::new(
                     409,

@@ -69,6 +69,7 @@ struct Failure {
     status: u8,
     what: String,
     hint: Option<String>,
+    is_unread: bool,
 }
 
 impl Failure {
@@ -77,12 +78,22 @@ impl Failure {
             status,
             what: what.to_string(),
             hint: None,
+            is_unread: false,
         }
     }
 
-    /// Nobody reads standard output any more: whoever closed it has seen enough.
+    /// Nobody reads standard output any more: whoever closed it has seen enough, and is told no
+    /// failure.
     fn unread() -> Self {
-        Self::new(0, "")
+        Self {
+            is_unread: true,
+            ..Self::new(0, "")
+        }
+    }
+
+    /// Whether it is that nobody reads any more.
+    fn is_unread(&self) -> bool {
+        self.is_unread
     }
 
     fn hint(mut self, hint: impl Display) -> Self {
@@ -109,7 +120,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.status == 0 => ExitCode::SUCCESS,
+        Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
         Err(failure) => {
             output::failure(&failure.what, failure.hint.as_deref());
             ExitCode::from(failure.status)

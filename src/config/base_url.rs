@@ -1,7 +1,7 @@
 //! The URL under which identity providers find the server.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The path that is appended to a base URL which has none.
 const DEFAULT_PATH: &str = "/scim/v2";
@@ -67,17 +67,19 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, port) = rest
+/// The host of `HOST[:PORT]`, an IPv6 address without its brackets, and the port, 443 if it names
+/// none. The error says what is wrong with the base URL that it is of.
+pub fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
+    let (host, rest) = if let Some(bracketed) = authority.strip_prefix('[') {
+        let (host, rest) = bracketed
             .split_once(']')
             .ok_or("the IPv6 address in the base URL has no closing bracket")?;
-        (host, port.strip_prefix(':'))
-    } else {
-        match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
+        if host.parse::<Ipv6Addr>().is_err() {
+            return Err("what stands in brackets in the base URL is no IPv6 address".to_owned());
         }
+        (host, rest)
+    } else {
+        authority.split_at(authority.find(':').unwrap_or(authority.len()))
     };
     if host.is_empty() {
         return Err("the base URL has no host".to_owned());
@@ -90,8 +92,15 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
             "{host} in the base URL is neither a name nor a whole address"
         ));
     }
-    let port = port.map_or(Ok(443), str::parse);
-    let port = port.map_err(|_| "the port in the base URL is not a number up to 65535")?;
+    let port = match rest.strip_prefix(':') {
+        // Rust reads +1 as a number too.
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().ok().filter(|port| *port != 0)
+        }
+        None if rest.is_empty() => Some(443),
+        _ => None,
+    };
+    let port = port.ok_or("the port in the base URL is not a number from 1 to 65535")?;
     Ok((host, port))
 }
 
@@ -199,6 +208,12 @@ mod tests {
             "https://h/ a",
             "https://[::1",
             "https://h:99999",
+            "https://h:0",
+            "https://h:+1",
+            "https://h:",
+            "https://[::1]junk",
+            "https://[::1]junk:9/x",
+            "https://[abc]:1",
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad}");
         }

@@ -74,10 +74,7 @@ impl Directory {
     ) -> Result<Vec<BulkOutcome>, Error> {
         self.store.await_look()?;
         let order = bulk.order();
-        let asked = Asked {
-            caller: caller.clone(),
-            clock: Arc::clone(&self.clock),
-        };
+        let asked = self.asked(caller);
         let state = Arc::new(Mutex::new(State::new(&bulk, &order)));
         let mut operations: Vec<Option<Operation>> =
             bulk.operations.into_iter().map(Some).collect();

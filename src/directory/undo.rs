@@ -388,9 +388,10 @@ struct Gathered {
 
 /// Refuses what the trail does not reach back to: some of the changes would be left out.
 fn reaches(snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
-    let (Selection::Since { since, .. }, extent) = (selection, snapshot.audit_extent()?) else {
+    let Selection::Since { since, .. } = selection else {
         return Ok(());
     };
+    let extent = snapshot.audit_extent()?;
     let oldest = snapshot.audit(extent.first)?;
     match oldest.as_deref().and_then(audit::time_of) {
         Some(oldest) if extent.first > 1 && oldest > *since => {

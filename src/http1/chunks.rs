@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), decoded as it arrives. Strict about
 //! every byte between the data: chunk lines are where requests are smuggled.
 
-use super::Fault;
+use super::{BODY_TOO_LARGE, Fault};
 use crate::limits;
 
 /// Takes the framing off a chunked body.
@@ -145,7 +145,7 @@ impl Decoder {
             .and_then(|digits| usize::from_str_radix(digits, 16).ok())
             .ok_or_else(|| bad.clone())?;
         if size > self.bytes_max - self.bytes {
-            return Err(Fault::new(413, "the body is larger than 1 MiB"));
+            return Err(BODY_TOO_LARGE);
         }
         self.bytes += size;
         self.state = match size {

@@ -4,6 +4,11 @@
 use super::{Fault, Head, Version};
 use crate::limits;
 
+/// That of a body beyond [`limits::BODY_BYTES_MAX`].
+pub const BODY_TOO_LARGE: Fault = Fault::new(413, "the body is larger than 1 MiB");
+/// The number in the text is typed by hand.
+const _: () = assert!(limits::BODY_BYTES_MAX == 1024 * 1024);
+
 /// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -71,7 +76,7 @@ fn counted(length: &[u8]) -> Result<Framing, Fault> {
         .and_then(|digits| digits.parse::<usize>().ok());
     match length {
         Some(length) if length <= limits::BODY_BYTES_MAX => Ok(Framing::Length(length)),
-        _ => Err(Fault::new(413, "the body is larger than 1 MiB")),
+        _ => Err(BODY_TOO_LARGE),
     }
 }
 

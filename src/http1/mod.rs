@@ -17,6 +17,7 @@ mod lines;
 pub mod target;
 
 pub use answer::{Answer, Body};
+pub use framing::BODY_TOO_LARGE;
 pub use head::{Head, Method, Version};
 
 /// Why a request cannot be read, and what to answer before closing the connection.

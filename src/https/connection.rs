@@ -12,7 +12,7 @@ use rustls::{ServerConnection, Stream};
 use super::deadline::Deadline;
 use super::listener::Shared;
 use super::table::Slot;
-use crate::clock::{Clock, SystemClock};
+use crate::api::Api;
 use crate::http1::answer::{
     Broken, LAST_CHUNK, Stream as Pieces, append_chunk, imf_fixdate, write_head,
 };
@@ -280,7 +280,7 @@ impl<'a> Connection<'a> {
 
     /// Sends the last answer of this connection.
     fn part(&mut self, answer: &Answer) -> Then {
-        let bytes = last_bytes(answer);
+        let bytes = last_bytes(&self.shared.api, answer);
         self.socket.set(Instant::now() + limits::WRITE_DURATION_MAX);
         match self.send(&bytes) {
             Ok(()) => self.goodbye(),
@@ -298,7 +298,7 @@ impl<'a> Connection<'a> {
         let last = deadline + limits::LAST_ANSWER_DURATION_MAX;
         self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
         let mut bytes = Vec::with_capacity(1024);
-        append_head(&answer, head.version(), close, &mut bytes);
+        append_head(&self.shared.api, &answer, head.version(), close, &mut bytes);
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
@@ -399,15 +399,15 @@ impl<'a> Connection<'a> {
     }
 }
 
-fn append_head(answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
-    let date = imf_fixdate(SystemClock.now().seconds());
+fn append_head(api: &Api, answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
+    let date = imf_fixdate(api.now().seconds());
     write_head(answer, version, close, &date, out);
 }
 
 /// The last answer of a connection, whole.
-fn last_bytes(answer: &Answer) -> Vec<u8> {
+fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
-    append_head(answer, Version::Http11, true, &mut bytes);
+    append_head(api, answer, Version::Http11, true, &mut bytes);
     if let Body::Bytes(body) = &answer.body {
         bytes.extend_from_slice(body);
     }
@@ -421,7 +421,7 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
         "this port speaks HTTPS: begin the base URL with https://",
     );
     let answer = shared.api.refuse(&fault, Some(peer));
-    let bytes = last_bytes(&answer);
+    let bytes = last_bytes(&shared.api, &answer);
     socket.set(Instant::now() + limits::DISCARD_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
         discard(stream, socket);

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, Wants
 
 use super::Exchange;
 use crate::certificate;
+use crate::config;
 use crate::http1::client::{Request, Response, ResponseError, read_response};
 use crate::limits;
 
@@ -205,7 +206,7 @@ impl BaseUrl {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
         };
-        let Some((host, port)) = host_and_port(authority) else {
+        let Ok((host, port)) = config::host_and_port(authority) else {
             return error("has no usable host and port");
         };
         let Ok(name) = ServerName::try_from(host.to_owned()) else {
@@ -250,20 +251,6 @@ fn connect(address: &SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
     let socket = TcpStream::connect_timeout(address, time_left(deadline)?)?;
     socket.set_nodelay(true)?;
     Ok(socket)
-}
-
-/// The host without the brackets of an IPv6 address, and the port.
-fn host_and_port(authority: &str) -> Option<(&str, u16)> {
-    let (host, rest) = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']')?,
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    let port = match rest.strip_prefix(':') {
-        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
-        None if rest.is_empty() => 443,
-        None => return None,
-    };
-    (!host.is_empty()).then_some((host, port))
 }
 
 fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
@@ -421,6 +408,9 @@ mod tests {
             "https://a:0",
             "https://a:b",
             "https://[::1",
+            "https://[::1]junk",
+            "https://[::1]junk:9/x",
+            "https://[abc]:1",
         ] {
             check(url, "the base URL has no usable host and port");
         }

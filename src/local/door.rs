@@ -18,9 +18,9 @@ use super::CLAIMED_NAME;
 use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::Api;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Instant;
 use crate::http1::answer::{LAST_CHUNK, append_chunk, imf_fixdate, write_head};
-use crate::http1::{Answer, Body, Fault, Head, Version};
+use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 
 /// The open local door.
@@ -145,7 +145,8 @@ fn work(server: &Server, api: &Api, closing: &AtomicBool) {
 fn serve(mut request: Request, api: &Api) {
     let answer = answer(&mut request, api);
     let is_head = *request.method() == Method::Head;
-    if let Err(error) = send(&mut request.into_writer(), answer, is_head) {
+    let now = api.now();
+    if let Err(error) = send(&mut request.into_writer(), answer, is_head, now) {
         log::debug!("an answer at the local door was not taken: {error}");
     }
 }
@@ -181,19 +182,19 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     let bound = u64::try_from(limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
     match request.as_reader().take(bound + 1).read_to_end(&mut body) {
         Ok(length) if length > limits::BODY_BYTES_MAX => {
-            api.refuse(&Fault::new(413, "the body is larger than 1 MiB"), None)
+            api.refuse_body(&admission, &BODY_TOO_LARGE)
         }
         Ok(_) => api.answer(admission, Some(&body)),
-        Err(_) => api.refuse(&Fault::new(400, "the body broke off"), None),
+        Err(_) => api.refuse_body(&admission, &Fault::new(400, "the body broke off")),
     }
 }
 
 /// Writes an answer. `tiny_http`'s own way ends a body that breaks off as if it were
 /// complete, hence ours: it then ends with what is no chunk, and no client takes the part
 /// for the whole.
-fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
+fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
-    let date = imf_fixdate(SystemClock.now().seconds());
+    let date = imf_fixdate(now.seconds());
     let mut head = Vec::new();
     write_head(&answer, Version::Http11, false, &date, &mut head);
     out.write_all(&head)?;
@@ -221,8 +222,11 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Once;
+
     use super::*;
     use crate::api::{Options, Tuning};
+    use crate::clock::{Clock, SystemClock};
     use crate::http1::answer::Broken;
     use crate::http1::client::read_response;
     use crate::store::Store;
@@ -235,7 +239,7 @@ mod tests {
             close: false,
         };
         let mut bytes = Vec::new();
-        let whole = send(&mut bytes, answer, is_head).is_ok();
+        let whole = send(&mut bytes, answer, is_head, Instant::from_millis(0)).is_ok();
         (bytes, whole)
     }
 
@@ -265,6 +269,10 @@ mod tests {
     }
 
     fn api(directory: &Path) -> Arc<Api> {
+        api_with(directory, SystemClock)
+    }
+
+    fn api_with(directory: &Path, clock: impl Clock) -> Arc<Api> {
         let store = Store::open(
             &directory.join("users.redb"),
             Duration::ZERO,
@@ -280,7 +288,7 @@ mod tests {
             },
             certificate: None,
             data_dir: directory.to_owned(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(clock),
         };
         Arc::new(Api::new(store, options).expect("an API"))
     }
@@ -341,6 +349,47 @@ mod tests {
         client.write_all(&vec![b' '; length]).expect("sent");
         let answer = read_response(&mut client, false, 1000).expect("an answer");
         assert_eq!(answer.status, 413);
+        // It is counted where it was admitted to.
+        let mut client = UnixStream::connect(&path).expect("connected");
+        client
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("sent");
+        let metrics = read_response(&mut client, false, 1_000_000).expect("an answer");
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let counted = "{route=\"/scim/v2/Users\",method=\"POST\",status=\"413\"} 1";
+        assert!(metrics.contains(counted), "{metrics}");
         door.close(Duration::from_secs(60));
+    }
+
+    /// A clock that works once, for the start.
+    struct Stopping(Once);
+
+    impl Clock for Stopping {
+        fn now(&self) -> Instant {
+            assert!(!self.0.is_completed(), "a bug");
+            self.0.call_once(|| {});
+            Instant::from_millis(0)
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_is_written_a_bug_is_said_to_have_changed_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let api = api_with(folder.path(), Stopping(Once::new()));
+        for (method, wanted) in [("GET", "nothing was changed"), ("POST", "is not known")] {
+            let head = Head::new(method, "/admin/tokens", &[]).expect("a head");
+            let admitted = api.admit_administrator(&head, &Administrator::at_the_local_door("me"));
+            let admission = admitted.unwrap_or_else(|_| panic!("{method} is refused"));
+            let answer = api.answer(admission, Some(br#"{"name": "okta"}"#));
+            let Body::Bytes(body) = answer.body else {
+                panic!("{method} has no body")
+            };
+            let body = String::from_utf8_lossy(&body);
+            assert!(
+                answer.status == 500 && body.contains(wanted),
+                "{method}: {} {body}",
+                answer.status
+            );
+        }
     }
 }

@@ -155,7 +155,8 @@ impl Change {
         self
     }
 
-    pub(super) fn is_none(&self) -> bool {
+    /// Whether there is nothing to write.
+    pub fn is_none(&self) -> bool {
         self.puts.is_empty()
     }
 }

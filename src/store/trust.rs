@@ -69,11 +69,7 @@ impl Trust {
         if !self.is_untold.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (stage, _) = self
-            .changed
-            .wait_timeout_while(self.stage(), patience, |stage| stage.is_underway())
-            .unwrap_or_else(PoisonError::into_inner);
-        match &*stage {
+        match &*self.wait_while_underway(patience) {
             Stage::Whole => Ok(()),
             Stage::Damaged(how) => Err(StorageError::Corrupted(how.clone()).into()),
             Stage::Underway | Stage::BrokenOff => Err(ReadError::not_yet()),
@@ -104,11 +100,7 @@ impl Trust {
 
     /// What is damaged, if that was found within this time.
     pub(super) fn damage_within(&self, time: Duration) -> Option<OpenError> {
-        let (stage, _) = self
-            .changed
-            .wait_timeout_while(self.stage(), time, |stage| stage.is_underway())
-            .unwrap_or_else(PoisonError::into_inner);
-        match &*stage {
+        match &*self.wait_while_underway(time) {
             Stage::Damaged(how) => Some(OpenError::Damaged(how.clone())),
             _ => None,
         }
@@ -142,7 +134,15 @@ impl Trust {
 
     /// Waits before another attempt, or until the look is broken off.
     fn pause(&self, time: Duration) {
-        drop(self.damage_within(time));
+        drop(self.wait_while_underway(time));
+    }
+
+    /// How far the look is when it has ended, or after so long.
+    fn wait_while_underway(&self, time: Duration) -> MutexGuard<'_, Stage> {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.stage(), time, |stage| stage.is_underway());
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn is_underway(&self) -> bool {

@@ -18,6 +18,19 @@ use crate::config::{self, Configuration, Key, SETTINGS, Sources};
 use crate::directory::{Keep, Thresholds};
 use crate::{limits, logging};
 
+/// Seconds from one turn of maintenance to the next: those of what is due at each.
+const TURN_SECONDS: u64 = limits::CERTIFICATE_LOOK_SECONDS;
+/// The turns from one writing down of when tokens were used to the next.
+const TURNS_PER_FLUSH: u64 = turns(limits::LAST_USED_FLUSH_SECONDS);
+/// The turns from one look whether the leaf is to be renewed to the next.
+const TURNS_PER_LEAF_LOOK: u64 = turns(limits::LEAF_LOOK_SECONDS);
+
+/// How many turns there are in so many seconds; they must be whole ones.
+const fn turns(seconds: u64) -> u64 {
+    assert!(seconds >= TURN_SECONDS && seconds.is_multiple_of(TURN_SECONDS));
+    seconds / TURN_SECONDS
+}
+
 /// The thread that renews the certificate, writes down when tokens were used, and tends the
 /// audit trail.
 pub(super) struct Maintenance {
@@ -29,7 +42,7 @@ impl Maintenance {
     /// Begins.
     pub(super) fn start(api: Arc<Api>, cell: Arc<Cell>) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
-        let period = Duration::from_secs(limits::CERTIFICATE_LOOK_SECONDS);
+        let period = Duration::from_secs(TURN_SECONDS);
         let work = move || {
             for turn in 1u64.. {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
@@ -56,7 +69,6 @@ impl Maintenance {
 
 /// What is due at one turn of all, counted from 1.
 fn maintain(api: &Api, cell: &Cell, turn: u64) {
-    let flushes_each = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
     let reload = || {
         if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
             log_reload(reloaded);
@@ -67,8 +79,10 @@ fn maintain(api: &Api, cell: &Cell, turn: u64) {
     guarded("tending the audit trail", || {
         api.tend_audit(Instant::now());
     });
-    if turn.is_multiple_of(flushes_each) {
+    if turn.is_multiple_of(TURNS_PER_FLUSH) {
         guarded("noting the use of tokens", || api.flush_last_used());
+    }
+    if turn.is_multiple_of(TURNS_PER_LEAF_LOOK) {
         guarded("renewing the certificate", || renew(cell));
     }
 }
@@ -249,9 +263,6 @@ mod tests {
     use crate::http1::Head;
     use crate::store::Store;
 
-    /// The turn at which everything is due.
-    const EACH: u64 = limits::LAST_USED_FLUSH_SECONDS / limits::CERTIFICATE_LOOK_SECONDS;
-
     fn open(folder: &Path) -> Store {
         Store::open(&folder.join("users.redb"), Duration::ZERO, describe).expect("a store")
     }
@@ -320,11 +331,13 @@ mod tests {
         let api = api_with_use(folder.path());
         let cell = private(folder.path(), SystemClock.now().plus_days(-80));
         let old = cell.summary().fingerprint;
-        maintain(&api, &cell, EACH - 1);
+        maintain(&api, &cell, TURNS_PER_LEAF_LOOK - 1);
         assert_eq!(cell.summary().fingerprint, old);
+        maintain(&api, &cell, TURNS_PER_FLUSH - 1);
         assert!(!is_use_stored(folder.path()));
-        maintain(&api, &cell, EACH);
+        maintain(&api, &cell, TURNS_PER_LEAF_LOOK);
         assert_ne!(cell.summary().fingerprint, old, "it was not renewed");
+        maintain(&api, &cell, TURNS_PER_FLUSH);
         assert!(is_use_stored(folder.path()));
     }
 

@@ -181,7 +181,7 @@ impl<'a> Import<'a> {
     /// What was applied is told also where the rest of it was not.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
-        let is_unread = failure.status == 0;
+        let is_unread = failure.is_unread();
         if is_unread && self.typed.dry_run {
             return failure;
         }

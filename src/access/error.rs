@@ -1,0 +1,61 @@
+//! Why somebody is not let in, and why a token is not issued or changed.
+
+use crate::store::WriteError;
+
+/// Why a credential is refused. The answer is the same for all; the log has the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It has not the form of a token: perhaps cut off, perhaps something else.
+    Malformed,
+    /// It was never issued here.
+    Unknown,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// It may not be used from where it came.
+    Address,
+}
+
+impl Rejection {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Malformed,
+        Self::Unknown,
+        Self::Expired,
+        Self::Revoked,
+        Self::Address,
+    ];
+
+    /// The word that metrics have for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// Why a token was not issued or changed.
+#[derive(Debug)]
+pub enum IssueError {
+    /// The name has characters that names may not have.
+    BadName,
+    /// A live token has this name; rotate it or choose another name.
+    NameTaken,
+    /// There are [`crate::limits::TOKENS_MAX`] live tokens.
+    TooMany,
+    /// No live token has this name or id.
+    NotFound,
+    /// The store did not commit.
+    Write(WriteError),
+}
+
+impl From<WriteError> for IssueError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
