@@ -128,6 +128,37 @@ fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
     check(&server.cli(&["token", "revoke", id]), 0, "revoked 1 token");
 }
 
+/// The overlap ends with the old token, if that ends first.
+#[test]
+fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
+    let server = Server::start();
+    server.token_with("short", &["--expires", "1d"]);
+    let rotate = |overlap: &str| {
+        let rotated = server.cli(&["token", "rotate", "short", "--overlap", overlap]);
+        assert_eq!(rotated.status, Some(0), "{rotated:?}");
+        rotated.stderr
+    };
+    let found = server.cli(&["token", "show", "short", "-o", "jsonl"]).stdout;
+    let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+    let end = found["expires"].as_str().expect("it ends");
+    assert_eq!(
+        rotate("7d"),
+        format!(
+            "this token is shown once: the old one stays good until {}Z, its own end\n",
+            &end[..16]
+        )
+    );
+    let told = rotate("2h");
+    assert!(told.contains("the 2 old ones stay good until "), "{told}");
+    let told = rotate("5h");
+    let wanted = "of the 3 old ones the last stays good until ";
+    assert!(told.contains(wanted), "{told}");
+    let told = rotate("0d");
+    assert!(told.contains("the 4 old ones have ended now"), "{told}");
+    let told = rotate("0s");
+    assert!(told.contains("the old one has ended now"), "{told}");
+}
+
 #[test]
 fn tokens_have_a_life_on_the_command_line() {
     let server = Server::start();
@@ -155,7 +186,8 @@ fn tokens_have_a_life_on_the_command_line() {
         "provision",
     );
     let rotated = server.cli(&["token", "rotate", "okta", "--overlap", "1h"]);
-    check(&rotated, 0, "the old one stays good for 1h");
+    check(&rotated, 0, "the old one stays good until 20");
+    assert!(!rotated.stderr.contains("own end"), "{rotated:?}");
     assert_ne!(rotated.stdout.trim(), token.reveal());
     let list = server.cli(&["token", "list"]).stdout;
     assert_eq!(list.matches(" live").count(), 2, "{list}");

@@ -19,4 +19,4 @@ pub use rate::Limiter;
 pub use scope::{Mode, Scope};
 pub use seen::LastUse;
 pub use token::TokenText;
-pub use tokens::{IssueError, Rejection, Tokens};
+pub use tokens::{IssueError, Rejection, Rotated, Tokens};

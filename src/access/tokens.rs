@@ -72,6 +72,17 @@ impl From<WriteError> for IssueError {
     }
 }
 
+/// What came of a rotation.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The new token.
+    pub token: Arc<Token>,
+    /// The secret of it.
+    pub text: TokenText,
+    /// The tokens that it replaces, each with the end that it has now.
+    pub old: Vec<Arc<Token>>,
+}
+
 /// All tokens.
 pub struct Tokens {
     store: Arc<Store>,
@@ -231,14 +242,14 @@ impl Tokens {
     }
 
     /// Issues a token like the newest live one of this name or id; the old ones of the
-    /// name end after `overlap_seconds`.
+    /// name end after `overlap_seconds`, or before, where they would have ended by themselves.
     pub fn rotate(
         &self,
         name_or_id: &str,
         overlap_seconds: i64,
         now: Instant,
         audit: impl FnOnce(&Token) -> String,
-    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+    ) -> Result<Rotated, IssueError> {
         let changing = self.begin();
         let live = self.live(now);
         let named = live
@@ -270,9 +281,9 @@ impl Tokens {
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
         };
-        let added = self.add(&changing, issue, now, change, audit)?;
-        self.replace(ended);
-        Ok(added)
+        let (token, text) = self.add(&changing, issue, now, change, audit)?;
+        let old = self.replace(ended);
+        Ok(Rotated { token, text, old })
     }
 
     /// Takes back all live tokens of this name, or the one with this id.
