@@ -356,9 +356,9 @@ pub(super) enum Audit {
         #[command(flatten)]
         output: Output,
     },
-    /// Explain what became of one request, and what to do
+    /// Explain what became of requests, and what to do
     Explain {
-        /// Its id, or the text that the identity provider shows and that ends with it
+        /// Their ids, or the texts that the identity provider shows and that end with them
         #[arg(required = true, value_name = "REQUEST-ID")]
         request: Vec<String>,
         #[command(flatten)]

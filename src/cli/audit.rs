@@ -88,8 +88,8 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
         Audit::Explain { request, output } => {
-            let request = request_id(&request.join(" "))?;
-            with_client(data_dir, |client| explain(client, &request, output.output))
+            let requests = request_ids(&request)?;
+            with_client(data_dir, |client| explain(client, &requests, output.output))
         }
     }
 }
@@ -242,35 +242,72 @@ fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
     ))
 }
 
-fn explain(client: &mut Client, request: &str, format: Format) -> Result<(), Failure> {
+/// Explains each of the requests that anything is known of, and fails if there are others.
+fn explain(client: &mut Client, requests: &[String], format: Format) -> Result<(), Failure> {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for request in requests {
+        match explanation(client, request)? {
+            Some(found) => known.push(found),
+            None => unknown.push(request.as_str()),
+        }
+    }
+    if format != Format::Table && !known.is_empty() {
+        let mut listing = Listing::new(format, &[]);
+        listing.page(&known)?;
+        listing.end()?;
+    } else {
+        for (at, found) in known.iter().enumerate() {
+            if at > 0 {
+                output::line("")?;
+            }
+            tell_explanation(found)?;
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let plural = if unknown.len() == 1 { "" } else { "s" };
+    let what = format!(
+        "nothing is known of the request{plural} {}",
+        unknown.join(", ")
+    );
+    Err(Failure::new(status::REFUSED, what).hint(
+        "a request that read or changed nothing leaves no row, what a command was refused stands \
+         in the server's log alone, and a request without a valid token is remembered by the \
+         running server alone: see `golinks-scim manual audit`",
+    ))
+}
+
+/// The document about one request; nothing if nothing is known of it.
+fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Failure> {
     let mut target = format!("/admin/explanations/{request}");
-    let found = loop {
+    let mut found = loop {
         let found = ask(client, "GET", &target, None)?;
         let Some(next) = found["next"].as_u64() else {
             break found;
         };
         target = format!("/admin/explanations/{request}?before={next}");
     };
+    let has_changes = found["changes"]
+        .as_array()
+        .is_some_and(|rows| !rows.is_empty());
+    if found["refusal"].is_null() && !has_changes {
+        return Ok(None);
+    }
+    if let Some(found) = found.as_object_mut() {
+        // Where the look ended is nobody's affair.
+        found.remove("next");
+        found.insert("requestId".to_owned(), json!(request));
+    }
+    Ok(Some(found))
+}
+
+fn tell_explanation(found: &Value) -> Result<(), Failure> {
+    let request = text_of(found, "requestId");
     let changes = found["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let refusal = &found["refusal"];
-    if refusal.is_null() && changes.is_empty() {
-        let what = format!("nothing is known of the request {request}");
-        return Err(Failure::new(status::REFUSED, what).hint(
-            "a request that read or changed nothing leaves no row, what a command was refused stands \
-             in the server's log alone, and a request without a valid token is remembered by the \
-             running server alone: see `golinks-scim manual audit`",
-        ));
-    }
-    if format != Format::Table {
-        let mut found = found;
-        if let Some(found) = found.as_object_mut() {
-            // Where the look ended is nobody's affair.
-            found.remove("next");
-        }
-        return one(format, found);
-    }
     if !refusal.is_null() {
-        explain_refusal(request, refusal)?;
+        explain_refusal(&request, refusal)?;
     }
     if changes.is_empty() {
         return Ok(());
@@ -321,19 +358,29 @@ fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The request's id in a text such as identity providers show it: "… (request 0123456789abcdef)".
-fn request_id(text: &str) -> Result<String, Failure> {
+/// The requests' ids in what was typed, each once: ids, texts such as identity providers show
+/// them, "… (request 0123456789abcdef)", and the words of such a text without quotes.
+fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
+    let mut ids = Vec::new();
+    for id in typed.iter().filter_map(|text| request_id(text)) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if ids.is_empty() {
+        let what = "this holds no id of a request";
+        return Err(Failure::new(status::USAGE, what)
+            .hint("it has 16 characters and stands at the end of the text: (request …)"));
+    }
+    Ok(ids)
+}
+
+/// The last id in a text: what is before it may be anybody's words.
+fn request_id(text: &str) -> Option<String> {
     const DIGITS: usize = 16;
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
-    let is_id = |word: &&str| word.len() == DIGITS;
-    words.rfind(is_id).map_or_else(
-        || {
-            let what = "this holds no id of a request";
-            Err(Failure::new(status::USAGE, what)
-                .hint("it has 16 characters and stands at the end of the text: (request …)"))
-        },
-        |id| Ok(id.to_ascii_lowercase()),
-    )
+    let id = words.rfind(|word| word.len() == DIGITS);
+    id.map(str::to_ascii_lowercase)
 }
 
 /// A time to the second, for a table.
@@ -367,7 +414,7 @@ fn changes(row: &Value) -> String {
         return names.join(" ");
     }
     let told = [
-        "status", "scimType", "method", "route", "count", "through", "why", "scope",
+        "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
     ];
     let told = told.iter().map(|name| text_of(row, name));
     let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
@@ -386,11 +433,26 @@ mod tests {
             "0123456789ABCDEF",
             "another user has this userName (request 0123456789abcdef)",
             "Error code: 409, (request 0123456789abcdef).\" for user 00u1",
+            "of fedcba9876543210 (request 0123456789abcdef)",
         ] {
             assert_eq!(request_id(text).expect(text), id);
         }
         for bad in ["", "request", "0123456789abcde", "0123456789abcdef0"] {
-            assert!(request_id(bad).is_err(), "{bad}");
+            assert_eq!(request_id(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn each_id_that_is_typed_is_meant() {
+        let check = |typed: &[&str], wanted: &[&str]| {
+            let typed: Vec<String> = typed.iter().map(|&text| text.to_owned()).collect();
+            assert_eq!(request_ids(&typed).ok().unwrap_or_default(), wanted);
+        };
+        let (one, other) = ("0123456789abcdef", "fedcba9876543210");
+        check(&[other, one], &[other, one]);
+        check(&[one, "0123456789ABCDEF"], &[one]);
+        check(&["refused", "(request", "0123456789abcdef)"], &[one]);
+        check(&["a (request 0123456789abcdef)", other], &[one, other]);
+        check(&["refused", "(request"], &[]);
     }
 }
