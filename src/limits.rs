@@ -328,6 +328,9 @@ pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
 /// A command's wait for an answer at the local door: longer than anything that a server does for
 /// one request.
 pub const LOCAL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A command's wait for another process to let go of the store: as long as many commands one after
+/// the other take, and no longer than whoever typed it waits without a word.
+pub const COMMAND_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The wait of whoever only wants to know which process serves.
 pub const SERVER_LOOKUP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Interim answers (1xx) that a client skips before the final one.

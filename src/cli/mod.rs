@@ -322,7 +322,8 @@ fn from_local(error: local::Error) -> Failure {
         }
         local::Error::Forbidden(_) => Some("run this as the user that runs the server"),
         local::Error::Store(OpenError::Locked) => Some(
-            "a server is using it but does not answer at its socket: is it just starting or stopping?",
+            "another golinks-scim command is using it, or a server that is just starting or stopping: \
+             try again in a moment; golinks-scim check says what to do if it stays so",
         ),
         local::Error::Store(error) => store_hint(error),
         local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
