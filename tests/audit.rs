@@ -313,6 +313,28 @@ fn a_request_that_was_done_is_explained_by_what_it_changed() {
     );
 }
 
+/// The times that are printed can be typed.
+#[test]
+fn the_times_of_a_table_are_understood() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let table = talk.server.cli(&["audit", "list", "--user", "jane"]).stdout;
+    let history = talk.server.cli(&["user", "history", "jane"]).stdout;
+    assert!(table.contains("WHEN (UTC)"), "{table}");
+    let told = |text: &str, line: usize| {
+        let words = text.lines().nth(line).expect("a line").split_whitespace();
+        words.skip(1).take(2).collect::<Vec<_>>().join(" ")
+    };
+    let (in_table, in_history) = (told(&table, 1), told(&history, 0));
+    assert_eq!(format!("{in_table}Z"), in_history);
+    for time in [&*in_table, &*in_history, &in_table[..16]] {
+        let since = listed(&talk.server, &["--since", time, "--user", "jane"]);
+        assert_eq!(since.len(), 1, "{time}: {since:?}");
+        let until = listed(&talk.server, &["--until", time, "--user", "jane"]);
+        assert!(until.is_empty(), "{time}: {until:?}");
+    }
+}
+
 #[test]
 fn each_request_that_is_named_is_explained() {
     let mut talk = Talk::start(&[]);
@@ -342,7 +364,9 @@ fn each_request_that_is_named_is_explained() {
     };
     assert_eq!(first["requestId"], done, "{first}");
     assert!(refused.contains(second["requestId"].as_str().expect("an id")));
-    let told = talk.server.cli(&["audit", "explain", unknown, "-o", "json"]);
+    let told = talk
+        .server
+        .cli(&["audit", "explain", unknown, "-o", "json"]);
     assert_eq!((told.status, &*told.stdout), (Some(1), ""), "{told:?}");
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::Audit;
 use super::moment::moment;
-use super::output::{self, Column, Format, Listing, text_of};
+use super::output::{self, Column, Format, Listing, second, text_of};
 use super::{
     Failure, ask, from_local, login_name, percent_encode, require_token, status, with_client,
 };
@@ -29,8 +29,8 @@ const COLUMNS: &[Column] = &[
         cell: |row| text_of(row, "sequence"),
     },
     Column {
-        title: "WHEN",
-        cell: |row| second(&text_of(row, "time")),
+        title: "WHEN (UTC)",
+        cell: |row| second(row, "time"),
     },
     Column {
         title: "BY",
@@ -381,14 +381,6 @@ fn request_id(text: &str) -> Option<String> {
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
     let id = words.rfind(|word| word.len() == DIGITS);
     id.map(str::to_ascii_lowercase)
-}
-
-/// A time to the second, for a table.
-fn second(time: &str) -> String {
-    match (time.get(..10), time.get(11..19)) {
-        (Some(day), Some(time)) => format!("{day} {time}"),
-        _ => String::new(),
-    }
 }
 
 /// The user or the token that a row is about.

@@ -29,15 +29,15 @@ const COLUMNS: &[Column] = &[
         cell: |row| text_of(row, "mode"),
     },
     Column {
-        title: "CREATED",
+        title: "CREATED (UTC)",
         cell: |row| minute(row, "created", ""),
     },
     Column {
-        title: "EXPIRES",
+        title: "EXPIRES (UTC)",
         cell: |row| minute(row, "expires", "never"),
     },
     Column {
-        title: "LAST USED",
+        title: "LAST USED (UTC)",
         cell: |row| minute(row, "lastUsed", "never"),
     },
     Column {

@@ -43,7 +43,7 @@ const COLUMNS: &[Column] = &[
         },
     },
     Column {
-        title: "LAST CHANGED",
+        title: "LAST CHANGED (UTC)",
         cell: |user| minute(&user["meta"], "lastModified", ""),
     },
     Column {
