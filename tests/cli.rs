@@ -90,6 +90,25 @@ fn exit_statuses_without_a_server() {
         64,
         "--data-dir is given, and empty",
     );
+    for command in [
+        &["token", "issue", ""][..],
+        &["token", "show", ""],
+        &["token", "rotate", ""],
+        &["token", "revoke", ""],
+        &["audit", "list", "--token", ""],
+        &["audit", "list", "--user", ""],
+        &["user", "undo", "--since", "1h", "--token", ""],
+        &["user", "list", "--filter", ""],
+        &["user", "list", "--search", ""],
+        &["user", "export", "--filter", ""],
+        &["user", "export", "--search", ""],
+        &["user", "show", ""],
+        &["user", "history", ""],
+        &["user", "deactivate", "jane", ""],
+        &["user", "reactivate", ""],
+    ] {
+        check(&cli_on(&data_dir, command), 64, "it is given, and empty");
+    }
     check(&cli_on(&data_dir, &["--version"]), 0, "");
     check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");
     check(
@@ -138,7 +157,9 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
         assert_eq!(rotated.status, Some(0), "{rotated:?}");
         rotated.stderr
     };
-    let found = server.cli(&["token", "show", "short", "-o", "jsonl"]).stdout;
+    let found = server
+        .cli(&["token", "show", "short", "-o", "jsonl"])
+        .stdout;
     let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
     let end = found["expires"].as_str().expect("it ends");
     assert_eq!(
@@ -203,6 +224,13 @@ fn tokens_have_a_life_on_the_command_line() {
         "no live token",
     );
     check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
+    for (command, hint) in [
+        ("show", "hint: golinks-scim token list"),
+        ("revoke", "hint: golinks-scim token list"),
+        ("rotate", "hint: golinks-scim token issue nobody"),
+    ] {
+        check(&server.cli(&["token", command, "nobody"]), 1, hint);
+    }
     // Rotated by the id of one that ends already: the new one does not end soon with it.
     let jsonl = |server: &Server| -> Vec<serde_json::Value> {
         let found = server.cli(&["token", "show", "lasting", "-o", "jsonl"]);
@@ -234,7 +262,8 @@ fn tokens_have_a_life_on_the_command_line() {
         &["audit", "list", "--token", "nobody"][..],
         &["user", "undo", "--since", "1h", "--token", "nobody"],
     ] {
-        check(&server.cli(command), 1, "no token");
+        let told = "no token has this name or id\nhint: golinks-scim token list";
+        check(&server.cli(command), 1, told);
     }
     for bad in [
         ["--rate-limit", "0"],

@@ -113,6 +113,7 @@ pub(super) enum Token {
     /// Make a token and print it, once
     Issue {
         /// A name for it, such as `okta`
+        #[arg(value_parser = given)]
         name: String,
         /// What it may do: `read`; `provision`, also create and change; `full`, also
         /// delete; `metrics`
@@ -140,6 +141,7 @@ pub(super) enum Token {
     /// Show a token, without the token itself
     Show {
         /// Its name or id
+        #[arg(value_parser = given)]
         name: String,
         #[command(flatten)]
         output: Output,
@@ -147,6 +149,7 @@ pub(super) enum Token {
     /// Make a new token like this one, and let the old one end
     Rotate {
         /// Its name or id
+        #[arg(value_parser = given)]
         name: String,
         /// How long the old one stays good
         #[arg(long, default_value = "7d")]
@@ -155,6 +158,7 @@ pub(super) enum Token {
     /// Take a token back, from the next request on
     Revoke {
         /// Its name, for all live tokens of that name, or its id
+        #[arg(value_parser = given)]
         name: String,
     },
 }
@@ -164,10 +168,10 @@ pub(super) enum User {
     /// List users, in order of creation
     List {
         /// Only those with this text in a name or email
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = given)]
         search: Option<String>,
         /// Only those that match a SCIM filter, such as `userName sw "a"`
-        #[arg(long, value_name = "EXPR")]
+        #[arg(long, value_name = "EXPR", value_parser = given)]
         filter: Option<String>,
         /// Only active ones
         #[arg(long, conflicts_with = "inactive")]
@@ -184,6 +188,7 @@ pub(super) enum User {
     /// Show one user with all attributes
     Show {
         /// A userName or an id
+        #[arg(value_parser = given)]
         who: String,
         /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
         #[arg(long, value_name = "TIME")]
@@ -194,6 +199,7 @@ pub(super) enum User {
     /// Tell every change of a user: when, by whom, each attribute before and after
     History {
         /// A userName or an id, also of a user who was deleted
+        #[arg(value_parser = given)]
         who: String,
         #[command(flatten)]
         output: Output,
@@ -239,10 +245,10 @@ pub(super) enum User {
         /// The file, which must not exist yet
         file: Option<PathBuf>,
         /// Only those with this text in a name or email
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = given)]
         search: Option<String>,
         /// Only those that match a SCIM filter, such as `userName sw "a"`
-        #[arg(long, value_name = "EXPR")]
+        #[arg(long, value_name = "EXPR", value_parser = given)]
         filter: Option<String>,
         /// Only active ones
         #[arg(long, conflicts_with = "inactive")]
@@ -270,13 +276,13 @@ pub(super) enum User {
     /// Deactivate users; nothing is deleted
     Deactivate {
         /// userNames or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = given)]
         who: Vec<String>,
     },
     /// Activate users again
     Reactivate {
         /// userNames or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = given)]
         who: Vec<String>,
     },
 }
@@ -297,7 +303,7 @@ pub(super) struct Undo {
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Only those by this token, by name or id
-    #[arg(long, value_name = "NAME", conflicts_with = "change")]
+    #[arg(long, value_name = "NAME", conflicts_with = "change", value_parser = given)]
     pub(super) token: Option<String>,
     /// Also attributes that somebody else has changed since
     #[arg(long)]
@@ -340,10 +346,10 @@ pub(super) enum Audit {
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
         /// About this user, who may be gone: a userName or an id
-        #[arg(long, value_name = "WHO")]
+        #[arg(long, value_name = "WHO", value_parser = given)]
         user: Option<String>,
         /// By this token: its name or id
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
         /// At most so many
         #[arg(long, value_name = "N")]
@@ -440,6 +446,14 @@ pub(super) struct Output {
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
+}
+
+/// A name or a text: an empty one is that of a variable that is not set, and means nobody.
+fn given(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is given, and empty".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn network(text: &str) -> Result<String, String> {

@@ -388,7 +388,9 @@ fn sent(
 /// Fails if no token has this name or id: that it has done nothing would sound like all being well.
 fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", percent_encode(name));
-    ask(client, "GET", &target, None).map(drop)
+    ask(client, "GET", &target, None)
+        .map(drop)
+        .map_err(token::not_found)
 }
 
 /// What the server has answered, or why it refused.

@@ -107,7 +107,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         }
         Token::Show { name, output } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            let found = ask(client, "GET", &target, None)?;
+            let found = ask(client, "GET", &target, None).map_err(not_found)?;
             show(&found, output.output, COLUMNS)?;
             if output.output == output::Format::Table {
                 output::line("")?;
@@ -118,14 +118,20 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         Token::Rotate { name, overlap } => {
             let target = format!("/admin/tokens/{}/rotate", percent_encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
-            let issued = ask(client, "POST", &target, Some(&body))?;
+            let issued = ask(client, "POST", &target, Some(&body)).map_err(|failure| {
+                if failure.status == status::REFUSED {
+                    let issue = format!("golinks-scim token issue {name}");
+                    return failure.hint(format!("{issue}; or see `golinks-scim token list`"));
+                }
+                failure
+            })?;
             let old = what_becomes_of_the_old(&issued);
             output::say(&format!("this token is shown once: {old}"));
             show_once(&issued)
         }
         Token::Revoke { name } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            let revoked = ask(client, "DELETE", &target, None)?;
+            let revoked = ask(client, "DELETE", &target, None).map_err(not_found)?;
             let count = revoked["revoked"].as_array().map_or(0, Vec::len);
             output::say(&format!(
                 "revoked {count} token{}",
@@ -134,6 +140,14 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// Where the name of a token is to be found.
+pub(super) fn not_found(failure: Failure) -> Failure {
+    if failure.status == status::REFUSED {
+        return failure.hint("golinks-scim token list");
+    }
+    failure
 }
 
 /// Prints a new token. One that nobody has seen is good all the same, and must go.
