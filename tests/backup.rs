@@ -231,5 +231,22 @@ fn a_backup_is_restored_where_nothing_was() {
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert_eq!(restored.stdout, made.stdout);
     assert!(!restored.stderr.contains("is kept as"), "{restored:?}");
-    assert_eq!(users(&Server::start_on(new)).len(), 1);
+    let told = "tls/ is not in a backup, and not here: the next start makes a new CA\n";
+    assert!(restored.stderr.contains(told), "{restored:?}");
+    let shown = crate::support::cli_in(&new, &["cert", "show"]);
+    assert_eq!(
+        (shown.status, &*shown.stdout, &*shown.stderr),
+        (
+            Some(0),
+            "",
+            "there is no certificate yet: the next start makes one\n"
+        )
+    );
+    let server = Server::start_on(new);
+    assert_eq!(users(&server).len(), 1);
+    let stopped = server.stop_and_keep();
+    let again = crate::support::cli_in(&stopped, &["backup", "restore", file]);
+    assert!(!again.stderr.contains("a new CA"), "{again:?}");
+    let shown = crate::support::cli_in(&stopped, &["cert", "show"]);
+    assert!(shown.stdout.contains("private CA"), "{shown:?}");
 }

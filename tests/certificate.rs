@@ -142,13 +142,19 @@ fn a_request_becomes_a_certificate_that_is_served() {
         path.to_str().expect("text").to_owned()
     };
     let elsewhere = server.cli(&["cert", "request", "--name", "elsewhere.example"]);
+    // It is told before an authority signs it, and again when it comes back.
+    let warning = "warning: no name is localhost, the host of the base URL";
+    assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
+    assert!(!request.stderr.contains("warning"), "{request:?}");
+    let mend = "or golinks-scim cert request --name localhost\n";
+    assert!(elsewhere.stderr.contains(mend), "{elsewhere:?}");
     for (name, text, words) in [
         ("alone.pem", leaf.clone(), "without its issuer"),
         ("turned.pem", format!("{authority}{leaf}"), "does not fit"),
         (
             "elsewhere.pem",
             format!("{}{authority}", signed(&elsewhere.stdout)),
-            "not for localhost",
+            "the host of the base URL (nothing was changed)\nhint: set base_url",
         ),
         ("nothing.pem", String::new(), "no certificate"),
         (

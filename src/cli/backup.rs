@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use super::args::Backup;
 use super::{Failure, ask, output, status, store_status, with_client};
 use crate::api::described_backup;
+use crate::certificate;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::directory::describe;
 use crate::store::{self, OpenError};
 use crate::{files, limits};
 
-pub(super) fn run(data_dir: &Path, command: Backup) -> Result<(), Failure> {
+pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     match command {
         Backup::Create { file } => create(data_dir, &file),
         Backup::Verify { file } => {
@@ -27,7 +29,7 @@ pub(super) fn run(data_dir: &Path, command: Backup) -> Result<(), Failure> {
             output::say(&format!("{} is sound", file.display()));
             tell(&described_backup(&checked))
         }
-        Backup::Restore { file } => restore(data_dir, &file),
+        Backup::Restore { file } => restore(config, &file),
     }
 }
 
@@ -121,7 +123,8 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
     }
 }
 
-fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
+fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     // On a new machine there is nothing yet.
     files::make_directory(data_dir).map_err(|error| not_moved(data_dir, &error))?;
     let path = config::store_path(data_dir);
@@ -149,6 +152,9 @@ fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     output::say(
         "what was changed since the backup is not in it: let the identity provider push again",
     );
+    if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
+        output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
+    }
     tell(&described_backup(&restored))
 }
 

@@ -165,9 +165,9 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::User(command) => {
             with_client(&data_dir, |client| user::run(client, command, &program))
         }
-        Command::Cert(command) => cert::run(&data_dir, command),
+        Command::Cert(command) => cert::run(&configuration.serve, command),
         Command::Audit(command) => audit::run(&data_dir, command),
-        Command::Backup(command) => backup::run(&data_dir, command),
+        Command::Backup(command) => backup::run(&configuration.serve, command),
         Command::Guide { which } => guide::run(&configuration.serve, program, which),
         Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
