@@ -336,6 +336,37 @@ fn the_times_of_a_table_are_understood() {
 }
 
 #[test]
+fn the_newest_rows_are_listed_in_order() {
+    let mut talk = Talk::start(&[]);
+    for number in 0..5 {
+        talk.create(&format!("user-{number}"));
+    }
+    talk.server.token("reader");
+    let all = listed(&talk.server, &[]);
+    let check = |more: &[&str], wanted: &[Value]| {
+        assert_eq!(listed(&talk.server, more), wanted, "{more:?}");
+    };
+    check(&["--last", "2"], &all[all.len() - 2..]);
+    check(&["--last", "100000"], &all);
+    check(&["--last", "0"], &[]);
+    let created = of_kind(&all, "create");
+    let [.., before, last] = &created[..] else {
+        panic!("five were created: {all:?}")
+    };
+    let by_token = ["--last", "2", "--token", "all"];
+    check(&by_token, &[(*before).clone(), (*last).clone()]);
+    check(&["--last", "9", "--user", "user-1"], &[created[1].clone()]);
+    for (bad, status) in [
+        (&["--last", "2", "--limit", "2"][..], 64),
+        (&["--last", "100001"], 64),
+        (&["--last", "2", "--token", "nobody"], 1),
+    ] {
+        let refused = talk.server.cli(&[&["audit", "list"], bad].concat());
+        assert_eq!(refused.status, Some(status), "{bad:?}: {refused:?}");
+    }
+}
+
+#[test]
 fn each_request_that_is_named_is_explained() {
     let mut talk = Talk::start(&[]);
     let created = talk.send("POST", "/Users", Some(&body("fine")));

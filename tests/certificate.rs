@@ -98,6 +98,19 @@ impl Customer {
     }
 }
 
+#[test]
+fn what_is_served_is_told_to_programs_too() {
+    let server = Server::start();
+    let shown = server.cli(&["cert", "show"]);
+    let told = server.cli(&["cert", "show", "-o", "json"]).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let days = told[0]["certificate"]["daysLeft"].as_i64();
+    assert!(days.is_some_and(|days| (88..=90).contains(&days)), "{told}");
+    let fingerprint = told[0]["authority"]["fingerprint"].as_str().expect("text");
+    assert!(shown.stdout.contains(fingerprint), "{told}");
+    assert!(!told.to_string().contains("\"der\""), "{told}");
+}
+
 /// From the request to being served, without a restart; and what must not be installed.
 #[test]
 fn a_request_becomes_a_certificate_that_is_served() {

@@ -318,7 +318,10 @@ pub(super) struct Undo {
 #[derive(Subcommand)]
 pub(super) enum Cert {
     /// What is served, until when, and who will accept it
-    Show,
+    Show {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print a certificate request; its key stays here
     Request {
         /// A name that it is for, such as `scim.example.com`; may be given again
@@ -351,9 +354,12 @@ pub(super) enum Audit {
         /// By this token: its name or id
         #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
-        /// At most so many
+        /// At most so many, the oldest
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
+        /// At most so many, the newest
+        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = last)]
+        last: Option<usize>,
         #[command(flatten)]
         output: Output,
     },
@@ -388,6 +394,8 @@ pub(super) enum Backup {
     Verify {
         /// The file
         file: PathBuf,
+        #[command(flatten)]
+        output: Output,
     },
     /// Put a backup in the place of the directory; no server may be running
     Restore {
@@ -468,6 +476,12 @@ fn rate(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| {
         "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
     })
+}
+
+fn last(text: &str) -> Result<usize, String> {
+    let most = limits::AUDIT_LAST_ROWS_MAX;
+    let number = text.parse().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| format!("write a number up to {most}; for more: --since or --limit"))
 }
 
 fn change(text: &str) -> Result<u64, String> {

@@ -63,6 +63,7 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
             user,
             token,
             limit,
+            last,
             output,
         } => {
             let now = SystemClock.now();
@@ -82,8 +83,9 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
                 ("token", token),
             ];
             let limit = limit.unwrap_or(usize::MAX);
-            with_client(data_dir, |client| {
-                list(client, &query, limit, output.output)
+            with_client(data_dir, |client| match last {
+                Some(count) => list_newest(client, &query, count, output.output),
+                None => list(client, &query, limit, output.output),
             })
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
@@ -101,10 +103,7 @@ fn list(
     limit: usize,
     format: Format,
 ) -> Result<(), Failure> {
-    let parameters: String = query
-        .iter()
-        .filter_map(|(name, value)| Some(format!("&{name}={}", percent_encode(value.as_ref()?))))
-        .collect();
+    let parameters = parameters(query);
     let mut listing = Listing::new(format, COLUMNS);
     let (mut first, mut shown) = (Some(1), 0);
     while let Some(from) = first
@@ -121,14 +120,59 @@ fn list(
         shown += rows.len();
         first = page["next"].as_u64();
     }
-    // Tokens that were forgotten since may stand in the trail.
-    if shown == 0
-        && limit > 0
-        && let Some((_, Some(token))) = query.iter().find(|(name, _)| *name == "token")
-    {
-        require_token(client, token)?;
+    if shown == 0 && limit > 0 {
+        require_token_of(client, query)?;
     }
     listing.end()
+}
+
+/// Lists the newest rows, oldest first, without reading what is before them.
+fn list_newest(
+    client: &mut Client,
+    query: &[(&str, Option<String>)],
+    most: usize,
+    format: Format,
+) -> Result<(), Failure> {
+    let parameters = parameters(query);
+    let (mut before, mut found) = (Some(u64::MAX), Vec::new());
+    while let Some(end) = before
+        && found.len() < most
+    {
+        let count = limits::ADMINISTRATOR_COUNT_MAX.min(most - found.len());
+        let target = format!("/admin/audit?before={end}&count={count}{parameters}");
+        let mut page = ask(client, "GET", &target, None)?;
+        before = page["next"].as_u64();
+        if let Value::Array(rows) = page["rows"].take() {
+            found.extend(rows);
+        }
+    }
+    if found.is_empty() && most > 0 {
+        require_token_of(client, query)?;
+    }
+    found.reverse();
+    let mut listing = Listing::new(format, COLUMNS);
+    if !found.is_empty() {
+        listing.page(&found)?;
+    }
+    listing.end()
+}
+
+/// What is wanted, as it follows the other parameters of a request target.
+fn parameters(query: &[(&str, Option<String>)]) -> String {
+    let given = query.iter().filter_map(|(name, value)| {
+        let value = percent_encode(value.as_ref()?);
+        Some(format!("&{name}={value}"))
+    });
+    given.collect()
+}
+
+/// Where there are no rows by a token: fails if there is no such token. One that was forgotten
+/// since may stand in the trail.
+fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Result<(), Failure> {
+    match query.iter().find(|(name, _)| *name == "token") {
+        Some((_, Some(token))) => require_token(client, token),
+        _ => Ok(()),
+    }
 }
 
 /// Shows rows as they are committed, from now on. A server that is restarted is waited for.
@@ -196,7 +240,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
             // How the work was divided is nobody's affair.
             told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "of"));
         }
-        one(format, told)?;
+        output::document(format, told)?;
     }
     if found == 0 {
         return Ok(());
@@ -206,13 +250,6 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         "the audit trail is not as it was written, or the users are not what it tells",
     )
     .hint("keep a copy of the data directory; `golinks-scim manual audit` says how to go on"))
-}
-
-/// Prints a document in one of the forms for programs.
-fn one(format: Format, document: Value) -> Result<(), Failure> {
-    let mut listing = Listing::new(format, &[]);
-    listing.page(&[document])?;
-    listing.end()
 }
 
 fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::args::Backup;
+use super::args::{Backup, Output};
 use super::{Failure, ask, output, status, store_status, with_client};
 use crate::api::described_backup;
 use crate::certificate;
@@ -24,10 +24,17 @@ pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure
     let data_dir = &config.data_dir;
     match command {
         Backup::Create { file } => create(data_dir, &file),
-        Backup::Verify { file } => {
+        Backup::Verify {
+            file,
+            output: Output { output: format },
+        } => {
             let checked = store::check(&file, describe).map_err(|error| unusable(&file, &error))?;
             output::say(&format!("{} is sound", file.display()));
-            tell(&described_backup(&checked))
+            let described = described_backup(&checked);
+            if format == output::Format::Table {
+                return tell(&described);
+            }
+            output::document(format, described)
         }
         Backup::Restore { file } => restore(config, &file),
     }

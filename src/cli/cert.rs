@@ -4,10 +4,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::args::Cert;
-use super::output::{self, text_of};
+use super::args::{Cert, Output};
+use super::output::{self, Format, text_of};
 use super::{AS_ROOT, Failure, ask, login_name, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
@@ -18,8 +18,13 @@ use crate::local::Client;
 pub(super) fn run(config: &config::Serve, command: Cert) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     match command {
-        Cert::Show => {
+        Cert::Show {
+            output: Output { output: format },
+        } => {
             let installation = installation(data_dir)?;
+            if format != Format::Table {
+                return output::document(format, document(&installation));
+            }
             let is_from_files = config.tls_files.is_some();
             if installation["certificate"].is_null()
                 && !is_from_files
@@ -112,6 +117,22 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
         "the server still serves another certificate",
     )
     .hint("a server with --tls-cert serves that one; otherwise its log says what is wrong"))
+}
+
+/// What is served and by which CA, for programs; each null where there is none.
+fn document(installation: &Value) -> Value {
+    let mut certificate = installation["certificate"].clone();
+    if let Some(ends) = Instant::parse(&text_of(&certificate, "notAfter")) {
+        certificate["daysLeft"] = json!(SystemClock.now().days_until(ends));
+    }
+    let chain = certificate.get_mut("chain").and_then(Value::as_array_mut);
+    for link in chain.into_iter().flatten() {
+        if let Some(link) = link.as_object_mut() {
+            // Whoever wants the bytes has the files.
+            link.remove("der");
+        }
+    }
+    json!({"certificate": certificate, "authority": installation["authority"]})
 }
 
 fn show(installation: &Value) -> Result<(), Failure> {

@@ -82,6 +82,13 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Prints a document in one of the forms for programs: an array of it, or a line.
+pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
+    let mut listing = Listing::new(format, &[]);
+    listing.page(&[document])?;
+    listing.end()
+}
+
 /// One column of a table.
 pub(super) struct Column {
     pub(super) title: &'static str,
