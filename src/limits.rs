@@ -238,6 +238,8 @@ pub const BATCH_CHANGES_MAX: usize = 128;
 pub const AUDIT_NOTES_MAX: usize = 256;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
+/// The newest rows of the audit trail that a command lists: it keeps them to turn them round.
+pub const AUDIT_LAST_ROWS_MAX: usize = 100_000;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Users whose changes are taken back by one request, and what is kept of those changes
@@ -348,6 +350,9 @@ pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
 /// A command's wait for an answer at the local door: longer than anything that a server does for
 /// one request.
 pub const LOCAL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A command's wait for another process to let go of the store: as long as many commands one after
+/// the other take, and no longer than whoever typed it waits without a word.
+pub const COMMAND_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The wait of whoever only wants to know which process serves.
 pub const SERVER_LOOKUP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Interim answers (1xx) that a client skips before the final one.

@@ -313,6 +313,121 @@ fn a_request_that_was_done_is_explained_by_what_it_changed() {
     );
 }
 
+/// The times that are printed can be typed.
+#[test]
+fn the_times_of_a_table_are_understood() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let table = talk.server.cli(&["audit", "list", "--user", "jane"]).stdout;
+    let history = talk.server.cli(&["user", "history", "jane"]).stdout;
+    assert!(table.contains("WHEN (UTC)"), "{table}");
+    let told = |text: &str, line: usize| {
+        let words = text.lines().nth(line).expect("a line").split_whitespace();
+        words.skip(1).take(2).collect::<Vec<_>>().join(" ")
+    };
+    let (in_table, in_history) = (told(&table, 1), told(&history, 0));
+    assert_eq!(format!("{in_table}Z"), in_history);
+    for time in [&*in_table, &*in_history, &in_table[..16]] {
+        let since = listed(&talk.server, &["--since", time, "--user", "jane"]);
+        assert_eq!(since.len(), 1, "{time}: {since:?}");
+        let until = listed(&talk.server, &["--until", time, "--user", "jane"]);
+        assert!(until.is_empty(), "{time}: {until:?}");
+    }
+}
+
+#[test]
+fn the_newest_rows_are_listed_in_order() {
+    let mut talk = Talk::start(&[]);
+    for number in 0..5 {
+        talk.create(&format!("user-{number}"));
+    }
+    talk.server.token("reader");
+    let all = listed(&talk.server, &[]);
+    let check = |more: &[&str], wanted: &[Value]| {
+        assert_eq!(listed(&talk.server, more), wanted, "{more:?}");
+    };
+    check(&["--last", "2"], &all[all.len() - 2..]);
+    check(&["--last", "100000"], &all);
+    check(&["--last", "0"], &[]);
+    let created = of_kind(&all, "create");
+    let [.., before, last] = &created[..] else {
+        panic!("five were created: {all:?}")
+    };
+    let by_token = ["--last", "2", "--token", "all"];
+    check(&by_token, &[(*before).clone(), (*last).clone()]);
+    check(&["--last", "9", "--user", "user-1"], &[created[1].clone()]);
+    for (bad, status) in [
+        (&["--last", "2", "--limit", "2"][..], 64),
+        (&["--last", "100001"], 64),
+        (&["--last", "2", "--token", "nobody"], 1),
+    ] {
+        let refused = talk.server.cli(&[&["audit", "list"], bad].concat());
+        assert_eq!(refused.status, Some(status), "{bad:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn each_request_that_is_named_is_explained() {
+    let mut talk = Talk::start(&[]);
+    let created = talk.send("POST", "/Users", Some(&body("fine")));
+    let done = created.header("x-request-id").expect("an id").to_owned();
+    let refused = shown(&mut talk, "POST", "/Users", Some(&body("FINE")), 409);
+    let unknown = "0123456789abcdef";
+    let told = talk.server.cli(&["audit", "explain", &done, &refused]);
+    assert_eq!(told.status, Some(0), "{told:?}");
+    let done_at = told.stdout.find(&format!("request {done} was done"));
+    let refused_at = told.stdout.find("answer   409 uniqueness");
+    assert!(done_at.is_some() && done_at < refused_at, "{told:?}");
+    let documents = |output: &Output| -> Vec<Value> {
+        let documents: Value = serde_json::from_str(&output.stdout).expect("JSON");
+        documents.as_array().expect("an array").clone()
+    };
+    let told = talk
+        .server
+        .cli(&["audit", "explain", &done, unknown, &refused, "-o", "json"]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert!(
+        told.stderr.contains(&format!("of the request {unknown}\n")),
+        "{told:?}"
+    );
+    let [first, second] = &documents(&told)[..] else {
+        panic!("two are known: {told:?}")
+    };
+    assert_eq!(first["requestId"], done, "{first}");
+    assert!(refused.contains(second["requestId"].as_str().expect("an id")));
+    let told = talk
+        .server
+        .cli(&["audit", "explain", unknown, "-o", "json"]);
+    assert_eq!((told.status, &*told.stdout), (Some(1), ""), "{told:?}");
+}
+
+/// What the list tells of a row, its explanation tells too.
+#[test]
+fn requests_about_tokens_and_backups_are_explained_in_full() {
+    let server = Server::start();
+    server.token_with("reporting", &["--scope", "read"]);
+    let file = server.data_dir().with_file_name("copy.backup");
+    let file = file.to_str().expect("it is text");
+    assert_eq!(server.cli(&["backup", "create", file]).status, Some(0));
+    let list = server.cli(&["audit", "list"]).stdout;
+    let rows = listed(&server, &[]);
+    for (kind, tells) in [
+        ("token.issue", ["reporting", "read"]),
+        ("backup.create", ["copy.backup", file]),
+    ] {
+        let row = of_kind(&rows, kind)[0].clone();
+        let request = row["requestId"].as_str().expect("an id");
+        let told = server.cli(&["audit", "explain", request]).stdout;
+        for text in [&list, &told] {
+            let line = text.lines().find(|line| line.contains(kind));
+            let line = line.unwrap_or_else(|| panic!("{kind}: {text}"));
+            for word in [tells[0], tells[1], request] {
+                assert!(line.contains(word), "{word}: {text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn without_explanations_rows_have_no_shape_and_nothing_is_remembered() {
     let server = Server::start_by(&[], |mut command, _| {

@@ -226,10 +226,34 @@ fn a_backup_is_restored_where_nothing_was() {
     let file = file.to_str().expect("text");
     let made = talk.server.cli(&["backup", "create", file]);
     assert_eq!(made.status, Some(0), "{made:?}");
+    let verified = talk.server.cli(&["backup", "verify", file, "-o", "json"]);
+    let counts: Value = serde_json::from_str(&verified.stdout).expect("JSON");
+    assert_eq!(counts[0]["users"], 1, "{verified:?}");
+    let digest = counts[0]["sha256"].as_str().expect("text");
+    assert!(made.stdout.contains(digest), "{verified:?}");
     let new = tempfile::tempdir().expect("a folder");
     let restored = crate::support::cli_in(&new, &["backup", "restore", file]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert_eq!(restored.stdout, made.stdout);
     assert!(!restored.stderr.contains("is kept as"), "{restored:?}");
-    assert_eq!(users(&Server::start_on(new)).len(), 1);
+    let told = "tls/ is not in a backup, and not here: the next start makes a new CA\n";
+    assert!(restored.stderr.contains(told), "{restored:?}");
+    let shown = crate::support::cli_in(&new, &["cert", "show"]);
+    assert_eq!(
+        (shown.status, &*shown.stdout, &*shown.stderr),
+        (
+            Some(0),
+            "",
+            "there is no certificate yet: the next start makes one\n"
+        )
+    );
+    let shown = crate::support::cli_in(&new, &["cert", "show", "-o", "jsonl"]);
+    assert_eq!(shown.stdout, "{\"certificate\":null,\"authority\":null}\n");
+    let server = Server::start_on(new);
+    assert_eq!(users(&server).len(), 1);
+    let stopped = server.stop_and_keep();
+    let again = crate::support::cli_in(&stopped, &["backup", "restore", file]);
+    assert!(!again.stderr.contains("a new CA"), "{again:?}");
+    let shown = crate::support::cli_in(&stopped, &["cert", "show"]);
+    assert!(shown.stdout.contains("private CA"), "{shown:?}");
 }

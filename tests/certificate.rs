@@ -98,6 +98,19 @@ impl Customer {
     }
 }
 
+#[test]
+fn what_is_served_is_told_to_programs_too() {
+    let server = Server::start();
+    let shown = server.cli(&["cert", "show"]);
+    let told = server.cli(&["cert", "show", "-o", "json"]).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let days = told[0]["certificate"]["daysLeft"].as_i64();
+    assert!(days.is_some_and(|days| (88..=90).contains(&days)), "{told}");
+    let fingerprint = told[0]["authority"]["fingerprint"].as_str().expect("text");
+    assert!(shown.stdout.contains(fingerprint), "{told}");
+    assert!(!told.to_string().contains("\"der\""), "{told}");
+}
+
 /// From the request to being served, without a restart; and what must not be installed.
 #[test]
 fn a_request_becomes_a_certificate_that_is_served() {
@@ -142,13 +155,19 @@ fn a_request_becomes_a_certificate_that_is_served() {
         path.to_str().expect("text").to_owned()
     };
     let elsewhere = server.cli(&["cert", "request", "--name", "elsewhere.example"]);
+    // It is told before an authority signs it, and again when it comes back.
+    let warning = "warning: no name is localhost, the host of the base URL";
+    assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
+    assert!(!request.stderr.contains("warning"), "{request:?}");
+    let mend = "or golinks-scim cert request --name localhost\n";
+    assert!(elsewhere.stderr.contains(mend), "{elsewhere:?}");
     for (name, text, words) in [
         ("alone.pem", leaf.clone(), "without its issuer"),
         ("turned.pem", format!("{authority}{leaf}"), "does not fit"),
         (
             "elsewhere.pem",
             format!("{}{authority}", signed(&elsewhere.stdout)),
-            "not for localhost",
+            "the host of the base URL (nothing was changed)\nhint: set base_url",
         ),
         ("nothing.pem", String::new(), "no certificate"),
         (

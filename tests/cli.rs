@@ -90,6 +90,25 @@ fn exit_statuses_without_a_server() {
         64,
         "--data-dir is given, and empty",
     );
+    for command in [
+        &["token", "issue", ""][..],
+        &["token", "show", ""],
+        &["token", "rotate", ""],
+        &["token", "revoke", ""],
+        &["audit", "list", "--token", ""],
+        &["audit", "list", "--user", ""],
+        &["user", "undo", "--since", "1h", "--token", ""],
+        &["user", "list", "--filter", ""],
+        &["user", "list", "--search", ""],
+        &["user", "export", "--filter", ""],
+        &["user", "export", "--search", ""],
+        &["user", "show", ""],
+        &["user", "history", ""],
+        &["user", "deactivate", "jane", ""],
+        &["user", "reactivate", ""],
+    ] {
+        check(&cli_on(&data_dir, command), 64, "it is given, and empty");
+    }
     check(&cli_on(&data_dir, &["--version"]), 0, "");
     check(&cli_on(&data_dir, &["user", "list", "--help"]), 0, "");
     check(
@@ -128,6 +147,39 @@ fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
     check(&server.cli(&["token", "revoke", id]), 0, "revoked 1 token");
 }
 
+/// The overlap ends with the old token, if that ends first.
+#[test]
+fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
+    let server = Server::start();
+    server.token_with("short", &["--expires", "1d"]);
+    let rotate = |overlap: &str| {
+        let rotated = server.cli(&["token", "rotate", "short", "--overlap", overlap]);
+        assert_eq!(rotated.status, Some(0), "{rotated:?}");
+        rotated.stderr
+    };
+    let found = server
+        .cli(&["token", "show", "short", "-o", "jsonl"])
+        .stdout;
+    let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+    let end = found["expires"].as_str().expect("it ends");
+    assert_eq!(
+        rotate("7d"),
+        format!(
+            "this token is shown once: the old one stays good until {}Z, its own end\n",
+            &end[..16]
+        )
+    );
+    let told = rotate("2h");
+    assert!(told.contains("the 2 old ones stay good until "), "{told}");
+    let told = rotate("5h");
+    let wanted = "of the 3 old ones the last stays good until ";
+    assert!(told.contains(wanted), "{told}");
+    let told = rotate("0d");
+    assert!(told.contains("the 4 old ones have ended now"), "{told}");
+    let told = rotate("0s");
+    assert!(told.contains("the old one has ended now"), "{told}");
+}
+
 #[test]
 fn tokens_have_a_life_on_the_command_line() {
     let server = Server::start();
@@ -155,7 +207,8 @@ fn tokens_have_a_life_on_the_command_line() {
         "provision",
     );
     let rotated = server.cli(&["token", "rotate", "okta", "--overlap", "1h"]);
-    check(&rotated, 0, "the old one stays good for 1h");
+    check(&rotated, 0, "the old one stays good until 20");
+    assert!(!rotated.stderr.contains("own end"), "{rotated:?}");
     assert_ne!(rotated.stdout.trim(), token.reveal());
     let list = server.cli(&["token", "list"]).stdout;
     assert_eq!(list.matches(" live").count(), 2, "{list}");
@@ -171,6 +224,13 @@ fn tokens_have_a_life_on_the_command_line() {
         "no live token",
     );
     check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
+    for (command, hint) in [
+        ("show", "hint: golinks-scim token list"),
+        ("revoke", "hint: golinks-scim token list"),
+        ("rotate", "hint: golinks-scim token issue nobody"),
+    ] {
+        check(&server.cli(&["token", command, "nobody"]), 1, hint);
+    }
     // Rotated by the id of one that ends already: the new one does not end soon with it.
     let jsonl = |server: &Server| -> Vec<serde_json::Value> {
         let found = server.cli(&["token", "show", "lasting", "-o", "jsonl"]);
@@ -202,7 +262,9 @@ fn tokens_have_a_life_on_the_command_line() {
         &["audit", "list", "--token", "nobody"][..],
         &["user", "undo", "--since", "1h", "--token", "nobody"],
     ] {
-        check(&server.cli(command), 1, "no token");
+        let output = server.cli(command);
+        check(&output, 1, "no token");
+        check(&output, 1, "hint: golinks-scim token list");
     }
     for bad in [
         ["--rate-limit", "0"],

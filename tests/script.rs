@@ -13,7 +13,7 @@ use redb::{Database, TableDefinition};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Server, cli_on, command_on, stored_number};
+use crate::support::{Server, cli_on, command, command_on, stored_number};
 
 #[test]
 fn commands_do_the_same_with_a_server_and_without() {
@@ -176,7 +176,7 @@ fn script(data_dir: &Path, which: &str) {
         &["token", "rotate", &name, "--overlap", "1h"],
         0,
         &["golinks_scim_"],
-        &["1h"],
+        &["the old one stays good until "],
     );
     say(&["token", "revoke", &name], 0, &[], &["revoked 2 tokens"]);
     say(&["token", "revoke", &name], 1, &[], &["no live token"]);
@@ -357,6 +357,26 @@ fn a_user_name_that_is_not_the_primary_email_is_marked() {
     );
 }
 
+/// One opens the store; the others wait for it.
+#[test]
+fn commands_at_once_without_a_server_wait_for_each_other() {
+    let directory = Server::start().stop_and_keep();
+    let begun: Vec<_> = (0..6)
+        .map(|_| {
+            command(&directory)
+                .args(["user", "list", "--limit", "1"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the binary runs")
+        })
+        .collect();
+    for child in begun {
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
 #[test]
 fn a_store_that_is_held_or_newer_is_told_apart() {
     let folder = TempDir::new().expect("a folder");
@@ -368,7 +388,11 @@ fn a_store_that_is_held_or_newer_is_told_apart() {
     };
     let path = here.join("users.redb");
     let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
-    check(&["user", "list"], 69, "in use by another process");
+    check(
+        &["user", "list"],
+        69,
+        "in use by another process\nhint: another golinks-scim command is using it, or a server",
+    );
     drop(store);
     {
         let database = Database::open(&path).expect("a redb file");

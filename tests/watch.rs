@@ -249,6 +249,25 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     // The old one of a rotation need not be rotated again.
     talk.server
         .cli(&["token", "rotate", "short", "--overlap", "1d"]);
+    // Each has its series: an alert takes the best of the name.
+    let scrape = Scrape::of(&talk);
+    let series = |metric: &str| {
+        let begins = format!("{metric}{{");
+        let all = scrape.values.keys().filter(|it| it.starts_with(&begins));
+        all.filter(|it| it.contains("name=\"short\"")).count()
+    };
+    assert_eq!(
+        (series("token_days_left"), series("token_idle_seconds")),
+        (2, 2)
+    );
+    let mut pages = golinks_scim::manual::PAGES.iter();
+    let page = pages.find(|page| page.name == "metrics").expect("a page");
+    for alert in [
+        "`max by (instance, name) (golinks_scim_token_days_left) <",
+        "`min by (instance, name) (golinks_scim_token_idle_seconds{",
+    ] {
+        assert!(page.text.contains(alert), "{alert}");
+    }
     let check = talk.server.cli(&["check"]).stdout;
     assert_eq!(
         check.matches("the token short ends at").count(),

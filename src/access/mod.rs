@@ -21,4 +21,4 @@ pub use rate::Limiter;
 pub use scope::{Mode, Scope};
 pub use seen::LastUse;
 pub use token::TokenText;
-pub use tokens::Tokens;
+pub use tokens::{Rotated, Tokens};

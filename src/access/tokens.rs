@@ -21,6 +21,17 @@ use crate::limits;
 use crate::secret::Digest;
 use crate::store::{Change, Store, WriteError};
 
+/// What came of a rotation.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The new token.
+    pub token: Arc<Token>,
+    /// The secret of it.
+    pub text: TokenText,
+    /// The tokens that it replaces, each with the end that it has now.
+    pub old: Vec<Arc<Token>>,
+}
+
 /// All tokens.
 pub struct Tokens {
     store: Arc<Store>,
@@ -179,14 +190,14 @@ impl Tokens {
     }
 
     /// Issues a token like the newest live one of this name or id; the old ones of the
-    /// name end after `overlap_seconds`.
+    /// name end after `overlap_seconds`, or before, where they would have ended by themselves.
     pub fn rotate(
         &self,
         name_or_id: &str,
         overlap_seconds: i64,
         now: Instant,
         audit: impl FnOnce(&Token) -> String,
-    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+    ) -> Result<Rotated, IssueError> {
         let mut doubt = self.begin();
         self.settle_all(&mut doubt)?;
         let live = self.live(now);
@@ -219,9 +230,9 @@ impl Tokens {
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
         };
-        let added = self.add(&mut doubt, issue, now, change, audit)?;
-        self.replace(ended);
-        Ok(added)
+        let (token, text) = self.add(&mut doubt, issue, now, change, audit)?;
+        let old = self.replace(ended);
+        Ok(Rotated { token, text, old })
     }
 
     /// Takes back all live tokens of this name, or the one with this id; those too of which it is

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
-use crate::access::{Administrator, Issue, IssueError, Token, TokenText};
+use crate::access::{Administrator, Issue, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
 use crate::config;
@@ -188,10 +188,10 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
     if expires.is_some_and(|expires| expires <= now) {
         return Err(bad("the token would have expired already".to_owned()));
     }
-    let issued = api
+    let (token, text) = api
         .tokens
-        .issue(issue, now, |token| audit(call, now, "token.issue", token));
-    with_text(issued, now)
+        .issue(issue, now, |token| audit(call, now, "token.issue", token))?;
+    Ok(reply::json(201, &with_text(&token, &text, now)))
 }
 
 /// `POST /admin/passing-tokens`: a token for the product's own requests, in memory alone.
@@ -249,10 +249,15 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
         return Err(Problem::new(400, "overlapSeconds must be a number from 0"));
     };
     let now = api.clock.now();
-    let issued = api.tokens.rotate(call.parameter(), overlap, now, |token| {
+    let rotated = api.tokens.rotate(call.parameter(), overlap, now, |token| {
         audit(call, now, "token.rotate", token)
-    });
-    with_text(issued, now)
+    })?;
+    let old = rotated.old.iter().map(|token| described(token, now));
+    let old: Vec<Value> = old.collect();
+    let mut shown = with_text(&rotated.token, &rotated.text, now);
+    shown["old"] = json!(old);
+    shown["overlapEnds"] = json!(now.plus_seconds(overlap).to_string());
+    Ok(reply::json(201, &shown))
 }
 
 /// `DELETE /admin/tokens/{name or id}`.
@@ -308,14 +313,10 @@ fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
         .collect()
 }
 
-fn with_text(
-    issued: Result<(std::sync::Arc<Token>, TokenText), IssueError>,
-    now: Instant,
-) -> Outcome {
-    let (token, text) = issued?;
-    let mut shown = described(&token, now);
+fn with_text(token: &Token, text: &TokenText, now: Instant) -> Value {
+    let mut shown = described(token, now);
     shown["token"] = json!(text.reveal());
-    Ok(reply::json(201, &shown))
+    shown
 }
 
 fn described(token: &Token, now: Instant) -> Value {

@@ -8,14 +8,17 @@ use super::history;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Administrator;
 use crate::clock::Instant;
-use crate::directory::Wanted;
+use crate::directory::{Wanted, Way};
 use crate::limits;
 use crate::scim::json;
 
 /// `GET /admin/audit`: the rows that are wanted from `first` on, `count` at most, and where the
-/// next request goes on.
+/// next request goes on; or, newest first, those from the row before `before` backwards.
 pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let first = sequence(call, "first")?.unwrap_or(1);
+    let way = match sequence(call, "before")? {
+        Some(end) => Way::Before(end),
+        None => Way::From(sequence(call, "first")?.unwrap_or(1)),
+    };
     let count = sequence(call, "count")?.unwrap_or(limits::COUNT_MAX as u64);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let wanted = Wanted {
@@ -35,7 +38,7 @@ pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
         request: None,
     };
     let count = count.clamp(1, limits::ADMINISTRATOR_COUNT_MAX);
-    let found = api.directory.trail(&wanted, first, count)?;
+    let found = api.directory.trail(&wanted, way, count)?;
     Ok(reply::json(
         200,
         &json!({

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
@@ -25,7 +25,7 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
             refusal = Some(row);
             return ControlFlow::Continue(());
         }
-        changes.push(brief(&row));
+        changes.push(brief(row));
         if changes.len() < crate::limits::EXPLAINED_CHANGES_MAX {
             ControlFlow::Continue(())
         } else {
@@ -42,18 +42,19 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
     ))
 }
 
-/// A change without its values.
-fn brief(row: &Value) -> Value {
-    let mut brief = Map::new();
-    for name in ["sequence", "time", "principal", "kind", "user", "userName"] {
-        if let Some(value) = row.get(name) {
-            brief.insert(name.to_owned(), value.clone());
-        }
+/// A row without the values of a change: of those the attributes' names alone.
+fn brief(mut row: Value) -> Value {
+    let names = row["changes"].as_array().map(|changes| {
+        let names = changes.iter().map(|change| change["attribute"].clone());
+        names.collect::<Vec<_>>()
+    });
+    if let Some(row) = row.as_object_mut()
+        && let Some(names) = names
+    {
+        row.remove("changes");
+        row.insert("attributes".to_owned(), json!(names));
     }
-    let changes = row["changes"].as_array().map_or(&[][..], Vec::as_slice);
-    let names: Vec<&Value> = changes.iter().map(|change| &change["attribute"]).collect();
-    brief.insert("attributes".to_owned(), json!(names));
-    Value::Object(brief)
+    row
 }
 
 /// What to do, in the words of the page on errors.

@@ -102,12 +102,7 @@ impl Chain {
 
     /// Whether the leaf is for this host, a DNS name or an IP address.
     pub(super) fn covers(&self, host: &str) -> bool {
-        let host = super::canonical(host);
-        self.names.iter().any(|name| {
-            let name = name.to_ascii_lowercase();
-            let parent = host.split_once('.').map(|(_, parent)| parent);
-            name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
-        })
+        super::covers(&self.names, host)
     }
 
     /// Whether a client that trusts `authority` alone would accept the leaf for each of

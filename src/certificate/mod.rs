@@ -48,6 +48,11 @@ impl Names {
         Self(names.iter().map(|name| canonical(name)).collect())
     }
 
+    /// Whether a certificate with these names is for this host.
+    pub fn cover(&self, host: &str) -> bool {
+        covers(&self.0, host)
+    }
+
     /// The names, DNS names and IP addresses.
     pub fn as_slice(&self) -> &[String] {
         &self.0
@@ -64,6 +69,17 @@ fn canonical(host: &str) -> String {
     }
 }
 
+/// Whether one of a certificate's names is this host, a DNS name or an IP address, or all of the
+/// domain that it is directly in.
+fn covers(names: &[String], host: &str) -> bool {
+    let host = canonical(host);
+    names.iter().any(|name| {
+        let name = name.to_ascii_lowercase();
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        name == host || (name.strip_prefix("*.").is_some() && name.strip_prefix("*.") == parent)
+    })
+}
+
 /// What is wrong with a certificate or its files, and where.
 #[derive(Debug)]
 pub enum Error {
@@ -73,6 +89,15 @@ pub enum Error {
     Exposed(PathBuf),
     /// A file does not hold what it should; the text says what.
     Bad(PathBuf, String),
+    /// The chain in the file is for these names, and not for the host of the base URL.
+    Elsewhere {
+        /// The file.
+        chain: PathBuf,
+        /// The names in its leaf.
+        names: Vec<String>,
+        /// The host.
+        host: String,
+    },
     /// The private authority could not sign.
     Sign(String),
 }
@@ -96,6 +121,12 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),
+            Self::Elsewhere { chain, names, host } => write!(
+                f,
+                "{}: it is for {}, not for {host}, the host of the base URL",
+                chain.display(),
+                names.join(", ")
+            ),
             Self::Sign(what) => write!(f, "the private authority cannot sign: {what}"),
         }
     }
@@ -113,6 +144,12 @@ pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Er
 pub fn is_of_authority(path: &Path) -> bool {
     let own = authority::PrivateFiles::of(&directory(Path::new("")));
     path.ends_with(own.authority) || path.ends_with(own.authority_key)
+}
+
+/// Whether there is a chain in the data directory, an installed one or the private authority's.
+pub fn is_any_in(data_dir: &Path) -> bool {
+    let directory = directory(data_dir);
+    request::is_installed(&directory) || authority::PrivateFiles::of(&directory).authority.exists()
 }
 
 /// Where the certificates of a data directory are.

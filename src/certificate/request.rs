@@ -117,10 +117,11 @@ pub fn install(
     if let Some(host) = host
         && !loaded.covers(host)
     {
-        return Err(bad(format!(
-            "it is for {}, not for {host}, the host of the base URL",
-            loaded.names.join(", ")
-        )));
+        return Err(Error::Elsewhere {
+            chain: chain.to_owned(),
+            names: loaded.names,
+            host: host.to_owned(),
+        });
     }
     let text = |path: &Path, bytes: Vec<u8>| {
         String::from_utf8(bytes).map_err(|error| Error::Bad(path.to_owned(), error.to_string()))

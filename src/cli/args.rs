@@ -113,6 +113,7 @@ pub(super) enum Token {
     /// Make a token and print it, once
     Issue {
         /// A name for it, such as `okta`
+        #[arg(value_parser = given)]
         name: String,
         /// What it may do: `read`; `provision`, also create and change; `full`, also
         /// delete; `metrics`
@@ -140,6 +141,7 @@ pub(super) enum Token {
     /// Show a token, without the token itself
     Show {
         /// Its name or id
+        #[arg(value_parser = given)]
         name: String,
         #[command(flatten)]
         output: Output,
@@ -147,6 +149,7 @@ pub(super) enum Token {
     /// Make a new token like this one, and let the old one end
     Rotate {
         /// Its name or id
+        #[arg(value_parser = given)]
         name: String,
         /// How long the old one stays good
         #[arg(long, default_value = "7d")]
@@ -155,6 +158,7 @@ pub(super) enum Token {
     /// Take a token back, from the next request on
     Revoke {
         /// Its name, for all live tokens of that name, or its id
+        #[arg(value_parser = given)]
         name: String,
     },
 }
@@ -174,6 +178,7 @@ pub(super) enum User {
     /// Show one user with all attributes
     Show {
         /// A userName or an id
+        #[arg(value_parser = given)]
         who: String,
         /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
         #[arg(long, value_name = "TIME")]
@@ -184,6 +189,7 @@ pub(super) enum User {
     /// Tell every change of a user: when, by whom, each attribute before and after
     History {
         /// A userName or an id, also of a user who was deleted
+        #[arg(value_parser = given)]
         who: String,
         #[command(flatten)]
         output: Output,
@@ -214,13 +220,13 @@ pub(super) enum User {
     /// Deactivate users; nothing is deleted
     Deactivate {
         /// userNames or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = given)]
         who: Vec<String>,
     },
     /// Activate users again
     Reactivate {
         /// userNames or ids
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = given)]
         who: Vec<String>,
     },
 }
@@ -229,10 +235,10 @@ pub(super) enum User {
 #[derive(ClapArgs)]
 pub(super) struct Selected {
     /// Only those with this text in a name or email
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = given)]
     pub(super) search: Option<String>,
     /// Only those that match a SCIM filter, such as `userName sw "a"`
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", value_parser = given)]
     pub(super) filter: Option<String>,
     /// Only active ones
     #[arg(long, conflicts_with = "inactive")]
@@ -303,7 +309,7 @@ pub(super) struct Undo {
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Only those by this token, by name or id
-    #[arg(long, value_name = "NAME", conflicts_with = "change")]
+    #[arg(long, value_name = "NAME", conflicts_with = "change", value_parser = given)]
     pub(super) token: Option<String>,
     /// Also attributes that somebody else has changed since
     #[arg(long)]
@@ -318,7 +324,10 @@ pub(super) struct Undo {
 #[derive(Subcommand)]
 pub(super) enum Cert {
     /// What is served, until when, and who will accept it
-    Show,
+    Show {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print a certificate request; its key stays here
     Request {
         /// A name that it is for, such as `scim.example.com`; may be given again
@@ -346,14 +355,17 @@ pub(super) enum Audit {
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
         /// About this user, who may be gone: a userName or an id
-        #[arg(long, value_name = "WHO")]
+        #[arg(long, value_name = "WHO", value_parser = given)]
         user: Option<String>,
         /// By this token: its name or id
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
-        /// At most so many
+        /// At most so many, the oldest
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
+        /// At most so many, the newest
+        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = last)]
+        last: Option<usize>,
         #[command(flatten)]
         output: Output,
     },
@@ -362,9 +374,9 @@ pub(super) enum Audit {
         #[command(flatten)]
         output: Output,
     },
-    /// Explain what became of one request, and what to do
+    /// Explain what became of requests, and what to do
     Explain {
-        /// Its id, or the text that the identity provider shows and that ends with it
+        /// Their ids, or the texts that the identity provider shows and that end with them
         #[arg(required = true, value_name = "REQUEST-ID")]
         request: Vec<String>,
         #[command(flatten)]
@@ -388,6 +400,8 @@ pub(super) enum Backup {
     Verify {
         /// The file
         file: PathBuf,
+        #[command(flatten)]
+        output: Output,
     },
     /// Put a backup in the place of the directory; no server may be running
     Restore {
@@ -448,6 +462,14 @@ pub(super) struct Output {
     pub(super) output: Format,
 }
 
+/// A name or a text: an empty one is that of a variable that is not set, and means nobody.
+fn given(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is given, and empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn network(text: &str) -> Result<String, String> {
     let is_one = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
     is_one
@@ -460,6 +482,12 @@ fn rate(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| {
         "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
     })
+}
+
+fn last(text: &str) -> Result<usize, String> {
+    let most = limits::AUDIT_LAST_ROWS_MAX;
+    let number = text.parse().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| format!("write a number up to {most}; for more: --since or --limit"))
 }
 
 fn change(text: &str) -> Result<u64, String> {

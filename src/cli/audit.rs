@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::Audit;
 use super::moment::moment;
-use super::output::{self, Column, Format, Listing, text_of};
+use super::output::{self, Column, Format, Listing, second, text_of};
 use super::{
     Failure, SEARCH, ask, ask_or_hint, from_local, login_name, percent_encode, require_token,
     status, with_client,
@@ -30,8 +30,8 @@ const COLUMNS: &[Column] = &[
         cell: |row| text_of(row, "sequence"),
     },
     Column {
-        title: "WHEN",
-        cell: |row| second(&text_of(row, "time")),
+        title: "WHEN (UTC)",
+        cell: |row| second(row, "time"),
     },
     Column {
         title: "BY",
@@ -64,6 +64,7 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
             user,
             token,
             limit,
+            last,
             output,
         } => {
             let now = SystemClock.now();
@@ -83,14 +84,15 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
                 ("token", token),
             ];
             let limit = limit.unwrap_or(usize::MAX);
-            with_client(data_dir, |client| {
-                list(client, &query, limit, output.output)
+            with_client(data_dir, |client| match last {
+                Some(count) => list_newest(client, &query, count, output.output),
+                None => list(client, &query, limit, output.output),
             })
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
         Audit::Explain { request, output } => {
-            let request = request_id(&request.join(" "))?;
-            with_client(data_dir, |client| explain(client, &request, output.output))
+            let requests = request_ids(&request)?;
+            with_client(data_dir, |client| explain(client, &requests, output.output))
         }
     }
 }
@@ -102,10 +104,7 @@ fn list(
     limit: usize,
     format: Format,
 ) -> Result<(), Failure> {
-    let parameters: String = query
-        .iter()
-        .filter_map(|(name, value)| Some(format!("&{name}={}", percent_encode(value.as_ref()?))))
-        .collect();
+    let parameters = parameters(query);
     let mut listing = Listing::new(format, COLUMNS);
     let (mut first, mut shown) = (Some(1), 0);
     while let Some(from) = first
@@ -122,14 +121,59 @@ fn list(
         shown += rows.len();
         first = page["next"].as_u64();
     }
-    // Tokens that were forgotten since may stand in the trail.
-    if shown == 0
-        && limit > 0
-        && let Some((_, Some(token))) = query.iter().find(|(name, _)| *name == "token")
-    {
-        require_token(client, token)?;
+    if shown == 0 && limit > 0 {
+        require_token_of(client, query)?;
     }
     listing.end()
+}
+
+/// Lists the newest rows, oldest first, without reading what is before them.
+fn list_newest(
+    client: &mut Client,
+    query: &[(&str, Option<String>)],
+    most: usize,
+    format: Format,
+) -> Result<(), Failure> {
+    let parameters = parameters(query);
+    let (mut before, mut found) = (Some(u64::MAX), Vec::new());
+    while let Some(end) = before
+        && found.len() < most
+    {
+        let count = limits::ADMINISTRATOR_COUNT_MAX.min(most - found.len());
+        let target = format!("/admin/audit?before={end}&count={count}{parameters}");
+        let mut page = ask(client, "GET", &target, None)?;
+        before = page["next"].as_u64();
+        if let Value::Array(rows) = page["rows"].take() {
+            found.extend(rows);
+        }
+    }
+    if found.is_empty() && most > 0 {
+        require_token_of(client, query)?;
+    }
+    found.reverse();
+    let mut listing = Listing::new(format, COLUMNS);
+    if !found.is_empty() {
+        listing.page(&found)?;
+    }
+    listing.end()
+}
+
+/// What is wanted, as it follows the other parameters of a request target.
+fn parameters(query: &[(&str, Option<String>)]) -> String {
+    let given = query.iter().filter_map(|(name, value)| {
+        let value = percent_encode(value.as_ref()?);
+        Some(format!("&{name}={value}"))
+    });
+    given.collect()
+}
+
+/// Where there are no rows by a token: fails if there is no such token. One that was forgotten
+/// since may stand in the trail.
+fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Result<(), Failure> {
+    match query.iter().find(|(name, _)| *name == "token") {
+        Some((_, Some(token))) => require_token(client, token),
+        _ => Ok(()),
+    }
 }
 
 /// Shows rows as they are committed, from now on. A server that is restarted is waited for.
@@ -197,7 +241,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
             // How the work was divided is nobody's affair.
             told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "of"));
         }
-        one(format, told)?;
+        output::document(format, told)?;
     }
     if found == 0 {
         return Ok(());
@@ -207,13 +251,6 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         "the audit trail is not as it was written, or the users are not what it tells",
     )
     .hint("keep a copy of the data directory; `golinks-scim manual audit` says how to go on"))
-}
-
-/// Prints a document in one of the forms for programs.
-fn one(format: Format, document: Value) -> Result<(), Failure> {
-    let mut listing = Listing::new(format, &[]);
-    listing.page(&[document])?;
-    listing.end()
 }
 
 fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
@@ -243,35 +280,72 @@ fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
     ))
 }
 
-fn explain(client: &mut Client, request: &str, format: Format) -> Result<(), Failure> {
+/// Explains each of the requests that anything is known of, and fails if there are others.
+fn explain(client: &mut Client, requests: &[String], format: Format) -> Result<(), Failure> {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for request in requests {
+        match explanation(client, request)? {
+            Some(found) => known.push(found),
+            None => unknown.push(request.as_str()),
+        }
+    }
+    if format != Format::Table && !known.is_empty() {
+        let mut listing = Listing::new(format, &[]);
+        listing.page(&known)?;
+        listing.end()?;
+    } else {
+        for (at, found) in known.iter().enumerate() {
+            if at > 0 {
+                output::line("")?;
+            }
+            tell_explanation(found)?;
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let plural = if unknown.len() == 1 { "" } else { "s" };
+    let what = format!(
+        "nothing is known of the request{plural} {}",
+        unknown.join(", ")
+    );
+    Err(Failure::new(status::REFUSED, what).hint(
+        "a request that read or changed nothing leaves no row, what a command was refused stands \
+         in the server's log alone, and a request without a valid token is remembered by the \
+         running server alone: see `golinks-scim manual audit`",
+    ))
+}
+
+/// The document about one request; nothing if nothing is known of it.
+fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Failure> {
     let mut target = format!("/admin/explanations/{request}");
-    let found = loop {
+    let mut found = loop {
         let found = ask(client, "GET", &target, None)?;
         let Some(next) = found["next"].as_u64() else {
             break found;
         };
         target = format!("/admin/explanations/{request}?before={next}");
     };
+    let has_changes = found["changes"]
+        .as_array()
+        .is_some_and(|rows| !rows.is_empty());
+    if found["refusal"].is_null() && !has_changes {
+        return Ok(None);
+    }
+    if let Some(found) = found.as_object_mut() {
+        // Where the look ended is nobody's affair.
+        found.remove("next");
+        found.insert("requestId".to_owned(), json!(request));
+    }
+    Ok(Some(found))
+}
+
+fn tell_explanation(found: &Value) -> Result<(), Failure> {
+    let request = text_of(found, "requestId");
     let changes = found["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let refusal = &found["refusal"];
-    if refusal.is_null() && changes.is_empty() {
-        let what = format!("nothing is known of the request {request}");
-        return Err(Failure::new(status::REFUSED, what).hint(
-            "a request that read or changed nothing leaves no row, what a command was refused stands \
-             in the server's log alone, and a request without a valid token is remembered by the \
-             running server alone: see `golinks-scim manual audit`",
-        ));
-    }
-    if format != Format::Table {
-        let mut found = found;
-        if let Some(found) = found.as_object_mut() {
-            // Where the look ended is nobody's affair.
-            found.remove("next");
-        }
-        return one(format, found);
-    }
     if !refusal.is_null() {
-        explain_refusal(request, refusal)?;
+        explain_refusal(&request, refusal)?;
     }
     if changes.is_empty() {
         return Ok(());
@@ -322,27 +396,29 @@ fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The request's id in a text such as identity providers show it: "… (request 0123456789abcdef)".
-fn request_id(text: &str) -> Result<String, Failure> {
-    const DIGITS: usize = 16;
-    let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
-    let is_id = |word: &&str| word.len() == DIGITS;
-    words.rfind(is_id).map_or_else(
-        || {
-            let what = "this holds no id of a request";
-            Err(Failure::new(status::USAGE, what)
-                .hint("it has 16 characters and stands at the end of the text: (request …)"))
-        },
-        |id| Ok(id.to_ascii_lowercase()),
-    )
+/// The requests' ids in what was typed, each once: ids, texts such as identity providers show
+/// them, "… (request 0123456789abcdef)", and the words of such a text without quotes.
+fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
+    let mut ids = Vec::new();
+    for id in typed.iter().filter_map(|text| request_id(text)) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if ids.is_empty() {
+        let what = "this holds no id of a request";
+        return Err(Failure::new(status::USAGE, what)
+            .hint("it has 16 characters and stands at the end of the text: (request …)"));
+    }
+    Ok(ids)
 }
 
-/// A time to the second, for a table.
-fn second(time: &str) -> String {
-    match (time.get(..10), time.get(11..19)) {
-        (Some(day), Some(time)) => format!("{day} {time}"),
-        _ => String::new(),
-    }
+/// The last id in a text: what is before it may be anybody's words.
+fn request_id(text: &str) -> Option<String> {
+    const DIGITS: usize = 16;
+    let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
+    let id = words.rfind(|word| word.len() == DIGITS);
+    id.map(str::to_ascii_lowercase)
 }
 
 /// The user or the token that a row is about.
@@ -368,7 +444,7 @@ fn changes(row: &Value) -> String {
         return names.join(" ");
     }
     let told = [
-        "status", "scimType", "method", "route", "count", "through", "why", "scope",
+        "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
     ];
     let told = told.iter().map(|name| text_of(row, name));
     let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
@@ -387,11 +463,26 @@ mod tests {
             "0123456789ABCDEF",
             "another user has this userName (request 0123456789abcdef)",
             "Error code: 409, (request 0123456789abcdef).\" for user 00u1",
+            "of fedcba9876543210 (request 0123456789abcdef)",
         ] {
             assert_eq!(request_id(text).expect(text), id);
         }
         for bad in ["", "request", "0123456789abcde", "0123456789abcdef0"] {
-            assert!(request_id(bad).is_err(), "{bad}");
+            assert_eq!(request_id(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn each_id_that_is_typed_is_meant() {
+        let check = |typed: &[&str], wanted: &[&str]| {
+            let typed: Vec<String> = typed.iter().map(|&text| text.to_owned()).collect();
+            assert_eq!(request_ids(&typed).ok().unwrap_or_default(), wanted);
+        };
+        let (one, other) = ("0123456789abcdef", "fedcba9876543210");
+        check(&[other, one], &[other, one]);
+        check(&[one, "0123456789ABCDEF"], &[one]);
+        check(&["refused", "(request", "0123456789abcdef)"], &[one]);
+        check(&["a (request 0123456789abcdef)", other], &[one, other]);
+        check(&["refused", "(request"], &[]);
     }
 }

@@ -10,24 +10,33 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::args::Backup;
+use super::args::{Backup, Output};
 use super::{Failure, ask, output, status, store_status, with_client};
 use crate::api::described_backup;
+use crate::certificate;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::directory::describe;
 use crate::store::{self, OpenError};
 use crate::{files, limits};
 
-pub(super) fn run(data_dir: &Path, command: Backup) -> Result<(), Failure> {
+pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     match command {
         Backup::Create { file } => create(data_dir, &file),
-        Backup::Verify { file } => {
+        Backup::Verify {
+            file,
+            output: Output { output: format },
+        } => {
             let checked = store::check(&file, describe).map_err(|error| unusable(&file, &error))?;
             output::say(&format!("{} is sound", file.display()));
-            tell(&described_backup(&checked))
+            let described = described_backup(&checked);
+            if format == output::Format::Table {
+                return tell(&described);
+            }
+            output::document(format, described)
         }
-        Backup::Restore { file } => restore(data_dir, &file),
+        Backup::Restore { file } => restore(config, &file),
     }
 }
 
@@ -121,7 +130,8 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
     }
 }
 
-fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
+fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     // On a new machine there is nothing yet.
     files::make_directory(data_dir).map_err(|error| not_moved(data_dir, &error))?;
     let path = config::store_path(data_dir);
@@ -149,6 +159,9 @@ fn restore(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     output::say(
         "what was changed since the backup is not in it: let the identity provider push again",
     );
+    if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
+        output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
+    }
     tell(&described_backup(&restored))
 }
 

@@ -4,23 +4,51 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::args::Cert;
-use super::output::{self, text_of};
-use super::{AS_ROOT, Failure, ask, status, with_client};
+use super::args::{Cert, Output};
+use super::output::{self, Format, text_of};
+use super::{AS_ROOT, Failure, ask, login_name, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::BaseUrl;
+use crate::config::{self, BaseUrl};
 use crate::limits;
+use crate::local::Client;
 
-pub(super) fn run(data_dir: &Path, command: Cert) -> Result<(), Failure> {
-    let directory = certificate::directory(data_dir);
+pub(super) fn run(config: &config::Serve, command: Cert) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     match command {
-        Cert::Show => show(&installation(data_dir)?),
+        Cert::Show {
+            output: Output { output: format },
+        } => {
+            let installation = installation(data_dir)?;
+            if format != Format::Table {
+                return output::document(format, document(&installation));
+            }
+            let is_from_files = config.tls_files.is_some();
+            if installation["certificate"].is_null()
+                && !is_from_files
+                && !certificate::is_any_in(data_dir)
+            {
+                output::say("there is no certificate yet: the next start makes one");
+                return Ok(());
+            }
+            show(&installation)
+        }
         Cert::Request { names } => {
-            let request = certificate::request(&directory, &Names::exactly(&names));
+            let names = Names::exactly(&names);
+            let directory = certificate::directory(data_dir);
+            let request = certificate::request(&directory, &names);
             let request = request.map_err(|error| failure(&error))?;
+            if let Some(host) = base_url_host(config)
+                && !names.cover(&host)
+            {
+                output::say(&format!(
+                    "warning: no name is {host}, the host of the base URL: `cert install` will refuse \
+                     what the authority makes of this"
+                ));
+                output::hint(&mend_names(&host));
+            }
             output::say(
                 "give this to the certificate authority; then: golinks-scim cert install CHAIN.pem",
             );
@@ -28,6 +56,26 @@ pub(super) fn run(data_dir: &Path, command: Cert) -> Result<(), Failure> {
         }
         Cert::Install { chain, key } => install(data_dir, &chain, key.as_deref()),
     }
+}
+
+/// The host of the base URL: of the server that runs, else of the configuration, if it has one.
+fn base_url_host(config: &config::Serve) -> Option<String> {
+    let served = || {
+        let mut client = Client::connect_to_server(&config.data_dir, &login_name()).ok()??;
+        let installation = ask(&mut client, "GET", "/admin/installation", None).ok();
+        client.close();
+        BaseUrl::parse(&text_of(&installation?, "baseUrl")).ok()
+    };
+    let base_url = served().or_else(|| config.base_url.clone())?;
+    Some(base_url.host().to_owned())
+}
+
+/// What to do about a certificate that is not for the base URL's host.
+fn mend_names(host: &str) -> String {
+    format!(
+        "set base_url to a name that it is for and restart the server, or \
+         golinks-scim cert request --name {host}"
+    )
 }
 
 fn installation(data_dir: &Path) -> Result<Value, Failure> {
@@ -69,6 +117,22 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
         "the server still serves another certificate",
     )
     .hint("a server with --tls-cert serves that one; otherwise its log says what is wrong"))
+}
+
+/// What is served and by which CA, for programs; each null where there is none.
+fn document(installation: &Value) -> Value {
+    let mut certificate = installation["certificate"].clone();
+    if let Some(ends) = Instant::parse(&text_of(&certificate, "notAfter")) {
+        certificate["daysLeft"] = json!(SystemClock.now().days_until(ends));
+    }
+    let chain = certificate.get_mut("chain").and_then(Value::as_array_mut);
+    for link in chain.into_iter().flatten() {
+        if let Some(link) = link.as_object_mut() {
+            // Whoever wants the bytes has the files.
+            link.remove("der");
+        }
+    }
+    json!({"certificate": certificate, "authority": installation["authority"]})
 }
 
 fn show(installation: &Value) -> Result<(), Failure> {
@@ -145,9 +209,9 @@ fn failure(error: &certificate::Error) -> Failure {
         _ => status::REFUSED,
     };
     let failure = Failure::new(code, format!("{error} (nothing was changed)"));
-    if code == status::PERMISSION {
-        failure.hint(AS_ROOT)
-    } else {
-        failure
+    match error {
+        _ if code == status::PERMISSION => failure.hint(AS_ROOT),
+        certificate::Error::Elsewhere { host, .. } => failure.hint(mend_names(host)),
+        _ => failure,
     }
 }

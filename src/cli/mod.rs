@@ -176,9 +176,9 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::User(command) => {
             with_client(&data_dir, |client| user::run(client, command, &program))
         }
-        Command::Cert(command) => cert::run(&data_dir, command),
+        Command::Cert(command) => cert::run(&configuration.serve, command),
         Command::Audit(command) => audit::run(&data_dir, command),
-        Command::Backup(command) => backup::run(&data_dir, command),
+        Command::Backup(command) => backup::run(&configuration.serve, command),
         Command::Guide { which } => guide::run(&configuration.serve, program, which),
         Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
@@ -333,7 +333,8 @@ fn from_local(error: local::Error) -> Failure {
         }
         local::Error::Forbidden(_) => Some("run this as the user that runs the server"),
         local::Error::Store(OpenError::Locked) => Some(
-            "a server is using it but does not answer at its socket: is it just starting or stopping?",
+            "another golinks-scim command is using it, or a server that is just starting or stopping: \
+             try again in a moment; golinks-scim check says what to do if it stays so",
         ),
         local::Error::Store(error) => store_hint(error),
         local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
@@ -420,7 +421,9 @@ fn sent(
 /// Fails if no token has this name or id: that it has done nothing would sound like all being well.
 fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", percent_encode(name));
-    ask(client, "GET", &target, None).map(drop)
+    ask(client, "GET", &target, None)
+        .map(drop)
+        .map_err(token::not_found)
 }
 
 /// What the server has answered, or why it refused.

@@ -1,5 +1,5 @@
-//! Times and lengths of time as they are typed: `2026-11-25T08:30:00Z`, `2026-11-25`, `2h`.
-//! The clock is its caller's.
+//! Times and lengths of time as they are typed: `2026-11-25T08:30:00Z`, `2026-11-25 08:30`,
+//! `2026-11-25`, `2h`. Every time that is printed can be typed. The clock is its caller's.
 
 use super::{Failure, status};
 use crate::clock::Instant;
@@ -7,30 +7,43 @@ use crate::clock::Instant;
 /// The longest time that is meant: a hundred years.
 const DAYS_MAX: i64 = 36_500;
 
-/// A moment: an RFC 3339 time, a date (when it begins, in UTC), or how long ago it was.
+/// A moment: an RFC 3339 time, also with a space for the `T`, to the minute alone, and without an
+/// offset, which means UTC; a date (when it begins, in UTC); or how long ago it was.
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     let is_date = text.len() == "2026-11-25".len();
-    let start_of_day = || Instant::parse(&format!("{text}T00:00:00Z"));
-    let date = if is_date { start_of_day() } else { None };
+    let in_utc = if is_date {
+        format!("{text}T00:00:00Z")
+    } else {
+        format!("{text}Z")
+    };
     let ago = || Some(now.plus_seconds(-length(text)?));
-    date.or_else(|| Instant::parse(text))
+    Instant::parse(text)
+        .or_else(|| Instant::parse(&in_utc))
         .or_else(ago)
         .ok_or_else(|| {
-            Failure::new(status::USAGE, format!("{text} is not a time"))
-                .hint("write 2026-11-25T08:30:00Z, 2026-11-25, or how long ago: 45s, 30m, 2h, 7d")
+            Failure::new(status::USAGE, format!("{text} is not a time")).hint(
+                "write 2026-11-25T08:30:00Z, '2026-11-25 08:30' (UTC), 2026-11-25, \
+                 or how long ago: 45s, 30m, 2h, 7d, 4w",
+            )
         })
 }
 
-/// A length of time such as `7d`, `12h`, `30m` or `45s`, in seconds.
+/// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
     length(text).ok_or_else(|| {
         Failure::new(status::USAGE, format!("{text} is not a length of time"))
-            .hint("write 365d, 12h, 30m or 45s; 36500d is the longest")
+            .hint("write 365d, 2w, 12h, 30m or 45s; 36500d is the longest")
     })
 }
 
 fn length(text: &str) -> Option<i64> {
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let units = [
+        ("w", 7 * 86_400),
+        ("d", 86_400),
+        ("h", 3_600),
+        ("m", 60),
+        ("s", 1),
+    ];
     units.iter().find_map(|(unit, factor)| {
         let digits = text.strip_suffix(unit)?;
         let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -45,10 +58,26 @@ mod tests {
 
     #[test]
     fn lengths_of_time() {
-        for (text, wanted) in [("7d", 604_800), ("12h", 43_200), ("0s", 0), ("30m", 1_800)] {
+        for (text, wanted) in [
+            ("7d", 604_800),
+            ("2w", 1_209_600),
+            ("12h", 43_200),
+            ("0s", 0),
+            ("30m", 1_800),
+        ] {
             assert_eq!(seconds(text).expect(text), wanted);
         }
-        for bad in ["", "d", "7", "-1d", "+1d", "1.5h", "99999999999d", "7 d"] {
+        for bad in [
+            "",
+            "d",
+            "7",
+            "-1d",
+            "+1d",
+            "1.5h",
+            "99999999999d",
+            "7 d",
+            "99999w",
+        ] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }
@@ -60,7 +89,15 @@ mod tests {
             ("2026-11-24T07:00:00Z", "2026-11-24T07:00:00.000Z"),
             ("2026-11-24T08:00:00.5+01:00", "2026-11-24T07:00:00.500Z"),
             ("2026-11-24", "2026-11-24T00:00:00.000Z"),
+            ("2026-11-24T07:00", "2026-11-24T07:00:00.000Z"),
+            ("2026-11-24 07:00", "2026-11-24T07:00:00.000Z"),
+            ("2026-11-24 07:00:01", "2026-11-24T07:00:01.000Z"),
+            ("2026-11-24T07:00:01", "2026-11-24T07:00:01.000Z"),
+            ("2026-11-24 07:00:01.25", "2026-11-24T07:00:01.250Z"),
+            ("2026-11-24 07:00Z", "2026-11-24T07:00:00.000Z"),
+            ("2026-11-24 08:00+01:00", "2026-11-24T07:00:00.000Z"),
             ("2h", "2026-11-25T06:30:00.000Z"),
+            ("1w", "2026-11-18T08:30:00.000Z"),
             ("7d", "2026-11-18T08:30:00.000Z"),
             ("0s", "2026-11-25T08:30:00.000Z"),
         ] {
@@ -70,7 +107,10 @@ mod tests {
             "",
             "yesterday",
             "2026-13-01",
-            "2026-11-25T08:30",
+            "2026-11-25 25:00",
+            "2026-11-25 08:30:00 Z",
+            "2026-11-25 ",
+            "08:30",
             "2",
             "-2h",
         ] {

@@ -111,6 +111,13 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Prints a document in one of the forms for programs: an array of it, or a line.
+pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
+    let mut listing = Listing::new(format, &[]);
+    listing.page(&[document])?;
+    listing.end()
+}
+
 /// One column of a table.
 pub(super) struct Column {
     pub(super) title: &'static str,
@@ -232,11 +239,18 @@ pub(super) fn counted_in(row: &Value, name: &str, what: &str) -> String {
     counted(row[name].as_u64().unwrap_or_default(), what)
 }
 
-/// A time to the minute, for a table.
+/// A time to the minute, for a table, whose title says that it is in UTC.
 pub(super) fn minute(row: &Value, name: &str, absent: &str) -> String {
+    moment(row, name, 16).unwrap_or_else(|| absent.to_owned())
+}
+
+/// The same to the second.
+pub(super) fn second(row: &Value, name: &str) -> String {
+    moment(row, name, 19).unwrap_or_default()
+}
+
+/// The first bytes of an RFC 3339 time, with a space for its `T`.
+fn moment(row: &Value, name: &str, bytes: usize) -> Option<String> {
     let text = text_of(row, name);
-    match (text.get(..10), text.get(11..16)) {
-        (Some(day), Some(time)) => format!("{day} {time}"),
-        _ => absent.to_owned(),
-    }
+    Some(format!("{} {}", text.get(..10)?, text.get(11..bytes)?))
 }

@@ -101,7 +101,8 @@ pub(super) fn failure(error: &Error) -> Failure {
                 .to_owned()
         }
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
-        Error::Sign(_) => return Failure::new(code, error),
+        // Only an installation refuses for this; a start warns.
+        Error::Elsewhere { .. } | Error::Sign(_) => return Failure::new(code, error),
     };
     Failure::new(code, error).hint(hint)
 }

@@ -29,15 +29,15 @@ const COLUMNS: &[Column] = &[
         cell: |row| text_of(row, "mode"),
     },
     Column {
-        title: "CREATED",
+        title: "CREATED (UTC)",
         cell: |row| minute(row, "created", ""),
     },
     Column {
-        title: "EXPIRES",
+        title: "EXPIRES (UTC)",
         cell: |row| minute(row, "expires", "never"),
     },
     Column {
-        title: "LAST USED",
+        title: "LAST USED (UTC)",
         cell: |row| minute(row, "lastUsed", "never"),
     },
     Column {
@@ -107,7 +107,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         }
         Token::Show { name, output } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            let found = ask(client, "GET", &target, None)?;
+            let found = ask(client, "GET", &target, None).map_err(not_found)?;
             show(&found, output.output, COLUMNS)?;
             if output.output == output::Format::Table {
                 output::line("")?;
@@ -118,15 +118,20 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         Token::Rotate { name, overlap } => {
             let target = format!("/admin/tokens/{}/rotate", percent_encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
-            let issued = ask(client, "POST", &target, Some(&body))?;
-            output::say(&format!(
-                "this token is shown once: the old one stays good for {overlap}"
-            ));
+            let issued = ask(client, "POST", &target, Some(&body)).map_err(|failure| {
+                if failure.status == status::REFUSED {
+                    let issue = format!("golinks-scim token issue {name}");
+                    return failure.hint(format!("{issue}; or see `golinks-scim token list`"));
+                }
+                failure
+            })?;
+            let old = what_becomes_of_the_old(&issued);
+            output::say(&format!("this token is shown once: {old}"));
             show_once(&issued)
         }
         Token::Revoke { name } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            let revoked = ask(client, "DELETE", &target, None)?;
+            let revoked = ask(client, "DELETE", &target, None).map_err(not_found)?;
             let count = revoked["revoked"].as_array().map_or(0, Vec::len);
             output::say(&format!(
                 "revoked {count} token{}",
@@ -135,6 +140,14 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// Where the name of a token is to be found.
+pub(super) fn not_found(failure: Failure) -> Failure {
+    if failure.status == status::REFUSED {
+        return failure.hint("golinks-scim token list");
+    }
+    failure
 }
 
 /// Prints a new token. One that nobody has seen is good all the same, and must go.
@@ -148,6 +161,37 @@ fn show_once(issued: &Value) -> Result<(), Failure> {
         let id = text_of(issued, "id");
         Failure::new(status::IO, what).hint(format!("take it back: golinks-scim token revoke {id}"))
     })
+}
+
+/// Until when the tokens are good that a rotation has replaced: its overlap lets none of them
+/// outlive its own end.
+fn what_becomes_of_the_old(rotated: &Value) -> String {
+    let old = rotated["old"].as_array().map_or(&[][..], Vec::as_slice);
+    let ends: Vec<String> = old.iter().map(|token| text_of(token, "expires")).collect();
+    let overlap_ends = text_of(rotated, "overlapEnds");
+    let last = ends.iter().max().cloned().unwrap_or_default();
+    let count = old.len();
+    let is_one = count == 1;
+    if old.iter().all(|token| token["state"] != "live") {
+        return if is_one {
+            "the old one has ended now".to_owned()
+        } else {
+            format!("the {count} old ones have ended now")
+        };
+    }
+    let until = last.get(..16).unwrap_or_default();
+    let own = if last < overlap_ends {
+        ", its own end"
+    } else {
+        ""
+    };
+    if is_one {
+        format!("the old one stays good until {until}Z{own}")
+    } else if ends.iter().all(|end| *end == last) {
+        format!("the {count} old ones stay good until {until}Z")
+    } else {
+        format!("of the {count} old ones the last stays good until {until}Z{own}")
+    }
 }
 
 /// How long a token is good, in seconds.

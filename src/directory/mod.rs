@@ -48,7 +48,7 @@ pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, Stored};
 pub use retention::Keep;
-pub use trail::{Found, Wanted};
+pub use trail::{Found, Wanted, Way};
 pub use undo::{Manner, Refusal, Restored, Selection, UndoPage, Undone};
 pub use user_id::UserId;
 

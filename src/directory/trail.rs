@@ -31,12 +31,21 @@ pub struct Wanted {
     pub request: Option<String>,
 }
 
+/// Where a look begins, and which way it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// At this sequence, oldest first.
+    From(u64),
+    /// At the row before this sequence, newest first.
+    Before(u64),
+}
+
 /// Rows that were wanted.
 #[derive(Debug)]
 pub struct Found {
-    /// Each with its `sequence`, oldest first.
+    /// Each with its `sequence`, in the order of the look.
     pub rows: Vec<Value>,
-    /// The sequence at which the next look goes on; `None` when the trail was at its end.
+    /// With what the next look goes on; `None` when the trail was at its end.
     pub next: Option<u64>,
     /// The rows that are kept.
     pub extent: Extent,
@@ -119,9 +128,9 @@ pub(super) fn is_by(principal: &str, token: &str) -> bool {
 }
 
 impl Directory {
-    /// The rows that are wanted from `first` on, `count` at most.
-    pub fn trail(&self, wanted: &Wanted, first: u64, count: usize) -> Result<Found, Error> {
-        self.read(|snapshot| found(&snapshot, wanted, first, count))
+    /// The rows that are wanted, `count` at most.
+    pub fn trail(&self, wanted: &Wanted, way: Way, count: usize) -> Result<Found, Error> {
+        self.read(|snapshot| found(&snapshot, wanted, way, count))
     }
 
     /// Shows the rows of a request to `visit`, newest first, from the row before `before`
@@ -162,12 +171,12 @@ impl Directory {
     }
 }
 
-fn found(snapshot: &Snapshot, wanted: &Wanted, first: u64, count: usize) -> Result<Found, Error> {
+fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result<Found, Error> {
     let test = wanted.test();
     let extent = snapshot.audit_extent()?;
     let (mut rows, mut next) = (Vec::new(), None);
     let (mut looked_at, mut bytes) = (0, 0);
-    snapshot.audits_from(first, |sequence, text| {
+    let visit = |sequence: u64, text: &str| {
         let is_full = rows.len() >= count
             || bytes >= limits::ANSWER_BUFFER_BYTES_MAX
             || looked_at >= limits::AUDIT_SCAN_ROWS_MAX;
@@ -181,7 +190,14 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, first: u64, count: usize) -> Resu
             rows.push(numbered(sequence, row));
         }
         ControlFlow::Continue(())
-    })?;
+    };
+    match way {
+        Way::From(first) => snapshot.audits_from(first, visit)?,
+        Way::Before(end) => {
+            snapshot.audits_before(end, visit)?;
+            next = next.map(|sequence| sequence.saturating_add(1));
+        }
+    }
     Ok(Found { rows, next, extent })
 }
 

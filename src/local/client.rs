@@ -6,7 +6,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::CLAIMED_NAME;
 use super::conversation::Conversation;
@@ -19,6 +20,9 @@ use crate::http1::client::{Request, Response, ResponseError, read_response};
 use crate::http1::{Answer, Body, Head};
 use crate::limits;
 use crate::store::{OpenError, Store};
+
+/// Between two looks whether the store is free by now, or its server answers.
+const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a command could not ask.
 #[derive(Debug)]
@@ -76,7 +80,8 @@ enum Way {
 }
 
 impl Client {
-    /// Finds the server of `data_dir`, or opens its store.
+    /// Finds the server of `data_dir`, or opens its store; where another process has that, it is
+    /// waited for, [`limits::COMMAND_LOCK_WAIT_MAX`] long.
     pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
         Self::connect_within(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
@@ -87,12 +92,24 @@ impl Client {
         data_dir: &Path,
         claimed_name: &str,
     ) -> Result<Self, Error> {
-        match Self::to_server(patience, data_dir, claimed_name)? {
-            Some(client) => Ok(client),
-            None => Ok(Self {
-                way: Way::InProcess(Box::new(open(data_dir)?)),
-                claimed_name: claimed_name.to_owned(),
-            }),
+        let deadline = Instant::now() + patience.min(limits::COMMAND_LOCK_WAIT_MAX);
+        loop {
+            if let Some(client) = Self::to_server(patience, data_dir, claimed_name)? {
+                return Ok(client);
+            }
+            match open(data_dir) {
+                Ok(api) => {
+                    return Ok(Self {
+                        way: Way::InProcess(Box::new(api)),
+                        claimed_name: claimed_name.to_owned(),
+                    });
+                }
+                // Another command, which is soon done; or a server, which soon answers or ends.
+                Err(Error::Store(OpenError::Locked)) if Instant::now() < deadline => {
+                    thread::sleep(LOCK_RETRY_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 

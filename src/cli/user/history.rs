@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::output::{self, Column, Format, Listing, minute, text_of};
+use super::super::output::{self, Column, Format, Listing, second, text_of};
 use super::super::{Failure, SEARCH, ask_or_hint, percent_encode, status};
 use crate::local::Client;
 use crate::scim::schema::ENTERPRISE_URN;
@@ -59,9 +59,9 @@ fn print(row: &Value, who: &str) -> Result<(), Failure> {
         None => String::new(),
     };
     let mut lines = vec![format!(
-        "{}  {}  {}{undoes}  by {}  request {}{named}",
+        "{}  {}Z  {}{undoes}  by {}  request {}{named}",
         row["sequence"],
-        minute(row, "time", ""),
+        second(row, "time"),
         text_of(row, "kind"),
         text_of(row, "principal"),
         text_of(row, "requestId"),

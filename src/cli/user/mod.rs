@@ -46,7 +46,7 @@ const COLUMNS: &[Column] = &[
         },
     },
     Column {
-        title: "LAST CHANGED",
+        title: "LAST CHANGED (UTC)",
         cell: |user| minute(&user["meta"], "lastModified", ""),
     },
     Column {
