@@ -110,6 +110,73 @@ fn exit_statuses_without_a_server() {
     );
 }
 
+/// Whoever types no choice is shown them all, with and without a data directory.
+#[test]
+fn what_can_be_chosen_is_listed() {
+    let folder = TempDir::new().expect("a folder");
+    for (command, wanted) in [
+        ("guide", &["okta       Okta, from its cloud", "agent  "][..]),
+        ("completions", &["bash", "fish", "zsh"]),
+        ("manual", &["install  ", "csv  "]),
+    ] {
+        let output = cli_on(&folder.path().join("data"), &[command]);
+        check(&output, 0, "");
+        for words in wanted {
+            let is_listed = |line: &str| line.starts_with(words);
+            assert!(output.stdout.lines().any(is_listed), "{words}: {output:?}");
+        }
+    }
+}
+
+/// The headings of a man page, in their order.
+fn headings(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a page");
+    let headings = text.lines().filter_map(|line| line.strip_prefix(".SH "));
+    headings.map(|line| line.replace('"', "")).collect()
+}
+
+/// What belongs to a command comes before what every command has.
+#[test]
+fn help_and_man_pages_tell_their_own_first() {
+    let folder = TempDir::new().expect("a folder");
+    let help = cli_on(folder.path(), &["user", "show", "--help"]).stdout;
+    let at = |words: &str| {
+        help.find(words)
+            .unwrap_or_else(|| panic!("{words}: {help}"))
+    };
+    assert!(at("--output") < at("Global options:"), "{help}");
+    assert!(at("Global options:") < at("--data-dir"), "{help}");
+
+    let dir = folder.path().join("man");
+    let dir = dir.to_str().expect("it is text");
+    check(&cli_on(folder.path(), &["man", dir]), 0, "");
+    for (page, wanted) in [
+        (
+            "golinks-scim",
+            "GLOBAL OPTIONS,SUBCOMMANDS,NOTES,EXIT STATUS,VERSION",
+        ),
+        (
+            "golinks-scim-user-deactivate",
+            "ARGUMENTS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-user-show",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-user-undo",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,NOTES,EXIT STATUS",
+        ),
+    ] {
+        let found = headings(&Path::new(dir).join(format!("{page}.1"))).join(",");
+        assert_eq!(
+            found,
+            format!("NAME,SYNOPSIS,DESCRIPTION,{wanted}"),
+            "{page}"
+        );
+    }
+}
+
 #[test]
 fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
     let server = Server::start();
