@@ -15,13 +15,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use golinks_scim::clock::Instant as Moment;
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_on, command_on};
+use crate::support::{Output, Server, cli_on, command_on, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -494,13 +493,8 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
         let pem = fs::read(folder.path().join("tls/ca.pem")).expect("the CA");
         let mut client = Client::new(base_url, &pem).expect("a usable base URL");
         let authorization = format!("Bearer {token}");
-        let request = Request {
-            method: "GET",
-            target: "/Users",
-            headers: &[("Authorization", &authorization)],
-            body: None,
-        };
-        let (response, _) = client.send(&request).expect("an answer");
+        let answer = send(&mut client, &authorization, "GET", "/Users", None);
+        let response = answer.expect("an answer");
         assert_eq!(response.status, 200, "the token is of no use: {shown}");
         let kept = cli_on(folder.path(), &["token", "show", "okta", "-o", "jsonl"]);
         assert_good_for_a_year(&kept);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::{Issue, Mode, Scope, Tokens};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Manner, Selection, describe};
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
@@ -19,7 +18,7 @@ use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinit
 use serde_json::json;
 
 use crate::crash::inspect;
-use crate::support::{Server, Talk, body, record_of, scim_error, wait_until};
+use crate::support::{Server, Talk, body, record_of, scim_error, send, wait_until};
 
 /// Whoever writes to a disk that stays full is sent away within this time, on a busy machine too.
 const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
@@ -410,13 +409,8 @@ fn ready(server: &Server, authorization: &str) -> u16 {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
     let base = format!("https://{}", server.address());
     let mut client = Client::new(&base, &pem).expect("a client");
-    let request = Request {
-        method: "GET",
-        target: "/readyz",
-        headers: &[("Authorization", authorization)],
-        body: None,
-    };
-    client.send(&request).expect("an answer").0.status
+    let answer = send(&mut client, authorization, "GET", "/readyz", None);
+    answer.expect("an answer").status
 }
 
 /// Long enough without space the caller is told that nobody knows; closing does not wait.
