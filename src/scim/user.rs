@@ -53,7 +53,7 @@ impl User {
         Ok(user)
     }
 
-    /// Takes what stands in the store or came out of a patch back into canonical form.
+    /// Members as a client or a file sends them, in canonical form.
     pub(super) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut external_id = None;
         let mut extension = Object::new();

@@ -59,12 +59,6 @@ struct Element {
     part: &'static str,
 }
 
-impl PartialEq for Attribute {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
