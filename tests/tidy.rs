@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["https", "local", "idp"],
     &["api"],
     &["access", "certificate", "directory", "manual", "page"],
+    &["columns"],
     &["http1", "scim", "store"],
     &[
         "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend",
@@ -37,7 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sd_notify", &["cli"]),
     ("listenfd", &["cli"]),
     ("toml", &["config"]),
-    ("strsim", &["config", "scim"]),
+    ("strsim", &["config", "columns"]),
     ("csv", &["cli"]),
     ("indicatif", &["cli"]),
     ("rustls", &["https", "certificate", "idp"]),
