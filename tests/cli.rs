@@ -558,6 +558,19 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     assert!(shown.contains("golinks_scim_"), "{shown}");
 }
 
+/// 192.0.2.0/24 is for documentation (RFC 5737): no machine has an address of it.
+#[test]
+fn an_address_that_no_interface_has_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let output = run_to_its_end(folder.path(), &["serve", "--listen", "192.0.2.1:8443"]);
+    check(&output, 74, "cannot listen at 192.0.2.1:8443");
+    check(
+        &output,
+        74,
+        "hint: no interface of this machine has that address",
+    );
+}
+
 /// Neither stream of a start without a terminal may hold a token, but how to make one.
 #[test]
 fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
