@@ -16,9 +16,9 @@
 //! # The map, in reading order
 //!
 //! ```text
-//! main ─▶ cli ─▶ https ┐            access       http1
-//!           ├──▶ local ├─▶ api ─▶ certificate ─▶ scim  ─▶ limits clock secret
-//!           └──▶ idp   ┘            directory    store    config logging metrics files mend turns
+//! main ─▶ cli ─▶ https ┐            access                    http1
+//!           ├──▶ local ├─▶ api ─▶ certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
+//!           └──▶ idp   ┘            directory                 store    config logging metrics files mend
 //!                                   manual page
 //! ```
 //!
@@ -36,7 +36,7 @@
 //! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA and what is
 //!   served.
 //! - [`directory`]: what it means for a user to exist here. [`scim`]: the RFCs as values.
-//!   [`store`]: rows, durably.
+//!   [`store`]: rows, durably. [`columns`]: users as rows of a spreadsheet, for import and export.
 //! - [`idp`]: what identity providers do, as tables that tests and tools play.
 //! - [`page`]: the Team Directory, files of a page that is a client of [`api`] like others.
 //! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
@@ -58,6 +58,7 @@ pub mod api;
 pub mod certificate;
 pub mod cli;
 pub mod clock;
+pub mod columns;
 pub mod config;
 pub mod directory;
 pub mod files;

@@ -12,7 +12,7 @@ use golinks_scim::limits;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{CORE, Output, Server, Talk, body, cli_in, command, scim_error};
+use crate::support::{CORE, Output, Server, Talk, body, cli_in, command, scim_error, send};
 
 /// The rows that `audit list` prints.
 fn rows(output: &Output) -> Vec<Value> {
@@ -44,13 +44,7 @@ fn commits(talk: &Talk, token: &str) -> u64 {
     let base = format!("https://{}", talk.server.address());
     let mut client = golinks_scim::idp::client::Client::new(&base, &pem).expect("a client");
     let authorization = format!("Bearer {token}");
-    let request = golinks_scim::http1::client::Request {
-        method: "GET",
-        target: "/metrics",
-        headers: &[("Authorization", &authorization)],
-        body: None,
-    };
-    let answer = client.send(&request).expect("an answer").0;
+    let answer = send(&mut client, &authorization, "GET", "/metrics", None).expect("an answer");
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let line = text
         .lines()

@@ -4,10 +4,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use golinks_scim::http1::client::Request;
 use serde_json::Value;
 
-use crate::support::{Server, Talk, body};
+use crate::support::{Server, Talk, body, send};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()
@@ -39,18 +38,9 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
                         return;
                     }
                     // Each writer's users are numbered: a state holds all up to some number.
-                    let body = body(&format!("late{writer}.{turn}")).to_string();
-                    let request = Request {
-                        method: "POST",
-                        target: "/Users",
-                        headers: &[
-                            ("Authorization", authorization),
-                            ("Content-Type", "application/scim+json"),
-                        ],
-                        body: Some(body.as_bytes()),
-                    };
-                    let (response, _) = client.send(&request).expect("an answer");
-                    assert_eq!(response.status, 201);
+                    let user = body(&format!("late{writer}.{turn}"));
+                    let answer = send(&mut client, authorization, "POST", "/Users", Some(&user));
+                    assert_eq!(answer.expect("an answer").status, 201);
                     written.fetch_add(1, Ordering::SeqCst);
                 }
             });

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
@@ -21,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::support::wire::{Door, PATIENCE, read};
-use crate::support::{Server, number};
+use crate::support::{Server, number, status};
 
 /// What the log says of a certificate that is served from now on, and of one that is not.
 const READ_AGAIN: &str = "the certificate was read again";
@@ -194,7 +193,10 @@ fn a_request_becomes_a_certificate_that_is_served() {
         installed.stderr.contains("it is being served"),
         "{installed:?}"
     );
-    assert_eq!(get(&mut customer.client(&server), &authorization), Ok(200));
+    assert_eq!(
+        status(&mut customer.client(&server), &authorization),
+        Ok(200)
+    );
     let shown = server.cli(&["cert", "show"]);
     assert!(shown.stdout.contains("localhost, 127.0.0.1"), "{shown:?}");
     for words in [
@@ -214,7 +216,10 @@ fn a_request_becomes_a_certificate_that_is_served() {
         key.to_str().expect("text"),
     ];
     assert_eq!(server.cli(&own).status, Some(0));
-    assert_eq!(get(&mut customer.client(&server), &authorization), Ok(200));
+    assert_eq!(
+        status(&mut customer.client(&server), &authorization),
+        Ok(200)
+    );
     server.stop();
 }
 
@@ -227,19 +232,6 @@ fn put_as(mode: u32, path: &Path, text: &str) {
     fs::write(&draft, text).expect("written");
     fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).expect("private");
     fs::rename(&draft, path).expect("exchanged");
-}
-
-fn get(client: &mut Client, authorization: &str) -> Result<u16, String> {
-    let request = Request {
-        method: "GET",
-        target: "/Users?count=1",
-        headers: &[("Authorization", authorization)],
-        body: None,
-    };
-    match client.send(&request) {
-        Ok((response, _)) => Ok(response.status),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// A new certificate each quarter of a second (in the long form a minute long each second:
@@ -274,7 +266,12 @@ fn certificates_are_exchanged_under_load_without_a_failed_request() {
         scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 let mut client = customer.client(server);
-                assert_eq!(get(&mut client, authorization), Ok(200), "{}", server.log());
+                assert_eq!(
+                    status(&mut client, authorization),
+                    Ok(200),
+                    "{}",
+                    server.log()
+                );
                 asked.fetch_add(1, Ordering::SeqCst);
             }
         });
@@ -361,7 +358,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
             hang_up();
         });
         // New connections are still served with what was good.
-        let answer = get(&mut customer.client(server), &authorization);
+        let answer = status(&mut customer.client(server), &authorization);
         assert_eq!(answer, Ok(200), "{what}");
         assert_eq!(shown(&door), before, "{what}");
         once_more(server, READ_AGAIN, || {

@@ -15,13 +15,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use golinks_scim::clock::Instant as Moment;
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_on, command_on};
+use crate::support::{Output, Server, cli_on, command_on, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -127,6 +126,73 @@ fn exit_statuses_without_a_server() {
         65,
         "hint: restore a backup",
     );
+}
+
+/// Whoever types no choice is shown them all, with and without a data directory.
+#[test]
+fn what_can_be_chosen_is_listed() {
+    let folder = TempDir::new().expect("a folder");
+    for (command, wanted) in [
+        ("guide", &["okta       Okta, from its cloud", "agent  "][..]),
+        ("completions", &["bash", "fish", "zsh"]),
+        ("manual", &["install  ", "csv  "]),
+    ] {
+        let output = cli_on(&folder.path().join("data"), &[command]);
+        check(&output, 0, "");
+        for words in wanted {
+            let is_listed = |line: &str| line.starts_with(words);
+            assert!(output.stdout.lines().any(is_listed), "{words}: {output:?}");
+        }
+    }
+}
+
+/// The headings of a man page, in their order.
+fn headings(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a page");
+    let headings = text.lines().filter_map(|line| line.strip_prefix(".SH "));
+    headings.map(|line| line.replace('"', "")).collect()
+}
+
+/// What belongs to a command comes before what every command has.
+#[test]
+fn help_and_man_pages_tell_their_own_first() {
+    let folder = TempDir::new().expect("a folder");
+    let help = cli_on(folder.path(), &["user", "show", "--help"]).stdout;
+    let at = |words: &str| {
+        help.find(words)
+            .unwrap_or_else(|| panic!("{words}: {help}"))
+    };
+    assert!(at("--output") < at("Global options:"), "{help}");
+    assert!(at("Global options:") < at("--data-dir"), "{help}");
+
+    let dir = folder.path().join("man");
+    let dir = dir.to_str().expect("it is text");
+    check(&cli_on(folder.path(), &["man", dir]), 0, "");
+    for (page, wanted) in [
+        (
+            "golinks-scim",
+            "GLOBAL OPTIONS,SUBCOMMANDS,NOTES,EXIT STATUS,VERSION",
+        ),
+        (
+            "golinks-scim-user-deactivate",
+            "ARGUMENTS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-user-show",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-user-undo",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,NOTES,EXIT STATUS",
+        ),
+    ] {
+        let found = headings(&Path::new(dir).join(format!("{page}.1"))).join(",");
+        assert_eq!(
+            found,
+            format!("NAME,SYNOPSIS,DESCRIPTION,{wanted}"),
+            "{page}"
+        );
+    }
 }
 
 #[test]
@@ -492,13 +558,8 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
         let pem = fs::read(folder.path().join("tls/ca.pem")).expect("the CA");
         let mut client = Client::new(base_url, &pem).expect("a usable base URL");
         let authorization = format!("Bearer {token}");
-        let request = Request {
-            method: "GET",
-            target: "/Users",
-            headers: &[("Authorization", &authorization)],
-            body: None,
-        };
-        let (response, _) = client.send(&request).expect("an answer");
+        let answer = send(&mut client, &authorization, "GET", "/Users", None);
+        let response = answer.expect("an answer");
         assert_eq!(response.status, 200, "the token is of no use: {shown}");
         let kept = cli_on(folder.path(), &["token", "show", "okta", "-o", "jsonl"]);
         assert_good_for_a_year(&kept);
@@ -560,6 +621,19 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     check(&failed, 74, "choose another port with --listen");
     let shown = on_a_terminal(&data_dir, |_| {});
     assert!(shown.contains("golinks_scim_"), "{shown}");
+}
+
+/// 192.0.2.0/24 is for documentation (RFC 5737): no machine has an address of it.
+#[test]
+fn an_address_that_no_interface_has_is_told() {
+    let folder = TempDir::new().expect("a folder");
+    let output = run_to_its_end(folder.path(), &["serve", "--listen", "192.0.2.1:8443"]);
+    check(&output, 74, "cannot listen at 192.0.2.1:8443");
+    check(
+        &output,
+        74,
+        "hint: no interface of this machine has that address",
+    );
 }
 
 /// Neither stream of a start without a terminal may hold a token, but how to make one.

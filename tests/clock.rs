@@ -14,14 +14,14 @@ use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::http1::answer::imf_fixdate;
-use golinks_scim::http1::client::{Request, Response};
+use golinks_scim::http1::client::Response;
 use golinks_scim::https;
 use golinks_scim::idp::client::{Client, Error};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{body, cli_in};
+use crate::support::{body, cli_in, send};
 
 /// The machine's clock, wrong by so many milliseconds.
 #[derive(Default)]
@@ -111,17 +111,7 @@ impl Here {
         target: &str,
         body: Option<&Value>,
     ) -> Result<Response, Error> {
-        let body = body.map(|body| body.to_string().into_bytes());
-        let request = Request {
-            method,
-            target,
-            headers: &[
-                ("Authorization", self.authorization.as_str()),
-                ("Content-Type", "application/scim+json"),
-            ],
-            body: body.as_deref(),
-        };
-        client.send(&request).map(|(response, _)| response)
+        send(client, &self.authorization, method, target, body)
     }
 
     fn ask(

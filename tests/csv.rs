@@ -359,6 +359,12 @@ fn encodings_quotes_and_headers() {
         check(&desk.import(&name, &[]), *status, &[words]);
     }
     check(&desk.import("nothing.csv", &[]), 74, &["nothing.csv"]);
+    let mend = "hint: golinks-scim manual csv lists";
+    check(
+        &desk.import("unknown.csv", &[]),
+        1,
+        &[mend, "--ignore COLUMN"],
+    );
     check(
         &desk.import("unknown.csv", &["--ignore", "titel"]),
         0,

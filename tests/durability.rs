@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use golinks_scim::directory::describe;
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::secret::{self, Secret};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
 
+use crate::support;
 use crate::support::wire::PATIENCE;
 use crate::support::{Server, number};
 
@@ -193,18 +193,7 @@ fn send(
     body: Option<&Value>,
 ) -> Option<Value> {
     let authorization = format!("Bearer {}", token.reveal());
-    let headers = [
-        ("Authorization", authorization.as_str()),
-        ("Content-Type", "application/scim+json"),
-    ];
-    let body = body.map(|body| body.to_string().into_bytes());
-    let request = Request {
-        method,
-        target,
-        headers: &headers,
-        body: body.as_deref(),
-    };
-    let (response, _) = client.send(&request).ok()?;
+    let response = support::send(client, &authorization, method, target, body).ok()?;
     if response.status == 503 {
         return None;
     }

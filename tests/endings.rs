@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use golinks_scim::http1::client::Request;
 use golinks_scim::secret;
 use serde_json::Value;
 
-use crate::support::{Server, body, cli_in, number};
+use crate::support::{Server, body, cli_in, number, send};
 
 const CLIENTS: usize = 16;
 
@@ -29,22 +28,13 @@ fn create_until_the_end(
             client = server.client();
         }
         let name = format!("user{which}.{turn}");
-        let user = body(&name).to_string();
-        let request = Request {
-            method: "POST",
-            target: "/Users",
-            headers: &[
-                ("Authorization", authorization),
-                ("Content-Type", "application/scim+json"),
-            ],
-            body: Some(user.as_bytes()),
-        };
-        match client.send(&request) {
-            Ok((response, _)) if response.status == 201 => {
+        let user = body(&name);
+        match send(&mut client, authorization, "POST", "/Users", Some(&user)) {
+            Ok(response) if response.status == 201 => {
                 acknowledged.fetch_add(1, Ordering::SeqCst);
                 names.push(name);
             }
-            Ok((response, _)) => panic!("{name}: {}", response.status),
+            Ok(response) => panic!("{name}: {}", response.status),
             Err(_) => return names,
         }
     }

@@ -3,6 +3,7 @@
 //! there, whoever reads goes on reading, and nothing has to be done for it to go on.
 
 use std::io;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::{Issue, IssueError, Mode, Scope, Token, Tokens};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Manner, Selection, describe};
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
@@ -19,7 +19,10 @@ use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinit
 use serde_json::json;
 
 use crate::crash::inspect;
-use crate::support::{Server, Talk, body, record_of, scim_error, wait_until};
+use crate::support::{
+    Output, Server, Talk, body, cli_in, command, record_of, scim_error, send, wait_until,
+    without_settings,
+};
 
 /// Whoever writes to a disk that stays full is sent away within this time, on a busy machine too.
 const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
@@ -405,18 +408,51 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     );
 }
 
+/// Commands without a server, on a store whose file may not grow: what is written is refused in
+/// words, what is read is read, and nothing that was there is lost.
+#[test]
+fn commands_on_a_full_disk_say_so_and_lose_nothing() {
+    let mut talk = Talk::start(&[]);
+    talk.create("kept");
+    let folder = talk.server.stop_and_keep();
+    let size = std::fs::metadata(folder.path().join("data/users.redb")).expect("the store");
+    let limited = |arguments: &[&str]| -> Output {
+        let command = command(&folder);
+        let mut limited = Command::new("prlimit");
+        without_settings(&mut limited)
+            .arg(format!("--fsize={}", size.len() / 2))
+            .arg(command.get_program())
+            .args(command.get_args())
+            .args(arguments);
+        limited.output().expect("prlimit is there").into()
+    };
+    let listed = cli_in(&folder, &["user", "list", "-o", "jsonl"]);
+    let copy = folder.path().join("copy");
+    let copy = copy.to_str().expect("it is text");
+    for (arguments, status, words) in [
+        (&["user", "reactivate", "kept"][..], 0, ""),
+        (&["backup", "create", copy], 74, "File too large"),
+        (&["user", "deactivate", "kept"], 1, "disk failed, is full"),
+    ] {
+        let output = limited(arguments);
+        assert_eq!(output.status, Some(status), "{output:?}");
+        assert!(output.stderr.contains(words), "{output:?}");
+        let still = limited(&["user", "list", "-o", "jsonl"]);
+        assert_eq!(still.stdout, listed.stdout, "{still:?}");
+    }
+    let verified = cli_in(&folder, &["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+    let again = cli_in(&folder, &["user", "deactivate", "kept"]);
+    assert_eq!(again.status, Some(0), "{again:?}");
+}
+
 /// What `/readyz` answers.
 fn ready(server: &Server, authorization: &str) -> u16 {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
     let base = format!("https://{}", server.address());
     let mut client = Client::new(&base, &pem).expect("a client");
-    let request = Request {
-        method: "GET",
-        target: "/readyz",
-        headers: &[("Authorization", authorization)],
-        body: None,
-    };
-    client.send(&request).expect("an answer").0.status
+    let answer = send(&mut client, authorization, "GET", "/readyz", None);
+    answer.expect("an answer").status
 }
 
 /// Long enough without space the caller is told that nobody knows; closing does not wait.

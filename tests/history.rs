@@ -15,7 +15,7 @@ use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use crate::model::Random;
-use crate::support::{CORE, Output, Talk, body, number, record_of};
+use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -464,7 +464,7 @@ fn it_works_without_a_server_too() {
     talk.json("PATCH", &target, Some(&patch("title", json!("Chef"))), 200);
     let change = newest_change(&talk, "jane");
     let directory = talk.server.stop_and_keep();
-    let cli = |typed: &[&str]| crate::support::cli_in(&directory, typed);
+    let cli = |typed: &[&str]| cli_in(&directory, typed);
     assert_eq!(cli(&["user", "undo", &change]).status, Some(0));
     let shown = cli(&["user", "show", "jane", "-o", "jsonl"]);
     assert_eq!(rows(&shown)[0]["title"], Value::Null, "{shown:?}");
@@ -643,6 +643,49 @@ fn assert_past(kept: &Kept, random: &mut Random) {
             other => panic!("{id} at {time}: {other:?}"),
         }
     }
+}
+
+/// A server that dies between two slices of an undo: what was done is said, and how to go on, by
+/// a time that stays the same.
+#[test]
+fn an_undo_that_breaks_off_says_how_to_go_on() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("data")).expect("made");
+    let socket = folder.path().join("data/admin.sock");
+    let listener = std::os::unix::net::UnixListener::bind(socket).expect("bound");
+    let dying = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a caller");
+        let mut asked = Vec::new();
+        let mut byte = [0];
+        while !asked.ends_with(b"}") && stream.read_exact(&mut byte).is_ok() {
+            asked.extend_from_slice(&byte);
+        }
+        let page = json!({"next": 1, "users": [
+            {"userName": "jane", "changes": [2], "attributes": ["title"]}]});
+        let page = page.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page.len());
+        stream.write_all((head + &page).as_bytes()).expect("read");
+        stream.read_exact(&mut byte).expect("the next slice");
+    });
+    let broken = cli_in(&folder, &["user", "undo", "--since", "2h"]);
+    dying.join().expect("it has ended");
+    assert!(broken.status.is_some_and(|status| status > 1), "{broken:?}");
+    assert!(
+        broken.stderr.starts_with("1 user is as before"),
+        "{broken:?}"
+    );
+    let (_, mend) = broken
+        .stderr
+        .split_once("hint: run it again with --since ")
+        .expect("a hint");
+    let time = mend.split(':').next().unwrap_or_default();
+    let is_moment = time.len() == "2026-11-25T08".len() && time.contains('T');
+    assert!(is_moment, "{broken:?}");
+    assert!(
+        mend.ends_with(": who is as before is left alone then\n"),
+        "{broken:?}"
+    );
 }
 
 fn undo(directory: &Directory, selection: &Selection, is_forced: bool) -> Vec<Undone> {

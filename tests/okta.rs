@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::idp::{Suite, okta};
 use golinks_scim::secret::Secret;
 use serde_json::{Value, json};
 
+use crate::support;
 use crate::support::{Server, person};
 
 /// Plays a suite on a directory that holds one complete user.
@@ -197,17 +197,8 @@ fn send(
     body: &Value,
 ) -> (u16, Value) {
     let authorization = format!("Bearer {}", token.reveal());
-    let body = body.to_string();
-    let request = Request {
-        method,
-        target,
-        headers: &[
-            ("Authorization", &authorization),
-            ("Content-Type", "application/scim+json"),
-        ],
-        body: Some(body.as_bytes()),
-    };
-    let (response, _) = client.send(&request).expect("the server answers");
+    let answer = support::send(client, &authorization, method, target, Some(body));
+    let response = answer.expect("the server answers");
     let json = serde_json::from_slice(&response.body).expect("every answer is JSON");
     (response.status, json)
 }

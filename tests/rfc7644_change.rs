@@ -8,6 +8,7 @@ use std::thread;
 use golinks_scim::http1::client::Response;
 use serde_json::{Value, json};
 
+use crate::support;
 use crate::support::{Talk, body, scim_error};
 
 fn json_of(response: &Response) -> Value {
@@ -503,13 +504,8 @@ fn section_3_13_other_versions_of_the_protocol_are_not_spoken() {
         ("/vnext/Users", &talk.authorization, 404),
         ("/v1/Users", "Bearer nobody", 401),
     ] {
-        let request = golinks_scim::http1::client::Request {
-            method: "GET",
-            target,
-            headers: &[("Authorization", authorization)],
-            body: None,
-        };
-        let (response, _) = client.send(&request).expect("an answer");
+        let answer = support::send(&mut client, authorization, "GET", target, None);
+        let response = answer.expect("an answer");
         let error = scim_error(&response, target);
         assert_eq!(response.status, status, "{target}: {error}");
         assert_eq!(

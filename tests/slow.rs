@@ -11,13 +11,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::support::wire::{Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{Server, body, number, scim_error};
+use crate::support::{Server, body, number, scim_error, send, status};
 
 /// What the attackers do.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +149,7 @@ fn times(
         for is_new in [false, true] {
             let begun = Instant::now();
             let status = if is_new {
-                ask(&mut door.server.client(), authorization)
+                status(&mut door.server.client(), authorization)
             } else {
                 Ok(kept.ask())
             };
@@ -196,17 +195,8 @@ fn populate(client: &mut Client, authorization: &str, count: usize, bytes: usize
     for number in 0..count {
         let mut user = body(&format!("user{number}"));
         user["title"] = "x".repeat(bytes).into();
-        let user = user.to_string();
-        let request = Request {
-            method: "POST",
-            target: "/Users",
-            headers: &[
-                ("Authorization", authorization),
-                ("Content-Type", "application/scim+json"),
-            ],
-            body: Some(user.as_bytes()),
-        };
-        assert_eq!(client.send(&request).expect("an answer").0.status, 201);
+        let answer = send(client, authorization, "POST", "/Users", Some(&user));
+        assert_eq!(answer.expect("an answer").status, 201);
     }
 }
 
@@ -279,19 +269,6 @@ fn a_valid_client_is_served_beside_slow_ones() {
     door.server.stop();
 }
 
-fn ask(client: &mut Client, authorization: &str) -> Result<u16, String> {
-    let request = Request {
-        method: "GET",
-        target: "/Users?count=1",
-        headers: &[("Authorization", authorization)],
-        body: None,
-    };
-    match client.send(&request) {
-        Ok((response, _)) => Ok(response.status),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// No descriptor left: whoever is connected with a token is answered further, and newcomers
 /// are accepted as soon as some are free again.
 #[test]
@@ -318,7 +295,7 @@ fn without_descriptors_established_clients_go_on() {
     drop(crowd);
     let released = Instant::now();
     let mut fresh = door.server.client();
-    while ask(&mut fresh, &authorization) != Ok(200) {
+    while status(&mut fresh, &authorization) != Ok(200) {
         assert!(
             released.elapsed() < Duration::from_secs(10),
             "{}",
@@ -475,7 +452,7 @@ fn without_threads_strangers_make_room_and_nothing_aborts() {
     let mut served = 0;
     for _ in 0..50 {
         assert_eq!(kept.ask(), 200, "{}", door.server.log());
-        served += usize::from(ask(&mut door.server.client(), &authorization) == Ok(200));
+        served += usize::from(status(&mut door.server.client(), &authorization) == Ok(200));
     }
     let (now, _) = size(&door.server);
     println!(
@@ -485,6 +462,6 @@ fn without_threads_strangers_make_room_and_nothing_aborts() {
     assert!(now <= THREADS_MAX, "{now} threads");
     assert!(served >= 45, "{served} of 50\n{}", door.server.log());
     drop(crowd);
-    assert_eq!(ask(&mut door.server.client(), &authorization), Ok(200));
+    assert_eq!(status(&mut door.server.client(), &authorization), Ok(200));
     door.server.stop();
 }

@@ -13,10 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use golinks_scim::access::Limiter;
-use golinks_scim::http1::client::Request;
 
 use crate::support::wire::{self, Door};
-use crate::support::{Server, body};
+use crate::support::{Server, body, send};
 
 const TRIES_MAX: u32 = 10;
 const JOBS: usize = 50;
@@ -123,17 +122,9 @@ fn push(users: usize) -> u32 {
             let (queue, most, authorization) = (&queue, &most, &authorization);
             scope.spawn(move || {
                 while let Some((user, tries)) = queue.next() {
-                    let body = body(&format!("user{user}")).to_string();
-                    let request = Request {
-                        method: "POST",
-                        target: "/Users",
-                        headers: &[
-                            ("Authorization", authorization),
-                            ("Content-Type", "application/scim+json"),
-                        ],
-                        body: Some(body.as_bytes()),
-                    };
-                    let (response, _) = client.send(&request).expect("an answer");
+                    let body = body(&format!("user{user}"));
+                    let answer = send(&mut client, authorization, "POST", "/Users", Some(&body));
+                    let response = answer.expect("an answer");
                     let mut most = most.lock().expect("not poisoned");
                     *most = (*most).max(tries);
                     drop(most);

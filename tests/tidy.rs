@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["https", "local", "idp"],
     &["api"],
     &["access", "certificate", "directory", "manual", "page"],
+    &["columns"],
     &["http1", "scim", "store"],
     &[
         "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend", "turns",
@@ -37,7 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sd_notify", &["cli"]),
     ("listenfd", &["cli"]),
     ("toml", &["config"]),
-    ("strsim", &["config", "scim"]),
+    ("strsim", &["config", "columns"]),
     ("csv", &["cli"]),
     ("indicatif", &["cli"]),
     ("rustls", &["https", "certificate", "idp"]),
@@ -55,13 +56,64 @@ struct Source {
 }
 
 impl Source {
-    /// The code with comments taken out, line by line with its number from 1.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text.lines().enumerate().map(|(index, line)| {
-            let code = line.split("//").next().unwrap_or_default();
-            (index + 1, code)
-        })
+    /// The code alone, line by line with its number from 1.
+    fn code(&self) -> Vec<(usize, String)> {
+        let code = code(&self.text);
+        let lines = code.lines().map(str::to_owned).enumerate();
+        lines.map(|(index, line)| (index + 1, line)).collect()
     }
+}
+
+/// A source text with blanks in the place of comments and of what strings and characters hold;
+/// lines stay lines.
+fn code(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_in_a_word = out.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let length = if let Some(length) = foreign(rest, is_in_a_word) {
+            let gone = rest[..length].chars();
+            out.extend(gone.map(|c| if c == '\n' { c } else { ' ' }));
+            length
+        } else {
+            out.push(first);
+            first.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    out
+}
+
+/// How long the comment or literal is that a text begins with, if it does.
+fn foreign(text: &str, is_in_a_word: bool) -> Option<usize> {
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    if let Some(raw) = text.strip_prefix('r').filter(|_| !is_in_a_word) {
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        let inside = raw[hashes..].strip_prefix('"')?;
+        let end = format!("\"{}", "#".repeat(hashes));
+        return Some(2 + hashes + inside.find(&end)? + end.len());
+    }
+    let quote = text.chars().next().filter(|c| *c == '"' || *c == '\'')?;
+    let mut inside = text.char_indices().skip(1);
+    while let Some((at, c)) = inside.next() {
+        match c {
+            '\\' => {
+                inside.next();
+            }
+            _ if c == quote => return Some(at + 1),
+            // A lifetime has no second quote.
+            _ if quote == '\''
+                && text[1..at].chars().count() == 1
+                && !text[1..].starts_with('\\') =>
+            {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn sources() -> Vec<Source> {
@@ -108,47 +160,101 @@ fn modules_use_only_the_layers_below_them() {
             ));
             continue;
         };
-        for (line, code) in source.code() {
-            for used in used_modules(code) {
-                let allowed = used == source.module
-                    || layer(&used).is_none_or(|layer| layer > own)
-                    || SIBLINGS.contains(&(source.module.as_str(), used.as_str()));
-                if !allowed {
-                    complaints.push(format!(
-                        "{}:{line}: {} uses {used}, which is not below it; move the code, or hand \
-                         the value down",
-                        source.path.display(),
-                        source.module
-                    ));
-                }
+        for (line, used) in used_modules(&source.text) {
+            let allowed = used == source.module
+                || layer(&used).is_none_or(|layer| layer > own)
+                || SIBLINGS.contains(&(source.module.as_str(), used.as_str()));
+            if !allowed {
+                complaints.push(format!(
+                    "{}:{line}: {} uses {used}, which is not below it; move the code, or hand the \
+                     value down",
+                    source.path.display(),
+                    source.module
+                ));
             }
         }
     }
     complain(&complaints);
 }
 
-/// The modules after `crate::` or `golinks_scim::` in a line of code.
-fn used_modules(code: &str) -> Vec<String> {
+/// The modules after `crate::` or `golinks_scim::` in a source text, each with its line.
+fn used_modules(text: &str) -> Vec<(usize, String)> {
+    let code = code(text);
     let mut used = Vec::new();
     for root in ["crate::", "golinks_scim::"] {
         for (at, _) in code.match_indices(root) {
-            let rest = &code[at + root.len()..];
-            let names = match rest.strip_prefix('{') {
-                Some(list) => list.split('}').next().unwrap_or_default().split(','),
-                None => rest.split(','),
-            };
-            let take = if rest.starts_with('{') { usize::MAX } else { 1 };
-            for name in names.take(take) {
-                let name: String = name
-                    .trim()
-                    .chars()
-                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                    .collect();
-                used.push(name);
+            let mut depth = 0;
+            let mut is_first = true;
+            for (word, after) in words(&code[at + root.len()..]) {
+                let line = code[..code.len() - after.len()].lines().count();
+                match word {
+                    "{" => (depth, is_first) = (depth + 1, depth == 0),
+                    "}" => depth -= 1,
+                    "," => is_first = depth == 1,
+                    name => {
+                        if is_first {
+                            used.push((line, name.to_owned()));
+                        }
+                        is_first = false;
+                    }
+                }
+                if depth == 0 {
+                    break;
+                }
             }
         }
     }
     used
+}
+
+/// Names, braces and commas of a code, each with what comes after it.
+fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = code;
+    std::iter::from_fn(move || {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        rest = rest.trim_start_matches(|c| !is_name(c) && !"{},".contains(c));
+        let length = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length.max(1).min(rest.len()));
+        rest = after;
+        (!word.is_empty()).then_some((word, after))
+    })
+}
+
+/// However rustfmt breaks a line, what is used is seen; what is only written about is not.
+#[test]
+fn modules_are_seen_in_every_form_of_import() {
+    for (text, wanted) in [
+        ("use crate::store::Store;", &[(1, "store")][..]),
+        ("use crate::{api, cli::run};", &[(1, "api"), (1, "cli")]),
+        (
+            "use crate::{\n    api::{Call, Reply},\n    // aside, store\n    cli,\n};\nlet x = 1;",
+            &[(2, "api"), (4, "cli")],
+        ),
+        (
+            "let it =\n    crate::\n        page::FILES;",
+            &[(3, "page")],
+        ),
+        (
+            "let it = (\"https://a\", '\"', crate::page::FILES);",
+            &[(1, "page")],
+        ),
+        (
+            "fn f<'a>(x: &'a str) { crate::page::f(x, '\\'') }",
+            &[(1, "page")],
+        ),
+        ("let it = r#\"a \" crate::b\"#; // crate::store", &[]),
+        (
+            "/// crate::store\nlet it = \"crate::api \\\" crate::cli\";",
+            &[],
+        ),
+    ] {
+        let found = used_modules(text);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(line, name)| (*line, name.as_str()))
+            .collect();
+        assert_eq!(found, wanted, "{text}");
+    }
 }
 
 #[test]

@@ -4,12 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use golinks_scim::scim::Tolerance;
 use serde_json::{Value, json};
 
-use crate::support::{CORE, Server, Talk, scim_error};
+use crate::support::{CORE, Server, Talk, scim_error, send};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -298,13 +297,8 @@ fn user(name: &str) -> Value {
 
 /// What the counter of a tolerance says.
 fn count(metrics: &mut Client, authorization: &str, tolerance: Tolerance) -> u64 {
-    let request = Request {
-        method: "GET",
-        target: "/metrics",
-        headers: &[("Authorization", authorization)],
-        body: None,
-    };
-    let (response, _) = metrics.send(&request).expect("an answer");
+    let answer = send(metrics, authorization, "GET", "/metrics", None);
+    let response = answer.expect("an answer");
     assert_eq!(response.status, 200);
     let text = String::from_utf8(response.body).expect("text");
     let start = format!(

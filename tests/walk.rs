@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
 use serde_json::{Value, json};
 
+use crate::support;
 use crate::support::{CORE, Server};
 
 const USERS: usize = 2000;
@@ -47,17 +47,8 @@ impl Caller {
     }
 
     fn send(&mut self, method: &str, target: &str, body: Option<&Value>) -> (u16, Value) {
-        let body = body.map(|body| body.to_string().into_bytes());
-        let request = Request {
-            method,
-            target,
-            headers: &[
-                ("Authorization", &self.authorization),
-                ("Content-Type", "application/scim+json"),
-            ],
-            body: body.as_deref(),
-        };
-        let (response, _) = self.client.send(&request).expect("the server answers");
+        let answer = support::send(&mut self.client, &self.authorization, method, target, body);
+        let response = answer.expect("the server answers");
         let json = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
         (response.status, json)
     }

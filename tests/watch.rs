@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
 use golinks_scim::access::TokenText;
-use golinks_scim::http1::client::{Request, Response};
+use golinks_scim::http1::client::Response;
 use golinks_scim::idp::client::Client;
 use golinks_scim::secret::Secret;
 use rustix::process::{Signal, kill_process};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::exposition;
 use crate::support::wire::{self, Door};
-use crate::support::{Server, Talk, body};
+use crate::support::{Server, Talk, body, send};
 
 /// Metrics as they stand in the exposition.
 struct Scrape {
@@ -64,13 +64,7 @@ fn read(server: &Server, token: &Secret, target: &str) -> Response {
     let base = format!("https://{}", server.address());
     let mut client = Client::new(&base, &pem).expect("a client");
     let authorization = format!("Bearer {}", token.reveal());
-    let request = Request {
-        method: "GET",
-        target,
-        headers: &[("Authorization", &authorization)],
-        body: None,
-    };
-    client.send(&request).expect("an answer").0
+    send(&mut client, &authorization, "GET", target, None).expect("an answer")
 }
 
 fn requests(route: &str, method: &str, status: u16) -> String {

@@ -9,9 +9,9 @@ use super::Api;
 use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Administrator;
+use crate::columns::{Columns, Empty, Row};
 use crate::directory::{Compared, Error, Imported, Record};
 use crate::limits;
-use crate::scim::columns::{Columns, Empty, Row};
 use crate::scim::schema::ENTERPRISE_URN;
 use crate::scim::{User, json};
 

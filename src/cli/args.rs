@@ -11,30 +11,37 @@ use super::output::Format;
 use crate::config::BaseUrl;
 use crate::limits;
 
-const AFTER_HELP: &str = "\
-Exit status: 0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data; 69 no \
-directory, or the store is locked; 74 I/O; 77 permission; 78 configuration.
+/// What exit statuses mean.
+pub(super) const EXIT_STATUS: &str = "\
+0 done; 1 refused, not found, or different (user diff); 64 usage; 65 damaged or newer data; 69 no \
+directory, or the store is locked; 74 I/O; 77 permission; 78 configuration.";
 
+/// What to type next.
+pub(super) const NEXT: &str = "\
 Begin with `golinks-scim serve`, then `golinks-scim guide okta`. When the identity provider \
 cannot reach the server: `golinks-scim check`. The long pages: `golinks-scim manual`.";
+
+/// Above the flags that every command has.
+pub(super) const GLOBAL: &str = "Global options";
 
 /// SCIM 2.0 user provisioning for GoLinks: lets Okta and other identity providers create,
 /// update, deactivate and import users over HTTPS.
 #[derive(Parser)]
-#[command(name = "golinks-scim", version, max_term_width = 100, after_long_help = AFTER_HELP)]
+#[command(name = "golinks-scim", version, max_term_width = 100,
+    after_long_help = format!("Exit status: {EXIT_STATUS}\n\n{NEXT}"))]
 pub(super) struct Args {
     /// Where users, tokens and certificates are kept
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = GLOBAL)]
     pub(super) data_dir: Option<String>,
     /// The configuration file [default: $GOLINKS_SCIM_CONFIG, else
     /// /etc/golinks-scim/config.toml if it exists]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
     /// Say more on standard error; twice for everything
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = GLOBAL)]
     pub(super) verbose: u8,
     /// Say nothing but errors on standard error
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(super) quiet: bool,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -60,10 +67,10 @@ pub(super) enum Command {
     /// Copy the directory while it is served, check a copy, put one back
     #[command(subcommand)]
     Backup(Backup),
-    /// Tell what to type into an identity provider
+    /// Tell what to type into an identity provider, or list for which that can be told
     Guide {
         /// Which one
-        which: Guide,
+        which: Option<Guide>,
     },
     /// Find out why an identity provider cannot reach the server, or that it can
     Check(Check),
@@ -75,10 +82,10 @@ pub(super) enum Command {
         /// The page
         name: Option<String>,
     },
-    /// Print the completions for a shell
+    /// Print the completions for a shell, or list for which there are any
     Completions {
         /// Which one
-        shell: Shell,
+        shell: Option<Shell>,
     },
     /// Write the man pages
     Man {

@@ -1,12 +1,15 @@
 //! `man` and `completions`: what is made from the one definition of the command line, for
 //! packages and shells.
 
+use std::io;
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{Arg, CommandFactory as _};
 use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
-use super::args::Args;
+use super::args::{Args, EXIT_STATUS, GLOBAL, NEXT};
 use super::{Failure, output, status};
 
 /// Prints the completions for a shell.
@@ -18,10 +21,62 @@ pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
 
 /// Writes a man page for each command into a directory.
 pub(super) fn man(dir: &Path) -> Result<(), Failure> {
+    // Of what stands after the help, the pages have the exit statuses under a heading of their own.
+    let mut program = Args::command()
+        .after_long_help(NEXT)
+        .disable_help_subcommand(true);
+    program.build();
     std::fs::create_dir_all(dir)
-        .and_then(|()| clap_mangen::generate_to(Args::command(), dir))
+        .and_then(|()| pages(program, dir))
         .map_err(|error| {
             Failure::new(status::IO, format!("{}: {error}", dir.display()))
                 .hint("name a directory that you may write to")
         })
+}
+
+/// The pages of a command, and of all commands below it.
+fn pages(command: clap::Command, dir: &Path) -> io::Result<()> {
+    for below in command.get_subcommands() {
+        pages(below.clone(), dir)?;
+    }
+    let has_commands = command.has_subcommands();
+    let has_version = command.get_version().is_some();
+    let notes = command.get_after_long_help().or(command.get_after_help());
+    let notes = notes.map(ToString::to_string);
+    let man = Man::new(command.mut_args(under_a_heading));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if has_commands {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(notes) = notes {
+        section("NOTES", &notes, &mut page)?;
+    }
+    section("EXIT STATUS", EXIT_STATUS, &mut page)?;
+    if has_version {
+        man.render_version_section(&mut page)?;
+    }
+    std::fs::write(dir.join(man.get_filename()), page)
+}
+
+/// Sections are in the order of what is in them, and arguments come first; without headings they
+/// would be the last of the options.
+fn under_a_heading(arg: Arg) -> Arg {
+    let heading = match arg.get_id().as_str() {
+        _ if arg.get_help_heading().is_some() => return arg,
+        _ if arg.is_positional() => "Arguments",
+        "help" | "version" => GLOBAL,
+        _ => "Options",
+    };
+    arg.help_heading(heading)
+}
+
+fn section(heading: &str, text: &str, page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::default();
+    roff.control("SH", [heading]).text([roman(text)]);
+    roff.to_writer(page)
 }

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use clap_complete::Shell;
 use log::LevelFilter;
 use serde_json::Value;
 
@@ -133,7 +134,9 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
     Some(match command {
         Command::Manual { name } => manual::run(name.as_deref()),
         Command::Config(args::Config::Default) => config::print_default(),
-        Command::Completions { shell } => generate::completions(*shell),
+        Command::Guide { which: None } => output::choices::<args::Guide>(),
+        Command::Completions { shell: None } => output::choices::<Shell>(),
+        Command::Completions { shell: Some(shell) } => generate::completions(*shell),
         Command::Man { dir } => generate::man(dir),
         _ => return None,
     })
@@ -179,9 +182,10 @@ fn configured(args: Args) -> Result<(), Failure> {
         Command::Cert(command) => cert::run(&configuration.serve, command),
         Command::Audit(command) => audit::run(&data_dir, command),
         Command::Backup(command) => backup::run(&configuration.serve, command),
-        Command::Guide { which } => guide::run(&configuration.serve, program, which),
+        Command::Guide { which: Some(which) } => guide::run(&configuration.serve, program, which),
         Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
+        | Command::Guide { which: None }
         | Command::Manual { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => unreachable!("it was done before there was a configuration"),

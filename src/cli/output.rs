@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -26,6 +27,33 @@ pub(super) enum Format {
 /// Prints one line of data.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     write(&format!("{text}\n"))
+}
+
+/// Prints names, each with what it is about.
+pub(super) fn list(names: &[(&str, &str)]) -> Result<(), Failure> {
+    let width = names.iter().map(|(name, _)| name.width()).max();
+    let width = width.unwrap_or_default();
+    for (name, about) in names {
+        line(format!("{name:width$}  {about}").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Prints what may be typed for a value.
+pub(super) fn choices<V: ValueEnum>() -> Result<(), Failure> {
+    let values = V::value_variants().iter();
+    let values: Vec<_> = values.filter_map(ValueEnum::to_possible_value).collect();
+    let about = |value: &PossibleValue| value.get_help().map(ToString::to_string);
+    let abouts: Vec<String> = values
+        .iter()
+        .map(|value| about(value).unwrap_or_default())
+        .collect();
+    let names = values.iter().map(PossibleValue::get_name);
+    list(
+        &names
+            .zip(abouts.iter().map(String::as_str))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Whether nothing but errors is to be said.

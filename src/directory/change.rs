@@ -8,7 +8,7 @@ use super::record::Record;
 use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
-use crate::scim::columns::{Empty, Row};
+use crate::columns::{Empty, Row};
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
 

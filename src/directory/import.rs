@@ -8,7 +8,7 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
-use crate::scim::columns::{Empty, Row};
+use crate::columns::{Empty, Row};
 use crate::scim::fold::fold;
 use crate::scim::{self, ErrorType, Leniency, User};
 use crate::store::{ReadError, View};

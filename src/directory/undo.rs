@@ -397,7 +397,7 @@ fn reaches(snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
         Some(oldest) if extent.first > 1 && oldest > *since => {
             let what = format!(
                 "what the audit trail told of before {oldest} was removed: say a later time, or \
-                 --force to take back what it still tells"
+                 force what it still tells to be taken back"
             );
             Err(scim::Error::new(ErrorType::InvalidValue, what).into())
         }

@@ -8,11 +8,9 @@
 //!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
 //!
 //! query (filter, search, sort, page)      bulk (operations, references)      version (tags)
-//! columns (users as rows of a table)
 //! ```
 
 pub mod bulk;
-pub mod columns;
 pub mod error;
 pub mod filter;
 pub mod fold;

@@ -53,8 +53,8 @@ impl User {
         Ok(user)
     }
 
-    /// Takes what stands in the store or came out of a patch back into canonical form.
-    pub(super) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
+    /// Members as a client or a file sends them, in canonical form.
+    pub(crate) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut external_id = None;
         let mut extension = Object::new();
         let mut core = Vec::with_capacity(body.len());
@@ -137,7 +137,7 @@ impl User {
         }
     }
 
-    pub(super) fn require_user_name(&self) -> Result<(), Error> {
+    pub(crate) fn require_user_name(&self) -> Result<(), Error> {
         if self.user_name().is_empty() {
             return Err(Error::new(
                 ErrorType::InvalidValue,

@@ -27,7 +27,7 @@ use golinks_scim::secret::{self, Secret};
 use golinks_scim::store::Store;
 use tempfile::TempDir;
 
-pub(crate) use talk::{CORE, Talk, body, escaped, scim_error};
+pub(crate) use talk::{CORE, Talk, body, escaped, scim_error, send, status};
 
 use process::Process;
 

@@ -2,7 +2,7 @@
 //! the wanted one the whole scene.
 
 use golinks_scim::http1::client::{Request, Response};
-use golinks_scim::idp::client::Client;
+use golinks_scim::idp::client::{Client, Error};
 use golinks_scim::secret::Secret;
 use serde_json::{Value, json};
 
@@ -54,26 +54,14 @@ impl Talk {
         header: (&str, &str),
         body: Option<&[u8]>,
     ) -> Response {
-        let mut headers = vec![header];
-        if !self.authorization.is_empty() {
-            headers.push(("Authorization", &self.authorization));
-        }
-        let request = Request {
-            method,
-            target,
-            headers: &headers,
-            body,
-        };
-        match self.client.send(&request) {
-            Ok((response, _)) => response,
-            Err(error) => panic!("{method} {target}: {error}\n{}", self.server.log()),
-        }
+        let (client, authorization) = (&mut self.client, &*self.authorization);
+        let answer = send_bytes(client, authorization, method, target, header, body);
+        answer.unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.server.log()))
     }
 
     pub(crate) fn send(&mut self, method: &str, target: &str, body: Option<&Value>) -> Response {
-        let body = body.map(|body| body.to_string().into_bytes());
-        let json = ("Content-Type", "application/scim+json");
-        self.send_bytes(method, target, json, body.as_deref())
+        let answer = send(&mut self.client, &self.authorization, method, target, body);
+        answer.unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.server.log()))
     }
 
     /// Sends, wants this status, and gives the answer's JSON; null for an empty one.
@@ -98,6 +86,47 @@ impl Talk {
     pub(crate) fn create(&mut self, name: &str) -> Value {
         self.json("POST", "/Users", Some(&body(name)), 201)
     }
+}
+
+/// Sends SCIM on any connection, with what stands in `Authorization`; empty sends none.
+pub(crate) fn send(
+    client: &mut Client,
+    authorization: &str,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Result<Response, Error> {
+    let body = body.map(|body| body.to_string().into_bytes());
+    let json = ("Content-Type", "application/scim+json");
+    send_bytes(client, authorization, method, target, json, body.as_deref())
+}
+
+/// How a small reading request is answered, or why it is not.
+pub(crate) fn status(client: &mut Client, authorization: &str) -> Result<u16, String> {
+    let answer = send(client, authorization, "GET", "/Users?count=1", None);
+    let status = answer.map(|response| response.status);
+    status.map_err(|error| error.to_string())
+}
+
+fn send_bytes(
+    client: &mut Client,
+    authorization: &str,
+    method: &str,
+    target: &str,
+    header: (&str, &str),
+    body: Option<&[u8]>,
+) -> Result<Response, Error> {
+    let mut headers = vec![header];
+    if !authorization.is_empty() {
+        headers.push(("Authorization", authorization));
+    }
+    let request = Request {
+        method,
+        target,
+        headers: &headers,
+        body,
+    };
+    client.send(&request).map(|(response, _)| response)
 }
 
 /// A user as an identity provider would send it.

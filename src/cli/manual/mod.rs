@@ -15,11 +15,8 @@ const WIDTH_MIN: usize = 60;
 /// Prints a page, or which there are.
 pub(super) fn run(name: Option<&str>) -> Result<(), Failure> {
     let Some(name) = name else {
-        let width = PAGES.iter().map(|page| page.name.len()).max().unwrap_or(0);
-        for page in PAGES {
-            output::line(&format!("{:width$}  {}", page.name, page.about))?;
-        }
-        return Ok(());
+        let pages: Vec<_> = PAGES.iter().map(|page| (page.name, page.about)).collect();
+        return output::list(&pages);
     };
     let page = PAGES.iter().find(|page| page.name == name).ok_or_else(|| {
         Failure::new(status::REFUSED, format!("the manual has no page {name}"))

@@ -44,26 +44,46 @@ fn cells(row: &str) -> Vec<String> {
         .collect()
 }
 
-/// How wide each column is: as wide as its widest cell, or where there is no room for that,
-/// an equal share of what the narrow columns leave to the others.
+/// How wide each column is: as wide as its widest cell, or where there is no room for that, no
+/// wider than others that give way too, but at least as wide as its longest word. Only where the
+/// words themselves have no room beside each other are the longest cut.
 fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let natural: Vec<usize> = (0..count)
-        .map(|column| {
+    let widest = |of_cell: fn(&str) -> usize| -> Vec<usize> {
+        let of_column = |column: usize| {
             let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.width()).max().unwrap_or(0).max(1)
-        })
+            cells.map(|cell| of_cell(cell)).max().unwrap_or(0).max(1)
+        };
+        (0..count).map(of_column).collect()
+    };
+    let words = widest(|cell| cell.split_whitespace().map(str::width).max().unwrap_or(0));
+    let cells = widest(str::width);
+    let room = width.saturating_sub(GAP.len() * count.saturating_sub(1));
+    let none = vec![1; count];
+    let granted = within(&none, &words, room).unwrap_or_else(|| none.clone());
+    // A word that is cut anyway takes no room from the text beside it.
+    let share = room / count.max(1);
+    let least: Vec<usize> = granted
+        .iter()
+        .zip(&words)
+        .map(|(granted, word)| if granted < word { share.max(1) } else { *word })
         .collect();
-    let mut room = width.saturating_sub(GAP.len() * count.saturating_sub(1));
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|column| natural[*column]);
-    let mut widths = natural.clone();
-    for (done, column) in order.into_iter().enumerate() {
-        let share = (room / (count - done)).max(1);
-        widths[column] = natural[column].min(share);
-        room = room.saturating_sub(widths[column]);
-    }
-    widths
+    within(&least, &cells, room).unwrap_or(none)
+}
+
+/// The widths from `least` to `most` that fill the room up to one level; none if even the least
+/// are too much for it.
+fn within(least: &[usize], most: &[usize], room: usize) -> Option<Vec<usize>> {
+    let at_level = |level: usize| -> Vec<usize> {
+        let bounds = least.iter().zip(most);
+        bounds
+            .map(|(least, most)| level.clamp(*least, *most))
+            .collect()
+    };
+    let levels = (0..=room).rev().map(at_level);
+    levels
+        .into_iter()
+        .find(|widths| widths.iter().sum::<usize>() <= room)
 }
 
 /// A row as lines of text.
@@ -114,6 +134,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manual::PAGES;
 
     fn check(rows: &[&str], width: usize, wanted: &[&str]) {
         let found = laid_out(rows, width);
@@ -150,5 +171,54 @@ mod tests {
             4,
             &["a", "----", "abcd", "efgh", "ij"],
         );
+        check(
+            &["|a|b|c|", "|-|-|-|", "|one two three|four five|unbroken|"],
+            21,
+            &[
+                "a      b     c",
+                "-----  ----  --------",
+                "one    four  unbroken",
+                "two    five",
+                "three",
+            ],
+        );
+    }
+
+    /// Whether the longest words of all columns have room beside each other.
+    fn words_fit(rows: &[&str], width: usize) -> bool {
+        let rows: Vec<_> = rows.iter().map(|row| cells(row)).collect();
+        let of_column = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            let words = cells.flat_map(|cell| cell.split_whitespace());
+            words.map(str::width).max().unwrap_or(0)
+        };
+        let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let gaps = GAP.len() * count.saturating_sub(1);
+        (0..count).map(of_column).sum::<usize>() + gaps <= width
+    }
+
+    /// Whoever copies a command, a path or the name of a metric gets it whole.
+    #[test]
+    fn code_in_tables_is_whole() {
+        let mut count = 0;
+        for page in PAGES {
+            let lines: Vec<&str> = page.text.lines().collect();
+            for rows in lines.split(|line| !line.starts_with('|')) {
+                if !words_fit(rows, 80) {
+                    continue;
+                }
+                let written = rows.join("\n").replace("\\|", "|");
+                let found = laid_out(rows, 80);
+                for code in written.split('`').skip(1).step_by(2) {
+                    for word in code.split_whitespace() {
+                        let times = |text: &str| text.matches(word).count();
+                        let is_whole = times(&found) == times(&written);
+                        assert!(is_whole, "{}: {word} is cut in\n{found}", page.name);
+                        count += 1;
+                    }
+                }
+            }
+        }
+        assert!(count > 400, "{count} words");
     }
 }

@@ -12,8 +12,8 @@ use super::super::output;
 use super::super::{Failure, ask, status};
 use super::USERS;
 use super::file::unreadable;
+use crate::columns;
 use crate::local::Client;
-use crate::scim::columns;
 use crate::{files, limits};
 
 /// Endings of files in forms that are not written here.

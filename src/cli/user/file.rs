@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use super::super::{Failure, status};
 use super::numbered::Numbered;
 use super::survey::{BOM, Survey};
+use crate::columns::{Columns, Row};
 use crate::limits;
-use crate::scim::columns::{Columns, Row};
 use crate::scim::fold::fold;
 
 /// A file whose header was understood.
@@ -207,7 +207,10 @@ impl Form {
                 status::REFUSED,
                 format!("{}:{number}: {}", path.display(), error.detail),
             )
-            .hint("golinks-scim manual csv lists the names that columns may have")
+            .hint(
+                "golinks-scim manual csv lists the names that columns may have; --ignore COLUMN \
+                 leaves a column out",
+            )
         })?;
         Ok(Self::Csv {
             header,

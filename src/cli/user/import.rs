@@ -14,9 +14,9 @@ use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
 use super::file::{Form, Line, Table, rejects_beside, rows_of, unreadable};
 use crate::clock::{Clock, Instant, SystemClock};
+use crate::columns::REASON;
 use crate::files;
 use crate::local::Client;
-use crate::scim::columns::REASON;
 
 /// Rows between two lines that say how far it is, where there is no terminal.
 const TOLD_EVERY: u64 = 10_000;

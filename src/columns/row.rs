@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::super::error::quoted;
-use super::super::path::AttributePath;
-use super::super::schema::{ENTERPRISE_URN, USER};
-use super::super::tolerance::{Leniency, Tolerance};
-use super::super::user::User;
-use super::super::{Object, member};
 use super::lists::Said;
 use super::names::{self, REASON};
 use super::{Columns, Error, Target, restored, wrong};
+use crate::scim::error::quoted;
+use crate::scim::path::AttributePath;
+use crate::scim::schema::{ENTERPRISE_URN, USER};
+use crate::scim::tolerance::{Leniency, Tolerance};
+use crate::scim::user::User;
+use crate::scim::{Object, member};
 
 /// The cell of `active` of a user of whom nobody has said it.
 pub(super) const UNKNOWN: &str = "unknown";

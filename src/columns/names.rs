@@ -1,8 +1,8 @@
 //! The names that columns have in the wild: what people type, what spreadsheets of an HR
 //! department say, and the header of Okta's own export. Case, spaces, `_` and `-` do not count.
 
-use super::super::path::AttributePath;
-use super::super::schema::{self, Attribute, ENTERPRISE_URN, Mutability};
+use crate::scim::path::AttributePath;
+use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Mutability};
 
 /// The header of the column in which a file of rejected rows says why. It is no attribute.
 pub const REASON: &str = "rejected because";

@@ -4,9 +4,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Object, json as body};
 use super::row::Empty;
 use super::{Element, Error, wrong};
+use crate::scim::{Object, json as body};
 
 /// The lists whose first value, made from a cell, is primary.
 const WITH_PRIMARY: [&str; 2] = ["emails", "phoneNumbers"];

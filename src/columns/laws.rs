@@ -6,10 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::schema::{ENTERPRISE_URN, USER_URN};
-use super::super::tolerance::Leniency;
-use super::super::user::User;
 use super::{Empty, Row, exported, neutralised, restored};
+use crate::scim::schema::{ENTERPRISE_URN, USER_URN};
+use crate::scim::tolerance::Leniency;
+use crate::scim::user::User;
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![

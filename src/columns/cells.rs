@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::super::Object;
-use super::super::schema::{self, Attribute, ENTERPRISE_URN, Kind, Mutability};
 use super::lists::{self, Said};
 use super::row::{Empty, UNKNOWN};
 use super::{Columns, Target};
+use crate::scim::Object;
+use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Kind, Mutability};
 
 /// The single values of lists that have a column of their own.
 const SINGLE_VALUES: &[&str] = &[

@@ -1,5 +1,7 @@
 //! Users as rows of a table: which attribute a column holds, what a row makes of a user, and
-//! the row of a user. Pure values; who reads the file and who keeps the user is elsewhere.
+//! the row of a user: headers as people type them, Okta's names of columns, cells that a
+//! spreadsheet would take for formulas. Pure values; who reads the file and who keeps the user
+//! is elsewhere.
 //!
 //! ```text
 //! header ──▶ Columns ──▶ Row ──▶ apply(user as it is) ──▶ user as the row wants it
@@ -23,9 +25,9 @@ pub use cells::{exported, neutralised, restored};
 pub use names::REASON;
 pub use row::{Empty, Row};
 
-use super::error::{Error, ErrorType, quoted};
-use super::path::AttributePath;
-use super::schema::{Attribute, Kind, Mutability};
+use crate::scim::error::{Error, ErrorType, quoted};
+use crate::scim::path::AttributePath;
+use crate::scim::schema::{Attribute, Kind, Mutability};
 
 /// What a table's columns hold.
 #[derive(Debug)]
@@ -57,12 +59,6 @@ struct Element {
     attribute: &'static str,
     kind: Arc<str>,
     part: &'static str,
-}
-
-impl PartialEq for Attribute {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
 }
 
 impl fmt::Display for Target {
@@ -97,7 +93,7 @@ impl Columns {
             if let (Some(before), true) = (before, *target != Target::Nothing) {
                 let (one, other) = (header[before].unwrap_or(""), header[at].unwrap_or(""));
                 return Err(wrong(format!(
-                    "the columns {} and {} are both {target}: leave one out with --ignore",
+                    "the columns {} and {} are both {target}",
                     quoted(one),
                     quoted(other)
                 )));
@@ -192,7 +188,7 @@ fn of_path(name: &str, path: AttributePath) -> Result<Target, Error> {
     let settable = |attribute: &Attribute| attribute.mutability == Mutability::ReadWrite;
     if !settable(path.attribute) || !path.sub_attribute.is_none_or(settable) {
         return Err(wrong(format!(
-            "the column {} cannot be imported: leave it out with --ignore",
+            "the column {} cannot be imported",
             quoted(name)
         )));
     }
@@ -243,11 +239,11 @@ fn element(name: &str) -> Result<Target, Error> {
 
 fn unknown(name: &str) -> Error {
     let meant = match names::similar(name) {
-        Some(path) => format!("did you mean {path}? "),
+        Some(path) => format!(": did you mean {path}?"),
         None => String::new(),
     };
     wrong(format!(
-        "no attribute belongs to the column {}: {meant}leave it out with --ignore",
+        "no attribute belongs to the column {}{meant}",
         quoted(name)
     ))
 }
@@ -312,7 +308,7 @@ mod tests {
         for (header, wanted) in [
             (
                 "userName,Shoe size",
-                "\"Shoe size\": leave it out with --ignore",
+                "no attribute belongs to the column \"Shoe size\"",
             ),
             ("userName,Titel", "did you mean title?"),
             ("userName,Departmant", "User:department?"),
@@ -325,7 +321,7 @@ mod tests {
             ("title", "no column says who"),
             ("userName,emails.value", "does not say which value"),
             ("userName,emails[primary eq true].value", "cannot be read"),
-            ("userName,", "\"\": leave it out"),
+            ("userName,", "belongs to the column \"\""),
         ] {
             let detail = paths(header).expect_err(header);
             assert!(detail.contains(wanted), "{header}: {detail}");
