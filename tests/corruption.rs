@@ -140,6 +140,46 @@ fn tables_that_disagree_are_told() {
     }
 }
 
+/// What the trail tells is written into users by an undo alone, which believes no row that was
+/// changed.
+#[test]
+fn an_undo_believes_no_audit_row_that_was_changed() {
+    const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let deactivated = talk.server.cli(&["user", "deactivate", "jane"]);
+    assert_eq!(deactivated.status, Some(0), "{deactivated:?}");
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let undo = ["user", "undo", "--since", "1h", "--dry-run", "-o", "jsonl"];
+    assert_eq!(cli_in(&directory, &undo).status, Some(0));
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_write().expect("a transaction");
+    {
+        let mut audit = txn.open_table(AUDIT).expect("the table");
+        let rows: Vec<(u64, Vec<u8>)> = audit
+            .iter()
+            .expect("read")
+            .map(|row| row.expect("read"))
+            .map(|(sequence, row)| (sequence.value(), row.value().to_vec()))
+            .collect();
+        let of_jane = |row: &&(u64, Vec<u8>)| row.1.windows(4).any(|part| part == b"jane");
+        let (sequence, row) = rows.iter().find(of_jane).expect("a row of hers");
+        let at = row.windows(4).position(|part| part == b"jane");
+        let mut other = row.clone();
+        other[at.expect("a place")] = b'J';
+        audit.insert(sequence, other.as_slice()).expect("written");
+    }
+    txn.commit().expect("committed");
+    drop(database);
+    let output = cli_in(&directory, &undo);
+    assert_ne!(output.status, Some(0), "{output:?}");
+    assert!(
+        output.stderr.contains("nothing is taken back"),
+        "{output:?}"
+    );
+}
+
 #[test]
 fn bits_that_flip_are_told_or_do_no_harm() {
     let told = flip(60);

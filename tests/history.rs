@@ -15,7 +15,7 @@ use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use crate::model::Random;
-use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of};
+use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of, wait_until};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -374,6 +374,11 @@ fn whoever_was_deleted_is_made_again() {
         },
     });
     let jane = talk.json("POST", "/Users", Some(&jane), 201);
+    // She is to be there in the moment, a millisecond long, before she is not.
+    let made = SystemClock.now().millis();
+    wait_until("two moments later", || {
+        SystemClock.now().millis() > made + 2
+    });
     talk.json(
         "DELETE",
         &format!("/Users/{}", text(&jane, "id")),

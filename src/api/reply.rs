@@ -414,6 +414,14 @@ impl From<directory::Error> for Problem {
                     "the stored user cannot be read: restore a backup; the log says which row",
                 )
             }
+            directory::Error::BrokenTrail(place) => {
+                log::error!("the audit trail is not as it was written: {place}");
+                Self::new(
+                    500,
+                    "the audit trail is not as it was written: nothing is taken back by it; see \
+                     `golinks-scim manual audit`",
+                )
+            }
             directory::Error::Write(error) => error.into(),
             directory::Error::NotYet => Self::retry(
                 503,

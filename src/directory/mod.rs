@@ -95,6 +95,8 @@ pub enum Error {
     Scim(scim::Error),
     /// A stored row cannot be read.
     Damaged(String),
+    /// The audit trail, which was to be believed, is not as it was written; the text says where.
+    BrokenTrail(String),
     /// The store did not commit.
     Write(WriteError),
     /// The store cannot be read just now.

@@ -15,7 +15,6 @@
 //! however many there are.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -429,10 +428,10 @@ fn gather(
         reversals: BTreeMap::new(),
         bytes: 0,
     };
-    snapshot.audits_from(first, |sequence, text| {
-        slice.take(sequence, text);
-        ControlFlow::Continue(())
-    })?;
+    // What was changed afterwards must not get into users.
+    snapshot
+        .check_audits(first, u64::MAX, |sequence, text| slice.take(sequence, text))?
+        .map_err(|broken| Error::BrokenTrail(broken.to_string()))?;
     let last = slice.reversals.last_key_value().map(|(last, _)| *last);
     Ok(Gathered {
         next: slice.before.and(last),
