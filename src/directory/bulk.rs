@@ -18,6 +18,7 @@ use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::scim::bulk::{self, Action, NoAction, Operation, Who};
+use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{Change, ReadError, View};
 
@@ -135,7 +136,7 @@ enum Reading {
 /// An action whose body is read.
 enum Work {
     Create(User),
-    Replace { who: Who, user: User, is_echo: bool },
+    Replace(Who, User, Option<Echo>),
     Modify(Who, Patch),
     Delete(Who),
 }
@@ -179,11 +180,10 @@ impl Work {
     ) -> Result<Self, scim::Error> {
         Ok(match action {
             Action::Create(data) => Self::Create(User::parse_within(data, leniency, budget)?),
-            Action::Replace(who, data) => Self::Replace {
-                who,
-                is_echo: scim::user::is_echo(&data),
-                user: User::parse_within(data, leniency, budget)?,
-            },
+            Action::Replace(who, data) => {
+                let echo = Echo::of(&data, leniency);
+                Self::Replace(who, User::parse_within(data, leniency, budget)?, echo)
+            }
             Action::Modify(who, data) => Self::Modify(who, Patch::parse(data, leniency)?),
             Action::Delete(who) => Self::Delete(who),
         })
@@ -296,7 +296,7 @@ impl State {
         };
         let who = match &work {
             Work::Create(_) => creates.as_deref().and_then(|id| self.id_of(id)),
-            Work::Replace { who, .. } | Work::Modify(who, _) | Work::Delete(who) => match who {
+            Work::Replace(who, ..) | Work::Modify(who, _) | Work::Delete(who) => match who {
                 Who::Id(id) => UserId::parse(id),
                 Who::BulkId(id) => self.id_of(id),
             },
@@ -315,7 +315,7 @@ impl State {
                     )
                 }));
             }
-            Work::Replace { user, is_echo, .. } => Edit::Replace { user, is_echo },
+            Work::Replace(_, user, echo) => Edit::Replace { user, echo },
             Work::Modify(_, patch) => Edit::Modify(patch),
             Work::Delete(_) => {
                 let deleted = change::delete(view, id, &preconditions, asked)?;

@@ -17,11 +17,12 @@ const PARTS: [&str; 5] = [
 /// The whole that a name should have, if that is not the one it has. `then` is the name that was
 /// stored.
 ///
-/// In an echo of what was shown, a whole that lacks a part which the stored one holds, as far as
-/// it is up to date, is an older one: so the same echo twice is the same name. That cannot be told
-/// where the older whole holds all parts too: they were exchanged with each other, one is gone, or
-/// one is a word of what it was. Then it is written the second time.
-pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> Option<String> {
+/// In an echo of an older state, or of one that it does not tell, a whole that lacks a part which
+/// the stored one holds, as far as it is up to date, is an older one: so the same echo twice is the
+/// same name. That cannot be told where the older whole holds all parts too: they were exchanged
+/// with each other, one is gone, or one is a word of what it was. Then it is written the second
+/// time. In an echo of what is stored another whole than the stored one was written on purpose.
+pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
     let was = text(then, "formatted")?;
@@ -31,7 +32,7 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> O
     }
     let follows = follow(was, then, now);
     let lacks = |part: &str| holds(&follows, part) && !holds(whole, part);
-    let is_older = || is_echo && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
+    let is_older = || is_outdated && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }
 
@@ -121,9 +122,9 @@ mod tests {
 
     use super::*;
 
-    fn after(then: &Value, now: &Value, is_echo: bool) -> Option<String> {
+    fn after(then: &Value, now: &Value, is_outdated: bool) -> Option<String> {
         let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
-        refreshed(Some(&object(then)), &object(now), is_echo)
+        refreshed(Some(&object(then)), &object(now), is_outdated)
     }
 
     #[test]
@@ -228,8 +229,8 @@ mod tests {
                 name
             };
             let (then, now) = (name(given, family), name(new_given, new_family));
-            for is_echo in [true, false] {
-                let found = after(&then, &now, is_echo);
+            for is_outdated in [true, false] {
+                let found = after(&then, &now, is_outdated);
                 assert_eq!(found.as_deref().unwrap_or(whole), wanted, "{then} {now}");
             }
         }
@@ -273,9 +274,12 @@ mod tests {
             stored["formatted"] = json!(first);
             assert_eq!(after(&stored, &echo, true), first, "{part}");
         }
-        // One whose whole is new has it.
+        // One whose whole is new has it, unless that lacks a part and may be an older one.
         let bob = json!({"formatted": "Bob Lee", "givenName": "Robert", "familyName": "Lee"});
         let bobby = json!({"formatted": "Bobby Lee", "givenName": "Robert", "familyName": "Lee"});
         assert_eq!(after(&bob, &bobby, true), None);
+        let robert = json!({"formatted": "Robert Lee", "givenName": "Robert", "familyName": "Lee"});
+        assert_eq!(after(&robert, &bobby, false), None);
+        assert_eq!(after(&robert, &bobby, true).as_deref(), Some("Robert Lee"));
     }
 }
