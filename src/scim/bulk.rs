@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::circle;
 use super::error::{Error, ErrorType, quoted};
 use super::message::{self, BULK_REQUEST_URN, PATCH_URN};
 use super::tolerance::Leniency;
@@ -124,9 +125,9 @@ impl Bulk {
     }
 
     /// The order in which to do the operations: as they came, but each after those that it
-    /// refers to. Where references go in a circle they are done as they came, with the
-    /// identifiers that the later ones will have.
-    pub fn order(&self) -> Vec<usize> {
+    /// refers to. Where references go in a circle they are done together, all of them or none,
+    /// with the identifiers that the others will have.
+    pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
         let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
             .map(|index| {
@@ -135,22 +136,25 @@ impl Bulk {
                 makers.copied().filter(|maker| *maker != index).collect()
             })
             .collect();
+        let mut left = circle::circles(&needs);
+        for together in &mut left {
+            together.sort_unstable();
+        }
+        left.sort_unstable();
         let mut done = vec![false; self.operations.len()];
-        let mut order = Vec::with_capacity(self.operations.len());
-        while order.len() < done.len() {
-            let before = order.len();
-            for index in 0..done.len() {
-                if !done[index] && needs[index].iter().all(|need| done[*need]) {
-                    done[index] = true;
-                    order.push(index);
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            left.retain(|together| {
+                let is_done = |need: &usize| done[*need] || together.binary_search(need).is_ok();
+                let can_be_done = together.iter().all(|it| needs[*it].iter().all(is_done));
+                if can_be_done {
+                    for index in together {
+                        done[*index] = true;
+                    }
+                    order.push(together.clone());
                 }
-            }
-            if order.len() == before {
-                let first = done.iter().position(|done| !done);
-                let first = first.expect("not all are done, or the loop had ended");
-                done[first] = true;
-                order.push(first);
-            }
+                !can_be_done
+            });
         }
         order
     }
@@ -373,7 +377,8 @@ mod tests {
         Bulk::parse(body, &mut Leniency::strict()).expect("a bulk request")
     }
 
-    fn post(id: &str, manager: &str) -> Value {
+    fn post(id: &str, manager: impl Into<Value>) -> Value {
+        let manager = manager.into();
         json!({"method": "POST", "path": "/Users", "bulkId": id, "data": {"manager": manager}})
     }
 
@@ -386,11 +391,7 @@ mod tests {
                 json!([post("a", "bulkId:b"), post("b", "bulkId:c"), post("c", "")]),
                 vec![2, 1, 0],
             ),
-            // In a circle, to itself, to nobody.
-            (
-                json!([post("a", "bulkId:b"), post("b", "bulkId:a")]),
-                vec![0, 1],
-            ),
+            // To itself, to nobody.
             (
                 json!([post("a", "bulkId:a"), post("b", "bulkId:x")]),
                 vec![0, 1],
@@ -400,6 +401,7 @@ mod tests {
                 vec![1, 0],
             ),
         ] {
+            let wanted: Vec<Vec<usize>> = wanted.into_iter().map(|index| vec![index]).collect();
             assert_eq!(bulk(&operations).order(), wanted, "{operations}");
         }
     }
@@ -439,6 +441,21 @@ mod tests {
         };
         assert_eq!(who, Who::Id("7".to_owned()));
         assert_eq!(message["Operations"][0]["op"], "remove");
+    }
+
+    #[test]
+    fn operations_in_a_circle_come_together() {
+        // One of them refers to what is outside, and what is outside to one of them.
+        let operations = json!([
+            post("late", "bulkId:a"),
+            post("a", "bulkId:b"),
+            post("other", ""),
+            post("b", ["bulkId:a", "bulkId:early"]),
+            post("early", "")
+        ]);
+        let wanted = [vec![2], vec![4], vec![0]];
+        let [other, early, late] = wanted;
+        assert_eq!(bulk(&operations).order(), [other, early, vec![1, 3], late]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod bulk;
+mod circle;
 pub mod columns;
 pub mod error;
 pub mod filter;
