@@ -115,6 +115,19 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
     }
 }
 
+/// A whole name that shows none of the parts is none of them, and says what its author wants.
+#[test]
+fn section_3_5_2_a_formatted_name_of_its_own_stays() {
+    let mut talk = Talk::start(&[]);
+    let mut boss = body("boss");
+    boss["name"] = json!({"givenName": "Ann", "familyName": "Lee", "formatted": "The Boss"});
+    let boss = talk.json("POST", "/Users", Some(&boss), 201);
+    let changed = patch(&json!([{"op": "replace", "path": "name.givenName", "value": "Bea"}]));
+    let patched = talk.json("PATCH", &target(&boss), Some(&changed), 200);
+    let wanted = json!({"givenName": "Bea", "familyName": "Lee", "formatted": "The Boss"});
+    assert_eq!(patched["name"], wanted);
+}
+
 /// A whole name that was written on purpose is told from one that is merely echoed by the version
 /// that it was read with.
 #[test]

@@ -4,6 +4,7 @@
 use unicode_normalization::char::is_combining_mark;
 
 use super::Object;
+use super::fold::fold;
 
 /// In the order in which a whole is composed (RFC 7643 section 4.1.1).
 const PARTS: [&str; 5] = [
@@ -52,14 +53,25 @@ fn composed(name: &Object) -> String {
 
 /// The whole with those parts exchanged that were changed, which leaves it the order and the
 /// titles that its author gave it. If it does not show plainly where each part stands, or one is
-/// gone, it is composed anew; if there is nothing to compose it from, it stays.
+/// gone, it is composed anew; if there is nothing to compose it from, or if it shows none of them,
+/// before or after, in any case, so that its author meant something else, it stays.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);
     if anew.is_empty() || !PARTS.iter().any(has_changed) {
         return was.to_owned();
     }
-    exchanged(was, then, now).unwrap_or(anew)
+    let shows = |name| {
+        let parts = PARTS.iter().filter_map(move |part| text(name, part));
+        parts.map(fold).any(|part| holds(&fold(was), &part))
+    };
+    exchanged(was, then, now).unwrap_or_else(|| {
+        if shows(then) || shows(now) {
+            anew
+        } else {
+            was.to_owned()
+        }
+    })
 }
 
 fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
@@ -216,6 +228,10 @@ mod tests {
                 "山田",
                 "山田\u{3000}次郎",
             ),
+            ("LEE Ann-Marie", "Ann", "Lee", "Bea", "Lee", "Bea Lee"),
+            // It shows none of them.
+            ("The Boss", "Ann", "Lee", "Bea", "Kim", "The Boss"),
+            ("Annie L.", "Ann", "Lee", "Ann", "Kim", "Annie L."),
             // Nothing is left to compose it from.
             ("Dr Ann Lee", "Ann", "Lee", "", "", "Dr Ann Lee"),
         ] {
@@ -252,7 +268,9 @@ mod tests {
         let alone = json!({"formatted": "Dr Ann Lee"});
         assert_eq!(after(&alone, &then, true), None);
         let other = json!({"formatted": "Dr Ann Lee", "givenName": "Bea"});
-        assert_eq!(after(&alone, &other, false).as_deref(), Some("Bea"));
+        assert_eq!(after(&alone, &other, false), None);
+        let ann = json!({"formatted": "Dr Ann Lee", "givenName": "Ann", "familyName": "Kim"});
+        assert_eq!(after(&alone, &ann, false).as_deref(), Some("Ann Kim"));
         assert_eq!(after(&json!({}), &other, true), None);
     }
 
