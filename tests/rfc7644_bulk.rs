@@ -206,6 +206,46 @@ fn section_3_7_1_references_in_a_circle() {
     }
 }
 
+/// Where the URI of a user belongs, it is one that leads to the user.
+#[test]
+fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
+    let mut talk = Talk::start(&[]);
+    let mut operations = vec![];
+    for (number, uri) in ["bulkId:boss", "/Users/bulkId:boss", "../Users/bulkId:boss"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut worker = managed(&number.to_string(), &number.to_string(), "bulkId:boss");
+        worker["data"][ENTERPRISE]["manager"]["$ref"] = json!(uri);
+        operations.push(worker);
+    }
+    operations.push(post("boss", "boss"));
+    operations.push(post("last", "last"));
+    operations.push(json!({"method": "PATCH", "path": "/Users/bulkId:last", "data": [
+        {"op": "add", "path": format!("{ENTERPRISE}:manager.value"), "value": "bulkId:boss"},
+        {"op": "add", "path": format!("{ENTERPRISE}:manager.$ref"), "value": "Users/bulkId:boss"}
+    ]}));
+    let mut lost = managed("lost", "lost", "bulkId:boss");
+    lost["data"][ENTERPRISE]["manager"]["$ref"] = json!("/Users/bulkId:nobody");
+    operations.push(lost);
+    let results = bulk(&mut talk, &json!(operations));
+    assert_eq!(
+        statuses(&results),
+        ["201", "201", "201", "201", "201", "200", "400"]
+    );
+    let boss = id(&results[3]);
+    for result in [0, 1, 2, 5] {
+        let target = format!("/Users/{}", id(&results[result]));
+        let user = talk.json("GET", &target, None, 200);
+        let wanted = json!({"value": boss, "$ref": format!("../Users/{boss}")});
+        assert_eq!(
+            user[ENTERPRISE]["manager"], wanted,
+            "{}",
+            operations[result]
+        );
+    }
+}
+
 /// Each of a circle holds the id of another: if one cannot be, none can, whatever the order.
 #[test]
 fn section_3_7_1_a_circle_fails_as_a_whole() {

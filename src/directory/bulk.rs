@@ -20,10 +20,12 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
-use crate::scim::bulk::{self, Action, NoAction, Operation, Who};
+use crate::scim::bulk::{Action, NoAction, Operation, Who};
 use crate::scim::fold::fold;
 use crate::scim::user::Echo;
-use crate::scim::{self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::scim::{
+    self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User, reference,
+};
 use crate::store::{Change, ReadError, View};
 
 use super::audit::Caller;
@@ -461,5 +463,5 @@ impl State {
 }
 
 fn resolve(data: &mut Value, id_of: &impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-    bulk::resolve_references(data, id_of).map_err(|unresolved| Error::Unresolved(unresolved.0))
+    reference::resolve(data, id_of).map_err(|unresolved| Error::Unresolved(unresolved.0))
 }

@@ -1,5 +1,5 @@
-//! Bulk requests (RFC 7644 section 3.7): reading the operations, what they refer to by
-//! `bulkId`, and the order in which they are done so that each finds what it refers to.
+//! Bulk requests (RFC 7644 section 3.7): reading the operations, and the order in which they are
+//! done so that each finds what it refers to. How that is written is `reference`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::circle;
 use super::error::{Error, ErrorType, quoted};
 use super::message::{self, BULK_REQUEST_URN, PATCH_URN};
+use super::reference::{self, REFERENCE};
 use super::tolerance::Leniency;
 use super::{Object, member};
 use crate::limits;
@@ -82,13 +83,6 @@ pub enum Who {
     /// The one that the operation with this `bulkId` creates.
     BulkId(String),
 }
-
-/// How a reference to something that another operation creates is written.
-const REFERENCE: &str = "bulkId:";
-
-/// A `bulkId` that is referred to, and that nothing was created under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unresolved(pub String);
 
 impl Bulk {
     /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations;
@@ -225,7 +219,7 @@ impl Operation {
         if let Ok(Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data)) =
             &self.action
         {
-            collect_references(data, &mut found);
+            reference::collect(data, &mut found);
         }
         found
     }
@@ -319,55 +313,6 @@ fn take_member(object: &mut Object, name: &str) -> Option<Value> {
     object.remove(&key)
 }
 
-/// A value is at most as deep as the JSON reader lets it be.
-fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::String(text) => {
-            if let Some(id) = text.strip_prefix(REFERENCE) {
-                found.insert(id.to_owned());
-            }
-        }
-        Value::Array(elements) => {
-            for element in elements {
-                collect_references(element, found);
-            }
-        }
-        Value::Object(members) => {
-            for member in members.values() {
-                collect_references(member, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Puts the identifiers that `resolve` gives in the place of references.
-pub fn resolve_references(
-    value: &mut Value,
-    resolve: &impl Fn(&str) -> Option<String>,
-) -> Result<(), Unresolved> {
-    match value {
-        Value::String(text) => {
-            if let Some(id) = text.strip_prefix(REFERENCE) {
-                let found = resolve(id).ok_or_else(|| Unresolved(id.to_owned()))?;
-                *text = found;
-            }
-        }
-        Value::Array(elements) => {
-            for element in elements {
-                resolve_references(element, resolve)?;
-            }
-        }
-        Value::Object(members) => {
-            for member in members.values_mut() {
-                resolve_references(member, resolve)?;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,16 +401,5 @@ mod tests {
         let wanted = [vec![2], vec![4], vec![0]];
         let [other, early, late] = wanted;
         assert_eq!(bulk(&operations).order(), [other, early, vec![1, 3], late]);
-    }
-
-    #[test]
-    fn references_become_identifiers() {
-        let mut value = json!({"a": ["bulkId:x", {"b": "bulkId:y"}], "c": "x"});
-        let resolve = |id: &str| Some(format!("<{id}>"));
-        assert_eq!(resolve_references(&mut value, &resolve), Ok(()));
-        assert_eq!(value, json!({"a": ["<x>", {"b": "<y>"}], "c": "x"}));
-        let mut value = json!(["bulkId:z"]);
-        let unresolved = resolve_references(&mut value, &|_: &str| None);
-        assert_eq!(unresolved, Err(Unresolved("z".to_owned())));
     }
 }

@@ -23,6 +23,7 @@ pub mod patch;
 pub mod path;
 pub mod projection;
 pub mod query;
+pub mod reference;
 pub mod schema;
 pub mod search;
 pub mod shape;
