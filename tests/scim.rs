@@ -510,8 +510,24 @@ fn patches_that_are_refused_whole() {
             ErrorType::InvalidPath,
         ),
         (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"].", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"].value.x", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
             json!([{"op": "replace", "path": 7, "value": "x"}]),
             ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "remove", "path": "schemas"}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "schemas", "value": []}]),
+            ErrorType::Mutability,
         ),
         (
             json!([{"op": "replace", "path": "active", "value": "maybe"}]),
@@ -533,6 +549,37 @@ fn patches_that_are_refused_whole() {
     ] {
         let found = patched(&before, &operations, Leniency::compatible());
         assert_eq!(found, Err(kind), "{operations}");
+    }
+}
+
+/// RFC 7644 section 3.12: a path that leads nowhere is a bad path, not a bad body.
+#[test]
+fn paths_and_schemas_that_nobody_knows_are_refused_in_strict_mode() {
+    let before = user(&json!({}));
+    for path in [
+        "nosuch",
+        "name.nosuch",
+        &format!("{CORE}:nosuch"),
+        "urn:x:y:z",
+        "emails[type eq \"work\"].nosuch",
+        "emails[type eq \"work\"].",
+        "manager",
+    ] {
+        let operations = json!([{"op": "replace", "path": path, "value": "x"}]);
+        let found = patched(&before, &operations, Leniency::strict());
+        assert_eq!(found, Err(ErrorType::InvalidPath), "{path}");
+    }
+    for (value, wanted) in [
+        (json!([ENTERPRISE]), Ok(before.clone())),
+        (json!([CORE, "urn:x"]), Err(ErrorType::InvalidSyntax)),
+        (json!([7]), Err(ErrorType::InvalidSyntax)),
+        (json!(CORE), Err(ErrorType::InvalidValue)),
+    ] {
+        let operations = json!([{"op": "add", "path": "schemas", "value": value}]);
+        let found = patched(&before, &operations, Leniency::strict());
+        assert_eq!(found, wanted, "{value}");
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Ok(before.clone()), "{value}");
     }
 }
 

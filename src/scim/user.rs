@@ -371,13 +371,6 @@ fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
             format!("schemas must contain {USER_URN}: only Users can be written here"),
         ));
     }
-    for urn in urns {
-        if schema::by_urn(urn).is_none() {
-            leniency.allow(
-                Tolerance::UnknownSchema,
-                &format!("the schema {} is not known", quoted(urn)),
-            )?;
-        }
-    }
-    Ok(())
+    urns.into_iter()
+        .try_for_each(|urn| message::check_known(urn, leniency))
 }
