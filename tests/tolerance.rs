@@ -138,20 +138,6 @@ fn bodies() -> Vec<Forgiven> {
             "invalidValue",
         ),
         row(
-            UnknownAttribute,
-            "Entra: ENTRA, a mapping onto an attribute that no schema has",
-            Patch(json!({"op": "add", "path": "name.nosuch", "value": "x"})),
-            ("/name", json!({"givenName": "G"})),
-            "invalidPath",
-        ),
-        row(
-            UnknownSchema,
-            "a schema that is to be added",
-            Patch(json!({"op": "replace", "path": "schemas", "value": [CORE, "urn:x"]})),
-            ("/schemas", json!([CORE, ENTERPRISE])),
-            "invalidSyntax",
-        ),
-        row(
             PathAsMember,
             "Entra: ENTRAC, flat dotted keys with aadOptscim062020",
             Create(json!({"name.givenName": "G2"})),

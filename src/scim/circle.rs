@@ -63,6 +63,20 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
+
+    #[test]
+    fn the_longest_chain_and_circle_fit_on_the_stack_of_a_worker() {
+        const MOST: usize = limits::BULK_OPERATIONS_MAX;
+        let next = |last: Option<usize>| -> Vec<BTreeSet<usize>> {
+            let needs = (1..MOST).map(Some).chain([last]);
+            needs.map(|need| need.into_iter().collect()).collect()
+        };
+        let worker = std::thread::Builder::new().stack_size(limits::WORKER_STACK_BYTES);
+        let work = move || [next(None), next(Some(0))].map(|needs| circles(&needs).len());
+        let found = worker.spawn(work).expect("a thread").join();
+        assert_eq!(found.expect("no overflow"), [MOST, 1]);
+    }
 
     #[test]
     fn what_leads_back_to_itself_is_in_a_circle() {
