@@ -356,6 +356,7 @@ fn allow_path(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     )
 }
 
+/// Adds an operation, if there is room for it.
 fn push(
     operations: &mut Vec<Operation>,
     op: Op,
