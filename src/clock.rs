@@ -1,8 +1,13 @@
 //! The one place where the time of day is read. Everything else is handed a [`Clock`] or
 //! an [`Instant`], so that it can be run at any time of a test's choosing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use jiff::SignedDuration;
+use jiff::civil::Time;
+use jiff::fmt::temporal::Pieces;
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 ///
@@ -14,6 +19,7 @@ pub struct Instant(i64);
 /// Bytes of an instant's text.
 pub const TEXT_BYTES: usize = 24;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+const MS_NS: i128 = 1_000_000;
 /// 0001-01-01T00:00:00Z, and the last second that is in year 9999 in every time zone.
 const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
@@ -89,6 +95,43 @@ impl Instant {
     }
 }
 
+/// A `dateTime` as somebody else writes it, to compare instants with: it may lie between two of
+/// them, or beyond the first or last. Nanoseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DateTime(i128);
+
+impl DateTime {
+    /// Reads an RFC 3339 `dateTime`, also one whose time is 24:00:00, which is the next day's
+    /// midnight (XML Schema part 2 section 3.2.7, which RFC 7643 section 2.3.5 refers to). `None`
+    /// for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (text, day) = match text.split_once("T24:00:00") {
+            Some((date, rest)) => (Cow::Owned(format!("{date}T00:00:00{rest}")), DAY_MS),
+            None => (Cow::Borrowed(text), 0),
+        };
+        let pieces = Pieces::parse(&*text).ok()?;
+        let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
+        if day > 0 && time != Time::midnight() {
+            return None;
+        }
+        let epoch = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+        let civil = pieces.date().to_datetime(time).duration_since(epoch);
+        let offset = SignedDuration::from_secs(offset.seconds().into());
+        Some(Self((civil - offset).as_nanos() + i128::from(day) * MS_NS))
+    }
+
+    /// The first millisecond since the epoch that is not before it.
+    pub fn millis_from(self) -> i64 {
+        self.millis_until() + i64::from(self.0.rem_euclid(MS_NS) > 0)
+    }
+
+    /// The last millisecond since the epoch that is not after it.
+    pub fn millis_until(self) -> i64 {
+        let millis = self.0.div_euclid(MS_NS);
+        i64::try_from(millis).expect("the years that can be written have fewer milliseconds")
+    }
+}
+
 /// Makes texts of instants one after the other, of which many are of one day: to find the date
 /// is most of the work, and every user that is shown has two of them.
 #[derive(Debug, Default)]
@@ -159,7 +202,53 @@ mod tests {
         assert_eq!(Instant::parse("yesterday"), None);
     }
 
+    #[test]
+    fn a_date_time_may_lie_between_instants_or_beyond_them() {
+        let date_time = |text| DateTime::parse(text).expect(text);
+        for (text, from, until) in [
+            ("1970-01-01T00:00:00.001Z", 1, 1),
+            ("1970-01-01T00:00:00.0015+00:00", 2, 1),
+            ("1969-12-31T23:59:59.9985Z", -1, -2),
+            ("1970-01-01T00:00:00+01:00", -3_600_000, -3_600_000),
+            ("1969-12-31T24:00:00Z", 0, 0),
+            ("1969-12-31T24:00:00.000-01:00", 3_600_000, 3_600_000),
+            (
+                "9999-12-31T23:59:59Z",
+                253_402_300_799_000,
+                253_402_300_799_000,
+            ),
+        ] {
+            let found = (
+                date_time(text).millis_from(),
+                date_time(text).millis_until(),
+            );
+            assert_eq!(found, (from, until), "{text}");
+        }
+        for bad in [
+            "",
+            "soon",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01T24:00:01Z",
+            "1970-01-01T24:00:00.5Z",
+            "1970-01-01T25:00:00Z",
+            "1970-13-01T00:00:00Z",
+            "24:00:00",
+            "T24:00:00",
+        ] {
+            assert_eq!(DateTime::parse(bad), None, "{bad}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn a_date_time_reads_what_an_instant_writes(millis in RANGE_MS.0..RANGE_MS.1) {
+            let instant = Instant::from_millis(millis);
+            let date_time = DateTime::parse(&instant.to_string()).expect("a dateTime");
+            let found = (date_time.millis_from(), date_time.millis_until());
+            proptest::prop_assert_eq!(found, (millis, millis));
+        }
+
         #[test]
         fn the_text_is_that_of_the_library(millis in RANGE_MS.0..RANGE_MS.1) {
             let instant = Instant::from_millis(millis);

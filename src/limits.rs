@@ -110,6 +110,9 @@ pub const ALARM_PRINCIPALS_MAX: usize = 64;
 /// Rows of the audit trail that a start looks for deactivations in.
 pub const ALARM_ROWS_MAX: usize = 50_000;
 
+/// `startIndex` as it is read and shown at most, beyond every page: clients read it into a signed
+/// number of 32 bits.
+pub const START_INDEX_MAX: usize = 0x7fff_ffff;
 /// Resources per page when `count` is absent.
 pub const COUNT_DEFAULT: usize = 100;
 /// Resources per page at most; a larger `count` is lowered to this.

@@ -305,7 +305,7 @@ fn operate(directory: &Directory, state: &State, turn: usize) {
     match (turn % 6, somebody) {
         (2, Some(id)) => {
             let user = parse(body(&format!("renamed{turn}"), turn));
-            let replaced = directory.replace(id, user, false, Preconditions::default(), &caller());
+            let replaced = directory.replace(id, user, None, Preconditions::default(), &caller());
             replaced.expect("replaced");
         }
         (3, Some(id)) => {

@@ -144,7 +144,7 @@ impl Both {
         );
         let replaced =
             self.directory
-                .replace(&known.id, new, false, Preconditions::default(), &caller());
+                .replace(&known.id, new, None, Preconditions::default(), &caller());
         if self.is_taken(&known.name, Some(sequence)) {
             assert!(matches!(replaced, Err(Error::Uniqueness)), "{known:?}");
             return;

@@ -206,6 +206,111 @@ fn section_3_7_1_references_in_a_circle() {
     }
 }
 
+/// Where the URI of a user belongs, it is one that leads to the user.
+#[test]
+fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
+    let mut talk = Talk::start(&[]);
+    let mut operations = vec![];
+    for (number, uri) in ["bulkId:boss", "/Users/bulkId:boss", "../Users/bulkId:boss"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut worker = managed(&number.to_string(), &number.to_string(), "bulkId:boss");
+        worker["data"][ENTERPRISE]["manager"]["$ref"] = json!(uri);
+        operations.push(worker);
+    }
+    operations.push(post("boss", "boss"));
+    operations.push(post("last", "last"));
+    operations.push(json!({"method": "PATCH", "path": "/Users/bulkId:last", "data": [
+        {"op": "add", "path": format!("{ENTERPRISE}:manager.value"), "value": "bulkId:boss"},
+        {"op": "add", "path": format!("{ENTERPRISE}:manager.$ref"), "value": "Users/bulkId:boss"}
+    ]}));
+    let mut lost = managed("lost", "lost", "bulkId:boss");
+    lost["data"][ENTERPRISE]["manager"]["$ref"] = json!("/Users/bulkId:nobody");
+    operations.push(lost);
+    let results = bulk(&mut talk, &json!(operations));
+    assert_eq!(
+        statuses(&results),
+        ["201", "201", "201", "201", "201", "200", "400"]
+    );
+    let boss = id(&results[3]);
+    for result in [0, 1, 2, 5] {
+        let target = format!("/Users/{}", id(&results[result]));
+        let user = talk.json("GET", &target, None, 200);
+        let wanted = json!({"value": boss, "$ref": format!("../Users/{boss}")});
+        assert_eq!(
+            user[ENTERPRISE]["manager"], wanted,
+            "{}",
+            operations[result]
+        );
+    }
+}
+
+/// Each of a circle holds the id of another: if one cannot be, none can, whatever the order.
+#[test]
+fn section_3_7_1_a_circle_fails_as_a_whole() {
+    let mut talk = Talk::start(&[]);
+    talk.create("taken");
+    let refers_to = |result: &Value| {
+        let detail = result["response"]["detail"].as_str().expect("a detail");
+        assert!(
+            detail.contains("failed, and this one refers to it"),
+            "{detail}"
+        );
+        detail.split('"').nth(1).expect("a bulkId").to_owned()
+    };
+    let mut unreadable = managed("b", "b", "bulkId:a");
+    unreadable["data"]["active"] = json!("maybe");
+    for (failing, status) in [
+        (managed("b", "taken", "bulkId:a"), "409"),
+        // The name of the other one.
+        (managed("b", "A", "bulkId:a"), "409"),
+        (unreadable, "400"),
+    ] {
+        let other = managed("a", "a", "bulkId:b");
+        let (one, two) = (json!([other, failing]), json!([failing, other]));
+        for (operations, failing, other) in [(one, 1, 0), (two, 0, 1)] {
+            let results = bulk(&mut talk, &operations);
+            assert_eq!(results[other]["status"], "409", "{operations}");
+            if results[failing]["response"]["scimType"] != "uniqueness" {
+                assert_eq!(results[failing]["status"], status, "{operations}");
+            }
+            // Of two with one name the later fails, and the first with it.
+            let told: Vec<String> = results
+                .iter()
+                .filter(|result| result["response"].get("scimType").is_none())
+                .map(refers_to)
+                .collect();
+            assert_eq!(told.len(), 1, "{results:?}");
+            assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1);
+        }
+    }
+    // Around a larger one, with somebody before it who refers to it, and two whom it spares.
+    let results = bulk(
+        &mut talk,
+        &json!([
+            managed("late", "late", "bulkId:x"),
+            managed("x", "x", "bulkId:y"),
+            managed("y", "y", "bulkId:z"),
+            managed("z", "TAKEN", "bulkId:x"),
+            managed("c", "c", "bulkId:d"),
+            managed("d", "d", "bulkId:c"),
+        ]),
+    );
+    assert_eq!(
+        statuses(&results),
+        ["409", "409", "409", "409", "201", "201"]
+    );
+    assert_eq!(
+        [0, 1, 2].map(|place| refers_to(&results[place])),
+        ["x", "y", "z"]
+    );
+    assert_eq!(results[3]["response"]["scimType"], "uniqueness");
+    let c = talk.json("GET", &format!("/Users/{}", id(&results[4])), None, 200);
+    assert_eq!(c[ENTERPRISE]["manager"]["value"], id(&results[5]));
+    assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 3);
+}
+
 /// A refused operation that repeats a `bulkId` says nothing of the one that has it.
 #[test]
 fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
@@ -334,6 +439,20 @@ fn section_3_7_3_fail_on_errors_ends_the_rest() {
         assert_eq!(statuses(results), wanted, "{limit}");
         let all = talk.json("GET", "/Users", None, 200);
         assert_eq!(all["totalResults"], users, "{limit}");
+    }
+    // Of a circle the failure that the others fail for.
+    let operations = json!([
+        managed("a", "a", "bulkId:b"),
+        managed("b", "taken", "bulkId:a"),
+        post("c", "c")
+    ]);
+    for (limit, wanted) in [(1, vec!["b"]), (2, vec!["a", "b"])] {
+        let members = json!({"failOnErrors": limit, "Operations": operations});
+        let answer = talk.json("POST", "/Bulk", Some(&request(&members)), 200);
+        let results = answer["Operations"].as_array().expect("results");
+        let told: Vec<&Value> = results.iter().map(|result| &result["bulkId"]).collect();
+        assert_eq!(told, wanted, "{limit}");
+        assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 4);
     }
 }
 

@@ -116,6 +116,57 @@ fn section_3_5_2_a_formatted_name_is_as_written_or_follows_its_parts() {
     }
 }
 
+/// A whole name that shows none of the parts is none of them, and says what its author wants.
+#[test]
+fn section_3_5_2_a_formatted_name_of_its_own_stays() {
+    let mut talk = Talk::start(&[]);
+    let mut boss = body("boss");
+    boss["name"] = json!({"givenName": "Ann", "familyName": "Lee", "formatted": "The Boss"});
+    let boss = talk.json("POST", "/Users", Some(&boss), 201);
+    let changed = patch(&json!([{"op": "replace", "path": "name.givenName", "value": "Bea"}]));
+    let patched = talk.json("PATCH", &target(&boss), Some(&changed), 200);
+    let wanted = json!({"givenName": "Bea", "familyName": "Lee", "formatted": "The Boss"});
+    assert_eq!(patched["name"], wanted);
+}
+
+/// A whole name that was written on purpose is told from one that is merely echoed by the version
+/// that it was read with.
+#[test]
+fn section_3_5_1_a_whole_name_written_into_what_was_read_stays() {
+    let mut talk = Talk::start(&[]);
+    let output = talk
+        .server
+        .cli(&["token", "issue", "s", "--scope", "full", "--mode", "strict"]);
+    let strict = format!("Bearer {}", output.stdout.trim());
+    let compatible = talk.authorization.clone();
+    let name = |given: &str, family: &str, whole: &str| json!({"formatted": whole, "familyName": family, "givenName": given});
+    for (given, whole, followed) in [
+        // The whole alone, and with a part.
+        ("Robert", "Bobby Jensen", "Bobby Jensen"),
+        ("Ann", "Annie J.", "Annie J."),
+        // DIFFERENCE(whole-name-follows): the part alone, with the whole that was read.
+        ("Bob", "Robert Jensen", "Bob Jensen"),
+    ] {
+        let sent = name(given, "Jensen", whole);
+        for (authorization, wanted) in [(&compatible, followed), (&strict, whole)] {
+            talk.authorization.clone_from(&compatible);
+            let mut robert = body("robert");
+            robert["name"] = name("Robert", "Jensen", "Robert Jensen");
+            let robert = talk.json("POST", "/Users", Some(&robert), 201);
+            let mut read = talk.json("GET", &target(&robert), None, 200);
+            talk.authorization.clone_from(authorization);
+            read["name"] = sent.clone();
+            let replaced = talk.json("PUT", &target(&robert), Some(&read), 200);
+            assert_eq!(replaced["name"], name(given, "Jensen", wanted), "{sent}");
+            // Twice in a row is once.
+            let again = talk.json("PUT", &target(&robert), Some(&read), 200);
+            assert_eq!(again, replaced, "{sent}");
+            talk.authorization.clone_from(&compatible);
+            talk.json("DELETE", &target(&robert), None, 204);
+        }
+    }
+}
+
 #[test]
 fn section_3_5_1_a_replace_takes_away_what_it_does_not_hold() {
     let mut talk = Talk::start(&[]);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CORE, Talk, scim_error};
+use crate::support::{CORE, Talk, escaped, scim_error};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
@@ -82,6 +82,16 @@ fn examples_of_the_rfc() -> Vec<Row> {
         (r#"meta.lastModified lt "2011-05-13T04:42:34Z""#, vec![]),
         (
             r#"meta.lastModified le "2999-05-13T04:42:34+02:00""#,
+            ALL.to_vec(),
+        ),
+        // The end of the time that can be written, and of a day.
+        (
+            r#"meta.lastModified lt "9999-12-31T23:59:59Z""#,
+            ALL.to_vec(),
+        ),
+        (r#"meta.created ge "9999-12-31T23:59:59.999-23:59""#, vec![]),
+        (
+            r#"meta.lastModified gt "2011-05-13T24:00:00Z""#,
             ALL.to_vec(),
         ),
         (r#"title pr and userType eq "Employee""#, vec![b]),
@@ -212,6 +222,31 @@ fn section_3_4_2_2_filters_find_whom_they_describe() {
         let rest: Vec<&str> = wanted.iter().copied().skip(1).take(1).collect();
         assert_eq!(names(&second), rest, "{filter}");
         assert_eq!(second["totalResults"], wanted.len(), "{filter}");
+    }
+}
+
+/// What is stored are whole milliseconds; what it is compared with may be finer.
+#[test]
+fn section_3_4_2_2_moments_are_compared_with_what_lies_between_them() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    for attribute in ["created", "lastModified"] {
+        let stored = user["meta"][attribute].as_str().expect("a dateTime");
+        let stored = stored.strip_suffix('Z').expect("of UTC");
+        for (rest, matching) in [
+            ("Z", vec!["eq", "ge", "le"]),
+            ("0000Z", vec!["eq", "ge", "le"]),
+            ("5000Z", vec!["ne", "lt", "le"]),
+            ("000001Z", vec!["ne", "lt", "le"]),
+        ] {
+            for op in ["eq", "ne", "gt", "ge", "lt", "le"] {
+                let filter = format!("meta.{attribute} {op} \"{stored}{rest}\"");
+                let target = format!("/Users?filter={}", escaped(&filter));
+                let page = talk.json("GET", &target, None, 200);
+                let found = usize::from(matching.contains(&op));
+                assert_eq!(page["totalResults"], found, "{filter}");
+            }
+        }
     }
 }
 

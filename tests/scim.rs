@@ -1,6 +1,7 @@
 //! Users and patches as values: what is kept, what is forgiven, what is refused. Each row
 //! is a body and what the attributes are afterwards.
 
+use golinks_scim::scim::user::Echo;
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
 use serde_json::{Value, json};
 
@@ -509,8 +510,24 @@ fn patches_that_are_refused_whole() {
             ErrorType::InvalidPath,
         ),
         (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"].", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "replace", "path": "emails[type eq \"work\"].value.x", "value": "x"}]),
+            ErrorType::InvalidPath,
+        ),
+        (
             json!([{"op": "replace", "path": 7, "value": "x"}]),
             ErrorType::InvalidPath,
+        ),
+        (
+            json!([{"op": "remove", "path": "schemas"}]),
+            ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "schemas", "value": []}]),
+            ErrorType::Mutability,
         ),
         (
             json!([{"op": "replace", "path": "active", "value": "maybe"}]),
@@ -532,6 +549,37 @@ fn patches_that_are_refused_whole() {
     ] {
         let found = patched(&before, &operations, Leniency::compatible());
         assert_eq!(found, Err(kind), "{operations}");
+    }
+}
+
+/// RFC 7644 section 3.12: a path that leads nowhere is a bad path, not a bad body.
+#[test]
+fn paths_and_schemas_that_nobody_knows_are_refused_in_strict_mode() {
+    let before = user(&json!({}));
+    for path in [
+        "nosuch",
+        "name.nosuch",
+        &format!("{CORE}:nosuch"),
+        "urn:x:y:z",
+        "emails[type eq \"work\"].nosuch",
+        "emails[type eq \"work\"].",
+        "manager",
+    ] {
+        let operations = json!([{"op": "replace", "path": path, "value": "x"}]);
+        let found = patched(&before, &operations, Leniency::strict());
+        assert_eq!(found, Err(ErrorType::InvalidPath), "{path}");
+    }
+    for (value, wanted) in [
+        (json!([ENTERPRISE]), Ok(before.clone())),
+        (json!([CORE, "urn:x"]), Err(ErrorType::InvalidSyntax)),
+        (json!([7]), Err(ErrorType::InvalidSyntax)),
+        (json!(CORE), Err(ErrorType::InvalidValue)),
+    ] {
+        let operations = json!([{"op": "add", "path": "schemas", "value": value}]);
+        let found = patched(&before, &operations, Leniency::strict());
+        assert_eq!(found, wanted, "{value}");
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Ok(before.clone()), "{value}");
     }
 }
 
@@ -589,7 +637,7 @@ fn patches_that_ask_for_too_much_work() {
 fn a_stale_formatted_name_does_not_outlive_its_parts() {
     let before =
         user(&json!({"name": {"formatted": "Ann Old", "givenName": "Ann", "familyName": "Old"}}));
-    for (formatted, family, echoed, sent) in [
+    for (formatted, family, outdated, sent) in [
         (json!("Ann Old"), "New", json!("Ann New"), json!("Ann New")),
         (json!("Ann Old"), "Old", json!("Ann Old"), json!("Ann Old")),
         (
@@ -598,7 +646,7 @@ fn a_stale_formatted_name_does_not_outlive_its_parts() {
             json!("Ms. Ann B. New"),
             json!("Ms. Ann B. New"),
         ),
-        // Neither stored nor of these parts: in an echo it is an old one.
+        // Neither stored nor of these parts: in an outdated echo it is an old one.
         (
             json!("Ann Older"),
             "New",
@@ -607,22 +655,39 @@ fn a_stale_formatted_name_does_not_outlive_its_parts() {
         ),
         (json!(null), "New", json!(null), json!(null)),
     ] {
-        for (is_echo, wanted) in [(true, echoed), (false, sent)] {
+        for (is_outdated, wanted) in [(true, outdated), (false, sent)] {
             let name = json!({"formatted": formatted, "givenName": "Ann", "familyName": family});
             let mut after = user(&json!({"name": name}));
-            after.refresh_formatted_name(&before, is_echo);
+            after.refresh_formatted_name(&before, is_outdated);
             let found = after.attributes()["name"].get("formatted").cloned();
-            assert_eq!(found.unwrap_or_default(), wanted, "{name} {is_echo}");
+            assert_eq!(found.unwrap_or_default(), wanted, "{name} {is_outdated}");
             // The same body once more gives the same user.
             let mut again = user(&json!({"name": name}));
-            again.refresh_formatted_name(&after, is_echo);
-            assert!(!is_echo || again == after, "{name}: {again:?}");
+            again.refresh_formatted_name(&after, is_outdated);
+            assert!(!is_outdated || again == after, "{name}: {again:?}");
         }
     }
-    assert!(golinks_scim::scim::user::is_echo(&json!({"ID": "1"})));
-    assert!(!golinks_scim::scim::user::is_echo(
-        &json!({"userName": "1"})
-    ));
+}
+
+#[test]
+fn an_echo_is_outdated_unless_it_tells_the_version_that_is_stored() {
+    for (body, is_outdated) in [
+        (json!({"userName": "1"}), None),
+        (json!("id"), None),
+        (json!({"ID": "1"}), Some(true)),
+        (json!({"meta": "W/\"3\""}), Some(true)),
+        (json!({"meta": {"version": 3}}), Some(true)),
+        (
+            json!({"id": "1", "meta": {"version": "W/\"2\""}}),
+            Some(true),
+        ),
+        (json!({"Meta": {"Version": "W/\"3\""}}), Some(false)),
+    ] {
+        let found = Echo::of(&body, &Leniency::compatible());
+        let found = found.map(|echo| echo.is_outdated("W/\"3\""));
+        assert_eq!(found, is_outdated, "{body}");
+        assert_eq!(Echo::of(&body, &Leniency::strict()), None, "{body}");
+    }
 }
 
 #[test]

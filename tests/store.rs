@@ -196,7 +196,7 @@ fn a_change_of_nothing_does_not_touch_the_disk() {
         .replace(
             &record.id().to_string(),
             same,
-            false,
+            None,
             Preconditions::default(),
             &caller("r"),
         )
@@ -344,7 +344,7 @@ fn a_name_that_changes_hands_is_found_as_it_was_at_each_moment() {
     let directory = directory(&store);
     let rename = |id: &str, name: &str| {
         let none = Preconditions::default();
-        let renamed = directory.replace(id, user(name), false, none, &caller("r"));
+        let renamed = directory.replace(id, user(name), None, none, &caller("r"));
         renamed.expect("renamed").record.id()
     };
     let filtered = |name: &str| {

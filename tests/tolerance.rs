@@ -173,7 +173,7 @@ fn malformed() -> Vec<Forgiven> {
 fn patches() -> Vec<Forgiven> {
     use Tolerance::{
         EmptyText, OperationCase, OperationWithoutPath, PathAsMember, RemoveSelectsNothing,
-        RemoveWithValue, UnquotedText, ValuePathCreates,
+        RemoveWithValue, UnknownAttribute, UnknownSchema, UnquotedText, ValuePathCreates,
     };
     vec![
         row(
@@ -190,6 +190,20 @@ fn patches() -> Vec<Forgiven> {
             "Okta: REF, deactivation by an OIN app",
             Patch(json!({"op": "replace", "value": {"active": false}})),
             ("/active", json!(false)),
+            "invalidSyntax",
+        ),
+        row(
+            UnknownAttribute,
+            "Entra: ENTRA, a mapping onto an attribute that no schema has",
+            Patch(json!({"op": "add", "path": "name.nosuch", "value": "x"})),
+            ("/name", json!({"givenName": "G"})),
+            "invalidPath",
+        ),
+        row(
+            UnknownSchema,
+            "a schema that is to be added",
+            Patch(json!({"op": "replace", "path": "schemas", "value": [CORE, "urn:x"]})),
+            ("/schemas", json!([CORE, ENTERPRISE])),
             "invalidSyntax",
         ),
         row(
@@ -263,7 +277,7 @@ fn extensions() -> Vec<Forgiven> {
                 "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager/value",
                 json!("m-2"),
             ),
-            "invalidSyntax",
+            "invalidPath",
         ),
         row(
             ExtensionWithoutUrn,

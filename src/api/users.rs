@@ -5,7 +5,8 @@ use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Principal;
 use crate::directory::Written;
-use crate::scim::{Patch, Projection, User, json, user};
+use crate::scim::user::Echo;
+use crate::scim::{Patch, Projection, User, json};
 
 /// Room for most users.
 const BODY_BYTES: usize = 2048;
@@ -40,15 +41,11 @@ pub(super) fn create(api: &Api, call: &Admission, _: &Principal, body: &[u8]) ->
 
 /// `PUT /Users/{id}` (RFC 7644 section 3.5.1).
 pub(super) fn replace(api: &Api, call: &Admission, _: &Principal, body: &[u8]) -> Outcome {
-    let (user, is_echo) = user(api, call, body)?;
+    let (user, echo) = user(api, call, body)?;
     let preconditions = call.preconditions().clone();
-    let written = api.directory.replace(
-        call.parameter(),
-        user,
-        is_echo,
-        preconditions,
-        &call.caller(),
-    )?;
+    let written =
+        api.directory
+            .replace(call.parameter(), user, echo, preconditions, &call.caller())?;
     shown(api, call, 200, written)
 }
 
@@ -90,12 +87,12 @@ fn projection(call: &Admission) -> Projection {
     Projection::parse(call.query("attributes"), call.query("excludedAttributes"))
 }
 
-/// The user in a body, and whether it is an echo of what was shown.
-fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<(User, bool), Problem> {
+/// The user in a body, and what tells that it is an echo of what was shown.
+fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<(User, Option<Echo>), Problem> {
     let mut leniency = call.leniency();
     let body = json::parse(body)?;
-    let is_echo = user::is_echo(&body);
+    let echo = Echo::of(&body, &leniency);
     let user = User::parse(body, &mut leniency)?;
     api.note(call, leniency.used());
-    Ok((user, is_echo))
+    Ok((user, echo))
 }

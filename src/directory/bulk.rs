@@ -7,8 +7,11 @@
 //!                     ├─ refused, or too many failures before: no change
 //!                     └─ references become ids ──▶ create, edit, delete
 //! ```
+//!
+//! Creations that refer to each other in a circle are tried together, at the first of them: if one
+//! fails, another would hold the id of a user who never was.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -17,8 +20,12 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
-use crate::scim::bulk::{self, Action, NoAction, Operation, Who};
-use crate::scim::{self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::scim::bulk::{Action, NoAction, Operation, Who};
+use crate::scim::fold::fold;
+use crate::scim::user::Echo;
+use crate::scim::{
+    self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User, reference,
+};
 use crate::store::{Change, ReadError, View};
 
 use super::audit::Caller;
@@ -75,36 +82,47 @@ impl Directory {
         self.store.await_look()?;
         let order = bulk.order();
         let asked = self.asked(caller);
-        let state = Arc::new(Mutex::new(State::new(&bulk, &order)));
+        let state = Arc::new(Mutex::new(State::new(&bulk, &order.concat())));
+        let mut outcomes: Vec<BulkOutcome> = bulk.operations.iter().map(|_| None).collect();
         let mut operations: Vec<Option<Operation>> =
             bulk.operations.into_iter().map(Some).collect();
-        let mut plans = Vec::with_capacity(order.len());
-        for &index in &order {
-            let operation = operations[index].take();
-            let operation = operation.expect("an order names each operation once");
-            let task = {
+        let mut plans = Vec::with_capacity(operations.len());
+        for together in order {
+            let mut tasks = Vec::with_capacity(together.len());
+            for &index in &together {
+                let operation = operations[index].take();
+                let operation = operation.expect("an order names each operation once");
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                Task::new(operation, &may, leniency, &mut state.reading)
-            };
-            let (state, asked) = (Arc::clone(&state), asked.clone());
-            plans.push(move |view: &View<'_>| {
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.run(view, task, &asked)
-            });
+                tasks.push(Task::new(
+                    index,
+                    operation,
+                    &may,
+                    leniency,
+                    &mut state.reading,
+                ));
+            }
+            // Each has a plan, for what it changes; all of them are tried in that of the first.
+            for _ in together {
+                let tasks = std::mem::take(&mut tasks);
+                let (state, asked) = (Arc::clone(&state), asked.clone());
+                plans.push(move |view: &View<'_>| {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    state.run(view, tasks, &asked)
+                });
+            }
         }
         let results = self.store.write_all(plans)?;
         let done = results.iter().flatten();
-        let deactivated = done.filter(|(done, _)| done.has_deactivated()).count();
+        let deactivated = done.filter(|(_, (done, _))| done.has_deactivated()).count();
         if deactivated > 0 {
             self.note_deactivations(caller, deactivated as u64);
         }
-        let mut outcomes: Vec<BulkOutcome> = (0..order.len()).map(|_| None).collect();
-        for (index, result) in order.into_iter().zip(results) {
-            outcomes[index] = match result {
-                Ok(done) => Some(Ok(done)),
-                Err(Some(error)) => Some(Err(error)),
-                Err(None) => None,
-            };
+        for result in results {
+            match result {
+                Ok((index, done)) => outcomes[index] = Some(Ok(done)),
+                Err(Some((index, error))) => outcomes[index] = Some(Err(error)),
+                Err(None) => {}
+            }
         }
         Ok(outcomes)
     }
@@ -112,6 +130,8 @@ impl Directory {
 
 /// An operation, read as far as it can be before the ids are known.
 struct Task {
+    /// The place of the operation in the request.
+    index: usize,
     /// The `bulkId` under which it creates a user, also if it is refused.
     creates: Option<String>,
     preconditions: Preconditions,
@@ -129,16 +149,27 @@ enum Reading {
     Refused(Error),
 }
 
+impl Reading {
+    /// Those of these `bulkId`s that it refers to.
+    fn references_to(&self, bulk_ids: &BTreeSet<String>) -> BTreeSet<String> {
+        match self {
+            Self::Refers(_, references) => references & bulk_ids,
+            Self::Whole(_) | Self::Refused(_) => BTreeSet::new(),
+        }
+    }
+}
+
 /// An action whose body is read.
 enum Work {
     Create(User),
-    Replace { who: Who, user: User, is_echo: bool },
+    Replace(Who, User, Option<Echo>),
     Modify(Who, Patch),
     Delete(Who),
 }
 
 impl Task {
     fn new(
+        index: usize,
         operation: Operation,
         may: impl Fn(&Action) -> bool,
         leniency: &Leniency,
@@ -160,6 +191,7 @@ impl Task {
             },
         };
         Self {
+            index,
             creates: operation.bulk_id.filter(|_| creates),
             preconditions: Preconditions::parse(operation.version.as_deref(), None),
             reading,
@@ -176,11 +208,10 @@ impl Work {
     ) -> Result<Self, scim::Error> {
         Ok(match action {
             Action::Create(data) => Self::Create(User::parse_within(data, leniency, budget)?),
-            Action::Replace(who, data) => Self::Replace {
-                who,
-                is_echo: scim::user::is_echo(&data),
-                user: User::parse_within(data, leniency, budget)?,
-            },
+            Action::Replace(who, data) => {
+                let echo = Echo::of(&data, leniency);
+                Self::Replace(who, User::parse_within(data, leniency, budget)?, echo)
+            }
             Action::Modify(who, data) => Self::Modify(who, Patch::parse(data, leniency)?),
             Action::Delete(who) => Self::Delete(who),
         })
@@ -198,7 +229,14 @@ struct State {
     reading: Budget,
     /// To do all of them: they are done while everybody who writes waits.
     doing: Budget,
+    /// The folded names of the users that are created by what is tried together.
+    names: BTreeSet<String>,
+    /// Operations that were tried, by their places in the request, whose plans have not run.
+    tried: VecDeque<(usize, Tried)>,
 }
+
+/// What an operation changes, and what became of it.
+type Tried = Result<(Change, (Done, Vec<Tolerance>)), Error>;
 
 /// A user that an operation creates.
 struct Creation {
@@ -232,10 +270,13 @@ impl State {
             failures_max: bulk.fail_on_errors.unwrap_or(usize::MAX),
             reading: Budget::default(),
             doing: Budget::default(),
+            names: BTreeSet::new(),
+            tried: VecDeque::new(),
         }
     }
 
-    /// The plan of one operation; an error of `None` says that it was not tried.
+    /// The plan of one operation, with its place in the request; an error of `None` says that it
+    /// was not tried. `tasks` are all that are tried together, or none where those were before.
     #[allow(
         clippy::type_complexity,
         reason = "it is what the store's plans return, with the outcome of an operation in it"
@@ -243,22 +284,71 @@ impl State {
     fn run(
         &mut self,
         view: &View<'_>,
-        task: Task,
+        tasks: Vec<Task>,
         asked: &Asked,
-    ) -> Result<Result<(Change, (Done, Vec<Tolerance>)), Option<Error>>, ReadError> {
+    ) -> Result<Result<(Change, (usize, (Done, Vec<Tolerance>))), Option<(usize, Error)>>, ReadError>
+    {
         if self.failures >= self.failures_max {
             return Ok(Err(None));
         }
         self.settle(view)?;
-        let creates = task.creates.clone();
-        let planned = change::alone(self.perform(view, task, asked))?;
-        if planned.is_err() {
-            self.failures += 1;
-            if let Some(creation) = creates.and_then(|id| self.created.get_mut(&id)) {
-                creation.has_failed = true;
+        if !tasks.is_empty() {
+            self.tried = self.try_together(view, tasks, asked)?;
+        }
+        let tried = self.tried.pop_front();
+        let (index, tried) = tried.expect("all of a circle are tried before the first is done");
+        self.failures += usize::from(tried.is_err());
+        Ok(match tried {
+            Ok((change, done)) => Ok((change, (index, done))),
+            Err(error) => Err(Some((index, error))),
+        })
+    }
+
+    /// What one operation does, or all of a circle, none of which does anything if one fails. What
+    /// fails by itself comes first: it is what `failOnErrors` must not leave untold.
+    fn try_together(
+        &mut self,
+        view: &View<'_>,
+        tasks: Vec<Task>,
+        asked: &Asked,
+    ) -> Result<VecDeque<(usize, Tried)>, ReadError> {
+        self.names.clear();
+        let circle: BTreeSet<String> = tasks.iter().filter_map(|it| it.creates.clone()).collect();
+        let (mut failed, mut done) = (VecDeque::new(), VecDeque::new());
+        for task in tasks {
+            let (index, creates) = (task.index, task.creates.clone());
+            let mut others = task.reading.references_to(&circle);
+            others.retain(|id| Some(id) != creates.as_ref());
+            match change::alone(self.perform(view, task, asked))? {
+                Err(error) => {
+                    self.note_failure(creates.as_ref());
+                    failed.push_back((index, Err(error)));
+                }
+                Ok(tried) => done.push_back((index, creates, others, tried)),
             }
         }
-        Ok(planned.map_err(Some))
+        if failed.is_empty() {
+            let tried = done
+                .into_iter()
+                .map(|(index, _, _, tried)| (index, Ok(tried)));
+            return Ok(tried.collect());
+        }
+        for (index, creates, others, _) in done {
+            let has_failed = |id: &&String| self.created.get(*id).is_some_and(|it| it.has_failed);
+            // All of them fail: the first will have, if none has yet.
+            let other = others.iter().find(has_failed).or(others.first());
+            let other = other.expect("each of a circle refers to one of it");
+            failed.push_back((index, Err(Error::Unresolved(other.clone()))));
+            self.note_failure(creates.as_ref());
+        }
+        Ok(failed)
+    }
+
+    /// What refers to the user that was to be created under a `bulkId` fails as well.
+    fn note_failure(&mut self, creates: Option<&String>) {
+        if let Some(creation) = creates.and_then(|id| self.created.get_mut(id)) {
+            creation.has_failed = true;
+        }
     }
 
     /// Settles the ids of everything that the request creates, so that operations can refer
@@ -289,6 +379,7 @@ impl State {
             preconditions,
             reading,
             mut leniency,
+            ..
         } = task;
         let work = match self.read(reading, &mut leniency) {
             Ok(work) => work,
@@ -296,7 +387,7 @@ impl State {
         };
         let who = match &work {
             Work::Create(_) => creates.as_deref().and_then(|id| self.id_of(id)),
-            Work::Replace { who, .. } | Work::Modify(who, _) | Work::Delete(who) => match who {
+            Work::Replace(who, ..) | Work::Modify(who, _) | Work::Delete(who) => match who {
                 Who::Id(id) => UserId::parse(id),
                 Who::BulkId(id) => self.id_of(id),
             },
@@ -306,6 +397,9 @@ impl State {
         };
         let edit = match work {
             Work::Create(user) => {
+                if !self.names.insert(fold(user.user_name())) {
+                    return Ok(Err(Error::Uniqueness));
+                }
                 let tolerances = leniency.used().to_vec();
                 let created = change::create(view, id, user, asked)?;
                 return Ok(created.map(|(change, written)| {
@@ -315,7 +409,7 @@ impl State {
                     )
                 }));
             }
-            Work::Replace { user, is_echo, .. } => Edit::Replace { user, is_echo },
+            Work::Replace(_, user, echo) => Edit::Replace { user, echo },
             Work::Modify(_, patch) => Edit::Modify(patch),
             Work::Delete(_) => {
                 let budget = &mut self.doing;
@@ -370,5 +464,5 @@ impl State {
 }
 
 fn resolve(data: &mut Value, id_of: &impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-    bulk::resolve_references(data, id_of).map_err(|unresolved| Error::Unresolved(unresolved.0))
+    reference::resolve(data, id_of).map_err(|unresolved| Error::Unresolved(unresolved.0))
 }

@@ -9,6 +9,7 @@ use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::columns::{Empty, Row};
+use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
 
@@ -44,13 +45,12 @@ pub(super) fn create(view: &View<'_>, id: UserId, user: User, asked: &Asked) -> 
 /// What a change makes of a user.
 #[derive(Clone)]
 pub(super) enum Edit {
-    /// These attributes and no others, `active` excepted; perhaps as an echo of what was
-    /// shown.
+    /// These attributes and no others, `active` excepted.
     Replace {
         /// The attributes.
         user: User,
-        /// Whether they are one.
-        is_echo: bool,
+        /// What tells that they are an echo of what was shown.
+        echo: Option<Echo>,
     },
     /// These operations.
     Modify(Patch),
@@ -69,15 +69,17 @@ impl Edit {
 
     fn apply(
         self,
-        before: &User,
+        before: &Record,
         leniency: &mut Leniency,
         budget: &mut Budget,
     ) -> Result<User, scim::Error> {
+        let version = || before.version();
+        let before = before.user();
         let mut unassigns_active = false;
         let mut user = match self {
-            Self::Replace { mut user, is_echo } => {
-                if is_echo {
-                    user.refresh_formatted_name(before, true);
+            Self::Replace { mut user, echo } => {
+                if let Some(echo) = echo {
+                    user.refresh_formatted_name(before, echo.is_outdated(&version()));
                 }
                 user
             }
@@ -144,7 +146,7 @@ pub(super) fn decide(
     asked: &Asked,
 ) -> Result<Decided, Error> {
     let kind = edit.kind();
-    let user = edit.apply(before.user(), &mut leniency, budget)?;
+    let user = edit.apply(&before, &mut leniency, budget)?;
     let tell = |after: &Record, differences: &[Difference<'_>], now| {
         audit::changed(&asked.caller, now, kind, after, differences)
     };

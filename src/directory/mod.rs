@@ -54,6 +54,7 @@ pub use user_id::UserId;
 
 use crate::clock::SharedClock;
 use crate::limits;
+use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerance, User};
 use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
 use crate::turns::Turns;
@@ -196,18 +197,18 @@ impl Directory {
 
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). What the request does not
     /// hold is removed, `active` excepted: identity providers that leave it out do not
-    /// mean to change it. `is_echo` is [`crate::scim::user::is_echo`] of the body.
+    /// mean to change it. `echo` is that of the body.
     pub fn replace(
         &self,
         id: &str,
         user: User,
-        is_echo: bool,
+        echo: Option<Echo>,
         preconditions: Preconditions,
         caller: &Caller,
     ) -> Result<Written, Error> {
         // Everything was forgiven or refused while the body was read.
         let leniency = Leniency::compatible();
-        let edit = Edit::Replace { user, is_echo };
+        let edit = Edit::Replace { user, echo };
         self.edit(id, edit, preconditions, leniency, caller)
     }
 

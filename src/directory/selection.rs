@@ -11,7 +11,7 @@ use super::glance::Glance;
 use super::record::is_named;
 use super::user_id::UserId;
 use super::{Error, retrieve};
-use crate::clock::Instant;
+use crate::clock::DateTime;
 use crate::scim::filter::{CompValue, CompareOp};
 use crate::scim::fold::fold;
 use crate::scim::path::AttributePath;
@@ -149,11 +149,13 @@ fn narrow_comparison<'a>(
     };
     let is_since = matches!(op, CompareOp::Gt | CompareOp::Ge);
     if is_since && is(path, "meta", Some("lastModified")) {
-        let Some(instant) = Instant::parse(text) else {
+        let Some(date_time) = DateTime::parse(text) else {
             return Ok(None);
         };
-        let after = i64::from(op == CompareOp::Gt);
-        let since = instant.millis().saturating_add(after);
+        let since = match op {
+            CompareOp::Gt => date_time.millis_until() + 1,
+            _ => date_time.millis_from(),
+        };
         return Ok(Some(Narrowed::exact(snapshot.users_modified_since(since))));
     }
     if op != CompareOp::Eq {

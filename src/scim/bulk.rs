@@ -1,12 +1,14 @@
-//! Bulk requests (RFC 7644 section 3.7): reading the operations, what they refer to by
-//! `bulkId`, and the order in which they are done so that each finds what it refers to.
+//! Bulk requests (RFC 7644 section 3.7): reading the operations, and the order in which they are
+//! done so that each finds what it refers to. How that is written is `reference`.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::circle;
 use super::error::{Error, ErrorType, quoted};
 use super::message::{self, BULK_REQUEST_URN, PATCH_URN};
+use super::reference::{self, REFERENCE};
 use super::tolerance::Leniency;
 use super::{Object, member};
 use crate::limits;
@@ -82,13 +84,6 @@ pub enum Who {
     BulkId(String),
 }
 
-/// How a reference to something that another operation creates is written.
-const REFERENCE: &str = "bulkId:";
-
-/// A `bulkId` that is referred to, and that nothing was created under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unresolved(pub String);
-
 impl Bulk {
     /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations;
     /// whether there are more, [`Bulk::is_too_large`] tells.
@@ -124,9 +119,9 @@ impl Bulk {
     }
 
     /// The order in which to do the operations: as they came, but each after those that it
-    /// refers to. Where references go in a circle they are done as they came, with the
-    /// identifiers that the later ones will have.
-    pub fn order(&self) -> Vec<usize> {
+    /// refers to. Where references go in a circle they are done together, all of them or none,
+    /// with the identifiers that the others will have.
+    pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
         let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
             .map(|index| {
@@ -135,22 +130,25 @@ impl Bulk {
                 makers.copied().filter(|maker| *maker != index).collect()
             })
             .collect();
+        let mut left = circle::circles(&needs);
+        for together in &mut left {
+            together.sort_unstable();
+        }
+        left.sort_unstable();
         let mut done = vec![false; self.operations.len()];
-        let mut order = Vec::with_capacity(self.operations.len());
-        while order.len() < done.len() {
-            let before = order.len();
-            for index in 0..done.len() {
-                if !done[index] && needs[index].iter().all(|need| done[*need]) {
-                    done[index] = true;
-                    order.push(index);
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            left.retain(|together| {
+                let is_done = |need: &usize| done[*need] || together.binary_search(need).is_ok();
+                let can_be_done = together.iter().all(|it| needs[*it].iter().all(is_done));
+                if can_be_done {
+                    for index in together {
+                        done[*index] = true;
+                    }
+                    order.push(together.clone());
                 }
-            }
-            if order.len() == before {
-                let first = done.iter().position(|done| !done);
-                let first = first.expect("not all are done, or the loop had ended");
-                done[first] = true;
-                order.push(first);
-            }
+                !can_be_done
+            });
         }
         order
     }
@@ -221,7 +219,7 @@ impl Operation {
         if let Ok(Action::Create(data) | Action::Replace(_, data) | Action::Modify(_, data)) =
             &self.action
         {
-            collect_references(data, &mut found);
+            reference::collect(data, &mut found);
         }
         found
     }
@@ -315,55 +313,6 @@ fn take_member(object: &mut Object, name: &str) -> Option<Value> {
     object.remove(&key)
 }
 
-/// A value is at most as deep as the JSON reader lets it be.
-fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::String(text) => {
-            if let Some(id) = text.strip_prefix(REFERENCE) {
-                found.insert(id.to_owned());
-            }
-        }
-        Value::Array(elements) => {
-            for element in elements {
-                collect_references(element, found);
-            }
-        }
-        Value::Object(members) => {
-            for member in members.values() {
-                collect_references(member, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Puts the identifiers that `resolve` gives in the place of references.
-pub fn resolve_references(
-    value: &mut Value,
-    resolve: &impl Fn(&str) -> Option<String>,
-) -> Result<(), Unresolved> {
-    match value {
-        Value::String(text) => {
-            if let Some(id) = text.strip_prefix(REFERENCE) {
-                let found = resolve(id).ok_or_else(|| Unresolved(id.to_owned()))?;
-                *text = found;
-            }
-        }
-        Value::Array(elements) => {
-            for element in elements {
-                resolve_references(element, resolve)?;
-            }
-        }
-        Value::Object(members) => {
-            for member in members.values_mut() {
-                resolve_references(member, resolve)?;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,7 +322,8 @@ mod tests {
         Bulk::parse(body, &mut Leniency::strict()).expect("a bulk request")
     }
 
-    fn post(id: &str, manager: &str) -> Value {
+    fn post(id: &str, manager: impl Into<Value>) -> Value {
+        let manager = manager.into();
         json!({"method": "POST", "path": "/Users", "bulkId": id, "data": {"manager": manager}})
     }
 
@@ -386,11 +336,7 @@ mod tests {
                 json!([post("a", "bulkId:b"), post("b", "bulkId:c"), post("c", "")]),
                 vec![2, 1, 0],
             ),
-            // In a circle, to itself, to nobody.
-            (
-                json!([post("a", "bulkId:b"), post("b", "bulkId:a")]),
-                vec![0, 1],
-            ),
+            // To itself, to nobody.
             (
                 json!([post("a", "bulkId:a"), post("b", "bulkId:x")]),
                 vec![0, 1],
@@ -400,6 +346,7 @@ mod tests {
                 vec![1, 0],
             ),
         ] {
+            let wanted: Vec<Vec<usize>> = wanted.into_iter().map(|index| vec![index]).collect();
             assert_eq!(bulk(&operations).order(), wanted, "{operations}");
         }
     }
@@ -442,13 +389,17 @@ mod tests {
     }
 
     #[test]
-    fn references_become_identifiers() {
-        let mut value = json!({"a": ["bulkId:x", {"b": "bulkId:y"}], "c": "x"});
-        let resolve = |id: &str| Some(format!("<{id}>"));
-        assert_eq!(resolve_references(&mut value, &resolve), Ok(()));
-        assert_eq!(value, json!({"a": ["<x>", {"b": "<y>"}], "c": "x"}));
-        let mut value = json!(["bulkId:z"]);
-        let unresolved = resolve_references(&mut value, &|_: &str| None);
-        assert_eq!(unresolved, Err(Unresolved("z".to_owned())));
+    fn operations_in_a_circle_come_together() {
+        // One of them refers to what is outside, and what is outside to one of them.
+        let operations = json!([
+            post("late", "bulkId:a"),
+            post("a", "bulkId:b"),
+            post("other", ""),
+            post("b", ["bulkId:a", "bulkId:early"]),
+            post("early", "")
+        ]);
+        let wanted = [vec![2], vec![4], vec![0]];
+        let [other, early, late] = wanted;
+        assert_eq!(bulk(&operations).order(), [other, early, vec![1, 3], late]);
     }
 }

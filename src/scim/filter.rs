@@ -12,7 +12,7 @@ use super::path::AttributePath;
 use super::schema::{Attribute, Kind};
 use super::tolerance::Leniency;
 use super::{Object, filter_parse};
-use crate::clock::Instant;
+use crate::clock::DateTime;
 
 /// A filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +206,7 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
         }
         (Value::String(found), CompValue::Text(wanted) | CompValue::Number(wanted)) => {
             if attribute.kind == Kind::DateTime {
-                compare_instants(op, found, &wanted.text)
+                compare_date_times(op, found, &wanted.text)
             } else if attribute.case_exact {
                 compare_texts(op, found, &wanted.text)
             } else {
@@ -217,8 +217,8 @@ fn compare(attribute: &Attribute, op: CompareOp, found: &Value, wanted: &CompVal
     }
 }
 
-fn compare_instants(op: CompareOp, found: &str, wanted: &str) -> bool {
-    match (Instant::parse(found), Instant::parse(wanted)) {
+fn compare_date_times(op: CompareOp, found: &str, wanted: &str) -> bool {
+    match (DateTime::parse(found), DateTime::parse(wanted)) {
         (Some(found), Some(wanted)) => ordered(op, found.cmp(&wanted)),
         _ => false,
     }

@@ -199,7 +199,7 @@ impl<'a> Parser<'a> {
                 return Err(self.error("a dateTime has no parts to compare: use eq ne gt ge lt le"));
             }
             let is_date = match value {
-                CompValue::Text(text) => crate::clock::Instant::parse(text.as_str()).is_some(),
+                CompValue::Text(text) => crate::clock::DateTime::parse(text.as_str()).is_some(),
                 CompValue::Null => true,
                 CompValue::Boolean(_) | CompValue::Number(_) => false,
             };

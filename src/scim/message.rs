@@ -6,9 +6,9 @@ use std::slice;
 
 use serde_json::{Value, json};
 
-use super::error::{Error, ErrorType};
+use super::error::{Error, ErrorType, quoted};
 use super::tolerance::{Leniency, Tolerance};
-use super::{Object, member};
+use super::{Object, member, schema};
 
 /// URN of a list response.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -57,6 +57,17 @@ pub(super) fn schemas<'a>(
     }
     leniency.allow(Tolerance::MissingSchemas, "the body has no schemas")?;
     Ok(None)
+}
+
+/// A schema that is not known is forgiven.
+pub(super) fn check_known(urn: &str, leniency: &mut Leniency) -> Result<(), Error> {
+    if schema::by_urn(urn).is_some() {
+        return Ok(());
+    }
+    leniency.allow(
+        Tolerance::UnknownSchema,
+        &format!("the schema {} is not known", quoted(urn)),
+    )
 }
 
 /// An Error document (RFC 7644 section 3.12). `status` is a string in it.

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod bulk;
+mod circle;
 pub mod error;
 pub mod filter;
 pub mod fold;
@@ -20,6 +21,7 @@ pub mod patch;
 pub mod path;
 pub mod projection;
 pub mod query;
+pub mod reference;
 pub mod schema;
 pub mod search;
 pub mod shape;

@@ -173,7 +173,8 @@ pub enum Target {
 
 impl Target {
     /// Whether a text could be the path of an attribute of some schema: `[URN:]name[.sub]`
-    /// with the characters of RFC 7643 section 2.1, perhaps with a filter in brackets.
+    /// with the characters of RFC 7643 section 2.1, perhaps with a filter in brackets and the
+    /// `.sub` behind them.
     pub fn is_well_formed(text: &str) -> bool {
         let is_name = |name: &str| {
             let rest = name.strip_prefix('$').unwrap_or(name);
@@ -182,15 +183,23 @@ impl Target {
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
         };
-        let path = text.split_once('[').map_or(text, |(before, _)| before);
+        let (path, is_complete) = match text.split_once('[') {
+            Some((path, rest)) => {
+                let after = rest.rsplit_once(']').map(|(_, after)| after);
+                let sub = after.and_then(|after| after.strip_prefix('.'));
+                (path, after == Some("") || sub.is_some_and(is_name))
+            }
+            None => (text, true),
+        };
         let name = match path.rsplit_once(':') {
             Some((urn, name)) if urn.contains(':') && !urn.contains(char::is_whitespace) => name,
             _ => path,
         };
-        match name.split_once('.') {
-            Some((name, sub)) => is_name(name) && is_name(sub),
-            None => is_name(name),
-        }
+        let (name, sub) = match name.split_once('.') {
+            Some((name, sub)) => (name, Some(sub)),
+            None => (name, None),
+        };
+        is_complete && is_name(name) && sub.is_none_or(is_name)
     }
 
     /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute.
@@ -291,5 +300,26 @@ mod tests {
             assert!(Target::parse(bad, &mut leniency).is_err(), "{bad}");
         }
         assert!(matches!(Target::parse("nothing", &mut leniency), Ok(None)));
+    }
+
+    #[test]
+    fn what_could_be_a_path_of_some_schema_is_told_from_what_could_not() {
+        for (text, is_path) in [
+            ("shoe", true),
+            ("shoe.size", true),
+            ("urn:x:y:shoe.$ref", true),
+            ("shoes[side eq \"]\"].size", true),
+            ("shoes[side eq \"left\"]", true),
+            ("shoe.", false),
+            ("shoe.size.x", false),
+            ("7", false),
+            ("a shoe", false),
+            ("shoes[side eq \"left\"", false),
+            ("shoes[side eq \"left\"].", false),
+            ("shoes[side eq \"left\"].size.x", false),
+            ("shoes[side eq \"left\"]size", false),
+        ] {
+            assert_eq!(Target::is_well_formed(text), is_path, "{text}");
+        }
     }
 }

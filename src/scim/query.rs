@@ -140,7 +140,7 @@ impl Parameters {
         )?;
         let paging = match self.cursor {
             Some(cursor) => Paging::Cursor(Some(cursor).filter(|cursor| !cursor.is_empty())),
-            None => Paging::Index(start.unwrap_or(1).max(1)),
+            None => Paging::Index(start.unwrap_or(1).clamp(1, limits::START_INDEX_MAX)),
         };
         Ok(SearchRequest {
             filter,

@@ -1,6 +1,7 @@
 //! What identity providers send that no RFC asks for, each by name. In compatible mode a
 //! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. There is no other difference between the modes.
+//! request's error. The one other difference between the modes: a replace in strict mode is taken
+//! at its word, see [`Echo`](super::user::Echo).
 
 use super::error::{Error, ErrorType};
 
@@ -146,6 +147,11 @@ impl Leniency {
             strict: true,
             ..Self::compatible()
         }
+    }
+
+    /// Whether it forgives nothing.
+    pub fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Goes on, or gives the error that strict mode answers with; `what` says where.

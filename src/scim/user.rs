@@ -208,10 +208,11 @@ impl User {
     }
 
     /// Keeps `name.formatted` from going stale when somebody changes the parts and echoes, or
-    /// does not mention, the whole.
-    pub fn refresh_formatted_name(&mut self, before: &Self, is_echo: bool) {
+    /// does not mention, the whole. In an [outdated](Echo::is_outdated) echo it may be an older
+    /// one than that of `before`.
+    pub fn refresh_formatted_name(&mut self, before: &Self, is_outdated: bool) {
         let Some(now) = self.name() else { return };
-        let whole = whole_name::refreshed(before.name(), now, is_echo);
+        let whole = whole_name::refreshed(before.name(), now, is_outdated);
         if let (Some(whole), Some(Value::Object(name))) = (whole, self.attributes.get_mut("name")) {
             name.insert("formatted".to_owned(), Value::String(whole));
         }
@@ -226,14 +227,34 @@ impl User {
     }
 }
 
-/// Whether a body repeats what the service provider has shown, with changes: it then holds
-/// what only the service provider sets.
-pub fn is_echo(body: &Value) -> bool {
-    let is_there = |name| {
-        body.as_object()
-            .is_some_and(|body| member(body, name).is_some())
-    };
-    is_there("id") || is_there("meta")
+/// What tells that the body of a replace repeats what the service provider has shown, with
+/// changes: it then holds what only the service provider sets. A whole name in it may be one that
+/// nobody has looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// `meta.version`: the entity tag of what was shown.
+    version: Option<String>,
+}
+
+impl Echo {
+    /// `None` if the body is to be taken at its word: it repeats nothing, or is sent in strict
+    /// mode, where a replace is what RFC 7644 section 3.5.1 says.
+    pub fn of(body: &Value, leniency: &Leniency) -> Option<Self> {
+        let body = body.as_object().filter(|_| !leniency.is_strict())?;
+        let meta = member(body, "meta");
+        if meta.is_none() && member(body, "id").is_none() {
+            return None;
+        }
+        let version = meta.and_then(|meta| member(meta.as_object()?, "version")?.as_str());
+        Some(Self {
+            version: version.map(str::to_owned),
+        })
+    }
+
+    /// Whether it may repeat an older state than the one with this entity tag.
+    pub fn is_outdated(&self, version: &str) -> bool {
+        self.version.as_deref() != Some(version)
+    }
 }
 
 /// The attributes of a stored resource: what follows from them, and what the service provider
@@ -350,13 +371,6 @@ fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
             format!("schemas must contain {USER_URN}: only Users can be written here"),
         ));
     }
-    for urn in urns {
-        if schema::by_urn(urn).is_none() {
-            leniency.allow(
-                Tolerance::UnknownSchema,
-                &format!("the schema {} is not known", quoted(urn)),
-            )?;
-        }
-    }
-    Ok(())
+    urns.into_iter()
+        .try_for_each(|urn| message::check_known(urn, leniency))
 }

@@ -4,6 +4,7 @@
 use unicode_normalization::char::is_combining_mark;
 
 use super::Object;
+use super::fold::fold;
 
 /// In the order in which a whole is composed (RFC 7643 section 4.1.1).
 const PARTS: [&str; 5] = [
@@ -17,11 +18,12 @@ const PARTS: [&str; 5] = [
 /// The whole that a name should have, if that is not the one it has. `then` is the name that was
 /// stored.
 ///
-/// In an echo of what was shown, a whole that lacks a part which the stored one holds, as far as
-/// it is up to date, is an older one: so the same echo twice is the same name. That cannot be told
-/// where the older whole holds all parts too: they were exchanged with each other, one is gone, or
-/// one is a word of what it was. Then it is written the second time.
-pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> Option<String> {
+/// In an echo of an older state, or of one that it does not tell, a whole that lacks a part which
+/// the stored one holds, as far as it is up to date, is an older one: so the same echo twice is the
+/// same name. That cannot be told where the older whole holds all parts too: they were exchanged
+/// with each other, one is gone, or one is a word of what it was. Then it is written the second
+/// time. In an echo of what is stored another whole than the stored one was written on purpose.
+pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
     let was = text(then, "formatted")?;
@@ -31,7 +33,7 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_echo: bool) -> O
     }
     let follows = follow(was, then, now);
     let lacks = |part: &str| holds(&follows, part) && !holds(whole, part);
-    let is_older = || is_echo && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
+    let is_older = || is_outdated && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }
 
@@ -51,14 +53,25 @@ fn composed(name: &Object) -> String {
 
 /// The whole with those parts exchanged that were changed, which leaves it the order and the
 /// titles that its author gave it. If it does not show plainly where each part stands, or one is
-/// gone, it is composed anew; if there is nothing to compose it from, it stays.
+/// gone, it is composed anew; if there is nothing to compose it from, or if it shows none of them,
+/// before or after, in any case, so that its author meant something else, it stays.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);
     if anew.is_empty() || !PARTS.iter().any(has_changed) {
         return was.to_owned();
     }
-    exchanged(was, then, now).unwrap_or(anew)
+    let shows = |name| {
+        let parts = PARTS.iter().filter_map(move |part| text(name, part));
+        parts.map(fold).any(|part| holds(&fold(was), &part))
+    };
+    exchanged(was, then, now).unwrap_or_else(|| {
+        if shows(then) || shows(now) {
+            anew
+        } else {
+            was.to_owned()
+        }
+    })
 }
 
 fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
@@ -121,9 +134,9 @@ mod tests {
 
     use super::*;
 
-    fn after(then: &Value, now: &Value, is_echo: bool) -> Option<String> {
+    fn after(then: &Value, now: &Value, is_outdated: bool) -> Option<String> {
         let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
-        refreshed(Some(&object(then)), &object(now), is_echo)
+        refreshed(Some(&object(then)), &object(now), is_outdated)
     }
 
     #[test]
@@ -228,8 +241,8 @@ mod tests {
                 name
             };
             let (then, now) = (name(given, family), name(new_given, new_family));
-            for is_echo in [true, false] {
-                let found = after(&then, &now, is_echo);
+            for is_outdated in [true, false] {
+                let found = after(&then, &now, is_outdated);
                 assert_eq!(found.as_deref().unwrap_or(whole), wanted, "{then} {now}");
             }
         }
@@ -247,11 +260,24 @@ mod tests {
             assert_eq!(after(&then, &now, true), None, "{now}");
             assert_eq!(after(&then, &now, false), None, "{now}");
         }
+        // It shows none of the parts.
+        for whole in ["The Boss", "Annie L."] {
+            let name =
+                |given: &str| json!({"formatted": whole, "givenName": given, "familyName": "Lee"});
+            assert_eq!(after(&name("Ann"), &name("Bea"), false), None, "{whole}");
+            assert_eq!(after(&name("Ann"), &name("Bea"), true), None, "{whole}");
+        }
+        // It shows one in another case.
+        let ann = json!({"formatted": "LEE A.", "givenName": "Ann", "familyName": "Lee"});
+        let bea = json!({"formatted": "LEE A.", "givenName": "Bea", "familyName": "Lee"});
+        assert_eq!(after(&ann, &bea, false).as_deref(), Some("Bea Lee"));
         // Parts for a whole that has been told alone.
         let alone = json!({"formatted": "Dr Ann Lee"});
         assert_eq!(after(&alone, &then, true), None);
         let other = json!({"formatted": "Dr Ann Lee", "givenName": "Bea"});
-        assert_eq!(after(&alone, &other, false).as_deref(), Some("Bea"));
+        assert_eq!(after(&alone, &other, false), None);
+        let ann = json!({"formatted": "Dr Ann Lee", "givenName": "Ann", "familyName": "Kim"});
+        assert_eq!(after(&alone, &ann, false).as_deref(), Some("Ann Kim"));
         assert_eq!(after(&json!({}), &other, true), None);
     }
 
@@ -273,9 +299,12 @@ mod tests {
             stored["formatted"] = json!(first);
             assert_eq!(after(&stored, &echo, true), first, "{part}");
         }
-        // One whose whole is new has it.
+        // One whose whole is new has it, unless that lacks a part and may be an older one.
         let bob = json!({"formatted": "Bob Lee", "givenName": "Robert", "familyName": "Lee"});
         let bobby = json!({"formatted": "Bobby Lee", "givenName": "Robert", "familyName": "Lee"});
         assert_eq!(after(&bob, &bobby, true), None);
+        let robert = json!({"formatted": "Robert Lee", "givenName": "Robert", "familyName": "Lee"});
+        assert_eq!(after(&robert, &bobby, false), None);
+        assert_eq!(after(&robert, &bobby, true).as_deref(), Some("Robert Lee"));
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::assign::{Work, assign, put_object, take_object};
-use super::{Op, Operation, is_nothing, is_read_only};
+use super::{Op, Operation, is_nothing, is_read_only, is_set_by_us};
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::filter::Filter;
 use crate::scim::path::{AttributePath, Target};
@@ -17,8 +17,7 @@ impl Operation {
             Target::Extension(schema) => self.apply_to_extension(schema, attributes, work),
             Target::Attribute { path, filter } => {
                 if is_read_only(path) {
-                    let what =
-                        format!("{path} is set by the service provider and cannot be changed");
+                    let what = is_set_by_us(path);
                     // Part of what may be set, such as a manager, it is sent along with that.
                     return if path.attribute.mutability == Mutability::ReadOnly {
                         Err(Error::new(ErrorType::Mutability, what))

@@ -216,14 +216,22 @@ fn read_operation(
         Some(Value::String(path))
             if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
         {
-            let target = Target::parse(path, leniency)?;
-            if target.is_none() && !Target::is_well_formed(path) {
-                return Err(Error::new(
-                    ErrorType::InvalidPath,
-                    format!("the path {} cannot be read", quoted(path)),
-                ));
+            let of_path = |error: Error| Error::new(ErrorType::InvalidPath, error.detail);
+            let Some(target) = Target::parse(path, leniency).map_err(of_path)? else {
+                if !Target::is_well_formed(path) {
+                    return Err(Error::new(
+                        ErrorType::InvalidPath,
+                        format!("the path {} cannot be read", quoted(path)),
+                    ));
+                }
+                return allow_unknown(path, leniency).map_err(of_path);
+            };
+            if let Target::Attribute { path, .. } = &target
+                && path.attribute.name == "schemas"
+            {
+                return check_schemas(op, path, value, leniency);
             }
-            push(operations, op, path, target, value, leniency)
+            push(operations, op, target, value)
         }
         None | Some(Value::Null | Value::String(_)) => {
             if op == Op::Remove {
@@ -236,6 +244,31 @@ fn read_operation(
         }
         Some(_) => Err(Error::new(ErrorType::InvalidPath, "path must be a string")),
     }
+}
+
+/// A patch of `schemas`, which follows from the attributes that the user has: to name some that
+/// are known changes nothing.
+fn check_schemas(
+    op: Op,
+    path: &AttributePath,
+    value: Value,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    if op == Op::Remove || op == Op::Replace && is_nothing(&value) {
+        return Err(Error::new(ErrorType::Mutability, is_set_by_us(path)));
+    }
+    let urns = match value {
+        Value::Array(urns) => urns,
+        one => {
+            leniency.allow(Tolerance::SingleValueForList, "schemas must be a list")?;
+            vec![one]
+        }
+    };
+    for urn in urns {
+        let urn = urn.as_str().map_or_else(|| urn.to_string(), str::to_owned);
+        message::check_known(&urn, leniency)?;
+    }
+    Ok(())
 }
 
 fn read_op(item: &Object, leniency: &mut Leniency) -> Result<Op, Error> {
@@ -305,22 +338,30 @@ fn push_member(
     operations: &mut Vec<Operation>,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    let target = Target::parse(name, leniency)?;
-    if name.contains(['.', '[']) && !matches!(target, Some(Target::Extension(_)) | None) {
-        allow_path(name, leniency)?;
+    let Some(target) = Target::parse(name, leniency)? else {
+        return allow_unknown(name, leniency);
+    };
+    if let Target::Attribute { path, .. } = &target {
+        if name.contains(['.', '[']) {
+            allow_path(name, leniency)?;
+        }
+        if is_read_only(path) {
+            // Echoed, like everything else that the client was shown.
+            return Ok(());
+        }
+        // A profile with nothing in this place deactivates nobody, as in a PUT.
+        if path.attribute.name == "active" && is_nothing(&value) {
+            return value::normalise(path.attribute, value, leniency).map(drop);
+        }
     }
-    if matches!(&target, Some(Target::Attribute { path, .. }) if is_read_only(path)) {
-        // Echoed, like everything else that the client was shown.
-        return Ok(());
-    }
-    // A profile with nothing in this place deactivates nobody, as in a PUT.
-    if let Some(Target::Attribute { path, .. }) = &target
-        && path.attribute.name == "active"
-        && is_nothing(&value)
-    {
-        return value::normalise(path.attribute, value, leniency).map(drop);
-    }
-    push(operations, op, name, target, value, leniency)
+    push(operations, op, target, value)
+}
+
+fn allow_unknown(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
+    leniency.allow(
+        Tolerance::UnknownAttribute,
+        &format!("{} is not an attribute of a User", quoted(name)),
+    )
 }
 
 fn allow_path(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
@@ -330,25 +371,13 @@ fn allow_path(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     )
 }
 
-/// Adds an operation, unless its target is one that identity providers merely echo.
+/// Adds an operation, if there is room for it.
 fn push(
     operations: &mut Vec<Operation>,
     op: Op,
-    path: &str,
-    target: Option<Target>,
+    target: Target,
     value: Value,
-    leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    let Some(target) = target else {
-        return leniency.allow(
-            Tolerance::UnknownAttribute,
-            &format!("{} is not an attribute of a User", quoted(path)),
-        );
-    };
-    if matches!(&target, Target::Attribute { path, .. } if path.attribute.name == "schemas") {
-        // It follows from the attributes that the user has, whatever a client says.
-        return Ok(());
-    }
     // An operation without path becomes one for each member, which must be bounded too.
     if operations.len() == limits::PATCH_OPERATIONS_MAX {
         return Err(too_many(limits::PATCH_OPERATIONS_MAX, "operations"));
@@ -371,6 +400,11 @@ fn text_bytes(value: &Value) -> usize {
         Value::Object(parts) => parts.values().map(text_bytes).sum(),
         _ => 0,
     }
+}
+
+/// Why there is no changing an attribute.
+fn is_set_by_us(path: &AttributePath) -> String {
+    format!("{path} is set by the service provider and cannot be changed")
 }
 
 fn is_read_only(path: &AttributePath) -> bool {

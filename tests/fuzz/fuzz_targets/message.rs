@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     if let Ok(bulk) = Bulk::parse(body, &mut Leniency::compatible()) {
-        let mut order = bulk.order();
+        let mut order = bulk.order().concat();
         order.sort_unstable();
         assert!(order.into_iter().eq(0..bulk.operations.len()));
     }

@@ -1,0 +1,112 @@
+//! Circles of things that need each other, so that none of them can be done before the others.
+
+use std::collections::BTreeSet;
+
+/// Takes things apart into those that need each other in a circle, each perhaps by way of
+/// others, and into single ones where there is no circle. `needs` are the numbers of what each
+/// needs. As deep on the stack as one thing needs another that needs another.
+pub(super) fn circles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+    let mut search = Search {
+        needs,
+        earliest: vec![UNSEEN; needs.len()],
+        seen: 0,
+        open: Vec::new(),
+        circles: Vec::new(),
+    };
+    for thing in 0..needs.len() {
+        if search.earliest[thing] == UNSEEN {
+            search.visit(thing);
+        }
+    }
+    search.circles
+}
+
+/// Of a thing that was not looked at.
+const UNSEEN: usize = 0;
+/// Of a thing whose circle is known.
+const CLOSED: usize = usize::MAX;
+
+/// Tarjan's search for strongly connected components.
+struct Search<'a> {
+    needs: &'a [BTreeSet<usize>],
+    /// How early the earliest thing was seen that each is known to lead back to.
+    earliest: Vec<usize>,
+    seen: usize,
+    /// What was seen and is in no circle yet.
+    open: Vec<usize>,
+    circles: Vec<Vec<usize>>,
+}
+
+impl Search<'_> {
+    fn visit(&mut self, thing: usize) {
+        self.seen += 1;
+        let seen = self.seen;
+        self.earliest[thing] = seen;
+        let place = self.open.len();
+        self.open.push(thing);
+        for &need in &self.needs[thing] {
+            if self.earliest[need] == UNSEEN {
+                self.visit(need);
+            }
+            self.earliest[thing] = self.earliest[thing].min(self.earliest[need]);
+        }
+        if self.earliest[thing] == seen {
+            let circle = self.open.split_off(place);
+            for &one in &circle {
+                self.earliest[one] = CLOSED;
+            }
+            self.circles.push(circle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+
+    #[test]
+    fn the_longest_chain_and_circle_fit_on_the_stack_of_a_worker() {
+        const MOST: usize = limits::BULK_OPERATIONS_MAX;
+        let next = |last: Option<usize>| -> Vec<BTreeSet<usize>> {
+            let needs = (1..MOST).map(Some).chain([last]);
+            needs.map(|need| need.into_iter().collect()).collect()
+        };
+        let worker = std::thread::Builder::new().stack_size(limits::WORKER_STACK_BYTES);
+        let work = move || [next(None), next(Some(0))].map(|needs| circles(&needs).len());
+        let found = worker.spawn(work).expect("a thread").join();
+        assert_eq!(found.expect("no overflow"), [MOST, 1]);
+    }
+
+    #[test]
+    fn what_leads_back_to_itself_is_in_a_circle() {
+        let none: &[usize] = &[];
+        for (needs, wanted) in [
+            (vec![none, none], vec![vec![0], vec![1]]),
+            (vec![&[1], none, &[2]], vec![vec![0], vec![1], vec![2]]),
+            (vec![&[1], &[2], &[0]], vec![vec![0, 1, 2]]),
+            // One that needs a circle, and one that a circle needs.
+            (
+                vec![&[1], &[2], &[1, 3], none],
+                vec![vec![0], vec![1, 2], vec![3]],
+            ),
+            // Two that share one are one; two in a row are not.
+            (vec![&[1, 2], &[0], &[0]], vec![vec![0, 1, 2]]),
+            (
+                vec![&[1], &[0, 2], &[3], &[2]],
+                vec![vec![0, 1], vec![2, 3]],
+            ),
+        ] {
+            let needs: Vec<BTreeSet<usize>> = needs
+                .into_iter()
+                .map(|needs| needs.iter().copied().collect())
+                .collect();
+            let mut found = circles(&needs);
+            for circle in &mut found {
+                circle.sort_unstable();
+            }
+            found.sort_unstable();
+            assert_eq!(found, wanted, "{needs:?}");
+        }
+    }
+}
