@@ -491,7 +491,9 @@ fn search_finds_people_by_words() {
         let listed = talk
             .server
             .cli(&["user", "list", "--search", search, "-o", "jsonl"]);
-        assert_eq!(listed.stdout.lines().count(), wanted.len(), "{search}");
+        // A variable that is not set is no search for everybody.
+        let lines = if search.is_empty() { 0 } else { wanted.len() };
+        assert_eq!(listed.stdout.lines().count(), lines, "{search}");
     }
     let target =
         "/Users?search=example&filter=active%20eq%20true&sortBy=userName&sortOrder=descending";
