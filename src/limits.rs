@@ -183,12 +183,14 @@ pub const VALUES_MAX: usize = 1000;
 pub const BODY_VALUES_MAX: usize = 500_000;
 /// What an object in a body counts as.
 pub const BODY_OBJECT_VALUES: usize = 8;
-/// A body beyond which a request is worked on in turns: few are, but for bulk requests.
+/// A body beyond which a request is worked on in turns: one user is hardly ever larger.
 pub const BODY_BYTES_WITHOUT_TURN: usize = 8 * 1024;
-/// Such requests that are worked on at one time; others wait for their turn.
-pub const LARGE_BODIES_AT_ONCE_MAX: usize = 8;
+/// Requests with a body between that and [`USER_BYTES_MAX`] that are worked on at one time.
+pub const LARGE_BODIES_AT_ONCE_MAX: usize = 32;
+/// Requests with a larger one that are, which are no users but bulk requests.
+pub const BULK_BODIES_AT_ONCE_MAX: usize = 4;
 /// Waiting for such a turn; beyond it the caller gets 503.
-pub const LARGE_BODY_WAIT_MAX: Duration = Duration::from_secs(20);
+pub const BODY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;

@@ -1,6 +1,7 @@
 //! One request on its way through the router: its id, its caller, what its path and query
 //! say; and the one log line that it leaves.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::reply::{Problem, Refusal};
 use super::routes::{Access, Found, Route};
 use crate::access::{Mode, Principal, Scope};
 use crate::directory::Caller;
-use crate::http1::target::path_segments;
+use crate::http1::target::decode;
 use crate::http1::{Answer, Fault, Head};
 use crate::page;
 use crate::scim::{Leniency, Preconditions, Tolerance};
@@ -297,12 +298,22 @@ impl Admission {
     }
 }
 
-/// A path as the log has it: some paste a token where an id or the base URL should be.
+/// A path as the log has it: some paste a token where an id or the base URL should be, and what is
+/// on the way may have encoded it again.
 fn path_for_log(path: &str) -> &str {
-    let segments = path_segments(path).unwrap_or_default();
-    if secret::holds_token(path) || segments.iter().any(|it| secret::holds_token(it)) {
-        "(a path with a token in it, not shown)"
-    } else {
-        path
+    const DECODED_MAX: usize = 3;
+    let mut text = Cow::Borrowed(path);
+    for _ in 0..DECODED_MAX {
+        if secret::holds_token(&text) {
+            return "(a path with a token in it, not shown)";
+        }
+        if !text.contains('%') {
+            return path;
+        }
+        match decode(&text, false) {
+            Ok(decoded) => text = Cow::Owned(decoded.into_owned()),
+            Err(_) => break,
+        }
     }
+    "(a path that cannot be decoded, not shown)"
 }

@@ -86,6 +86,10 @@ fn advice(row: &Value) -> &'static str {
         (409, _) => "mend the operation that failed before this one",
         (412, _) => "retrieve the user again: somebody has changed it meanwhile",
         (413, _) => "take large attributes out of the mapping, photos above all",
+        (429 | 503, _) if cause == Cause::Load.as_str() => {
+            "nothing: the provider comes back by itself; if it is always so, look who else asks at \
+             those times, and send smaller bulk requests"
+        }
         (429, _) => of_rate(cause),
         (501, _) => "untick Push Groups in the provider: groups are not provisioned",
         (503, _) => {
@@ -217,6 +221,12 @@ mod tests {
             (row(Problem::too_many_failures(1)), "stop what fails"),
             (row(full().for_identity_providers()), "what the disk lacks"),
             (row(full()), "disk-full"),
+            (row(Error::Busy), "who else asks"),
+            (row(WriteError::Busy), "who else asks"),
+            (
+                row(Problem::too_many_large_bodies().for_identity_providers()),
+                "who else asks",
+            ),
             (scim(ErrorType::Mutability), "mapping"),
         ] {
             assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));

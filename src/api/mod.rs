@@ -103,7 +103,9 @@ pub struct Api {
     told: Told,
     refusals: Refusals,
     /// For requests with a large body, which is much larger once it is read.
-    reading: Turns,
+    large: Turns,
+    /// For those with one that is too large for a user.
+    bulky: Turns,
     started: Instant,
     is_stopping: AtomicBool,
     /// Held while a backup is made.
@@ -151,7 +153,8 @@ impl Api {
             ),
             told: Told::default(),
             refusals: Refusals::default(),
-            reading: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
+            large: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
+            bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
             started,
             is_stopping: AtomicBool::new(false),
             backing_up: Mutex::default(),
@@ -315,10 +318,12 @@ impl Api {
 
     /// The turn that a request with a large body has to wait for.
     fn turn_for(&self, body: &[u8]) -> Result<Option<Turn<'_>>, Problem> {
-        if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {
-            return Ok(None);
-        }
-        let turn = self.reading.take(limits::LARGE_BODY_WAIT_MAX);
+        let turns = match body.len() {
+            ..=limits::BODY_BYTES_WITHOUT_TURN => return Ok(None),
+            ..=limits::USER_BYTES_MAX => &self.large,
+            _ => &self.bulky,
+        };
+        let turn = turns.take(limits::BODY_TURN_WAIT_MAX);
         turn.map(Some).ok_or_else(Problem::too_many_large_bodies)
     }
 

@@ -40,6 +40,8 @@ pub(super) enum Cause {
     Rate,
     /// An address that failed too often.
     Failures,
+    /// What others have asked for at the same time.
+    Load,
 }
 
 impl Cause {
@@ -51,6 +53,7 @@ impl Cause {
             Self::User => "user",
             Self::Rate => "rate",
             Self::Failures => "failures",
+            Self::Load => "load",
         }
     }
 }
@@ -300,11 +303,12 @@ impl Problem {
     }
 
     pub(super) fn too_many_large_bodies() -> Self {
-        Self::retry(
-            503,
-            RETRY_SOON_SECONDS,
-            "too many large requests are being worked on: try again",
-        )
+        Self::crowded("too many large requests are being worked on: try again")
+    }
+
+    /// There is too much to do at this moment, and nothing is wrong.
+    fn crowded(detail: &str) -> Self {
+        Self::retry(503, RETRY_SOON_SECONDS, detail).caused(Cause::Load)
     }
 
     fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
@@ -394,11 +398,9 @@ impl From<directory::Error> for Problem {
                     scim::error::quoted(&bulk_id)
                 ),
             ),
-            directory::Error::Busy => Self::retry(
-                503,
-                RETRY_SOON_SECONDS,
-                "too many sorted queries are being worked on: try again",
-            ),
+            directory::Error::Busy => {
+                Self::crowded("too many sorted queries are being worked on: try again")
+            }
             directory::Error::TooLarge => Self::new(
                 413,
                 format!(
@@ -443,11 +445,9 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Panicked => Self::bug(),
-            WriteError::Busy => Self::retry(
-                503,
-                RETRY_SOON_SECONDS,
-                "more changes are waiting than can be written: try again",
-            ),
+            WriteError::Busy => {
+                Self::crowded("more changes are waiting than can be written: try again")
+            }
             WriteError::Unavailable | WriteError::Closed => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,

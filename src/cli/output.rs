@@ -99,9 +99,10 @@ pub(super) fn json(value: &Value) -> String {
     escaped(&value.to_string(), |_| false)
 }
 
-/// Rows of a table for a terminal: what would do something to it is shown as JSON shows it.
+/// Rows of CSV for a terminal: what would do something to it but end a line is shown as JSON shows
+/// it.
 pub(super) fn rows_for_terminal(rows: &str) -> String {
-    escaped(rows, |c| matches!(c, '\r' | '\n' | '\t'))
+    escaped(rows, |c| c == '\n')
 }
 
 /// JSON has such characters within texts alone, where `\u` and four digits are the same

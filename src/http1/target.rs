@@ -56,8 +56,8 @@ pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
     Ok(pairs)
 }
 
-/// Most texts have nothing to decode and are taken as they are.
-fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
+/// Decodes percent-escapes. Most texts have none and are taken as they are.
+pub fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
     let is_special = |byte: u8| byte == b'%' || (byte == b'+' && plus_is_space);
     if !text.bytes().any(is_special) {
         return Ok(Cow::Borrowed(text));
