@@ -318,11 +318,11 @@ impl Api {
 
     /// The turn that a request with a large body has to wait for.
     fn turn_for(&self, body: &[u8]) -> Result<Option<Turn<'_>>, Problem> {
-        let turns = match body.len() {
-            ..=limits::BODY_BYTES_WITHOUT_TURN => return Ok(None),
-            ..=limits::USER_BYTES_MAX => &self.large,
-            _ => &self.bulky,
-        };
+        if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {
+            return Ok(None);
+        }
+        let is_bulky = body.len() > limits::USER_BYTES_MAX;
+        let turns = if is_bulky { &self.bulky } else { &self.large };
         let turn = turns.take(limits::BODY_TURN_WAIT_MAX);
         turn.map(Some).ok_or_else(Problem::too_many_large_bodies)
     }
