@@ -66,6 +66,12 @@ pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Connections without a valid token from one address (one /64 of IPv6).
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// The part of all connections, one in so many, beyond which a token's are the first to make room.
+pub const TOKEN_CONNECTIONS_PART: usize = 4;
+/// What a client has to take its answer before it may have to make room for somebody else.
+pub const ANSWER_TAKEN_MIN: Duration = Duration::from_secs(1);
+/// Between two looks for connections whose token is no longer good.
+pub const TOKENS_LOOK_PAUSE: Duration = Duration::from_secs(2);
 /// Accepted connections that wait for a worker to come free.
 pub const CONNECTIONS_WAITING_MAX: usize = 64;
 /// Waiting for a place among those; until then the listen backlog holds newcomers.

@@ -279,7 +279,7 @@ fn a_valid_client_is_served_beside_slow_ones() {
     door.server.stop();
 }
 
-fn ask(client: &mut Client, authorization: &str) -> Result<u16, String> {
+pub(crate) fn ask(client: &mut Client, authorization: &str) -> Result<u16, String> {
     let request = Request {
         method: "GET",
         target: "/Users?count=1",

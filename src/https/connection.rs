@@ -12,6 +12,7 @@ use rustls::{ServerConnection, Stream};
 use super::deadline::Deadline;
 use super::listener::Shared;
 use super::table::Slot;
+use crate::api::Admission;
 use crate::clock::{Clock, SystemClock};
 use crate::http1::answer::{
     Broken, LAST_CHUNK, Stream as Pieces, append_chunk, imf_fixdate, write_head,
@@ -105,12 +106,12 @@ impl<'a> Connection<'a> {
     /// One request and its answer.
     fn exchange(&mut self) -> Then {
         let now = Instant::now();
-        self.shared.table.set_idle(self.slot, now);
+        self.slot.set_idle(now);
         if self.is_last(now) && self.received.is_empty() {
             return self.goodbye();
         }
         let (next, began) = self.next_request(now);
-        self.slot.set_busy();
+        self.slot.set_reading(began);
         match next {
             // A connection that we end while it is idle is told so.
             Next::Nothing if self.is_last(Instant::now()) => self.goodbye(),
@@ -168,19 +169,23 @@ impl<'a> Connection<'a> {
         let admission = match self.shared.api.admit(head, self.peer) {
             Ok(admission) => admission,
             Err(refusal) => {
-                if refusal.authenticated {
-                    self.slot.set_authenticated();
-                }
-                let skippable = refusal.authenticated && !expects && self.skip_body(framing);
+                let skippable = match &refusal.token {
+                    Some(token) => {
+                        self.slot.set_token(token);
+                        !expects && self.skip_body(framing)
+                    }
+                    None => false,
+                };
                 return self.write(refusal.answer, head, !skippable, deadline);
             }
         };
-        if admission.authenticated() {
-            self.slot.set_authenticated();
-        } else if framing.has_body() {
+        match admission.token() {
+            Some(token) => self.slot.set_token(token),
             // What anybody may ask for needs none, and a stranger's is not held.
-            let answer = self.shared.api.answer(admission, None);
-            return self.write(answer, head, true, deadline);
+            None if framing.has_body() => {
+                return self.work(admission, None, head, true, deadline);
+            }
+            None => {}
         }
         let body = match self.read_body(framing, expects, deadline) {
             Ok(body) => body,
@@ -188,11 +193,30 @@ impl<'a> Connection<'a> {
                 let answer = self.shared.api.refuse_body(&admission, &fault);
                 return self.part(&answer);
             }
-            Err(BodyError::Gone) => return Then::End,
+            Err(BodyError::Gone) => {
+                let taken_back = self.slot.is_ending().then_some(&admission);
+                let answer = taken_back.and_then(|it| self.shared.api.refuse_taken_back(it));
+                return answer.map_or(Then::End, |answer| self.part(&answer));
+            }
         };
         let body = framing.has_body().then_some(&body[..]);
+        self.work(admission, body, head, false, deadline)
+    }
+
+    /// Has the answer made, unless the connection had to make room meanwhile, and sends it.
+    fn work(
+        &mut self,
+        admission: Admission,
+        body: Option<&[u8]>,
+        head: &Head,
+        close: bool,
+        deadline: Instant,
+    ) -> Then {
+        if !self.slot.begin_work() {
+            return Then::End;
+        }
         let answer = self.shared.api.answer(admission, body);
-        self.write(answer, head, false, deadline)
+        self.write(answer, head, close, deadline)
     }
 
     fn read_body(
@@ -281,7 +305,9 @@ impl<'a> Connection<'a> {
     /// Sends the last answer of this connection.
     fn part(&mut self, answer: &Answer) -> Then {
         let bytes = last_bytes(answer);
-        self.socket.set(Instant::now() + limits::WRITE_DURATION_MAX);
+        let now = Instant::now();
+        self.slot.set_writing(now);
+        self.socket.set(now + limits::WRITE_DURATION_MAX);
         match self.send(&bytes) {
             Ok(()) => self.goodbye(),
             Err(_) => Then::End,
@@ -292,6 +318,7 @@ impl<'a> Connection<'a> {
         let streamed_to_the_end =
             matches!(answer.body, Body::Stream(_)) && head.version() == Version::Http10;
         let now = Instant::now();
+        self.slot.set_writing(now);
         let close =
             close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last(now);
         // A request that took nearly all of its time still gets its answer out.
