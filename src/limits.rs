@@ -49,8 +49,12 @@ pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
 /// Trailer fields, parsed and thrown away.
 pub const TRAILERS_COUNT_MAX: usize = 32;
-/// An answer is held in memory up to this size; beyond it is streamed.
-pub const ANSWER_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+/// An answer is held in memory up to this size; beyond it is streamed. Each connection may hold
+/// one that nobody takes; a page of 200 users of 1 KB is told with its length all the same.
+pub const ANSWER_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// A piece of a streamed answer, which ends after the user that passes it: with most users it fits
+/// into the 64 KiB that TLS buffers.
+pub const ANSWER_PIECE_BYTES: usize = 48 * 1024;
 /// An answer that the product's own clients are willing to hold.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -229,6 +233,8 @@ pub const BATCH_CHANGES_MAX: usize = 128;
 pub const AUDIT_NOTES_MAX: usize = 256;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
+/// Rows of the audit trail in one answer, in bytes; whoever asks goes on from there.
+pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Users whose changes are taken back by one request, and what is kept of those changes

@@ -1,16 +1,19 @@
-//! Tokens that take more than there is for them: every place, with bodies that never arrive. Beside them others are served, and the server stays
-//! small. What strangers do is in `slow`.
+//! Tokens that take more than there is for them: every place, with bodies that never arrive, and
+//! the memory, with those and with answers that nobody takes. Others are served beside them, and
+//! the server stays small. What strangers do is in `slow`.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
 
 use golinks_scim::limits;
 use golinks_scim::secret::Secret;
+use socket2::SockRef;
 
-use crate::slow::ask;
-use crate::support::wire::{BOTH, Door, Tls, assert_closed, read};
-use crate::support::{Server, scim_error};
+use crate::slow::{ask, populate, size};
+use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
+use crate::support::{Server, number, scim_error};
 
 /// Connections that the servers of these tests have place for.
 const PLACES: usize = 40;
@@ -110,4 +113,62 @@ fn what_a_revoked_token_has_open_is_ended_soon() {
     let most = limits::BODY_DURATION_MAX / 2;
     assert!(begun.elapsed() < most, "{:?}", begun.elapsed());
     door.server.stop();
+}
+
+/// A connection that takes hardly anything, and has asked for a large page. Its answer has begun.
+fn reader(door: &Door) -> Tls {
+    let socket = TcpStream::connect(door.server.address()).expect("connected");
+    SockRef::from(&socket)
+        .set_recv_buffer_size(4096)
+        .expect("it may be small");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut tls = door.handshake(socket).expect("a handshake");
+    let request = "GET /scim/v2/Users?count=500 HTTP/1.1\r\nHOST\r\n\r\n";
+    tls.write_all(&door.with_token(request)).expect("taken");
+    tls.sock.peek(&mut [0]).expect("an answer");
+    tls
+}
+
+/// A connection whose body lacks its end.
+fn sender(door: &Door) -> Tls {
+    let mut tls = door.connect();
+    let head = format!(
+        "POST /scim/v2/.search HTTP/1.1\r\nHOST\r\nContent-Length: {}\r\n\r\n",
+        limits::BODY_BYTES_MAX
+    );
+    tls.write_all(&door.with_token(&head)).expect("taken");
+    let body = vec![b' '; limits::BODY_BYTES_MAX - 1];
+    tls.write_all(&body).expect("taken");
+    tls
+}
+
+/// With 512 of them the server would stay below the `MemoryMax` of its unit, 1 GiB.
+#[test]
+fn answers_that_nobody_takes_take_little_memory() {
+    let door = Door::open();
+    let authorization = format!("Bearer {}", door.token);
+    populate(&mut door.server.client(), &authorization, 320, 6000);
+    assert_small(&door, reader, 1200);
+}
+
+/// The same.
+#[test]
+fn bodies_without_an_end_take_little_memory() {
+    assert_small(&Door::open(), sender, 1700);
+}
+
+/// Each of many such connections takes less than so many KiB of the server's memory.
+fn assert_small(door: &Door, begin: fn(&Door) -> Tls, most: u64) {
+    let count = number("HOLDERS", 60);
+    let start = Instant::now();
+    let (_, before) = size(&door.server);
+    let held: Vec<Tls> = (0..count).map(|_| begin(door)).collect();
+    let (_, beside) = size(&door.server);
+    assert!(start.elapsed() < limits::BODY_DURATION_MAX, "too late");
+    let each = beside.saturating_sub(before) / count as u64;
+    println!("{each} KiB for each of {count}, {beside} KiB altogether");
+    assert!(each < most, "{each} KiB each");
+    let authorization = format!("Bearer {}", door.token);
+    assert_eq!(ask(&mut door.server.client(), &authorization), Ok(200));
+    drop(held);
 }

@@ -169,7 +169,7 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, first: u64, count: usize) -> Resu
     let (mut looked_at, mut bytes) = (0, 0);
     snapshot.audits_from(first, |sequence, text| {
         let is_full = rows.len() >= count
-            || bytes >= limits::ANSWER_BUFFER_BYTES_MAX
+            || bytes >= limits::AUDIT_ANSWER_BYTES_MAX
             || looked_at >= limits::AUDIT_SCAN_ROWS_MAX;
         if is_full {
             next = Some(sequence);

@@ -15,7 +15,7 @@ use super::table::Slot;
 use crate::api::Admission;
 use crate::clock::{Clock, SystemClock};
 use crate::http1::answer::{
-    Broken, LAST_CHUNK, Stream as Pieces, append_chunk, imf_fixdate, write_head,
+    Broken, CHUNK_END, LAST_CHUNK, Stream as Pieces, chunk_head, imf_fixdate, write_head,
 };
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
@@ -199,7 +199,7 @@ impl<'a> Connection<'a> {
                 return answer.map_or(Then::End, |answer| self.part(&answer));
             }
         };
-        let body = framing.has_body().then_some(&body[..]);
+        let body = framing.has_body().then_some(body);
         self.work(admission, body, head, false, deadline)
     }
 
@@ -207,7 +207,7 @@ impl<'a> Connection<'a> {
     fn work(
         &mut self,
         admission: Admission,
-        body: Option<&[u8]>,
+        body: Option<Vec<u8>>,
         head: &Head,
         close: bool,
         deadline: Instant,
@@ -215,7 +215,9 @@ impl<'a> Connection<'a> {
         if !self.slot.begin_work() {
             return Then::End;
         }
-        let answer = self.shared.api.answer(admission, body);
+        let answer = self.shared.api.answer(admission, body.as_deref());
+        // However long the client takes for the answer.
+        drop(body);
         self.write(answer, head, close, deadline)
     }
 
@@ -237,6 +239,9 @@ impl<'a> Connection<'a> {
         match framing {
             Framing::None => Ok(Vec::new()),
             Framing::Length(length) => {
+                // At once: what is left behind by growing would be as much again.
+                let left = length.saturating_sub(self.received.len());
+                self.received.reserve_exact(left);
                 while self.received.len() < length {
                     self.receive_of_body()?;
                 }
@@ -248,7 +253,9 @@ impl<'a> Connection<'a> {
     }
 
     fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
-        let (mut decoder, mut body) = (Decoder::new(), Vec::new());
+        // What is not written to takes no memory.
+        let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
+        let mut decoder = Decoder::new();
         loop {
             let taken = decoder
                 .feed(&self.received, &mut body)
@@ -329,8 +336,8 @@ impl<'a> Connection<'a> {
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
-            Body::Bytes(body) => self.send_both(&bytes, &body),
-            Body::Stream(pieces) => self.send_pieces(bytes, pieces, head.version()),
+            Body::Bytes(body) => self.send_all([&bytes, &body]),
+            Body::Stream(pieces) => self.send_pieces(&bytes, pieces, head.version()),
         };
         match sent {
             Err(error) => {
@@ -342,29 +349,21 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a large body as it is made. One that breaks off ends without its last chunk,
-    /// so that the client knows.
-    fn send_pieces(
-        &mut self,
-        mut bytes: Vec<u8>,
-        pieces: Pieces,
-        version: Version,
-    ) -> io::Result<()> {
+    /// Sends a large body as it is made: one piece is held, and what TLS buffers of it. One that
+    /// breaks off ends without its last chunk, so that the client knows.
+    fn send_pieces(&mut self, mut head: &[u8], pieces: Pieces, version: Version) -> io::Result<()> {
         let chunked = version == Version::Http11;
         for piece in pieces {
             let piece = piece.map_err(|Broken| io::Error::other("the body broke off"))?;
-            if chunked {
-                append_chunk(&piece, &mut bytes);
-            } else {
-                bytes.extend_from_slice(&piece);
+            match chunk_head(&piece) {
+                Some(size) if chunked => {
+                    self.send_all([head, size.as_bytes(), &piece, CHUNK_END])?;
+                }
+                _ => self.send_all([head, &piece])?,
             }
-            self.send(&bytes)?;
-            bytes.clear();
+            head = &[];
         }
-        if chunked {
-            bytes.extend_from_slice(LAST_CHUNK);
-        }
-        self.send(&bytes)
+        self.send_all([head, if chunked { LAST_CHUNK } else { &[] }])
     }
 
     /// Whether the next answer is to be the last.
@@ -404,24 +403,27 @@ impl<'a> Connection<'a> {
         }
     }
 
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.send_all([bytes])
+    }
+
     /// Sends a head and a body, in the same records and, if it can be, in one write.
     ///
     /// A record of a large body alone would be slow to make: both its bytes and the record lie at
     /// the beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
     /// processors copies 3 GB a second instead of 50. A page of 100 took a quarter longer.
-    fn send_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        let both = [IoSlice::new(head), IoSlice::new(body)];
-        let taken = self.tls.writer().write_vectored(&both)?;
-        if let Some(taken) = taken.checked_sub(head.len()) {
-            return self.send(&body[taken..]);
-        }
-        self.send(&head[taken..])?;
-        self.send(body)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn send_all<const N: usize>(&mut self, parts: [&[u8]; N]) -> io::Result<()> {
+        let mut parts = parts.map(IoSlice::new);
+        let mut left = &mut parts[..];
         let mut stream = Stream::new(&mut self.tls, &mut self.socket);
-        stream.write_all(bytes)?;
+        // What is empty is left out, or nothing would be taken at the end.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match stream.write_vectored(left)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                taken => IoSlice::advance_slices(&mut left, taken),
+            }
+        }
         stream.flush()
     }
 }
