@@ -49,8 +49,12 @@ pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
 /// Trailer fields, parsed and thrown away.
 pub const TRAILERS_COUNT_MAX: usize = 32;
-/// An answer is held in memory up to this size; beyond it is streamed.
-pub const ANSWER_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+/// An answer is held in memory up to this size; beyond it is streamed. Each connection may hold
+/// one that nobody takes; a page of 200 users of 1 KB is told with its length all the same.
+pub const ANSWER_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// A piece of a streamed answer, which ends after the user that passes it: with most users it fits
+/// into the 64 KiB that TLS buffers.
+pub const ANSWER_PIECE_BYTES: usize = 48 * 1024;
 /// An answer that the product's own clients are willing to hold.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -66,6 +70,12 @@ pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Connections without a valid token from one address (one /64 of IPv6).
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// The part of all connections, one in so many, beyond which a token's are the first to make room.
+pub const TOKEN_CONNECTIONS_PART: usize = 4;
+/// What a client has to take its answer before it may have to make room for somebody else.
+pub const ANSWER_TAKEN_MIN: Duration = Duration::from_secs(1);
+/// Between two looks for connections whose token is no longer good.
+pub const TOKENS_LOOK_PAUSE: Duration = Duration::from_secs(2);
 /// Accepted connections that wait for a worker to come free.
 pub const CONNECTIONS_WAITING_MAX: usize = 64;
 /// Waiting for a place among those; until then the listen backlog holds newcomers.
@@ -245,6 +255,8 @@ pub const AUDIT_NOTES_MAX: usize = 256;
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 /// The newest rows of the audit trail that a command lists: it keeps them to turn them round.
 pub const AUDIT_LAST_ROWS_MAX: usize = 100_000;
+/// Rows of the audit trail in one answer, in bytes; whoever asks goes on from there.
+pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Users whose changes are taken back by one request, and what is kept of those changes

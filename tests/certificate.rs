@@ -117,12 +117,8 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let server = Server::start_with(&["--base-url", "https://localhost:1"]);
     let authorization = format!("Bearer {}", server.token("t").reveal());
     let shown = server.cli(&["cert", "show"]);
-    assert!(
-        shown
-            .stdout
-            .contains("does not accept it: no public authority"),
-        "{shown:?}"
-    );
+    let words = "does not accept it: no public authority";
+    assert!(shown.stdout.contains(words), "{shown:?}");
     let request = server.cli(&[
         "cert",
         "request",

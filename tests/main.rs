@@ -162,6 +162,9 @@ mod throttle;
 /// Slow attacks and exhausted descriptors, with a valid client beside them.
 mod slow;
 
+/// Tokens that take every place or all the memory, and who is served beside them.
+mod hoarders;
+
 /// What a running server has given up; two servers on one directory.
 mod hardening;
 

@@ -175,7 +175,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
 }
 
 /// Threads and resident memory, in KiB, of the server.
-fn size(server: &Server) -> (u64, u64) {
+pub(crate) fn size(server: &Server) -> (u64, u64) {
     let path = format!("/proc/{}/status", server.pid().as_raw_nonzero());
     let status = std::fs::read_to_string(path).expect("it runs");
     let of = |name: &str| {
@@ -191,7 +191,7 @@ fn size(server: &Server) -> (u64, u64) {
 }
 
 /// So many users with titles of so many bytes, of which pages become large.
-fn populate(client: &mut Client, authorization: &str, count: usize, bytes: usize) {
+pub(crate) fn populate(client: &mut Client, authorization: &str, count: usize, bytes: usize) {
     for number in 0..count {
         let mut user = body(&format!("user{number}"));
         user["title"] = "x".repeat(bytes).into();

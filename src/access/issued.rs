@@ -86,7 +86,7 @@ pub struct Issue {
 }
 
 impl Token {
-    pub(super) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
+    pub(crate) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
         let id = secret::hex(&secret::random::<4>());
         Self::new(id, issue, digest, now, Arc::default())
     }

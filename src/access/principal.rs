@@ -44,6 +44,14 @@ impl Principal {
             Self::Administrator(_) => Mode::Compatible,
         }
     }
+
+    /// The token of whoever comes over the network.
+    pub fn token(&self) -> Option<&Arc<Token>> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Administrator(_) => None,
+        }
+    }
 }
 
 impl Principal {

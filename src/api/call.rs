@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::new_request_id;
 use super::reply::{Problem, Refusal};
 use super::routes::{Access, Found, Route};
-use crate::access::{Mode, Principal, Scope};
+use crate::access::{Mode, Principal, Scope, Token};
 use crate::directory::Caller;
 use crate::http1::target::decode;
 use crate::http1::{Answer, Fault, Head};
@@ -24,11 +25,8 @@ pub(super) struct Beginning {
 
 /// Who is refused: the log is told of everybody with a token, and of strangers within bounds.
 pub(super) enum Who {
-    /// The principal, in words.
-    Known(String),
-    Stranger {
-        is_told: bool,
-    },
+    Known(Principal),
+    Stranger { is_told: bool },
 }
 
 impl Beginning {
@@ -82,7 +80,10 @@ impl Beginning {
         }
         Refusal {
             answer: problem.into_answer(&self.request_id),
-            authenticated: matches!(who, Who::Known(_)),
+            token: match who {
+                Who::Known(principal) => principal.token().cloned(),
+                Who::Stranger { .. } => None,
+            },
         }
     }
 
@@ -114,7 +115,7 @@ impl Beginning {
         );
         Refusal {
             answer: Problem::bug().into_answer(&self.request_id),
-            authenticated: false,
+            token: None,
         }
     }
 }
@@ -144,9 +145,9 @@ fn joined(head: &Head, name: &str) -> Option<String> {
 }
 
 impl Admission {
-    /// Whether the caller has shown a valid token or stands at the local door.
-    pub fn authenticated(&self) -> bool {
-        self.principal.is_some()
+    /// The valid token that the caller has shown.
+    pub fn token(&self) -> Option<&Arc<Token>> {
+        self.principal.as_ref().and_then(Principal::token)
     }
 
     pub(super) fn principal(&self) -> Option<&Principal> {
@@ -257,7 +258,7 @@ impl Admission {
             self.method,
             path_for_log(&self.path),
             problem.status,
-            problem.detail,
+            problem.for_the_log(),
         );
         let mut answer = problem.into_answer(&self.request_id);
         answer.close = true;

@@ -188,7 +188,7 @@ impl Api {
                     check_media_type(head)?;
                     Ok(call.admitted(head, found, Some(principal.clone())))
                 })
-                .map_err(|problem| call.refused(head, problem, &Who::Known(principal.to_string())))
+                .map_err(|problem| call.refused(head, problem, &Who::Known(principal.clone())))
         });
         self.counted(head, admitted)
     }
@@ -236,8 +236,8 @@ impl Api {
         match allowed {
             Ok(found) => Ok(call.admitted(head, found, Some(bearer))),
             Err(problem) => {
-                let bearer = bearer.to_string();
-                self.note_refusal(&bearer, &Refused::by_head(call, head), &problem);
+                let refused = Refused::by_head(call, head);
+                self.note_refusal(&bearer.to_string(), &refused, &problem);
                 Err(call.refused(head, problem, &Who::Known(bearer)))
             }
         }
@@ -300,6 +300,11 @@ impl Api {
             .map_err(Some)?;
         token.note_use(now, peer, head.header("user-agent"));
         Ok(token)
+    }
+
+    /// Whether a token that was let in would be let in now.
+    pub fn is_good(&self, token: &Token) -> bool {
+        self.tokens.check_again(token, self.clock.now()).is_ok()
     }
 
     /// While a body was on its way the token may have been taken back, and who took it back was
@@ -380,13 +385,25 @@ impl Api {
 
     /// The answer to an admitted request whose body cannot be read.
     pub fn refuse_body(&self, admission: &Admission, fault: &Fault) -> Answer {
-        let problem = Problem::from_fault(fault);
+        self.break_off(admission, Problem::from_fault(fault))
+    }
+
+    /// The answer to an admitted request whose token was taken back while its body is awaited;
+    /// `None` while it is good.
+    pub fn refuse_taken_back(&self, admission: &Admission) -> Option<Answer> {
+        let checked = self.check_again(admission.principal()?);
+        checked
+            .err()
+            .map(|problem| self.break_off(admission, problem))
+    }
+
+    fn break_off(&self, admission: &Admission, problem: Problem) -> Answer {
         if let Some(principal @ Principal::Token(_)) = admission.principal() {
             let refused = Refused::admitted(admission, &[]);
             self.note_refusal(&principal.to_string(), &refused, &problem);
         }
         let (route, method) = (admission.route().path, admission.method());
-        self.metrics.answered(route, method, fault.status);
+        self.metrics.answered(route, method, problem.status);
         admission.broken_off(problem)
     }
 

@@ -1,9 +1,11 @@
 //! Answers: the one map from everything that can go wrong to a status, a `scimType` and a
 //! SCIM Error document (RFC 7644 section 3.12).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::access::{IssueError, Rejection, Scope};
+use crate::access::{IssueError, Rejection, Scope, Token};
 use crate::directory;
 use crate::http1::{Answer, Body, Fault, Method};
 use crate::limits;
@@ -22,8 +24,8 @@ pub(super) type Outcome = Result<Answer, Problem>;
 pub struct Refusal {
     /// The answer.
     pub answer: Answer,
-    /// Whether the caller had shown a valid token.
-    pub authenticated: bool,
+    /// The valid token that the caller had shown.
+    pub token: Option<Arc<Token>>,
 }
 
 /// What a problem is of, where status and `scimType` do not tell it apart from others that

@@ -146,7 +146,7 @@ fn place(
 }
 
 /// Writes a page. A page is never cut short by its size: what does not fit into one
-/// buffer is streamed, from the same state of the store.
+/// buffer is streamed in small pieces, from the same state of the store.
 struct PageWriter {
     page: Page,
     next: usize,
@@ -158,10 +158,12 @@ struct PageWriter {
 impl PageWriter {
     fn answer(mut self, place: &Place) -> Outcome {
         let room = (1 + self.page.len()).saturating_mul(USER_BYTES);
-        let mut head = String::with_capacity(room.min(limits::ANSWER_BUFFER_BYTES_MAX));
+        // With the user that passes the bound, lest what is held be twice as much.
+        let room_max = limits::ANSWER_BUFFER_BYTES_MAX + limits::USER_BYTES_MAX;
+        let mut head = String::with_capacity(room.min(room_max));
         message::write_list_head(self.page.total(), place, self.page.len(), &mut head);
         let mut buffer = head.into_bytes();
-        self.fill(&mut buffer)?;
+        self.fill(limits::ANSWER_BUFFER_BYTES_MAX, &mut buffer)?;
         if self.is_done() {
             return Ok(reply::scim(200, buffer));
         }
@@ -175,12 +177,12 @@ impl PageWriter {
         self.next > self.page.len()
     }
 
-    /// Writes users until the buffer is full, and the end after the last.
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), Problem> {
+    /// Writes users until the buffer holds so many bytes, and the end after the last.
+    fn fill(&mut self, bytes_max: usize, buffer: &mut Vec<u8>) -> Result<(), Problem> {
         if self.next < self.page.len() {
             self.next = self.page.render_from(
                 self.next,
-                limits::ANSWER_BUFFER_BYTES_MAX,
+                bytes_max,
                 &self.base_url,
                 &self.projection,
                 buffer,
@@ -201,8 +203,8 @@ impl Iterator for PageWriter {
         if self.is_done() {
             return None;
         }
-        let mut buffer = Vec::new();
-        match self.fill(&mut buffer) {
+        let mut buffer = Vec::with_capacity(limits::ANSWER_PIECE_BYTES + limits::USER_BYTES_MAX);
+        match self.fill(limits::ANSWER_PIECE_BYTES, &mut buffer) {
             Ok(()) => Some(Ok(buffer)),
             Err(problem) => {
                 log::error!("{} the answer was cut: {}", self.request, problem.detail);

@@ -178,7 +178,7 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
     let (mut looked_at, mut bytes) = (0, 0);
     let visit = |sequence: u64, text: &str| {
         let is_full = rows.len() >= count
-            || bytes >= limits::ANSWER_BUFFER_BYTES_MAX
+            || bytes >= limits::AUDIT_ANSWER_BYTES_MAX
             || looked_at >= limits::AUDIT_SCAN_ROWS_MAX;
         if is_full {
             next = Some(sequence);

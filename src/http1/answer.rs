@@ -73,16 +73,14 @@ pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, ou
 /// What ends a chunked body (RFC 9112 section 7.1).
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Appends one piece of a chunked body to `out`. An empty one is left out: it would end
-/// the body.
-pub fn append_chunk(piece: &[u8], out: &mut Vec<u8>) {
-    if piece.is_empty() {
-        return;
-    }
-    out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-    out.extend_from_slice(piece);
-    out.extend_from_slice(b"\r\n");
+/// What stands before a piece of a chunked body, behind which comes [`CHUNK_END`]. `None` for an
+/// empty one, which is left out: it would end the body.
+pub fn chunk_head(piece: &[u8]) -> Option<String> {
+    (!piece.is_empty()).then(|| format!("{:x}\r\n", piece.len()))
 }
+
+/// What stands behind a piece of a chunked body.
+pub const CHUNK_END: &[u8] = b"\r\n";
 
 /// The date as HTTP writes it (RFC 9110 section 5.6.7), from seconds since the epoch.
 pub fn imf_fixdate(seconds: i64) -> String {

@@ -12,9 +12,9 @@ use rustls::{ServerConnection, Stream};
 use super::deadline::Deadline;
 use super::listener::Shared;
 use super::table::Slot;
-use crate::api::Api;
+use crate::api::{Admission, Api};
 use crate::http1::answer::{
-    Broken, LAST_CHUNK, Stream as Pieces, append_chunk, imf_fixdate, write_head,
+    Broken, CHUNK_END, LAST_CHUNK, Stream as Pieces, chunk_head, imf_fixdate, write_head,
 };
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
@@ -105,12 +105,12 @@ impl<'a> Connection<'a> {
     /// One request and its answer.
     fn exchange(&mut self) -> Then {
         let now = Instant::now();
-        self.shared.table.set_idle(self.slot, now);
+        self.slot.set_idle(now);
         if self.is_last(now) && self.received.is_empty() {
             return self.goodbye();
         }
         let (next, began) = self.next_request(now);
-        self.slot.set_busy();
+        self.slot.set_reading(began);
         match next {
             // A connection that we end while it is idle is told so.
             Next::Nothing if self.is_last(Instant::now()) => self.goodbye(),
@@ -168,19 +168,23 @@ impl<'a> Connection<'a> {
         let admission = match self.shared.api.admit(head, self.peer) {
             Ok(admission) => admission,
             Err(refusal) => {
-                if refusal.authenticated {
-                    self.slot.set_authenticated();
-                }
-                let skippable = refusal.authenticated && !expects && self.skip_body(framing);
+                let skippable = match &refusal.token {
+                    Some(token) => {
+                        self.slot.set_token(token);
+                        !expects && self.skip_body(framing)
+                    }
+                    None => false,
+                };
                 return self.write(refusal.answer, head, !skippable, deadline);
             }
         };
-        if admission.authenticated() {
-            self.slot.set_authenticated();
-        } else if framing.has_body() {
+        match admission.token() {
+            Some(token) => self.slot.set_token(token),
             // What anybody may ask for needs none, and a stranger's is not held.
-            let answer = self.shared.api.answer(admission, None);
-            return self.write(answer, head, true, deadline);
+            None if framing.has_body() => {
+                return self.work(admission, None, head, true, deadline);
+            }
+            None => {}
         }
         let body = match self.read_body(framing, expects, deadline) {
             Ok(body) => body,
@@ -188,11 +192,32 @@ impl<'a> Connection<'a> {
                 let answer = self.shared.api.refuse_body(&admission, &fault);
                 return self.part(&answer);
             }
-            Err(BodyError::Gone) => return Then::End,
+            Err(BodyError::Gone) => {
+                let taken_back = self.slot.is_ending().then_some(&admission);
+                let answer = taken_back.and_then(|it| self.shared.api.refuse_taken_back(it));
+                return answer.map_or(Then::End, |answer| self.part(&answer));
+            }
         };
-        let body = framing.has_body().then_some(&body[..]);
-        let answer = self.shared.api.answer(admission, body);
-        self.write(answer, head, false, deadline)
+        let body = framing.has_body().then_some(body);
+        self.work(admission, body, head, false, deadline)
+    }
+
+    /// Has the answer made, unless the connection had to make room meanwhile, and sends it.
+    fn work(
+        &mut self,
+        admission: Admission,
+        body: Option<Vec<u8>>,
+        head: &Head,
+        close: bool,
+        deadline: Instant,
+    ) -> Then {
+        if !self.slot.begin_work() {
+            return Then::End;
+        }
+        let answer = self.shared.api.answer(admission, body.as_deref());
+        // However long the client takes for the answer.
+        drop(body);
+        self.write(answer, head, close, deadline)
     }
 
     fn read_body(
@@ -213,6 +238,9 @@ impl<'a> Connection<'a> {
         match framing {
             Framing::None => Ok(Vec::new()),
             Framing::Length(length) => {
+                // At once: what is left behind by growing would be as much again.
+                let left = length.saturating_sub(self.received.len());
+                self.received.reserve_exact(left);
                 while self.received.len() < length {
                     self.receive_of_body()?;
                 }
@@ -224,7 +252,9 @@ impl<'a> Connection<'a> {
     }
 
     fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
-        let (mut decoder, mut body) = (Decoder::new(), Vec::new());
+        // What is not written to takes no memory.
+        let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
+        let mut decoder = Decoder::new();
         loop {
             let taken = decoder
                 .feed(&self.received, &mut body)
@@ -281,7 +311,9 @@ impl<'a> Connection<'a> {
     /// Sends the last answer of this connection.
     fn part(&mut self, answer: &Answer) -> Then {
         let bytes = last_bytes(&self.shared.api, answer);
-        self.socket.set(Instant::now() + limits::WRITE_DURATION_MAX);
+        let now = Instant::now();
+        self.slot.set_writing(now);
+        self.socket.set(now + limits::WRITE_DURATION_MAX);
         match self.send(&bytes) {
             Ok(()) => self.goodbye(),
             Err(_) => Then::End,
@@ -292,6 +324,7 @@ impl<'a> Connection<'a> {
         let streamed_to_the_end =
             matches!(answer.body, Body::Stream(_)) && head.version() == Version::Http10;
         let now = Instant::now();
+        self.slot.set_writing(now);
         let close =
             close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last(now);
         // A request that took nearly all of its time still gets its answer out.
@@ -302,8 +335,8 @@ impl<'a> Connection<'a> {
         let sent = match answer.body {
             _ if head.method() == Method::Head => self.send(&bytes),
             Body::Empty => self.send(&bytes),
-            Body::Bytes(body) => self.send_both(&bytes, &body),
-            Body::Stream(pieces) => self.send_pieces(bytes, pieces, head.version()),
+            Body::Bytes(body) => self.send_all([&bytes, &body]),
+            Body::Stream(pieces) => self.send_pieces(&bytes, pieces, head.version()),
         };
         match sent {
             Err(error) => {
@@ -315,29 +348,21 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a large body as it is made. One that breaks off ends without its last chunk,
-    /// so that the client knows.
-    fn send_pieces(
-        &mut self,
-        mut bytes: Vec<u8>,
-        pieces: Pieces,
-        version: Version,
-    ) -> io::Result<()> {
+    /// Sends a large body as it is made: one piece is held, and what TLS buffers of it. One that
+    /// breaks off ends without its last chunk, so that the client knows.
+    fn send_pieces(&mut self, mut head: &[u8], pieces: Pieces, version: Version) -> io::Result<()> {
         let chunked = version == Version::Http11;
         for piece in pieces {
             let piece = piece.map_err(|Broken| io::Error::other("the body broke off"))?;
-            if chunked {
-                append_chunk(&piece, &mut bytes);
-            } else {
-                bytes.extend_from_slice(&piece);
+            match chunk_head(&piece) {
+                Some(size) if chunked => {
+                    self.send_all([head, size.as_bytes(), &piece, CHUNK_END])?;
+                }
+                _ => self.send_all([head, &piece])?,
             }
-            self.send(&bytes)?;
-            bytes.clear();
+            head = &[];
         }
-        if chunked {
-            bytes.extend_from_slice(LAST_CHUNK);
-        }
-        self.send(&bytes)
+        self.send_all([head, if chunked { LAST_CHUNK } else { &[] }])
     }
 
     /// Whether the next answer is to be the last.
@@ -377,24 +402,27 @@ impl<'a> Connection<'a> {
         }
     }
 
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.send_all([bytes])
+    }
+
     /// Sends a head and a body, in the same records and, if it can be, in one write.
     ///
     /// A record of a large body alone would be slow to make: both its bytes and the record lie at
     /// the beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
     /// processors copies 3 GB a second instead of 50. A page of 100 took a quarter longer.
-    fn send_both(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        let both = [IoSlice::new(head), IoSlice::new(body)];
-        let taken = self.tls.writer().write_vectored(&both)?;
-        if let Some(taken) = taken.checked_sub(head.len()) {
-            return self.send(&body[taken..]);
-        }
-        self.send(&head[taken..])?;
-        self.send(body)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn send_all<const N: usize>(&mut self, parts: [&[u8]; N]) -> io::Result<()> {
+        let mut parts = parts.map(IoSlice::new);
+        let mut left = &mut parts[..];
         let mut stream = Stream::new(&mut self.tls, &mut self.socket);
-        stream.write_all(bytes)?;
+        // What is empty is left out, or nothing would be taken at the end.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match stream.write_vectored(left)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                taken => IoSlice::advance_slices(&mut left, taken),
+            }
+        }
         stream.flush()
     }
 }

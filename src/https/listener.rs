@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -121,13 +121,19 @@ fn accept_until(
     workers: &Workers,
 ) {
     let mut complaint = Complaint::default();
+    let pause = Timespec::try_from(limits::TOKENS_LOOK_PAUSE).ok();
+    let mut looked = Instant::now();
     loop {
+        if looked.elapsed() >= limits::TOKENS_LOOK_PAUSE {
+            shared.table.end_tokens(|token| shared.api.is_good(token));
+            looked = Instant::now();
+        }
         let mut ready = [
             PollFd::new(listener, PollFlags::IN),
             PollFd::new(stopped, PollFlags::IN),
         ];
         // An interrupted poll is tried again; there is nothing else that it can say.
-        if poll(&mut ready, None).is_err() {
+        if poll(&mut ready, pause.as_ref()).is_err() {
             continue;
         }
         if !ready[1].revents().is_empty() {
@@ -165,7 +171,10 @@ fn welcome(
     prepare().map_err(|error| format!("a connection cannot be prepared: {error}"))?;
     let stream = Arc::new(stream);
     let Some(slot) = shared.table.enter(Arc::clone(&stream), peer) else {
-        return Err("a connection was refused: all are in use by callers with a token".to_owned());
+        return Err(
+            "a connection was refused: all are in use by callers with a token who are at work"
+                .to_owned(),
+        );
     };
     let job = {
         let (shared, slot) = (Arc::clone(shared), Arc::clone(&slot));

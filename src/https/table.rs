@@ -1,15 +1,17 @@
-//! Who is connected, and who must go when there are too many. A stranger can only ever
-//! push out strangers, those first who come from an address with many: connections that have
-//! shown a valid token go last, and only while they are idle.
+//! Who is connected, and who must go when there are too many. A stranger pushes out strangers,
+//! those first who come from an address with many: connections that have shown a valid token go
+//! last. A token with more than its share of all makes room before them, so that nobody who has one
+//! can keep the others out. Of those with a token only such connections go that are idle, or whose
+//! body or answer waits for the client: nobody whose request is worked on.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::access::network_of;
+use crate::access::{Token, network_of};
 use crate::limits;
 
 /// One connection, as the table and its worker share it.
@@ -17,18 +19,35 @@ pub(super) struct Slot {
     number: u64,
     stream: Arc<TcpStream>,
     group: IpAddr,
-    authenticated: AtomicBool,
     /// Set once it was told to go: the next answer is its last.
     ending: AtomicBool,
-    /// Milliseconds on the table's clock since it has nothing to do; 0 while it has.
-    idle_since: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The valid token that was shown last.
+    token: Option<Arc<Token>>,
+    doing: Doing,
+    /// Set once it was cut off: nothing more is begun.
+    is_cut: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Doing {
+    /// It has nothing to do since then, as far as is known.
+    Idle(Instant),
+    /// The body is awaited since then.
+    Reading(Instant),
+    /// The client is to take the answer since then.
+    Writing(Instant),
+    /// The request is worked on.
+    AtWork,
 }
 
 /// All connections.
 pub(super) struct Table {
     slots: Mutex<Slots>,
     emptied: Condvar,
-    began: Instant,
     connections_max: usize,
 }
 
@@ -43,13 +62,12 @@ impl Table {
         Self {
             slots: Mutex::default(),
             emptied: Condvar::new(),
-            began: Instant::now(),
             connections_max,
         }
     }
 
     /// Takes a connection in, sending another away if it must; `None` when everybody else
-    /// has a token and is at work.
+    /// has a token and is at work, or has only just been answered.
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
@@ -62,9 +80,9 @@ impl Table {
         if strangers >= limits::CONNECTIONS_PER_ADDRESS_MAX {
             slots.evict_oldest(of_group);
         }
+        let now = Instant::now();
         if slots.by_number.len() >= self.connections_max
-            && !slots.evict_stranger()
-            && !slots.evict_longest_idle()
+            && !slots.make_room(self.connections_max / limits::TOKEN_CONNECTIONS_PART, now)
         {
             return None;
         }
@@ -73,9 +91,12 @@ impl Table {
             number: slots.next,
             stream,
             group,
-            authenticated: AtomicBool::new(false),
             ending: AtomicBool::new(false),
-            idle_since: AtomicU64::new(self.millis(Instant::now())),
+            state: Mutex::new(State {
+                token: None,
+                doing: Doing::Idle(now),
+                is_cut: false,
+            }),
         });
         slots.by_number.insert(slot.number, Arc::clone(&slot));
         Some(slot)
@@ -95,16 +116,25 @@ impl Table {
         self.lock().evict_stranger();
     }
 
-    /// Marks a connection as having nothing to do from now on.
-    pub(super) fn set_idle(&self, slot: &Slot, now: Instant) {
-        slot.idle_since.store(self.millis(now), Ordering::SeqCst);
-    }
-
     /// Ends every connection that has nothing to do. A request that has arrived meanwhile
     /// is still read and answered: cutting its socket would carry it out and lose the answer.
     pub(super) fn end_idle(&self) {
         for slot in self.lock().by_number.values() {
-            if slot.idle_since.load(Ordering::SeqCst) != 0 {
+            if slot.lock().idle_since().is_some() {
+                slot.end_reading();
+            }
+        }
+    }
+
+    /// Ends the connections whose token is no longer good, if they are not at work: a body that is
+    /// awaited is refused, what is being sent is sent.
+    pub(super) fn end_tokens(&self, is_good: impl Fn(&Token) -> bool) {
+        for slot in self.lock().by_number.values() {
+            let state = slot.lock();
+            if let Some(token) = &state.token
+                && !matches!(state.doing, Doing::AtWork)
+                && !is_good(token)
+            {
                 slot.end_reading();
             }
         }
@@ -128,18 +158,43 @@ impl Table {
         }
     }
 
-    /// Milliseconds since the table was made, never 0.
-    fn millis(&self, now: Instant) -> u64 {
-        let since = now.duration_since(self.began).as_millis();
-        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
-    }
-
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Slots {
+    /// Ends one connection; `share` is what one token may take before strangers and others make
+    /// room for it.
+    fn make_room(&mut self, share: usize, now: Instant) -> bool {
+        self.evict_of_token(share, now)
+            || self.evict_stranger()
+            || self.evict_longest_idle(now)
+            || self.evict_of_token(0, now)
+    }
+
+    /// Of the token that has the most connections, and more than so many, the one that is idle or
+    /// waits for its client the longest.
+    fn evict_of_token(&mut self, more_than: usize, now: Instant) -> bool {
+        let mut tokens: HashMap<String, (usize, Option<(Instant, u64)>)> = HashMap::new();
+        for slot in self.by_number.values() {
+            let state = slot.lock();
+            if let Some(token) = &state.token {
+                let (count, longest) = tokens.entry(token.id.clone()).or_default();
+                let waits = state.waits_since(now).map(|since| (since, slot.number));
+                *count += 1;
+                *longest = longest.iter().copied().chain(waits).min();
+            }
+        }
+        let most = tokens
+            .into_values()
+            .filter(|(count, _)| *count > more_than)
+            .filter_map(|(count, longest)| Some((count, Reverse(longest?))))
+            .max();
+        let number = most.map(|(_, Reverse((_, number)))| number);
+        self.let_go(number, now)
+    }
+
     /// Of the address that has the most connections without a token, the oldest: whoever comes
     /// alone has time to show a token, however many others come from elsewhere.
     fn evict_stranger(&mut self) -> bool {
@@ -155,7 +210,7 @@ impl Slots {
             .into_values()
             .max()
             .map(|(_, Reverse(number))| number);
-        self.evict(oldest, Slot::end)
+        self.cut(oldest)
     }
 
     fn evict_oldest(&mut self, may_go: impl Fn(&Slot) -> bool) -> bool {
@@ -165,40 +220,93 @@ impl Slots {
             .filter(|slot| may_go(slot))
             .map(|slot| slot.number)
             .min();
-        self.evict(oldest, Slot::end)
+        self.cut(oldest)
     }
 
-    fn evict_longest_idle(&mut self) -> bool {
+    fn evict_longest_idle(&mut self, now: Instant) -> bool {
         let longest = self
             .by_number
             .values()
-            .map(|slot| (slot.idle_since.load(Ordering::SeqCst), slot.number))
-            .filter(|(since, _)| *since != 0)
-            .min()
-            .map(|(_, number)| number);
-        self.evict(longest, Slot::end_reading)
+            .filter_map(|slot| Some((slot.lock().idle_since()?, slot.number)))
+            .min();
+        self.let_go(longest.map(|(_, number)| number), now)
     }
 
-    fn evict(&mut self, number: Option<u64>, end: fn(&Slot)) -> bool {
-        match number.and_then(|number| self.by_number.remove(&number)) {
-            Some(slot) => {
-                end(&slot);
-                true
+    fn cut(&mut self, number: Option<u64>) -> bool {
+        let slot = number.and_then(|number| self.by_number.remove(&number));
+        slot.is_some_and(|slot| {
+            slot.end();
+            true
+        })
+    }
+
+    /// The same for one that waits; false where it has something to do by now.
+    fn let_go(&mut self, number: Option<u64>, now: Instant) -> bool {
+        let Some(number) = number else { return false };
+        let slot = self.by_number.get(&number);
+        let is_gone = slot.is_some_and(|slot| slot.let_go(now));
+        if is_gone {
+            self.by_number.remove(&number);
+        }
+        is_gone
+    }
+}
+
+impl State {
+    fn idle_since(&self) -> Option<Instant> {
+        match self.doing {
+            Doing::Idle(since) => Some(since),
+            Doing::Reading(_) | Doing::Writing(_) | Doing::AtWork => None,
+        }
+    }
+
+    /// Since when it waits for its client, if it may have to go. A body that is not there yet was
+    /// not begun with, and nothing is lost; an answer is left the time that most clients need.
+    fn waits_since(&self, now: Instant) -> Option<Instant> {
+        match self.doing {
+            Doing::Idle(since) | Doing::Reading(since) => Some(since),
+            Doing::Writing(since) => {
+                let waited = now.saturating_duration_since(since);
+                (waited >= limits::ANSWER_TAKEN_MIN).then_some(since)
             }
-            None => false,
+            Doing::AtWork => None,
         }
     }
 }
 
 impl Slot {
-    /// Marks it as being at work.
-    pub(super) fn set_busy(&self) {
-        self.idle_since.store(0, Ordering::SeqCst);
+    /// Marks it as having nothing to do from now on.
+    pub(super) fn set_idle(&self, now: Instant) {
+        self.lock().doing = Doing::Idle(now);
     }
 
-    /// Notes that a valid token was shown.
-    pub(super) fn set_authenticated(&self) {
-        self.authenticated.store(true, Ordering::SeqCst);
+    /// Marks it as waiting since then for a body.
+    pub(super) fn set_reading(&self, since: Instant) {
+        self.lock().doing = Doing::Reading(since);
+    }
+
+    /// Marks it as waiting since then for its client to take an answer.
+    pub(super) fn set_writing(&self, since: Instant) {
+        self.lock().doing = Doing::Writing(since);
+    }
+
+    /// Marks it as being at work, where nobody cuts it off; false when somebody has.
+    pub(super) fn begin_work(&self) -> bool {
+        let mut state = self.lock();
+        state.doing = Doing::AtWork;
+        !state.is_cut
+    }
+
+    /// Notes that this valid token was shown.
+    pub(super) fn set_token(&self, token: &Arc<Token>) {
+        let mut state = self.lock();
+        if state
+            .token
+            .as_ref()
+            .is_none_or(|known| !Arc::ptr_eq(known, token))
+        {
+            state.token = Some(Arc::clone(token));
+        }
     }
 
     /// Whether the next answer must be the last.
@@ -207,7 +315,21 @@ impl Slot {
     }
 
     fn is_authenticated(&self) -> bool {
-        self.authenticated.load(Ordering::SeqCst)
+        self.lock().token.is_some()
+    }
+
+    /// Ends it if it still waits for its client; false when it does not.
+    fn let_go(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        if state.idle_since().is_some() {
+            self.end_reading();
+        } else if state.waits_since(now).is_some() {
+            state.is_cut = true;
+            self.end();
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Makes the worker's next read or write fail. It may be gone already.
@@ -221,13 +343,33 @@ impl Slot {
         self.ending.store(true, Ordering::SeqCst);
         let _ = self.stream.shutdown(Shutdown::Read);
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Issue, Mode, Scope};
+    use crate::clock;
+    use crate::secret;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    fn token(name: &str) -> Arc<Token> {
+        let issue = Issue {
+            name: name.to_owned(),
+            scope: Scope::Read,
+            mode: Mode::Strict,
+            expires: None,
+            rate_limit: None,
+            allow_from: Vec::new(),
+        };
+        let now = clock::Instant::from_millis(0);
+        Arc::new(Token::issued(issue, secret::sha256(name.as_bytes()), now))
+    }
 
     fn pair(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
         let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
@@ -250,8 +392,8 @@ mod tests {
             let (server, client) = pair(&listener);
             (table.enter(server, peer).expect("room"), client)
         };
-        let (token, mut with_token) = enter(here);
-        token.set_authenticated();
+        let (known, mut with_token) = enter(here);
+        known.set_token(&token("idp"));
         let (_, mut elsewhere) = enter(there);
         let mut strangers: Vec<_> = (0..limits::CONNECTIONS_PER_ADDRESS_MAX)
             .map(|_| enter(here))
@@ -284,6 +426,8 @@ mod tests {
     fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let table = Table::new(limits::CONNECTIONS_MAX);
+        // Each with less than a share.
+        let tokens = ["a", "b", "c", "d", "e"].map(token);
         let (busy, _busy) = pair(&listener);
         let enter = |stream, number: usize| {
             let number = u32::try_from(number).expect("small");
@@ -299,22 +443,116 @@ mod tests {
             };
             let slot = enter(stream, number).expect("room");
             if number != 200 {
-                slot.set_authenticated();
+                slot.set_token(&tokens[number % tokens.len()]);
             }
             if number != 100 {
-                slot.set_busy();
+                assert!(slot.begin_work());
             }
         }
         let newcomer = enter(Arc::clone(&busy), 1000).expect("the stranger's place");
         assert!(!is_open(&mut left), "the stranger stayed");
         assert!(is_open(&mut asleep));
-        newcomer.set_authenticated();
-        newcomer.set_busy();
+        newcomer.set_token(&tokens[0]);
+        assert!(newcomer.begin_work());
         let second = enter(Arc::clone(&busy), 1001).expect("the place of who does nothing");
-        second.set_authenticated();
-        second.set_busy();
+        second.set_token(&tokens[0]);
+        second.set_writing(Instant::now());
         assert!(enter(busy, 1002).is_none(), "somebody at work had to go");
         assert_eq!((&*idle).read(&mut [0]).expect("its end"), 0);
+    }
+
+    #[test]
+    fn a_token_with_more_than_its_share_makes_room_before_strangers_and_only_where_it_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new(8);
+        let peer: IpAddr = "192.0.2.1".parse().expect("an address");
+        let enter = || {
+            let (server, client) = pair(&listener);
+            (table.enter(server, peer), client)
+        };
+        let [hoarder, idp] = ["hoarder", "idp"].map(token);
+        let now = Instant::now();
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).expect("late");
+        // Whose state it is, since when it waits for its client if it does, and whether it goes.
+        let kept = [
+            (&hoarder, None),
+            (&hoarder, Some(ago(20))),
+            (&hoarder, Some(ago(30))),
+            (&hoarder, Some(now)),
+            (&idp, Some(ago(40))),
+            (&idp, None),
+        ];
+        let mut kept = kept.map(|(token, since)| {
+            let (slot, client) = enter();
+            let slot = slot.expect("room");
+            slot.set_token(token);
+            match since {
+                Some(since) => slot.set_writing(since),
+                None => assert!(slot.begin_work()),
+            }
+            (slot, client)
+        });
+        let mut strangers = [enter(), enter()];
+        let mut newcomers = Vec::new();
+        for (gone, why) in [
+            (2, "waits longest of whoever has most"),
+            (1, "the next of it, with more than two of eight still"),
+        ] {
+            newcomers.push(enter());
+            assert!(newcomers.iter().all(|(slot, _)| slot.is_some()), "{why}");
+            assert!(!is_open(&mut kept[gone].1), "{why}");
+            assert!(!kept[gone].0.begin_work(), "nothing is begun any more");
+        }
+        newcomers.push(enter());
+        assert!(!is_open(&mut strangers[0].1), "now a stranger goes");
+        for stays in [0, 3, 4, 5] {
+            assert!(is_open(&mut kept[stays].1), "{stays} had to go");
+        }
+        // Without strangers, and with nobody above a share: of whoever waits.
+        for (slot, _) in strangers[1..].iter().chain(&newcomers) {
+            let slot = slot.as_ref().expect("let in");
+            slot.set_token(&token("others"));
+            assert!(slot.begin_work());
+        }
+        assert!(enter().0.is_some());
+        assert!(!is_open(&mut kept[4].1), "it waits, and had to go");
+    }
+
+    #[test]
+    fn a_body_that_is_awaited_has_no_time_left_to_it_and_an_answer_has() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new(1);
+        let peer: IpAddr = "192.0.2.1".parse().expect("an address");
+        let (server, mut client) = pair(&listener);
+        let slot = table.enter(server, peer).expect("room");
+        slot.set_token(&token("idp"));
+        let now = Instant::now();
+        slot.set_writing(now);
+        assert!(table.enter(pair(&listener).0, peer).is_none());
+        slot.set_reading(now);
+        assert!(table.enter(pair(&listener).0, peer).is_some());
+        assert!(!is_open(&mut client));
+    }
+
+    #[test]
+    fn whose_token_is_no_longer_good_is_ended_unless_it_is_at_work() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new(limits::CONNECTIONS_MAX);
+        let [good, revoked] = ["good", "revoked"].map(token);
+        let peer: IpAddr = "192.0.2.1".parse().expect("an address");
+        let enter = |token| {
+            let (server, client) = pair(&listener);
+            let slot = table.enter(server, peer).expect("room");
+            slot.set_token(token);
+            (slot, client)
+        };
+        let [(idle, _a), (awaited, _b), (busy, _c)] = [(); 3].map(|()| enter(&revoked));
+        let (other, _d) = enter(&good);
+        awaited.set_reading(Instant::now());
+        assert!(busy.begin_work());
+        table.end_tokens(|token| token.id != revoked.id);
+        let ended = [&idle, &awaited, &busy, &other].map(|slot| slot.is_ending());
+        assert_eq!(ended, [true, true, false, false]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::Instant;
-use crate::http1::answer::{LAST_CHUNK, append_chunk, imf_fixdate, write_head};
+use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, imf_fixdate, write_head};
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 
@@ -203,16 +203,17 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io
         Body::Empty => {}
         Body::Bytes(bytes) => out.write_all(&bytes)?,
         Body::Stream(pieces) => {
-            let mut chunk = Vec::new();
             for piece in pieces {
                 let Ok(piece) = piece else {
                     out.write_all(NO_CHUNK)?;
                     out.flush()?;
                     return Err(io::Error::other("the body broke off"));
                 };
-                chunk.clear();
-                append_chunk(&piece, &mut chunk);
-                out.write_all(&chunk)?;
+                if let Some(chunk_head) = chunk_head(&piece) {
+                    out.write_all(chunk_head.as_bytes())?;
+                    out.write_all(&piece)?;
+                    out.write_all(CHUNK_END)?;
+                }
             }
             out.write_all(LAST_CHUNK)?;
         }

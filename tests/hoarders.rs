@@ -1,0 +1,174 @@
+//! Tokens that take more than there is for them: every place, with bodies that never arrive, and
+//! the memory, with those and with answers that nobody takes. Others are served beside them, and
+//! the server stays small. What strangers do is in `slow`.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Instant;
+
+use golinks_scim::limits;
+use golinks_scim::secret::Secret;
+use socket2::SockRef;
+
+use crate::slow::{populate, size};
+use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
+use crate::support::{Server, number, scim_error, status};
+
+/// Connections that the servers of these tests have place for.
+const PLACES: usize = 40;
+
+/// A server with [`PLACES`] places.
+fn small() -> Door {
+    let files = limits::DESCRIPTORS_BESIDE + PLACES as u64;
+    let server = Server::start_by(&["--rate-limit", "off"], |command, _| {
+        let mut limited = Command::new("prlimit");
+        limited
+            .arg(format!("--nofile={files}"))
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        limited
+    });
+    Door::to(server)
+}
+
+/// A request whose body does not arrive.
+fn begin(door: &Door, token: &Secret, request: &str) -> std::io::Result<Tls> {
+    let mut tls = door.connect_with(BOTH, &[])?;
+    let head = format!(
+        "{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: 1000\r\n\r\n{{",
+        token.reveal()
+    );
+    tls.write_all(head.as_bytes())?;
+    Ok(tls)
+}
+
+/// Takes every place with these tokens in turn, again and again: whoever was cut off comes back at
+/// once. Newcomers with another token are served all the while.
+fn assert_nobody_is_locked_out(door: &Door, tokens: &[Secret], request: &str) {
+    let mut tokens = tokens.iter().cycle();
+    let mut next = || begin(door, tokens.next().expect("they go round"), request);
+    let mut taken: Vec<Tls> = (0..PLACES).filter_map(|_| next().ok()).collect();
+    assert!(taken.len() > PLACES / 2, "{} came in", taken.len());
+    let authorization = format!("Bearer {}", door.token);
+    for round in 0..PLACES {
+        taken.extend(next());
+        let served = status(&mut door.server.client(), &authorization);
+        assert_eq!(served, Ok(200), "round {round}\n{}", door.server.log());
+    }
+}
+
+#[test]
+fn a_token_of_the_least_scope_that_keeps_every_place_waiting_locks_nobody_out() {
+    let door = small();
+    let hoarder = door.server.token_with("hoarder", &["--scope", "metrics"]);
+    // Somebody else's body is on its way meanwhile.
+    let user = "{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"u\"}";
+    let head = format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: {}\r\n\r\n",
+        user.len()
+    );
+    let mut slow = door.connect();
+    slow.write_all(&door.with_token(&head)).expect("taken");
+    assert_nobody_is_locked_out(&door, &[hoarder], "GET /metrics");
+    slow.write_all(user.as_bytes()).expect("taken");
+    assert_eq!(read(&mut slow, false).status, 201, "{}", door.server.log());
+    door.server.stop();
+}
+
+/// Each of them has less than its share.
+#[test]
+fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
+    let door = small();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let tokens = names.map(|name| door.server.token_with(name, &["--scope", "read"]));
+    assert_nobody_is_locked_out(&door, &tokens, "POST /scim/v2/.search");
+    door.server.stop();
+}
+
+#[test]
+fn what_a_revoked_token_has_open_is_ended_soon() {
+    let door = Door::open();
+    let mut idle = door.connect();
+    let request = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHOST\r\n\r\n";
+    idle.write_all(&door.with_token(request)).expect("taken");
+    assert_eq!(read(&mut idle, false).status, 200);
+    let token = Secret::new(door.token.clone());
+    let mut awaited = begin(&door, &token, "POST /scim/v2/.search").expect("a place");
+    let begun = Instant::now();
+    let revoked = door.server.cli(&["token", "revoke", "okta"]);
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    let answer = read(&mut awaited, false);
+    assert_eq!(answer.status, 401);
+    scim_error(&answer, "a token that was taken back");
+    assert_closed(&mut awaited, "a token that was taken back");
+    assert_closed(&mut idle, "a token that was taken back");
+    let most = limits::BODY_DURATION_MAX / 2;
+    assert!(begun.elapsed() < most, "{:?}", begun.elapsed());
+    door.server.stop();
+}
+
+/// A connection that takes hardly anything, and has asked for a large page. Its answer has begun.
+fn reader(door: &Door) -> Tls {
+    let socket = TcpStream::connect(door.server.address()).expect("connected");
+    SockRef::from(&socket)
+        .set_recv_buffer_size(4096)
+        .expect("it may be small");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut tls = door.handshake(socket).expect("a handshake");
+    let request = "GET /scim/v2/Users?count=500 HTTP/1.1\r\nHOST\r\n\r\n";
+    tls.write_all(&door.with_token(request)).expect("taken");
+    tls.sock.peek(&mut [0]).expect("an answer");
+    tls
+}
+
+/// A connection whose body lacks its end.
+fn sender(door: &Door) -> Tls {
+    let mut tls = door.connect();
+    let head = format!(
+        "POST /scim/v2/.search HTTP/1.1\r\nHOST\r\nContent-Length: {}\r\n\r\n",
+        limits::BODY_BYTES_MAX
+    );
+    tls.write_all(&door.with_token(&head)).expect("taken");
+    let body = vec![b' '; limits::BODY_BYTES_MAX - 1];
+    tls.write_all(&body).expect("taken");
+    tls
+}
+
+/// With 512 of them the server would stay below the `MemoryMax` of its unit, 1 GiB.
+#[test]
+fn answers_that_nobody_takes_take_little_memory() {
+    let door = Door::open();
+    let authorization = format!("Bearer {}", door.token);
+    populate(&mut door.server.client(), &authorization, 320, 6000);
+    assert_small(&door, reader, 1200);
+}
+
+/// The same.
+#[test]
+fn bodies_without_an_end_take_little_memory() {
+    assert_small(&Door::open(), sender, 1700);
+}
+
+/// Each of many such connections takes less than so many KiB of the server's memory.
+fn assert_small(door: &Door, begin: fn(&Door) -> Tls, most: u64) {
+    let count = number("HOLDERS", 60);
+    let start = Instant::now();
+    let (_, before) = size(&door.server);
+    let held: Vec<Tls> = (0..count).map(|_| begin(door)).collect();
+    let (_, beside) = size(&door.server);
+    assert!(start.elapsed() < limits::BODY_DURATION_MAX, "too late");
+    let each = beside.saturating_sub(before) / count as u64;
+    println!("{each} KiB for each of {count}, {beside} KiB altogether");
+    assert!(each < most, "{each} KiB each");
+    let authorization = format!("Bearer {}", door.token);
+    assert_eq!(status(&mut door.server.client(), &authorization), Ok(200));
+    drop(held);
+}
