@@ -105,9 +105,14 @@ impl DateTime {
     /// midnight (XML Schema part 2 section 3.2.7, which RFC 7643 section 2.3.5 refers to). `None`
     /// for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let (text, day) = match text.split_once("T24:00:00") {
-            Some((date, rest)) => (Cow::Owned(format!("{date}T00:00:00{rest}")), DAY_MS),
-            None => (Cow::Borrowed(text), 0),
+        const DATE_BYTES: usize = 10;
+        let time = text.get(DATE_BYTES..).unwrap_or_default();
+        let is_24 = time.starts_with("T24:00:00") || time.starts_with("t24:00:00");
+        let (text, day) = if is_24 {
+            let (date, rest) = (&text[..DATE_BYTES], &text[DATE_BYTES + 3..]);
+            (Cow::Owned(format!("{date}T00{rest}")), DAY_MS)
+        } else {
+            (Cow::Borrowed(text), 0)
         };
         let pieces = Pieces::parse(&*text).ok()?;
         let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
@@ -212,6 +217,7 @@ mod tests {
             ("1970-01-01T00:00:00+01:00", -3_600_000, -3_600_000),
             ("1969-12-31T24:00:00Z", 0, 0),
             ("1969-12-31T24:00:00.000-01:00", 3_600_000, 3_600_000),
+            ("1969-12-31t24:00:00z", 0, 0),
             (
                 "9999-12-31T23:59:59Z",
                 253_402_300_799_000,

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use golinks_scim::clock::{Clock, SystemClock};
 use redb::{Database, MultimapTableDefinition, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::support::{Talk, cli_in, number, stored_number};
@@ -178,6 +179,14 @@ fn an_undo_believes_no_audit_row_that_was_changed() {
         output.stderr.contains("nothing is taken back"),
         "{output:?}"
     );
+    // What lies behind it holds.
+    let since = SystemClock.now().to_string();
+    let activated = cli_in(&directory, &["user", "reactivate", "jane"]);
+    assert_eq!(activated.status, Some(0), "{activated:?}");
+    let undo = ["user", "undo", "--since", &since, "-o", "jsonl"];
+    let output = cli_in(&directory, &undo);
+    assert_eq!(output.status, Some(0), "{output:?}");
+    assert!(output.stdout.contains("jane"), "{output:?}");
 }
 
 #[test]

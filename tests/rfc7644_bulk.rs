@@ -285,6 +285,20 @@ fn section_3_7_1_a_circle_fails_as_a_whole() {
             assert_eq!(talk.json("GET", "/Users", None, 200)["totalResults"], 1);
         }
     }
+    // What stands before the last of a circle is done before it.
+    let x = talk.create("x")["id"].as_str().expect("an id").to_owned();
+    let operations = json!([
+        managed("a", "a", "bulkId:b"),
+        {"method": "DELETE", "path": format!("/Users/{x}")},
+        managed("b", "x", "bulkId:a"),
+    ]);
+    let results = bulk(&mut talk, &operations);
+    assert_eq!(statuses(&results), ["201", "204", "201"]);
+    for result in [&results[0], &results[2]] {
+        let location = result["location"].as_str().expect("a location");
+        let id = location.rsplit('/').next().expect("an id");
+        talk.json("DELETE", &format!("/Users/{id}"), None, 204);
+    }
     // Around a larger one, with somebody before it who refers to it, and two whom it spares.
     let results = bulk(
         &mut talk,

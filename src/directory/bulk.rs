@@ -8,8 +8,8 @@
 //!                     └─ references become ids ──▶ create, edit, delete
 //! ```
 //!
-//! Creations that refer to each other in a circle are tried together, at the first of them: if one
-//! fails, another would hold the id of a user who never was.
+//! Creations that refer to each other in a circle are tried together, where the last of them
+//! stands: if one fails, another would hold the id of a user who never was.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,6 +15,7 @@
 //! however many there are.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -380,6 +381,7 @@ impl Reversal {
 }
 
 /// The reversals of a slice of users.
+#[derive(Default)]
 struct Gathered {
     reversals: BTreeMap<u32, Reversal>,
     next: Option<u32>,
@@ -415,7 +417,12 @@ fn gather(
             UserEvent::read(&row).ok_or(Error::NotFound)?;
             *sequence
         }
-        Selection::Since { .. } => 1,
+        Selection::Since { since, .. } => {
+            let Some(first) = first_since(snapshot, &since.to_string())? else {
+                return Ok(Gathered::default());
+            };
+            first
+        }
     };
     let mut slice = Slice {
         selection,
@@ -428,7 +435,7 @@ fn gather(
         reversals: BTreeMap::new(),
         bytes: 0,
     };
-    // What was changed afterwards must not get into users.
+    // What was changed afterwards must not get into users. What lies before is not believed in.
     snapshot
         .check_audits(first, u64::MAX, |sequence, text| slice.take(sequence, text))?
         .map_err(|broken| Error::BrokenTrail(broken.to_string()))?;
@@ -437,6 +444,24 @@ fn gather(
         next: slice.before.and(last),
         reversals: slice.reversals,
     })
+}
+
+/// The first row that is not of before a time.
+fn first_since(snapshot: &Snapshot, since: &str) -> Result<Option<u64>, Error> {
+    let mut first = None;
+    snapshot.audits_from(1, |sequence, text| {
+        if is_before(text, since) {
+            return ControlFlow::Continue(());
+        }
+        first = Some(sequence);
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
+}
+
+/// Whether a row tells of before a time.
+fn is_before(row: &str, since: &str) -> bool {
+    audit::time_text(row).is_none_or(|time| time < since)
 }
 
 /// The users with the lowest sequences of those that have anything to take back.
@@ -461,7 +486,7 @@ impl Slice<'_> {
         {
             return;
         }
-        let is_early = audit::time_text(text).is_none_or(|time| time < self.since.as_str());
+        let is_early = is_before(text, &self.since);
         let is_known = self.reversals.contains_key(&user);
         // Most rows are of others, and need not be read.
         let is_other = matches!(self.selection, Selection::Change(wanted) if *wanted != sequence);

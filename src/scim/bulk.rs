@@ -120,7 +120,7 @@ impl Bulk {
 
     /// The order in which to do the operations: as they came, but each after those that it
     /// refers to. Where references go in a circle they are done together, all of them or none,
-    /// with the identifiers that the others will have.
+    /// with the identifiers that the others will have, where the last of them stands.
     pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
         let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
@@ -134,7 +134,7 @@ impl Bulk {
         for together in &mut left {
             together.sort_unstable();
         }
-        left.sort_unstable();
+        left.sort_unstable_by_key(|together| together.last().copied());
         let mut done = vec![false; self.operations.len()];
         let mut order = Vec::with_capacity(left.len());
         while !left.is_empty() {

@@ -183,13 +183,13 @@ impl Target {
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
         };
-        let (path, is_complete) = match text.split_once('[') {
+        let (path, is_complete) = match text.trim().split_once('[') {
             Some((path, rest)) => {
                 let after = rest.rsplit_once(']').map(|(_, after)| after);
                 let sub = after.and_then(|after| after.strip_prefix('.'));
                 (path, after == Some("") || sub.is_some_and(is_name))
             }
-            None => (text, true),
+            None => (text.trim(), true),
         };
         let name = match path.rsplit_once(':') {
             Some((urn, name)) if urn.contains(':') && !urn.contains(char::is_whitespace) => name,
@@ -310,6 +310,7 @@ mod tests {
             ("urn:x:y:shoe.$ref", true),
             ("shoes[side eq \"]\"].size", true),
             ("shoes[side eq \"left\"]", true),
+            (" shoes[side eq \"left\"].size ", true),
             ("shoe.", false),
             ("shoe.size.x", false),
             ("7", false),

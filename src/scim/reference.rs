@@ -92,8 +92,10 @@ fn split(text: &str, is_uri: bool) -> Option<(&str, &str)> {
         return Some(("", id));
     }
     let at = text.rfind('/').filter(|_| is_uri)? + 1;
-    let id = text[at..].strip_prefix(REFERENCE)?;
-    Some((&text[..at], id))
+    let (before, last) = text.split_at(at);
+    let id = last.strip_prefix(REFERENCE)?;
+    // Nothing else is created here.
+    before.ends_with("Users/").then_some((before, id))
 }
 
 /// Whether an object is a patch operation on a URI.
@@ -139,6 +141,8 @@ mod tests {
             ("../Users/bulkId:m", "../Users/<m>"),
             ("https://h/v2/Users/bulkId:m", "https://h/v2/Users/<m>"),
             ("../Users/m", "../Users/m"),
+            ("/Groups/bulkId:m", "/Groups/bulkId:m"),
+            ("https://h/bulkId:m", "https://h/bulkId:m"),
             ("bulkId", "bulkId"),
         ] {
             for make in [

@@ -254,7 +254,9 @@ fn check_schemas(
     value: Value,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    if op == Op::Remove || op == Op::Replace && is_nothing(&value) {
+    // To remove some of them is no more than to name them, where nobody is strict about it.
+    let removes = op == Op::Remove && (leniency.is_strict() || is_nothing(&value));
+    if removes || op == Op::Replace && is_nothing(&value) {
         return Err(Error::new(ErrorType::Mutability, is_set_by_us(path)));
     }
     let urns = match value {
