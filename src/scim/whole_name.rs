@@ -142,6 +142,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "it is one table")]
     fn a_whole_follows_its_parts_in_the_form_that_it_has() {
         for (whole, given, family, new_given, new_family, wanted) in [
             ("Ann Lee", "Ann", "Lee", "Bea", "Lee", "Bea Lee"),
