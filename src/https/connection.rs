@@ -11,7 +11,7 @@ use rustls::{ServerConnection, Stream};
 
 use super::deadline::Deadline;
 use super::listener::Shared;
-use super::table::Slot;
+use super::slot::Slot;
 use crate::api::{Admission, Api};
 use crate::http1::answer::{
     Broken, CHUNK_END, LAST_CHUNK, Stream as Pieces, chunk_head, imf_fixdate, write_head,

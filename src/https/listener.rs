@@ -193,7 +193,7 @@ fn welcome(
 }
 
 /// Takes a connection off the table however its worker ends.
-struct Leaving<'a>(&'a Shared, &'a super::table::Slot);
+struct Leaving<'a>(&'a Shared, &'a super::slot::Slot);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {

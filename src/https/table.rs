@@ -6,43 +6,13 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::{IpAddr, Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::slot::Slot;
 use crate::access::{Token, network_of};
 use crate::limits;
-
-/// One connection, as the table and its worker share it.
-pub(super) struct Slot {
-    number: u64,
-    stream: Arc<TcpStream>,
-    group: IpAddr,
-    /// Set once it was told to go: the next answer is its last.
-    ending: AtomicBool,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// The valid token that was shown last.
-    token: Option<Arc<Token>>,
-    doing: Doing,
-    /// Set once it was cut off: nothing more is begun.
-    is_cut: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Doing {
-    /// It has nothing to do since then, as far as is known.
-    Idle(Instant),
-    /// The body is awaited since then.
-    Reading(Instant),
-    /// The client is to take the answer since then.
-    Writing(Instant),
-    /// The request is worked on.
-    AtWork,
-}
 
 /// All connections.
 pub(super) struct Table {
@@ -87,17 +57,7 @@ impl Table {
             return None;
         }
         slots.next += 1;
-        let slot = Arc::new(Slot {
-            number: slots.next,
-            stream,
-            group,
-            ending: AtomicBool::new(false),
-            state: Mutex::new(State {
-                token: None,
-                doing: Doing::Idle(now),
-                is_cut: false,
-            }),
-        });
+        let slot = Arc::new(Slot::new(slots.next, stream, group, now));
         slots.by_number.insert(slot.number, Arc::clone(&slot));
         Some(slot)
     }
@@ -132,7 +92,7 @@ impl Table {
         for slot in self.lock().by_number.values() {
             let state = slot.lock();
             if let Some(token) = &state.token
-                && !matches!(state.doing, Doing::AtWork)
+                && !state.is_at_work()
                 && !is_good(token)
             {
                 slot.end_reading();
@@ -249,103 +209,6 @@ impl Slots {
             self.by_number.remove(&number);
         }
         is_gone
-    }
-}
-
-impl State {
-    fn idle_since(&self) -> Option<Instant> {
-        match self.doing {
-            Doing::Idle(since) => Some(since),
-            Doing::Reading(_) | Doing::Writing(_) | Doing::AtWork => None,
-        }
-    }
-
-    /// Since when it waits for its client, if it may have to go. A body that is not there yet was
-    /// not begun with, and nothing is lost; an answer is left the time that most clients need.
-    fn waits_since(&self, now: Instant) -> Option<Instant> {
-        match self.doing {
-            Doing::Idle(since) | Doing::Reading(since) => Some(since),
-            Doing::Writing(since) => {
-                let waited = now.saturating_duration_since(since);
-                (waited >= limits::ANSWER_TAKEN_MIN).then_some(since)
-            }
-            Doing::AtWork => None,
-        }
-    }
-}
-
-impl Slot {
-    /// Marks it as having nothing to do from now on.
-    pub(super) fn set_idle(&self, now: Instant) {
-        self.lock().doing = Doing::Idle(now);
-    }
-
-    /// Marks it as waiting since then for a body.
-    pub(super) fn set_reading(&self, since: Instant) {
-        self.lock().doing = Doing::Reading(since);
-    }
-
-    /// Marks it as waiting since then for its client to take an answer.
-    pub(super) fn set_writing(&self, since: Instant) {
-        self.lock().doing = Doing::Writing(since);
-    }
-
-    /// Marks it as being at work, where nobody cuts it off; false when somebody has.
-    pub(super) fn begin_work(&self) -> bool {
-        let mut state = self.lock();
-        state.doing = Doing::AtWork;
-        !state.is_cut
-    }
-
-    /// Notes that this valid token was shown.
-    pub(super) fn set_token(&self, token: &Arc<Token>) {
-        let mut state = self.lock();
-        if state
-            .token
-            .as_ref()
-            .is_none_or(|known| !Arc::ptr_eq(known, token))
-        {
-            state.token = Some(Arc::clone(token));
-        }
-    }
-
-    /// Whether the next answer must be the last.
-    pub(super) fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::SeqCst)
-    }
-
-    fn is_authenticated(&self) -> bool {
-        self.lock().token.is_some()
-    }
-
-    /// Ends it if it still waits for its client; false when it does not.
-    fn let_go(&self, now: Instant) -> bool {
-        let mut state = self.lock();
-        if state.idle_since().is_some() {
-            self.end_reading();
-        } else if state.waits_since(now).is_some() {
-            state.is_cut = true;
-            self.end();
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// Makes the worker's next read or write fail. It may be gone already.
-    fn end(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
-    }
-
-    /// Wakes a worker that waits for a request. One that has arrived already is still read
-    /// and its answer sent; the read after that finds the end.
-    fn end_reading(&self) {
-        self.ending.store(true, Ordering::SeqCst);
-        let _ = self.stream.shutdown(Shutdown::Read);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
