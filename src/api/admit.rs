@@ -1,0 +1,191 @@
+//! Who is let in, and to what: everything that needs only the head of a request.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use super::Api;
+use super::call::{self, Admission, Who};
+use super::refusals::Refused;
+use super::reply::{Problem, Refusal, word_of};
+use super::routes::{self, Access, Found};
+use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
+use crate::http1::{Head, Method};
+use crate::metrics;
+
+impl Api {
+    /// Everything that needs only the head of a request from the network.
+    pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
+        let call = call::Beginning::new(Some(peer));
+        let admitted = guarded(&call, || self.admit_from_network(head, &call));
+        self.counted(head, admitted)
+    }
+
+    /// The same for the local door, whose caller is the administrator.
+    pub fn admit_administrator(
+        &self,
+        head: &Head,
+        who: &Administrator,
+    ) -> Result<Admission, Refusal> {
+        let call = call::Beginning::new(None);
+        let principal = Principal::Administrator(who.clone());
+        let admitted = guarded(&call, || {
+            routes::find(head)
+                .and_then(|found| {
+                    check_media_type(head)?;
+                    Ok(call.admitted(head, found, Some(principal.clone())))
+                })
+                .map_err(|problem| call.refused(head, problem, &Who::Known(principal.clone())))
+        });
+        self.counted(head, admitted)
+    }
+
+    /// Counts whom this refuses; who is admitted is counted with the answer.
+    fn counted(
+        &self,
+        head: &Head,
+        admitted: Result<Admission, Refusal>,
+    ) -> Result<Admission, Refusal> {
+        if let Err(refusal) = &admitted {
+            let (route, method) = (routes::pattern(head), head.method().as_str());
+            self.metrics.answered(route, method, refusal.answer.status);
+        }
+        admitted
+    }
+
+    fn admit_from_network(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+    ) -> Result<Admission, Refusal> {
+        match self.authenticate(head, call.peer()) {
+            Ok(token) => self.admit_bearer(head, call, token),
+            Err(why) => self.admit_stranger(head, call, why),
+        }
+    }
+
+    fn admit_bearer(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+        token: Arc<Token>,
+    ) -> Result<Admission, Refusal> {
+        let found = token
+            .admit(self.tuned.get().rate_per_second, Monotonic::now())
+            .map_err(|seconds| self.throttled(seconds))
+            .and_then(|()| routes::find(head));
+        let bearer = Principal::Token(token);
+        let allowed = found.and_then(|found| {
+            let found = allow(found, &bearer)?;
+            check_media_type(head)?;
+            Ok(found)
+        });
+        match allowed {
+            Ok(found) => Ok(call.admitted(head, found, Some(bearer))),
+            Err(problem) => {
+                let refused = Refused::by_head(call, head);
+                self.note_refusal(&bearer.to_string(), &refused, &problem);
+                Err(call.refused(head, problem, &Who::Known(bearer)))
+            }
+        }
+    }
+
+    fn admit_stranger(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+        why: Option<Rejection>,
+    ) -> Result<Admission, Refusal> {
+        let problem = match routes::find(head) {
+            Ok(found) if matches!(found.route.access, Access::Open(_)) => {
+                return Ok(call.admitted(head, found, None));
+            }
+            // Outside of what a token opens there is nothing to hide.
+            Err(problem) if !routes::is_protected(head) => problem,
+            Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
+                Problem::not_found()
+            }
+            _ => return Err(self.refuse_stranger(head, call, why)),
+        };
+        self.note_stranger("elsewhere", &Refused::by_head(call, head), &problem);
+        let is_told = self.failures.count_refusal(call.peer(), Monotonic::now());
+        Err(call.refused(head, problem, &Who::Stranger { is_told }))
+    }
+
+    /// 401, until an address has failed too often.
+    fn refuse_stranger(
+        &self,
+        head: &Head,
+        call: &call::Beginning,
+        why: Option<Rejection>,
+    ) -> Refusal {
+        let reason = word_of(why);
+        self.metrics.unauthenticated(reason);
+        let failure = self.failures.note(call.peer(), Monotonic::now());
+        if failure.retry_after_seconds.is_some() {
+            self.metrics.throttled(metrics::THROTTLED_ADDRESS);
+        }
+        let problem = failure
+            .retry_after_seconds
+            .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
+        self.note_stranger(reason, &Refused::by_head(call, head), &problem);
+        let is_told = failure.is_told;
+        call.refused(head, problem, &Who::Stranger { is_told })
+    }
+
+    /// The token that was sent, or why there is none; `Err(None)` when no credentials were.
+    fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Arc<Token>, Option<Rejection>> {
+        let candidate = match access::from_authorization(head.header("authorization")) {
+            Credentials::Absent => return Err(None),
+            Credentials::Malformed => return Err(Some(Rejection::Malformed)),
+            Credentials::Candidate(candidate) => candidate,
+        };
+        let now = self.clock.now();
+        let token = self
+            .tokens
+            .authenticate(&candidate, peer, now)
+            .map_err(Some)?;
+        token.note_use(now, peer, head.header("user-agent"));
+        Ok(token)
+    }
+}
+
+/// A bug while a head is looked at is answered like one later.
+fn guarded(
+    call: &call::Beginning,
+    admit: impl FnOnce() -> Result<Admission, Refusal>,
+) -> Result<Admission, Refusal> {
+    catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(call.broken()))
+}
+
+/// Whether the principal may use the route; administration does not exist for tokens.
+fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
+    let needed = match found.route.access {
+        Access::Open(_) => return Ok(found),
+        Access::Administration(_) => return Err(Problem::not_found()),
+        Access::Scim(needed, _) => needed,
+    };
+    match principal {
+        principal if principal.may(needed) => Ok(found),
+        _ => Err(Problem::insufficient_scope(needed)),
+    }
+}
+
+/// A body must say that it is JSON of some kind, or say nothing (RFC 7644 section 3.1 wants
+/// `application/scim+json`; Okta's suites send `application/json`).
+fn check_media_type(head: &Head) -> Result<(), Problem> {
+    if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
+        return Ok(());
+    }
+    let Some(value) = head.header("content-type") else {
+        return Ok(());
+    };
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii().to_ascii_lowercase();
+    if essence.ends_with(b"/json") || essence.ends_with(b"+json") {
+        Ok(())
+    } else {
+        Err(Problem::unsupported_media_type())
+    }
+}
