@@ -433,6 +433,12 @@ impl Api {
     /// Flushes and closes the store; later requests are answered with 503.
     pub fn close(&self) {
         self.flush_last_used();
+        for (id, name) in self.tokens.revocations_in_doubt() {
+            log::error!(
+                "the revocation of token:{id}:{name} was not confirmed, and it may be good again \
+                 after the next start: look with `golinks-scim token list`, and revoke it again"
+            );
+        }
         self.sum_up_refusals(true);
         if let Err(error) = self.store.flush_notes() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");
