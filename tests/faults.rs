@@ -830,6 +830,30 @@ fn what_was_in_doubt_before_is_not_told_as_the_callers() {
     assert!(told.iter().all(|count| *count > 0), "{told:?}");
 }
 
+/// What cannot be known of a change keeps nobody from writing down who came.
+#[test]
+fn last_uses_are_kept_while_a_change_stays_in_doubt() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+    let now = Moment::from_millis(1_000_000);
+    let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let issued = tokens.issue(wanted("spare"), now, row);
+    assert!(is_unknown(&issued), "{issued:?}");
+    disk.is_broken.store(false, Ordering::SeqCst);
+    await_writes(&store);
+    let unreadable = Change::none().token("0", b"no token".to_vec());
+    store.commit(unreadable).expect("written");
+    assert_eq!(tokens.settle(), Err(WriteError::Unavailable));
+    okta.note_use(now, [127, 0, 0, 1].into(), None);
+    tokens.tend();
+    let snapshot = store.snapshot().expect("open");
+    let seen = snapshot.tokens_seen().expect("read");
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].0, okta.id);
+}
+
 /// Whoever asks for a token hears of it before a command gives up, or it is not made.
 #[test]
 #[ignore = "a disk that hangs for a minute"]

@@ -260,6 +260,16 @@ impl Tokens {
         })
     }
 
+    /// What comes now and then: settles, and writes down last uses, whatever becomes of the other.
+    pub fn tend(&self) {
+        if let Err(error) = self.settle() {
+            log::warn!("whether a change of tokens was made is not known yet: {error:?}");
+        }
+        if let Err(error) = self.flush_last_used() {
+            log::warn!("when tokens were last used could not be written: {error:?}");
+        }
+    }
+
     /// Writes down the last uses of tokens, if any was used since the last time.
     pub fn flush_last_used(&self) -> Result<(), WriteError> {
         let mut change = Change::none();
