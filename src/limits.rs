@@ -330,6 +330,13 @@ const _: () = assert!(WRITE_QUEUE_MAX + 2 * BATCH_CHANGES_MAX < CONNECTIONS_MAX)
 /// For a change to be on disk; after it one that has not begun is given up, unless it is better
 /// made late, and of one that has begun nobody knows.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// For a change of tokens to begin, behind others and behind what was not confirmed before it. With
+/// one more wait for the disk it is shorter than [`LOCAL_ANSWER_WAIT_MAX`]: a token is not issued
+/// after whoever asked for it has gone.
+pub const TOKEN_CHANGE_WAIT_MAX: Duration = Duration::from_secs(20);
+const _: () = assert!(
+    TOKEN_CHANGE_WAIT_MAX.as_secs() + WRITE_WAIT_MAX.as_secs() < LOCAL_ANSWER_WAIT_MAX.as_secs()
+);
 /// Waiting for another process to let go of the store at start.
 pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
 

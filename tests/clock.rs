@@ -210,7 +210,7 @@ fn a_clock_that_jumps_harms_nobody() {
             200,
             "{jump}"
         );
-        here.api.flush_last_used();
+        here.api.tend_tokens();
     }
     here.close();
 }

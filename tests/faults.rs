@@ -14,7 +14,7 @@ use golinks_scim::directory::{Caller, Directory, Error, Manner, Selection, descr
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
-use golinks_scim::store::{Ailment, Opener, Store, WriteError};
+use golinks_scim::store::{Ailment, Change, Opener, Store, WriteError};
 use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition};
 use serde_json::json;
 
@@ -42,6 +42,8 @@ struct Disk {
     /// The sync, counted from now, after which it breaks; none if it is zero.
     breaks_after_sync: Arc<AtomicUsize>,
     is_full: Arc<AtomicBool>,
+    /// Whether every call waits until it is not so any more, or for a minute.
+    hangs: Arc<AtomicBool>,
     /// Whether what fails was done all the same, as a sync that failed may have been.
     does_it_anyway: bool,
 }
@@ -50,6 +52,10 @@ impl Disk {
     /// An error, and whether the call is to be done.
     fn call(&self) -> (io::Result<()>, bool) {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let begun = Instant::now();
+        while self.hangs.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if self.is_full.load(Ordering::SeqCst) {
             return (Err(io::ErrorKind::StorageFull.into()), false);
         }
@@ -414,6 +420,8 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
 fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     let mut talk = Talk::start(&[]);
     talk.create("kept");
+    let issued = talk.server.cli(&["token", "issue", "spare"]);
+    assert_eq!(issued.status, Some(0), "{issued:?}");
     let folder = talk.server.stop_and_keep();
     let size = std::fs::metadata(folder.path().join("data/users.redb")).expect("the store");
     let limited = |arguments: &[&str]| -> Output {
@@ -430,20 +438,32 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
     let copy = folder.path().join("copy");
     let copy = copy.to_str().expect("it is text");
     for (arguments, status, words) in [
-        (&["user", "reactivate", "kept"][..], 0, ""),
-        (&["backup", "create", copy], 74, "File too large"),
-        (&["user", "deactivate", "kept"], 1, "disk failed, is full"),
+        (&["user", "reactivate", "kept"][..], 0, ["", ""]),
+        (&["backup", "create", copy], 74, ["File too large", ""]),
+        (
+            &["user", "deactivate", "kept"],
+            1,
+            ["disk failed, is full", ""],
+        ),
+        (
+            &["token", "revoke", "spare"],
+            1,
+            ["and revoke again", ":spare was not confirmed"],
+        ),
     ] {
         let output = limited(arguments);
         assert_eq!(output.status, Some(status), "{output:?}");
-        assert!(output.stderr.contains(words), "{output:?}");
+        let is_told = words.iter().all(|words| output.stderr.contains(words));
+        assert!(is_told, "{output:?}");
         let still = limited(&["user", "list", "-o", "jsonl"]);
         assert_eq!(still.stdout, listed.stdout, "{still:?}");
     }
     let verified = cli_in(&folder, &["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
-    let again = cli_in(&folder, &["user", "deactivate", "kept"]);
-    assert_eq!(again.status, Some(0), "{again:?}");
+    for again in [["user", "deactivate", "kept"], ["token", "revoke", "spare"]] {
+        let again = cli_in(&folder, &again);
+        assert_eq!(again.status, Some(0), "{again:?}");
+    }
 }
 
 /// What `/readyz` answers.
@@ -558,6 +578,16 @@ fn known(tokens: &Tokens, now: Moment) -> Vec<(String, Option<Moment>, bool)> {
     known
 }
 
+fn audit_rows(store: &Store) -> u64 {
+    let snapshot = store.snapshot().expect("open");
+    snapshot.check(describe).expect("sound").audit_rows
+}
+
+/// Waits until the store is open for writing again; nothing is settled by it.
+fn await_writes(store: &Store) {
+    wait_until("it comes back", || store.commit(Change::none()).is_ok());
+}
+
 fn is_unknown<T>(outcome: &Result<T, IssueError>) -> bool {
     matches!(outcome, Err(IssueError::Write(WriteError::Unknown)))
 }
@@ -579,8 +609,9 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     let outcome = deed(&tokens, now);
     let calls = disk.calls.load(Ordering::SeqCst) - first;
     let is_refused = matches!(outcome, Err(IssueError::Write(WriteError::Unavailable)));
+    let is_pending = matches!(outcome, Err(IssueError::NotKept));
     assert!(
-        outcome.is_ok() || is_refused || is_unknown(&outcome),
+        outcome.is_ok() || is_refused || is_pending || is_unknown(&outcome),
         "{what}: {outcome:?}"
     );
     // By who was let in before.
@@ -592,6 +623,10 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     let stored = Tokens::load(Arc::clone(&store)).expect("loaded");
     let left = known(&tokens, now);
     assert_eq!(left, known(&stored, now), "{what}");
+    // One row for each that was issued, one for each that was revoked.
+    let revoked = left.iter().filter(|(_, _, is_revoked)| *is_revoked);
+    let rows = left.len() + revoked.count();
+    assert_eq!(audit_rows(&store), rows as u64, "{what}");
     wait_until("uses are kept", || tokens.flush_last_used().is_ok());
     drop((stored, tokens));
     store.close();
@@ -647,7 +682,7 @@ fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
 
     disk.is_broken.store(true, Ordering::SeqCst);
     let revoked = tokens.revoke("okta", now, row);
-    assert!(is_unknown(&revoked), "{revoked:?}");
+    assert!(matches!(revoked, Err(IssueError::NotKept)), "{revoked:?}");
     assert!(tokens.check_again(&okta, now).is_err());
     assert!(tokens.settle().is_err());
     disk.is_broken.store(false, Ordering::SeqCst);
@@ -670,6 +705,206 @@ fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     assert!(!is_seen(), "it was not made");
     spare().expect("issued");
     assert!(is_seen());
+}
+
+/// A token that was taken back is good for nobody from then on, whoever else waits for the disk, and
+/// so is the one that a rotation makes meanwhile.
+#[test]
+fn a_revoked_token_is_refused_while_the_disk_hangs() {
+    let deeds: [(Deed, bool); 3] = [
+        (
+            |tokens, now| tokens.issue(wanted("spare"), now, row).map(drop),
+            false,
+        ),
+        (
+            |tokens, now| {
+                let rotated = tokens.rotate("okta", 60, now, row)?;
+                assert!(rotated.old[0].revoked.is_some(), "let in again");
+                Ok(())
+            },
+            false,
+        ),
+        (|tokens, _| Ok(tokens.settle()?), true),
+    ];
+    for (deed, is_in_doubt) in deeds {
+        let disk = Disk::default();
+        let store = disk.open();
+        let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+        let now = Moment::from_millis(1_000_000);
+        let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
+        if is_in_doubt {
+            disk.is_broken.store(true, Ordering::SeqCst);
+            let issued = tokens.issue(wanted("spare"), now, row);
+            assert!(is_unknown(&issued), "{issued:?}");
+            disk.is_broken.store(false, Ordering::SeqCst);
+            await_writes(&store);
+        }
+        let first = disk.calls.load(Ordering::SeqCst);
+        disk.hangs.store(true, Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| deed(&tokens, now));
+            wait_until("it hangs", || disk.calls.load(Ordering::SeqCst) > first);
+            let revoking = scope.spawn(|| tokens.revoke("okta", now, row));
+            let begun = Instant::now();
+            while tokens.check_again(&okta, now).is_ok() && begun.elapsed() < SENT_AWAY_MAX {
+                std::thread::yield_now();
+            }
+            let is_refused = tokens.check_again(&okta, now).is_err();
+            let is_over = revoking.is_finished();
+            disk.hangs.store(false, Ordering::SeqCst);
+            assert!(is_refused && !is_over, "let in, or told too early");
+            other.join().expect("no panic").expect("done");
+            let revoked = revoking.join().expect("no panic").expect("revoked");
+            assert!(revoked.iter().any(|token| token.id == okta.id));
+        });
+        wait_until("it is settled", || tokens.settle().is_ok());
+        let live = tokens.find("okta", now).into_iter();
+        assert_eq!(live.filter(|token| token.revoked.is_none()).count(), 0);
+        let stored = Tokens::load(Arc::clone(&store)).expect("loaded");
+        assert_eq!(known(&tokens, now), known(&stored, now));
+    }
+}
+
+/// What was not confirmed before the end is named, and may be undone by it; who is told so at every
+/// try takes it back once more.
+#[test]
+fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+    let now = Moment::from_millis(1_000_000);
+    let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let revoked = tokens.revoke("okta", now, row);
+        assert!(matches!(revoked, Err(IssueError::NotKept)), "{revoked:?}");
+    }
+    let named = [(okta.id.clone(), "okta".to_owned())];
+    assert_eq!(tokens.revocations_in_doubt(), named);
+    drop(tokens);
+    store.close();
+    drop(store);
+    disk.is_broken.store(false, Ordering::SeqCst);
+    let store = disk.open();
+    let again = Tokens::load(Arc::clone(&store)).expect("loaded");
+    assert!(again.check_again(&okta, now).is_ok(), "nothing was kept");
+    let revoked = again.revoke("okta", now, row).expect("revoked");
+    assert_eq!((revoked.len(), audit_rows(&store)), (1, 2));
+    assert!(again.revocations_in_doubt().is_empty());
+}
+
+/// That nobody knows is said of what the caller wanted, not of a revocation before it.
+#[test]
+fn what_was_in_doubt_before_is_not_told_as_the_callers() {
+    let mut told = [0; 3];
+    for call in 1.. {
+        let disk = Disk::default();
+        let store = disk.open();
+        let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+        let now = Moment::from_millis(1_000_000);
+        tokens.issue(wanted("okta"), now, row).expect("issued");
+        disk.is_broken.store(true, Ordering::SeqCst);
+        tokens.revoke("okta", now, row).expect_err("not kept");
+        disk.is_broken.store(false, Ordering::SeqCst);
+        await_writes(&store);
+        let at = disk.calls.load(Ordering::SeqCst) + call;
+        disk.fails_at.store(at, Ordering::SeqCst);
+        let issued = tokens.issue(wanted("spare"), now, row);
+        let is_seen = !tokens.find("spare", now).is_empty();
+        match issued {
+            Ok(_) => told[0] += 1,
+            Err(IssueError::Write(WriteError::Unavailable)) => {
+                assert!(!is_seen, "call {call}");
+                told[1] += 1;
+            }
+            Err(IssueError::Write(WriteError::Unknown)) => {
+                assert!(is_seen, "call {call}");
+                told[2] += 1;
+            }
+            Err(error) => panic!("call {call}: {error:?}"),
+        }
+        if disk.calls.load(Ordering::SeqCst) < at {
+            break;
+        }
+    }
+    assert!(told.iter().all(|count| *count > 0), "{told:?}");
+}
+
+/// What cannot be known of a change keeps nobody from writing down who came.
+#[test]
+fn last_uses_are_kept_while_a_change_stays_in_doubt() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+    let now = Moment::from_millis(1_000_000);
+    let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let issued = tokens.issue(wanted("spare"), now, row);
+    assert!(is_unknown(&issued), "{issued:?}");
+    disk.is_broken.store(false, Ordering::SeqCst);
+    await_writes(&store);
+    let unreadable = Change::none().token("0", b"no token".to_vec());
+    store.commit(unreadable).expect("written");
+    assert_eq!(tokens.settle(), Err(WriteError::Unavailable));
+    okta.note_use(now, [127, 0, 0, 1].into(), None);
+    tokens.tend();
+    let snapshot = store.snapshot().expect("open");
+    let seen = snapshot.tokens_seen().expect("read");
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].0, okta.id);
+}
+
+/// Whoever asks for a token hears of it before a command gives up, or it is not made.
+#[test]
+#[ignore = "a disk that hangs for a minute"]
+fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+    let now = Moment::from_millis(1_000_000);
+    tokens.issue(wanted("okta"), now, row).expect("issued");
+    let timed = |deed: Deed| {
+        let begun = Instant::now();
+        let outcome = deed(&tokens, now);
+        let took = begun.elapsed();
+        println!("{outcome:?} after {took:?}");
+        assert!(took < limits::LOCAL_ANSWER_WAIT_MAX, "{took:?}");
+        outcome
+    };
+    let first = disk.calls.load(Ordering::SeqCst);
+    disk.hangs.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let timed = &timed;
+        let issuing =
+            scope.spawn(move || timed(|tokens, now| tokens.issue(wanted("a"), now, row).map(drop)));
+        wait_until("it hangs", || disk.calls.load(Ordering::SeqCst) > first);
+        let revoking =
+            scope.spawn(move || timed(|tokens, now| tokens.revoke("okta", now, row).map(drop)));
+        let outcome = timed(|tokens, now| tokens.issue(wanted("b"), now, row).map(drop));
+        assert!(
+            matches!(outcome, Err(IssueError::Write(WriteError::Unavailable))),
+            "{outcome:?}"
+        );
+        let outcome = issuing.join().expect("no panic");
+        assert!(is_unknown(&outcome), "{outcome:?}");
+        let outcome = revoking.join().expect("no panic");
+        assert!(matches!(outcome, Err(IssueError::NotKept)), "{outcome:?}");
+        // It is known too late.
+        let issuing =
+            scope.spawn(move || timed(|tokens, now| tokens.issue(wanted("c"), now, row).map(drop)));
+        std::thread::sleep(limits::TOKEN_CHANGE_WAIT_MAX + Duration::from_secs(2));
+        disk.hangs.store(false, Ordering::SeqCst);
+        let outcome = issuing.join().expect("no panic");
+        assert!(
+            matches!(outcome, Err(IssueError::Write(WriteError::Unavailable))),
+            "{outcome:?}"
+        );
+    });
+    wait_until("it is settled", || tokens.settle().is_ok());
+    let stored = Tokens::load(store).expect("loaded");
+    assert_eq!(known(&tokens, now), known(&stored, now));
+    assert!(tokens.find("c", now).is_empty());
+    assert!(tokens.revocations_in_doubt().is_empty());
 }
 
 /// What waits for space may be made long after its caller was told that nobody knows.

@@ -2,6 +2,7 @@
 //! no SCIM and no sockets.
 
 mod credentials;
+mod doubt;
 mod error;
 mod failures;
 mod issued;

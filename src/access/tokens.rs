@@ -1,17 +1,20 @@
 //! The tokens that were issued: in memory for every request, in the store for the next
-//! start. A change is committed first and then takes effect, both before it is answered,
-//! so that a revoked token is refused from the next request on.
+//! start. A token is committed first and then let in; a revoked one is refused first, whoever else
+//! waits for the disk, and then that is committed. Both are done before they are answered.
 //!
 //! Of a change that was not confirmed ([`WriteError::Unknown`]) nobody knows whether it is on
 //! disk. Until the store can tell, memory holds what may be and lets in nobody whom it should not:
 //! a token that was to be issued is listed, and can be revoked, though nobody has its text; one
 //! that was to be revoked is refused; one that was to end goes on. Then memory follows the store
-//! ([`Tokens::settle`]), which is made to follow in one thing: what was refused stays so.
+//! ([`Tokens::settle`]), which is made to follow in one thing: what was refused stays so. That is
+//! for as long as the server runs: after a restart the store is all there is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant as Monotonic;
 
+use super::doubt::Doubt;
 use super::error::{IssueError, Rejection};
 use super::issued::{Issue, Token, TokenState};
 use super::scope::{Mode, Scope};
@@ -20,6 +23,7 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::secret::Digest;
 use crate::store::{Change, Store, WriteError};
+use crate::turns::{Turn, Turns};
 
 /// What came of a rotation.
 #[derive(Debug)]
@@ -34,18 +38,12 @@ pub struct Rotated {
 
 /// All tokens.
 pub struct Tokens {
-    store: Arc<Store>,
-    by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
-    /// Held through a change, so that what is checked is still so when it is written.
-    changing: Mutex<Doubt>,
-}
-
-/// Whether the store may hold something else than memory does.
-#[derive(Default)]
-struct Doubt {
-    is_there: bool,
-    /// The audit rows of revocations that may not have been made, by the token's id.
-    revocations: BTreeMap<String, String>,
+    pub(super) store: Arc<Store>,
+    pub(super) by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
+    /// One turn, kept through a change, so that what is checked is still so when it is written.
+    pub(super) changing: Turns,
+    /// Locked before `by_digest`, and never while anybody waits for the disk.
+    pub(super) doubt: Mutex<Doubt>,
 }
 
 impl Tokens {
@@ -58,7 +56,8 @@ impl Tokens {
         Ok(Self {
             by_digest: RwLock::new(shared.collect()),
             store,
-            changing: Mutex::default(),
+            changing: Turns::new(1),
+            doubt: Mutex::default(),
         })
     }
 
@@ -177,8 +176,7 @@ impl Tokens {
         if !is_name(&issue.name) {
             return Err(IssueError::BadName);
         }
-        let mut doubt = self.begin();
-        self.settle_all(&mut doubt)?;
+        let _turn = self.begin()?;
         let live: Vec<_> = self.live(now);
         if live.iter().any(|token| token.name == issue.name) {
             return Err(IssueError::NameTaken);
@@ -186,7 +184,7 @@ impl Tokens {
         if live.len() >= limits::TOKENS_MAX {
             return Err(IssueError::TooMany);
         }
-        self.add(&mut doubt, issue, now, Change::none(), audit)
+        self.add(issue, now, Change::none(), audit)
     }
 
     /// Issues a token like the newest live one of this name or id; the old ones of the
@@ -198,8 +196,7 @@ impl Tokens {
         now: Instant,
         audit: impl FnOnce(&Token) -> String,
     ) -> Result<Rotated, IssueError> {
-        let mut doubt = self.begin();
-        self.settle_all(&mut doubt)?;
+        let _turn = self.begin()?;
         let live = self.live(now);
         let named = live
             .iter()
@@ -230,58 +227,46 @@ impl Tokens {
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
         };
-        let (token, text) = self.add(&mut doubt, issue, now, change, audit)?;
+        let (token, text) = self.add(issue, now, change, audit)?;
         let old = self.replace(ended);
         Ok(Rotated { token, text, old })
     }
 
     /// Takes back all live tokens of this name, or the one with this id; those too of which it is
-    /// not known whether they were issued. It does not wait until that is known.
+    /// not known whether they were issued. They are refused from the beginning on, before it waits
+    /// for anything, and stay so whatever the disk says. [`IssueError::NotKept`] says that it
+    /// was not confirmed, and is made by a later [`Self::settle`].
     pub fn revoke(
         &self,
         name_or_id: &str,
         now: Instant,
         audit: impl Fn(&Token) -> String,
     ) -> Result<Vec<Arc<Token>>, IssueError> {
-        let mut doubt = self.begin();
-        let mut change = Change::none();
-        let (mut revoked, mut texts) = (Vec::new(), Vec::new());
-        for token in self.live(now) {
-            if token.name == name_or_id || token.id == name_or_id {
-                let token = token.with(|token| token.revoked = Some(now));
-                let text = audit(&token);
-                change = change.token(&token.id, token.encode()).audit(text.clone());
-                texts.push((token.id.clone(), text));
+        let mut revoked = self.refuse(name_or_id, now, &audit);
+        let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
+        // Whoever had the turn may have issued one of this name.
+        for token in self.refuse(name_or_id, now, &audit) {
+            if revoked.iter().all(|known| known.id != token.id) {
                 revoked.push(token);
             }
         }
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
         }
-        match self.store.commit_anyway(change) {
-            Ok(()) => Ok(self.replace(revoked)),
-            Err(error) => {
-                // It may be on disk: a token that was to go is not let in meanwhile.
-                if error == WriteError::Unknown {
-                    self.replace(revoked);
-                    doubt.is_there = true;
-                    doubt.revocations.extend(texts);
-                }
-                Err(error.into())
-            }
-        }
+        let settled = turn.map_or(Err(WriteError::Unavailable), |turn| self.settle_in(&turn));
+        settled.map(|()| revoked).map_err(|error| {
+            log::error!("a revocation was not confirmed: {error:?}");
+            IssueError::NotKept
+        })
     }
 
-    /// Makes memory follow the store, where a change was not confirmed and the store can tell by now
-    /// what became of it. A revocation that was not made is made now. Whoever lists tokens calls
-    /// this first, and so does whatever comes now and then. Waits like a write; the error says that
-    /// the store cannot tell yet. While somebody changes tokens it is left to a later call, so that
-    /// nobody who only looks waits for another's write.
-    pub fn settle(&self) -> Result<(), WriteError> {
-        match self.changing.try_lock() {
-            Ok(mut doubt) => self.settle_all(&mut doubt),
-            Err(TryLockError::Poisoned(poisoned)) => self.settle_all(&mut poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Ok(()),
+    /// What comes now and then: settles, and writes down last uses, whatever becomes of the other.
+    pub fn tend(&self) {
+        if let Err(error) = self.settle() {
+            log::warn!("whether a change of tokens was made is not known yet: {error:?}");
+        }
+        if let Err(error) = self.flush_last_used() {
+            log::warn!("when tokens were last used could not be written: {error:?}");
         }
     }
 
@@ -307,75 +292,17 @@ impl Tokens {
         committed
     }
 
-    fn begin(&self) -> MutexGuard<'_, Doubt> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn settle_all(&self, doubt: &mut Doubt) -> Result<(), WriteError> {
-        if !doubt.is_there {
-            return Ok(());
+    /// The turn to change tokens, where memory is what the store is. The error says that nothing was
+    /// begun: in time there was no turn, or the store could not tell.
+    fn begin(&self) -> Result<Turn<'_>, WriteError> {
+        let until = Monotonic::now() + limits::TOKEN_CHANGE_WAIT_MAX;
+        let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
+        let turn = turn.ok_or(WriteError::Unavailable)?;
+        self.settle_in(&turn)?;
+        if Monotonic::now() > until {
+            return Err(WriteError::Unavailable);
         }
-        // The writer keeps the order: after this all before it was made and published, or never
-        // will be. Of what the caller wants nothing has begun.
-        self.store
-            .commit(Change::none())
-            .map_err(|error| match error {
-                WriteError::Unknown => WriteError::Unavailable,
-                error => error,
-            })?;
-        let mut stored = read(&self.store).map_err(|error| {
-            log::error!("the tokens cannot be read again: {error}");
-            WriteError::Unavailable
-        })?;
-        self.revoke_again(&mut stored, doubt)?;
-        self.follow(stored);
-        *doubt = Doubt::default();
-        Ok(())
-    }
-
-    /// Writes the revocations that were not made, of which the callers were told that nobody knows:
-    /// the tokens were refused since, and must not be let in again.
-    fn revoke_again(
-        &self,
-        stored: &mut BTreeMap<Digest, Token>,
-        doubt: &Doubt,
-    ) -> Result<(), WriteError> {
-        let mut change = Change::none();
-        for known in self.all() {
-            if let Some(token) = stored.get_mut(&known.digest)
-                && token.revoked.is_none()
-                && let Some(text) = doubt.revocations.get(&known.id)
-            {
-                token.revoked = known.revoked;
-                change = change.token(&token.id, token.encode()).audit(text.clone());
-            }
-        }
-        if change.is_none() {
-            return Ok(());
-        }
-        self.store.commit_anyway(change)
-    }
-
-    /// Puts what is stored in the place of what was issued; last uses stay as they are known.
-    fn follow(&self, stored: BTreeMap<Digest, Token>) {
-        let mut by_digest = self
-            .by_digest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = std::mem::take(&mut *by_digest);
-        for (digest, mut token) in stored {
-            let token = match known.get(&digest) {
-                // Its requests are counted on.
-                Some(known) if known.encode() == token.encode() => Arc::clone(known),
-                Some(known) => {
-                    token.seen = Arc::clone(&known.seen);
-                    Arc::new(token)
-                }
-                None => Arc::new(token),
-            };
-            by_digest.insert(digest, token);
-        }
-        by_digest.extend(known.into_iter().filter(|(_, token)| token.is_passing));
+        Ok(turn)
     }
 
     fn all(&self) -> Vec<Arc<Token>> {
@@ -396,7 +323,6 @@ impl Tokens {
     /// Commits a new token with whatever else `change` holds, then lets it in.
     fn add(
         &self,
-        doubt: &mut Doubt,
         issue: Issue,
         now: Instant,
         change: Change,
@@ -409,8 +335,8 @@ impl Tokens {
         if let Err(error) = self.store.commit(change) {
             // It may be on disk: whoever looks is to find it.
             if error == WriteError::Unknown {
+                self.doubt().is_of_issue = true;
                 self.replace(vec![token]);
-                doubt.is_there = true;
             }
             return Err(error.into());
         }
@@ -448,7 +374,10 @@ impl Tokens {
             .unwrap_or_else(PoisonError::into_inner);
         tokens
             .into_iter()
-            .map(|token| {
+            .map(|mut token| {
+                // It may have been revoked while its change was written.
+                let known = by_digest.get(&token.digest);
+                token.revoked = token.revoked.or(known.and_then(|known| known.revoked));
                 let token = Arc::new(token);
                 by_digest.insert(token.digest, Arc::clone(&token));
                 token
@@ -458,7 +387,7 @@ impl Tokens {
 }
 
 /// The tokens that are stored. The error says which row cannot be read.
-fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
+pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
     let snapshot = store
         .snapshot()
         .map_err(|_| "the store is not open".to_owned())?;

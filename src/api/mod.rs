@@ -299,13 +299,10 @@ impl Api {
         }
     }
 
-    /// Writes down when tokens were last used, if any was, after what was not confirmed of them is
-    /// known.
-    pub fn flush_last_used(&self) {
-        let settled = self.tokens.settle();
-        if let Err(error) = settled.and_then(|()| self.tokens.flush_last_used()) {
-            log::warn!("when tokens were last used could not be written: {error:?}");
-        }
+    /// What tokens want done now and then: what was not confirmed of them made known, last uses
+    /// written down.
+    pub fn tend_tokens(&self) {
+        self.tokens.tend();
     }
 
     /// What the audit trail wants done now and then: refusals summed up, old rows removed.
@@ -317,7 +314,13 @@ impl Api {
 
     /// Flushes and closes the store; later requests are answered with 503.
     pub fn close(&self) {
-        self.flush_last_used();
+        self.tend_tokens();
+        for (id, name) in self.tokens.revocations_in_doubt() {
+            log::error!(
+                "the revocation of token:{id}:{name} was not confirmed, and it may be good again \
+                 after the next start: look with `golinks-scim token list`, and revoke it again"
+            );
+        }
         self.sum_up_refusals(true);
         if let Err(error) = self.store.flush_notes() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");

@@ -493,6 +493,14 @@ impl From<IssueError> for Problem {
                 ),
             ),
             IssueError::NotFound => Self::new(404, "no live token has this name or id"),
+            IssueError::NotKept => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the token is refused from now on, but the server's disk failed, is full or does \
+                 not answer, and the revocation was not confirmed: it is tried again; if the \
+                 server is started again before, look with `golinks-scim token list`, and revoke \
+                 again",
+            ),
             IssueError::Write(error) => error.into(),
         }
     }

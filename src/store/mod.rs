@@ -278,17 +278,29 @@ impl Store {
     /// Commits a change that is decided already: there is no plan that might refuse it. Returns
     /// after the commit, as [`Store::write`] does.
     pub fn commit(&self, change: Change) -> Result<(), WriteError> {
-        self.commit_with(change, Progress::default())
+        self.write_with(|_| Ok(change), Progress::default())
     }
 
     /// The same for what is better made late than not at all: once queued it is not given up.
     /// Where the wait for it ends before, nobody knows whether it was made.
     pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
-        self.commit_with(change, Progress::begun())
+        self.write_anyway(|_| Ok(change))
     }
 
-    fn commit_with(&self, change: Change, progress: Progress) -> Result<(), WriteError> {
-        let plan = move |_: &View<'_>| Ok(Ok::<_, Infallible>((change, ())));
+    /// The same for what is decided only in the writer.
+    pub fn write_anyway(
+        &self,
+        plan: impl FnOnce(&View<'_>) -> Result<Change, ReadError> + Send + 'static,
+    ) -> Result<(), WriteError> {
+        self.write_with(plan, Progress::begun())
+    }
+
+    fn write_with(
+        &self,
+        plan: impl FnOnce(&View<'_>) -> Result<Change, ReadError> + Send + 'static,
+        progress: Progress,
+    ) -> Result<(), WriteError> {
+        let plan = |view: &View<'_>| Ok(Ok::<_, Infallible>((plan(view)?, ())));
         self.run(vec![plan], progress).map(drop)
     }
 
@@ -348,7 +360,7 @@ impl Store {
 
     /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full not longer
     /// than [`limits::DISK_FULL_WAIT_MAX`]. What has not begun by then never will, unless it
-    /// came by [`Self::commit_anyway`].
+    /// came by [`Self::write_anyway`].
     fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Instant::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;

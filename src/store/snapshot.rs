@@ -254,6 +254,14 @@ impl Snapshot {
         Ok(tokens)
     }
 
+    /// The row of a token by its public id.
+    pub(super) fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(row) = self.txn.open_table(TOKENS)?.get(id)? else {
+            return Ok(None);
+        };
+        Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
+    }
+
     /// The last uses of tokens: public id, and the text that [`super::Change::seen`] got. From
     /// a store of format 2 it is a number alone, milliseconds since the epoch.
     pub fn tokens_seen(&self) -> Result<Vec<(String, String)>, ReadError> {

@@ -67,7 +67,7 @@ pub(super) struct Tables<'txn> {
     pub(super) names: Table<'txn, &'static [u8], u32>,
     externals: MultimapTable<'txn, &'static [u8], u32>,
     emails: MultimapTable<'txn, &'static [u8], u32>,
-    tokens: Table<'txn, &'static str, &'static [u8]>,
+    pub(super) tokens: Table<'txn, &'static str, &'static [u8]>,
     seen: Table<'txn, &'static str, &'static str>,
     audit: Table<'txn, u64, &'static [u8]>,
     chain_table: Table<'txn, &'static str, &'static [u8]>,

@@ -63,4 +63,17 @@ impl<'a> View<'a> {
             Source::Committed(snapshot) => snapshot.user_by_name(name),
         }
     }
+
+    /// The row of a token by its public id.
+    pub fn token(&self, id: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        match &self.0 {
+            Source::Writer(tables, _) => {
+                let Some(row) = tables.tokens.get(id)? else {
+                    return Ok(None);
+                };
+                Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
+            }
+            Source::Committed(snapshot) => snapshot.token(id),
+        }
+    }
 }

@@ -80,7 +80,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64) {
         api.tend_audit(Instant::now());
     });
     if turn.is_multiple_of(TURNS_PER_FLUSH) {
-        guarded("noting the use of tokens", || api.flush_last_used());
+        guarded("tending tokens", || api.tend_tokens());
     }
     if turn.is_multiple_of(TURNS_PER_LEAF_LOOK) {
         guarded("renewing the certificate", || renew(cell));

@@ -1,0 +1,169 @@
+//! What memory and store may not agree on: a change of tokens that was not confirmed
+//! ([`WriteError::Unknown`]), and revocations that hold already and are not known to be on disk.
+//! And how they come to agree.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::issued::{Token, TokenState};
+use super::tokens::{Tokens, read};
+use crate::clock::Instant;
+use crate::secret::Digest;
+use crate::store::{Change, ReadError, View, WriteError};
+use crate::turns::Turn;
+
+/// What they may not agree on.
+#[derive(Default)]
+pub(super) struct Doubt {
+    /// Whether a token may have been issued or rotated of which the caller knows nothing.
+    pub(super) is_of_issue: bool,
+    /// The revocations, by the token's id.
+    revocations: BTreeMap<String, Revocation>,
+}
+
+/// A revocation that is to be written.
+#[derive(Clone)]
+struct Revocation {
+    name: String,
+    revoked: Option<Instant>,
+    /// The audit row that is committed with it.
+    audit: String,
+}
+
+impl Tokens {
+    /// Makes memory follow the store, where a change was not confirmed and the store can tell by now
+    /// what became of it. A revocation that was not made is made now. Whoever lists tokens calls
+    /// this first, and so does whatever comes now and then. Waits like a write; the error says that
+    /// the store cannot tell yet. While somebody changes tokens it is left to a later call, so that
+    /// nobody who only looks waits for another's write.
+    pub fn settle(&self) -> Result<(), WriteError> {
+        match self.changing.take(Duration::ZERO) {
+            Some(turn) => self.settle_in(&turn),
+            None => Ok(()),
+        }
+    }
+
+    /// [`Self::settle`] for whoever has the turn, in one write.
+    pub(super) fn settle_in(&self, _: &Turn<'_>) -> Result<(), WriteError> {
+        let (revocations, is_of_issue) = {
+            let doubt = self.doubt();
+            (doubt.revocations.clone(), doubt.is_of_issue)
+        };
+        if revocations.is_empty() && !is_of_issue {
+            return Ok(());
+        }
+        // The writer keeps the order: after this all before it was made and published, or never
+        // will be.
+        let noted = revocations.clone();
+        let written = self.store.write_anyway(move |view| missing(&noted, view));
+        // Of what the caller wants nothing has begun.
+        written.map_err(|error| match error {
+            WriteError::Unknown => WriteError::Unavailable,
+            error => error,
+        })?;
+        // Others may have come meanwhile.
+        self.doubt()
+            .revocations
+            .retain(|id, _| !revocations.contains_key(id));
+        // Only whoever has the turn issues: that is as it was.
+        if is_of_issue {
+            let stored = read(&self.store).map_err(|error| {
+                log::error!("the tokens cannot be read again: {error}");
+                WriteError::Unavailable
+            })?;
+            self.follow(stored);
+            self.doubt().is_of_issue = false;
+        }
+        Ok(())
+    }
+
+    /// Lets in no more the live tokens of this name or id, and gives all of them whose revocation is
+    /// still to be written.
+    pub(super) fn refuse(
+        &self,
+        name_or_id: &str,
+        now: Instant,
+        audit: impl Fn(&Token) -> String,
+    ) -> Vec<Arc<Token>> {
+        let mut doubt = self.doubt();
+        let mut by_digest = self
+            .by_digest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut refused = Vec::new();
+        for token in by_digest.values_mut().filter(|token| !token.is_passing) {
+            if token.name != name_or_id && token.id != name_or_id {
+                continue;
+            }
+            if token.state(now) == TokenState::Live {
+                *token = Arc::new(token.with(|token| token.revoked = Some(now)));
+                let revocation = Revocation {
+                    name: token.name.clone(),
+                    revoked: token.revoked,
+                    audit: audit(token),
+                };
+                doubt.revocations.insert(token.id.clone(), revocation);
+            }
+            if doubt.revocations.contains_key(&token.id) {
+                refused.push(Arc::clone(token));
+            }
+        }
+        refused
+    }
+
+    /// Id and name of each token that is refused, and whose revocation is not known to be on disk.
+    pub fn revocations_in_doubt(&self) -> Vec<(String, String)> {
+        let doubt = self.doubt();
+        let revocations = doubt.revocations.iter();
+        revocations
+            .map(|(id, revocation)| (id.clone(), revocation.name.clone()))
+            .collect()
+    }
+
+    /// Puts what is stored in the place of what was issued; last uses stay as they are known.
+    fn follow(&self, stored: BTreeMap<Digest, Token>) {
+        let mut by_digest = self
+            .by_digest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::take(&mut *by_digest);
+        for (digest, mut token) in stored {
+            let known = known.get(&digest);
+            if let Some(known) = known {
+                token.seen = Arc::clone(&known.seen);
+                // Refused once is refused, also where it is not written yet.
+                token.revoked = token.revoked.or(known.revoked);
+            }
+            // Its requests are counted on.
+            let same = known.filter(|known| known.encode() == token.encode());
+            let token = same.map_or_else(|| Arc::new(token), Arc::clone);
+            by_digest.insert(digest, token);
+        }
+        by_digest.extend(known.into_iter().filter(|(_, token)| token.is_passing));
+    }
+
+    pub(super) fn doubt(&self) -> MutexGuard<'_, Doubt> {
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those of the revocations that were not made. It is a plan for the writer: what was asked of it
+/// before was made by now or never will be, so none is made twice, nor one of a token that is not
+/// there.
+fn missing(
+    revocations: &BTreeMap<String, Revocation>,
+    view: &View<'_>,
+) -> Result<Change, ReadError> {
+    let mut change = Change::none();
+    for (id, revocation) in revocations {
+        let token = view.token(id)?.and_then(|row| Token::decode(&row, None));
+        if let Some(token) = token.filter(|token| token.revoked.is_none()) {
+            let token = token.with(|token| token.revoked = revocation.revoked);
+            change = change
+                .token(id, token.encode())
+                .audit(revocation.audit.clone());
+        }
+    }
+    Ok(change)
+}
