@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{
-    Caller, Directory, Manner, Past, Refusal, Selection, Undone, describe,
+    Caller, Directory, Manner, Past, Refusal, Selection, Then, Undone, describe,
 };
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use crate::model::Random;
-use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of, wait_until};
+use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -208,6 +208,24 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         assert!(text(row, "principal").ends_with(":all"), "{row}");
         assert!(text(row, "requestId").len() > 8, "{row}");
     }
+    let before = |change: &str| {
+        let typed = ["user", "show", &id, "--before", change, "-o", "jsonl"];
+        talk.server.cli(&typed)
+    };
+    for (row, user) in told[1..].iter().zip(&shown) {
+        let output = before(&row["sequence"].to_string());
+        assert_eq!(rows(&output), std::slice::from_ref(user), "{output:?}");
+    }
+    for (change, status, words) in [
+        (&*told[0]["sequence"].to_string(), 1, "there was no user"),
+        ("0", 1, "there is no change 0 of a user"),
+        ("99999", 1, "there is no change 99999 of a user"),
+        ("x", 64, "write the number"),
+    ] {
+        let output = before(change);
+        assert_eq!(output.status, Some(status), "{output:?}");
+        assert!(output.stderr.contains(words), "{output:?}");
+    }
     let table = talk.server.cli(&["user", "history", &id]).stdout;
     for line in [
         "    name.givenName: G -> Joan",
@@ -374,17 +392,19 @@ fn whoever_was_deleted_is_made_again() {
         },
     });
     let jane = talk.json("POST", "/Users", Some(&jane), 201);
-    // She is to be there in the moment, a millisecond long, before she is not.
-    let made = SystemClock.now().millis();
-    wait_until("two moments later", || {
-        SystemClock.now().millis() > made + 2
+    // What was changed in the millisecond of the end belongs to her too.
+    let target = format!("/Users/{}", text(&jane, "id"));
+    let bulk = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [
+            {"method": "PATCH", "path": target, "data": patch("title", "Cook")},
+            {"method": "DELETE", "path": target},
+        ],
     });
-    talk.json(
-        "DELETE",
-        &format!("/Users/{}", text(&jane, "id")),
-        None,
-        204,
-    );
+    let done = talk.json("POST", "/Bulk", Some(&bulk), 200);
+    assert_eq!(done["Operations"][1]["status"], "204", "{done}");
+    let mut wanted = without_meta(&jane);
+    wanted["title"] = json!("Cook");
     let deleted = newest_change(&talk, "jane@example.com");
     let refused = talk.server.cli(&["user", "undo", &deleted]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
@@ -409,11 +429,20 @@ fn whoever_was_deleted_is_made_again() {
     assert_eq!(shown.status, Some(0), "{shown:?}");
     let path = talk.server.data_dir().with_file_name("back.jsonl");
     std::fs::write(&path, &shown.stdout).expect("written");
+    assert!(hint.contains("> back.jsonl && "), "{hint}");
     let mut import = typed("user import ", ";");
     assert_eq!(import[2], "back.jsonl");
     import[2] = path.display().to_string();
+    // The first time is a rehearsal.
+    let rehearsed = run(&import);
+    assert!(
+        rehearsed.stderr.contains("1 would be created"),
+        "{rehearsed:?}"
+    );
+    import.retain(|word| word != "--dry-run");
     let imported = run(&import);
     assert_eq!(imported.status, Some(0), "{imported:?}");
+    assert!(imported.stderr.contains("1 created"), "{imported:?}");
 
     let now = talk
         .server
@@ -421,7 +450,68 @@ fn whoever_was_deleted_is_made_again() {
     let mut now = without_meta(&rows(&now)[0]);
     assert_ne!(now["id"], jane["id"]);
     now["id"] = jane["id"].clone();
-    assert_eq!(now, without_meta(&jane));
+    assert_eq!(now, wanted);
+
+    // The name has another user now, whom an import would change.
+    let undo = |more: &[&str]| {
+        let typed = [&["user", "undo", &deleted], more].concat();
+        talk.server.cli(&typed)
+    };
+    let taken = undo(&[]);
+    assert_eq!(taken.status, Some(1), "{taken:?}");
+    let words = "refused: a deletion is not taken back, and somebody else has this userName by now";
+    assert!(taken.stdout.contains(words), "{taken:?}");
+    assert!(!taken.stderr.contains("to make"), "{taken:?}");
+    let told = rows(&undo(&["-o", "jsonl"]));
+    assert_eq!(told[0]["deletion"].to_string(), deleted, "{told:?}");
+    assert_eq!(told[0]["isNameTaken"], true, "{told:?}");
+    let typed = ["user", "undo", "--since", "1h", "--dry-run", "-o", "jsonl"];
+    let others = rows(&talk.server.cli(&typed));
+    assert!(
+        others.iter().any(|it| it["values"].is_array()),
+        "{others:?}"
+    );
+    for member in told.iter().chain(&others).flat_map(members) {
+        let manual = include_str!("../src/manual/history.md");
+        let is_told = manual.contains(&format!("`{member}`"));
+        assert!(
+            is_told,
+            "golinks-scim manual history tells nothing of {member}"
+        );
+    }
+}
+
+fn members(document: &Value) -> impl Iterator<Item = &String> {
+    document.as_object().expect("an object").keys()
+}
+
+/// Nobody is made again who was not there at that time.
+#[test]
+fn a_user_who_came_and_went_since_is_as_before() {
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane@example.com");
+    talk.json(
+        "DELETE",
+        &format!("/Users/{}", text(&jane, "id")),
+        None,
+        204,
+    );
+    for more in [&["--dry-run"][..], &[], &["--force"]] {
+        let typed = [&["user", "undo", "--since", "1h"], more].concat();
+        let undone = talk.server.cli(&typed);
+        assert_eq!(undone.status, Some(0), "{undone:?}");
+        let words = "0 users are as before, 1 so already, 0 refused";
+        let words = words.replace(
+            "are",
+            if more == ["--dry-run"] {
+                "would be"
+            } else {
+                "are"
+            },
+        );
+        assert!(undone.stderr.contains(&words), "{undone:?}");
+        assert!(!undone.stderr.contains("hint: to make"), "{undone:?}");
+    }
 }
 
 /// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
@@ -640,7 +730,7 @@ fn taking_back_gives_what_the_first_change_found() {
 fn assert_past(kept: &Kept, random: &mut Random) {
     for (id, states) in &kept.states {
         let (time, _, wanted) = &states[random.below(states.len())];
-        match kept.directory.at(id, *time) {
+        match kept.directory.at(id, Then::At(*time)) {
             Ok(Past::Was(record)) => {
                 let was = Value::Object(record.user().attributes().clone());
                 assert!(&was == wanted, "{id} at {time}: {was} is not {wanted}");

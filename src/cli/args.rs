@@ -190,6 +190,9 @@ pub(super) enum User {
         /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
+        /// As it was before this change, as `user history` and `audit list` number it
+        #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
+        before: Option<u64>,
         #[command(flatten)]
         output: Output,
     },
