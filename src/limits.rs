@@ -241,8 +241,6 @@ pub const BATCH_CHANGES_MAX: usize = 128;
 pub const AUDIT_NOTES_MAX: usize = 256;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
-/// The newest rows of the audit trail that a command lists: it keeps them to turn them round.
-pub const AUDIT_LAST_ROWS_MAX: usize = 100_000;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Users whose changes are taken back by one request, and what is kept of those changes

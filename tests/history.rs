@@ -208,24 +208,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         assert!(text(row, "principal").ends_with(":all"), "{row}");
         assert!(text(row, "requestId").len() > 8, "{row}");
     }
-    let before = |change: &str| {
-        let typed = ["user", "show", &id, "--before", change, "-o", "jsonl"];
-        talk.server.cli(&typed)
-    };
-    for (row, user) in told[1..].iter().zip(&shown) {
-        let output = before(&row["sequence"].to_string());
-        assert_eq!(rows(&output), std::slice::from_ref(user), "{output:?}");
-    }
-    for (change, status, words) in [
-        (&*told[0]["sequence"].to_string(), 1, "there was no user"),
-        ("0", 1, "there is no change 0 of a user"),
-        ("99999", 1, "there is no change 99999 of a user"),
-        ("x", 64, "write the number"),
-    ] {
-        let output = before(change);
-        assert_eq!(output.status, Some(status), "{output:?}");
-        assert!(output.stderr.contains(words), "{output:?}");
-    }
+    check_before(&talk, &id, &told, &shown);
     let table = talk.server.cli(&["user", "history", &id]).stdout;
     for line in [
         "    name.givenName: G -> Joan",
@@ -253,6 +236,10 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         (&["user", "history", "nobody"][..], search),
         (&["audit", "list", "--user", "nobody"], search),
         (
+            &["audit", "list", "--user", "nobody", "--last", "9"],
+            search,
+        ),
+        (
             &["user", "show", "joan@example.com"],
             "`golinks-scim user history 'joan@example.com'` tells of one who was deleted",
         ),
@@ -260,6 +247,28 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         let nobody = talk.server.cli(command);
         assert_eq!(nobody.status, Some(1), "{nobody:?}");
         assert!(nobody.stderr.contains(hint), "{nobody:?}");
+    }
+}
+
+/// Before each change of a user stands what the one before it has shown.
+fn check_before(talk: &Talk, id: &str, told: &[Value], shown: &[Value]) {
+    let before = |change: &str| {
+        let typed = ["user", "show", id, "--before", change, "-o", "jsonl"];
+        talk.server.cli(&typed)
+    };
+    for (row, user) in told[1..].iter().zip(shown) {
+        let output = before(&row["sequence"].to_string());
+        assert_eq!(rows(&output), std::slice::from_ref(user), "{output:?}");
+    }
+    for (change, status, words) in [
+        (&*told[0]["sequence"].to_string(), 1, "there was no user"),
+        ("0", 1, "there is no change 0 of a user"),
+        ("99999", 1, "there is no change 99999 of a user"),
+        ("x", 64, "write the number"),
+    ] {
+        let output = before(change);
+        assert_eq!(output.status, Some(status), "{output:?}");
+        assert!(output.stderr.contains(words), "{output:?}");
     }
 }
 
@@ -452,9 +461,13 @@ fn whoever_was_deleted_is_made_again() {
     now["id"] = jane["id"].clone();
     assert_eq!(now, wanted);
 
-    // The name has another user now, whom an import would change.
+    check_taken(&talk, &deleted);
+}
+
+/// The name of whoever was deleted has another user now, whom an import would change.
+fn check_taken(talk: &Talk, deleted: &str) {
     let undo = |more: &[&str]| {
-        let typed = [&["user", "undo", &deleted], more].concat();
+        let typed = [&["user", "undo", deleted], more].concat();
         talk.server.cli(&typed)
     };
     let taken = undo(&[]);
@@ -500,15 +513,9 @@ fn a_user_who_came_and_went_since_is_as_before() {
         let typed = [&["user", "undo", "--since", "1h"], more].concat();
         let undone = talk.server.cli(&typed);
         assert_eq!(undone.status, Some(0), "{undone:?}");
-        let words = "0 users are as before, 1 so already, 0 refused";
-        let words = words.replace(
-            "are",
-            if more == ["--dry-run"] {
-                "would be"
-            } else {
-                "are"
-            },
-        );
+        let is_rehearsal = more.contains(&"--dry-run");
+        let verb = if is_rehearsal { "would be" } else { "are" };
+        let words = format!("0 users {verb} as before, 1 so already, 0 refused");
         assert!(undone.stderr.contains(&words), "{undone:?}");
         assert!(!undone.stderr.contains("hint: to make"), "{undone:?}");
     }
@@ -542,6 +549,17 @@ fn a_whole_import_is_taken_back() {
         took.as_secs_f64(),
         begun.elapsed().as_secs_f64()
     );
+    // Its trail has more rows than one page of them.
+    let newest = format!("{}", count + 500);
+    for last in [&*newest, "1000000"] {
+        let typed = ["audit", "list", "-o", "jsonl"];
+        let all = talk.server.cli(&typed).stdout;
+        let output = talk.server.cli(&[&typed[..], &["--last", last]].concat());
+        let last = last.parse().expect("a number");
+        let skipped = all.lines().count().saturating_sub(last);
+        let wanted = all.lines().skip(skipped);
+        assert!(output.stdout.lines().eq(wanted), "{}", output.stderr);
+    }
     let wanted = format!("{count} users are as before, 0 so already, 0 refused");
     assert!(undone.stderr.contains(&wanted), "{undone:?}");
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);

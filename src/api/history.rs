@@ -14,17 +14,14 @@ use crate::scim::json;
 /// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
 /// `before=SEQUENCE` instead, before that change.
 pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let (then, words) = match call.query("before") {
-        Some(text) => {
-            let change = text.parse();
-            let change =
-                change.map_err(|_| Problem::new(400, "before must be the number of a change"))?;
-            (Then::Before(change), format!("before change {change}"))
-        }
-        None => {
-            let at = moment(call.query("at"), "at")?;
-            (Then::At(at), format!("at {at}"))
-        }
+    let (then, words) = if let Some(text) = call.query("before") {
+        let change = text.parse();
+        let change =
+            change.map_err(|_| Problem::new(400, "before must be the number of a change"))?;
+        (Then::Before(change), format!("before change {change}"))
+    } else {
+        let at = moment(call.query("at"), "at")?;
+        (Then::At(at), format!("at {at}"))
     };
     let who = call.parameter();
     let past = api.directory.at(who, then);

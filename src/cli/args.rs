@@ -374,7 +374,7 @@ pub(super) enum Audit {
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         /// At most so many, the newest
-        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = last)]
+        #[arg(long, value_name = "N", conflicts_with = "limit")]
         last: Option<usize>,
         #[command(flatten)]
         output: Output,
@@ -492,12 +492,6 @@ fn rate(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| {
         "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
     })
-}
-
-fn last(text: &str) -> Result<usize, String> {
-    let most = limits::AUDIT_LAST_ROWS_MAX;
-    let number = text.parse().ok().filter(|number| *number <= most);
-    number.ok_or_else(|| format!("write a number up to {most}; for more: --since or --limit"))
 }
 
 fn change(text: &str) -> Result<u64, String> {
