@@ -212,13 +212,13 @@ pub(super) enum User {
         /// The userName, which is the email
         email: String,
         /// Given name
-        #[arg(long)]
+        #[arg(long, value_parser = given)]
         given: String,
         /// Family name
-        #[arg(long)]
+        #[arg(long, value_parser = given)]
         family: String,
         /// The name that others see [default: given and family name]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = given)]
         display_name: Option<String>,
     },
     /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
