@@ -174,8 +174,8 @@ impl Counts {
         };
         output::hint(&output::printable(&format!(
             "to make {name} again, under a new id: {program} user show {id} --before {deletion} \
-             -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if \
-             that says 1 created, without --dry-run{others}"
+             -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
+             would be created, again without --dry-run{others}"
         )));
     }
 
