@@ -253,8 +253,6 @@ pub const BATCH_CHANGES_MAX: usize = 128;
 pub const AUDIT_NOTES_MAX: usize = 256;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
-/// The newest rows of the audit trail that a command lists: it keeps them to turn them round.
-pub const AUDIT_LAST_ROWS_MAX: usize = 100_000;
 /// Rows of the audit trail in one answer, in bytes; whoever asks goes on from there.
 pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.

@@ -134,11 +134,6 @@ fn a_request_becomes_a_certificate_that_is_served() {
             .starts_with("-----BEGIN CERTIFICATE REQUEST-----"),
         "{request:?}"
     );
-    let signed_by = |customer: &Customer, request: &str| {
-        let request = CertificateSigningRequestParams::from_pem(request).expect("a request");
-        let leaf = request.signed_by(&customer.authority).expect("signed");
-        leaf.pem()
-    };
     let signed = |request: &str| signed_by(&customer, request);
     // Another authority of the same name.
     let forged = signed_by(&Customer::new(), &request.stdout);
@@ -154,7 +149,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let warning = "warning: no name is localhost, the host of the base URL";
     assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
     assert!(!request.stderr.contains("warning"), "{request:?}");
-    let mend = "or golinks-scim cert request --name localhost\n";
+    let mend = "hint: set base_url to https://NAME/scim/v2";
     assert!(elsewhere.stderr.contains(mend), "{elsewhere:?}");
     for (name, text, words) in [
         ("alone.pem", leaf.clone(), "without its issuer"),
@@ -217,6 +212,13 @@ fn a_request_becomes_a_certificate_that_is_served() {
         Ok(200)
     );
     server.stop();
+}
+
+/// The certificate that a customer's authority makes of a request, as PEM.
+fn signed_by(customer: &Customer, request: &str) -> String {
+    let request = CertificateSigningRequestParams::from_pem(request).expect("a request");
+    let leaf = request.signed_by(&customer.authority).expect("signed");
+    leaf.pem()
 }
 
 fn put(path: &Path, text: &str) {

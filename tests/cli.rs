@@ -104,6 +104,19 @@ fn exit_statuses_without_a_server() {
         &["user", "show", ""],
         &["user", "history", ""],
         &["user", "deactivate", "jane", ""],
+        &["user", "add", "jane", "--given", "", "--family", "Doe"],
+        &["user", "add", "jane", "--given", "Jane", "--family", ""],
+        &[
+            "user",
+            "add",
+            "jane",
+            "--given",
+            "Jane",
+            "--family",
+            "Doe",
+            "--display-name",
+            "",
+        ],
         &["user", "reactivate", ""],
     ] {
         check(&cli_on(&data_dir, command), 64, "it is given, and empty");
@@ -232,7 +245,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
         rotate("7d"),
         format!(
             "this token is shown once: the old one stays good until {}Z, its own end\n",
-            &end[..16]
+            &end[..19]
         )
     );
     let told = rotate("2h");
@@ -240,10 +253,42 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let told = rotate("5h");
     let wanted = "of the 3 old ones the last stays good until ";
     assert!(told.contains(wanted), "{told}");
+    let found = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
+    let found = found
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let found: Vec<serde_json::Value> = found.collect();
+    // Two that the same rotation gave the same end, alone.
+    for token in &found[2..] {
+        server.cli(&["token", "revoke", token["id"].as_str().expect("an id")]);
+    }
+    let told = rotate("7d");
+    let end = found[0]["expires"].as_str().expect("it ends");
+    let wanted = format!(
+        "the 2 old ones stay good until {}Z, their own end",
+        &end[..19]
+    );
+    assert!(told.contains(&wanted), "{told}");
     let told = rotate("0d");
-    assert!(told.contains("the 4 old ones have ended now"), "{told}");
+    assert!(told.contains("the 3 old ones have ended now"), "{told}");
     let told = rotate("0s");
     assert!(told.contains("the old one has ended now"), "{told}");
+}
+
+/// And what was typed for its name is no part of a command to copy.
+#[test]
+fn whoever_finds_no_token_is_told_where_they_are() {
+    let server = Server::start();
+    for (command, hint) in [
+        ("show", "hint: golinks-scim token list"),
+        ("revoke", "hint: golinks-scim token list"),
+        (
+            "rotate",
+            "hint: golinks-scim token list; golinks-scim token issue NAME makes a new one",
+        ),
+    ] {
+        check(&server.cli(&["token", command, "x y$z"]), 1, hint);
+    }
 }
 
 #[test]
@@ -290,13 +335,6 @@ fn tokens_have_a_life_on_the_command_line() {
         "no live token",
     );
     check(&server.cli(&["token", "show", "nobody"]), 1, "no token");
-    for (command, hint) in [
-        ("show", "hint: golinks-scim token list"),
-        ("revoke", "hint: golinks-scim token list"),
-        ("rotate", "hint: golinks-scim token issue nobody"),
-    ] {
-        check(&server.cli(&["token", command, "nobody"]), 1, hint);
-    }
     // Rotated by the id of one that ends already: the new one does not end soon with it.
     let jsonl = |server: &Server| -> Vec<serde_json::Value> {
         let found = server.cli(&["token", "show", "lasting", "-o", "jsonl"]);

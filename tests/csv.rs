@@ -515,7 +515,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     );
     check(&desk.import("out.jsonl", &[]), 0, &["2 unchanged"]);
     fs::remove_file(&lines).expect("removed");
-    for name in ["out.json", "out.XLSX"] {
+    for name in ["out.json", "out.XLSX", "out.yaml", ".json"] {
         let other = desk.path(name);
         let export = ["user", "export", other.to_str().expect("text")];
         check(

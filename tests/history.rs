@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{
-    Caller, Directory, Manner, Past, Refusal, Selection, Undone, describe,
+    Caller, Directory, Manner, Past, Refusal, Selection, Then, Undone, describe,
 };
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use crate::model::Random;
-use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of, wait_until};
+use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -208,6 +208,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         assert!(text(row, "principal").ends_with(":all"), "{row}");
         assert!(text(row, "requestId").len() > 8, "{row}");
     }
+    check_before(&talk, &id, &told, &shown);
     let table = talk.server.cli(&["user", "history", &id]).stdout;
     for line in [
         "    name.givenName: G -> Joan",
@@ -235,6 +236,10 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         (&["user", "history", "nobody"][..], search),
         (&["audit", "list", "--user", "nobody"], search),
         (
+            &["audit", "list", "--user", "nobody", "--last", "9"],
+            search,
+        ),
+        (
             &["user", "show", "joan@example.com"],
             "`golinks-scim user history 'joan@example.com'` tells of one who was deleted",
         ),
@@ -242,6 +247,28 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         let nobody = talk.server.cli(command);
         assert_eq!(nobody.status, Some(1), "{nobody:?}");
         assert!(nobody.stderr.contains(hint), "{nobody:?}");
+    }
+}
+
+/// Before each change of a user stands what the one before it has shown.
+fn check_before(talk: &Talk, id: &str, told: &[Value], shown: &[Value]) {
+    let before = |change: &str| {
+        let typed = ["user", "show", id, "--before", change, "-o", "jsonl"];
+        talk.server.cli(&typed)
+    };
+    for (row, user) in told[1..].iter().zip(shown) {
+        let output = before(&row["sequence"].to_string());
+        assert_eq!(rows(&output), std::slice::from_ref(user), "{output:?}");
+    }
+    for (change, status, words) in [
+        (&*told[0]["sequence"].to_string(), 1, "there was no user"),
+        ("0", 1, "there is no change 0 of a user"),
+        ("99999", 1, "there is no change 99999 of a user"),
+        ("x", 64, "write the number"),
+    ] {
+        let output = before(change);
+        assert_eq!(output.status, Some(status), "{output:?}");
+        assert!(output.stderr.contains(words), "{output:?}");
     }
 }
 
@@ -374,17 +401,19 @@ fn whoever_was_deleted_is_made_again() {
         },
     });
     let jane = talk.json("POST", "/Users", Some(&jane), 201);
-    // She is to be there in the moment, a millisecond long, before she is not.
-    let made = SystemClock.now().millis();
-    wait_until("two moments later", || {
-        SystemClock.now().millis() > made + 2
+    // What was changed in the millisecond of the end belongs to her too.
+    let target = format!("/Users/{}", text(&jane, "id"));
+    let bulk = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": [
+            {"method": "PATCH", "path": target, "data": patch("title", "Cook")},
+            {"method": "DELETE", "path": target},
+        ],
     });
-    talk.json(
-        "DELETE",
-        &format!("/Users/{}", text(&jane, "id")),
-        None,
-        204,
-    );
+    let done = talk.json("POST", "/Bulk", Some(&bulk), 200);
+    assert_eq!(done["Operations"][1]["status"], "204", "{done}");
+    let mut wanted = without_meta(&jane);
+    wanted["title"] = json!("Cook");
     let deleted = newest_change(&talk, "jane@example.com");
     let refused = talk.server.cli(&["user", "undo", &deleted]);
     assert_eq!(refused.status, Some(1), "{refused:?}");
@@ -409,11 +438,20 @@ fn whoever_was_deleted_is_made_again() {
     assert_eq!(shown.status, Some(0), "{shown:?}");
     let path = talk.server.data_dir().with_file_name("back.jsonl");
     std::fs::write(&path, &shown.stdout).expect("written");
+    assert!(hint.contains("> back.jsonl && "), "{hint}");
     let mut import = typed("user import ", ";");
     assert_eq!(import[2], "back.jsonl");
     import[2] = path.display().to_string();
+    // The first time is a rehearsal.
+    let rehearsed = run(&import);
+    assert!(
+        rehearsed.stderr.contains("1 would be created"),
+        "{rehearsed:?}"
+    );
+    import.retain(|word| word != "--dry-run");
     let imported = run(&import);
     assert_eq!(imported.status, Some(0), "{imported:?}");
+    assert!(imported.stderr.contains("1 created"), "{imported:?}");
 
     let now = talk
         .server
@@ -421,7 +459,66 @@ fn whoever_was_deleted_is_made_again() {
     let mut now = without_meta(&rows(&now)[0]);
     assert_ne!(now["id"], jane["id"]);
     now["id"] = jane["id"].clone();
-    assert_eq!(now, without_meta(&jane));
+    assert_eq!(now, wanted);
+
+    check_taken(&talk, &deleted);
+}
+
+/// The name of whoever was deleted has another user now, whom an import would change.
+fn check_taken(talk: &Talk, deleted: &str) {
+    let undo = |more: &[&str]| {
+        let typed = [&["user", "undo", deleted], more].concat();
+        talk.server.cli(&typed)
+    };
+    let taken = undo(&[]);
+    assert_eq!(taken.status, Some(1), "{taken:?}");
+    let words = "refused: a deletion is not taken back, and somebody else has this userName by now";
+    assert!(taken.stdout.contains(words), "{taken:?}");
+    assert!(!taken.stderr.contains("to make"), "{taken:?}");
+    let told = rows(&undo(&["-o", "jsonl"]));
+    assert_eq!(told[0]["deletion"].to_string(), deleted, "{told:?}");
+    assert_eq!(told[0]["isNameTaken"], true, "{told:?}");
+    let typed = ["user", "undo", "--since", "1h", "--dry-run", "-o", "jsonl"];
+    let others = rows(&talk.server.cli(&typed));
+    assert!(
+        others.iter().any(|it| it["values"].is_array()),
+        "{others:?}"
+    );
+    for member in told.iter().chain(&others).flat_map(members) {
+        let manual = include_str!("../src/manual/history.md");
+        let is_told = manual.contains(&format!("`{member}`"));
+        assert!(
+            is_told,
+            "golinks-scim manual history tells nothing of {member}"
+        );
+    }
+}
+
+fn members(document: &Value) -> impl Iterator<Item = &String> {
+    document.as_object().expect("an object").keys()
+}
+
+/// Nobody is made again who was not there at that time.
+#[test]
+fn a_user_who_came_and_went_since_is_as_before() {
+    let mut talk = Talk::start(&[]);
+    let jane = talk.create("jane@example.com");
+    talk.json(
+        "DELETE",
+        &format!("/Users/{}", text(&jane, "id")),
+        None,
+        204,
+    );
+    for more in [&["--dry-run"][..], &[], &["--force"]] {
+        let typed = [&["user", "undo", "--since", "1h"], more].concat();
+        let undone = talk.server.cli(&typed);
+        assert_eq!(undone.status, Some(0), "{undone:?}");
+        let is_rehearsal = more.contains(&"--dry-run");
+        let verb = if is_rehearsal { "would be" } else { "are" };
+        let words = format!("0 users {verb} as before, 1 so already, 0 refused");
+        assert!(undone.stderr.contains(&words), "{undone:?}");
+        assert!(!undone.stderr.contains("hint: to make"), "{undone:?}");
+    }
 }
 
 /// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
@@ -452,6 +549,17 @@ fn a_whole_import_is_taken_back() {
         took.as_secs_f64(),
         begun.elapsed().as_secs_f64()
     );
+    // Its trail has more rows than one page of them.
+    let newest = format!("{}", count + 500);
+    for last in [&*newest, "1000000"] {
+        let typed = ["audit", "list", "-o", "jsonl"];
+        let all = talk.server.cli(&typed).stdout;
+        let output = talk.server.cli(&[&typed[..], &["--last", last]].concat());
+        let last = last.parse().expect("a number");
+        let skipped = all.lines().count().saturating_sub(last);
+        let wanted = all.lines().skip(skipped);
+        assert!(output.stdout.lines().eq(wanted), "{}", output.stderr);
+    }
     let wanted = format!("{count} users are as before, 0 so already, 0 refused");
     assert!(undone.stderr.contains(&wanted), "{undone:?}");
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
@@ -640,7 +748,7 @@ fn taking_back_gives_what_the_first_change_found() {
 fn assert_past(kept: &Kept, random: &mut Random) {
     for (id, states) in &kept.states {
         let (time, _, wanted) = &states[random.below(states.len())];
-        match kept.directory.at(id, *time) {
+        match kept.directory.at(id, Then::At(*time)) {
             Ok(Past::Was(record)) => {
                 let was = Value::Object(record.user().attributes().clone());
                 assert!(&was == wanted, "{id} at {time}: {was} is not {wanted}");

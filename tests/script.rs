@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use golinks_scim::directory::describe;
+use golinks_scim::limits;
 use golinks_scim::store::Store;
 use redb::{Database, TableDefinition};
 use serde_json::Value;
@@ -277,7 +279,7 @@ fn add_users(data_dir: &Path, count: usize) {
     let threads: Vec<_> = (0..16)
         .map(|thread| {
             let directory = Arc::clone(&directory);
-            std::thread::spawn(move || {
+            thread::spawn(move || {
                 for index in (thread..count).step_by(16) {
                     let body = crate::support::body(&format!("user{index}"));
                     let user = User::parse(body, &mut Leniency::strict()).expect("a user");
@@ -387,12 +389,25 @@ fn a_store_that_is_held_or_newer_is_told_apart() {
         assert!(output.stderr.contains(words), "{arguments:?}: {output:?}");
     };
     let path = here.join("users.redb");
+    let backup = here.join("backup.redb");
+    drop(Store::open(&backup, Duration::ZERO, describe).expect("another"));
+    let backup = backup.to_str().expect("a path of text");
     let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
-    check(
-        &["user", "list"],
-        69,
-        "in use by another process\nhint: another golinks-scim command is using it, or a server",
-    );
+    let held =
+        "in use by another process\nhint: another golinks-scim command is using it, or a server";
+    // Whoever holds it may be done in a moment, and is waited for.
+    let commands = [&["user", "list"][..], &["backup", "restore", backup]];
+    let check = &check;
+    thread::scope(|scope| {
+        for command in commands {
+            scope.spawn(move || {
+                let began = Instant::now();
+                check(command, 69, held);
+                let waited = began.elapsed();
+                assert!(waited >= limits::COMMAND_LOCK_WAIT_MAX, "{waited:?}");
+            });
+        }
+    });
     drop(store);
     {
         let database = Database::open(&path).expect("a redb file");

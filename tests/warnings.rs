@@ -183,6 +183,34 @@ fn tokens_are_warned_of_from_sixty_days_on() {
 }
 
 #[test]
+fn a_new_token_that_was_never_typed_in_is_warned_of() {
+    let here = Here::open();
+    let issued = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    here.move_to(1000);
+    let rotate = json!({"overlapSeconds": 7 * DAY / 1000});
+    let rotated = here.json("POST", "/admin/tokens/okta/rotate", &rotate);
+    let ends = text(&rotated["overlapEnds"]);
+    let (old, new) = (text(&issued["token"]), text(&rotated["token"]));
+    here.move_to(4 * DAY + 2000);
+    // Nobody has used either of them since.
+    assert_eq!(here.warned("tokens"), [""; 0]);
+    for (days, left) in [(1, None), (3, None), (4, Some(2)), (6, Some(0))] {
+        here.move_to(days * DAY + 2000);
+        assert_eq!(here.ask_with(old, "/scim/v2/Users"), 200);
+        let wanted = left.map(|left| {
+            format!(
+                "the old token okta ends at {ends}, in {left} days, and is still used; the new one \
+                 never was; type the new one into the identity provider; if it is lost: \
+                 golinks-scim token rotate okta"
+            )
+        });
+        assert_eq!(here.warned("tokens"), wanted.as_slice(), "{days}");
+    }
+    assert_eq!(here.ask_with(new, "/scim/v2/Users"), 200);
+    assert_eq!(here.warned("tokens"), [""; 0]);
+}
+
+#[test]
 fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
     let Here {
         folder, clock, api, ..

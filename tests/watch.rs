@@ -259,6 +259,8 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     for alert in [
         "`max by (instance, name) (golinks_scim_token_days_left) <",
         "`min by (instance, name) (golinks_scim_token_idle_seconds{",
+        // Both have the same labels.
+        "`golinks_scim_token_days_left < 3 and golinks_scim_token_idle_seconds < 86400`",
     ] {
         assert!(page.text.contains(alert), "{alert}");
     }

@@ -1,5 +1,5 @@
-//! What was, and taking changes back: what the command line asks for `user show --at` and
-//! `user undo`.
+//! What was, and taking changes back: what the command line asks for `user show --at`,
+//! `user show --before` and `user undo`.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,28 @@ use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Administrator;
 use crate::clock::Instant;
-use crate::directory::{self, Manner, Past, Refusal, Selection, Undone};
+use crate::directory::{self, Manner, Past, Refusal, Selection, Then, Undone};
 use crate::scim::json;
 
-/// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then.
+/// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
+/// `before=SEQUENCE` instead, before that change.
 pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
-    let at = moment(call.query("at"), "at")?;
+    let (then, words) = if let Some(text) = call.query("before") {
+        let change = text.parse();
+        let change =
+            change.map_err(|_| Problem::new(400, "before must be the number of a change"))?;
+        (Then::Before(change), format!("before change {change}"))
+    } else {
+        let at = moment(call.query("at"), "at")?;
+        (Then::At(at), format!("at {at}"))
+    };
     let who = call.parameter();
-    match api.directory.at(who, at)? {
+    let past = api.directory.at(who, then);
+    let past = past.map_err(|error| match (error, then) {
+        (directory::Error::NotFound, Then::Before(change)) => no_change(change),
+        (error, _) => error.into(),
+    })?;
+    match past {
         Past::Was(record) => {
             let resource = Value::Object(record.resource(&api.base_url));
             Ok(reply::scim_value(&resource))
@@ -23,7 +37,7 @@ pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
         Past::Absent => Err(Problem::new(
             404,
             format!(
-                "there was no user {who} at {at}: `user history WHO` tells when it was created and \
+                "there was no user {who} {words}: `user history WHO` tells when it was created and \
                  deleted"
             ),
         )),
@@ -61,10 +75,7 @@ pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) 
         .directory
         .undo(&selection, manner, after, &call.caller());
     let page = page.map_err(|error| match (error, &selection) {
-        (directory::Error::NotFound, Selection::Change(sequence)) => Problem::new(
-            404,
-            format!("there is no change {sequence} of a user: `user history WHO` lists them"),
-        ),
+        (directory::Error::NotFound, Selection::Change(sequence)) => no_change(*sequence),
         (error, _) => error.into(),
     })?;
     let users: Vec<Value> = page.undone.into_iter().map(described).collect();
@@ -72,6 +83,11 @@ pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) 
         200,
         &json!({"users": users, "next": page.next}),
     ))
+}
+
+fn no_change(sequence: u64) -> Problem {
+    let what = format!("there is no change {sequence} of a user: `user history WHO` lists them");
+    Problem::new(404, what)
 }
 
 fn described(undone: Undone) -> Value {
@@ -91,8 +107,13 @@ fn described(undone: Undone) -> Value {
             described["isDeactivated"] = json!(restored.was_deactivated);
         }
         Err(refusal) => {
-            if let Refusal::Deletion(time) = &refusal {
-                described["deletedAt"] = json!(time);
+            if let Refusal::Deletion {
+                change,
+                is_name_taken,
+            } = &refusal
+            {
+                described["deletion"] = json!(change);
+                described["isNameTaken"] = json!(is_name_taken);
             }
             described["isForceable"] = json!(matches!(refusal, Refusal::Touched { .. }));
             described["refused"] = json!(words(refusal));
@@ -108,9 +129,12 @@ fn words(refusal: Refusal) -> String {
             by_change,
             principal,
         } => format!("{attribute} was changed again since, in change {by_change} by {principal}"),
-        Refusal::Deletion(_) => {
-            "a deletion is not taken back, but the user can be made again".to_owned()
+        Refusal::Deletion { is_name_taken, .. } => if is_name_taken {
+            "a deletion is not taken back, and somebody else has this userName by now"
+        } else {
+            "a deletion is not taken back, but the user can be made again"
         }
+        .to_owned(),
         Refusal::Gone => "the user was deleted since".to_owned(),
         Refusal::Meanwhile => "the user is being changed just now: try again".to_owned(),
         Refusal::Other(error) => Problem::from(error).detail,

@@ -2,7 +2,7 @@
 //! end, very many deactivations. The log is told of each step once, `check` whenever it asks.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,8 @@ use crate::mend::Mend;
 
 /// Days before the end of a token at which the log is told.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
+/// Days before the end of a token that another has replaced and that is used all the same.
+const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// The same for a certificate that is not renewed here.
 const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
 
@@ -75,15 +77,19 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
         all.filter(|token| token.state(now) == TokenState::Live)
             .collect()
     };
-    let is_replaced = |token: &Token| {
-        let mut others = live.iter();
-        others.any(|other| other.name == token.name && other.created > token.created)
+    let warning = |token: &Arc<Token>| {
+        let others = live.iter();
+        let newer: Vec<&Token> = others
+            .filter(|other| other.name == token.name && other.created > token.created)
+            .map(Arc::as_ref)
+            .collect();
+        match newer.iter().map(|other| other.created).max() {
+            None => token_near_its_end(token, now),
+            Some(_) if newer.iter().any(|other| other.last_used().is_some()) => None,
+            Some(replaced) => replaced_token_still_used(token, replaced, now),
+        }
     };
-    let mut warnings: Vec<Warning> = live
-        .iter()
-        .filter(|token| !is_replaced(token))
-        .filter_map(|token| token_near_its_end(token, now))
-        .collect();
+    let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
     warnings.extend(certificate_near_its_end(api, now));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
@@ -108,6 +114,30 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
         what: format!("the token {} ends at {expires}, in {days} days", token.name),
         mend: Mend::of(format!("{{program}} token rotate {}", token.name)),
         step: Some((token.id.clone(), step(days, steps)?)),
+    })
+}
+
+/// Whoever was to type in the new token, which nobody has used, may have forgotten it. That the
+/// old one is used in the first half of an overlap is what the overlap is for.
+fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> Option<Warning> {
+    let expires = token.expires?;
+    let is_used = token.last_used().is_some_and(|used| used.at > replaced);
+    let is_early = now.seconds() - replaced.seconds() < expires.seconds() - now.seconds();
+    if is_early || !is_used {
+        return None;
+    }
+    let (name, days) = (&token.name, now.days_until(expires));
+    Some(Warning {
+        kind: "tokens",
+        what: format!(
+            "the old token {name} ends at {expires}, in {days} days, and is still used; the new one \
+             never was"
+        ),
+        mend: Mend::of(format!(
+            "type the new one into the identity provider; if it is lost: {{program}} token rotate \
+             {name}"
+        )),
+        step: Some((token.id.clone(), step(days, REPLACED_TOKEN_DAYS)?)),
     })
 }
 

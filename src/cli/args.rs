@@ -190,6 +190,9 @@ pub(super) enum User {
         /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
+        /// As it was before this change, as `user history` and `audit list` number it
+        #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
+        before: Option<u64>,
         #[command(flatten)]
         output: Output,
     },
@@ -209,13 +212,13 @@ pub(super) enum User {
         /// The userName, which is the email
         email: String,
         /// Given name
-        #[arg(long)]
+        #[arg(long, value_parser = given)]
         given: String,
         /// Family name
-        #[arg(long)]
+        #[arg(long, value_parser = given)]
         family: String,
         /// The name that others see [default: given and family name]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = given)]
         display_name: Option<String>,
     },
     /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
@@ -371,7 +374,7 @@ pub(super) enum Audit {
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         /// At most so many, the newest
-        #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = last)]
+        #[arg(long, value_name = "N", conflicts_with = "limit")]
         last: Option<usize>,
         #[command(flatten)]
         output: Output,
@@ -489,12 +492,6 @@ fn rate(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| {
         "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
     })
-}
-
-fn last(text: &str) -> Result<usize, String> {
-    let most = limits::AUDIT_LAST_ROWS_MAX;
-    let number = text.parse().ok().filter(|number| *number <= most);
-    number.ok_or_else(|| format!("write a number up to {most}; for more: --since or --limit"))
 }
 
 fn change(text: &str) -> Result<u64, String> {

@@ -86,7 +86,7 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
             let limit = limit.unwrap_or(usize::MAX);
             with_client(data_dir, |client| match last {
                 Some(count) => list_newest(client, &query, count, output.output),
-                None => list(client, &query, limit, output.output),
+                None => list(client, &query, 1, limit, output.output),
             })
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
@@ -97,16 +97,17 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
     }
 }
 
-/// Lists page after page, oldest first.
+/// Lists page after page, oldest first, from the row `first` on.
 fn list(
     client: &mut Client,
     query: &[(&str, Option<String>)],
+    first: u64,
     limit: usize,
     format: Format,
 ) -> Result<(), Failure> {
     let parameters = parameters(query);
     let mut listing = Listing::new(format, COLUMNS);
-    let (mut first, mut shown) = (Some(1), 0);
+    let (mut first, mut shown) = (Some(first), 0);
     while let Some(from) = first
         && shown < limit
     {
@@ -127,7 +128,8 @@ fn list(
     listing.end()
 }
 
-/// Lists the newest rows, oldest first, without reading what is before them.
+/// Lists the newest rows, oldest first, without reading what is before them. On the way back they
+/// are only counted: very many would not fit in memory.
 fn list_newest(
     client: &mut Client,
     query: &[(&str, Option<String>)],
@@ -135,27 +137,21 @@ fn list_newest(
     format: Format,
 ) -> Result<(), Failure> {
     let parameters = parameters(query);
-    let (mut before, mut found) = (Some(u64::MAX), Vec::new());
+    let (mut before, mut left) = (Some(u64::MAX), most);
+    let mut first = u64::MAX;
     while let Some(end) = before
-        && found.len() < most
+        && left > 0
     {
-        let count = limits::ADMINISTRATOR_COUNT_MAX.min(most - found.len());
+        let count = limits::ADMINISTRATOR_COUNT_MAX.min(left);
         let target = format!("/admin/audit?before={end}&count={count}{parameters}");
-        let mut page = ask(client, "GET", &target, None)?;
+        let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
+        let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
+        let oldest = rows.last().and_then(|row| row["sequence"].as_u64());
+        first = oldest.unwrap_or(first);
+        left -= rows.len().min(left);
         before = page["next"].as_u64();
-        if let Value::Array(rows) = page["rows"].take() {
-            found.extend(rows);
-        }
     }
-    if found.is_empty() && most > 0 {
-        require_token_of(client, query)?;
-    }
-    found.reverse();
-    let mut listing = Listing::new(format, COLUMNS);
-    if !found.is_empty() {
-        listing.page(&found)?;
-    }
-    listing.end()
+    list(client, query, first, most, format)
 }
 
 /// What is wanted, as it follows the other parameters of a request target.

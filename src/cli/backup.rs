@@ -11,12 +11,13 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::{Backup, Output};
-use super::{Failure, ask, output, status, store_status, with_client};
+use super::{Failure, ask, from_local, output, status, store_status, with_client};
 use crate::api::described_backup;
 use crate::certificate;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::directory::describe;
+use crate::local;
 use crate::store::{self, OpenError};
 use crate::{files, limits};
 
@@ -137,19 +138,21 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     let path = config::store_path(data_dir);
     let kept_as = kept_as(&path);
     let had_one = path.exists();
-    let restored =
-        store::restore(file, &path, &kept_as, describe).map_err(|error| match error {
-            OpenError::Locked => Failure::new(
-                status::UNAVAILABLE,
-                "a server is using the directory, which cannot be exchanged under it",
-            )
-            .hint("stop the server first"),
-            // It is the directory that has no room, and not the backup.
-            OpenError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-                Failure::new(status::IO, error)
-            }
-            error => unusable(file, &error),
-        })?;
+    // It does not let the store go, however long one waits.
+    refuse_beside_server(data_dir)?;
+    let wait = limits::COMMAND_LOCK_WAIT_MAX;
+    let restored = match store::restore(file, &path, &kept_as, wait, describe) {
+        Ok(restored) => restored,
+        Err(error @ OpenError::Locked) => {
+            refuse_beside_server(data_dir)?;
+            return Err(from_local(local::Error::Store(error)));
+        }
+        // It is the directory that has no room, and not the backup.
+        Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+            return Err(Failure::new(status::IO, error));
+        }
+        Err(error) => return Err(unusable(file, &error)),
+    };
     if had_one {
         output::say(&format!(
             "what was there before is kept as {}",
@@ -163,6 +166,14 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
         output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
     }
     tell(&described_backup(&restored))
+}
+
+fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {
+    if local::server_of(data_dir).is_none() {
+        return Ok(());
+    }
+    let what = "a server is using the directory, which cannot be exchanged under it";
+    Err(Failure::new(status::UNAVAILABLE, what).hint("stop the server first"))
 }
 
 /// A name of its own beside the store, by the time of day.

@@ -1,5 +1,6 @@
 //! `cert`: what is served, and how the customer's own certificate comes to be served.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -72,6 +73,13 @@ fn base_url_host(config: &config::Serve) -> Option<String> {
 
 /// What to do about a certificate that is not for the base URL's host.
 fn mend_names(host: &str) -> String {
+    let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if is_here {
+        // No authority that an identity provider knows gives a certificate for that.
+        return "set base_url to https://NAME/scim/v2 with a name that it is for, and restart the \
+                server"
+            .to_owned();
+    }
     format!(
         "set base_url to a name that it is for and restart the server, or \
          golinks-scim cert request --name {host}"
@@ -213,5 +221,20 @@ fn failure(error: &certificate::Error) -> Failure {
         _ if code == status::PERMISSION => failure.hint(AS_ROOT),
         certificate::Error::Elsewhere { host, .. } => failure.hint(mend_names(host)),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_certificate_for_this_machine_alone_is_asked_for() {
+        for host in ["localhost", "127.0.0.1", "[::1]", "::1"] {
+            let mend = mend_names(host);
+            assert!(!mend.contains("cert request"), "{host}: {mend}");
+        }
+        let mend = mend_names("scim.example.com");
+        assert!(mend.ends_with("cert request --name scim.example.com"));
     }
 }

@@ -425,9 +425,7 @@ fn sent(
 /// Fails if no token has this name or id: that it has done nothing would sound like all being well.
 fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", percent_encode(name));
-    ask(client, "GET", &target, None)
-        .map(drop)
-        .map_err(token::not_found)
+    ask_or_hint(client, "GET", &target, None, 404, token::LIST).map(drop)
 }
 
 /// What the server has answered, or why it refused.

@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use super::args::Token;
 use super::moment::seconds;
 use super::output::{self, Column, Listing, minute, text_of};
-use super::{Failure, ask, percent_encode, status};
+use super::{Failure, ask, ask_or_hint, percent_encode, status};
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
+
+/// Where the name of a token is to be found.
+pub(super) const LIST: &str = "golinks-scim token list";
 
 const NAME: Column = Column {
     title: "NAME",
@@ -107,7 +110,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         }
         Token::Show { name, output } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            let found = ask(client, "GET", &target, None).map_err(not_found)?;
+            let found = ask_or_hint(client, "GET", &target, None, 404, LIST)?;
             show(&found, output.output, COLUMNS)?;
             if output.output == output::Format::Table {
                 output::line("")?;
@@ -118,20 +121,16 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         Token::Rotate { name, overlap } => {
             let target = format!("/admin/tokens/{}/rotate", percent_encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
-            let issued = ask(client, "POST", &target, Some(&body)).map_err(|failure| {
-                if failure.status == status::REFUSED {
-                    let issue = format!("golinks-scim token issue {name}");
-                    return failure.hint(format!("{issue}; or see `golinks-scim token list`"));
-                }
-                failure
-            })?;
+            // A name that was typed wrongly is no part of a command to copy.
+            let hint = "golinks-scim token list; golinks-scim token issue NAME makes a new one";
+            let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
             let old = what_becomes_of_the_old(&issued);
             output::say(&format!("this token is shown once: {old}"));
             show_once(&issued)
         }
         Token::Revoke { name } => {
             let target = format!("/admin/tokens/{}", percent_encode(&name));
-            let revoked = ask(client, "DELETE", &target, None).map_err(not_found)?;
+            let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST)?;
             let count = revoked["revoked"].as_array().map_or(0, Vec::len);
             output::say(&format!(
                 "revoked {count} token{}",
@@ -140,14 +139,6 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             Ok(())
         }
     }
-}
-
-/// Where the name of a token is to be found.
-pub(super) fn not_found(failure: Failure) -> Failure {
-    if failure.status == status::REFUSED {
-        return failure.hint("golinks-scim token list");
-    }
-    failure
 }
 
 /// Prints a new token. One that nobody has seen is good all the same, and must go.
@@ -179,16 +170,15 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
             format!("the {count} old ones have ended now")
         };
     }
-    let until = last.get(..16).unwrap_or_default();
-    let own = if last < overlap_ends {
-        ", its own end"
-    } else {
-        ""
-    };
+    // To the minute it could be over already.
+    let until = last.get(..19).unwrap_or_default();
+    let is_own = last < overlap_ends;
+    let own = if is_own { ", its own end" } else { "" };
     if is_one {
         format!("the old one stays good until {until}Z{own}")
     } else if ends.iter().all(|end| *end == last) {
-        format!("the {count} old ones stay good until {until}Z")
+        let own = if is_own { ", their own end" } else { "" };
+        format!("the {count} old ones stay good until {until}Z{own}")
     } else {
         format!("of the {count} old ones the last stays good until {until}Z{own}")
     }

@@ -1,4 +1,4 @@
-//! What a user was: the attributes at a moment of the past, found by taking back, newest
+//! What a user was: the attributes at a moment of the past, or before a change, found by taking back, newest
 //! first, what the audit trail says of the user since.
 
 use std::ops::ControlFlow;
@@ -14,7 +14,16 @@ use crate::clock::Instant;
 use crate::scim::User;
 use crate::store::{Extent, Snapshot};
 
-/// A user at a moment of the past.
+/// A point of the past.
+#[derive(Clone, Copy, Debug)]
+pub enum Then {
+    /// This moment, everything that was changed in it included.
+    At(Instant),
+    /// Before the change with this sequence: some of one moment are told apart by nothing else.
+    Before(u64),
+}
+
+/// A user at a point of the past.
 #[derive(Debug)]
 pub enum Past {
     /// As it was.
@@ -26,19 +35,20 @@ pub enum Past {
 }
 
 impl Directory {
-    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was at
-    /// `moment`, everything before it included.
-    pub fn at(&self, who: &str, moment: Instant) -> Result<Past, Error> {
+    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was then.
+    /// [`Error::NotFound`] if it is before a change that was never made.
+    pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
-            let oldest = oldest(&snapshot, &extent)?;
+            if let Then::Before(change) = then
+                && (change == 0 || change >= extent.next)
+            {
+                return Err(Error::NotFound);
+            }
             // Of whom the trail tells nothing any more, nobody knows.
-            let mut answer = match oldest {
-                Some(oldest) if oldest > moment => Past::Forgotten(Some(oldest)),
-                _ => Past::Absent,
-            };
+            let mut answer = forgotten(&snapshot, &extent, then)?.unwrap_or(Past::Absent);
             for id in known_as(&snapshot, who)? {
-                answer = at(&snapshot, &extent, id, moment)?;
+                answer = at(&snapshot, &extent, id, then)?;
                 if matches!(answer, Past::Was(_)) {
                     break;
                 }
@@ -48,25 +58,37 @@ impl Directory {
     }
 }
 
-fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, moment: Instant) -> Result<Past, Error> {
+fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, then: Then) -> Result<Past, Error> {
     let record = match snapshot.user(id.sequence())? {
         Some(row) => matching(id, &row)?,
         None => None,
     };
-    match record {
-        Some(record) if record.last_modified() <= moment => Ok(Past::Was(Box::new(record))),
-        Some(record) if record.created_at() > moment => Ok(Past::Absent),
-        record => way_back(snapshot, extent, id, record, moment),
+    match (record, then) {
+        (Some(record), Then::At(moment)) if record.last_modified() <= moment => {
+            Ok(Past::Was(Box::new(record)))
+        }
+        (Some(record), Then::At(moment)) if record.created_at() > moment => Ok(Past::Absent),
+        (record, _) => way_back(snapshot, extent, id, record, then),
     }
 }
 
-/// When the oldest row was written, if older ones were removed.
-fn oldest(snapshot: &Snapshot, extent: &Extent) -> Result<Option<Instant>, Error> {
+/// What to say if rows of before then were removed, and they alone would tell.
+fn forgotten(snapshot: &Snapshot, extent: &Extent, then: Then) -> Result<Option<Past>, Error> {
     if extent.first == 1 {
         return Ok(None);
     }
-    let oldest = snapshot.audit(extent.first)?;
-    Ok(oldest.as_deref().and_then(audit::time_of))
+    let oldest = time_of(snapshot, extent.first)?;
+    let is_forgotten = match then {
+        Then::At(moment) => oldest.is_some_and(|oldest| oldest > moment),
+        Then::Before(change) => extent.first > change,
+    };
+    Ok(is_forgotten.then_some(Past::Forgotten(oldest)))
+}
+
+/// When a row was written, if it is kept.
+fn time_of(snapshot: &Snapshot, sequence: u64) -> Result<Option<Instant>, Error> {
+    let row = snapshot.audit(sequence)?;
+    Ok(row.as_deref().and_then(audit::time_of))
 }
 
 fn way_back(
@@ -74,20 +96,29 @@ fn way_back(
     extent: &Extent,
     id: UserId,
     record: Option<Record>,
-    moment: Instant,
+    then: Then,
 ) -> Result<Past, Error> {
     let mut way = WayBack::from(record);
-    let until = moment.to_string();
-    snapshot.audits_before(u64::MAX, |_, text| {
+    let until = match then {
+        Then::At(moment) => moment.to_string(),
+        Then::Before(_) => String::new(),
+    };
+    snapshot.audits_before(u64::MAX, |sequence, text| {
         if audit::user_of(text) != Some(id) {
             return ControlFlow::Continue(());
         }
         match UserEvent::read(text) {
-            Some(event) => way.take(&event, &until),
+            Some(event) => {
+                let is_later = match then {
+                    Then::At(_) => event.time > until,
+                    Then::Before(change) => sequence >= change,
+                };
+                way.take(&event, is_later)
+            }
             None => ControlFlow::Continue(()),
         }
     })?;
-    way.end(snapshot, extent, id, moment)
+    way.end(snapshot, extent, id, then)
 }
 
 /// On the way back through a user's changes.
@@ -98,7 +129,7 @@ struct WayBack {
     reached: Option<(u64, Instant)>,
     /// The version before the oldest change that was taken back.
     version: u64,
-    /// A creation after the moment was taken back.
+    /// A later creation was taken back.
     is_later: bool,
 }
 
@@ -113,9 +144,9 @@ impl WayBack {
         }
     }
 
-    /// Goes past one change; those after `until` are taken back.
-    fn take(&mut self, event: &UserEvent, until: &str) -> ControlFlow<()> {
-        if self.reached.is_none() && event.time.as_str() > until {
+    /// Goes past one change; later ones are taken back.
+    fn take(&mut self, event: &UserEvent, is_later: bool) -> ControlFlow<()> {
+        if self.reached.is_none() && is_later {
             self.take_back(event);
             return if event.kind == CREATE {
                 ControlFlow::Break(())
@@ -166,12 +197,11 @@ impl WayBack {
         snapshot: &Snapshot,
         extent: &Extent,
         id: UserId,
-        moment: Instant,
+        then: Then,
     ) -> Result<Past, Error> {
-        let forgotten = oldest(snapshot, extent)?.filter(|oldest| *oldest > moment);
         let is_known = self.reached.is_some() || self.is_later;
-        if let (Some(oldest), false) = (forgotten, is_known) {
-            return Ok(Past::Forgotten(Some(oldest)));
+        if !is_known && let Some(forgotten) = forgotten(snapshot, extent, then)? {
+            return Ok(forgotten);
         }
         let Some(attributes) = self.attributes else {
             return Ok(Past::Absent);
@@ -181,7 +211,10 @@ impl WayBack {
             Some((version, time)) => (version, Some(time)),
             None => (self.version, self.created),
         };
-        let created = self.created.or(last_modified).unwrap_or(moment);
+        let created = match (self.created.or(last_modified), then) {
+            (Some(created), _) | (None, Then::At(created)) => created,
+            (None, Then::Before(change)) => time_of(snapshot, change)?.ok_or(Error::NotFound)?,
+        };
         let record = Record::of_the_past(
             id,
             created,

@@ -42,7 +42,7 @@ pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
 pub use bulk::{BulkOutcome, Done};
-pub use history::Past;
+pub use history::{Past, Then};
 pub use import::{Compared, Imported};
 pub use position::{Position, Start};
 pub use query::{Page, Query};

@@ -10,7 +10,7 @@
 //!                                       └ who touched it since       └─ change, audit row "undo"
 //! ```
 //!
-//! A creation is taken back by deactivating the user; a deletion is not. Many changes are
+//! A creation is taken back by deactivating the user, if it is still there; a deletion is not. Many changes are
 //! taken back in slices of users, in the order of their creation, so that memory is bounded
 //! however many there are.
 
@@ -29,6 +29,7 @@ use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::limits;
+use crate::scim::fold::fold;
 use crate::scim::{self, ErrorType, User};
 use crate::store::{Change, ReadError, Snapshot, View};
 
@@ -82,6 +83,17 @@ pub struct Restored {
     pub was_deactivated: bool,
 }
 
+impl Restored {
+    /// It is so already.
+    fn nothing() -> Self {
+        Self {
+            attributes: Vec::new(),
+            values: Vec::new(),
+            was_deactivated: false,
+        }
+    }
+}
+
 /// Why a user's changes are not taken back.
 #[derive(Debug)]
 pub enum Refusal {
@@ -94,8 +106,13 @@ pub enum Refusal {
         /// Who made it.
         principal: String,
     },
-    /// It was a deletion, at this time.
-    Deletion(String),
+    /// It was a deletion.
+    Deletion {
+        /// Its sequence.
+        change: u64,
+        /// Whether another user has the userName by now.
+        is_name_taken: bool,
+    },
     /// The user was deleted since.
     Gone,
     /// The user is being changed just now.
@@ -216,8 +233,8 @@ struct Reversal {
     /// The first change by somebody else after that, by attribute.
     touched: BTreeMap<String, (u64, String)>,
     is_creation: bool,
-    /// When it was deleted by a change that is to be taken back.
-    deleted: Option<String>,
+    /// The deletion, if it is to be taken back.
+    deletion: Option<u64>,
     bytes: usize,
 }
 
@@ -231,7 +248,7 @@ impl Reversal {
             targets: BTreeMap::new(),
             touched: BTreeMap::new(),
             is_creation: false,
-            deleted: None,
+            deletion: None,
             bytes: 0,
         }
     }
@@ -249,7 +266,7 @@ impl Reversal {
             self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
         }
         if event.kind == DELETE {
-            self.deleted = Some(event.time);
+            self.deletion = Some(sequence);
         }
         // What else was done to a user who is to be as good as not there stays.
         if !self.is_creation {
@@ -293,12 +310,13 @@ impl Reversal {
         asked: &Asked,
     ) -> Result<Result<(Change, Restored), Refusal>, ReadError> {
         let refused = |refusal| Ok(Err(refusal));
-        if let Some(time) = &self.deleted {
-            return refused(Refusal::Deletion(time.clone()));
-        }
         let record = match self.find(view)? {
             Ok(Some(record)) => record,
-            Ok(None) => return refused(Refusal::Gone),
+            // A user who is gone is as good as not there, which is all that it comes to.
+            Ok(None) if self.is_creation => {
+                return Ok(Ok((Change::none(), Restored::nothing())));
+            }
+            Ok(None) => return refused(self.end(view)?),
             Err(error) => return refused(Refusal::Other(error)),
         };
         if record.version() != self.version {
@@ -326,6 +344,22 @@ impl Reversal {
             };
             (change, restored)
         }))
+    }
+
+    /// Why nothing is taken back of a user who is not there.
+    fn end(&self, view: &View<'_>) -> Result<Refusal, ReadError> {
+        let Some(change) = self.deletion else {
+            return Ok(Refusal::Gone);
+        };
+        let name = fold(&self.user_name);
+        let named = change::alone(view.user_by_name(name.as_bytes()).map(Ok))?;
+        Ok(match named {
+            Ok(named) => Refusal::Deletion {
+                change,
+                is_name_taken: named.is_some(),
+            },
+            Err(error) => Refusal::Other(error),
+        })
     }
 
     /// Of these attributes the values now and before, where both are short.

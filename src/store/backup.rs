@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redb::{
     Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
@@ -15,6 +16,7 @@ use redb::{
 use super::change::Describe;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
+use super::opening::patiently;
 use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
@@ -185,17 +187,22 @@ impl Snapshot {
 }
 
 /// Puts a checked backup in the place of the store at `path`; the store that was there is
-/// kept beside it under the name that is returned. Nobody may have it open.
+/// kept beside it as `kept_as`. Nobody may have it open: another process that has it is waited
+/// for, `lock_wait` long, before [`OpenError::Locked`].
 pub fn restore(
     backup: &Path,
     path: &Path,
     kept_as: &Path,
+    lock_wait: Duration,
     describe: Describe,
 ) -> Result<Backup, OpenError> {
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use. Where there is
     // none, whoever makes one first has it.
-    let lock = path.try_exists()?.then(|| lock(path)).transpose()?;
+    let lock = path
+        .try_exists()?
+        .then(|| patiently(lock_wait, || lock(path)))
+        .transpose()?;
     files::need_room(path, fs::metadata(backup)?.len())?;
     let draft = files::draft_of(path);
     let copied = file::copy(backup, &draft).and_then(|()| Ok(digest_of(&draft)?));

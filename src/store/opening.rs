@@ -39,19 +39,9 @@ pub(super) struct Open {
 impl Writer {
     /// Opens the database, waiting for another process's lock, and publishes its state.
     pub(super) fn open(&self, lock_wait: Duration) -> Result<Open, OpenError> {
-        let deadline = Instant::now() + lock_wait;
-        loop {
-            match guarded(|| self.open_first()) {
-                Err(OpenError::Locked) if Instant::now() < deadline => {
-                    thread::sleep(LOCK_RETRY_PAUSE);
-                }
-                Ok(open) => {
-                    self.publish(&open)?;
-                    return Ok(open);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let open = patiently(lock_wait, || guarded(|| self.open_first()))?;
+        self.publish(&open)?;
+        Ok(open)
     }
 
     /// Opens it, upgraded if need be.
@@ -187,6 +177,20 @@ impl Open {
         Known {
             chain: self.chain,
             index: self.index.clone(),
+        }
+    }
+}
+
+/// Tries again while another process holds the lock, for so long.
+pub(super) fn patiently<T>(
+    lock_wait: Duration,
+    mut open: impl FnMut() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let deadline = Instant::now() + lock_wait;
+    loop {
+        match open() {
+            Err(OpenError::Locked) if Instant::now() < deadline => thread::sleep(LOCK_RETRY_PAUSE),
+            outcome => return outcome,
         }
     }
 }

@@ -16,9 +16,6 @@ use crate::columns;
 use crate::local::Client;
 use crate::{files, limits};
 
-/// Endings of files in forms that are not written here.
-const OTHER_FORMS: [&str; 6] = ["json", "ods", "tsv", "xls", "xlsx", "xml"];
-
 pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     // Where data comes out anyway, `-` is that.
     let file = typed.file.as_deref().filter(|file| *file != Path::new("-"));
@@ -59,11 +56,10 @@ fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     if super::file::is_json(file) {
         return Ok(ExportFormat::Jsonl);
     }
-    let ending = file.extension().unwrap_or_default().to_ascii_lowercase();
-    if !OTHER_FORMS.iter().any(|other| ending == *other) {
+    let ending = super::file::ending(file);
+    if matches!(&*ending, "" | "csv" | "txt") {
         return Ok(ExportFormat::Csv);
     }
-    let ending = ending.display();
     let what = format!("{}: users are not exported as .{ending}", file.display());
     Err(Failure::new(status::REFUSED, what).hint(
         "end its name with .csv, which spreadsheets open, or with .jsonl; or say the form with -o",

@@ -301,8 +301,14 @@ fn is_among(names: &[String], name: &str) -> bool {
 
 /// Whether a file of this name holds JSON lines.
 pub(super) fn is_json(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    ending == "jsonl" || ending == "ndjson"
+    matches!(&*ending(path), "jsonl" | "ndjson")
+}
+
+/// How a file's name ends, in small letters; a name that is nothing but an ending has that.
+pub(super) fn ending(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    ending.unwrap_or_default().to_ascii_lowercase()
 }
 
 /// What the system says of a file that cannot be used.

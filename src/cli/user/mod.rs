@@ -65,10 +65,19 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             let limit = limit.unwrap_or(usize::MAX);
             list(client, &query_of(&selected), limit, output.output)
         }
-        User::Show { who, at, output } => {
-            let user = match at {
-                Some(at) => past(client, &who, &at)?,
-                None => find(client, &who)?,
+        User::Show {
+            who,
+            at,
+            before,
+            output,
+        } => {
+            let user = match (at, before) {
+                (Some(at), _) => {
+                    let at = moment(&at, SystemClock.now())?.to_string();
+                    past(client, &who, "at", &at)?
+                }
+                (None, Some(change)) => past(client, &who, "before", &change.to_string())?,
+                (None, None) => find(client, &who)?,
             };
             if output.output == Format::Table {
                 return show(&user);
@@ -184,16 +193,11 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     )
 }
 
-/// The user as it was at a moment.
-fn past(client: &mut Client, who: &str, at: &str) -> Result<Value, Failure> {
-    let at = moment(at, SystemClock.now())?.to_string();
-    let (who, at) = (percent_encode(who), percent_encode(&at));
-    ask(
-        client,
-        "GET",
-        &format!("/admin/users/{who}/past?at={at}"),
-        None,
-    )
+/// The user as it was at a moment or before a change.
+fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Value, Failure> {
+    let (who, value) = (percent_encode(who), percent_encode(value));
+    let target = format!("/admin/users/{who}/past?{point}={value}");
+    ask(client, "GET", &target, None)
 }
 
 fn add(

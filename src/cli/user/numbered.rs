@@ -12,6 +12,8 @@ pub(super) struct Numbered<R> {
     /// Of the next byte.
     line: u64,
     is_after_break: bool,
+    /// An LF that follows ends the same line.
+    is_after_cr: bool,
     /// Bytes behind a line break that are none, and their lines: those that were read ahead, and
     /// those of the row that is asked for.
     begins: VecDeque<(u64, u64)>,
@@ -25,6 +27,7 @@ impl<R> Numbered<R> {
             read: 0,
             line: 1,
             is_after_break: true,
+            is_after_cr: false,
             begins: VecDeque::new(),
         }
     }
@@ -48,7 +51,9 @@ impl<R: Read> Read for Numbered<R> {
                 self.begins.push_back((self.read, self.line));
             }
             self.is_after_break = is_break;
-            self.line += u64::from(byte == b'\n');
+            let is_rest = self.is_after_cr && byte == b'\n';
+            self.line += u64::from(is_break && !is_rest);
+            self.is_after_cr = byte == b'\r';
             self.read += 1;
         }
         Ok(count)
@@ -89,6 +94,8 @@ mod tests {
                 assert_eq!(lines(text, buffer), wanted, "{text:?} by {buffer}");
                 let windows = text.replace('\n', "\r\n");
                 assert_eq!(lines(&windows, buffer), wanted, "{windows:?} by {buffer}");
+                let old_mac = text.replace('\n', "\r");
+                assert_eq!(lines(&old_mac, buffer), wanted, "{old_mac:?} by {buffer}");
             }
         }
     }

@@ -7,7 +7,7 @@ use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, require_token, status};
 use super::history::shown;
-use crate::clock::{Clock, Instant, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
 const COLUMNS: &[Column] = &[
@@ -34,9 +34,9 @@ struct Counts {
     same: usize,
     refused: usize,
     forceable: usize,
-    /// Of the refused ones those who were deleted, and the first of them.
-    deleted: usize,
-    first_deleted: Option<Value>,
+    /// Of the refused ones those who were deleted and whose name is free, and the first of them.
+    makeable: usize,
+    first_makeable: Option<Value>,
 }
 
 pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<(), Failure> {
@@ -102,9 +102,10 @@ impl Counts {
         if !user["refused"].is_null() {
             self.refused += 1;
             self.forceable += usize::from(user["isForceable"] == true);
-            if !user["deletedAt"].is_null() {
-                self.deleted += 1;
-                self.first_deleted.get_or_insert_with(|| user.clone());
+            // An import of whoever had the name before would change the one who has it now.
+            if user["isNameTaken"] == false {
+                self.makeable += 1;
+                self.first_makeable.get_or_insert_with(|| user.clone());
             }
         } else if user["attributes"].as_array().is_some_and(Vec::is_empty) {
             self.same += 1;
@@ -159,23 +160,22 @@ impl Counts {
         }
     }
 
-    /// How a user who was deleted is made again: from the moment before.
+    /// How a user who was deleted is made again: as it was before. Whose the name is may have
+    /// changed until then, and the rehearsal shows it.
     fn tell_of_deleted(&self, program: &str) {
-        let Some(first) = &self.first_deleted else {
+        let Some(first) = &self.first_makeable else {
             return;
         };
-        let deleted = Instant::parse(&text_of(first, "deletedAt"));
-        let before = deleted.map_or_else(String::new, |it| {
-            Instant::from_millis(it.millis() - 1).to_string()
-        });
-        let (id, name) = (text_of(first, "user"), text_of(first, "userName"));
-        let others = match self.deleted - 1 {
+        let [id, name, deletion] =
+            ["user", "userName", "deletion"].map(|member| text_of(first, member));
+        let others = match self.makeable - 1 {
             0 => String::new(),
             more => format!("; {more} more likewise, see -o jsonl"),
         };
         output::hint(&output::printable(&format!(
-            "to make {name} again, under a new id: {program} user show {id} --at {before} -o jsonl \
-             > back.jsonl; {program} user import back.jsonl --ignore id{others}"
+            "to make {name} again, under a new id: {program} user show {id} --before {deletion} \
+             -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
+             would be created, again without --dry-run{others}"
         )));
     }
 
