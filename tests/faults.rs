@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::access::{Issue, IssueError, Mode, Scope, Token, Tokens};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Error, Manner, Selection, describe};
+use golinks_scim::directory::{Caller, Directory, Error, Manner, ToUndo, describe};
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
@@ -513,7 +513,7 @@ fn what_was_undone_before_the_disk_failed_is_told() {
         let created = directory.create(user(&number.to_string()), &caller());
         created.expect("created");
     }
-    let selection = Selection::Since {
+    let selection = ToUndo::Since {
         since: Moment::from_millis(0),
         token: None,
     };

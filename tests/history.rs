@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{
-    Caller, Directory, Manner, Past, Refusal, Selection, Then, Undone, describe,
+    Caller, Directory, Manner, Past, Refusal, Then, ToUndo, Undone, describe,
 };
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
@@ -727,7 +727,7 @@ fn taking_back_gives_what_the_first_change_found() {
         }
         assert_past(&kept, &mut random);
         let wanted: Vec<_> = ids.iter().map(|id| kept.wanted(id, since, "a")).collect();
-        let selection = Selection::Since {
+        let selection = ToUndo::Since {
             since,
             token: Some("a".to_owned()),
         };
@@ -801,7 +801,7 @@ fn an_undo_that_breaks_off_says_how_to_go_on() {
     );
 }
 
-fn undo(directory: &Directory, selection: &Selection, is_forced: bool) -> Vec<Undone> {
+fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undone> {
     let manner = Manner {
         is_forced,
         is_rehearsed: false,
@@ -821,7 +821,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     kept.change(&id, "title", &json!("mine"), "a");
     kept.change(&id, "nickName", &json!("mine"), "a");
     kept.change(&id, "title", &json!("yours"), "b");
-    let selection = Selection::Since {
+    let selection = ToUndo::Since {
         since,
         token: Some("a".to_owned()),
     };
@@ -844,7 +844,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes()["nickName"], "mine");
     // Whoever takes back everything takes back that as well.
-    let everything = Selection::Since { since, token: None };
+    let everything = ToUndo::Since { since, token: None };
     let undone = undo(&kept.directory, &everything, false);
     assert!(undone.iter().all(|it| it.outcome.is_ok()), "{undone:?}");
     let record = record_of(&kept.directory, &id).expect("there");

@@ -37,7 +37,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
         let charged = token.charge(rate, more, Monotonic::now());
         charged.map_err(|seconds| api.throttled(seconds))?;
     }
-    let heads: Vec<Head> = bulk.operations.iter().map(Head::of).collect();
+    let heads: Vec<OperationHead> = bulk.operations.iter().map(OperationHead::of).collect();
     let may = |action: &Action| match action {
         Action::Delete(_) => principal.may(Scope::Full),
         Action::Create(_) | Action::Replace(..) | Action::Modify(..) => true,
@@ -75,7 +75,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
 
 /// Who was created, by the `bulkId`.
 fn created<T, E>(
-    heads: &[Head],
+    heads: &[OperationHead],
     outcomes: &[Option<Result<(Done, T), E>>],
 ) -> HashMap<String, UserId> {
     let pairs = heads.iter().zip(outcomes);
@@ -87,13 +87,13 @@ fn created<T, E>(
 }
 
 /// What the answer to an operation repeats of it.
-struct Head {
+struct OperationHead {
     method: String,
     bulk_id: Option<String>,
     who: Option<Who>,
 }
 
-impl Head {
+impl OperationHead {
     fn of(operation: &Operation) -> Self {
         Self {
             method: operation.method.clone(),

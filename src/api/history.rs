@@ -8,7 +8,7 @@ use super::call::Admission;
 use super::reply::{self, Outcome, Problem};
 use crate::access::Administrator;
 use crate::clock::Instant;
-use crate::directory::{self, Manner, Past, Refusal, Selection, Then, Undone};
+use crate::directory::{self, Manner, Past, Refusal, Then, ToUndo, Undone};
 use crate::scim::json;
 
 /// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
@@ -58,8 +58,8 @@ pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) 
     let wanted = json::parse(body)?;
     let is = |name: &str| wanted[name].as_bool().unwrap_or(false);
     let selection = match wanted["change"].as_u64() {
-        Some(sequence) => Selection::Change(sequence),
-        None => Selection::Since {
+        Some(sequence) => ToUndo::Change(sequence),
+        None => ToUndo::Since {
             since: moment(wanted["since"].as_str(), "since")?,
             token: wanted["token"].as_str().map(str::to_owned),
         },
@@ -75,7 +75,7 @@ pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) 
         .directory
         .undo(&selection, manner, after, &call.caller());
     let page = page.map_err(|error| match (error, &selection) {
-        (directory::Error::NotFound, Selection::Change(sequence)) => no_change(*sequence),
+        (directory::Error::NotFound, ToUndo::Change(sequence)) => no_change(*sequence),
         (error, _) => error.into(),
     })?;
     let users: Vec<Value> = page.undone.into_iter().map(described).collect();

@@ -94,14 +94,14 @@ enum Older {
 }
 
 /// A row about a user.
-struct Told {
+struct UserRow {
     sequence: u64,
     id: UserId,
     version: u32,
     row: Value,
 }
 
-impl Told {
+impl UserRow {
     fn read(sequence: u64, text: &str) -> Option<Self> {
         let row: Value = serde_json::from_str(text).ok()?;
         let version = version_number(row["version"].as_str()?)?;
@@ -247,7 +247,7 @@ impl Verification {
                 return ControlFlow::Break(());
             }
             rows += 1;
-            if let Some(told) = Told::read(sequence, text) {
+            if let Some(told) = UserRow::read(sequence, text) {
                 self.compare(&told);
             }
             ControlFlow::Continue(())
@@ -257,7 +257,7 @@ impl Verification {
     }
 
     /// A row against the user, and against the newer rows about it.
-    fn compare(&mut self, told: &Told) {
+    fn compare(&mut self, told: &UserRow) {
         let sequence = told.id.sequence() as usize;
         if sequence >= self.of_user.len() {
             // Deleted, like everybody after the last one that there is.
@@ -308,7 +308,7 @@ impl Verification {
         self.of_user[sequence] = known;
     }
 
-    fn compare_newest(&mut self, told: &Told, record: Option<&Record>) {
+    fn compare_newest(&mut self, told: &UserRow, record: Option<&Record>) {
         match record {
             Some(_) if told.is_deletion() => self.find_in(told, "it deletes a user who is here"),
             Some(record) if record.header().version != u64::from(told.version) => {
@@ -327,7 +327,7 @@ impl Verification {
     }
 
     /// What the newest row that names an attribute says of it is what it is.
-    fn compare_attributes(&mut self, told: &Told, record: &Record, compared: &mut u32) {
+    fn compare_attributes(&mut self, told: &UserRow, record: &Record, compared: &mut u32) {
         let changes = told.row["changes"].as_array();
         for change in changes.map_or(&[][..], Vec::as_slice) {
             let name = change["attribute"].as_str().unwrap_or_default();
@@ -393,7 +393,7 @@ impl Verification {
         }
     }
 
-    fn find_in(&mut self, told: &Told, what: &str) {
+    fn find_in(&mut self, told: &UserRow, what: &str) {
         self.find(Some(told.sequence), Some(&told.id.to_string()), what);
     }
 

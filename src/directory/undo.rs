@@ -35,7 +35,7 @@ use crate::store::{Change, ReadError, Snapshot, View};
 
 /// Which changes are taken back.
 #[derive(Clone, Debug)]
-pub enum Selection {
+pub enum ToUndo {
     /// The one at this sequence.
     Change(u64),
     /// All since a moment, or those of the token with this name or id.
@@ -135,7 +135,7 @@ impl Directory {
     /// [`Error::NotFound`] if the one change that was named is not one of a user.
     pub fn undo(
         &self,
-        selection: &Selection,
+        selection: &ToUndo,
         manner: Manner,
         after: Option<u32>,
         caller: &Caller,
@@ -422,8 +422,8 @@ struct Gathered {
 }
 
 /// Refuses what the trail does not reach back to: some of the changes would be left out.
-fn reaches(snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
-    let Selection::Since { since, .. } = selection else {
+fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Error> {
+    let ToUndo::Since { since, .. } = selection else {
         return Ok(());
     };
     let extent = snapshot.audit_extent()?;
@@ -440,29 +440,25 @@ fn reaches(snapshot: &Snapshot, selection: &Selection) -> Result<(), Error> {
     }
 }
 
-fn gather(
-    snapshot: &Snapshot,
-    selection: &Selection,
-    after: Option<u32>,
-) -> Result<Gathered, Error> {
+fn gather(snapshot: &Snapshot, selection: &ToUndo, after: Option<u32>) -> Result<Gathered, Error> {
     let first = match selection {
-        Selection::Change(sequence) => {
+        ToUndo::Change(sequence) => {
             let row = snapshot.audit(*sequence)?.ok_or(Error::NotFound)?;
             UserEvent::read(&row).ok_or(Error::NotFound)?;
             *sequence
         }
-        Selection::Since { since, .. } => {
+        ToUndo::Since { since, .. } => {
             let Some(first) = first_since(snapshot, &since.to_string())? else {
                 return Ok(Gathered::default());
             };
             first
         }
     };
-    let mut slice = Slice {
+    let mut gathering = Gathering {
         selection,
         since: match selection {
-            Selection::Since { since, .. } => since.to_string(),
-            Selection::Change(_) => String::new(),
+            ToUndo::Since { since, .. } => since.to_string(),
+            ToUndo::Change(_) => String::new(),
         },
         after,
         before: None,
@@ -471,12 +467,14 @@ fn gather(
     };
     // What was changed afterwards must not get into users. What lies before is not believed in.
     snapshot
-        .check_audits(first, u64::MAX, |sequence, text| slice.take(sequence, text))?
+        .check_audits(first, u64::MAX, |sequence, text| {
+            gathering.take(sequence, text)
+        })?
         .map_err(|broken| Error::BrokenTrail(broken.to_string()))?;
-    let last = slice.reversals.last_key_value().map(|(last, _)| *last);
+    let last = gathering.reversals.last_key_value().map(|(last, _)| *last);
     Ok(Gathered {
-        next: slice.before.and(last),
-        reversals: slice.reversals,
+        next: gathering.before.and(last),
+        reversals: gathering.reversals,
     })
 }
 
@@ -499,8 +497,8 @@ fn is_before(row: &str, since: &str) -> bool {
 }
 
 /// The users with the lowest sequences of those that have anything to take back.
-struct Slice<'a> {
-    selection: &'a Selection,
+struct Gathering<'a> {
+    selection: &'a ToUndo,
     since: String,
     after: Option<u32>,
     /// Users from this sequence on did not fit.
@@ -509,7 +507,7 @@ struct Slice<'a> {
     bytes: usize,
 }
 
-impl Slice<'_> {
+impl Gathering<'_> {
     fn take(&mut self, sequence: u64, text: &str) {
         let Some(id) = audit::user_of(text) else {
             return;
@@ -523,7 +521,7 @@ impl Slice<'_> {
         let is_early = is_before(text, &self.since);
         let is_known = self.reversals.contains_key(&user);
         // Most rows are of others, and need not be read.
-        let is_other = matches!(self.selection, Selection::Change(wanted) if *wanted != sequence);
+        let is_other = matches!(self.selection, ToUndo::Change(wanted) if *wanted != sequence);
         if (is_early || is_other) && !is_known {
             return;
         }
@@ -552,8 +550,8 @@ impl Slice<'_> {
 
     fn is_selected(&self, sequence: u64, principal: &str) -> bool {
         match self.selection {
-            Selection::Change(wanted) => sequence == *wanted,
-            Selection::Since { token, .. } => {
+            ToUndo::Change(wanted) => sequence == *wanted,
+            ToUndo::Since { token, .. } => {
                 token.as_ref().is_none_or(|token| is_by(principal, token))
             }
         }

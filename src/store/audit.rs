@@ -28,7 +28,7 @@ const HEAD_BYTES: usize = 48;
 
 /// A place between two rows, or behind the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct ChainHead {
     /// The sequence of the row behind this place.
     pub(super) next_sequence: u64,
     /// The digest of the row before it.
@@ -37,7 +37,7 @@ pub(super) struct Head {
     pub(super) bytes: u64,
 }
 
-impl Default for Head {
+impl Default for ChainHead {
     fn default() -> Self {
         Self {
             next_sequence: 1,
@@ -47,7 +47,7 @@ impl Default for Head {
     }
 }
 
-impl Head {
+impl ChainHead {
     /// The place as it is kept in the file: the next sequence, 8 bytes big-endian, the digest,
     /// and since format 4 the bytes, likewise.
     pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
@@ -58,7 +58,7 @@ impl Head {
         bytes
     }
 
-    /// Reads what [`Head::to_bytes`] wrote; `None` for anything else.
+    /// Reads what [`ChainHead::to_bytes`] wrote; `None` for anything else.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (next_sequence, rest) = bytes.split_first_chunk()?;
         let (previous, rest) = rest.split_first_chunk()?;
@@ -98,7 +98,7 @@ impl Head {
 }
 
 /// The bytes of the row that comes next.
-pub(super) fn encode(head: &Head, text: &str) -> Vec<u8> {
+pub(super) fn encode(head: &ChainHead, text: &str) -> Vec<u8> {
     let mut row = Vec::with_capacity(TEXT_AT + text.len());
     row.push(VERSION);
     row.extend_from_slice(&head.previous);
@@ -158,7 +158,7 @@ pub(super) fn text_of(row: &[u8]) -> Option<&str> {
 
 /// Whoever follows the chain from one place to another.
 pub(super) struct Walk {
-    head: Head,
+    head: ChainHead,
     /// The row before that place, once one was seen.
     last: Option<u64>,
     /// A row that does not follow from the one before it: the next one tells which of the two
@@ -167,7 +167,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn from(anchor: Head) -> Self {
+    pub(super) fn from(anchor: ChainHead) -> Self {
         Self {
             head: anchor,
             last: None,
@@ -196,7 +196,7 @@ impl Walk {
     }
 
     /// The place at the end must be the one that was noted.
-    pub(super) fn end(self, noted: &Head) -> Result<(), ChainBroken> {
+    pub(super) fn end(self, noted: &ChainHead) -> Result<(), ChainBroken> {
         let meets = self.head.meets(noted);
         self.settle(meets)?;
         if meets {
@@ -229,8 +229,8 @@ impl Walk {
 mod tests {
     use super::*;
 
-    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, Head) {
-        let mut head = Head::default();
+    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, ChainHead) {
+        let mut head = ChainHead::default();
         let mut rows = Vec::new();
         for text in texts {
             let row = encode(&head, text);
@@ -240,7 +240,7 @@ mod tests {
         (rows, head)
     }
 
-    fn walk(anchor: Head, rows: &[(u64, Vec<u8>)], head: &Head) -> Result<usize, String> {
+    fn walk(anchor: ChainHead, rows: &[(u64, Vec<u8>)], head: &ChainHead) -> Result<usize, String> {
         let mut walk = Walk::from(anchor);
         let broken = |broken: ChainBroken| broken.to_string();
         for (sequence, row) in rows {
@@ -253,11 +253,11 @@ mod tests {
     #[test]
     fn the_row_that_was_changed_is_named() {
         let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}", "{\"a\":4}"]);
-        let start = Head::default();
+        let start = ChainHead::default();
         assert_eq!(walk(start, &rows, &head), Ok(4));
         assert_eq!(head.bytes, 4 * (TEXT_AT as u64 + 7));
-        assert_eq!(Head::from_bytes(&head.to_bytes()), Some(head));
-        assert_eq!(Head::from_bytes(&head.to_bytes()[..40]), None);
+        assert_eq!(ChainHead::from_bytes(&head.to_bytes()), Some(head));
+        assert_eq!(ChainHead::from_bytes(&head.to_bytes()[..40]), None);
 
         for changed in 0..rows.len() {
             for byte in 0..rows[changed].1.len() {
@@ -277,12 +277,12 @@ mod tests {
     #[test]
     fn a_chain_goes_on_from_its_anchor() {
         let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
-        let anchor = Head::behind(1, &rows[0].1);
+        let anchor = ChainHead::behind(1, &rows[0].1);
         assert_eq!(walk(anchor, &rows[1..], &head), Ok(2));
         let told = "row 3 of the audit trail is missing";
         assert_eq!(walk(anchor, &rows[1..2], &head), Err(told.to_owned()));
-        assert!(walk(Head::default(), &rows[1..], &head).is_err());
-        let end = Head::behind(3, &rows[2].1);
+        assert!(walk(ChainHead::default(), &rows[1..], &head).is_err());
+        let end = ChainHead::behind(3, &rows[2].1);
         assert_eq!(walk(end, &[], &head), Ok(0));
     }
 }

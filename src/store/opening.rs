@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, StorageBackend};
 use roaring::RoaringBitmap;
 
-use super::audit::Head;
+use super::audit::ChainHead;
 use super::backend::{Overlay, Patient};
 use super::deferring::Deferring;
 use super::error::guarded;
@@ -28,7 +28,7 @@ pub(super) struct Open {
     pub(super) index: Index,
     /// Chunks of the index that are in the file as they are here.
     pub(super) saved: RoaringBitmap,
-    pub(super) chain: Head,
+    pub(super) chain: ChainHead,
     /// Whether anything was committed since it was opened.
     pub(super) is_written: bool,
     /// Commits since the last one that a crash recovers from without reading the file.
@@ -156,7 +156,7 @@ impl Writer {
 
 /// What is known of a state without reading it again.
 pub(super) struct Known {
-    pub(super) chain: Head,
+    pub(super) chain: ChainHead,
     pub(super) index: Index,
 }
 

@@ -56,7 +56,7 @@ struct State {
 /// Writes that are committed at once, each seeing what those before it have changed.
 struct Batch {
     plans: Vec<Plan>,
-    told: Arc<Told>,
+    told: Arc<OutcomeCell>,
     /// How many writes it has.
     writes: usize,
 }
@@ -101,7 +101,7 @@ impl Queue {
             batch.writes += 1;
             return Ok(Ticket(Arc::clone(&batch.told)));
         }
-        let told = Arc::<Told>::default();
+        let told = Arc::<OutcomeCell>::default();
         let ticket = Ticket(Arc::clone(&told));
         state.batches.push_back(Batch {
             plans,
@@ -206,18 +206,18 @@ impl Queue {
 
 /// All who wait for a batch. Should it be dropped without an answer, by a bug, they are told that
 /// nobody knows.
-pub(super) struct Callers(Option<Arc<Told>>);
+pub(super) struct Callers(Option<Arc<OutcomeCell>>);
 
 /// Where to wait for what becomes of a batch.
-pub(super) struct Ticket(Arc<Told>);
+pub(super) struct Ticket(Arc<OutcomeCell>);
 
 #[derive(Default)]
-struct Told {
+struct OutcomeCell {
     outcome: Mutex<Option<Outcome>>,
     changed: Condvar,
 }
 
-impl Told {
+impl OutcomeCell {
     fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 use roaring::RoaringBitmap;
 
-use super::audit::Head;
+use super::audit::ChainHead;
 use super::change::Describe;
 use super::index::{CHUNK, Changes, Chunk, Index, Texts, place};
 use super::tables::{self, CHAIN};
@@ -175,7 +175,7 @@ pub(super) fn save(
     txn: &WriteTransaction,
     index: &Index,
     saved: &RoaringBitmap,
-    chain: Head,
+    chain: ChainHead,
     most: usize,
 ) -> Result<RoaringBitmap, ReadError> {
     let missing = (0..index.chunks()).filter(|number| !saved.contains(*number));

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::audit::Head;
+use super::audit::ChainHead;
 use super::deferring::Deferring;
 use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
@@ -41,7 +41,7 @@ pub(super) struct Unanswered {
     /// Rows for the audit trail that were taken along.
     pub(super) noted: Vec<String>,
     /// The audit chain's head if it is there: each change has a row in it.
-    pub(super) head: Head,
+    pub(super) head: ChainHead,
 }
 
 impl Unsynced {

@@ -35,7 +35,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::audit::{self, Head};
+use super::audit::{self, ChainHead};
 use super::change::{Change, Keys, Put};
 use super::index::Changes;
 use super::{FORMAT, OpenError, ReadError, row};
@@ -72,11 +72,11 @@ pub(super) struct Tables<'txn> {
     audit: Table<'txn, u64, &'static [u8]>,
     chain_table: Table<'txn, &'static str, &'static [u8]>,
     pub(super) users_next: u32,
-    chain: Head,
+    chain: ChainHead,
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(txn: &'txn WriteTransaction, chain: Head) -> Result<Self, ReadError> {
+    pub(super) fn open(txn: &'txn WriteTransaction, chain: ChainHead) -> Result<Self, ReadError> {
         let meta = txn.open_table(META)?;
         Ok(Self {
             users_next: u32::try_from(users_next_of(&meta)?).unwrap_or(u32::MAX),
@@ -98,7 +98,7 @@ impl<'txn> Tables<'txn> {
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_format(&mut self.meta, FORMAT)?;
         put_users_next(&mut self.meta, 1)?;
-        put_anchor(&mut self.chain_table, Head::default())?;
+        put_anchor(&mut self.chain_table, ChainHead::default())?;
         self.note_chain()
     }
 
@@ -192,11 +192,11 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Sequence and bytes of the oldest row, and the place behind it.
-    fn oldest_audit(&self) -> Result<Option<(u64, u64, Head)>, ReadError> {
+    fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainHead)>, ReadError> {
         let oldest = self.audit.first()?;
         Ok(oldest.map(|(sequence, row)| {
             let (sequence, row) = (sequence.value(), row.value());
-            (sequence, row.len() as u64, Head::behind(sequence, row))
+            (sequence, row.len() as u64, ChainHead::behind(sequence, row))
         }))
     }
 
@@ -245,7 +245,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// The chain's head after everything that was applied.
-    pub(super) fn chain(&self) -> Head {
+    pub(super) fn chain(&self) -> ChainHead {
         self.chain
     }
 }
@@ -296,14 +296,14 @@ fn put_number(
 
 pub(super) fn put_chain(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
-    head: Head,
+    head: ChainHead,
 ) -> Result<(), ReadError> {
     put_place(chain, CHAIN_HEAD, head)
 }
 
 pub(super) fn put_anchor(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
-    anchor: Head,
+    anchor: ChainHead,
 ) -> Result<(), ReadError> {
     put_place(chain, CHAIN_ANCHOR, anchor)
 }
@@ -311,7 +311,7 @@ pub(super) fn put_anchor(
 /// Notes that the saved index is right at this place of the chain.
 pub(super) fn keep_index(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
-    head: Head,
+    head: ChainHead,
 ) -> Result<(), ReadError> {
     put_place(chain, CHAIN_INDEX, head)
 }
@@ -320,8 +320,10 @@ pub(super) fn keep_index(
 pub(super) fn is_index_kept(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<bool, ReadError> {
-    let place = |name: &str| -> Result<Option<Head>, ReadError> {
-        Ok(chain.get(name)?.and_then(|it| Head::from_bytes(it.value())))
+    let place = |name: &str| -> Result<Option<ChainHead>, ReadError> {
+        Ok(chain
+            .get(name)?
+            .and_then(|it| ChainHead::from_bytes(it.value())))
     };
     let (kept, head) = (place(CHAIN_INDEX)?, place(CHAIN_HEAD)?);
     Ok(kept.zip(head).is_some_and(|(kept, head)| kept.meets(&head)))
@@ -330,7 +332,7 @@ pub(super) fn is_index_kept(
 fn put_place(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
     name: &str,
-    place: Head,
+    place: ChainHead,
 ) -> Result<(), ReadError> {
     chain.insert(name, place.to_bytes().as_slice())?;
     Ok(())
@@ -357,9 +359,11 @@ fn number_of(
 /// The two ends of the audit chain as they were noted: where it begins, where it goes on.
 pub(super) fn chain_ends(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<(Head, Head), ReadError> {
+) -> Result<(ChainHead, ChainHead), ReadError> {
     let place = |name: &str| {
-        let place = chain.get(name)?.and_then(|it| Head::from_bytes(it.value()));
+        let place = chain
+            .get(name)?
+            .and_then(|it| ChainHead::from_bytes(it.value()));
         let what = || format!("the audit trail's {name} is not there");
         place.ok_or_else(|| StorageError::Corrupted(what()))
     };
@@ -367,13 +371,13 @@ pub(super) fn chain_ends(
 }
 
 /// The head of the audit chain, if its last row is the one that was written last.
-pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, OpenError> {
+pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainHead, OpenError> {
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let (anchor, head) = chain_ends(&chain)?;
     let last = audit.last().map_err(ReadError::from)?;
     let end = last.map_or(anchor, |(sequence, row)| {
-        Head::behind(sequence.value(), row.value())
+        ChainHead::behind(sequence.value(), row.value())
     });
     if end.meets(&head) {
         Ok(head)
@@ -383,7 +387,7 @@ pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Head, OpenError>
 }
 
 /// The row that was written last is not as it was, or not there.
-pub(super) fn last_row_changed(head: &Head) -> OpenError {
+pub(super) fn last_row_changed(head: &ChainHead) -> OpenError {
     let sequence = head.next_sequence.saturating_sub(1);
     OpenError::Damaged(format!(
         "row {sequence} of the audit trail, the last one, is not as it was written"

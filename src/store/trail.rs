@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use redb::ReadableTable;
 
-use super::audit::{AuditRow, ChainBroken, Head, Walk, text_of};
+use super::audit::{AuditRow, ChainBroken, ChainHead, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
 use super::{ReadError, Snapshot};
 
@@ -106,7 +106,7 @@ impl Snapshot {
             let Some(row) = table.get(before)? else {
                 return Ok(Err(ChainBroken::missing(before)));
             };
-            walk = Walk::from(Head::behind(before, row.value()));
+            walk = Walk::from(ChainHead::behind(before, row.value()));
             from = first;
         }
         let mut left = count;

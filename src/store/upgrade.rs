@@ -29,7 +29,7 @@ use redb::{
     Value, WriteTransaction,
 };
 
-use super::audit::Head;
+use super::audit::ChainHead;
 use super::backend::{Overlay, Patient};
 use super::change::Describe;
 use super::error::guarded;
@@ -147,8 +147,8 @@ fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErr
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let last = audit.last().map_err(ReadError::from)?;
-    let head = last.map_or(Head::default(), |(sequence, row)| {
-        Head::behind(sequence.value(), row.value())
+    let head = last.map_or(ChainHead::default(), |(sequence, row)| {
+        ChainHead::behind(sequence.value(), row.value())
     });
     let short = &head.to_bytes()[..SHORT_HEAD_BYTES];
     chain.insert(CHAIN_HEAD, short).map_err(ReadError::from)?;
@@ -190,7 +190,7 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
 
 /// The audit chain gets its anchor, and its head the bytes of all rows.
 fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
-    let mut head = Head::default();
+    let mut head = ChainHead::default();
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     for entry in audit.iter().map_err(ReadError::from)? {
         let (sequence, row) = entry.map_err(ReadError::from)?;
@@ -202,7 +202,7 @@ fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
     if noted.is_none_or(|noted| *noted.value() != head.to_bytes()[..SHORT_HEAD_BYTES]) {
         return Err(tables::last_row_changed(&head));
     }
-    tables::put_anchor(&mut chain, Head::default())?;
+    tables::put_anchor(&mut chain, ChainHead::default())?;
     tables::put_chain(&mut chain, head)?;
     let mut meta = txn.open_table(META).map_err(ReadError::from)?;
     tables::put_format(&mut meta, 4)?;

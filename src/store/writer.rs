@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::audit::Head;
+use super::audit::ChainHead;
 use super::change::{Change, Describe};
 use super::error::guarded;
 use super::index::Changes;
@@ -67,7 +67,7 @@ enum Attempt {
     /// To its end, which is this.
     Done(Outcome),
     /// The commit itself failed; its chain would have this head.
-    Uncertain(Head),
+    Uncertain(ChainHead),
     /// It is written and not synced yet.
     Written {
         changes: usize,
