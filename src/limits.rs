@@ -75,7 +75,7 @@ pub const TOKEN_CONNECTIONS_PART: usize = 4;
 /// What a client has to take its answer before it may have to make room for somebody else.
 pub const ANSWER_TAKEN_MIN: Duration = Duration::from_secs(1);
 /// Between two looks for connections whose token is no longer good.
-pub const TOKENS_LOOK_PAUSE: Duration = Duration::from_secs(2);
+pub const TOKENS_LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Accepted connections that wait for a worker to come free.
 pub const CONNECTIONS_WAITING_MAX: usize = 64;
 /// Waiting for a place among those; until then the listen backlog holds newcomers.
@@ -196,7 +196,7 @@ pub const BODY_OBJECT_VALUES: usize = 8;
 /// A body beyond which a request is worked on in turns: one user is hardly ever larger.
 pub const BODY_BYTES_WITHOUT_TURN: usize = 8 * 1024;
 /// Requests with a body between that and [`USER_BYTES_MAX`] that are worked on at one time.
-pub const LARGE_BODIES_AT_ONCE_MAX: usize = 32;
+pub const LARGE_BODIES_AT_ONCE_MAX: usize = 16;
 /// Requests with a larger one that are, which are no users but bulk requests.
 pub const BULK_BODIES_AT_ONCE_MAX: usize = 4;
 /// Waiting for such a turn; beyond it the caller gets 503.

@@ -1,5 +1,6 @@
 //! Turns: what is worth much memory or time is worked on by so many at one time, and the others
-//! wait for their turn, in the order in which they came.
+//! wait for their turn. Who has fewer turns than the others comes before them, and whoever came
+//! first before those who have as many.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,14 +16,19 @@ pub struct Turns {
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Tickets of those who wait, first come first.
-    waiting: VecDeque<u64>,
+    /// Who has the others.
+    taken: Vec<String>,
+    /// Tickets of those who wait, and who they are, first come first.
+    waiting: VecDeque<(u64, String)>,
     next_ticket: u64,
 }
 
 /// A turn; dropping it gives it back.
 #[derive(Debug)]
-pub struct Turn<'a>(&'a Turns);
+pub struct Turn<'a> {
+    turns: &'a Turns,
+    who: String,
+}
 
 impl Turns {
     /// So many at one time.
@@ -30,6 +36,7 @@ impl Turns {
         Self {
             state: Mutex::new(State {
                 free: at_once,
+                taken: Vec::new(),
                 waiting: VecDeque::new(),
                 next_ticket: 0,
             }),
@@ -37,24 +44,36 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn; `None` when none comes within `patience`.
+    /// Waits for a turn, everybody being one; `None` when none comes within `patience`.
     pub fn take(&self, patience: Duration) -> Option<Turn<'_>> {
+        self.take_for("", patience)
+    }
+
+    /// The same for one of several who are to come to their turns alike.
+    pub fn take_for(&self, who: &str, patience: Duration) -> Option<Turn<'_>> {
         let mut state = self.state();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        let is_due = |state: &State| state.free > 0 && state.waiting.front() == Some(&ticket);
+        state.waiting.push_back((ticket, who.to_owned()));
+        let is_due = |state: &State| state.free > 0 && state.next() == Some(ticket);
         let (mut state, _) = self
             .changed
             .wait_timeout_while(state, patience, |state| !is_due(state))
             .unwrap_or_else(PoisonError::into_inner);
         let is_taken = is_due(&state);
-        state.waiting.retain(|other| *other != ticket);
-        state.free -= usize::from(is_taken);
+        state.waiting.retain(|(other, _)| *other != ticket);
+        let turn = is_taken.then(|| {
+            state.free -= 1;
+            state.taken.push(who.to_owned());
+            Turn {
+                turns: self,
+                who: who.to_owned(),
+            }
+        });
         drop(state);
-        // Whoever is first now may be due too.
+        // Whoever is next now may be due too.
         self.changed.notify_all();
-        is_taken.then(|| Turn(self))
+        turn
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,10 +81,25 @@ impl Turns {
     }
 }
 
+impl State {
+    /// The ticket of whoever comes next.
+    fn next(&self) -> Option<u64> {
+        let taken_by = |who: &str| self.taken.iter().filter(|it| *it == who).count();
+        let waiting = self.waiting.iter();
+        let next = waiting.min_by_key(|(ticket, who)| (taken_by(who), *ticket));
+        next.map(|(ticket, _)| *ticket)
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.state().free += 1;
-        self.0.changed.notify_all();
+        let mut state = self.turns.state();
+        state.free += 1;
+        if let Some(at) = state.taken.iter().position(|who| *who == self.who) {
+            state.taken.swap_remove(at);
+        }
+        drop(state);
+        self.turns.changed.notify_all();
     }
 }
 
@@ -80,29 +114,31 @@ mod tests {
     #[test]
     fn a_turn_is_had_when_another_is_given_back() {
         let turns = Turns::new(2);
-        let first = turns.take(Duration::ZERO).expect("free");
-        let _second = turns.take(Duration::ZERO).expect("free");
-        assert!(turns.take(Duration::ZERO).is_none());
+        let take = |patience| turns.take(patience);
+        let first = take(Duration::ZERO).expect("free");
+        let _second = take(Duration::ZERO).expect("free");
+        assert!(take(Duration::ZERO).is_none());
         drop(first);
         let failed = catch_unwind(AssertUnwindSafe(|| {
-            let _third = turns.take(Duration::ZERO).expect("given back");
+            let _third = take(Duration::ZERO).expect("given back");
             panic!("a bug");
         }));
         assert!(failed.is_err());
-        let _fourth = turns.take(Duration::ZERO).expect("given back");
-        assert!(turns.take(Duration::from_millis(1)).is_none());
+        let _fourth = take(Duration::ZERO).expect("given back");
+        assert!(take(Duration::from_millis(1)).is_none());
     }
 
     #[test]
-    fn turns_are_had_in_the_order_of_those_who_wait() {
+    fn turns_are_had_in_order_and_whoever_has_fewer_comes_first() {
+        const PATIENCE: Duration = Duration::from_secs(30);
         let turns = Turns::new(1);
         let (told, order) = mpsc::channel();
         thread::scope(|scope| {
-            let first = turns.take(Duration::ZERO).expect("free");
-            for number in 0..10 {
+            let first = turns.take_for("a", Duration::ZERO).expect("free");
+            for (number, who) in ["a", "a", "b", "a", "b", "c"].into_iter().enumerate() {
                 let (turns, told) = (&turns, told.clone());
                 scope.spawn(move || {
-                    let _turn = turns.take(Duration::from_secs(30)).expect("a turn");
+                    let _turn = turns.take_for(who, PATIENCE).expect("a turn");
                     told.send(number).expect("heard");
                 });
                 while turns.state().waiting.len() <= number {
@@ -110,10 +146,13 @@ mod tests {
                 }
             }
             // Nobody goes past them.
-            assert!(turns.take(Duration::ZERO).is_none());
+            assert!(turns.take_for("d", Duration::ZERO).is_none());
+            // While one has it, the next is another: the ticket of the third who came after it.
+            assert_eq!(turns.state().next(), Some(3));
             drop(first);
         });
         drop(told);
-        assert!(order.iter().eq(0..10));
+        // As nobody has another turn when one is given back, they come in order.
+        assert!(order.iter().eq(0..6));
     }
 }

@@ -50,11 +50,9 @@ fn begin(door: &Door, token: &Secret, request: &str) -> std::io::Result<Tls> {
     Ok(tls)
 }
 
-/// Takes every place with these tokens in turn, again and again: whoever was cut off comes back at
-/// once. Newcomers with another token are served all the while.
-fn assert_nobody_is_locked_out(door: &Door, tokens: &[Secret], request: &str) {
-    let mut tokens = tokens.iter().cycle();
-    let mut next = || begin(door, tokens.next().expect("they go round"), request);
+/// Takes every place, again and again: whoever was cut off comes back at once. Newcomers with
+/// another token are served all the while.
+fn assert_nobody_is_locked_out(door: &Door, mut next: impl FnMut() -> std::io::Result<Tls>) {
     let mut taken: Vec<Tls> = (0..PLACES).filter_map(|_| next().ok()).collect();
     assert!(taken.len() > PLACES / 2, "{} came in", taken.len());
     let authorization = format!("Bearer {}", door.token);
@@ -77,7 +75,7 @@ fn a_token_of_the_least_scope_that_keeps_every_place_waiting_locks_nobody_out() 
     );
     let mut slow = door.connect();
     slow.write_all(&door.with_token(&head)).expect("taken");
-    assert_nobody_is_locked_out(&door, &[hoarder], "GET /metrics");
+    assert_nobody_is_locked_out(&door, || begin(&door, &hoarder, "GET /metrics"));
     slow.write_all(user.as_bytes()).expect("taken");
     assert_eq!(read(&mut slow, false).status, 201, "{}", door.server.log());
     door.server.stop();
@@ -89,7 +87,37 @@ fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
     let door = small();
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let tokens = names.map(|name| door.server.token_with(name, &["--scope", "read"]));
-    assert_nobody_is_locked_out(&door, &tokens, "POST /scim/v2/.search");
+    let mut tokens = tokens.iter().cycle();
+    assert_nobody_is_locked_out(&door, || {
+        let token = tokens.next().expect("they go round");
+        begin(&door, token, "POST /scim/v2/.search")
+    });
+    door.server.stop();
+}
+
+/// A request with a body so large that it is worked on in turns.
+fn bulky(token: &str) -> String {
+    let list = vec!["{\"\":0}"; 20_000].join(",");
+    let search = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+    let body = format!("{{\"schemas\":[\"{search}\"],\"count\":0,\"x\":[{list}]}}");
+    format!(
+        "POST /scim/v2/.search HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/scim+json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Whoever waits for its turn has to make room.
+#[test]
+fn a_token_that_keeps_every_place_with_large_bodies_locks_nobody_out() {
+    let door = small();
+    let hoarder = door.server.token_with("hoarder", &["--scope", "read"]);
+    let request = bulky(hoarder.reveal());
+    assert_nobody_is_locked_out(&door, || {
+        let mut tls = door.connect_with(BOTH, &[])?;
+        tls.write_all(request.as_bytes())?;
+        Ok(tls)
+    });
     door.server.stop();
 }
 
@@ -155,6 +183,34 @@ fn answers_that_nobody_takes_take_little_memory() {
 #[test]
 fn bodies_without_an_end_take_little_memory() {
     assert_small(&Door::open(), sender, 1700);
+}
+
+/// A connection that has had an answer to a large body, and stays.
+fn stayer(door: &Door) -> Tls {
+    let mut tls = door.connect();
+    tls.write_all(bulky(&door.token).as_bytes()).expect("taken");
+    assert_eq!(read(&mut tls, false).status, 200);
+    tls
+}
+
+/// What has been read is not kept for as long as the connection is, by a server that runs as its
+/// unit has it.
+#[test]
+fn large_bodies_that_were_answered_take_no_memory() {
+    let unit = include_str!("../packaging/systemd/golinks-scim.service");
+    let door = Door::to(Server::start_by(
+        &["--rate-limit", "off"],
+        |mut command, _| {
+            let variables = unit
+                .lines()
+                .filter_map(|line| line.strip_prefix("Environment="));
+            command.envs(variables.filter_map(|it| it.split_once('=')));
+            command
+        },
+    ));
+    // What any of them takes once.
+    drop(stayer(&door));
+    assert_small(&door, stayer, 600);
 }
 
 /// Each of many such connections takes less than so many KiB of the server's memory.

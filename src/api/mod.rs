@@ -59,7 +59,7 @@ use crate::turns::{Turn, Turns};
 use cursor::Cursors;
 use places::Places;
 use refusals::{Refusals, Refused};
-use reply::{Problem, word_of};
+use reply::{Outcome, Problem, word_of};
 use routes::Access;
 use tuning::Tuned;
 use warnings::Told;
@@ -108,6 +108,14 @@ pub struct Api {
     is_stopping: AtomicBool,
     /// Held while a backup is made.
     backing_up: Mutex<()>,
+}
+
+/// How the wait of a request for its turn ended.
+pub enum Waited<'a> {
+    /// With a turn, if it needed one.
+    InTime(Option<Turn<'a>>),
+    /// Without one.
+    InVain,
 }
 
 /// The store's content cannot be used; the text says why.
@@ -184,47 +192,58 @@ impl Api {
             })
     }
 
-    /// The turn that a request with a large body has to wait for.
-    fn turn_for(&self, body: &[u8]) -> Result<Option<Turn<'_>>, Problem> {
+    /// Waits for the turn that an admitted request with a large body needs.
+    pub fn await_turn(&self, admission: &Admission, body: &[u8]) -> Waited<'_> {
+        let is_read = matches!(admission.method(), "POST" | "PUT" | "PATCH");
+        let (Some(token), true) = (admission.token(), is_read) else {
+            return Waited::InTime(None);
+        };
         if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {
-            return Ok(None);
+            return Waited::InTime(None);
         }
         let is_bulky = body.len() > limits::USER_BYTES_MAX;
         let turns = if is_bulky { &self.bulky } else { &self.large };
-        let turn = turns.take(limits::BODY_TURN_WAIT_MAX);
-        turn.map(Some).ok_or_else(Problem::too_many_large_bodies)
+        let turn = turns.take_for(&token.id, limits::BODY_TURN_WAIT_MAX);
+        turn.map_or(Waited::InVain, |turn| Waited::InTime(Some(turn)))
     }
 
     /// Answers an admitted request; `body` is what was waited for, if anything was. Never
     /// panics: a bug becomes a 500.
     pub fn answer(&self, admission: Admission, body: Option<&[u8]>) -> Answer {
-        let started = Monotonic::now();
-        let is_late = body.is_some();
-        let body = body.unwrap_or_default();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            match (admission.route().access, admission.principal()) {
-                (Access::Open(handler), _) => handler(self, &admission),
-                (Access::Scim(_, handler), Some(principal)) => {
-                    let _turn = self.turn_for(body)?;
-                    if is_late {
-                        self.check_again(principal)?;
-                    }
-                    handler(self, &admission, principal, body)
-                }
-                (
-                    Access::Administration(handler),
-                    Some(Principal::Administrator(administrator)),
-                ) => handler(self, &admission, administrator, body),
-                _ => Err(Problem::not_found()),
+        self.answer_by(admission, body, |admission| self.handle(admission, body))
+    }
+
+    /// The same for a request that may have had to wait for its turn.
+    pub fn answer_in_turn(
+        &self,
+        admission: Admission,
+        body: Option<&[u8]>,
+        waited: &Waited<'_>,
+    ) -> Answer {
+        match waited {
+            Waited::InTime(_) => self.answer(admission, body),
+            Waited::InVain => {
+                let refuse = |_: &Admission| Err(Problem::too_many_large_bodies());
+                self.answer_by(admission, body, refuse)
             }
-        }));
+        }
+    }
+
+    fn answer_by(
+        &self,
+        admission: Admission,
+        body: Option<&[u8]>,
+        handle: impl FnOnce(&Admission) -> Outcome,
+    ) -> Answer {
+        let started = Monotonic::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| handle(&admission)));
         let outcome = outcome
             .unwrap_or_else(|_| Err(admission.bug()))
             .map_err(|problem| admission.told(problem));
         if let Err(problem) = &outcome
             && let Some(principal @ Principal::Token(_)) = admission.principal()
         {
-            let refused = Refused::admitted(&admission, body);
+            let refused = Refused::admitted(&admission, body.unwrap_or_default());
             self.note_refusal(&principal.to_string(), &refused, problem);
         }
         let (route, method) = (admission.route().path, admission.method());
@@ -233,6 +252,24 @@ impl Api {
         self.metrics.answered(route, method, answer.status);
         self.metrics.took(route, took);
         answer
+    }
+
+    fn handle(&self, admission: &Admission, body: Option<&[u8]>) -> Outcome {
+        let is_late = body.is_some();
+        let body = body.unwrap_or_default();
+        match (admission.route().access, admission.principal()) {
+            (Access::Open(handler), _) => handler(self, admission),
+            (Access::Scim(_, handler), Some(principal)) => {
+                if is_late {
+                    self.check_again(principal)?;
+                }
+                handler(self, admission, principal, body)
+            }
+            (Access::Administration(handler), Some(Principal::Administrator(administrator))) => {
+                handler(self, admission, administrator, body)
+            }
+            _ => Err(Problem::not_found()),
+        }
     }
 
     /// The answer to bytes that are not a request.

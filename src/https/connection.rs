@@ -211,12 +211,15 @@ impl<'a> Connection<'a> {
         close: bool,
         deadline: Instant,
     ) -> Then {
+        let api = &self.shared.api;
+        // As long as it waits it may have to make room, like one whose body is awaited.
+        let waited = api.await_turn(&admission, body.as_deref().unwrap_or_default());
         if !self.slot.begin_work() {
             return Then::End;
         }
-        let answer = self.shared.api.answer(admission, body.as_deref());
+        let answer = api.answer_in_turn(admission, body.as_deref(), &waited);
         // However long the client takes for the answer.
-        drop(body);
+        drop((body, waited));
         self.write(answer, head, close, deadline)
     }
 
@@ -327,8 +330,8 @@ impl<'a> Connection<'a> {
         self.slot.set_writing(now);
         let close =
             close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last(now);
-        // A request that took nearly all of its time still gets its answer out.
-        let last = deadline + limits::LAST_ANSWER_DURATION_MAX;
+        // A request that took all of its time still gets its answer out.
+        let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
         self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
         let mut bytes = Vec::with_capacity(1024);
         append_head(&self.shared.api, &answer, head.version(), close, &mut bytes);

@@ -121,7 +121,6 @@ fn accept_until(
     workers: &Workers,
 ) {
     let mut complaint = Complaint::default();
-    let pause = Timespec::try_from(limits::TOKENS_LOOK_PAUSE).ok();
     let mut looked = Instant::now();
     loop {
         if looked.elapsed() >= limits::TOKENS_LOOK_PAUSE {
@@ -132,6 +131,8 @@ fn accept_until(
             PollFd::new(listener, PollFlags::IN),
             PollFd::new(stopped, PollFlags::IN),
         ];
+        let until_look = limits::TOKENS_LOOK_PAUSE.saturating_sub(looked.elapsed());
+        let pause = Timespec::try_from(until_look).ok();
         // An interrupted poll is tried again; there is nothing else that it can say.
         if poll(&mut ready, pause.as_ref()).is_err() {
             continue;

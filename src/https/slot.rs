@@ -126,6 +126,24 @@ impl Slot {
         self.lock().token.is_some()
     }
 
+    /// Whether no token was shown, and nothing is worked on.
+    pub(super) fn is_waiting_stranger(&self) -> bool {
+        let state = self.lock();
+        state.token.is_none() && !state.is_at_work()
+    }
+
+    /// Ends a stranger's at once. What has arrived of it by then may still be read; nothing of that
+    /// is begun. False where a token was shown meanwhile, or it has something to do.
+    pub(super) fn cut_stranger(&self) -> bool {
+        let mut state = self.lock();
+        let may_go = state.token.is_none() && !state.is_at_work();
+        if may_go {
+            state.is_cut = true;
+            self.end();
+        }
+        may_go
+    }
+
     /// Ends it if it still waits for its client; false when it does not.
     pub(super) fn let_go(&self, now: Instant) -> bool {
         let mut state = self.lock();

@@ -160,7 +160,7 @@ impl Slots {
     fn evict_stranger(&mut self) -> bool {
         let mut groups: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
         for slot in self.by_number.values() {
-            if !slot.is_authenticated() {
+            if slot.is_waiting_stranger() {
                 let group = groups.entry(slot.group).or_insert((0, Reverse(u64::MAX)));
                 group.0 += 1;
                 group.1 = group.1.max(Reverse(slot.number));
@@ -177,7 +177,7 @@ impl Slots {
         let oldest = self
             .by_number
             .values()
-            .filter(|slot| may_go(slot))
+            .filter(|slot| may_go(slot) && slot.is_waiting_stranger())
             .map(|slot| slot.number)
             .min();
         self.cut(oldest)
@@ -192,19 +192,19 @@ impl Slots {
         self.let_go(longest.map(|(_, number)| number), now)
     }
 
+    /// Ends a stranger's; false where a token was shown by now, or it has something to do.
     fn cut(&mut self, number: Option<u64>) -> bool {
-        let slot = number.and_then(|number| self.by_number.remove(&number));
-        slot.is_some_and(|slot| {
-            slot.end();
-            true
-        })
+        self.end_if(number, Slot::cut_stranger)
     }
 
-    /// The same for one that waits; false where it has something to do by now.
+    /// Ends one that waits; false where it has something to do by now.
     fn let_go(&mut self, number: Option<u64>, now: Instant) -> bool {
+        self.end_if(number, |slot| slot.let_go(now))
+    }
+
+    fn end_if(&mut self, number: Option<u64>, end: impl Fn(&Slot) -> bool) -> bool {
         let Some(number) = number else { return false };
-        let slot = self.by_number.get(&number);
-        let is_gone = slot.is_some_and(|slot| slot.let_go(now));
+        let is_gone = self.by_number.get(&number).is_some_and(|slot| end(slot));
         if is_gone {
             self.by_number.remove(&number);
         }
@@ -308,7 +308,7 @@ mod tests {
             if number != 200 {
                 slot.set_token(&tokens[number % tokens.len()]);
             }
-            if number != 100 {
+            if number != 100 && number != 200 {
                 assert!(slot.begin_work());
             }
         }
@@ -322,6 +322,29 @@ mod tests {
         second.set_writing(Instant::now());
         assert!(enter(busy, 1002).is_none(), "somebody at work had to go");
         assert_eq!((&*idle).read(&mut [0]).expect("its end"), 0);
+    }
+
+    #[test]
+    fn nothing_is_begun_for_a_stranger_who_was_cut_and_nobody_is_cut_who_has_begun() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let table = Table::new(limits::CONNECTIONS_MAX);
+        let enter = || {
+            let (server, client) = pair(&listener);
+            let here = "192.0.2.1".parse().expect("an address");
+            (table.enter(server, here).expect("room"), client)
+        };
+        let (late, _late) = enter();
+        table.evict_stranger();
+        // Its request had arrived, with a token.
+        late.set_token(&token("idp"));
+        assert!(!late.begin_work());
+        let (known, mut with_token) = enter();
+        known.set_token(&token("idp"));
+        let (busy, mut at_work) = enter();
+        assert!(busy.begin_work());
+        table.evict_stranger();
+        assert!(!known.cut_stranger());
+        assert!(is_open(&mut with_token) && is_open(&mut at_work));
     }
 
     #[test]
