@@ -16,6 +16,7 @@ mod brief;
 mod bulk;
 mod change;
 mod draft;
+mod gathering;
 mod glance;
 mod header;
 mod history;

@@ -15,7 +15,6 @@
 //! however many there are.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -23,14 +22,14 @@ use serde_json::Value;
 
 use super::audit::{self, CREATE, Caller, DELETE, UNDO, UserEvent};
 use super::change::{self, Asked, Planned};
+use super::gathering::{gather, reaches};
 use super::record::Record;
-use super::trail::is_by;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::limits;
 use crate::scim::fold::fold;
-use crate::scim::{self, ErrorType, User};
+use crate::scim::User;
 use crate::store::{Change, ReadError, Snapshot, View};
 
 /// Which changes are taken back.
@@ -223,11 +222,11 @@ impl Directory {
 }
 
 /// What one user's attributes were before the changes that are taken back.
-struct Reversal {
+pub(super) struct Reversal {
     id: UserId,
-    user_name: String,
+    pub(super) user_name: String,
     /// The version that the user has after the newest row that was looked at.
-    version: String,
+    pub(super) version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
     /// The first change by somebody else after that, by attribute.
@@ -235,11 +234,11 @@ struct Reversal {
     is_creation: bool,
     /// The deletion, if it is to be taken back.
     deletion: Option<u64>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Reversal {
-    fn of(id: UserId) -> Self {
+    pub(super) fn of(id: UserId) -> Self {
         Self {
             id,
             user_name: String::new(),
@@ -259,7 +258,7 @@ impl Reversal {
     }
 
     /// Takes in a row that is to be taken back.
-    fn select(&mut self, sequence: u64, event: UserEvent) {
+    pub(super) fn select(&mut self, sequence: u64, event: UserEvent) {
         self.changes.push(sequence);
         if event.kind == CREATE {
             self.is_creation = true;
@@ -284,7 +283,7 @@ impl Reversal {
     }
 
     /// Takes in a row that stays.
-    fn pass(&mut self, sequence: u64, event: UserEvent) {
+    pub(super) fn pass(&mut self, sequence: u64, event: UserEvent) {
         // What took back some of the changes is no other change of the attribute.
         let is_undo = event.kind == UNDO;
         if is_undo && event.undoes.iter().all(|it| self.has(*it)) {
@@ -411,162 +410,5 @@ impl Reversal {
             let undoes = &self.changes[newest..];
             audit::undone(&asked.caller, now, after, differences, undoes)
         })
-    }
-}
-
-/// The reversals of a slice of users.
-#[derive(Default)]
-struct Gathered {
-    reversals: BTreeMap<u32, Reversal>,
-    next: Option<u32>,
-}
-
-/// Refuses what the trail does not reach back to: some of the changes would be left out.
-fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Error> {
-    let ToUndo::Since { since, .. } = selection else {
-        return Ok(());
-    };
-    let extent = snapshot.audit_extent()?;
-    let oldest = snapshot.audit(extent.first)?;
-    match oldest.as_deref().and_then(audit::time_of) {
-        Some(oldest) if extent.first > 1 && oldest > *since => {
-            let what = format!(
-                "what the audit trail told of before {oldest} was removed: say a later time, or \
-                 force what it still tells to be taken back"
-            );
-            Err(scim::Error::new(ErrorType::InvalidValue, what).into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn gather(snapshot: &Snapshot, selection: &ToUndo, after: Option<u32>) -> Result<Gathered, Error> {
-    let first = match selection {
-        ToUndo::Change(sequence) => {
-            let row = snapshot.audit(*sequence)?.ok_or(Error::NotFound)?;
-            UserEvent::read(&row).ok_or(Error::NotFound)?;
-            *sequence
-        }
-        ToUndo::Since { since, .. } => {
-            let Some(first) = first_since(snapshot, &since.to_string())? else {
-                return Ok(Gathered::default());
-            };
-            first
-        }
-    };
-    let mut gathering = Gathering {
-        selection,
-        since: match selection {
-            ToUndo::Since { since, .. } => since.to_string(),
-            ToUndo::Change(_) => String::new(),
-        },
-        after,
-        before: None,
-        reversals: BTreeMap::new(),
-        bytes: 0,
-    };
-    // What was changed afterwards must not get into users. What lies before is not believed in.
-    snapshot
-        .check_audits(first, u64::MAX, |sequence, text| {
-            gathering.take(sequence, text)
-        })?
-        .map_err(|broken| Error::BrokenTrail(broken.to_string()))?;
-    let last = gathering.reversals.last_key_value().map(|(last, _)| *last);
-    Ok(Gathered {
-        next: gathering.before.and(last),
-        reversals: gathering.reversals,
-    })
-}
-
-/// The first row that is not of before a time.
-fn first_since(snapshot: &Snapshot, since: &str) -> Result<Option<u64>, Error> {
-    let mut first = None;
-    snapshot.audits_from(1, |sequence, text| {
-        if is_before(text, since) {
-            return ControlFlow::Continue(());
-        }
-        first = Some(sequence);
-        ControlFlow::Break(())
-    })?;
-    Ok(first)
-}
-
-/// Whether a row tells of before a time.
-fn is_before(row: &str, since: &str) -> bool {
-    audit::time_text(row).is_none_or(|time| time < since)
-}
-
-/// The users with the lowest sequences of those that have anything to take back.
-struct Gathering<'a> {
-    selection: &'a ToUndo,
-    since: String,
-    after: Option<u32>,
-    /// Users from this sequence on did not fit.
-    before: Option<u32>,
-    reversals: BTreeMap<u32, Reversal>,
-    bytes: usize,
-}
-
-impl Gathering<'_> {
-    fn take(&mut self, sequence: u64, text: &str) {
-        let Some(id) = audit::user_of(text) else {
-            return;
-        };
-        let user = id.sequence();
-        if self.after.is_some_and(|after| user <= after)
-            || self.before.is_some_and(|before| user >= before)
-        {
-            return;
-        }
-        let is_early = is_before(text, &self.since);
-        let is_known = self.reversals.contains_key(&user);
-        // Most rows are of others, and need not be read.
-        let is_other = matches!(self.selection, ToUndo::Change(wanted) if *wanted != sequence);
-        if (is_early || is_other) && !is_known {
-            return;
-        }
-        let Some(event) = UserEvent::read(text) else {
-            return;
-        };
-        let is_selected = !is_early && self.is_selected(sequence, &event.principal);
-        if !is_selected && !is_known {
-            return;
-        }
-        let reversal = self
-            .reversals
-            .entry(user)
-            .or_insert_with(|| Reversal::of(id));
-        reversal.version.clone_from(&event.version);
-        reversal.user_name.clone_from(&event.user_name);
-        reversal.bytes += text.len();
-        self.bytes += text.len();
-        if is_selected {
-            reversal.select(sequence, event);
-        } else {
-            reversal.pass(sequence, event);
-        }
-        self.shrink();
-    }
-
-    fn is_selected(&self, sequence: u64, principal: &str) -> bool {
-        match self.selection {
-            ToUndo::Change(wanted) => sequence == *wanted,
-            ToUndo::Since { token, .. } => {
-                token.as_ref().is_none_or(|token| is_by(principal, token))
-            }
-        }
-    }
-
-    fn shrink(&mut self) {
-        while self.reversals.len() > 1
-            && (self.reversals.len() > limits::UNDO_SLICE_USERS_MAX
-                || self.bytes > limits::UNDO_SLICE_BYTES_MAX)
-        {
-            let Some((user, reversal)) = self.reversals.pop_last() else {
-                return;
-            };
-            self.before = Some(user);
-            self.bytes -= reversal.bytes;
-        }
     }
 }
