@@ -341,6 +341,20 @@ fn what_came_from_outside_cannot_break_a_table() {
 }
 
 #[test]
+fn somebody_with_one_name_is_added_with_it() {
+    let server = Server::start();
+    for (part, flag) in [("givenName", "--given"), ("familyName", "--family")] {
+        let added = server.cli(&["user", "add", part, flag, "Suharto"]);
+        assert_eq!(added.status, Some(0), "{added:?}");
+        let shown = server.cli(&["user", "show", part, "-o", "jsonl"]).stdout;
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(shown["name"], serde_json::json!({part: "Suharto"}));
+        assert_eq!(shown["displayName"], "Suharto");
+    }
+    server.stop();
+}
+
+#[test]
 fn a_user_name_that_is_not_the_primary_email_is_marked() {
     let server = Server::start();
     server.cli(&["user", "add", "plain", "--given", "P", "--family", "L"]);

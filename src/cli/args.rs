@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use ipnet::IpNet;
 
 use super::output::Format;
+use super::user::User;
 use crate::config::BaseUrl;
 use crate::limits;
 
@@ -171,167 +172,6 @@ pub(super) enum Token {
 }
 
 #[derive(Subcommand)]
-pub(super) enum User {
-    /// List users, in order of creation
-    List {
-        #[command(flatten)]
-        selected: Selected,
-        /// At most so many
-        #[arg(long, value_name = "N")]
-        limit: Option<usize>,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Show one user with all attributes
-    Show {
-        /// A userName or an id
-        #[arg(value_parser = given)]
-        who: String,
-        /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
-        /// As it was before this change, as `user history` and `audit list` number it
-        #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
-        before: Option<u64>,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Tell every change of a user: when, by whom, each attribute before and after
-    History {
-        /// A userName or an id, also of a user who was deleted
-        #[arg(value_parser = given)]
-        who: String,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Take changes back, as a new change
-    #[command(after_help = UNDO_HELP, override_usage = UNDO_USAGE)]
-    Undo(Undo),
-    /// Create a user, for identity providers to import
-    Add {
-        /// The userName, which is the email
-        email: String,
-        /// Given name
-        #[arg(long, value_parser = given)]
-        given: String,
-        /// Family name
-        #[arg(long, value_parser = given)]
-        family: String,
-        /// The name that others see [default: given and family name]
-        #[arg(long, value_name = "NAME", value_parser = given)]
-        display_name: Option<String>,
-    },
-    /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
-    Import(Import),
-    /// Write users into a new file, or to standard output
-    Export(Export),
-    /// Compare a file of users with the directory, and print the commands that would mend it
-    Diff(Diff),
-    /// Deactivate users; nothing is deleted
-    Deactivate {
-        /// userNames or ids
-        #[arg(required = true, value_parser = given)]
-        who: Vec<String>,
-    },
-    /// Activate users again
-    Reactivate {
-        /// userNames or ids
-        #[arg(required = true, value_parser = given)]
-        who: Vec<String>,
-    },
-}
-
-// Whom a list or an export is of.
-#[derive(ClapArgs)]
-pub(super) struct Selected {
-    /// Only those with this text in a name or email
-    #[arg(long, value_name = "TEXT", value_parser = given)]
-    pub(super) search: Option<String>,
-    /// Only those that match a SCIM filter, such as `userName sw "a"`
-    #[arg(long, value_name = "EXPR", value_parser = given)]
-    pub(super) filter: Option<String>,
-    /// Only active ones
-    #[arg(long, conflicts_with = "inactive")]
-    pub(super) active: bool,
-    /// Only inactive ones
-    #[arg(long)]
-    pub(super) inactive: bool,
-}
-
-#[derive(ClapArgs)]
-pub(super) struct Import {
-    /// The file
-    pub(super) file: PathBuf,
-    /// Change nothing, and say for each row what it would do
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// What an empty cell does to its attribute
-    #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
-    pub(super) empty: String,
-    /// Where rows go that cannot be applied [default: beside FILE]
-    #[arg(long, value_name = "FILE")]
-    pub(super) rejects: Option<PathBuf>,
-    /// Leave this column out; may be given again
-    #[arg(long, value_name = "COLUMN")]
-    pub(super) ignore: Vec<String>,
-    #[command(flatten)]
-    pub(super) output: Output,
-}
-
-#[derive(ClapArgs)]
-pub(super) struct Export {
-    /// The file, which must not exist yet
-    pub(super) file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) selected: Selected,
-    /// The form of the output [default: csv, and that of a FILE.jsonl]
-    #[arg(short, long, value_enum)]
-    pub(super) output: Option<ExportFormat>,
-}
-
-#[derive(ClapArgs)]
-pub(super) struct Diff {
-    /// The file
-    pub(super) file: PathBuf,
-    /// What an empty cell says of its attribute
-    #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
-    pub(super) empty: String,
-    /// Leave this column out; may be given again
-    #[arg(long, value_name = "COLUMN")]
-    pub(super) ignore: Vec<String>,
-    #[command(flatten)]
-    pub(super) output: Output,
-}
-
-const UNDO_HELP: &str = "\
-Attributes get the values that they had before. A creation is taken back by deactivating the \
-user; a deletion is not taken back, but the user can be made again: golinks-scim manual history. \
-An attribute that somebody else has changed since is refused, and its user is left alone.";
-
-const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME>>";
-
-#[derive(ClapArgs)]
-pub(super) struct Undo {
-    /// The change, as `user history` and `audit list` number it
-    #[arg(required_unless_present = "since", conflicts_with = "since", value_parser = change)]
-    pub(super) change: Option<u64>,
-    /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
-    #[arg(long, value_name = "TIME")]
-    pub(super) since: Option<String>,
-    /// Only those by this token, by name or id
-    #[arg(long, value_name = "NAME", conflicts_with = "change", value_parser = given)]
-    pub(super) token: Option<String>,
-    /// Also attributes that somebody else has changed since
-    #[arg(long)]
-    pub(super) force: bool,
-    /// Say what would be taken back, and change nothing
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    #[command(flatten)]
-    pub(super) output: Output,
-}
-
-#[derive(Subcommand)]
 pub(super) enum Cert {
     /// What is served, until when, and who will accept it
     Show {
@@ -456,15 +296,6 @@ pub(super) enum Guide {
     Agent,
 }
 
-/// The form of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ExportFormat {
-    /// A table for spreadsheets.
-    Csv,
-    /// One resource a line.
-    Jsonl,
-}
-
 #[derive(ClapArgs)]
 pub(super) struct Output {
     /// The form of the output
@@ -473,7 +304,7 @@ pub(super) struct Output {
 }
 
 /// A name or a text: an empty one is that of a variable that is not set, and means nobody.
-fn given(text: &str) -> Result<String, String> {
+pub(super) fn given(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("it is given, and empty".to_owned());
     }
@@ -494,7 +325,7 @@ fn rate(text: &str) -> Result<u32, String> {
     })
 }
 
-fn change(text: &str) -> Result<u64, String> {
+pub(super) fn change(text: &str) -> Result<u64, String> {
     let number = text.parse();
     number.map_err(|_| "write the number that `user history WHO` has for it".to_owned())
 }

@@ -28,8 +28,8 @@ use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::limits;
-use crate::scim::fold::fold;
 use crate::scim::User;
+use crate::scim::fold::fold;
 use crate::store::{Change, ReadError, Snapshot, View};
 
 /// Which changes are taken back.

@@ -7,9 +7,9 @@ use std::path::Path;
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
 
-use super::super::args;
 use super::super::output::{self, Column, Listing, text_of};
 use super::super::{Failure, ask, quoted, status};
+use super::args;
 use super::export::each_page;
 use super::file::{Table, rows_of};
 use super::is_active;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::args::{Export, ExportFormat};
 use super::super::output;
 use super::super::{Failure, ask, status};
 use super::USERS;
+use super::args::{Export, ExportFormat};
 use super::file::unreadable;
 use crate::columns;
 use crate::local::Client;

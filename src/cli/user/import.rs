@@ -9,9 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 
-use super::super::args;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
+use super::args;
 use super::file::{Form, Line, Table, rejects_beside, rows_of, unreadable};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::columns::REASON;

@@ -1,5 +1,6 @@
 //! `user`: looking people up, and changing who is active.
 
+mod args;
 mod diff;
 mod export;
 mod file;
@@ -11,9 +12,11 @@ mod undo;
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::args::{Selected, User};
+use args::Selected;
+pub(super) use args::User;
+
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
 use super::{Failure, SEARCH, ask, ask_or_hint, percent_encode, quoted, status};
@@ -94,9 +97,10 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             family,
             display_name,
         } => {
-            let whole_name = || format!("{given} {family}").trim().to_owned();
+            let parts = [&given, &family].into_iter().flatten().map(String::as_str);
+            let whole_name = || parts.collect::<Vec<_>>().join(" ");
             let display_name = display_name.unwrap_or_else(whole_name);
-            add(client, &email, &given, &family, &display_name)
+            add(client, &email, given, family, &display_name)
         }
         User::Import(typed) => import::run(client, &typed, program),
         User::Export(typed) => export::run(client, &typed),
@@ -203,18 +207,22 @@ fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Valu
 fn add(
     client: &mut Client,
     email: &str,
-    given: &str,
-    family: &str,
+    given: Option<String>,
+    family: Option<String>,
     display_name: &str,
 ) -> Result<(), Failure> {
     if email.trim().is_empty() {
         let failure = Failure::new(status::USAGE, "the userName is empty");
         return Err(failure.hint("it is the email that the identity provider has"));
     }
+    let mut parts = Map::new();
+    for (part, text) in [("givenName", given), ("familyName", family)] {
+        parts.extend(text.map(|text| (part.to_owned(), Value::from(text))));
+    }
     let body = json!({
         "schemas": [USER_URN],
         "userName": email,
-        "name": {"givenName": given, "familyName": family},
+        "name": parts,
         "displayName": display_name,
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,

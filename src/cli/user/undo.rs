@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::args::Undo;
 use super::super::moment::moment;
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, require_token, status};
+use super::args::Undo;
 use super::history::shown;
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
