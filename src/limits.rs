@@ -182,6 +182,9 @@ pub const PATCH_OPERATIONS_MAX: usize = 1000;
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
 /// Bytes of text that one such comparison looks at; each further so many count as one more.
 pub const PATCH_COMPARED_BYTES: usize = 64;
+/// What a byte of a text beyond ASCII counts as in comparisons: to fold it takes a hundred times as
+/// long, and texts are short.
+pub const FOLDED_BYTES_COST: usize = 16;
 /// Bytes of a stored user that count as one such comparison where it is changed: to read it, to
 /// write it and to tell the audit trail takes some 40 ns a byte, while everybody who writes waits.
 pub const CHANGED_BYTES_PER_COMPARISON: usize = 8;

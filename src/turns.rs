@@ -3,14 +3,13 @@
 //! first before those who have as many.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Who may work.
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Debug)]
@@ -18,9 +17,17 @@ struct State {
     free: usize,
     /// Who has the others.
     taken: Vec<String>,
-    /// Tickets of those who wait, and who they are, first come first.
-    waiting: VecDeque<(u64, String)>,
+    /// First come first.
+    waiting: VecDeque<Waiter>,
     next_ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u64,
+    who: String,
+    /// Of this one alone: to wake all for each turn would cost more than most turns.
+    due: Arc<Condvar>,
 }
 
 /// A turn; dropping it gives it back.
@@ -40,7 +47,6 @@ impl Turns {
                 waiting: VecDeque::new(),
                 next_ticket: 0,
             }),
-            changed: Condvar::new(),
         }
     }
 
@@ -53,15 +59,19 @@ impl Turns {
     pub fn take_for(&self, who: &str, patience: Duration) -> Option<Turn<'_>> {
         let mut state = self.state();
         let ticket = state.next_ticket;
+        let due = Arc::new(Condvar::new());
         state.next_ticket += 1;
-        state.waiting.push_back((ticket, who.to_owned()));
-        let is_due = |state: &State| state.free > 0 && state.next() == Some(ticket);
-        let (mut state, _) = self
-            .changed
+        state.waiting.push_back(Waiter {
+            ticket,
+            who: who.to_owned(),
+            due: Arc::clone(&due),
+        });
+        let is_due = |state: &State| state.next().is_some_and(|next| next.ticket == ticket);
+        let (mut state, _) = due
             .wait_timeout_while(state, patience, |state| !is_due(state))
             .unwrap_or_else(PoisonError::into_inner);
         let is_taken = is_due(&state);
-        state.waiting.retain(|(other, _)| *other != ticket);
+        state.waiting.retain(|other| other.ticket != ticket);
         let turn = is_taken.then(|| {
             state.free -= 1;
             state.taken.push(who.to_owned());
@@ -70,9 +80,8 @@ impl Turns {
                 who: who.to_owned(),
             }
         });
-        drop(state);
-        // Whoever is next now may be due too.
-        self.changed.notify_all();
+        // Whoever is next now may be due too, and nobody else will tell.
+        state.wake_next();
         turn
     }
 
@@ -82,12 +91,17 @@ impl Turns {
 }
 
 impl State {
-    /// The ticket of whoever comes next.
-    fn next(&self) -> Option<u64> {
+    /// Who has a turn now.
+    fn next(&self) -> Option<&Waiter> {
         let taken_by = |who: &str| self.taken.iter().filter(|it| *it == who).count();
-        let waiting = self.waiting.iter();
-        let next = waiting.min_by_key(|(ticket, who)| (taken_by(who), *ticket));
-        next.map(|(ticket, _)| *ticket)
+        let waiting = self.waiting.iter().filter(|_| self.free > 0);
+        waiting.min_by_key(|waiter| (taken_by(&waiter.who), waiter.ticket))
+    }
+
+    fn wake_next(&self) {
+        if let Some(next) = self.next() {
+            next.due.notify_one();
+        }
     }
 }
 
@@ -98,8 +112,7 @@ impl Drop for Turn<'_> {
         if let Some(at) = state.taken.iter().position(|who| *who == self.who) {
             state.taken.swap_remove(at);
         }
-        drop(state);
-        self.turns.changed.notify_all();
+        state.wake_next();
     }
 }
 
@@ -147,8 +160,12 @@ mod tests {
             }
             // Nobody goes past them.
             assert!(turns.take_for("d", Duration::ZERO).is_none());
-            // While one has it, the next is another: the ticket of the third who came after it.
-            assert_eq!(turns.state().next(), Some(3));
+            // Were there another, the next would be somebody else: the third who came.
+            let mut state = turns.state();
+            state.free += 1;
+            assert_eq!(state.next().map(|next| next.ticket), Some(3));
+            state.free -= 1;
+            drop(state);
             drop(first);
         });
         drop(told);

@@ -246,6 +246,41 @@ fn section_3_7_2_bulk_ids_in_a_uri_become_that_of_the_user() {
     }
 }
 
+/// Operations on a user who is created in the request, with and without a circle, are done in the
+/// order in which they stand.
+#[test]
+fn section_3_7_2_what_refers_to_one_user_keeps_its_order() {
+    let mut talk = Talk::start(&[]);
+    let patch = |title: &str| {
+        let change = json!({"op": "replace", "path": "title", "value": title});
+        json!({"method": "PATCH", "path": "/Users/bulkId:a",
+               "data": {"schemas": [PATCH], "Operations": [change]}})
+    };
+    let delete = json!({"method": "DELETE", "path": "/Users/bulkId:a"});
+    let (a, b) = (managed("a", "a", "bulkId:b"), managed("b", "b", "bulkId:a"));
+    for operations in [
+        json!([patch("first"), post("a", "a"), patch("second")]),
+        json!([a, patch("first"), b, patch("second")]),
+    ] {
+        let results = bulk(&mut talk, &operations);
+        let statuses = statuses(&results);
+        assert!(statuses.iter().all(|it| it.starts_with('2')), "{results:?}");
+        for name in ["a", "b"] {
+            let target = format!("/Users?filter=userName+eq+%22{name}%22");
+            let found = talk.json("GET", &target, None, 200)["Resources"].take();
+            let Some(found) = found.get(0) else { continue };
+            if name == "a" {
+                assert_eq!(found["title"], "second", "{operations}");
+            }
+            if let Some(id) = found["id"].as_str() {
+                talk.json("DELETE", &format!("/Users/{id}"), None, 204);
+            }
+        }
+    }
+    let results = bulk(&mut talk, &json!([a, patch("first"), b, delete]));
+    assert_eq!(statuses(&results), ["201", "200", "201", "204"]);
+}
+
 /// Each of a circle holds the id of another: if one cannot be, none can, whatever the order.
 #[test]
 fn section_3_7_1_a_circle_fails_as_a_whole() {

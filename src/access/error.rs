@@ -50,6 +50,8 @@ pub enum IssueError {
     TooMany,
     /// No live token has this name or id.
     NotFound,
+    /// Another change of tokens waits for the disk.
+    Underway,
     /// A revocation that holds, and of which nobody knows whether it is on disk.
     NotKept,
     /// The store did not commit.

@@ -235,7 +235,8 @@ impl Tokens {
     /// Takes back all live tokens of this name, or the one with this id; those too of which it is
     /// not known whether they were issued. They are refused from the beginning on, before it waits
     /// for anything, and stay so whatever the disk says. [`IssueError::NotKept`] says that it
-    /// was not confirmed, and is made by a later [`Self::settle`].
+    /// was not confirmed, and is made by a later [`Self::settle`]; [`IssueError::Underway`] that
+    /// a token of this name may come which this call has not seen.
     pub fn revoke(
         &self,
         name_or_id: &str,
@@ -250,11 +251,12 @@ impl Tokens {
                 revoked.push(token);
             }
         }
+        // Whoever still has the turn may yet issue one.
+        let turn = turn.ok_or(IssueError::Underway)?;
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
         }
-        let settled = turn.map_or(Err(WriteError::Unavailable), |turn| self.settle_in(&turn));
-        settled.map(|()| revoked).map_err(|error| {
+        self.settle_in(&turn).map(|()| revoked).map_err(|error| {
             log::error!("a revocation was not confirmed: {error:?}");
             IssueError::NotKept
         })

@@ -496,10 +496,17 @@ impl From<IssueError> for Problem {
             IssueError::NotKept => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
-                "the token is refused from now on, but the server's disk failed, is full or does \
-                 not answer, and the revocation was not confirmed: it is tried again; if the \
-                 server is started again before, look with `golinks-scim token list`, and revoke \
-                 again",
+                "the server's disk failed, is full or does not answer, and the revocation was not \
+                 confirmed: a running server refuses the token from now on, and tries again; \
+                 without one, or if it is started again before, look with `golinks-scim token \
+                 list`, and revoke again",
+            ),
+            IssueError::Underway => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "another change of tokens waits for the server's disk: what is live of this name is \
+                 refused from now on; look with `golinks-scim token list` when that is done, and \
+                 revoke again",
             ),
             IssueError::Write(error) => error.into(),
         }

@@ -305,7 +305,7 @@ pub(super) struct Output {
 
 /// A name or a text: an empty one is that of a variable that is not set, and means nobody.
 pub(super) fn given(text: &str) -> Result<String, String> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Err("it is given, and empty".to_owned());
     }
     Ok(text.to_owned())

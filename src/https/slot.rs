@@ -132,6 +132,12 @@ impl Slot {
         state.token.is_none() && !state.is_at_work()
     }
 
+    /// Ends it at once, whatever it does; nothing more is begun.
+    pub(super) fn cut_off(&self) {
+        self.lock().is_cut = true;
+        self.end();
+    }
+
     /// Ends a stranger's at once. What has arrived of it by then may still be read; nothing of that
     /// is begun. False where a token was shown meanwhile, or it has something to do.
     pub(super) fn cut_stranger(&self) -> bool {

@@ -113,7 +113,7 @@ impl Table {
                 slots.by_number.len()
             );
             for slot in slots.by_number.values() {
-                slot.end();
+                slot.cut_off();
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Bulk requests (RFC 7644 section 3.7): reading the operations, and the order in which they are
 //! done so that each finds what it refers to. How that is written is `reference`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -134,21 +135,34 @@ impl Bulk {
         for together in &mut left {
             together.sort_unstable();
         }
-        left.sort_unstable_by_key(|together| together.last().copied());
-        let mut done = vec![false; self.operations.len()];
+        // What is ready is done where its last operation stands.
+        let mut group_of = vec![0; self.operations.len()];
+        for (group, together) in left.iter().enumerate() {
+            for index in together {
+                group_of[*index] = group;
+            }
+        }
+        let (mut open, mut waits_for) = (vec![0; left.len()], vec![Vec::new(); left.len()]);
+        for (group, together) in left.iter().enumerate() {
+            let makers = together.iter().flat_map(|index| &needs[*index]);
+            let makers: BTreeSet<usize> = makers.map(|maker| group_of[*maker]).collect();
+            for maker in makers.into_iter().filter(|maker| *maker != group) {
+                open[group] += 1;
+                waits_for[maker].push(group);
+            }
+        }
+        let place = |group: usize| Reverse((left[group].last().copied(), group));
+        let ready = (0..left.len()).filter(|group| open[*group] == 0);
+        let mut ready: BinaryHeap<_> = ready.map(place).collect();
         let mut order = Vec::with_capacity(left.len());
-        while !left.is_empty() {
-            left.retain(|together| {
-                let is_done = |need: &usize| done[*need] || together.binary_search(need).is_ok();
-                let can_be_done = together.iter().all(|it| needs[*it].iter().all(is_done));
-                if can_be_done {
-                    for index in together {
-                        done[*index] = true;
-                    }
-                    order.push(together.clone());
+        while let Some(Reverse((_, group))) = ready.pop() {
+            order.push(left[group].clone());
+            for waiting in &waits_for[group] {
+                open[*waiting] -= 1;
+                if open[*waiting] == 0 {
+                    ready.push(place(*waiting));
                 }
-                !can_be_done
-            });
+            }
         }
         order
     }

@@ -44,13 +44,14 @@ pub(in crate::cli) enum User {
     #[command(after_help = UNDO_HELP, override_usage = UNDO_USAGE)]
     Undo(Undo),
     /// Create a user, for identity providers to import
+    #[command(override_usage = ADD_USAGE)]
     Add {
         /// The userName, which is the email
         email: String,
-        /// Given name; of somebody with one name that or the family name
+        /// Given name; may be left out where --family is given
         #[arg(long, value_parser = given, required_unless_present = "family")]
         given: Option<String>,
-        /// Family name
+        /// Family name; may be left out where --given is given
         #[arg(long, value_parser = given, required_unless_present = "given")]
         family: Option<String>,
         /// The name that others see [default: given and family name]
@@ -138,6 +139,9 @@ pub(in crate::cli) struct Diff {
     #[command(flatten)]
     pub(super) output: Output,
 }
+
+const ADD_USAGE: &str =
+    "golinks-scim user add [OPTIONS] <--given <GIVEN> | --family <FAMILY> | both> <EMAIL>";
 
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. A creation is taken back by deactivating the \

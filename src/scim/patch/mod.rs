@@ -395,10 +395,12 @@ fn too_many(most: usize, what: &str) -> Error {
     )
 }
 
-/// The bytes of the texts in a value, which is as deep as an element of a list at most.
+/// The bytes of the texts in a value, which is as deep as an element of a list at most; those of a
+/// text beyond ASCII as often as it takes longer to compare.
 fn text_bytes(value: &Value) -> usize {
     match value {
-        Value::String(text) => text.len(),
+        Value::String(text) if text.is_ascii() => text.len(),
+        Value::String(text) => text.len() * limits::FOLDED_BYTES_COST,
         Value::Object(parts) => parts.values().map(text_bytes).sum(),
         _ => 0,
     }
