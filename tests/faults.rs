@@ -77,6 +77,13 @@ impl Disk {
         let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
         Arc::new(Store::open_with(opener, describe).expect("a store in memory opens"))
     }
+
+    /// The store, its tokens, and the moment at which they are changed.
+    fn open_with_tokens(&self) -> (Arc<Store>, Tokens, Moment) {
+        let store = self.open();
+        let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
+        (store, tokens, Moment::from_millis(1_000_000))
+    }
 }
 
 impl StorageBackend for Disk {
@@ -556,9 +563,7 @@ fn row(_: &Token) -> String {
 #[test]
 fn a_use_that_could_not_be_kept_is_kept_later() {
     let disk = Disk::default();
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     let (token, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
     token.note_use(now, [127, 0, 0, 1].into(), None);
     disk.is_broken.store(true, Ordering::SeqCst);
@@ -598,9 +603,7 @@ type Deed = fn(&Tokens, Moment) -> Result<(), IssueError>;
 /// afterwards is what is in the store, now and after a restart.
 fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     let what = format!("{name}, a failure at call {fails_at}");
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
     let first = disk.calls.load(Ordering::SeqCst);
     if fails_at > 0 {
@@ -673,9 +676,7 @@ fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
 #[test]
 fn what_may_be_of_tokens_is_seen_until_the_store_can_tell() {
     let disk = Disk::default();
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
     let spare = || tokens.issue(wanted("spare"), now, row);
     let is_seen = || tokens.find("spare", now).len() == 1;
@@ -728,9 +729,7 @@ fn a_revoked_token_is_refused_while_the_disk_hangs() {
     ];
     for (deed, is_in_doubt) in deeds {
         let disk = Disk::default();
-        let store = disk.open();
-        let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-        let now = Moment::from_millis(1_000_000);
+        let (store, tokens, now) = disk.open_with_tokens();
         let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
         if is_in_doubt {
             disk.is_broken.store(true, Ordering::SeqCst);
@@ -770,9 +769,7 @@ fn a_revoked_token_is_refused_while_the_disk_hangs() {
 #[test]
 fn a_revocation_that_was_not_kept_before_the_end_is_named_and_made_again() {
     let disk = Disk::default();
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
     disk.is_broken.store(true, Ordering::SeqCst);
     for _ in 0..2 {
@@ -799,9 +796,7 @@ fn what_was_in_doubt_before_is_not_told_as_the_callers() {
     let mut told = [0; 3];
     for call in 1.. {
         let disk = Disk::default();
-        let store = disk.open();
-        let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-        let now = Moment::from_millis(1_000_000);
+        let (store, tokens, now) = disk.open_with_tokens();
         tokens.issue(wanted("okta"), now, row).expect("issued");
         disk.is_broken.store(true, Ordering::SeqCst);
         tokens.revoke("okta", now, row).expect_err("not kept");
@@ -834,9 +829,7 @@ fn what_was_in_doubt_before_is_not_told_as_the_callers() {
 #[test]
 fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     let disk = Disk::default();
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
     disk.is_broken.store(true, Ordering::SeqCst);
     let issued = tokens.issue(wanted("spare"), now, row);
@@ -859,9 +852,7 @@ fn last_uses_are_kept_while_a_change_stays_in_doubt() {
 #[ignore = "a disk that hangs for a minute"]
 fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
     let disk = Disk::default();
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     tokens.issue(wanted("okta"), now, row).expect("issued");
     let timed = |deed: Deed| {
         let begun = Instant::now();
@@ -912,9 +903,7 @@ fn a_change_of_tokens_on_a_disk_that_hangs_is_answered_in_time() {
 #[ignore = "ten seconds without space"]
 fn a_token_that_waits_for_space_is_seen_all_the_while() {
     let disk = Disk::default();
-    let store = disk.open();
-    let tokens = Tokens::load(Arc::clone(&store)).expect("loaded");
-    let now = Moment::from_millis(1_000_000);
+    let (store, tokens, now) = disk.open_with_tokens();
     disk.is_full.store(true, Ordering::SeqCst);
     let issued = tokens.issue(wanted("okta"), now, row);
     assert!(is_unknown(&issued), "{issued:?}");

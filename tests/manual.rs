@@ -10,7 +10,7 @@ use golinks_scim::manual::PAGES;
 
 /// Where answers get their texts from.
 const SOURCES: [&str; 13] = [
-    "src/api/reply.rs",
+    "src/api/problem.rs",
     "src/api/bulk.rs",
     "src/api/cursor.rs",
     "src/api/discovery.rs",

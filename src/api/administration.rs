@@ -19,7 +19,8 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use crate::access::{Administrator, Issue, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;

@@ -7,8 +7,9 @@ use std::time::Instant as Monotonic;
 
 use super::Api;
 use super::call::{self, Admission, Who};
+use super::problem::{Problem, word_of};
 use super::refusals::Refused;
-use super::reply::{Problem, Refusal, word_of};
+use super::reply::Refusal;
 use super::routes::{self, Access, Found};
 use crate::access::{self, Administrator, Credentials, Principal, Rejection, Token};
 use crate::http1::{Head, Method};

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
+use super::problem::Problem;
 use super::refusals::Refused;
-use super::reply::{self, Outcome, Problem};
+use super::reply::{self, Outcome};
 use crate::access::{Principal, Scope};
 use crate::directory::{Done, UserId};
 use crate::limits;

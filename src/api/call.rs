@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::new_request_id;
-use super::reply::{Problem, Refusal};
+use super::problem::Problem;
+use super::reply::Refusal;
 use super::routes::{Access, Found, Route};
 use crate::access::{Mode, Principal, Scope, Token};
 use crate::directory::Caller;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use crate::access::Principal;
 use crate::limits;
 use crate::scim::bulk::Endpoint;

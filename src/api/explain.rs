@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Cause, Outcome, word_of};
+use super::problem::{Cause, word_of};
+use super::reply::{self, Outcome};
 use crate::access::{Administrator, Rejection};
 
 /// What memory knows of the request, else what the audit trail does, from `before` backwards;
@@ -185,8 +186,8 @@ fn of_content(scim_type: &str) -> &'static str {
 mod tests {
     use super::*;
     use crate::access::Scope;
+    use crate::api::problem::Problem;
     use crate::api::refusals::put_problem;
-    use crate::api::reply::Problem;
     use crate::directory::Error;
     use crate::scim::{self, ErrorType};
     use crate::store::WriteError;

@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use super::{Api, warnings};
 use crate::access::{Administrator, Principal, TokenState};
 use crate::clock::Instant;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use crate::access::Administrator;
 use crate::clock::Instant;
 use crate::directory::{self, Manner, Past, Refusal, Then, ToUndo, Undone};

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use crate::access::Administrator;
 use crate::columns::{Columns, Empty, Row};
 use crate::directory::{Compared, Error, Imported, Record};

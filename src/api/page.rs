@@ -3,7 +3,8 @@
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use crate::http1::{Answer, Body};
 use crate::page::{self, File};
 

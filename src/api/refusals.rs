@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::{Admission, Beginning};
-use super::reply::Problem;
+use super::problem::Problem;
 use super::routes;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};

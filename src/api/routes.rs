@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use super::call::Admission;
-use super::reply::{Outcome, Problem};
+use super::problem::Problem;
+use super::reply::Outcome;
 use super::{
     Api, administration, audit, bulk, discovery, explain, health, history, import, page, search,
     users,

@@ -2,7 +2,8 @@
 
 use super::Api;
 use super::call::Admission;
-use super::reply::{self, Outcome, Problem};
+use super::problem::Problem;
+use super::reply::{self, Outcome};
 use crate::access::Principal;
 use crate::directory::Written;
 use crate::scim::user::Echo;

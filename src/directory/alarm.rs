@@ -50,6 +50,17 @@ struct Part {
     by: BTreeMap<String, u64>,
 }
 
+/// What is to be known to tell how it stands.
+pub(super) struct Look {
+    /// Active users, if they can be counted; otherwise those of the last look count.
+    pub(super) active: Option<u64>,
+    pub(super) thresholds: Thresholds,
+    /// For people.
+    pub(super) now: clock::Instant,
+    /// For the hour.
+    pub(super) at: Instant,
+}
+
 /// How it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlarmState {
@@ -118,29 +129,17 @@ impl Alarm {
     /// How it stands with so many users active now, or as many as at the last look. "Active
     /// users" of the threshold are those and the ones deactivated within the hour. It is told as
     /// raised as soon as there are too many, before the look that says so to the log.
-    pub(super) fn stands(
-        &self,
-        active: Option<u64>,
-        thresholds: Thresholds,
-        now: clock::Instant,
-        at: Instant,
-    ) -> AlarmState {
+    pub(super) fn stands(&self, look: &Look) -> AlarmState {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.stands(active, thresholds, now, at)
+        state.stands(look)
     }
 
     /// The same, and what has changed since the last look: each turn is given once.
-    pub(super) fn look(
-        &self,
-        active: Option<u64>,
-        thresholds: Thresholds,
-        now: clock::Instant,
-        at: Instant,
-    ) -> (AlarmState, Option<Turn>) {
+    pub(super) fn look(&self, look: &Look) -> (AlarmState, Option<Turn>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.forget(at);
-        state.active = active.unwrap_or(state.active);
-        let stands = state.stands(active, thresholds, now, at);
+        state.forget(look.at);
+        state.active = look.active.unwrap_or(state.active);
+        let stands = state.stands(look);
         let turn = match (state.raised, stands.raised) {
             (None, Some(_)) => Some(Turn::Raised),
             (Some(_), None) => Some(Turn::Over),
@@ -158,28 +157,22 @@ impl State {
         }
     }
 
-    fn stands(
-        &self,
-        active: Option<u64>,
-        thresholds: Thresholds,
-        now: clock::Instant,
-        at: Instant,
-    ) -> AlarmState {
+    fn stands(&self, look: &Look) -> AlarmState {
         let mut by: BTreeMap<&str, u64> = BTreeMap::new();
-        let parts = self.parts.iter().filter(|part| !part.is_over(at));
+        let parts = self.parts.iter().filter(|part| !part.is_over(look.at));
         for (who, count) in parts.flat_map(|part| &part.by) {
             *by.entry(who).or_default() += count;
         }
         let most = by.iter().max_by_key(|(_, count)| **count);
         let most = most.map(|(who, count)| ((*who).to_owned(), *count));
         let deactivations = by.values().sum();
-        let active = active.unwrap_or(self.active);
-        let threshold = threshold(active.saturating_add(deactivations), thresholds);
+        let active = look.active.unwrap_or(self.active);
+        let threshold = threshold(active.saturating_add(deactivations), look.thresholds);
         let is_raised = threshold.is_some_and(|threshold| deactivations > threshold);
         AlarmState {
             deactivations,
             threshold,
-            raised: is_raised.then(|| self.raised.unwrap_or(now)),
+            raised: is_raised.then(|| self.raised.unwrap_or(look.now)),
             most,
         }
     }
@@ -206,8 +199,17 @@ mod tests {
         percent: 20,
     };
 
+    fn of(active: Option<u64>, thresholds: Thresholds, at: Instant) -> Look {
+        Look {
+            active,
+            thresholds,
+            now: clock::Instant::from_millis(0),
+            at,
+        }
+    }
+
     fn look(alarm: &Alarm, active: u64, at: Instant) -> (AlarmState, Option<Turn>) {
-        alarm.look(Some(active), USUAL, clock::Instant::from_millis(0), at)
+        alarm.look(&of(Some(active), USUAL, at))
     }
 
     #[test]
@@ -253,13 +255,13 @@ mod tests {
         let now = clock::Instant::from_millis(0);
         alarm.note("okta", 51, start);
         for _ in 0..2 {
-            let state = alarm.stands(Some(0), USUAL, now, start);
+            let state = alarm.stands(&of(Some(0), USUAL, start));
             assert_eq!((state.deactivations, state.raised), (51, Some(now)));
         }
         assert_eq!(look(&alarm, 0, start).1, Some(Turn::Raised));
         let later = start + WINDOW;
         for _ in 0..2 {
-            let state = alarm.stands(Some(51), USUAL, now, later);
+            let state = alarm.stands(&of(Some(51), USUAL, later));
             assert_eq!((state.deactivations, state.raised), (0, None));
         }
         assert_eq!(look(&alarm, 51, later).1, Some(Turn::Over));
@@ -314,11 +316,10 @@ mod tests {
     #[test]
     fn users_that_cannot_be_counted_are_as_many_as_before() {
         let (alarm, at) = (Alarm::default(), Instant::now());
-        let now = clock::Instant::from_millis(0);
         alarm.note("okta", 100, at);
-        let (state, _) = alarm.look(Some(900), USUAL, now, at);
+        let (state, _) = alarm.look(&of(Some(900), USUAL, at));
         assert_eq!(state.threshold, Some(200));
-        assert_eq!(alarm.look(None, USUAL, now, at).0, state);
+        assert_eq!(alarm.look(&of(None, USUAL, at)).0, state);
     }
 
     #[test]
@@ -329,8 +330,7 @@ mod tests {
             deactivations: 0,
             percent: 20,
         };
-        let now = clock::Instant::from_millis(0);
-        let (state, turn) = alarm.look(None, off, now, Instant::now());
+        let (state, turn) = alarm.look(&of(None, off, Instant::now()));
         assert_eq!((state.threshold, state.raised, turn), (None, None, None));
     }
 }

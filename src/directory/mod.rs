@@ -38,7 +38,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 pub use agreement::Report;
 use agreement::Verification;
-use alarm::{Alarm, Turn};
+use alarm::{Alarm, Look, Turn};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
@@ -254,22 +254,27 @@ impl Directory {
 
     /// How the alarm over very many deactivations stands.
     pub fn alarm(&self, thresholds: Thresholds) -> AlarmState {
-        let active = self.counts_by_status().map(|(active, _)| active);
-        let (now, at) = (self.clock.now(), Monotonic::now());
-        self.alarm.stands(active, thresholds, now, at)
+        self.alarm.stands(&self.look(thresholds))
     }
 
     /// The same, and the log is told if it has turned since the last look.
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
-        let active = self.counts_by_status().map(|(active, _)| active);
-        let (now, at) = (self.clock.now(), Monotonic::now());
-        let (state, turn) = self.alarm.look(active, thresholds, now, at);
+        let (state, turn) = self.alarm.look(&self.look(thresholds));
         match turn {
             Some(Turn::Raised) => log::warn!("{}; mend: {}", state.words(), state.mend()),
             Some(Turn::Over) => log::warn!("no longer very many: {}", state.words()),
             None => {}
         }
         state
+    }
+
+    fn look(&self, thresholds: Thresholds) -> Look {
+        Look {
+            active: self.counts_by_status().map(|(active, _)| active),
+            thresholds,
+            now: self.clock.now(),
+            at: Monotonic::now(),
+        }
     }
 
     /// Counts the deactivations of the last hour that the audit trail tells of, so that a

@@ -165,7 +165,7 @@ impl Slot {
     }
 
     /// Makes the worker's next read or write fail. It may be gone already.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 

@@ -1,0 +1,445 @@
+//! What goes wrong: the one map from everything that can to a status, a `scimType` and a SCIM Error
+//! document (RFC 7644 section 3.12).
+
+use serde_json::Value;
+
+use super::reply;
+use crate::access::{IssueError, Rejection, Scope};
+use crate::directory;
+use crate::http1::{Answer, Fault, Method};
+use crate::limits;
+use crate::scim::bulk::Endpoint;
+use crate::scim::{self, ErrorType, message};
+use crate::store::WriteError;
+
+const RETRY_SOON_SECONDS: u32 = 5;
+const RETRY_DISK_SECONDS: u32 = 30;
+
+/// What a problem is of, where status and `scimType` do not tell it apart from others that
+/// something else mends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// No credentials were sent, or such as are refused.
+    Credentials(Option<Rejection>),
+    /// The token's scope.
+    Scope,
+    /// A user who is not there.
+    User,
+    /// The token's rate.
+    Rate,
+    /// An address that failed too often.
+    Failures,
+    /// What others have asked for at the same time.
+    Load,
+}
+
+impl Cause {
+    /// The word that its row of the audit trail has for it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials(rejection) => word_of(rejection),
+            Self::Scope => "scope",
+            Self::User => "user",
+            Self::Rate => "rate",
+            Self::Failures => "failures",
+            Self::Load => "load",
+        }
+    }
+}
+
+/// The word for a credential that is refused, or for none at all.
+pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
+    rejection.map_or("absent", Rejection::as_str)
+}
+
+/// What went wrong, for the caller.
+pub(super) struct Problem {
+    pub(super) status: u16,
+    pub(super) scim_type: Option<&'static str>,
+    pub(super) detail: String,
+    headers: Vec<(&'static str, String)>,
+    /// What the caller is not told.
+    pub(super) reason: Option<&'static str>,
+    pub(super) cause: Option<Cause>,
+    /// It passes by itself, and the same request is to be sent again.
+    is_passing: bool,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            scim_type: None,
+            detail: detail.into(),
+            headers: Vec::new(),
+            reason: None,
+            cause: None,
+            is_passing: false,
+        }
+    }
+
+    /// The same for a caller of mode compatible: 429 for what passes, since Okta comes back
+    /// after one, and what it does after a 503 is not known.
+    pub(super) fn for_identity_providers(mut self) -> Self {
+        if self.is_passing {
+            self.status = 429;
+        }
+        self
+    }
+
+    fn caused(mut self, cause: Cause) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// What the log says of it.
+    pub(super) fn for_the_log(&self) -> &str {
+        self.reason.unwrap_or(&self.detail)
+    }
+
+    /// The SCIM Error document. Its detail ends with the request's id: it is all that the
+    /// administrator of an identity provider gets to see.
+    pub(super) fn into_answer(self, request_id: &str) -> Answer {
+        let document = self.document(request_id);
+        let mut answer = reply::scim(self.status, document.to_string());
+        answer.headers.extend(self.headers);
+        answer.headers.push(("X-Request-Id", request_id.to_owned()));
+        answer
+    }
+
+    /// The SCIM Error document alone, for an operation of a bulk request.
+    pub(super) fn document(&self, request_id: &str) -> Value {
+        let detail = format!("{} (request {request_id})", self.detail);
+        message::error(self.status, self.scim_type, &detail)
+    }
+
+    pub(super) fn from_fault(fault: &Fault) -> Self {
+        Self::new(fault.status, fault.detail)
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            404,
+            "there is nothing at this path: the base URL ends with /scim/v2, users are at /Users",
+        )
+    }
+
+    pub(super) fn no_such_resource(what: &str) -> Self {
+        Self::new(404, format!("there is no {what} with this id"))
+    }
+
+    pub(super) fn no_such_user() -> Self {
+        Self::no_such_resource("user").caused(Cause::User)
+    }
+
+    pub(super) fn method_not_allowed(allowed: &[Method]) -> Self {
+        let mut words: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
+        if words.contains(&"GET") {
+            words.push("HEAD");
+        }
+        let allow = words.join(", ");
+        let mut problem = Self::new(405, format!("this path can do {allow} only"));
+        problem.headers.push(("Allow", allow));
+        problem
+    }
+
+    /// A method that is not told apart from any other word (RFC 9110 section 9.1).
+    pub(super) fn unknown_method() -> Self {
+        Self::not_implemented("this method is not known here")
+    }
+
+    pub(super) fn not_implemented(detail: &str) -> Self {
+        Self::new(501, detail)
+    }
+
+    /// An endpoint of RFC 7644 that nothing can be done with here.
+    pub(super) fn endpoint_not_implemented(endpoint: Endpoint) -> Self {
+        Self::not_implemented(match endpoint {
+            Endpoint::Groups => {
+                "groups are not provisioned: untick Push Groups in the identity provider's \
+                 application"
+            }
+            Endpoint::Me => "/Me is not supported: an API token belongs to no user",
+        })
+    }
+
+    /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens are told alike; the
+    /// log has the reason.
+    pub(super) fn unauthorized(why: Option<Rejection>) -> Self {
+        let (detail, challenge) = if why.is_some() {
+            (
+                "the API token is not valid here: check that all of it was pasted, or issue a new \
+                 one with `golinks-scim token issue NAME`",
+                "Bearer realm=\"scim\", error=\"invalid_token\"",
+            )
+        } else {
+            (
+                "an API token is needed: send it as `Authorization: Bearer TOKEN`",
+                "Bearer realm=\"scim\"",
+            )
+        };
+        let mut problem = Self::new(401, detail).caused(Cause::Credentials(why));
+        problem
+            .headers
+            .push(("WWW-Authenticate", challenge.to_owned()));
+        problem.reason = Some(match why {
+            None => "no token was sent",
+            Some(Rejection::Malformed) => "what was sent is not a token, or not all of one",
+            Some(Rejection::Unknown) => "the token was never issued here",
+            Some(Rejection::Expired) => "the token has expired",
+            Some(Rejection::Revoked) => "the token was revoked",
+            Some(Rejection::Address) => "the token may not be used from this address",
+        });
+        problem
+    }
+
+    /// 429 for an address that failed too often: it says nothing of the token.
+    pub(super) fn too_many_failures(retry_after_seconds: u32) -> Self {
+        let mut problem = Self::retry(
+            429,
+            retry_after_seconds,
+            "too many requests without a valid token from this address: a valid token is still \
+             accepted",
+        )
+        .caused(Cause::Failures);
+        problem.reason = Some("too many failures; further ones are not logged for a minute");
+        problem
+    }
+
+    pub(super) fn insufficient_scope(needed: Scope) -> Self {
+        let word = needed.as_str();
+        let mut problem = Self::new(
+            403,
+            format!(
+                "this token may not do that: issue one with `golinks-scim token issue NAME \
+                 --scope {word}`"
+            ),
+        )
+        .caused(Cause::Scope);
+        problem.headers.push((
+            "WWW-Authenticate",
+            format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{word}\""),
+        ));
+        problem
+    }
+
+    pub(super) fn too_many_requests(retry_after_seconds: u32) -> Self {
+        Self::retry(
+            429,
+            retry_after_seconds,
+            format!(
+                "too many requests for this token: come back in {retry_after_seconds} s; \
+                 identity providers do that by themselves, nothing is lost"
+            ),
+        )
+        .caused(Cause::Rate)
+    }
+
+    pub(super) fn too_many_large_bodies() -> Self {
+        Self::crowded("too many large requests are being worked on: try again")
+    }
+
+    /// There is too much to do at this moment, and nothing is wrong.
+    fn crowded(detail: &str) -> Self {
+        Self::retry(503, RETRY_SOON_SECONDS, detail).caused(Cause::Load)
+    }
+
+    fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(status, detail);
+        problem.headers.push(("Retry-After", seconds.to_string()));
+        problem.is_passing = true;
+        problem
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
+        Self::new(
+            415,
+            "the body must be JSON: send it as Content-Type application/scim+json",
+        )
+    }
+
+    pub(super) fn precondition_failed() -> Self {
+        Self::new(
+            412,
+            "the user has another version than the request is about: retrieve it again",
+        )
+    }
+
+    pub(super) fn no_such_version() -> Self {
+        let detail = "only version 2 of SCIM is spoken here: the base URL ends with /scim/v2";
+        scim::Error::new(ErrorType::InvalidVers, detail).into()
+    }
+
+    /// RFC 7644 section 4: discovery cannot be filtered.
+    pub(super) fn no_filter_here() -> Self {
+        Self::new(
+            403,
+            "what the service provider says of itself cannot be filtered",
+        )
+    }
+
+    /// A bug before anything was begun, in what only reads, or in a write that was given up.
+    pub(super) fn bug() -> Self {
+        Self::new(
+            500,
+            "an error in golinks-scim: nothing was changed; please report the log lines of this request",
+        )
+    }
+
+    /// A bug in what writes: it may have been after the commit.
+    pub(super) fn bug_in_a_change() -> Self {
+        Self::new(
+            500,
+            "an error in golinks-scim, and whether the change was made is not known: look before \
+             you try again; please report the log lines of this request",
+        )
+    }
+}
+
+impl From<scim::Error> for Problem {
+    fn from(error: scim::Error) -> Self {
+        let status = match error.kind {
+            // RFC 7644 section 7.5.2 and its erratum 6893.
+            ErrorType::Sensitive => 403,
+            _ => 400,
+        };
+        let mut problem = Self::new(status, error.detail);
+        problem.scim_type = Some(error.kind.as_str());
+        problem
+    }
+}
+
+impl From<directory::Error> for Problem {
+    fn from(error: directory::Error) -> Self {
+        match error {
+            directory::Error::NotFound => Self::no_such_user(),
+            directory::Error::Uniqueness => {
+                let mut problem = Self::new(
+                    409,
+                    "another user has this userName (upper and lower case count as the same)",
+                );
+                problem.scim_type = Some("uniqueness");
+                problem
+            }
+            directory::Error::PreconditionFailed => Self::precondition_failed(),
+            directory::Error::NotImplemented(endpoint) => Self::endpoint_not_implemented(endpoint),
+            directory::Error::Forbidden => Self::insufficient_scope(Scope::Full),
+            directory::Error::Unresolved(bulk_id) => Self::new(
+                409,
+                format!(
+                    "the operation with bulkId {} failed, and this one refers to it",
+                    scim::error::quoted(&bulk_id)
+                ),
+            ),
+            directory::Error::Busy => {
+                Self::crowded("too many sorted queries are being worked on: try again")
+            }
+            directory::Error::TooLarge => Self::new(
+                413,
+                format!(
+                    "the user would be larger than {} KiB",
+                    limits::USER_BYTES_MAX / 1024
+                ),
+            ),
+            directory::Error::Scim(error) => error.into(),
+            directory::Error::Damaged(how) => {
+                log::error!("{how}");
+                Self::new(
+                    500,
+                    "the stored user cannot be read: restore a backup; the log says which row",
+                )
+            }
+            directory::Error::BrokenTrail(place) => {
+                log::error!("the audit trail is not as it was written: {place}");
+                Self::new(
+                    500,
+                    "the audit trail is not as it was written: nothing is taken back by it; see \
+                     `golinks-scim manual audit`",
+                )
+            }
+            directory::Error::Write(error) => error.into(),
+            directory::Error::NotYet => Self::retry(
+                503,
+                RETRY_SOON_SECONDS,
+                "the directory is being looked through after a start: whether somebody is in it is \
+                 not known yet",
+            ),
+            directory::Error::Unavailable => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the directory cannot be read just now: it is tried again; if it stays so, look at \
+                 the server's disk",
+            ),
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Panicked => Self::bug(),
+            WriteError::Busy => {
+                Self::crowded("more changes are waiting than can be written: try again")
+            }
+            WriteError::Unavailable | WriteError::Closed => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the store cannot be written just now and nothing was changed: it is tried again; \
+                 if it stays so, look at the server's disk",
+            ),
+            WriteError::Full => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the server's disk is full and nothing was changed: make space, it goes on by itself",
+            ),
+            WriteError::Unknown => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the server's disk failed, is full or does not answer, and the change was not \
+                 confirmed: look whether it was made before you try again",
+            ),
+        }
+    }
+}
+
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::BadName => Self::new(
+                400,
+                format!(
+                    "a token's name has 1 to {} letters, digits, dots, dashes and underscores",
+                    limits::TOKEN_NAME_CHARS_MAX
+                ),
+            ),
+            IssueError::NameTaken => Self::new(
+                409,
+                "a live token has this name: use `token rotate`, or choose another name",
+            ),
+            IssueError::TooMany => Self::new(
+                409,
+                format!(
+                    "there are {} live tokens: revoke some first",
+                    limits::TOKENS_MAX
+                ),
+            ),
+            IssueError::NotFound => Self::new(404, "no live token has this name or id"),
+            IssueError::NotKept => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "the server's disk failed, is full or does not answer, and the revocation was not \
+                 confirmed: a running server refuses the token from now on, and tries again; \
+                 without one, or if it is started again before, look with `golinks-scim token \
+                 list`, and revoke again",
+            ),
+            IssueError::Underway => Self::retry(
+                503,
+                RETRY_DISK_SECONDS,
+                "another change of tokens waits for the server's disk: what is live of this name is \
+                 refused from now on; look with `golinks-scim token list` when that is done, and \
+                 revoke again",
+            ),
+            IssueError::Write(error) => error.into(),
+        }
+    }
+}
