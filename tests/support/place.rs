@@ -2,7 +2,7 @@
 //! a server that printed lines start and stop, and what `check` finds there.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::without_settings;
@@ -217,8 +218,16 @@ pub(crate) fn free_address() -> String {
     let tries = (0..PORTS).map(|_| TRIED.fetch_add(1, Ordering::Relaxed));
     let mut addresses =
         tries.map(|tried| format!("127.0.0.1:{}", FIRST + (begins + tried) % PORTS));
-    let free = addresses.find(|address| TcpListener::bind(address.as_str()).is_ok());
-    free.expect("a free port")
+    addresses.find(|it| is_free(it)).expect("a free port")
+}
+
+/// Looks without listening: a program that another test starts at this moment has a copy of the
+/// socket for as long as it takes to start, and nobody could listen there meanwhile.
+fn is_free(address: &str) -> bool {
+    let address: SocketAddr = address.parse().expect("an address");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("set");
+    socket.bind(&address.into()).is_ok()
 }
 
 pub(crate) fn is_root() -> bool {
