@@ -131,6 +131,17 @@ impl Disk {
         Store::open_with(opener, describe)
     }
 
+    /// What was not synced is shown, and no sync to come will bring it to the disk: what a system
+    /// does with pages that it could not write.
+    pub(crate) fn forget(&self) {
+        self.lock().unsynced.clear();
+    }
+
+    /// The power is cut: what was synced is there.
+    pub(crate) fn after_a_cut(&self) -> Self {
+        Self::holding(self.lock().synced.clone())
+    }
+
     /// What was not synced is gone, at once.
     pub(crate) fn lose(&self) {
         let mut platter = self.lock();
@@ -171,9 +182,12 @@ impl StorageBackend for Disk {
             let image = platter.image();
             platter.images.push(image);
         }
-        platter.unsynced.clear();
-        let now = platter.now.clone();
-        platter.synced = now;
+        let Platter {
+            unsynced, synced, ..
+        } = &mut *platter;
+        for told in unsynced.drain(..) {
+            told.apply(synced);
+        }
         Ok(())
     }
 

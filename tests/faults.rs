@@ -5,7 +5,7 @@
 use std::io;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use golinks_scim::access::{Issue, IssueError, Mode, Scope, Token, Tokens};
@@ -18,7 +18,7 @@ use golinks_scim::store::{Ailment, Change, Opener, Store, WriteError};
 use redb::{ReadableDatabase, ReadableTableMetadata, StorageBackend, TableDefinition};
 use serde_json::json;
 
-use crate::crash::inspect;
+use crate::crash::{self, inspect};
 use crate::support::{
     Output, Server, Talk, body, cli_in, command, record_of, scim_error, send, wait_until,
     without_settings,
@@ -30,7 +30,7 @@ const SENT_AWAY_MAX: Duration = Duration::from_secs(15);
 /// A disk in memory that can be told to fail.
 #[derive(Clone, Debug, Default)]
 struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
+    platter: crash::Disk,
     /// Writes, syncs and changes of length so far.
     calls: Arc<AtomicUsize>,
     /// The call that fails once; none if it is zero.
@@ -88,28 +88,28 @@ impl Disk {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().expect("not poisoned").len() as u64)
+        self.platter.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).expect("64 bits");
-        let bytes = self.bytes.lock().expect("not poisoned");
-        let part = bytes.get(start..start + out.len());
-        out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        self.platter.read(offset, out)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let (result, is_done) = self.call();
         if is_done {
-            let length = usize::try_from(length).expect("64 bits");
-            self.bytes.lock().expect("not poisoned").resize(length, 0);
+            self.platter.set_len(length)?;
         }
         result
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let result = self.call().0;
+        let (result, is_done) = self.call();
+        if is_done {
+            self.platter.sync_data()?;
+        } else {
+            self.platter.forget();
+        }
         let left = self.breaks_after_sync.load(Ordering::SeqCst);
         self.breaks_after_sync
             .store(left.saturating_sub(1), Ordering::SeqCst);
@@ -122,9 +122,7 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let (result, is_done) = self.call();
         if is_done {
-            let start = usize::try_from(offset).expect("64 bits");
-            let mut bytes = self.bytes.lock().expect("not poisoned");
-            bytes[start..start + data.len()].copy_from_slice(data);
+            self.platter.write(offset, data)?;
         }
         result
     }
@@ -184,6 +182,13 @@ fn session(fails_at: usize, kind: Disk) -> usize {
         "call {fails_at}: {} of 10",
         acknowledged.len()
     );
+    // If the power is cut, it is as it was.
+    let left = disk.platter.after_a_cut().open().map(Arc::new);
+    let left = left.map_err(|error| error.to_string());
+    let left = left.and_then(|store| inspect(&store));
+    let left = left.unwrap_or_else(|how| panic!("call {fails_at}, then a power cut: {how}"));
+    assert_eq!(left.users.len(), state.users.len() + refused.len());
+    assert!(left.audit_rows >= acknowledged.len());
     // After a restart it is the same.
     store.close();
     drop((directory, store));

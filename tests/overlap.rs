@@ -11,7 +11,7 @@ use golinks_scim::clock::SystemClock;
 use golinks_scim::directory::{Caller, Directory, describe};
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, User};
-use golinks_scim::store::{Change, Opener, Store, View, WriteError};
+use golinks_scim::store::{Ailment, Change, Opener, Store, View, WriteError};
 use redb::{BackendError, StorageBackend};
 use serde_json::json;
 
@@ -56,7 +56,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     Well,
-    /// The system goes on showing what the disk may not have.
+    /// The system goes on showing what the disk does not have, and never will.
     Failed,
     /// What was not synced is gone.
     Lost,
@@ -138,8 +138,15 @@ impl StorageBackend for Gated {
         thread::sleep(Duration::from_millis(1));
         let synced = match ends {
             Ends::Well => self.disk.sync_data(),
-            Ends::Failed | Ends::Panicked => Err(io::Error::other("the disk was pulled out")),
-            Ends::Full => Err(io::ErrorKind::StorageFull.into()),
+            Ends::Panicked => Err(io::Error::other("the disk was pulled out")),
+            Ends::Failed => {
+                self.disk.forget();
+                Err(io::Error::other("the disk was pulled out"))
+            }
+            Ends::Full => {
+                self.disk.forget();
+                Err(io::ErrorKind::StorageFull.into())
+            }
             Ends::Lost => {
                 self.disk.lose();
                 Err(io::Error::other("the disk was pulled out"))
@@ -406,8 +413,9 @@ fn a_store_whose_disk_is_full_at_a_sync_can_be_closed() {
     it.disk
         .gate
         .set(|state| (state.is_open, state.ends) = (true, Ends::Full));
-    wait_until("the disk is full", || it.store.ailment().is_some());
-    assert!(!it.second.is_finished() && !it.third.is_finished());
+    wait_until("the disk is full", || {
+        it.store.ailment() == Some(Ailment::Full)
+    });
     it.store.close();
     let second = it.second.join().expect("no panic");
     assert!(matches!(second, Err(WriteError::Unknown)), "{second:?}");

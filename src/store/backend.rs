@@ -16,6 +16,7 @@ use std::thread;
 
 use redb::{BackendError, StorageBackend};
 
+use super::lag::Lag;
 use crate::limits;
 
 /// A storage that redb can use, whatever is behind it.
@@ -49,15 +50,21 @@ impl Health {
         }
     }
 
-    pub(super) fn set_failing(&self, is_failing: bool) {
-        let (from, to) = if is_failing {
-            (WELL, FAILING)
-        } else {
-            (FAILING, WELL)
-        };
-        let _ = self
-            .0
-            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+    pub(super) fn set(&self, ailment: Ailment) {
+        self.change(match ailment {
+            Ailment::Full => FULL,
+            Ailment::Failing => FAILING,
+        });
+    }
+
+    pub(super) fn set_well(&self) {
+        self.change(WELL);
+    }
+
+    /// Once nobody waits any more, nobody is told of it either.
+    fn change(&self, to: u8) {
+        let change = |from| (from != CLOSING).then_some(to);
+        let _ = (self.0).fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
     }
 
     /// Nobody waits any more, for the program ends.
@@ -70,23 +77,25 @@ impl Health {
     }
 }
 
-/// A storage that waits for space.
+/// A storage that waits for space, and remembers a sync that has failed. Not even one that failed
+/// for want of space is tried again: the next would end well, whatever the disk has got.
 #[derive(Debug)]
 pub(super) struct Patient {
     inner: Backend,
     health: Arc<Health>,
+    lag: Arc<Lag>,
 }
 
 impl Patient {
-    pub(super) fn new(inner: Backend, health: Arc<Health>) -> Self {
-        Self { inner, health }
+    pub(super) fn new(inner: Backend, health: Arc<Health>, lag: Arc<Lag>) -> Self {
+        Self { inner, health, lag }
     }
 
     /// One that does not wait after all.
-    pub(super) fn hasty(inner: Backend) -> Self {
+    pub(super) fn hasty(inner: Backend, lag: Arc<Lag>) -> Self {
         let health = Arc::new(Health::default());
         health.close();
-        Self { inner, health }
+        Self::new(inner, health, lag)
     }
 
     /// Tries again while the disk is full. Writing the same bytes to the same place again
@@ -98,12 +107,7 @@ impl Patient {
             let is_full = matches!(&result, Err(error) if is_lack_of_space(error));
             if !is_full || self.health.is_closing() {
                 if is_waiting && !is_full {
-                    let _ = self.health.0.compare_exchange(
-                        FULL,
-                        WELL,
-                        Ordering::SeqCst,
-                        Ordering::SeqCst,
-                    );
+                    self.health.set_well();
                     if result.is_ok() {
                         log::warn!("the disk takes writes again");
                     }
@@ -113,17 +117,14 @@ impl Patient {
             if !is_waiting {
                 is_waiting = true;
                 log::error!("the disk is full: nothing can be changed until there is space");
-                let _ =
-                    self.health
-                        .0
-                        .compare_exchange(WELL, FULL, Ordering::SeqCst, Ordering::SeqCst);
+                self.health.set(Ailment::Full);
             }
             thread::sleep(limits::DISK_FULL_RETRY_PAUSE);
         }
     }
 }
 
-fn is_lack_of_space(error: &io::Error) -> bool {
+pub(super) fn is_lack_of_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
@@ -183,7 +184,7 @@ impl StorageBackend for Patient {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.wait_for_space(|| self.inner.sync_data())
+        self.lag.sync(&*self.inner)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -15,7 +15,7 @@ use super::audit::ChainHead;
 use super::backend::Backend;
 use super::tables::Tables;
 use super::{OpenError, ReadError};
-use crate::{files, limits, secret};
+use crate::{files, limits};
 
 const MODE: u32 = 0o600;
 
@@ -103,17 +103,21 @@ pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
     if path.try_exists()? {
         return Ok(false);
     }
-    let draft = path.with_extension(format!("new-{}", secret::hex(&secret::random::<8>())));
+    let draft = files::draft_of(path);
     let made = create(&draft).and_then(|()| {
         // A link, not a rename: of two processes that start at once, one makes the store
         // and the other finds it.
         match fs::hard_link(&draft, path) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // Whoever was quicker may have removed our draft as a leftover.
+            Err(_) if path.try_exists()? => Ok(false),
             Err(error) => Err(error.into()),
         }
     });
-    let removed = fs::remove_file(&draft);
+    let removed = match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
     let made = made?;
     removed?;
     // redb syncs the file, not the directory that names it.

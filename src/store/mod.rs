@@ -32,6 +32,7 @@ mod error;
 mod file;
 mod hints;
 mod index;
+mod lag;
 mod look;
 mod notes;
 mod opening;

@@ -50,7 +50,7 @@ impl Writer {
         let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.place) else {
             return opened;
         };
-        upgrade::with_backup(path, &self.opener, self.describe)?;
+        upgrade::with_backup(path, &self.opener, &self.lag, self.describe)?;
         let open = self.open_for_writing(None)?;
         Ok(Open {
             found_format: *found,
@@ -59,7 +59,9 @@ impl Writer {
     }
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        let storage = Patient::new((self.opener)()?, Arc::clone(&self.shared.health));
+        self.lag.make_up(&self.opener)?;
+        let health = Arc::clone(&self.shared.health);
+        let storage = Patient::new((self.opener)()?, health, Arc::clone(&self.lag));
         self.open_database(storage, known, self.place.is_none())
     }
 

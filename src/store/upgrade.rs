@@ -22,6 +22,7 @@ use std::fs;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::{
     Database, Key, MultimapTableDefinition, ReadTransaction, ReadableDatabase,
@@ -34,6 +35,7 @@ use super::backend::{Overlay, Patient};
 use super::change::Describe;
 use super::error::guarded;
 use super::file::{self, Readable};
+use super::lag::Lag;
 use super::tables::{
     self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
@@ -58,10 +60,11 @@ struct State {
 pub(super) fn with_backup(
     path: &Path,
     opener: &Opener,
+    lag: &Arc<Lag>,
     describe: Describe,
 ) -> Result<(), OpenError> {
     // Closing puts an unclean file in order, so that the copy needs no repair.
-    let database = open(Patient::hasty(opener()?))?;
+    let database = open(Patient::hasty(opener()?, Arc::clone(lag)))?;
     let state = State::of(&database)?;
     close(database)?;
     let format = state.format;
@@ -77,7 +80,7 @@ pub(super) fn with_backup(
         OpenError::Io(error) => refused("a backup of it cannot be made".to_owned(), &error),
         other => other,
     })?;
-    let database = open(Patient::hasty(opener()?))?;
+    let database = open(Patient::hasty(opener()?, Arc::clone(lag)))?;
     // Another process had the file meanwhile: what it wrote is not in the backup.
     if State::of(&database)? != state {
         return Err(OpenError::Locked);

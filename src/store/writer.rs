@@ -23,9 +23,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::audit::ChainHead;
+use super::backend::{Ailment, is_lack_of_space};
 use super::change::{Change, Describe};
 use super::error::guarded;
 use super::index::Changes;
+use super::lag::Lag;
 use super::opening::{Known, Open, close};
 use super::queue::{Callers, Next, Outcome, Plan, Queue, answer};
 use super::snapshot::Snapshot;
@@ -48,6 +50,7 @@ pub(super) struct Writer {
     pub(super) place: Option<PathBuf>,
     pub(super) describe: Describe,
     pub(super) shared: Shared,
+    pub(super) lag: Arc<Lag>,
     /// Whether everything is looked at before it is served for the first time.
     pub(super) looks_first: bool,
     syncer: Arc<Syncer>,
@@ -90,6 +93,7 @@ impl Writer {
         Self {
             opener,
             reader,
+            lag: Arc::new(Lag::of(place.as_deref())),
             place,
             describe,
             shared,
@@ -146,8 +150,7 @@ impl Writer {
         match self.reopen(known) {
             Ok(open) => {
                 if let Some(unanswered) = unanswered {
-                    // That it is there does not mean that it stays: after a failed sync the
-                    // system may show what the disk never got.
+                    // It is on disk by now, but a disk that has just failed is not vouched for.
                     if unanswered.head == open.chain {
                         answer(unanswered.callers, Outcome::Unknown);
                     } else {
@@ -157,14 +160,13 @@ impl Writer {
                 }
                 return Some(open);
             }
-            Err(error) => log::error!("the store cannot be reopened yet: {error}"),
+            Err(error) => self.note_ailment(&error),
         }
         if let Some(unanswered) = unanswered {
             answer(unanswered.callers, Outcome::Unknown);
             // Told twice is better than not told.
             self.shared.notes.give_back(unanswered.noted);
         }
-        self.shared.health.set_failing(true);
         let mut pause = REOPEN_PAUSE_MIN;
         loop {
             let view = guarded(|| {
@@ -184,13 +186,21 @@ impl Writer {
             }
             match self.reopen(known) {
                 Ok(open) => {
-                    self.shared.health.set_failing(false);
+                    self.shared.health.set_well();
                     return Some(open);
                 }
-                Err(error) => log::error!("the store cannot be reopened yet: {error}"),
+                Err(error) => self.note_ailment(&error),
             }
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
         }
+    }
+
+    fn note_ailment(&self, error: &OpenError) {
+        log::error!("the store cannot be reopened yet: {error}");
+        self.shared.health.set(match error {
+            OpenError::Io(error) if is_lack_of_space(error) => Ailment::Full,
+            _ => Ailment::Failing,
+        });
     }
 
     fn reopen(&self, known: &Known) -> Result<Open, OpenError> {
