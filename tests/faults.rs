@@ -4,8 +4,8 @@
 
 use std::io;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use golinks_scim::access::{Issue, IssueError, Mode, Scope, Token, Tokens};
@@ -214,7 +214,7 @@ fn an_error_at_any_call_loses_nothing_acknowledged() {
     println!("an error at each of {calls} calls, done or not done: nothing lost");
 }
 
-/// What wants space is tried again until there is some: nobody is refused.
+/// A write that wants space is tried again until there is some: nobody is refused for it.
 #[test]
 fn no_space_at_any_call_loses_nothing() {
     let calls = session(0, Disk::default());
@@ -344,6 +344,22 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
         .expect("the name is free");
     assert_eq!(directory.user_count().expect("open"), 3);
     inspect(&store).expect("sound");
+}
+
+/// The server ended between a failed sync and the writing of what it left: its mark is found.
+#[test]
+fn what_a_failed_sync_has_left_is_written_again_by_the_next_server() {
+    let server = Server::start();
+    let added = server.cli(&["user", "add", "jane@example.com", "--given", "Jane"]);
+    assert_eq!(added.status, Some(0), "{}", added.stderr);
+    let mark = server.data_dir().join("users.unsynced");
+    let directory = server.stop_and_keep();
+    std::fs::write(&mark, "").expect("a mark");
+    let server = Server::start_on(directory);
+    server.log_with("the whole store is written again");
+    let shown = server.cli(&["user", "show", "jane@example.com"]);
+    assert_eq!(shown.status, Some(0), "{}", shown.stderr);
+    assert!(!mark.exists());
 }
 
 /// The real binary on files that may not grow any more, as on a disk that is full: refused
