@@ -250,6 +250,9 @@ pub const READ_PAUSE: Duration = Duration::from_millis(20);
 pub const READ_PAUSES_MAX: u32 = 50;
 /// What is kept in memory of a store whose disk takes no writes.
 pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Parts of the store that were written since the last sync, 16 bytes of memory each; of more it
+/// is only known that they are many.
+pub const UNSYNCED_PARTS_MAX: usize = 65_536;
 /// Changes that the writer puts into one commit.
 pub const BATCH_CHANGES_MAX: usize = 128;
 /// Rows of the audit trail that wait for somebody's commit.

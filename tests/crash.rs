@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::support::number;
 
 const SECTOR: usize = 512;
+const PAGE: usize = 4096;
 
 /// A disk that remembers what it has been told since its last sync.
 #[derive(Clone, Debug, Default)]
@@ -132,9 +133,26 @@ impl Disk {
     }
 
     /// What was not synced is shown, and no sync to come will bring it to the disk: what a system
-    /// does with pages that it could not write.
-    pub(crate) fn forget(&self) {
-        self.lock().unsynced.clear();
+    /// does with pages that it could not write. Until it wants their memory: of one page in
+    /// `evicted` it shows what the disk has; of none if that is 0.
+    pub(crate) fn forget(&self, evicted: usize) {
+        let mut platter = self.lock();
+        let unsynced = std::mem::take(&mut platter.unsynced);
+        for told in unsynced {
+            let Told::Write(at, data) = told else {
+                continue;
+            };
+            for page in at / PAGE..(at + data.len()).div_ceil(PAGE) {
+                if evicted == 0 || platter.below(evicted) > 0 {
+                    continue;
+                }
+                let Platter { now, synced, .. } = &mut *platter;
+                let end = ((page + 1) * PAGE).min(now.len());
+                for place in page * PAGE..end {
+                    now[place] = synced.get(place).copied().unwrap_or(0);
+                }
+            }
+        }
     }
 
     /// The power is cut: what was synced is there.

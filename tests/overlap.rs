@@ -140,11 +140,11 @@ impl StorageBackend for Gated {
             Ends::Well => self.disk.sync_data(),
             Ends::Panicked => Err(io::Error::other("the disk was pulled out")),
             Ends::Failed => {
-                self.disk.forget();
+                self.disk.forget(0);
                 Err(io::Error::other("the disk was pulled out"))
             }
             Ends::Full => {
-                self.disk.forget();
+                self.disk.forget(0);
                 Err(io::ErrorKind::StorageFull.into())
             }
             Ends::Lost => {

@@ -188,6 +188,7 @@ impl StorageBackend for Patient {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.lag.note(offset, data.len());
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 

@@ -16,6 +16,7 @@ use redb::{
 use super::change::Describe;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
+use super::lag::Lag;
 use super::opening::patiently;
 use super::row;
 use super::tables::{
@@ -224,6 +225,9 @@ pub fn restore(
     if let Err(error) = placed {
         let _ = fs::remove_file(&draft);
         return Err(error.into());
+    }
+    if let Err(error) = Lag::of(Some(path)).remove_mark() {
+        log::warn!("the next start will write the store again, without need: {error}");
     }
     Ok(checked)
 }

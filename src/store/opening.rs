@@ -62,7 +62,13 @@ impl Writer {
         self.lag.make_up(&self.opener)?;
         let health = Arc::clone(&self.shared.health);
         let storage = Patient::new((self.opener)()?, health, Arc::clone(&self.lag));
-        self.open_database(storage, known, self.place.is_none())
+        let open = self.open_database(storage, known, self.place.is_none())?;
+        // Whoever had the file until just now may have left it so.
+        if self.lag.is_anothers() {
+            let _ = close(open);
+            return Err(OpenError::Locked);
+        }
+        Ok(open)
     }
 
     /// Opens what can be read of a storage that takes no writes.
