@@ -19,7 +19,7 @@ use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::Instant;
-use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, imf_fixdate, write_head};
+use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, write_head};
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 
@@ -194,7 +194,7 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
 /// for the whole.
 fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
-    let date = imf_fixdate(now.seconds());
+    let date = now.imf_fixdate();
     let mut head = Vec::new();
     write_head(&answer, Version::Http11, false, &date, &mut head);
     out.write_all(&head)?;
