@@ -196,8 +196,8 @@ impl Api {
 
     /// Waits for the turn that an admitted request with a large body needs.
     pub fn await_turn(&self, admission: &Admission, body: &[u8]) -> Waited<'_> {
-        let is_read = matches!(admission.method(), "POST" | "PUT" | "PATCH");
-        let (Some(token), true) = (admission.token(), is_read) else {
+        let takes_a_body = matches!(admission.method(), "POST" | "PUT" | "PATCH");
+        let (Some(token), true) = (admission.token(), takes_a_body) else {
             return Waited::InTime(None);
         };
         if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {
