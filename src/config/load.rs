@@ -227,7 +227,7 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
         audit_keep_days: with_default(given, Key::AuditKeep, settings::keep_days)?,
         audit_keep_bytes: with_default(given, Key::AuditKeepBytes, settings::keep_bytes)?,
         audit_explain: with_default(given, Key::AuditExplain, settings::switch)?,
-        directory: with_default(given, Key::Directory, settings::switch)?,
+        serves_page: with_default(given, Key::Directory, settings::switch)?,
     })
 }
 

@@ -52,7 +52,7 @@ pub struct Serve {
     /// Whether refused requests are remembered, to be explained.
     pub audit_explain: bool,
     /// Whether the Team Directory page is served.
-    pub directory: bool,
+    pub serves_page: bool,
 }
 
 /// The store's file in a data directory.
