@@ -67,15 +67,26 @@ impl Instant {
 impl Instant {
     /// Its text as [`fmt::Display`] writes it.
     pub fn to_text(self) -> [u8; TEXT_BYTES] {
-        let timestamp = jiff::Timestamp::from_millisecond(self.0)
-            .expect("every Instant was clamped to what RFC 3339 can write");
-        let civil = jiff::tz::Offset::UTC.to_datetime(timestamp);
+        let civil = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
         let mut text = *b"0000-00-00T00:00:00.000Z";
         digits(&mut text[..4], civil.year().unsigned_abs().into());
         digits(&mut text[5..7], civil.month().unsigned_abs().into());
         digits(&mut text[8..10], civil.day().unsigned_abs().into());
         self.write_time(&mut text);
         text
+    }
+
+    /// The date as HTTP writes it (RFC 9110 section 5.6.7), to the second.
+    pub fn imf_fixdate(self) -> String {
+        let timestamp = self.timestamp();
+        jiff::fmt::rfc2822::DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&timestamp)
+            .expect("the year has four digits")
+    }
+
+    fn timestamp(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(self.0)
+            .expect("every Instant was clamped to what RFC 3339 can write")
     }
 
     /// The day since the epoch, and the millisecond of it.
@@ -205,6 +216,18 @@ mod tests {
         let east = Instant::parse("2026-11-23T21:30:00+01:00").expect("valid");
         assert_eq!(east.to_string(), "2026-11-23T20:30:00.000Z");
         assert_eq!(Instant::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn dates_are_written_as_http_has_them() {
+        let date = |millis| Instant::from_millis(millis).imf_fixdate();
+        assert_eq!(date(784_111_777_999), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(date(1_795_465_800_000), "Mon, 23 Nov 2026 20:30:00 GMT");
+        assert_eq!(date(i64::MIN), "Mon, 01 Jan 0001 00:00:00 GMT");
+        assert_eq!(date(i64::MAX), "Thu, 30 Dec 9999 22:00:00 GMT");
+        // A part of a second before 1970 is of the second before.
+        assert_eq!(date(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
     }
 
     #[test]

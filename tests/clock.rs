@@ -13,7 +13,6 @@ use golinks_scim::api::{Api, Options, Tuning};
 use golinks_scim::certificate::{Cell, Names, Source};
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::describe;
-use golinks_scim::http1::answer::imf_fixdate;
 use golinks_scim::http1::client::Response;
 use golinks_scim::https;
 use golinks_scim::idp::client::{Client, Error};
@@ -164,7 +163,7 @@ fn a_clock_that_jumps_harms_nobody() {
         // The cursor is made before the clock jumps, and used after.
         let page = json_of(&here.ask(&mut client, "GET", "/Users?cursor&count=1", None));
         here.clock.0.store(jump, Ordering::SeqCst);
-        let day = || imf_fixdate(here.clock.now().seconds())[..DAY_CHARS].to_owned();
+        let day = || here.clock.now().imf_fixdate()[..DAY_CHARS].to_owned();
         let earliest = day();
         let created = here.ask(
             &mut client,

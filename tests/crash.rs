@@ -290,9 +290,9 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
     let mut deletions = 0;
     let mut of_deleted = 0;
     snapshot
-        .each_audit(|row| {
+        .check_audits(0, u64::MAX, |_, row| {
             state.audit_rows += 1;
-            let row: Value = serde_json::from_str(&row.text).unwrap_or_default();
+            let row: Value = serde_json::from_str(row).unwrap_or_default();
             let is_there = state.users.values().any(|user| user["id"] == row["user"]);
             deletions += usize::from(row["kind"] == "delete");
             of_deleted += usize::from(!is_there);

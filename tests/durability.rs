@@ -242,8 +242,8 @@ fn audited_changes(server: Server) -> u64 {
     let mut rows: HashMap<String, u64> = HashMap::new();
     let mut versions: HashMap<String, String> = HashMap::new();
     snapshot
-        .each_audit(|row| {
-            let row: Value = serde_json::from_str(&row.text).expect("JSON");
+        .check_audits(0, u64::MAX, |_, row| {
+            let row: Value = serde_json::from_str(row).expect("JSON");
             if let Some(user) = row["user"].as_str() {
                 *rows.entry(user.to_owned()).or_default() += 1;
                 versions.insert(user.to_owned(), row["version"].to_string());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{
-    Caller, Directory, Manner, Past, Refusal, Then, ToUndo, Undone, describe,
+    Caller, Directory, Manner, Obstacle, Past, Then, ToUndo, Undone, describe,
 };
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
@@ -830,7 +830,7 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
         panic!("{undone:?}");
     };
     match &one.outcome {
-        Err(Refusal::Touched {
+        Err(Obstacle::Touched {
             attribute,
             by_change,
             principal,

@@ -1,6 +1,6 @@
 //! What somebody is told in time, under a clock that the test moves: the ends of tokens and
-//! certificates, an hour of deactivations across a restart; and how it is told while the store
-//! cannot be read. The router and the store are the real ones, in the test's own process.
+//! certificates, an hour of deactivations across a restart; how it is told while the store cannot
+//! be read, and what is told of a bug. The router and the store are the real ones, in the test's own process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use tempfile::TempDir;
 use crate::support::body;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
+/// Moved by this, a clock is a bug for whoever asks it.
+const BROKEN: i64 = i64::MIN;
 
 /// The machine's clock at the start of the test, moved by so many milliseconds.
 struct Moved {
@@ -31,7 +33,9 @@ struct Moved {
 
 impl Clock for Moved {
     fn now(&self) -> Instant {
-        Instant::from_millis(self.start.millis() + self.by.load(Ordering::SeqCst))
+        let by = self.by.load(Ordering::SeqCst);
+        assert_ne!(by, BROKEN, "a bug");
+        Instant::from_millis(self.start.millis() + by)
     }
 }
 
@@ -404,4 +408,17 @@ fn a_clock_that_was_set_back_makes_no_token_speak_in_the_future() {
     assert_eq!(here.metric(&idle).as_deref(), Some("90"));
     here.move_to(-DAY);
     assert_eq!(here.metric(&idle).as_deref(), Some("0"));
+}
+
+#[test]
+fn only_where_nothing_is_written_a_bug_is_said_to_have_changed_nothing() {
+    let here = Here::open();
+    here.move_to(BROKEN);
+    for (method, wanted) in [("GET", "nothing was changed"), ("POST", "is not known")] {
+        let (status, told) = here.ask(method, "/admin/tokens", &json!({"name": "okta"}));
+        assert!(
+            status == 500 && told.contains(wanted),
+            "{method}: {status} {told}"
+        );
+    }
 }

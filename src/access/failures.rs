@@ -31,9 +31,9 @@ struct Window {
     refused: u32,
 }
 
-/// What one more failure is.
+/// What follows from one more failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct Noted {
     /// After how many seconds the address is heard again, if it has failed too often.
     pub retry_after_seconds: Option<u32>,
     /// Whether the log is told of it: of few of one address, and of few altogether.
@@ -42,14 +42,14 @@ pub struct Failure {
 
 impl Failures {
     /// Counts a failed authentication of this address.
-    pub fn note(&self, peer: IpAddr, now: Instant) -> Failure {
+    pub fn note(&self, peer: IpAddr, now: Instant) -> Noted {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let window = state.window(network_of(peer), now);
         window.failed = window.failed.saturating_add(1);
         let Window { began, failed, .. } = *window;
         let left = limits::FAILURE_WINDOW.saturating_sub(now.saturating_duration_since(began));
         let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
-        Failure {
+        Noted {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
             is_told: state.count_refusal(peer, now),
@@ -136,8 +136,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn told(retry_after_seconds: Option<u32>) -> Failure {
-        Failure {
+    fn told(retry_after_seconds: Option<u32>) -> Noted {
+        Noted {
             retry_after_seconds,
             is_told: true,
         }
@@ -153,7 +153,7 @@ mod tests {
         }
         let later = start + Duration::from_secs(20);
         assert_eq!(failures.note(peer, later), told(Some(41)));
-        let untold = Failure {
+        let untold = Noted {
             retry_after_seconds: Some(41),
             is_told: false,
         };
@@ -173,7 +173,7 @@ mod tests {
         let count = u32::try_from(limits::FAILURE_ADDRESSES_MAX).expect("small") + 100;
         let told = (0..count)
             .map(|number| failures.note(IpAddr::V4(number.into()), now))
-            .filter(|failure| failure.is_told)
+            .filter(|noted| noted.is_told)
             .count();
         assert_eq!(told, limits::FAILURES_TOLD_MAX as usize - 1);
         let state = failures.state.lock().expect("not poisoned");

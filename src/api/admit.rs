@@ -123,15 +123,15 @@ impl Api {
     ) -> Refusal {
         let reason = word_of(why);
         self.metrics.unauthenticated(reason);
-        let failure = self.failures.note(call.peer(), Monotonic::now());
-        if failure.retry_after_seconds.is_some() {
+        let noted = self.failures.note(call.peer(), Monotonic::now());
+        if noted.retry_after_seconds.is_some() {
             self.metrics.throttled(metrics::THROTTLED_ADDRESS);
         }
-        let problem = failure
+        let problem = noted
             .retry_after_seconds
             .map_or_else(|| Problem::unauthorized(why), Problem::too_many_failures);
         self.note_stranger(reason, &Refused::by_head(call, head), &problem);
-        let is_told = failure.is_told;
+        let is_told = noted.is_told;
         call.refused(head, problem, &Who::Stranger { is_told })
     }
 

@@ -61,7 +61,7 @@ fn brief(mut row: Value) -> Value {
 /// What to do, in the words of the page on errors.
 fn advice(row: &Value) -> &'static str {
     let scim_type = row["scimType"].as_str();
-    let cause = row["cause"].as_str().unwrap_or_else(|| older_cause(row));
+    let cause = row["cause"].as_str().unwrap_or_default();
     match (row["status"].as_u64().unwrap_or_default(), scim_type) {
         (401, _) => of_token(cause),
         (403, Some(_)) => "take password out of the filter: it is never compared",
@@ -103,35 +103,6 @@ fn advice(row: &Value) -> &'static str {
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
-}
-
-/// The cause of a row that was written before rows had one, by the texts of then.
-fn older_cause(row: &Value) -> &'static str {
-    const BEGINNINGS: [(&str, Cause); 8] = [
-        ("no token was sent", Cause::Credentials(None)),
-        (
-            "the token has expired",
-            Cause::Credentials(Some(Rejection::Expired)),
-        ),
-        (
-            "the token was revoked",
-            Cause::Credentials(Some(Rejection::Revoked)),
-        ),
-        (
-            "the token may not be used from this address",
-            Cause::Credentials(Some(Rejection::Address)),
-        ),
-        ("this token may not do that", Cause::Scope),
-        ("there is no user with this id", Cause::User),
-        ("too many requests for this token", Cause::Rate),
-        ("too many requests without a valid token", Cause::Failures),
-    ];
-    let texts = ["reason", "detail"].map(|name| row[name].as_str().unwrap_or_default());
-    let told = BEGINNINGS.iter().find(|(beginning, _)| {
-        let mut texts = texts.iter();
-        texts.any(|text| text.starts_with(beginning))
-    });
-    told.map_or("", |(_, cause)| cause.as_str())
 }
 
 fn of_token(cause: &str) -> &'static str {
@@ -229,31 +200,6 @@ mod tests {
                 "who else asks",
             ),
             (scim(ErrorType::Mutability), "mapping"),
-        ] {
-            assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));
-        }
-    }
-
-    #[test]
-    fn a_row_from_before_there_were_causes_has_its_advice() {
-        for (row, wanted) in [
-            (
-                json!({"status": 401, "reason": "the token was revoked"}),
-                "issue another token",
-            ),
-            (json!({"status": 401}), "type the whole token"),
-            (
-                json!({"status": 403, "detail": "this token may not do that: issue one"}),
-                "provision",
-            ),
-            (
-                json!({"status": 404, "detail": "there is no user with this id"}),
-                "assign it again",
-            ),
-            (
-                json!({"status": 429, "detail": "too many requests for this token: come back"}),
-                "--rate-limit",
-            ),
         ] {
             assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));
         }

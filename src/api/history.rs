@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use crate::access::Administrator;
 use crate::clock::Instant;
-use crate::directory::{self, Manner, Past, Refusal, Then, ToUndo, Undone};
+use crate::directory::{self, Manner, Obstacle, Past, Then, ToUndo, Undone};
 use crate::scim::json;
 
 /// `GET /admin/users/{userName or id}/past?at=TIME`: the user as it was then; with
@@ -107,38 +107,38 @@ fn described(undone: Undone) -> Value {
             described["attributes"] = json!(restored.attributes);
             described["isDeactivated"] = json!(restored.was_deactivated);
         }
-        Err(refusal) => {
-            if let Refusal::Deletion {
+        Err(obstacle) => {
+            if let Obstacle::Deletion {
                 change,
                 is_name_taken,
-            } = &refusal
+            } = &obstacle
             {
                 described["deletion"] = json!(change);
                 described["isNameTaken"] = json!(is_name_taken);
             }
-            described["isForceable"] = json!(matches!(refusal, Refusal::Touched { .. }));
-            described["refused"] = json!(words(refusal));
+            described["isForceable"] = json!(matches!(obstacle, Obstacle::Touched { .. }));
+            described["refused"] = json!(words(obstacle));
         }
     }
     described
 }
 
-fn words(refusal: Refusal) -> String {
-    match refusal {
-        Refusal::Touched {
+fn words(obstacle: Obstacle) -> String {
+    match obstacle {
+        Obstacle::Touched {
             attribute,
             by_change,
             principal,
         } => format!("{attribute} was changed again since, in change {by_change} by {principal}"),
-        Refusal::Deletion { is_name_taken, .. } => if is_name_taken {
+        Obstacle::Deletion { is_name_taken, .. } => if is_name_taken {
             "a deletion is not taken back, and somebody else has this userName by now"
         } else {
             "a deletion is not taken back, but the user can be made again"
         }
         .to_owned(),
-        Refusal::Gone => "the user was deleted since".to_owned(),
-        Refusal::Meanwhile => "the user is being changed just now: try again".to_owned(),
-        Refusal::Other(error) => Problem::from(error).detail,
+        Obstacle::Gone => "the user was deleted since".to_owned(),
+        Obstacle::Meanwhile => "the user is being changed just now: try again".to_owned(),
+        Obstacle::Other(error) => Problem::from(error).detail,
     }
 }
 

@@ -21,6 +21,7 @@ mod explain;
 mod health;
 mod history;
 mod import;
+mod kept;
 mod page;
 mod places;
 mod problem;
@@ -28,7 +29,6 @@ mod refusals;
 mod reply;
 mod routes;
 mod search;
-mod settings;
 mod tuning;
 mod users;
 mod warnings;
@@ -129,8 +129,8 @@ impl Api {
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
         let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
-        let base_url = settings::settle_base_url(&store, options.base_url)?;
-        let cursor_key = settings::settle_cursor_key(&store)?;
+        let base_url = kept::settle_base_url(&store, options.base_url)?;
+        let cursor_key = kept::settle_cursor_key(&store)?;
         let started = options.clock.now();
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
         // A command is over before an hour is.
@@ -196,8 +196,8 @@ impl Api {
 
     /// Waits for the turn that an admitted request with a large body needs.
     pub fn await_turn(&self, admission: &Admission, body: &[u8]) -> Waited<'_> {
-        let is_read = matches!(admission.method(), "POST" | "PUT" | "PATCH");
-        let (Some(token), true) = (admission.token(), is_read) else {
+        let takes_a_body = matches!(admission.method(), "POST" | "PUT" | "PATCH");
+        let (Some(token), true) = (admission.token(), takes_a_body) else {
             return Waited::InTime(None);
         };
         if body.len() <= limits::BODY_BYTES_WITHOUT_TURN {

@@ -43,7 +43,7 @@ pub(super) fn file(api: &Api, call: &Admission) -> Outcome {
 }
 
 fn is_served(api: &Api) -> Result<(), Problem> {
-    if api.tuned.get().directory {
+    if api.tuned.get().serves_page {
         Ok(())
     } else {
         Err(Problem::not_found())

@@ -18,7 +18,7 @@ pub struct Tuning {
     /// Whether refusals are remembered, and their shapes kept, to be explained.
     pub is_explained: bool,
     /// Whether the Team Directory page is there.
-    pub directory: bool,
+    pub serves_page: bool,
 }
 
 /// For commands and tests: a server's come from its configuration. Nothing is removed from the
@@ -33,7 +33,7 @@ impl Default for Tuning {
             },
             keep: Keep::default(),
             is_explained: true,
-            directory: true,
+            serves_page: true,
         }
     }
 }

@@ -18,7 +18,7 @@ use rustls::pki_types::ServerName;
 
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, Summary, examine};
-pub use chain::{Leaf, Link, public_roots};
+pub use chain::{Link, end_of, public_roots};
 pub use request::{Installed, install, request};
 pub use source::Source;
 

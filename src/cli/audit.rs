@@ -12,10 +12,10 @@ use super::args::Audit;
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, second, text_of};
 use super::{
-    Failure, SEARCH, ask, ask_or_hint, from_local, login_name, percent_encode, require_token,
-    status, with_client,
+    Failure, SEARCH, ask, ask_or_hint, from_local, login_name, require_token, status, with_client,
 };
 use crate::clock::{Clock, SystemClock};
+use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
@@ -157,7 +157,7 @@ fn list_newest(
 /// What is wanted, as it follows the other parameters of a request target.
 fn parameters(query: &[(&str, Option<String>)]) -> String {
     let given = query.iter().filter_map(|(name, value)| {
-        let value = percent_encode(value.as_ref()?);
+        let value = encode(value.as_ref()?);
         Some(format!("&{name}={value}"))
     });
     given.collect()

@@ -20,7 +20,7 @@ mod token;
 mod user;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ use serde_json::Value;
 
 use crate::config::{Configuration, Key, Problem, Sources};
 use crate::http1::client::Response;
+use crate::http1::target::encode;
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
@@ -424,7 +425,7 @@ fn sent(
 
 /// Fails if no token has this name or id: that it has done nothing would sound like all being well.
 fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
-    let target = format!("/admin/tokens/{}", percent_encode(name));
+    let target = format!("/admin/tokens/{}", encode(name));
     ask_or_hint(client, "GET", &target, None, 404, token::LIST).map(drop)
 }
 
@@ -452,18 +453,4 @@ fn read_json(response: &Response) -> Result<Value, Failure> {
     }
     serde_json::from_slice(&response.body)
         .map_err(|error| Failure::new(status::IO, format!("the answer is not JSON: {error}")))
-}
-
-/// A text as a part of a request target.
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }

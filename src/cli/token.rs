@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::args::Token;
 use super::moment::seconds;
 use super::output::{self, Column, Listing, minute, text_of};
-use super::{Failure, ask, ask_or_hint, percent_encode, status};
+use super::{Failure, ask, ask_or_hint, status};
 use crate::clock::{Clock, SystemClock};
+use crate::http1::target::encode;
 use crate::local::Client;
 
 /// Where the name of a token is to be found.
@@ -109,7 +110,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             show(&found, output.output, COLUMNS)
         }
         Token::Show { name, output } => {
-            let target = format!("/admin/tokens/{}", percent_encode(&name));
+            let target = format!("/admin/tokens/{}", encode(&name));
             let found = ask_or_hint(client, "GET", &target, None, 404, LIST)?;
             show(&found, output.output, COLUMNS)?;
             if output.output == output::Format::Table {
@@ -119,7 +120,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             Ok(())
         }
         Token::Rotate { name, overlap } => {
-            let target = format!("/admin/tokens/{}/rotate", percent_encode(&name));
+            let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A name that was typed wrongly is no part of a command to copy.
             let hint = "golinks-scim token list; golinks-scim token issue NAME makes a new one";
@@ -129,7 +130,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             show_once(&issued)
         }
         Token::Revoke { name } => {
-            let target = format!("/admin/tokens/{}", percent_encode(&name));
+            let target = format!("/admin/tokens/{}", encode(&name));
             let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST)?;
             let count = revoked["revoked"].as_array().map_or(0, Vec::len);
             output::say(&format!(

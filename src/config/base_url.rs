@@ -18,30 +18,15 @@ impl BaseUrl {
     /// Reads `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. The
     /// error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let rest = text
-            .strip_prefix("https://")
-            .ok_or("the base URL must begin with https://")?;
-        let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
-        if !rest.chars().all(plain) {
-            return Err("the base URL holds a character that URLs do not have".to_owned());
-        }
-        if rest.contains(['?', '#', '@']) {
-            return Err("the base URL must have no query, fragment or user name".to_owned());
-        }
-        let (authority, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
-        let (host, port) = host_and_port(authority)?;
-        let path = match path.trim_end_matches('/') {
+        let parts = Parts::of(text.trim())?;
+        let path = match parts.path {
             "" => DEFAULT_PATH,
             path => path,
         };
         Ok(Self {
-            text: format!("https://{authority}{path}"),
-            host: host.to_owned(),
-            port,
+            text: format!("https://{}{path}", parts.authority),
+            host: parts.host.to_owned(),
+            port: parts.port,
         })
     }
 
@@ -67,9 +52,49 @@ impl fmt::Display for BaseUrl {
     }
 }
 
+/// `https://HOST[:PORT][/PATH]`, taken apart.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// Host and port as they are written.
+    pub authority: &'a str,
+    /// The host, an IPv6 address without its brackets.
+    pub host: &'a str,
+    /// The port, 443 if none is named.
+    pub port: u16,
+    /// Empty, or with a slash at its beginning and none at its end.
+    pub path: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// Those of a URL; the error says what is wrong with it.
+    pub fn of(url: &'a str) -> Result<Self, String> {
+        let rest = url
+            .strip_prefix("https://")
+            .ok_or("the base URL must begin with https://")?;
+        let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
+        if !rest.chars().all(plain) {
+            return Err("the base URL holds a character that URLs do not have".to_owned());
+        }
+        if rest.contains(['?', '#', '@']) {
+            return Err("the base URL must have no query, fragment or user name".to_owned());
+        }
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (host, port) = host_and_port(authority)?;
+        Ok(Self {
+            authority,
+            host,
+            port,
+            path: path.trim_end_matches('/'),
+        })
+    }
+}
+
 /// The host of `HOST[:PORT]`, an IPv6 address without its brackets, and the port, 443 if it names
-/// none. The error says what is wrong with the base URL that it is of.
-pub fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
+/// none.
+fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     let (host, rest) = if let Some(bracketed) = authority.strip_prefix('[') {
         let (host, rest) = bracketed
             .split_once(']')
@@ -183,29 +208,41 @@ mod tests {
 
     #[test]
     fn base_urls() {
-        for (text, wanted, host) in [
+        for (text, wanted, host, port) in [
             (
                 "https://scim.example.com",
                 "https://scim.example.com/scim/v2",
                 "scim.example.com",
+                443,
             ),
-            ("https://h:8443/", "https://h:8443/scim/v2", "h"),
-            ("https://h/scim/v2/", "https://h/scim/v2", "h"),
-            ("https://h/x/scim/v2", "https://h/x/scim/v2", "h"),
-            ("https://[::1]:8443", "https://[::1]:8443/scim/v2", "::1"),
+            ("https://h:8443/", "https://h:8443/scim/v2", "h", 8443),
+            (" https://h/scim/v2/", "https://h/scim/v2", "h", 443),
+            ("https://h/x/scim/v2", "https://h/x/scim/v2", "h", 443),
+            ("https://[::1]", "https://[::1]/scim/v2", "::1", 443),
+            ("https://[::1]:1", "https://[::1]:1/scim/v2", "::1", 1),
+            (
+                "https://127.0.0.1:1/x",
+                "https://127.0.0.1:1/x",
+                "127.0.0.1",
+                1,
+            ),
         ] {
             let url = BaseUrl::parse(text).expect(text);
-            assert_eq!((url.as_str(), url.host()), (wanted, host));
+            let found = (url.as_str(), url.host(), url.port());
+            assert_eq!(found, (wanted, host, port));
         }
         for bad in [
             "http://h",
             "h",
+            "",
             "https://",
+            "https://:1",
             "https://h:x",
             "https://u@h",
             "https://h?x",
             "https://h/#a",
             "https://h/ a",
+            "https://h/\r\nX: y",
             "https://[::1",
             "https://h:99999",
             "https://h:0",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::origin::{Given, Origin, Problem, masked};
 use super::salvage::{self, Said};
-use super::settings::{self, Fallback, Key, SETTINGS};
+use super::settings::{self, Key, SETTINGS};
 use super::{Serve, file};
 
 const NAME: &str = "golinks-scim";
@@ -117,11 +117,7 @@ impl Configuration {
         if let Some(given) = self.given.get(&key) {
             return (masked(&given.text).to_owned(), given.origin.clone());
         }
-        let value = match key.setting().default {
-            Fallback::Value(value) => value.trim_matches('"').to_owned(),
-            Fallback::Words { words, .. } => format!("({words})"),
-        };
-        (value, Origin::Default)
+        (key.setting().default.shown(), Origin::Default)
     }
 }
 
@@ -213,10 +209,6 @@ fn usual_data_dir(sources: &Sources) -> Result<Given, Problem> {
 
 fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
     let path = |key| given.get(&key).map(|given| PathBuf::from(&given.text));
-    let default = |key: Key| match key.setting().default {
-        Fallback::Value(value) => value.trim_matches('"'),
-        Fallback::Words { .. } => "",
-    };
     let tls_files = match (path(Key::TlsCert), path(Key::TlsKey)) {
         (Some(chain), Some(key)) => Some((chain, key)),
         (None, None) => None,
@@ -228,19 +220,14 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
         listen: optional(given, Key::Listen, settings::address)?,
         base_url: optional(given, Key::BaseUrl, settings::base_url)?,
         tls_files,
-        rate_per_second: with_default(given, Key::RateLimit, default, settings::rate)?,
-        log_level: with_default(given, Key::LogLevel, default, settings::level)?,
-        alarm_deactivations: with_default(
-            given,
-            Key::AlarmDeactivations,
-            default,
-            settings::count,
-        )?,
-        alarm_percent: with_default(given, Key::AlarmPercent, default, settings::percent)?,
-        audit_keep_days: with_default(given, Key::AuditKeep, default, settings::keep_days)?,
-        audit_keep_bytes: with_default(given, Key::AuditKeepBytes, default, settings::keep_bytes)?,
-        audit_explain: with_default(given, Key::AuditExplain, default, settings::switch)?,
-        directory: with_default(given, Key::Directory, default, settings::switch)?,
+        rate_per_second: with_default(given, Key::RateLimit, settings::rate)?,
+        log_level: with_default(given, Key::LogLevel, settings::level)?,
+        alarm_deactivations: with_default(given, Key::AlarmDeactivations, settings::count)?,
+        alarm_percent: with_default(given, Key::AlarmPercent, settings::percent)?,
+        audit_keep_days: with_default(given, Key::AuditKeep, settings::keep_days)?,
+        audit_keep_bytes: with_default(given, Key::AuditKeepBytes, settings::keep_bytes)?,
+        audit_explain: with_default(given, Key::AuditExplain, settings::switch)?,
+        serves_page: with_default(given, Key::Directory, settings::switch)?,
     })
 }
 
@@ -256,12 +243,13 @@ fn optional<T>(
 fn with_default<T>(
     given: &BTreeMap<Key, Given>,
     key: Key,
-    default: impl Fn(Key) -> &'static str,
     read: fn(&str) -> Result<T, String>,
 ) -> Result<T, Problem> {
     match optional(given, key, read)? {
         Some(value) => Ok(value),
-        None => read(default(key)).map_err(|what| Problem::new(what, "this is a bug")),
+        None => {
+            read(&key.setting().default.shown()).map_err(|what| Problem::new(what, "this is a bug"))
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
-pub use base_url::{BaseUrl, host_and_port, is_public};
+pub use base_url::{BaseUrl, Parts, is_public};
 pub use load::{Configuration, Sources, default_file};
 pub use origin::{Given, Origin, Problem};
 pub use settings::{Fallback, Key, SETTINGS, Setting, default_text};
@@ -52,7 +52,7 @@ pub struct Serve {
     /// Whether refused requests are remembered, to be explained.
     pub audit_explain: bool,
     /// Whether the Team Directory page is served.
-    pub directory: bool,
+    pub serves_page: bool,
 }
 
 /// The store's file in a data directory.

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// What a token begins with: whatever does is shown to nobody.
-const SECRET_PREFIX: &str = "golinks_scim_";
+use crate::secret::holds_token;
 
 /// A value before it is understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl Problem {
 
 /// What may be shown of a value: nothing of a token that stands in the wrong place.
 pub(super) fn masked(text: &str) -> &str {
-    if text.contains(SECRET_PREFIX) {
+    if holds_token(text) {
         "(a token, not shown)"
     } else {
         text

@@ -8,12 +8,11 @@
 //! bytes 33..41  version, counted from 1, u64 little-endian
 //! ```
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
 use super::user_id::UserId;
 use crate::clock::{Instant, TEXT_BYTES, Times};
+use crate::scim::json;
 
 const FORM: u8 = 1;
 /// Where the text of a row begins.
@@ -106,7 +105,10 @@ impl<'a> Ending<'a> {
         );
         let last_modified_at = leave(b"\",\"lastModified\":\"", TEXT_BYTES);
         leave(b"\",\"location\":\"", 0);
-        leave(&escaped(base_url), 0);
+        // As it stands between the quotes of a JSON string.
+        let mut quoted = Vec::with_capacity(base_url.len() + 2);
+        json::append(base_url, &mut quoted);
+        leave(&quoted[1..quoted.len() - 1], 0);
         let id_at = leave(b"/Users/", UserId::TEXT_BYTES);
         leave(b"\",\"version\":\"W/\\\"", 0);
         Self {
@@ -140,49 +142,7 @@ impl<'a> Ending<'a> {
         put(self.last_modified_at, &last_modified);
         put(self.id_at, &header.id.to_text());
         out.extend_from_slice(&self.text);
-        write_number(header.version, out);
+        json::append(&header.version, out);
         out.extend_from_slice(b"\\\"\"}}");
-    }
-}
-
-/// What stands between the quotes of a JSON string. A base URL hardly ever needs more than being
-/// taken as it is.
-fn escaped(text: &str) -> Cow<'_, [u8]> {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    // Not `all`, which ends at the first and so looks at one after the other.
-    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        Cow::Borrowed(text.as_bytes())
-    } else {
-        let quoted = json!(text).to_string();
-        Cow::Owned(quoted.as_bytes()[1..quoted.len() - 1].to_vec())
-    }
-}
-
-/// Writes a number in decimal digits.
-fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len() - 1;
-    loop {
-        digits[first] = b'0' + u8::try_from(number % 10).expect("a digit");
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-        first -= 1;
-    }
-    out.extend_from_slice(&digits[first..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_the_library_does() {
-        for number in [0, 1, 9, 10, 99, 100, 1_000_000, u64::MAX] {
-            let mut out = Vec::new();
-            write_number(number, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), number.to_string());
-        }
     }
 }

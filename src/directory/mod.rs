@@ -50,7 +50,7 @@ pub use query::{Page, Query};
 pub use record::{Record, Stored};
 pub use retention::Keep;
 pub use trail::{Found, Wanted, Way};
-pub use undo::{Manner, Refusal, Restored, ToUndo, UndoPage, Undone};
+pub use undo::{Manner, Obstacle, Restored, ToUndo, UndoPage, Undone};
 pub use user_id::UserId;
 
 use crate::clock::SharedClock;

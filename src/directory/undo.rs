@@ -67,7 +67,7 @@ pub struct Undone {
     /// Whether one of them has created the user.
     pub is_creation: bool,
     /// What became of the attributes, or why nothing did.
-    pub outcome: Result<Restored, Refusal>,
+    pub outcome: Result<Restored, Obstacle>,
 }
 
 /// What taking back has done to a user.
@@ -95,7 +95,7 @@ impl Restored {
 
 /// Why a user's changes are not taken back.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum Obstacle {
     /// Another change has touched the attribute since.
     Touched {
         /// The attribute.
@@ -307,8 +307,8 @@ impl Reversal {
         view: &View<'_>,
         manner: Manner,
         asked: &Asked,
-    ) -> Result<Result<(Change, Restored), Refusal>, ReadError> {
-        let refused = |refusal| Ok(Err(refusal));
+    ) -> Result<Result<(Change, Restored), Obstacle>, ReadError> {
+        let refused = |obstacle| Ok(Err(obstacle));
         let record = match self.find(view)? {
             Ok(Some(record)) => record,
             // A user who is gone is as good as not there, which is all that it comes to.
@@ -316,10 +316,10 @@ impl Reversal {
                 return Ok(Ok((Change::none(), Restored::nothing())));
             }
             Ok(None) => return refused(self.end(view)?),
-            Err(error) => return refused(Refusal::Other(error)),
+            Err(error) => return refused(Obstacle::Other(error)),
         };
         if record.version() != self.version {
-            return refused(Refusal::Meanwhile);
+            return refused(Obstacle::Meanwhile);
         }
         let attributes = self.differing(&record);
         if let Some((attribute, (by_change, principal))) = self
@@ -327,7 +327,7 @@ impl Reversal {
             .iter()
             .find(|(attribute, _)| !manner.is_forced && attributes.contains(attribute))
         {
-            return refused(Refusal::Touched {
+            return refused(Obstacle::Touched {
                 attribute: attribute.clone(),
                 by_change: *by_change,
                 principal: principal.clone(),
@@ -335,7 +335,7 @@ impl Reversal {
         }
         let values = self.short_values(&record, &attributes);
         let settled = change::alone(self.settle(view, record, asked))?;
-        Ok(settled.map_err(Refusal::Other).map(|(change, written)| {
+        Ok(settled.map_err(Obstacle::Other).map(|(change, written)| {
             let restored = Restored {
                 attributes,
                 values,
@@ -346,18 +346,18 @@ impl Reversal {
     }
 
     /// Why nothing is taken back of a user who is not there.
-    fn end(&self, view: &View<'_>) -> Result<Refusal, ReadError> {
+    fn end(&self, view: &View<'_>) -> Result<Obstacle, ReadError> {
         let Some(change) = self.deletion else {
-            return Ok(Refusal::Gone);
+            return Ok(Obstacle::Gone);
         };
         let name = fold(&self.user_name);
         let named = change::alone(view.user_by_name(name.as_bytes()).map(Ok))?;
         Ok(match named {
-            Ok(named) => Refusal::Deletion {
+            Ok(named) => Obstacle::Deletion {
                 change,
                 is_name_taken: named.is_some(),
             },
-            Err(error) => Refusal::Other(error),
+            Err(error) => Obstacle::Other(error),
         })
     }
 

@@ -44,7 +44,8 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Appends status line and header fields to `out`. `date` is an IMF-fixdate.
+/// Appends status line and header fields to `out`. `date` is an IMF-fixdate
+/// (RFC 9110 section 5.6.7).
 pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(answer.status.to_string().as_bytes());
@@ -81,31 +82,6 @@ pub fn chunk_head(piece: &[u8]) -> Option<String> {
 
 /// What stands behind a piece of a chunked body.
 pub const CHUNK_END: &[u8] = b"\r\n";
-
-/// The date as HTTP writes it (RFC 9110 section 5.6.7), from seconds since the epoch.
-pub fn imf_fixdate(seconds: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    // RFC 3339 has the same numbers at fixed places: 2026-11-23T20:30:00.000Z.
-    let text = crate::clock::Instant::from_millis(seconds.saturating_mul(1000)).to_string();
-    let weekday = usize::try_from(seconds.div_euclid(86_400).rem_euclid(7)).unwrap_or(0);
-    let month: usize = text[5..7].parse().unwrap_or(1);
-    [
-        DAYS[weekday % 7],
-        ", ",
-        &text[8..10],
-        " ",
-        MONTHS[month.saturating_sub(1) % 12],
-        " ",
-        &text[..4],
-        " ",
-        &text[11..19],
-        " GMT",
-    ]
-    .concat()
-}
 
 fn field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
@@ -177,12 +153,5 @@ mod tests {
         answer.body = Body::Empty;
         answer.status = 204;
         assert!(!head(&answer, Version::Http11).contains("Content-Length"));
-    }
-
-    #[test]
-    fn dates() {
-        assert_eq!(imf_fixdate(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(imf_fixdate(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(imf_fixdate(1_795_465_800), "Mon, 23 Nov 2026 20:30:00 GMT");
     }
 }

@@ -2,6 +2,7 @@
 //! segments, its query.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use super::Fault;
 use crate::limits;
@@ -71,6 +72,20 @@ pub fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
         ));
     }
     Ok(Cow::Owned(text))
+}
+
+/// Encodes all but the unreserved characters of RFC 3986 section 2.3, so that the text may be any
+/// part of a target.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes every write");
+        }
+    }
+    encoded
 }
 
 fn unescape(text: &str, plus_is_space: bool) -> Result<String, Fault> {
@@ -143,6 +158,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_again(text in "\\PC{0,60}") {
+            let encoded = encode(&text);
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"%-._~".contains(&byte);
+            proptest::prop_assert!(encoded.bytes().all(is_plain), "{}", encoded);
+            proptest::prop_assert_eq!(decode(&encoded, true).expect("good"), text);
+        }
+
         #[test]
         fn no_text_is_a_panic(text in "\\PC{0,60}") {
             let _ = path_segments(&text);

@@ -14,7 +14,7 @@ use super::listener::Shared;
 use super::slot::Slot;
 use crate::api::{Admission, Api};
 use crate::http1::answer::{
-    Broken, CHUNK_END, LAST_CHUNK, Stream as Pieces, chunk_head, imf_fixdate, write_head,
+    Broken, CHUNK_END, LAST_CHUNK, Stream as Pieces, chunk_head, write_head,
 };
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
@@ -431,7 +431,7 @@ impl<'a> Connection<'a> {
 }
 
 fn append_head(api: &Api, answer: &Answer, version: Version, close: bool, out: &mut Vec<u8>) {
-    let date = imf_fixdate(api.now().seconds());
+    let date = api.now().imf_fixdate();
     write_head(answer, version, close, &date, out);
 }
 

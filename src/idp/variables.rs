@@ -3,9 +3,11 @@
 //! bring.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 
 use serde_json::Value;
+
+use crate::http1::target;
 
 /// Values by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Variables {
 
     /// Like [`Variables::fill`] with the values percent-encoded, for a request target.
     pub fn fill_target(&self, target: &str) -> Result<String, Unset> {
-        self.fill_by(target, percent_encoded)
+        self.fill_by(target, target::encode)
     }
 
     /// `value` with each text in it filled; member names stay as they are.
@@ -89,19 +91,6 @@ fn leading_name(text: &str) -> Option<&str> {
     let name = &text[..text.find('}')?];
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_name.then_some(name)
-}
-
-/// Everything but the unreserved characters of RFC 3986 section 2.3 as `%XX`.
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("a String takes every write");
-        }
-    }
-    out
 }
 
 #[cfg(test)]

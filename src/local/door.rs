@@ -19,7 +19,7 @@ use super::conversation::Conversation;
 use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::Instant;
-use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, imf_fixdate, write_head};
+use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, write_head};
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 
@@ -194,7 +194,7 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
 /// for the whole.
 fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
-    let date = imf_fixdate(now.seconds());
+    let date = now.imf_fixdate();
     let mut head = Vec::new();
     write_head(&answer, Version::Http11, false, &date, &mut head);
     out.write_all(&head)?;
@@ -223,11 +223,9 @@ fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Once;
-
     use super::*;
     use crate::api::{Options, Tuning};
-    use crate::clock::{Clock, SystemClock};
+    use crate::clock::SystemClock;
     use crate::http1::answer::Broken;
     use crate::http1::client::read_response;
     use crate::store::Store;
@@ -270,10 +268,6 @@ mod tests {
     }
 
     fn api(directory: &Path) -> Arc<Api> {
-        api_with(directory, SystemClock)
-    }
-
-    fn api_with(directory: &Path, clock: impl Clock) -> Arc<Api> {
         let store = Store::open(
             &directory.join("users.redb"),
             Duration::ZERO,
@@ -289,7 +283,7 @@ mod tests {
             },
             certificate: None,
             data_dir: directory.to_owned(),
-            clock: Arc::new(clock),
+            clock: Arc::new(SystemClock),
         };
         Arc::new(Api::new(store, options).expect("an API"))
     }
@@ -360,37 +354,5 @@ mod tests {
         let counted = "{route=\"/scim/v2/Users\",method=\"POST\",status=\"413\"} 1";
         assert!(metrics.contains(counted), "{metrics}");
         door.close(Duration::from_secs(60));
-    }
-
-    /// A clock that works once, for the start.
-    struct Stopping(Once);
-
-    impl Clock for Stopping {
-        fn now(&self) -> Instant {
-            assert!(!self.0.is_completed(), "a bug");
-            self.0.call_once(|| {});
-            Instant::from_millis(0)
-        }
-    }
-
-    #[test]
-    fn only_where_nothing_is_written_a_bug_is_said_to_have_changed_nothing() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let api = api_with(folder.path(), Stopping(Once::new()));
-        for (method, wanted) in [("GET", "nothing was changed"), ("POST", "is not known")] {
-            let head = Head::new(method, "/admin/tokens", &[]).expect("a head");
-            let admitted = api.admit_administrator(&head, &Administrator::at_the_local_door("me"));
-            let admission = admitted.unwrap_or_else(|_| panic!("{method} is refused"));
-            let answer = api.answer(admission, Some(br#"{"name": "okta"}"#));
-            let Body::Bytes(body) = answer.body else {
-                panic!("{method} has no body")
-            };
-            let body = String::from_utf8_lossy(&body);
-            assert!(
-                answer.status == 500 && body.contains(wanted),
-                "{method}: {} {body}",
-                answer.status
-            );
-        }
     }
 }

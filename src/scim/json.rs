@@ -28,9 +28,11 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
     value
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| {
-            let what = match seed.fault.get() {
-                Some(Fault::Twice) => "has a member twice (upper and lower case count as the same)",
-                Some(Fault::TooMany) => "has too many values: send fewer at once, the one",
+            let what = match seed.found.get() {
+                Some(Forbidden::Twice) => {
+                    "has a member twice (upper and lower case count as the same)"
+                }
+                Some(Forbidden::TooMany) => "has too many values: send fewer at once, the one",
                 None => "is not valid JSON",
             };
             let (line, column) = (error.line(), error.column());
@@ -51,7 +53,7 @@ pub fn text(value: &Value) -> String {
 
 /// What JSON may be and a body may not.
 #[derive(Clone, Copy)]
-enum Fault {
+enum Forbidden {
     Twice,
     TooMany,
 }
@@ -59,20 +61,20 @@ enum Fault {
 /// Reads a value whose objects hold each member once, as long as there is room for values.
 struct Seed {
     room: Cell<usize>,
-    fault: Cell<Option<Fault>>,
+    found: Cell<Option<Forbidden>>,
 }
 
 impl Seed {
     fn new() -> Self {
         Self {
             room: Cell::new(limits::BODY_VALUES_MAX),
-            fault: Cell::new(None),
+            found: Cell::new(None),
         }
     }
 
-    /// Breaks off; what to say of it is known from the fault.
-    fn fail<T, E: serde::de::Error>(&self, fault: Fault) -> Result<T, E> {
-        self.fault.set(Some(fault));
+    /// Breaks off; what to say of it is known from what was found.
+    fn fail<T, E: serde::de::Error>(&self, found: Forbidden) -> Result<T, E> {
+        self.found.set(Some(found));
         Err(E::custom(""))
     }
 
@@ -82,7 +84,7 @@ impl Seed {
                 self.room.set(room);
                 Ok(())
             }
-            None => self.fail(Fault::TooMany),
+            None => self.fail(Forbidden::TooMany),
         }
     }
 }
@@ -145,7 +147,7 @@ impl<'de> Visitor<'de> for &Seed {
         let mut names = Names::default();
         while let Some(name) = members.next_key::<String>()? {
             if !names.add(&name, &object) {
-                return self.fail(Fault::Twice);
+                return self.fail(Forbidden::Twice);
             }
             self.take(1)?;
             let value = members.next_value_seed(self)?;

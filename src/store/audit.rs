@@ -106,15 +106,6 @@ pub(super) fn encode(head: &ChainHead, text: &str) -> Vec<u8> {
     row
 }
 
-/// One row of the trail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Its place, from 1 without gaps.
-    pub sequence: u64,
-    /// What was recorded: a JSON object.
-    pub text: String,
-}
-
 /// The chain does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainBroken {

@@ -56,7 +56,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-pub use audit::{AuditRow, ChainBroken};
+pub use audit::ChainBroken;
 pub use backend::{Ailment, Backend};
 pub use backup::{Backup, Counts, check, restore};
 pub use change::{Change, Describe, Keys};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use redb::ReadableTable;
 
-use super::audit::{AuditRow, ChainBroken, ChainHead, Walk, text_of};
+use super::audit::{ChainBroken, ChainHead, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
 use super::{ReadError, Snapshot};
 
@@ -122,26 +122,5 @@ impl Snapshot {
             visit(sequence.value(), text_of(row.value()).unwrap_or_default());
         }
         Ok(walk.end(&head).map(|()| None))
-    }
-
-    /// Shows every row to `visit`, oldest first, looking on the way whether each is as it was
-    /// written.
-    pub fn each_audit(
-        &self,
-        mut visit: impl FnMut(AuditRow),
-    ) -> Result<Result<(), ChainBroken>, ReadError> {
-        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
-        let mut walk = Walk::from(anchor);
-        for entry in self.transaction().open_table(AUDIT)?.iter()? {
-            let (sequence, row) = entry?;
-            if let Err(broken) = walk.step(sequence.value(), row.value()) {
-                return Ok(Err(broken));
-            }
-            visit(AuditRow {
-                sequence: sequence.value(),
-                text: text_of(row.value()).unwrap_or_default().to_owned(),
-            });
-        }
-        Ok(walk.end(&head))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::network::lead;
 use super::{Findings, Halt, PATIENCE};
-use crate::certificate::Leaf;
+use crate::certificate::end_of;
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
@@ -97,11 +97,8 @@ fn accepted(
     is_public: bool,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let end = match Leaf::read(leaf) {
-        Ok(leaf) => {
-            let days = SystemClock.now().days_until(leaf.not_after);
-            format!("it ends in {days} days")
-        }
+    let end = match end_of(leaf) {
+        Ok(end) => format!("it ends in {} days", SystemClock.now().days_until(end)),
         Err(why) => format!("when it ends cannot be read: {why}"),
     };
     // Right after a renewal the one that was shown is no longer the one that is served.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::network::Reached;
 use super::{Findings, Halt, ask};
 use crate::cli::output::text_of;
-use crate::cli::percent_encode;
 use crate::http1::client::{Request, Response};
+use crate::http1::target::encode;
 use crate::idp::client::Client as Door;
 use crate::idp::play::StepReport;
 use crate::idp::{Person, Report, Suite, play, reading, trial};
@@ -150,7 +150,7 @@ fn clear(
     );
     let target = format!(
         "/scim/v2/Users?filter={}&attributes=userName",
-        percent_encode(&filter)
+        encode(&filter)
     );
     let left = ask(client, "GET", &target, None)?;
     let left = left["Resources"].as_array().map_or(&[][..], Vec::as_slice);

@@ -134,7 +134,7 @@ pub(super) fn tuning(config: &config::Serve) -> Tuning {
             bytes: config.audit_keep_bytes,
         },
         is_explained: config.audit_explain,
-        directory: config.directory,
+        serves_page: config.serves_page,
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::super::output::{self, Column, Format, Listing, second, text_of};
-use super::super::{Failure, SEARCH, ask_or_hint, percent_encode, status};
+use super::super::{Failure, SEARCH, ask_or_hint, status};
+use crate::http1::target::encode;
 use crate::local::Client;
 use crate::scim::schema::ENTERPRISE_URN;
 
@@ -17,7 +18,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
     let mut is_told = false;
     let mut first = Some(1);
     while let Some(from) = first {
-        let user = percent_encode(who);
+        let user = encode(who);
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();

@@ -19,8 +19,9 @@ pub(super) use args::User;
 
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
-use super::{Failure, SEARCH, ask, ask_or_hint, percent_encode, quoted, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, quoted, status};
 use crate::clock::{Clock, SystemClock};
+use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 use crate::scim::message::PATCH_URN;
@@ -154,9 +155,7 @@ fn query_of(selected: &Selected) -> String {
 /// The parameters of a query besides those of its pages, each with an ampersand before it.
 fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     let one = |name: &str, value: Option<&str>| {
-        value.map_or_else(String::new, |value| {
-            format!("&{name}={}", percent_encode(value))
-        })
+        value.map_or_else(String::new, |value| format!("&{name}={}", encode(value)))
     };
     one("search", search) + &one("filter", filter)
 }
@@ -183,7 +182,7 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
         format!("id eq {}", json!(who)),
         format!("userName eq {}", json!(who)),
     ] {
-        let target = format!("{USERS}?filter={}", percent_encode(&filter));
+        let target = format!("{USERS}?filter={}", encode(&filter));
         let mut page = ask(client, "GET", &target, None)?;
         if let Some(user) = page["Resources"].as_array_mut().and_then(Vec::pop) {
             return Ok(user);
@@ -199,7 +198,7 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
 
 /// The user as it was at a moment or before a change.
 fn past(client: &mut Client, who: &str, point: &str, value: &str) -> Result<Value, Failure> {
-    let (who, value) = (percent_encode(who), percent_encode(value));
+    let (who, value) = (encode(who), encode(value));
     let target = format!("/admin/users/{who}/past?{point}={value}");
     ask(client, "GET", &target, None)
 }
