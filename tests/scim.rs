@@ -737,15 +737,17 @@ fn an_element_is_exchanged_by_replace_and_added_to_by_add() {
 fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
     let path = "emails[type eq \"work\"]";
     let there = json!({"emails": [{"value": "w", "type": "work", "primary": true}]});
-    let replaced = json!({"emails": [{"value": "n"}]});
     let added = json!({"emails": [{"value": "n", "type": "work", "primary": true}]});
-    let created = json!({"emails": [{"type": "work", "value": "n"}]});
+    let found = json!({"emails": [{"value": "n", "type": "work"}]});
     for value in [json!("n"), json!([{"value": "n"}]), json!({"value": "n"})] {
-        for (op, after) in [("replace", &replaced), ("add", &added)] {
-            let operations = json!([{"op": op, "path": path, "value": value}]);
-            check_patch(&there, &operations, after, value.is_object());
-            // Where there is none, what the filter says stays.
-            check_patch(&json!({}), &operations, &created, false);
+        let add = json!([{"op": "add", "path": path, "value": value}]);
+        check_patch(&there, &add, &added, value.is_object());
+        let replace = json!([{"op": "replace", "path": path, "value": value}]);
+        let after = patched(&user(&there), &replace, Leniency::compatible());
+        assert_eq!(after, Ok(user(&found)), "{replace}");
+        // Where there is none, what the filter says stays.
+        for operations in [add, replace] {
+            check_patch(&json!({}), &operations, &found, false);
         }
     }
     for nothing in [json!(null), json!(""), json!([]), json!([""])] {
@@ -755,6 +757,59 @@ fn an_element_may_be_given_as_a_text_or_a_list_of_one() {
         let operations = json!([{"op": "add", "path": path, "value": nothing}]);
         let found = patched(&user(&there), &operations, Leniency::compatible());
         assert_eq!(found, Ok(user(&there)), "{operations}");
+    }
+}
+
+/// DIFFERENCE(filter-stays): RFC 7644 section 3.5.2.3 replaces all of an element, also what it was
+/// selected by; then the same once more selects nothing, and makes a second one.
+#[test]
+fn a_replace_is_found_again_by_what_its_filter_says() {
+    let there = json!({"emails": [
+        {"value": "o", "type": "Work", "display": "O", "primary": true}, {"value": "h", "type": "home"}
+    ]});
+    for (filter, value, compatible, strict) in [
+        (
+            "type eq \"work\"",
+            json!({"value": "n"}),
+            json!({"value": "n", "type": "Work"}),
+            json!({"value": "n"}),
+        ),
+        (
+            "type eq \"work\" and primary eq true",
+            json!({"display": "N"}),
+            json!({"display": "N", "type": "Work", "primary": true}),
+            json!({"display": "N"}),
+        ),
+        (
+            "value eq \"O\" and (type eq \"work\" or type eq \"x\")",
+            json!({"type": "other"}),
+            json!({"value": "o", "type": "other"}),
+            json!({"type": "other"}),
+        ),
+        // What the value says is done.
+        (
+            "type eq \"work\"",
+            json!({"value": "n", "TYPE": "other"}),
+            json!({"value": "n", "type": "other"}),
+            json!({"value": "n", "type": "other"}),
+        ),
+        (
+            "type eq \"work\"",
+            json!({"value": "n", "type": null}),
+            json!({"value": "n"}),
+            json!({"value": "n"}),
+        ),
+    ] {
+        let path = format!("emails[{filter}]");
+        let operations = json!([{"op": "replace", "path": path, "value": value}]);
+        for (leniency, element) in [
+            (Leniency::compatible(), compatible),
+            (Leniency::strict(), strict),
+        ] {
+            let after = patched(&user(&there), &operations, leniency).expect("a user");
+            let emails = json!([element, {"value": "h", "type": "home"}]);
+            assert_eq!(after.attributes()["emails"], emails, "{operations}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What identity providers send that no RFC asks for, each by name. In compatible mode a
 //! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. The one other difference between the modes: a replace in strict mode is taken
-//! at its word, see [`Echo`](super::user::Echo).
+//! request's error. The other difference between the modes: what replaces something is taken at its
+//! word in strict mode, a whole user (see [`Echo`](super::user::Echo)) and an element of a list.
 
 use super::error::{Error, ErrorType};
 
