@@ -813,6 +813,101 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
     }
 }
 
+/// DIFFERENCE(hollow-values): RFC 7643 section 2.4 leaves each sub-attribute to its element.
+#[test]
+fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
+    let home = json!({"value": "h", "type": "home", "primary": true});
+    let both = json!({"emails": [home, {"value": "w", "type": "work"}]});
+    let one = json!({"emails": [home]});
+    let op = |op: &str, path: &str, value: Value| json!({"op": op, "path": path, "value": value});
+    let work = |part: &str| format!("emails[type eq \"work\"].{part}");
+    for (before, operations, after) in [
+        (
+            &one,
+            json!([op("add", &work("primary"), json!(true))]),
+            &one,
+        ),
+        (
+            &one,
+            json!([op(
+                "add",
+                "emails",
+                json!([{"type": "work", "primary": true}])
+            )]),
+            &one,
+        ),
+        (
+            &both,
+            json!([op("remove", &work("value"), json!(null))]),
+            &one,
+        ),
+        (
+            &both,
+            json!([op("replace", &work("value"), json!(""))]),
+            &one,
+        ),
+        (
+            &json!({"addresses": [{"type": "work", "formatted": "F"}]}),
+            json!([op(
+                "replace",
+                "addresses[type eq \"work\"].formatted",
+                json!("")
+            )]),
+            &json!({}),
+        ),
+        // What is said of one element in several operations is said of one.
+        (
+            &one,
+            json!([
+                op("add", &work("primary"), json!(true)),
+                op("add", &work("value"), json!("n"))
+            ]),
+            &json!({"emails": [{"value": "h", "type": "home", "primary": false},
+                {"value": "n", "type": "work", "primary": true}]}),
+        ),
+        (
+            &json!({}),
+            json!([
+                op("add", "roles[primary eq \"True\"].display", json!("D")),
+                op("add", "roles[primary eq \"True\"].value", json!("V"))
+            ]),
+            &json!({"roles": [{"value": "V", "display": "D", "primary": true}]}),
+        ),
+        // It is not given back to one that was told to be none.
+        (
+            &one,
+            json!([
+                op("add", &work("primary"), json!(true)),
+                op("replace", "emails[type eq \"home\"].primary", json!(false))
+            ]),
+            &json!({"emails": [{"value": "h", "type": "home", "primary": false}]}),
+        ),
+    ] {
+        let found = patched(&user(before), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(user(after)), "{operations}");
+    }
+    // A whole user is read likewise; strict mode takes it as it is.
+    let sent = json!([{"type": "work", "primary": true, "value": null}, home]);
+    let body = json!({"schemas": [CORE], "userName": "u", "emails": sent});
+    let read = User::parse(body, &mut Leniency::compatible()).expect("a user");
+    assert_eq!(read.attributes()["emails"], json!([home]));
+    check_parse(
+        &json!({"emails": [{"type": "work", "value": ""}]}),
+        &json!({}),
+        Some(Tolerance::EmptyText),
+    );
+    let body =
+        json!({"schemas": [CORE], "userName": "u", "emails": [{"type": "work", "value": null}]});
+    let read = User::parse(body, &mut Leniency::strict()).expect("a user");
+    assert_eq!(read.attributes()["emails"], json!([{"type": "work"}]));
+    let cleared = json!([op("remove", &work("value"), json!(null))]);
+    let after = patched(&user(&both), &cleared, Leniency::strict()).expect("a user");
+    assert_eq!(
+        after.attributes()["emails"],
+        json!([home, {"type": "work"}])
+    );
+}
+
 /// What is compared is paid for by its length: each look folds the whole text.
 #[test]
 fn long_texts_cost_a_patch_more_than_short_ones() {

@@ -1,7 +1,8 @@
 //! What identity providers send that no RFC asks for, each by name. In compatible mode a
 //! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. The other difference between the modes: what replaces something is taken at its
-//! word in strict mode, a whole user (see [`Echo`](super::user::Echo)) and an element of a list.
+//! request's error. Otherwise the modes differ in this: strict mode takes at its word what
+//! replaces something, a whole user (see [`Echo`](super::user::Echo)) or an element of a list, and
+//! keeps an element that only says what it is used for.
 
 use super::error::{Error, ErrorType};
 

@@ -79,7 +79,16 @@ impl User {
                 core.push((name, member));
             }
         }
-        let core = value::members(USER.attributes, core, leniency, "")?;
+        let mut core = value::members(USER.attributes, core, leniency, "")?;
+        if !leniency.is_strict() {
+            core.retain_mut(|(_, member)| {
+                let Value::Array(elements) = member else {
+                    return true;
+                };
+                elements.retain(|element| !value::is_hollow(element));
+                !elements.is_empty()
+            });
+        }
         let mut attributes = Object::with_capacity(core.len() + 2);
         if let Some(external_id) = external_id {
             attributes.insert("externalId".to_owned(), external_id);

@@ -257,7 +257,8 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        if is_primary(&element) {
+        // What says nothing else will be dropped, unless more is said of it.
+        if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
             if primary_seen {
                 leniency.allow(
                     Tolerance::SeveralPrimaries,
@@ -270,6 +271,16 @@ pub(super) fn list(
         kept.push(element);
     }
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
+}
+
+/// Whether an element of a list tells what it is used for, and nothing that could be used: what is
+/// left of an address whose `value` was cleared.
+pub(super) fn is_hollow(element: &Value) -> bool {
+    let parts = element.as_object();
+    parts.is_some_and(|parts| {
+        let mut names = parts.keys();
+        names.all(|name| matches!(name.as_str(), "type" | "primary"))
+    })
 }
 
 /// Whether an element of a list says that it is the primary one.

@@ -69,11 +69,11 @@ impl Operation {
             for index in &selected {
                 self.change_element(path, filter, &mut elements[*index], work)?;
             }
-            keep_one_primary(&mut elements, &selected);
+            keep_one_primary(&mut elements, &selected, work);
         } else if !is_nothing(&self.value) {
             elements.push(self.created_element(path, filter, work)?);
             let last = elements.len() - 1;
-            keep_one_primary(&mut elements, &[last]);
+            keep_one_primary(&mut elements, &[last], work);
         }
         // An element that lost all its parts is none.
         elements.retain(|element| element.as_object().is_none_or(|parts| !parts.is_empty()));

@@ -185,6 +185,13 @@ impl Patch {
                 }
             })
             .collect();
+        if !leniency.is_strict() {
+            for name in &touched {
+                if let Some(Value::Array(elements)) = attributes.get_mut(*name) {
+                    assign::drop_hollow(elements);
+                }
+            }
+        }
         // The texts that the patch sets were read already, and others were stored before.
         leniency.overlooking(Tolerance::MalformedText, |leniency| {
             User::from_touched(attributes, touched, leniency)
