@@ -490,6 +490,13 @@ fn section_3_12_each_scim_type_has_its_occasion() {
         (
             "PATCH",
             one.clone(),
+            bad(json!({"op": "add", "path": "emails[shoe eq 7]", "value": "x"})),
+            400,
+            "invalidFilter",
+        ),
+        (
+            "PATCH",
+            one.clone(),
             bad(json!({"op": "remove"})),
             400,
             "noTarget",

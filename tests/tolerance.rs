@@ -33,11 +33,13 @@ enum Sent {
     Bare,
     /// A patch with this operation.
     Patch(Value),
+    /// A patch without operations.
+    NoOperation,
     /// A query.
     Query(&'static str),
 }
 
-use Sent::{Bare, Create, Patch, Query};
+use Sent::{Bare, Create, NoOperation, Patch, Query};
 
 fn row(
     tolerance: Tolerance,
@@ -172,8 +174,9 @@ fn malformed() -> Vec<Forgiven> {
 
 fn patches() -> Vec<Forgiven> {
     use Tolerance::{
-        EmptyText, OperationCase, OperationWithoutPath, PathAsMember, RemoveSelectsNothing,
-        RemoveWithValue, UnknownAttribute, UnknownSchema, UnquotedText, ValuePathCreates,
+        EmptyOperations, EmptyText, OperationCase, OperationWithoutPath, PathAsMember,
+        RemoveSelectsNothing, RemoveWithValue, UnknownAttribute, UnknownSchema, UnquotedText,
+        ValuePathCreates,
     };
     vec![
         row(
@@ -190,6 +193,14 @@ fn patches() -> Vec<Forgiven> {
             "Okta: REF, deactivation by an OIN app",
             Patch(json!({"op": "replace", "value": {"active": false}})),
             ("/active", json!(false)),
+            "invalidSyntax",
+        ),
+        // DIFFERENCE(empty-operations): RFC 7644 section 3.5.2 has one or more.
+        row(
+            EmptyOperations,
+            "Microsoft's SCIM Validator: AzureAD/SCIMReferenceCode issue 112",
+            NoOperation,
+            ("/meta/version", json!("W/\"1\"")),
             "invalidSyntax",
         ),
         row(
@@ -438,6 +449,10 @@ fn request(
         }
         Patch(operation) => {
             let body = json!({"schemas": [PATCH_OP], "Operations": [operation]});
+            ("PATCH", one, Some(body), 200)
+        }
+        NoOperation => {
+            let body = json!({"schemas": [PATCH_OP], "Operations": []});
             ("PATCH", one, Some(body), 200)
         }
         Query(query) => ("GET", format!("/Users?{query}"), None, 200),

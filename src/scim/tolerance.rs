@@ -32,6 +32,8 @@ pub enum Tolerance {
     /// A patch operation without `path` (Okta); legal in RFC 7644, refused by the
     /// interoperability profile that strict mode follows.
     OperationWithoutPath,
+    /// A patch without operations, which changes nothing (Microsoft's validator).
+    EmptyOperations,
     /// `"name.givenName"` as a member name (Entra).
     PathAsMember,
     /// A value path that selects nothing creates the element it describes (Entra).
@@ -56,7 +58,7 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -68,6 +70,7 @@ impl Tolerance {
         Self::SeveralPrimaries,
         Self::OperationCase,
         Self::OperationWithoutPath,
+        Self::EmptyOperations,
         Self::PathAsMember,
         Self::ValuePathCreates,
         Self::RemoveWithValue,
@@ -93,6 +96,7 @@ impl Tolerance {
             Self::SeveralPrimaries => "several-primaries",
             Self::OperationCase => "operation-case",
             Self::OperationWithoutPath => "operation-without-path",
+            Self::EmptyOperations => "empty-operations",
             Self::PathAsMember => "path-as-member",
             Self::ValuePathCreates => "value-path-creates",
             Self::RemoveWithValue => "remove-with-value",

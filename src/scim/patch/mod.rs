@@ -88,14 +88,15 @@ impl Patch {
                 "Operations must be a list of operations",
             ));
         };
-        if items.is_empty() || items.len() > limits::PATCH_OPERATIONS_MAX {
-            return Err(Error::new(
-                ErrorType::InvalidSyntax,
-                format!(
-                    "Operations must hold 1 to {} operations",
-                    limits::PATCH_OPERATIONS_MAX
-                ),
-            ));
+        let bounds = format!(
+            "Operations must hold 1 to {} operations",
+            limits::PATCH_OPERATIONS_MAX
+        );
+        if items.is_empty() {
+            leniency.allow(Tolerance::EmptyOperations, &bounds)?;
+        }
+        if items.len() > limits::PATCH_OPERATIONS_MAX {
+            return Err(Error::new(ErrorType::InvalidSyntax, bounds));
         }
         let mut operations = Vec::new();
         for item in items {
@@ -223,7 +224,10 @@ fn read_operation(
         Some(Value::String(path))
             if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
         {
-            let of_path = |error: Error| Error::new(ErrorType::InvalidPath, error.detail);
+            let of_path = |error: Error| match error.kind {
+                ErrorType::InvalidFilter => error,
+                _ => Error::new(ErrorType::InvalidPath, error.detail),
+            };
             let Some(target) = Target::parse(path, leniency).map_err(of_path)? else {
                 if !Target::is_well_formed(path) {
                     return Err(Error::new(
