@@ -205,7 +205,19 @@ fn bodies_that_nobody_can_mean() {
             ErrorType::InvalidValue,
         ),
         (
-            json!({"schemas": [CORE], "userName": ["b"]}),
+            json!({"schemas": [CORE], "userName": " \t\u{a0}"}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "title": [{"display": "x"}]}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": "b", "title": [["x"]]}),
+            ErrorType::InvalidValue,
+        ),
+        (
+            json!({"schemas": [CORE], "userName": ["b", "c"]}),
             ErrorType::InvalidValue,
         ),
         (
@@ -547,6 +559,10 @@ fn patches_that_are_refused_whole() {
         (
             json!([{"op": "remove", "path": "userName"}]),
             ErrorType::Mutability,
+        ),
+        (
+            json!([{"op": "replace", "path": "userName", "value": "  "}]),
+            ErrorType::InvalidValue,
         ),
         (
             json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": []}]),
@@ -917,6 +933,35 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
         after.attributes()["emails"],
         json!([home, {"type": "work"}])
     );
+}
+
+#[test]
+fn a_list_of_one_stands_for_it_where_one_value_belongs() {
+    let members = json!({"title": [{"$ref": null, "value": "T"}], "active": ["False"],
+        "nickName": [7], "name": {"givenName": ["G"]}});
+    let body = json!({"schemas": [CORE], "userName": ["bob"]});
+    let mut body = body.as_object().cloned().expect("a body");
+    body.extend(members.as_object().cloned().expect("members"));
+    let mut leniency = Leniency::compatible();
+    let read = User::parse(Value::Object(body), &mut leniency).expect("a user");
+    let wanted = json!({"userName": "bob", "name": {"givenName": "G"}, "nickName": "7",
+        "title": "T", "active": false});
+    assert_eq!(json!(read.attributes()), wanted);
+    assert!(leniency.used().contains(&Tolerance::ListForSingleValue));
+    let operations = json!([{"op": "Replace", "path": "active", "value": ["False"]}]);
+    let after = json!({"active": false});
+    check_patch(&json!({"active": true}), &operations, &after, false);
+}
+
+/// A stored name that would not be taken today must not keep anybody from being deactivated.
+#[test]
+fn a_patch_minds_the_name_that_it_changes_alone() {
+    let mut attributes = user(&json!({})).attributes().clone();
+    attributes.insert("userName".to_owned(), json!(" "));
+    let blank = User::from_attributes(attributes);
+    let operations = json!([{"op": "replace", "path": "active", "value": false}]);
+    let after = patched(&blank, &operations, Leniency::strict()).expect("a user");
+    assert_eq!(after.active(), Some(false));
 }
 
 /// What is compared is paid for by its length: each look folds the whole text.

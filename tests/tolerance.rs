@@ -130,6 +130,13 @@ fn bodies() -> Vec<Forgiven> {
             "invalidValue",
         ),
         row(
+            ListForSingleValue,
+            "Entra: ENTRA, [{\"$ref\":null,\"value\":\"x\"}] for any attribute",
+            Create(json!({"title": [{"$ref": null, "value": "x"}], "active": ["False"]})),
+            ("/title", json!("x")),
+            "invalidValue",
+        ),
+        row(
             SeveralPrimaries,
             "Entra: ENTRAV, random values of the validator",
             Create(

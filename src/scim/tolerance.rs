@@ -23,7 +23,7 @@ pub enum Tolerance {
     SingleValueForList,
     /// A bare value where an object with `value` belongs.
     PlainValueForComplex,
-    /// A list where one object belongs (Entra's `manager`).
+    /// A list where one value belongs (Entra's `manager`).
     ListForSingleValue,
     /// More than one value says `primary`; the first keeps it.
     SeveralPrimaries,

@@ -146,8 +146,9 @@ impl User {
         }
     }
 
+    /// A name that nobody can see is none (RFC 7643 section 4.1.1: non-empty).
     pub(crate) fn require_user_name(&self) -> Result<(), Error> {
-        if self.user_name().is_empty() {
+        if self.user_name().trim().is_empty() {
             return Err(Error::new(
                 ErrorType::InvalidValue,
                 "userName is required: map it in the identity provider, usually to the email",
@@ -224,6 +225,18 @@ impl User {
         let whole = whole_name::refreshed(before.name(), now, is_outdated);
         if let (Some(whole), Some(Value::Object(name))) = (whole, self.attributes.get_mut("name")) {
             name.insert("formatted".to_owned(), Value::String(whole));
+        }
+    }
+
+    /// Drops a whole name of which a patch has removed all parts, if it was made of nothing else.
+    pub fn drop_left_over_name(&mut self, before: &Self) {
+        let is_left_over = match (before.name(), self.name()) {
+            (Some(then), Some(now)) => whole_name::is_left_over(then, now),
+            _ => false,
+        };
+        if is_left_over {
+            // Nothing else is left in it.
+            self.attributes.shift_remove("name");
         }
     }
 

@@ -155,11 +155,18 @@ impl Patch {
         budget: &mut Budget,
     ) -> Result<User, Error> {
         let patched = self.change(user, leniency, budget)?;
-        // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
-        patched.require_user_name().map_err(|error| Error {
-            kind: ErrorType::Mutability,
-            ..error
-        })?;
+        // Whoever has a name that would not be taken today is no matter of a patch that leaves it.
+        if patched.user_name() != user.user_name() {
+            patched.require_user_name().map_err(|error| Error {
+                // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
+                kind: if patched.user_name().is_empty() {
+                    ErrorType::Mutability
+                } else {
+                    error.kind
+                },
+                ..error
+            })?;
+        }
         Ok(patched)
     }
 
