@@ -132,17 +132,27 @@ impl Okta {
     }
 
     /// SPEC and BETA need somebody to list. Who is made for that stays active, so that the
-    /// suites can be played again.
+    /// suites can be played again. Who is there already may not be what SPEC wants.
     fn seed(&mut self) -> Result<(), String> {
-        if self.is_empty()? {
+        let list = self.first_of_the_list()?;
+        if list["totalResults"] == 0 {
             say("the directory is empty, and SPEC needs one complete user:");
             say("one is created, and stays active");
             self.play(&okta::seed(&person()));
+        } else if let Some(oldest) = list["Resources"].get(0) {
+            let lacks = okta::lacks(oldest);
+            if !lacks.is_empty() {
+                let name = oldest["userName"].as_str().unwrap_or("(no userName)");
+                let (name, lacks) = (printable(name), lacks.join(", "));
+                say(&format!(
+                    "SPEC looks at the oldest user, {name}, who lacks {lacks}: complete them, or it fails\n"
+                ));
+            }
         }
         Ok(())
     }
 
-    fn is_empty(&mut self) -> Result<bool, String> {
+    fn first_of_the_list(&mut self) -> Result<Value, String> {
         let authorization = format!("Bearer {}", self.token.reveal());
         let request = Request {
             method: "GET",
@@ -152,8 +162,7 @@ impl Okta {
         };
         let answer = self.client.send(&request);
         let (response, _) = answer.map_err(|error| error.to_string())?;
-        let list: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        Ok(list["totalResults"] == 0)
+        Ok(serde_json::from_slice(&response.body).unwrap_or_default())
     }
 
     fn play(&mut self, suite: &Suite) -> Report {

@@ -116,7 +116,12 @@ fn json_that_means_to_exhaust_is_refused() {
             user("").replace("bomb", "bo\\u0000mb"),
             &[201],
         ),
-        ("a byte order mark", format!("\u{feff}{}", user("")), &[400]),
+        ("a byte order mark", format!("\u{feff}{}", user("")), &[201]),
+        (
+            "two byte order marks",
+            format!("\u{feff}\u{feff}{}", user("")),
+            &[400],
+        ),
         (
             "100,000 unknown members",
             user(&format!(

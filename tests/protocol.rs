@@ -110,7 +110,10 @@ fn pages_are_exact_at_their_edges() {
         ("?count=0", 1, 0..0),
         ("?count=-1", 1, 0..0),
         ("?count=100000", 1, 0..7),
-        ("?aadOptscim062020&unknown=x", 1, 0..7),
+        ("?aadOptscim062020&unknown=x&unknown=y", 1, 0..7),
+        // Blank is as good as absent, and what is said twice the same way is said once.
+        ("?startIndex=&count=%20&filter=&sortBy=", 1, 0..7),
+        ("?startIndex=2&count=1&startindex=2", 2, 1..2),
         ("/?startIndex=2&count=1", 2, 1..2),
     ] {
         let page = talk.json("GET", &format!("/Users{query}"), None, 200);
@@ -135,7 +138,7 @@ fn pages_are_exact_at_their_edges() {
         (&filtered["totalResults"], &filtered["itemsPerPage"]),
         (&json!(7), &json!(1))
     );
-    for bad in ["startIndex=x", "count=", "count=1.5"] {
+    for bad in ["startIndex=x", "count=-", "count=1.5"] {
         let error = talk.json("GET", &format!("/Users?{bad}"), None, 400);
         assert_eq!(error["scimType"], "invalidValue", "{bad}");
     }

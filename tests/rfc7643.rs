@@ -191,6 +191,13 @@ fn section_7_schemas_say_what_filters_and_bodies_take() {
         .map(|schema| schema.attributes.len())
         .sum();
     assert_eq!(seen, table);
+    // RFC 7643 section 8.7.1.
+    let ims = schema::USER.attribute("ims").expect("ims").to_json();
+    let of_ims = json!(["aim", "gtalk", "icq", "xmpp", "msn", "skype", "qq", "yahoo"]);
+    assert_eq!(ims["subAttributes"][2]["canonicalValues"], of_ims, "{ims}");
+    let groups = schema::USER.attribute("groups").expect("groups").to_json();
+    let of_groups = &groups["subAttributes"][1]["referenceTypes"];
+    assert_eq!(*of_groups, json!(["User", "Group"]), "{groups}");
 }
 
 #[test]

@@ -230,6 +230,39 @@ fn section_3_5_2_a_patch_is_done_whole_or_not_at_all() {
     assert_eq!(same["meta"], patched["meta"]);
 }
 
+/// DIFFERENCE(whole-name-goes): RFC 7644 removes what is named and nothing else.
+#[test]
+fn section_3_5_2_2_a_whole_name_goes_with_the_parts_that_it_was_made_of() {
+    let mut talk = Talk::start(&[]);
+    let parts = json!([
+        {"op": "remove", "path": "name.givenName"}, {"op": "remove", "path": "name.familyName"}
+    ]);
+    let parts = parts.as_array().expect("operations");
+    for (number, (whole, patches, wanted)) in [
+        ("Ann Lee", vec![json!(parts)], Value::Null),
+        ("Ann Lee", vec![json!([parts[0]]), json!([parts[1]])], Value::Null),
+        // It has something of its own, or is told in the same patch.
+        ("Dr Ann Lee", vec![json!(parts)], json!({"formatted": "Dr Ann Lee"})),
+        (
+            "Ann Lee",
+            vec![json!([parts[0], parts[1], {"op": "add", "path": "name.formatted", "value": "Ann Lee"}])],
+            json!({"formatted": "Ann Lee"}),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = json!({"formatted": whole, "givenName": "Ann", "familyName": "Lee"});
+        let user = json!({"schemas": [support::CORE], "userName": number.to_string(), "name": name});
+        let user = talk.json("POST", "/Users", Some(&user), 201);
+        let mut after = Value::Null;
+        for operations in &patches {
+            after = talk.json("PATCH", &target(&user), Some(&patch(operations)), 200);
+        }
+        assert_eq!(after["name"], wanted, "{whole} {patches:?}");
+    }
+}
+
 #[test]
 fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
     let mut talk = Talk::start(&[]);
@@ -486,6 +519,13 @@ fn section_3_12_each_scim_type_has_its_occasion() {
             bad(json!({"op": "add", "path": "emails[type eq", "value": "x"})),
             400,
             "invalidPath",
+        ),
+        (
+            "PATCH",
+            one.clone(),
+            bad(json!({"op": "add", "path": "emails[shoe eq 7]", "value": "x"})),
+            400,
+            "invalidFilter",
         ),
         (
             "PATCH",

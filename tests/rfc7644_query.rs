@@ -266,6 +266,13 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
         let detail = error["detail"].to_string();
         let wanted = format!("position {position}:");
         assert!(detail.contains(&wanted), "{filter}: {detail}");
+        let is_inside = filter.contains("[shoe");
+        let of_the_list = "\\\"shoe\\\" is not a part of emails";
+        assert_eq!(
+            detail.contains(of_the_list),
+            is_inside,
+            "{filter}: {detail}"
+        );
     }
 }
 
@@ -411,9 +418,41 @@ fn section_3_9_projections_keep_what_is_always_returned() {
             "attributes=userName,externalId&excludedAttributes=externalId,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
             vec!["schemas", "id", "userName"],
         ),
+        // A list may come in several pieces.
+        (
+            "attributes=userName&attributes=title&Attributes=externalId&excludedAttributes=title&excludedAttributes=nothing",
+            vec!["schemas", "id", "externalId", "userName"],
+        ),
     ] {
         let page = talk.json("GET", &format!("/Users?count=1&{query}"), None, 200);
         assert_eq!(first(&page), wanted, "{query}");
+    }
+}
+
+/// Whatever of the two were taken, the other was meant as well.
+#[test]
+fn section_3_4_2_a_parameter_that_says_two_things_is_refused() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let strict = ["token", "issue", "strict", "--mode", "strict"];
+    let strict = talk.server.cli(&strict).stdout;
+    let compatible = talk.authorization.clone();
+    for authorization in [format!("Bearer {}", strict.trim()), compatible] {
+        talk.authorization = authorization;
+        for (query, scim_type) in [
+            ("filter=userName+pr&FILTER=title+pr", "invalidFilter"),
+            ("filter=&filter=title+pr", "invalidFilter"),
+            ("cursor&cursor=x", "invalidCursor"),
+            ("count=1&count=2", "invalidValue"),
+            ("startIndex=1&startIndex=", "invalidValue"),
+            ("sortBy=title&sortBy=userName", "invalidValue"),
+            ("sortOrder=ascending&sortOrder=descending", "invalidValue"),
+            ("search=a&search=b", "invalidValue"),
+        ] {
+            let error = talk.json("GET", &format!("/Users?{query}"), None, 400);
+            assert_eq!(error["scimType"], scim_type, "{query}: {error}");
+            let detail = error["detail"].as_str().expect("a detail");
+            assert!(detail.contains("is there twice"), "{query}: {detail}");
+        }
     }
 }
 

@@ -33,11 +33,13 @@ enum Sent {
     Bare,
     /// A patch with this operation.
     Patch(Value),
+    /// A patch without operations.
+    NoOperation,
     /// A query.
     Query(&'static str),
 }
 
-use Sent::{Bare, Create, Patch, Query};
+use Sent::{Bare, Create, NoOperation, Patch, Query};
 
 fn row(
     tolerance: Tolerance,
@@ -58,9 +60,8 @@ fn row(
 
 fn bodies() -> Vec<Forgiven> {
     use Tolerance::{
-        BooleanAsText, EmptyText, ListForSingleValue, MissingSchemas, PathAsMember,
-        PlainValueForComplex, ScalarAsText, SeveralPrimaries, SingleValueForList, UnknownAttribute,
-        UnknownSchema,
+        BooleanAsText, EmptyText, MissingSchemas, PathAsMember, PlainValueForComplex, ScalarAsText,
+        SeveralPrimaries, SingleValueForList, UnknownAttribute, UnknownSchema,
     };
     vec![
         row(
@@ -118,16 +119,6 @@ fn bodies() -> Vec<Forgiven> {
             "invalidValue",
         ),
         row(
-            ListForSingleValue,
-            "Entra: manager as a list",
-            Create(json!({ENTERPRISE: {"manager": [{"$ref": "r", "value": "m-1"}]}})),
-            (
-                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager",
-                json!({"value": "m-1", "$ref": "r"}),
-            ),
-            "invalidValue",
-        ),
-        row(
             SeveralPrimaries,
             "Entra: ENTRAV, random values of the validator",
             Create(
@@ -153,6 +144,29 @@ fn bodies() -> Vec<Forgiven> {
     ]
 }
 
+fn lists() -> Vec<Forgiven> {
+    use Tolerance::ListForSingleValue;
+    vec![
+        row(
+            ListForSingleValue,
+            "Entra: manager as a list",
+            Create(json!({ENTERPRISE: {"manager": [{"$ref": "r", "value": "m-1"}]}})),
+            (
+                "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager",
+                json!({"value": "m-1", "$ref": "r"}),
+            ),
+            "invalidValue",
+        ),
+        row(
+            ListForSingleValue,
+            "Entra: ENTRA, [{\"$ref\":null,\"value\":\"x\"}] for any attribute",
+            Create(json!({"title": [{"$ref": null, "value": "x"}], "active": ["False"]})),
+            ("/title", json!("x")),
+            "invalidValue",
+        ),
+    ]
+}
+
 fn malformed() -> Vec<Forgiven> {
     let sent = [
         ("/x509Certificates", json!([{"value": "not base64!"}])),
@@ -172,8 +186,9 @@ fn malformed() -> Vec<Forgiven> {
 
 fn patches() -> Vec<Forgiven> {
     use Tolerance::{
-        EmptyText, OperationCase, OperationWithoutPath, PathAsMember, RemoveSelectsNothing,
-        RemoveWithValue, UnknownAttribute, UnknownSchema, UnquotedText, ValuePathCreates,
+        EmptyOperations, EmptyText, OperationCase, OperationWithoutPath, PathAsMember,
+        RemoveSelectsNothing, RemoveWithValue, UnknownAttribute, UnknownSchema, UnquotedText,
+        ValuePathCreates,
     };
     vec![
         row(
@@ -190,6 +205,14 @@ fn patches() -> Vec<Forgiven> {
             "Okta: REF, deactivation by an OIN app",
             Patch(json!({"op": "replace", "value": {"active": false}})),
             ("/active", json!(false)),
+            "invalidSyntax",
+        ),
+        // DIFFERENCE(empty-operations): RFC 7644 section 3.5.2 has one or more.
+        row(
+            EmptyOperations,
+            "Microsoft's SCIM Validator: AzureAD/SCIMReferenceCode issue 112",
+            NoOperation,
+            ("/meta/version", json!("W/\"1\"")),
             "invalidSyntax",
         ),
         row(
@@ -343,7 +366,7 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     let mut metrics = Client::new(&base, &pem).expect("a client");
 
     let mut seen = BTreeSet::new();
-    let all = [bodies(), malformed(), patches(), extensions()]
+    let all = [bodies(), lists(), malformed(), patches(), extensions()]
         .into_iter()
         .flatten();
     for (number, forgiven) in all.enumerate() {
@@ -438,6 +461,10 @@ fn request(
         }
         Patch(operation) => {
             let body = json!({"schemas": [PATCH_OP], "Operations": [operation]});
+            ("PATCH", one, Some(body), 200)
+        }
+        NoOperation => {
+            let body = json!({"schemas": [PATCH_OP], "Operations": []});
             ("PATCH", one, Some(body), 200)
         }
         Query(query) => ("GET", format!("/Users?{query}"), None, 200),

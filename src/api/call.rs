@@ -15,7 +15,7 @@ use crate::directory::Caller;
 use crate::http1::target::decode;
 use crate::http1::{Answer, Fault, Head};
 use crate::page;
-use crate::scim::{Leniency, Preconditions, Tolerance};
+use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerance};
 use crate::secret;
 
 /// A request whose head was not looked at yet.
@@ -170,10 +170,46 @@ impl Admission {
 
     /// The first query parameter of this name.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.found
-            .query
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        self.queries(name).next()
+    }
+
+    /// The query parameter of this name, of which there may be one. Of two that differ nobody can
+    /// know which is meant; the same twice says no more than once.
+    pub(super) fn query_once(&self, name: &str) -> Result<Option<&str>, scim::Error> {
+        let mut values = self.queries(name);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.all(|other| other == value) {
+            return Ok(Some(value));
+        }
+        let kind = match name {
+            "filter" => ErrorType::InvalidFilter,
+            "cursor" => ErrorType::InvalidCursor,
+            _ => ErrorType::InvalidValue,
+        };
+        let what = format!("the parameter {name} is there twice and says two things: send it once");
+        Err(scim::Error::new(kind, what))
+    }
+
+    /// What of each user is asked for.
+    pub(super) fn projection(&self) -> Projection {
+        let attributes = self.query_list("attributes");
+        let excluded = self.query_list("excludedAttributes");
+        Projection::parse(attributes.as_deref(), excluded.as_deref())
+    }
+
+    /// All query parameters of this name as one list.
+    fn query_list(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut values = self.queries(name);
+        let first = Cow::Borrowed(values.next()?);
+        Some(values.fold(first, |list, value| Cow::Owned(format!("{list},{value}"))))
+    }
+
+    fn queries(&self, name: &str) -> impl Iterator<Item = &str> {
+        let parameters = self.found.query.iter();
+        parameters
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
 

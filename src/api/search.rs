@@ -31,7 +31,8 @@ pub(super) fn by_parameters(
     _: &[u8],
 ) -> Outcome {
     let mut leniency = call.leniency();
-    let request = SearchRequest::from_parameters(|name| call.query(name), &mut leniency)?;
+    let parameter = |name: &str| call.query_once(name);
+    let request = SearchRequest::from_parameters(parameter, call.projection(), &mut leniency)?;
     api.note(call, leniency.used());
     // A page by index is remembered when it is shown (`places`), so it is always shown.
     if matches!(request.paging, Paging::Index(_)) {

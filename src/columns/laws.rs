@@ -48,8 +48,9 @@ fn list(part: &'static str) -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn user() -> impl Strategy<Value = User> {
+    let name = text().prop_filter("white space is no name", |name| !name.trim().is_empty());
     (
-        (text(), maybe(), maybe(), maybe(), maybe(), maybe()),
+        (name, maybe(), maybe(), maybe(), maybe(), maybe()),
         (list("value"), list("value"), list("locality"), list("value")),
         prop::option::of(any::<bool>()),
     )

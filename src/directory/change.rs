@@ -88,6 +88,7 @@ impl Edit {
                 let mut user = patch.apply(before, leniency, budget)?;
                 if !patch.sets_formatted_name() {
                     user.refresh_formatted_name(before, false);
+                    user.drop_left_over_name(before);
                 }
                 user
             }

@@ -230,7 +230,8 @@ fn has_members(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-fn is_empty(value: Option<&Value>) -> bool {
+/// What [`Check::NotEmpty`] does not take.
+pub(super) fn is_empty(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null | Value::Bool(false)) => true,
         Some(Value::String(text)) => text.is_empty(),

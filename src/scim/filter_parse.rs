@@ -232,10 +232,10 @@ impl<'a> Parser<'a> {
             Some(path) => Ok(path),
             None => {
                 self.at = start;
-                Err(self.error(&if name.is_empty() {
-                    "an attribute was expected".to_owned()
-                } else {
-                    format!("{} is not an attribute of a User", quoted(name))
+                Err(self.error(&match self.parent {
+                    _ if name.is_empty() => "an attribute was expected".to_owned(),
+                    Some(parent) => format!("{} is not a part of {}", quoted(name), parent.name),
+                    None => format!("{} is not an attribute of a User", quoted(name)),
                 }))
             }
         }

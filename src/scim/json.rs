@@ -17,6 +17,8 @@ use crate::limits;
 /// Reads a body. What is wrong with it is told by line and column, not quoted.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
     let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
+    // A byte order mark says nothing in UTF-8, and may be passed over (RFC 8259 section 8.1).
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     if body.is_empty() {
         return Err(syntax("the body is empty, JSON was expected".to_owned()));
     }
@@ -207,6 +209,8 @@ mod tests {
             let wanted: Value = serde_json::from_str(text).expect("JSON");
             let read = parse(text.as_bytes()).expect("each member once");
             assert_eq!(read.to_string(), wanted.to_string());
+            let marked = parse(format!("\u{feff}{text}").as_bytes());
+            assert_eq!(marked.expect("a mark says nothing"), read);
         }
     }
 
@@ -236,7 +240,16 @@ mod tests {
             let detail = parse(text.as_bytes()).expect_err("twice").to_string();
             assert!(detail.contains("twice"), "{text}: {detail}");
         }
-        for text in ["", "{", "{} {}", "nul", "\"\\ud800\"", "[1,]"] {
+        for text in [
+            "",
+            "\u{feff}",
+            "\u{feff}\u{feff}{}",
+            "{",
+            "{} {}",
+            "nul",
+            "\"\\ud800\"",
+            "[1,]",
+        ] {
             let detail = parse(text.as_bytes()).expect_err("no JSON").to_string();
             assert!(!detail.contains("twice"), "{text}: {detail}");
         }

@@ -202,7 +202,8 @@ impl Target {
         is_complete && is_name(name) && sub.is_none_or(is_name)
     }
 
-    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute.
+    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute. What is
+    /// wrong with the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
         if let Some(schema) = schema::by_urn(text)
@@ -228,7 +229,7 @@ impl Target {
         };
         if path.sub_attribute.is_some() || !path.attribute.multi_valued {
             return Err(Error::new(
-                ErrorType::InvalidPath,
+                ErrorType::InvalidFilter,
                 format!("{before} is not a list, a filter in brackets cannot follow it"),
             ));
         }
@@ -241,8 +242,7 @@ impl Target {
             };
             path.sub_attribute = Some(sub);
         }
-        let filter = filter_parse::parse_value_filter(inside, path.attribute, leniency)
-            .map_err(|error| Error::new(ErrorType::InvalidPath, error.detail))?;
+        let filter = filter_parse::parse_value_filter(inside, path.attribute, leniency)?;
         Ok(Some(Self::Attribute {
             path,
             filter: Some(filter),

@@ -50,23 +50,27 @@ struct Parameters {
 }
 
 impl SearchRequest {
-    /// Reads the parameters of a GET; `parameter` gives the value of a name.
+    /// Reads the parameters of a GET; `parameter` gives the value of a name. A number that is blank
+    /// is none, like any other that is.
     pub fn from_parameters<'a>(
-        parameter: impl Fn(&str) -> Option<&'a str>,
+        parameter: impl Fn(&str) -> Result<Option<&'a str>, Error>,
+        projection: Projection,
         leniency: &mut Leniency,
     ) -> Result<Self, Error> {
-        let text = |name: &str| parameter(name).map(str::to_owned);
-        let parameters = Parameters {
-            filter: text("filter"),
-            search: text("search"),
-            sort_by: text("sortBy"),
-            sort_order: text("sortOrder"),
-            start_index: text("startIndex"),
-            count: text("count"),
-            cursor: text("cursor"),
+        let text = |name: &str| Ok(parameter(name)?.map(str::to_owned));
+        let number = |name: &str| {
+            let told = parameter(name)?.filter(|text| !text.trim().is_empty());
+            Ok(told.map(str::to_owned))
         };
-        let projection =
-            Projection::parse(parameter("attributes"), parameter("excludedAttributes"));
+        let parameters = Parameters {
+            filter: text("filter")?,
+            search: text("search")?,
+            sort_by: text("sortBy")?,
+            sort_order: text("sortOrder")?,
+            start_index: number("startIndex")?,
+            count: number("count")?,
+            cursor: text("cursor")?,
+        };
         parameters.read(projection, leniency)
     }
 

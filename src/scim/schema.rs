@@ -284,7 +284,12 @@ const PHONES: &[Attribute] = &[
     TYPE.canonical(&["work", "home", "mobile", "fax", "pager", "other"]),
     PRIMARY,
 ];
-const IMS: &[Attribute] = &[VALUE, DISPLAY, TYPE, PRIMARY];
+const IMS: &[Attribute] = &[
+    VALUE,
+    DISPLAY,
+    TYPE.canonical(&["aim", "gtalk", "icq", "xmpp", "msn", "skype", "qq", "yahoo"]),
+    PRIMARY,
+];
 const PHOTOS: &[Attribute] = &[
     Attribute::reference("value", &["external"], "URI of the picture"),
     DISPLAY,
@@ -303,7 +308,7 @@ const ADDRESSES: &[Attribute] = &[
 ];
 const GROUPS: &[Attribute] = &[
     VALUE.read_only(),
-    Attribute::reference("$ref", &["Group"], "URI of the group").read_only(),
+    Attribute::reference("$ref", &["User", "Group"], "URI of the group").read_only(),
     DISPLAY.read_only(),
     TYPE.read_only().canonical(&["direct", "indirect"]),
 ];

@@ -1,7 +1,8 @@
 //! What identity providers send that no RFC asks for, each by name. In compatible mode a
 //! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. The one other difference between the modes: a replace in strict mode is taken
-//! at its word, see [`Echo`](super::user::Echo).
+//! request's error. Otherwise the modes differ in this: strict mode takes at its word what
+//! replaces something, a whole user (see [`Echo`](super::user::Echo)) or an element of a list, and
+//! keeps an element that only says what it is used for.
 
 use super::error::{Error, ErrorType};
 
@@ -22,7 +23,7 @@ pub enum Tolerance {
     SingleValueForList,
     /// A bare value where an object with `value` belongs.
     PlainValueForComplex,
-    /// A list where one object belongs (Entra's `manager`).
+    /// A list where one value belongs (Entra's `manager`).
     ListForSingleValue,
     /// More than one value says `primary`; the first keeps it.
     SeveralPrimaries,
@@ -31,6 +32,8 @@ pub enum Tolerance {
     /// A patch operation without `path` (Okta); legal in RFC 7644, refused by the
     /// interoperability profile that strict mode follows.
     OperationWithoutPath,
+    /// A patch without operations, which changes nothing (Microsoft's validator).
+    EmptyOperations,
     /// `"name.givenName"` as a member name (Entra).
     PathAsMember,
     /// A value path that selects nothing creates the element it describes (Entra).
@@ -55,7 +58,7 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -67,6 +70,7 @@ impl Tolerance {
         Self::SeveralPrimaries,
         Self::OperationCase,
         Self::OperationWithoutPath,
+        Self::EmptyOperations,
         Self::PathAsMember,
         Self::ValuePathCreates,
         Self::RemoveWithValue,
@@ -92,6 +96,7 @@ impl Tolerance {
             Self::SeveralPrimaries => "several-primaries",
             Self::OperationCase => "operation-case",
             Self::OperationWithoutPath => "operation-without-path",
+            Self::EmptyOperations => "empty-operations",
             Self::PathAsMember => "path-as-member",
             Self::ValuePathCreates => "value-path-creates",
             Self::RemoveWithValue => "remove-with-value",

@@ -79,7 +79,16 @@ impl User {
                 core.push((name, member));
             }
         }
-        let core = value::members(USER.attributes, core, leniency, "")?;
+        let mut core = value::members(USER.attributes, core, leniency, "")?;
+        if !leniency.is_strict() {
+            core.retain_mut(|(_, member)| {
+                let Value::Array(elements) = member else {
+                    return true;
+                };
+                elements.retain(|element| !value::is_hollow(element));
+                !elements.is_empty()
+            });
+        }
         let mut attributes = Object::with_capacity(core.len() + 2);
         if let Some(external_id) = external_id {
             attributes.insert("externalId".to_owned(), external_id);
@@ -137,8 +146,9 @@ impl User {
         }
     }
 
+    /// A name that nobody can see is none (RFC 7643 section 4.1.1: non-empty).
     pub(crate) fn require_user_name(&self) -> Result<(), Error> {
-        if self.user_name().is_empty() {
+        if self.user_name().trim().is_empty() {
             return Err(Error::new(
                 ErrorType::InvalidValue,
                 "userName is required: map it in the identity provider, usually to the email",
@@ -215,6 +225,18 @@ impl User {
         let whole = whole_name::refreshed(before.name(), now, is_outdated);
         if let (Some(whole), Some(Value::Object(name))) = (whole, self.attributes.get_mut("name")) {
             name.insert("formatted".to_owned(), Value::String(whole));
+        }
+    }
+
+    /// Drops a whole name of which a patch has removed all parts, if it was made of nothing else.
+    pub fn drop_left_over_name(&mut self, before: &Self) {
+        let is_left_over = match (before.name(), self.name()) {
+            (Some(then), Some(now)) => whole_name::is_left_over(then, now),
+            _ => false,
+        };
+        if is_left_over {
+            // Nothing else is left in it.
+            self.attributes.shift_remove("name");
         }
     }
 

@@ -48,6 +48,9 @@ pub(super) fn single(
     match (attribute.kind, value) {
         (_, Value::Null) => Ok(None),
         (Kind::Complex, value) => complex(attribute, value, leniency),
+        (_, Value::Array(elements)) if elements.len() == 1 => {
+            single(attribute, only(attribute, elements, leniency)?, leniency)
+        }
         (Kind::Boolean, value) => boolean(attribute, value, leniency),
         // A password: its type is checked, and that is all that is done with it.
         (_, Value::String(_) | Value::Number(_))
@@ -77,7 +80,30 @@ pub(super) fn single(
             )?;
             Ok(Some(Value::String(number.to_string())))
         }
-        (_, other) => Err(wrong_type(attribute, "a string", &other)),
+        (_, other) => Err(wrong_type(attribute, &other)),
+    }
+}
+
+/// The one value in a list of one, where a simple attribute was sent like one that has several:
+/// as it is, or as the `value` of an object. What it is may be no list and no object again.
+fn only(
+    attribute: &Attribute,
+    mut elements: Vec<Value>,
+    leniency: &mut Leniency,
+) -> Result<Value, Error> {
+    let value = match elements.pop() {
+        Some(Value::Object(parts)) => member(&parts, "value").cloned(),
+        other => other,
+    };
+    match value {
+        Some(value @ (Value::String(_) | Value::Bool(_) | Value::Number(_))) => {
+            leniency.allow(
+                Tolerance::ListForSingleValue,
+                &format!("{} must not be a list", attribute.name),
+            )?;
+            Ok(value)
+        }
+        _ => Err(wrong_type(attribute, &Value::Array(elements))),
     }
 }
 
@@ -150,7 +176,7 @@ fn boolean(
             )?;
             Ok(Some(Value::Bool(text.eq_ignore_ascii_case("true"))))
         }
-        other => Err(wrong_type(attribute, "true or false", &other)),
+        other => Err(wrong_type(attribute, &other)),
     }
 }
 
@@ -180,11 +206,11 @@ fn complex(
                 Some(element @ (Value::Object(_) | Value::String(_))) => {
                     complex(attribute, element, leniency)
                 }
-                Some(other) => Err(wrong_type(attribute, "an object", &other)),
+                Some(other) => Err(wrong_type(attribute, &other)),
                 None => Ok(None),
             };
         }
-        other => return Err(wrong_type(attribute, "an object", &other)),
+        other => return Err(wrong_type(attribute, &other)),
     };
     let parts = members(
         attribute.sub_attributes,
@@ -257,7 +283,8 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        if is_primary(&element) {
+        // What says nothing else will be dropped, unless more is said of it.
+        if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
             if primary_seen {
                 leniency.allow(
                     Tolerance::SeveralPrimaries,
@@ -272,6 +299,16 @@ pub(super) fn list(
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
 }
 
+/// Whether an element of a list tells what it is used for, and nothing that could be used: what is
+/// left of an address whose `value` was cleared.
+pub(super) fn is_hollow(element: &Value) -> bool {
+    let parts = element.as_object();
+    parts.is_some_and(|parts| {
+        let mut names = parts.keys();
+        names.all(|name| matches!(name.as_str(), "type" | "primary"))
+    })
+}
+
 /// Whether an element of a list says that it is the primary one.
 pub(super) fn is_primary(element: &Value) -> bool {
     element
@@ -280,7 +317,12 @@ pub(super) fn is_primary(element: &Value) -> bool {
         .is_some_and(|primary| *primary == Value::Bool(true))
 }
 
-fn wrong_type(attribute: &Attribute, wanted: &str, found: &Value) -> Error {
+fn wrong_type(attribute: &Attribute, found: &Value) -> Error {
+    let wanted = match attribute.kind {
+        Kind::Complex => "an object",
+        Kind::Boolean => "true or false",
+        _ => "a string",
+    };
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -37,6 +37,14 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }
 
+/// Whether a whole is all that is left of a name, and was made of the parts that are gone.
+pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
+    let parts = composed(then);
+    !parts.is_empty()
+        && composed(now).is_empty()
+        && [then, now].map(|name| text(name, "formatted")) == [Some(&*parts); 2]
+}
+
 fn text<'a>(name: &'a Object, part: &str) -> Option<&'a str> {
     name.get(part)?.as_str()
 }

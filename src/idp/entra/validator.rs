@@ -15,6 +15,7 @@ pub fn entra_validator(person: &Person) -> Suite {
     steps.extend(create());
     steps.extend(filter());
     steps.push(replace());
+    steps.push(nothing());
     steps.extend(rename());
     steps.extend(set_manager());
     steps.extend(delete("ENTRAV"));
@@ -273,6 +274,16 @@ fn replaced() -> [Check; 21] {
         Check::equals(DEPARTMENT, "GMSBFLMNPABY"),
         Check::equals(MANAGER, "{managerId}"),
     ]
+}
+
+/// A patch with no operation in it: a 400 counts as a failed test (scimmyjs/scimmy issues 59 and
+/// 90).
+fn nothing() -> Step {
+    let source = "AzureAD/SCIMReferenceCode 112";
+    modify("change nothing", source, &json!([])).checks(user([
+        Check::equals("userName", "{userName}"),
+        Check::equals("displayName", "DPRLIJSFQMTL"),
+    ]))
 }
 
 fn replace_primary(attribute: &str, sub_attribute: &str, value: &str) -> Value {

@@ -25,7 +25,7 @@ mod spec;
 
 use serde_json::{Value, json};
 
-use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, USER_SCHEMA};
+use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, USER_SCHEMA, is_empty, value_at};
 use super::expect::{created, error, list, no_match, pathless, user};
 use super::person::Person;
 use super::step::{Body, Credential, Headers, Step, Suite, USER};
@@ -34,7 +34,7 @@ pub use aiw::{aiw_walk, deactivated_then_imported};
 pub use beta::beta;
 pub use import::{Import, ImportError, Listed, import};
 pub use oin::oin_walk;
-pub use spec::spec;
+pub use spec::{lacks, spec};
 
 /// Creates one complete user: SPEC step 1 needs that one exists.
 pub fn seed(person: &Person) -> Suite {

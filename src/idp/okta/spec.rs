@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Check, Credential, ERROR_SCHEMA, FIND_RAW, Headers, LIST_SCHEMA, Step, Suite};
-use super::{Person, USER, USER_SCHEMA};
+use super::{Person, USER, USER_SCHEMA, is_empty, value_at};
 
 /// Okta's SPEC suite.
 pub fn spec(person: &Person) -> Suite {
@@ -26,6 +26,19 @@ pub fn spec(person: &Person) -> Suite {
         variables: person.variables(),
         steps: steps.collect(),
     }
+}
+
+/// What steps 1 and 2 want of the user that is listed first, the oldest, and this one has not.
+pub fn lacks(user: &Value) -> Vec<&'static str> {
+    let wanted = [
+        "name.familyName",
+        "name.givenName",
+        "userName",
+        "active",
+        "emails[0].value",
+    ];
+    let is_lacking = |path: &&str| is_empty(value_at(user, path));
+    wanted.into_iter().filter(is_lacking).collect()
 }
 
 /// Steps 1 and 2: whoever is listed first is complete.
@@ -167,5 +180,17 @@ mod tests {
         for (step, number) in suite.steps.iter().zip(1..) {
             assert_eq!(step.source, format!("SPEC {number}"));
         }
+    }
+
+    #[test]
+    fn an_incomplete_user_is_told_what_it_lacks() {
+        let complete = json!({"userName": "u", "active": true, "emails": [{"value": "u@x"}],
+            "name": {"givenName": "G", "familyName": "F"}});
+        assert!(lacks(&complete).is_empty());
+        let bare = json!({"userName": "u", "active": false, "name": {"givenName": "G"}});
+        assert_eq!(
+            lacks(&bare),
+            ["name.familyName", "active", "emails[0].value"]
+        );
     }
 }

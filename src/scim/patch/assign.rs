@@ -126,7 +126,7 @@ fn add(
             (None, value) => values.push(value),
         }
     }
-    keep_one_primary(values, primary.as_slice());
+    keep_one_primary(values, primary.as_slice(), work);
     Ok(())
 }
 
@@ -155,8 +155,10 @@ fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
 }
 
 /// When one of the `changed` elements says it is primary, the others no longer do
-/// (RFC 7644 section 3.5.2).
-pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
+/// (RFC 7644 section 3.5.2). One that is hollow in compatible mode has only borrowed it, until it
+/// gets something that can be used: those that it took it from have null for it meanwhile, which
+/// nothing else has.
+pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize], work: &Work<'_>) {
     let Some(primary) = changed
         .iter()
         .copied()
@@ -164,9 +166,30 @@ pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
     else {
         return;
     };
+    let is_borrowed = !work.leniency.is_strict() && value::is_hollow(&elements[primary]);
     for (index, element) in elements.iter_mut().enumerate() {
         if index != primary && value::is_primary(element) {
-            element["primary"] = Value::Bool(false);
+            element["primary"] = if is_borrowed {
+                Value::Null
+            } else {
+                Value::Bool(false)
+            };
+        }
+    }
+}
+
+/// After all operations: an element that is still hollow is none. An identity provider may tell
+/// that an address is primary before it tells the address, or clear the address alone; what is
+/// left of it would be found by `pr`. What was borrowed is given back.
+pub(super) fn drop_hollow(elements: &mut Vec<Value>) {
+    elements.retain(|element| !value::is_hollow(element));
+    let mut has_primary = elements.iter().any(value::is_primary);
+    for element in elements {
+        if let Some(primary) = element.get_mut("primary")
+            && primary.is_null()
+        {
+            *primary = Value::Bool(!has_primary);
+            has_primary = true;
         }
     }
 }

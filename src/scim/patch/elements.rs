@@ -11,7 +11,7 @@ use crate::scim::filter::{CompValue, CompareOp, Filter};
 use crate::scim::path::AttributePath;
 use crate::scim::schema::Attribute;
 use crate::scim::tolerance::Tolerance;
-use crate::scim::{Object, value};
+use crate::scim::{Object, member, value};
 
 impl Operation {
     /// `remove` of a list with the values to remove.
@@ -67,13 +67,13 @@ impl Operation {
         } else if !selected.is_empty() {
             self.check_copies(selected.len())?;
             for index in &selected {
-                self.change_element(path, &mut elements[*index], work)?;
+                self.change_element(path, filter, &mut elements[*index], work)?;
             }
-            keep_one_primary(&mut elements, &selected);
+            keep_one_primary(&mut elements, &selected, work);
         } else if !is_nothing(&self.value) {
             elements.push(self.created_element(path, filter, work)?);
             let last = elements.len() - 1;
-            keep_one_primary(&mut elements, &[last]);
+            keep_one_primary(&mut elements, &[last], work);
         }
         // An element that lost all its parts is none.
         elements.retain(|element| element.as_object().is_none_or(|parts| !parts.is_empty()));
@@ -103,10 +103,13 @@ impl Operation {
     }
 
     /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section
-    /// 3.5.2.3) and added to by add.
+    /// 3.5.2.3) and added to by add. What a replace was found by stays, unless the value says
+    /// something of it or strict mode takes it at its word: sent again it would find nothing, and
+    /// make a second element.
     fn change_element(
         &self,
         path: &AttributePath,
+        filter: Option<&Filter>,
         element: &mut Value,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
@@ -123,8 +126,23 @@ impl Operation {
                 assign_parts(parts, path.attribute, &new, self.op, work)?;
             }
             (_, new, _) => {
+                let mut kept = match (filter, element.as_object()) {
+                    (Some(filter), Some(parts)) if !work.leniency.is_strict() => {
+                        found_by(filter, parts)
+                    }
+                    _ => Object::new(),
+                };
+                if let Some(Value::Object(said)) = &new {
+                    kept.retain(|name, _| member(said, name).is_none());
+                }
                 let new = value::single(path.attribute, new.unwrap_or_default(), work.leniency)?;
-                *element = new.unwrap_or_else(|| Value::Object(Object::new()));
+                *element = match new {
+                    Some(Value::Object(mut new)) => {
+                        new.extend(kept);
+                        Value::Object(new)
+                    }
+                    _ => Value::Object(Object::new()),
+                };
             }
         }
         Ok(())
@@ -162,7 +180,7 @@ impl Operation {
         let described = value::single(path.attribute, Value::Object(parts), work.leniency)?;
         let mut element = described.unwrap_or_else(|| Value::Object(Object::new()));
         if path.sub_attribute.is_some() {
-            self.change_element(path, &mut element, work)?;
+            self.change_element(path, filter, &mut element, work)?;
             return Ok(element);
         }
         // What the filter says stays, also where the value says nothing of it.
@@ -222,6 +240,21 @@ fn describe(filter: &Filter, parts: &mut Object) -> bool {
             before.is_none_or(|before| before == wanted)
         }
         _ => false,
+    }
+}
+
+/// The parts of an element by which a filter has found it: of those that it says `eq` of.
+fn found_by(filter: &Filter, parts: &Object) -> Object {
+    match filter {
+        Filter::And(all) => all.iter().flat_map(|one| found_by(one, parts)).collect(),
+        Filter::Compare(path, CompareOp::Eq, _) => {
+            let found = parts.get_key_value(path.attribute.name);
+            found
+                .map(|(name, part)| (name.clone(), part.clone()))
+                .into_iter()
+                .collect()
+        }
+        _ => Object::new(),
     }
 }
 

@@ -88,14 +88,15 @@ impl Patch {
                 "Operations must be a list of operations",
             ));
         };
-        if items.is_empty() || items.len() > limits::PATCH_OPERATIONS_MAX {
-            return Err(Error::new(
-                ErrorType::InvalidSyntax,
-                format!(
-                    "Operations must hold 1 to {} operations",
-                    limits::PATCH_OPERATIONS_MAX
-                ),
-            ));
+        let bounds = format!(
+            "Operations must hold 1 to {} operations",
+            limits::PATCH_OPERATIONS_MAX
+        );
+        if items.is_empty() {
+            leniency.allow(Tolerance::EmptyOperations, &bounds)?;
+        }
+        if items.len() > limits::PATCH_OPERATIONS_MAX {
+            return Err(Error::new(ErrorType::InvalidSyntax, bounds));
         }
         let mut operations = Vec::new();
         for item in items {
@@ -154,11 +155,18 @@ impl Patch {
         budget: &mut Budget,
     ) -> Result<User, Error> {
         let patched = self.change(user, leniency, budget)?;
-        // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
-        patched.require_user_name().map_err(|error| Error {
-            kind: ErrorType::Mutability,
-            ..error
-        })?;
+        // Whoever has a name that would not be taken today is no matter of a patch that leaves it.
+        if patched.user_name() != user.user_name() {
+            patched.require_user_name().map_err(|error| Error {
+                // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
+                kind: if patched.user_name().is_empty() {
+                    ErrorType::Mutability
+                } else {
+                    error.kind
+                },
+                ..error
+            })?;
+        }
         Ok(patched)
     }
 
@@ -185,6 +193,13 @@ impl Patch {
                 }
             })
             .collect();
+        if !leniency.is_strict() {
+            for name in &touched {
+                if let Some(Value::Array(elements)) = attributes.get_mut(*name) {
+                    assign::drop_hollow(elements);
+                }
+            }
+        }
         // The texts that the patch sets were read already, and others were stored before.
         leniency.overlooking(Tolerance::MalformedText, |leniency| {
             User::from_touched(attributes, touched, leniency)
@@ -216,7 +231,10 @@ fn read_operation(
         Some(Value::String(path))
             if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
         {
-            let of_path = |error: Error| Error::new(ErrorType::InvalidPath, error.detail);
+            let of_path = |error: Error| match error.kind {
+                ErrorType::InvalidFilter => error,
+                _ => Error::new(ErrorType::InvalidPath, error.detail),
+            };
             let Some(target) = Target::parse(path, leniency).map_err(of_path)? else {
                 if !Target::is_well_formed(path) {
                     return Err(Error::new(
