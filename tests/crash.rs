@@ -147,9 +147,10 @@ impl Disk {
                     continue;
                 }
                 let Platter { now, synced, .. } = &mut *platter;
-                let end = ((page + 1) * PAGE).min(now.len());
-                for place in page * PAGE..end {
-                    now[place] = synced.get(place).copied().unwrap_or(0);
+                let (shown, on_disk) = (now.chunks_mut(PAGE), synced.chunks(PAGE));
+                for (shown, on_disk) in shown.zip(on_disk).skip(page).take(1) {
+                    let length = shown.len().min(on_disk.len());
+                    shown[..length].copy_from_slice(&on_disk[..length]);
                 }
             }
         }
