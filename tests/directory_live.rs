@@ -324,3 +324,39 @@ fn the_browser_runs_nothing_else_and_asks_nobody_else() {
     let complaints = browser.log("browser");
     assert!(complaints.len() >= 4, "the browser tells: {complaints:#?}");
 }
+
+/// Of three things the page can do without; of a browser that does not run it, it says so itself.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
+    let visit = Visit::begin(start(5), 1000, 700);
+    let browser = &visit.browser;
+    assert_eq!(
+        browser.value("document.getElementById('lacking').hidden"),
+        true
+    );
+    let lacking = "delete Intl.Segmenter; delete AbortSignal.any; delete AbortSignal.timeout; \
+                   Object.defineProperty(window, 'sessionStorage', {get() { \
+                   throw new DOMException('', 'SecurityError'); }})";
+    browser.debug(
+        "Page.addScriptToEvaluateOnNewDocument",
+        &json!({"source": lacking}),
+    );
+    visit.open("/");
+    browser.click("#keep");
+    browser.click("#token");
+    visit.sign_in();
+    browser.wait(&settled(Some("5 people")));
+    assert_eq!(browser.text_of(".row .avatar").chars().count(), 2);
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel .facts')");
+    browser.click("#sign-out");
+    browser.wait("!document.getElementById('sign-in').hidden");
+    visit.assert_clean();
+
+    let blocked = json!({"urls": ["*/directory/words.*"]});
+    browser.debug("Network.setBlockedURLs", &blocked);
+    browser.open("about:blank");
+    browser.open(&visit.url("/directory/"));
+    browser.wait("document.body.innerText.includes('newer browser')");
+}

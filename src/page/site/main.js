@@ -247,6 +247,7 @@ nobody.querySelector("button").addEventListener("click", () => {
 });
 
 byId("host").textContent = location.host;
+byId("lacking").hidden = true;
 const token = kept();
 if (token) enterAgain(token);
 else signIn.show(undefined);

@@ -37,13 +37,16 @@ export class Client {
   async get(path, { signal, tag } = {}) {
     const headers = { Authorization: `Bearer ${this.#token}`, Accept: "application/scim+json" };
     if (tag) headers["If-None-Match"] = tag;
-    const timeout = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+    // By hand: `AbortSignal.any` is younger than the browsers that the page is for.
+    const ending = new AbortController();
+    const timer = setTimeout(() => ending.abort(), PATIENCE_MILLISECONDS);
+    signal?.addEventListener("abort", () => ending.abort());
     let response;
     let text;
     try {
       response = await fetch(BASE + path, {
         headers,
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        signal: ending.signal,
         // The page keeps what it needs; nothing of people goes into the browser's cache.
         cache: "no-store",
         credentials: "omit",
@@ -53,6 +56,8 @@ export class Client {
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem(0, "The server cannot be reached.");
+    } finally {
+      clearTimeout(timer);
     }
     if (response.status === 304) return null;
     if (!response.ok) throw problemOf(response, text);

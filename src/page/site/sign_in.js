@@ -7,11 +7,20 @@ const KEY = "golinks-scim-token";
 
 /** The token of this tab, if one is kept. */
 export function kept() {
-  return sessionStorage.getItem(KEY);
+  return stored((storage) => storage.getItem(KEY));
 }
 
 export function forget() {
-  sessionStorage.removeItem(KEY);
+  stored((storage) => storage.removeItem(KEY));
+}
+
+/** What is done with the tab's storage; nothing, where the browser is told to store nothing. */
+function stored(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null;
+  }
 }
 
 export class SignIn {
@@ -62,7 +71,7 @@ export class SignIn {
     this.#enter.textContent = "Signing in…";
     try {
       await enter(token);
-      if (this.#keep.checked) sessionStorage.setItem(KEY, token);
+      if (this.#keep.checked) stored((storage) => storage.setItem(KEY, token));
     } catch (problem) {
       this.tell(problem);
       this.#token.select();

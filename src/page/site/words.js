@@ -3,7 +3,8 @@
 const NUMBER = new Intl.NumberFormat("en");
 const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-const CLUSTERS = new Intl.Segmenter("en");
+/** Not in each browser that has the rest. */
+const CLUSTERS = Intl.Segmenter && new Intl.Segmenter("en");
 
 export function number(count) {
   return NUMBER.format(count);
@@ -34,8 +35,13 @@ export function initialsOf(user) {
     .split(/[\s.@_-]+/u)
     .filter((word) => /^[\p{L}\p{N}]/u.test(word));
   const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words;
-  const first = (word) => CLUSTERS.segment(word)[Symbol.iterator]().next().value?.segment ?? "";
   return chosen.map(first).join("").toLocaleUpperCase("en") || "?";
+}
+
+/** What people take for the first character, or at least its first code point. */
+function first(word) {
+  const [cluster] = CLUSTERS ? CLUSTERS.segment(word) : [{ segment: [...word][0] }];
+  return cluster.segment;
 }
 
 /** A hue that stays with a person, in degrees. */
