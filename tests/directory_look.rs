@@ -225,3 +225,49 @@ fn bare(talk: &mut Talk, text: &str) -> f64 {
     assert_eq!(answer.status, 200);
     took.as_secs_f64() * 1000.0
 }
+
+/// A small screen, or a large one at 400 % (WCAG 2.2, 1.4.10), and colours that are not the
+/// page's own.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
+    let visit = Visit::begin(start(60), 320, 256);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("60 people")));
+    let list = "document.getElementById('list').clientHeight";
+    let rows = browser.value(list).as_u64().expect("pixels") / 60;
+    assert!((3..10).contains(&rows), "{rows} rows");
+    let all = "document.documentElement.scrollHeight";
+    assert!(browser.value(all).as_u64() > Some(256), "the page scrolls");
+    let fits = "document.documentElement.scrollWidth <= 320";
+    assert_eq!(browser.value(fits), true);
+    picture(browser, "enlarged");
+    browser.click("#order");
+    browser.wait("document.getElementById('order').textContent === '↑'");
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel .facts')");
+    let panel = "document.getElementById('panel').clientHeight";
+    assert_eq!(browser.value(panel), 256);
+    picture(browser, "enlarged-person");
+    // Wide and low: the list is no longer for the person beside it.
+    browser.resize(1280, 400);
+    browser.wait(&format!("{list} > 180 && {list} < 300"));
+
+    browser.resize(1280, 800);
+    let feature = json!({"name": "forced-colors", "value": "active"});
+    browser.debug(
+        "Emulation.setEmulatedMedia",
+        &json!({"features": [feature]}),
+    );
+    let ground = |selector: &str, part: &str| {
+        browser.text(&format!(
+            "getComputedStyle(document.querySelector('{selector}'), '{part}').backgroundColor"
+        ))
+    };
+    let chosen = ground(".segments input:checked + span", "");
+    assert_ne!(chosen, ground(".segments input:not(:checked) + span", ""));
+    assert_eq!(ground(".row.opened", "::before"), chosen);
+    picture(browser, "few-colours");
+    visit.assert_clean();
+}
