@@ -228,8 +228,9 @@ fn everything_can_be_done_with_keys() {
     // The copy button of the email is reached and pressed.
     browser.allow_copying();
     browser.keys(&[key::TAB, key::TAB, key::SPACE]);
-    browser.wait("document.activeElement.textContent === 'Copied' || document.querySelector('#panel .small').textContent === 'Copied'");
+    browser.wait("document.activeElement.textContent === 'Copied'");
     browser.wait("document.getElementById('said').textContent === 'Email copied'");
+    browser.wait("document.activeElement.textContent === 'Copy'");
     browser.keys(&[key::ESCAPE]);
     browser.wait("document.activeElement.id === 'list' && location.hash === ''");
     browser.keys(&["/"]);

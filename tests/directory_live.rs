@@ -188,6 +188,76 @@ fn the_panel_follows_whatever_brought_the_news() {
     visit.assert_clean();
 }
 
+/// Whoever uses keys or reads far down is not thrown elsewhere by what others do.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn the_focus_and_the_place_stay_while_things_change() {
+    let mut talk = start(5);
+    let mut jane = person("jane.doe@example.com", "Jane", "Doe");
+    let more = (0..60).map(|number| json!({"value": format!("jane.{number}@example.com")}));
+    jane["emails"] = more.collect();
+    let id = add(&mut talk, &jane)["id"].clone();
+    let id = id.as_str().expect("an id");
+    let visit = Visit::begin(talk, 1280, 600);
+    let browser = &visit.browser;
+    // With the key on the button, by a link: to the person.
+    visit.open(&format!("/directory/#/person/{id}"));
+    browser.keys(&[visit.token.reveal(), key::TAB, key::TAB, key::TAB]);
+    assert_eq!(browser.text("document.activeElement.id"), "enter");
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = async (path, options, go) => {
+            await new Promise((done) => { window.release = done; });
+            return go();
+        }, 1",
+    );
+    browser.keys(&[key::ENTER]);
+    browser.wait("window.release");
+    assert_eq!(browser.text("document.activeElement.id"), "enter");
+    browser.value("meddle = (path, options, go) => go(), release()");
+    browser.wait("document.querySelector('#panel .rest')");
+    assert_eq!(
+        browser.text("document.activeElement.textContent"),
+        "Jane Doe"
+    );
+
+    let change = |command: &str, status: &str| {
+        let server = &visit.talk.server;
+        let output = server.cli(&["user", command, "jane.doe@example.com"]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        browser.wait(&format!(
+            "document.querySelector('#panel dd.status').textContent === '{status}'"
+        ));
+    };
+    browser.value(
+        "document.querySelector('#panel .rest').focus(), \
+         document.querySelector('#panel .rest').scrollTop = 200, \
+         document.getElementById('panel').scrollTop = 100",
+    );
+    change("deactivate", "Inactive");
+    assert_eq!(browser.text("document.activeElement.className"), "rest");
+    assert_eq!(browser.value("document.activeElement.scrollTop"), 200);
+    let top = "document.getElementById('panel').scrollTop";
+    assert_eq!(browser.value(top), 100);
+    browser.value("document.querySelector('.actions button:last-child').focus()");
+    change("reactivate", "Active");
+    let focused = "document.activeElement.textContent";
+    assert_eq!(browser.text(focused), "Copy JSON");
+
+    // The button that helped is gone.
+    browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
+    browser.wait("!document.getElementById('notice').hidden");
+    browser.value("document.querySelector('#notice button').focus()");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.keys(&[key::SPACE]);
+    browser.wait("document.getElementById('notice').hidden");
+    assert_eq!(browser.text("document.activeElement.id"), "list");
+    // Closed by going back, with the focus in it.
+    browser.value("document.querySelector('#panel h2').focus(), location.hash = ''");
+    browser.wait("document.activeElement.id === 'list'");
+    visit.assert_clean();
+}
+
 /// What did not come, comes by itself when it can.
 #[test]
 #[ignore = "needs chromium and chromedriver"]

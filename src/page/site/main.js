@@ -31,7 +31,10 @@ const tools = new Tools({
 });
 const signIn = new SignIn(enter);
 const live = new Live(look, (problem, until) => troubled(problem, until));
-const notice = new Notice(() => live.now());
+const notice = new Notice(
+  () => live.now(),
+  () => rows.focus(),
+);
 let people;
 let person;
 let focusPanel = false;
@@ -56,7 +59,8 @@ async function enter(token) {
   byId("sign-out").hidden = false;
   show(found, { isNew: true });
   live.start();
-  if (!route()) tools.focus();
+  if (route()) person.focus();
+  else tools.focus();
 }
 
 /** The same with the token that the tab has kept, and that it keeps while nobody refuses it. */
@@ -188,8 +192,10 @@ function route() {
     : undefined;
   rows.mark(id);
   if (!id) {
+    const hadFocus = byId("panel").contains(document.activeElement);
     if (person.id) person.close();
     cover();
+    if (hadFocus) rows.focus();
     return false;
   }
   const index = people.indexOf(id);

@@ -7,9 +7,11 @@ import { byId } from "./dom.js";
 export class Notice {
   #box = byId("notice");
   #timer = 0;
+  #leave;
 
-  /** `retry` is called by the button. */
-  constructor(retry) {
+  /** `retry` is called by the button, `leave` when it goes away while it has the focus. */
+  constructor(retry, leave) {
+    this.#leave = leave;
     this.#box.querySelector("button").addEventListener("click", retry);
   }
 
@@ -29,6 +31,8 @@ export class Notice {
 
   hide() {
     clearInterval(this.#timer);
+    const hadFocus = this.#box.contains(document.activeElement);
     this.#box.hidden = true;
+    if (hadFocus) this.#leave();
   }
 }

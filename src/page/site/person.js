@@ -35,10 +35,9 @@ export class Person {
     this.#text = undefined;
     this.#followed = undefined;
     document.body.classList.add("has-person");
-    this.#head(known ?? { id, userName: "" }, known !== undefined);
     const wait = element("div", "lines", ...Array.from({ length: 7 }, () => element("span")));
     wait.setAttribute("aria-hidden", "true");
-    this.#panel.append(wait);
+    this.#fill(this.#head(known ?? { id, userName: "" }, known !== undefined), wait);
     this.#panel.setAttribute("aria-busy", "true");
     await this.#refresh();
   }
@@ -85,14 +84,31 @@ export class Person {
   #show({ document: user, tag, text }) {
     const isSame = this.#text !== undefined;
     const { scrollTop } = this.#panel;
-    const hadFocus = this.#panel.contains(document.activeElement);
+    const restTop = this.#rest?.scrollTop;
     this.#tag = tag;
     this.#text = text;
     this.#panel.removeAttribute("aria-busy");
-    this.#head(user, true);
-    this.#panel.append(this.#facts(user), this.#actions(user), ...attributes(user));
-    if (isSame) this.#panel.scrollTop = scrollTop;
-    if (hadFocus) this.focus();
+    const parts = [this.#facts(user), this.#actions(user), ...attributes(user)];
+    this.#fill(this.#head(user, true), ...parts);
+    if (!isSame) return;
+    // Whoever is reading stays where they are.
+    this.#panel.scrollTop = scrollTop;
+    if (this.#rest && restTop) this.#rest.scrollTop = restTop;
+  }
+
+  get #rest() {
+    return this.#panel.querySelector(".rest");
+  }
+
+  /** Puts something else into the panel. What had the focus there has it again, or the heading. */
+  #fill(...parts) {
+    const had = document.activeElement;
+    const isHere = had !== this.#panel && this.#panel.contains(had);
+    this.#panel.replaceChildren(...parts);
+    if (!isHere) return;
+    const controls = [...this.#panel.querySelectorAll("button, [tabindex]")];
+    const same = controls.find((one) => one.tagName === had.tagName && one.name === had.name);
+    (same ?? this.#panel.querySelector("h2"))?.focus({ preventScroll: true });
   }
 
   #head(user, isKnown) {
@@ -102,8 +118,8 @@ export class Person {
     const name = value("h2", "", isKnown ? nameOf(user) : "Loading…");
     name.tabIndex = -1;
     const close = button("quiet close", "✕", this.#close, "Close");
-    this.#panel.replaceChildren(element("header", "", avatar, name, close));
     this.#panel.classList.toggle("inactive", isKnown && !isActive(user));
+    return element("header", "", avatar, name, close);
   }
 
   #facts(user) {
@@ -138,14 +154,14 @@ export class Person {
     name.tabIndex = -1;
     const head = element("header", "plain", name, close);
     this.#panel.classList.remove("inactive");
-    this.#panel.replaceChildren(head, element("p", "muted", text));
+    this.#fill(head, element("p", "muted", text));
   }
 
   #empty() {
     this.#text = undefined;
     const words = element("p", "muted", "Choose somebody to see everything that is known of them.");
     this.#panel.removeAttribute("aria-busy");
-    this.#panel.replaceChildren(element("div", "choose", words));
+    this.#fill(element("div", "choose", words));
   }
 }
 

@@ -30,6 +30,7 @@ export class SignIn {
   #error = byId("sign-in-error");
   #enter = byId("enter");
   #keep = byId("keep");
+  #isEntering = false;
 
   /** `enter` is called with a token; what it throws is shown. */
   constructor(enter) {
@@ -67,16 +68,19 @@ export class SignIn {
       this.#token.focus();
       return;
     }
-    this.#enter.disabled = true;
+    // Not disabled: a button that has the focus would lose it.
+    if (this.#isEntering) return;
+    this.#isEntering = true;
     this.#enter.textContent = "Signing in…";
     try {
       await enter(token);
       if (this.#keep.checked) stored((storage) => storage.setItem(KEY, token));
     } catch (problem) {
       this.tell(problem);
+      this.#token.focus();
       this.#token.select();
     } finally {
-      this.#enter.disabled = false;
+      this.#isEntering = false;
       this.#enter.textContent = "Sign in";
     }
   }
