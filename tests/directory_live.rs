@@ -299,6 +299,86 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
+/// Under a new search nothing old can be opened, and the first one that succeeds ends what is
+/// told of those before it, whatever the server has asked for.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
+    let mut visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.value(MEDDLE);
+    let search = |text: &str| {
+        browser.value(&format!(
+            "document.getElementById('search').value = '{text}', \
+             document.getElementById('search').dispatchEvent(new Event('input'))"
+        ));
+    };
+    let answer = |body: &str, init: &Value| {
+        let body = json!(body);
+        browser.value(&format!(
+            "window.asked = 0; meddle = (path, options, go) => {{
+                if (!path.includes('search=rosa')) return go();
+                asked += 1;
+                return Promise.resolve(new Response({body}, {init}));
+            }}, 1"
+        ));
+    };
+    for (body, init, told, seconds) in [
+        (
+            "<!doctype html><p>Sign in to the network",
+            json!({"status": 200}),
+            "Something between this page and the server has answered.",
+            Some(1..=2),
+        ),
+        (
+            "{\"detail\": \"not this one\"}",
+            json!({"status": 400}),
+            "not this one",
+            None,
+        ),
+        (
+            "{\"detail\": \"later\"}",
+            json!({"status": 503, "headers": {"Retry-After": "3600"}}),
+            "later",
+            Some(50..=60),
+        ),
+    ] {
+        answer(body, &init);
+        search("rosa");
+        browser.wait("!document.getElementById('notice').hidden");
+        let notice = browser.text_of("#notice");
+        assert!(notice.starts_with(told), "{notice}");
+        let again = notice.split_once("Trying again in ");
+        let again = again.and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
+        match seconds {
+            Some(seconds) => assert!(seconds.contains(&again.unwrap_or(0)), "{notice}"),
+            None => assert_eq!(again, None, "{notice}"),
+        }
+        assert_eq!(browser.text_of("#totals"), "");
+        let rows = "document.querySelectorAll('.row:not(.waiting)').length";
+        assert_eq!(browser.value(rows), 0);
+        if init["status"] == 400 {
+            // Nobody asks the same again.
+            browser.value("new Promise((done) => setTimeout(done, 2500))");
+            assert_eq!(browser.value("asked"), 1);
+        }
+        browser.value("meddle = (path, options, go) => go(), 1");
+        search("samir");
+        browser.wait(&settled(Some("2 of 40 people")));
+        browser.wait("document.getElementById('notice').hidden");
+    }
+    add(
+        &mut visit.talk,
+        &person("samir.new@example.com", "Samir", "New"),
+    );
+    browser.wait(&settled(Some("3 of 41 people")));
+    browser.value("location.hash = '#/person/.'");
+    browser.wait("document.querySelector('#panel h2').textContent === 'There is no such person'");
+    visit.assert_clean();
+}
+
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_tab_keeps_its_token_while_nobody_refuses_it() {

@@ -40,7 +40,7 @@ let person;
 let focusPanel = false;
 /** The list that was asked for last: whether it came. */
 let listing;
-/** A list that was asked for and did not come. */
+/** A list that was asked for and did not come: none is shown in its place. */
 let isOwed = false;
 
 /** Signs in: the first page of people is the proof that the token is good. */
@@ -116,15 +116,41 @@ async function begin(found) {
     rows.wait();
   }, LOADING_MILLISECONDS);
   try {
-    isOwed = false;
-    return await found.begin(tools.query);
+    const came = await load(found);
+    if (came) answered();
+    return came;
   } catch (problem) {
-    if (found !== people) return false;
-    isOwed = true;
-    report(problem);
+    if (found === people) report(problem);
     return false;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Asks for the list that is wanted. What was there before is no answer to that. */
+async function load(found) {
+  isOwed = false;
+  try {
+    return await found.begin(tools.query);
+  } catch (problem) {
+    if (found === people) {
+      isOwed = true;
+      nobody.hidden = true;
+      byId("totals").textContent = "";
+      rows.wait();
+    }
+    throw problem;
+  }
+}
+
+/** The server has answered somebody: what is told of before may be over. */
+function answered() {
+  if (!notice.isShown) return;
+  if (isOwed) {
+    live.now();
+  } else {
+    notice.hide();
+    live.start();
   }
 }
 
@@ -134,8 +160,7 @@ async function look() {
   const shown = person;
   try {
     if (isOwed) {
-      await found.begin(tools.query);
-      isOwed = false;
+      await load(found);
       listing = undefined;
     } else {
       await found.poll();
@@ -163,7 +188,7 @@ function troubled(problem, until) {
 }
 
 function show(found, change) {
-  if (found !== people) return;
+  if (found !== people || isOwed) return;
   rows.show(found, change);
   const all = `${number(found.everybody)} ${found.everybody === 1 ? "person" : "people"}`;
   const text = found.isWhole ? all : `${number(found.total)} of ${all}`;
@@ -201,9 +226,10 @@ function route() {
   const index = people.indexOf(id);
   const shown = person;
   const opened = shown.open(id, index < 0 ? undefined : people.at(index));
-  opened.catch((problem) => {
-    if (shown === person) live.report(problem);
-  });
+  opened.then(
+    () => shown === person && answered(),
+    (problem) => shown === person && live.report(problem),
+  );
   cover();
   if (focusPanel || NARROW.matches) person.focus();
   focusPanel = false;

@@ -15,7 +15,7 @@ export class Notice {
     this.#box.querySelector("button").addEventListener("click", retry);
   }
 
-  /** Tells of a problem that is tried again at a moment. */
+  /** Tells of a problem that is tried again at a moment, or not by itself. */
   show(problem, until) {
     clearInterval(this.#timer);
     const [text, time] = this.#box.querySelectorAll("span");
@@ -24,9 +24,17 @@ export class Notice {
       time.textContent = `Trying again in ${seconds} s`;
     };
     if (text.textContent !== problem.message) text.textContent = problem.message;
-    tell();
     this.#box.hidden = false;
+    if (until === undefined) {
+      time.textContent = "";
+      return;
+    }
+    tell();
     this.#timer = setInterval(tell, 1000);
+  }
+
+  get isShown() {
+    return !this.#box.hidden;
   }
 
   hide() {

@@ -55,6 +55,11 @@ export class Person {
     const asking = new AbortController();
     this.#asking = asking;
     const id = this.#id;
+    // No path names these: a browser takes them for steps in it.
+    if (id === "." || id === "..") {
+      this.#sayNobody();
+      return;
+    }
     try {
       const path = `/Users/${encodeURIComponent(id)}`;
       const answer = await this.#client.get(path, { signal: asking.signal, tag: this.#tag });
@@ -65,8 +70,7 @@ export class Person {
         if (this.#text === undefined) this.#say("This person cannot be shown", error.message);
         throw error;
       }
-      this.#tag = undefined;
-      this.#say("There is no such person", "They were deleted, or the link is not whole.");
+      this.#sayNobody();
     }
   }
 
@@ -155,6 +159,11 @@ export class Person {
     const head = element("header", "plain", name, close);
     this.#panel.classList.remove("inactive");
     this.#fill(head, element("p", "muted", text));
+  }
+
+  #sayNobody() {
+    this.#tag = undefined;
+    this.#say("There is no such person", "They were deleted, or the link is not whole.");
   }
 
   #empty() {

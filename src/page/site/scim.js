@@ -17,6 +17,11 @@ export class Problem extends Error {
     return this.scimType === "expiredCursor" || this.scimType === "invalidCursor";
   }
 
+  /** Whether the same request would be refused again, whenever it is made. */
+  get isOfRequest() {
+    return this.status === 400;
+  }
+
   /** Whether the token is not, or no longer, good for this page. */
   get isOfToken() {
     return this.status === 401 || this.status === 403;
@@ -61,7 +66,15 @@ export class Client {
     }
     if (response.status === 304) return null;
     if (!response.ok) throw problemOf(response, text);
-    return { document: JSON.parse(text), tag: response.headers.get("ETag"), text };
+    return { document: parsed(text), tag: response.headers.get("ETag"), text };
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem(0, "Something between this page and the server has answered.");
   }
 }
 
