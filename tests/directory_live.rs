@@ -188,6 +188,51 @@ fn the_panel_follows_whatever_brought_the_news() {
     visit.assert_clean();
 }
 
+/// While somebody is provisioned, who is about to be clicked stays under the pointer.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn rows_that_are_looked_at_stay_where_they_are() {
+    let mut visit = Visit::begin(start(160), 1280, 600);
+    visit.sign_in();
+    let browser = &visit.browser;
+    let mut count = 160;
+    // In the first page, over its end, and in the second one.
+    for place in [10, 25, 60] {
+        browser.wait(&settled(Some(&format!("{count} people"))));
+        browser.value(&format!(
+            "document.getElementById('list').scrollTop = {}",
+            place * 60 + 30
+        ));
+        let seen = "(() => {
+            const {left, top} = document.getElementById('list').getBoundingClientRect();
+            const row = document.elementFromPoint(left + 100, top + 100).closest('.row');
+            return row?.querySelector('.email').textContent;
+        })()";
+        browser.wait(seen);
+        browser.wait("!document.querySelector('.row.waiting')");
+        let before = browser.text(seen);
+        for number in 0..3 {
+            let name = format!("new.{place}.{number}@example.com");
+            add(&mut visit.talk, &person(&name, "New", "Person"));
+        }
+        count += 3;
+        browser.wait(&settled(Some(&format!("{count} people"))));
+        browser.wait("!document.querySelector('.row.waiting')");
+        assert_eq!(browser.text(seen), before, "{place}");
+    }
+    browser.value("document.getElementById('list').scrollTop = 0");
+    browser.wait("document.querySelector('.row .email')");
+    add(
+        &mut visit.talk,
+        &person("last@example.com", "Last", "Person"),
+    );
+    browser.wait(
+        "[...document.querySelectorAll('.row')].find((row) => row.ariaPosInSet === '1')\
+         ?.querySelector('.email').textContent === 'last@example.com'",
+    );
+    visit.assert_clean();
+}
+
 /// Whoever uses keys or reads far down is not thrown elsewhere by what others do.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
@@ -414,6 +459,10 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     assert_eq!(browser.value("sessionStorage.length"), 0);
     let left = browser.text("document.body.textContent");
     assert!(!left.contains("Andersson"), "{left}");
+    assert_eq!(
+        browser.value("document.getElementById('keep').checked"),
+        false
+    );
     browser.value("location.reload()");
     browser.wait("document.activeElement?.id === 'token'");
 
@@ -424,6 +473,15 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     browser.wait("document.getElementById('sign-in-error').textContent.includes('(request ')");
     let told = browser.text_of("#sign-in-error");
     assert!(told.contains("the API token is not valid here"), "{told}");
+
+    // Nor does one that is kept outlive signing in with another.
+    browser.value("sessionStorage.setItem('golinks-scim-token', 'other')");
+    block(json!(["*/scim/v2/*"]));
+    browser.value("location.reload()");
+    browser.wait("document.getElementById('sign-in-error')?.textContent.includes('reload')");
+    block(json!([]));
+    visit.sign_in();
+    browser.wait("sessionStorage.length === 0");
     visit.assert_own_host();
 }
 

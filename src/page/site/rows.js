@@ -20,6 +20,8 @@ export class Rows {
   #active = -1;
   #activeId;
   #opened;
+  /** Who stays at their place while the list changes. */
+  #anchor;
   #isLoading = true;
   #open;
   #frame = 0;
@@ -38,6 +40,7 @@ export class Rows {
 
   /** Shows other people, or the same ones anew. */
   show(people, { isNew }) {
+    const anchor = isNew ? undefined : this.#anchored(people);
     this.#people = people;
     this.#isLoading = false;
     if (isNew) {
@@ -46,10 +49,32 @@ export class Rows {
       this.#activeId = undefined;
     } else if (this.#activeId) {
       // Whoever is pointed at stays so, wherever a change has moved them.
-      const moved = people.indexOf(this.#activeId);
-      if (moved >= 0) this.#active = moved;
+      const index = people.indexOf(this.#activeId);
+      if (index >= 0) this.#active = index;
     }
-    this.#render();
+    this.#render(anchor?.moved);
+    this.#anchor = anchor && { ...anchor, top: this.#box.scrollTop };
+  }
+
+  /**
+   * Somebody who stays where they are seen, so that nobody is clicked in the place of another:
+   * their place by now, and by how many rows they have moved. At the top there is none: new
+   * people come into sight.
+   */
+  #anchored(people) {
+    const top = this.#box.scrollTop;
+    if (top === 0) return undefined;
+    const seen = this.#slots.filter((slot) => slot?.user && slot.index >= Math.floor(top / HEIGHT));
+    seen.sort((one, other) => one.index - other.index);
+    // The same one until somebody scrolls: where two pages meet, some are missing for a moment.
+    if (this.#anchor?.top === top) seen.unshift(this.#anchor);
+    for (const { index, user } of seen) {
+      const now = people.indexOf(user.id);
+      const isSame = people.at(now)?.meta?.lastModified === user.meta?.lastModified;
+      // Whoever has changed themselves may have moved for that.
+      if (now >= 0 && isSame) return { index: now, user, moved: now - index };
+    }
+    return undefined;
   }
 
   /** Shows that people are being looked for. */
@@ -98,9 +123,10 @@ export class Rows {
     });
   }
 
-  #render() {
+  #render(moved = 0) {
     const count = this.#count;
     this.#canvas.style.height = `${count * HEIGHT}px`;
+    if (moved !== 0) this.#box.scrollTop += moved * HEIGHT;
     const height = this.#box.clientHeight;
     const seen = Math.floor(this.#box.scrollTop / HEIGHT);
     const first = Math.max(0, seen - MARGIN);
