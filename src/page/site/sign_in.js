@@ -46,6 +46,7 @@ export class SignIn {
 
   show(problem) {
     this.#view.hidden = false;
+    this.#keep.checked = false;
     this.tell(problem);
     this.#token.focus();
   }
@@ -74,7 +75,9 @@ export class SignIn {
     this.#enter.textContent = "Signing in…";
     try {
       await enter(token);
+      // Not the one from before either.
       if (this.#keep.checked) stored((storage) => storage.setItem(KEY, token));
+      else forget();
     } catch (problem) {
       this.tell(problem);
       this.#token.focus();
