@@ -4,6 +4,7 @@ import { button, byId, copy, element, value } from "./dom.js";
 import { allFacts, mainFacts } from "./facts.js";
 import { hueOf, initialsOf, isActive, nameOf } from "./words.js";
 
+const TITLE = document.title;
 /** Attributes with a line of their own; what is beyond stands in one text. */
 const LINES_MAX = 12;
 
@@ -123,13 +124,16 @@ export class Person {
     name.tabIndex = -1;
     const close = button("quiet close", "✕", this.#close, "Close");
     this.#panel.classList.toggle("inactive", isKnown && !isActive(user));
+    document.title = isKnown ? `${nameOf(user)} – ${TITLE}` : TITLE;
     return element("header", "", avatar, name, close);
   }
 
   #facts(user) {
     const list = element("dl", "facts");
-    for (const [label, text, copied] of mainFacts(user)) {
-      const shown = value("dd", label === "Id" ? "code" : "", text);
+    for (const [label, text, copied, told] of mainFacts(user)) {
+      const time = told && element("time", "", text);
+      if (time) time.dateTime = told;
+      const shown = value("dd", label === "Id" ? "code" : "", time || text);
       if (label === "Status") shown.className = isActive(user) ? "status" : "status off";
       list.append(element("dt", "", label), shown);
       if (!copied) continue;
@@ -158,6 +162,7 @@ export class Person {
     name.tabIndex = -1;
     const head = element("header", "plain", name, close);
     this.#panel.classList.remove("inactive");
+    document.title = TITLE;
     this.#fill(head, element("p", "muted", text));
   }
 
@@ -168,6 +173,7 @@ export class Person {
 
   #empty() {
     this.#text = undefined;
+    document.title = TITLE;
     const words = element("p", "muted", "Choose somebody to see everything that is known of them.");
     this.#panel.removeAttribute("aria-busy");
     this.#fill(element("div", "choose", words));

@@ -35,6 +35,7 @@ export class Rows {
     new ResizeObserver(() => this.#soon()).observe(box);
     box.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("click", (event) => this.#click(event));
+    canvas.addEventListener("pointerover", ({ target }) => tellWhole(target));
     box.addEventListener("focus", () => this.#focused());
   }
 
@@ -153,6 +154,8 @@ export class Rows {
     if (slot.index !== index) {
       slot.index = index;
       slot.row.style.transform = `translateY(${index * HEIGHT}px)`;
+      // For paper, where they stand below each other.
+      slot.row.style.order = index;
     }
     slot.row.setAttribute("aria-posinset", index + 1);
     slot.row.setAttribute("aria-setsize", this.#people?.total ?? -1);
@@ -259,6 +262,12 @@ export class Rows {
     if (bottom > box.scrollTop) box.scrollTop = bottom;
     this.#render();
   }
+}
+
+/** What is cut can be read whole by whoever points at it. */
+function tellWhole(shown) {
+  if (!shown.matches(".name, .email")) return;
+  shown.title = shown.scrollWidth > shown.clientWidth ? shown.textContent : "";
 }
 
 function date(slot) {
