@@ -250,14 +250,16 @@ function cover() {
 }
 
 function closePerson() {
-  history.pushState(null, "", location.pathname);
+  // In the place of the person, whom going back would open again.
+  history.replaceState(null, "", location.pathname);
   route();
   rows.focus();
 }
 
 document.addEventListener("keydown", (event) => {
-  if (!people || event.ctrlKey || event.altKey || event.metaKey) return;
-  const isTyping = event.target.matches?.("input[type=search], input[type=text], textarea");
+  if (!people || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+  // A list of choices takes letters too.
+  const isTyping = event.target.matches?.("input[type=search], input[type=text], select");
   if (event.key === "/" && !isTyping && !browse.inert) {
     event.preventDefault();
     tools.focus();
@@ -266,7 +268,7 @@ document.addEventListener("keydown", (event) => {
     closePerson();
   } else if (event.key === "Escape" && tools.query.text) {
     event.preventDefault();
-    tools.clear();
+    tools.clearText();
     tools.focus();
   }
 });
