@@ -20,8 +20,6 @@ export class Rows {
   #active = -1;
   #activeId;
   #opened;
-  /** Who stays at their place while the list changes. */
-  #anchor;
   #isLoading = true;
   #open;
   #frame = 0;
@@ -41,7 +39,7 @@ export class Rows {
 
   /** Shows other people, or the same ones anew. */
   show(people, { isNew }) {
-    const anchor = isNew ? undefined : this.#anchored(people);
+    const moved = isNew ? 0 : this.#moved(people);
     this.#people = people;
     this.#isLoading = false;
     if (isNew) {
@@ -53,29 +51,25 @@ export class Rows {
       const index = people.indexOf(this.#activeId);
       if (index >= 0) this.#active = index;
     }
-    this.#render(anchor?.moved);
-    this.#anchor = anchor && { ...anchor, top: this.#box.scrollTop };
+    this.#render(moved);
   }
 
   /**
-   * Somebody who stays where they are seen, so that nobody is clicked in the place of another:
-   * their place by now, and by how many rows they have moved. At the top there is none: new
-   * people come into sight.
+   * By how many rows those who are seen have moved: so far the list is scrolled, so that nobody is
+   * clicked in the place of another. At the top new people come into sight instead.
    */
-  #anchored(people) {
+  #moved(people) {
     const top = this.#box.scrollTop;
-    if (top === 0) return undefined;
+    if (top === 0) return 0;
     const seen = this.#slots.filter((slot) => slot?.user && slot.index >= Math.floor(top / HEIGHT));
     seen.sort((one, other) => one.index - other.index);
-    // The same one until somebody scrolls: where two pages meet, some are missing for a moment.
-    if (this.#anchor?.top === top) seen.unshift(this.#anchor);
     for (const { index, user } of seen) {
       const now = people.indexOf(user.id);
       const isSame = people.at(now)?.meta?.lastModified === user.meta?.lastModified;
       // Whoever has changed themselves may have moved for that.
-      if (now >= 0 && isSame) return { index: now, user, moved: now - index };
+      if (now >= 0 && isSame) return now - index;
     }
-    return undefined;
+    return 0;
   }
 
   /** Shows that people are being looked for. */
