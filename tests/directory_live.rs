@@ -188,6 +188,121 @@ fn the_panel_follows_whatever_brought_the_news() {
     visit.assert_clean();
 }
 
+/// While somebody is provisioned, who is about to be clicked stays under the pointer.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn rows_that_are_looked_at_stay_where_they_are() {
+    let mut visit = Visit::begin(start(160), 1280, 600);
+    visit.sign_in();
+    let browser = &visit.browser;
+    let mut count = 160;
+    // In the first page, over its end, and in the second one.
+    for place in [10, 25, 60] {
+        browser.wait(&settled(Some(&format!("{count} people"))));
+        browser.value(&format!(
+            "document.getElementById('list').scrollTop = {}",
+            place * 60 + 30
+        ));
+        let seen = "(() => {
+            const {left, top} = document.getElementById('list').getBoundingClientRect();
+            const row = document.elementFromPoint(left + 100, top + 100).closest('.row');
+            return row?.querySelector('.email').textContent;
+        })()";
+        browser.wait(seen);
+        browser.wait("!document.querySelector('.row.waiting')");
+        let before = browser.text(seen);
+        for number in 0..3 {
+            let name = format!("new.{place}.{number}@example.com");
+            add(&mut visit.talk, &person(&name, "New", "Person"));
+        }
+        count += 3;
+        browser.wait(&settled(Some(&format!("{count} people"))));
+        browser.wait("!document.querySelector('.row.waiting')");
+        assert_eq!(browser.text(seen), before, "{place}");
+    }
+    browser.value("document.getElementById('list').scrollTop = 0");
+    browser.wait("document.querySelector('.row .email')");
+    add(
+        &mut visit.talk,
+        &person("last@example.com", "Last", "Person"),
+    );
+    browser.wait(
+        "[...document.querySelectorAll('.row')].find((row) => row.ariaPosInSet === '1')\
+         ?.querySelector('.email').textContent === 'last@example.com'",
+    );
+    visit.assert_clean();
+}
+
+/// Whoever uses keys or reads far down is not thrown elsewhere by what others do.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn the_focus_and_the_place_stay_while_things_change() {
+    let mut talk = start(5);
+    let mut jane = person("jane.doe@example.com", "Jane", "Doe");
+    let more = (0..60).map(|number| json!({"value": format!("jane.{number}@example.com")}));
+    jane["emails"] = more.collect();
+    let id = add(&mut talk, &jane)["id"].clone();
+    let id = id.as_str().expect("an id");
+    let visit = Visit::begin(talk, 1280, 600);
+    let browser = &visit.browser;
+    // With the key on the button, by a link: to the person.
+    visit.open(&format!("/directory/#/person/{id}"));
+    browser.keys(&[visit.token.reveal(), key::TAB, key::TAB, key::TAB]);
+    assert_eq!(browser.text("document.activeElement.id"), "enter");
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = async (path, options, go) => {
+            await new Promise((done) => { window.release = done; });
+            return go();
+        }, 1",
+    );
+    browser.keys(&[key::ENTER]);
+    browser.wait("window.release");
+    assert_eq!(browser.text("document.activeElement.id"), "enter");
+    browser.value("meddle = (path, options, go) => go(), release()");
+    browser.wait("document.querySelector('#panel .rest')");
+    assert_eq!(
+        browser.text("document.activeElement.textContent"),
+        "Jane Doe"
+    );
+
+    let change = |command: &str, status: &str| {
+        let server = &visit.talk.server;
+        let output = server.cli(&["user", command, "jane.doe@example.com"]);
+        assert_eq!(output.status, Some(0), "{output:?}");
+        browser.wait(&format!(
+            "document.querySelector('#panel dd.status').textContent === '{status}'"
+        ));
+    };
+    browser.value(
+        "document.querySelector('#panel .rest').focus(), \
+         document.querySelector('#panel .rest').scrollTop = 200, \
+         document.getElementById('panel').scrollTop = 100",
+    );
+    change("deactivate", "Inactive");
+    assert_eq!(browser.text("document.activeElement.className"), "rest");
+    assert_eq!(browser.value("document.activeElement.scrollTop"), 200);
+    let top = "document.getElementById('panel').scrollTop";
+    assert_eq!(browser.value(top), 100);
+    browser.value("document.querySelector('.actions button:last-child').focus()");
+    change("reactivate", "Active");
+    let focused = "document.activeElement.textContent";
+    assert_eq!(browser.text(focused), "Copy JSON");
+
+    // The button that helped is gone.
+    browser.value("meddle = () => Promise.reject(new TypeError('away')), 1");
+    browser.wait("!document.getElementById('notice').hidden");
+    browser.value("document.querySelector('#notice button').focus()");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.keys(&[key::SPACE]);
+    browser.wait("document.getElementById('notice').hidden");
+    assert_eq!(browser.text("document.activeElement.id"), "list");
+    // Closed by going back, with the focus in it.
+    browser.value("document.querySelector('#panel h2').focus(), location.hash = ''");
+    browser.wait("document.activeElement.id === 'list'");
+    visit.assert_clean();
+}
+
 /// What did not come, comes by itself when it can.
 #[test]
 #[ignore = "needs chromium and chromedriver"]
@@ -229,6 +344,86 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
+/// Under a new search nothing old can be opened, and the first one that succeeds ends what is
+/// told of those before it, whatever the server has asked for.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
+    let mut visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.value(MEDDLE);
+    let search = |text: &str| {
+        browser.value(&format!(
+            "document.getElementById('search').value = '{text}', \
+             document.getElementById('search').dispatchEvent(new Event('input'))"
+        ));
+    };
+    let answer = |body: &str, init: &Value| {
+        let body = json!(body);
+        browser.value(&format!(
+            "window.asked = 0; meddle = (path, options, go) => {{
+                if (!path.includes('search=rosa')) return go();
+                asked += 1;
+                return Promise.resolve(new Response({body}, {init}));
+            }}, 1"
+        ));
+    };
+    for (body, init, told, seconds) in [
+        (
+            "<!doctype html><p>Sign in to the network",
+            json!({"status": 200}),
+            "Something between this page and the server has answered.",
+            Some(1..=2),
+        ),
+        (
+            "{\"detail\": \"not this one\"}",
+            json!({"status": 400}),
+            "not this one",
+            None,
+        ),
+        (
+            "{\"detail\": \"later\"}",
+            json!({"status": 503, "headers": {"Retry-After": "3600"}}),
+            "later",
+            Some(50..=60),
+        ),
+    ] {
+        answer(body, &init);
+        search("rosa");
+        browser.wait("!document.getElementById('notice').hidden");
+        let notice = browser.text_of("#notice");
+        assert!(notice.starts_with(told), "{notice}");
+        let again = notice.split_once("Trying again in ");
+        let again = again.and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
+        match seconds {
+            Some(seconds) => assert!(seconds.contains(&again.unwrap_or(0)), "{notice}"),
+            None => assert_eq!(again, None, "{notice}"),
+        }
+        assert_eq!(browser.text_of("#totals"), "");
+        let rows = "document.querySelectorAll('.row:not(.waiting)').length";
+        assert_eq!(browser.value(rows), 0);
+        if init["status"] == 400 {
+            // Nobody asks the same again.
+            browser.value("new Promise((done) => setTimeout(done, 2500))");
+            assert_eq!(browser.value("asked"), 1);
+        }
+        browser.value("meddle = (path, options, go) => go(), 1");
+        search("samir");
+        browser.wait(&settled(Some("2 of 40 people")));
+        browser.wait("document.getElementById('notice').hidden");
+    }
+    add(
+        &mut visit.talk,
+        &person("samir.new@example.com", "Samir", "New"),
+    );
+    browser.wait(&settled(Some("3 of 41 people")));
+    browser.value("location.hash = '#/person/.'");
+    browser.wait("document.querySelector('#panel h2').textContent === 'There is no such person'");
+    visit.assert_clean();
+}
+
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_tab_keeps_its_token_while_nobody_refuses_it() {
@@ -264,6 +459,10 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     assert_eq!(browser.value("sessionStorage.length"), 0);
     let left = browser.text("document.body.textContent");
     assert!(!left.contains("Andersson"), "{left}");
+    assert_eq!(
+        browser.value("document.getElementById('keep').checked"),
+        false
+    );
     browser.value("location.reload()");
     browser.wait("document.activeElement?.id === 'token'");
 
@@ -274,6 +473,15 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
     browser.wait("document.getElementById('sign-in-error').textContent.includes('(request ')");
     let told = browser.text_of("#sign-in-error");
     assert!(told.contains("the API token is not valid here"), "{told}");
+
+    // Nor does one that is kept outlive signing in with another.
+    browser.value("sessionStorage.setItem('golinks-scim-token', 'other')");
+    block(json!(["*/scim/v2/*"]));
+    browser.value("location.reload()");
+    browser.wait("document.getElementById('sign-in-error')?.textContent.includes('reload')");
+    block(json!([]));
+    visit.sign_in();
+    browser.wait("sessionStorage.length === 0");
     visit.assert_own_host();
 }
 
@@ -323,4 +531,40 @@ fn the_browser_runs_nothing_else_and_asks_nobody_else() {
     assert_eq!(browser.text("document.cookie"), "");
     let complaints = browser.log("browser");
     assert!(complaints.len() >= 4, "the browser tells: {complaints:#?}");
+}
+
+/// Of three things the page can do without; of a browser that does not run it, it says so itself.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
+    let visit = Visit::begin(start(5), 1000, 700);
+    let browser = &visit.browser;
+    assert_eq!(
+        browser.value("document.getElementById('lacking').hidden"),
+        true
+    );
+    let lacking = "delete Intl.Segmenter; delete AbortSignal.any; delete AbortSignal.timeout; \
+                   Object.defineProperty(window, 'sessionStorage', {get() { \
+                   throw new DOMException('', 'SecurityError'); }})";
+    browser.debug(
+        "Page.addScriptToEvaluateOnNewDocument",
+        &json!({"source": lacking}),
+    );
+    visit.open("/");
+    browser.click("#keep");
+    browser.click("#token");
+    visit.sign_in();
+    browser.wait(&settled(Some("5 people")));
+    assert_eq!(browser.text_of(".row .avatar").chars().count(), 2);
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel .facts')");
+    browser.click("#sign-out");
+    browser.wait("!document.getElementById('sign-in').hidden");
+    visit.assert_clean();
+
+    let blocked = json!({"urls": ["*/directory/words.*"]});
+    browser.debug("Network.setBlockedURLs", &blocked);
+    browser.open("about:blank");
+    browser.open(&visit.url("/directory/"));
+    browser.wait("document.body.innerText.includes('newer browser')");
 }

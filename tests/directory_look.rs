@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use golinks_scim::page;
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
@@ -100,6 +101,99 @@ fn names_are_handled(browser: &Browser) {
     assert_eq!(name("ليلى"), handled("rtl", false));
     assert_eq!(name("Hubert"), handled("ltr", true));
     assert_eq!(name("Елена"), handled("ltr", false));
+}
+
+/// What is copied, printed or pointed at is all of a value and no more, and says when it was.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn a_person_is_whole_on_paper_and_in_what_is_copied() {
+    let mut talk = start(40);
+    let mut grace = rich();
+    grace["userName"] = json!(format!("{}@example.com", "grace.".repeat(20)));
+    grace["addresses"][0]["formatted"] = json!("1 Finsbury Avenue\nLondon");
+    let roles = (0..60).map(|number| json!({"value": format!("role.{number}")}));
+    grace["roles"] = roles.collect();
+    grace["emails"][0]["value"] = grace["userName"].clone();
+    let grace = add(&mut talk, &grace);
+    let visit = Visit::begin(talk, 1280, 600);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.value("document.getElementById('list').scrollTop = 0");
+    let title = |what: &str| {
+        browser.text(&format!(
+            "(() => {{
+                const shown = document.querySelector('.row .{what}');
+                shown.dispatchEvent(new Event('pointerover', {{bubbles: true}}));
+                return shown.title;
+            }})()"
+        ))
+    };
+    assert_eq!(title("email"), grace["userName"]);
+    assert_eq!(title("name"), "");
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel .rest')");
+    let selected = browser.text(
+        "getSelection().selectAllChildren(document.querySelector('.facts dd')), \
+         getSelection().toString().trim()",
+    );
+    assert_eq!(selected, grace["userName"]);
+    let moment = browser.text("document.querySelector('.facts time').dateTime");
+    assert_eq!(moment, grace["meta"]["created"]);
+    let lines = "[...document.querySelectorAll('.facts.all dd')].some((one) => \
+                 one.innerText === '1 Finsbury Avenue\\nLondon')";
+    assert_eq!(browser.value(lines), true);
+
+    browser.debug("Emulation.setEmulatedMedia", &json!({"media": "print"}));
+    browser.resize(718, 1000);
+    let cut = |selector: &str| {
+        browser.value(&format!(
+            "(({{scrollHeight, clientHeight}}) => scrollHeight - clientHeight)(\
+             document.querySelector('{selector}'))"
+        ))
+    };
+    assert_eq!((cut("#panel"), cut(".rest")), (json!(0), json!(0)));
+    assert!(cut(":root").as_u64() > Some(0), "more than one page");
+    assert!(!browser.text_of("body").contains("Copy"));
+    browser.value("location.hash = ''");
+    browser.wait("!document.body.classList.contains('has-person')");
+    let rows = "[...document.querySelectorAll('.row')].map((row) => \
+                [row.getBoundingClientRect().top, row.ariaPosInSet]).sort((one, other) => \
+                one[0] - other[0]).map((row) => row[1]).slice(0, 5).join()";
+    browser.wait(&format!("{rows} === '1,2,3,4,5'"));
+}
+
+/// How names and moments are written, asked of the page's own module.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn names_and_moments_are_written_as_people_write_them() {
+    let visit = Visit::begin(start(1), 1280, 600);
+    let browser = &visit.browser;
+    let zone = json!({"timezoneId": "America/Los_Angeles"});
+    browser.debug("Emulation.setTimezoneOverride", &zone);
+    visit.open("/");
+    let mut names = page::files().iter().map(|file| file.name);
+    let module = names.find(|name| name.starts_with("words.")).expect("it");
+    let told = |expression: &str| {
+        browser.text(&format!(
+            "import('/directory/{module}').then((words) => words.{expression})"
+        ))
+    };
+    let name = |user: &str| told(&format!("nameOf({{userName: 'u', {user}}})"));
+    assert_eq!(name("displayName: '  ', name: {givenName: ' Ada '}"), "Ada");
+    assert_eq!(name("displayName: ' Ada L. '"), "Ada L.");
+    assert_eq!(name("displayName: ' ', name: {formatted: ' '}"), "u");
+    // Friday at three in the morning, over there.
+    let ago = |moment: &str| {
+        told(&format!(
+            "ago('{moment}', Date.parse('2026-11-27T11:00:00Z'))"
+        ))
+    };
+    assert_eq!(ago("2026-11-26T12:00:00Z"), "23 h ago");
+    assert_eq!(ago("2026-11-26T10:00:00Z"), "yesterday");
+    assert_eq!(ago("2026-11-26T07:00:00Z"), "2 days ago");
+    assert_eq!(ago("2026-11-20T12:00:00Z"), "20 Nov 2026");
+    let moment = told("moment('2026-11-27T11:00:00Z')");
+    assert!(moment.starts_with("27 Nov 2026, 03:00:00 "), "{moment}");
 }
 
 /// A person with more attributes than the panel has lines for.
@@ -224,4 +318,50 @@ fn bare(talk: &mut Talk, text: &str) -> f64 {
     let took = began.elapsed();
     assert_eq!(answer.status, 200);
     took.as_secs_f64() * 1000.0
+}
+
+/// A small screen, or a large one at 400 % (WCAG 2.2, 1.4.10), and colours that are not the
+/// page's own.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
+    let visit = Visit::begin(start(60), 320, 256);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("60 people")));
+    let list = "document.getElementById('list').clientHeight";
+    let rows = browser.value(list).as_u64().expect("pixels") / 60;
+    assert!((3..10).contains(&rows), "{rows} rows");
+    let all = "document.documentElement.scrollHeight";
+    assert!(browser.value(all).as_u64() > Some(256), "the page scrolls");
+    let fits = "document.documentElement.scrollWidth <= 320";
+    assert_eq!(browser.value(fits), true);
+    picture(browser, "enlarged");
+    browser.click("#order");
+    browser.wait("document.getElementById('order').textContent === '↑'");
+    browser.click(".row");
+    browser.wait("document.querySelector('#panel .facts')");
+    let panel = "document.getElementById('panel').clientHeight";
+    assert_eq!(browser.value(panel), 256);
+    picture(browser, "enlarged-person");
+    // Wide and low: the list is no longer for the person beside it.
+    browser.resize(1280, 400);
+    browser.wait(&format!("{list} > 180 && {list} < 300"));
+
+    browser.resize(1280, 800);
+    let feature = json!({"name": "forced-colors", "value": "active"});
+    browser.debug(
+        "Emulation.setEmulatedMedia",
+        &json!({"features": [feature]}),
+    );
+    let ground = |selector: &str, part: &str| {
+        browser.text(&format!(
+            "getComputedStyle(document.querySelector('{selector}'), '{part}').backgroundColor"
+        ))
+    };
+    let chosen = ground(".segments input:checked + span", "");
+    assert_ne!(chosen, ground(".segments input:not(:checked) + span", ""));
+    assert_eq!(ground(".row.opened", "::before"), chosen);
+    picture(browser, "few-colours");
+    visit.assert_clean();
 }

@@ -13,17 +13,18 @@ export function element(tag, className, ...content) {
   return made;
 }
 
-/** The same for a value that somebody else chose: its own direction, whole on hovering. */
+/** The same for a value that somebody else chose: it has its own direction. */
 export function value(tag, className, text) {
   const made = element(tag, className, text);
   made.dir = "auto";
   return made;
 }
 
-/** A button that does this. */
+/** A button that does this; its name stays when its text changes for a moment. */
 export function button(className, text, action, label) {
   const made = element("button", className, text);
   made.type = "button";
+  made.name = label ?? text;
   if (label) made.setAttribute("aria-label", label);
   made.addEventListener("click", action);
   return made;
@@ -39,8 +40,13 @@ export function say(text) {
   }, 50);
 }
 
-/** Copies what `text` gives, and says so on the button. */
+/** Buttons that say what became of their last pressing. Disabled they would lose the focus. */
+const telling = new Set();
+
+/** Copies a text, and says so on the button. */
 export async function copy(from, what, text) {
+  if (telling.has(from)) return;
+  telling.add(from);
   const before = from.textContent;
   let told = "Copied";
   try {
@@ -51,9 +57,8 @@ export async function copy(from, what, text) {
     say("The browser does not allow copying");
   }
   from.textContent = told;
-  from.disabled = true;
   setTimeout(() => {
     from.textContent = before;
-    from.disabled = false;
+    telling.delete(from);
   }, 1500);
 }

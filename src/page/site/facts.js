@@ -6,7 +6,10 @@ import { emailOf, isActive, moment } from "./words.js";
 const ELSEWHERE = new Set(["schemas", "id", "externalId", "meta", "active"]);
 const ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/** The facts that everybody has: label, value, and what a button beside it copies. */
+/**
+ * The facts that everybody has: label, value, what a button beside it copies, and the moment that
+ * the value tells of.
+ */
 export function mainFacts(user) {
   const email = emailOf(user);
   const facts = [["Email", email || "–", email ? "Email" : undefined]];
@@ -15,8 +18,8 @@ export function mainFacts(user) {
     ["Status", isActive(user) ? "Active" : "Inactive", undefined],
     ["Id", user.id, "Id"],
     ["External id", user.externalId ?? "–", user.externalId && "External id"],
-    ["Created", moment(user.meta?.created), undefined],
-    ["Changed", moment(user.meta?.lastModified), undefined],
+    ["Created", moment(user.meta?.created), undefined, user.meta?.created],
+    ["Changed", moment(user.meta?.lastModified), undefined, user.meta?.lastModified],
   );
   return facts;
 }

@@ -4,6 +4,8 @@
 /** A little less than two seconds, so that with the request itself it is not more. */
 const PERIOD_MILLISECONDS = 1900;
 const PERIOD_MILLISECONDS_MAX = 30_000;
+/** The longest wait that a server may ask for: a page that stands still for longer seems broken. */
+const RETRY_AFTER_SECONDS_MAX = 60;
 
 export class Live {
   #look;
@@ -13,7 +15,10 @@ export class Live {
   #isRunning = false;
   #isLooking = false;
 
-  /** `look` is called each time; `failed` with what it throws, and when it is tried again. */
+  /**
+   * `look` is called each time; `failed` with what it throws, and when it is tried again, if it
+   * is.
+   */
   constructor(look, failed) {
     this.#look = look;
     this.#failed = failed;
@@ -55,10 +60,15 @@ export class Live {
   /** Something else has failed: looks again when it may be over. */
   report(problem) {
     if (!this.#isRunning) return;
+    if (problem.isOfRequest) {
+      clearTimeout(this.#timer);
+      this.#failed(problem, undefined);
+      return;
+    }
     this.#failures += 1;
     const grown = PERIOD_MILLISECONDS * 2 ** Math.min(this.#failures - 1, 6);
     const wait = problem.retryAfter
-      ? problem.retryAfter * 1000
+      ? Math.min(problem.retryAfter, RETRY_AFTER_SECONDS_MAX) * 1000
       : Math.min(grown, PERIOD_MILLISECONDS_MAX);
     this.#after(wait);
     this.#failed(problem, Date.now() + wait);

@@ -31,13 +31,16 @@ const tools = new Tools({
 });
 const signIn = new SignIn(enter);
 const live = new Live(look, (problem, until) => troubled(problem, until));
-const notice = new Notice(() => live.now());
+const notice = new Notice(
+  () => live.now(),
+  () => rows.focus(),
+);
 let people;
 let person;
 let focusPanel = false;
 /** The list that was asked for last: whether it came. */
 let listing;
-/** A list that was asked for and did not come. */
+/** A list that was asked for and did not come: none is shown in its place. */
 let isOwed = false;
 
 /** Signs in: the first page of people is the proof that the token is good. */
@@ -56,7 +59,8 @@ async function enter(token) {
   byId("sign-out").hidden = false;
   show(found, { isNew: true });
   live.start();
-  if (!route()) tools.focus();
+  if (route()) person.focus();
+  else tools.focus();
 }
 
 /** The same with the token that the tab has kept, and that it keeps while nobody refuses it. */
@@ -112,15 +116,41 @@ async function begin(found) {
     rows.wait();
   }, LOADING_MILLISECONDS);
   try {
-    isOwed = false;
-    return await found.begin(tools.query);
+    const came = await load(found);
+    if (came) answered();
+    return came;
   } catch (problem) {
-    if (found !== people) return false;
-    isOwed = true;
-    report(problem);
+    if (found === people) report(problem);
     return false;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Asks for the list that is wanted. What was there before is no answer to that. */
+async function load(found) {
+  isOwed = false;
+  try {
+    return await found.begin(tools.query);
+  } catch (problem) {
+    if (found === people) {
+      isOwed = true;
+      nobody.hidden = true;
+      byId("totals").textContent = "";
+      rows.wait();
+    }
+    throw problem;
+  }
+}
+
+/** The server has answered somebody: what is told of before may be over. */
+function answered() {
+  if (!notice.isShown) return;
+  if (isOwed) {
+    live.now();
+  } else {
+    notice.hide();
+    live.start();
   }
 }
 
@@ -130,8 +160,7 @@ async function look() {
   const shown = person;
   try {
     if (isOwed) {
-      await found.begin(tools.query);
-      isOwed = false;
+      await load(found);
       listing = undefined;
     } else {
       await found.poll();
@@ -159,7 +188,7 @@ function troubled(problem, until) {
 }
 
 function show(found, change) {
-  if (found !== people) return;
+  if (found !== people || isOwed) return;
   rows.show(found, change);
   const all = `${number(found.everybody)} ${found.everybody === 1 ? "person" : "people"}`;
   const text = found.isWhole ? all : `${number(found.total)} of ${all}`;
@@ -188,16 +217,19 @@ function route() {
     : undefined;
   rows.mark(id);
   if (!id) {
+    const hadFocus = byId("panel").contains(document.activeElement);
     if (person.id) person.close();
     cover();
+    if (hadFocus) rows.focus();
     return false;
   }
   const index = people.indexOf(id);
   const shown = person;
   const opened = shown.open(id, index < 0 ? undefined : people.at(index));
-  opened.catch((problem) => {
-    if (shown === person) live.report(problem);
-  });
+  opened.then(
+    () => shown === person && answered(),
+    (problem) => shown === person && live.report(problem),
+  );
   cover();
   if (focusPanel || NARROW.matches) person.focus();
   focusPanel = false;
@@ -218,14 +250,16 @@ function cover() {
 }
 
 function closePerson() {
-  history.pushState(null, "", location.pathname);
+  // In the place of the person, whom going back would open again.
+  history.replaceState(null, "", location.pathname);
   route();
   rows.focus();
 }
 
 document.addEventListener("keydown", (event) => {
-  if (!people || event.ctrlKey || event.altKey || event.metaKey) return;
-  const isTyping = event.target.matches?.("input[type=search], input[type=text], textarea");
+  if (!people || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+  // A list of choices takes letters too.
+  const isTyping = event.target.matches?.("input[type=search], input[type=text], select");
   if (event.key === "/" && !isTyping && !browse.inert) {
     event.preventDefault();
     tools.focus();
@@ -234,7 +268,7 @@ document.addEventListener("keydown", (event) => {
     closePerson();
   } else if (event.key === "Escape" && tools.query.text) {
     event.preventDefault();
-    tools.clear();
+    tools.clearText();
     tools.focus();
   }
 });
@@ -247,6 +281,7 @@ nobody.querySelector("button").addEventListener("click", () => {
 });
 
 byId("host").textContent = location.host;
+byId("lacking").hidden = true;
 const token = kept();
 if (token) enterAgain(token);
 else signIn.show(undefined);

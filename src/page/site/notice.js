@@ -7,13 +7,15 @@ import { byId } from "./dom.js";
 export class Notice {
   #box = byId("notice");
   #timer = 0;
+  #leave;
 
-  /** `retry` is called by the button. */
-  constructor(retry) {
+  /** `retry` is called by the button, `leave` when it goes away while it has the focus. */
+  constructor(retry, leave) {
+    this.#leave = leave;
     this.#box.querySelector("button").addEventListener("click", retry);
   }
 
-  /** Tells of a problem that is tried again at a moment. */
+  /** Tells of a problem that is tried again at a moment, or not by itself. */
   show(problem, until) {
     clearInterval(this.#timer);
     const [text, time] = this.#box.querySelectorAll("span");
@@ -22,13 +24,23 @@ export class Notice {
       time.textContent = `Trying again in ${seconds} s`;
     };
     if (text.textContent !== problem.message) text.textContent = problem.message;
-    tell();
     this.#box.hidden = false;
+    if (until === undefined) {
+      time.textContent = "";
+      return;
+    }
+    tell();
     this.#timer = setInterval(tell, 1000);
+  }
+
+  get isShown() {
+    return !this.#box.hidden;
   }
 
   hide() {
     clearInterval(this.#timer);
+    const hadFocus = this.#box.contains(document.activeElement);
     this.#box.hidden = true;
+    if (hadFocus) this.#leave();
   }
 }

@@ -154,12 +154,8 @@ export class People {
   /** Loads one page that is needed; false if there is none. */
   async #step(ahead) {
     const beginnings = this.#beginnings;
-    const [first, last] = this.#seen;
-    const from = this.#pageOf(first);
-    const stale = this.#pages.findIndex(
-      (page, number) => number >= from && page.isStale && this.#starts[number] <= last,
-    );
-    const isShort = this.hasMore && last + ahead >= this.length;
+    const stale = this.#pages.findIndex((page, number) => page.isStale && this.#isSeen(number));
+    const isShort = this.hasMore && this.#seen[1] + ahead >= this.length;
     if (this.#asking || (stale < 0 && !isShort)) return false;
     const cursor = stale < 0 ? this.#pages.at(-1).next : this.#pages[stale].cursor;
     const { document } = await this.#client.get(this.#path(cursor));
@@ -180,10 +176,19 @@ export class People {
 
   #replace(number, cursor, document) {
     const next = document.nextCursor;
+    const before = this.#pages[number]?.rows ?? [];
     this.#pages[number] = { cursor, rows: document.Resources ?? [], next, isStale: false };
     const following = this.#pages[number + 1];
     if (following && next === undefined) this.#pages.length = number + 1;
-    else if (following) following.cursor = next;
+    else if (following) {
+      following.cursor = next;
+      // It begins elsewhere now, maybe with those whom others have pushed over the end.
+      following.isStale = true;
+      if (this.#isSeen(number + 1)) {
+        const pushed = before.filter(({ id }) => this.indexOf(id) < 0);
+        following.rows = [...pushed, ...following.rows];
+      }
+    }
     this.total = document.totalResults;
     if (this.isWhole) {
       this.everybody = this.total;
@@ -194,6 +199,12 @@ export class People {
       start += page.rows.length;
       return start - page.rows.length;
     });
+  }
+
+  /** Whether somebody of a page is at a place that is looked at. */
+  #isSeen(number) {
+    const [first, last] = this.#seen;
+    return number >= this.#pageOf(first) && this.#starts[number] <= last;
   }
 
   #pageOf(index) {

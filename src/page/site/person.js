@@ -4,6 +4,7 @@ import { button, byId, copy, element, value } from "./dom.js";
 import { allFacts, mainFacts } from "./facts.js";
 import { hueOf, initialsOf, isActive, nameOf } from "./words.js";
 
+const TITLE = document.title;
 /** Attributes with a line of their own; what is beyond stands in one text. */
 const LINES_MAX = 12;
 
@@ -35,10 +36,9 @@ export class Person {
     this.#text = undefined;
     this.#followed = undefined;
     document.body.classList.add("has-person");
-    this.#head(known ?? { id, userName: "" }, known !== undefined);
     const wait = element("div", "lines", ...Array.from({ length: 7 }, () => element("span")));
     wait.setAttribute("aria-hidden", "true");
-    this.#panel.append(wait);
+    this.#fill(this.#head(known ?? { id, userName: "" }, known !== undefined), wait);
     this.#panel.setAttribute("aria-busy", "true");
     await this.#refresh();
   }
@@ -56,6 +56,11 @@ export class Person {
     const asking = new AbortController();
     this.#asking = asking;
     const id = this.#id;
+    // No path names these: a browser takes them for steps in it.
+    if (id === "." || id === "..") {
+      this.#sayNobody();
+      return;
+    }
     try {
       const path = `/Users/${encodeURIComponent(id)}`;
       const answer = await this.#client.get(path, { signal: asking.signal, tag: this.#tag });
@@ -66,8 +71,7 @@ export class Person {
         if (this.#text === undefined) this.#say("This person cannot be shown", error.message);
         throw error;
       }
-      this.#tag = undefined;
-      this.#say("There is no such person", "They were deleted, or the link is not whole.");
+      this.#sayNobody();
     }
   }
 
@@ -85,14 +89,31 @@ export class Person {
   #show({ document: user, tag, text }) {
     const isSame = this.#text !== undefined;
     const { scrollTop } = this.#panel;
-    const hadFocus = this.#panel.contains(document.activeElement);
+    const restTop = this.#rest?.scrollTop;
     this.#tag = tag;
     this.#text = text;
     this.#panel.removeAttribute("aria-busy");
-    this.#head(user, true);
-    this.#panel.append(this.#facts(user), this.#actions(user), ...attributes(user));
-    if (isSame) this.#panel.scrollTop = scrollTop;
-    if (hadFocus) this.focus();
+    const parts = [this.#facts(user), this.#actions(user), ...attributes(user)];
+    this.#fill(this.#head(user, true), ...parts);
+    if (!isSame) return;
+    // Whoever is reading stays where they are.
+    this.#panel.scrollTop = scrollTop;
+    if (this.#rest && restTop) this.#rest.scrollTop = restTop;
+  }
+
+  get #rest() {
+    return this.#panel.querySelector(".rest");
+  }
+
+  /** Puts something else into the panel. What had the focus there has it again, or the heading. */
+  #fill(...parts) {
+    const had = document.activeElement;
+    const isHere = had !== this.#panel && this.#panel.contains(had);
+    this.#panel.replaceChildren(...parts);
+    if (!isHere) return;
+    const controls = [...this.#panel.querySelectorAll("button, [tabindex]")];
+    const same = controls.find((one) => one.tagName === had.tagName && one.name === had.name);
+    (same ?? this.#panel.querySelector("h2"))?.focus({ preventScroll: true });
   }
 
   #head(user, isKnown) {
@@ -102,14 +123,17 @@ export class Person {
     const name = value("h2", "", isKnown ? nameOf(user) : "Loading…");
     name.tabIndex = -1;
     const close = button("quiet close", "✕", this.#close, "Close");
-    this.#panel.replaceChildren(element("header", "", avatar, name, close));
     this.#panel.classList.toggle("inactive", isKnown && !isActive(user));
+    document.title = isKnown ? `${nameOf(user)} – ${TITLE}` : TITLE;
+    return element("header", "", avatar, name, close);
   }
 
   #facts(user) {
     const list = element("dl", "facts");
-    for (const [label, text, copied] of mainFacts(user)) {
-      const shown = value("dd", label === "Id" ? "code" : "", text);
+    for (const [label, text, copied, told] of mainFacts(user)) {
+      const time = told && element("time", "", text);
+      if (time) time.dateTime = told;
+      const shown = value("dd", label === "Id" ? "code" : "", time || text);
       if (label === "Status") shown.className = isActive(user) ? "status" : "status off";
       list.append(element("dt", "", label), shown);
       if (!copied) continue;
@@ -138,14 +162,21 @@ export class Person {
     name.tabIndex = -1;
     const head = element("header", "plain", name, close);
     this.#panel.classList.remove("inactive");
-    this.#panel.replaceChildren(head, element("p", "muted", text));
+    document.title = TITLE;
+    this.#fill(head, element("p", "muted", text));
+  }
+
+  #sayNobody() {
+    this.#tag = undefined;
+    this.#say("There is no such person", "They were deleted, or the link is not whole.");
   }
 
   #empty() {
     this.#text = undefined;
+    document.title = TITLE;
     const words = element("p", "muted", "Choose somebody to see everything that is known of them.");
     this.#panel.removeAttribute("aria-busy");
-    this.#panel.replaceChildren(element("div", "choose", words));
+    this.#fill(element("div", "choose", words));
   }
 }
 

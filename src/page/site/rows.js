@@ -33,11 +33,13 @@ export class Rows {
     new ResizeObserver(() => this.#soon()).observe(box);
     box.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("click", (event) => this.#click(event));
+    canvas.addEventListener("pointerover", ({ target }) => tellWhole(target));
     box.addEventListener("focus", () => this.#focused());
   }
 
   /** Shows other people, or the same ones anew. */
   show(people, { isNew }) {
+    const moved = isNew ? 0 : this.#moved(people);
     this.#people = people;
     this.#isLoading = false;
     if (isNew) {
@@ -46,10 +48,28 @@ export class Rows {
       this.#activeId = undefined;
     } else if (this.#activeId) {
       // Whoever is pointed at stays so, wherever a change has moved them.
-      const moved = people.indexOf(this.#activeId);
-      if (moved >= 0) this.#active = moved;
+      const index = people.indexOf(this.#activeId);
+      if (index >= 0) this.#active = index;
     }
-    this.#render();
+    this.#render(moved);
+  }
+
+  /**
+   * By how many rows those who are seen have moved: so far the list is scrolled, so that nobody is
+   * clicked in the place of another. At the top new people come into sight instead.
+   */
+  #moved(people) {
+    const top = this.#box.scrollTop;
+    if (top === 0) return 0;
+    const seen = this.#slots.filter((slot) => slot?.user && slot.index >= Math.floor(top / HEIGHT));
+    seen.sort((one, other) => one.index - other.index);
+    for (const { index, user } of seen) {
+      const now = people.indexOf(user.id);
+      const isSame = people.at(now)?.meta?.lastModified === user.meta?.lastModified;
+      // Whoever has changed themselves may have moved for that.
+      if (now >= 0 && isSame) return now - index;
+    }
+    return 0;
   }
 
   /** Shows that people are being looked for. */
@@ -98,9 +118,10 @@ export class Rows {
     });
   }
 
-  #render() {
+  #render(moved = 0) {
     const count = this.#count;
     this.#canvas.style.height = `${count * HEIGHT}px`;
+    if (moved !== 0) this.#box.scrollTop += moved * HEIGHT;
     const height = this.#box.clientHeight;
     const seen = Math.floor(this.#box.scrollTop / HEIGHT);
     const first = Math.max(0, seen - MARGIN);
@@ -127,6 +148,8 @@ export class Rows {
     if (slot.index !== index) {
       slot.index = index;
       slot.row.style.transform = `translateY(${index * HEIGHT}px)`;
+      // For paper, where they stand below each other.
+      slot.row.style.order = index;
     }
     slot.row.setAttribute("aria-posinset", index + 1);
     slot.row.setAttribute("aria-setsize", this.#people?.total ?? -1);
@@ -233,6 +256,12 @@ export class Rows {
     if (bottom > box.scrollTop) box.scrollTop = bottom;
     this.#render();
   }
+}
+
+/** What is cut can be read whole by whoever points at it. */
+function tellWhole(shown) {
+  if (!shown.matches(".name, .email")) return;
+  shown.title = shown.scrollWidth > shown.clientWidth ? shown.textContent : "";
 }
 
 function date(slot) {

@@ -17,6 +17,11 @@ export class Problem extends Error {
     return this.scimType === "expiredCursor" || this.scimType === "invalidCursor";
   }
 
+  /** Whether the same request would be refused again, whenever it is made. */
+  get isOfRequest() {
+    return this.status === 400;
+  }
+
   /** Whether the token is not, or no longer, good for this page. */
   get isOfToken() {
     return this.status === 401 || this.status === 403;
@@ -37,13 +42,16 @@ export class Client {
   async get(path, { signal, tag } = {}) {
     const headers = { Authorization: `Bearer ${this.#token}`, Accept: "application/scim+json" };
     if (tag) headers["If-None-Match"] = tag;
-    const timeout = AbortSignal.timeout(PATIENCE_MILLISECONDS);
+    // By hand: `AbortSignal.any` is younger than the browsers that the page is for.
+    const ending = new AbortController();
+    const timer = setTimeout(() => ending.abort(), PATIENCE_MILLISECONDS);
+    signal?.addEventListener("abort", () => ending.abort());
     let response;
     let text;
     try {
       response = await fetch(BASE + path, {
         headers,
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        signal: ending.signal,
         // The page keeps what it needs; nothing of people goes into the browser's cache.
         cache: "no-store",
         credentials: "omit",
@@ -53,10 +61,20 @@ export class Client {
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem(0, "The server cannot be reached.");
+    } finally {
+      clearTimeout(timer);
     }
     if (response.status === 304) return null;
     if (!response.ok) throw problemOf(response, text);
-    return { document: JSON.parse(text), tag: response.headers.get("ETag"), text };
+    return { document: parsed(text), tag: response.headers.get("ETag"), text };
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem(0, "Something between this page and the server has answered.");
   }
 }
 

@@ -7,11 +7,20 @@ const KEY = "golinks-scim-token";
 
 /** The token of this tab, if one is kept. */
 export function kept() {
-  return sessionStorage.getItem(KEY);
+  return stored((storage) => storage.getItem(KEY));
 }
 
 export function forget() {
-  sessionStorage.removeItem(KEY);
+  stored((storage) => storage.removeItem(KEY));
+}
+
+/** What is done with the tab's storage; nothing, where the browser is told to store nothing. */
+function stored(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null;
+  }
 }
 
 export class SignIn {
@@ -21,6 +30,7 @@ export class SignIn {
   #error = byId("sign-in-error");
   #enter = byId("enter");
   #keep = byId("keep");
+  #isEntering = false;
 
   /** `enter` is called with a token; what it throws is shown. */
   constructor(enter) {
@@ -36,6 +46,7 @@ export class SignIn {
 
   show(problem) {
     this.#view.hidden = false;
+    this.#keep.checked = false;
     this.tell(problem);
     this.#token.focus();
   }
@@ -58,16 +69,21 @@ export class SignIn {
       this.#token.focus();
       return;
     }
-    this.#enter.disabled = true;
+    // Not disabled: a button that has the focus would lose it.
+    if (this.#isEntering) return;
+    this.#isEntering = true;
     this.#enter.textContent = "Signing in…";
     try {
       await enter(token);
-      if (this.#keep.checked) sessionStorage.setItem(KEY, token);
+      // Not the one from before either.
+      if (this.#keep.checked) stored((storage) => storage.setItem(KEY, token));
+      else forget();
     } catch (problem) {
       this.tell(problem);
+      this.#token.focus();
       this.#token.select();
     } finally {
-      this.#enter.disabled = false;
+      this.#isEntering = false;
       this.#enter.textContent = "Sign in";
     }
   }

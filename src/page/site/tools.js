@@ -21,6 +21,8 @@ export class Tools {
       this.#timer = setTimeout(() => this.#now(), DEBOUNCE_MILLISECONDS);
     });
     this.#search.addEventListener("keydown", (event) => {
+      // Keys that choose among the characters of an input method are not for the page.
+      if (event.isComposing) return;
       if (event.key === "ArrowDown") {
         event.preventDefault();
         down();
@@ -55,8 +57,13 @@ export class Tools {
 
   /** Looks for everybody again. */
   clear() {
-    this.#search.value = "";
     this.#status.querySelector("input").checked = true;
+    this.clearText();
+  }
+
+  /** Looks for everybody of this status again. */
+  clearText() {
+    this.#search.value = "";
     this.#now();
   }
 

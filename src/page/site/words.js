@@ -1,9 +1,10 @@
 // How people, numbers and moments are written.
 
 const NUMBER = new Intl.NumberFormat("en");
-const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const MOMENT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-const CLUSTERS = new Intl.Segmenter("en");
+/** Not in each browser that has the rest. */
+const CLUSTERS = Intl.Segmenter && new Intl.Segmenter("en");
 
 export function number(count) {
   return NUMBER.format(count);
@@ -12,8 +13,13 @@ export function number(count) {
 /** What to call somebody: as they want to be called, else by the parts of the name. */
 export function nameOf(user) {
   const name = user.name ?? {};
-  const parts = [name.givenName, name.familyName].filter(Boolean).join(" ");
-  return user.displayName || name.formatted || parts || user.userName;
+  const parts = [name.givenName, name.familyName].map(said).filter(Boolean).join(" ");
+  return said(user.displayName) || said(name.formatted) || parts || user.userName;
+}
+
+/** Spaces alone say nothing. */
+function said(text) {
+  return text?.trim();
 }
 
 /** The primary address, else the first, else the userName if it looks like one. */
@@ -34,8 +40,13 @@ export function initialsOf(user) {
     .split(/[\s.@_-]+/u)
     .filter((word) => /^[\p{L}\p{N}]/u.test(word));
   const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words;
-  const first = (word) => CLUSTERS.segment(word)[Symbol.iterator]().next().value?.segment ?? "";
   return chosen.map(first).join("").toLocaleUpperCase("en") || "?";
+}
+
+/** What people take for the first character, or at least its first code point. */
+function first(word) {
+  const [cluster] = CLUSTERS ? CLUSTERS.segment(word) : [{ segment: [...word][0] }];
+  return cluster.segment;
 }
 
 /** A hue that stays with a person, in degrees. */
@@ -46,7 +57,7 @@ export function hueOf(id) {
   return (hash % 12) * 30;
 }
 
-/** A moment in full. */
+/** A moment in full, with the time zone that it is told in. */
 export function moment(text) {
   return text ? MOMENT.format(new Date(text)) : "–";
 }
@@ -58,9 +69,12 @@ export function ago(text, now = Date.now()) {
   if (seconds < 60) return "just now";
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  if (seconds < 7 * 86400) {
-    const days = Math.floor(seconds / 86400);
-    return days === 1 ? "yesterday" : `${days} days ago`;
-  }
+  const days = Math.round((midnight(now) - midnight(text)) / 86_400_000);
+  if (days < 7) return days === 1 ? "yesterday" : `${days} days ago`;
   return DAY.format(new Date(text));
+}
+
+/** The beginning of a day, here, in milliseconds. */
+function midnight(moment) {
+  return new Date(moment).setHours(0, 0, 0, 0);
 }
