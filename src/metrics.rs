@@ -27,6 +27,7 @@ const CHANGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0];
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
+    server_errors: Counter,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     tolerated: Family<Tolerated, Counter>,
     throttled: Family<Reason, Counter>,
@@ -161,6 +162,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
+            server_errors: Counter::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             tolerated: Family::default(),
             throttled: Family::default(),
@@ -189,6 +191,11 @@ impl Metrics {
             "http_requests",
             "Requests, by route, method and status of the answer",
             self.requests.clone(),
+        );
+        registry.register(
+            "server_errors",
+            "Requests that the server failed: answered 500 or more, but for 501 and 505, and not by /readyz",
+            self.server_errors.clone(),
         );
         registry.register_with_unit(
             "http_request_duration",
@@ -252,6 +259,11 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&request).inc();
+        let is_of_health = matches!(route, "/healthz" | "/readyz");
+        // What is not implemented was wrong to ask for.
+        if status >= 500 && !matches!(status, 501 | 505) && !is_of_health {
+            self.server_errors.inc();
+        }
     }
 
     /// Counts how long the answer of a route took.
@@ -433,6 +445,16 @@ mod tests {
         commits.note(3, Duration::from_millis(3));
         let connected = metrics.connected();
         commits.waiting(1);
+        for (route, status) in [
+            ("/scim/v2/Users", 500),
+            ("/scim/v2/Users", 503),
+            ("/scim/v2/Users", 429),
+            ("/readyz", 503),
+            ("none", 501),
+            ("none", 505),
+        ] {
+            metrics.answered(route, "GET", status);
+        }
         let state = State {
             users: Some((2, 1)),
             tokens: vec![TokenState {
@@ -452,6 +474,7 @@ mod tests {
             "golinks_scim_throttled_requests_total{reason=\"token\"} 0",
             "golinks_scim_authentication_failures_total{reason=\"expired\"} 0",
             "golinks_scim_commits_total 1",
+            "golinks_scim_server_errors_total 2",
             "golinks_scim_commit_changes_sum 3.0",
             "golinks_scim_connections 1",
             "golinks_scim_writes_waiting 1",
