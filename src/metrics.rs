@@ -133,18 +133,18 @@ pub struct State {
     pub certificate_days_left: Option<i64>,
     /// When the program was started, in seconds since the epoch.
     pub started_seconds: i64,
-    /// Live tokens.
+    /// Live tokens, and those that have ended with none in their place.
     pub tokens: Vec<TokenState>,
 }
 
-/// A live token.
+/// A token that is live, or that has ended with none in its place.
 #[derive(Clone, Debug)]
 pub struct TokenState {
     /// Its public id.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Days until it ends, if it does.
+    /// Days until it ends, if it does; below zero once it has.
     pub days_left: Option<i64>,
     /// Seconds since it last passed, or since it was issued.
     pub idle_seconds: i64,
@@ -259,9 +259,8 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&request).inc();
-        let is_of_health = matches!(route, "/healthz" | "/readyz");
-        // What is not implemented was wrong to ask for.
-        if status >= 500 && !matches!(status, 501 | 505) && !is_of_health {
+        // What is not implemented was wrong to ask for, and /readyz has an alert of its own.
+        if status >= 500 && !matches!(status, 501 | 505) && route != "/readyz" {
             self.server_errors.inc();
         }
     }
@@ -421,10 +420,14 @@ fn register_tokens(registry: &mut Registry, tokens: &[TokenState]) {
         }
         idle.get_or_create(&labels).set(token.idle_seconds);
     }
-    registry.register("token_days_left", "Days until a live token ends", days);
+    registry.register(
+        "token_days_left",
+        "Days until a token ends, below zero once it has with none in its place",
+        days,
+    );
     registry.register(
         "token_idle_seconds",
-        "Seconds since a live token last passed, or was issued if it never did",
+        "Seconds since a token last passed, or was issued if it never did",
         idle,
     );
 }
@@ -441,10 +444,6 @@ mod tests {
         metrics.tolerated("empty-text");
         metrics.tolerated("empty-text");
         metrics.answered("/scim/v2/Users/{}", "GET", 200);
-        metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
-        commits.note(3, Duration::from_millis(3));
-        let connected = metrics.connected();
-        commits.waiting(1);
         for (route, status) in [
             ("/scim/v2/Users", 500),
             ("/scim/v2/Users", 503),
@@ -455,6 +454,10 @@ mod tests {
         ] {
             metrics.answered(route, "GET", status);
         }
+        metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
+        commits.note(3, Duration::from_millis(3));
+        let connected = metrics.connected();
+        commits.waiting(1);
         let state = State {
             users: Some((2, 1)),
             tokens: vec![TokenState {
@@ -470,11 +473,11 @@ mod tests {
             "golinks_scim_tolerated_requests_total{tolerance=\"empty-text\"} 2",
             "golinks_scim_tolerated_requests_total{tolerance=\"operation-case\"} 0",
             "golinks_scim_http_requests_total{route=\"/scim/v2/Users/{}\",method=\"GET\",status=\"200\"} 1",
+            "golinks_scim_server_errors_total 2",
             "golinks_scim_http_request_duration_seconds_bucket{le=\"0.005\",route=\"/scim/v2/Users/{}\"} 1",
             "golinks_scim_throttled_requests_total{reason=\"token\"} 0",
             "golinks_scim_authentication_failures_total{reason=\"expired\"} 0",
             "golinks_scim_commits_total 1",
-            "golinks_scim_server_errors_total 2",
             "golinks_scim_commit_changes_sum 3.0",
             "golinks_scim_connections 1",
             "golinks_scim_writes_waiting 1",
