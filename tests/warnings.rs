@@ -470,6 +470,15 @@ fn it_is_told_that_the_store_cannot_be_read() {
     let told = (0..3).map(|_| told_of_a_closed_store(&here)).min();
     let wait = limits::READ_PAUSE * limits::READ_PAUSES_MAX;
     assert!(told < Some(wait), "{told:?}");
+    // A probe that is told so is no error of the server's; a request is, and the first one counts.
+    let errors = || here.metric("server_errors_total");
+    assert_eq!(errors().as_deref(), Some("0"));
+    let asked = here.ask("GET", "/scim/v2/Users", &Value::Null);
+    assert_eq!(
+        (asked.0, errors().as_deref()),
+        (503, Some("1")),
+        "{asked:?}"
+    );
 }
 
 /// How long it took to be told.
