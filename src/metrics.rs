@@ -27,6 +27,7 @@ const CHANGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0];
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
+    server_errors: Counter,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     tolerated: Family<Tolerated, Counter>,
     throttled: Family<Reason, Counter>,
@@ -132,18 +133,18 @@ pub struct State {
     pub certificate_days_left: Option<i64>,
     /// When the program was started, in seconds since the epoch.
     pub started_seconds: i64,
-    /// Live tokens.
+    /// Live tokens, and those that have ended with none in their place.
     pub tokens: Vec<TokenState>,
 }
 
-/// A live token.
+/// A token that is live, or that has ended with none in its place.
 #[derive(Clone, Debug)]
 pub struct TokenState {
     /// Its public id.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Days until it ends, if it does.
+    /// Days until it ends, if it does; below zero once it has.
     pub days_left: Option<i64>,
     /// Seconds since it last passed, or since it was issued.
     pub idle_seconds: i64,
@@ -161,6 +162,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
+            server_errors: Counter::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             tolerated: Family::default(),
             throttled: Family::default(),
@@ -189,6 +191,11 @@ impl Metrics {
             "http_requests",
             "Requests, by route, method and status of the answer",
             self.requests.clone(),
+        );
+        registry.register(
+            "server_errors",
+            "Requests that the server failed: answered 500 or more, but for 501 and 505, and not by /readyz",
+            self.server_errors.clone(),
         );
         registry.register_with_unit(
             "http_request_duration",
@@ -252,6 +259,10 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&request).inc();
+        // What is not implemented was wrong to ask for, and /readyz has an alert of its own.
+        if status >= 500 && !matches!(status, 501 | 505) && route != "/readyz" {
+            self.server_errors.inc();
+        }
     }
 
     /// Counts how long the answer of a route took.
@@ -409,10 +420,14 @@ fn register_tokens(registry: &mut Registry, tokens: &[TokenState]) {
         }
         idle.get_or_create(&labels).set(token.idle_seconds);
     }
-    registry.register("token_days_left", "Days until a live token ends", days);
+    registry.register(
+        "token_days_left",
+        "Days until a token ends, below zero once it has with none in its place",
+        days,
+    );
     registry.register(
         "token_idle_seconds",
-        "Seconds since a live token last passed, or was issued if it never did",
+        "Seconds since a token last passed, or was issued if it never did",
         idle,
     );
 }
@@ -429,6 +444,16 @@ mod tests {
         metrics.tolerated("empty-text");
         metrics.tolerated("empty-text");
         metrics.answered("/scim/v2/Users/{}", "GET", 200);
+        for (route, status) in [
+            ("/scim/v2/Users", 500),
+            ("/scim/v2/Users", 503),
+            ("/scim/v2/Users", 429),
+            ("/readyz", 503),
+            ("none", 501),
+            ("none", 505),
+        ] {
+            metrics.answered(route, "GET", status);
+        }
         metrics.took("/scim/v2/Users/{}", Duration::from_millis(3));
         commits.note(3, Duration::from_millis(3));
         let connected = metrics.connected();
@@ -448,6 +473,7 @@ mod tests {
             "golinks_scim_tolerated_requests_total{tolerance=\"empty-text\"} 2",
             "golinks_scim_tolerated_requests_total{tolerance=\"operation-case\"} 0",
             "golinks_scim_http_requests_total{route=\"/scim/v2/Users/{}\",method=\"GET\",status=\"200\"} 1",
+            "golinks_scim_server_errors_total 2",
             "golinks_scim_http_request_duration_seconds_bucket{le=\"0.005\",route=\"/scim/v2/Users/{}\"} 1",
             "golinks_scim_throttled_requests_total{reason=\"token\"} 0",
             "golinks_scim_authentication_failures_total{reason=\"expired\"} 0",

@@ -153,7 +153,11 @@ fn a_request_becomes_a_certificate_that_is_served() {
     assert!(elsewhere.stderr.contains(mend), "{elsewhere:?}");
     for (name, text, words) in [
         ("alone.pem", leaf.clone(), "without its issuer"),
-        ("turned.pem", format!("{authority}{leaf}"), "does not fit"),
+        (
+            "turned.pem",
+            format!("{authority}{leaf}"),
+            "turned.pem: the key is that of certificate 2, and not of the first: the order seems",
+        ),
         (
             "elsewhere.pem",
             format!("{}{authority}", signed(&elsewhere.stdout)),
@@ -375,4 +379,74 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     fs::set_permissions(customer.key(), private).expect("set");
     await_leaf(&door, &customer.leaf());
     door.server.stop();
+}
+
+/// What authorities and their tools hand out besides PEM is named, and the line that is told
+/// makes of it what can be installed.
+#[test]
+fn other_forms_are_named_with_the_line_that_converts_them() {
+    let server = Server::start();
+    let customer = Customer::new();
+    let folder = customer.folder.path();
+    let shell = |line: &str| {
+        let mut command = std::process::Command::new("sh");
+        let output = command.args(["-c", line]).current_dir(folder).output();
+        let output = output.expect("a shell");
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    if std::process::Command::new("openssl")
+        .arg("version")
+        .output()
+        .is_err()
+    {
+        println!("skipped: there is no openssl");
+        return;
+    }
+    for line in [
+        "openssl x509 -in chain.pem -outform DER -out leaf.der",
+        "openssl crl2pkcs7 -nocrl -certfile chain.pem -out chain.p7b",
+        "openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out binary.p7b",
+        "openssl pkcs12 -export -in chain.pem -inkey key.pem -passout pass: -out both.pfx",
+        "openssl pkey -in key.pem -aes256 -passout pass:x -out locked.pem",
+        "openssl ec -in key.pem -aes256 -passout pass:x -out old.pem",
+        "openssl pkey -in key.pem -outform DER -out key.der",
+        "chmod 600 locked.pem old.pem key.der both.pfx",
+    ] {
+        shell(line);
+    }
+    let install = |chain: &str, key: &str| {
+        let [chain, key] = [chain, key].map(|name| folder.join(name));
+        let [chain, key] = [&chain, &key].map(|path| path.to_str().expect("text"));
+        server.cli(&["cert", "install", chain, "--key", key])
+    };
+    for (chain, key, is) in [
+        ("leaf.der", "key.pem", "it is DER,"),
+        ("chain.p7b", "key.pem", "it is PKCS #7,"),
+        ("binary.p7b", "key.pem", "it is PKCS #7 in DER,"),
+        ("both.pfx", "key.pem", "it is PKCS #12,"),
+        ("chain.pem", "both.pfx", "it is PKCS #12,"),
+        ("chain.pem", "locked.pem", "it is encrypted,"),
+        ("chain.pem", "old.pem", "it is encrypted,"),
+        ("chain.pem", "key.der", "it is DER,"),
+    ] {
+        let refused = install(chain, key);
+        assert_eq!(refused.status, Some(1), "{chain} {key}: {refused:?}");
+        assert!(refused.stderr.contains(is), "{chain} {key}: {refused:?}");
+        let (_, line) = refused.stderr.split_once("; run: ").expect("a line");
+        let (line, _) = line.split_once(" (nothing").expect("its end");
+        // On a terminal the phrase would be asked for.
+        let phrase = match is {
+            "it is encrypted," => " -passin pass:x",
+            "it is PKCS #12," => " -passin pass:",
+            _ => "",
+        };
+        shell(&format!("{line}{phrase}"));
+        let made = |name: &str| match name {
+            "chain.pem" | "key.pem" => name.to_owned(),
+            name => format!("{name}.pem"),
+        };
+        let installed = install(&made(chain), &made(key));
+        assert_eq!(installed.status, Some(0), "{chain} {key}: {installed:?}");
+    }
+    server.stop();
 }

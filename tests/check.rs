@@ -15,8 +15,8 @@ use golinks_scim::store::Store;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::Server;
 use crate::support::place::{Finding, Place, chain_for, is_root};
+use crate::support::{Server, wait_until};
 
 #[test]
 fn a_sound_server_passes_with_every_request() {
@@ -317,6 +317,27 @@ fn a_server_of_somebody_else_is_started_by_root() {
     place.is_well();
 }
 
+/// While another is good, `check` would have nothing else to say.
+#[test]
+fn a_token_that_has_ended() {
+    let place = Place::sound();
+    place.run("golinks-scim token issue entra --scope full --expires 1s");
+    let words = "the token entra has expired at ";
+    let told = || place.log().matches(words).count();
+    wait_until("the log is told of it", || told() > 0);
+    let found = place.finds("warn", "tokens", words);
+    let (issue, revoke) = found
+        .mend
+        .split_once("; if nobody needs it: ")
+        .expect("two ways");
+    assert_eq!(issue, "golinks-scim token issue entra --scope full");
+    place.run(revoke);
+    let findings = place.check();
+    let is_told = |finding: &Finding| finding.what.contains(words);
+    assert!(!findings.iter().any(is_told), "{findings:#?}");
+    assert_eq!(told(), 1, "{}", place.log());
+}
+
 /// Lines of the server's own are for the data directory that was typed.
 #[test]
 fn very_many_deactivations() {
@@ -598,7 +619,15 @@ fn a_disk_that_is_full() {
     place.is_well();
 
     let ballast = disk.join("ballast");
+    let told = |place: &Place| {
+        place
+            .log()
+            .matches("MiB left, less than 64; mend: ")
+            .count()
+    };
+    assert_eq!(told(&place), 0);
     fs::write(&ballast, vec![1; 60 << 20]).expect("there is room");
+    wait_until("the log is told of it", || told(&place) > 0);
     assert!(
         place
             .fails("readiness", "MiB left")
@@ -610,6 +639,10 @@ fn a_disk_that_is_full() {
             .expect("how to see what is large"),
     );
     assert!(largest.contains(disk.to_str().expect("text")), "{largest}");
+    // A start that finds it so says it too, and once.
+    assert_eq!(told(&place), 1);
+    place.serve();
+    wait_until("the log is told at the start", || told(&place) > 0);
     fs::remove_file(&ballast).expect("there");
     place.is_well();
     place.stop();

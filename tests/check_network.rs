@@ -237,6 +237,67 @@ fn something_else_that_answers() {
     speaking.join().expect("it has ended");
 }
 
+/// Nobody but whoever types the command knows whether it is the company's.
+#[test]
+fn a_proxy_with_a_certificate_of_a_company() {
+    let mut place = Place::sound();
+    let url = format!("https://localhost:{}", place.port());
+    let pair = chain_for("localhost", None);
+    let front = Front::proxy(&pair, &place.data_dir(), &url);
+    place.set("GOLINKS_SCIM_BASE_URL", front.url());
+    place.serve();
+    let mend = place.fails("certificate", "no client accepts");
+    let (_, line) = mend.split_once(" answers: golinks-scim ").expect("a line");
+    let (line, _) = line.split_once("; else lead port ").expect("two ways");
+    let ca = place.folder.path().join("CA.pem");
+    let (_, authority) = pair.0.rsplit_once("-----BEGIN").expect("two of them");
+    fs::write(&ca, format!("-----BEGIN{authority}")).expect("written");
+    let line = line.replace("CA.pem", ca.to_str().expect("text"));
+    let findings = place.check_with(&line);
+    let told = |outcome: &str, topic: &str, words: &str| {
+        let mut all = findings.iter();
+        all.any(|it| it.outcome == outcome && it.topic == topic && it.what.contains(words))
+    };
+    let words = format!("whoever trusts the CA of {} (another than", ca.display());
+    assert!(told("warn", "certificate", &words), "{findings:#?}");
+    assert!(
+        told("pass", "Okta app", "test credentials"),
+        "{findings:#?}"
+    );
+    let failed = findings.iter().filter(|it| it.outcome == "fail");
+    assert_eq!(failed.count(), 0, "{findings:#?}");
+
+    // Another authority, be it of the same name, is no better than none, and it makes no certificate good that is not.
+    let other = Front::proxy(&chain_for("localhost", None), &place.data_dir(), &url);
+    let name = chain_for("scim.example.com", None);
+    let (_, authority) = name.0.rsplit_once("-----BEGIN").expect("two of them");
+    let named = Front::proxy(&name, &place.data_dir(), &url);
+    let others = place.folder.path().join("other.pem");
+    fs::write(&others, format!("-----BEGIN{authority}")).expect("written");
+    for (front, ca, words) in [
+        (other, &ca, "no TLS connection"),
+        (named, &others, "not valid for"),
+    ] {
+        place.set("GOLINKS_SCIM_BASE_URL", front.url());
+        place.serve();
+        let findings = place.check_with(&format!("check --ca {}", ca.display()));
+        let refused = findings.iter().find(|it| it.outcome == "fail");
+        let refused = refused.expect("a failure");
+        assert!(refused.what.contains(words), "{words}: {findings:#?}");
+        assert!(!refused.mend.contains("--ca"), "{refused:?}");
+    }
+    for (file, words) in [
+        ("nowhere.pem", "No such file"),
+        ("/dev/null", "no usable certificate"),
+    ] {
+        let output = place
+            .shell(&format!("golinks-scim check --ca {file}"))
+            .output();
+        let told = String::from_utf8(output.expect("bash").stderr).expect("text");
+        assert!(told.contains(words), "{file}: {told}");
+    }
+}
+
 /// It takes as long as a client waits for a handshake.
 #[test]
 fn somebody_who_is_silent() {

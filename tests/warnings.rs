@@ -2,6 +2,7 @@
 //! certificates, an hour of deactivations across a restart; how it is told while the store cannot
 //! be read, and what is told of a bug. The router and the store are the real ones, in the test's own process.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,6 +17,7 @@ use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
 use golinks_scim::mend::filled;
 use golinks_scim::store::Store;
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -214,6 +216,64 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
+/// An alert is not over, nor `check` content, because what they spoke of has come.
+#[test]
+fn a_token_that_has_ended_is_told_of_until_there_is_another() {
+    let here = Here::open();
+    let ends = here.clock.start.plus_days(10);
+    let issue = |name: &str, more: &Value| {
+        let mut wanted = json!({"name": name});
+        let members = more.as_object().expect("an object").clone();
+        wanted.as_object_mut().expect("an object").extend(members);
+        here.json("POST", "/admin/tokens", &wanted)
+    };
+    issue("other", &json!({}));
+    let narrow = json!({
+        "expires": ends.to_string(), "scope": "full", "mode": "strict", "rateLimit": 9,
+        "allowFrom": ["10.0.0.0/8"],
+    });
+    let old = issue("okta", &narrow);
+    let series = |token: &Value, metric: &str| {
+        let id = text(&token["id"]);
+        here.metric(&format!("{metric}{{token=\"{id}\",name=\"okta\"}}"))
+    };
+    here.move_to(10 * DAY - 1);
+    assert_eq!(series(&old, "token_days_left").as_deref(), Some("0"));
+    here.move_to(12 * DAY);
+    let wanted = format!(
+        "the token okta has expired at {ends}, and there is no other; golinks-scim token issue \
+         okta --scope full --mode strict --rate-limit 9 --allow-from 10.0.0.0/8; if nobody needs \
+         it: golinks-scim token revoke okta"
+    );
+    assert_eq!(here.warned("tokens"), [wanted]);
+    assert_eq!(series(&old, "token_days_left").as_deref(), Some("-2"));
+    let idle = (12 * DAY / 1000).to_string();
+    assert_eq!(series(&old, "token_idle_seconds"), Some(idle));
+
+    // Another of the name takes its place, also when that one is taken back.
+    let new = issue("okta", &json!({"expires": ends.plus_days(9).to_string()}));
+    assert_eq!(here.warned("tokens"), [""; 0]);
+    assert_eq!(series(&old, "token_idle_seconds"), None);
+    assert_eq!(series(&new, "token_days_left").as_deref(), Some("7"));
+    let revoke = || here.json("DELETE", "/admin/tokens/okta", &Value::Null);
+    assert_eq!(revoke()["revoked"].as_array().map(Vec::len), Some(1));
+    assert_eq!(here.warned("tokens"), [""; 0]);
+    assert_eq!(
+        here.ask("DELETE", "/admin/tokens/okta", &Value::Null).0,
+        404
+    );
+
+    // Of those that end one after the other, the last alone; and whoever needs none says so.
+    let third = issue("okta", &json!({"expires": ends.plus_days(20).to_string()}));
+    here.move_to(31 * DAY);
+    assert_eq!(here.warned("tokens").len(), 1);
+    assert_eq!(series(&third, "token_days_left").as_deref(), Some("-1"));
+    assert_eq!(series(&old, "token_days_left"), None);
+    assert_eq!(revoke()["revoked"], json!([third["id"]]));
+    assert_eq!(here.warned("tokens"), [""; 0]);
+    assert_eq!(series(&third, "token_days_left"), None);
+}
+
 #[test]
 fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
     let Here {
@@ -283,6 +343,42 @@ fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
     let status = here.status();
     let reasons = status["reasons"].as_array().expect("a list");
     assert!(reasons.len() == 2 && reasons.iter().all(|it| it["mend"].is_string()));
+}
+
+/// As those are that an ACME client renews every other week.
+#[test]
+fn the_life_of_a_short_certificate_is_not_a_warning_from_its_beginning() {
+    let here = Here::open();
+    let (chain, key) = (
+        here.folder.path().join("chain.pem"),
+        here.folder.path().join("key.pem"),
+    );
+    let pair = KeyPair::generate().expect("a key");
+    let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let begins = std::time::SystemTime::now();
+    parameters.not_before = begins.into();
+    parameters.not_after = (begins + Duration::from_secs(20 * 24 * 60 * 60)).into();
+    let leaf = parameters.self_signed(&pair).expect("a leaf");
+    std::fs::write(&chain, leaf.pem()).expect("written");
+    std::fs::write(&key, pair.serialize_pem()).expect("written");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    let files = Source::Files {
+        chain,
+        key,
+        host: "localhost".to_owned(),
+    };
+    here.move_to(DAY);
+    let cell = Cell::open(files, here.clock.now()).expect("a chain");
+    let here = Here {
+        cell: Some(cell),
+        ..here
+    }
+    .start_again();
+    for (day, is_warned) in [(1, false), (4, false), (6, true), (19, true)] {
+        here.move_to(day * DAY);
+        let warned = here.warned("certificate");
+        assert_eq!(warned.len(), usize::from(is_warned), "{day}: {warned:?}");
+    }
 }
 
 /// Creates users and gives their ids.
@@ -378,6 +474,15 @@ fn it_is_told_that_the_store_cannot_be_read() {
     let told = (0..3).map(|_| told_of_a_closed_store(&here)).min();
     let wait = limits::READ_PAUSE * limits::READ_PAUSES_MAX;
     assert!(told < Some(wait), "{told:?}");
+    // A probe that is told so is no error of the server's; a request is, and the first one counts.
+    let errors = || here.metric("server_errors_total");
+    assert_eq!(errors().as_deref(), Some("0"));
+    let asked = here.ask("GET", "/scim/v2/Users", &Value::Null);
+    assert_eq!(
+        (asked.0, errors().as_deref()),
+        (503, Some("1")),
+        "{asked:?}"
+    );
 }
 
 /// How long it took to be told.

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::issued::{Token, TokenState};
-use super::tokens::{Tokens, read};
+use super::tokens::{Tokens, ended_among, read};
 use crate::clock::Instant;
 use crate::secret::Digest;
 use crate::store::{Change, ReadError, View, WriteError};
@@ -78,8 +78,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Lets in no more the live tokens of this name or id, and gives all of them whose revocation is
-    /// still to be written.
+    /// Lets in no more the live tokens of this name or id, nor the one that has ended with none in
+    /// its place, and gives all of them whose revocation is still to be written.
     pub(super) fn refuse(
         &self,
         name_or_id: &str,
@@ -91,12 +91,13 @@ impl Tokens {
             .by_digest
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let ended = ended_among(by_digest.values(), now);
         let mut refused = Vec::new();
         for token in by_digest.values_mut().filter(|token| !token.is_passing) {
             if token.name != name_or_id && token.id != name_or_id {
                 continue;
             }
-            if token.state(now) == TokenState::Live {
+            if token.state(now) == TokenState::Live || ended.contains(&token.id) {
                 *token = Arc::new(token.with(|token| token.revoked = Some(now)));
                 let revocation = Revocation {
                     name: token.name.clone(),

@@ -9,7 +9,7 @@
 //! ([`Tokens::settle`]), which is made to follow in one thing: what was refused stays so. That is
 //! for as long as the server runs: after a restart the store is all there is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
@@ -159,6 +159,15 @@ impl Tokens {
         tokens
     }
 
+    /// Those that have ended with none in their place: expired, not taken back, and the last that
+    /// was issued under their name. Whoever used such a one has nothing now.
+    pub fn ended(&self, now: Instant) -> Vec<Arc<Token>> {
+        let mut tokens = self.list(now);
+        let ended = ended_among(tokens.iter(), now);
+        tokens.retain(|token| ended.contains(&token.id));
+        tokens
+    }
+
     /// The tokens of this name or id, live or not.
     pub fn find(&self, name_or_id: &str, now: Instant) -> Vec<Arc<Token>> {
         let mut found = self.list(now);
@@ -233,7 +242,8 @@ impl Tokens {
     }
 
     /// Takes back all live tokens of this name, or the one with this id; those too of which it is
-    /// not known whether they were issued. They are refused from the beginning on, before it waits
+    /// not known whether they were issued, and one of [`Self::ended`], which nobody is told of any
+    /// more then. They are refused from the beginning on, before it waits
     /// for anything, and stay so whatever the disk says. [`IssueError::NotKept`] says that it
     /// was not confirmed, and is made by a later [`Self::settle`]; [`IssueError::Underway`] that
     /// a token of this name may come which this call has not seen.
@@ -405,6 +415,29 @@ pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
         by_digest.insert(token.digest, token);
     }
     Ok(by_digest)
+}
+
+/// The ids of [`Tokens::ended`] among these: of each name one at most.
+pub(super) fn ended_among<'a>(
+    tokens: impl Iterator<Item = &'a Arc<Token>>,
+    now: Instant,
+) -> HashSet<String> {
+    let mut last: HashMap<&str, &Token> = HashMap::new();
+    for token in tokens.filter(|token| !token.is_passing) {
+        // A clock that was set back makes a live one look older than what it replaces.
+        let is = |token: &Token, state| token.state(now) == state;
+        let key = |token: &'a Token| {
+            let rank = (is(token, TokenState::Live), token.created);
+            (rank, is(token, TokenState::Expired), &token.id)
+        };
+        let known = last.entry(&token.name).or_insert(token);
+        if key(token) > key(known) {
+            *known = token;
+        }
+    }
+    let ended = last.into_values();
+    let ended = ended.filter(|token| token.state(now) == TokenState::Expired);
+    ended.map(|token| token.id.clone()).collect()
 }
 
 fn is_name(name: &str) -> bool {

@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use super::Api;
 use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
-use super::{Api, warnings};
+use super::warnings::{self, Warning};
 use crate::access::{Administrator, Principal, TokenState};
 use crate::clock::Instant;
 use crate::config;
@@ -87,7 +88,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
             "certificate": certificate_days_left(api, now).map(|days| json!({"daysLeft": days})),
             "warnings": warnings::all(api, &alarm, now)
                 .iter()
-                .map(warnings::Warning::to_json)
+                .map(Warning::to_json)
                 .collect::<Vec<_>>(),
         }),
     ))
@@ -124,11 +125,7 @@ fn reasons(api: &Api) -> Vec<Reason> {
     if let Some(disk) = disk(&api.data_dir)
         && disk.free_bytes < limits::DISK_FREE_BYTES_MIN
     {
-        let (left, needed) = (disk.free_bytes >> 20, limits::DISK_FREE_BYTES_MIN >> 20);
-        add(
-            format!("the disk has only {left} MiB left, less than {needed}"),
-            MAKE_SPACE,
-        );
+        reasons.push(little_space(&disk));
     }
     reasons.extend(certificate_out_of_date(api));
     if api.is_stopping.load(Ordering::Relaxed) {
@@ -139,6 +136,39 @@ fn reasons(api: &Api) -> Vec<Reason> {
         });
     }
     reasons
+}
+
+fn little_space(disk: &Disk) -> Reason {
+    let (left, needed) = (disk.free_bytes >> 20, limits::DISK_FREE_BYTES_MIN >> 20);
+    Reason {
+        what: format!("the disk has only {left} MiB left, less than {needed}"),
+        mend: Mend::new(MAKE_SPACE),
+    }
+}
+
+/// Of these reasons those that nobody else tells the log of, when they come.
+pub(super) fn unready(api: &Api) -> Vec<Warning> {
+    let warning = |about: &str, reason: Reason, step| Warning {
+        kind: "readiness",
+        what: reason.what,
+        mend: reason.mend,
+        step: Some((about.to_owned(), step)),
+    };
+    let mut warnings = Vec::new();
+    let low = disk(&api.data_dir).filter(|it| it.free_bytes < 2 * limits::DISK_FREE_BYTES_MIN);
+    if let Some(disk) = low {
+        // What is free goes up and down about the limit.
+        let is_below = disk.free_bytes < limits::DISK_FREE_BYTES_MIN;
+        let step = if is_below {
+            warnings::COME
+        } else {
+            warnings::EASED
+        };
+        warnings.push(warning("disk", little_space(&disk), step));
+    }
+    let certificate = certificate_out_of_date(api);
+    warnings.extend(certificate.map(|it| warning("certificate", it, warnings::COME)));
+    warnings
 }
 
 fn certificate_out_of_date(api: &Api) -> Option<Reason> {
@@ -184,7 +214,9 @@ fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
 fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenState> {
     let live = api.tokens.list(now).into_iter();
     let live = live.filter(|token| token.state(now) == TokenState::Live);
-    live.map(|token| metrics::TokenState {
+    // An alert about one that nears its end is not to be over with its end.
+    let told = live.chain(api.tokens.ended(now));
+    told.map(|token| metrics::TokenState {
         id: token.id.clone(),
         name: token.name.clone(),
         days_left: token.expires.map(|expires| now.days_until(expires)),

@@ -1,19 +1,25 @@
 //! What somebody should know before it becomes a failure: tokens and certificates near their
-//! end, very many deactivations. The log is told of each step once, `check` whenever it asks.
+//! end, very many deactivations; and tokens that have ended with none in their place. The log is told of each step once, `check` whenever it asks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::Api;
-use crate::access::{Token, TokenState};
+use super::{Api, health};
+use crate::access::{Mode, Scope, Token, TokenState};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
 use crate::mend::Mend;
 
 /// Days before the end of a token at which the log is told.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
+/// The step after all of them: it has ended.
+const TOKEN_ENDED: i64 = 0;
+/// The step of what is not told of, and of which the log is not told anew if it gets worse again.
+pub(super) const EASED: i64 = i64::MAX;
+/// The step of what has only one.
+pub(super) const COME: i64 = 0;
 /// Days before the end of a token that another has replaced and that is used all the same.
 const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// The same for a certificate that is not renewed here.
@@ -25,11 +31,12 @@ pub(super) struct Told(Mutex<HashMap<String, i64>>);
 
 /// One thing to know.
 pub(super) struct Warning {
-    kind: &'static str,
-    what: String,
-    mend: Mend,
-    /// What it is about, and the step in days, where the log is to be told of each step once.
-    step: Option<(String, i64)>,
+    pub(super) kind: &'static str,
+    pub(super) what: String,
+    pub(super) mend: Mend,
+    /// What it is about, and the step, in days where there are several, where the log is to be
+    /// told of each step once.
+    pub(super) step: Option<(String, i64)>,
 }
 
 impl Warning {
@@ -43,7 +50,9 @@ impl Api {
     pub fn warn(&self) {
         // The alarm tells the log by itself.
         let alarm = self.directory.look_at_alarm(self.tuned.get().alarm);
-        for warning in self.told.news(&all(self, &alarm, self.clock.now())) {
+        let mut warnings = all(self, &alarm, self.clock.now());
+        warnings.extend(health::unready(self));
+        for warning in self.told.news(&warnings) {
             log::warn!("{}; mend: {}", warning.what, warning.mend);
         }
     }
@@ -58,7 +67,7 @@ impl Told {
             let Some((about, step)) = &warning.step else {
                 continue;
             };
-            let before = told.get(about).copied().unwrap_or(i64::MAX);
+            let before = told.get(about).copied().unwrap_or(EASED);
             if *step < before {
                 news.push(warning);
             }
@@ -90,6 +99,8 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
         }
     };
     let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
+    let ended = api.tokens.ended(now);
+    warnings.extend(ended.iter().filter_map(|token| token_ended(token)));
     warnings.extend(certificate_near_its_end(api, now));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
@@ -105,16 +116,41 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
-    // One that was issued for a fortnight is not near its end from the beginning.
     // The client reckoned its end just before the server made it.
-    let lifetime = token.created.days_until(expires.plus_seconds(60));
-    let steps = TOKEN_DAYS.iter().copied().filter(|step| *step < lifetime);
+    let steps = steps_within(&TOKEN_DAYS, token.created, expires.plus_seconds(60));
     Some(Warning {
         kind: "tokens",
         what: format!("the token {} ends at {expires}, in {days} days", token.name),
         mend: Mend::of(format!("{{program}} token rotate {}", token.name)),
         step: Some((token.id.clone(), step(days, steps)?)),
     })
+}
+
+/// Whoever used it has been refused since then.
+fn token_ended(token: &Token) -> Option<Warning> {
+    let expires = token.expires?;
+    let name = &token.name;
+    Some(Warning {
+        kind: "tokens",
+        what: format!("the token {name} has expired at {expires}, and there is no other"),
+        mend: Mend::of(format!(
+            "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
+            options(token)
+        )),
+        step: Some((token.id.clone(), TOKEN_ENDED)),
+    })
+}
+
+/// What makes a new token like this one, as far as it is not what all are issued with.
+fn options(token: &Token) -> String {
+    let (scope, mode) = (token.scope, token.mode);
+    let scope = (scope != Scope::Provision).then(|| format!(" --scope {scope}"));
+    let mode = (mode != Mode::Compatible).then(|| format!(" --mode {}", mode.as_str()));
+    let rate = token.rate_limit.map(|rate| format!(" --rate-limit {rate}"));
+    let from = token.allow_from.iter();
+    let from = from.map(|network| format!(" --allow-from {network}"));
+    let options = [scope, mode, rate].into_iter().flatten();
+    options.chain(from).collect()
 }
 
 /// Whoever was to type in the new token, which nobody has used, may have forgotten it. That the
@@ -149,6 +185,9 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     if summary.authority.is_some() {
         return None;
     }
+    // Its last second is still its own.
+    let ends = summary.not_after.plus_seconds(1);
+    let steps = steps_within(&CERTIFICATE_DAYS, summary.not_before, ends);
     Some(Warning {
         kind: "certificate",
         what: format!(
@@ -156,8 +195,15 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             summary.not_after
         ),
         mend: cell.mend(),
-        step: Some((summary.fingerprint, step(days, CERTIFICATE_DAYS)?)),
+        step: Some((summary.fingerprint, step(days, steps)?)),
     })
+}
+
+/// The steps that a whole life is longer than: what was made for a fortnight is not near its end
+/// from the beginning.
+fn steps_within(steps: &[i64], begins: Instant, ends: Instant) -> impl Iterator<Item = i64> {
+    let lifetime = begins.days_until(ends);
+    steps.iter().copied().filter(move |step| *step < lifetime)
 }
 
 /// The narrowest of these steps that so few days have reached.
@@ -202,5 +248,22 @@ mod tests {
         assert_eq!(told_at, [60, 30, 14, 7, 1]);
         // The clock goes back and on again.
         assert_eq!([news(40), news(20), news(1)], [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_eases_a_little_and_gets_worse_again_is_not_told_anew() {
+        let told = Told::default();
+        let news = |step: Option<i64>| {
+            let warning = step.map(|step| Warning {
+                kind: "readiness",
+                what: String::new(),
+                mend: Mend::new(""),
+                step: Some(("disk".to_owned(), step)),
+            });
+            told.news(warning.as_slice()).len()
+        };
+        let steps = [EASED, COME, EASED, COME].map(Some);
+        assert_eq!(steps.map(news), [0, 1, 0, 0]);
+        assert_eq!([None, Some(COME)].map(news), [0, 1]);
     }
 }

@@ -17,7 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::{Error, files};
+use super::{Error, files, form};
 use crate::clock::Instant;
 use crate::secret;
 
@@ -46,12 +46,26 @@ impl Chain {
     ) -> Result<Self, Error> {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
-        let private = PrivateKeyDer::from_pem_slice(key_pem)
-            .map_err(|error| bad_key(format!("there is no private key in PEM form: {error}")))?;
+        // An encrypted key in the older form is not told from another by its first line.
+        let private = match form::of_key(key, key_pem) {
+            Some(what) => return Err(bad_key(what)),
+            None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
+                bad_key(format!("there is no private key in PEM form: {error}"))
+            })?,
+        };
         let leaf = &certificates[0];
         let facts = Facts::of(leaf).map_err(|what| Error::Bad(chain.to_owned(), what))?;
         let is_incomplete = certificates.len() == 1 && !facts.self_issued;
         let fingerprint = fingerprint(leaf);
+        if let Some(number) = certificate_of(&private, &certificates)
+            && number > 1
+        {
+            let what = format!(
+                "the key is that of certificate {number}, and not of the first: the order seems \
+                 reversed, which must be from the leaf up"
+            );
+            return Err(Error::Bad(chain.to_owned(), what));
+        }
         let key = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => bad_key(
@@ -183,6 +197,18 @@ impl Chain {
     }
 }
 
+/// Which of these a key is for, the first being 1.
+fn certificate_of(
+    key: &PrivateKeyDer<'static>,
+    certificates: &[CertificateDer<'static>],
+) -> Option<usize> {
+    let provider = aws_lc_rs::default_provider();
+    let fits = |one: &CertificateDer<'static>| {
+        CertifiedKey::from_der(vec![one.clone()], key.clone_key(), &provider).is_ok()
+    };
+    certificates.iter().position(fits).map(|at| at + 1)
+}
+
 /// Whether a certificate with this beginning and this end is valid now.
 pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Result<(), String> {
     if ends <= now {
@@ -242,7 +268,10 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(format!("it is not PEM: {error}")))?;
     if found.is_empty() {
-        return Err(bad("there is no certificate".to_owned()));
+        let converted = form::of_certificates(path, pem);
+        return Err(bad(
+            converted.unwrap_or_else(|| "there is no certificate".to_owned())
+        ));
     }
     Ok(found)
 }

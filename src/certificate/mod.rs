@@ -6,6 +6,7 @@ mod authority;
 mod cell;
 mod chain;
 mod files;
+mod form;
 mod request;
 mod source;
 

@@ -265,6 +265,9 @@ pub(super) struct Check {
     /// Also create a user, change it in every way, and delete it
     #[arg(long)]
     pub(super) write: bool,
+    /// Trust these authorities too: of a proxy before the server, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     #[command(flatten)]
     pub(super) output: Output,
 }

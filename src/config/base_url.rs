@@ -15,8 +15,8 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Reads `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. The
-    /// error says what is wrong.
+    /// Reads `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. One with
+    /// another end is for a proxy to lead ([`Self::has_other_end`]). The error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = Parts::of(text.trim())?;
         let path = match parts.path {
@@ -33,6 +33,11 @@ impl BaseUrl {
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether its path ends in something else than `/scim/v2`, where this server answers.
+    pub fn has_other_end(&self) -> bool {
+        !self.text.ends_with(DEFAULT_PATH)
     }
 
     /// Its port, 443 if it names none.

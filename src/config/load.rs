@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::origin::{Given, Origin, Problem, masked};
 use super::salvage::{self, Said};
 use super::settings::{self, Key, SETTINGS};
-use super::{Serve, file};
+use super::{BaseUrl, Serve, file};
 
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
@@ -59,16 +59,7 @@ impl Configuration {
             entry.insert(usual_data_dir(sources)?);
         }
         let serve = understood(&given)?;
-        if let Some(url) = serve
-            .base_url
-            .as_ref()
-            .filter(|url| url.host().contains('_'))
-        {
-            warnings.push(format!(
-                "the host {} holds an underscore: Okta refuses such base URLs",
-                url.host()
-            ));
-        }
+        warnings.extend(serve.base_url.iter().flat_map(odd_base_url));
         Ok(Self {
             file,
             serve,
@@ -119,6 +110,24 @@ impl Configuration {
         }
         (key.setting().default.shown(), Origin::Default)
     }
+}
+
+/// What of a base URL seldom works.
+fn odd_base_url(url: &BaseUrl) -> Vec<String> {
+    let mut odd = Vec::new();
+    if url.host().contains('_') {
+        odd.push(format!(
+            "the host {} holds an underscore: Okta refuses such base URLs",
+            url.host()
+        ));
+    }
+    if url.has_other_end() {
+        odd.push(format!(
+            "the base URL {url} does not end in /scim/v2: nothing answers there, unless a proxy \
+             leads it to /scim/v2 here; without a path, /scim/v2 is appended"
+        ));
+    }
+    odd
 }
 
 /// `--data-dir "$UNSET"`: whoever types that does not mean the directory that he stands in.
@@ -451,6 +460,34 @@ mod tests {
         ];
         assert_eq!(warnings(&set_by_it), 0);
         assert_eq!(warnings(&[("GOLINKS_SCIM_PORT", "443")]), 1);
+    }
+
+    #[test]
+    fn a_base_url_that_seldom_works_is_warned_of() {
+        for (url, words) in [
+            ("https://h", None),
+            ("https://h/scim/v2/", None),
+            ("https://h/golinks/scim/v2", None),
+            (
+                "https://h/golinks",
+                Some("https://h/golinks does not end in /scim/v2"),
+            ),
+            ("https://h/scim", Some("does not end in /scim/v2")),
+            ("https://a_b", Some("underscore")),
+        ] {
+            let variables = [("GOLINKS_SCIM_BASE_URL", url)];
+            let loaded = Configuration::load(&sources("", &variables, &[])).expect("good");
+            let warnings = loaded.warnings.concat();
+            assert_eq!(
+                loaded.warnings.len(),
+                usize::from(words.is_some()),
+                "{url}: {warnings}"
+            );
+            assert!(
+                warnings.contains(words.unwrap_or_default()),
+                "{url}: {warnings}"
+            );
+        }
     }
 
     #[test]

@@ -112,7 +112,8 @@ pub static SETTINGS: [Setting; 13] = [
             words: "the name of this machine and the port",
             example: "\"https://scim.example.com\"",
         },
-        about: "Where the identity provider finds the server; /scim/v2 is appended if it has no path.",
+        about: "Where the identity provider finds the server; /scim/v2 is appended if it has no path.\n\
+                With one it must end in /scim/v2, unless a proxy makes that of it.",
         is_reloaded: false,
     },
     Setting {

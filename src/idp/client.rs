@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, WantsVerifier,
+};
 
 use super::Exchange;
 use crate::certificate;
@@ -42,6 +44,19 @@ pub enum Error {
     TimedOut(Duration),
     /// The answer did not come or cannot be read.
     Answer(ResponseError),
+}
+
+impl Error {
+    /// Whether nothing is known to be wrong with the certificate that was shown but that none of
+    /// the trusted authorities has issued it.
+    pub fn is_of_unknown_authority(&self) -> bool {
+        let Self::Handshake(error) = self else {
+            return false;
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        inner == Some(&unknown)
+    }
 }
 
 impl fmt::Display for Error {

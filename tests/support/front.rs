@@ -85,6 +85,13 @@ impl Front {
         })
     }
 
+    /// The same with another chain and its key, as a proxy has them.
+    pub(crate) fn proxy(pair: &(String, String), data_dir: &Path, url: &str) -> Self {
+        let url = url.to_owned();
+        let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
+        Self::start(pair, move |head| Some(relayed(&url, &authority, head)))
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }

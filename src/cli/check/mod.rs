@@ -9,6 +9,8 @@ mod peer;
 mod server;
 mod trial;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +19,7 @@ use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status};
 use crate::config::{Configuration, Problem, Sources};
+use crate::idp;
 use crate::local::{self, Client};
 use crate::mend;
 
@@ -134,6 +137,36 @@ enum Halt {
     Oddity(String),
 }
 
+/// Authorities that somebody vouches for who types a command.
+struct Vouched {
+    file: PathBuf,
+    pem: Vec<u8>,
+}
+
+impl Vouched {
+    fn read(file: &Path) -> Result<Self, Failure> {
+        let shown = super::quoted(file);
+        let pem = fs::read(file)
+            .map_err(|error| Failure::new(status::IO, format!("{shown}: {error}")))?;
+        // Any base URL does: nothing is connected.
+        if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
+            let what = format!("{shown}: {error}");
+            let hint = "name a file of certificates in PEM form: -----BEGIN CERTIFICATE-----";
+            return Err(Failure::new(status::REFUSED, what).hint(hint));
+        }
+        Ok(Self {
+            file: file.to_owned(),
+            pem,
+        })
+    }
+}
+
+/// What is looked at beyond what always is, and with whose trust.
+struct Wanted {
+    is_writing: bool,
+    vouched: Option<Vouched>,
+}
+
 impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Output(failure)
@@ -158,8 +191,12 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let is_for_people = typed.output.output == Format::Table;
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
+    let wanted = Wanted {
+        is_writing: typed.write,
+        vouched: typed.ca.as_deref().map(Vouched::read).transpose()?,
+    };
     let mut findings = Findings::new(listing, program);
-    match everything(configuration, sources, typed.write, &mut findings) {
+    match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
         // Each is a finding, unless telling of that failed.
@@ -176,18 +213,18 @@ pub(super) fn run(
 fn everything(
     configuration: &Result<Configuration, Problem>,
     sources: &Sources,
-    is_writing: bool,
+    wanted: &Wanted,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     match machine::configuration(configuration, sources, findings)? {
-        Some(usable) => beyond_configuration(&usable, is_writing, findings),
+        Some(usable) => beyond_configuration(&usable, wanted, findings),
         None => findings.not_run("the rest", "it needs a configuration that can be used"),
     }
 }
 
 fn beyond_configuration(
     configuration: &Configuration,
-    is_writing: bool,
+    wanted: &Wanted,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let data_dir = configuration.serve.data_dir.as_path();
@@ -198,7 +235,7 @@ fn beyond_configuration(
         return findings.not_run("the rest", "the store cannot be asked");
     };
     let pid = client.server();
-    let found = ask_all(is_writing, &mut client, findings);
+    let found = ask_all(wanted, &mut client, findings);
     client.close();
     match found {
         Err(Halt::Silence(what)) => server::silent(pid, &what, findings)?,
@@ -208,7 +245,7 @@ fn beyond_configuration(
     findings.not_run("the rest", "the server cannot be asked")
 }
 
-fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+fn ask_all(wanted: &Wanted, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let installation = ask(client, "GET", "/admin/installation", None)?;
     let state = ask(client, "GET", "/admin/status", None)?;
     server::version(client.server(), &installation, findings)?;
@@ -222,7 +259,8 @@ fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Re
     if installation["listens"].is_null() {
         return findings.not_run("name, port, certificate, requests", "no server runs");
     }
-    let Some(mut reached) = network::reach(&installation, findings)? else {
+    let Some(mut reached) = network::reach(&installation, wanted.vouched.as_ref(), findings)?
+    else {
         return findings.not_run("requests", "the network door cannot be reached");
     };
     let has_users = installation["users"]
@@ -232,7 +270,7 @@ fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Re
         return findings.not_run("requests", "they would go to somebody else");
     }
     trial::reading(client, &mut reached.door, has_users, findings)?;
-    if is_writing {
+    if wanted.is_writing {
         trial::writing(client, &mut reached.door, findings)?;
     } else {
         let how = findings.command("check --write");

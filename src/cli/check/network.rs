@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
 use serde_json::Value;
 
-use super::{Findings, Halt, peer};
+use super::{Findings, Halt, Vouched, peer};
 use crate::cli::output::text_of;
 use crate::config::{BaseUrl, is_public};
 use crate::idp::client::Client;
@@ -31,6 +31,7 @@ enum Horizon {
 /// The network door, if it can be reached.
 pub(super) fn reach(
     installation: &Value,
+    vouched: Option<&Vouched>,
     findings: &mut Findings,
 ) -> Result<Option<Reached>, Halt> {
     let text = text_of(installation, "baseUrl");
@@ -44,7 +45,7 @@ pub(super) fn reach(
     if !port(&url, &addresses, &listens, findings)? {
         return Ok(None);
     }
-    let accepted = peer::certificate(installation, &url, findings)?;
+    let accepted = peer::certificate(installation, &url, vouched, findings)?;
     Ok(accepted.map(|(door, is_certified)| Reached {
         door,
         lead: lead(&url, &listens),

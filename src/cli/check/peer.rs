@@ -1,12 +1,13 @@
 //! Who answers where the base URL leads, and who would accept the certificate that is shown.
-//! A passing token goes to nobody whom neither the public authorities nor our own vouch for.
+//! A passing token goes to nobody whom neither the public authorities nor our own vouch for, nor
+//! those that whoever types the command has named: anybody can show a chain that is sound in itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::network::lead;
-use super::{Findings, Halt, PATIENCE};
+use super::{Findings, Halt, PATIENCE, Vouched};
 use crate::certificate::end_of;
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
@@ -20,6 +21,7 @@ const TOPIC: &str = "certificate";
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
+    vouched: Option<&Vouched>,
     findings: &mut Findings,
 ) -> Result<Option<(Client, bool)>, Halt> {
     let listens = text_of(installation, "listens");
@@ -38,11 +40,11 @@ pub(super) fn certificate(
     };
     let leaf = shown.first().map_or(&[][..], Vec::as_slice);
     let is_ours = is_served(installation, leaf);
-    match accepting(installation, url) {
-        Ok((mut client, is_public)) => {
+    match accepting(installation, url, vouched) {
+        Ok((mut client, by)) => {
             client.set_patience(PATIENCE);
-            accepted(installation, leaf, is_ours, is_public, findings)?;
-            Ok(Some((client, is_public)))
+            accepted(&by, leaf, is_ours, findings)?;
+            Ok(Some((client, by == AcceptedBy::Clouds)))
         }
         Err(error) if is_ours => {
             let mend = mend(installation, url, findings);
@@ -54,7 +56,14 @@ pub(super) fn certificate(
                 "something else answers at {}, with a certificate that no client accepts: {error}",
                 place(url)
             );
-            findings.fail(TOPIC, &what, &lead(url, &listens))?;
+            let mut mend = lead(url, &listens);
+            if error.is_of_unknown_authority() {
+                let check = findings.command("check --ca CA.pem");
+                mend = format!(
+                    "if a proxy with a certificate of your own CA answers: {check}; else {mend}"
+                );
+            }
+            findings.fail(TOPIC, &what, &mend)?;
             Ok(None)
         }
     }
@@ -72,29 +81,52 @@ fn is_served(installation: &Value, leaf: &[u8]) -> bool {
         .is_some_and(|served| text_of(served, "der") == STANDARD.encode(leaf))
 }
 
-/// A client that accepts it: as a cloud would, else with the authority of a private one.
-fn accepting(installation: &Value, url: &BaseUrl) -> Result<(Client, bool), Error> {
+/// Who accepts what is shown.
+#[derive(PartialEq, Eq)]
+enum AcceptedBy {
+    Clouds,
+    /// Whoever trusts this authority of the chain that is served.
+    Trust(String),
+    /// Whoever trusts the authorities of this file.
+    Vouched(String),
+}
+
+/// A client that accepts it: as a cloud would, else with the authority of a private one, else with
+/// those that were named.
+fn accepting(
+    installation: &Value,
+    url: &BaseUrl,
+    vouched: Option<&Vouched>,
+) -> Result<(Client, AcceptedBy), Error> {
     let shaken = |client: Result<Client, Error>| {
         let mut client = client?;
         client.peer_certificates()?;
         Ok(client)
     };
     match shaken(Client::of_a_cloud(url.as_str())) {
-        Ok(client) => Ok((client, true)),
-        Err(Error::Handshake(_)) => {
-            let client = shaken(who_trusts_its_top(installation, url))?;
-            Ok((client, false))
+        Ok(client) => return Ok((client, AcceptedBy::Clouds)),
+        Err(Error::Handshake(_)) => {}
+        Err(error) => return Err(error),
+    }
+    match (shaken(who_trusts_its_top(installation, url)), vouched) {
+        (Ok(client), _) => {
+            let issuer = top(installation).map(|top| text_of(top, "issuer"));
+            Ok((client, AcceptedBy::Trust(issuer.unwrap_or_default())))
         }
-        Err(error) => Err(error),
+        (Err(Error::Handshake(_) | Error::Authority), Some(vouched)) => {
+            let client = shaken(Client::new(url.as_str(), &vouched.pem))?;
+            let file = crate::cli::quoted(&vouched.file);
+            Ok((client, AcceptedBy::Vouched(file)))
+        }
+        (Err(error), _) => Err(error),
     }
 }
 
 /// By whom, and for how long.
 fn accepted(
-    installation: &Value,
+    by: &AcceptedBy,
     leaf: &[u8],
     is_ours: bool,
-    is_public: bool,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let end = match end_of(leaf) {
@@ -102,16 +134,19 @@ fn accepted(
         Err(why) => format!("when it ends cannot be read: {why}"),
     };
     // Right after a renewal the one that was shown is no longer the one that is served.
-    let whose = if is_ours || !is_public {
+    let whose = if is_ours || matches!(by, AcceptedBy::Trust(_)) {
         ""
     } else {
         " (another than this server's: a proxy answers)"
     };
-    if is_public {
-        return findings.pass(TOPIC, &format!("clouds accept it; {end}{whose}"));
-    }
-    let issuer = top(installation).map_or_else(String::new, |top| text_of(top, "issuer"));
-    let what = format!("{end}; no cloud accepts it, but whoever trusts \"{issuer}\"");
+    let trusting = match by {
+        AcceptedBy::Clouds => {
+            return findings.pass(TOPIC, &format!("clouds accept it; {end}{whose}"));
+        }
+        AcceptedBy::Trust(issuer) => format!("\"{issuer}\""),
+        AcceptedBy::Vouched(file) => format!("the CA of {file}"),
+    };
+    let what = format!("{end}; no cloud accepts it, but whoever trusts {trusting}{whose}");
     let mend = "golinks-scim manual certificates";
     findings.warn(TOPIC, &what, mend)
 }

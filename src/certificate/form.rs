@@ -1,0 +1,91 @@
+//! Files of certificates and keys that are not in the form that is read here, by their beginning,
+//! and the line of openssl that makes PEM of them. Authorities and their tools hand out all of
+//! these.
+
+use std::path::Path;
+
+/// Before the content of a signed PKCS #7 in DER: the object identifier of RFC 2315 section 14.
+const SIGNED_DATA: &[u8] = &[
+    0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02,
+];
+/// Before the content of a PKCS #12: its version, of RFC 7292 section 4.
+const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
+
+/// What a file is in which no certificate was found, and what makes one of it that is read;
+/// `None` where nothing better is known than that.
+pub(super) fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
+    let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
+        ("PKCS #7", "pkcs7 -print_certs")
+    } else if let Some(content) = content_of_der(bytes) {
+        if content.starts_with(SIGNED_DATA) {
+            ("PKCS #7 in DER", "pkcs7 -print_certs -inform DER")
+        } else if content.starts_with(VERSION_3) {
+            ("PKCS #12", "pkcs12 -nodes")
+        } else {
+            ("DER", "x509 -inform DER")
+        }
+    } else {
+        return None;
+    };
+    Some(told(is, command, path))
+}
+
+/// The same for a file in which no private key was found that can be used.
+pub(super) fn of_key(path: &Path, bytes: &[u8]) -> Option<String> {
+    let (is, command) = if has_line(bytes, "-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || has_line(bytes, "Proc-Type: 4,ENCRYPTED")
+    {
+        ("encrypted", "pkey")
+    } else if let Some(content) = content_of_der(bytes) {
+        if content.starts_with(VERSION_3) {
+            ("PKCS #12", "pkcs12 -nodes")
+        } else {
+            ("DER", "pkey -inform DER")
+        }
+    } else {
+        return None;
+    };
+    Some(told(is, command, path))
+}
+
+fn told(is: &str, command: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "it is {is}, and plain PEM is wanted; run: openssl {command} -in {path} -out {path}.pem"
+    )
+}
+
+fn has_line(bytes: &[u8], line: &str) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    lines.any(|one| one.trim_ascii() == line.as_bytes())
+}
+
+/// What a DER sequence begins with behind its length; its first byte is the digit 0 too, with which a
+/// text may begin.
+fn content_of_der(bytes: &[u8]) -> Option<&[u8]> {
+    if bytes.is_ascii() {
+        return None;
+    }
+    match bytes {
+        [0x30, 0..=0x7F, content @ ..]
+        | [0x30, 0x81, _, content @ ..]
+        | [0x30, 0x82, _, _, content @ ..]
+        | [0x30, 0x83, _, _, _, content @ ..] => Some(content),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_nothing_to_convert() {
+        let pem = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        for bytes in [&pem[..], b"", b"0 is a text", b"\xFF\xFE"] {
+            let path = Path::new("a");
+            assert_eq!(of_certificates(path, bytes), None, "{bytes:?}");
+            assert_eq!(of_key(path, bytes), None, "{bytes:?}");
+        }
+    }
+}
