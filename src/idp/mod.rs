@@ -23,7 +23,8 @@
 //! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
 //!
 //! [`reading::opening`] takes from them what changes nothing, [`trial`] is a life that leaves
-//! nothing behind: the product's own `check` plays those.
+//! nothing behind: the product's own `check` plays those. [`guard`] keeps it from whoever was
+//! there before.
 //!
 //! Okta and SailPoint need a token that may provision; all the others delete as well.
 
@@ -36,6 +37,7 @@ pub mod check;
 pub mod client;
 pub mod entra;
 mod expect;
+pub mod guard;
 pub mod jumpcloud;
 pub mod okta;
 pub mod onelogin;

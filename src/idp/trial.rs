@@ -6,19 +6,26 @@ use super::step::{Step, Suite};
 use super::variables::Variables;
 use super::{Person, okta};
 
-/// What the userName of every such user begins with, so that those of an interrupted trial
-/// are found.
-pub const PREFIX: &str = "golinks-scim-check-";
+/// What the userName of every such user holds, so that those of an interrupted trial are found.
+pub const MARK: &str = "golinks-scim-check";
 /// What it ends with: a domain that nobody can have (RFC 2606 section 2).
 pub const SUFFIX: &str = "@invalid";
 
-/// Somebody whom no directory has.
+/// Somebody whom no directory has. The userName begins with the names, since Microsoft's
+/// collection looks for it so.
 pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
     let person = Person::from_random(random);
+    let names = format!("{}{}", person.given_name, person.family_name);
     Person {
-        email: format!("{PREFIX}{}{SUFFIX}", &person.nobody[..12]),
+        email: format!("{names}.{MARK}{SUFFIX}"),
         ..person
     }
+}
+
+/// Whether this is the userName of somebody who was made for a trial.
+pub fn is_made_up(user_name: &str) -> bool {
+    let name = user_name.to_lowercase();
+    name.contains(MARK) && name.ends_with(SUFFIX)
 }
 
 /// Created, found, updated, deactivated, reactivated: as a custom app does it.
@@ -41,5 +48,23 @@ pub fn end(id: &str) -> Suite {
             Step::get("see it gone", "RFC 7644 3.6", super::step::USER)
                 .checks([Check::Status(404)]),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_has_such_a_name() {
+        for (name, is_one) in [
+            ("golinks-scim-check-left@invalid", true),
+            ("Manager.A.GOLINKS-SCIM-CHECK@INVALID", true),
+            ("golinks-scim-check@example.com", false),
+            ("jane@invalid", false),
+            ("golinks-scim-check@invalid.example.com", false),
+        ] {
+            assert_eq!(is_made_up(name), is_one, "{name}");
+        }
     }
 }
