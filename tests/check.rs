@@ -776,6 +776,8 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    // It tells as `trial` does.
+    ("suites", &[]),
     (
         "trial",
         &[

@@ -265,8 +265,27 @@ pub(super) struct Check {
     /// Also create a user, change it in every way, and delete it
     #[arg(long)]
     pub(super) write: bool,
+    /// Send everything that this identity provider sends instead, and delete whom that leaves
+    #[arg(long, value_enum, value_name = "PROVIDER", requires = "write")]
+    pub(super) like: Option<Like>,
     #[command(flatten)]
     pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Like {
+    /// Okta
+    Okta,
+    /// Microsoft Entra ID
+    Entra,
+    /// OneLogin
+    Onelogin,
+    /// JumpCloud
+    Jumpcloud,
+    /// SailPoint
+    Sailpoint,
+    /// authentik
+    Authentik,
 }
 
 #[derive(Subcommand)]

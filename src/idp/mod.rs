@@ -22,9 +22,9 @@
 //! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
 //! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
 //!
-//! [`reading::opening`] takes from them what changes nothing, [`trial`] is a life that leaves
-//! nothing behind: the product's own `check` plays those. [`guard`] keeps it from whoever was
-//! there before.
+//! The product's own `check` plays them too: [`reading::opening`] takes from them what changes
+//! nothing, [`trial`] is a life that leaves nothing behind, [`provider`] says which of them are
+//! for a directory in use, and [`guard`] keeps them from whoever was there before.
 //!
 //! Okta and SailPoint need a token that may provision; all the others delete as well.
 
@@ -44,6 +44,7 @@ pub mod onelogin;
 pub mod onlooker;
 pub mod person;
 pub mod play;
+pub mod provider;
 pub mod reading;
 pub mod sailpoint;
 pub mod step;
@@ -53,6 +54,7 @@ pub mod variables;
 pub use check::Check;
 pub use person::Person;
 pub use play::{Report, play};
+pub use provider::Provider;
 pub use step::{Step, Suite};
 
 /// Whatever carries a request to a service provider and brings the answer back.

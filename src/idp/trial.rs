@@ -53,7 +53,32 @@ pub fn end(id: &str) -> Suite {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    use super::super::provider::Provider;
+    use super::super::step::Body;
     use super::*;
+
+    /// Whoever is made is found by the name, so that nobody stays.
+    #[test]
+    fn whomever_a_suite_makes_is_known_by_the_name() {
+        let person = person([27; Person::RANDOM_BYTES]);
+        let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
+        let suites = suites.map(|suite| suite(&person));
+        for suite in suites.chain([life(&person)]) {
+            for step in &suite.steps {
+                let Body::Json(body) = &step.body else {
+                    continue;
+                };
+                let name = body.get("userName").or(body.get("UserName"));
+                let name = name.and_then(Value::as_str);
+                let name = name.map(|name| suite.variables.fill(name).expect("it is known"));
+                let at = format!("{} {}: {name:?}", suite.name, step.name);
+                assert!(name.is_some() || step.method != "POST", "{at}");
+                assert!(name.is_none_or(|name| is_made_up(&name)), "{at}");
+            }
+        }
+    }
 
     #[test]
     fn nobody_else_has_such_a_name() {

@@ -7,6 +7,7 @@ mod machine;
 mod network;
 mod peer;
 mod server;
+mod suites;
 mod trial;
 
 use std::time::Duration;
@@ -159,7 +160,7 @@ pub(super) fn run(
     let is_for_people = typed.output.output == Format::Table;
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let mut findings = Findings::new(listing, program);
-    match everything(configuration, sources, typed.write, &mut findings) {
+    match everything(configuration, sources, typed, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
         // Each is a finding, unless telling of that failed.
@@ -176,18 +177,18 @@ pub(super) fn run(
 fn everything(
     configuration: &Result<Configuration, Problem>,
     sources: &Sources,
-    is_writing: bool,
+    typed: &Check,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     match machine::configuration(configuration, sources, findings)? {
-        Some(usable) => beyond_configuration(&usable, is_writing, findings),
+        Some(usable) => beyond_configuration(&usable, typed, findings),
         None => findings.not_run("the rest", "it needs a configuration that can be used"),
     }
 }
 
 fn beyond_configuration(
     configuration: &Configuration,
-    is_writing: bool,
+    typed: &Check,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let data_dir = configuration.serve.data_dir.as_path();
@@ -198,7 +199,7 @@ fn beyond_configuration(
         return findings.not_run("the rest", "the store cannot be asked");
     };
     let pid = client.server();
-    let found = ask_all(is_writing, &mut client, findings);
+    let found = ask_all(typed, &mut client, findings);
     client.close();
     match found {
         Err(Halt::Silence(what)) => server::silent(pid, &what, findings)?,
@@ -208,7 +209,7 @@ fn beyond_configuration(
     findings.not_run("the rest", "the server cannot be asked")
 }
 
-fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+fn ask_all(typed: &Check, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let installation = ask(client, "GET", "/admin/installation", None)?;
     let state = ask(client, "GET", "/admin/status", None)?;
     server::version(client.server(), &installation, findings)?;
@@ -232,11 +233,13 @@ fn ask_all(is_writing: bool, client: &mut Client, findings: &mut Findings) -> Re
         return findings.not_run("requests", "they would go to somebody else");
     }
     trial::reading(client, &mut reached.door, has_users, findings)?;
-    if is_writing {
-        trial::writing(client, &mut reached.door, findings)?;
-    } else {
-        let how = findings.command("check --write");
-        findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
+    match typed.like {
+        Some(provider) => suites::playing(provider, client, &mut reached.door, findings)?,
+        None if typed.write => trial::writing(client, &mut reached.door, findings)?,
+        None => {
+            let how = findings.command("check --write");
+            findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
+        }
     }
     network::reachable_by(&reached, findings)
 }
