@@ -809,6 +809,8 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    // It tells as `trial` does.
+    ("suites", &[]),
     (
         "trial",
         &[
@@ -822,7 +824,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "too many wrong tokens",
                 "an_address_that_has_shown_too_many_wrong_tokens",
             ),
-            ("&mend_of(step)", "a_proxy_that_answers_by_itself"),
+            ("&mend_of(step, ", "a_proxy_that_answers_by_itself"),
             (
                 "does not come to this server",
                 "a_proxy_that_lets_nothing_through",

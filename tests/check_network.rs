@@ -366,6 +366,29 @@ fn a_proxy_that_lets_no_deletion_through() {
     assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
 }
 
+/// A search without its filter finds somebody else, to whom nothing is done.
+#[test]
+fn a_proxy_that_drops_the_query() {
+    let mut place = Place::sound();
+    place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
+    let before = place.run("golinks-scim user show jane@example.com -o json");
+    let url = format!("https://localhost:{}", place.port());
+    let without_query = |target: &str| target.split('?').next().unwrap_or_default().to_owned();
+    let front = Front::changing(&place.data_dir(), &url, |_| None, without_query);
+    place.set("GOLINKS_SCIM_BASE_URL", front.url());
+    place.serve();
+    let findings = place.check_with("check --write");
+    let mut failed = findings.iter().filter(|it| it.outcome == "fail");
+    let withheld = failed.any(|it| {
+        it.topic == "life of a user" && it.what.contains("nothing was sent: it is not a user")
+    });
+    assert!(withheld, "{findings:#?}");
+    place.set_base_url("localhost");
+    place.serve();
+    let after = place.run("golinks-scim user show jane@example.com -o json");
+    assert_eq!(after, before);
+}
+
 /// It knows better than the server what is there.
 #[test]
 fn a_proxy_that_answers_by_itself() {

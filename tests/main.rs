@@ -28,6 +28,7 @@ mod warnings;
 
 /// `check`: what it knows is provoked, and what it prints mends it.
 mod check;
+mod check_like;
 mod check_network;
 
 /// The guides, filled in for their installation; the commands in them do what they say.

@@ -268,8 +268,27 @@ pub(super) struct Check {
     /// Trust these authorities too: of a proxy before the server, as PEM
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
+    /// Send everything that this identity provider sends instead, and delete whom that leaves
+    #[arg(long, value_enum, value_name = "PROVIDER", requires = "write")]
+    pub(super) like: Option<Like>,
     #[command(flatten)]
     pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Like {
+    /// Okta
+    Okta,
+    /// Microsoft Entra ID
+    Entra,
+    /// OneLogin
+    Onelogin,
+    /// JumpCloud
+    Jumpcloud,
+    /// SailPoint
+    Sailpoint,
+    /// authentik
+    Authentik,
 }
 
 #[derive(Subcommand)]

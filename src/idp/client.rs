@@ -44,6 +44,8 @@ pub enum Error {
     TimedOut(Duration),
     /// The answer did not come or cannot be read.
     Answer(ResponseError),
+    /// It was not sent: see [`super::guard`].
+    Withheld,
 }
 
 impl Error {
@@ -68,6 +70,7 @@ impl fmt::Display for Error {
             Self::Handshake(error) => write!(f, "no TLS connection: {error}"),
             Self::TimedOut(wait) => write!(f, "no answer within {} s", wait.as_secs()),
             Self::Answer(error) => write!(f, "{error}"),
+            Self::Withheld => f.write_str("nothing was sent: it is not a user made for this"),
         }
     }
 }
@@ -77,7 +80,7 @@ impl std::error::Error for Error {
         match self {
             Self::Connect(error) | Self::Handshake(error) => Some(error),
             Self::Answer(error) => Some(error),
-            Self::BaseUrl(_) | Self::Authority | Self::TimedOut(_) => None,
+            Self::BaseUrl(_) | Self::Authority | Self::TimedOut(_) | Self::Withheld => None,
         }
     }
 }

@@ -22,8 +22,9 @@
 //! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
 //! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
 //!
-//! [`reading::opening`] takes from them what changes nothing, [`trial`] is a life that leaves
-//! nothing behind: the product's own `check` plays those.
+//! The product's own `check` plays them too: [`reading::opening`] takes from them what changes
+//! nothing, [`trial`] is a life that leaves nothing behind, [`provider`] says which of them are
+//! for a directory in use, and [`guard`] keeps them from whoever was there before.
 //!
 //! Okta and SailPoint need a token that may provision; all the others delete as well.
 
@@ -36,12 +37,14 @@ pub mod check;
 pub mod client;
 pub mod entra;
 mod expect;
+pub mod guard;
 pub mod jumpcloud;
 pub mod okta;
 pub mod onelogin;
 pub mod onlooker;
 pub mod person;
 pub mod play;
+pub mod provider;
 pub mod reading;
 pub mod sailpoint;
 pub mod step;
@@ -51,6 +54,7 @@ pub mod variables;
 pub use check::Check;
 pub use person::Person;
 pub use play::{Report, play};
+pub use provider::Provider;
 pub use step::{Step, Suite};
 
 /// Whatever carries a request to a service provider and brings the answer back.

@@ -6,19 +6,26 @@ use super::step::{Step, Suite};
 use super::variables::Variables;
 use super::{Person, okta};
 
-/// What the userName of every such user begins with, so that those of an interrupted trial
-/// are found.
-pub const PREFIX: &str = "golinks-scim-check-";
+/// What the userName of every such user holds, so that those of an interrupted trial are found.
+pub const MARK: &str = "golinks-scim-check";
 /// What it ends with: a domain that nobody can have (RFC 2606 section 2).
 pub const SUFFIX: &str = "@invalid";
 
-/// Somebody whom no directory has.
+/// Somebody whom no directory has. The userName begins with the names, since Microsoft's
+/// collection looks for it so.
 pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
     let person = Person::from_random(random);
+    let names = format!("{}{}", person.given_name, person.family_name);
     Person {
-        email: format!("{PREFIX}{}{SUFFIX}", &person.nobody[..12]),
+        email: format!("{names}.{MARK}{SUFFIX}"),
         ..person
     }
+}
+
+/// Whether this is the userName of somebody who was made for a trial.
+pub fn is_made_up(user_name: &str) -> bool {
+    let name = user_name.to_lowercase();
+    name.contains(MARK) && name.ends_with(SUFFIX)
 }
 
 /// Created, found, updated, deactivated, reactivated: as a custom app does it.
@@ -41,5 +48,48 @@ pub fn end(id: &str) -> Suite {
             Step::get("see it gone", "RFC 7644 3.6", super::step::USER)
                 .checks([Check::Status(404)]),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::provider::Provider;
+    use super::super::step::Body;
+    use super::*;
+
+    /// Whoever is made is found by the name, so that nobody stays.
+    #[test]
+    fn whomever_a_suite_makes_is_known_by_the_name() {
+        let person = person([27; Person::RANDOM_BYTES]);
+        let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
+        let suites = suites.map(|suite| suite(&person));
+        for suite in suites.chain([life(&person)]) {
+            for step in &suite.steps {
+                let Body::Json(body) = &step.body else {
+                    continue;
+                };
+                let name = body.get("userName").or(body.get("UserName"));
+                let name = name.and_then(Value::as_str);
+                let name = name.map(|name| suite.variables.fill(name).expect("it is known"));
+                let at = format!("{} {}: {name:?}", suite.name, step.name);
+                assert!(name.is_some() || step.method != "POST", "{at}");
+                assert!(name.is_none_or(|name| is_made_up(&name)), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_else_has_such_a_name() {
+        for (name, is_one) in [
+            ("golinks-scim-check-left@invalid", true),
+            ("Manager.A.GOLINKS-SCIM-CHECK@INVALID", true),
+            ("golinks-scim-check@example.com", false),
+            ("jane@invalid", false),
+            ("golinks-scim-check@invalid.example.com", false),
+        ] {
+            assert_eq!(is_made_up(name), is_one, "{name}");
+        }
     }
 }

@@ -14,8 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What is answered to a request head; nothing is an end of the connection.
-type Answers = dyn Fn(&str) -> Option<String> + Send + Sync;
+/// What is answered to the head and the content of a request; nothing is an end of the connection.
+type Answers = dyn Fn(&str, &[u8]) -> Option<String> + Send + Sync;
 
 /// It listens until it is dropped.
 pub(crate) struct Front {
@@ -27,8 +27,15 @@ pub(crate) struct Front {
 impl Front {
     /// Begins to listen, with a chain and its key in PEM.
     pub(crate) fn start(
-        (chain, key): &(String, String),
+        certificate: &(String, String),
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::reading(certificate, move |head, _| answers(head))
+    }
+
+    fn reading(
+        (chain, key): &(String, String),
+        answers: impl Fn(&str, &[u8]) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
         let chain = chain.collect::<Result<_, _>>().expect("PEM");
@@ -67,21 +74,30 @@ impl Front {
         data_dir: &Path,
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        let read = |name| std::fs::read_to_string(data_dir.join("tls").join(name)).expect("there");
-        Self::start(&(read("leaf.pem"), read("leaf.key")), answers)
+        Self::start(&certificate_of(data_dir), answers)
     }
 
-    /// The same for one that leads to the server at `url` whatever has no body, unless the test
-    /// answers it.
+    /// The same for one that leads to the server at `url` whatever the test does not answer.
     pub(crate) fn before(
         data_dir: &Path,
         url: &str,
         answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
+        Self::changing(data_dir, url, answers, str::to_owned)
+    }
+
+    /// The same for one that changes the target of each request on its way.
+    pub(crate) fn changing(
+        data_dir: &Path,
+        url: &str,
+        answers: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        changed: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
         let url = url.to_owned();
         let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
-        Self::as_server_of(data_dir, move |head| {
-            answers(head).or_else(|| Some(relayed(&url, &authority, head)))
+        Self::reading(&certificate_of(data_dir), move |head, content| {
+            let relay = || relayed(&url, &authority, head, content, &changed);
+            answers(head).or_else(|| Some(relay()))
         })
     }
 
@@ -89,7 +105,9 @@ impl Front {
     pub(crate) fn proxy(pair: &(String, String), data_dir: &Path, url: &str) -> Self {
         let url = url.to_owned();
         let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
-        Self::start(pair, move |head| Some(relayed(&url, &authority, head)))
+        Self::reading(pair, move |head, content| {
+            Some(relayed(&url, &authority, head, content, &str::to_owned))
+        })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -108,24 +126,36 @@ impl Drop for Front {
     }
 }
 
-/// What the server answers to a request without a body.
-fn relayed(url: &str, authority: &[u8], head: &str) -> String {
+/// The chain and the key with which the server of a data directory began.
+fn certificate_of(data_dir: &Path) -> (String, String) {
+    let read = |name| std::fs::read_to_string(data_dir.join("tls").join(name)).expect("there");
+    (read("leaf.pem"), read("leaf.key"))
+}
+
+/// What the server answers to a request, whose connection ends with it.
+fn relayed(
+    url: &str,
+    authority: &[u8],
+    head: &str,
+    content: &[u8],
+    changed: &dyn Fn(&str) -> String,
+) -> String {
     let mut words = head.split(' ');
     let mut word = || words.next().expect("a request line");
-    let (method, target) = (word(), word());
+    let (method, target) = (word(), changed(word()));
     let fields = head
         .lines()
         .skip(1)
         .filter_map(|line| line.split_once(": "));
     let fields: Vec<(&str, &str)> = fields
-        .filter(|(name, _)| ["authorization", "accept"].contains(&&*name.to_lowercase()))
+        .filter(|(name, _)| KEPT.contains(&&*name.to_lowercase()))
         .collect();
     let mut client = Client::new(url, authority).expect("a client");
     let request = Request {
         method,
-        target,
+        target: &target,
         headers: &fields,
-        body: None,
+        body: (!content.is_empty()).then_some(content),
     };
     let (answer, _) = client.send(&request).expect("the server answers");
     let fields = answer.headers.iter();
@@ -133,27 +163,44 @@ fn relayed(url: &str, authority: &[u8], head: &str) -> String {
     let fields: Vec<String> = fields.collect();
     let body = String::from_utf8_lossy(&answer.body);
     format!(
-        "HTTP/1.1 {} -\r\n{}\r\n{body}",
+        "HTTP/1.1 {} -\r\nConnection: close\r\n{}\r\n{body}",
         answer.status,
         fields.concat()
     )
 }
 
+/// What is passed on of the header.
+const KEPT: [&str; 3] = ["authorization", "accept", "content-type"];
+
 fn respond(socket: TcpStream, config: Arc<ServerConfig>, answers: &Answers) -> std::io::Result<()> {
     let tls = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = StreamOwned::new(tls, socket);
-    let mut head = Vec::new();
+    let mut request = Vec::new();
     let mut piece = [0; 4096];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+    let mut whole = None;
+    while whole.is_none_or(|(_, end)| request.len() < end) {
         let read = stream.read(&mut piece)?;
         if read == 0 {
             return Ok(());
         }
-        head.extend_from_slice(&piece[..read]);
+        request.extend_from_slice(&piece[..read]);
+        whole = ends(&request);
     }
-    if let Some(answer) = answers(&String::from_utf8_lossy(&head)) {
+    let (head, content) = request.split_at(whole.map_or(0, |(head, _)| head));
+    if let Some(answer) = answers(&String::from_utf8_lossy(head), content) {
         stream.write_all(answer.as_bytes())?;
     }
     stream.conn.send_close_notify();
     stream.flush()
+}
+
+/// Where the head of a request ends, and the request, once the head is there.
+fn ends(request: &[u8]) -> Option<(usize, usize)> {
+    let head = request.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&request[..head]).to_lowercase();
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
+    Some((head, head + length))
 }

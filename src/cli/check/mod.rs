@@ -7,6 +7,7 @@ mod machine;
 mod network;
 mod peer;
 mod server;
+mod suites;
 mod trial;
 
 use std::fs;
@@ -162,8 +163,8 @@ impl Vouched {
 }
 
 /// What is looked at beyond what always is, and with whose trust.
-struct Wanted {
-    is_writing: bool,
+struct Wanted<'a> {
+    typed: &'a Check,
     vouched: Option<Vouched>,
 }
 
@@ -192,7 +193,7 @@ pub(super) fn run(
     let is_for_people = typed.output.output == Format::Table;
     let listing = (!is_for_people).then(|| Listing::new(typed.output.output, &[]));
     let wanted = Wanted {
-        is_writing: typed.write,
+        typed,
         vouched: typed.ca.as_deref().map(Vouched::read).transpose()?,
     };
     let mut findings = Findings::new(listing, program);
@@ -213,7 +214,7 @@ pub(super) fn run(
 fn everything(
     configuration: &Result<Configuration, Problem>,
     sources: &Sources,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     match machine::configuration(configuration, sources, findings)? {
@@ -224,7 +225,7 @@ fn everything(
 
 fn beyond_configuration(
     configuration: &Configuration,
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let data_dir = configuration.serve.data_dir.as_path();
@@ -245,7 +246,7 @@ fn beyond_configuration(
     findings.not_run("the rest", "the server cannot be asked")
 }
 
-fn ask_all(wanted: &Wanted, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let installation = ask(client, "GET", "/admin/installation", None)?;
     let state = ask(client, "GET", "/admin/status", None)?;
     server::version(client.server(), &installation, findings)?;
@@ -270,11 +271,13 @@ fn ask_all(wanted: &Wanted, client: &mut Client, findings: &mut Findings) -> Res
         return findings.not_run("requests", "they would go to somebody else");
     }
     trial::reading(client, &mut reached.door, has_users, findings)?;
-    if wanted.is_writing {
-        trial::writing(client, &mut reached.door, findings)?;
-    } else {
-        let how = findings.command("check --write");
-        findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
+    match wanted.typed.like {
+        Some(provider) => suites::playing(provider, client, &mut reached.door, findings)?,
+        None if wanted.typed.write => trial::writing(client, &mut reached.door, findings)?,
+        None => {
+            let how = findings.command("check --write");
+            findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
+        }
     }
     network::reachable_by(&reached, findings)
 }

@@ -9,19 +9,20 @@ use crate::cli::output::text_of;
 use crate::http1::client::{Request, Response};
 use crate::http1::target::encode;
 use crate::idp::client::Client as Door;
+use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
-use crate::idp::{Person, Report, Suite, play, reading, trial};
+use crate::idp::{Exchange, Person, Report, Suite, play, reading, trial};
 use crate::local::Client;
 use crate::secret::{self, Secret};
 
 /// A token of the local door, forgotten when it was used.
-struct Passing {
+pub(super) struct Passing {
     id: String,
-    text: Secret,
+    pub(super) text: Secret,
 }
 
 impl Passing {
-    fn issue(client: &mut Client, scope: &str) -> Result<Self, Halt> {
+    pub(super) fn issue(client: &mut Client, scope: &str) -> Result<Self, Halt> {
         let wanted = json!({"scope": scope});
         let issued = ask(client, "POST", "/admin/passing-tokens", Some(&wanted))?;
         Ok(Self {
@@ -40,7 +41,11 @@ impl Passing {
 
 /// Forgets a token after its use, which a server that keeps silent cannot: the minute that it is
 /// good for ends by itself.
-fn forgotten(token: Passing, client: &mut Client, outcome: Result<(), Halt>) -> Result<(), Halt> {
+pub(super) fn forgotten(
+    token: Passing,
+    client: &mut Client,
+    outcome: Result<(), Halt>,
+) -> Result<(), Halt> {
     if !matches!(outcome, Err(Halt::Silence(_))) {
         token.forget(client)?;
     }
@@ -108,8 +113,7 @@ pub(super) fn reading(
     let mut outcome = Ok(());
     for reading in reading::opening(&person, has_users) {
         let left_out = reading.left_out.len();
-        outcome = outcome
-            .and_then(|()| played(&reading.suite, client, door, &token.text, findings).map(drop));
+        outcome = outcome.and_then(|()| told(&reading.suite, client, door, &token.text, findings));
         if left_out > 0 && outcome.is_ok() {
             let what = format!("{left_out} steps that write, or that need somebody");
             outcome = findings.not_run(topic(reading.suite.name), &what);
@@ -127,13 +131,34 @@ pub(super) fn writing(
     let token = Passing::issue(client, "full")?;
     let outcome = clear(client, door, &token.text, findings).and_then(|()| {
         let person = trial::person(secret::random());
-        let report = played(&trial::life(&person), client, door, &token.text, findings)?;
-        match report.value("id") {
-            Some(id) => played(&trial::end(id), client, door, &token.text, findings).map(drop),
-            None => Ok(()),
-        }
+        let mut guard = Guard::before(door);
+        let life = trial::life(&person);
+        told(&life, client, &mut guard, &token.text, findings)?;
+        let Some(end) = guard.made().first().map(|id| trial::end(id)) else {
+            return Ok(());
+        };
+        told(&end, client, &mut guard, &token.text, findings)
     });
     forgotten(token, client, outcome)
+}
+
+/// Whom trials have left: their ids and names.
+pub(super) fn left(client: &mut Client) -> Result<Vec<(String, String)>, Halt> {
+    let filter = format!(
+        "userName co \"{}\" and userName ew \"{}\"",
+        trial::MARK,
+        trial::SUFFIX
+    );
+    let target = format!(
+        "/scim/v2/Users?filter={}&attributes=userName",
+        encode(&filter)
+    );
+    let found = ask(client, "GET", &target, None)?;
+    let users = found["Resources"].as_array().map_or(&[][..], Vec::as_slice);
+    let named = users
+        .iter()
+        .map(|user| (text_of(user, "id"), text_of(user, "userName")));
+    Ok(named.filter(|(_, name)| trial::is_made_up(name)).collect())
 }
 
 /// Deletes whom an interrupted run has left.
@@ -143,20 +168,8 @@ fn clear(
     token: &Secret,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let filter = format!(
-        "userName sw \"{}\" and userName ew \"{}\"",
-        trial::PREFIX,
-        trial::SUFFIX
-    );
-    let target = format!(
-        "/scim/v2/Users?filter={}&attributes=userName",
-        encode(&filter)
-    );
-    let left = ask(client, "GET", &target, None)?;
-    let left = left["Resources"].as_array().map_or(&[][..], Vec::as_slice);
-    for user in left {
-        let target = format!("/Users/{}", text_of(user, "id"));
-        let name = text_of(user, "userName");
+    for (id, name) in left(client)? {
+        let target = format!("/Users/{id}");
         match send(door, "DELETE", &target, token) {
             Ok(answer) if answer.status == 204 => {
                 findings.pass(
@@ -182,15 +195,27 @@ fn clear(
 }
 
 /// Plays a suite and tells each step.
-fn played(
+fn told(
     suite: &Suite,
     client: &mut Client,
-    door: &mut Door,
+    exchange: &mut dyn Exchange,
     token: &Secret,
     findings: &mut Findings,
+) -> Result<(), Halt> {
+    let mut observe = |step: &StepReport| tell(suite.name, step, findings);
+    played(suite, client, exchange, token, &mut observe).map(drop)
+}
+
+/// Plays a suite, and shows each step to `observe` until that halts or the server has gone.
+pub(super) fn played(
+    suite: &Suite,
+    client: &mut Client,
+    exchange: &mut dyn Exchange,
+    token: &Secret,
+    observe: &mut dyn FnMut(&StepReport) -> Result<(), Halt>,
 ) -> Result<Report, Halt> {
     let mut outcome = Ok(());
-    let mut observe = |step: &StepReport| {
+    let mut watch = |step: &StepReport| {
         if outcome.is_err() {
             return;
         }
@@ -199,28 +224,37 @@ fn played(
             outcome = ask(client, "GET", "/admin/status", None).map(drop);
         }
         if outcome.is_ok() {
-            outcome = tell(suite.name, step, findings);
+            outcome = observe(step);
         }
     };
-    let report = play(suite, door, token, &mut observe);
+    let report = play(suite, exchange, token, &mut watch);
     outcome?;
     Ok(report)
 }
 
 /// What a suite is called where people read it.
-fn topic(suite: &str) -> &str {
+pub(super) fn topic(suite: &str) -> &str {
     match suite {
         "AIW" => "Okta app",
+        "OIN" => "Okta catalogue",
         "AGENT" => "Okta agent",
-        "ENTRA" => "Entra",
-        "SAILPOINT" => "SailPoint",
+        "SEED" => "Okta, a user",
         "SPEC" => "Okta suite SPEC",
+        "ENTRA" => "Entra",
+        "ENTRA VALIDATOR" => "Entra validator",
+        "ENTRA DEFAULT" => "Entra, no flag",
+        "ENTRA 062020" => "Entra, flag",
+        "ENTRA REFERENCE" => "Entra reference",
+        "ONELOGIN" => "OneLogin",
+        "JUMPCLOUD" => "JumpCloud",
+        "SAILPOINT" => "SailPoint",
+        "AUTHENTIK" => "authentik",
         "LIFE" | "END" => "life of a user",
         other => other,
     }
 }
 
-fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Halt> {
+pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), Halt> {
     let topic = topic(suite);
     let what = step.name;
     if !step.is_sent {
@@ -244,13 +278,21 @@ fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> Result<(), H
             "this address has shown too many wrong tokens within a minute: check again in one";
         return findings.warn(topic, &what, mend);
     }
-    findings.fail(topic, &what, &mend_of(step))
+    findings.fail(topic, &what, &mend_of(step, &failed.expected))
 }
 
 /// What the server itself says to do, which ends with the request's id.
-fn mend_of(step: &StepReport) -> String {
+fn mend_of(step: &StepReport, expected: &str) -> String {
     match (step.status, detail_of(step)) {
         (_, Some(detail)) => detail,
+        (Some(200..300), None) if expected.starts_with("answered in under") => {
+            "see what is slow: this machine, its disk, or what stands before the server".to_owned()
+        }
+        (Some(200..300), None) => {
+            "let nothing before this server change requests or answers; if nothing stands there, \
+             look at its log"
+                .to_owned()
+        }
         (Some(404), None) => {
             "something before this server answers: look at the proxy's routes for /scim/v2"
                 .to_owned()
@@ -275,11 +317,29 @@ mod tests {
 
     #[test]
     fn what_stands_before_the_server_is_told_from_the_server() {
-        for (status, answer, words) in [
-            (Some(403), r#"{"detail": "issue another"}"#, "issue another"),
-            (Some(404), "<html>", "the proxy's routes for /scim/v2"),
-            (Some(502), "", "lead /scim/v2 to it unchanged"),
-            (None, "", "look at the server's log"),
+        const STATUS: &str = "status is 200";
+        for (status, answer, expected, words) in [
+            (
+                Some(403),
+                r#"{"detail": "issue another"}"#,
+                STATUS,
+                "issue another",
+            ),
+            (
+                Some(404),
+                "<html>",
+                STATUS,
+                "the proxy's routes for /scim/v2",
+            ),
+            (Some(502), "", STATUS, "lead /scim/v2 to it unchanged"),
+            (
+                Some(200),
+                "{}",
+                "active is true",
+                "change requests or answers",
+            ),
+            (Some(200), "{}", "answered in under 600 ms", "what is slow"),
+            (None, "", STATUS, "look at the server's log"),
         ] {
             let step = StepReport {
                 name: "list",
@@ -292,7 +352,7 @@ mod tests {
                 elapsed: Duration::ZERO,
                 verdicts: Vec::new(),
             };
-            let mend = mend_of(&step);
+            let mend = mend_of(&step, expected);
             assert!(mend.contains(words), "{status:?}: {mend}");
         }
     }

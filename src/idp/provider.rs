@@ -1,0 +1,62 @@
+//! Which suites are a provider's, of those that can be played against a directory in use.
+//!
+//! Left out are those which say nothing of it: Okta's suite of 2016 is superseded by its SPEC
+//! suite, and what Okta does after somebody was deactivated here needs that somebody.
+
+use super::{Person, Suite, authentik, entra, jumpcloud, okta, onelogin, sailpoint};
+
+/// Whose suites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Okta, from its cloud or its agent.
+    Okta,
+    /// Microsoft Entra ID.
+    Entra,
+    /// OneLogin.
+    OneLogin,
+    /// JumpCloud.
+    JumpCloud,
+    /// SailPoint.
+    SailPoint,
+    /// authentik.
+    Authentik,
+}
+
+impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Okta,
+        Self::Entra,
+        Self::OneLogin,
+        Self::JumpCloud,
+        Self::SailPoint,
+        Self::Authentik,
+    ];
+
+    /// Its suites in the order in which they are played, each with a person of its own, since
+    /// some leave theirs behind. Okta's SPEC suite wants a complete user to be there, who is
+    /// created first.
+    pub fn suites(self) -> &'static [fn(&Person) -> Suite] {
+        match self {
+            Self::Okta => &[okta::seed, okta::spec, okta::aiw_walk, okta::oin_walk],
+            Self::Entra => &[
+                entra::entra_validator,
+                entra::entra_default,
+                entra::entra_2062020,
+                entra::entra_reference,
+            ],
+            Self::OneLogin => &[onelogin::onelogin],
+            Self::JumpCloud => &[jumpcloud::jumpcloud],
+            Self::SailPoint => &[sailpoint::sailpoint],
+            Self::Authentik => &[authentik::authentik],
+        }
+    }
+
+    /// The scope that its token needs: whoever never deletes goes without that right.
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::Okta | Self::SailPoint => "provision",
+            Self::Entra | Self::OneLogin | Self::JumpCloud | Self::Authentik => "full",
+        }
+    }
+}

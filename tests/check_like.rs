@@ -1,0 +1,186 @@
+//! `check --write --like PROVIDER`: everything that a provider sends is played through the network
+//! door of a directory in use. Whoever was there stays as he was, and nobody else stays.
+
+use crate::support::front::Front;
+use crate::support::place::{Finding, Place};
+
+/// With people, as a company has them: one with everything, one with a name alone, one inactive.
+fn in_use() -> Place {
+    let place = Place::sound();
+    let people = place.folder.path().join("people.csv");
+    let rows = "userName,givenName,familyName,email,active\n\
+                jane@example.com,Jane,Doe,jane@example.com,true\n\
+                bare@example.com,,,,true\ngone@example.com,Gone,Away,,false\n";
+    std::fs::write(&people, rows).expect("written");
+    place.run(&format!("golinks-scim user import {}", people.display()));
+    place
+}
+
+/// All that is known of everybody, with versions.
+fn everybody(place: &Place) -> String {
+    place.run("golinks-scim user list -o jsonl")
+}
+
+/// The suites of each provider, as `check` calls them, and how many users they make and leave.
+const PLAYED: [(&str, &[&str], usize, usize); 6] = [
+    (
+        "okta",
+        &[
+            "Okta, a user",
+            "Okta app",
+            "Okta catalogue",
+            "Okta suite SPEC",
+        ],
+        4,
+        4,
+    ),
+    (
+        "entra",
+        &[
+            "Entra validator",
+            "Entra, no flag",
+            "Entra, flag",
+            "Entra reference",
+        ],
+        10,
+        0,
+    ),
+    ("onelogin", &["OneLogin"], 1, 0),
+    ("jumpcloud", &["JumpCloud"], 2, 0),
+    ("sailpoint", &["SailPoint"], 1, 1),
+    ("authentik", &["authentik"], 2, 0),
+];
+
+#[test]
+fn each_provider_is_served_and_nobody_stays() {
+    let place = in_use();
+    let before = everybody(&place);
+    assert_eq!(before.lines().count(), 3, "{before}");
+    for (provider, suites, made, left) in PLAYED {
+        let findings = place.check_with(&format!("check --write --like {provider}"));
+        let failed = findings.iter().filter(|it| it.outcome == "fail");
+        assert_eq!(failed.count(), 0, "{provider}: {findings:#?}");
+        for suite in suites {
+            let is_whole = |it: &&Finding| {
+                it.outcome == "pass" && it.topic == *suite && it.what.contains(" checks")
+            };
+            assert_eq!(findings.iter().filter(is_whole).count(), 1, "{findings:#?}");
+        }
+        let all: Vec<_> = findings
+            .iter()
+            .filter(|it| it.topic == "users made")
+            .collect();
+        let [users] = all[..] else {
+            panic!("{findings:#?}");
+        };
+        let names = users.what.matches(".golinks-scim-check@invalid").count();
+        assert!(users.what.starts_with(&format!("{made}")), "{users:?}");
+        assert_eq!(names, left, "{provider}: {users:?}");
+        assert_eq!(everybody(&place), before, "{provider}");
+    }
+    // No token stays either.
+    let tokens = place.run("golinks-scim token list -o jsonl");
+    assert_eq!(tokens.lines().count(), 1, "{tokens}");
+}
+
+/// Okta's suite needs somebody, and a new directory has nobody.
+#[test]
+fn a_directory_may_be_empty_and_leftovers_go() {
+    let place = Place::sound();
+    for name in [
+        "manager.a.golinks-scim-check@invalid",
+        "golinks-scim-check-b@invalid",
+    ] {
+        place.run(&format!(
+            "golinks-scim user add {name} --given L --family O"
+        ));
+    }
+    let told = place.run("golinks-scim check --write --like okta");
+    for line in [
+        "pass     users made      manager.a.golinks-scim-check@invalid of an earlier run is deleted",
+        "pass     users made      golinks-scim-check-b@invalid of an earlier run is deleted",
+        "pass     Okta suite SPEC 12 requests, 53 checks",
+        "pass     users made      4; left by the requests, and deleted: ",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    assert_eq!(everybody(&place), "");
+}
+
+/// Each step that fails is told with what was wanted and found, and whom it leaves is deleted
+/// where no proxy stands.
+#[test]
+fn a_proxy_that_knows_no_patch_and_no_delete() {
+    let mut place = in_use();
+    let url = format!("https://localhost:{}", place.port());
+    let front = Front::before(&place.data_dir(), &url, |head| {
+        let refused = "HTTP/1.1 405 -\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let is_known = head.starts_with("GET ") || head.starts_with("POST ");
+        (!is_known).then(|| refused.to_owned())
+    });
+    place.set("GOLINKS_SCIM_BASE_URL", front.url());
+    place.serve();
+    let before = everybody(&place);
+    let findings = place.check_with("check --write --like entra");
+    for (topic, words) in [
+        ("Entra validator", "add attributes: PATCH /Users/"),
+        ("Entra, no flag", "soft delete: PATCH /Users/"),
+        ("Entra, flag", "delete the manager: DELETE /Users/"),
+    ] {
+        let is_told = |it: &Finding| {
+            it.outcome == "fail"
+                && it.topic == topic
+                && it.what.starts_with(words)
+                && it.what.ends_with("wanted, 405 found")
+                && it.mend.contains("lead /scim/v2 to it unchanged")
+        };
+        assert!(
+            findings.iter().any(is_told),
+            "{topic} {words}: {findings:#?}"
+        );
+    }
+    let is_left = |it: &Finding| {
+        let manager = "deleted: ";
+        it.topic == "users made" && it.what.contains(manager) && it.what.contains("manager.")
+    };
+    assert!(findings.iter().any(is_left), "{findings:#?}");
+    assert_eq!(everybody(&place), before);
+}
+
+/// What is played there again, as the trial is in `check_network`.
+#[test]
+fn a_proxy_that_drops_the_query_endangers_nobody() {
+    let mut place = in_use();
+    let before = everybody(&place);
+    let url = format!("https://localhost:{}", place.port());
+    let without_query = |target: &str| target.split('?').next().unwrap_or_default().to_owned();
+    let front = Front::changing(&place.data_dir(), &url, |_| None, without_query);
+    place.set("GOLINKS_SCIM_BASE_URL", front.url());
+    place.serve();
+    let findings = place.check_with("check --write --like okta");
+    for (outcome, words) in [
+        ("fail", "look for the name: GET"),
+        ("fail", "nothing was sent: it is not a user"),
+        ("not run", " since an earlier one failed"),
+    ] {
+        let is_told = |it: &Finding| {
+            it.outcome == outcome && it.topic == "Okta app" && it.what.contains(words)
+        };
+        assert!(findings.iter().any(is_told), "{words}: {findings:#?}");
+    }
+    place.set_base_url("localhost");
+    place.serve();
+    let after = everybody(&place);
+    let url = front.url();
+    assert_eq!(after.replace(&url, ""), before.replace(&url, ""));
+}
+
+#[test]
+fn what_is_like_a_provider_writes() {
+    let place = Place::new();
+    let output = place.shell("golinks-scim check --like entra").output();
+    let output = output.expect("bash");
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--write"), "{told}");
+}
