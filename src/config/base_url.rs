@@ -40,6 +40,24 @@ impl BaseUrl {
         !self.text.ends_with(DEFAULT_PATH)
     }
 
+    /// What of it seldom works.
+    pub fn oddities(&self) -> Vec<String> {
+        let mut odd = Vec::new();
+        if self.host.contains('_') {
+            odd.push(format!(
+                "the host {} holds an underscore: Okta refuses such base URLs",
+                self.host
+            ));
+        }
+        if self.has_other_end() {
+            odd.push(format!(
+                "the base URL {self} does not end in /scim/v2: nothing answers there, unless a \
+                 proxy leads it to /scim/v2 here; without a path, /scim/v2 is appended"
+            ));
+        }
+        odd
+    }
+
     /// Its port, 443 if it names none.
     pub fn port(&self) -> u16 {
         self.port

@@ -59,7 +59,7 @@ impl Configuration {
             entry.insert(usual_data_dir(sources)?);
         }
         let serve = understood(&given)?;
-        warnings.extend(serve.base_url.iter().flat_map(odd_base_url));
+        warnings.extend(serve.base_url.iter().flat_map(BaseUrl::oddities));
         Ok(Self {
             file,
             serve,
@@ -110,24 +110,6 @@ impl Configuration {
         }
         (key.setting().default.shown(), Origin::Default)
     }
-}
-
-/// What of a base URL seldom works.
-fn odd_base_url(url: &BaseUrl) -> Vec<String> {
-    let mut odd = Vec::new();
-    if url.host().contains('_') {
-        odd.push(format!(
-            "the host {} holds an underscore: Okta refuses such base URLs",
-            url.host()
-        ));
-    }
-    if url.has_other_end() {
-        odd.push(format!(
-            "the base URL {url} does not end in /scim/v2: nothing answers there, unless a proxy \
-             leads it to /scim/v2 here; without a path, /scim/v2 is appended"
-        ));
-    }
-    odd
 }
 
 /// `--data-dir "$UNSET"`: whoever types that does not mean the directory that he stands in.

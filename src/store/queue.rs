@@ -142,6 +142,22 @@ impl Queue {
         }
     }
 
+    /// Refuses what is queued for this long; false when nothing will be queued any more.
+    pub(super) fn refuse_for(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            match self.next(Some(left)) {
+                Next::Batch(_, callers) => callers.answer(Outcome::Failed),
+                Next::Nothing => return true,
+                Next::Closed => return false,
+            }
+        }
+    }
+
     /// What is to be written too while something `lasts`, this many plans at most; waits for it.
     /// `None` when it has ended, of which whoever ends it tells by [`Self::wake`], or when there
     /// is no room for what comes next.

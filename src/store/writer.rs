@@ -177,7 +177,7 @@ impl Writer {
             if let Err(error) = &view {
                 log::error!("the store cannot be read either: {error}");
             }
-            if !refuse_for(queue, pause) {
+            if !queue.refuse_for(pause) {
                 return None;
             }
             self.shared.publish(None);
@@ -487,20 +487,4 @@ fn checkpoint(open: &mut Open) -> Result<usize, ReadError> {
 fn save_all(open: &mut Open) -> Result<(), ReadError> {
     while open.is_written && checkpoint(open)? == limits::INDEX_CHUNKS_AT_ONCE {}
     Ok(())
-}
-
-/// Refuses what is queued for this long; false when nothing will be queued any more.
-fn refuse_for(queue: &Queue, pause: Duration) -> bool {
-    let until = Instant::now() + pause;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        match queue.next(Some(left)) {
-            Next::Batch(_, callers) => callers.answer(Outcome::Failed),
-            Next::Nothing => return true,
-            Next::Closed => return false,
-        }
-    }
 }
