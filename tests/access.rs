@@ -475,7 +475,7 @@ fn nothing_secret_is_in_the_log_the_store_or_the_listing() {
     let mut user = body("canary");
     user["password"] = json!(password);
     let created = talk.json("POST", "/Users", Some(&user), 201);
-    user["password"] = json!([password]);
+    user["password"] = json!([password, password]);
     talk.json("POST", "/Users", Some(&user), 400);
     let target = format!("/Users/{}", created["id"].as_str().expect("an id"));
     let sync = json!({
