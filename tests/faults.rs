@@ -42,6 +42,8 @@ struct Disk {
     /// The sync, counted from now, after which it breaks; none if it is zero.
     breaks_after_sync: Arc<AtomicUsize>,
     is_full: Arc<AtomicBool>,
+    /// Whether every sync takes a while and fails.
+    fails_slowly: Arc<AtomicBool>,
     /// Whether every call waits until it is not so any more, or for a minute.
     hangs: Arc<AtomicBool>,
     /// Whether what fails was done all the same, as a sync that failed may have been.
@@ -106,6 +108,11 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if self.fails_slowly.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(200));
+            self.platter.forget(self.evicted);
+            return Err(io::Error::other("input/output error"));
+        }
         let (result, is_done) = self.call();
         if is_done {
             self.platter.sync_data()?;
@@ -288,6 +295,35 @@ fn whoever_reads_goes_on_while_the_disk_takes_no_writes() {
     inspect(&store).expect("sound");
 }
 
+/// What it was to bring to the disk is written again beside the readers.
+#[test]
+fn nobody_waits_to_read_while_syncs_take_their_time_to_fail() {
+    let disk = Disk::default();
+    let store = disk.open();
+    let directory = directory(&store);
+    let kept = directory.create(user("kept"), &caller());
+    let id = kept.expect("created").record.id().to_string();
+    disk.fails_slowly.store(true, Ordering::SeqCst);
+    let refused = directory.create(user("new"), &caller());
+    assert!(refused.is_err(), "{refused:?}");
+    wait_until("it is read", || {
+        store.ailment().is_some() && directory.retrieve(&id, |_| Ok(())).is_ok()
+    });
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        let read = directory.retrieve(&id, |_| Ok(()));
+        assert!(read.is_ok(), "after {:?}: {read:?}", start.elapsed());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    disk.fails_slowly.store(false, Ordering::SeqCst);
+    wait_until("it comes back", || {
+        directory.create(user("newest"), &caller()).is_ok()
+    });
+    let left = disk.platter.after_a_cut().open().expect("a store");
+    let left = inspect(&Arc::new(left)).expect("sound");
+    assert_eq!(left, inspect(&store).expect("sound"));
+}
+
 /// The next start is quick again, whether or not anything was written meanwhile.
 #[test]
 fn the_index_is_put_back_after_the_file_was_reopened() {
@@ -359,7 +395,7 @@ fn what_a_failed_sync_has_left_is_written_again_by_the_next_server() {
     let directory = server.stop_and_keep();
     std::fs::write(&mark, "").expect("a mark");
     let server = Server::start_on(directory);
-    server.log_with("a sync has failed");
+    server.log_with("was to bring to the disk was written again");
     let shown = server.cli(&["user", "show", "jane@example.com"]);
     assert_eq!(shown.status, Some(0), "{}", shown.stderr);
     assert!(!mark.exists());

@@ -131,15 +131,11 @@ pub(super) fn is_lack_of_space(error: &io::Error) -> bool {
     )
 }
 
-/// The locks of a storage are those of what it stands on.
+/// The locks of a storage are those of what it stands on; taking them is left to each.
 macro_rules! delegate_locks {
     () => {
         fn close(&self) -> io::Result<()> {
             self.inner.close()
-        }
-
-        fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
-            self.inner.try_lock_range(from, to)
         }
 
         fn try_lock_shared_range(
@@ -190,6 +186,13 @@ impl StorageBackend for Patient {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.lag.note(offset, data.len());
         self.wait_for_space(|| self.inner.write(offset, data))
+    }
+
+    /// Whoever had it until just now may have left a sync that failed, which is to be made up for
+    /// before anything is written.
+    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+        let is_locked = self.inner.try_lock_range(from, to)?;
+        Ok(is_locked && !self.lag.is_anothers())
     }
 
     delegate_locks!();
@@ -297,6 +300,10 @@ impl StorageBackend for Overlay {
         self.length
             .fetch_max(offset.saturating_add(data.len() as u64), Ordering::SeqCst);
         Ok(())
+    }
+
+    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(from, to)
     }
 
     delegate_locks!();

@@ -155,6 +155,13 @@ fn copy_multimap<K: Key + 'static, V: Key + 'static>(
 /// row, that each is found under its keys and under no other, and the audit chain.
 pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
+    if Lag::of(Some(path)).is_anothers() {
+        log::warn!(
+            "{}: a sync of it has failed, so the disk may lack what is shown of it; whoever opens \
+             the store makes up for that",
+            path.display()
+        );
+    }
     let file = path.to_owned();
     let opener: Opener = Box::new(move || Ok(Box::new(Readable::open(&file)?)));
     let (counts, format) = guarded(|| {

@@ -96,6 +96,10 @@ impl StorageBackend for Deferring {
         self.inner.write(offset, data)
     }
 
+    fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(from, to)
+    }
+
     delegate_locks!();
 }
 

@@ -6,16 +6,17 @@
 //!
 //! A mark beside the file, `users.unsynced`, has another process write all of it again.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use super::backend::is_lack_of_space;
 use super::{OpenError, Opener};
-use crate::{files, limits};
+use crate::{files, limits, secret};
 
 const MODE: u32 = 0o600;
 /// As small as what the system takes for written or not.
@@ -25,8 +26,24 @@ const PAGE_BYTES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Lag {
     state: Mutex<State>,
-    /// Exists for as long as something may be lacking; none where the storage is no file.
-    mark: Option<PathBuf>,
+    /// None where the storage is no file.
+    mark: Option<Mark>,
+}
+
+/// A file that exists for as long as something may be lacking.
+#[derive(Debug)]
+struct Mark {
+    path: PathBuf,
+    /// What stands in it if this process has put it there.
+    id: String,
+}
+
+impl Mark {
+    fn is_own(&self) -> bool {
+        let mut text = Vec::new();
+        let read = File::open(&self.path).and_then(|file| file.take(64).read_to_end(&mut text));
+        read.is_ok() && text == self.id.as_bytes()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,11 +111,24 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
         let page = &mut bytes[..count];
         // What cannot be read is not shown either: it is as the disk has it.
         if storage.read(at, page).is_ok() {
-            storage.write(at, page)?;
+            match storage.write(at, page) {
+                // Only a hole in the file wants space, and that shows zeros on disk too.
+                Err(error) if is_lack_of_space(&error) && page.iter().all(|byte| *byte == 0) => {}
+                written => written?,
+            }
         }
         at += count as u64;
     }
     Ok(())
+}
+
+fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
+    match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+        // Without locks nobody else can have it.
+        Ok(true) | Err(BackendError::Unsupported) => Ok(()),
+        Ok(false) => Err(OpenError::Locked),
+        Err(error) => Err(io::Error::other(error.to_string()).into()),
+    }
 }
 
 impl Lag {
@@ -106,7 +136,10 @@ impl Lag {
     pub(super) fn of(path: Option<&Path>) -> Self {
         Self {
             state: Mutex::default(),
-            mark: path.map(|path| path.with_extension("unsynced")),
+            mark: path.map(|path| Mark {
+                path: path.with_extension("unsynced"),
+                id: secret::hex(&secret::random::<8>()),
+            }),
         }
     }
 
@@ -143,15 +176,16 @@ impl Lag {
         let Some(mark) = &self.mark else {
             return;
         };
-        let put = match files::create(mark, MODE) {
+        let put = match files::create(&mark.path, MODE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            put => put.map(drop),
+            Err(error) => Err(error),
+            Ok(mut file) => (file.write_all(mark.id.as_bytes())).and_then(|()| file.sync_data()),
         };
-        if let Err(error) = put.and_then(|()| files::sync_directory_of(mark)) {
+        if let Err(error) = put.and_then(|()| files::sync_directory_of(&mark.path)) {
             log::error!(
                 "{} cannot be kept, which would have another process write the store again \
                  (if this one ends before it has: make a backup, and restore it): {error}",
-                mark.display()
+                mark.path.display()
             );
         }
     }
@@ -161,8 +195,8 @@ impl Lag {
         let Some(mark) = &self.mark else {
             return Ok(());
         };
-        match fs::remove_file(mark) {
-            Ok(()) => files::sync_directory_of(mark),
+        match fs::remove_file(&mark.path) {
+            Ok(()) => files::sync_directory_of(&mark.path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -170,30 +204,33 @@ impl Lag {
 
     /// Whether another process had a sync that failed, and nobody has made up for it.
     pub(super) fn is_anothers(&self) -> bool {
-        self.state().syncing.is_none() && self.mark.as_deref().is_some_and(Path::exists)
+        (self.mark.as_ref()).is_some_and(|mark| mark.path.exists() && !mark.is_own())
     }
 
     /// Makes up for a sync that has failed, in this process or in one before it, if one has.
-    /// Nobody has the storage open meanwhile.
-    pub(super) fn make_up(&self, opener: &Opener) -> Result<(), OpenError> {
-        let is_anothers = self.is_anothers();
-        let mut state = self.state();
-        if is_anothers {
-            state.syncing = Some(Written::Anything);
-        }
-        let Some(syncing) = state.syncing.take() else {
+    /// Nobody writes to the storage meanwhile: unless that `is_held` already, it is locked.
+    pub(super) fn make_up(&self, opener: &Opener, is_held: bool) -> Result<(), OpenError> {
+        if self.state().syncing.is_none() && !self.is_anothers() {
             return Ok(());
-        };
-        let written = std::mem::replace(&mut state.written, Written::Parts(Vec::new()));
-        let lacking = state.syncing.insert(syncing.and(written));
-        let storage = opener()?;
-        match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-            // Without locks nobody else can have it.
-            Ok(true) | Err(BackendError::Unsupported) => {}
-            Ok(false) => return Err(OpenError::Locked),
-            Err(error) => return Err(io::Error::other(error.to_string()).into()),
         }
-        log::warn!("a sync has failed: what it was to bring to the disk is written again");
+        let storage = opener()?;
+        if !is_held {
+            lock(&*storage)?;
+        }
+        // Only now nobody else changes the mark. Where it is not this process's any more, somebody
+        // has written meanwhile of whom nothing is known.
+        let mut state = self.state();
+        let is_alone = self.mark.as_ref().is_none_or(Mark::is_own);
+        let lacking = match state.syncing.take() {
+            Some(syncing) if is_alone => syncing.and(std::mem::take(&mut state.written)),
+            None if !self.is_anothers() => return Ok(storage.close()?),
+            _ => Written::Anything,
+        };
+        state.written = Written::Parts(Vec::new());
+        let lacking = state.syncing.insert(lacking);
+        if matches!(lacking, Written::Anything) {
+            log::info!("a sync has failed: all of the store is to be written again");
+        }
         // Perhaps it could not be put before.
         self.put_mark();
         let made_up = lacking.write_again(&*storage);
@@ -203,6 +240,7 @@ impl Lag {
         made_up?;
         closed?;
         state.syncing = None;
+        log::warn!("what a failed sync was to bring to the disk was written again");
         Ok(())
     }
 
@@ -280,11 +318,11 @@ mod tests {
         let (broken, _) = Disk::new(true, false);
         let (well, opener) = Disk::new(false, false);
         let lag = Lag::of(None);
-        lag.make_up(&opener).expect("nothing to do");
+        lag.make_up(&opener, false).expect("nothing to do");
         lag.note(0, 4096);
         // Nobody knows what there was before the first.
         assert!(lag.sync(&broken).is_err());
-        lag.make_up(&opener).expect("written");
+        lag.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [0, 4096, 0, 4096, 4096, 4096, 8192, 2048]);
         lag.note(0, 4096);
         lag.sync(&well).expect("synced");
@@ -292,15 +330,15 @@ mod tests {
         assert!(lag.sync(&broken).is_err());
         lag.note(0, 512);
         lag.sync(&well).expect("synced");
-        lag.make_up(&opener).expect("written");
+        lag.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [4096, 4096, 8192, 2048, 0, 512]);
-        lag.make_up(&opener).expect("nothing to do");
+        lag.make_up(&opener, false).expect("nothing to do");
         assert!(well.take().is_empty());
         for _ in 0..=limits::UNSYNCED_PARTS_MAX {
             lag.note(8192, 2048);
         }
         assert!(lag.sync(&broken).is_err());
-        lag.make_up(&opener).expect("written");
+        lag.make_up(&opener, false).expect("written");
         assert_eq!(well.take().len(), 8);
     }
 
@@ -318,11 +356,29 @@ mod tests {
         let (_, locked) = Disk::new(false, true);
         let other = Lag::of(Some(&path));
         assert!(other.is_anothers());
-        assert!(matches!(other.make_up(&locked), Err(OpenError::Locked)));
-        assert!(other.make_up(&opener).is_err() && mark.exists());
+        assert!(matches!(
+            other.make_up(&locked, false),
+            Err(OpenError::Locked)
+        ));
+        assert!(other.make_up(&opener, false).is_err() && mark.exists());
         assert_eq!(broken.take(), [0, 4096]);
-        other.make_up(&again).expect("written");
+        // It is not taken for one's own by somebody who had a sync that failed too.
+        assert!(other.sync(&broken).is_err() && other.is_anothers());
+        other.make_up(&again, false).expect("written");
         assert_eq!(well.take().len(), 8);
         assert!(!mark.exists());
+        // The first does not know what was written meanwhile.
+        lag.make_up(&again, false).expect("written");
+        assert_eq!(well.take().len(), 8);
+    }
+
+    #[test]
+    fn whoever_has_a_storage_locked_is_not_locked_out() {
+        let (broken, _) = Disk::new(true, false);
+        let (well, locked) = Disk::new(false, true);
+        let lag = Lag::of(None);
+        assert!(lag.sync(&broken).is_err());
+        lag.make_up(&locked, true).expect("written");
+        assert_eq!(well.take().len(), 8);
     }
 }

@@ -59,16 +59,10 @@ impl Writer {
     }
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        self.lag.make_up(&self.opener)?;
+        self.lag.make_up(&self.opener, false)?;
         let health = Arc::clone(&self.shared.health);
         let storage = Patient::new((self.opener)()?, health, Arc::clone(&self.lag));
-        let open = self.open_database(storage, known, self.place.is_none())?;
-        // Whoever had the file until just now may have left it so.
-        if self.lag.is_anothers() {
-            let _ = close(open);
-            return Err(OpenError::Locked);
-        }
-        Ok(open)
+        self.open_database(storage, known, self.place.is_none())
     }
 
     /// Opens what can be read of a storage that takes no writes.

@@ -168,20 +168,23 @@ impl Writer {
             self.shared.notes.give_back(unanswered.noted);
         }
         let mut pause = REOPEN_PAUSE_MIN;
+        let mut view = None;
         loop {
-            let view = guarded(|| {
-                let view = self.open_for_reading(Some(known))?;
-                self.publish(&view)?;
-                Ok(view)
-            });
-            if let Err(error) = &view {
-                log::error!("the store cannot be read either: {error}");
+            if view.is_none() {
+                view = self.view(known);
             }
             if !queue.refuse_for(pause) {
                 return None;
             }
+            pause = (pause * 2).min(REOPEN_PAUSE_MAX);
+            // Reading goes on meanwhile: a disk that fails may take its time for that.
+            let made_up = guarded(|| self.lag.make_up(&self.opener, view.is_some()));
+            if let Err(error) = made_up {
+                self.note_ailment(&error);
+                continue;
+            }
             self.shared.publish(None);
-            if let Ok(view) = view {
+            if let Some(view) = view.take() {
                 let _ = close(view);
             }
             match self.reopen(known) {
@@ -191,8 +194,18 @@ impl Writer {
                 }
                 Err(error) => self.note_ailment(&error),
             }
-            pause = (pause * 2).min(REOPEN_PAUSE_MAX);
         }
+    }
+
+    /// What can be read of a storage that takes no writes, published.
+    fn view(&self, known: &Known) -> Option<Open> {
+        let view = guarded(|| {
+            let view = self.open_for_reading(Some(known))?;
+            self.publish(&view)?;
+            Ok(view)
+        });
+        view.inspect_err(|error| log::error!("the store cannot be read either: {error}"))
+            .ok()
     }
 
     fn note_ailment(&self, error: &OpenError) {
