@@ -18,6 +18,7 @@ use super::index::Index;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
 use super::{FORMAT, OpenError, ReadError, file, saved, tables, upgrade};
+use crate::limits;
 
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -172,6 +173,25 @@ impl Open {
     pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
         saved::forget(&self.database)?;
         self.saved.clear();
+        Ok(())
+    }
+
+    /// A commit of nothing but some of the index, which also stores redb's allocator state; only the
+    /// last commit before a crash decides how long the repair takes. How many chunks it has saved.
+    pub(super) fn checkpoint(&mut self) -> Result<usize, ReadError> {
+        let mut txn = self.database.begin_write()?;
+        txn.set_quick_repair(true);
+        let most = limits::INDEX_CHUNKS_AT_ONCE;
+        let put = saved::save(&txn, &self.index, &self.saved, self.chain, most)?;
+        txn.commit()?;
+        self.saved |= &put;
+        Ok(put.iter().count())
+    }
+
+    /// Saves the index before the file is closed, so that the next start is quick. Whoever has only
+    /// looked leaves the file as it is.
+    pub(super) fn save_all(&mut self) -> Result<(), ReadError> {
+        while self.is_written && self.checkpoint()? == limits::INDEX_CHUNKS_AT_ONCE {}
         Ok(())
     }
 

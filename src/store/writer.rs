@@ -235,7 +235,7 @@ impl Writer {
                     if !self.syncer.wait_idle() {
                         return Stop::Broken(None);
                     }
-                    if let Err(error) = save_all(open) {
+                    if let Err(error) = open.save_all() {
                         log::warn!("the next start will take longer: {error}");
                     }
                     return Stop::Closed;
@@ -268,7 +268,7 @@ impl Writer {
                 // Who arrives during a sync that takes so long is not to wait for it.
                 Next::Nothing if self.syncer.is_underway() => {}
                 Next::Nothing => {
-                    let saved = checkpoint(open)?;
+                    let saved = open.checkpoint()?;
                     // What was too much for one time is saved the next.
                     open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
                 }
@@ -481,23 +481,4 @@ impl Writer {
         let state = open.chain.next_sequence;
         Snapshot::begin(&open.database, open.index.clone(), &self.shared, state)
     }
-}
-
-/// A commit of nothing but some of the index, which also stores redb's allocator state; only the
-/// last commit before a crash decides how long the repair takes. How many chunks it has saved.
-fn checkpoint(open: &mut Open) -> Result<usize, ReadError> {
-    let mut txn = open.database.begin_write()?;
-    txn.set_quick_repair(true);
-    let most = limits::INDEX_CHUNKS_AT_ONCE;
-    let put = saved::save(&txn, &open.index, &open.saved, open.chain, most)?;
-    txn.commit()?;
-    open.saved |= &put;
-    Ok(put.iter().count())
-}
-
-/// Saves the index before the file is closed, so that the next start is quick. Whoever has only
-/// looked leaves the file as it is.
-fn save_all(open: &mut Open) -> Result<(), ReadError> {
-    while open.is_written && checkpoint(open)? == limits::INDEX_CHUNKS_AT_ONCE {}
-    Ok(())
 }
