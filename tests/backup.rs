@@ -241,9 +241,18 @@ fn a_backup_is_restored_where_nothing_was() {
     assert_eq!(shown.stdout, "{\"certificate\":null,\"authority\":null}\n");
     let server = Server::start_on(new);
     assert_eq!(users(&server).len(), 1);
+    let store = server.data_dir().join("users.redb");
     let stopped = server.stop_and_keep();
+    // A sync of what is there has failed: that concerns nothing that takes its place.
+    let mark = store.with_extension("unsynced");
+    std::fs::write(&mark, "").expect("a mark");
+    let store = store.to_str().expect("text");
+    let verified = crate::support::cli_in(&stopped, &["backup", "verify", store]);
+    let told = "a sync of it has failed";
+    assert!(verified.stderr.contains(told), "{verified:?}");
     let again = crate::support::cli_in(&stopped, &["backup", "restore", file]);
     assert!(!again.stderr.contains("a new CA"), "{again:?}");
+    assert!(!mark.exists());
     let shown = crate::support::cli_in(&stopped, &["cert", "show"]);
     assert!(shown.stdout.contains("private CA"), "{shown:?}");
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -84,18 +84,28 @@ pub(super) struct Patient {
     inner: Backend,
     health: Arc<Health>,
     lag: Arc<Lag>,
+    waits: Arc<AtomicBool>,
 }
 
 impl Patient {
-    pub(super) fn new(inner: Backend, health: Arc<Health>, lag: Arc<Lag>) -> Self {
-        Self { inner, health, lag }
+    /// One that waits for as long as `waits` says so.
+    pub(super) fn new(
+        inner: Backend,
+        health: Arc<Health>,
+        lag: Arc<Lag>,
+        waits: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            inner,
+            health,
+            lag,
+            waits,
+        }
     }
 
     /// One that does not wait after all.
     pub(super) fn hasty(inner: Backend, lag: Arc<Lag>) -> Self {
-        let health = Arc::new(Health::default());
-        health.close();
-        Self::new(inner, health, lag)
+        Self::new(inner, Arc::default(), lag, Arc::default())
     }
 
     /// Tries again while the disk is full. Writing the same bytes to the same place again
@@ -105,7 +115,7 @@ impl Patient {
         loop {
             let result = attempt();
             let is_full = matches!(&result, Err(error) if is_lack_of_space(error));
-            if !is_full || self.health.is_closing() {
+            if !is_full || !self.waits.load(Ordering::SeqCst) || self.health.is_closing() {
                 if is_waiting && !is_full {
                     self.health.set_well();
                     if result.is_ok() {

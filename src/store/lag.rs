@@ -14,7 +14,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
-use super::backend::is_lack_of_space;
 use super::{OpenError, Opener};
 use crate::{files, limits, secret};
 
@@ -112,14 +111,20 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
         // What cannot be read is not shown either: it is as the disk has it.
         if storage.read(at, page).is_ok() {
             match storage.write(at, page) {
-                // Only a hole in the file wants space, and that shows zeros on disk too.
-                Err(error) if is_lack_of_space(&error) && page.iter().all(|byte| *byte == 0) => {}
+                // Only a hole in the file wants space, where the file system does not write each
+                // page to another place, and it shows zeros on disk too.
+                Err(error) if is_full(&error) && page.iter().all(|byte| *byte == 0) => {}
                 written => written?,
             }
         }
         at += count as u64;
     }
     Ok(())
+}
+
+/// Not of a file that may not grow: that refuses what it has, too.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
 }
 
 fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
@@ -256,6 +261,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::store::backend::Patient;
 
     /// A storage of two pages and a half, whose syncs end like this.
     #[derive(Clone, Debug)]
@@ -263,6 +269,7 @@ mod tests {
         written: Arc<Mutex<Vec<u64>>>,
         fails: bool,
         is_locked: bool,
+        is_full: bool,
     }
 
     impl Disk {
@@ -271,6 +278,7 @@ mod tests {
                 written: Arc::default(),
                 fails,
                 is_locked,
+                is_full: false,
             };
             let it = disk.clone();
             (disk, Box::new(move || Ok(Box::new(it.clone()))))
@@ -303,6 +311,9 @@ mod tests {
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            if self.is_full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             let mut written = self.written.lock().expect("not poisoned");
             written.extend([offset, data.len() as u64]);
             Ok(())
@@ -370,6 +381,37 @@ mod tests {
         // The first does not know what was written meanwhile.
         lag.make_up(&again, false).expect("written");
         assert_eq!(well.take().len(), 8);
+    }
+
+    #[test]
+    fn a_full_disk_is_not_asked_for_holes() {
+        let (disk, _) = Disk::new(false, false);
+        let disk = Disk {
+            is_full: true,
+            ..disk
+        };
+        // Its first page is zeros.
+        write_part(&disk, 0, 4096).expect("passed over");
+        assert!(write_part(&disk, 0, 8192).is_err());
+    }
+
+    #[test]
+    fn whoever_finds_the_mark_of_another_does_not_get_the_lock() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("users.redb");
+        let (broken, opener) = Disk::new(true, false);
+        let lag = Arc::new(Lag::of(Some(&path)));
+        let storage = Patient::hasty(opener().expect("open"), Arc::clone(&lag));
+        let is_locked = || {
+            let locked = storage.try_lock_range(Bound::Unbounded, Bound::Unbounded);
+            locked.expect("a lock")
+        };
+        assert!(is_locked());
+        assert!(Lag::of(Some(&path)).sync(&broken).is_err() && !is_locked());
+        lag.remove_mark().expect("removed");
+        assert!(is_locked());
+        // One's own is made up for by oneself.
+        assert!(lag.sync(&broken).is_err() && is_locked());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Opening the database and making its index, at the start and again after each failure; and
 //! closing it.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,9 +62,13 @@ impl Writer {
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
         self.lag.make_up(&self.opener, false)?;
-        let health = Arc::clone(&self.shared.health);
-        let storage = Patient::new((self.opener)()?, health, Arc::clone(&self.lag));
-        self.open_database(storage, known, self.place.is_none())
+        let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
+        // After a failure there are readers, who are not to wait for space with it.
+        let waits = Arc::new(AtomicBool::new(known.is_none()));
+        let storage = Patient::new((self.opener)()?, health, lag, Arc::clone(&waits));
+        let open = self.open_database(storage, known, self.place.is_none())?;
+        waits.store(true, Ordering::SeqCst);
+        Ok(open)
     }
 
     /// Opens what can be read of a storage that takes no writes.
@@ -193,6 +198,14 @@ impl Open {
     pub(super) fn save_all(&mut self) -> Result<(), ReadError> {
         while self.is_written && self.checkpoint()? == limits::INDEX_CHUNKS_AT_ONCE {}
         Ok(())
+    }
+
+    /// Whether nobody else can open the storage; one that is only read may be open to others.
+    pub(super) fn is_locked(&self) -> bool {
+        let locked = self
+            .storage
+            .try_lock_range(Bound::Unbounded, Bound::Unbounded);
+        matches!(locked, Ok(true))
     }
 
     pub(super) fn known(&self) -> Known {

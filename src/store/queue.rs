@@ -142,18 +142,23 @@ impl Queue {
         }
     }
 
-    /// Refuses what is queued for this long; false when nothing will be queued any more.
-    pub(super) fn refuse_for(&self, pause: Duration) -> bool {
+    /// Refuses what is queued for this long. Whether somebody has asked for a look meanwhile;
+    /// `None` when nothing will be queued any more.
+    pub(super) fn refuse_for(&self, pause: Duration) -> Option<bool> {
         let until = Instant::now() + pause;
+        let mut is_asked = false;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return true;
+                return Some(is_asked);
             }
             match self.next(Some(left)) {
-                Next::Batch(_, callers) => callers.answer(Outcome::Failed),
-                Next::Nothing => return true,
-                Next::Closed => return false,
+                Next::Batch(plans, callers) => {
+                    is_asked |= plans.is_empty();
+                    callers.answer(Outcome::Failed);
+                }
+                Next::Nothing => return Some(is_asked),
+                Next::Closed => return None,
             }
         }
     }

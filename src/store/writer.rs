@@ -173,12 +173,16 @@ impl Writer {
             if view.is_none() {
                 view = self.view(known);
             }
-            if !queue.refuse_for(pause) {
-                return None;
-            }
+            let is_suspect = queue.refuse_for(pause)?;
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
+            if is_suspect && let Some(view) = view.take() {
+                // Of a view that one page could not be read of, no other can.
+                self.shared.publish(None);
+                let _ = close(view);
+            }
             // Reading goes on meanwhile: a disk that fails may take its time for that.
-            let made_up = guarded(|| self.lag.make_up(&self.opener, view.is_some()));
+            let is_held = view.as_ref().is_some_and(Open::is_locked);
+            let made_up = guarded(|| self.lag.make_up(&self.opener, is_held));
             if let Err(error) = made_up {
                 self.note_ailment(&error);
                 continue;
