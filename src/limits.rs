@@ -365,6 +365,12 @@ pub const QUIET_DAYS: i64 = 7;
 pub const CLOCK_SLACK_SECONDS: i64 = 120;
 /// Life of a token unless `--expires` says otherwise.
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
+/// One that has ended with none in its place is told of for so long.
+pub const ENDED_TOKEN_TOLD_DAYS: i64 = 30;
+/// Nobody is told of the end of one whose whole life was shorter: it was meant to end.
+pub const TOLD_TOKEN_DAYS_MIN: i64 = 1;
+/// Ended ones that are told of one by one; more are told of together.
+pub const ENDED_TOKENS_TOLD_MAX: usize = 10;
 /// The configuration file.
 pub const CONFIGURATION_BYTES_MAX: u64 = 64 * 1024;
 /// The longest path of a Unix socket (`sun_path` without its closing zero).

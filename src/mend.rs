@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 /// What stands for the beginning of a command.
 const PLACEHOLDER: &str = "{program}";
@@ -32,6 +33,17 @@ impl Mend {
 /// A template with the beginning of a command in its places.
 pub fn filled(template: &str, program: &str) -> String {
     template.replace(PLACEHOLDER, program)
+}
+
+/// A path as a shell reads it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 impl fmt::Display for Mend {

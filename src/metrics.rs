@@ -194,7 +194,7 @@ impl Metrics {
         );
         registry.register(
             "server_errors",
-            "Requests that the server failed: answered 500 or more, but for 501 and 505, and not by /readyz",
+            "Requests that the server failed: answered 500 or more, or 429 in place of 503, but for 501 and 505, and not by /readyz",
             self.server_errors.clone(),
         );
         registry.register_with_unit(
@@ -253,6 +253,17 @@ impl Metrics {
 
     /// Counts a request and its answer. `route` is the pattern of the route table, or `none`.
     pub fn answered(&self, route: &'static str, method: &'static str, status: u16) {
+        self.answered_in_place_of(status, route, method, status);
+    }
+
+    /// The same for an answer whose status stands for another, which tells better what was wrong.
+    pub fn answered_in_place_of(
+        &self,
+        real: u16,
+        route: &'static str,
+        method: &'static str,
+        status: u16,
+    ) {
         let request = Request {
             route,
             method,
@@ -260,7 +271,7 @@ impl Metrics {
         };
         self.requests.get_or_create(&request).inc();
         // What is not implemented was wrong to ask for, and /readyz has an alert of its own.
-        if status >= 500 && !matches!(status, 501 | 505) && route != "/readyz" {
+        if real >= 500 && !matches!(real, 501 | 505) && route != "/readyz" {
             self.server_errors.inc();
         }
     }

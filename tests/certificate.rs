@@ -403,14 +403,14 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         return;
     }
     for line in [
-        "openssl x509 -in chain.pem -outform DER -out leaf.der",
+        "openssl x509 -in chain.pem -outform DER -out 'the leaf.der'",
         "openssl crl2pkcs7 -nocrl -certfile chain.pem -out chain.p7b",
         "openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out binary.p7b",
-        "openssl pkcs12 -export -in chain.pem -inkey key.pem -passout pass: -out both.pfx",
+        "openssl pkcs12 -export -in chain.pem -inkey key.pem -passout pass: -out \"it's both.pfx\"",
         "openssl pkey -in key.pem -aes256 -passout pass:x -out locked.pem",
         "openssl ec -in key.pem -aes256 -passout pass:x -out old.pem",
         "openssl pkey -in key.pem -outform DER -out key.der",
-        "chmod 600 locked.pem old.pem key.der both.pfx",
+        "chmod 600 locked.pem old.pem key.der \"it's both.pfx\"",
     ] {
         shell(line);
     }
@@ -420,11 +420,11 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         server.cli(&["cert", "install", chain, "--key", key])
     };
     for (chain, key, is) in [
-        ("leaf.der", "key.pem", "it is DER,"),
+        ("the leaf.der", "key.pem", "it is DER,"),
         ("chain.p7b", "key.pem", "it is PKCS #7,"),
         ("binary.p7b", "key.pem", "it is PKCS #7 in DER,"),
-        ("both.pfx", "key.pem", "it is PKCS #12,"),
-        ("chain.pem", "both.pfx", "it is PKCS #12,"),
+        ("it's both.pfx", "key.pem", "it is PKCS #12,"),
+        ("chain.pem", "it's both.pfx", "it is PKCS #12,"),
         ("chain.pem", "locked.pem", "it is encrypted,"),
         ("chain.pem", "old.pem", "it is encrypted,"),
         ("chain.pem", "key.der", "it is DER,"),
@@ -432,6 +432,9 @@ fn other_forms_are_named_with_the_line_that_converts_them() {
         let refused = install(chain, key);
         assert_eq!(refused.status, Some(1), "{chain} {key}: {refused:?}");
         assert!(refused.stderr.contains(is), "{chain} {key}: {refused:?}");
+        // The ciphers of older tools are not what openssl reads unless it is told so.
+        let says_legacy = refused.stderr.contains("(add -legacy if");
+        assert_eq!(says_legacy, is == "it is PKCS #12,", "{refused:?}");
         let (_, line) = refused.stderr.split_once("; run: ").expect("a line");
         let (line, _) = line.split_once(" (nothing").expect("its end");
         // On a terminal the phrase would be asked for.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use golinks_scim::config::is_public;
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::front::Front;
@@ -99,6 +100,11 @@ fn a_certificate_that_no_client_accepts() {
             // A certificate is good to the end of its last second.
             6,
             "expired",
+        ),
+        (
+            its_own_authority(),
+            0,
+            "it is a CA's own certificate, which is not accepted as a server's: issue one for",
         ),
     ] {
         put(made);
@@ -237,6 +243,15 @@ fn something_else_that_answers() {
     speaking.join().expect("it has ended");
 }
 
+/// As some make one for themselves, and no client accepts it.
+fn its_own_authority() -> (String, String) {
+    let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let own = parameters.self_signed(&key).expect("a certificate");
+    (own.pem(), key.serialize_pem())
+}
+
 /// Nobody but whoever types the command knows whether it is the company's.
 #[test]
 fn a_proxy_with_a_certificate_of_a_company() {
@@ -267,6 +282,28 @@ fn a_proxy_with_a_certificate_of_a_company() {
     let failed = findings.iter().filter(|it| it.outcome == "fail");
     assert_eq!(failed.count(), 0, "{findings:#?}");
 
+    // That the authority is another says more than to name one again.
+    let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, "Another CA");
+    parameters.distinguished_name = name;
+    let key = KeyPair::generate().expect("a key");
+    let another = parameters.self_signed(&key).expect("a certificate");
+    let wrong = place.folder.path().join("the wrong.pem");
+    fs::write(&wrong, another.pem()).expect("written");
+    let findings = place.check_with(&format!("check --ca '{}'", wrong.display()));
+    let refused = findings.iter().find(|it| it.outcome == "fail");
+    let refused = refused.expect("a failure");
+    let issuer = "\"CN=rcgen self signed cert\"";
+    let words = format!(
+        "the CA in '{}' has not issued, but {issuer}",
+        wrong.display()
+    );
+    assert!(refused.what.ends_with(&words), "{words}: {refused:?}");
+    let words = format!("if a proxy with a certificate of {issuer} answers: name the file of that");
+    assert!(refused.mend.starts_with(&words), "{words}: {refused:?}");
+
     // Another authority, be it of the same name, is no better than none, and it makes no certificate good that is not.
     let other = Front::proxy(&chain_for("localhost", None), &place.data_dir(), &url);
     let name = chain_for("scim.example.com", None);
@@ -286,9 +323,13 @@ fn a_proxy_with_a_certificate_of_a_company() {
         assert!(refused.what.contains(words), "{words}: {findings:#?}");
         assert!(!refused.mend.contains("--ca"), "{refused:?}");
     }
+    let der = place.folder.path().join("ca.der");
+    fs::write(&der, another.der()).expect("written");
+    let converts = format!("openssl x509 -inform DER -in {}", der.display());
     for (file, words) in [
         ("nowhere.pem", "No such file"),
         ("/dev/null", "no usable certificate"),
+        (der.to_str().expect("text"), &converts),
     ] {
         let output = place
             .shell(&format!("golinks-scim check --ca {file}"))

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use golinks_scim::access::{Issue, IssueError, Mode, Scope, Token, Tokens};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Manner, ToUndo, describe};
+use golinks_scim::http1::client::Response;
 use golinks_scim::idp::client::Client;
 use golinks_scim::limits;
 use golinks_scim::scim::{Leniency, Preconditions, User};
@@ -445,12 +446,15 @@ fn a_server_whose_disk_is_full_says_so_and_goes_on_by_itself() {
     assert_eq!(refused.header("retry-after"), Some("30"));
     let detail = scim_error(&refused, "full")["detail"].to_string();
     assert!(detail.contains("full"), "{detail}");
+    // Whatever status its caller understands, whoever watches hears of it.
+    assert_eq!(errors_of(&talk.server, &reader), 1);
     talk.authorization = strict;
     // By now it is known: nobody else waits for space.
     let begun = Instant::now();
     assert_eq!(talk.send("POST", "/Users", Some(&body("s"))).status, 503);
     let took = begun.elapsed();
     assert!(took < limits::DISK_FULL_WAIT_MAX, "{took:?}");
+    assert_eq!(errors_of(&talk.server, &reader), 2);
     talk.authorization = compatible;
     assert_eq!(ready(&talk.server, &reader), 503);
     let listed = talk.json("GET", "/Users?count=1", None, 200)["totalResults"].clone();
@@ -535,11 +539,25 @@ fn commands_on_a_full_disk_say_so_and_lose_nothing() {
 
 /// What `/readyz` answers.
 fn ready(server: &Server, authorization: &str) -> u16 {
+    asked(server, authorization, "/readyz").status
+}
+
+/// Asks beside whoever else is connected.
+fn asked(server: &Server, authorization: &str, target: &str) -> Response {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
     let base = format!("https://{}", server.address());
     let mut client = Client::new(&base, &pem).expect("a client");
-    let answer = send(&mut client, authorization, "GET", "/readyz", None);
-    answer.expect("an answer").status
+    let answer = send(&mut client, authorization, "GET", target, None);
+    answer.expect("an answer")
+}
+
+/// The requests that the server says it has failed.
+fn errors_of(server: &Server, authorization: &str) -> u32 {
+    let answer = asked(server, authorization, "/metrics");
+    let text = String::from_utf8(answer.body).expect("text");
+    let mut lines = text.lines();
+    let count = lines.find_map(|line| line.strip_prefix("golinks_scim_server_errors_total "));
+    count.expect("it is counted").parse().expect("a number")
 }
 
 /// Long enough without space the caller is told that nobody knows; closing does not wait.

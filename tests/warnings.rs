@@ -2,6 +2,7 @@
 //! certificates, an hour of deactivations across a restart; how it is told while the store cannot
 //! be read, and what is told of a bug. The router and the store are the real ones, in the test's own process.
 
+use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use tempfile::TempDir;
 
 use crate::support::body;
 
-const DAY: i64 = 24 * 60 * 60 * 1000;
+const HOUR: i64 = 60 * 60 * 1000;
+const DAY: i64 = 24 * HOUR;
 /// Moved by this, a clock is a bug for whoever asks it.
 const BROKEN: i64 = i64::MIN;
 
@@ -39,6 +41,26 @@ impl Clock for Moved {
         assert_ne!(by, BROKEN, "a bug");
         Instant::from_millis(self.start.millis() + by)
     }
+}
+
+thread_local! {
+    /// What was logged in this thread since somebody looked.
+    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps what is logged, apart for each thread, as tests run beside each other.
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LOGGED.with_borrow_mut(|logged| logged.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
 }
 
 /// A router on a store.
@@ -138,6 +160,17 @@ impl Here {
                 format!("{}; {mend}", text(&warning["what"]))
             })
             .collect()
+    }
+
+    /// What the log is told of when it is looked whether there is something to tell.
+    fn logs(&self) -> Vec<String> {
+        // Another test may have done so.
+        if log::set_logger(&Log).is_ok() {
+            log::set_max_level(log::LevelFilter::Warn);
+        }
+        LOGGED.take();
+        self.api.warn();
+        LOGGED.take()
     }
 
     fn metric(&self, name: &str) -> Option<String> {
@@ -242,10 +275,14 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     here.move_to(12 * DAY);
     let wanted = format!(
         "the token okta has expired at {ends}, and there is no other; golinks-scim token issue \
-         okta --scope full --mode strict --rate-limit 9 --allow-from 10.0.0.0/8; if nobody needs \
+         okta --scope full --mode strict --expires 10d --rate-limit 9 --allow-from 10.0.0.0/8; if nobody needs \
          it: golinks-scim token revoke okta"
     );
     assert_eq!(here.warned("tokens"), [wanted]);
+    let logged = here.logs();
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert!(logged[0].starts_with("the token okta has expired at "));
+    assert_eq!(here.logs(), [""; 0]);
     assert_eq!(series(&old, "token_days_left").as_deref(), Some("-2"));
     let idle = (12 * DAY / 1000).to_string();
     assert_eq!(series(&old, "token_idle_seconds"), Some(idle));
@@ -274,8 +311,111 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     assert_eq!(series(&third, "token_days_left"), None);
 }
 
+/// What a rotation has cut short is missed by whoever used it, and the next is to live as long as
+/// what was taken back too early.
 #[test]
-fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
+fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
+    for (life, wanted) in [
+        (Some(365), ""),
+        (Some(20), " --expires 20d"),
+        (None, " --expires never"),
+    ] {
+        let here = Here::open();
+        let ends = life.map(|days| here.clock.start.plus_days(days).to_string());
+        here.json(
+            "POST",
+            "/admin/tokens",
+            &json!({"name": "rot", "expires": ends}),
+        );
+        here.move_to(HOUR);
+        let rotate = json!({"overlapSeconds": 4});
+        let new = here.json("POST", "/admin/tokens/rot/rotate", &rotate);
+        let target = format!("/admin/tokens/{}", text(&new["id"]));
+        here.move_to(HOUR + 1000);
+        here.json("DELETE", &target, &Value::Null);
+        assert_eq!(here.warned("tokens"), [""; 0]);
+        here.move_to(HOUR + 4000);
+        let warned = here.warned("tokens");
+        let mend = format!("no other; golinks-scim token issue rot{wanted}; if nobody");
+        assert!(
+            warned.len() == 1 && warned[0].contains(&mend),
+            "{mend}: {warned:?}"
+        );
+    }
+}
+
+/// A token for one run of something, and another for the next, each with its own name.
+#[test]
+fn a_token_that_was_meant_to_end_is_not_told_of_nor_one_for_ever() {
+    let here = Here::open();
+    let issue = |name: &str, millis: i64| {
+        let ends = Instant::from_millis(here.clock.now().millis() + millis).to_string();
+        here.json(
+            "POST",
+            "/admin/tokens",
+            &json!({"name": name, "expires": ends}),
+        )
+    };
+    let run = issue("run", 12 * HOUR);
+    // As the command reckons it.
+    issue("day", DAY - 500);
+    here.move_to(2 * DAY);
+    let told = here.warned("tokens");
+    let words = "golinks-scim token issue day --expires 1d; if nobody";
+    assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
+    let series = format!(
+        "token_days_left{{token=\"{}\",name=\"run\"}}",
+        text(&run["id"])
+    );
+    assert_eq!(here.metric(&series), None);
+    here.move_to(31 * DAY - 1000);
+    assert_eq!(here.warned("tokens").len(), 1);
+    here.move_to(31 * DAY);
+    assert_eq!(here.warned("tokens"), [""; 0]);
+}
+
+#[test]
+fn many_tokens_that_have_ended_are_told_of_in_one_line() {
+    let here = Here::open();
+    let ends = |minutes: i64| {
+        let millis = here.clock.start.millis() + 2 * DAY + minutes * 60 * 1000;
+        Instant::from_millis(millis).to_string()
+    };
+    for number in 1..=12 {
+        let wanted = json!({"name": format!("t{number}"), "expires": ends(number)});
+        here.json("POST", "/admin/tokens", &wanted);
+    }
+    let after = |minutes: i64| here.move_to(2 * DAY + minutes * 60 * 1000);
+    after(10);
+    assert_eq!(
+        here.warned("tokens")
+            .iter()
+            .filter(|it| it.contains("expired"))
+            .count(),
+        10
+    );
+    for (number, names) in [
+        (11, "t11, t10, t9 and 8 more"),
+        (12, "t12, t11, t10 and 9 more"),
+    ] {
+        after(number);
+        let words = format!(
+            "{number} tokens have expired, and there are no others of their names: {names}"
+        );
+        let of_ended = |all: Vec<String>| -> Vec<String> {
+            all.into_iter()
+                .filter(|it| it.contains("expired"))
+                .collect()
+        };
+        for told in [of_ended(here.warned("tokens")), of_ended(here.logs())] {
+            assert!(told.len() == 1 && told[0].starts_with(&words), "{told:?}");
+        }
+        assert_eq!(of_ended(here.logs()), [""; 0]);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     let Here {
         folder, clock, api, ..
     } = Here::open();
@@ -309,7 +449,8 @@ fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
     }
     .start_again();
     let to_end = ends.millis() - here.clock.start.millis();
-    for (left, is_warned) in [(31, false), (30, true), (14, true), (7, true), (1, true)] {
+    // Of ninety days, thirty left are when it is renewed.
+    for (left, is_warned) in [(30, false), (15, false), (14, true), (7, true), (1, true)] {
         here.move_to(to_end - left * DAY);
         let warned = here.warned("certificate");
         assert_eq!(warned.len(), usize::from(is_warned), "{left}: {warned:?}");
@@ -321,14 +462,29 @@ fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
         assert_eq!(here.status()["certificate"]["daysLeft"], left);
         assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200, "{left}");
     }
+    assert_eq!(here.logs().len(), 1);
+    assert_eq!(here.logs(), [""; 0]);
     for wrong in [to_end, -2 * DAY] {
         here.move_to(wrong);
         let (status, told) = here.ask("GET", "/readyz", &Value::Null);
         assert_eq!(status, 503);
         assert!(told.contains("the certificate is good from"), "{told}");
+        // That it is near its end is over, and nothing is told twice.
+        assert_eq!(here.warned("certificate"), [""; 0]);
+        let logged = here.logs();
+        assert_eq!(logged.len(), usize::from(wrong == to_end), "{logged:?}");
+        let words = "the certificate is good from ";
+        assert!(
+            logged.iter().all(|line| line.starts_with(words)),
+            "{logged:?}"
+        );
+        assert_eq!(here.logs(), [""; 0]);
         assert_eq!(here.metric("ready").as_deref(), Some("0"));
         assert_eq!(here.status()["ready"], false);
     }
+    // Whoever starts says so before there is a router.
+    let here = here.start_again();
+    assert_eq!(here.logs(), [""; 0]);
     // Every reason is told, not the first alone.
     here.api.begin_stopping();
     let (status, told) = here.ask("GET", "/readyz", &Value::Null);
@@ -345,10 +501,32 @@ fn a_certificate_that_is_not_ours_is_warned_of_from_thirty_days_on() {
     assert!(reasons.len() == 2 && reasons.iter().all(|it| it["mend"].is_string()));
 }
 
-/// As those are that an ACME client renews every other week.
+/// As those are that an ACME client renews when a third of their life is left.
 #[test]
-fn the_life_of_a_short_certificate_is_not_a_warning_from_its_beginning() {
-    let here = Here::open();
+fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time() {
+    for (life, first) in [(100, 30), (90, 14), (45, 14), (20, 1), (6, 1)] {
+        let here = Here::open();
+        let cell = cell_for(&here, life);
+        let here = Here {
+            cell: Some(cell),
+            ..here
+        }
+        .start_again();
+        for (left, is_warned) in [(first + 1, false), (first, true), (0, true)] {
+            // Its last second is still its own.
+            here.move_to((life - left) * DAY - 500);
+            let warned = here.warned("certificate");
+            assert_eq!(
+                warned.len(),
+                usize::from(is_warned),
+                "{life}, {left}: {warned:?}"
+            );
+        }
+    }
+}
+
+/// A certificate that somebody else has made, good from now on for so many days.
+fn cell_for(here: &Here, days: i64) -> Arc<Cell> {
     let (chain, key) = (
         here.folder.path().join("chain.pem"),
         here.folder.path().join("key.pem"),
@@ -357,7 +535,8 @@ fn the_life_of_a_short_certificate_is_not_a_warning_from_its_beginning() {
     let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
     let begins = std::time::SystemTime::now();
     parameters.not_before = begins.into();
-    parameters.not_after = (begins + Duration::from_secs(20 * 24 * 60 * 60)).into();
+    let life = Duration::from_secs(24 * 60 * 60) * u32::try_from(days).expect("a few");
+    parameters.not_after = (begins + life).into();
     let leaf = parameters.self_signed(&pair).expect("a leaf");
     std::fs::write(&chain, leaf.pem()).expect("written");
     std::fs::write(&key, pair.serialize_pem()).expect("written");
@@ -367,18 +546,7 @@ fn the_life_of_a_short_certificate_is_not_a_warning_from_its_beginning() {
         key,
         host: "localhost".to_owned(),
     };
-    here.move_to(DAY);
-    let cell = Cell::open(files, here.clock.now()).expect("a chain");
-    let here = Here {
-        cell: Some(cell),
-        ..here
-    }
-    .start_again();
-    for (day, is_warned) in [(1, false), (4, false), (6, true), (19, true)] {
-        here.move_to(day * DAY);
-        let warned = here.warned("certificate");
-        assert_eq!(warned.len(), usize::from(is_warned), "{day}: {warned:?}");
-    }
+    Cell::open(files, here.clock.now()).expect("a chain")
 }
 
 /// Creates users and gives their ids.

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ended::ended_among;
 use super::issued::{Token, TokenState};
-use super::tokens::{Tokens, ended_among, read};
+use super::tokens::{Tokens, read};
 use crate::clock::Instant;
 use crate::secret::Digest;
 use crate::store::{Change, ReadError, View, WriteError};

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod doubt;
+mod ended;
 mod error;
 mod failures;
 mod issued;

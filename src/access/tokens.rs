@@ -9,12 +9,13 @@
 //! ([`Tokens::settle`]), which is made to follow in one thing: what was refused stays so. That is
 //! for as long as the server runs: after a restart the store is all there is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
 use super::doubt::Doubt;
+use super::ended::{ended_among, least_needed};
 use super::error::{IssueError, Rejection};
 use super::issued::{Issue, Token, TokenState};
 use super::scope::{Mode, Scope};
@@ -159,8 +160,10 @@ impl Tokens {
         tokens
     }
 
-    /// Those that have ended with none in their place: expired, not taken back, and the last that
-    /// was issued under their name. Whoever used such a one has nothing now.
+    /// Those that have ended with none in their place: the last of their name, expired within
+    /// [`limits::ENDED_TOKEN_TOLD_DAYS`], nothing of the name being live or taken back since.
+    /// Whoever used such a one has nothing now. One that was meant to end, its life being shorter
+    /// than [`limits::TOLD_TOKEN_DAYS_MIN`], is none of them.
     pub fn ended(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.list(now);
         let ended = ended_among(tokens.iter(), now);
@@ -342,7 +345,7 @@ impl Tokens {
     ) -> Result<(Arc<Token>, TokenText), IssueError> {
         let text = TokenText::generate();
         let token = Token::issued(issue, text.digest(), now);
-        let (change, forgotten) = self.forget_oldest_dead(change, now);
+        let (change, forgotten) = self.forget_dead(change, now);
         let change = change.token(&token.id, token.encode()).audit(audit(&token));
         if let Err(error) = self.store.commit(change) {
             // It may be on disk: whoever looks is to find it.
@@ -364,16 +367,12 @@ impl Tokens {
 
     /// Dead tokens are kept so that the log can tell "revoked" from "unknown", but not
     /// without end.
-    fn forget_oldest_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
+    fn forget_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
         let all = self.all();
         if all.len() < 2 * limits::TOKENS_MAX {
             return (change, None);
         }
-        let oldest = all
-            .iter()
-            .filter(|token| token.state(now) != TokenState::Live)
-            .min_by_key(|token| token.created);
-        match oldest {
+        match least_needed(&all, now) {
             Some(token) => (change.forget_token(&token.id), Some(token.digest)),
             None => (change, None),
         }
@@ -415,29 +414,6 @@ pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
         by_digest.insert(token.digest, token);
     }
     Ok(by_digest)
-}
-
-/// The ids of [`Tokens::ended`] among these: of each name one at most.
-pub(super) fn ended_among<'a>(
-    tokens: impl Iterator<Item = &'a Arc<Token>>,
-    now: Instant,
-) -> HashSet<String> {
-    let mut last: HashMap<&str, &Token> = HashMap::new();
-    for token in tokens.filter(|token| !token.is_passing) {
-        // A clock that was set back makes a live one look older than what it replaces.
-        let is = |token: &Token, state| token.state(now) == state;
-        let key = |token: &'a Token| {
-            let rank = (is(token, TokenState::Live), token.created);
-            (rank, is(token, TokenState::Expired), &token.id)
-        };
-        let known = last.entry(&token.name).or_insert(token);
-        if key(token) > key(known) {
-            *known = token;
-        }
-    }
-    let ended = last.into_values();
-    let ended = ended.filter(|token| token.state(now) == TokenState::Expired);
-    ended.map(|token| token.id.clone()).collect()
 }
 
 fn is_name(name: &str) -> bool {

@@ -155,20 +155,25 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
         step: Some((about.to_owned(), step)),
     };
     let mut warnings = Vec::new();
-    let low = disk(&api.data_dir).filter(|it| it.free_bytes < 2 * limits::DISK_FREE_BYTES_MIN);
-    if let Some(disk) = low {
-        // What is free goes up and down about the limit.
-        let is_below = disk.free_bytes < limits::DISK_FREE_BYTES_MIN;
-        let step = if is_below {
-            warnings::COME
-        } else {
-            warnings::EASED
-        };
+    if let Some(disk) = disk(&api.data_dir)
+        && let Some(step) = step_of_space(disk.free_bytes, api.store.ailment())
+    {
         warnings.push(warning("disk", little_space(&disk), step));
     }
     let certificate = certificate_out_of_date(api);
-    warnings.extend(certificate.map(|it| warning("certificate", it, warnings::COME)));
+    warnings.extend(certificate.map(|it| warning(warnings::CERTIFICATE, it, warnings::COME)));
     warnings
+}
+
+/// What is free goes up and down about the limit. That nothing is left for the store, it tells by
+/// itself.
+fn step_of_space(free_bytes: u64, ailment: Option<Ailment>) -> Option<i64> {
+    match ailment {
+        _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
+        Some(Ailment::Full) => Some(warnings::EASED),
+        _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::COME),
+        _ => Some(warnings::EASED),
+    }
 }
 
 fn certificate_out_of_date(api: &Api) -> Option<Reason> {
@@ -293,7 +298,22 @@ fn descriptors_used() -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::name_of;
+    use super::*;
+
+    #[test]
+    fn little_space_is_told_of_where_the_store_does_not() {
+        let least = limits::DISK_FREE_BYTES_MIN;
+        for (free, ailment, wanted) in [
+            (2 * least, None, None),
+            (2 * least - 1, None, Some(warnings::EASED)),
+            (least, None, Some(warnings::EASED)),
+            (least - 1, None, Some(warnings::COME)),
+            (least - 1, Some(Ailment::Failing), Some(warnings::COME)),
+            (0, Some(Ailment::Full), Some(warnings::EASED)),
+        ] {
+            assert_eq!(step_of_space(free, ailment), wanted, "{free} {ailment:?}");
+        }
+    }
 
     /// As `linux/magic.h` has them; it has none of zfs, whose own is here.
     #[test]

@@ -145,6 +145,7 @@ impl Api {
             incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),
+            told: Told::by_the_start(options.certificate.as_deref(), started),
             certificate: options.certificate,
             data_dir: options.data_dir,
             clock: options.clock,
@@ -159,7 +160,6 @@ impl Api {
                     .map(word_of),
                 store.commits(),
             ),
-            told: Told::default(),
             refusals: Refusals::default(),
             large: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
             bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
@@ -239,9 +239,10 @@ impl Api {
     ) -> Answer {
         let started = Monotonic::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| handle(&admission)));
-        let outcome = outcome
-            .unwrap_or_else(|_| Err(admission.bug()))
-            .map_err(|problem| admission.told(problem));
+        let outcome = outcome.unwrap_or_else(|_| Err(admission.bug()));
+        // A failure of the server is counted as one, whatever status its caller understands.
+        let real = outcome.as_ref().err().map(|problem| problem.status);
+        let outcome = outcome.map_err(|problem| admission.told(problem));
         if let Err(problem) = &outcome
             && let Some(principal @ Principal::Token(_)) = admission.principal()
         {
@@ -251,7 +252,8 @@ impl Api {
         let (route, method) = (admission.route().path, admission.method());
         let took = started.elapsed();
         let answer = admission.finish(outcome, took);
-        self.metrics.answered(route, method, answer.status);
+        let (status, metrics) = (answer.status, &self.metrics);
+        metrics.answered_in_place_of(real.unwrap_or(status), route, method, status);
         self.metrics.took(route, took);
         answer
     }

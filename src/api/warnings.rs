@@ -1,6 +1,7 @@
 //! What somebody should know before it becomes a failure: tokens and certificates near their
 //! end, very many deactivations; and tokens that have ended with none in their place. The log is told of each step once, `check` whenever it asks.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::{Api, health};
 use crate::access::{Mode, Scope, Token, TokenState};
+use crate::certificate::Cell;
 use crate::clock::Instant;
 use crate::directory::AlarmState;
+use crate::limits;
 use crate::mend::Mend;
 
 /// Days before the end of a token at which the log is told.
@@ -20,6 +23,8 @@ const TOKEN_ENDED: i64 = 0;
 pub(super) const EASED: i64 = i64::MAX;
 /// The step of what has only one.
 pub(super) const COME: i64 = 0;
+/// What a certificate that is out of date is about.
+pub(super) const CERTIFICATE: &str = "certificate";
 /// Days before the end of a token that another has replaced and that is used all the same.
 const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// The same for a certificate that is not renewed here.
@@ -59,6 +64,16 @@ impl Api {
 }
 
 impl Told {
+    /// What is told before there is a router: whoever opens a certificate that is out of date says so.
+    pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
+        let told = Self::default();
+        if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
+            let mut steps = told.0.lock().unwrap_or_else(PoisonError::into_inner);
+            steps.insert(CERTIFICATE.to_owned(), COME);
+        }
+        told
+    }
+
     /// Those that have come to a step which the log was not told of.
     fn news<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,16 +96,13 @@ impl Told {
 
 /// Everything to know now, with the alarm as it stands.
 pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
-    let live: Vec<_> = {
-        let all = api.tokens.list(now).into_iter();
-        all.filter(|token| token.state(now) == TokenState::Live)
-            .collect()
-    };
-    let warning = |token: &Arc<Token>| {
-        let others = live.iter();
-        let newer: Vec<&Token> = others
+    let tokens = api.tokens.list(now);
+    let is_live = |token: &&Arc<Token>| token.state(now) == TokenState::Live;
+    let live: Vec<&Arc<Token>> = tokens.iter().filter(is_live).collect();
+    let warning = |token: &&Arc<Token>| {
+        let others = live.iter().copied();
+        let newer: Vec<&Arc<Token>> = others
             .filter(|other| other.name == token.name && other.created > token.created)
-            .map(Arc::as_ref)
             .collect();
         match newer.iter().map(|other| other.created).max() {
             None => token_near_its_end(token, now),
@@ -99,8 +111,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
         }
     };
     let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
-    let ended = api.tokens.ended(now);
-    warnings.extend(ended.iter().filter_map(|token| token_ended(token)));
+    warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
@@ -116,8 +127,10 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
-    // The client reckoned its end just before the server made it.
-    let steps = steps_within(&TOKEN_DAYS, token.created, expires.plus_seconds(60));
+    // What was made for a fortnight is not near its end from the beginning. The client reckoned
+    // the end just before the server made it.
+    let life = token.created.days_until(expires.plus_seconds(60));
+    let steps = TOKEN_DAYS.into_iter().filter(|step| *step < life);
     Some(Warning {
         kind: "tokens",
         what: format!("the token {} ends at {expires}, in {days} days", token.name),
@@ -126,8 +139,21 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Whoever used it has been refused since then.
-fn token_ended(token: &Token) -> Option<Warning> {
+/// Whoever used them has been refused since then.
+fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
+    if ended.len() > limits::ENDED_TOKENS_TOLD_MAX {
+        return many_tokens_ended(ended).into_iter().collect();
+    }
+    let warning = |token: &Arc<Token>| {
+        // A rotation has cut its life short, perhaps; what was to follow it has the whole length.
+        let same = all.iter().filter(|other| other.name == token.name);
+        let newest = same.max_by_key(|other| other.created).unwrap_or(token);
+        token_ended(token, newest)
+    };
+    ended.iter().filter_map(warning).collect()
+}
+
+fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
     let expires = token.expires?;
     let name = &token.name;
     Some(Warning {
@@ -135,9 +161,32 @@ fn token_ended(token: &Token) -> Option<Warning> {
         what: format!("the token {name} has expired at {expires}, and there is no other"),
         mend: Mend::of(format!(
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
-            options(token)
+            options(newest)
         )),
         step: Some((token.id.clone(), TOKEN_ENDED)),
+    })
+}
+
+/// All of them in one line, and in a new one for the log when one more has ended.
+fn many_tokens_ended(ended: &[Arc<Token>]) -> Option<Warning> {
+    const NAMES_MAX: usize = 3;
+    let mut latest_first: Vec<&Arc<Token>> = ended.iter().collect();
+    latest_first.sort_by_key(|token| (Reverse(token.expires), &token.id));
+    let names = latest_first.iter().take(NAMES_MAX);
+    let names: Vec<&str> = names.map(|token| token.name.as_str()).collect();
+    Some(Warning {
+        kind: "tokens",
+        what: format!(
+            "{} tokens have expired, and there are no others of their names: {} and {} more",
+            ended.len(),
+            names.join(", "),
+            ended.len() - names.len()
+        ),
+        mend: Mend::new(
+            "{program} token list has them; for each: {program} token issue NAME; if nobody needs \
+             it: {program} token revoke NAME",
+        ),
+        step: Some((latest_first.first()?.id.clone(), TOKEN_ENDED)),
     })
 }
 
@@ -146,11 +195,30 @@ fn options(token: &Token) -> String {
     let (scope, mode) = (token.scope, token.mode);
     let scope = (scope != Scope::Provision).then(|| format!(" --scope {scope}"));
     let mode = (mode != Mode::Compatible).then(|| format!(" --mode {}", mode.as_str()));
+    let expires = life(token).map(|life| format!(" --expires {life}"));
     let rate = token.rate_limit.map(|rate| format!(" --rate-limit {rate}"));
     let from = token.allow_from.iter();
     let from = from.map(|network| format!(" --allow-from {network}"));
-    let options = [scope, mode, rate].into_iter().flatten();
+    let options = [scope, mode, expires, rate].into_iter().flatten();
     options.chain(from).collect()
+}
+
+/// How long it was to live, as it is typed; nothing where that is what all live. The client has
+/// reckoned the end just before the server made the token.
+fn life(token: &Token) -> Option<String> {
+    const SLACK_SECONDS: i64 = 60;
+    const UNITS: [(i64, char); 3] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
+    let Some(expires) = token.expires else {
+        return Some("never".to_owned());
+    };
+    let seconds = expires.seconds() - token.created.seconds();
+    let lives = UNITS
+        .iter()
+        .map(|(unit, letter)| (*unit, (seconds + unit / 2).div_euclid(*unit), letter));
+    // To the minute it always is.
+    let mut near = lives.filter(|(unit, count, _)| (count * unit - seconds).abs() <= SLACK_SECONDS);
+    let (unit, count, letter) = near.find(|(_, count, _)| *count > 0)?;
+    (unit * count != limits::TOKEN_DAYS_DEFAULT * UNITS[0].0).then(|| format!("{count}{letter}"))
 }
 
 /// Whoever was to type in the new token, which nobody has used, may have forgotten it. That the
@@ -182,12 +250,16 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
     let days = now.days_until(summary.not_after);
-    if summary.authority.is_some() {
+    // One that has ended is told of as what makes the server unready.
+    if summary.authority.is_some() || summary.out_of_date(now).is_some() {
         return None;
     }
     // Its last second is still its own.
-    let ends = summary.not_after.plus_seconds(1);
-    let steps = steps_within(&CERTIFICATE_DAYS, summary.not_before, ends);
+    let life = summary
+        .not_before
+        .days_until(summary.not_after.plus_seconds(1));
+    // Whoever renews it does so with a third of its life left: until then nothing is late.
+    let steps = CERTIFICATE_DAYS.into_iter().filter(|step| 3 * step < life);
     Some(Warning {
         kind: "certificate",
         what: format!(
@@ -197,13 +269,6 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         mend: cell.mend(),
         step: Some((summary.fingerprint, step(days, steps)?)),
     })
-}
-
-/// The steps that a whole life is longer than: what was made for a fortnight is not near its end
-/// from the beginning.
-fn steps_within(steps: &[i64], begins: Instant, ends: Instant) -> impl Iterator<Item = i64> {
-    let lifetime = begins.days_until(ends);
-    steps.iter().copied().filter(move |step| *step < lifetime)
 }
 
 /// The narrowest of these steps that so few days have reached.

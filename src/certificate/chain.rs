@@ -17,7 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::{Error, files, form};
+use super::{Error, files, form, words_of};
 use crate::clock::Instant;
 use crate::secret;
 
@@ -191,7 +191,7 @@ impl Chain {
             let name = ServerName::try_from(name.as_str()).map_err(|error| error.to_string())?;
             verifier
                 .verify_server_cert(leaf, between, &name, &[], now)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| words_of(&error))?;
         }
         Ok(())
     }
@@ -230,6 +230,12 @@ pub fn public_roots() -> RootCertStore {
 /// When a certificate in DER ends; the error says why that cannot be read.
 pub fn end_of(der: &[u8]) -> Result<Instant, String> {
     Ok(Facts::of(&CertificateDer::from(der))?.not_after)
+}
+
+/// Who has issued a certificate in DER, if that can be read.
+pub fn issuer_of(der: &[u8]) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    Some(parsed.issuer().to_string())
 }
 
 /// Whoever trusts this one alone.

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use crate::mend::quoted;
+
 /// Before the content of a signed PKCS #7 in DER: the object identifier of RFC 2315 section 14.
 const SIGNED_DATA: &[u8] = &[
     0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02,
@@ -11,16 +13,18 @@ const SIGNED_DATA: &[u8] = &[
 /// Before the content of a PKCS #12: its version, of RFC 7292 section 4.
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
+const PKCS_12: &str = "PKCS #12";
+
 /// What a file is in which no certificate was found, and what makes one of it that is read;
 /// `None` where nothing better is known than that.
-pub(super) fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
+pub fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
     } else if let Some(content) = content_of_der(bytes) {
         if content.starts_with(SIGNED_DATA) {
             ("PKCS #7 in DER", "pkcs7 -print_certs -inform DER")
         } else if content.starts_with(VERSION_3) {
-            ("PKCS #12", "pkcs12 -nodes")
+            (PKCS_12, "pkcs12 -nodes")
         } else {
             ("DER", "x509 -inform DER")
         }
@@ -38,7 +42,7 @@ pub(super) fn of_key(path: &Path, bytes: &[u8]) -> Option<String> {
         ("encrypted", "pkey")
     } else if let Some(content) = content_of_der(bytes) {
         if content.starts_with(VERSION_3) {
-            ("PKCS #12", "pkcs12 -nodes")
+            (PKCS_12, "pkcs12 -nodes")
         } else {
             ("DER", "pkey -inform DER")
         }
@@ -49,9 +53,17 @@ pub(super) fn of_key(path: &Path, bytes: &[u8]) -> Option<String> {
 }
 
 fn told(is: &str, command: &str, path: &Path) -> String {
-    let path = path.display();
+    let mut made = path.as_os_str().to_owned();
+    made.push(".pem");
+    let (path, made) = (quoted(path), quoted(Path::new(&made)));
+    // openssl 3 has put away the ciphers that older tools make of it.
+    let more = if is == PKCS_12 {
+        " (add -legacy if openssl says unsupported)"
+    } else {
+        ""
+    };
     format!(
-        "it is {is}, and plain PEM is wanted; run: openssl {command} -in {path} -out {path}.pem"
+        "it is {is}, and plain PEM is wanted{more}; run: openssl {command} -in {path} -out {made}"
     )
 }
 

@@ -6,9 +6,10 @@ mod authority;
 mod cell;
 mod chain;
 mod files;
-mod form;
+pub mod form;
 mod request;
 mod source;
+mod words;
 
 use std::fmt;
 use std::io;
@@ -17,11 +18,14 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
 
+use crate::mend::quoted;
+
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, Summary, examine};
-pub use chain::{Link, end_of, public_roots};
+pub use chain::{Link, end_of, issuer_of, public_roots};
 pub use request::{Installed, install, request};
 pub use source::Source;
+pub use words::words_of;
 
 /// The names that a leaf certificate of the private authority is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +123,7 @@ impl fmt::Display for Error {
                 f,
                 "{} can be read by others; run: chmod 600 {}",
                 path.display(),
-                path.display()
+                quoted(path)
             ),
             Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),
             Self::Elsewhere { chain, names, host } => write!(

@@ -37,6 +37,7 @@ use crate::http1::target::encode;
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
+use crate::mend::quoted;
 use crate::store::OpenError;
 use args::{Args, Command};
 
@@ -239,17 +240,6 @@ fn program(args: &Args) -> String {
         program = format!("{program} --data-dir {}", quoted(Path::new(data_dir)));
     }
     program
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }
 
 fn typed_level(args: &Args) -> Option<LevelFilter> {

@@ -12,6 +12,7 @@ pub struct BaseUrl {
     text: String,
     host: String,
     port: u16,
+    path: String,
 }
 
 impl BaseUrl {
@@ -27,6 +28,7 @@ impl BaseUrl {
             text: format!("https://{}{path}", parts.authority),
             host: parts.host.to_owned(),
             port: parts.port,
+            path: path.to_owned(),
         })
     }
 
@@ -37,7 +39,7 @@ impl BaseUrl {
 
     /// Whether its path ends in something else than `/scim/v2`, where this server answers.
     pub fn has_other_end(&self) -> bool {
-        !self.text.ends_with(DEFAULT_PATH)
+        !self.path.ends_with(DEFAULT_PATH)
     }
 
     /// What of it seldom works.
@@ -231,28 +233,49 @@ mod tests {
 
     #[test]
     fn base_urls() {
-        for (text, wanted, host, port) in [
+        for (text, wanted, host, port, has_other_end) in [
             (
                 "https://scim.example.com",
                 "https://scim.example.com/scim/v2",
                 "scim.example.com",
                 443,
+                false,
             ),
-            ("https://h:8443/", "https://h:8443/scim/v2", "h", 8443),
-            (" https://h/scim/v2/", "https://h/scim/v2", "h", 443),
-            ("https://h/x/scim/v2", "https://h/x/scim/v2", "h", 443),
-            ("https://[::1]", "https://[::1]/scim/v2", "::1", 443),
-            ("https://[::1]:1", "https://[::1]:1/scim/v2", "::1", 1),
+            (
+                "https://h:8443/",
+                "https://h:8443/scim/v2",
+                "h",
+                8443,
+                false,
+            ),
+            (" https://h/scim/v2/", "https://h/scim/v2", "h", 443, false),
+            (
+                "https://h/x/scim/v2",
+                "https://h/x/scim/v2",
+                "h",
+                443,
+                false,
+            ),
+            ("https://[::1]", "https://[::1]/scim/v2", "::1", 443, false),
+            (
+                "https://[::1]:1",
+                "https://[::1]:1/scim/v2",
+                "::1",
+                1,
+                false,
+            ),
             (
                 "https://127.0.0.1:1/x",
                 "https://127.0.0.1:1/x",
                 "127.0.0.1",
                 1,
+                true,
             ),
+            ("https://scim/v2", "https://scim/v2", "scim", 443, true),
         ] {
             let url = BaseUrl::parse(text).expect(text);
-            let found = (url.as_str(), url.host(), url.port());
-            assert_eq!(found, (wanted, host, port));
+            let found = (url.as_str(), url.host(), url.port(), url.has_other_end());
+            assert_eq!(found, (wanted, host, port, has_other_end));
         }
         for bad in [
             "http://h",

@@ -67,12 +67,18 @@ impl fmt::Display for Error {
             Self::BaseUrl(what) => f.write_str(what),
             Self::Authority => f.write_str("no usable certificate among the trusted ones"),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Handshake(error) => write!(f, "no TLS connection: {error}"),
+            Self::Handshake(error) => write!(f, "no TLS connection: {}", words_of(error)),
             Self::TimedOut(wait) => write!(f, "no answer within {} s", wait.as_secs()),
             Self::Answer(error) => write!(f, "{error}"),
             Self::Withheld => f.write_str("nothing was sent: it is not a user made for this"),
         }
     }
+}
+
+/// Why there is no agreement on TLS.
+fn words_of(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    inner.map_or_else(|| error.to_string(), certificate::words_of)
 }
 
 impl std::error::Error for Error {

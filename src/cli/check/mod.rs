@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status};
+use crate::certificate;
 use crate::config::{Configuration, Problem, Sources};
 use crate::idp;
 use crate::local::{self, Client};
@@ -151,7 +152,9 @@ impl Vouched {
             .map_err(|error| Failure::new(status::IO, format!("{shown}: {error}")))?;
         // Any base URL does: nothing is connected.
         if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
-            let what = format!("{shown}: {error}");
+            let form = certificate::form::of_certificates(file, &pem);
+            let what = form.unwrap_or_else(|| error.to_string());
+            let what = format!("{shown}: {what}");
             let hint = "name a file of certificates in PEM form: -----BEGIN CERTIFICATE-----";
             return Err(Failure::new(status::REFUSED, what).hint(hint));
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::network::lead;
 use super::{Findings, Halt, PATIENCE, Vouched};
-use crate::certificate::end_of;
+use crate::certificate::{end_of, issuer_of};
 use crate::cli::output::text_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BaseUrl;
@@ -52,17 +52,25 @@ pub(super) fn certificate(
             Ok(None)
         }
         Err(error) => {
-            let what = format!(
-                "something else answers at {}, with a certificate that no client accepts: {error}",
-                place(url)
-            );
+            let mut why = format!("that no client accepts: {error}");
             let mut mend = lead(url, &listens);
             if error.is_of_unknown_authority() {
-                let check = findings.command("check --ca CA.pem");
-                mend = format!(
-                    "if a proxy with a certificate of your own CA answers: {check}; else {mend}"
-                );
+                let expected = if let Some(vouched) = vouched {
+                    let issuer = shown.last().and_then(|last| issuer_of(last));
+                    let issuer = issuer.unwrap_or_else(|| "another CA".to_owned());
+                    let file = crate::cli::quoted(&vouched.file);
+                    why = format!("that the CA in {file} has not issued, but \"{issuer}\"");
+                    format!(
+                        "with a certificate of \"{issuer}\" answers: name the file of that CA in place of {file}"
+                    )
+                } else {
+                    let check = findings.command("check --ca CA.pem");
+                    format!("with a certificate of your own CA answers: {check}")
+                };
+                mend = format!("if a proxy {expected}; else {mend}");
             }
+            let place = place(url);
+            let what = format!("something else answers at {place}, with a certificate {why}");
             findings.fail(TOPIC, &what, &mend)?;
             Ok(None)
         }

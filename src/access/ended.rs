@@ -1,0 +1,161 @@
+//! Tokens that have ended with none in their place: whoever used such a one has nothing now, and
+//! somebody is to hear of it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::issued::{Token, TokenState};
+use crate::clock::Instant;
+use crate::limits;
+
+/// The client reckons an end just before the server makes the token.
+const SLACK_SECONDS: i64 = 60;
+
+/// The ids of [`super::Tokens::ended`] among these: of each name one at most.
+pub(super) fn ended_among<'a>(
+    tokens: impl Iterator<Item = &'a Arc<Token>>,
+    now: Instant,
+) -> HashSet<String> {
+    let mut names: HashMap<&str, Vec<&Token>> = HashMap::new();
+    for token in tokens.filter(|token| !token.is_passing) {
+        names.entry(&token.name).or_default().push(token);
+    }
+    let ended = names.values().filter_map(|same| ended_of(same, now));
+    ended.map(|token| token.id.clone()).collect()
+}
+
+/// The last of one name, if it has expired and nobody has taken back anything of the name since:
+/// whoever does knows that it is not needed, or sees that nothing is left.
+fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
+    let is = |token: &Token, state| token.state(now) == state;
+    if same.iter().any(|token| is(token, TokenState::Live)) {
+        return None;
+    }
+    let expired = same.iter().filter(|token| is(token, TokenState::Expired));
+    let last = *expired.max_by_key(|token| (token.expires, token.created, &token.id))?;
+    let ends = last.expires?;
+    let is_taken_back = same
+        .iter()
+        .any(|token| token.revoked.is_some_and(|revoked| revoked >= ends));
+    let is_told = ends.plus_days(limits::ENDED_TOKEN_TOLD_DAYS) > now;
+    // A rotation may have cut its life short: what has followed it has the whole length.
+    let mut whole = same.iter().filter(|token| token.created >= last.created);
+    let is_lasting = whole.any(|token| is_lasting(token));
+    (!is_taken_back && is_told && is_lasting).then_some(last)
+}
+
+/// Whether it was not meant to end soon, as one for a single run is.
+fn is_lasting(token: &Token) -> bool {
+    let ends = token.expires.map(|ends| ends.plus_seconds(SLACK_SECONDS));
+    ends.is_none_or(|ends| token.created.days_until(ends) >= limits::TOLD_TOKEN_DAYS_MIN)
+}
+
+/// The dead token that can be forgotten first: the oldest, and last of all one that somebody is
+/// still to hear of.
+pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
+    let ended = ended_among(tokens.iter(), now);
+    let dead = tokens
+        .iter()
+        .filter(|token| token.state(now) != TokenState::Live);
+    dead.min_by_key(|token| (ended.contains(&token.id), token.created))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Issue, Mode, Scope};
+    use crate::secret::sha256;
+
+    const HOUR: i64 = 60 * 60;
+    const DAY: i64 = 24 * HOUR;
+
+    fn at(seconds: i64) -> Instant {
+        Instant::from_millis(0).plus_seconds(seconds)
+    }
+
+    /// One of a name, by when it was made, ends and was taken back, in seconds.
+    fn token(name: &str, created: i64, ends: Option<i64>, revoked: Option<i64>) -> Arc<Token> {
+        let issue = Issue {
+            name: name.to_owned(),
+            scope: Scope::Provision,
+            mode: Mode::Compatible,
+            expires: ends.map(at),
+            rate_limit: None,
+            allow_from: Vec::new(),
+        };
+        let token = Token::issued(issue, sha256(name.as_bytes()), at(created));
+        Arc::new(token.with(|token| token.revoked = revoked.map(at)))
+    }
+
+    #[test]
+    fn what_has_ended_and_what_only_was_to_end() {
+        let year = 365 * DAY;
+        let of = |name, rows: &[(i64, Option<i64>, Option<i64>)]| {
+            let rows = rows.iter();
+            rows.map(|(created, ends, revoked)| token(name, *created, *ends, *revoked))
+                .collect::<Vec<_>>()
+        };
+        for (what, now, rows, wanted) in [
+            ("live", 9 * DAY, &[(0, Some(10 * DAY), None)][..], None),
+            ("ended", 10 * DAY, &[(0, Some(10 * DAY), None)], Some(0)),
+            ("long ago", 41 * DAY, &[(0, Some(10 * DAY), None)], None),
+            (
+                "its successor was taken back first",
+                DAY,
+                &[(0, Some(4), None), (0, Some(year), Some(1))],
+                Some(0),
+            ),
+            (
+                "so was one without an end",
+                DAY,
+                &[(0, Some(4), None), (0, None, Some(1))],
+                Some(0),
+            ),
+            (
+                "its successor was taken back afterwards",
+                12 * DAY,
+                &[(0, Some(10 * DAY), None), (11 * DAY, None, Some(11 * DAY))],
+                None,
+            ),
+            (
+                "taken back itself",
+                12 * DAY,
+                &[(0, Some(10 * DAY), Some(11 * DAY))],
+                None,
+            ),
+            (
+                "the last alone",
+                12 * DAY,
+                &[(0, Some(10 * DAY), None), (5 * DAY, Some(11 * DAY), None)],
+                Some(1),
+            ),
+            ("a day", 2 * DAY, &[(0, Some(DAY - 1), None)], Some(0)),
+            ("half a day", 2 * DAY, &[(0, Some(12 * HOUR), None)], None),
+        ] {
+            let tokens = of("okta", rows);
+            let wanted: HashSet<_> = wanted
+                .map(|at: usize| tokens[at].id.clone())
+                .into_iter()
+                .collect();
+            assert_eq!(ended_among(tokens.iter(), at(now)), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_is_to_hear_of_is_forgotten_last() {
+        let now = at(20 * DAY);
+        let mut tokens = vec![
+            token("live", 0, None, None),
+            token("ended", 1, Some(10 * DAY), None),
+            token("revoked", 3, None, Some(4)),
+            token("run", 2, Some(HOUR), None),
+        ];
+        for wanted in ["run", "revoked", "ended"] {
+            let least = least_needed(&tokens, now).expect("a dead one");
+            assert_eq!(least.name, wanted);
+            let id = least.id.clone();
+            tokens.retain(|token| token.id != id);
+        }
+        assert!(least_needed(&tokens, now).is_none());
+    }
+}

@@ -1,0 +1,26 @@
+//! Why a certificate is not accepted, in words, where rustls has a name out of its code alone.
+
+use rustls::{CertificateError, OtherError};
+
+/// What this error says, to people.
+pub fn words_of(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
+    else {
+        return error.to_string();
+    };
+    // The verifier's own errors are no part of what rustls shows, but for their names.
+    let words = match inner.to_string().as_str() {
+        "CaUsedAsEndEntity" => {
+            "it is a CA's own certificate, which is not accepted as a server's: issue one for the \
+             server"
+        }
+        "EndEntityUsedAsCa" => "what stands as its issuer is not the certificate of a CA",
+        "NameConstraintViolation" => "its CA may not issue certificates for this name",
+        "PathLenConstraintViolated" => "its CA may have no other CA below it, and has",
+        "UnsupportedCertVersion" => "it is not of version 3 of X.509: issue one that is",
+        "UnsupportedCriticalExtension" => "it has a critical extension that is not known here",
+        "MalformedExtensions" | "ExtensionValueInvalid" => "its extensions cannot be read",
+        _ => return error.to_string(),
+    };
+    words.to_owned()
+}
