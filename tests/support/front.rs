@@ -101,6 +101,20 @@ impl Front {
         })
     }
 
+    /// The same for one that changes each answer on its way.
+    pub(crate) fn answering(
+        data_dir: &Path,
+        url: &str,
+        changed: impl Fn(String) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let url = url.to_owned();
+        let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
+        Self::reading(&certificate_of(data_dir), move |head, content| {
+            let answer = relayed(&url, &authority, head, content, &str::to_owned);
+            Some(changed(answer))
+        })
+    }
+
     /// The same with another chain and its key, as a proxy has them.
     pub(crate) fn proxy(pair: &(String, String), data_dir: &Path, url: &str) -> Self {
         let url = url.to_owned();

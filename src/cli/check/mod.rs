@@ -3,6 +3,7 @@
 //! configured, what is on the machine, whether the server runs, its name, port, certificate
 //! and tokens; then the requests themselves, through the network door.
 
+mod leftovers;
 mod machine;
 mod network;
 mod peer;

@@ -2,8 +2,8 @@
 //! users are made up, it changes no others, and whom it leaves is deleted through the local door,
 //! whatever stands before the other one.
 
-use super::trial::{Passing, forgotten, left, played, tell, topic};
-use super::{Findings, Halt, ask};
+use super::trial::{played, tell, topic, with_token};
+use super::{Findings, Halt, leftovers};
 use crate::cli::args::Like;
 use crate::cli::output::counted;
 use crate::idp::client::Client as Door;
@@ -11,45 +11,38 @@ use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
 use crate::idp::{Provider, Suite, trial};
 use crate::local::Client;
-use crate::secret;
+use crate::secret::{self, Secret};
 
 const TOPIC: &str = "users made";
 
-/// Plays the suites of a provider. Whom an earlier run has left goes before, whom this one
-/// leaves after it, also when it ends early.
+/// Plays the suites of a provider, and tells whom they have left.
 pub(super) fn playing(
     like: Like,
     client: &mut Client,
     door: &mut Door,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    for name in delete_left(client)? {
-        findings.pass(TOPIC, &format!("{name} of an earlier run is deleted"))?;
+    let (made, left) = leftovers::around(TOPIC, client, findings, |client, findings| {
+        let mut made = 0;
+        for suite in provider(like).suites() {
+            let suite = suite(&trial::person(secret::random()));
+            let scope = provider(like).scope();
+            made += with_token(scope, client, door, |client, door, token| {
+                whole(&suite, token, client, door, findings)
+            })?;
+        }
+        Ok(made)
+    })?;
+    findings.pass(TOPIC, &users_made(made, &left))
+}
+
+/// How many were seen to be made is known from answers, which may have been changed on their way.
+fn users_made(made: usize, left: &[String]) -> String {
+    match left {
+        [] => format!("{made}, and none is left"),
+        _ if made < left.len() => leftovers::deleted(left),
+        _ => format!("{made}; {}", leftovers::deleted(left)),
     }
-    let mut made = 0;
-    let mut outcome = Ok(());
-    for suite in provider(like).suites() {
-        let suite = suite(&trial::person(secret::random()));
-        let scope = provider(like).scope();
-        outcome = outcome.and_then(|()| {
-            made += whole(&suite, scope, client, door, findings)?;
-            Ok(())
-        });
-    }
-    if matches!(outcome, Err(Halt::Silence(_))) {
-        // It cannot be asked: the next run deletes them.
-        return outcome;
-    }
-    let deleted = delete_left(client);
-    outcome?;
-    let what = match deleted? {
-        names if names.is_empty() => format!("{made}, and none is left"),
-        names => format!(
-            "{made}; left by the requests, and deleted: {}",
-            names.join(", ")
-        ),
-    };
-    findings.pass(TOPIC, &what)
 }
 
 fn provider(like: Like) -> Provider {
@@ -66,12 +59,11 @@ fn provider(like: Like) -> Provider {
 /// Plays a suite and tells the steps that fail, or that none does. How many users were made.
 fn whole(
     suite: &Suite,
-    scope: &str,
+    token: &Secret,
     client: &mut Client,
     door: &mut Door,
     findings: &mut Findings,
 ) -> Result<usize, Halt> {
-    let token = Passing::issue(client, scope)?;
     let mut guard = Guard::before(door);
     let mut tell_failed = |step: &StepReport| {
         if step.is_sent && !step.passed() {
@@ -79,7 +71,7 @@ fn whole(
         }
         Ok(())
     };
-    let report = played(suite, client, &mut guard, &token.text, &mut tell_failed);
+    let report = played(suite, client, &mut guard, token, &mut tell_failed);
     let made = guard.made().len();
     let outcome = report.and_then(|report| {
         let topic = topic(suite.name);
@@ -96,16 +88,5 @@ fn whole(
             Ok(())
         }
     });
-    forgotten(token, client, outcome)?;
-    Ok(made)
-}
-
-/// Deletes whom these suites and trials have left, and nobody else; the names.
-fn delete_left(client: &mut Client) -> Result<Vec<String>, Halt> {
-    let mut names = Vec::new();
-    for (id, name) in left(client)? {
-        ask(client, "DELETE", &format!("/scim/v2/Users/{id}"), None)?;
-        names.push(name);
-    }
-    Ok(names)
+    outcome.map(|()| made)
 }

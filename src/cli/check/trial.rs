@@ -4,10 +4,9 @@
 use serde_json::{Value, json};
 
 use super::network::Reached;
-use super::{Findings, Halt, ask};
+use super::{Findings, Halt, ask, leftovers};
 use crate::cli::output::text_of;
 use crate::http1::client::{Request, Response};
-use crate::http1::target::encode;
 use crate::idp::client::Client as Door;
 use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
@@ -15,14 +14,16 @@ use crate::idp::{Exchange, Person, Report, Suite, play, reading, trial};
 use crate::local::Client;
 use crate::secret::{self, Secret};
 
+const LIFE: &str = "life of a user";
+
 /// A token of the local door, forgotten when it was used.
-pub(super) struct Passing {
+struct Passing {
     id: String,
-    pub(super) text: Secret,
+    text: Secret,
 }
 
 impl Passing {
-    pub(super) fn issue(client: &mut Client, scope: &str) -> Result<Self, Halt> {
+    fn issue(client: &mut Client, scope: &str) -> Result<Self, Halt> {
         let wanted = json!({"scope": scope});
         let issued = ask(client, "POST", "/admin/passing-tokens", Some(&wanted))?;
         Ok(Self {
@@ -39,13 +40,19 @@ impl Passing {
     }
 }
 
-/// Forgets a token after its use, which a server that keeps silent cannot: the minute that it is
-/// good for ends by itself.
-pub(super) fn forgotten(
-    token: Passing,
+/// Plays with a token that is forgotten afterwards. A server that keeps silent cannot be told to:
+/// the minutes that it is good for end by themselves.
+pub(super) fn with_token<T>(
+    scope: &str,
     client: &mut Client,
-    outcome: Result<(), Halt>,
-) -> Result<(), Halt> {
+    door: &mut Door,
+    play: impl FnOnce(&mut Client, &mut Door, &Secret) -> Result<T, Halt>,
+) -> Result<T, Halt> {
+    let token = Passing::issue(client, scope)?;
+    let outcome = play(client, door, &token.text);
+    // The server ends the connections of a token that has ended, in its own time: a request
+    // that it does not see any more would be a failure of nobody.
+    door.disconnect();
     if !matches!(outcome, Err(Halt::Silence(_))) {
         token.forget(client)?;
     }
@@ -68,6 +75,7 @@ pub(super) fn arrives(
         &token.text,
     );
     let (id, status) = (token.id.clone(), answer.map(|answer| answer.status));
+    reached.door.disconnect();
     if token.forget(client)? {
         return Ok(true);
     }
@@ -108,90 +116,50 @@ pub(super) fn reading(
     has_users: bool,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let token = Passing::issue(client, "read")?;
     let person = Person::from_random(secret::random());
-    let mut outcome = Ok(());
-    for reading in reading::opening(&person, has_users) {
-        let left_out = reading.left_out.len();
-        outcome = outcome.and_then(|()| told(&reading.suite, client, door, &token.text, findings));
-        if left_out > 0 && outcome.is_ok() {
-            let what = format!("{left_out} steps that write, or that need somebody");
-            outcome = findings.not_run(topic(reading.suite.name), &what);
+    with_token("read", client, door, |client, door, token| {
+        for reading in reading::opening(&person, has_users) {
+            told(&reading.suite, client, door, token, findings)?;
+            let left_out = reading.left_out.len();
+            if left_out > 0 {
+                let what = format!("{left_out} steps that write, or that need somebody");
+                findings.not_run(topic(reading.suite.name), &what)?;
+            }
         }
-    }
-    forgotten(token, client, outcome)
+        Ok(())
+    })
 }
 
-/// A user's life, and its end. What an earlier run has left is cleared too.
+/// A user's life, and its end.
 pub(super) fn writing(
     client: &mut Client,
     door: &mut Door,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    let token = Passing::issue(client, "full")?;
-    let outcome = clear(client, door, &token.text, findings).and_then(|()| {
-        let person = trial::person(secret::random());
-        let mut guard = Guard::before(door);
-        let life = trial::life(&person);
-        told(&life, client, &mut guard, &token.text, findings)?;
-        let Some(end) = guard.made().first().map(|id| trial::end(id)) else {
-            return Ok(());
-        };
-        told(&end, client, &mut guard, &token.text, findings)
-    });
-    forgotten(token, client, outcome)
+    let ((), names) = leftovers::around(LIFE, client, findings, |client, findings| {
+        with_token("full", client, door, |client, door, token| {
+            life(client, door, token, findings)
+        })
+    })?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    findings.pass(LIFE, &leftovers::deleted(&names))
 }
 
-/// Whom trials have left: their ids and names.
-pub(super) fn left(client: &mut Client) -> Result<Vec<(String, String)>, Halt> {
-    let filter = format!(
-        "userName co \"{}\" and userName ew \"{}\"",
-        trial::MARK,
-        trial::SUFFIX
-    );
-    let target = format!(
-        "/scim/v2/Users?filter={}&attributes=userName",
-        encode(&filter)
-    );
-    let found = ask(client, "GET", &target, None)?;
-    let users = found["Resources"].as_array().map_or(&[][..], Vec::as_slice);
-    let named = users
-        .iter()
-        .map(|user| (text_of(user, "id"), text_of(user, "userName")));
-    Ok(named.filter(|(_, name)| trial::is_made_up(name)).collect())
-}
-
-/// Deletes whom an interrupted run has left.
-fn clear(
+fn life(
     client: &mut Client,
     door: &mut Door,
     token: &Secret,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    for (id, name) in left(client)? {
-        let target = format!("/Users/{id}");
-        match send(door, "DELETE", &target, token) {
-            Ok(answer) if answer.status == 204 => {
-                findings.pass(
-                    "life of a user",
-                    &format!("{name} of an earlier run is deleted"),
-                )?;
-            }
-            Ok(answer) => {
-                let mend = "look at the server's log";
-                findings.fail(
-                    "life of a user",
-                    &format!("{name} stays: {}", answer.status),
-                    mend,
-                )?;
-            }
-            Err(error) => {
-                let mend = "look at the server's log";
-                findings.fail("life of a user", &format!("{name} stays: {error}"), mend)?;
-            }
-        }
+    let person = trial::person(secret::random());
+    let mut guard = Guard::before(door);
+    told(&trial::life(&person), client, &mut guard, token, findings)?;
+    match guard.made().first().map(|id| trial::end(id)) {
+        Some(end) => told(&end, client, &mut guard, token, findings),
+        None => findings.not_run(LIFE, "the deletion, since no answer told of the user"),
     }
-    Ok(())
 }
 
 /// Plays a suite and tells each step.
@@ -249,7 +217,7 @@ pub(super) fn topic(suite: &str) -> &str {
         "JUMPCLOUD" => "JumpCloud",
         "SAILPOINT" => "SailPoint",
         "AUTHENTIK" => "authentik",
-        "LIFE" | "END" => "life of a user",
+        "LIFE" | "END" => LIFE,
         other => other,
     }
 }
