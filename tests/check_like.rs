@@ -1,7 +1,9 @@
 //! `check --write --like PROVIDER`: everything that a provider sends is played through the network
 //! door of a directory in use. Whoever was there stays as he was, and nobody else stays.
 
-use crate::support::front::Front;
+use std::sync::atomic::Ordering;
+
+use crate::support::front::{Front, counted};
 use crate::support::place::{Finding, Place};
 
 /// With people, as a company has them: one with everything, one with a name alone, one inactive.
@@ -88,24 +90,40 @@ fn each_provider_is_served_and_nobody_stays() {
 #[test]
 fn a_directory_may_be_empty_and_leftovers_go() {
     let place = Place::sound();
-    for name in [
-        "manager.a.golinks-scim-check@invalid",
-        "golinks-scim-check-b@invalid",
-    ] {
-        place.run(&format!(
-            "golinks-scim user add {name} --given L --family O"
-        ));
-    }
+    // More than are told of at one time.
+    let leftovers = (0..150).map(|n| format!("manager.{n}.golinks-scim-check@invalid\n"));
+    let rows: String = leftovers.collect();
+    let file = place.folder.path().join("leftovers.csv");
+    std::fs::write(&file, format!("userName\n{rows}")).expect("written");
+    place.run(&format!("golinks-scim user import {}", file.display()));
     let told = place.run("golinks-scim check --write --like okta");
     for line in [
-        "pass     users made      manager.a.golinks-scim-check@invalid of an earlier run is deleted",
-        "pass     users made      golinks-scim-check-b@invalid of an earlier run is deleted",
+        "pass     users made      manager.0.golinks-scim-check@invalid of an earlier run is deleted",
+        "pass     users made      manager.149.golinks-scim-check@invalid of an earlier run is deleted",
         "pass     Okta suite SPEC 12 requests, 53 checks",
         "pass     users made      4; left by the requests, and deleted: ",
     ] {
         assert!(told.contains(line), "{line}: {told}");
     }
     assert_eq!(everybody(&place), "");
+}
+
+/// The server ends the connection of a token that is forgotten: what the next suite sends on a
+/// long way meanwhile would not arrive.
+#[test]
+fn each_suite_has_a_connection_of_its_own() {
+    let mut place = Place::sound();
+    let (url, count) = counted(&place.port());
+    place.set("GOLINKS_SCIM_BASE_URL", url);
+    place.serve();
+    let connections = ["jumpcloud", "entra"].map(|provider| {
+        let findings = place.check_with(&format!("check --write --like {provider}"));
+        let failed = findings.iter().filter(|it| it.outcome == "fail");
+        assert_eq!(failed.count(), 0, "{provider}: {findings:#?}");
+        count.swap(0, Ordering::Relaxed)
+    });
+    let [one_suite, four_suites] = connections;
+    assert!(four_suites >= one_suite + 3, "{connections:?}");
 }
 
 /// Each step that fails is told with what was wanted and found, and whom it leaves is deleted

@@ -2,10 +2,10 @@
 //! certificate that it was given, and answers as a test says.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use golinks_scim::http1::client::Request;
@@ -138,6 +138,33 @@ impl Drop for Front {
             thread.join().ok();
         }
     }
+}
+
+/// The base URL of a way to a port of this machine, and how many connections have taken it. It
+/// lasts as long as the tests.
+pub(crate) fn counted(port: &str) -> (String, Arc<AtomicUsize>) {
+    let server = format!("127.0.0.1:{port}");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            counting.fetch_add(1, Ordering::Relaxed);
+            let Ok(far) = TcpStream::connect(&server) else {
+                continue;
+            };
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let mut from = from.try_clone().expect("a descriptor");
+                let mut to = to.try_clone().expect("a descriptor");
+                std::thread::spawn(move || {
+                    std::io::copy(&mut from, &mut to).ok();
+                    to.shutdown(Shutdown::Write).ok();
+                });
+            }
+        }
+    });
+    (format!("https://localhost:{}", address.port()), count)
 }
 
 /// The chain and the key with which the server of a data directory began.
