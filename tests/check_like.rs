@@ -3,6 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+
 use crate::support::front::{Front, counted};
 use crate::support::place::{Finding, Place};
 
@@ -21,6 +24,26 @@ fn in_use() -> Place {
 /// All that is known of everybody, with versions.
 fn everybody(place: &Place) -> String {
     place.run("golinks-scim user list -o jsonl")
+}
+
+/// The gauge of the alarm over very many deactivations.
+fn deactivations(place: &Place) -> String {
+    let token = place.run("golinks-scim token issue metrics --scope metrics");
+    let authority = std::fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
+    let base = format!("https://localhost:{}", place.port());
+    let mut client = Client::new(&base, &authority).expect("a client");
+    let request = Request {
+        method: "GET",
+        target: "/metrics",
+        headers: &[("Authorization", &format!("Bearer {}", token.trim()))],
+        body: None,
+    };
+    let (answer, _) = client.send(&request).expect("an answer");
+    place.run("golinks-scim token revoke metrics");
+    let text = String::from_utf8(answer.body).expect("text");
+    let mut lines = text.lines();
+    let gauge = lines.find_map(|it| it.strip_prefix("golinks_scim_deactivations_last_hour "));
+    gauge.expect("the gauge").to_owned()
 }
 
 /// The suites of each provider, as `check` calls them, and how many users they make and leave.
@@ -55,7 +78,7 @@ const PLAYED: [(&str, &[&str], usize, usize); 6] = [
 
 #[test]
 fn each_provider_is_served_and_nobody_stays() {
-    let place = in_use();
+    let mut place = in_use();
     let before = everybody(&place);
     assert_eq!(before.lines().count(), 3, "{before}");
     for (provider, suites, made, left) in PLAYED {
@@ -84,6 +107,10 @@ fn each_provider_is_served_and_nobody_stays() {
     // No token stays either.
     let tokens = place.run("golinks-scim token list -o jsonl");
     assert_eq!(tokens.lines().count(), 1, "{tokens}");
+    // Nobody has lost access, also as a new process counts it from the audit trail.
+    assert_eq!(deactivations(&place), "0");
+    place.serve();
+    assert_eq!(deactivations(&place), "0");
 }
 
 /// Okta's suite needs somebody, and a new directory has nobody.

@@ -5,8 +5,8 @@ use super::{Findings, Halt, ask, sent};
 use crate::cli::answered;
 use crate::cli::output::text_of;
 use crate::http1::target::encode;
-use crate::idp::trial;
 use crate::local::Client;
+use crate::made_up::{self, is_made_up};
 
 /// Pages of them that are deleted at one time.
 const PAGES_MAX: usize = 100;
@@ -61,8 +61,8 @@ fn delete(client: &mut Client) -> Result<Vec<String>, Halt> {
 fn page(client: &mut Client) -> Result<Vec<(String, String)>, Halt> {
     let filter = format!(
         "userName co \"{}\" and userName ew \"{}\"",
-        trial::MARK,
-        trial::SUFFIX
+        made_up::MARK,
+        made_up::SUFFIX
     );
     let target = format!(
         "/scim/v2/Users?filter={}&attributes=userName",
@@ -73,5 +73,5 @@ fn page(client: &mut Client) -> Result<Vec<(String, String)>, Halt> {
     let named = users
         .iter()
         .map(|user| (text_of(user, "id"), text_of(user, "userName")));
-    Ok(named.filter(|(_, name)| trial::is_made_up(name)).collect())
+    Ok(named.filter(|(_, name)| is_made_up(name)).collect())
 }
