@@ -446,6 +446,13 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     let found = place.finds("warn", "Okta suite SPEC", "wanted");
     assert!(found.mend.contains("provisioning does not"), "{found:?}");
     place.is_well();
+    // Its line among the suites is not left out for that.
+    let findings = place.check_with("check --write --like okta");
+    let is_summed_up = |it: &Finding| {
+        let is_spec = it.outcome == "pass" && it.topic == "Okta suite SPEC";
+        is_spec && it.what.starts_with("12 requests, ") && it.what.ends_with(" of 53 checks")
+    };
+    assert!(findings.iter().any(is_summed_up), "{findings:#?}");
 }
 
 /// Whoever else shows wrong tokens may share the address, behind a proxy above all.

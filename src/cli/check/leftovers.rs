@@ -31,6 +31,17 @@ pub(super) fn around<T>(
     Ok((outcome?, deleted?))
 }
 
+/// Tells that there are some, where nothing is to be written.
+pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
+    let found = page(client)?;
+    let Some((_, name)) = found.first() else {
+        return Ok(());
+    };
+    let what = format!("an earlier run was cut short, and has left users, such as {name}");
+    let mend = findings.command("check --write");
+    findings.warn("users made", &what, &mend)
+}
+
 /// What is told of those whom a run has left.
 pub(super) fn deleted(names: &[String]) -> String {
     format!("left by the requests, and deleted: {}", names.join(", "))

@@ -2,14 +2,13 @@
 //! users are made up, it changes no others, and whom it leaves is deleted through the local door,
 //! whatever stands before the other one.
 
-use super::trial::{played, tell, topic, with_token};
-use super::{Findings, Halt, leftovers};
-use crate::cli::args::Like;
+use super::trial::{WrongTokens, played, tell, topic, with_token};
+use super::{Findings, Halt, Outcome, leftovers};
 use crate::cli::output::counted;
 use crate::idp::client::Client as Door;
 use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
-use crate::idp::{Provider, Suite, trial};
+use crate::idp::{Provider, Report, Suite, trial};
 use crate::local::Client;
 use crate::secret::{self, Secret};
 
@@ -17,17 +16,17 @@ const TOPIC: &str = "users made";
 
 /// Plays the suites of a provider, and tells whom they have left.
 pub(super) fn playing(
-    like: Like,
+    provider: Provider,
     client: &mut Client,
     door: &mut Door,
+    shown: &mut WrongTokens,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let (made, left) = leftovers::around(TOPIC, client, findings, |client, findings| {
         let mut made = 0;
-        for suite in provider(like).suites() {
-            let suite = suite(&trial::person(secret::random()));
-            let scope = provider(like).scope();
-            made += with_token(scope, client, door, |client, door, token| {
+        for suite in provider.suites() {
+            let suite = shown.once(suite(&trial::person(secret::random())));
+            made += with_token(provider.scope(), client, door, |client, door, token| {
                 whole(&suite, token, client, door, findings)
             })?;
         }
@@ -45,18 +44,7 @@ fn users_made(made: usize, left: &[String]) -> String {
     }
 }
 
-fn provider(like: Like) -> Provider {
-    match like {
-        Like::Okta => Provider::Okta,
-        Like::Entra => Provider::Entra,
-        Like::Onelogin => Provider::OneLogin,
-        Like::Jumpcloud => Provider::JumpCloud,
-        Like::Sailpoint => Provider::SailPoint,
-        Like::Authentik => Provider::Authentik,
-    }
-}
-
-/// Plays a suite and tells the steps that fail, or that none does. How many users were made.
+/// Plays a suite and tells the steps that fail, and how all of it went. How many users were made.
 fn whole(
     suite: &Suite,
     token: &Secret,
@@ -64,6 +52,7 @@ fn whole(
     door: &mut Door,
     findings: &mut Findings,
 ) -> Result<usize, Halt> {
+    let failed_before = findings.count(Outcome::Fail);
     let mut guard = Guard::before(door);
     let mut tell_failed = |step: &StepReport| {
         if step.is_sent && !step.passed() {
@@ -71,22 +60,52 @@ fn whole(
         }
         Ok(())
     };
-    let report = played(suite, client, &mut guard, token, &mut tell_failed);
-    let made = guard.made().len();
-    let outcome = report.and_then(|report| {
-        let topic = topic(suite.name);
-        let unsent = report.steps.iter().filter(|step| !step.is_sent).count();
-        if report.passed() {
-            let (_, checks) = report.counts();
-            let [requests, checks] = [(report.steps.len(), "request"), (checks, "check")]
-                .map(|(count, what)| counted(count as u64, what));
-            findings.pass(topic, &format!("{requests}, {checks}"))
-        } else if unsent > 0 {
-            let requests = counted(unsent as u64, "request");
-            findings.not_run(topic, &format!("{requests}, since an earlier one failed"))
-        } else {
-            Ok(())
+    let report = played(suite, client, &mut guard, token, &mut tell_failed)?;
+    let topic = topic(suite.name);
+    let unsent = report.steps.iter().filter(|step| !step.is_sent).count();
+    if unsent > 0 {
+        let requests = counted(unsent as u64, "request");
+        findings.not_run(topic, &format!("{requests}, since an earlier one failed"))?;
+    }
+    let what = summary(&report);
+    if unsent > 0 || findings.count(Outcome::Fail) > failed_before {
+        let mend = "begin with the first request of it that failed, which is told of above";
+        findings.fail(topic, &what, mend)?;
+    } else {
+        findings.pass(topic, &what)?;
+    }
+    Ok(guard.made().len())
+}
+
+/// Such as `32 requests, 303 of 305 checks`.
+fn summary(report: &Report) -> String {
+    let requests = counted(report.steps.len() as u64, "request");
+    let (passed, all) = report.counts();
+    let checks = counted(all as u64, "check");
+    if passed == all {
+        format!("{requests}, {checks}")
+    } else {
+        format!("{requests}, {passed} of {checks}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PATIENCE;
+    use super::*;
+    use crate::idp::Person;
+    use crate::limits;
+
+    /// A suite whose token ends before it would be told that the token is wrong.
+    #[test]
+    fn a_token_lives_as_long_as_any_suite_may_take() {
+        let person = trial::person([27; Person::RANDOM_BYTES]);
+        let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
+        let suites = suites.map(|suite| suite(&person));
+        for suite in suites.chain([trial::life(&person)]) {
+            let seconds = PATIENCE.as_secs() * suite.steps.len() as u64;
+            let life = limits::PASSING_TOKEN_SECONDS.cast_unsigned();
+            assert!(seconds <= life, "{}: {seconds} s", suite.name);
         }
-    });
-    outcome.map(|()| made)
+    }
 }
