@@ -19,7 +19,7 @@
 //! main ─▶ cli ─▶ https ┐            access                    http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
 //!           └──▶ idp   ┘            directory                 store    config logging metrics files mend
-//!                                   manual page
+//!                                   manual page                        made_up
 //! ```
 //!
 //! A module uses only what stands to its right (a test enforces it). A request's way:
@@ -39,6 +39,7 @@
 //!   [`store`]: rows, durably. [`columns`]: users as rows of a spreadsheet, for import and export.
 //! - [`idp`]: what identity providers do, as tables that tests and tools play.
 //! - [`page`]: the Team Directory, files of a page that is a client of [`api`] like others.
+//! - [`made_up`]: whose userName says that he was made for a trial.
 //! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!
@@ -68,6 +69,7 @@ pub mod idp;
 pub mod limits;
 pub mod local;
 pub mod logging;
+pub mod made_up;
 pub mod manual;
 pub mod mend;
 pub mod metrics;

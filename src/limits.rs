@@ -209,8 +209,9 @@ pub const BODY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const TOKENS_MAX: usize = 1000;
 /// Tokens of the product itself, for `check`, at one time.
 pub const PASSING_TOKENS_MAX: usize = 16;
-/// Life of such a token.
-pub const PASSING_TOKEN_SECONDS: i64 = 60;
+/// Life of such a token: a suite of `check` may take so long whose every answer comes as late as
+/// one may.
+pub const PASSING_TOKEN_SECONDS: i64 = 300;
 /// Characters of a token's name.
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
 /// What is kept of the User-Agent that last used a token.

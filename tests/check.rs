@@ -72,6 +72,17 @@ fn a_user_is_created_changed_and_deleted_on_request_and_leftovers_go() {
 }
 
 #[test]
+fn leftovers_are_told_of() {
+    let place = Place::sound();
+    place.run("golinks-scim user add golinks-scim-check-left@invalid --given L --family O");
+    let mend = place.finds("warn", "users made", "check-left@invalid").mend;
+    place.run(&mend);
+    let findings = place.check();
+    let is_told = |it: &Finding| it.topic == "users made";
+    assert!(!findings.iter().any(is_told), "{findings:#?}");
+}
+
+#[test]
 fn a_configuration_that_cannot_be_used() {
     let mut place = Place::sound();
     let path = place.folder.path().join("config.toml");
@@ -811,13 +822,18 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
-    // It tells as `trial` does.
-    ("suites", &[]),
+    ("leftovers", &[("was cut short", "leftovers_are_told_of")]),
+    // The rest it tells as `trial` does.
+    (
+        "suites",
+        &[(
+            "findings.fail(topic, &what, mend)",
+            "a_proxy_that_knows_no_patch_and_no_delete",
+        )],
+    ),
     (
         "trial",
         &[
-            ("stays: {}", "a_proxy_that_lets_no_deletion_through"),
-            ("stays: {error}", "a_proxy_that_lets_no_deletion_through"),
             (
                 "provisioning does not",
                 "a_first_user_as_oktas_suite_does_not_want_it",
@@ -839,7 +855,8 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
 fn each_finding_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).expect("there");
-    let mut tests = read("tests/check.rs") + &read("tests/check_network.rs");
+    let tests = ["check", "check_network", "check_like"];
+    let mut tests = tests.map(|name| read(&format!("tests/{name}.rs"))).concat();
     for (module, _) in FOUND {
         tests += &read(&format!("src/cli/check/{module}.rs"));
     }

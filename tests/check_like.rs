@@ -1,7 +1,12 @@
 //! `check --write --like PROVIDER`: everything that a provider sends is played through the network
 //! door of a directory in use. Whoever was there stays as he was, and nobody else stays.
 
-use crate::support::front::Front;
+use std::sync::atomic::Ordering;
+
+use golinks_scim::http1::client::Request;
+use golinks_scim::idp::client::Client;
+
+use crate::support::front::{Front, counted};
 use crate::support::place::{Finding, Place};
 
 /// With people, as a company has them: one with everything, one with a name alone, one inactive.
@@ -19,6 +24,26 @@ fn in_use() -> Place {
 /// All that is known of everybody, with versions.
 fn everybody(place: &Place) -> String {
     place.run("golinks-scim user list -o jsonl")
+}
+
+/// The gauge of the alarm over very many deactivations.
+fn deactivations(place: &Place) -> String {
+    let token = place.run("golinks-scim token issue metrics --scope metrics");
+    let authority = std::fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
+    let base = format!("https://localhost:{}", place.port());
+    let mut client = Client::new(&base, &authority).expect("a client");
+    let request = Request {
+        method: "GET",
+        target: "/metrics",
+        headers: &[("Authorization", &format!("Bearer {}", token.trim()))],
+        body: None,
+    };
+    let (answer, _) = client.send(&request).expect("an answer");
+    place.run("golinks-scim token revoke metrics");
+    let text = String::from_utf8(answer.body).expect("text");
+    let mut lines = text.lines();
+    let gauge = lines.find_map(|it| it.strip_prefix("golinks_scim_deactivations_last_hour "));
+    gauge.expect("the gauge").to_owned()
 }
 
 /// The suites of each provider, as `check` calls them, and how many users they make and leave.
@@ -53,18 +78,21 @@ const PLAYED: [(&str, &[&str], usize, usize); 6] = [
 
 #[test]
 fn each_provider_is_served_and_nobody_stays() {
-    let place = in_use();
+    let mut place = in_use();
     let before = everybody(&place);
     assert_eq!(before.lines().count(), 3, "{before}");
     for (provider, suites, made, left) in PLAYED {
         let findings = place.check_with(&format!("check --write --like {provider}"));
         let failed = findings.iter().filter(|it| it.outcome == "fail");
         assert_eq!(failed.count(), 0, "{provider}: {findings:#?}");
+        // All of a suite is played, and nothing of it beside that.
         for suite in suites {
-            let is_whole = |it: &&Finding| {
-                it.outcome == "pass" && it.topic == *suite && it.what.contains(" checks")
+            let told: Vec<_> = findings.iter().filter(|it| it.topic == *suite).collect();
+            let [whole] = told[..] else {
+                panic!("{suite}: {findings:#?}");
             };
-            assert_eq!(findings.iter().filter(is_whole).count(), 1, "{findings:#?}");
+            let is_whole = whole.outcome == "pass" && whole.what.contains(" checks");
+            assert!(is_whole, "{findings:#?}");
         }
         let all: Vec<_> = findings
             .iter()
@@ -74,37 +102,64 @@ fn each_provider_is_served_and_nobody_stays() {
             panic!("{findings:#?}");
         };
         let names = users.what.matches(".golinks-scim-check@invalid").count();
-        assert!(users.what.starts_with(&format!("{made}")), "{users:?}");
+        let (number, _) = users.what.split_once([',', ';']).expect("a number");
+        assert_eq!(number, made.to_string(), "{users:?}");
         assert_eq!(names, left, "{provider}: {users:?}");
         assert_eq!(everybody(&place), before, "{provider}");
     }
     // No token stays either.
     let tokens = place.run("golinks-scim token list -o jsonl");
     assert_eq!(tokens.lines().count(), 1, "{tokens}");
+    // Nobody has lost access, also as a new process counts it from the audit trail.
+    assert_eq!(deactivations(&place), "0");
+    place.serve();
+    assert_eq!(deactivations(&place), "0");
 }
 
 /// Okta's suite needs somebody, and a new directory has nobody.
 #[test]
 fn a_directory_may_be_empty_and_leftovers_go() {
     let place = Place::sound();
-    for name in [
-        "manager.a.golinks-scim-check@invalid",
-        "golinks-scim-check-b@invalid",
-    ] {
-        place.run(&format!(
-            "golinks-scim user add {name} --given L --family O"
-        ));
-    }
+    // More than are told of at one time.
+    let leftovers = (0..150).map(|n| format!("manager.{n}.golinks-scim-check@invalid\n"));
+    let rows: String = leftovers.collect();
+    let file = place.folder.path().join("leftovers.csv");
+    std::fs::write(&file, format!("userName\n{rows}")).expect("written");
+    place.run(&format!("golinks-scim user import {}", file.display()));
     let told = place.run("golinks-scim check --write --like okta");
+    // Nor do runs within a minute show more wrong tokens than an address may.
+    for _ in 0..4 {
+        let again = place.check_with("check --write --like okta");
+        let is_throttled = |it: &Finding| it.what.contains("429");
+        assert!(!again.iter().any(is_throttled), "{again:#?}");
+    }
     for line in [
-        "pass     users made      manager.a.golinks-scim-check@invalid of an earlier run is deleted",
-        "pass     users made      golinks-scim-check-b@invalid of an earlier run is deleted",
+        "pass     users made      manager.0.golinks-scim-check@invalid of an earlier run is deleted",
+        "pass     users made      manager.149.golinks-scim-check@invalid of an earlier run is deleted",
         "pass     Okta suite SPEC 12 requests, 53 checks",
         "pass     users made      4; left by the requests, and deleted: ",
     ] {
         assert!(told.contains(line), "{line}: {told}");
     }
     assert_eq!(everybody(&place), "");
+}
+
+/// The server ends the connection of a token that is forgotten: what the next suite sends on a
+/// long way meanwhile would not arrive.
+#[test]
+fn each_suite_has_a_connection_of_its_own() {
+    let mut place = Place::sound();
+    let (url, count) = counted(&place.port());
+    place.set("GOLINKS_SCIM_BASE_URL", url);
+    place.serve();
+    let connections = ["JumpCloud", "ENTRA"].map(|provider| {
+        let findings = place.check_with(&format!("check --write --like {provider}"));
+        let failed = findings.iter().filter(|it| it.outcome == "fail");
+        assert_eq!(failed.count(), 0, "{provider}: {findings:#?}");
+        count.swap(0, Ordering::Relaxed)
+    });
+    let [one_suite, four_suites] = connections;
+    assert!(four_suites >= one_suite + 3, "{connections:?}");
 }
 
 /// Each step that fails is told with what was wanted and found, and whom it leaves is deleted
@@ -139,6 +194,12 @@ fn a_proxy_that_knows_no_patch_and_no_delete() {
             "{topic} {words}: {findings:#?}"
         );
     }
+    let is_summed_up = |it: &Finding| {
+        it.outcome == "fail" && it.topic == "Entra, flag" && it.what.contains(" checks")
+    };
+    let summed_up = findings.iter().find(|it| is_summed_up(it));
+    let summed_up = summed_up.expect("a line for the suite");
+    assert!(summed_up.what.contains(" of "), "{summed_up:?}");
     let is_left = |it: &Finding| {
         let manager = "deleted: ";
         it.topic == "users made" && it.what.contains(manager) && it.what.contains("manager.")

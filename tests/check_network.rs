@@ -12,7 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::front::Front;
-use crate::support::place::{Place, chain_for};
+use crate::support::place::{Finding, Place, chain_for};
 
 #[test]
 fn a_port_that_another_has() {
@@ -387,24 +387,56 @@ fn a_proxy_that_lets_no_deletion_through() {
     place.run("golinks-scim user add golinks-scim-check-left@invalid --given L --family O");
     place.set_base_url("localhost");
     let url = format!("https://localhost:{}", place.port());
-    for (answer, words) in [(FORBIDDEN, "stays: 403"), ("", "stays: ")] {
+    let mut leftovers = vec!["golinks-scim-check-left@invalid of an earlier run is deleted"];
+    for answer in [FORBIDDEN, ""] {
         let front = Front::before(&place.data_dir(), &url, move |head| {
             head.starts_with("DELETE").then(|| answer.to_owned())
         });
         place.set("GOLINKS_SCIM_BASE_URL", front.url());
         place.serve();
         let findings = place.check_with("check --write");
-        let mut failed = findings.iter().filter(|it| it.outcome == "fail");
-        let stays = failed.any(|it| {
-            it.topic == "life of a user" && it.what.contains(words) && it.mend.contains("look at")
-        });
-        assert!(stays, "{findings:#?}");
+        let is_told = |outcome: &str, words: &str| {
+            let mut all = findings.iter().filter(|it| it.topic == "life of a user");
+            all.any(|it| it.outcome == outcome && it.what.contains(words))
+        };
+        assert!(is_told("fail", "delete: DELETE /Users/"), "{findings:#?}");
+        for words in leftovers.drain(..).chain([LEFT]) {
+            assert!(is_told("pass", words), "{words}: {findings:#?}");
+        }
+        assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
     }
-    // Led past the proxy, it is well, and nobody is left.
-    place.set_base_url("localhost");
-    place.serve();
-    place.run("golinks-scim check --write");
-    assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
+}
+
+const LEFT: &str = "left by the requests, and deleted: ";
+
+/// Of whom no answer tells, nobody would know that there is somebody.
+#[test]
+fn a_proxy_that_changes_answers() {
+    let mut place = Place::sound();
+    let url = format!("https://localhost:{}", place.port());
+    let as_ok = |answer: String| answer.replacen("HTTP/1.1 201 -", "HTTP/1.1 200 -", 1);
+    let cut_short = |answer: String| {
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let head = head.replace("Content-Length: ", "X-Length: ");
+        let head = head.replace("content-length: ", "X-Length: ");
+        format!("{head}\r\n\r\n{}", &body[..body.len() / 2])
+    };
+    let changes: [fn(String) -> String; 2] = [as_ok, cut_short];
+    for (changed, command) in changes.iter().flat_map(|changed| {
+        let commands = ["check --write", "check --write --like okta"];
+        commands.map(|command| (*changed, command))
+    }) {
+        let front = Front::answering(&place.data_dir(), &url, changed);
+        place.set("GOLINKS_SCIM_BASE_URL", front.url());
+        place.serve();
+        let findings = place.check_with(command);
+        let failed = findings.iter().filter(|it| it.outcome == "fail").count();
+        assert!(failed > 0, "{command}: {findings:#?}");
+        // No number that the names beside it do not bear out.
+        let is_told = |it: &Finding| it.outcome == "pass" && it.what.starts_with(LEFT);
+        assert!(findings.iter().any(is_told), "{command}: {findings:#?}");
+        assert_eq!(place.run("golinks-scim user list -o jsonl"), "");
+    }
 }
 
 /// A search without its filter finds somebody else, to whom nothing is done.
@@ -455,6 +487,13 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     let found = place.finds("warn", "Okta suite SPEC", "wanted");
     assert!(found.mend.contains("provisioning does not"), "{found:?}");
     place.is_well();
+    // Its line among the suites is not left out for that.
+    let findings = place.check_with("check --write --like okta");
+    let is_summed_up = |it: &Finding| {
+        let is_spec = it.outcome == "pass" && it.topic == "Okta suite SPEC";
+        is_spec && it.what.starts_with("12 requests, ") && it.what.ends_with(" of 53 checks")
+    };
+    assert!(findings.iter().any(is_summed_up), "{findings:#?}");
 }
 
 /// Whoever else shows wrong tokens may share the address, behind a proxy above all.

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["http1", "scim", "store"],
     &[
         "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend", "turns",
+        "made_up",
     ],
 ];
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use super::output::Format;
 use super::user::User;
 use crate::config::BaseUrl;
+use crate::idp::Provider;
 use crate::limits;
 
 /// What exit statuses mean.
@@ -269,26 +271,11 @@ pub(super) struct Check {
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
     /// Send everything that this identity provider sends instead, and delete whom that leaves
-    #[arg(long, value_enum, value_name = "PROVIDER", requires = "write")]
-    pub(super) like: Option<Like>,
+    #[arg(long, value_name = "PROVIDER", value_parser = provider(), ignore_case = true)]
+    #[arg(requires = "write")]
+    pub(super) like: Option<Provider>,
     #[command(flatten)]
     pub(super) output: Output,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(super) enum Like {
-    /// Okta
-    Okta,
-    /// Microsoft Entra ID
-    Entra,
-    /// OneLogin
-    Onelogin,
-    /// JumpCloud
-    Jumpcloud,
-    /// SailPoint
-    Sailpoint,
-    /// authentik
-    Authentik,
 }
 
 #[derive(Subcommand)]
@@ -323,6 +310,13 @@ pub(super) struct Output {
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
+}
+
+/// The name of an identity provider.
+fn provider() -> impl TypedValueParser<Value = Provider> {
+    let about = |it: Provider| PossibleValue::new(it.name()).help(it.title());
+    PossibleValuesParser::new(Provider::ALL.map(about))
+        .map(|name| Provider::named(&name).expect("it is one of the possible values"))
 }
 
 /// A name or a text: an empty one is that of a variable that is not set, and means nobody.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::record::Record;
 use super::user_id::UserId;
 use crate::clock::Instant;
+use crate::made_up::is_made_up;
 use crate::scim::json::append;
 
 /// How each row begins.
@@ -152,7 +153,8 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
-/// Who has deactivated a user, or deleted an active one, if that is what the row tells.
+/// Who has deactivated a user, or deleted an active one, if that is what the row tells, and the
+/// user was not made up.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
     // Most rows tell of something else, and need not be read for that.
     if !row.contains("\"attribute\":\"active\",\"before\":true") {
@@ -163,8 +165,11 @@ pub(super) fn deactivated_by(row: &str) -> Option<String> {
         change["attribute"] == "active" && change["before"] == true && change["after"] != true
     };
     let by = row["principal"].as_str()?;
-    let mut changes = row["changes"].as_array()?.iter();
-    changes.any(is_it).then(|| by.to_owned())
+    let changes = row["changes"].as_array()?;
+    let renamed = changes.iter().find(|it| it["attribute"] == "userName");
+    let name = renamed.map_or(&row["userName"], |it| &it["before"]);
+    let is_somebody = !name.as_str().is_some_and(is_made_up);
+    (is_somebody && changes.iter().any(is_it)).then(|| by.to_owned())
 }
 
 pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String {

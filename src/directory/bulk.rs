@@ -35,9 +35,9 @@ use super::audit::Caller;
 pub enum Done {
     /// The user that it created.
     Created(Made),
-    /// The user as it is now, and whether it was active and is not any more.
+    /// The user as it is now, and whether somebody has lost access with that.
     Changed(Made, bool),
-    /// The id of the user that is no more, and whether it was active.
+    /// The id of the user that is no more, and whether somebody has lost access with it.
     Deleted(UserId, bool),
 }
 
@@ -414,7 +414,7 @@ impl State {
             Work::Delete(_) => {
                 let budget = &mut self.doing;
                 let deleted = change::delete(view, id, &preconditions, budget, asked)?;
-                let done = |was_active| (Done::Deleted(id, was_active), Vec::new());
+                let done = |had_access| (Done::Deleted(id, had_access), Vec::new());
                 return Ok(deleted.map(|(change, was_active)| (change, done(was_active))));
             }
         };

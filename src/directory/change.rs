@@ -9,6 +9,7 @@ use super::user_id::UserId;
 use super::{Error, Written, matching};
 use crate::clock::{Instant, SharedClock};
 use crate::columns::{Empty, Row};
+use crate::made_up::is_made_up;
 use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
@@ -175,11 +176,14 @@ fn put(view: &View<'_>, decided: Result<Decided, Error>) -> Planned<Written> {
     }
 }
 
-pub(super) fn is_active(record: &Record) -> bool {
-    record.user().active() == Some(true)
+/// Whether somebody uses what this user gives access to. Nobody does who was made up for a trial:
+/// very many of those may be deactivated, and be no mistake of anybody's.
+pub(super) fn has_access(record: &Record) -> bool {
+    let user = record.user();
+    user.active() == Some(true) && !is_made_up(user.user_name())
 }
 
-/// The end of a user; whether it was an active one.
+/// The end of a user; whether somebody has lost access with it.
 pub(super) fn delete(
     view: &View<'_>,
     id: UserId,
@@ -194,7 +198,7 @@ pub(super) fn delete(
     let change = Change::none()
         .delete_user(id.sequence(), record.keys())
         .audit(audit::deleted(&asked.caller, asked.clock.now(), &record));
-    Ok(Ok((change, is_active(&record))))
+    Ok(Ok((change, has_access(&record))))
 }
 
 /// The user as it is now, to be changed, if it has the version that the caller means.

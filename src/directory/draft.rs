@@ -12,7 +12,7 @@
 
 use super::audit::{self, Difference};
 use super::brief::KEYED;
-use super::change::{Asked, Planned, is_active};
+use super::change::{Asked, Planned, has_access};
 use super::header::Header;
 use super::record::Record;
 use super::user_id::UserId;
@@ -53,7 +53,7 @@ impl Decided {
         let told = tell(&record, &differences, now);
         let has_same_keys = !differences.iter().any(|it| KEYED.contains(&it.attribute));
         let keys = (!has_same_keys).then(|| (Some(before.keys()), record.keys()));
-        let was_deactivated = is_active(&before) && !is_active(&record);
+        let was_deactivated = has_access(&before) && record.user().active() != Some(true);
         let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),

@@ -146,7 +146,7 @@ pub struct Written {
     row: Option<Vec<u8>>,
     /// What was forgiven while the change was applied.
     pub tolerances: Vec<Tolerance>,
-    /// Whether the user was active before, and is not any more.
+    /// Whether the user was active before, and is not any more, and is not made up.
     pub was_deactivated: bool,
 }
 
@@ -235,10 +235,10 @@ impl Directory {
     ) -> Result<(), Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        let was_active = self.write(move |view| {
+        let had_access = self.write(move |view| {
             change::delete(view, id, &preconditions, &mut Budget::default(), &asked)
         })?;
-        if was_active {
+        if had_access {
             self.note_deactivations(caller, 1);
         }
         Ok(())

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Exchange;
 use super::client::Error;
-use super::{Exchange, trial};
 use crate::http1::client::{Request, Response};
+use crate::made_up::is_made_up;
 
 /// Sends on what reads and what creates, and of the changes those of users that were created
 /// through it.
@@ -56,7 +57,7 @@ impl Exchange for Guard<'_> {
 fn made_up(response: &Response) -> Option<String> {
     let user: Value = serde_json::from_slice(&response.body).ok()?;
     let [id, name] = ["id", "userName"].map(|member| user[member].as_str());
-    id.filter(|_| name.is_some_and(trial::is_made_up))
+    id.filter(|_| name.is_some_and(is_made_up))
         .map(str::to_owned)
 }
 

@@ -33,6 +33,36 @@ impl Provider {
         Self::Authentik,
     ];
 
+    /// The one of this name, in capitals or not.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|it| it.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The word for it where it is chosen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Okta => "okta",
+            Self::Entra => "entra",
+            Self::OneLogin => "onelogin",
+            Self::JumpCloud => "jumpcloud",
+            Self::SailPoint => "sailpoint",
+            Self::Authentik => "authentik",
+        }
+    }
+
+    /// As its maker calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Okta => "Okta",
+            Self::Entra => "Microsoft Entra ID",
+            Self::OneLogin => "OneLogin",
+            Self::JumpCloud => "JumpCloud",
+            Self::SailPoint => "SailPoint",
+            Self::Authentik => "authentik",
+        }
+    }
+
     /// Its suites in the order in which they are played, each with a person of its own, since
     /// some leave theirs behind. Okta's SPEC suite wants a complete user to be there, who is
     /// created first.

@@ -2,10 +2,10 @@
 //! certificate that it was given, and answers as a test says.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use golinks_scim::http1::client::Request;
@@ -101,6 +101,20 @@ impl Front {
         })
     }
 
+    /// The same for one that changes each answer on its way.
+    pub(crate) fn answering(
+        data_dir: &Path,
+        url: &str,
+        changed: impl Fn(String) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let url = url.to_owned();
+        let authority = std::fs::read(data_dir.join("tls/ca.pem")).expect("there");
+        Self::reading(&certificate_of(data_dir), move |head, content| {
+            let answer = relayed(&url, &authority, head, content, &str::to_owned);
+            Some(changed(answer))
+        })
+    }
+
     /// The same with another chain and its key, as a proxy has them.
     pub(crate) fn proxy(pair: &(String, String), data_dir: &Path, url: &str) -> Self {
         let url = url.to_owned();
@@ -124,6 +138,33 @@ impl Drop for Front {
             thread.join().ok();
         }
     }
+}
+
+/// The base URL of a way to a port of this machine, and how many connections have taken it. It
+/// lasts as long as the tests.
+pub(crate) fn counted(port: &str) -> (String, Arc<AtomicUsize>) {
+    let server = format!("127.0.0.1:{port}");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            counting.fetch_add(1, Ordering::Relaxed);
+            let Ok(far) = TcpStream::connect(&server) else {
+                continue;
+            };
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let mut from = from.try_clone().expect("a descriptor");
+                let mut to = to.try_clone().expect("a descriptor");
+                std::thread::spawn(move || {
+                    std::io::copy(&mut from, &mut to).ok();
+                    to.shutdown(Shutdown::Write).ok();
+                });
+            }
+        }
+    });
+    (format!("https://localhost:{}", address.port()), count)
 }
 
 /// The chain and the key with which the server of a data directory began.

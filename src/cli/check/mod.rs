@@ -3,6 +3,7 @@
 //! configured, what is on the machine, whether the server runs, its name, port, certificate
 //! and tokens; then the requests themselves, through the network door.
 
+mod leftovers;
 mod machine;
 mod network;
 mod peer;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::trial::WrongTokens;
 use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status};
@@ -273,11 +275,14 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     if !trial::arrives(client, &mut reached, findings)? {
         return findings.not_run("requests", "they would go to somebody else");
     }
-    trial::reading(client, &mut reached.door, has_users, findings)?;
-    match wanted.typed.like {
-        Some(provider) => suites::playing(provider, client, &mut reached.door, findings)?,
-        None if wanted.typed.write => trial::writing(client, &mut reached.door, findings)?,
+    let like = wanted.typed.like;
+    let (door, mut shown) = (&mut reached.door, WrongTokens::default());
+    trial::reading(client, door, (has_users, like), &mut shown, findings)?;
+    match like {
+        Some(provider) => suites::playing(provider, client, door, &mut shown, findings)?,
+        None if wanted.typed.write => trial::writing(client, door, &mut shown, findings)?,
         None => {
+            leftovers::warn(client, findings)?;
             let how = findings.command("check --write");
             findings.not_run("life of a user", &format!("create, change, delete: {how}"))?;
         }

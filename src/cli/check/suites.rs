@@ -2,76 +2,57 @@
 //! users are made up, it changes no others, and whom it leaves is deleted through the local door,
 //! whatever stands before the other one.
 
-use super::trial::{Passing, forgotten, left, played, tell, topic};
-use super::{Findings, Halt, ask};
-use crate::cli::args::Like;
+use super::trial::{WrongTokens, played, tell, topic, with_token};
+use super::{Findings, Halt, Outcome, leftovers};
 use crate::cli::output::counted;
 use crate::idp::client::Client as Door;
 use crate::idp::guard::Guard;
 use crate::idp::play::StepReport;
-use crate::idp::{Provider, Suite, trial};
+use crate::idp::{Provider, Report, Suite, trial};
 use crate::local::Client;
-use crate::secret;
+use crate::secret::{self, Secret};
 
 const TOPIC: &str = "users made";
 
-/// Plays the suites of a provider. Whom an earlier run has left goes before, whom this one
-/// leaves after it, also when it ends early.
+/// Plays the suites of a provider, and tells whom they have left.
 pub(super) fn playing(
-    like: Like,
+    provider: Provider,
     client: &mut Client,
     door: &mut Door,
+    shown: &mut WrongTokens,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
-    for name in delete_left(client)? {
-        findings.pass(TOPIC, &format!("{name} of an earlier run is deleted"))?;
-    }
-    let mut made = 0;
-    let mut outcome = Ok(());
-    for suite in provider(like).suites() {
-        let suite = suite(&trial::person(secret::random()));
-        let scope = provider(like).scope();
-        outcome = outcome.and_then(|()| {
-            made += whole(&suite, scope, client, door, findings)?;
-            Ok(())
-        });
-    }
-    if matches!(outcome, Err(Halt::Silence(_))) {
-        // It cannot be asked: the next run deletes them.
-        return outcome;
-    }
-    let deleted = delete_left(client);
-    outcome?;
-    let what = match deleted? {
-        names if names.is_empty() => format!("{made}, and none is left"),
-        names => format!(
-            "{made}; left by the requests, and deleted: {}",
-            names.join(", ")
-        ),
-    };
-    findings.pass(TOPIC, &what)
+    let (made, left) = leftovers::around(TOPIC, client, findings, |client, findings| {
+        let mut made = 0;
+        for suite in provider.suites() {
+            let suite = shown.once(suite(&trial::person(secret::random())));
+            made += with_token(provider.scope(), client, door, |client, door, token| {
+                whole(&suite, token, client, door, findings)
+            })?;
+        }
+        Ok(made)
+    })?;
+    findings.pass(TOPIC, &users_made(made, &left))
 }
 
-fn provider(like: Like) -> Provider {
-    match like {
-        Like::Okta => Provider::Okta,
-        Like::Entra => Provider::Entra,
-        Like::Onelogin => Provider::OneLogin,
-        Like::Jumpcloud => Provider::JumpCloud,
-        Like::Sailpoint => Provider::SailPoint,
-        Like::Authentik => Provider::Authentik,
+/// How many were seen to be made is known from answers, which may have been changed on their way.
+fn users_made(made: usize, left: &[String]) -> String {
+    match left {
+        [] => format!("{made}, and none is left"),
+        _ if made < left.len() => leftovers::deleted(left),
+        _ => format!("{made}; {}", leftovers::deleted(left)),
     }
 }
 
-/// Plays a suite and tells the steps that fail, or that none does. How many users were made.
+/// Plays a suite and tells the steps that fail, and how all of it went. How many users were made.
 fn whole(
     suite: &Suite,
-    scope: &str,
+    token: &Secret,
     client: &mut Client,
     door: &mut Door,
     findings: &mut Findings,
 ) -> Result<usize, Halt> {
-    let token = Passing::issue(client, scope)?;
+    let failed_before = findings.count(Outcome::Fail);
     let mut guard = Guard::before(door);
     let mut tell_failed = |step: &StepReport| {
         if step.is_sent && !step.passed() {
@@ -79,33 +60,52 @@ fn whole(
         }
         Ok(())
     };
-    let report = played(suite, client, &mut guard, &token.text, &mut tell_failed);
-    let made = guard.made().len();
-    let outcome = report.and_then(|report| {
-        let topic = topic(suite.name);
-        let unsent = report.steps.iter().filter(|step| !step.is_sent).count();
-        if report.passed() {
-            let (_, checks) = report.counts();
-            let [requests, checks] = [(report.steps.len(), "request"), (checks, "check")]
-                .map(|(count, what)| counted(count as u64, what));
-            findings.pass(topic, &format!("{requests}, {checks}"))
-        } else if unsent > 0 {
-            let requests = counted(unsent as u64, "request");
-            findings.not_run(topic, &format!("{requests}, since an earlier one failed"))
-        } else {
-            Ok(())
-        }
-    });
-    forgotten(token, client, outcome)?;
-    Ok(made)
+    let report = played(suite, client, &mut guard, token, &mut tell_failed)?;
+    let topic = topic(suite.name);
+    let unsent = report.steps.iter().filter(|step| !step.is_sent).count();
+    if unsent > 0 {
+        let requests = counted(unsent as u64, "request");
+        findings.not_run(topic, &format!("{requests}, since an earlier one failed"))?;
+    }
+    let what = summary(&report);
+    if unsent > 0 || findings.count(Outcome::Fail) > failed_before {
+        let mend = "begin with the first request of it that failed, which is told of above";
+        findings.fail(topic, &what, mend)?;
+    } else {
+        findings.pass(topic, &what)?;
+    }
+    Ok(guard.made().len())
 }
 
-/// Deletes whom these suites and trials have left, and nobody else; the names.
-fn delete_left(client: &mut Client) -> Result<Vec<String>, Halt> {
-    let mut names = Vec::new();
-    for (id, name) in left(client)? {
-        ask(client, "DELETE", &format!("/scim/v2/Users/{id}"), None)?;
-        names.push(name);
+/// Such as `32 requests, 303 of 305 checks`.
+fn summary(report: &Report) -> String {
+    let requests = counted(report.steps.len() as u64, "request");
+    let (passed, all) = report.counts();
+    let checks = counted(all as u64, "check");
+    if passed == all {
+        format!("{requests}, {checks}")
+    } else {
+        format!("{requests}, {passed} of {checks}")
     }
-    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PATIENCE;
+    use super::*;
+    use crate::idp::Person;
+    use crate::limits;
+
+    /// A suite whose token ends before it would be told that the token is wrong.
+    #[test]
+    fn a_token_lives_as_long_as_any_suite_may_take() {
+        let person = trial::person([27; Person::RANDOM_BYTES]);
+        let suites = Provider::ALL.into_iter().flat_map(Provider::suites);
+        let suites = suites.map(|suite| suite(&person));
+        for suite in suites.chain([trial::life(&person)]) {
+            let seconds = PATIENCE.as_secs() * suite.steps.len() as u64;
+            let life = limits::PASSING_TOKEN_SECONDS.cast_unsigned();
+            assert!(seconds <= life, "{}: {seconds} s", suite.name);
+        }
+    }
 }
