@@ -565,7 +565,7 @@ fn patches_that_are_refused_whole() {
             ErrorType::InvalidValue,
         ),
         (
-            json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": []}]),
+            json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": [[]]}]),
             ErrorType::InvalidValue,
         ),
         (
@@ -1066,6 +1066,41 @@ fn the_core_schema_can_be_named_before_everything_that_belongs_to_it() {
             &json!([operation]),
             Leniency::compatible(),
         );
+#[test]
+fn a_list_without_a_value_is_unassigned_where_one_value_belongs() {
+    for nothing in [json!([]), json!([null]), json!([{"value": null}])] {
+        for attribute in ["title", "active"] {
+            check_parse(
+                &json!({ attribute: nothing }),
+                &json!({}),
+                Some(Tolerance::ListForSingleValue),
+            );
+        }
+        let operations = json!({"schemas": [PATCH_OP], "Operations": [
+            {"op": "replace", "path": "active", "value": nothing}]});
+        let patch = Patch::parse(operations, &mut Leniency::compatible()).expect("a patch");
+        assert!(patch.unassigns_active(), "{nothing}");
+        let before = user(&json!({"active": true}));
+        let after = patch.apply(&before, &mut Leniency::compatible(), &mut Budget::default());
+        assert_eq!(after, Ok(user(&json!({}))), "{nothing}");
+    }
+    let name = json!({"name": [null]});
+    check_parse(&name, &json!({}), Some(Tolerance::ListForSingleValue));
+    // What no mode takes is not said to be a matter of the mode.
+    for (attribute, value) in [
+        ("title", json!([true])),
+        ("title", json!([1.5])),
+        ("title", json!([{}])),
+        ("active", json!(["yes"])),
+        ("name", json!([7])),
+    ] {
+        let body = json!({"schemas": [CORE], "userName": "u", attribute: value});
+        let errors = [Leniency::compatible(), Leniency::strict()]
+            .map(|mut leniency| User::parse(body.clone(), &mut leniency).expect_err("no value"));
+        assert_eq!(errors[0].detail, errors[1].detail, "{attribute}: {value}");
+    }
+}
+
         assert_eq!(after, Ok(user(&json!({"externalId": "x"}))), "{operation}");
     }
 }

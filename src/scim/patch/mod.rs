@@ -118,7 +118,7 @@ impl Patch {
         self.operations.iter().any(|operation| {
             let is_unassigned = match operation.op {
                 Op::Add => false,
-                Op::Replace => is_nothing(&operation.value),
+                Op::Replace => is_no_status(&operation.value),
                 Op::Remove => true,
             };
             is_unassigned
@@ -370,7 +370,7 @@ fn push_member(
             return Ok(());
         }
         // A profile with nothing in this place deactivates nobody, as in a PUT.
-        if path.attribute.name == "active" && is_nothing(&value) {
+        if path.attribute.name == "active" && is_no_status(&value) {
             return value::normalise(path.attribute, value, leniency).map(drop);
         }
     }
@@ -436,6 +436,12 @@ fn is_read_only(path: &AttributePath) -> bool {
 
 fn is_nothing(value: &Value) -> bool {
     match value {
+
+/// The same for a value of `active`, which may stand in a list of one.
+fn is_no_status(value: &Value) -> bool {
+    let one = value.as_array().and_then(|list| value::only(list));
+    is_nothing(one.as_ref().unwrap_or(value))
+}
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Array(elements) => elements.is_empty(),
