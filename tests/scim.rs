@@ -809,9 +809,28 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
         ),
         (
             "value eq \"O\" and (type eq \"work\" or type eq \"x\")",
-            json!({"type": "other"}),
+            json!({"type": "other", "display": null}),
             json!({"value": "o", "type": "other"}),
             json!({"type": "other"}),
+        ),
+        // No more than what it is used for: it would be hollow without the rest.
+        (
+            "type eq \"work\"",
+            json!({"type": "other"}),
+            json!({"value": "o", "type": "other", "display": "O", "primary": true}),
+            json!({"type": "other"}),
+        ),
+        (
+            "value eq \"o\"",
+            json!({"Primary": false}),
+            json!({"value": "o", "type": "Work", "display": "O", "primary": false}),
+            json!({"primary": false}),
+        ),
+        (
+            "type eq \"work\" or type eq \"other\"",
+            json!({"value": "n"}),
+            json!({"value": "n"}),
+            json!({"value": "n"}),
         ),
         // What the value says is done.
         (

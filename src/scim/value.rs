@@ -302,12 +302,13 @@ pub(super) fn list(
 
 /// Whether an element of a list tells what it is used for, and nothing that could be used: what is
 /// left of an address whose `value` was cleared.
+    let is_use = |name: &String| {
+        let mut uses = ["type", "primary"].iter();
+        uses.any(|part| name.eq_ignore_ascii_case(part))
+    };
 pub(super) fn is_hollow(element: &Value) -> bool {
     let parts = element.as_object();
-    parts.is_some_and(|parts| {
-        let mut names = parts.keys();
-        names.all(|name| matches!(name.as_str(), "type" | "primary"))
-    })
+    parts.is_some_and(|parts| parts.keys().all(is_use))
 }
 
 /// Whether an element of a list says that it is the primary one.

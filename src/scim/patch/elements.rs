@@ -105,7 +105,8 @@ impl Operation {
     /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section
     /// 3.5.2.3) and added to by add. What a replace was found by stays, unless the value says
     /// something of it or strict mode takes it at its word: sent again it would find nothing, and
-    /// make a second element.
+    /// make a second element. A value that says no more than what the element is used for would
+    /// leave it hollow, and is added to it too.
     fn change_element(
         &self,
         path: &AttributePath,
@@ -119,10 +120,14 @@ impl Operation {
                 None => Ok(()),
             };
         }
-        match (self.op, self.whole(path, work)?, element.as_object_mut()) {
+        let new = self.whole(path, work)?;
+        let says_use = |new: &Value| value::is_hollow(new) && *new != Value::Object(Object::new());
+        let adds =
+            self.op == Op::Add || !work.leniency.is_strict() && new.as_ref().is_some_and(says_use);
+        match (adds, new, element.as_object_mut()) {
             // To add nothing changes nothing.
-            (Op::Add, None, _) => {}
-            (Op::Add, Some(Value::Object(new)), Some(parts)) => {
+            (true, None, _) => {}
+            (true, Some(Value::Object(new)), Some(parts)) => {
                 assign_parts(parts, path.attribute, &new, self.op, work)?;
             }
             (_, new, _) => {
