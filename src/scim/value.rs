@@ -284,8 +284,7 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        // What says nothing else will be dropped, unless more is said of it.
-        if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
+        if claims_primary(&element, leniency) {
             if primary_seen {
                 leniency.allow(
                     Tolerance::SeveralPrimaries,
@@ -302,11 +301,11 @@ pub(super) fn list(
 
 /// Whether an element of a list tells what it is used for, and nothing that could be used: what is
 /// left of an address whose `value` was cleared.
+pub(super) fn is_hollow(element: &Value) -> bool {
     let is_use = |name: &String| {
         let mut uses = ["type", "primary"].iter();
         uses.any(|part| name.eq_ignore_ascii_case(part))
     };
-pub(super) fn is_hollow(element: &Value) -> bool {
     let parts = element.as_object();
     parts.is_some_and(|parts| parts.keys().all(is_use))
 }
@@ -317,6 +316,12 @@ pub(super) fn is_primary(element: &Value) -> bool {
         .as_object()
         .and_then(|object| member(object, "primary"))
         .is_some_and(|primary| *primary == Value::Bool(true))
+}
+
+/// Whether an element takes from the others that they are primary. One that is hollow in compatible
+/// mode does not: it will be dropped, unless more is said of it, and then it does.
+pub(super) fn claims_primary(element: &Value, leniency: &Leniency) -> bool {
+    is_primary(element) && (leniency.is_strict() || !is_hollow(element))
 }
 
 fn wrong_type(attribute: &Attribute, found: &Value) -> Error {

@@ -154,7 +154,8 @@ impl Patch {
         leniency: &mut Leniency,
         budget: &mut Budget,
     ) -> Result<User, Error> {
-        let patched = self.change(user, leniency, budget)?;
+        let mut patched = self.change(user, leniency, budget)?;
+        patched.drop_hollow(Some(user), leniency);
         // Whoever has a name that would not be taken today is no matter of a patch that leaves it.
         if patched.user_name() != user.user_name() {
             patched.require_user_name().map_err(|error| Error {
@@ -170,7 +171,7 @@ impl Patch {
         Ok(patched)
     }
 
-    /// The same for a user that may be without a name.
+    /// The same for a user that may be without a name, and of whom more is to be read.
     pub(super) fn change(
         &self,
         user: &User,
@@ -193,13 +194,6 @@ impl Patch {
                 }
             })
             .collect();
-        if !leniency.is_strict() {
-            for name in &touched {
-                if let Some(Value::Array(elements)) = attributes.get_mut(*name) {
-                    assign::drop_hollow(elements);
-                }
-            }
-        }
         // The texts that the patch sets were read already, and others were stored before.
         leniency.overlooking(Tolerance::MalformedText, |leniency| {
             User::from_touched(attributes, touched, leniency)
@@ -436,15 +430,15 @@ fn is_read_only(path: &AttributePath) -> bool {
 
 fn is_nothing(value: &Value) -> bool {
     match value {
-
-/// The same for a value of `active`, which may stand in a list of one.
-fn is_no_status(value: &Value) -> bool {
-    let one = value.as_array().and_then(|list| value::only(list));
-    is_nothing(one.as_ref().unwrap_or(value))
-}
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Array(elements) => elements.is_empty(),
         _ => false,
     }
+}
+
+/// The same for a value of `active`, which may stand in a list of one.
+fn is_no_status(value: &Value) -> bool {
+    let one = value.as_array().and_then(|list| value::only(list));
+    is_nothing(one.as_ref().unwrap_or(value))
 }
