@@ -107,7 +107,7 @@ impl Okta {
     fn run(&mut self, choice: Choice) -> Result<bool, String> {
         let is_chosen = |one| choice == one || choice == Choice::All;
         if is_chosen(Choice::Spec) || is_chosen(Choice::Beta) {
-            self.seed()?;
+            self.seed(is_chosen(Choice::Spec))?;
         }
         if is_chosen(Choice::Spec) {
             let report = self.play(&okta::spec(&person()));
@@ -133,13 +133,16 @@ impl Okta {
 
     /// SPEC and BETA need somebody to list. Who is made for that stays active, so that the
     /// suites can be played again. Who is there already may not be what SPEC wants.
-    fn seed(&mut self) -> Result<(), String> {
+    fn seed(&mut self, is_for_spec: bool) -> Result<(), String> {
         let list = self.first_of_the_list()?;
         if list["totalResults"] == 0 {
-            say("the directory is empty, and SPEC needs one complete user:");
+            let suite = if is_for_spec { "SPEC" } else { "BETA" };
+            say(&format!(
+                "the directory is empty, and {suite} needs one complete user:"
+            ));
             say("one is created, and stays active");
             self.play(&okta::seed(&person()));
-        } else if let Some(oldest) = list["Resources"].get(0) {
+        } else if is_for_spec && let Some(oldest) = list["Resources"].get(0) {
             let lacks = okta::lacks(oldest);
             if !lacks.is_empty() {
                 let name = oldest["userName"].as_str().unwrap_or("(no userName)");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_in, command_on, number, without_settings};
+use crate::support::{Output, Server, Talk, body, cli_in, command_on, number, without_settings};
 
 /// A server and a folder for files.
 struct Desk {
@@ -592,6 +592,42 @@ fn an_import_that_was_killed_is_finished_by_the_next() {
     );
     check(&desk.import("many.csv", &[]), 0, &["20000 unchanged"]);
     assert_eq!(desk.export(&[]).lines().count(), count + 1);
+}
+
+/// What strict mode has stored without a value is no matter of a row that says nothing else of it.
+#[test]
+fn a_row_leaves_what_it_does_not_change() {
+    let mut talk = Talk::start(&[]);
+    let strict = [
+        "token", "issue", "strict", "--scope", "full", "--mode", "strict",
+    ];
+    let strict = talk.server.cli(&strict).stdout;
+    talk.authorization = format!("Bearer {}", strict.trim());
+    let mut jane = body("jane");
+    jane["emails"] = json!([{"type": "work", "primary": true}, {"value": "h@x", "type": "home"}]);
+    jane["roles"] = json!([{"type": "admin"}]);
+    let jane = talk.json("POST", "/Users", Some(&jane), 201);
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["all.csv", "all.jsonl"] {
+        let path = &path(name);
+        talk.server.cli(&["user", "export", path]);
+        let told = talk.server.cli(&["user", "diff", path]);
+        check(&told, 0, &["as the file says"]);
+    }
+    let path = &path("title.csv");
+    fs::write(path, "userName,title\njane,Engineer\n").expect("written");
+    check(
+        &talk.server.cli(&["user", "import", path]),
+        0,
+        &["1 updated"],
+    );
+    let target = format!("/Users/{}", jane["id"].as_str().expect("an id"));
+    let after = talk.json("GET", &target, None, 200);
+    assert_eq!(after["title"], "Engineer");
+    for attribute in ["emails", "roles"] {
+        assert_eq!(after[attribute], jane[attribute], "{after}");
+    }
 }
 
 /// Rows a second, and what server and command need of memory: set `CSV_ROWS`.

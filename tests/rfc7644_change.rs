@@ -238,11 +238,16 @@ fn section_3_5_2_2_a_whole_name_goes_with_the_parts_that_it_was_made_of() {
         {"op": "remove", "path": "name.givenName"}, {"op": "remove", "path": "name.familyName"}
     ]);
     let parts = parts.as_array().expect("operations");
+    let one_by_one = vec![json!([parts[0]]), json!([parts[1]])];
     for (number, (whole, patches, wanted)) in [
         ("Ann Lee", vec![json!(parts)], Value::Null),
-        ("Ann Lee", vec![json!([parts[0]]), json!([parts[1]])], Value::Null),
+        ("Ann Lee", one_by_one.clone(), Value::Null),
+        ("Lee, Ann", vec![json!(parts)], Value::Null),
+        ("Lee Ann", one_by_one.clone(), Value::Null),
         // It has something of its own, or is told in the same patch.
         ("Dr Ann Lee", vec![json!(parts)], json!({"formatted": "Dr Ann Lee"})),
+        ("Dr Ann Lee", one_by_one, json!({"formatted": "Dr Lee"})),
+        ("Ann-Lee", vec![json!(parts)], json!({"formatted": "Ann-Lee"})),
         (
             "Ann Lee",
             vec![json!([parts[0], parts[1], {"op": "add", "path": "name.formatted", "value": "Ann Lee"}])],

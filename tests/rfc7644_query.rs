@@ -453,6 +453,19 @@ fn section_3_4_2_a_parameter_that_says_two_things_is_refused() {
             let detail = error["detail"].as_str().expect("a detail");
             assert!(detail.contains("is there twice"), "{query}: {detail}");
         }
+        // One that is blank alone is none; a cursor that is empty is the first page.
+        let blank = "filter=+&search=+&sortBy=+&sortOrder=+&startIndex=+&count=+&count=+";
+        let all = talk.json("GET", &format!("/Users?{blank}"), None, 200);
+        assert_eq!(all["startIndex"], 1);
+        let first = talk.json("GET", "/Users?cursor=&count=", None, 200);
+        assert!(first.get("startIndex").is_none(), "{first}");
+        let error = talk.json("GET", "/Users?cursor=+", None, 400);
+        assert_eq!(error["scimType"], "invalidCursor");
+        for (number, status) in [(Value::Null, 200), (json!(""), 400)] {
+            let message = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+                "count": number});
+            talk.json("POST", "/Users/.search", Some(&message), status);
+        }
     }
 }
 

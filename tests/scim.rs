@@ -565,7 +565,7 @@ fn patches_that_are_refused_whole() {
             ErrorType::InvalidValue,
         ),
         (
-            json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": []}]),
+            json!([{"op": "replace", "path": "title", "value": "U"}, {"op": "add", "path": "active", "value": [[]]}]),
             ErrorType::InvalidValue,
         ),
         (
@@ -809,9 +809,28 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
         ),
         (
             "value eq \"O\" and (type eq \"work\" or type eq \"x\")",
-            json!({"type": "other"}),
+            json!({"type": "other", "display": null}),
             json!({"value": "o", "type": "other"}),
             json!({"type": "other"}),
+        ),
+        // No more than what it is used for: it would be hollow without the rest.
+        (
+            "type eq \"work\"",
+            json!({"type": "other"}),
+            json!({"value": "o", "type": "other", "display": "O", "primary": true}),
+            json!({"type": "other"}),
+        ),
+        (
+            "value eq \"o\"",
+            json!({"Primary": false}),
+            json!({"value": "o", "type": "Work", "display": "O", "primary": false}),
+            json!({"primary": false}),
+        ),
+        (
+            "type eq \"work\" or type eq \"other\"",
+            json!({"value": "n"}),
+            json!({"value": "n"}),
+            json!({"value": "n"}),
         ),
         // What the value says is done.
         (
@@ -840,23 +859,35 @@ fn a_replace_is_found_again_by_what_its_filter_says() {
     }
 }
 
-/// DIFFERENCE(hollow-values): RFC 7643 section 2.4 leaves each sub-attribute to its element.
-#[test]
-fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
+/// A `home` email that is primary, alone and with one for `work`.
+fn home_and_work() -> (Value, Value, Value) {
     let home = json!({"value": "h", "type": "home", "primary": true});
     let both = json!({"emails": [home, {"value": "w", "type": "work"}]});
     let one = json!({"emails": [home]});
-    let op = |op: &str, path: &str, value: Value| json!({"op": op, "path": path, "value": value});
-    let work = |part: &str| format!("emails[type eq \"work\"].{part}");
+    (home, both, one)
+}
+
+fn operation(op: &str, path: &str, value: impl Into<Value>) -> Value {
+    json!({"op": op, "path": path, "value": value.into()})
+}
+
+fn of_work(part: &str) -> String {
+    format!("emails[type eq \"work\"].{part}")
+}
+
+/// DIFFERENCE(hollow-values): RFC 7643 section 2.4 leaves each sub-attribute to its element.
+#[test]
+fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
+    let (_, both, one) = home_and_work();
     for (before, operations, after) in [
         (
             &one,
-            json!([op("add", &work("primary"), json!(true))]),
+            json!([operation("add", &of_work("primary"), json!(true))]),
             &one,
         ),
         (
             &one,
-            json!([op(
+            json!([operation(
                 "add",
                 "emails",
                 json!([{"type": "work", "primary": true}])
@@ -865,29 +896,39 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
         ),
         (
             &both,
-            json!([op("remove", &work("value"), json!(null))]),
+            json!([operation("remove", &of_work("value"), json!(null))]),
             &one,
         ),
         (
             &both,
-            json!([op("replace", &work("value"), json!(""))]),
+            json!([operation("replace", &of_work("value"), json!(""))]),
             &one,
         ),
         (
             &json!({"addresses": [{"type": "work", "formatted": "F"}]}),
-            json!([op(
+            json!([operation(
                 "replace",
                 "addresses[type eq \"work\"].formatted",
                 json!("")
             )]),
             &json!({}),
         ),
-        // What is said of one element in several operations is said of one.
+    ] {
+        let found = patched(&user(before), &operations, Leniency::compatible());
+        assert_eq!(found, Ok(user(after)), "{operations}");
+    }
+}
+
+/// What is said of one element in several operations is said of one.
+#[test]
+fn a_hollow_element_takes_nothing_before_it_can_be_used() {
+    let (home, both, one) = home_and_work();
+    for (before, operations, after) in [
         (
             &one,
             json!([
-                op("add", &work("primary"), json!(true)),
-                op("add", &work("value"), json!("n"))
+                operation("add", &of_work("primary"), json!(true)),
+                operation("add", &of_work("value"), json!("n"))
             ]),
             &json!({"emails": [{"value": "h", "type": "home", "primary": false},
                 {"value": "n", "type": "work", "primary": true}]}),
@@ -895,8 +936,8 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
         (
             &json!({}),
             json!([
-                op("add", "roles[primary eq \"True\"].display", json!("D")),
-                op("add", "roles[primary eq \"True\"].value", json!("V"))
+                operation("add", "roles[primary eq \"True\"].display", json!("D")),
+                operation("add", "roles[primary eq \"True\"].value", json!("V"))
             ]),
             &json!({"roles": [{"value": "V", "display": "D", "primary": true}]}),
         ),
@@ -904,30 +945,102 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
         (
             &one,
             json!([
-                op("add", &work("primary"), json!(true)),
-                op("replace", "emails[type eq \"home\"].primary", json!(false))
+                operation("add", &of_work("primary"), json!(true)),
+                operation("replace", "emails[type eq \"home\"].primary", json!(false))
             ]),
             &json!({"emails": [{"value": "h", "type": "home", "primary": false}]}),
+        ),
+        // What it has not taken yet is where it was for what comes between.
+        (
+            &one,
+            json!([
+                operation("add", &of_work("primary"), json!(true)),
+                operation("remove", "emails", json!([home]))
+            ]),
+            &json!({}),
+        ),
+        (
+            &both,
+            json!([
+                operation("add", "emails", json!([{"type": "x", "primary": true}])),
+                operation("add", "emails[primary eq false].display", json!("D"))
+            ]),
+            &json!({"emails": [home, {"value": "w", "display": "D", "type": "work"}]}),
+        ),
+        (
+            &one,
+            json!([
+                operation("add", &of_work("primary"), json!(true)),
+                operation("add", "emails[type eq \"home\"].display", json!("D")),
+                operation("add", &of_work("value"), json!("n"))
+            ]),
+            &json!({"emails": [
+                {"value": "h", "type": "home", "primary": false, "display": "D"},
+                {"value": "n", "type": "work", "primary": true}]}),
+        ),
+        (
+            &both,
+            json!([
+                operation("replace", &of_work("value"), ""),
+                operation("replace", &of_work("primary"), true),
+                operation("replace", "emails[primary eq true].value", "n")
+            ]),
+            &json!({"emails": [{"value": "n", "type": "home", "primary": true}]}),
+        ),
+        // The last that became primary and is of use is it.
+        (
+            &json!({"emails": [{"value": "w", "type": "work", "primary": true},
+                {"value": "h", "type": "home"}]}),
+            json!([
+                operation("replace", &of_work("value"), json!("")),
+                operation("add", "emails[type eq \"home\"].primary", json!(true)),
+                operation("add", &of_work("value"), json!("n"))
+            ]),
+            &json!({"emails": [{"value": "n", "type": "work", "primary": false},
+                {"value": "h", "type": "home", "primary": true}]}),
         ),
     ] {
         let found = patched(&user(before), &operations, Leniency::compatible());
         assert_eq!(found, Ok(user(after)), "{operations}");
     }
-    // A whole user is read likewise; strict mode takes it as it is.
+    // In two requests it is two elements, and only the first was primary.
+    let mut cleared = user(&json!({"emails": [{"value": "w", "type": "work", "primary": true}]}));
+    for value in ["", "n"] {
+        let set = json!([operation("replace", &of_work("value"), json!(value))]);
+        cleared = patched(&cleared, &set, Leniency::compatible()).expect("a user");
+    }
+    let again = json!({"emails": [{"value": "n", "type": "work"}]});
+    assert_eq!(cleared, user(&again));
+}
+
+#[test]
+fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
+    let (home, both, _) = home_and_work();
+    // Members whose names are paths say more of it.
+    check_parse(
+        &json!({"emails": [{"type": "work", "primary": true}, home],
+            "emails[type eq \"work\"].value": "n"}),
+        &json!({"emails": [{"value": "n", "type": "work", "primary": true},
+            {"value": "h", "type": "home", "primary": false}]}),
+        Some(Tolerance::PathAsMember),
+    );
+    // Strict mode takes it as it is.
     let sent = json!([{"type": "work", "primary": true, "value": null}, home]);
     let body = json!({"schemas": [CORE], "userName": "u", "emails": sent});
     let read = User::parse(body, &mut Leniency::compatible()).expect("a user");
     assert_eq!(read.attributes()["emails"], json!([home]));
-    check_parse(
-        &json!({"emails": [{"type": "work", "value": ""}]}),
-        &json!({}),
-        Some(Tolerance::EmptyText),
-    );
+    let mut leniency = Leniency::compatible();
+    let body =
+        json!({"schemas": [CORE], "userName": "u", "emails": [{"type": "work", "value": ""}]});
+    let read = User::parse(body, &mut leniency).expect("a user");
+    assert_eq!(json!(read.attributes()), json!({"userName": "u"}));
+    let noted = [Tolerance::EmptyText, Tolerance::HollowValue];
+    assert_eq!(leniency.used(), noted);
     let body =
         json!({"schemas": [CORE], "userName": "u", "emails": [{"type": "work", "value": null}]});
     let read = User::parse(body, &mut Leniency::strict()).expect("a user");
     assert_eq!(read.attributes()["emails"], json!([{"type": "work"}]));
-    let cleared = json!([op("remove", &work("value"), json!(null))]);
+    let cleared = json!([operation("remove", &of_work("value"), json!(null))]);
     let after = patched(&user(&both), &cleared, Leniency::strict()).expect("a user");
     assert_eq!(
         after.attributes()["emails"],
@@ -951,6 +1064,41 @@ fn a_list_of_one_stands_for_it_where_one_value_belongs() {
     let operations = json!([{"op": "Replace", "path": "active", "value": ["False"]}]);
     let after = json!({"active": false});
     check_patch(&json!({"active": true}), &operations, &after, false);
+}
+
+#[test]
+fn a_list_without_a_value_is_unassigned_where_one_value_belongs() {
+    for nothing in [json!([]), json!([null]), json!([{"value": null}])] {
+        for attribute in ["title", "active"] {
+            check_parse(
+                &json!({ attribute: nothing }),
+                &json!({}),
+                Some(Tolerance::ListForSingleValue),
+            );
+        }
+        let operations = json!({"schemas": [PATCH_OP], "Operations": [
+            {"op": "replace", "path": "active", "value": nothing}]});
+        let patch = Patch::parse(operations, &mut Leniency::compatible()).expect("a patch");
+        assert!(patch.unassigns_active(), "{nothing}");
+        let before = user(&json!({"active": true}));
+        let after = patch.apply(&before, &mut Leniency::compatible(), &mut Budget::default());
+        assert_eq!(after, Ok(user(&json!({}))), "{nothing}");
+    }
+    let name = json!({"name": [null]});
+    check_parse(&name, &json!({}), Some(Tolerance::ListForSingleValue));
+    // What no mode takes is not said to be a matter of the mode.
+    for (attribute, value) in [
+        ("title", json!([true])),
+        ("title", json!([1.5])),
+        ("title", json!([{}])),
+        ("active", json!(["yes"])),
+        ("name", json!([7])),
+    ] {
+        let body = json!({"schemas": [CORE], "userName": "u", attribute: value});
+        let errors = [Leniency::compatible(), Leniency::strict()]
+            .map(|mut leniency| User::parse(body.clone(), &mut leniency).expect_err("no value"));
+        assert_eq!(errors[0].detail, errors[1].detail, "{attribute}: {value}");
+    }
 }
 
 /// A stored name that would not be taken today must not keep anybody from being deactivated.

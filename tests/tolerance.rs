@@ -352,6 +352,33 @@ fn token(server: &Server, arguments: &[&str]) -> String {
     format!("Bearer {}", output.stdout.trim())
 }
 
+/// A hollow value is no departure from the RFC, so that strict mode keeps it: it is what compatible
+/// mode drops, and tells.
+fn dropped(talk: &mut Talk, metrics: &mut Client, [compatible, strict, reader]: [&String; 3]) {
+    let mut sent = user("hollow");
+    sent["emails"] = json!([{"type": "work", "primary": true}]);
+    talk.authorization.clone_from(strict);
+    let kept = talk.json("POST", "/Users", Some(&sent), 201);
+    assert_eq!(kept["emails"], sent["emails"]);
+    talk.authorization.clone_from(compatible);
+    let counted = count(metrics, reader, Tolerance::HollowValue);
+    let target = format!("/Users/{}", kept["id"].as_str().expect("an id"));
+    let clear =
+        |path: &str| json!({"schemas": [PATCH_OP], "Operations": [{"op": "remove", "path": path}]});
+    // It is no matter of a patch of something else.
+    let same = talk.json("PATCH", &target, Some(&clear("title")), 200);
+    assert_eq!(same["emails"], sent["emails"]);
+    sent["emails"] = json!([{"type": "work"}, {"value": "h@x"}]);
+    let put = talk.json("PUT", &target, Some(&sent), 200);
+    assert_eq!(put["emails"], json!([{"value": "h@x"}]));
+    let cleared = talk.json("PATCH", &target, Some(&clear("emails.value")), 200);
+    assert!(cleared.get("emails").is_none(), "{cleared}");
+    // Nothing is left that could be hollow.
+    let now = count(metrics, reader, Tolerance::HollowValue);
+    assert_eq!(now, counted + 1, "the counter");
+    talk.json("DELETE", &target, None, 204);
+}
+
 #[test]
 fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
@@ -414,6 +441,8 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
         let target = format!("/Users/{}", existing["id"].as_str().expect("an id"));
         talk.json("DELETE", &target, None, 204);
     }
+    dropped(&mut talk, &mut metrics, [&compatible, &strict, &reader]);
+    seen.insert(Tolerance::HollowValue.name());
     let all: BTreeSet<&str> = Tolerance::ALL.into_iter().map(Tolerance::name).collect();
     assert_eq!(seen, all, "a tolerance has no test");
 }

@@ -150,7 +150,8 @@ impl Row {
             }
             Content::Members(members) => set_members(&mut attributes, members, &mut leniency)?,
         }
-        let user = User::from_members(attributes, &mut leniency)?;
+        let mut user = User::from_members(attributes, &mut leniency)?;
+        user.drop_hollow(before, &mut leniency);
         if leniency.used().contains(&Tolerance::UnknownAttribute) {
             return Err(wrong(
                 "the row names a part that no attribute of a User has".to_owned(),

@@ -54,11 +54,14 @@ pub enum Tolerance {
     /// A patch of a part that only the service provider sets, such as `manager.displayName`;
     /// ignored.
     ReadOnlyPart,
+    /// An element of a list with nothing but `type` and `primary` in it; dropped. Strict mode keeps
+    /// it and refuses nothing, since RFC 7643 allows it.
+    HollowValue,
 }
 
 impl Tolerance {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BooleanAsText,
         Self::ScalarAsText,
         Self::UnknownAttribute,
@@ -80,6 +83,7 @@ impl Tolerance {
         Self::UnquotedText,
         Self::MalformedText,
         Self::ReadOnlyPart,
+        Self::HollowValue,
     ];
 
     /// A stable word for logs and counters.
@@ -106,6 +110,7 @@ impl Tolerance {
             Self::UnquotedText => "unquoted-text",
             Self::MalformedText => "malformed-text",
             Self::ReadOnlyPart => "read-only-part",
+            Self::HollowValue => "hollow-value",
         }
     }
 
@@ -173,11 +178,16 @@ impl Leniency {
                 ),
             ));
         }
-        // Each is told once for a request, however often it occurs.
+        self.note(tolerance);
+        Ok(())
+    }
+
+    /// Notes what was done in compatible mode alone. Each is told once for a request, however often
+    /// it occurs.
+    pub(super) fn note(&mut self, tolerance: Tolerance) {
         if !self.used.contains(&tolerance) {
             self.used.push(tolerance);
         }
-        Ok(())
     }
 
     /// Reads something, in which this tolerance is nothing that the request needs.

@@ -49,6 +49,7 @@ impl User {
         if !paths.is_empty() {
             user = Patch::of_members(paths, leniency)?.change(&user, leniency, budget)?;
         }
+        user.drop_hollow(None, leniency);
         user.require_user_name()?;
         Ok(user)
     }
@@ -79,16 +80,7 @@ impl User {
                 core.push((name, member));
             }
         }
-        let mut core = value::members(USER.attributes, core, leniency, "")?;
-        if !leniency.is_strict() {
-            core.retain_mut(|(_, member)| {
-                let Value::Array(elements) = member else {
-                    return true;
-                };
-                elements.retain(|element| !value::is_hollow(element));
-                !elements.is_empty()
-            });
-        }
+        let core = value::members(USER.attributes, core, leniency, "")?;
         let mut attributes = Object::with_capacity(core.len() + 2);
         if let Some(external_id) = external_id {
             attributes.insert("externalId".to_owned(), external_id);
@@ -146,7 +138,30 @@ impl User {
         }
     }
 
-    /// A name that nobody can see is none (RFC 7643 section 4.1.1: non-empty).
+    /// At the end of a request in compatible mode, an element that is hollow is none. An identity
+    /// provider may tell that an address is primary before it tells the address, or clear the
+    /// address alone; what is left of it would be found by `pr`. A list that is as it was `before`
+    /// is no matter of the request.
+    pub(crate) fn drop_hollow(&mut self, before: Option<&Self>, leniency: &mut Leniency) {
+        if leniency.is_strict() {
+            return;
+        }
+        self.attributes.retain(|name, value| {
+            let was = before.and_then(|before| before.attributes.get(name));
+            let Some(elements) = value.as_array() else {
+                return true;
+            };
+            if !elements.iter().any(value::is_hollow) || was == Some(&*value) {
+                return true;
+            }
+            leniency.note(Tolerance::HollowValue);
+            let elements = value.as_array_mut().expect("it is a list");
+            elements.retain(|element| !value::is_hollow(element));
+            !elements.is_empty()
+        });
+    }
+
+    /// White space alone is no name (RFC 7643 section 4.1.1: non-empty).
     pub(crate) fn require_user_name(&self) -> Result<(), Error> {
         if self.user_name().trim().is_empty() {
             return Err(Error::new(

@@ -48,9 +48,7 @@ pub(super) fn single(
     match (attribute.kind, value) {
         (_, Value::Null) => Ok(None),
         (Kind::Complex, value) => complex(attribute, value, leniency),
-        (_, Value::Array(elements)) if elements.len() == 1 => {
-            single(attribute, only(attribute, elements, leniency)?, leniency)
-        }
+        (_, Value::Array(elements)) => list_of_one(attribute, &elements, leniency),
         (Kind::Boolean, value) => boolean(attribute, value, leniency),
         // A password: its type is checked, and that is all that is done with it.
         (_, Value::String(_) | Value::Number(_))
@@ -59,10 +57,6 @@ pub(super) fn single(
             Ok(None)
         }
         (_, Value::String(text)) if text.is_empty() => empty_text(attribute, leniency),
-        (_, Value::Array(elements)) if elements.is_empty() => {
-            empty_list(attribute.name, leniency)?;
-            Ok(None)
-        }
         (kind, Value::String(text)) => {
             if let Some(wanted) = malformed(kind, &text) {
                 leniency.allow(
@@ -84,27 +78,33 @@ pub(super) fn single(
     }
 }
 
-/// The one value in a list of one, where a simple attribute was sent like one that has several:
-/// as it is, or as the `value` of an object. What it is may be no list and no object again.
-fn only(
+/// A simple attribute that was sent like one that has several values, in a list of one or none.
+fn list_of_one(
     attribute: &Attribute,
-    mut elements: Vec<Value>,
+    elements: &[Value],
     leniency: &mut Leniency,
-) -> Result<Value, Error> {
-    let value = match elements.pop() {
-        Some(Value::Object(parts)) => member(&parts, "value").cloned(),
-        other => other,
+) -> Result<Option<Value>, Error> {
+    let Some(value) = only(elements) else {
+        let list = Value::Array(Vec::new());
+        return Err(wrong_type(attribute, &list));
     };
-    match value {
-        Some(value @ (Value::String(_) | Value::Bool(_) | Value::Number(_))) => {
-            leniency.allow(
-                Tolerance::ListForSingleValue,
-                &format!("{} must not be a list", attribute.name),
-            )?;
-            Ok(value)
-        }
-        _ => Err(wrong_type(attribute, &Value::Array(elements))),
-    }
+    // First, since what no mode takes is no matter of the list.
+    let value = single(attribute, value, leniency)?;
+    not_a_list(attribute.name, leniency)?;
+    Ok(value)
+}
+
+/// The one value in a list of one: as it is, or as the `value` of an object; null in an empty list.
+/// What it is may be no list and no object again.
+pub(super) fn only(elements: &[Value]) -> Option<Value> {
+    let value = match elements {
+        [] => Some(&Value::Null),
+        [Value::Object(parts)] => member(parts, "value"),
+        [one] => Some(one),
+        _ => None,
+    };
+    let value = value.filter(|value| !value.is_array() && !value.is_object());
+    value.cloned()
 }
 
 /// What a text of this kind must be, if it is not that.
@@ -132,7 +132,7 @@ pub(super) fn is_unassigned(
     match value {
         Value::Null => {}
         Value::String(text) if text.is_empty() => allow_empty_text(name, leniency)?,
-        Value::Array(elements) if elements.is_empty() => empty_list(name, leniency)?,
+        Value::Array(elements) if elements.is_empty() => not_a_list(name, leniency)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -151,8 +151,8 @@ fn allow_empty_text(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     )
 }
 
-/// The empty list, which is no value of a list only (RFC 7643 section 2.5).
-fn empty_list(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
+/// A list where one value belongs; an empty one is no value of a list only (RFC 7643 section 2.5).
+fn not_a_list(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     leniency.allow(
         Tolerance::ListForSingleValue,
         &format!("{name} must not be a list"),
@@ -196,19 +196,20 @@ fn complex(
             Object::from_iter([("value".to_owned(), value)])
         }
         Value::Array(mut elements) if elements.len() <= 1 => {
+            let one = match elements.pop() {
+                // Only a plain element may follow: a list in a list would be a recursion
+                // that the sender decides the depth of.
+                Some(element @ (Value::Object(_) | Value::String(_))) => {
+                    complex(attribute, element, leniency)?
+                }
+                None | Some(Value::Null) => None,
+                Some(other) => return Err(wrong_type(attribute, &other)),
+            };
             leniency.allow(
                 Tolerance::ListForSingleValue,
                 &format!("{} must be one object", attribute.name),
             )?;
-            return match elements.pop() {
-                // Only a plain element may follow: a list in a list would be a recursion
-                // that the sender decides the depth of.
-                Some(element @ (Value::Object(_) | Value::String(_))) => {
-                    complex(attribute, element, leniency)
-                }
-                Some(other) => Err(wrong_type(attribute, &other)),
-                None => Ok(None),
-            };
+            return Ok(one);
         }
         other => return Err(wrong_type(attribute, &other)),
     };
@@ -283,8 +284,7 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        // What says nothing else will be dropped, unless more is said of it.
-        if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
+        if claims_primary(&element, leniency) {
             if primary_seen {
                 leniency.allow(
                     Tolerance::SeveralPrimaries,
@@ -302,11 +302,12 @@ pub(super) fn list(
 /// Whether an element of a list tells what it is used for, and nothing that could be used: what is
 /// left of an address whose `value` was cleared.
 pub(super) fn is_hollow(element: &Value) -> bool {
+    let is_use = |name: &String| {
+        let mut uses = ["type", "primary"].iter();
+        uses.any(|part| name.eq_ignore_ascii_case(part))
+    };
     let parts = element.as_object();
-    parts.is_some_and(|parts| {
-        let mut names = parts.keys();
-        names.all(|name| matches!(name.as_str(), "type" | "primary"))
-    })
+    parts.is_some_and(|parts| parts.keys().all(is_use))
 }
 
 /// Whether an element of a list says that it is the primary one.
@@ -315,6 +316,12 @@ pub(super) fn is_primary(element: &Value) -> bool {
         .as_object()
         .and_then(|object| member(object, "primary"))
         .is_some_and(|primary| *primary == Value::Bool(true))
+}
+
+/// Whether an element takes from the others that they are primary. One that is hollow in compatible
+/// mode does not: it will be dropped, unless more is said of it, and then it does.
+pub(super) fn claims_primary(element: &Value, leniency: &Leniency) -> bool {
+    is_primary(element) && (leniency.is_strict() || !is_hollow(element))
 }
 
 fn wrong_type(attribute: &Attribute, found: &Value) -> Error {

@@ -39,10 +39,62 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
 
 /// Whether a whole is all that is left of a name, and was made of the parts that are gone.
 pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
-    let parts = composed(then);
-    !parts.is_empty()
+    let whole = text(then, "formatted");
+    !composed(then).is_empty()
         && composed(now).is_empty()
-        && [then, now].map(|name| text(name, "formatted")) == [Some(&*parts); 2]
+        && whole == text(now, "formatted")
+        && whole.is_some_and(|whole| is_made_of(whole, then))
+}
+
+/// Whether a whole has nothing but the parts of this name in it, in whatever order, and what stands
+/// between them.
+fn is_made_of(whole: &str, name: &Object) -> bool {
+    let mut parts: Vec<&str> = PARTS.iter().filter_map(|part| text(name, part)).collect();
+    // One may be a word of another.
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    let mut rest = whole.to_owned();
+    for part in parts {
+        let at = places(&rest, part).next();
+        if let Some(at) = at {
+            rest.replace_range(at..at + part.len(), " ");
+        }
+    }
+    rest.chars().all(is_between)
+}
+
+/// The whole without the parts that are gone; nothing if it does not show plainly where they stand,
+/// or has nothing but parts in it.
+fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
+    let is_gone = |part: &&str| text(then, part).is_some() && text(now, part).is_none();
+    let mut gone = PARTS.iter().filter(|part| is_gone(part)).peekable();
+    if gone.peek().is_none() {
+        return Some(was.to_owned());
+    }
+    if is_made_of(was, then) {
+        return None;
+    }
+    let mut whole = was.to_owned();
+    for part in gone.filter_map(|part| text(then, part)) {
+        let at = only_place(&whole, part)?;
+        let (before, after) = (&whole[..at], &whole[at + part.len()..]);
+        let is_alone = before.chars().next_back().is_none_or(is_between)
+            && after.chars().next().is_none_or(is_between);
+        if !is_alone {
+            return None;
+        }
+        let before = if after.starts_with(',') {
+            before.trim_end_matches(is_between)
+        } else {
+            before.trim_end()
+        };
+        whole = format!("{before}{after}");
+    }
+    Some(whole.trim_matches(is_between).to_owned())
+}
+
+/// Whether a letter is no more than what stands between the parts.
+fn is_between(letter: char) -> bool {
+    letter.is_whitespace() || letter == ','
 }
 
 fn text<'a>(name: &'a Object, part: &str) -> Option<&'a str> {
@@ -61,9 +113,9 @@ fn composed(name: &Object) -> String {
 
 /// The whole with those parts exchanged that were changed, which leaves it the order and the
 /// titles that its author gave it. If it does not show plainly where each part stands, or one is
-/// gone, it is composed anew; if there is nothing to compose it from, or if there were parts and it
-/// shows none of them, nor of the new ones, however they are spelt, so that its author meant
-/// something else, it stays.
+/// gone and there is no title, it is composed anew; if there is nothing to compose it from, or if
+/// there were parts and it shows none of them, nor of the new ones, however they are spelt, so that
+/// its author meant something else, it stays.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);
@@ -75,7 +127,9 @@ fn follow(was: &str, then: &Object, now: &Object) -> String {
         let mut parts = PARTS.iter().filter_map(move |part| text(name, part));
         parts.any(|part| holds(&spelt(was), &spelt(part)))
     };
-    exchanged(was, then, now).unwrap_or_else(|| {
+    let left = without_gone(was, then, now);
+    let follows = left.and_then(|left| exchanged(&left, then, now));
+    follows.unwrap_or_else(|| {
         if composed(then).is_empty() || shows(then) || shows(now) {
             anew
         } else {
@@ -88,7 +142,7 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
     let mut found = Vec::new();
     for part in PARTS {
         match (text(then, part), text(now, part)) {
-            (None, None) => {}
+            (_, None) => {}
             (Some(old), Some(new)) => {
                 // The whole may have been told first, and the part after it.
                 let told = only_place(was, new).filter(|_| new.contains(old));
@@ -98,7 +152,6 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
                 });
             }
             (None, Some(new)) => found.push((only_place(was, new)?, new, new)),
-            (Some(_), None) => return None,
         }
     }
     found.sort_unstable();
@@ -227,6 +280,13 @@ mod tests {
                 "Pat O'Brien",
             ),
             ("Lee, Ann", "Ann", "Lee", "", "Lee", "Lee"),
+            ("山田太郎", "太郎", "山田", "", "山田", "山田"),
+            // A title is more than the part that is left.
+            ("Dr Ann Lee", "Ann", "Lee", "", "Lee", "Dr Lee"),
+            ("Lee, Ann, PhD", "Ann", "Lee", "", "Kim", "Kim, PhD"),
+            ("Ann (Ann) Lee", "Ann", "Lee", "", "Lee", "Lee"),
+            ("Ann Lee (Bea)", "Ann", "Lee", "Ann", "", "Ann (Bea)"),
+            ("Kim (Ann) Lee", "Ann", "Lee", "", "Lee", "Lee"),
             ("रामचन्द्र शर्मा", "राम", "शर्मा", "श्याम", "शर्मा", "श्याम शर्मा"),
             ("Jose\u{301} Lee", "Jose", "Lee", "Bea", "Lee", "Bea Lee"),
             // Spaces of any kind are the author's.

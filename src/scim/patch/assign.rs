@@ -97,7 +97,7 @@ fn add(
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    // What is added was read as a list, of which one element at most is primary.
+    // What is added was read as a list, of which one element at most claims to be primary.
     let mut primary = None;
     let is_same = sameness(attribute);
     for value in added {
@@ -105,7 +105,7 @@ fn add(
         work.spend(values.len().saturating_mul(each))?;
         let held = values.iter().position(|held| is_same(held, &value));
         let at = held.unwrap_or(values.len());
-        let is_primary = value::is_primary(&value);
+        let is_primary = value::claims_primary(&value, work.leniency);
         if is_primary {
             primary = Some(at);
         }
@@ -154,42 +154,16 @@ fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
     }
 }
 
-/// When one of the `changed` elements says it is primary, the others no longer do
-/// (RFC 7644 section 3.5.2). One that is hollow in compatible mode has only borrowed it, until it
-/// gets something that can be used: those that it took it from have null for it meanwhile, which
-/// nothing else has.
+/// When one of the `changed` elements claims to be primary, the others no longer are
+/// (RFC 7644 section 3.5.2).
 pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize], work: &Work<'_>) {
-    let Some(primary) = changed
-        .iter()
-        .copied()
-        .find(|index| value::is_primary(&elements[*index]))
-    else {
+    let claims = |index: &usize| value::claims_primary(&elements[*index], work.leniency);
+    let Some(primary) = changed.iter().copied().find(claims) else {
         return;
     };
-    let is_borrowed = !work.leniency.is_strict() && value::is_hollow(&elements[primary]);
     for (index, element) in elements.iter_mut().enumerate() {
         if index != primary && value::is_primary(element) {
-            element["primary"] = if is_borrowed {
-                Value::Null
-            } else {
-                Value::Bool(false)
-            };
-        }
-    }
-}
-
-/// After all operations: an element that is still hollow is none. An identity provider may tell
-/// that an address is primary before it tells the address, or clear the address alone; what is
-/// left of it would be found by `pr`. What was borrowed is given back.
-pub(super) fn drop_hollow(elements: &mut Vec<Value>) {
-    elements.retain(|element| !value::is_hollow(element));
-    let mut has_primary = elements.iter().any(value::is_primary);
-    for element in elements {
-        if let Some(primary) = element.get_mut("primary")
-            && primary.is_null()
-        {
-            *primary = Value::Bool(!has_primary);
-            has_primary = true;
+            element["primary"] = Value::Bool(false);
         }
     }
 }

@@ -52,10 +52,15 @@ impl Operation {
         let texts: usize = elements.iter().map(text_bytes).sum();
         let looks = elements.len().max(texts / limits::PATCH_COMPARED_BYTES);
         work.spend(looks.saturating_mul(clauses))?;
+        let claims = |element: &Value| value::claims_primary(element, work.leniency);
+        let has_primary = elements.iter().any(claims);
         let selected: Vec<usize> = elements
             .iter()
             .enumerate()
-            .filter(|(_, element)| is_selected(element, filter))
+            .filter(|(_, element)| {
+                let is_void = has_primary && value::is_primary(element) && !claims(element);
+                is_selected(element, filter, is_void)
+            })
             .map(|(index, _)| index)
             .collect();
         if self.op == Op::Remove {
@@ -66,10 +71,16 @@ impl Operation {
             remove(path, &selected, &mut elements);
         } else if !selected.is_empty() {
             self.check_copies(selected.len())?;
+            let mut is_new = false;
             for index in &selected {
-                self.change_element(path, filter, &mut elements[*index], work)?;
+                let element = &mut elements[*index];
+                let claimed = value::claims_primary(element, work.leniency);
+                self.change_element(path, filter, element, work)?;
+                is_new |= !claimed && value::claims_primary(element, work.leniency);
             }
-            keep_one_primary(&mut elements, &selected, work);
+            if is_new {
+                keep_one_primary(&mut elements, &selected, work);
+            }
         } else if !is_nothing(&self.value) {
             elements.push(self.created_element(path, filter, work)?);
             let last = elements.len() - 1;
@@ -105,7 +116,8 @@ impl Operation {
     /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section
     /// 3.5.2.3) and added to by add. What a replace was found by stays, unless the value says
     /// something of it or strict mode takes it at its word: sent again it would find nothing, and
-    /// make a second element.
+    /// make a second element. A value that says no more than what the element is used for would
+    /// leave it hollow, and is added to it too.
     fn change_element(
         &self,
         path: &AttributePath,
@@ -119,10 +131,14 @@ impl Operation {
                 None => Ok(()),
             };
         }
-        match (self.op, self.whole(path, work)?, element.as_object_mut()) {
+        let new = self.whole(path, work)?;
+        let says_use = |new: &Value| value::is_hollow(new) && *new != Value::Object(Object::new());
+        let adds =
+            self.op == Op::Add || !work.leniency.is_strict() && new.as_ref().is_some_and(says_use);
+        match (adds, new, element.as_object_mut()) {
             // To add nothing changes nothing.
-            (Op::Add, None, _) => {}
-            (Op::Add, Some(Value::Object(new)), Some(parts)) => {
+            (true, None, _) => {}
+            (true, Some(Value::Object(new)), Some(parts)) => {
                 assign_parts(parts, path.attribute, &new, self.op, work)?;
             }
             (_, new, _) => {
@@ -214,9 +230,18 @@ fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {
     }
 }
 
-fn is_selected(element: &Value, filter: Option<&Filter>) -> bool {
+/// Whether an operation means this element; not because it says that it is primary, if that `is_void`
+/// since another one is.
+fn is_selected(element: &Value, filter: Option<&Filter>, is_void: bool) -> bool {
+    let matches_otherwise = |filter: &Filter, parts: &Object| {
+        let mut parts = parts.clone();
+        parts.insert("primary".to_owned(), Value::Bool(false));
+        filter.matches(&parts)
+    };
     match (element.as_object(), filter) {
-        (Some(parts), Some(filter)) => filter.matches(parts),
+        (Some(parts), Some(filter)) => {
+            filter.matches(parts) && (!is_void || matches_otherwise(filter, parts))
+        }
         (_, None) => true,
         (None, Some(_)) => false,
     }

@@ -118,7 +118,7 @@ impl Patch {
         self.operations.iter().any(|operation| {
             let is_unassigned = match operation.op {
                 Op::Add => false,
-                Op::Replace => is_nothing(&operation.value),
+                Op::Replace => is_no_status(&operation.value),
                 Op::Remove => true,
             };
             is_unassigned
@@ -154,7 +154,8 @@ impl Patch {
         leniency: &mut Leniency,
         budget: &mut Budget,
     ) -> Result<User, Error> {
-        let patched = self.change(user, leniency, budget)?;
+        let mut patched = self.change(user, leniency, budget)?;
+        patched.drop_hollow(Some(user), leniency);
         // Whoever has a name that would not be taken today is no matter of a patch that leaves it.
         if patched.user_name() != user.user_name() {
             patched.require_user_name().map_err(|error| Error {
@@ -170,7 +171,7 @@ impl Patch {
         Ok(patched)
     }
 
-    /// The same for a user that may be without a name.
+    /// The same for a user that may be without a name, and of whom more is to be read.
     pub(super) fn change(
         &self,
         user: &User,
@@ -193,13 +194,6 @@ impl Patch {
                 }
             })
             .collect();
-        if !leniency.is_strict() {
-            for name in &touched {
-                if let Some(Value::Array(elements)) = attributes.get_mut(*name) {
-                    assign::drop_hollow(elements);
-                }
-            }
-        }
         // The texts that the patch sets were read already, and others were stored before.
         leniency.overlooking(Tolerance::MalformedText, |leniency| {
             User::from_touched(attributes, touched, leniency)
@@ -370,7 +364,7 @@ fn push_member(
             return Ok(());
         }
         // A profile with nothing in this place deactivates nobody, as in a PUT.
-        if path.attribute.name == "active" && is_nothing(&value) {
+        if path.attribute.name == "active" && is_no_status(&value) {
             return value::normalise(path.attribute, value, leniency).map(drop);
         }
     }
@@ -441,4 +435,10 @@ fn is_nothing(value: &Value) -> bool {
         Value::Array(elements) => elements.is_empty(),
         _ => false,
     }
+}
+
+/// The same for a value of `active`, which may stand in a list of one.
+fn is_no_status(value: &Value) -> bool {
+    let one = value.as_array().and_then(|list| value::only(list));
+    is_nothing(one.as_ref().unwrap_or(value))
 }
