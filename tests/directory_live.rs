@@ -424,6 +424,42 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
     visit.assert_clean();
 }
 
+/// A 400 is the last word on a search alone: people are seen to change behind any other.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn what_is_refused_once_does_not_end_the_looking_for_changes() {
+    let mut visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.value(MEDDLE);
+    let refuse = |which: &str| {
+        browser.value(&format!(
+            "window.asked = 0; meddle = (path, options, go) => {which} && ++asked
+                ? Promise.resolve(new Response('{{\"detail\": \"refused\"}}', {{status: 400}}))
+                : go(), 1"
+        ));
+    };
+    refuse("/Users\\/1/.test(path)");
+    browser.value("location.hash = '#/person/1'");
+    browser.wait("document.querySelector('#panel h2').textContent.includes('cannot be shown')");
+    assert!(browser.text_of("#panel").contains("refused"));
+    add(&mut visit.talk, &person("one@example.com", "One", "More"));
+    browser.wait(&settled(Some("41 people")));
+    let notice = "document.getElementById('notice').hidden";
+    assert_eq!(browser.value(notice), true);
+    browser.value("location.hash = ''");
+    // A look for changes.
+    refuse("asked < 1");
+    browser.wait(&format!("!{notice}"));
+    let told = browser.text_of("#notice");
+    assert!(told.contains("Trying again in"), "{told}");
+    browser.wait(notice);
+    add(&mut visit.talk, &person("two@example.com", "Two", "More"));
+    browser.wait(&settled(Some("42 people")));
+    visit.assert_clean();
+}
+
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_tab_keeps_its_token_while_nobody_refuses_it() {

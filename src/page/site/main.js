@@ -134,6 +134,8 @@ async function load(found) {
     return await found.begin(tools.query);
   } catch (problem) {
     if (found === people) {
+      // This list would be refused again, whenever it is asked for; nothing else is for that.
+      problem.isFinal = problem.status === 400;
       isOwed = true;
       nobody.hidden = true;
       byId("totals").textContent = "";

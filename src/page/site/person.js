@@ -67,11 +67,14 @@ export class Person {
       if (answer && !asking.signal.aborted) this.#show(answer);
     } catch (error) {
       if (asking.signal.aborted) return;
-      if (error.status !== 404) {
-        if (this.#text === undefined) this.#say("This person cannot be shown", error.message);
-        throw error;
+      if (error.status === 404) {
+        this.#sayNobody();
+        return;
       }
-      this.#sayNobody();
+      const isNew = this.#text === undefined;
+      if (isNew) this.#say("This person cannot be shown", error.message);
+      // What was refused for its id is told of here alone.
+      if (!isNew || error.status !== 400) throw error;
     }
   }
 

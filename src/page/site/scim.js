@@ -5,6 +5,9 @@ const PATIENCE_MILLISECONDS = 30_000;
 
 /** A request that did not succeed. `status` is 0 where there was no answer. */
 export class Problem extends Error {
+  /** Whether whoever asked has no use for asking the same again. */
+  isFinal = false;
+
   constructor(status, detail, retryAfter, scimType) {
     super(detail);
     this.status = status;
@@ -15,11 +18,6 @@ export class Problem extends Error {
   /** Whether a cursor is no longer good: the list must be begun again. */
   get isOfCursor() {
     return this.scimType === "expiredCursor" || this.scimType === "invalidCursor";
-  }
-
-  /** Whether the same request would be refused again, whenever it is made. */
-  get isOfRequest() {
-    return this.status === 400;
   }
 
   /** Whether the token is not, or no longer, good for this page. */
