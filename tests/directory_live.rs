@@ -300,6 +300,17 @@ fn the_focus_and_the_place_stay_while_things_change() {
     // Closed by going back, with the focus in it.
     browser.value("document.querySelector('#panel h2').focus(), location.hash = ''");
     browser.wait("document.activeElement.id === 'list'");
+    // Far down, where no row was pointed at so far.
+    browser.click("#order");
+    browser.wait("document.querySelector('.row .email').textContent.startsWith('person.000000')");
+    browser.resize(1280, 400);
+    let scrolled = "document.getElementById('list').scrollTop";
+    browser.value(&format!("{scrolled} = 90"));
+    assert_eq!(browser.value(scrolled), 90);
+    browser.value("document.getElementById('list').focus()");
+    assert_eq!(browser.value(scrolled), 90);
+    let pointed = "document.querySelector('.row.pointed').ariaPosInSet";
+    browser.wait(&format!("{pointed} === '3'"));
     visit.assert_clean();
 }
 
