@@ -14,16 +14,13 @@ import { number } from "./words.js";
 
 const LOADING_MILLISECONDS = 400;
 const PERSON = "#/person/";
+const GOING_BACK_MILLISECONDS_MAX = 1000;
 /** Below this width the panel covers the list. */
 const NARROW = matchMedia("(max-width: 1099px)");
 
 const browse = byId("browse");
 const nobody = byId("nobody");
-const rows = new Rows(byId("list"), byId("rows"), (user, isByKey) => {
-  focusPanel = isByKey || NARROW.matches;
-  if (person?.id === user.id) person.focus();
-  location.hash = PERSON + encodeURIComponent(user.id);
-});
+const rows = new Rows(byId("list"), byId("rows"), choose);
 const tools = new Tools({
   changed: () => list(),
   enter: () => openFirst(),
@@ -38,6 +35,8 @@ const notice = new Notice(
 let people;
 let person;
 let focusPanel = false;
+/** Going back takes a moment: who is chosen meanwhile is opened after it. */
+let wentBack = Promise.resolve();
 /** The list that was asked for last: whether it came. */
 let listing;
 /** A list that was asked for and did not come: none is shown in its place. */
@@ -211,20 +210,38 @@ function tellOfNobody(found) {
   clear.textContent = "Show everybody";
 }
 
+/**
+ * Opens whom somebody chose. The open panel is one entry of the history, whoever is in it, so that
+ * going back closes it, and closing it goes back.
+ */
+async function choose(user, isByKey) {
+  await wentBack;
+  if (!person) return;
+  if (person.id === user.id) {
+    person.focus();
+    return;
+  }
+  focusPanel = isByKey || NARROW.matches;
+  const address = PERSON + encodeURIComponent(user.id);
+  if (person.id) history.replaceState(history.state, "", address);
+  else history.pushState({ isOwn: true }, "", address);
+  route();
+}
+
 /** Opens whom the address names; false if it names nobody. */
 function route() {
   if (!person) return false;
   const id = location.hash.startsWith(PERSON)
     ? decoded(location.hash.slice(PERSON.length))
     : undefined;
-  rows.mark(id);
   if (!id) {
     const hadFocus = byId("panel").contains(document.activeElement);
-    if (person.id) person.close();
-    cover();
+    close();
     if (hadFocus) rows.focus();
     return false;
   }
+  if (person.id === id) return true;
+  rows.mark(id);
   const index = people.indexOf(id);
   const shown = person;
   const opened = shown.open(id, index < 0 ? undefined : people.at(index));
@@ -251,10 +268,24 @@ function cover() {
   browse.inert = NARROW.matches && person?.id !== undefined;
 }
 
+function close() {
+  rows.mark(undefined);
+  if (person.id) person.close();
+  cover();
+}
+
 function closePerson() {
-  // In the place of the person, whom going back would open again.
-  history.replaceState(null, "", location.pathname);
-  route();
+  if (history.state?.isOwn) {
+    wentBack = new Promise((done) => {
+      addEventListener("popstate", done, { once: true });
+      setTimeout(done, GOING_BACK_MILLISECONDS_MAX);
+    });
+    history.back();
+  } else {
+    // Of a link: in its place, since what is before it is not the page's own.
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  close();
   rows.focus();
 }
 
