@@ -220,6 +220,8 @@ fn rows_that_are_looked_at_stay_where_they_are() {
         browser.wait("!document.querySelector('.row.waiting')");
         assert_eq!(browser.text(seen), before, "{place}");
     }
+    who_is_deleted_is_gone_at_once(&mut visit, count);
+    let browser = &visit.browser;
     browser.value("document.getElementById('list').scrollTop = 0");
     browser.wait("document.querySelector('.row .email')");
     add(
@@ -231,6 +233,43 @@ fn rows_that_are_looked_at_stay_where_they_are() {
          ?.querySelector('.email').textContent === 'last@example.com'",
     );
     visit.assert_clean();
+}
+
+/// Somebody near the end of the first page, while the second one is on its way.
+fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
+    let browser = &visit.browser;
+    let emails = "[...document.querySelectorAll('.row')].sort((one, other) => one.ariaPosInSet - \
+                  other.ariaPosInSet).map((row) => row.querySelector('.email').textContent)";
+    browser.value("document.getElementById('list').scrollTop = 24 * 60 + 30");
+    browser.wait("document.querySelector('.row[aria-posinset=\"26\"]')");
+    browser.wait("!document.querySelector('.row.waiting')");
+    let name =
+        browser.text("document.querySelector('.row[aria-posinset=\"26\"] .email').textContent");
+    let mut expected = browser.value(emails);
+    let list = expected.as_array_mut().expect("addresses");
+    list.retain(|one| one != &json!(name));
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = async (path, options, go) => {
+            if (/cursor=[^&]/.test(path)) await new Promise((done) => { window.release = done; });
+            return go();
+        }, 1",
+    );
+    let filter = format!("/Users?filter=userName%20eq%20%22{name}%22");
+    let found = visit.talk.json("GET", &filter, None, 200);
+    let id = found["Resources"][0]["id"].as_str().expect("an id");
+    visit
+        .talk
+        .json("DELETE", &format!("/Users/{id}"), None, 204);
+    browser.wait(&format!(
+        "document.getElementById('totals').textContent === '{} people' && window.release",
+        count - 1
+    ));
+    let shown = browser.value(emails);
+    let shown = shown.as_array().expect("addresses");
+    assert_eq!(shown[..list.len()], list[..]);
+    browser.value("meddle = (path, options, go) => go(), release(), 1");
+    browser.wait("!document.querySelector('.row.waiting')");
 }
 
 /// Whoever uses keys or reads far down is not thrown elsewhere by what others do.

@@ -185,8 +185,12 @@ export class People {
       // It begins elsewhere now, maybe with those whom others have pushed over the end.
       following.isStale = true;
       if (this.#isSeen(number + 1)) {
-        const pushed = before.filter(({ id }) => this.indexOf(id) < 0);
-        following.rows = [...pushed, ...following.rows];
+        const { rows } = this.#pages[number];
+        const here = new Set(rows.map(({ id }) => id));
+        const kept = following.rows.filter(({ id }) => !here.has(id));
+        // Where somebody has come from there, nobody was pushed over the end.
+        const isPulled = kept.length < following.rows.length;
+        following.rows = isPulled ? kept : [...pushed(before, rows, here), ...kept];
       }
     }
     this.total = document.totalResults;
@@ -226,6 +230,14 @@ export class People {
     if (status !== "all") parameters.set("filter", `active eq ${status === "active"}`);
     return `/Users?${parameters}&${SHOWN}`;
   }
+}
+
+/** Who of a page was behind the last one that stayed in it. Whoever else is missing was deleted. */
+function pushed(before, rows, here) {
+  const were = new Set(before.map(({ id }) => id));
+  const last = rows.findLast(({ id }) => were.has(id));
+  const behind = before.slice(before.findIndex(({ id }) => id === last?.id) + 1);
+  return behind.filter(({ id }) => !here.has(id));
 }
 
 function stamp(row) {
