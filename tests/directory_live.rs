@@ -394,6 +394,48 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
+/// No answer is none: neither to somebody in whose place another is opened, nor to a search.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn what_is_told_stays_until_somebody_answers() {
+    let visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.value(MEDDLE);
+    browser.value(
+        "window.waiting = 0, meddle = (path, {signal}) => new Promise((_, fail) => {
+            if (!/search=|Users.o/.test(path)) return fail(new TypeError('away'));
+            waiting += 1;
+            signal.addEventListener('abort', () => fail(signal.reason));
+        }), 1",
+    );
+    let notice = "document.getElementById('notice').hidden";
+    browser.wait(&format!("!{notice}"));
+    let stays = |what: &str| {
+        browser.value("new Promise((done) => setTimeout(done, 50))");
+        assert_eq!(browser.value(notice), false, "{what}");
+    };
+    for id in ["one", "other", "."] {
+        browser.value(&format!("location.hash = '#/person/{id}'"));
+        browser.wait(&format!(
+            "decodeURIComponent(location.hash) === '#/person/{id}' && \
+             (document.getElementById('panel').ariaBusy === 'true') === {}",
+            id != "."
+        ));
+        stays(id);
+    }
+    browser.click("#search");
+    browser.keys(&["rosa"]);
+    browser.wait("waiting === 3");
+    browser.click("#notice button");
+    stays("a search");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.click("input[value=active]");
+    browser.wait(notice);
+    visit.assert_clean();
+}
+
 /// Under a new search nothing old can be opened, and the first one that succeeds ends what is
 /// told of those before it, whatever the server has asked for.
 #[test]

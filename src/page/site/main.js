@@ -159,23 +159,25 @@ function answered() {
 async function look() {
   const found = people;
   const shown = person;
+  let came = false;
   try {
     if (isOwed) {
-      await load(found);
+      came = await load(found);
       listing = undefined;
     } else {
-      await found.poll();
+      came = await found.poll();
     }
     await shown.follow(found.tag);
   } catch (problem) {
     // Of somebody who has signed out since.
     if (found !== people) return;
     if (!problem.isOfCursor) throw problem;
+    came = false;
     list();
   }
   if (found !== people) return;
   rows.tick();
-  notice.hide();
+  if (came) notice.hide();
 }
 
 function report(problem) {
@@ -246,7 +248,7 @@ function route() {
   const shown = person;
   const opened = shown.open(id, index < 0 ? undefined : people.at(index));
   opened.then(
-    () => shown === person && answered(),
+    (came) => came && shown === person && answered(),
     (problem) => shown === person && live.report(problem),
   );
   cover();

@@ -100,12 +100,15 @@ export class People {
     return this.#tag;
   }
 
-  /** Looks whether anything has changed, and for pages that did not come before. */
+  /**
+   * Looks whether anything has changed, and for pages that did not come before. False if another
+   * list is being asked for, so that nothing is known of that.
+   */
   async poll() {
-    if (this.#asking || this.#pages.length === 0) return;
+    if (this.#asking || this.#pages.length === 0) return false;
     const before = this.query;
     const answer = await this.#client.get(this.#path(""), { tag: this.#tag });
-    if (before !== this.query || this.#asking) return;
+    if (before !== this.query || this.#asking) return false;
     if (answer !== null) {
       const known = new Set(this.#pages.flatMap((page) => page.rows.map(stamp)));
       this.#replaceFirst(answer);
@@ -114,6 +117,7 @@ export class People {
     }
     if (this.#counted !== this.#tag) await this.#count();
     await this.#walk(AHEAD);
+    return true;
   }
 
   /** Counts everybody, since a list of some does not say how many there are. */
