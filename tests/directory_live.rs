@@ -467,7 +467,7 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
             "<!doctype html><p>Sign in to the network",
             json!({"status": 200}),
             "Something between this page and the server has answered.",
-            Some(1..=2),
+            Some(1..=30),
         ),
         (
             "{\"detail\": \"not this one\"}",
@@ -480,6 +480,12 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
             json!({"status": 503, "headers": {"Retry-After": "3600"}}),
             "later",
             Some(50..=60),
+        ),
+        (
+            "{\"detail\": \"at once\"}",
+            json!({"status": 503, "headers": {"Retry-After": "-5"}}),
+            "at once",
+            Some(1..=30),
         ),
     ] {
         answer(body, &init);

@@ -86,6 +86,7 @@ function problemOf(response, text) {
     // Something between the page and the server has answered.
   }
   const told = detail ?? `The server answered with status ${response.status}.`;
-  const wait = Number.isNaN(seconds) ? undefined : seconds;
+  // What is no time to wait is none that was asked for.
+  const wait = seconds > 0 ? seconds : undefined;
   return new Problem(response.status, told, wait, scimType);
 }
