@@ -699,6 +699,14 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
     let blocked = json!({"urls": ["*/directory/words.*"]});
     browser.debug("Network.setBlockedURLs", &blocked);
     browser.open("about:blank");
+    // Not before it is sure, where no motion is wanted either.
+    browser.prefer("light");
     browser.open(&visit.url("/directory/"));
+    let waits = "getComputedStyle(document.getElementById('lacking')).animation";
+    let waits = browser.text(waits);
+    assert!(
+        waits.starts_with("5s ") && waits.ends_with(" appear"),
+        "{waits}"
+    );
     browser.wait("document.body.innerText.includes('newer browser')");
 }
