@@ -709,4 +709,12 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
         "{waits}"
     );
     browser.wait("document.body.innerText.includes('newer browser')");
+
+    // One that loads everything and is older than what the sentence names.
+    browser.debug("Network.setBlockedURLs", &json!({"urls": []}));
+    let older = json!({"source": "delete HTMLElement.prototype.inert"});
+    browser.debug("Page.addScriptToEvaluateOnNewDocument", &older);
+    browser.open(&visit.url("/directory/?older"));
+    browser.wait("document.body.innerText.includes('newer browser')");
+    assert!(!browser.text_of("body").contains("API token"));
 }

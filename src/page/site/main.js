@@ -315,8 +315,11 @@ nobody.querySelector("button").addEventListener("click", () => {
   tools.focus();
 });
 
-byId("host").textContent = location.host;
-byId("lacking").hidden = true;
-const token = kept();
-if (token) enterAgain(token);
-else signIn.show(undefined);
+/** What is covered is inert; a browser without that is older than those that the page names. */
+if ("inert" in HTMLElement.prototype) {
+  byId("host").textContent = location.host;
+  byId("lacking").hidden = true;
+  const token = kept();
+  if (token) enterAgain(token);
+  else signIn.show(undefined);
+}
