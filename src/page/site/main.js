@@ -1,7 +1,7 @@
 // The page: who is signed in, which list is shown, whose panel is open, and what the address
 // says of that.
 
-import { byId } from "./dom.js";
+import { byId, isComposing } from "./dom.js";
 import { Live } from "./live.js";
 import { Notice } from "./notice.js";
 import { People } from "./people.js";
@@ -292,7 +292,7 @@ function closePerson() {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (!people || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (!people || isComposing(event) || event.ctrlKey || event.altKey || event.metaKey) return;
   // A list of choices takes letters too.
   const isTyping = event.target.matches?.("input[type=search], input[type=text], select");
   if (event.key === "/" && !isTyping && !browse.inert) {
