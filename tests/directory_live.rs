@@ -15,6 +15,12 @@ const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
 /// How often is looked: each two seconds, and a little more for what a request takes.
 const PERIOD_SECONDS: std::ops::RangeInclusive<f64> = 1.8..=2.05;
 
+/// An error as the server tells it (RFC 7644 section 3.12).
+fn refusal(detail: &str) -> String {
+    let urn = "urn:ietf:params:scim:api:messages:2.0:Error";
+    json!({"schemas": [urn], "detail": detail}).to_string()
+}
+
 /// Puts `meddle(path, options, go)` between the page and the network; `go` sends the request.
 const MEDDLE: &str = "(() => {
     const real = window.fetch;
@@ -462,27 +468,35 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
             }}, 1"
         ));
     };
+    let between = "Something between this page and the server has answered.";
     for (body, init, told, seconds) in [
         (
             "<!doctype html><p>Sign in to the network",
             json!({"status": 200}),
-            "Something between this page and the server has answered.",
+            between,
             Some(1..=30),
         ),
         (
-            "{\"detail\": \"not this one\"}",
+            "{\"error\": \"login\"}",
+            json!({"status": 200}),
+            between,
+            Some(1..=30),
+        ),
+        ("null", json!({"status": 200}), between, Some(1..=30)),
+        (
+            &refusal("not this one"),
             json!({"status": 400}),
             "not this one",
             None,
         ),
         (
-            "{\"detail\": \"later\"}",
+            &refusal("later"),
             json!({"status": 503, "headers": {"Retry-After": "3600"}}),
             "later",
             Some(50..=60),
         ),
         (
-            "{\"detail\": \"at once\"}",
+            &refusal("at once"),
             json!({"status": 503, "headers": {"Retry-After": "-5"}}),
             "at once",
             Some(1..=30),
@@ -534,8 +548,8 @@ fn what_is_refused_once_does_not_end_the_looking_for_changes() {
     let refuse = |which: &str| {
         browser.value(&format!(
             "window.asked = 0; meddle = (path, options, go) => {which} && ++asked
-                ? Promise.resolve(new Response('{{\"detail\": \"refused\"}}', {{status: 400}}))
-                : go(), 1"
+                ? Promise.resolve(new Response({}, {{status: 400}})) : go(), 1",
+            json!(refusal("refused"))
         ));
     };
     refuse("/Users\\/1/.test(path)");
@@ -587,6 +601,15 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
          document.querySelector('#panel h2').textContent === {}",
         json!(name)
     ));
+    // Somebody else refuses it.
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = () => Promise.resolve(new Response('<p>Sign in first', {status: 403})), 1",
+    );
+    browser.wait("!document.getElementById('notice').hidden");
+    assert_eq!(browser.value("sessionStorage.length"), 1);
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.wait("document.getElementById('notice').hidden");
     // Signing out forgets it all.
     browser.click("#sign-out");
     browser.wait("!document.getElementById('sign-in').hidden");

@@ -372,7 +372,7 @@ fn a_notice_is_read_and_leaves_some_rows(browser: &Browser) {
     let told = "too many requests for this token (request 0123456789abcdef)";
     browser.value(&format!(
         "window.network = fetch, window.fetch = () => Promise.resolve(new Response(
-            JSON.stringify({{detail: '{told}'}}), {{status: 429, headers: {{'Retry-After': '30'}}}})), 1"
+            JSON.stringify({{schemas: [''], detail: '{told}'}}), {{status: 429, headers: {{'Retry-After': '30'}}}})), 1"
     ));
     browser.wait("!document.getElementById('notice').hidden");
     for (width, height) in [(375, 667), (320, 256)] {
