@@ -192,6 +192,9 @@ fn names_and_moments_are_written_as_people_write_them() {
     assert_eq!(ago("2026-11-26T10:00:00Z"), "yesterday");
     assert_eq!(ago("2026-11-26T07:00:00Z"), "2 days ago");
     assert_eq!(ago("2026-11-20T12:00:00Z"), "20 Nov 2026");
+    // From ten past midnight to ten to midnight, and an hour twice between.
+    let long = "ago('2026-11-01T07:10:00Z', Date.parse('2026-11-02T07:50:00Z'))";
+    assert_eq!(told(long), "24 h ago");
     let moment = told("moment('2026-11-27T11:00:00Z')");
     assert!(moment.starts_with("27 Nov 2026, 03:00:00 "), "{moment}");
 }
