@@ -250,6 +250,14 @@ fn nothing_inline_nothing_foreign_and_no_markup_from_values() {
         }
     }
     let index = String::from_utf8_lossy(page::index().form(false).bytes).into_owned();
+    let modules = page::files()
+        .iter()
+        .filter(|file| file.media_type.starts_with("text/javascript"));
+    for module in modules {
+        // At once, not one after the other.
+        let reference = format!("\"/directory/{}\"", module.name);
+        assert!(index.contains(&reference), "{reference}");
+    }
     for script in index.split("<script").skip(1) {
         let (open, inside) = script.split_once('>').expect("a tag");
         assert!(open.contains("src=") && inside.starts_with("</script>"));

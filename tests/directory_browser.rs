@@ -271,8 +271,13 @@ fn keys_that_are_meant_for_something_else_do_nothing_else() {
     browser.wait("/^[12] of 300/.test(document.getElementById('totals').textContent)");
     // Of an input method, which has not ended yet.
     browser.value(
-        "for (const key of ['Enter', 'Escape']) document.activeElement.dispatchEvent(
-            new KeyboardEvent('keydown', {key, isComposing: true, bubbles: true}))",
+        "for (const key of ['Enter', 'Escape']) {
+            // As Safari tells of its end, the latter.
+            for (const how of [{isComposing: true}, {keyCode: 229}]) {
+                document.activeElement.dispatchEvent(
+                    new KeyboardEvent('keydown', {key, bubbles: true, ...how}));
+            }
+        }",
     );
     assert_eq!(browser.text("search.value + location.hash"), "rosa");
     browser.keys(&[key::ESCAPE]);
@@ -280,13 +285,59 @@ fn keys_that_are_meant_for_something_else_do_nothing_else() {
     browser.value("document.getElementById('sort').focus()");
     browser.keys(&["/"]);
     assert_eq!(browser.text("document.activeElement.id"), "sort");
-    // What was closed is not opened again by going back.
-    browser.click(".row");
+    visit.assert_clean();
+}
+
+/// However many are opened and closed, there is one step back, and nobody comes back by it.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn back_closes_whoever_is_open_and_opens_nobody() {
+    let visit = Visit::begin(start(10), 1280, 800);
+    visit.open("/directory/?from=mail");
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("10 people")));
+    let length = || browser.value("history.length").as_u64().expect("a count");
+    let before = length();
+    let choose = |place: usize| {
+        browser.value(&format!(
+            "[...document.querySelectorAll('.row')].find((row) => \
+             row.ariaPosInSet === '{place}').click()"
+        ));
+        browser.wait(&format!(
+            "document.querySelector('.row.opened')?.ariaPosInSet === '{place}' && \
+             document.querySelector('#panel .facts')"
+        ));
+        assert_eq!(browser.text("location.search"), "?from=mail");
+    };
+    let closed = "location.href.endsWith('/directory/?from=mail') && \
+                  !document.querySelector('#panel .facts')";
+    for place in 1..=3 {
+        choose(place);
+        browser.keys(&[key::ESCAPE]);
+        browser.wait("document.activeElement.id === 'list'");
+        browser.wait(closed);
+    }
+    // From one to the other without closing; a click while the browser is still going back.
+    choose(1);
+    browser.value("document.querySelector('#panel .close').click()");
+    choose(2);
+    choose(3);
+    assert!(length() <= before + 1, "{} steps more", length() - before);
+    let link = browser.text("location.hash");
+    browser.value("history.back()");
+    browser.wait(closed);
+    assert_eq!(browser.text("document.title"), "Team Directory");
+    visit.assert_clean();
+    // What is before a link is not the page's own.
+    visit.open(&format!("/directory/?from=mail{link}"));
+    visit.sign_in();
     browser.wait("document.querySelector('#panel .facts')");
+    let before = length();
+    choose(1);
     browser.keys(&[key::ESCAPE]);
-    browser.wait("document.activeElement.id === 'list'");
-    browser.value("new Promise((done) => { addEventListener('popstate', done); history.back(); })");
-    browser.wait("!document.querySelector('#panel .facts') && location.hash === ''");
+    browser.wait(closed);
+    assert_eq!(length(), before);
     visit.assert_clean();
 }
 
@@ -344,11 +395,6 @@ fn a_person_is_copied_and_the_link_opens_the_same_person_again() {
     visit.sign_in();
     browser.wait("document.querySelector('#panel h2').textContent === 'Grace Okafor'");
     browser.wait("document.querySelector('#panel .facts')");
-    // Back is back.
-    browser.click(".row");
-    browser.wait("document.querySelector('#panel h2').textContent !== 'Grace Okafor'");
-    browser.value("history.back()");
-    browser.wait("document.querySelector('#panel h2').textContent === 'Grace Okafor'");
     visit.assert_clean();
 }
 

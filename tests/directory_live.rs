@@ -15,6 +15,12 @@ const LIVE_MAX: Duration = Duration::from_millis(2000 + 200);
 /// How often is looked: each two seconds, and a little more for what a request takes.
 const PERIOD_SECONDS: std::ops::RangeInclusive<f64> = 1.8..=2.05;
 
+/// An error as the server tells it (RFC 7644 section 3.12).
+fn refusal(detail: &str) -> String {
+    let urn = "urn:ietf:params:scim:api:messages:2.0:Error";
+    json!({"schemas": [urn], "detail": detail}).to_string()
+}
+
 /// Puts `meddle(path, options, go)` between the page and the network; `go` sends the request.
 const MEDDLE: &str = "(() => {
     const real = window.fetch;
@@ -220,6 +226,8 @@ fn rows_that_are_looked_at_stay_where_they_are() {
         browser.wait("!document.querySelector('.row.waiting')");
         assert_eq!(browser.text(seen), before, "{place}");
     }
+    who_is_deleted_is_gone_at_once(&mut visit, count);
+    let browser = &visit.browser;
     browser.value("document.getElementById('list').scrollTop = 0");
     browser.wait("document.querySelector('.row .email')");
     add(
@@ -231,6 +239,43 @@ fn rows_that_are_looked_at_stay_where_they_are() {
          ?.querySelector('.email').textContent === 'last@example.com'",
     );
     visit.assert_clean();
+}
+
+/// Somebody near the end of the first page, while the second one is on its way.
+fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
+    let browser = &visit.browser;
+    let emails = "[...document.querySelectorAll('.row')].sort((one, other) => one.ariaPosInSet - \
+                  other.ariaPosInSet).map((row) => row.querySelector('.email').textContent)";
+    browser.value("document.getElementById('list').scrollTop = 24 * 60 + 30");
+    browser.wait("document.querySelector('.row[aria-posinset=\"26\"]')");
+    browser.wait("!document.querySelector('.row.waiting')");
+    let name =
+        browser.text("document.querySelector('.row[aria-posinset=\"26\"] .email').textContent");
+    let mut expected = browser.value(emails);
+    let list = expected.as_array_mut().expect("addresses");
+    list.retain(|one| one != &json!(name));
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = async (path, options, go) => {
+            if (/cursor=[^&]/.test(path)) await new Promise((done) => { window.release = done; });
+            return go();
+        }, 1",
+    );
+    let filter = format!("/Users?filter=userName%20eq%20%22{name}%22");
+    let found = visit.talk.json("GET", &filter, None, 200);
+    let id = found["Resources"][0]["id"].as_str().expect("an id");
+    visit
+        .talk
+        .json("DELETE", &format!("/Users/{id}"), None, 204);
+    browser.wait(&format!(
+        "document.getElementById('totals').textContent === '{} people' && window.release",
+        count - 1
+    ));
+    let shown = browser.value(emails);
+    let shown = shown.as_array().expect("addresses");
+    assert_eq!(shown[..list.len()], list[..]);
+    browser.value("meddle = (path, options, go) => go(), release(), 1");
+    browser.wait("!document.querySelector('.row.waiting')");
 }
 
 /// Whoever uses keys or reads far down is not thrown elsewhere by what others do.
@@ -300,6 +345,17 @@ fn the_focus_and_the_place_stay_while_things_change() {
     // Closed by going back, with the focus in it.
     browser.value("document.querySelector('#panel h2').focus(), location.hash = ''");
     browser.wait("document.activeElement.id === 'list'");
+    // Far down, where no row was pointed at so far.
+    browser.click("#order");
+    browser.wait("document.querySelector('.row .email').textContent.startsWith('person.000000')");
+    browser.resize(1280, 400);
+    let scrolled = "document.getElementById('list').scrollTop";
+    browser.value(&format!("{scrolled} = 90"));
+    assert_eq!(browser.value(scrolled), 90);
+    browser.value("document.getElementById('list').focus()");
+    assert_eq!(browser.value(scrolled), 90);
+    let pointed = "document.querySelector('.row.pointed').ariaPosInSet";
+    browser.wait(&format!("{pointed} === '3'"));
     visit.assert_clean();
 }
 
@@ -344,6 +400,48 @@ fn failures_heal() {
     visit.assert_clean();
 }
 
+/// No answer is none: neither to somebody in whose place another is opened, nor to a search.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn what_is_told_stays_until_somebody_answers() {
+    let visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.value(MEDDLE);
+    browser.value(
+        "window.waiting = 0, meddle = (path, {signal}) => new Promise((_, fail) => {
+            if (!/search=|Users.o/.test(path)) return fail(new TypeError('away'));
+            waiting += 1;
+            signal.addEventListener('abort', () => fail(signal.reason));
+        }), 1",
+    );
+    let notice = "document.getElementById('notice').hidden";
+    browser.wait(&format!("!{notice}"));
+    let stays = |what: &str| {
+        browser.value("new Promise((done) => setTimeout(done, 50))");
+        assert_eq!(browser.value(notice), false, "{what}");
+    };
+    for id in ["one", "other", "."] {
+        browser.value(&format!("location.hash = '#/person/{id}'"));
+        browser.wait(&format!(
+            "decodeURIComponent(location.hash) === '#/person/{id}' && \
+             (document.getElementById('panel').ariaBusy === 'true') === {}",
+            id != "."
+        ));
+        stays(id);
+    }
+    browser.click("#search");
+    browser.keys(&["rosa"]);
+    browser.wait("waiting === 3");
+    browser.click("#notice button");
+    stays("a search");
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.click("input[value=active]");
+    browser.wait(notice);
+    visit.assert_clean();
+}
+
 /// Under a new search nothing old can be opened, and the first one that succeeds ends what is
 /// told of those before it, whatever the server has asked for.
 #[test]
@@ -370,24 +468,38 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
             }}, 1"
         ));
     };
+    let between = "Something between this page and the server has answered.";
     for (body, init, told, seconds) in [
         (
             "<!doctype html><p>Sign in to the network",
             json!({"status": 200}),
-            "Something between this page and the server has answered.",
-            Some(1..=2),
+            between,
+            Some(1..=30),
         ),
         (
-            "{\"detail\": \"not this one\"}",
+            "{\"error\": \"login\"}",
+            json!({"status": 200}),
+            between,
+            Some(1..=30),
+        ),
+        ("null", json!({"status": 200}), between, Some(1..=30)),
+        (
+            &refusal("not this one"),
             json!({"status": 400}),
             "not this one",
             None,
         ),
         (
-            "{\"detail\": \"later\"}",
+            &refusal("later"),
             json!({"status": 503, "headers": {"Retry-After": "3600"}}),
             "later",
             Some(50..=60),
+        ),
+        (
+            &refusal("at once"),
+            json!({"status": 503, "headers": {"Retry-After": "-5"}}),
+            "at once",
+            Some(1..=30),
         ),
     ] {
         answer(body, &init);
@@ -424,6 +536,42 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
     visit.assert_clean();
 }
 
+/// A 400 is the last word on a search alone: people are seen to change behind any other.
+#[test]
+#[ignore = "needs chromium and chromedriver"]
+fn what_is_refused_once_does_not_end_the_looking_for_changes() {
+    let mut visit = Visit::begin(start(40), 1280, 800);
+    visit.sign_in();
+    let browser = &visit.browser;
+    browser.wait(&settled(Some("40 people")));
+    browser.value(MEDDLE);
+    let refuse = |which: &str| {
+        browser.value(&format!(
+            "window.asked = 0; meddle = (path, options, go) => {which} && ++asked
+                ? Promise.resolve(new Response({}, {{status: 400}})) : go(), 1",
+            json!(refusal("refused"))
+        ));
+    };
+    refuse("/Users\\/1/.test(path)");
+    browser.value("location.hash = '#/person/1'");
+    browser.wait("document.querySelector('#panel h2').textContent.includes('cannot be shown')");
+    assert!(browser.text_of("#panel").contains("refused"));
+    add(&mut visit.talk, &person("one@example.com", "One", "More"));
+    browser.wait(&settled(Some("41 people")));
+    let notice = "document.getElementById('notice').hidden";
+    assert_eq!(browser.value(notice), true);
+    browser.value("location.hash = ''");
+    // A look for changes.
+    refuse("asked < 1");
+    browser.wait(&format!("!{notice}"));
+    let told = browser.text_of("#notice");
+    assert!(told.contains("Trying again in"), "{told}");
+    browser.wait(notice);
+    add(&mut visit.talk, &person("two@example.com", "Two", "More"));
+    browser.wait(&settled(Some("42 people")));
+    visit.assert_clean();
+}
+
 #[test]
 #[ignore = "needs chromium and chromedriver"]
 fn a_tab_keeps_its_token_while_nobody_refuses_it() {
@@ -453,6 +601,15 @@ fn a_tab_keeps_its_token_while_nobody_refuses_it() {
          document.querySelector('#panel h2').textContent === {}",
         json!(name)
     ));
+    // Somebody else refuses it.
+    browser.value(MEDDLE);
+    browser.value(
+        "meddle = () => Promise.resolve(new Response('<p>Sign in first', {status: 403})), 1",
+    );
+    browser.wait("!document.getElementById('notice').hidden");
+    assert_eq!(browser.value("sessionStorage.length"), 1);
+    browser.value("meddle = (path, options, go) => go(), 1");
+    browser.wait("document.getElementById('notice').hidden");
     // Signing out forgets it all.
     browser.click("#sign-out");
     browser.wait("!document.getElementById('sign-in').hidden");
@@ -565,6 +722,22 @@ fn a_browser_that_lacks_something_has_the_page_or_is_told_why_not() {
     let blocked = json!({"urls": ["*/directory/words.*"]});
     browser.debug("Network.setBlockedURLs", &blocked);
     browser.open("about:blank");
+    // Not before it is sure, where no motion is wanted either.
+    browser.prefer("light");
     browser.open(&visit.url("/directory/"));
+    let waits = "getComputedStyle(document.getElementById('lacking')).animation";
+    let waits = browser.text(waits);
+    assert!(
+        waits.starts_with("5s ") && waits.ends_with(" appear"),
+        "{waits}"
+    );
     browser.wait("document.body.innerText.includes('newer browser')");
+
+    // One that loads everything and is older than what the sentence names.
+    browser.debug("Network.setBlockedURLs", &json!({"urls": []}));
+    let older = json!({"source": "delete HTMLElement.prototype.inert"});
+    browser.debug("Page.addScriptToEvaluateOnNewDocument", &older);
+    browser.open(&visit.url("/directory/?older"));
+    browser.wait("document.body.innerText.includes('newer browser')");
+    assert!(!browser.text_of("body").contains("API token"));
 }

@@ -192,6 +192,9 @@ fn names_and_moments_are_written_as_people_write_them() {
     assert_eq!(ago("2026-11-26T10:00:00Z"), "yesterday");
     assert_eq!(ago("2026-11-26T07:00:00Z"), "2 days ago");
     assert_eq!(ago("2026-11-20T12:00:00Z"), "20 Nov 2026");
+    // From ten past midnight to ten to midnight, and an hour twice between.
+    let long = "ago('2026-11-01T07:10:00Z', Date.parse('2026-11-02T07:50:00Z'))";
+    assert_eq!(told(long), "24 h ago");
     let moment = told("moment('2026-11-27T11:00:00Z')");
     assert!(moment.starts_with("27 Nov 2026, 03:00:00 "), "{moment}");
 }
@@ -337,6 +340,7 @@ fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
     let fits = "document.documentElement.scrollWidth <= 320";
     assert_eq!(browser.value(fits), true);
     picture(browser, "enlarged");
+    a_notice_is_read_and_leaves_some_rows(browser);
     browser.click("#order");
     browser.wait("document.getElementById('order').textContent === '↑'");
     browser.click(".row");
@@ -364,4 +368,38 @@ fn what_is_chosen_and_some_rows_are_seen_enlarged_and_in_few_colours() {
     assert_eq!(ground(".row.opened", "::before"), chosen);
     picture(browser, "few-colours");
     visit.assert_clean();
+}
+
+/// What is told of a failure has the width for its words and not the height of the window.
+fn a_notice_is_read_and_leaves_some_rows(browser: &Browser) {
+    let told = "too many requests for this token (request 0123456789abcdef)";
+    browser.value(&format!(
+        "window.network = fetch, window.fetch = () => Promise.resolve(new Response(
+            JSON.stringify({{schemas: [''], detail: '{told}'}}), {{status: 429, headers: {{'Retry-After': '30'}}}})), 1"
+    ));
+    browser.wait("!document.getElementById('notice').hidden");
+    for (width, height) in [(375, 667), (320, 256)] {
+        browser.resize(width, height);
+        browser.wait(&format!("innerWidth === {width}"));
+        let edges = "(({left, right, height}) => ({left, right, height}))";
+        let shown = |what: &str| {
+            browser.value(&format!(
+                "{edges}(document.querySelector('#notice {what}').getBoundingClientRect())"
+            ))
+        };
+        let (text, button) = (shown("[role=alert]"), shown("button"));
+        let of = |edge: &Value| edge.as_f64().expect("pixels");
+        assert!(of(&text["right"]) - of(&text["left"]) > 200.0, "{text}");
+        assert!(of(&button["right"]) < f64::from(width) - 16.0, "{button}");
+        let cut = "(({scrollHeight, clientHeight}) => scrollHeight - clientHeight)(\
+                   document.getElementById('notice'))";
+        assert_eq!(browser.value(cut), 0, "{width}");
+        let high = browser.value("document.getElementById('notice').offsetHeight");
+        assert!(of(&high) <= f64::from(height) / 2.0, "{high}");
+    }
+    browser.value("document.getElementById('notice').scrollIntoView()");
+    picture(browser, "enlarged-notice");
+    browser.value("window.fetch = network, 1");
+    browser.click("#notice button");
+    browser.wait("document.getElementById('notice').hidden");
 }

@@ -30,6 +30,14 @@ export function button(className, text, action, label) {
   return made;
 }
 
+/**
+ * Whether a key chooses among the characters of an input method: not for the page. In Safari the
+ * one that ends it comes after it, with a code that says so.
+ */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
 /** Tells people who listen to the page. */
 export function say(text) {
   const said = byId("said");

@@ -60,7 +60,7 @@ export class Live {
   /** Something else has failed: looks again when it may be over. */
   report(problem) {
     if (!this.#isRunning) return;
-    if (problem.isOfRequest) {
+    if (problem.isFinal) {
       clearTimeout(this.#timer);
       this.#failed(problem, undefined);
       return;

@@ -1,7 +1,7 @@
 // The page: who is signed in, which list is shown, whose panel is open, and what the address
 // says of that.
 
-import { byId } from "./dom.js";
+import { byId, isComposing } from "./dom.js";
 import { Live } from "./live.js";
 import { Notice } from "./notice.js";
 import { People } from "./people.js";
@@ -14,16 +14,13 @@ import { number } from "./words.js";
 
 const LOADING_MILLISECONDS = 400;
 const PERSON = "#/person/";
+const GOING_BACK_MILLISECONDS_MAX = 1000;
 /** Below this width the panel covers the list. */
 const NARROW = matchMedia("(max-width: 1099px)");
 
 const browse = byId("browse");
 const nobody = byId("nobody");
-const rows = new Rows(byId("list"), byId("rows"), (user, isByKey) => {
-  focusPanel = isByKey || NARROW.matches;
-  if (person?.id === user.id) person.focus();
-  location.hash = PERSON + encodeURIComponent(user.id);
-});
+const rows = new Rows(byId("list"), byId("rows"), choose);
 const tools = new Tools({
   changed: () => list(),
   enter: () => openFirst(),
@@ -38,6 +35,8 @@ const notice = new Notice(
 let people;
 let person;
 let focusPanel = false;
+/** Going back takes a moment: who is chosen meanwhile is opened after it. */
+let wentBack = Promise.resolve();
 /** The list that was asked for last: whether it came. */
 let listing;
 /** A list that was asked for and did not come: none is shown in its place. */
@@ -134,6 +133,8 @@ async function load(found) {
     return await found.begin(tools.query);
   } catch (problem) {
     if (found === people) {
+      // This list would be refused again, whenever it is asked for; nothing else is for that.
+      problem.isFinal = problem.status === 400;
       isOwed = true;
       nobody.hidden = true;
       byId("totals").textContent = "";
@@ -158,23 +159,25 @@ function answered() {
 async function look() {
   const found = people;
   const shown = person;
+  let came = false;
   try {
     if (isOwed) {
-      await load(found);
+      came = await load(found);
       listing = undefined;
     } else {
-      await found.poll();
+      came = await found.poll();
     }
     await shown.follow(found.tag);
   } catch (problem) {
     // Of somebody who has signed out since.
     if (found !== people) return;
     if (!problem.isOfCursor) throw problem;
+    came = false;
     list();
   }
   if (found !== people) return;
   rows.tick();
-  notice.hide();
+  if (came) notice.hide();
 }
 
 function report(problem) {
@@ -209,25 +212,43 @@ function tellOfNobody(found) {
   clear.textContent = "Show everybody";
 }
 
+/**
+ * Opens whom somebody chose. The open panel is one entry of the history, whoever is in it, so that
+ * going back closes it, and closing it goes back.
+ */
+async function choose(user, isByKey) {
+  await wentBack;
+  if (!person) return;
+  if (person.id === user.id) {
+    person.focus();
+    return;
+  }
+  focusPanel = isByKey || NARROW.matches;
+  const address = PERSON + encodeURIComponent(user.id);
+  if (person.id) history.replaceState(history.state, "", address);
+  else history.pushState({ isOwn: true }, "", address);
+  route();
+}
+
 /** Opens whom the address names; false if it names nobody. */
 function route() {
   if (!person) return false;
   const id = location.hash.startsWith(PERSON)
     ? decoded(location.hash.slice(PERSON.length))
     : undefined;
-  rows.mark(id);
   if (!id) {
     const hadFocus = byId("panel").contains(document.activeElement);
-    if (person.id) person.close();
-    cover();
+    close();
     if (hadFocus) rows.focus();
     return false;
   }
+  if (person.id === id) return true;
+  rows.mark(id);
   const index = people.indexOf(id);
   const shown = person;
   const opened = shown.open(id, index < 0 ? undefined : people.at(index));
   opened.then(
-    () => shown === person && answered(),
+    (came) => came && shown === person && answered(),
     (problem) => shown === person && live.report(problem),
   );
   cover();
@@ -249,15 +270,29 @@ function cover() {
   browse.inert = NARROW.matches && person?.id !== undefined;
 }
 
+function close() {
+  rows.mark(undefined);
+  if (person.id) person.close();
+  cover();
+}
+
 function closePerson() {
-  // In the place of the person, whom going back would open again.
-  history.replaceState(null, "", location.pathname);
-  route();
+  if (history.state?.isOwn) {
+    wentBack = new Promise((done) => {
+      addEventListener("popstate", done, { once: true });
+      setTimeout(done, GOING_BACK_MILLISECONDS_MAX);
+    });
+    history.back();
+  } else {
+    // Of a link: in its place, since what is before it is not the page's own.
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  close();
   rows.focus();
 }
 
 document.addEventListener("keydown", (event) => {
-  if (!people || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (!people || isComposing(event) || event.ctrlKey || event.altKey || event.metaKey) return;
   // A list of choices takes letters too.
   const isTyping = event.target.matches?.("input[type=search], input[type=text], select");
   if (event.key === "/" && !isTyping && !browse.inert) {
@@ -280,8 +315,11 @@ nobody.querySelector("button").addEventListener("click", () => {
   tools.focus();
 });
 
-byId("host").textContent = location.host;
-byId("lacking").hidden = true;
-const token = kept();
-if (token) enterAgain(token);
-else signIn.show(undefined);
+/** What is covered is inert; a browser without that is older than those that the page names. */
+if ("inert" in HTMLElement.prototype) {
+  byId("host").textContent = location.host;
+  byId("lacking").hidden = true;
+  const token = kept();
+  if (token) enterAgain(token);
+  else signIn.show(undefined);
+}

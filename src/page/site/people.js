@@ -100,12 +100,15 @@ export class People {
     return this.#tag;
   }
 
-  /** Looks whether anything has changed, and for pages that did not come before. */
+  /**
+   * Looks whether anything has changed, and for pages that did not come before. False if another
+   * list is being asked for, so that nothing is known of that.
+   */
   async poll() {
-    if (this.#asking || this.#pages.length === 0) return;
+    if (this.#asking || this.#pages.length === 0) return false;
     const before = this.query;
     const answer = await this.#client.get(this.#path(""), { tag: this.#tag });
-    if (before !== this.query || this.#asking) return;
+    if (before !== this.query || this.#asking) return false;
     if (answer !== null) {
       const known = new Set(this.#pages.flatMap((page) => page.rows.map(stamp)));
       this.#replaceFirst(answer);
@@ -114,6 +117,7 @@ export class People {
     }
     if (this.#counted !== this.#tag) await this.#count();
     await this.#walk(AHEAD);
+    return true;
   }
 
   /** Counts everybody, since a list of some does not say how many there are. */
@@ -185,8 +189,12 @@ export class People {
       // It begins elsewhere now, maybe with those whom others have pushed over the end.
       following.isStale = true;
       if (this.#isSeen(number + 1)) {
-        const pushed = before.filter(({ id }) => this.indexOf(id) < 0);
-        following.rows = [...pushed, ...following.rows];
+        const { rows } = this.#pages[number];
+        const here = new Set(rows.map(({ id }) => id));
+        const kept = following.rows.filter(({ id }) => !here.has(id));
+        // Where somebody has come from there, nobody was pushed over the end.
+        const isPulled = kept.length < following.rows.length;
+        following.rows = isPulled ? kept : [...pushed(before, rows, here), ...kept];
       }
     }
     this.total = document.totalResults;
@@ -226,6 +234,14 @@ export class People {
     if (status !== "all") parameters.set("filter", `active eq ${status === "active"}`);
     return `/Users?${parameters}&${SHOWN}`;
   }
+}
+
+/** Who of a page was behind the last one that stayed in it. Whoever else is missing was deleted. */
+function pushed(before, rows, here) {
+  const were = new Set(before.map(({ id }) => id));
+  const last = rows.findLast(({ id }) => were.has(id));
+  const behind = before.slice(before.findIndex(({ id }) => id === last?.id) + 1);
+  return behind.filter(({ id }) => !here.has(id));
 }
 
 function stamp(row) {

@@ -29,7 +29,10 @@ export class Person {
     return this.#id;
   }
 
-  /** Shows a person; `known` is what the list has of them already. */
+  /**
+   * Shows a person; `known` is what the list has of them already. False if no answer came to be
+   * shown.
+   */
   async open(id, known) {
     this.#id = id;
     this.#tag = undefined;
@@ -40,7 +43,7 @@ export class Person {
     wait.setAttribute("aria-hidden", "true");
     this.#fill(this.#head(known ?? { id, userName: "" }, known !== undefined), wait);
     this.#panel.setAttribute("aria-busy", "true");
-    await this.#refresh();
+    return this.#refresh();
   }
 
   /** Shows the person as they are in a directory of this tag, or what did not come before. */
@@ -59,20 +62,28 @@ export class Person {
     // No path names these: a browser takes them for steps in it.
     if (id === "." || id === "..") {
       this.#sayNobody();
-      return;
+      return false;
     }
     try {
       const path = `/Users/${encodeURIComponent(id)}`;
       const answer = await this.#client.get(path, { signal: asking.signal, tag: this.#tag });
       if (answer && !asking.signal.aborted) this.#show(answer);
     } catch (error) {
-      if (asking.signal.aborted) return;
-      if (error.status !== 404) {
-        if (this.#text === undefined) this.#say("This person cannot be shown", error.message);
-        throw error;
-      }
-      this.#sayNobody();
+      if (!asking.signal.aborted) this.#tell(error);
     }
+    return !asking.signal.aborted;
+  }
+
+  /** Tells why a person is not shown; throws what may be over when they are asked for again. */
+  #tell(problem) {
+    if (problem.status === 404) {
+      this.#sayNobody();
+      return;
+    }
+    const isNew = this.#text === undefined;
+    if (isNew) this.#say("This person cannot be shown", problem.message);
+    // What was refused for its id is told of here alone.
+    if (!isNew || problem.status !== 400) throw problem;
   }
 
   close() {

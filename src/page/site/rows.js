@@ -207,8 +207,11 @@ export class Rows {
     }
   }
 
+  /** Points at somebody in sight: whoever has scrolled stays there. */
   #focused() {
-    if (this.#active < 0 && this.#people?.length) this.#move(0);
+    if (this.#active >= 0 || !this.#people?.length) return;
+    const first = Math.ceil(this.#box.scrollTop / HEIGHT);
+    this.#move(Math.min(first, this.#people.length - 1));
   }
 
   #click(event) {

@@ -5,11 +5,15 @@ const PATIENCE_MILLISECONDS = 30_000;
 
 /** A request that did not succeed. `status` is 0 where there was no answer. */
 export class Problem extends Error {
-  constructor(status, detail, retryAfter, scimType) {
+  /** Whether whoever asked has no use for asking the same again. */
+  isFinal = false;
+
+  constructor(status, detail, { retryAfter, scimType, isScim = false } = {}) {
     super(detail);
     this.status = status;
     this.retryAfter = retryAfter;
     this.scimType = scimType;
+    this.isScim = isScim;
   }
 
   /** Whether a cursor is no longer good: the list must be begun again. */
@@ -17,14 +21,9 @@ export class Problem extends Error {
     return this.scimType === "expiredCursor" || this.scimType === "invalidCursor";
   }
 
-  /** Whether the same request would be refused again, whenever it is made. */
-  get isOfRequest() {
-    return this.status === 400;
-  }
-
-  /** Whether the token is not, or no longer, good for this page. */
+  /** Whether the token is not, or no longer, good for this page, in the server's own words. */
   get isOfToken() {
-    return this.status === 401 || this.status === 403;
+    return this.isScim && (this.status === 401 || this.status === 403);
   }
 }
 
@@ -71,23 +70,29 @@ export class Client {
 }
 
 function parsed(text) {
+  const document = scimOf(text);
+  if (document) return document;
+  throw new Problem(0, "Something between this page and the server has answered.");
+}
+
+/** The document that a text is, if it names its schemas as each of SCIM does (RFC 7643 section 3). */
+function scimOf(text) {
   try {
-    return JSON.parse(text);
+    const document = JSON.parse(text);
+    return document?.schemas ? document : undefined;
   } catch {
-    throw new Problem(0, "Something between this page and the server has answered.");
+    return undefined;
   }
 }
 
 function problemOf(response, text) {
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-  let detail;
-  let scimType;
-  try {
-    ({ detail, scimType } = JSON.parse(text));
-  } catch {
-    // Something between the page and the server has answered.
-  }
-  const told = detail ?? `The server answered with status ${response.status}.`;
-  const wait = Number.isNaN(seconds) ? undefined : seconds;
-  return new Problem(response.status, told, wait, scimType);
+  const error = scimOf(text);
+  const told = error?.detail ?? `The server answered with status ${response.status}.`;
+  return new Problem(response.status, told, {
+    // What is no time to wait is none that was asked for.
+    retryAfter: seconds > 0 ? seconds : undefined,
+    scimType: error?.scimType,
+    isScim: error !== undefined,
+  });
 }

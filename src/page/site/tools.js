@@ -1,6 +1,6 @@
 // Search, status and order above the list: what they say, as a query.
 
-import { byId } from "./dom.js";
+import { byId, isComposing } from "./dom.js";
 
 const DEBOUNCE_MILLISECONDS = 150;
 
@@ -21,8 +21,7 @@ export class Tools {
       this.#timer = setTimeout(() => this.#now(), DEBOUNCE_MILLISECONDS);
     });
     this.#search.addEventListener("keydown", (event) => {
-      // Keys that choose among the characters of an input method are not for the page.
-      if (event.isComposing) return;
+      if (isComposing(event)) return;
       if (event.key === "ArrowDown") {
         event.preventDefault();
         down();

@@ -68,8 +68,9 @@ export function ago(text, now = Date.now()) {
   const seconds = Math.max(0, (now - Date.parse(text)) / 1000);
   if (seconds < 60) return "just now";
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
   const days = Math.round((midnight(now) - midnight(text)) / 86_400_000);
+  // A day has 25 hours once a year.
+  if (seconds < 86400 || days < 1) return `${Math.floor(seconds / 3600)} h ago`;
   if (days < 7) return days === 1 ? "yesterday" : `${days} days ago`;
   return DAY.format(new Date(text));
 }
