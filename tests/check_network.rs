@@ -96,9 +96,9 @@ fn a_certificate_that_no_client_accepts() {
     for (made, pause, words) in [
         (chain_for("scim.example.com", None), 0, "not valid for"),
         (
-            chain_for("localhost", Some(Duration::from_secs(5))),
+            chain_for("localhost", Some(Duration::from_secs(2))),
             // A certificate is good to the end of its last second.
-            6,
+            3,
             "expired",
         ),
         (
