@@ -1,0 +1,153 @@
+//! What is so at the moment, as gauges: it is looked at when somebody asks.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+use super::PREFIX;
+
+/// What is so at the moment, and is looked at when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// How many users are active and how many are not; nothing while they cannot be read.
+    pub users: Option<(u64, u64)>,
+    /// Whether changes can be made.
+    pub is_ready: bool,
+    /// Free space of the data directory's file system.
+    pub disk_free_bytes: Option<u64>,
+    /// Size of the store's file.
+    pub store_bytes: Option<u64>,
+    /// Rows of the audit trail, and their bytes.
+    pub audit: Option<(u64, u64)>,
+    /// Deactivations within the last hour.
+    pub deactivations: u64,
+    /// Whether those are very many.
+    pub is_alarm_raised: bool,
+    /// Days until the served certificate ends.
+    pub certificate_days_left: Option<i64>,
+    /// When the program was started, in seconds since the epoch.
+    pub started_seconds: i64,
+    /// Live tokens, and those that have ended with none in their place.
+    pub tokens: Vec<TokenState>,
+}
+
+/// A token that is live, or that has ended with none in its place.
+#[derive(Clone, Debug)]
+pub struct TokenState {
+    /// Its public id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Days until it ends, if it does; below zero once it has.
+    pub days_left: Option<i64>,
+    /// Seconds since it last passed, or since it was issued.
+    pub idle_seconds: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    token: String,
+    name: String,
+}
+
+impl State {
+    pub(super) fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let users = Family::<Status, Gauge>::default();
+        let set = |status, count: u64| {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            users.get_or_create(&Status { status }).set(count);
+        };
+        if let Some((active, inactive)) = self.users {
+            set("active", active);
+            set("inactive", inactive);
+        }
+        registry.register("users", "Users of the directory", users);
+        let mut one = |name: &str, help: &str, value: Option<i64>| {
+            if let Some(value) = value {
+                registry.register(name, help, ConstGauge::new(value));
+            }
+        };
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        one(
+            "ready",
+            "Whether changes can be made, as /readyz says",
+            Some(i64::from(self.is_ready)),
+        );
+        one(
+            "disk_free_bytes",
+            "Free space of the data directory's file system",
+            self.disk_free_bytes.map(signed),
+        );
+        one(
+            "store_bytes",
+            "Size of the store's file",
+            self.store_bytes.map(signed),
+        );
+        one(
+            "audit_rows",
+            "Rows of the audit trail that are kept",
+            self.audit.map(|(rows, _)| signed(rows)),
+        );
+        one(
+            "audit_bytes",
+            "Bytes of those rows",
+            self.audit.map(|(_, bytes)| signed(bytes)),
+        );
+        one(
+            "deactivations_last_hour",
+            "Users deactivated, or deleted while active, within the last hour",
+            Some(signed(self.deactivations)),
+        );
+        one(
+            "mass_deactivation_alarm",
+            "Whether those are more than the configured thresholds",
+            Some(i64::from(self.is_alarm_raised)),
+        );
+        one(
+            "certificate_days_left",
+            "Days until the served certificate ends",
+            self.certificate_days_left,
+        );
+        one(
+            "start_time_seconds",
+            "When the program was started, since the epoch",
+            Some(self.started_seconds),
+        );
+        register_tokens(&mut registry, &self.tokens);
+        registry
+    }
+}
+
+fn register_tokens(registry: &mut Registry, tokens: &[TokenState]) {
+    let (days, idle) = (
+        Family::<TokenLabels, Gauge>::default(),
+        Family::<TokenLabels, Gauge>::default(),
+    );
+    for token in tokens {
+        let labels = TokenLabels {
+            token: token.id.clone(),
+            name: token.name.clone(),
+        };
+        if let Some(left) = token.days_left {
+            days.get_or_create(&labels).set(left);
+        }
+        idle.get_or_create(&labels).set(token.idle_seconds);
+    }
+    registry.register(
+        "token_days_left",
+        "Days until a token ends, below zero once it has with none in its place",
+        days,
+    );
+    registry.register(
+        "token_idle_seconds",
+        "Seconds since a token last passed, or was issued if it never did",
+        idle,
+    );
+}
