@@ -921,7 +921,7 @@ fn an_element_that_only_says_what_it_is_used_for_is_none_in_the_end() {
 
 /// What is said of one element in several operations is said of one.
 #[test]
-fn a_hollow_element_takes_nothing_before_it_can_be_used() {
+fn a_hollow_element_is_primary_for_as_long_as_its_request() {
     let (home, both, one) = home_and_work();
     for (before, operations, after) in [
         (
@@ -941,23 +941,16 @@ fn a_hollow_element_takes_nothing_before_it_can_be_used() {
             ]),
             &json!({"roles": [{"value": "V", "display": "D", "primary": true}]}),
         ),
-        // It is not given back to one that was told to be none.
+        // For what comes between it is the primary one.
         (
-            &one,
-            json!([
-                operation("add", &of_work("primary"), json!(true)),
-                operation("replace", "emails[type eq \"home\"].primary", json!(false))
-            ]),
-            &json!({"emails": [{"value": "h", "type": "home", "primary": false}]}),
-        ),
-        // What it has not taken yet is where it was for what comes between.
-        (
-            &one,
-            json!([
-                operation("add", &of_work("primary"), json!(true)),
-                operation("remove", "emails", json!([home]))
-            ]),
-            &json!({}),
+            &both,
+            json!([operation(
+                "replace",
+                "emails[type eq \"work\"]",
+                json!({"type": "work", "primary": true, "verified": true})
+            )]),
+            &json!({"emails": [{"value": "h", "type": "home", "primary": false},
+                {"value": "w", "type": "work", "primary": true}]}),
         ),
         (
             &both,
@@ -965,7 +958,9 @@ fn a_hollow_element_takes_nothing_before_it_can_be_used() {
                 operation("add", "emails", json!([{"type": "x", "primary": true}])),
                 operation("add", "emails[primary eq false].display", json!("D"))
             ]),
-            &json!({"emails": [home, {"value": "w", "display": "D", "type": "work"}]}),
+            &json!({"emails": [
+                {"value": "h", "type": "home", "primary": true, "display": "D"},
+                {"value": "w", "display": "D", "type": "work"}]}),
         ),
         (
             &one,
@@ -985,9 +980,29 @@ fn a_hollow_element_takes_nothing_before_it_can_be_used() {
                 operation("replace", &of_work("primary"), true),
                 operation("replace", "emails[primary eq true].value", "n")
             ]),
-            &json!({"emails": [{"value": "n", "type": "home", "primary": true}]}),
+            &json!({"emails": [{"value": "h", "type": "home", "primary": false},
+                {"value": "n", "type": "work", "primary": true}]}),
         ),
-        // The last that became primary and is of use is it.
+        (
+            &both,
+            json!([
+                operation("remove", &of_work("value"), json!(null)),
+                operation("replace", &of_work("primary"), json!(true)),
+                operation("remove", "emails[primary eq true]", json!(null))
+            ]),
+            &json!({"emails": [{"value": "h", "type": "home", "primary": false}]}),
+        ),
+        // The last that was said to be primary is it.
+        (
+            &both,
+            json!([
+                operation("replace", &of_work("value"), json!("")),
+                operation("replace", &of_work("primary"), json!(true)),
+                operation("replace", "emails[type eq \"home\"].primary", json!(true)),
+                operation("replace", &of_work("value"), json!("n"))
+            ]),
+            &json!({"emails": [home, {"value": "n", "type": "work", "primary": false}]}),
+        ),
         (
             &json!({"emails": [{"value": "w", "type": "work", "primary": true},
                 {"value": "h", "type": "home"}]}),
@@ -1003,7 +1018,11 @@ fn a_hollow_element_takes_nothing_before_it_can_be_used() {
         let found = patched(&user(before), &operations, Leniency::compatible());
         assert_eq!(found, Ok(user(after)), "{operations}");
     }
-    // In two requests it is two elements, and only the first was primary.
+}
+
+/// In two requests it is two elements, and only the first was primary.
+#[test]
+fn what_is_cleared_is_not_primary_any_more() {
     let mut cleared = user(&json!({"emails": [{"value": "w", "type": "work", "primary": true}]}));
     for value in ["", "n"] {
         let set = json!([operation("replace", &of_work("value"), json!(value))]);

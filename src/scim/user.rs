@@ -140,8 +140,8 @@ impl User {
 
     /// At the end of a request in compatible mode, an element that is hollow is none. An identity
     /// provider may tell that an address is primary before it tells the address, or clear the
-    /// address alone; what is left of it would be found by `pr`. A list that is as it was `before`
-    /// is no matter of the request.
+    /// address alone; what is left of it would be found by `pr`. Whoever was primary `before` is so
+    /// again. A list that is as it was `before` is no matter of the request.
     pub(crate) fn drop_hollow(&mut self, before: Option<&Self>, leniency: &mut Leniency) {
         if leniency.is_strict() {
             return;
@@ -157,6 +157,10 @@ impl User {
             leniency.note(Tolerance::HollowValue);
             let elements = value.as_array_mut().expect("it is a list");
             elements.retain(|element| !value::is_hollow(element));
+            if !elements.iter().any(value::is_primary) {
+                let was = was.and_then(Value::as_array).into_iter().flatten();
+                restore_primary(elements, was);
+            }
             !elements.is_empty()
         });
     }
@@ -410,4 +414,20 @@ fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
     }
     urns.into_iter()
         .try_for_each(|urn| message::check_known(urn, leniency))
+}
+/// Makes primary again whichever of these elements `was` it, if that is still there.
+fn restore_primary<'a>(elements: &mut [Value], mut was: impl Iterator<Item = &'a Value>) {
+    let Some(primary) = was.find(|element| value::is_primary(element)) else {
+        return;
+    };
+    let part = match primary.get("value") {
+        Some(_) => "value",
+        None => "type",
+    };
+    let it = elements
+        .iter_mut()
+        .find(|element| element.get(part) == primary.get(part));
+    if let Some(it) = it {
+        it["primary"] = Value::Bool(true);
+    }
 }

@@ -284,7 +284,8 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        if claims_primary(&element, leniency) {
+        // One that is hollow will be dropped, unless more is said of it.
+        if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
             if primary_seen {
                 leniency.allow(
                     Tolerance::SeveralPrimaries,
@@ -302,12 +303,21 @@ pub(super) fn list(
 /// Whether an element of a list tells what it is used for, and nothing that could be used: what is
 /// left of an address whose `value` was cleared.
 pub(super) fn is_hollow(element: &Value) -> bool {
-    let is_use = |name: &String| {
-        let mut uses = ["type", "primary"].iter();
-        uses.any(|part| name.eq_ignore_ascii_case(part))
-    };
     let parts = element.as_object();
-    parts.is_some_and(|parts| parts.keys().all(is_use))
+    parts.is_some_and(|parts| parts.keys().all(|name| is_use(name)))
+}
+
+/// Whether a new value, as it was sent, tells of an element what it is used for and nothing else
+/// that `attribute` has.
+pub(super) fn is_hollow_part(new: &Value, attribute: &Attribute) -> bool {
+    let parts = new.as_object().into_iter().flat_map(Object::keys);
+    let mut known = parts.filter(|name| attribute.sub_attribute(name).is_some());
+    known.next().is_some_and(|first| is_use(first)) && known.all(|name| is_use(name))
+}
+
+fn is_use(name: &str) -> bool {
+    let mut uses = ["type", "primary"].iter();
+    uses.any(|part| name.eq_ignore_ascii_case(part))
 }
 
 /// Whether an element of a list says that it is the primary one.
@@ -316,12 +326,6 @@ pub(super) fn is_primary(element: &Value) -> bool {
         .as_object()
         .and_then(|object| member(object, "primary"))
         .is_some_and(|primary| *primary == Value::Bool(true))
-}
-
-/// Whether an element takes from the others that they are primary. One that is hollow in compatible
-/// mode does not: it will be dropped, unless more is said of it, and then it does.
-pub(super) fn claims_primary(element: &Value, leniency: &Leniency) -> bool {
-    is_primary(element) && (leniency.is_strict() || !is_hollow(element))
 }
 
 fn wrong_type(attribute: &Attribute, found: &Value) -> Error {

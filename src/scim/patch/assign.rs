@@ -97,7 +97,7 @@ fn add(
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    // What is added was read as a list, of which one element at most claims to be primary.
+    // What is added was read as a list, of which one element at most is primary.
     let mut primary = None;
     let is_same = sameness(attribute);
     for value in added {
@@ -105,7 +105,7 @@ fn add(
         work.spend(values.len().saturating_mul(each))?;
         let held = values.iter().position(|held| is_same(held, &value));
         let at = held.unwrap_or(values.len());
-        let is_primary = value::claims_primary(&value, work.leniency);
+        let is_primary = value::is_primary(&value);
         if is_primary {
             primary = Some(at);
         }
@@ -126,7 +126,7 @@ fn add(
             (None, value) => values.push(value),
         }
     }
-    keep_one_primary(values, primary.as_slice(), work);
+    keep_one_primary(values, primary.as_slice());
     Ok(())
 }
 
@@ -154,11 +154,11 @@ fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
     }
 }
 
-/// When one of the `changed` elements claims to be primary, the others no longer are
+/// When one of the `changed` elements says it is primary, the others no longer do
 /// (RFC 7644 section 3.5.2).
-pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize], work: &Work<'_>) {
-    let claims = |index: &usize| value::claims_primary(&elements[*index], work.leniency);
-    let Some(primary) = changed.iter().copied().find(claims) else {
+pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
+    let is_primary = |index: &usize| value::is_primary(&elements[*index]);
+    let Some(primary) = changed.iter().copied().find(is_primary) else {
         return;
     };
     for (index, element) in elements.iter_mut().enumerate() {

@@ -52,15 +52,10 @@ impl Operation {
         let texts: usize = elements.iter().map(text_bytes).sum();
         let looks = elements.len().max(texts / limits::PATCH_COMPARED_BYTES);
         work.spend(looks.saturating_mul(clauses))?;
-        let claims = |element: &Value| value::claims_primary(element, work.leniency);
-        let has_primary = elements.iter().any(claims);
         let selected: Vec<usize> = elements
             .iter()
             .enumerate()
-            .filter(|(_, element)| {
-                let is_void = has_primary && value::is_primary(element) && !claims(element);
-                is_selected(element, filter, is_void)
-            })
+            .filter(|(_, element)| is_selected(element, filter))
             .map(|(index, _)| index)
             .collect();
         if self.op == Op::Remove {
@@ -71,20 +66,14 @@ impl Operation {
             remove(path, &selected, &mut elements);
         } else if !selected.is_empty() {
             self.check_copies(selected.len())?;
-            let mut is_new = false;
             for index in &selected {
-                let element = &mut elements[*index];
-                let claimed = value::claims_primary(element, work.leniency);
-                self.change_element(path, filter, element, work)?;
-                is_new |= !claimed && value::claims_primary(element, work.leniency);
+                self.change_element(path, filter, &mut elements[*index], work)?;
             }
-            if is_new {
-                keep_one_primary(&mut elements, &selected, work);
-            }
+            keep_one_primary(&mut elements, &selected);
         } else if !is_nothing(&self.value) {
             elements.push(self.created_element(path, filter, work)?);
             let last = elements.len() - 1;
-            keep_one_primary(&mut elements, &[last], work);
+            keep_one_primary(&mut elements, &[last]);
         }
         // An element that lost all its parts is none.
         elements.retain(|element| element.as_object().is_none_or(|parts| !parts.is_empty()));
@@ -132,7 +121,7 @@ impl Operation {
             };
         }
         let new = self.whole(path, work)?;
-        let says_use = |new: &Value| value::is_hollow(new) && *new != Value::Object(Object::new());
+        let says_use = |new: &Value| value::is_hollow_part(new, path.attribute);
         let adds =
             self.op == Op::Add || !work.leniency.is_strict() && new.as_ref().is_some_and(says_use);
         match (adds, new, element.as_object_mut()) {
@@ -230,18 +219,9 @@ fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {
     }
 }
 
-/// Whether an operation means this element; not because it says that it is primary, if that `is_void`
-/// since another one is.
-fn is_selected(element: &Value, filter: Option<&Filter>, is_void: bool) -> bool {
-    let matches_otherwise = |filter: &Filter, parts: &Object| {
-        let mut parts = parts.clone();
-        parts.insert("primary".to_owned(), Value::Bool(false));
-        filter.matches(&parts)
-    };
+fn is_selected(element: &Value, filter: Option<&Filter>) -> bool {
     match (element.as_object(), filter) {
-        (Some(parts), Some(filter)) => {
-            filter.matches(parts) && (!is_void || matches_otherwise(filter, parts))
-        }
+        (Some(parts), Some(filter)) => filter.matches(parts),
         (_, None) => true,
         (None, Some(_)) => false,
     }
