@@ -127,6 +127,31 @@ fn section_3_5_2_a_formatted_name_of_its_own_stays() {
     let patched = talk.json("PATCH", &target(&boss), Some(&changed), 200);
     let wanted = json!({"givenName": "Bea", "familyName": "Lee", "formatted": "The Boss"});
     assert_eq!(patched["name"], wanted);
+    // Nor does a part that it does not show change it, by whichever request it goes, nor the same
+    // once more.
+    for (method, operation) in [
+        ("PATCH", json!({"op": "remove", "path": "name.middleName"})),
+        (
+            "PATCH",
+            json!({"op": "replace", "path": "name.middleName", "value": ""}),
+        ),
+        ("PUT", Value::Null),
+    ] {
+        let mut ann = body("ann");
+        ann["name"] = json!({"givenName": "Ann", "middleName": "Jane", "familyName": "Lee", "formatted": "Dr Lee, Ann"});
+        let mut request = talk.json("POST", "/Users", Some(&ann), 201);
+        let at = target(&request);
+        let wanted = json!({"givenName": "Ann", "familyName": "Lee", "formatted": "Dr Lee, Ann"});
+        request["name"] = wanted.clone();
+        if method == "PATCH" {
+            request = patch(&json!([operation]));
+        }
+        let first = talk.json(method, &at, Some(&request), 200);
+        assert_eq!(first["name"], wanted, "{request}");
+        let again = talk.json(method, &at, Some(&request), 200);
+        assert_eq!(again, first, "{request}");
+        talk.json("DELETE", &at, None, 204);
+    }
 }
 
 /// A whole name that was written on purpose is told from one that is merely echoed by the version

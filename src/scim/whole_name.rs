@@ -63,33 +63,46 @@ fn is_made_of(whole: &str, name: &Object) -> bool {
 }
 
 /// The whole without the parts that are gone; nothing if it does not show plainly where they stand,
-/// or has nothing but parts in it.
+/// or has nothing but them in it.
 fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
-    let is_gone = |part: &&str| text(then, part).is_some() && text(now, part).is_none();
-    let mut gone = PARTS.iter().filter(|part| is_gone(part)).peekable();
-    if gone.peek().is_none() {
-        return Some(was.to_owned());
-    }
-    if is_made_of(was, then) {
-        return None;
-    }
     let mut whole = was.to_owned();
-    for part in gone.filter_map(|part| text(then, part)) {
-        let at = only_place(&whole, part)?;
-        let (before, after) = (&whole[..at], &whole[at + part.len()..]);
+    for part in PARTS.iter().filter(|part| text(now, part).is_none()) {
+        let Some(gone) = text(then, part).filter(|gone| hints(was, gone)) else {
+            continue;
+        };
+        let at = only_place(&whole, gone)?;
+        let (before, after) = (&whole[..at], &whole[at + gone.len()..]);
         let is_alone = before.chars().next_back().is_none_or(is_between)
             && after.chars().next().is_none_or(is_between);
         if !is_alone {
             return None;
         }
-        let before = if after.starts_with(',') {
-            before.trim_end_matches(is_between)
-        } else {
-            before.trim_end()
-        };
-        whole = format!("{before}{after}");
+        let left = closed(before, after, then);
+        left.trim_matches(is_between).clone_into(&mut whole);
+        if !whole.contains(char::is_alphanumeric) {
+            return None;
+        }
     }
-    Some(whole.trim_matches(is_between).to_owned())
+    Some(whole)
+}
+
+/// What stood before and after a part that is gone, with no comma of that part between them.
+fn closed(before: &str, after: &str, then: &Object) -> String {
+    let next = after.trim_start_matches(is_between);
+    let starts_next =
+        |part: &&str| text(then, part).is_some_and(|it| places(next, it).next() == Some(0));
+    let has_comma = before.trim_end().ends_with(',');
+    if after.starts_with(',') && !has_comma && ["givenName", "middleName"].iter().any(starts_next) {
+        // It set the family name apart from those, which a title after it would need still.
+        return format!("{} {next}", before.trim_end());
+    }
+    // One comma is enough, and none goes before a bracket or a dash.
+    let before = if after.starts_with(',') || !next.starts_with(char::is_alphanumeric) {
+        before.trim_end_matches(is_between)
+    } else {
+        before.trim_end()
+    };
+    format!("{before}{after}")
 }
 
 /// Whether a letter is no more than what stands between the parts.
@@ -105,6 +118,25 @@ fn holds(whole: &str, part: &str) -> bool {
     places(whole, part).next().is_some()
 }
 
+fn spelt(text: &str) -> String {
+    plain(text).replace('\u{2019}', "'")
+}
+
+/// Whether a part stands in the whole, however it is spelt.
+fn shows(whole: &str, part: &str) -> bool {
+    holds(&spelt(whole), &spelt(part))
+}
+
+/// Whether a word of a part, or its initial, stands in the whole.
+fn hints(whole: &str, part: &str) -> bool {
+    let whole = spelt(whole);
+    let is_there = |word: &str| {
+        let initial = word.chars().take(1).collect::<String>();
+        holds(&whole, word) || holds(&whole, &initial)
+    };
+    spelt(part).split_whitespace().any(is_there)
+}
+
 /// The whole name out of its parts; empty if it has none.
 fn composed(name: &Object) -> String {
     let parts = PARTS.iter().filter_map(|part| text(name, part));
@@ -112,25 +144,25 @@ fn composed(name: &Object) -> String {
 }
 
 /// The whole with those parts exchanged that were changed, which leaves it the order and the
-/// titles that its author gave it. If it does not show plainly where each part stands, or one is
-/// gone and there is no title, it is composed anew; if there is nothing to compose it from, or if
-/// there were parts and it shows none of them, nor of the new ones, however they are spelt, so that
-/// its author meant something else, it stays.
+/// titles that its author gave it, and without those that are gone. A part that its author left out
+/// stays out, except a new given or family name. If it does not show plainly where each of the
+/// others stands, it is composed anew; if there is nothing to compose it from, or if there were
+/// parts and it shows none of them, nor of the new ones, however they are spelt, so that its author
+/// meant something else, it stays.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);
     if anew.is_empty() || !PARTS.iter().any(has_changed) {
         return was.to_owned();
     }
-    let spelt = |text: &str| plain(text).replace('\u{2019}', "'");
-    let shows = |name| {
+    let shows_any = |name| {
         let mut parts = PARTS.iter().filter_map(move |part| text(name, part));
-        parts.any(|part| holds(&spelt(was), &spelt(part)))
+        parts.any(|part| shows(was, part))
     };
     let left = without_gone(was, then, now);
     let follows = left.and_then(|left| exchanged(&left, then, now));
     follows.unwrap_or_else(|| {
-        if composed(then).is_empty() || shows(then) || shows(now) {
+        if composed(then).is_empty() || shows_any(then) || shows_any(now) {
             anew
         } else {
             was.to_owned()
@@ -138,11 +170,18 @@ fn follow(was: &str, then: &Object, now: &Object) -> String {
     })
 }
 
+/// Whether a whole without this part can be meant to be so when the part changes.
+fn is_optional(part: &str) -> bool {
+    !["givenName", "familyName"].contains(&part)
+}
+
 fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
     let mut found = Vec::new();
     for part in PARTS {
         match (text(then, part), text(now, part)) {
             (_, None) => {}
+            (Some(old), Some(new)) if old == new && !shows(was, old) => {}
+            (Some(old), Some(_)) if is_optional(part) && !hints(was, old) => {}
             (Some(old), Some(new)) => {
                 // The whole may have been told first, and the part after it.
                 let told = only_place(was, new).filter(|_| new.contains(old));
@@ -329,6 +368,116 @@ mod tests {
                 name
             };
             let (then, now) = (name(given, family), name(new_given, new_family));
+            for is_outdated in [true, false] {
+                let found = after(&then, &now, is_outdated);
+                assert_eq!(found.as_deref().unwrap_or(whole), wanted, "{then} {now}");
+            }
+        }
+    }
+
+    #[test]
+    #[allow(clippy::too_many_lines, reason = "it is one table")]
+    fn a_whole_keeps_its_form_when_a_part_goes_or_was_not_shown() {
+        let (jane, j) = (Some("Jane"), Some("J"));
+        for (whole, middle, change, wanted) in [
+            // Not shown.
+            (
+                "Dr Ann Lee",
+                jane,
+                json!({"middleName": null}),
+                "Dr Ann Lee",
+            ),
+            (
+                "Dr Ann Lee, PhD",
+                jane,
+                json!({"middleName": null}),
+                "Dr Ann Lee, PhD",
+            ),
+            ("Lee, Ann", jane, json!({"middleName": null}), "Lee, Ann"),
+            (
+                "Dr Ann Lee",
+                jane,
+                json!({"middleName": "June"}),
+                "Dr Ann Lee",
+            ),
+            (
+                "Dr Ann Lee",
+                jane,
+                json!({"familyName": "Kim"}),
+                "Dr Ann Kim",
+            ),
+            ("Dr Ann Lee", jane, json!({"givenName": null}), "Dr Lee"),
+            (
+                "Ann J. Lee",
+                jane,
+                json!({"familyName": "Kim"}),
+                "Ann J. Kim",
+            ),
+            // An initial, or one word of two, does not outlive the part.
+            ("Lee, Ann J.", jane, json!({"middleName": null}), "Ann Lee"),
+            (
+                "Lee, Ann J.",
+                jane,
+                json!({"middleName": "Kay"}),
+                "Ann Kay Lee",
+            ),
+            (
+                "Lee, Ann Jane",
+                Some("Jane Kay"),
+                json!({"middleName": null}),
+                "Ann Lee",
+            ),
+            // Nothing else would be left.
+            ("Ann", None, json!({"givenName": null}), "Lee"),
+            ("Ann -", None, json!({"givenName": null}), "Lee"),
+            // The order is the author's.
+            ("Lee, Ann J", j, json!({"middleName": null}), "Lee, Ann"),
+            ("Lee Ann Jane", jane, json!({"middleName": null}), "Lee Ann"),
+            ("Lee, Ann J", j, json!({"givenName": null}), "Lee, J"),
+            // A comma goes with the part that it was for.
+            (
+                "Dr Lee, Ann (HR)",
+                None,
+                json!({"familyName": null}),
+                "Dr Ann (HR)",
+            ),
+            ("Dr Lee,Ann", None, json!({"familyName": null}), "Dr Ann"),
+            (
+                "Lee, Ann (HR)",
+                None,
+                json!({"givenName": null}),
+                "Lee (HR)",
+            ),
+            (
+                "Lee, Ann, PhD",
+                None,
+                json!({"familyName": null}),
+                "Ann, PhD",
+            ),
+            (
+                "Lee, Ann, PhD",
+                None,
+                json!({"givenName": null}),
+                "Lee, PhD",
+            ),
+            (
+                "Dr Ann Lee, PhD",
+                None,
+                json!({"familyName": null}),
+                "Dr Ann, PhD",
+            ),
+        ] {
+            let mut then = json!({"formatted": whole, "givenName": "Ann", "familyName": "Lee"});
+            if let Some(middle) = middle {
+                then["middleName"] = json!(middle);
+            }
+            let mut now = then.clone();
+            for (part, text) in change.as_object().expect("parts") {
+                now[part] = text.clone();
+            }
+            now.as_object_mut()
+                .expect("a name")
+                .retain(|_, text| !text.is_null());
             for is_outdated in [true, false] {
                 let found = after(&then, &now, is_outdated);
                 assert_eq!(found.as_deref().unwrap_or(whole), wanted, "{then} {now}");
