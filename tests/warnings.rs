@@ -164,10 +164,9 @@ impl Here {
 
     /// What the log is told of when it is looked whether there is something to tell.
     fn logs(&self) -> Vec<String> {
-        // Another test may have done so.
-        if log::set_logger(&Log).is_ok() {
-            log::set_max_level(log::LevelFilter::Warn);
-        }
+        // Another test may have done so, or be about to set the level.
+        let _ = log::set_logger(&Log);
+        log::set_max_level(log::LevelFilter::Warn);
         LOGGED.take();
         self.api.warn();
         LOGGED.take()
@@ -409,6 +408,8 @@ fn many_tokens_that_have_ended_are_told_of_in_one_line() {
         };
         for told in [of_ended(here.warned("tokens")), of_ended(here.logs())] {
             assert!(told.len() == 1 && told[0].starts_with(&words), "{told:?}");
+            let as_they_were = "--allow-from as they were (golinks-scim token show NAME)";
+            assert!(told[0].contains(as_they_were), "{told:?}");
         }
         assert_eq!(of_ended(here.logs()), [""; 0]);
     }

@@ -146,8 +146,10 @@ fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
     }
     let warning = |token: &Arc<Token>| {
         // A rotation has cut its life short, perhaps; what was to follow it has the whole length.
+        // One for a single run is not what is lacking.
         let same = all.iter().filter(|other| other.name == token.name);
-        let newest = same.max_by_key(|other| other.created).unwrap_or(token);
+        let newest = same.max_by_key(|other| (other.is_lasting(), other.created));
+        let newest = newest.unwrap_or(token);
         token_ended(token, newest)
     };
     ended.iter().filter_map(warning).collect()
@@ -183,8 +185,9 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Option<Warning> {
             ended.len() - names.len()
         ),
         mend: Mend::new(
-            "{program} token list has them; for each: {program} token issue NAME; if nobody needs \
-             it: {program} token revoke NAME",
+            "{program} token list has them; for each: {program} token issue NAME, with --scope, \
+             --mode, --expires, --rate-limit and --allow-from as they were ({program} token show \
+             NAME); if nobody needs it: {program} token revoke NAME",
         ),
         step: Some((latest_first.first()?.id.clone(), TOKEN_ENDED)),
     })
