@@ -207,7 +207,7 @@ pub const BODY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;
-/// Tokens of the product itself, for `check`, at one time.
+/// Tokens of the product itself, for `check`, at one time; one more makes the oldest forgotten.
 pub const PASSING_TOKENS_MAX: usize = 16;
 /// Life of such a token: a suite of `check` may take so long whose every answer comes as late as
 /// one may.

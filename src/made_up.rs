@@ -1,15 +1,16 @@
 //! Who is made up to try a service provider, and is nobody: known by the userName alone, wherever
 //! it stands, also in an audit trail that is read after a restart.
 
-/// What the userName of every such user holds, so that those of an interrupted trial are found.
-pub const MARK: &str = "golinks-scim-check";
-/// What it ends with: a domain that nobody can have (RFC 2606 section 2).
-pub const SUFFIX: &str = "@invalid";
+/// What the userName of every such user ends with, so that those of an interrupted trial are
+/// found: a domain that nobody can have (RFC 2606 section 2).
+pub const SUFFIX: &str = ".golinks-scim-check@invalid";
 
-/// Whether this is the userName of somebody who was made for a trial.
+/// Whether this is the userName of somebody who was made for a trial. A name can be given to
+/// anybody: whoever does something to its bearer looks at how the user was created.
 pub fn is_made_up(user_name: &str) -> bool {
-    let name = user_name.to_lowercase();
-    name.contains(MARK) && name.ends_with(SUFFIX)
+    let end = user_name.len().checked_sub(SUFFIX.len());
+    let end = end.and_then(|at| user_name.as_bytes().get(at..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(SUFFIX.as_bytes()))
 }
 
 #[cfg(test)]
@@ -19,11 +20,17 @@ mod tests {
     #[test]
     fn nobody_else_has_such_a_name() {
         for (name, is_one) in [
-            ("golinks-scim-check-left@invalid", true),
+            ("left.golinks-scim-check@invalid", true),
             ("Manager.A.GOLINKS-SCIM-CHECK@INVALID", true),
-            ("golinks-scim-check@example.com", false),
+            ("golinks-scim-check-left@invalid", false),
+            ("golinks-scim-check@invalid", false),
+            // Only ASCII has two cases here: the second is the Kelvin sign, in lower case a k.
+            ("a.GOL\u{130}NKS-SC\u{130}M-CHECK@invalid", false),
+            ("a.golinks-scim-chec\u{212a}@invalid", false),
+            ("\u{130}.golinks-scim-check@invalid", true),
+            ("a.golinks-scim-check@example.com", false),
             ("jane@invalid", false),
-            ("golinks-scim-check@invalid.example.com", false),
+            ("a.golinks-scim-check@invalid.example.com", false),
         ] {
             assert_eq!(is_made_up(name), is_one, "{name}");
         }

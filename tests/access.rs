@@ -11,6 +11,7 @@ use golinks_scim::access::{Rejection, Scope, Tokens};
 use golinks_scim::api::{AccessKind, route_table};
 use golinks_scim::clock::{Clock, Instant as Moment, SystemClock};
 use golinks_scim::directory::describe;
+use golinks_scim::limits;
 use golinks_scim::secret::Secret;
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
@@ -685,11 +686,7 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     let store = Store::open(&path, Duration::ZERO, describe).expect("opened");
     let tokens = Tokens::load(Arc::new(store)).expect("none yet");
     let now = SystemClock.now();
-    let issue = |now| {
-        tokens
-            .issue_passing("t", Scope::Read, 1, now)
-            .expect("room")
-    };
+    let issue = |now| tokens.issue_passing("t", Scope::Read, 1, now);
     let (token, _) = issue(now);
     assert_eq!(tokens.check_again(&token, now), Ok(()));
     let later = now.plus_seconds(2);
@@ -701,4 +698,16 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     let (token, _) = issue(later);
     tokens.forget_passing(&token.id);
     assert_eq!(tokens.check_again(&token, later), Err(Rejection::Revoked));
+    // Of runs that were cut short any number is left: the oldest makes room.
+    let many = (0..=limits::PASSING_TOKENS_MAX).map(|n| {
+        let millis = later.millis() + i64::try_from(n).expect("few");
+        issue(Moment::from_millis(millis)).0
+    });
+    let many: Vec<_> = many.collect();
+    let checked = many.iter().map(|token| tokens.check_again(token, later));
+    let forgotten: Vec<_> = checked.map(|it| it == Err(Rejection::Revoked)).collect();
+    assert!(
+        forgotten[0] && !forgotten[1..].contains(&true),
+        "{forgotten:?}"
+    );
 }

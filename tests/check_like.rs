@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use golinks_scim::http1::client::Request;
 use golinks_scim::idp::client::Client;
+use serde_json::{Value, json};
 
 use crate::support::front::{Front, counted};
 use crate::support::place::{Finding, Place};
@@ -26,21 +27,29 @@ fn everybody(place: &Place) -> String {
     place.run("golinks-scim user list -o jsonl")
 }
 
-/// The gauge of the alarm over very many deactivations.
-fn deactivations(place: &Place) -> String {
-    let token = place.run("golinks-scim token issue metrics --scope metrics");
+/// What is answered to a request with a token of this scope.
+fn asked(place: &Place, scope: &str, what: (&str, &str), body: Option<&str>) -> String {
+    let token = place.run(&format!("golinks-scim token issue asking --scope {scope}"));
     let authority = std::fs::read(place.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://localhost:{}", place.port());
     let mut client = Client::new(&base, &authority).expect("a client");
     let request = Request {
-        method: "GET",
-        target: "/metrics",
-        headers: &[("Authorization", &format!("Bearer {}", token.trim()))],
-        body: None,
+        method: what.0,
+        target: what.1,
+        headers: &[
+            ("Authorization", &format!("Bearer {}", token.trim())),
+            ("Content-Type", "application/scim+json"),
+        ],
+        body: body.map(str::as_bytes),
     };
     let (answer, _) = client.send(&request).expect("an answer");
-    place.run("golinks-scim token revoke metrics");
-    let text = String::from_utf8(answer.body).expect("text");
+    place.run("golinks-scim token revoke asking");
+    String::from_utf8(answer.body).expect("text")
+}
+
+/// The gauge of the alarm over very many deactivations.
+fn deactivations(place: &Place) -> String {
+    let text = asked(place, "metrics", ("GET", "/metrics"), None);
     let mut lines = text.lines();
     let gauge = lines.find_map(|it| it.strip_prefix("golinks_scim_deactivations_last_hour "));
     gauge.expect("the gauge").to_owned()
@@ -142,6 +151,41 @@ fn a_directory_may_be_empty_and_leftovers_go() {
         assert!(told.contains(line), "{line}: {told}");
     }
     assert_eq!(everybody(&place), "");
+}
+
+/// Whoever may write can give such a name to anybody, and has taken the access with it.
+#[test]
+fn whoever_was_only_named_so_stays() {
+    const NAMED_SO: &str = "x.golinks-scim-check@invalid";
+    let mut place = Place::sound();
+    place.run("golinks-scim user add jane@example.com --given Jane --family Doe");
+    let jane: Value = serde_json::from_str(&everybody(&place)).expect("JSON");
+    place.run("golinks-scim user add left.golinks-scim-check@invalid --given L --family O");
+    let jane = format!("/scim/v2/Users/{}", jane["id"].as_str().expect("text"));
+    let change = |value: Value| {
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "value": value}],
+        });
+        let target = ("PATCH", jane.as_str());
+        let answer = asked(&place, "provision", target, Some(&body.to_string()));
+        assert!(answer.contains(NAMED_SO), "{answer}");
+    };
+    change(json!({"userName": NAMED_SO}));
+    assert_eq!(deactivations(&place), "1");
+    change(json!({"active": false}));
+    assert_eq!(deactivations(&place), "1");
+    place.serve();
+    assert_eq!(deactivations(&place), "1");
+    let words = format!("but not created so, and not deleted: {NAMED_SO}");
+    let mend = place.finds("warn", "users made", &words).mend;
+    let (_, history) = mend.split_once(": ").expect("a command");
+    let told = place.run(history);
+    assert!(told.contains("jane@example.com"), "{told}");
+    let told = place.run("golinks-scim check --write");
+    let gone = "left.golinks-scim-check@invalid of an earlier run is deleted";
+    assert!(told.contains(gone) && told.contains(&words), "{told}");
+    assert_eq!(everybody(&place).lines().count(), 1);
 }
 
 /// The server ends the connection of a token that is forgotten: what the next suite sends on a

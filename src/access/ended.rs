@@ -37,17 +37,25 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
     let is_taken_back = same
         .iter()
         .any(|token| token.revoked.is_some_and(|revoked| revoked >= ends));
-    let is_told = ends.plus_days(limits::ENDED_TOKEN_TOLD_DAYS) > now;
-    // A rotation may have cut its life short: what has followed it has the whole length.
-    let mut whole = same.iter().filter(|token| token.created >= last.created);
-    let is_lasting = whole.any(|token| is_lasting(token));
+    let is_told_of = |ends: Instant| ends.plus_days(limits::ENDED_TOKEN_TOLD_DAYS) > now;
+    let is_told = is_told_of(ends);
+    // A rotation may have cut its life short: what has followed it has the whole length. One for a
+    // single run that was issued after the end of a lasting one takes nobody's place for long.
+    let is_of_use = |token: &Token| {
+        token.created >= last.created
+            || token.revoked.is_none() && token.expires.is_some_and(is_told_of)
+    };
+    let mut whole = same.iter().filter(|token| is_of_use(token));
+    let is_lasting = whole.any(|token| token.is_lasting());
     (!is_taken_back && is_told && is_lasting).then_some(last)
 }
 
-/// Whether it was not meant to end soon, as one for a single run is.
-fn is_lasting(token: &Token) -> bool {
-    let ends = token.expires.map(|ends| ends.plus_seconds(SLACK_SECONDS));
-    ends.is_none_or(|ends| token.created.days_until(ends) >= limits::TOLD_TOKEN_DAYS_MIN)
+impl Token {
+    /// Whether it was not meant to end soon, as one for a single run is.
+    pub fn is_lasting(&self) -> bool {
+        let ends = self.expires.map(|ends| ends.plus_seconds(SLACK_SECONDS));
+        ends.is_none_or(|ends| self.created.days_until(ends) >= limits::TOLD_TOKEN_DAYS_MIN)
+    }
 }
 
 /// The dead token that can be forgotten first: the oldest, and last of all one that somebody is
@@ -128,6 +136,30 @@ mod tests {
                 12 * DAY,
                 &[(0, Some(10 * DAY), None), (5 * DAY, Some(11 * DAY), None)],
                 Some(1),
+            ),
+            (
+                "a year, then an hour",
+                year + 2 * HOUR,
+                &[(0, Some(year), None), (year, Some(year + HOUR), None)],
+                Some(1),
+            ),
+            (
+                "an hour long after",
+                year + 41 * DAY,
+                &[
+                    (0, Some(year), None),
+                    (year + 40 * DAY, Some(year + 40 * DAY + HOUR), None),
+                ],
+                None,
+            ),
+            (
+                "a year that was taken back, then an hour",
+                3 * DAY,
+                &[
+                    (0, Some(year), Some(DAY)),
+                    (2 * DAY, Some(2 * DAY + HOUR), None),
+                ],
+                None,
             ),
             ("a day", 2 * DAY, &[(0, Some(DAY - 1), None)], Some(0)),
             ("half a day", 2 * DAY, &[(0, Some(12 * HOUR), None)], None),

@@ -102,14 +102,15 @@ impl Tokens {
     }
 
     /// Makes a token that lives for `seconds` in memory alone, for the product's own requests.
-    /// Nothing of it is stored.
+    /// Nothing of it is stored. Beyond [`limits::PASSING_TOKENS_MAX`] the oldest is forgotten: of
+    /// runs that were cut short some are left, and nobody is to wait for their end.
     pub fn issue_passing(
         &self,
         name: &str,
         scope: Scope,
         seconds: i64,
         now: Instant,
-    ) -> Result<(Arc<Token>, TokenText), IssueError> {
+    ) -> (Arc<Token>, TokenText) {
         let text = TokenText::generate();
         let issue = Issue {
             name: name.to_owned(),
@@ -127,13 +128,15 @@ impl Tokens {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         by_digest.retain(|_, known| !known.is_passing || known.state(now) == TokenState::Live);
-        let passing = by_digest.values().filter(|known| known.is_passing).count();
-        if passing >= limits::PASSING_TOKENS_MAX {
-            return Err(IssueError::TooMany);
+        let passing = || by_digest.values().filter(|known| known.is_passing);
+        if passing().count() >= limits::PASSING_TOKENS_MAX {
+            let oldest = passing().min_by_key(|known| (known.created, &known.id));
+            let oldest = oldest.map(|known| known.digest);
+            by_digest.retain(|digest, _| Some(*digest) != oldest);
         }
         let token = Arc::new(token);
         by_digest.insert(token.digest, Arc::clone(&token));
-        Ok((token, text))
+        (token, text)
     }
 
     /// Forgets such a token before its time, and tells whether it was ever used; one that is

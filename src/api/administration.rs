@@ -208,7 +208,7 @@ pub(super) fn issue_passing_token(
     let scope = scope.map_err(|what: String| Problem::new(400, what))?;
     let now = api.clock.now();
     let seconds = limits::PASSING_TOKEN_SECONDS;
-    let (token, text) = api.tokens.issue_passing("check", scope, seconds, now)?;
+    let (token, text) = api.tokens.issue_passing("check", scope, seconds, now);
     log::info!(
         "{} a token of scope {scope} is good for {seconds} s: token:{}:{}",
         call.caller().principal,

@@ -152,7 +152,7 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
         kind: "readiness",
         what: reason.what,
         mend: reason.mend,
-        step: Some((about.to_owned(), step)),
+        steps: vec![(about.to_owned(), step)],
     };
     let mut warnings = Vec::new();
     if let Some(disk) = disk(&api.data_dir)

@@ -39,9 +39,9 @@ pub(super) struct Warning {
     pub(super) kind: &'static str,
     pub(super) what: String,
     pub(super) mend: Mend,
-    /// What it is about, and the step, in days where there are several, where the log is to be
-    /// told of each step once.
-    pub(super) step: Option<(String, i64)>,
+    /// What it is about, each with the step, in days where there are several, where the log is to
+    /// be told of each step once.
+    pub(super) steps: Vec<(String, i64)>,
 }
 
 impl Warning {
@@ -79,15 +79,16 @@ impl Told {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut still, mut news) = (HashMap::new(), Vec::new());
         for warning in warnings {
-            let Some((about, step)) = &warning.step else {
-                continue;
-            };
-            let before = told.get(about).copied().unwrap_or(EASED);
-            if *step < before {
+            let mut is_news = false;
+            for (about, step) in &warning.steps {
+                let before = told.get(about).copied().unwrap_or(EASED);
+                is_news |= *step < before;
+                // A clock that is set back does not make the log repeat itself.
+                still.insert(about.clone(), before.min(*step));
+            }
+            if is_news {
                 news.push(warning);
             }
-            // A clock that is set back does not make the log repeat itself.
-            still.insert(about.clone(), before.min(*step));
         }
         *told = still;
         news
@@ -118,7 +119,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
             kind: "deactivations",
             what: format!("{} (since {since})", alarm.words()),
             mend: alarm.mend(),
-            step: None,
+            steps: Vec::new(),
         });
     }
     warnings
@@ -135,19 +136,21 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
         kind: "tokens",
         what: format!("the token {} ends at {expires}, in {days} days", token.name),
         mend: Mend::of(format!("{{program}} token rotate {}", token.name)),
-        step: Some((token.id.clone(), step(days, steps)?)),
+        steps: vec![(token.id.clone(), step(days, steps)?)],
     })
 }
 
 /// Whoever used them has been refused since then.
 fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
     if ended.len() > limits::ENDED_TOKENS_TOLD_MAX {
-        return many_tokens_ended(ended).into_iter().collect();
+        return vec![many_tokens_ended(ended)];
     }
     let warning = |token: &Arc<Token>| {
         // A rotation has cut its life short, perhaps; what was to follow it has the whole length.
+        // One for a single run is not what is lacking.
         let same = all.iter().filter(|other| other.name == token.name);
-        let newest = same.max_by_key(|other| other.created).unwrap_or(token);
+        let newest = same.max_by_key(|other| (other.is_lasting(), other.created));
+        let newest = newest.unwrap_or(token);
         token_ended(token, newest)
     };
     ended.iter().filter_map(warning).collect()
@@ -163,18 +166,18 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
             options(newest)
         )),
-        step: Some((token.id.clone(), TOKEN_ENDED)),
+        steps: vec![(token.id.clone(), TOKEN_ENDED)],
     })
 }
 
 /// All of them in one line, and in a new one for the log when one more has ended.
-fn many_tokens_ended(ended: &[Arc<Token>]) -> Option<Warning> {
+fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     const NAMES_MAX: usize = 3;
     let mut latest_first: Vec<&Arc<Token>> = ended.iter().collect();
     latest_first.sort_by_key(|token| (Reverse(token.expires), &token.id));
     let names = latest_first.iter().take(NAMES_MAX);
     let names: Vec<&str> = names.map(|token| token.name.as_str()).collect();
-    Some(Warning {
+    Warning {
         kind: "tokens",
         what: format!(
             "{} tokens have expired, and there are no others of their names: {} and {} more",
@@ -183,11 +186,15 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Option<Warning> {
             ended.len() - names.len()
         ),
         mend: Mend::new(
-            "{program} token list has them; for each: {program} token issue NAME; if nobody needs \
-             it: {program} token revoke NAME",
+            "{program} token list has them; for each: {program} token issue NAME, with --scope, \
+             --mode, --expires, --rate-limit and --allow-from as they were ({program} token show \
+             NAME); if nobody needs it: {program} token revoke NAME",
         ),
-        step: Some((latest_first.first()?.id.clone(), TOKEN_ENDED)),
-    })
+        steps: ended
+            .iter()
+            .map(|token| (token.id.clone(), TOKEN_ENDED))
+            .collect(),
+    }
 }
 
 /// What makes a new token like this one, as far as it is not what all are issued with.
@@ -241,7 +248,7 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
              {name}"
         )),
-        step: Some((token.id.clone(), step(days, REPLACED_TOKEN_DAYS)?)),
+        steps: vec![(token.id.clone(), step(days, REPLACED_TOKEN_DAYS)?)],
     })
 }
 
@@ -267,7 +274,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             summary.not_after
         ),
         mend: cell.mend(),
-        step: Some((summary.fingerprint, step(days, steps)?)),
+        steps: vec![(summary.fingerprint, step(days, steps)?)],
     })
 }
 
@@ -305,7 +312,7 @@ mod tests {
                 kind: "tokens",
                 what: String::new(),
                 mend: Mend::new(""),
-                step: Some(("0a".to_owned(), step)),
+                steps: vec![("0a".to_owned(), step)],
             });
             told.news(warning.as_slice()).len()
         };
@@ -323,7 +330,7 @@ mod tests {
                 kind: "readiness",
                 what: String::new(),
                 mend: Mend::new(""),
-                step: Some(("disk".to_owned(), step)),
+                steps: vec![("disk".to_owned(), step)],
             });
             told.news(warning.as_slice()).len()
         };

@@ -154,21 +154,28 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
 }
 
 /// Who has deactivated a user, or deleted an active one, if that is what the row tells, and the
-/// user was not made up.
+/// user was not made up; or has given one a made-up name, who may have been inactive: the row
+/// does not tell.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
     // Most rows tell of something else, and need not be read for that.
-    if !row.contains("\"attribute\":\"active\",\"before\":true") {
+    let begins = |change| row.contains(change);
+    if !begins("\"attribute\":\"active\",\"before\":true")
+        && !begins("\"attribute\":\"userName\",\"before\":\"")
+    {
         return None;
     }
     let row: Value = serde_json::from_str(row).ok()?;
-    let is_it = |change: &Value| {
-        change["attribute"] == "active" && change["before"] == true && change["after"] != true
+    let is_of_made_up = |name: &Value| name.as_str().is_some_and(is_made_up);
+    let is_it = |change: &Value| match change["attribute"].as_str() {
+        Some("active") => change["before"] == true && change["after"] != true,
+        Some("userName") => change["before"].is_string() && is_of_made_up(&change["after"]),
+        _ => false,
     };
     let by = row["principal"].as_str()?;
     let changes = row["changes"].as_array()?;
     let renamed = changes.iter().find(|it| it["attribute"] == "userName");
     let name = renamed.map_or(&row["userName"], |it| &it["before"]);
-    let is_somebody = !name.as_str().is_some_and(is_made_up);
+    let is_somebody = !is_of_made_up(name);
     (is_somebody && changes.iter().any(is_it)).then(|| by.to_owned())
 }
 
@@ -266,6 +273,44 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn whoever_gets_a_made_up_name_is_lost() {
+        let (real, made_up) = ("jane@example.com", "x.golinks-scim-check@invalid");
+        let renamed = |before: &str, after: &str| {
+            let before = Some(before).filter(|name| !name.is_empty());
+            json!({"attribute": "userName", "before": before, "after": after})
+        };
+        let off = json!({"attribute": "active", "before": true, "after": false});
+        for (what, name, changes, is_lost) in [
+            ("deactivated", real, json!([off]), true),
+            ("made up, deactivated", made_up, json!([off]), false),
+            (
+                "renamed",
+                "j@example.com",
+                json!([renamed(real, "j@example.com")]),
+                false,
+            ),
+            (
+                "named as if made up",
+                made_up,
+                json!([renamed(real, made_up)]),
+                true,
+            ),
+            ("both", made_up, json!([renamed(real, made_up), off]), true),
+            (
+                "so named before",
+                real,
+                json!([renamed(made_up, real), off]),
+                false,
+            ),
+            ("created so", made_up, json!([renamed("", made_up)]), false),
+        ] {
+            let row = json!({"principal": "t", "userName": name, "changes": changes});
+            let by = deactivated_by(&row.to_string());
+            assert_eq!(by.is_some(), is_lost, "{what}");
+        }
+    }
 
     #[test]
     fn all_differences_are_found_in_any_order() {

@@ -177,7 +177,8 @@ fn put(view: &View<'_>, decided: Result<Decided, Error>) -> Planned<Written> {
 }
 
 /// Whether somebody uses what this user gives access to. Nobody does who was made up for a trial:
-/// very many of those may be deactivated, and be no mistake of anybody's.
+/// very many of those may be deactivated, and be no mistake of anybody's. Whoever gets such a name
+/// has lost it too: nobody would hear of what comes after.
 pub(super) fn has_access(record: &Record) -> bool {
     let user = record.user();
     user.active() == Some(true) && !is_made_up(user.user_name())

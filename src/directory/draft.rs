@@ -53,7 +53,7 @@ impl Decided {
         let told = tell(&record, &differences, now);
         let has_same_keys = !differences.iter().any(|it| KEYED.contains(&it.attribute));
         let keys = (!has_same_keys).then(|| (Some(before.keys()), record.keys()));
-        let was_deactivated = has_access(&before) && record.user().active() != Some(true);
+        let was_deactivated = has_access(&before) && !has_access(&record);
         let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),

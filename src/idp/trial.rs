@@ -5,7 +5,7 @@ use super::check::Check;
 use super::step::{Step, Suite};
 use super::variables::Variables;
 use super::{Person, okta};
-use crate::made_up::{MARK, SUFFIX};
+use crate::made_up::SUFFIX;
 
 /// Somebody whom no directory has. The userName begins with the names, since Microsoft's
 /// collection looks for it so.
@@ -13,7 +13,7 @@ pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
     let person = Person::from_random(random);
     let names = format!("{}{}", person.given_name, person.family_name);
     Person {
-        email: format!("{names}.{MARK}{SUFFIX}"),
+        email: format!("{names}{SUFFIX}"),
         ..person
     }
 }

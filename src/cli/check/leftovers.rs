@@ -1,15 +1,23 @@
 //! Whom the trials of `check` leave: of a run that was cut short, or since what stands before the
 //! server let no deletion through. They go through the local door, before which nothing stands.
+//!
+//! Whoever may write can give such a name to anybody, and what is deleted here is gone: only those
+//! go whom the audit trail tells to have been created under one.
+
+use std::fmt::Write as _;
+use std::path::Path;
 
 use super::{Findings, Halt, ask, sent};
-use crate::cli::answered;
 use crate::cli::output::text_of;
+use crate::cli::{answered, quoted};
 use crate::http1::target::encode;
 use crate::local::Client;
-use crate::made_up::{self, is_made_up};
+use crate::made_up::{SUFFIX, is_made_up};
 
 /// Pages of them that are deleted at one time.
 const PAGES_MAX: usize = 100;
+/// Rows of a user's history that are asked for at one time.
+const ROWS: usize = 50;
 
 /// Plays something that makes users. Whom an earlier run has left goes before, whom this one
 /// leaves after it, also when it ends early; their names come with what it brought.
@@ -19,26 +27,55 @@ pub(super) fn around<T>(
     findings: &mut Findings,
     play: impl FnOnce(&mut Client, &mut Findings) -> Result<T, Halt>,
 ) -> Result<(T, Vec<String>), Halt> {
-    for name in delete(client)? {
+    let (gone, others) = delete(client)?;
+    for name in gone {
         findings.pass(topic, &format!("{name} of an earlier run is deleted"))?;
     }
+    tell_of_others(&others, findings)?;
     let outcome = play(client, findings);
     if matches!(outcome, Err(Halt::Silence(_))) {
         // It cannot be asked: the next run deletes them.
         return outcome.map(|brought| (brought, Vec::new()));
     }
     let deleted = delete(client);
-    Ok((outcome?, deleted?))
+    Ok((outcome?, deleted?.0))
 }
 
 /// Tells that there are some, where nothing is to be written.
 pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
-    let found = page(client)?;
-    let Some((_, name)) = found.first() else {
+    let mut others = Vec::new();
+    let mut left = None;
+    for (id, name) in page(client, 1)? {
+        if is_created_so(client, &id)? {
+            left = Some(name);
+            break;
+        }
+        others.push(name);
+    }
+    tell_of_others(&others, findings)?;
+    let Some(name) = left else {
         return Ok(());
     };
     let what = format!("an earlier run was cut short, and has left users, such as {name}");
     let mend = findings.command("check --write");
+    findings.warn("users made", &what, &mend)
+}
+
+/// Tells of those who were given such a name, or of whose creation nothing is known any more.
+fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt> {
+    const NAMES_MAX: usize = 10;
+    let Some(first) = names.first() else {
+        return Ok(());
+    };
+    let told = names.iter().take(NAMES_MAX);
+    let mut told = told.map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES_MAX {
+        let _ = write!(told, " and {} more", names.len() - NAMES_MAX);
+    }
+    let what = format!("named as if made by a check, but not created so, and not deleted: {told}");
+    let who = quoted(Path::new(first));
+    let mend = findings.command(&format!("user history {who}"));
+    let mend = format!("look who it was, and give the name back: {mend}");
     findings.warn("users made", &what, &mend)
 }
 
@@ -47,42 +84,63 @@ pub(super) fn deleted(names: &[String]) -> String {
     format!("left by the requests, and deleted: {}", names.join(", "))
 }
 
-/// Deletes all of them, and nobody else; the names.
-fn delete(client: &mut Client) -> Result<Vec<String>, Halt> {
-    let mut names = Vec::new();
+/// Deletes all of them, and nobody else: their names, and those of the others so named.
+fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
+    let (mut gone, mut others) = (Vec::new(), Vec::new());
     for _ in 0..PAGES_MAX {
-        let found = page(client)?;
+        let found = page(client, others.len() + 1)?;
         if found.is_empty() {
             break;
         }
         for (id, name) in found {
+            if !is_created_so(client, &id)? {
+                others.push(name);
+                continue;
+            }
             let target = format!("/scim/v2/Users/{id}");
             let response = sent(client, "DELETE", &target, None)?;
             // Another run, or somebody who typed it, was quicker.
             if response.status != 404 {
                 answered(&response).map_err(|failure| Halt::Oddity(failure.what))?;
-                names.push(name);
+                gone.push(name);
             }
         }
     }
-    Ok(names)
+    Ok((gone, others))
 }
 
-/// The ids and names of some of them, of none only if there are none.
-fn page(client: &mut Client) -> Result<Vec<(String, String)>, Halt> {
-    let filter = format!(
-        "userName co \"{}\" and userName ew \"{}\"",
-        made_up::MARK,
-        made_up::SUFFIX
-    );
+/// Whether the user was created under such a name. The trail is read from its end: whom a run has
+/// left was made lately.
+fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
+    let user = encode(id);
+    let mut end = Some(u64::MAX);
+    while let Some(before) = end {
+        let target = format!("/admin/audit?user={user}&before={before}&count={ROWS}");
+        let response = sent(client, "GET", &target, None)?;
+        // Gone meanwhile, and the trail tells nothing of the user.
+        if response.status == 404 {
+            return Ok(false);
+        }
+        let page = answered(&response).map_err(|failure| Halt::Oddity(failure.what))?;
+        let mut rows = page["rows"].as_array().into_iter().flatten();
+        if let Some(row) = rows.find(|row| row["kind"] == "create") {
+            return Ok(is_made_up(&text_of(row, "userName")));
+        }
+        end = page["next"].as_u64();
+    }
+    Ok(false)
+}
+
+/// The ids and names of some of them, from this one on, in the order of their creation; of none
+/// only if there are none.
+fn page(client: &mut Client, first: usize) -> Result<Vec<(String, String)>, Halt> {
+    let filter = format!("userName ew \"{SUFFIX}\"");
     let target = format!(
-        "/scim/v2/Users?filter={}&attributes=userName",
+        "/scim/v2/Users?filter={}&attributes=userName&startIndex={first}",
         encode(&filter)
     );
     let found = ask(client, "GET", &target, None)?;
-    let users = found["Resources"].as_array().map_or(&[][..], Vec::as_slice);
-    let named = users
-        .iter()
-        .map(|user| (text_of(user, "id"), text_of(user, "userName")));
-    Ok(named.filter(|(_, name)| is_made_up(name)).collect())
+    let users = found["Resources"].as_array().into_iter().flatten();
+    let named = users.map(|user| (text_of(user, "id"), text_of(user, "userName")));
+    Ok(named.collect())
 }

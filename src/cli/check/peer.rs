@@ -61,7 +61,7 @@ pub(super) fn certificate(
                     let file = crate::cli::quoted(&vouched.file);
                     why = format!("that the CA in {file} has not issued, but \"{issuer}\"");
                     format!(
-                        "with a certificate of \"{issuer}\" answers: name the file of that CA in place of {file}"
+                        "with a certificate of \"{issuer}\" answers: it may leave out the certificate of \"{issuer}\" between: let it send the whole chain; or name the file of that CA in place of {file}"
                     )
                 } else {
                     let check = findings.command("check --ca CA.pem");
