@@ -458,7 +458,7 @@ fn what_is_told_stays_until_somebody_answers() {
     }
     browser.click("#search");
     browser.keys(&["rosa"]);
-    browser.wait("waiting === 3");
+    browser.wait("waiting >= 3");
     browser.click("#notice button");
     stays("a search");
     browser.value("meddle = (path, options, go) => go(), 1");
