@@ -464,6 +464,23 @@ fn what_is_told_stays_until_somebody_answers() {
     browser.value("meddle = (path, options, go) => go(), 1");
     browser.click("input[value=active]");
     browser.wait(notice);
+
+    // A look that takes long while something else fails: no seconds are left to count.
+    browser.value(
+        "window.hanging = 0, meddle = (path, options, go) => {
+            if (path.includes('Users/')) return Promise.reject(new TypeError('away'));
+            hanging += 1;
+            return new Promise((done) => { window.release = () => done(go()); });
+        }, 1",
+    );
+    browser.wait("hanging === 1");
+    browser.value("location.hash = '#/person/1'");
+    browser.wait(&format!("!{notice}"));
+    let told = browser.text_of("#notice");
+    assert!(told.contains("Trying again in"), "{told}");
+    browser.wait("document.getElementById('notice').textContent.includes('Trying again…')");
+    browser.value("location.hash = '', meddle = (path, options, go) => go(), release(), 1");
+    browser.wait(notice);
     visit.assert_clean();
 }
 
