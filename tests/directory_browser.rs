@@ -334,10 +334,18 @@ fn back_closes_whoever_is_open_and_opens_nobody() {
     visit.sign_in();
     browser.wait("document.querySelector('#panel .facts')");
     let before = length();
-    choose(1);
     browser.keys(&[key::ESCAPE]);
     browser.wait(closed);
     assert_eq!(length(), before);
+    // Whoever is chosen in the place of whom a link names is closed by going back, like any other.
+    browser.value(&format!("location.replace('{link}')"));
+    browser.wait("document.querySelector('#panel .facts')");
+    choose(1);
+    choose(2);
+    assert_eq!(length(), before + 1);
+    browser.value("history.back()");
+    browser.wait(closed);
+    assert_eq!(browser.text_of("#totals"), "10 people");
     visit.assert_clean();
 }
 

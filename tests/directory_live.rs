@@ -226,6 +226,8 @@ fn rows_that_are_looked_at_stay_where_they_are() {
         browser.wait("!document.querySelector('.row.waiting')");
         assert_eq!(browser.text(seen), before, "{place}");
     }
+    visit.browser.value(MEDDLE);
+    who_is_changed_further_down_moves_nobody(&visit);
     who_is_deleted_is_gone_at_once(&mut visit, count);
     let browser = &visit.browser;
     browser.value("document.getElementById('list').scrollTop = 0");
@@ -241,26 +243,49 @@ fn rows_that_are_looked_at_stay_where_they_are() {
     visit.assert_clean();
 }
 
-/// Somebody near the end of the first page, while the second one is on its way.
-fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
-    let browser = &visit.browser;
-    let emails = "[...document.querySelectorAll('.row')].sort((one, other) => one.ariaPosInSet - \
-                  other.ariaPosInSet).map((row) => row.querySelector('.email').textContent)";
+/// The addresses in sight, from above.
+const EMAILS: &str = "[...document.querySelectorAll('.row')].sort((one, other) => \
+    one.ariaPosInSet - other.ariaPosInSet).map((row) => row.querySelector('.email').textContent)";
+
+/// Shows the end of the first page and the beginning of the second one, which does not come
+/// again until it is released.
+fn hold_the_second_page(browser: &Browser) {
     browser.value("document.getElementById('list').scrollTop = 24 * 60 + 30");
-    browser.wait("document.querySelector('.row[aria-posinset=\"26\"]')");
+    // The first one that exists there: those who were seen before were further down.
+    browser.wait("document.querySelector('.row[aria-posinset=\"23\"]')");
     browser.wait("!document.querySelector('.row.waiting')");
-    let name =
-        browser.text("document.querySelector('.row[aria-posinset=\"26\"] .email').textContent");
-    let mut expected = browser.value(emails);
-    let list = expected.as_array_mut().expect("addresses");
-    list.retain(|one| one != &json!(name));
-    browser.value(MEDDLE);
     browser.value(
-        "meddle = async (path, options, go) => {
+        "window.release = undefined; meddle = async (path, options, go) => {
             if (/cursor=[^&]/.test(path)) await new Promise((done) => { window.release = done; });
             return go();
         }, 1",
     );
+}
+
+/// Somebody of the second page who comes to the top pushes another over the end of the first one.
+fn who_is_changed_further_down_moves_nobody(visit: &Visit) {
+    let browser = &visit.browser;
+    hold_the_second_page(browser);
+    let expected = browser.value(EMAILS);
+    let name = "person.000081@example.com";
+    let output = visit.talk.server.cli(&["user", "deactivate", name]);
+    assert_eq!(output.status, Some(0), "{output:?}");
+    browser.wait("window.release");
+    assert_eq!(browser.value(EMAILS), expected);
+    browser.value("meddle = (path, options, go) => go(), release(), 1");
+    browser.wait("!document.querySelector('.row.waiting')");
+    assert_eq!(browser.value(EMAILS), expected);
+}
+
+/// Somebody near the end of the first page, while the second one is on its way.
+fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
+    let browser = &visit.browser;
+    hold_the_second_page(browser);
+    let name =
+        browser.text("document.querySelector('.row[aria-posinset=\"26\"] .email').textContent");
+    let mut expected = browser.value(EMAILS);
+    let list = expected.as_array_mut().expect("addresses");
+    list.retain(|one| one != &json!(name));
     let filter = format!("/Users?filter=userName%20eq%20%22{name}%22");
     let found = visit.talk.json("GET", &filter, None, 200);
     let id = found["Resources"][0]["id"].as_str().expect("an id");
@@ -271,7 +296,7 @@ fn who_is_deleted_is_gone_at_once(visit: &mut Visit, count: usize) {
         "document.getElementById('totals').textContent === '{} people' && window.release",
         count - 1
     ));
-    let shown = browser.value(emails);
+    let shown = browser.value(EMAILS);
     let shown = shown.as_array().expect("addresses");
     assert_eq!(shown[..list.len()], list[..]);
     browser.value("meddle = (path, options, go) => go(), release(), 1");
@@ -433,11 +458,28 @@ fn what_is_told_stays_until_somebody_answers() {
     }
     browser.click("#search");
     browser.keys(&["rosa"]);
-    browser.wait("waiting === 3");
+    browser.wait("waiting >= 3");
     browser.click("#notice button");
     stays("a search");
     browser.value("meddle = (path, options, go) => go(), 1");
     browser.click("input[value=active]");
+    browser.wait(notice);
+
+    // A look that takes long while something else fails: no seconds are left to count.
+    browser.value(
+        "window.hanging = 0, meddle = (path, options, go) => {
+            if (path.includes('Users/')) return Promise.reject(new TypeError('away'));
+            hanging += 1;
+            return new Promise((done) => { window.release = () => done(go()); });
+        }, 1",
+    );
+    browser.wait("hanging === 1");
+    browser.value("location.hash = '#/person/1'");
+    browser.wait(&format!("!{notice}"));
+    let told = browser.text_of("#notice");
+    assert!(told.contains("Trying again in"), "{told}");
+    browser.wait("document.getElementById('notice').textContent.includes('Trying again…')");
+    browser.value("location.hash = '', meddle = (path, options, go) => go(), release(), 1");
     browser.wait(notice);
     visit.assert_clean();
 }

@@ -225,8 +225,13 @@ async function choose(user, isByKey) {
   }
   focusPanel = isByKey || NARROW.matches;
   const address = PERSON + encodeURIComponent(user.id);
-  if (person.id) history.replaceState(history.state, "", address);
-  else history.pushState({ isOwn: true }, "", address);
+  if (person.id && history.state?.isOwn) {
+    history.replaceState(history.state, "", address);
+  } else {
+    // Of a link: the list in its place, so that going back leads there and not out of the page.
+    if (person.id) history.replaceState(null, "", location.pathname + location.search);
+    history.pushState({ isOwn: true }, "", address);
+  }
   route();
 }
 

@@ -20,8 +20,9 @@ export class Notice {
     clearInterval(this.#timer);
     const [text, time] = this.#box.querySelectorAll("span");
     const tell = () => {
-      const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
-      time.textContent = `Trying again in ${seconds} s`;
+      const seconds = Math.ceil((until - Date.now()) / 1000);
+      // What is tried may take its time.
+      time.textContent = seconds > 0 ? `Trying again in ${seconds} s` : "Trying again…";
     };
     if (text.textContent !== problem.message) text.textContent = problem.message;
     this.#box.hidden = false;

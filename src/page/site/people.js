@@ -192,9 +192,10 @@ export class People {
         const { rows } = this.#pages[number];
         const here = new Set(rows.map(({ id }) => id));
         const kept = following.rows.filter(({ id }) => !here.has(id));
-        // Where somebody has come from there, nobody was pushed over the end.
-        const isPulled = kept.length < following.rows.length;
-        following.rows = isPulled ? kept : [...pushed(before, rows, here), ...kept];
+        // Nobody was pushed over an end that somebody has newly come to, from the following page.
+        const last = rows.at(-1)?.id;
+        const stays = before.some(({ id }) => id === last);
+        following.rows = [...(stays ? pushed(before, rows, here) : []), ...kept];
       }
     }
     this.total = document.totalResults;
