@@ -337,7 +337,7 @@ fn a_token_that_has_ended() {
     place.run("golinks-scim token issue entra --scope full");
     // What was meant to live no longer than this is not told of; this was cut short, and what was
     // to follow it is taken back before.
-    place.run("golinks-scim token rotate entra --overlap 10s");
+    place.run("golinks-scim token rotate entra --overlap 5s");
     let list = place.run("golinks-scim token list -o json");
     let list: Value = serde_json::from_str(&list).expect("JSON");
     let tokens = list.as_array().expect("a list").iter();
