@@ -336,15 +336,19 @@ impl Directory {
     /// Reads, and while the store is being reopened waits a moment: it is back before most
     /// callers would have asked again.
     fn read<T>(&self, look: impl Fn(Arc<Snapshot>) -> Result<T, Error>) -> Result<T, Error> {
-        let mut pauses = 0;
+        let (mut pauses, mut is_told) = (0, false);
         loop {
-            let outcome = self.store.snapshot().map_err(Error::from).and_then(&look);
+            let snapshot = self.store.snapshot();
+            let is_open = snapshot.is_ok();
+            let outcome = snapshot.map_err(Error::from).and_then(&look);
             if !matches!(outcome, Err(Error::Unavailable)) || pauses == limits::READ_PAUSES_MAX {
                 return outcome;
             }
-            // Only the writer can mend it, and without a write it would not know.
-            if pauses == 0 {
+            // Only the writer can mend it, and without a write it would not know; while nothing is
+            // open it is at that already.
+            if is_open && !is_told {
                 self.store.suspect();
+                is_told = true;
             }
             std::thread::sleep(limits::READ_PAUSE);
             pauses += 1;
