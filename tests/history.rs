@@ -551,9 +551,9 @@ fn a_whole_import_is_taken_back() {
     );
     // Its trail has more rows than one page of them.
     let newest = format!("{}", count + 500);
+    let typed = ["audit", "list", "-o", "jsonl"];
+    let all = talk.server.cli(&typed).stdout;
     for last in [&*newest, "1000000"] {
-        let typed = ["audit", "list", "-o", "jsonl"];
-        let all = talk.server.cli(&typed).stdout;
         let output = talk.server.cli(&[&typed[..], &["--last", last]].concat());
         let last = last.parse().expect("a number");
         let skipped = all.lines().count().saturating_sub(last);
