@@ -1020,6 +1020,18 @@ fn a_hollow_element_is_primary_for_as_long_as_its_request() {
     }
 }
 
+#[test]
+fn a_hollow_element_that_took_nothing_has_nothing_to_give_back() {
+    let (_, both, _) = home_and_work();
+    let operations = json!([
+        operation("replace", "emails[type eq \"home\"].primary", json!(false)),
+        operation("remove", &of_work("value"), json!(null))
+    ]);
+    let found = patched(&user(&both), &operations, Leniency::compatible());
+    let wanted = json!({"emails": [{"value": "h", "type": "home", "primary": false}]});
+    assert_eq!(found, Ok(user(&wanted)));
+}
+
 /// In two requests it is two elements, and only the first was primary.
 #[test]
 fn what_is_cleared_is_not_primary_any_more() {

@@ -140,8 +140,8 @@ impl User {
 
     /// At the end of a request in compatible mode, an element that is hollow is none. An identity
     /// provider may tell that an address is primary before it tells the address, or clear the
-    /// address alone; what is left of it would be found by `pr`. Whoever was primary `before` is so
-    /// again. A list that is as it was `before` is no matter of the request.
+    /// address alone; what is left of it would be found by `pr`. If it has taken `primary`, whoever was
+    /// it `before` is it again. A list that is as it was `before` is no matter of the request.
     pub(crate) fn drop_hollow(&mut self, before: Option<&Self>, leniency: &mut Leniency) {
         if leniency.is_strict() {
             return;
@@ -156,8 +156,11 @@ impl User {
             }
             leniency.note(Tolerance::HollowValue);
             let elements = value.as_array_mut().expect("it is a list");
+            let was_primary =
+                |element: &Value| value::is_hollow(element) && value::is_primary(element);
+            let has_taken = elements.iter().any(was_primary);
             elements.retain(|element| !value::is_hollow(element));
-            if !elements.iter().any(value::is_primary) {
+            if has_taken && !elements.iter().any(value::is_primary) {
                 let was = was.and_then(Value::as_array).into_iter().flatten();
                 restore_primary(elements, was);
             }
@@ -415,6 +418,7 @@ fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
     urns.into_iter()
         .try_for_each(|urn| message::check_known(urn, leniency))
 }
+
 /// Makes primary again whichever of these elements `was` it, if that is still there.
 fn restore_primary<'a>(elements: &mut [Value], mut was: impl Iterator<Item = &'a Value>) {
     let Some(primary) = was.find(|element| value::is_primary(element)) else {
