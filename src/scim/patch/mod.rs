@@ -88,15 +88,15 @@ impl Patch {
                 "Operations must be a list of operations",
             ));
         };
-        let bounds = format!(
-            "Operations must hold 1 to {} operations",
-            limits::PATCH_OPERATIONS_MAX
-        );
+        let bounds = || {
+            let most = limits::PATCH_OPERATIONS_MAX;
+            format!("Operations must hold 1 to {most} operations")
+        };
         if items.is_empty() {
-            leniency.allow(Tolerance::EmptyOperations, &bounds)?;
+            leniency.allow(Tolerance::EmptyOperations, &bounds())?;
         }
         if items.len() > limits::PATCH_OPERATIONS_MAX {
-            return Err(Error::new(ErrorType::InvalidSyntax, bounds));
+            return Err(Error::new(ErrorType::InvalidSyntax, bounds()));
         }
         let mut operations = Vec::new();
         for item in items {
