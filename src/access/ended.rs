@@ -8,9 +8,6 @@ use super::issued::{Token, TokenState};
 use crate::clock::Instant;
 use crate::limits;
 
-/// The client reckons an end just before the server makes the token.
-const SLACK_SECONDS: i64 = 60;
-
 /// The ids of [`super::Tokens::ended`] among these: of each name one at most.
 pub(super) fn ended_among<'a>(
     tokens: impl Iterator<Item = &'a Arc<Token>>,
@@ -51,10 +48,18 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
 }
 
 impl Token {
+    /// The client reckons an end just before the server makes the token.
+    pub const ISSUE_SLACK_SECONDS: i64 = 60;
+
     /// Whether it was not meant to end soon, as one for a single run is.
     pub fn is_lasting(&self) -> bool {
-        let ends = self.expires.map(|ends| ends.plus_seconds(SLACK_SECONDS));
-        ends.is_none_or(|ends| self.created.days_until(ends) >= limits::TOLD_TOKEN_DAYS_MIN)
+        (self.days_of_life()).is_none_or(|days| days >= limits::TOLD_TOKEN_DAYS_MIN)
+    }
+
+    /// The whole days that it was made for; `None` if it does not end.
+    pub fn days_of_life(&self) -> Option<i64> {
+        let ends = self.expires?.plus_seconds(Self::ISSUE_SLACK_SECONDS);
+        Some(self.created.days_until(ends))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What somebody should know before it becomes a failure: tokens and certificates near their
-//! end, very many deactivations; and tokens that have ended with none in their place. The log is told of each step once, `check` whenever it asks.
+//! end, very many deactivations; and tokens that have ended with none in their place. The log is
+//! told of each step once, `check` whenever it asks.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -128,9 +129,8 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
-    // What was made for a fortnight is not near its end from the beginning. The client reckoned
-    // the end just before the server made it.
-    let life = token.created.days_until(expires.plus_seconds(60));
+    // What was made for a fortnight is not near its end from the beginning.
+    let life = token.days_of_life()?;
     let steps = TOKEN_DAYS.into_iter().filter(|step| *step < life);
     Some(Warning {
         kind: "tokens",
@@ -210,10 +210,9 @@ fn options(token: &Token) -> String {
     options.chain(from).collect()
 }
 
-/// How long it was to live, as it is typed; nothing where that is what all live. The client has
-/// reckoned the end just before the server made the token.
+/// How long it was to live, as it is typed; nothing where that is what all live.
 fn life(token: &Token) -> Option<String> {
-    const SLACK_SECONDS: i64 = 60;
+    const SLACK_SECONDS: i64 = Token::ISSUE_SLACK_SECONDS;
     const UNITS: [(i64, char); 3] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
     let Some(expires) = token.expires else {
         return Some("never".to_owned());
