@@ -10,7 +10,7 @@ use super::names::{self, REASON};
 use super::{Columns, Error, Target, restored, wrong};
 use crate::scim::error::quoted;
 use crate::scim::path::AttributePath;
-use crate::scim::schema::{ENTERPRISE_URN, USER};
+use crate::scim::schema::{self, ENTERPRISE_URN, USER};
 use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::user::User;
 use crate::scim::{Object, member};
@@ -268,10 +268,7 @@ fn set_members(
 ) -> Result<(), Error> {
     let new = User::from_members(without_reason(members), leniency)?;
     for name in members.keys() {
-        let is_ours = ["schemas", "id", "meta"]
-            .iter()
-            .any(|ours| name.eq_ignore_ascii_case(ours));
-        if is_ours || names::folded(name) == names::folded(REASON) {
+        if schema::is_ours(name) || names::folded(name) == names::folded(REASON) {
             continue;
         }
         let canonical = if name.eq_ignore_ascii_case(ENTERPRISE_URN) {

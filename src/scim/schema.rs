@@ -1,5 +1,9 @@
 //! The attribute tables: what RFC 7643 sections 3.1, 4.1 and 4.3 say of each attribute of
 //! a User, once. Parsing, filters, patches, projection and `/Schemas` all read these.
+//!
+//! There is one extension, and code that treats it unlike the core schema names it
+//! ([`ENTERPRISE`], [`ENTERPRISE_URN`]; the page has the URN in `facts.js`): another one is an entry
+//! of [`SCHEMAS`] and a look at each of those places.
 
 use serde_json::{Value, json};
 
@@ -402,6 +406,12 @@ pub fn find(attributes: &'static [Attribute], name: &str) -> Option<&'static Att
     attributes
         .iter()
         .find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether the service provider alone sets the member of a resource with this name, in any case:
+/// `schemas`, `id`, `meta`. Clients echo what they were given.
+pub fn is_ours(name: &str) -> bool {
+    find(COMMON, name).is_some_and(|attribute| attribute.mutability == Mutability::ReadOnly)
 }
 
 /// The schema with this URN, in any case.

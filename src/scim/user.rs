@@ -64,11 +64,8 @@ impl User {
                 let attribute = schema::find(schema::COMMON, "externalId")
                     .expect("the common attributes hold externalId");
                 external_id = value::normalise(attribute, member, leniency)?;
-            } else if ["schemas", "id", "meta"]
-                .iter()
-                .any(|ignored| name.eq_ignore_ascii_case(ignored))
-            {
-                // Set by the service provider; clients echo what they were given.
+            } else if schema::is_ours(&name) {
+                // What a client echoes of it says nothing.
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;
             } else if name.contains(':') && USER.attribute(&name).is_none() {
