@@ -22,7 +22,8 @@
 //!                                   manual page                        made_up
 //! ```
 //!
-//! A module uses only what stands to its right (a test enforces it). A request's way:
+//! A module uses only what stands to its right; `SIBLINGS` in `tests/tidy.rs`, which enforces it,
+//! lists the few exceptions. A request's way:
 //!
 //! ```text
 //! socket ─▶ TLS ─▶ http1::Head ─▶ principal ─▶ route ─▶ scim value ─▶ directory ─▶ store
@@ -30,6 +31,7 @@
 //! socket ◀─ TLS ◀─ http1::Answer ◀─ reply ◀─ projection ◀─ record ◀──── commit ◀────┘
 //! ```
 //!
+//! - [`cli`]: what can be typed; `serve` starts the server, the other commands ask it.
 //! - [`https`]: the network door; `connection.rs` reads like the story of a connection.
 //! - [`local`]: the local door, a Unix socket, and the command line's client of it.
 //! - [`api`]: the router that both doors share, and the one map from errors to answers.
@@ -39,7 +41,12 @@
 //!   [`store`]: rows, durably. [`columns`]: users as rows of a spreadsheet, for import and export.
 //! - [`idp`]: what identity providers do, as tables that tests and tools play.
 //! - [`page`]: the Team Directory, files of a page that is a client of [`api`] like others.
-//! - [`made_up`]: whose userName says that he was made for a trial.
+//! - [`http1`]: HTTP/1.1 as values. [`metrics`]: what is counted.
+//! - [`config`]: what an administrator can set. [`limits`]: every bound on what comes from outside.
+//! - [`clock`]: the time of day. [`secret`]: randomness, digests, what must not be printed.
+//!   [`turns`]: who waits for whom. [`logging`]: lines to standard error. [`files`]: files made
+//!   safely.
+//! - [`made_up`]: whose userName says that they were made for a trial.
 //! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!

@@ -3,12 +3,19 @@
 //! it can be tested and fuzzed alone.
 //!
 //! ```text
-//! schema (attribute tables) ◀── path ◀── filter ◀── patch
-//!            ▲                                        │
+//! schema (attribute tables) ◀── path ◀─▶ filter ◀── patch
+//!            ▲                                        ▲
 //!            └── value (types, tolerance) ◀── user ◀──┘      projection, message: the way out
+//!                                              └──▶ whole_name (name.formatted)
 //!
-//! query (filter, search, sort, page)      bulk (operations, references)      version (tags)
+//! query (filter, search, sort, page)      bulk (operations) ──▶ reference, circle
+//!
+//! json (a body is read once)   shape (what a refused body looked like)   version (entity tags)
+//! fold (texts that count as the same)
 //! ```
+//!
+//! Two pairs use each other: a path holds the filter in its brackets, and a filter compares paths;
+//! a patch changes a user, and the body of a user may have members that are read as a patch.
 
 pub mod bulk;
 mod circle;

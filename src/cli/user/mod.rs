@@ -1,4 +1,5 @@
-//! `user`: looking people up, and changing who is active.
+//! `user`: looking people up, adding, importing and exporting them, changing who is active, and
+//! undoing changes.
 
 mod args;
 mod diff;
