@@ -686,7 +686,7 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     let store = Store::open(&path, Duration::ZERO, describe).expect("opened");
     let tokens = Tokens::load(Arc::new(store)).expect("none yet");
     let now = SystemClock.now();
-    let issue = |now| tokens.issue_passing("t", Scope::Read, 1, now);
+    let issue = |now| tokens.issue_temporary("t", Scope::Read, 1, now);
     let (token, _) = issue(now);
     assert_eq!(tokens.check_again(&token, now), Ok(()));
     let later = now.plus_seconds(2);
@@ -696,10 +696,10 @@ fn a_token_that_was_let_in_is_looked_at_again() {
     issue(later);
     assert_eq!(tokens.check_again(&token, later), expired);
     let (token, _) = issue(later);
-    tokens.forget_passing(&token.id);
+    tokens.forget_temporary(&token.id);
     assert_eq!(tokens.check_again(&token, later), Err(Rejection::Revoked));
     // Of runs that were cut short any number is left: the oldest makes room.
-    let many = (0..=limits::PASSING_TOKENS_MAX).map(|n| {
+    let many = (0..=limits::TEMPORARY_TOKENS_MAX).map(|n| {
         let millis = later.millis() + i64::try_from(n).expect("few");
         issue(Moment::from_millis(millis)).0
     });

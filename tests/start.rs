@@ -174,7 +174,7 @@ fn what_is_damaged_is_found_behind_the_start_and_not_answered_from() {
     gate.open();
     let error = snapshot.user_by_name(b"user590").expect_err("nobody knows");
     assert!(error.to_string().contains("userName"), "{error}");
-    assert!(!error.is_passing());
+    assert!(!error.is_transient());
     let damage = store.damage().expect("it was found").to_string();
     assert!(damage.contains("user 590"), "{damage}");
     store.close();

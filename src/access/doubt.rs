@@ -94,7 +94,7 @@ impl Tokens {
             .unwrap_or_else(PoisonError::into_inner);
         let ended = ended_among(by_digest.values(), now);
         let mut refused = Vec::new();
-        for token in by_digest.values_mut().filter(|token| !token.is_passing) {
+        for token in by_digest.values_mut().filter(|token| !token.is_temporary) {
             if token.name != name_or_id && token.id != name_or_id {
                 continue;
             }
@@ -142,7 +142,7 @@ impl Tokens {
             let token = same.map_or_else(|| Arc::new(token), Arc::clone);
             by_digest.insert(digest, token);
         }
-        by_digest.extend(known.into_iter().filter(|(_, token)| token.is_passing));
+        by_digest.extend(known.into_iter().filter(|(_, token)| token.is_temporary));
     }
 
     pub(super) fn doubt(&self) -> MutexGuard<'_, Doubt> {

@@ -14,7 +14,7 @@ pub(super) fn ended_among<'a>(
     now: Instant,
 ) -> HashSet<String> {
     let mut names: HashMap<&str, Vec<&Token>> = HashMap::new();
-    for token in tokens.filter(|token| !token.is_passing) {
+    for token in tokens.filter(|token| !token.is_temporary) {
         names.entry(&token.name).or_default().push(token);
     }
     let ended = names.values().filter_map(|same| ended_of(same, now));

@@ -38,7 +38,7 @@ pub struct Token {
     /// The networks that it may be used from; all if there are none.
     pub allow_from: Vec<IpNet>,
     /// Whether it is in memory alone: for minutes, and for nobody's list.
-    pub(super) is_passing: bool,
+    pub(super) is_temporary: bool,
     pub(super) digest: Digest,
     /// Of all that stand for it one after the other: whoever was let in before a change notes its
     /// use after it.
@@ -103,7 +103,7 @@ impl Token {
             revoked: None,
             rate_limit: issue.rate_limit,
             allow_from: issue.allow_from,
-            is_passing: false,
+            is_temporary: false,
             digest,
             seen,
             limiter: Limiter::new(
@@ -204,7 +204,7 @@ impl Token {
         let (id, seen) = (self.id.clone(), Arc::clone(&self.seen));
         let mut token = Self {
             revoked: self.revoked,
-            is_passing: self.is_passing,
+            is_temporary: self.is_temporary,
             ..Self::new(id, issue, self.digest, self.created, seen)
         };
         change(&mut token);

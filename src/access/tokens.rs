@@ -95,16 +95,16 @@ impl Tokens {
         match by_digest.get(&token.digest).map(|known| known.state(now)) {
             Some(TokenState::Live) => Ok(()),
             Some(TokenState::Expired) => Err(Rejection::Expired),
-            // One that is not there any more was a passing one, or dead and forgotten.
+            // One that is not there any more was a temporary one, or dead and forgotten.
             None if token.state(now) == TokenState::Expired => Err(Rejection::Expired),
             Some(TokenState::Revoked) | None => Err(Rejection::Revoked),
         }
     }
 
     /// Makes a token that lives for `seconds` in memory alone, for the product's own requests.
-    /// Nothing of it is stored. Beyond [`limits::PASSING_TOKENS_MAX`] the oldest is forgotten: of
+    /// Nothing of it is stored. Beyond [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: of
     /// runs that were cut short some are left, and nobody is to wait for their end.
-    pub fn issue_passing(
+    pub fn issue_temporary(
         &self,
         name: &str,
         scope: Scope,
@@ -122,15 +122,15 @@ impl Tokens {
             allow_from: Vec::new(),
         };
         let mut token = Token::issued(issue, text.digest(), now);
-        token.is_passing = true;
+        token.is_temporary = true;
         let mut by_digest = self
             .by_digest
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        by_digest.retain(|_, known| !known.is_passing || known.state(now) == TokenState::Live);
-        let passing = || by_digest.values().filter(|known| known.is_passing);
-        if passing().count() >= limits::PASSING_TOKENS_MAX {
-            let oldest = passing().min_by_key(|known| (known.created, &known.id));
+        by_digest.retain(|_, known| !known.is_temporary || known.state(now) == TokenState::Live);
+        let temporary = || by_digest.values().filter(|known| known.is_temporary);
+        if temporary().count() >= limits::TEMPORARY_TOKENS_MAX {
+            let oldest = temporary().min_by_key(|known| (known.created, &known.id));
             let oldest = oldest.map(|known| known.digest);
             by_digest.retain(|digest, _| Some(*digest) != oldest);
         }
@@ -141,15 +141,15 @@ impl Tokens {
 
     /// Forgets such a token before its time, and tells whether it was ever used; one that is
     /// not there is forgotten already.
-    pub fn forget_passing(&self, id: &str) -> bool {
+    pub fn forget_temporary(&self, id: &str) -> bool {
         let mut by_digest = self
             .by_digest
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let was_used = by_digest
             .values()
-            .any(|known| known.is_passing && known.id == id && known.last_used().is_some());
-        by_digest.retain(|_, known| !known.is_passing || known.id != id);
+            .any(|known| known.is_temporary && known.id == id && known.last_used().is_some());
+        by_digest.retain(|_, known| !known.is_temporary || known.id != id);
         was_used
     }
 
@@ -328,7 +328,7 @@ impl Tokens {
             .by_digest
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let issued = tokens.values().filter(|token| !token.is_passing);
+        let issued = tokens.values().filter(|token| !token.is_temporary);
         issued.cloned().collect()
     }
 

@@ -196,7 +196,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
 }
 
 /// `POST /admin/passing-tokens`: a token for the product's own requests, in memory alone.
-pub(super) fn issue_passing_token(
+pub(super) fn issue_temporary_token(
     api: &Api,
     call: &Admission,
     _: &Administrator,
@@ -207,8 +207,8 @@ pub(super) fn issue_passing_token(
     let scope = scope.unwrap_or("read").parse();
     let scope = scope.map_err(|what: String| Problem::new(400, what))?;
     let now = api.clock.now();
-    let seconds = limits::PASSING_TOKEN_SECONDS;
-    let (token, text) = api.tokens.issue_passing("check", scope, seconds, now);
+    let seconds = limits::TEMPORARY_TOKEN_SECONDS;
+    let (token, text) = api.tokens.issue_temporary("check", scope, seconds, now);
     log::info!(
         "{} a token of scope {scope} is good for {seconds} s: token:{}:{}",
         call.caller().principal,
@@ -222,13 +222,13 @@ pub(super) fn issue_passing_token(
 }
 
 /// `DELETE /admin/passing-tokens/{id}`: forgets it, and says whether anybody has shown it.
-pub(super) fn forget_passing_token(
+pub(super) fn forget_temporary_token(
     api: &Api,
     call: &Admission,
     _: &Administrator,
     _: &[u8],
 ) -> Outcome {
-    let was_used = api.tokens.forget_passing(call.parameter());
+    let was_used = api.tokens.forget_temporary(call.parameter());
     Ok(reply::json(200, &json!({"used": was_used})))
 }
 

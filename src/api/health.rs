@@ -161,7 +161,8 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
         warnings.push(warning("disk", little_space(&disk), step));
     }
     let certificate = certificate_out_of_date(api);
-    warnings.extend(certificate.map(|it| warning(warnings::CERTIFICATE, it, warnings::COME)));
+    warnings
+        .extend(certificate.map(|it| warning(warnings::CERTIFICATE, it, warnings::STEP_REACHED)));
     warnings
 }
 
@@ -170,9 +171,9 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
 fn step_of_space(free_bytes: u64, ailment: Option<Ailment>) -> Option<i64> {
     match ailment {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
-        Some(Ailment::Full) => Some(warnings::EASED),
-        _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::COME),
-        _ => Some(warnings::EASED),
+        Some(Ailment::Full) => Some(warnings::STEP_NOT_TOLD),
+        _ if free_bytes < limits::DISK_FREE_BYTES_MIN => Some(warnings::STEP_REACHED),
+        _ => Some(warnings::STEP_NOT_TOLD),
     }
 }
 
@@ -216,12 +217,12 @@ fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
     Some(now.days_until(summary.not_after))
 }
 
-fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenState> {
+fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
     let live = api.tokens.list(now).into_iter();
     let live = live.filter(|token| token.state(now) == TokenState::Live);
     // An alert about one that nears its end is not to be over with its end.
     let told = live.chain(api.tokens.ended(now));
-    told.map(|token| metrics::TokenState {
+    told.map(|token| metrics::TokenGauges {
         id: token.id.clone(),
         name: token.name.clone(),
         days_left: token.expires.map(|expires| now.days_until(expires)),
@@ -305,11 +306,15 @@ mod tests {
         let least = limits::DISK_FREE_BYTES_MIN;
         for (free, ailment, wanted) in [
             (2 * least, None, None),
-            (2 * least - 1, None, Some(warnings::EASED)),
-            (least, None, Some(warnings::EASED)),
-            (least - 1, None, Some(warnings::COME)),
-            (least - 1, Some(Ailment::Failing), Some(warnings::COME)),
-            (0, Some(Ailment::Full), Some(warnings::EASED)),
+            (2 * least - 1, None, Some(warnings::STEP_NOT_TOLD)),
+            (least, None, Some(warnings::STEP_NOT_TOLD)),
+            (least - 1, None, Some(warnings::STEP_REACHED)),
+            (
+                least - 1,
+                Some(Ailment::Failing),
+                Some(warnings::STEP_REACHED),
+            ),
+            (0, Some(Ailment::Full), Some(warnings::STEP_NOT_TOLD)),
         ] {
             assert_eq!(step_of_space(free, ailment), wanted, "{free} {ailment:?}");
         }

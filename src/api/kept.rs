@@ -12,7 +12,7 @@ const BASE_URL: &str = "base-url";
 const CURSOR_KEY: &str = "cursor-key";
 
 /// The base URL to use, kept in the store while it is served.
-pub(super) fn settle_base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
+pub(super) fn base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
     let kept = kept(store, BASE_URL)?;
     let Some(served) = served else {
         return Ok(kept.unwrap_or_default());
@@ -24,7 +24,7 @@ pub(super) fn settle_base_url(store: &Store, served: Option<String>) -> Result<S
 }
 
 /// The key of cursors, made when there is none.
-pub(super) fn settle_cursor_key(store: &Store) -> Result<SealKey, StartError> {
+pub(super) fn cursor_key(store: &Store) -> Result<SealKey, StartError> {
     if let Some(key) = kept(store, CURSOR_KEY)?.as_deref().and_then(secret::unhex) {
         return Ok(key);
     }

@@ -129,8 +129,8 @@ impl Api {
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
         let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
-        let base_url = kept::settle_base_url(&store, options.base_url)?;
-        let cursor_key = kept::settle_cursor_key(&store)?;
+        let base_url = kept::base_url(&store, options.base_url)?;
+        let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
         // A command is over before an hour is.

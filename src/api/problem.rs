@@ -61,8 +61,8 @@ pub(super) struct Problem {
     /// What the caller is not told.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<Cause>,
-    /// It passes by itself, and the same request is to be sent again.
-    is_passing: bool,
+    /// It ends by itself, and the same request is to be sent again.
+    is_transient: bool,
 }
 
 impl Problem {
@@ -74,14 +74,14 @@ impl Problem {
             headers: Vec::new(),
             reason: None,
             cause: None,
-            is_passing: false,
+            is_transient: false,
         }
     }
 
-    /// The same for a caller of mode compatible: 429 for what passes, since Okta comes back
+    /// The same for a caller of mode compatible: 429 for what is transient, since Okta comes back
     /// after one, and what it does after a 503 is not known.
     pub(super) fn for_identity_providers(mut self) -> Self {
-        if self.is_passing {
+        if self.is_transient {
             self.status = 429;
         }
         self
@@ -247,7 +247,7 @@ impl Problem {
     fn retry(status: u16, seconds: u32, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(status, detail);
         problem.headers.push(("Retry-After", seconds.to_string()));
-        problem.is_passing = true;
+        problem.is_transient = true;
         problem
     }
 

@@ -161,12 +161,12 @@ static ROUTES: &[Route] = &[
     route(
         Post,
         "/admin/passing-tokens",
-        Administration(administration::issue_passing_token),
+        Administration(administration::issue_temporary_token),
     ),
     route(
         Delete,
         "/admin/passing-tokens/{}",
-        Administration(administration::forget_passing_token),
+        Administration(administration::forget_temporary_token),
     ),
     route(Get, "/admin/status", Administration(health::status)),
     route(Get, "/admin/audit", Administration(audit::list)),

@@ -20,10 +20,11 @@ use crate::mend::Mend;
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
 /// The step after all of them: it has ended.
 const TOKEN_ENDED: i64 = 0;
-/// The step of what is not told of, and of which the log is not told anew if it gets worse again.
-pub(super) const EASED: i64 = i64::MAX;
-/// The step of what has only one.
-pub(super) const COME: i64 = 0;
+/// The step of what is not bad enough to be logged. It is remembered, so that getting worse again
+/// is not logged a second time.
+pub(super) const STEP_NOT_TOLD: i64 = i64::MAX;
+/// The step that was reached by what has only one.
+pub(super) const STEP_REACHED: i64 = 0;
 /// What a certificate that is out of date is about.
 pub(super) const CERTIFICATE: &str = "certificate";
 /// Days before the end of a token that another has replaced and that is used all the same.
@@ -70,7 +71,7 @@ impl Told {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
             let mut steps = told.0.lock().unwrap_or_else(PoisonError::into_inner);
-            steps.insert(CERTIFICATE.to_owned(), COME);
+            steps.insert(CERTIFICATE.to_owned(), STEP_REACHED);
         }
         told
     }
@@ -82,7 +83,7 @@ impl Told {
         for warning in warnings {
             let mut is_news = false;
             for (about, step) in &warning.steps {
-                let before = told.get(about).copied().unwrap_or(EASED);
+                let before = told.get(about).copied().unwrap_or(STEP_NOT_TOLD);
                 is_news |= *step < before;
                 // A clock that is set back does not make the log repeat itself.
                 still.insert(about.clone(), before.min(*step));
@@ -333,8 +334,8 @@ mod tests {
             });
             told.news(warning.as_slice()).len()
         };
-        let steps = [EASED, COME, EASED, COME].map(Some);
+        let steps = [STEP_NOT_TOLD, STEP_REACHED, STEP_NOT_TOLD, STEP_REACHED].map(Some);
         assert_eq!(steps.map(news), [0, 1, 0, 0]);
-        assert_eq!([None, Some(COME)].map(news), [0, 1]);
+        assert_eq!([None, Some(STEP_REACHED)].map(news), [0, 1]);
     }
 }

@@ -99,7 +99,7 @@ impl Cell {
         now: Instant,
     ) -> Result<Summary, Error> {
         let loaded = load(&self.source.found(), OutOfDate::Refused, now);
-        if !matches!(&loaded, Err(error) if error.is_passing()) {
+        if !matches!(&loaded, Err(error) if error.is_transient()) {
             *seen = stamps;
         }
         Ok(self.serve(loaded?))

@@ -109,7 +109,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the same files may be read well the next time.
-    fn is_passing(&self) -> bool {
+    fn is_transient(&self) -> bool {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, Self::Io(_, error) if !matches!(error.kind(), NotFound | PermissionDenied))
     }

@@ -101,7 +101,7 @@ impl AlarmState {
 
 /// What has changed with a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Transition {
     /// It was raised.
     Raised,
     /// It is over.
@@ -134,19 +134,19 @@ impl Alarm {
         state.stands(look)
     }
 
-    /// The same, and what has changed since the last look: each turn is given once.
-    pub(super) fn look(&self, look: &Look) -> (AlarmState, Option<Turn>) {
+    /// The same, and what has changed since the last look: each transition is given once.
+    pub(super) fn look(&self, look: &Look) -> (AlarmState, Option<Transition>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(look.at);
         state.active = look.active.unwrap_or(state.active);
         let stands = state.stands(look);
-        let turn = match (state.raised, stands.raised) {
-            (None, Some(_)) => Some(Turn::Raised),
-            (Some(_), None) => Some(Turn::Over),
+        let transition = match (state.raised, stands.raised) {
+            (None, Some(_)) => Some(Transition::Raised),
+            (Some(_), None) => Some(Transition::Over),
             _ => None,
         };
         state.raised = stands.raised;
-        (stands, turn)
+        (stands, transition)
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    fn look(alarm: &Alarm, active: u64, at: Instant) -> (AlarmState, Option<Turn>) {
+    fn look(alarm: &Alarm, active: u64, at: Instant) -> (AlarmState, Option<Transition>) {
         alarm.look(&of(Some(active), USUAL, at))
     }
 
@@ -217,16 +217,16 @@ mod tests {
         for (active_before, wanted) in [(60, 50), (250, 50), (1000, 200), (10_000, 2000)] {
             let (alarm, start) = (Alarm::default(), Instant::now());
             alarm.note("okta", wanted, start);
-            let (state, turn) = look(&alarm, active_before - wanted, start);
+            let (state, transition) = look(&alarm, active_before - wanted, start);
             assert_eq!(
-                (state.threshold, turn),
+                (state.threshold, transition),
                 (Some(wanted), None),
                 "{active_before}"
             );
 
             alarm.note("jane", 1, start + Duration::from_secs(30));
-            let (state, turn) = look(&alarm, active_before - wanted - 1, start);
-            assert_eq!(turn, Some(Turn::Raised), "{active_before}");
+            let (state, transition) = look(&alarm, active_before - wanted - 1, start);
+            assert_eq!(transition, Some(Transition::Raised), "{active_before}");
             assert_eq!(state.deactivations, wanted + 1);
             assert_eq!(state.most, Some(("okta".to_owned(), wanted)));
             assert_eq!(
@@ -236,16 +236,19 @@ mod tests {
                     wanted + 1
                 )
             );
-            let (again, turn) = look(
+            let (again, transition) = look(
                 &alarm,
                 active_before - wanted - 1,
                 start + Duration::from_secs(600),
             );
-            assert!(again.raised.is_some() && turn.is_none());
+            assert!(again.raised.is_some() && transition.is_none());
 
             let later = start + WINDOW;
-            let (state, turn) = look(&alarm, active_before, later);
-            assert_eq!((state.deactivations, turn), (0, Some(Turn::Over)));
+            let (state, transition) = look(&alarm, active_before, later);
+            assert_eq!(
+                (state.deactivations, transition),
+                (0, Some(Transition::Over))
+            );
         }
     }
 
@@ -258,13 +261,13 @@ mod tests {
             let state = alarm.stands(&of(Some(0), USUAL, start));
             assert_eq!((state.deactivations, state.raised), (51, Some(now)));
         }
-        assert_eq!(look(&alarm, 0, start).1, Some(Turn::Raised));
+        assert_eq!(look(&alarm, 0, start).1, Some(Transition::Raised));
         let later = start + WINDOW;
         for _ in 0..2 {
             let state = alarm.stands(&of(Some(51), USUAL, later));
             assert_eq!((state.deactivations, state.raised), (0, None));
         }
-        assert_eq!(look(&alarm, 51, later).1, Some(Turn::Over));
+        assert_eq!(look(&alarm, 51, later).1, Some(Transition::Over));
     }
 
     #[test]
@@ -294,9 +297,13 @@ mod tests {
         for minute in 0..120 {
             let at = start + PART * minute;
             alarm.note("okta", 1, at);
-            let (state, turn) = look(&alarm, 0, at);
+            let (state, transition) = look(&alarm, 0, at);
             assert_eq!(state.deactivations, u64::from(minute + 1).min(60));
-            assert_eq!(turn, (minute == 50).then_some(Turn::Raised), "{minute}");
+            assert_eq!(
+                transition,
+                (minute == 50).then_some(Transition::Raised),
+                "{minute}"
+            );
         }
         assert!(alarm.state.lock().expect("whole").parts.len() <= 61);
     }
@@ -330,7 +337,10 @@ mod tests {
             deactivations: 0,
             percent: 20,
         };
-        let (state, turn) = alarm.look(&of(None, off, Instant::now()));
-        assert_eq!((state.threshold, state.raised, turn), (None, None, None));
+        let (state, transition) = alarm.look(&of(None, off, Instant::now()));
+        assert_eq!(
+            (state.threshold, state.raised, transition),
+            (None, None, None)
+        );
     }
 }

@@ -64,7 +64,7 @@ fn user_at(row: &str) -> Option<Range<usize>> {
 }
 
 /// Writes the moment and the user into a row that was made before its turn.
-pub(super) fn settle(row: &mut String, now: Instant, user: UserId) {
+pub(super) fn restamp(row: &mut String, now: Instant, user: UserId) {
     if let Some(time) = time_text(row) {
         let time = TIME.len()..TIME.len() + time.len();
         row.replace_range(time, &now.to_string());

@@ -2,7 +2,7 @@
 //! go into one commit, and each sees what those before it have done.
 //!
 //! ```text
-//! Bulk ──▶ order ──▶ plan: ids of what will be created are settled once, at the first
+//! Bulk ──▶ order ──▶ plan: ids of what will be created are assigned once, at the first
 //!                     │
 //!                     ├─ refused, or too many failures before: no change
 //!                     └─ references become ids ──▶ create, edit, delete
@@ -222,7 +222,7 @@ impl Work {
 struct State {
     /// What is created under a `bulkId`, in the order in which it is done.
     created: HashMap<String, Creation>,
-    is_settled: bool,
+    has_ids: bool,
     failures: usize,
     failures_max: usize,
     /// To read all operations.
@@ -265,7 +265,7 @@ impl State {
         });
         Self {
             created: created.collect(),
-            is_settled: false,
+            has_ids: false,
             failures: 0,
             failures_max: bulk.fail_on_errors.unwrap_or(usize::MAX),
             reading: Budget::default(),
@@ -291,7 +291,7 @@ impl State {
         if self.failures >= self.failures_max {
             return Ok(Err(None));
         }
-        self.settle(view)?;
+        self.assign_ids(view)?;
         if !tasks.is_empty() {
             self.tried = self.try_together(view, tasks, asked)?;
         }
@@ -351,13 +351,13 @@ impl State {
         }
     }
 
-    /// Settles the ids of everything that the request creates, so that operations can refer
+    /// Assigns ids to everything that the request creates, once, so that operations can refer
     /// to each other in a circle.
-    fn settle(&mut self, view: &View<'_>) -> Result<(), ReadError> {
-        if self.is_settled {
+    fn assign_ids(&mut self, view: &View<'_>) -> Result<(), ReadError> {
+        if self.has_ids {
             return Ok(());
         }
-        self.is_settled = true;
+        self.has_ids = true;
         let Some(next) = view.next_user()? else {
             return Ok(());
         };

@@ -22,7 +22,7 @@ pub(super) fn alone<T>(
     planned: Result<Result<T, Error>, ReadError>,
 ) -> Result<Result<T, Error>, ReadError> {
     match planned {
-        Err(error) if !error.is_passing() => Ok(Err(error.into())),
+        Err(error) if !error.is_transient() => Ok(Err(error.into())),
         other => other,
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn decide(
 
 /// The change that makes `before` this user, if it is another one; `tell` is its row for the
 /// audit trail.
-pub(super) fn settle(
+pub(super) fn put_user(
     view: &View<'_>,
     before: Record,
     user: User,

@@ -77,9 +77,9 @@ impl Decided {
     }
 
     /// Written now, however long ago it was decided.
-    pub(super) fn settle(&mut self, now: Instant) {
+    pub(super) fn stamp(&mut self, now: Instant) {
         if let Self::Draft(draft) = self {
-            draft.settle(now, None);
+            draft.stamp(now, None);
         }
     }
 
@@ -151,13 +151,13 @@ impl Draft {
     }
 
     /// Written now; a new user gets the next sequence, and with it its id.
-    pub(super) fn settle(&mut self, now: Instant, sequence: Option<u32>) {
+    pub(super) fn stamp(&mut self, now: Instant, sequence: Option<u32>) {
         if let Some(sequence) = sequence {
             self.record.number(sequence, &mut self.row);
         }
         self.record.stamp(now, self.before.as_ref(), &mut self.row);
         self.facts.modified = self.record.last_modified().millis();
-        audit::settle(&mut self.told, now, self.record.id());
+        audit::restamp(&mut self.told, now, self.record.id());
     }
 
     /// What is to be written, unless somebody else has the name.
@@ -230,11 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_settled_late_is_the_same_everywhere() {
+    fn what_is_stamped_late_is_the_same_everywhere() {
         let mut draft = Draft::create(UserId::new(0), user("a"), &asked()).expect("a draft");
         let random = draft.record.id().0[4..].to_vec();
         let now = draft.record.created_at().plus_days(1);
-        draft.settle(now, Some(70_000));
+        draft.stamp(now, Some(70_000));
         assert_agrees(&draft, now);
         assert_eq!(draft.record.id().sequence(), 70_000);
         assert_eq!(draft.record.id().0[4..], random);
@@ -252,7 +252,7 @@ mod tests {
         assert_ne!(draft.before, Header::read(&draft.row).ok());
         // A clock that goes back does not take `lastModified` with it.
         let earlier = now.plus_days(-7);
-        draft.settle(earlier, None);
+        draft.stamp(earlier, None);
         assert_agrees(&draft, earlier);
         assert_eq!(draft.record.last_modified(), now);
         assert_eq!(draft.record.created_at(), now);

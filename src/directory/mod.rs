@@ -38,7 +38,7 @@ use std::time::{Duration, Instant as Monotonic};
 
 pub use agreement::Report;
 use agreement::Verification;
-use alarm::{Alarm, Look, Turn};
+use alarm::{Alarm, Look, Transition};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
@@ -111,7 +111,7 @@ impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         if error.is_not_yet() {
             Self::NotYet
-        } else if error.is_passing() {
+        } else if error.is_transient() {
             Self::Unavailable
         } else {
             Self::Damaged(error.to_string())
@@ -181,7 +181,7 @@ impl Directory {
             let Some(sequence) = view.next_user()? else {
                 return Ok(Err(Error::TooLarge));
             };
-            draft.settle(asked.clock.now(), Some(sequence));
+            draft.stamp(asked.clock.now(), Some(sequence));
             draft.put(view)
         })
     }
@@ -257,12 +257,12 @@ impl Directory {
         self.alarm.stands(&self.look(thresholds))
     }
 
-    /// The same, and the log is told if it has turned since the last look.
+    /// The same, and the log is told of a transition since the last look.
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
-        let (state, turn) = self.alarm.look(&self.look(thresholds));
-        match turn {
-            Some(Turn::Raised) => log::warn!("{}; mend: {}", state.words(), state.mend()),
-            Some(Turn::Over) => log::warn!("no longer very many: {}", state.words()),
+        let (state, transition) = self.alarm.look(&self.look(thresholds));
+        match transition {
+            Some(Transition::Raised) => log::warn!("{}; mend: {}", state.words(), state.mend()),
+            Some(Transition::Over) => log::warn!("no longer very many: {}", state.words()),
             None => {}
         }
         state
@@ -373,7 +373,7 @@ impl Directory {
         })?;
         let written = self.write(move |view| {
             if decided.holds(view)? {
-                decided.settle(asked.clock.now());
+                decided.stamp(asked.clock.now());
                 return decided.put(view);
             }
             // What was spent on the state before is not held against it.

@@ -334,8 +334,8 @@ impl Reversal {
             });
         }
         let values = self.short_values(&record, &attributes);
-        let settled = change::alone(self.settle(view, record, asked))?;
-        Ok(settled.map_err(Obstacle::Other).map(|(change, written)| {
+        let planned = change::alone(self.restore(view, record, asked))?;
+        Ok(planned.map_err(Obstacle::Other).map(|(change, written)| {
             let restored = Restored {
                 attributes,
                 values,
@@ -392,7 +392,7 @@ impl Reversal {
             .collect()
     }
 
-    fn settle(&self, view: &View<'_>, record: Record, asked: &Asked) -> Planned<super::Written> {
+    fn restore(&self, view: &View<'_>, record: Record, asked: &Asked) -> Planned<super::Written> {
         let mut attributes = record.user().attributes().clone();
         for (name, before) in &self.targets {
             if before.is_null() {
@@ -406,7 +406,7 @@ impl Reversal {
             .changes
             .len()
             .saturating_sub(limits::UNDO_CHANGES_TOLD_MAX);
-        change::settle(view, record, user, asked, |after, differences, now| {
+        change::put_user(view, record, user, asked, |after, differences, now| {
             let undoes = &self.changes[newest..];
             audit::undone(&asked.caller, now, after, differences, undoes)
         })

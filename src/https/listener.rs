@@ -148,7 +148,7 @@ fn accept_until(
                     complaint.log(&why);
                 }
             }
-            Err(error) if is_passing(&error) => {}
+            Err(error) if is_transient(&error) => {}
             Err(error) => {
                 complaint.log(&format!("a connection cannot be accepted: {error}"));
                 shared.table.evict_stranger();
@@ -203,7 +203,7 @@ impl Drop for Leaving<'_> {
 }
 
 /// Errors that are about one connection that is already gone.
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock

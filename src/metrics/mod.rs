@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use state::{State, TokenState};
+pub use state::{State, TokenGauges};
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -332,7 +332,7 @@ mod tests {
         commits.waiting(1);
         let state = State {
             users: Some((2, 1)),
-            tokens: vec![TokenState {
+            tokens: vec![TokenGauges {
                 id: "0a".to_owned(),
                 name: "okta".to_owned(),
                 days_left: Some(9),

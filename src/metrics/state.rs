@@ -29,12 +29,12 @@ pub struct State {
     /// When the program was started, in seconds since the epoch.
     pub started_seconds: i64,
     /// Live tokens, and those that have ended with none in their place.
-    pub tokens: Vec<TokenState>,
+    pub tokens: Vec<TokenGauges>,
 }
 
 /// A token that is live, or that has ended with none in its place.
 #[derive(Clone, Debug)]
-pub struct TokenState {
+pub struct TokenGauges {
     /// Its public id.
     pub id: String,
     /// Its name.
@@ -125,7 +125,7 @@ impl State {
     }
 }
 
-fn register_tokens(registry: &mut Registry, tokens: &[TokenState]) {
+fn register_tokens(registry: &mut Registry, tokens: &[TokenGauges]) {
     let (days, idle) = (
         Family::<TokenLabels, Gauge>::default(),
         Family::<TokenLabels, Gauge>::default(),

@@ -168,7 +168,7 @@ impl Walk {
 
     /// Takes the next row.
     pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
-        self.settle(self.head.is_before(row))?;
+        self.resolve_doubt(self.head.is_before(row))?;
         if sequence != self.head.next_sequence {
             return Err(ChainBroken {
                 sequence: self.head.next_sequence,
@@ -189,7 +189,7 @@ impl Walk {
     /// The place at the end must be the one that was noted.
     pub(super) fn end(self, noted: &ChainHead) -> Result<(), ChainBroken> {
         let meets = self.head.meets(noted);
-        self.settle(meets)?;
+        self.resolve_doubt(meets)?;
         if meets {
             return Ok(());
         }
@@ -207,7 +207,7 @@ impl Walk {
 
     /// A row that does not follow, and that the next one follows from, is as it was written:
     /// then the one before it is not.
-    fn settle(&self, next_follows: bool) -> Result<(), ChainBroken> {
+    fn resolve_doubt(&self, next_follows: bool) -> Result<(), ChainBroken> {
         match self.doubted {
             Some(doubted) if next_follows => Err(ChainBroken::changed(doubted.saturating_sub(1))),
             Some(doubted) => Err(ChainBroken::changed(doubted)),

@@ -40,7 +40,7 @@ impl ReadError {
 
     /// Whether it says nothing of the rows: the file is being reopened, or the disk did not
     /// answer just now.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match &self.0 {
             Cause::File(redb::Error::Io(error)) => !tells_of_damage(error),
             Cause::File(redb::Error::PreviousIo | redb::Error::DatabaseClosed) => true,

@@ -88,8 +88,8 @@ impl Snapshot {
 
     /// Shows `count` rows to `visit`, from `first` or the oldest on, looking whether each is as it
     /// was written. Gives the row at which the next look goes on, `None` at the end of the
-    /// trail, where the noted head was compared too. A row at the end of one look is settled
-    /// by the next one.
+    /// trail, where the noted head was compared too. The next look decides on a row
+    /// that does not follow at the end of this one.
     pub fn check_audits(
         &self,
         first: u64,

@@ -108,7 +108,7 @@ impl Trust {
 
     /// Ends the look.
     pub(super) fn break_off(&self) {
-        self.settle(Stage::BrokenOff);
+        self.finish(Stage::BrokenOff);
     }
 
     /// Whether the index must be made anew.
@@ -121,7 +121,7 @@ impl Trust {
         self.is_stale.store(false, Ordering::Release);
     }
 
-    fn settle(&self, end: Stage) {
+    fn finish(&self, end: Stage) {
         let mut stage = self.stage();
         if stage.is_underway() {
             if end == Stage::Whole {
@@ -171,7 +171,7 @@ pub(super) fn look_behind(
                 if trust.is_stale() {
                     on_doubt();
                 }
-                trust.settle(Stage::Whole);
+                trust.finish(Stage::Whole);
                 continue;
             }
             Ok(false) => {
@@ -188,7 +188,7 @@ pub(super) fn look_behind(
             Err(damage) => damage,
         };
         log::error!("{damage}");
-        trust.settle(Stage::Damaged(match damage {
+        trust.finish(Stage::Damaged(match damage {
             OpenError::Damaged(how) => how,
             other => other.to_string(),
         }));

@@ -1,5 +1,5 @@
 //! Who answers where the base URL leads, and who would accept the certificate that is shown.
-//! A passing token goes to nobody whom neither the public authorities nor our own vouch for, nor
+//! A temporary token goes to nobody whom neither the public authorities nor our own vouch for, nor
 //! those that whoever types the command has named: anybody can show a chain that is sound in itself.
 
 use base64::Engine as _;

@@ -104,7 +104,7 @@ mod tests {
         let suites = suites.map(|suite| suite(&person));
         for suite in suites.chain([trial::life(&person)]) {
             let seconds = PATIENCE.as_secs() * suite.steps.len() as u64;
-            let life = limits::PASSING_TOKEN_SECONDS.cast_unsigned();
+            let life = limits::TEMPORARY_TOKEN_SECONDS.cast_unsigned();
             assert!(seconds <= life, "{}: {seconds} s", suite.name);
         }
     }

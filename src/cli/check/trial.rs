@@ -18,12 +18,12 @@ use crate::secret::{self, Secret};
 const LIFE: &str = "life of a user";
 
 /// A token of the local door, forgotten when it was used.
-struct Passing {
+struct TemporaryToken {
     id: String,
     text: Secret,
 }
 
-impl Passing {
+impl TemporaryToken {
     fn issue(client: &mut Client, scope: &str) -> Result<Self, Halt> {
         let wanted = json!({"scope": scope});
         let issued = ask(client, "POST", "/admin/passing-tokens", Some(&wanted))?;
@@ -49,7 +49,7 @@ pub(super) fn with_token<T>(
     door: &mut Door,
     play: impl FnOnce(&mut Client, &mut Door, &Secret) -> Result<T, Halt>,
 ) -> Result<T, Halt> {
-    let token = Passing::issue(client, scope)?;
+    let token = TemporaryToken::issue(client, scope)?;
     let outcome = play(client, door, &token.text);
     // The server ends the connections of a token that has ended, in its own time: a request
     // that it does not see any more would be a failure of nobody.
@@ -90,7 +90,7 @@ pub(super) fn arrives(
     reached: &mut Reached,
     findings: &mut Findings,
 ) -> Result<bool, Halt> {
-    let token = Passing::issue(client, "metrics")?;
+    let token = TemporaryToken::issue(client, "metrics")?;
     let answer = send(
         &mut reached.door,
         "GET",
