@@ -1,5 +1,5 @@
-//! The audit trail's rows: each carries the digest of the one before it, so that a row
-//! changed, dropped or put in afterwards breaks the chain at that place.
+//! The audit trail's rows: each carries the digest of the one before it, so that changing, dropping
+//! or inserting a row afterwards breaks the chain at that place.
 //!
 //! ```text
 //! byte 0        version, 1
@@ -9,9 +9,9 @@
 //! digest of a row = SHA-256(sequence, 8 bytes big-endian, then the whole row)
 //! ```
 //!
-//! The digest of the last row is kept apart, so that it cannot be changed or dropped either
-//! (the head). So is that of the last row that retention has removed, from which the chain of
-//! those that are left goes on (the anchor).
+//! The digest of the last row is kept apart, so that it cannot be changed or dropped either (the
+//! head). So is the digest of the last row that retention has removed: the chain of the rows that
+//! are left continues from it (the anchor).
 //!
 //! ```text
 //! removed … │ anchor ──▶ row ──▶ row ──▶ … ──▶ row ──▶ head
@@ -111,7 +111,7 @@ pub(super) fn encode(head: &ChainHead, text: &str) -> Vec<u8> {
 pub struct ChainBroken {
     /// The row that is not as it was written.
     pub sequence: u64,
-    /// Whether it is not there at all.
+    /// Whether the row is missing, not changed.
     pub is_missing: bool,
 }
 
@@ -147,7 +147,7 @@ pub(super) fn text_of(row: &[u8]) -> Option<&str> {
     std::str::from_utf8(row.get(TEXT_AT..)?).ok()
 }
 
-/// Whoever follows the chain from one place to another.
+/// Follows the chain from one place to another.
 pub(super) struct Walk {
     head: ChainHead,
     /// The row before that place, once one was seen.
@@ -186,7 +186,7 @@ impl Walk {
         Ok(())
     }
 
-    /// The place at the end must be the one that was noted.
+    /// Checks that the place at the end is the one that was noted.
     pub(super) fn end(self, noted: &ChainHead) -> Result<(), ChainBroken> {
         let meets = self.head.meets(noted);
         self.resolve_doubt(meets)?;
@@ -205,8 +205,8 @@ impl Walk {
         })
     }
 
-    /// A row that does not follow, and that the next one follows from, is as it was written:
-    /// then the one before it is not.
+    /// If the next row follows from the doubted one, that is as it was written, and the one before
+    /// it is not.
     fn resolve_doubt(&self, next_follows: bool) -> Result<(), ChainBroken> {
         match self.doubted {
             Some(doubted) if next_follows => Err(ChainBroken::changed(doubted.saturating_sub(1))),

@@ -1,11 +1,10 @@
 //! Between redb and the disk: what makes a full disk wait instead of fail, and what lets a
 //! store be read while its disk takes no writes.
 //!
-//! redb gives a database up after one failed write or sync: everything is refused until the
-//! file is opened again. A disk that is full is therefore not told to redb at all: the write
-//! is tried again until there is space. Any other failure closes the file; if it cannot be
-//! opened for writing, it is opened through an [`Overlay`], which keeps what redb writes
-//! while it repairs the file in memory.
+//! redb gives a database up after one failed write or sync: everything is refused until the file is
+//! opened again. Therefore redb never learns of a full disk: the write is tried again until there
+//! is space. Any other failure closes the file; if it cannot be opened for writing, it is opened
+//! through an [`Overlay`], which keeps what redb writes while it repairs the file in memory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +21,7 @@ use crate::limits;
 /// A storage that redb can use, whatever is behind it.
 pub type Backend = Box<dyn StorageBackend>;
 
-/// How the storage does, for everybody who must know.
+/// The state of the storage, shared with all who must know it.
 #[derive(Debug, Default)]
 pub(super) struct Health(AtomicU8);
 
@@ -61,13 +60,13 @@ impl Health {
         self.change(WELL);
     }
 
-    /// Once nobody waits any more, nobody is told of it either.
+    /// After [`Self::close`] nothing changes: nobody waits any more, so there is nothing to report.
     fn change(&self, to: u8) {
         let change = |from| (from != CLOSING).then_some(to);
         let _ = (self.0).fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
     }
 
-    /// Nobody waits any more, for the program ends.
+    /// Ends all waiting, since the program ends.
     pub(super) fn close(&self) {
         self.0.store(CLOSING, Ordering::SeqCst);
     }
@@ -77,8 +76,9 @@ impl Health {
     }
 }
 
-/// A storage that waits for space, and remembers a sync that has failed. Not even one that failed
-/// for want of space is tried again: the next would end well, whatever the disk has got.
+/// A storage that waits for space, and remembers a sync that has failed. Not even a sync that
+/// failed for want of space is tried again: the next one would succeed, whatever has reached the
+/// disk.
 #[derive(Debug)]
 pub(super) struct Patient {
     inner: Backend,
@@ -88,7 +88,7 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    /// One that waits for as long as `waits` says so.
+    /// A storage that waits for as long as `waits` is true.
     pub(super) fn new(
         inner: Backend,
         health: Arc<Health>,
@@ -103,7 +103,7 @@ impl Patient {
         }
     }
 
-    /// One that does not wait after all.
+    /// A storage that does not wait after all.
     pub(super) fn hasty(inner: Backend, lag: Arc<Lag>) -> Self {
         Self::new(inner, Arc::default(), lag, Arc::default())
     }
@@ -141,7 +141,7 @@ pub(super) fn is_lack_of_space(error: &io::Error) -> bool {
     )
 }
 
-/// The locks of a storage are those of what it stands on; taking them is left to each.
+/// Delegates the locks of a storage to the one below it, except for taking them.
 macro_rules! delegate_locks {
     () => {
         fn close(&self) -> io::Result<()> {
@@ -198,7 +198,7 @@ impl StorageBackend for Patient {
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 
-    /// Whoever had it until just now may have left a sync that failed, which is to be made up for
+    /// The process that held the lock until now may have left a failed sync, which is made up for
     /// before anything is written.
     fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
         let is_locked = self.inner.try_lock_range(from, to)?;

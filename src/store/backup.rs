@@ -1,6 +1,6 @@
-//! Copies of the store: made of one committed state while writes go on, checked whole, and
-//! complete before anybody is told of them. Copying the file itself would be no backup: it
-//! changes while it is read.
+//! Copies of the store: made from one committed state while writes go on, checked as a whole, and
+//! complete before they are announced. Copying the file itself would be no backup: it changes while
+//! it is read.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -49,11 +49,10 @@ pub struct Backup {
 }
 
 impl Snapshot {
-    /// Writes this state to a new file beside the store at `store_path`, mode 0600, complete
-    /// and synced when this returns. Whoever asked for it must move it away: it has the name
-    /// of a draft, and is taken for one that was left behind by the next backup that is made
-    /// [`limits::BACKUP_UNFETCHED_SECONDS`] after `now`, in seconds since the epoch, and by
-    /// the next start.
+    /// Writes this state to a new file beside the store at `store_path`, mode 0600, complete and
+    /// synced when this returns. The caller must move it away: it has the name of a draft, and is
+    /// removed as a leftover by the next start, and by the next backup made
+    /// [`limits::BACKUP_UNFETCHED_SECONDS`] or more after `now`, in seconds since the epoch.
     pub fn back_up(&self, store_path: &Path, now: i64) -> Result<(PathBuf, Backup), OpenError> {
         file::remove_leftovers(store_path, Some(now - limits::BACKUP_UNFETCHED_SECONDS));
         let copy = files::draft_of(store_path);
@@ -118,7 +117,7 @@ fn copy<K: Key + 'static, V: Value + 'static>(
     copy_checked(from, to, table, |_, _| Ok(()))
 }
 
-/// The same, unless a row is not as it should be.
+/// [`copy`] that fails if a row is not as it should be.
 fn copy_checked<K: Key + 'static, V: Value + 'static>(
     from: &ReadTransaction,
     to: &WriteTransaction,
@@ -151,8 +150,8 @@ fn copy_multimap<K: Key + 'static, V: Key + 'static>(
     Ok(())
 }
 
-/// Reads a store file of this format or an older one whole, without changing it: every user's
-/// row, that each is found under its keys and under no other, and the audit chain.
+/// Reads the whole of a store file of this format or an older one, without changing it: every
+/// user's row, whether each is found under its keys and no others, and the audit chain.
 pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     if Lag::of(Some(path)).is_anothers() {
@@ -179,7 +178,7 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
 }
 
 impl Snapshot {
-    /// Looks whether rows, keys, index and audit chain agree; the error says where not.
+    /// Checks that rows, keys, index and audit chain agree; the error says where they do not.
     pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
         self.look(describe, |_, _| ControlFlow::Continue(()))?;
         tables::chain_head(self.transaction())?;
@@ -194,9 +193,9 @@ impl Snapshot {
     }
 }
 
-/// Puts a checked backup in the place of the store at `path`; the store that was there is
-/// kept beside it as `kept_as`. Nobody may have it open: another process that has it is waited
-/// for, `lock_wait` long, before [`OpenError::Locked`].
+/// Puts a checked backup in the place of the store at `path`; the store that was there is kept
+/// beside it as `kept_as`. Nobody may have it open: after waiting `lock_wait` for another process
+/// this fails with [`OpenError::Locked`].
 pub fn restore(
     backup: &Path,
     path: &Path,
@@ -205,8 +204,8 @@ pub fn restore(
     describe: Describe,
 ) -> Result<Backup, OpenError> {
     let checked = check(backup, describe)?;
-    // Held until the end: a server that starts meanwhile finds the store in use. Where there is
-    // none, whoever makes one first has it.
+    // Held until the end: a server that starts meanwhile finds the store in use. Where there is no
+    // store, the first to make one wins.
     let lock = path
         .try_exists()?
         .then(|| patiently(lock_wait, || lock(path)))

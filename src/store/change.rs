@@ -3,14 +3,14 @@
 
 use super::index::Facts;
 
-/// The keys under which a user is found in the file, besides its sequence.
+/// The keys, besides its sequence, under which a user is found in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The folded userName, unique.
     pub name: Vec<u8>,
     /// The externalId as it was sent, if there is one.
     pub external: Option<Vec<u8>>,
-    /// The folded email addresses, each once, in ascending order. One that is the name is
+    /// The folded email addresses, each once, in ascending order. An address equal to the name is
     /// left out: most users have no other, and are found by their name.
     pub emails: Vec<Vec<u8>>,
 }
@@ -82,7 +82,7 @@ impl Change {
         })
     }
 
-    /// A new row for a user that exists, and the keys it had and has, unless those are the same.
+    /// A new row for a user that exists, and its keys before and after, unless they are the same.
     #[must_use]
     pub fn replace_user(
         self,
@@ -120,7 +120,7 @@ impl Change {
         self.with(Put::ForgetToken { id: id.to_owned() })
     }
 
-    /// When and how a token was last used, as its owner writes it.
+    /// When and how a token was last used, in the caller's own form.
     #[must_use]
     pub fn seen(self, id: &str, text: String) -> Self {
         self.with(Put::Seen {

@@ -1,5 +1,5 @@
-//! A storage whose last sync can be put off. The order on the disk stays the database's: nothing
-//! is written before everything that was written earlier is synced.
+//! A storage whose last sync can be put off. The order of the database is kept on the disk: nothing
+//! is written before everything written earlier is synced.
 
 use std::io;
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use redb::{BackendError, StorageBackend};
 use super::backend::{Backend, delegate_locks};
 
 /// A storage whose last sync can be put off: until it is asked for, or until there is something
-/// else to write. That may be the writer's next commit, or whoever makes room in the cache.
+/// else to write. That may come from the writer's next commit, or from making room in the cache.
 #[derive(Clone, Debug)]
 pub(super) struct Deferring {
     inner: Arc<Backend>,
@@ -27,7 +27,7 @@ enum Step {
     #[default]
     Synced,
     Owed,
-    /// Only opening it again can tell what is there.
+    /// Only opening the storage again can tell what is on disk.
     Failed,
 }
 
@@ -48,7 +48,7 @@ impl Deferring {
         done
     }
 
-    /// Makes the sync that was put off, or waits for whoever makes it.
+    /// Makes the sync that was put off, or waits for the thread that is making it.
     pub(super) fn sync_owed(&self) -> io::Result<()> {
         let mut step = self.step();
         match *step {
@@ -56,7 +56,7 @@ impl Deferring {
             Step::Failed => return Err(io::Error::other("an earlier sync has failed")),
             Step::Owed => {}
         }
-        // If it panics, too.
+        // Also if it panics.
         *step = Step::Failed;
         self.inner.sync_data()?;
         *step = Step::Synced;

@@ -17,7 +17,7 @@ pub struct ReadError(Cause);
 #[derive(Debug)]
 enum Cause {
     File(redb::Error),
-    /// Whether it is there is not known before everything was looked at.
+    /// Whether the row exists is not known before everything was looked at.
     NotYet,
 }
 
@@ -32,13 +32,13 @@ impl ReadError {
         Self(Cause::NotYet)
     }
 
-    /// Whether it is only not known yet: everything is still being looked at, behind a start.
-    /// It concerns whoever asks, and says nothing of the file.
+    /// Whether the answer is merely not known yet: after a start everything is still being looked
+    /// at. This concerns the caller alone, and says nothing about the file.
     pub fn is_not_yet(&self) -> bool {
         matches!(self.0, Cause::NotYet)
     }
 
-    /// Whether it says nothing of the rows: the file is being reopened, or the disk did not
+    /// Whether it says nothing about the rows: the file is being reopened, or the disk did not
     /// answer just now.
     pub fn is_transient(&self) -> bool {
         match &self.0 {
@@ -79,13 +79,13 @@ pub enum WriteError {
 /// Why the store cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another process holds it.
+    /// Another process holds its lock.
     Locked,
     /// It was written by a newer program, with this format version.
     Newer(u64),
     /// It was written by an older program, with this format version.
     Older(u64),
-    /// The same, and it could not be upgraded. Nothing was changed.
+    /// It was written by an older program and could not be upgraded. Nothing was changed.
     NotUpgraded {
         /// Its format version.
         format: u64,
@@ -155,14 +155,15 @@ impl From<ReadError> for OpenError {
     }
 }
 
-/// Opens something. redb may panic over a file that was damaged from outside.
+/// Opens something, turning a panic into an error: redb may panic over a file that was damaged from
+/// outside.
 pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(open))
         .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
 }
 
-/// Whether it is the file's content that is wrong: a page that does not read as one, or one
-/// that is said to lie beyond the end.
+/// Whether the content of the file is wrong: a page that cannot be read as one, or that is said to
+/// lie beyond the end.
 fn tells_of_damage(error: &io::Error) -> bool {
     matches!(
         error.kind(),

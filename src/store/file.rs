@@ -1,6 +1,5 @@
-//! The store's file: how it comes into being, and how it is opened. A new file appears
-//! under its name only when it is complete, so that a start that is cut short leaves no
-//! half-made store.
+//! The store's file: how it comes into being, and how it is opened. A new file gets its name only
+//! when it is complete, so that a start that is cut short leaves no half-made store.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -28,7 +27,7 @@ pub(super) fn opener(path: &Path) -> Opener {
     Box::new(move || open(&path))
 }
 
-/// The same for looking only, where the file system takes no writes any more.
+/// Opens the file at `path` for reading only, where the file system takes no more writes.
 pub(super) fn reader(path: &Path) -> Opener {
     let path = path.to_owned();
     Box::new(move || match open(&path) {
@@ -45,7 +44,7 @@ fn open(path: &Path) -> Result<Backend, OpenError> {
     Ok(Box::new(FileBackend::new(file)?))
 }
 
-/// redb would make a new database of an empty file, and nobody who was in it would be there.
+/// redb would make a new database of an empty file, and all users would be gone.
 fn not_empty(file: &File) -> Result<(), OpenError> {
     if file.metadata()?.len() == 0 {
         return Err(OpenError::Damaged("the file is empty".to_owned()));
@@ -53,7 +52,7 @@ fn not_empty(file: &File) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Locks the store at `path` without looking into it, as a server that has it open would.
+/// Locks the store at `path` without reading it, as a server that has it open would.
 pub(super) fn lock(path: &Path) -> Result<FileBackend, OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let backend = FileBackend::new(file)?;
@@ -132,8 +131,8 @@ fn create(draft: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// An empty database in a new file that the server's user alone may read.
-/// Fails if there is a file of that name.
+/// An empty database in a new file that only the server's user may read. Fails if there is a file
+/// of that name.
 pub(super) fn create_private(path: &Path) -> Result<Database, OpenError> {
     let file = files::create(path, MODE)?;
     database(FileBackend::new(file)?)
@@ -148,7 +147,7 @@ pub(super) fn database(storage: impl StorageBackend) -> Result<Database, OpenErr
     Ok(builder.create_with_backend(storage)?)
 }
 
-/// Copies a file that nobody writes to; on disk when this returns.
+/// Copies a file that nobody writes to; the copy is on disk when this returns.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
     let mut from = File::open(from)?;
     let mut to = files::create(to, MODE)?;
@@ -157,9 +156,9 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Removes what was being written beside the store at `path` by somebody who was killed: only
-/// for whoever holds the store, since nobody else writes there. Those that were written to
-/// since `before`, in seconds since the epoch, are left.
+/// Removes what a process that was killed has left beside the store at `path`. Only the process
+/// that holds the store may call it, since no other writes there. Files written since `before`, in
+/// seconds since the epoch, are left.
 pub(super) fn remove_leftovers(path: &Path, before: Option<i64>) {
     let (Some(name), Some(stem)) = (
         path.file_name().and_then(|name| name.to_str()),

@@ -1,10 +1,10 @@
-//! Where a userName probably leads, in memory: the table of names in the file has a place of its
-//! own for each, and of a million users' rows and names the cache holds few.
+//! Where a userName probably leads, in memory: in the file's table each name lies in a place of its
+//! own, and of the rows and names of a million users the cache holds only a few.
 //!
-//! A hint is no answer: [`super::Snapshot::user_named`] looks whether the user has that name, and
+//! A hint is no answer: [`super::Snapshot::user_named`] checks whether the user has that name, and
 //! asks the table if not. So hints may be missing, old or wrong, and belong to no state of the
-//! store; they are made by the look at everything, by whoever writes, and by whoever had to ask
-//! the table.
+//! store; they are made by the look at everything, by each write, and whenever the table had to be
+//! asked.
 //!
 //! ```text
 //! hash of a name ──▶ a group of eight slots, a cache line: half of the hash and a sequence each
@@ -36,19 +36,20 @@ pub(super) struct Hints {
 struct Slots(Box<[AtomicU64]>);
 
 impl Hints {
-    /// Makes room for so many names, and for a quarter more, so that this is seldom.
+    /// Makes room for `names` and a quarter more, so that it is seldom needed.
     pub(super) fn reserve(&self, names: u64) {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         if groups_for(names) <= slots.groups() {
             return;
         }
-        // Whoever looks for somebody does not wait; what is noted meanwhile may be lost.
+        // Lookups do not wait for this; what is noted meanwhile may be lost.
         let moved = slots.moved_to(groups_for(names / 4 * 5));
         drop(slots);
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = moved;
     }
 
-    /// Takes over what a change says of names. It may yet fail: a hint that is wrong does no harm.
+    /// Takes over what a change says about names. The change may still fail: a wrong hint does no
+    /// harm.
     pub(super) fn follow(&self, change: &Change) {
         for put in &change.puts {
             let (sequence, before, after) = match put {
@@ -70,7 +71,7 @@ impl Hints {
         }
     }
 
-    /// That somebody has this folded userName.
+    /// Notes which user has this folded userName.
     pub(super) fn note(&self, name: &[u8], sequence: u32) {
         let hint = self.hint(name, sequence);
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +86,7 @@ impl Hints {
         }
     }
 
-    /// Who may have this folded userName: nobody, or one, or hardly ever more.
+    /// Users that may have this folded userName: usually one or none.
     pub(super) fn of(&self, name: &[u8]) -> Vec<u32> {
         let wanted = self.hint(name, 0);
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! What is kept in memory of every user, beside the file: who exists, who is active, when
-//! each was last changed, and the text that each is found by. It is made when the file is opened
-//! (see `saved`) and goes along with every commit, so that a [`super::Snapshot`] and its index
-//! say the same.
+//! What is kept in memory of every user, beside the file: who exists, who is active, when each was
+//! last changed, and the text by which each is found. It is made when the file is opened (see
+//! `saved`) and updated with every commit, so that a [`super::Snapshot`] and its index say the
+//! same.
 //!
 //! ```text
 //! sequences  0 … 511 │ 512 … 1023 │ …        one chunk each, shared by all states until a
@@ -19,17 +19,17 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use roaring::RoaringBitmap;
 
-/// Users of one chunk: a commit that changes one copies the texts of as many.
+/// Users in one chunk: a commit that changes one of them copies the texts of all.
 pub(super) const CHUNK: u32 = 512;
 
 /// What the index keeps of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Whether the account may be used, if anything is said of that.
+    /// `active`, if it is set.
     pub active: Option<bool>,
     /// When it was last changed, in milliseconds since the epoch.
     pub modified: i64,
-    /// What it is found by.
+    /// The text by which it is found.
     pub text: String,
 }
 
@@ -71,8 +71,8 @@ impl Index {
         }
     }
 
-    /// Takes a chunk that was made elsewhere; `status` tells of each slot whether somebody is
-    /// there, and what is said of that.
+    /// Takes over a chunk that was made elsewhere; `status` is `None` for an empty slot, and
+    /// otherwise the user's `active`.
     pub(super) fn load(
         &mut self,
         number: u32,
@@ -98,7 +98,7 @@ impl Index {
         chunks[place(number)] = Arc::new(chunk);
     }
 
-    /// Whether a chunk has these users, and says the same of them.
+    /// Whether a chunk has exactly these users and the same facts about them.
     pub(super) fn agrees(&self, number: u32, users: &Changes) -> bool {
         let mut slots = (number * CHUNK..).take(place(CHUNK));
         slots.all(|sequence| {
@@ -169,7 +169,7 @@ impl Index {
     }
 }
 
-/// The state before keeps its own, which is copied here if this changes anything.
+/// The previous state keeps its bitmap: it is copied here if this changes anything.
 fn set(bitmap: &mut Arc<RoaringBitmap>, sequence: u32, is_in: bool) {
     if bitmap.contains(sequence) == is_in {
         return;
@@ -188,18 +188,18 @@ pub(super) fn place(number: u32) -> usize {
 
 /// The users of [`CHUNK`] sequences.
 pub(super) struct Chunk {
-    /// Shared with the state before, unless somebody's text has changed: most changes leave it
-    /// as it is, and copying it would be a third of what the writer does.
+    /// Shared with the previous state unless a text has changed: most changes leave the texts
+    /// alone, and copying them would be a third of the writer's work.
     pub(super) texts: Arc<Texts>,
-    /// The least number for nobody.
+    /// [`i64::MIN`] in an empty slot.
     pub(super) modified: Box<[i64]>,
 }
 
-/// What the users of a chunk are found by.
+/// The texts by which the users of a chunk are found.
 pub(super) struct Texts {
-    /// Each followed by a zero, so that nothing is found across two of them.
+    /// Each text is followed by a zero, so that nothing is found across two of them.
     pub(super) all: Box<str>,
-    /// Where each ends, its zero included.
+    /// Where each text ends, its zero included.
     pub(super) ends: Box<[u32]>,
 }
 
@@ -215,7 +215,7 @@ impl Chunk {
         }
     }
 
-    /// The chunk with some slots changed; they are in ascending order.
+    /// The chunk with some slots changed; `changes` are in ascending order.
     fn after(&self, changes: &[(usize, Option<Facts>)]) -> Self {
         let mut modified = self.modified.clone();
         for (slot, facts) in changes {
@@ -269,7 +269,7 @@ impl Texts {
         Self { all, ends }
     }
 
-    /// What is there of a slot, with its zero; nothing for nobody.
+    /// The text of a slot with its zero; empty for an empty slot.
     fn of(&self, slot: usize) -> &str {
         let start = slot.checked_sub(1).map_or(0, |before| self.end(before));
         &self.all[start..self.end(slot)]

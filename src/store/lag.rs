@@ -1,10 +1,10 @@
-//! What a failed sync leaves: a disk that lacks what the system shows. A system tells once that
+//! What a failed sync leaves: a disk that lacks what the system shows. A system reports once that
 //! pages could not be written, then takes them for written: it shows them as they should be, and
-//! the next sync ends well (<https://lwn.net/Articles/752063/>). Whatever is committed on top of
-//! them is gone with them when the power is cut. So nothing is: before a store is opened after a
-//! failed sync, what was written since the last one that ended well is written again and synced.
+//! the next sync succeeds (<https://lwn.net/Articles/752063/>). Whatever is committed on top of
+//! them is lost with them in a power failure. Therefore nothing is: before a store is opened after
+//! a failed sync, what was written since the last successful one is written again and synced.
 //!
-//! A mark beside the file, `users.unsynced`, has another process write all of it again.
+//! A mark beside the file, `users.unsynced`, makes another process write the whole file again.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,14 +18,14 @@ use super::{OpenError, Opener};
 use crate::{files, limits, secret};
 
 const MODE: u32 = 0o600;
-/// As small as what the system takes for written or not.
+/// The unit in which the system notes what is written.
 const PAGE_BYTES: usize = 4096;
 
 /// What the disk may lack of a store.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
     state: Mutex<State>,
-    /// None where the storage is no file.
+    /// `None` if the storage is not a file.
     mark: Option<Mark>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Lag {
 #[derive(Debug)]
 struct Mark {
     path: PathBuf,
-    /// What stands in it if this process has put it there.
+    /// The mark's content if this process has made it.
     id: String,
 }
 
@@ -49,15 +49,15 @@ impl Mark {
 struct State {
     /// What was written since the last sync began.
     written: Written,
-    /// What the sync underway, or one that did not end well, was to bring to the disk.
+    /// What the sync underway, or one that failed, was to bring to the disk.
     syncing: Option<Written>,
 }
 
 #[derive(Debug, Default)]
 enum Written {
-    /// From the place of each to its end, not included.
+    /// The start and the end of each part, the end not included.
     Parts(Vec<(u64, u64)>),
-    /// By a process before this one, or too much to tell apart.
+    /// Written by an earlier process, or too many parts to keep apart.
     #[default]
     Anything,
 }
@@ -82,7 +82,7 @@ impl Written {
         }
     }
 
-    /// Writes it again as the system shows it, and syncs it.
+    /// Writes this again as the system shows it, and syncs it.
     fn write_again(&self, storage: &dyn StorageBackend) -> io::Result<()> {
         let length = storage.len()?;
         match self {
@@ -92,7 +92,7 @@ impl Written {
                 }
             }
             Self::Anything => {
-                // A disk that still fails is not asked for more than this.
+                // If the disk still fails, nothing more is tried.
                 write_part(storage, 0, length.min(PAGE_BYTES as u64))?;
                 storage.sync_data()?;
                 write_part(storage, 0, length)?;
@@ -108,11 +108,11 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
     while at < to {
         let count = usize::try_from(to - at).map_or(PAGE_BYTES, |left| left.min(PAGE_BYTES));
         let page = &mut bytes[..count];
-        // What cannot be read is not shown either: it is as the disk has it.
+        // A page that cannot be read is not cached: the disk has all there is of it.
         if storage.read(at, page).is_ok() {
             match storage.write(at, page) {
-                // Only a hole in the file wants space, where the file system does not write each
-                // page to another place, and it shows zeros on disk too.
+                // Unless the file system writes each page to a new place, only a hole in the file
+                // needs space, and that reads as zeros from the disk, too.
                 Err(error) if is_full(&error) && page.iter().all(|byte| *byte == 0) => {}
                 written => written?,
             }
@@ -122,14 +122,14 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
     Ok(())
 }
 
-/// Not of a file that may not grow: that refuses what it has, too.
+/// Not for a file that may not grow: that refuses to write its existing pages, too.
 fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull
 }
 
 fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
     match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-        // Without locks nobody else can have it.
+        // Without locks no other process can hold it.
         Ok(true) | Err(BackendError::Unsupported) => Ok(()),
         Ok(false) => Err(OpenError::Locked),
         Err(error) => Err(io::Error::other(error.to_string()).into()),
@@ -137,7 +137,7 @@ fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
 }
 
 impl Lag {
-    /// That of the file at `path`, if the storage is one.
+    /// The lag of the file at `path`, if the storage is a file.
     pub(super) fn of(path: Option<&Path>) -> Self {
         Self {
             state: Mutex::default(),
@@ -154,13 +154,13 @@ impl Lag {
         self.state().written.note(offset, to);
     }
 
-    /// Syncs a storage; if that does not end well, it is made up for before it is opened again.
+    /// Syncs a storage; a failure is made up for before the storage is opened again.
     pub(super) fn sync(&self, storage: &dyn StorageBackend) -> io::Result<()> {
         let has_failed = {
             let mut state = self.state();
             let has_failed = state.syncing.is_some();
             let written = std::mem::replace(&mut state.written, Written::Parts(Vec::new()));
-            // So that it stays if the sync panics.
+            // Set before the sync, so that it stays if the sync panics.
             state.syncing = Some(match state.syncing.take() {
                 None => written,
                 Some(before) => before.and(written),
@@ -169,7 +169,7 @@ impl Lag {
         };
         let synced = storage.sync_data();
         match &synced {
-            // It brings nothing of what one before it was to bring.
+            // It does not bring to the disk what an earlier, failed sync was to bring.
             Ok(()) if has_failed => {}
             Ok(()) => self.state().syncing = None,
             Err(_) => self.put_mark(),
@@ -195,7 +195,7 @@ impl Lag {
         }
     }
 
-    /// Takes the mark away: what is under the store's name now is on disk.
+    /// Removes the mark: what is under the store's name now is on disk.
     pub(super) fn remove_mark(&self) -> io::Result<()> {
         let Some(mark) = &self.mark else {
             return Ok(());
@@ -212,8 +212,8 @@ impl Lag {
         (self.mark.as_ref()).is_some_and(|mark| mark.path.exists() && !mark.is_own())
     }
 
-    /// Makes up for a sync that has failed, in this process or in one before it, if one has.
-    /// Nobody writes to the storage meanwhile: unless that `is_held` already, it is locked.
+    /// Makes up for a sync that has failed, in this process or in one before it, if one has. Nobody
+    /// else may write to the storage meanwhile: it is locked here unless it `is_held` already.
     pub(super) fn make_up(&self, opener: &Opener, is_held: bool) -> Result<(), OpenError> {
         if self.state().syncing.is_none() && !self.is_anothers() {
             return Ok(());
@@ -222,8 +222,8 @@ impl Lag {
         if !is_held {
             lock(&*storage)?;
         }
-        // Only now nobody else changes the mark. Where it is not this process's any more, somebody
-        // has written meanwhile of whom nothing is known.
+        // Only now does nobody else change the mark. If it is no longer this process's own, an
+        // unknown process has written meanwhile.
         let mut state = self.state();
         let is_alone = self.mark.as_ref().is_none_or(Mark::is_own);
         let lacking = match state.syncing.take() {
@@ -236,11 +236,11 @@ impl Lag {
         if matches!(lacking, Written::Anything) {
             log::info!("a sync has failed: all of the store is to be written again");
         }
-        // Perhaps it could not be put before.
+        // Perhaps it could not be made before.
         self.put_mark();
         let made_up = lacking.write_again(&*storage);
         let made_up = made_up.and_then(|()| self.remove_mark());
-        // Only now may another process have it.
+        // Only now may another process take the lock.
         let closed = storage.close();
         made_up?;
         closed?;

@@ -1,6 +1,6 @@
 //! Whether everything in a store is as it was written: each row has its checksum and can be read,
-//! each user is found by what it has, and nobody by what nobody has. A request would otherwise be
-//! told that somebody does not exist.
+//! each user is found under its keys, and no key leads elsewhere. Otherwise a request could be told
+//! that an existing user does not exist.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -13,8 +13,8 @@ use super::tables::{self, SETTINGS};
 use super::{OpenError, ReadError, Snapshot, row};
 
 impl Snapshot {
-    /// Looks at everything. Shows the users of each chunk that has some to `visit`, which may
-    /// break off the look.
+    /// Looks at everything. Shows the users of each chunk that has any to `visit`, which may break
+    /// off the look.
     pub(super) fn look(
         &self,
         describe: Describe,
@@ -92,8 +92,8 @@ fn damaged(how: &str) -> Result<(), OpenError> {
     Err(OpenError::Damaged(how.to_owned()))
 }
 
-/// A set of keys and sequences, as little of it as tells it from another: comparing the
-/// sets themselves, or looking each pair up where many share a key, would take too much.
+/// A digest of a set of keys and sequences, to compare it with another: comparing the sets
+/// themselves, or looking each pair up where many share a key, would take too much.
 #[derive(Default, PartialEq, Eq)]
 struct Pairs {
     count: u64,
@@ -108,7 +108,7 @@ impl Pairs {
         self.sum = self.sum.wrapping_add(hasher.finish());
     }
 
-    /// Those of a table; `None` if some are not found by their key.
+    /// The pairs in a table; `None` if some are not found by their key.
     fn of(table: &ReadOnlyMultimapTable<&'static [u8], u32>) -> Result<Option<Self>, ReadError> {
         let mut pairs = Self::default();
         for entry in table.iter()? {

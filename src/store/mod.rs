@@ -13,14 +13,14 @@
 //!   (`syncer.rs`).
 //! - A plan sees the tables, earlier plans of its batch included, and returns a
 //!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
-//! - Reads use the published [`Snapshot`] and never wait for the writer. What is looked for
-//!   often without a key is kept in memory beside it (`index.rs`), and where userNames probably
+//! - Reads use the published [`Snapshot`] and never wait for the writer. What is often looked for
+//!   without a key is kept in memory beside it (`index.rs`), and so is where userNames probably
 //!   lead (`hints.rs`).
-//! - After a failed write redb refuses all further ones until the file is reopened
-//!   (`PreviousIo`): the writer does that, and lets the store be read meanwhile. A full disk
-//!   is waited for (`backend.rs`).
-//! - Before anything is served everything was looked at, or is being looked at, and what cannot
-//!   be told yet is waited for (`look.rs`, `trust.rs`).
+//! - After a failed write redb refuses all further ones until the file is reopened (`PreviousIo`):
+//!   the writer does that, and the store can be read meanwhile. On a full disk writes wait for
+//!   space (`backend.rs`).
+//! - Before anything is served, everything was looked at; or the look goes on, and requests that
+//!   depend on its outcome wait for it (`look.rs`, `trust.rs`).
 //! - A file of an older format is upgraded, and kept as it was before (`upgrade.rs`).
 
 mod audit;
@@ -111,9 +111,9 @@ impl Store {
         Self::open_file(path, lock_wait, describe, Shared::default(), true)
     }
 
-    /// The same for whoever cannot wait until everything in a large store was looked at: after
-    /// [`limits::LOOK_BEFORE_START_MAX`] the look goes on behind this. If something is not as
-    /// it was written, `on_damage` is called, and [`Store::damage`] tells what.
+    /// [`Self::open`] that does not wait until everything in a large store was looked at: after
+    /// [`limits::LOOK_BEFORE_START_MAX`] the look goes on in the background. If something is not as
+    /// it was written, `on_damage` is called, and [`Store::damage`] says what.
     pub fn open_soon(
         path: &Path,
         lock_wait: Duration,
@@ -167,8 +167,8 @@ impl Store {
         Self::start(writer, Duration::ZERO)
     }
 
-    /// Opens what `opener` opens for looking only: nothing is written to it, and what is
-    /// written to the store is lost.
+    /// Opens what `opener` opens for reading only: nothing is written to it, and what is written to
+    /// the store is lost.
     fn open_to_read(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
         let over = move || Ok(Box::new(Overlay::new(opener()?)?) as Backend);
         Self::open_with(Box::new(over), describe)
@@ -208,7 +208,7 @@ impl Store {
         &self.shared.commits
     }
 
-    /// What is not as it was written, if that was found after the start.
+    /// The damage, if any was found after the start.
     pub fn damage(&self) -> Option<OpenError> {
         self.shared.trust.damage_within(Duration::ZERO)
     }
@@ -218,26 +218,26 @@ impl Store {
         self.shared.health.ailment()
     }
 
-    /// Makes the writer look at the file: after a failed read, which only opening it again
-    /// can mend.
+    /// Makes the writer look at the file, after a failed read: only opening it again can mend that.
     pub fn suspect(&self) {
         self.queue.look();
     }
 
-    /// Ends the look behind a start, so that nobody waits for it any more: the server stops.
+    /// Ends the look that goes on after a start, since the server stops: nobody waits for it any
+    /// more.
     pub fn break_off_look(&self) {
         self.shared.trust.break_off();
     }
 
-    /// Waits until it is known who is there, for [`limits::LOOK_WAIT_MAX`] at most. Whoever is to
-    /// create somebody waits here: in the writer everybody else would wait too.
+    /// Waits until it is known which users exist, for [`limits::LOOK_WAIT_MAX`] at most. A create
+    /// waits here: in the writer it would make all others wait, too.
     pub fn await_look(&self) -> Result<(), ReadError> {
         self.shared.trust.wait(limits::LOOK_WAIT_MAX)
     }
 
-    /// Puts a row into the audit trail with the next commit, whosever that is: for what is
-    /// worth telling, but no sync. Of rows that wait beyond [`limits::AUDIT_NOTES_MAX`] the
-    /// oldest is dropped.
+    /// Puts a row into the audit trail with the next commit, whosever that is: for events that are
+    /// worth a row, but no sync. If more than [`limits::AUDIT_NOTES_MAX`] wait, the oldest is
+    /// dropped.
     pub fn note(&self, text: String) {
         self.shared.notes.add(text);
     }
@@ -261,8 +261,8 @@ impl Store {
             .ok_or(Unavailable)
     }
 
-    /// Runs `plan` on the writer's view of the store and commits its change, together with
-    /// whatever else is waiting. Returns after the commit: what this says is on disk.
+    /// Runs `plan` on the writer's view of the store and commits its change, together with whatever
+    /// else is waiting. Returns after the commit: what it returns is on disk.
     ///
     /// The outer error is the store's, the inner one the plan's refusal, which changes
     /// nothing.
@@ -282,13 +282,13 @@ impl Store {
         self.write_with(|_| Ok(change), Progress::default())
     }
 
-    /// The same for what is better made late than not at all: once queued it is not given up.
-    /// Where the wait for it ends before, nobody knows whether it was made.
+    /// [`Self::commit`] for a change that is better made late than not at all: once queued it is
+    /// not given up. If the wait ends earlier, nobody knows whether it was made.
     pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
         self.write_anyway(|_| Ok(change))
     }
 
-    /// The same for what is decided only in the writer.
+    /// [`Self::commit_anyway`] for a change that is decided only in the writer.
     pub fn write_anyway(
         &self,
         plan: impl FnOnce(&View<'_>) -> Result<Change, ReadError> + Send + 'static,
@@ -305,9 +305,9 @@ impl Store {
         self.run(vec![plan], progress).map(drop)
     }
 
-    /// Runs the plans one after the other, each on what those before it have left, and
-    /// commits all their changes at once. A plan that refuses changes nothing and undoes no
-    /// other; the results are in the order of the plans.
+    /// Runs the plans one after the other, each on what the earlier ones have left, and commits all
+    /// their changes at once. A plan that refuses changes nothing and undoes no other; the results
+    /// are in the order of the plans.
     pub fn write_all<T, E, P>(&self, plans: Vec<P>) -> Result<Vec<Result<T, E>>, WriteError>
     where
         T: Send + 'static,
@@ -359,9 +359,9 @@ impl Store {
         }
     }
 
-    /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full not longer
-    /// than [`limits::DISK_FULL_WAIT_MAX`]. What has not begun by then never will, unless it
-    /// came by [`Self::write_anyway`].
+    /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full no longer
+    /// than [`limits::DISK_FULL_WAIT_MAX`]. A write that has not begun by then never will, unless
+    /// it came by [`Self::write_anyway`].
     fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Instant::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
@@ -395,7 +395,7 @@ impl Store {
     }
 }
 
-/// How far a write is: the writer begins it, or whoever waits for it gives it up.
+/// The progress of a write: the writer begins it, or its caller gives it up.
 #[derive(Default)]
 struct Progress(AtomicU8);
 
@@ -404,7 +404,7 @@ impl Progress {
     const BEGUN: u8 = 1;
     const GIVEN_UP: u8 = 2;
 
-    /// Of a write that nobody gives up.
+    /// The progress of a write that nobody gives up.
     fn begun() -> Self {
         Self(AtomicU8::new(Self::BEGUN))
     }
@@ -419,7 +419,7 @@ impl Progress {
         self.set(Self::GIVEN_UP) == Self::QUEUED
     }
 
-    /// Decides what is still open; what it was before.
+    /// Decides if nothing is decided yet, and gives the previous state.
     fn set(&self, decided: u8) -> u8 {
         let order = Ordering::SeqCst;
         let set = self.0.compare_exchange(Self::QUEUED, decided, order, order);
@@ -441,7 +441,7 @@ impl Shared {
     }
 }
 
-/// With the writer ends what works for it and what waits for it, however that ends.
+/// However the writer ends, ends what works for it and what waits for it.
 struct Ends {
     syncer: Arc<Syncer>,
     queue: Arc<Queue>,

@@ -10,7 +10,7 @@ use crate::limits;
 pub(super) struct Notes(Mutex<VecDeque<String>>);
 
 impl Notes {
-    /// Beyond the bound the oldest is dropped.
+    /// Adds a row; beyond the bound the oldest is dropped.
     pub(super) fn add(&self, text: String) {
         let mut notes = self.lock();
         while notes.len() >= limits::AUDIT_NOTES_MAX {
@@ -19,12 +19,12 @@ impl Notes {
         notes.push_back(text);
     }
 
-    /// All of them, oldest first.
+    /// Takes all rows, oldest first.
     pub(super) fn take(&self) -> Vec<String> {
         self.lock().drain(..).collect()
     }
 
-    /// Those of a commit that was not made wait for the next one.
+    /// Puts back the rows of a commit that was not made, to wait for the next one.
     pub(super) fn give_back(&self, texts: Vec<String>) {
         let mut notes = self.lock();
         for text in texts.into_iter().rev() {

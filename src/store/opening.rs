@@ -28,12 +28,13 @@ pub(super) struct Open {
     pub(super) database: Database,
     pub(super) storage: Deferring,
     pub(super) index: Index,
-    /// Chunks of the index that are in the file as they are here.
+    /// Chunks of the index that are in the file in their present state.
     pub(super) saved: RoaringBitmap,
     pub(super) chain: ChainHead,
     /// Whether anything was committed since it was opened.
     pub(super) is_written: bool,
-    /// Commits since the last one that a crash recovers from without reading the file.
+    /// Whether there were commits since the last one from which a crash is recovered without
+    /// reading the whole file.
     pub(super) unchecked: bool,
     found_format: u64,
 }
@@ -63,7 +64,7 @@ impl Writer {
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
         self.lag.make_up(&self.opener, false)?;
         let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
-        // After a failure there are readers, who are not to wait for space with it.
+        // After a failure there are readers, who must not wait for space together with this.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
         let storage = Patient::new((self.opener)()?, health, lag, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.place.is_none())?;
@@ -71,7 +72,7 @@ impl Writer {
         Ok(open)
     }
 
-    /// Opens what can be read of a storage that takes no writes.
+    /// Opens a storage that takes no writes, as far as it can be read.
     pub(super) fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
         let storage = Overlay::new((self.reader)()?)?;
         self.open_database(storage, known, false)
@@ -113,10 +114,10 @@ impl Writer {
             found_format: found.unwrap_or(FORMAT),
         };
         match known {
-            // Every change of a user moves the chain on: the same head, the same users.
+            // Every change of a user moves the chain on: the same head means the same users.
             Some(known) if known.chain == chain => {
                 open.index = known.index.clone();
-                // What of it the failure has left in the file is not known.
+                // Nobody knows how much of it the failure has left in the file.
                 open.forget_saved()?;
             }
             _ => self.read_index(&mut open, self.looks_first || known.is_some())?,
@@ -129,8 +130,8 @@ impl Writer {
         Ok(open)
     }
 
-    /// Makes the index. With a look at everything, so that nothing is served that is not as it was
-    /// written; if it is not what the users' rows say, it is made from them.
+    /// Makes the index. If this `looks` at everything, nothing is served that is not as it was
+    /// written, and an index that differs from the users' rows is made anew from them.
     fn read_index(&self, open: &mut Open, looks: bool) -> Result<(), OpenError> {
         let snapshot = Snapshot::begin(
             &open.database,
@@ -154,7 +155,7 @@ impl Writer {
             open.forget_saved()?;
         }
         if !looks {
-            // A server that is never written to is to start quickly too.
+            // A server that is never written to shall start quickly, too.
             let is_missing = open.saved.len() < u64::from(open.index.chunks());
             (open.is_written, open.unchecked) = (is_missing, is_missing);
         }
@@ -169,7 +170,7 @@ pub(super) struct Known {
 }
 
 impl Open {
-    /// The format that it had before it was opened.
+    /// The format that the file had before it was opened.
     pub(super) fn found_format(&self) -> u64 {
         self.found_format
     }
@@ -181,8 +182,9 @@ impl Open {
         Ok(())
     }
 
-    /// A commit of nothing but some of the index, which also stores redb's allocator state; only the
-    /// last commit before a crash decides how long the repair takes. How many chunks it has saved.
+    /// A commit of nothing but some of the index, which also stores redb's allocator state; only
+    /// the last commit before a crash decides how long the repair takes. Returns how many chunks it
+    /// has saved.
     pub(super) fn checkpoint(&mut self) -> Result<usize, ReadError> {
         let mut txn = self.database.begin_write()?;
         txn.set_quick_repair(true);
@@ -193,14 +195,14 @@ impl Open {
         Ok(put.iter().count())
     }
 
-    /// Saves the index before the file is closed, so that the next start is quick. Whoever has only
-    /// looked leaves the file as it is.
+    /// Saves the index before the file is closed, so that the next start is quick. If nothing was
+    /// written, the file is left as it is.
     pub(super) fn save_all(&mut self) -> Result<(), ReadError> {
         while self.is_written && self.checkpoint()? == limits::INDEX_CHUNKS_AT_ONCE {}
         Ok(())
     }
 
-    /// Whether nobody else can open the storage; one that is only read may be open to others.
+    /// Whether nobody else can open the storage: one that is only read may be open elsewhere.
     pub(super) fn is_locked(&self) -> bool {
         let locked = self
             .storage
@@ -216,7 +218,7 @@ impl Open {
     }
 }
 
-/// Tries again while another process holds the lock, for so long.
+/// Tries again while another process holds the lock, for `lock_wait` at most.
 pub(super) fn patiently<T>(
     lock_wait: Duration,
     mut open: impl FnMut() -> Result<T, OpenError>,

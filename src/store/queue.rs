@@ -5,8 +5,8 @@
 //! push ──▶ batch │ batch │ … ──▶ next ──▶ commit ──▶ answer: all who wait for the batch
 //! ```
 //!
-//! Whoever asks for a write joins the batch at the end, and waits for what becomes of that: one
-//! signal to all of them costs the writer less than one to each.
+//! A caller joins the last batch and waits for its outcome: one signal to all callers of a batch
+//! costs the writer less than one to each.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use crate::metrics::Commits;
 /// Looks at the store and says what to write.
 pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + Send>;
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
     /// Everything in it is on disk.
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     Unknown,
     /// Nothing of it is on disk, by a bug.
     Panicked,
-    /// It was not begun: nobody writes any more.
+    /// It was not begun: the writer has ended.
     Closed,
 }
 
@@ -53,7 +53,7 @@ struct State {
     is_closed: bool,
 }
 
-/// Writes that are committed at once, each seeing what those before it have changed.
+/// Writes that are committed at once; each sees what the earlier ones have changed.
 struct Batch {
     plans: Vec<Plan>,
     told: Arc<OutcomeCell>,
@@ -61,13 +61,13 @@ struct Batch {
     writes: usize,
 }
 
-/// What the writer is asked for next.
+/// What the writer has to do next.
 pub(super) enum Next {
     /// This is to be written.
     Batch(Vec<Plan>, Callers),
-    /// Nothing, for as long as it wanted to wait.
+    /// Nothing has come in the time that it wanted to wait.
     Nothing,
-    /// Nothing ever.
+    /// Nothing will ever come.
     Closed,
 }
 
@@ -80,8 +80,8 @@ impl Queue {
         }
     }
 
-    /// Queues plans that are committed together, and gives where to wait for them. Without plans
-    /// the writer looks at the file, and no more.
+    /// Queues plans that are committed together, and gives the ticket to wait for them. Without
+    /// plans the writer only looks at the file.
     pub(super) fn push(&self, plans: Vec<Plan>) -> Result<Ticket, WriteError> {
         let mut state = self.state();
         if state.is_closed {
@@ -113,12 +113,12 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Makes the writer look at the file. A queue that is full has enough to look at it with.
+    /// Makes the writer look at the file. If the queue is full, its writes will make it look.
     pub(super) fn look(&self) {
         let _ = self.push(Vec::new());
     }
 
-    /// What to write next; waits for it, for so long at most.
+    /// What to write next; waits for it, for `patience` at most.
     pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut state = self.state();
         let until = patience.map(|patience| Instant::now() + patience);
@@ -142,7 +142,7 @@ impl Queue {
         }
     }
 
-    /// Refuses what is queued for this long. Whether somebody has asked for a look meanwhile;
+    /// Refuses what is queued during this pause. Returns whether a look was asked for meanwhile;
     /// `None` when nothing will be queued any more.
     pub(super) fn refuse_for(&self, pause: Duration) -> Option<bool> {
         let until = Instant::now() + pause;
@@ -163,9 +163,9 @@ impl Queue {
         }
     }
 
-    /// What is to be written too while something `lasts`, this many plans at most; waits for it.
-    /// `None` when it has ended, of which whoever ends it tells by [`Self::wake`], or when there
-    /// is no room for what comes next.
+    /// The next plans to write while something `lasts`, this many at most; waits for them. `None`
+    /// when it has ended, which is signalled by [`Self::wake`], or when there is no room for the
+    /// next batch.
     pub(super) fn next_while(
         &self,
         lasts: impl Fn() -> bool,
@@ -184,7 +184,7 @@ impl Queue {
 
     /// Makes [`Self::next_while`] look again.
     pub(super) fn wake(&self) {
-        // Locked, lest it comes between a look and the wait that follows.
+        // Locked, so that it cannot fall between a look and the wait after it.
         let _state = self.state();
         self.arrived.notify_one();
     }
@@ -201,13 +201,13 @@ impl Queue {
         Some((batch.plans, Callers(Some(batch.told))))
     }
 
-    /// Takes no more. What is queued already is still to be written.
+    /// Takes no more writes. Those queued already are still written.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.arrived.notify_one();
     }
 
-    /// Nobody writes any more: whoever waits is told.
+    /// Tells all who wait that the writer has ended.
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.is_closed = true;
@@ -225,11 +225,11 @@ impl Queue {
     }
 }
 
-/// All who wait for a batch. Should it be dropped without an answer, by a bug, they are told that
-/// nobody knows.
+/// All who wait for a batch. If a bug drops it without an answer, they are told that the outcome is
+/// unknown.
 pub(super) struct Callers(Option<Arc<OutcomeCell>>);
 
-/// Where to wait for what becomes of a batch.
+/// The place to wait for the outcome of a batch.
 pub(super) struct Ticket(Arc<OutcomeCell>);
 
 #[derive(Default)]
@@ -257,7 +257,7 @@ impl Callers {
     }
 }
 
-/// Tells all who wait for these batches.
+/// Tells the outcome to all who wait for these batches.
 pub(super) fn answer(all: Vec<Callers>, outcome: Outcome) {
     for callers in all {
         callers.answer(outcome);
@@ -271,7 +271,7 @@ impl Drop for Callers {
 }
 
 impl Ticket {
-    /// What became of the batch, if that is told within this time.
+    /// The outcome of the batch, if it comes within this time.
     pub(super) fn wait(&self, patience: Duration) -> Option<Outcome> {
         let (outcome, _) = (self.0.changed)
             .wait_timeout_while(self.0.outcome(), patience, |outcome| outcome.is_none())

@@ -1,6 +1,6 @@
-//! Values as they lie in the file: with a checksum, so that a bit that flips there is told
-//! and never answered. The audit trail's rows have their chain instead, and whether keys are
-//! right is looked at when the file is opened.
+//! Values as they lie in the file: with a checksum, so that a flipped bit is reported and never
+//! answered. The audit trail's rows have their chain instead, and keys are checked when the file is
+//! opened.
 //!
 //! ```text
 //! row      bytes 0..n     as its owner wrote it
@@ -37,7 +37,7 @@ pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Storage
     }
 }
 
-/// The row as it lies there, whatever its checksum is.
+/// The row without a look at its checksum.
 pub(super) fn unchecked(sealed: &[u8]) -> &[u8] {
     sealed
         .split_last_chunk::<CHECKSUM_BYTES>()
@@ -60,8 +60,8 @@ pub(super) fn open_text<'a>(key: &str, sealed: &'a str) -> Result<&'a str, Stora
     }
 }
 
-/// The number as it is stored under `key`; one that needs more bits than there are is
-/// stored as the greatest.
+/// The number as it is stored under `key`; one that needs more bits is stored as the greatest
+/// possible.
 pub(super) fn seal_number(key: &str, number: u64) -> u64 {
     let number = number.min(NUMBER_MAX);
     let checksum = crc(key.as_bytes(), &number.to_be_bytes());

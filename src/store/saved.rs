@@ -1,5 +1,5 @@
-//! The index as it lies in the file, so that a start need not read every user for it: 0.2 s for
-//! a million of them instead of five.
+//! The index as it is saved in the file, so that a start need not read every user: 0.2 s for a
+//! million users instead of 5 s.
 //!
 //! ```text
 //! table "chunks"  number of a chunk << 32 | number of a piece → bytes, with a checksum (see `row`)
@@ -14,15 +14,15 @@
 //! ```
 //!
 //! Pieces are as small as users' rows, so that redb keeps them in pages of the same size: whole
-//! chunks in pages of 64 KiB left 60 MiB more behind in memory.
+//! chunks, in pages of 64 KiB, left 60 MiB more in memory.
 //!
-//! A chunk is there only while it is right. The commit that first changes a user of it removes it;
-//! an idle moment or the end of the program puts it back. At a start the chunks that are not there
+//! A chunk is in the file only while it is right. The first commit that changes one of its users
+//! removes it; an idle moment or the end of the program puts it back. At a start the missing chunks
 //! are made from their users.
 //!
 //! `chain` → "index" is where the audit trail's chain was at the last commit that kept to this.
-//! Each change moves the chain on: had a program that knows nothing of the table written to the
-//! store, the two would differ, and nothing in the table would be believed.
+//! Each change moves the chain on: if a program that does not know the table has written to the
+//! store, the two differ, and nothing in the table is believed.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ const UNSAID: u8 = 1;
 const ACTIVE: u8 = 2;
 const INACTIVE: u8 = 3;
 
-/// The index of a state, as much of it as possible from the file; and the chunks that are there.
+/// The index of a state, taken from the file as far as possible; and the chunks that are in the
+/// file.
 pub(super) fn load(
     snapshot: &Snapshot,
     describe: Describe,
@@ -60,7 +61,7 @@ pub(super) fn load(
     if index.live().len() == snapshot.user_count()? {
         return Ok((index, saved));
     }
-    // Somebody added or removed users who knows nothing of all this.
+    // A program that does not know the table has added or removed users.
     Ok((from_rows(snapshot, describe)?, RoaringBitmap::new()))
 }
 
@@ -73,7 +74,8 @@ pub(super) fn from_rows(snapshot: &Snapshot, describe: Describe) -> Result<Index
     Ok(index)
 }
 
-/// What the file has of the index. A chunk that is not as it was written is as good as none.
+/// The part of the index that is in the file. A chunk that is not as it was written counts as
+/// missing.
 fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
     let (mut index, mut saved) = (Index::default(), RoaringBitmap::new());
     let txn = snapshot.transaction();
@@ -107,7 +109,7 @@ fn keys(number: u32) -> RangeInclusive<u64> {
     first..=first | u64::from(u32::MAX)
 }
 
-/// Whether somebody is there, and what is said of that.
+/// `None` for an empty slot, otherwise the user's `active`.
 #[allow(
     clippy::option_option,
     reason = "nobody, and somebody of whom nothing is said, differ"
@@ -138,7 +140,7 @@ fn describe_chunk(
     Ok(changes)
 }
 
-/// Removes all chunks: none may be there that no commit would remove.
+/// Removes all chunks: one that no commit would remove must not stay.
 pub(super) fn forget(database: &Database) -> Result<(), ReadError> {
     let txn = database.begin_read()?;
     if matches!(
@@ -153,7 +155,7 @@ pub(super) fn forget(database: &Database) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Removes the chunks that these changes are in, and tells which.
+/// Removes the chunks that these changes touch, and returns which.
 pub(super) fn outdate(
     txn: &WriteTransaction,
     saved: &RoaringBitmap,
@@ -170,7 +172,7 @@ pub(super) fn outdate(
     Ok(outdated)
 }
 
-/// Puts back chunks that are not there, so many at most, and tells which.
+/// Puts back missing chunks, a bounded number, and returns which.
 pub(super) fn save(
     txn: &WriteTransaction,
     index: &Index,
@@ -183,7 +185,7 @@ pub(super) fn save(
     if !put.is_empty() {
         let mut table = txn.open_table(CHUNKS)?;
         for number in &put {
-            // There may be some of one that could not be read.
+            // There may be pieces of a chunk that could not be read.
             table.retain_in(keys(number), |_, _| false)?;
             let bytes = encode(index, number);
             for (key, piece) in keys(number).zip(bytes.chunks(PIECE_BYTES)) {

@@ -1,5 +1,5 @@
-//! A committed state to read from: rows by sequence, by key and by position. It does not
-//! change while somebody holds it, however much is written meanwhile.
+//! A committed state to read from: rows by sequence, by key and by position. It does not change
+//! while it is held, however much is written meanwhile.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::trust::Trust;
 use super::{ReadError, Shared, row};
 use crate::limits;
 
-/// After so many, some 100 us, others have their turn: whoever only wants to retrieve somebody
-/// must not wait for a look at everybody (`load --only "get beside"`: p99.9 4.5 ms without).
+/// After this many rows, some 100 us, others get their turn: retrieving one user must not wait for
+/// a look at all of them (`load --only "get beside"`: p99.9 4.5 ms without).
 const ROWS_AT_A_STRETCH: u32 = 256;
 
 /// One committed state.
@@ -35,8 +35,8 @@ pub struct Snapshot {
     state: u64,
 }
 
-/// A user's row, borrowed from the page that holds it. The page may be written anew once the
-/// snapshot is gone, which the database's own guards do not say.
+/// A user's row, borrowed from the page that holds it. The page may be overwritten once the
+/// snapshot is gone, which the database's own guards do not express.
 pub struct Row<'a> {
     sealed: AccessGuard<'a, &'static [u8]>,
     length: usize,
@@ -80,8 +80,8 @@ impl Snapshot {
         })
     }
 
-    /// The number of this state: in one process, another one after every change of a user. It is
-    /// where the audit trail ends, since each change has a row in it.
+    /// The number of this state: within one process it differs after every change of a user. It is
+    /// the end of the audit trail, since each change has a row in it.
     pub fn state(&self) -> u64 {
         self.state
     }
@@ -105,14 +105,13 @@ impl Snapshot {
         Ok(last.map_or(0, |(sequence, _)| sequence.value() / CHUNK + 1))
     }
 
-    /// The sequences of all users: their order is that of creation. Finding the place of
-    /// one, or the one at a place, looks at no row.
+    /// The sequences of all users: their order is that of creation. Finding the place of a user, or
+    /// the user at a place, reads no row.
     pub fn users(&self) -> &RoaringBitmap {
         self.index.live()
     }
 
-    /// The users that are active, or those that are not. One of whom neither is said is in
-    /// neither.
+    /// The users that are active, or those that are not. A user without `active` is in neither.
     pub fn users_with_status(&self, active: bool) -> &RoaringBitmap {
         self.index.with_status(active)
     }
@@ -139,8 +138,8 @@ impl Snapshot {
         sealed.map(|sealed| Row::open(sequence, sealed)).transpose()
     }
 
-    /// The rows of users from one sequence to another, both included: cheaper than looking each
-    /// up, where few are passed over.
+    /// The rows of users from one sequence to another, both included: cheaper than looking up each,
+    /// if few are passed over.
     pub fn users_between(
         &self,
         first: u32,
@@ -157,18 +156,18 @@ impl Snapshot {
         Ok(u32::try_from(tables::users_next(&self.txn)?).unwrap_or(u32::MAX))
     }
 
-    /// The same as [`Snapshot::user_by_name`] says, found by a hint where there is one.
-    /// `is_named` tells at a glance whether a row is of the user with this name; it may say no of
-    /// one that is. Where there are more users than the cache holds, that saves two reads of three:
-    /// those of the table of names.
+    /// What [`Snapshot::user_by_name`] gives, found by a hint where there is one. `is_named` tells
+    /// quickly whether a row belongs to the user with this name; it may wrongly say no. If there
+    /// are more users than the cache holds, that saves two of three reads: those of the table of
+    /// names.
     pub fn user_named(
         &self,
         name: &[u8],
         is_named: impl Fn(&[u8]) -> bool,
     ) -> Result<Option<u32>, ReadError> {
         for sequence in self.hints.of(name) {
-            // A row that cannot be read may be anybody's: the table knows whose. That it has its
-            // checksum is seen by whoever reads what is in it; who only counts does not.
+            // A row that cannot be read may be anybody's: the table knows whose. Its checksum is
+            // checked when its content is read, and not when users are only counted.
             if let Ok(Some(row)) = self.users.get(sequence)
                 && is_named(row::unchecked(row.value()))
             {
@@ -190,7 +189,7 @@ impl Snapshot {
             .named(name, found, patience, |sequence| self.user(sequence))
     }
 
-    /// The same as the table has it.
+    /// [`Self::user_by_name`] as the table has it, without waiting.
     pub(super) fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
@@ -201,7 +200,7 @@ impl Snapshot {
         sequences(&self.externals, external)
     }
 
-    /// The users with this folded address, those aside whose userName it is.
+    /// The users with this folded address, except for the one whose userName it is.
     pub fn users_by_email(&self, email: &[u8]) -> Result<RoaringBitmap, ReadError> {
         self.trust.wait(limits::LOOK_WAIT_MAX)?;
         sequences(&self.emails, email)
@@ -262,8 +261,8 @@ impl Snapshot {
         Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
     }
 
-    /// The last uses of tokens: public id, and the text that [`super::Change::seen`] got. From
-    /// a store of format 2 it is a number alone, milliseconds since the epoch.
+    /// The last uses of tokens: public id, and the text given to [`super::Change::seen`]. From a
+    /// store of format 2 it is only a number, milliseconds since the epoch.
     pub fn tokens_seen(&self) -> Result<Vec<(String, String)>, ReadError> {
         let mut seen = Vec::new();
         for entry in self.txn.open_table(SEEN)?.iter()? {

@@ -7,10 +7,10 @@
 //! syncer:                                └─▶ sync ─▶ publish ─────────────────┘             └─▶ sync …
 //! ```
 //!
-//! Nobody is answered, and nobody reads, what is not synced yet. Where the writer only waits for
-//! the sync, it writes what it has before it answers: all who are answered want the processors at
-//! once, and they have them while the disk is busy anyhow (15 % more changes a second by 64
-//! clients). If that takes long, or the writer is at something else, the syncer answers.
+//! What is not synced yet is neither answered nor read. If the writer only waits for the sync, it
+//! writes what it has before it answers: all callers want the processors at once when they are
+//! answered, and this way they have them while the disk is busy anyhow (15 % more changes a second
+//! by 64 clients). If that takes long, or the writer is at something else, the syncer answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,30 +22,30 @@ use super::deferring::Deferring;
 use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
 
-/// How long those whose changes are synced wait for the writer to write the next ones.
+/// How long the callers of synced changes wait while the writer writes the next ones.
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
-/// A commit that was written and is not synced yet, and what follows then.
+/// A commit that was written and is not synced yet, and what follows the sync.
 pub(super) struct Unsynced {
     pub(super) storage: Deferring,
-    /// What it has made; nothing if that cannot be read.
+    /// The state that it has made; `None` if that cannot be read.
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) unanswered: Unanswered,
     pub(super) changes: usize,
     pub(super) began: Instant,
 }
 
-/// What depends on a commit. If it has failed, nobody knows yet what of it is on disk.
+/// What depends on a commit. If that has failed, nobody knows yet what of it is on disk.
 pub(super) struct Unanswered {
     pub(super) callers: Vec<Callers>,
-    /// Rows for the audit trail that were taken along.
+    /// Rows for the audit trail that are committed with it.
     pub(super) noted: Vec<String>,
-    /// The audit chain's head if it is there: each change has a row in it.
+    /// The audit chain's head if the commit is on disk: each change has a row in the chain.
     pub(super) head: ChainHead,
 }
 
 impl Unsynced {
-    /// Syncs it and publishes what it has made; whom to tell.
+    /// Syncs it, publishes the state that it has made, and returns whom to tell.
     pub(super) fn finish(self, shared: &Shared) -> Result<Vec<Callers>, Unanswered> {
         let synced = catch_unwind(AssertUnwindSafe(|| self.storage.sync_owed()));
         match synced {
@@ -74,7 +74,7 @@ struct State {
     work: Work,
     /// The writer has nothing to do before this is finished.
     is_awaited: bool,
-    /// Whose changes are synced, and whom the writer is to tell.
+    /// Callers whose changes are synced, and whom the writer is to tell.
     untold: Vec<Callers>,
     is_closed: bool,
 }
@@ -85,7 +85,7 @@ enum Work {
     Nothing,
     Given(Box<Unsynced>),
     Underway,
-    /// It failed; nobody is left to be answered if that was by a bug.
+    /// It failed; `None` if a bug has left nobody to be answered.
     Failed(Option<Unanswered>),
 }
 
@@ -96,7 +96,7 @@ impl Work {
 }
 
 impl Syncer {
-    /// Finishes this one. There is never another one underway.
+    /// Finishes this commit. There is never another one underway.
     pub(super) fn give(&self, commit: Unsynced) {
         self.set(Work::Given(Box::new(commit)));
     }
@@ -106,7 +106,7 @@ impl Syncer {
         self.state().work.is_underway()
     }
 
-    /// Waits until nothing is underway. False if what was has failed.
+    /// Waits until nothing is underway. False if that has failed.
     #[must_use]
     pub(super) fn wait_idle(&self) -> bool {
         let state = (self.changed)
@@ -115,8 +115,8 @@ impl Syncer {
         matches!(state.work, Work::Nothing)
     }
 
-    /// Runs what waits for what is underway. The callers of what is finished meanwhile are left
-    /// to [`Self::tell`].
+    /// Runs a wait for the commit underway. The callers of commits finished meanwhile are left to
+    /// [`Self::tell`].
     pub(super) fn awaited<T>(&self, wait: impl FnOnce() -> T) -> T {
         struct End<'a>(&'a Syncer);
         impl Drop for End<'_> {
@@ -135,7 +135,7 @@ impl Syncer {
         answer(untold, Outcome::Committed);
     }
 
-    /// What has failed, once.
+    /// Takes what has failed.
     pub(super) fn take_failed(&self) -> Option<Unanswered> {
         let mut state = self.state();
         match std::mem::take(&mut state.work) {
@@ -165,7 +165,7 @@ impl Syncer {
             let has_failed = matches!(work, Work::Failed(_));
             let callers = self.finished(work, callers);
             if has_failed {
-                // The writer may have nothing else to do that would meet it.
+                // The writer may have nothing else to do that would make it see the failure.
                 queue.look();
             }
             queue.wake();
@@ -173,7 +173,7 @@ impl Syncer {
         }
     }
 
-    /// Nothing is underway any more. Whom to tell at once.
+    /// Notes that nothing is underway any more, and returns whom to tell at once.
     fn finished(&self, work: Work, callers: Vec<Callers>) -> Vec<Callers> {
         let mut state = self.state();
         state.work = work;

@@ -27,8 +27,8 @@
 //! format 4   the anchor, and in the head the bytes of the rows that are kept
 //! ```
 //!
-//! A file of an older format gets the rest when it is opened for writing (see `upgrade`). The
-//! name `used` is not given to another table.
+//! A file of an older format is brought up to date when it is opened for writing (see `upgrade`).
+//! The name `used` is never given to another table.
 
 use redb::{
     MultimapTable, MultimapTableDefinition, ReadableTable, StorageError, Table, TableDefinition,
@@ -94,7 +94,7 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// Makes every table and notes the format, in a file that has none yet.
+    /// Makes every table, and notes the format in a file that has none yet.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_format(&mut self.meta, FORMAT)?;
         put_users_next(&mut self.meta, 1)?;
@@ -206,7 +206,7 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Takes away the keys that a user no longer has and puts in those that are new.
+    /// Removes the keys that a user no longer has and inserts the new ones.
     fn change_keys(
         &mut self,
         sequence: u32,
@@ -264,7 +264,7 @@ pub(super) fn users_next(txn: &redb::ReadTransaction) -> Result<u64, ReadError> 
     users_next_of(&txn.open_table(META)?)
 }
 
-/// The same from a transaction of any kind.
+/// [`users_next`] in a transaction of any kind.
 pub(super) fn users_next_of(
     meta: &impl ReadableTable<&'static str, u64>,
 ) -> Result<u64, ReadError> {
@@ -308,7 +308,7 @@ pub(super) fn put_anchor(
     put_place(chain, CHAIN_ANCHOR, anchor)
 }
 
-/// Notes that the saved index is right at this place of the chain.
+/// Notes that the saved index is right at this place in the chain.
 pub(super) fn keep_index(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
     head: ChainHead,
@@ -316,7 +316,7 @@ pub(super) fn keep_index(
     put_place(chain, CHAIN_INDEX, head)
 }
 
-/// Whether it was right at the last commit.
+/// Whether the saved index was right at the last commit.
 pub(super) fn is_index_kept(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<bool, ReadError> {
@@ -338,7 +338,7 @@ fn put_place(
     Ok(())
 }
 
-/// A number in `meta`. Those of a file of format 1 have no checksum.
+/// A number in `meta`. In a file of format 1 it has no checksum.
 fn number_of(
     meta: &impl ReadableTable<&'static str, u64>,
     name: &str,
@@ -386,7 +386,7 @@ pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainHead, OpenE
     }
 }
 
-/// The row that was written last is not as it was, or not there.
+/// The error for a last row that was changed or is missing.
 pub(super) fn last_row_changed(head: &ChainHead) -> OpenError {
     let sequence = head.next_sequence.saturating_sub(1);
     OpenError::Damaged(format!(

@@ -11,8 +11,8 @@ use super::{ReadError, Snapshot};
 /// Which rows of the audit trail are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The sequence of the oldest row, or of the next one if none is kept. Older ones were
-    /// removed if it is not 1.
+    /// The sequence of the oldest row, or of the next one if none is kept. If it is not 1, older
+    /// ones were removed.
     pub first: u64,
     /// The sequence of the next row.
     pub next: u64,
@@ -38,8 +38,8 @@ impl Snapshot {
         })
     }
 
-    /// Shows rows to `visit`, from `first` on, oldest first, until it breaks off or the trail
-    /// ends. The chain is not looked at. A row that is no text is passed over.
+    /// Shows rows to `visit`, from `first` on, oldest first, until it breaks off or the trail ends.
+    /// The chain is not checked. A row that is not text is skipped.
     pub fn audits_from(
         &self,
         first: u64,
@@ -56,7 +56,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The same from the row before `end` backwards, newest first.
+    /// [`Self::audits_from`] backwards: from the row before `end` on, newest first.
     pub fn audits_before(
         &self,
         end: u64,
@@ -86,10 +86,10 @@ impl Snapshot {
         Ok(newest.and_then(|(_, row)| text_of(row.value()).map(str::to_owned)))
     }
 
-    /// Shows `count` rows to `visit`, from `first` or the oldest on, looking whether each is as it
-    /// was written. Gives the row at which the next look goes on, `None` at the end of the
-    /// trail, where the noted head was compared too. The next look decides on a row
-    /// that does not follow at the end of this one.
+    /// Shows `count` rows to `visit`, from `first` or the oldest on, checking that each is as it
+    /// was written. Gives the row at which the next look goes on; `None` at the end of the trail,
+    /// where the noted head was compared too. If the last row of a look does not follow, the next
+    /// look decides which row was changed.
     pub fn check_audits(
         &self,
         first: u64,
@@ -99,7 +99,7 @@ impl Snapshot {
         let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
         let table = self.transaction().open_table(AUDIT)?;
         let mut walk = Walk::from(anchor);
-        // What removal has left over lies before the anchor, where nothing may lie.
+        // Rows that a removal has left lie before the anchor, where no row may be.
         let mut from = 0;
         if first > anchor.next_sequence {
             let before = first - 1;

@@ -1,7 +1,7 @@
-//! Whether what the store is asked for can be told already. A server starts before everything in
-//! the store was looked at, and the look goes on behind it. Rows have checksums of their own, but
-//! that nobody has a key is only known once the tables of keys were compared with all users:
-//! until then whoever asks for one waits, unless it leads to a user that has it.
+//! Whether the store can answer yet. A server starts before everything in the store was looked at,
+//! and the look goes on in the background. Rows have checksums of their own, but that nobody has a
+//! key is only known once the tables of keys were compared with all users: until then a lookup by
+//! key waits, unless it leads to a user that has the key.
 //!
 //! ```text
 //! underway ──▶ whole
@@ -20,18 +20,18 @@ use super::change::Describe;
 use super::error::guarded;
 use super::{OpenError, ReadError, Shared};
 
-/// Before another attempt at a file that is being reopened; after each failure twice as long.
+/// Pause before another attempt at a file that is being reopened; it doubles with each failure.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// A place that cannot be read after so many attempts, some three minutes, is damaged.
+/// A place that cannot be read after this many attempts, some three minutes, is damaged.
 const FAILURES_MAX: u32 = 10;
 
-/// How far the look is.
+/// The progress of the look, and what may be answered meanwhile.
 #[derive(Default)]
 pub(super) struct Trust {
     stage: Mutex<Stage>,
     changed: Condvar,
-    /// Nobody has told that the store is whole: so it stays where damage was found, or the look
-    /// was broken off. For everybody who asks, so that they need not wait for each other.
+    /// The store is not known to be whole; this stays set if damage was found or the look was
+    /// broken off. Atomic, so that readers need not take the lock.
     is_untold: AtomicBool,
     /// The index is not what the users' rows say.
     is_stale: AtomicBool,
@@ -54,7 +54,7 @@ impl Stage {
 }
 
 impl Trust {
-    /// At the beginning of a look.
+    /// The state at the beginning of a look.
     pub(super) fn underway(describe: Describe) -> Self {
         Self {
             stage: Mutex::new(Stage::Underway),
@@ -64,7 +64,7 @@ impl Trust {
         }
     }
 
-    /// Waits, for so long at most, until what the tables of keys say can be told.
+    /// Waits, for `patience` at most, until the tables of keys can be trusted.
     pub(super) fn wait(&self, patience: Duration) -> Result<(), ReadError> {
         if !self.is_untold.load(Ordering::Acquire) {
             return Ok(());
@@ -76,8 +76,8 @@ impl Trust {
         }
     }
 
-    /// Whom a userName led to; waits for so long at most, unless `row` tells that the user has
-    /// it.
+    /// The user found under a userName. Waits up to `patience` for the check of the key tables,
+    /// unless the user's row confirms the name.
     pub(super) fn named<R: Deref<Target = [u8]>>(
         &self,
         name: &[u8],
@@ -98,7 +98,7 @@ impl Trust {
         described.is_some_and(|(keys, _)| keys.name == name)
     }
 
-    /// What is damaged, if that was found within this time.
+    /// The damage, if any is found within this time.
     pub(super) fn damage_within(&self, time: Duration) -> Option<OpenError> {
         match &*self.wait_while_underway(time) {
             Stage::Damaged(how) => Some(OpenError::Damaged(how.clone())),
@@ -116,7 +116,7 @@ impl Trust {
         self.is_stale.load(Ordering::Acquire)
     }
 
-    /// The index was made anew.
+    /// Notes that the index was made anew.
     pub(super) fn mended(&self) {
         self.is_stale.store(false, Ordering::Release);
     }
@@ -137,7 +137,7 @@ impl Trust {
         drop(self.wait_while_underway(time));
     }
 
-    /// How far the look is when it has ended, or after so long.
+    /// The stage of the look when it has ended, or after this time.
     fn wait_while_underway(&self, time: Duration) -> MutexGuard<'_, Stage> {
         let waited = self
             .changed

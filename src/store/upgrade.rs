@@ -9,13 +9,12 @@
 //! users.redb (4)
 //! ```
 //!
-//! Killed anywhere, the next start finds one format or the other. A backup that is there from
-//! the time before and holds the same is good enough: a start that fails over and over must
-//! not fill the disk.
+//! Wherever it is killed, the next start finds one format or the other. A backup left by an earlier
+//! attempt is used if it holds the same: a start that fails over and over must not fill the disk.
 //!
-//! A file that is only looked at, such as a backup, is upgraded in memory and not kept. From
-//! format 1 to 2 every user is written, so that a backup of format 1 with more of them than
-//! [`limits::OVERLAY_BYTES_MAX`] can be neither verified nor restored: it is put in the place
+//! A file that is only read, such as a backup, is upgraded in memory and not kept. From format 1 to
+//! 2 every user is written, so that a backup of format 1 with users of more than
+//! [`limits::OVERLAY_BYTES_MAX`] can be neither verified nor restored: it must be put in the place
 //! of the store, and upgraded there.
 
 use std::fs;
@@ -52,11 +51,11 @@ const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 #[derive(PartialEq, Eq)]
 struct State {
     format: u64,
-    /// Of every row of every table.
+    /// The digest of every row of every table.
     digest: Digest,
 }
 
-/// Upgrades the file at `path`, once everything in it is in a backup beside it.
+/// Upgrades the file at `path` once everything in it is in a backup beside it.
 pub(super) fn with_backup(
     path: &Path,
     opener: &Opener,
@@ -94,16 +93,16 @@ pub(super) fn with_backup(
     Ok(())
 }
 
-/// A warning, because the commands tell of those too, and nobody is to look for the way back.
+/// A warning, because commands show those too: nobody shall have to search for the way back.
 fn tell(path: &Path, backup: &Path, format: u64) {
     let (path, backup) = (path.display(), backup.display());
     log::warn!(
         "the store was brought from format {format} to format {FORMAT}; as it was before, it is kept as {backup}"
     );
-    // The program of format 1 could not restore.
+    // The program of format 1 had no `restore`.
     let put_back = match format {
         1 => format!("and copy {backup} to {path}"),
-        // It gave what it made to whoever ran it.
+        // That program gave the files it made to the user who ran it.
         _ => format!(
             "and run with that one, as the user of the server: golinks-scim backup restore {backup}"
         ),
@@ -177,7 +176,7 @@ fn seal_users(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErro
     Ok(())
 }
 
-/// `used`, a number, becomes `seen`, a text of the caller's: a number is one too.
+/// `used`, a number, becomes `seen`, a text of the caller's: a number is such a text, too.
 fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
     let mut seen = txn.open_table(SEEN)?;
     let used = txn.open_table(USED)?;
@@ -234,7 +233,7 @@ fn all<V: Value + 'static, T>(
     Ok(found)
 }
 
-/// A file beside the store that holds the same.
+/// Makes or finds a file beside the store that holds the same.
 fn keep(path: &Path, state: &State) -> Result<PathBuf, OpenError> {
     // Nobody writes to it while it is copied.
     let _lock = file::lock(path)?;
@@ -246,7 +245,7 @@ fn keep(path: &Path, state: &State) -> Result<PathBuf, OpenError> {
             return Ok(name);
         }
         if state.is_in(&name) {
-            // Its maker may have been killed before the name was on disk.
+            // The process that made it may have been killed before the name was on disk.
             files::sync_directory_of(&name)?;
             return Ok(name);
         }
@@ -263,7 +262,7 @@ fn kept_name(path: &Path, format: u64, number: u32) -> PathBuf {
 
 fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
     let bytes = fs::metadata(path)?.len();
-    // Sealing every user writes the file once more.
+    // Adding checksums to every user writes the whole file once more.
     let growth = if state.format == 1 { bytes } else { 0 };
     let wanted = bytes.saturating_add(growth);
     files::need_room(name, wanted.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
@@ -291,7 +290,7 @@ impl State {
         Ok(Self { format, digest })
     }
 
-    /// Whether the file holds exactly this; one that cannot be read does not.
+    /// Whether the file holds exactly this state; one that cannot be read does not.
     fn is_in(&self, path: &Path) -> bool {
         let found = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
@@ -301,7 +300,7 @@ impl State {
     }
 }
 
-/// A full disk is told at once: nobody is served who could be asked to wait.
+/// A full disk is an error at once: no caller is served yet who could wait.
 fn open(storage: impl StorageBackend) -> Result<Database, OpenError> {
     file::database(storage)
 }
@@ -364,7 +363,7 @@ fn add_multimap<K: Key + 'static, V: Key + 'static>(
     Ok(())
 }
 
-/// With its length in front, so that no two lists of values read the same.
+/// Adds the bytes with their length in front, so that no two lists of values have the same digest.
 fn add(sum: &mut Sha256, bytes: &[u8]) {
     sum.update(&(bytes.len() as u64).to_be_bytes());
     sum.update(bytes);

@@ -1,6 +1,6 @@
-//! What a plan sees: the tables of the open write transaction, with everything that earlier
-//! plans of the same batch have put, so that checks made on it cannot race. Or a committed
-//! state, for whoever only wants to know what a plan would do.
+//! What a plan sees: the tables of the open write transaction, with everything that earlier plans
+//! of the same batch have put, so that checks made on it cannot race. Or a committed state, to find
+//! out what a plan would do.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::tables::Tables;
 use super::trust::Trust;
 use super::{ReadError, Snapshot, row};
 
-/// Tables, for looking only.
+/// Tables, read-only.
 pub struct View<'a>(Source<'a>);
 
 enum Source<'a> {
@@ -23,7 +23,7 @@ impl<'a> View<'a> {
         Self(Source::Writer(tables, trust))
     }
 
-    /// A plan that is run on this does nothing but say what it would do.
+    /// A view of a committed state: a plan run on it only says what it would do.
     pub fn of_committed(snapshot: &'a Snapshot) -> Self {
         Self(Source::Committed(snapshot))
     }
@@ -57,7 +57,7 @@ impl<'a> View<'a> {
             Source::Writer(tables, trust) => {
                 let found = tables.names.get(name)?;
                 let found = found.map(|sequence| sequence.value());
-                // Nobody waits in here: all who write would wait with them.
+                // No waiting here, in the writer: all other writes would wait, too.
                 trust.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
             }
             Source::Committed(snapshot) => snapshot.user_by_name(name),

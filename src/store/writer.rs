@@ -1,6 +1,6 @@
-//! The one thread that writes. It takes what is queued, runs the plans one after the
-//! other in one transaction and commits; when that is synced, the new state is published and
-//! only then answered. If there is more to write, another thread syncs meanwhile (`syncer.rs`).
+//! The one thread that writes. It takes what is queued, runs the plans one after the other in one
+//! transaction and commits; when that is synced, the new state is published, and only then are the
+//! callers answered. If there is more to write, another thread syncs meanwhile (`syncer.rs`).
 //!
 //! ```text
 //!         ┌───── batches ─────┐
@@ -44,9 +44,9 @@ const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer {
     pub(super) opener: Opener,
-    /// Opens it where it takes no writes.
+    /// Opens a storage that takes no writes.
     pub(super) reader: Opener,
-    /// Where the file is: a file is kept before it is upgraded, any other storage is not.
+    /// The path of the file: before an upgrade a file is backed up, any other storage is not.
     pub(super) place: Option<PathBuf>,
     pub(super) describe: Describe,
     pub(super) shared: Shared,
@@ -64,10 +64,10 @@ enum Stop {
     Broken(Option<Unanswered>),
 }
 
-/// How far a batch came.
+/// How far a batch has come.
 #[derive(Clone, Copy)]
 enum Attempt {
-    /// To its end, which is this.
+    /// It has ended with this outcome.
     Done(Outcome),
     /// The commit itself failed; its chain would have this head.
     Uncertain(ChainHead),
@@ -75,8 +75,8 @@ enum Attempt {
     Written {
         changes: usize,
         began: Instant,
-        /// The commit before was being synced when this one began: those who are told of it come
-        /// back soon.
+        /// The previous commit was still being synced when this one began: its callers, once
+        /// answered, will come back soon.
         is_followed: bool,
     },
 }
@@ -113,10 +113,10 @@ impl Writer {
     /// Writes what is queued until the queue is closed, then closes the file.
     pub(super) fn run(self, mut open: Open, queue: &Queue) {
         loop {
-            // A panic outside of a commit must not end the only thread that writes either.
+            // A panic outside of a commit must not end the only thread that writes, either.
             let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, queue)));
-            // What the syncer is at must not be published after this; what has failed is asked for
-            // below.
+            // The commit that the syncer is at must not be published after this; a failed one is
+            // fetched below.
             let _ = self.syncer.wait_idle();
             self.shared.publish(None);
             let known = open.known();
@@ -139,8 +139,8 @@ impl Writer {
         }
     }
 
-    /// Opens the database again, however long that takes. What became of the batch that
-    /// failed is answered at the first attempt. `None` when nothing will be queued any more.
+    /// Opens the database again, however long that takes. The callers of the failed batch are
+    /// answered at the first attempt. `None` when nothing will be queued any more.
     fn recover(
         &self,
         known: &Known,
@@ -150,7 +150,8 @@ impl Writer {
         match self.reopen(known) {
             Ok(open) => {
                 if let Some(unanswered) = unanswered {
-                    // It is on disk by now, but a disk that has just failed is not vouched for.
+                    // The commit is in the file, but a disk that has just failed cannot be relied
+                    // upon.
                     if unanswered.head == open.chain {
                         answer(unanswered.callers, Outcome::Unknown);
                     } else {
@@ -164,7 +165,7 @@ impl Writer {
         }
         if let Some(unanswered) = unanswered {
             answer(unanswered.callers, Outcome::Unknown);
-            // Told twice is better than not told.
+            // A row twice is better than no row.
             self.shared.notes.give_back(unanswered.noted);
         }
         let mut pause = REOPEN_PAUSE_MIN;
@@ -176,11 +177,11 @@ impl Writer {
             let is_suspect = queue.refuse_for(pause)?;
             pause = (pause * 2).min(REOPEN_PAUSE_MAX);
             if is_suspect && let Some(view) = view.take() {
-                // Of a view that one page could not be read of, no other can.
+                // After one failed read of this view every other read fails, too.
                 self.shared.publish(None);
                 let _ = close(view);
             }
-            // Reading goes on meanwhile: a disk that fails may take its time for that.
+            // Reading goes on meanwhile: closing may take a while on a failing disk.
             let is_held = view.as_ref().is_some_and(Open::is_locked);
             let made_up = guarded(|| self.lag.make_up(&self.opener, is_held));
             if let Err(error) = made_up {
@@ -201,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// What can be read of a storage that takes no writes, published.
+    /// Publishes what can be read of a storage that takes no writes.
     fn view(&self, known: &Known) -> Option<Open> {
         let view = guarded(|| {
             let view = self.open_for_reading(Some(known))?;
@@ -269,18 +270,18 @@ impl Writer {
             match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
                 Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
                 Next::Closed => return Ok(None),
-                // Who arrives during a sync that takes so long is not to wait for it.
+                // Callers who arrive during a sync that takes so long shall not wait for it.
                 Next::Nothing if self.syncer.is_underway() => {}
                 Next::Nothing => {
                     let saved = open.checkpoint()?;
-                    // What was too much for one time is saved the next.
+                    // What was too much for one checkpoint is saved by the next one.
                     open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
                 }
             }
         }
     }
 
-    /// Writes a batch, and what arrives until the commit before it is synced.
+    /// Writes a batch, and what arrives until the previous commit is synced.
     fn write(
         &self,
         open: &mut Open,
@@ -322,8 +323,8 @@ impl Writer {
                 began,
                 is_followed,
             } => {
-                // It is there: a failure to read it back must not become a "failed" that makes
-                // its callers believe otherwise.
+                // The commit is on disk: a failure to read it back must not become a "failed" that
+                // tells its callers otherwise.
                 let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
                 let commit = Unsynced {
                     storage: open.storage.clone(),
@@ -351,8 +352,8 @@ impl Writer {
         }
     }
 
-    /// Has a commit synced: by the syncer if there is something else to do, or will be soon; here
-    /// otherwise, since waking another thread takes as long as some disks do.
+    /// Gets a commit synced: by the syncer if there is or will soon be something else to do;
+    /// otherwise here, since waking another thread takes as long as a sync of some disks.
     fn finish(&self, commit: Unsynced, is_followed: bool, queue: &Queue) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
         if is_readable && (is_followed || !queue.is_empty()) {
@@ -368,12 +369,12 @@ impl Writer {
         }
     }
 
-    /// Makes the index anew if a look behind the start has found it to be wrong.
+    /// Makes the index anew if the look after the start has found it to be wrong.
     fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
         if !self.shared.trust.is_stale() {
             return Ok(());
         }
-        // With what is not on disk nothing is published; the next commit fails.
+        // Nothing is published that is not on disk; the next commit fails.
         if !self.syncer.wait_idle() {
             return Ok(());
         }
@@ -385,9 +386,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs the plans in one transaction and commits it, unless none of them wrote anything.
-    /// What was `noted` for the audit trail goes with it, and so do the `callers` who come until
-    /// the commit before it is synced.
+    /// Runs the plans in one transaction and commits it, unless none of them wrote anything. The
+    /// rows `noted` for the audit trail are committed with it, and so are the plans of `callers`
+    /// who come until the previous commit is synced.
     fn commit(
         &self,
         open: &mut Open,
@@ -402,7 +403,8 @@ impl Writer {
         let (chain, written) = {
             let mut tables = Tables::open(&txn, open.chain)?;
             let written = self.run_plans(&mut tables, &mut changes, plans, callers, queue)?;
-            // Even that nothing is to be changed may follow from what is not on disk yet.
+            // That there is nothing to change may also follow from a commit that is not on disk
+            // yet.
             if !self.syncer.awaited(|| self.syncer.wait_idle()) {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
@@ -429,7 +431,7 @@ impl Writer {
                 log::error!("a commit failed: {error}");
                 return Ok(Attempt::Uncertain(chain));
             }
-            // It may have come as far as the disk.
+            // It may have reached the disk.
             Err(_) => return Ok(Attempt::Uncertain(chain)),
         }
         open.index = index;
@@ -444,8 +446,8 @@ impl Writer {
         })
     }
 
-    /// Runs the plans, and those that arrive while the commit before is being synced, if there is
-    /// room for them. How many wrote something.
+    /// Runs the plans, and those that arrive while the previous commit is being synced, if there is
+    /// room for them. Returns how many wrote something.
     fn run_plans(
         &self,
         tables: &mut Tables<'_>,
@@ -457,7 +459,8 @@ impl Writer {
         let mut written = 0;
         let mut room = limits::BATCH_CHANGES_MAX;
         loop {
-            // Looking only takes room too, or there might be any number of batches that do.
+            // Plans that only look take room, too: otherwise there could be any number of batches
+            // of them.
             room = room.saturating_sub(plans.len().max(1));
             for plan in plans {
                 let change = plan(&View::of_writer(tables, &self.shared.trust))?;
