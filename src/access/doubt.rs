@@ -1,6 +1,6 @@
-//! What memory and store may not agree on: a change of tokens that was not confirmed
+//! Where memory and store may differ: a change of tokens that was not confirmed
 //! ([`WriteError::Unknown`]), and revocations that hold already and are not known to be on disk.
-//! And how they come to agree.
+//! And how they come to agree again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -14,10 +14,10 @@ use crate::secret::Digest;
 use crate::store::{Change, ReadError, View, WriteError};
 use crate::turns::Turn;
 
-/// What they may not agree on.
+/// Where memory and store may differ.
 #[derive(Default)]
 pub(super) struct Doubt {
-    /// Whether a token may have been issued or rotated of which the caller knows nothing.
+    /// Whether a token may have been issued or rotated without the caller knowing.
     pub(super) is_of_issue: bool,
     /// The revocations, by the token's id.
     revocations: BTreeMap<String, Revocation>,
@@ -33,11 +33,11 @@ struct Revocation {
 }
 
 impl Tokens {
-    /// Makes memory follow the store, where a change was not confirmed and the store can tell by now
-    /// what became of it. A revocation that was not made is made now. Whoever lists tokens calls
-    /// this first, and so does whatever comes now and then. Waits like a write; the error says that
-    /// the store cannot tell yet. While somebody changes tokens it is left to a later call, so that
-    /// nobody who only looks waits for another's write.
+    /// Makes memory follow the store where a change was not confirmed and the store can by now tell
+    /// its outcome. A revocation that was not made is made now. Called before tokens are listed,
+    /// and at intervals. Waits like a write; the error says that the store cannot tell yet. While
+    /// tokens are being changed this is left to a later call, so that a mere look does not wait for
+    /// another's write.
     pub fn settle(&self) -> Result<(), WriteError> {
         match self.changing.take(Duration::ZERO) {
             Some(turn) => self.settle_in(&turn),
@@ -45,7 +45,7 @@ impl Tokens {
         }
     }
 
-    /// [`Self::settle`] for whoever has the turn, in one write.
+    /// [`Self::settle`] for a caller that has the turn, in one write.
     pub(super) fn settle_in(&self, _: &Turn<'_>) -> Result<(), WriteError> {
         let (revocations, is_of_issue) = {
             let doubt = self.doubt();
@@ -54,20 +54,20 @@ impl Tokens {
         if revocations.is_empty() && !is_of_issue {
             return Ok(());
         }
-        // The writer keeps the order: after this all before it was made and published, or never
-        // will be.
+        // The writer keeps the order: once this is done, everything before it was made and
+        // published, or never will be.
         let noted = revocations.clone();
         let written = self.store.write_anyway(move |view| missing(&noted, view));
-        // Of what the caller wants nothing has begun.
+        // Nothing of what the caller wants has begun.
         written.map_err(|error| match error {
             WriteError::Unknown => WriteError::Unavailable,
             error => error,
         })?;
-        // Others may have come meanwhile.
+        // Other revocations may have come meanwhile.
         self.doubt()
             .revocations
             .retain(|id, _| !revocations.contains_key(id));
-        // Only whoever has the turn issues: that is as it was.
+        // Tokens are only issued by the holder of the turn, so this is unchanged.
         if is_of_issue {
             let stored = read(&self.store).map_err(|error| {
                 log::error!("the tokens cannot be read again: {error}");
@@ -79,8 +79,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Lets in no more the live tokens of this name or id, nor the one that has ended with none in
-    /// its place, and gives all of them whose revocation is still to be written.
+    /// Refuses from now on the live tokens of this name or id, and the one that has ended with none
+    /// in its place. Gives all those whose revocation is still to be written.
     pub(super) fn refuse(
         &self,
         name_or_id: &str,
@@ -114,7 +114,7 @@ impl Tokens {
         refused
     }
 
-    /// Id and name of each token that is refused, and whose revocation is not known to be on disk.
+    /// Id and name of each refused token whose revocation is not known to be on disk.
     pub fn revocations_in_doubt(&self) -> Vec<(String, String)> {
         let doubt = self.doubt();
         let revocations = doubt.revocations.iter();
@@ -123,7 +123,7 @@ impl Tokens {
             .collect()
     }
 
-    /// Puts what is stored in the place of what was issued; last uses stay as they are known.
+    /// Replaces the tokens in memory by the stored ones; last uses stay as known in memory.
     fn follow(&self, stored: BTreeMap<Digest, Token>) {
         let mut by_digest = self
             .by_digest
@@ -134,10 +134,10 @@ impl Tokens {
             let known = known.get(&digest);
             if let Some(known) = known {
                 token.seen = Arc::clone(&known.seen);
-                // Refused once is refused, also where it is not written yet.
+                // A token once refused stays refused, even if that is not written yet.
                 token.revoked = token.revoked.or(known.revoked);
             }
-            // Its requests are counted on.
+            // An unchanged token keeps its count of requests.
             let same = known.filter(|known| known.encode() == token.encode());
             let token = same.map_or_else(|| Arc::new(token), Arc::clone);
             by_digest.insert(digest, token);
@@ -150,9 +150,9 @@ impl Tokens {
     }
 }
 
-/// Those of the revocations that were not made. It is a plan for the writer: what was asked of it
-/// before was made by now or never will be, so none is made twice, nor one of a token that is not
-/// there.
+/// The change that makes the revocations which were not made. As a plan it runs in the writer,
+/// where everything asked before was made by now or never will be: so none is made twice, and none
+/// for a token that is not stored.
 fn missing(
     revocations: &BTreeMap<String, Revocation>,
     view: &View<'_>,

@@ -1,5 +1,5 @@
-//! Tokens that have ended with none in their place: whoever used such a one has nothing now, and
-//! somebody is to hear of it.
+//! Tokens that have ended with none in their place: their users have no access now, and the
+//! administrator must hear of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::issued::{Token, TokenState};
 use crate::clock::Instant;
 use crate::limits;
 
-/// The ids of [`super::Tokens::ended`] among these: of each name one at most.
+/// The ids of those among `tokens` that [`super::Tokens::ended`] means: at most one for each name.
 pub(super) fn ended_among<'a>(
     tokens: impl Iterator<Item = &'a Arc<Token>>,
     now: Instant,
@@ -21,8 +21,8 @@ pub(super) fn ended_among<'a>(
     ended.map(|token| token.id.clone()).collect()
 }
 
-/// The last of one name, if it has expired and nobody has taken back anything of the name since:
-/// whoever does knows that it is not needed, or sees that nothing is left.
+/// The last token of one name, if it has expired and no token of the name was revoked since:
+/// whoever revokes one knows that it is not needed, or sees that none is left.
 fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
     let is = |token: &Token, state| token.state(now) == state;
     if same.iter().any(|token| is(token, TokenState::Live)) {
@@ -36,8 +36,8 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
         .any(|token| token.revoked.is_some_and(|revoked| revoked >= ends));
     let is_told_of = |ends: Instant| ends.plus_days(limits::ENDED_TOKEN_TOLD_DAYS) > now;
     let is_told = is_told_of(ends);
-    // A rotation may have cut its life short: what has followed it has the whole length. One for a
-    // single run that was issued after the end of a lasting one takes nobody's place for long.
+    // A rotation may have cut its life short: its successor has the whole length. A token for a
+    // single run, issued after the end of a lasting one, does not replace that for long.
     let is_of_use = |token: &Token| {
         token.created >= last.created
             || token.revoked.is_none() && token.expires.is_some_and(is_told_of)
@@ -48,10 +48,10 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
 }
 
 impl Token {
-    /// The client reckons an end just before the server makes the token.
+    /// The client computes the end of a token shortly before the server issues it.
     pub const ISSUE_SLACK_SECONDS: i64 = 60;
 
-    /// Whether it was not meant to end soon, as one for a single run is.
+    /// Whether it was meant to last, unlike a token for a single run.
     pub fn is_lasting(&self) -> bool {
         (self.days_of_life()).is_none_or(|days| days >= limits::TOLD_TOKEN_DAYS_MIN)
     }
@@ -63,8 +63,8 @@ impl Token {
     }
 }
 
-/// The dead token that can be forgotten first: the oldest, and last of all one that somebody is
-/// still to hear of.
+/// The dead token to forget first: the oldest, but one that the administrator must still hear of
+/// comes last.
 pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
     let ended = ended_among(tokens.iter(), now);
     let dead = tokens

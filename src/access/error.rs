@@ -1,11 +1,11 @@
-//! Why somebody is not let in, and why a token is not issued or changed.
+//! Why a caller is not let in, and why a token is not issued or changed.
 
 use crate::store::WriteError;
 
-/// Why a credential is refused. The answer is the same for all; the log has the reason.
+/// Why a credential is refused. The answer is the same for all reasons; the log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It has not the form of a token: perhaps cut off, perhaps something else.
+    /// It does not have the form of a token: perhaps it was cut off, perhaps it is something else.
     Malformed,
     /// It was never issued here.
     Unknown,
@@ -13,7 +13,7 @@ pub enum Rejection {
     Expired,
     /// It was taken back.
     Revoked,
-    /// It may not be used from where it came.
+    /// It may not be used from this address.
     Address,
 }
 
@@ -27,7 +27,7 @@ impl Rejection {
         Self::Address,
     ];
 
-    /// The word that metrics have for it.
+    /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -52,7 +52,7 @@ pub enum IssueError {
     NotFound,
     /// Another change of tokens waits for the disk.
     Underway,
-    /// A revocation that holds, and of which nobody knows whether it is on disk.
+    /// A revocation that holds, but may not be on disk.
     NotKept,
     /// The store did not commit.
     Write(WriteError),

@@ -1,7 +1,7 @@
-//! Who is refused without having shown a token, and how often. An address that fails often is
-//! answered 429 and no longer logged line by line; a valid token is let pass from any address,
-//! so that nobody can lock an identity provider out by failing beside it. What strangers make
-//! us log is bounded altogether as well: they may come from very many addresses.
+//! Which addresses are refused without having shown a valid token, and how often. An address that
+//! fails often is answered 429 and no longer logged line by line; a valid token is accepted from
+//! any address, so that nobody can lock an identity provider out by failing at its address. What
+//! strangers can make us log is also bounded in total: they may use very many addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -34,9 +34,9 @@ struct Window {
 /// What follows from one more failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noted {
-    /// After how many seconds the address is heard again, if it has failed too often.
+    /// The seconds after which the address is heard again, if it has failed too often.
     pub retry_after_seconds: Option<u32>,
-    /// Whether the log is told of it: of few of one address, and of few altogether.
+    /// Whether it is logged: only the first few of one address are, and a limited number in total.
     pub is_told: bool,
 }
 
@@ -56,7 +56,7 @@ impl Failures {
         }
     }
 
-    /// Counts a refusal of any other kind. True if the log is to be told of it.
+    /// Counts a refusal of any other kind. True if it is to be logged.
     pub fn count_refusal(&self, peer: IpAddr, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.count_refusal(peer, now)
@@ -87,7 +87,7 @@ impl State {
     fn count_refusal(&mut self, peer: IpAddr, now: Instant) -> bool {
         let window = self.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
-        // The first of too many is told, and that the next ones are not.
+        // The first one too many is still logged, with a note that the next ones are not.
         if window.refused > limits::FAILURES_PER_WINDOW_MAX + 1 {
             return false;
         }

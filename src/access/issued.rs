@@ -25,7 +25,7 @@ pub struct Token {
     pub name: String,
     /// What it may do.
     pub scope: Scope,
-    /// How much it is forgiven.
+    /// How tolerant we are of its requests.
     pub mode: Mode,
     /// When it was issued.
     pub created: Instant,
@@ -33,15 +33,15 @@ pub struct Token {
     pub expires: Option<Instant>,
     /// When it was revoked, if it was.
     pub revoked: Option<Instant>,
-    /// Requests per second, where not the server's own.
+    /// Requests per second, if not the server's own limit.
     pub rate_limit: Option<u32>,
     /// The networks that it may be used from; all if there are none.
     pub allow_from: Vec<IpNet>,
-    /// Whether it is in memory alone: for minutes, and for nobody's list.
+    /// Whether it is in memory alone: it lives for minutes and is not listed.
     pub(super) is_temporary: bool,
     pub(super) digest: Digest,
-    /// Of all that stand for it one after the other: whoever was let in before a change notes its
-    /// use after it.
+    /// Shared by the successive versions of this token, so that a request admitted before a change
+    /// still records its use.
     pub(super) seen: Arc<Seen>,
     limiter: Limiter,
 }
@@ -75,11 +75,11 @@ pub struct Issue {
     pub name: String,
     /// What it may do.
     pub scope: Scope,
-    /// How much it is forgiven.
+    /// How tolerant we are of its requests.
     pub mode: Mode,
     /// When it ends, if it does.
     pub expires: Option<Instant>,
-    /// Requests per second, where not the server's own.
+    /// Requests per second, if not the server's own limit.
     pub rate_limit: Option<u32>,
     /// The networks that it may be used from; all if there are none.
     pub allow_from: Vec<IpNet>,
@@ -91,7 +91,7 @@ impl Token {
         Self::new(id, issue, digest, now, Arc::default())
     }
 
-    /// One that was not revoked, and whose requests are counted from now on.
+    /// A token that is not revoked, with a new count of requests.
     fn new(id: String, issue: Issue, digest: Digest, created: Instant, seen: Arc<Seen>) -> Self {
         Self {
             id,
@@ -124,8 +124,8 @@ impl Token {
         }
     }
 
-    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener
-    /// shows as IPv6 is what it is.
+    /// Whether it may be used from this address. An IPv4 address that a dual-stack listener shows
+    /// as IPv6 counts as IPv4.
     pub fn is_allowed_from(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.allow_from.is_empty()
@@ -135,19 +135,19 @@ impl Token {
                 .any(|network| network.contains(&peer))
     }
 
-    /// When and how it last passed, if it ever did.
+    /// When and how it was last used, if ever.
     pub fn last_used(&self) -> Option<LastUse> {
         self.seen.last()
     }
 
-    /// Notes that it passed, from where, and with which User-Agent. In memory: a read must not
+    /// Notes that it was used, from where, and with which User-Agent. In memory: a read must not
     /// cost a sync.
     pub fn note_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
         self.seen.note(now, peer, user_agent);
     }
 
-    /// Counts one request against the token's own rate, or the server's; `None` is
-    /// unlimited. The error is after how many seconds to come back.
+    /// Counts one request against the token's own rate, or the server's; `None` is unlimited. The
+    /// error is the number of seconds after which to come back.
     pub fn admit(&self, server_rate: Option<u32>, now: Monotonic) -> Result<(), u32> {
         match self.rate_limit.or(server_rate) {
             Some(rate) => self.limiter.admit(rate, now),
@@ -155,8 +155,8 @@ impl Token {
         }
     }
 
-    /// Counts requests more that one which was admitted stands for, or says after how many seconds
-    /// to come back.
+    /// Counts further requests for which an admitted one stands, or gives the number of seconds
+    /// after which to come back.
     pub fn charge(
         &self,
         server_rate: Option<u32>,
@@ -191,7 +191,7 @@ impl Token {
         }
     }
 
-    /// The same token after `change`; its last use goes with it. Its requests are counted anew.
+    /// The same token after `change`, with its last use and a new count of requests.
     pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let issue = Issue {
             name: self.name.clone(),

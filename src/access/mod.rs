@@ -1,5 +1,5 @@
-//! Who may pass, as what, and how often: tokens, scopes, principals, rate limits. It knows
-//! no SCIM and no sockets.
+//! Who is let in, as what, and how often: tokens, scopes, principals, rate limits. This module
+//! knows neither SCIM nor sockets.
 
 mod credentials;
 mod doubt;

@@ -16,7 +16,7 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// For the local door alone. The name is recorded as claimed, not as proved.
+    /// Only for the local door. The name is recorded as claimed, not as proved.
     pub fn at_the_local_door(claimed_name: &str) -> Self {
         let claimed_name = claimed_name
             .chars()
@@ -37,7 +37,7 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// How much this principal's requests are forgiven.
+    /// How tolerant we are of this principal's requests.
     pub fn mode(&self) -> Mode {
         match self {
             Self::Token(token) => token.mode,
@@ -45,7 +45,7 @@ impl Principal {
         }
     }
 
-    /// The token of whoever comes over the network.
+    /// The token of a principal from the network.
     pub fn token(&self) -> Option<&Arc<Token>> {
         match self {
             Self::Token(token) => Some(token),
@@ -65,7 +65,7 @@ impl Principal {
 }
 
 impl fmt::Display for Principal {
-    /// As it stands in the log and in the audit trail; nothing secret.
+    /// The form in the log and in the audit trail; nothing secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(token) => write!(f, "token:{}:{}", token.id, token.name),

@@ -15,9 +15,9 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// Requests that may come at once, now; below zero after a large bulk request.
+    /// Requests that may come at once, now; negative after a large bulk request.
     allowance: f64,
-    /// Refusals that have been sent away and are expected back.
+    /// Refused requests that are expected to come back.
     backlog: f64,
     at: Instant,
 }
@@ -34,8 +34,8 @@ impl Limiter {
         }
     }
 
-    /// Lets a request pass, or says after how many seconds to come back: one and the time
-    /// that the rate needs for those refused before, at most
+    /// Admits a request, or gives the number of seconds after which to come back: one, plus the
+    /// time that the rate needs for those refused before, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Instant) -> Result<(), u32> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,9 +47,8 @@ impl Limiter {
         Err(state.refuse(per_second))
     }
 
-    /// Takes what `requests` more would have cost, even if that is more than there is; but where
-    /// others that were let pass at the same time have taken more already, this one has to come
-    /// back like any other.
+    /// Takes the cost of `requests` more, even if that is more than is left. But if others admitted
+    /// at the same time have already overdrawn, this one has to come back like any other.
     pub fn charge(&self, per_second: u32, requests: u32, now: Instant) -> Result<(), u32> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.pass_time(per_second, now);
@@ -70,7 +69,7 @@ impl State {
         self.backlog = (self.backlog - passed * rate).max(0.0);
     }
 
-    /// After how many seconds one that does not pass is to come back.
+    /// The number of seconds after which a refused request is to come back.
     fn refuse(&mut self, per_second: u32) -> u32 {
         let rate = f64::from(per_second.max(1));
         let owed = self.backlog - self.allowance.min(0.0);

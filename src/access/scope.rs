@@ -1,4 +1,4 @@
-//! What a token may do, and how much it is forgiven.
+//! What a token may do, and how tolerant we are of its requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -59,12 +59,12 @@ impl FromStr for Scope {
     }
 }
 
-/// How much a token's requests are forgiven.
+/// How tolerant we are of a token's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// What identity providers send beyond the RFCs is understood.
     Compatible,
-    /// It is an error.
+    /// What they send beyond the RFCs is an error.
     Strict,
 }
 

@@ -1,5 +1,5 @@
-//! When a token last passed, from where, and what its bearer called itself. In memory for
-//! each request, since a read must not cost a sync; written down now and then.
+//! When a token was last used, from where, and how its bearer named itself. Noted in memory for
+//! each request, since a read must not cost a sync; written to the store now and then.
 //!
 //! ```text
 //! {"at": 1795465800000, "from": "203.0.113.7", "by": "Okta SCIM Client 1.0.0"}
@@ -19,7 +19,7 @@ use crate::limits;
 pub struct LastUse {
     /// When it was.
     pub at: Instant,
-    /// The network's address that it came from, where that is known.
+    /// The address that it came from, if known.
     pub from: Option<IpAddr>,
     /// The User-Agent, at most [`limits::USER_AGENT_BYTES_MAX`] of it; any characters that its
     /// sender chose.
@@ -34,13 +34,13 @@ pub(super) struct Seen(Mutex<Noted>);
 struct Noted {
     at: Option<Instant>,
     from: Option<IpAddr>,
-    /// As it came, cut; it is made text when somebody looks.
+    /// As received, cut; converted to text only when it is looked at.
     by: Option<Vec<u8>>,
     is_unsaved: bool,
 }
 
 impl Seen {
-    /// Goes on from what was written down; what cannot be read is forgotten.
+    /// Continues from the stored text; one that cannot be read is forgotten.
     pub(super) fn from_text(text: &str) -> Self {
         let read = serde_json::from_str(text).unwrap_or_else(|error| {
             log::warn!("when a token was last used cannot be read: {error}");
@@ -84,7 +84,7 @@ impl Seen {
         })
     }
 
-    /// What is to be written down, if that has changed since it was asked for last.
+    /// The text to store, if it has changed since the last call.
     pub(super) fn take_unsaved(&self) -> Option<String> {
         if !std::mem::take(&mut self.lock().is_unsaved) {
             return None;
@@ -98,7 +98,7 @@ impl Seen {
         Some(serde_json::to_string(&stored).expect("texts and numbers are always JSON"))
     }
 
-    /// It could not be written down: it is to be taken again.
+    /// Notes that the text could not be stored: the next call gives it again.
     pub(super) fn not_saved(&self) {
         self.lock().is_unsaved = true;
     }

@@ -1,13 +1,13 @@
-//! The tokens that were issued: in memory for every request, in the store for the next
-//! start. A token is committed first and then let in; a revoked one is refused first, whoever else
-//! waits for the disk, and then that is committed. Both are done before they are answered.
+//! The tokens that were issued: in memory for every request, in the store for the next start. A new
+//! token is committed first and then let in. A revoked one is refused first, without waiting for
+//! others' writes, and then the revocation is committed. Both happen before the answer.
 //!
-//! Of a change that was not confirmed ([`WriteError::Unknown`]) nobody knows whether it is on
-//! disk. Until the store can tell, memory holds what may be and lets in nobody whom it should not:
-//! a token that was to be issued is listed, and can be revoked, though nobody has its text; one
-//! that was to be revoked is refused; one that was to end goes on. Then memory follows the store
-//! ([`Tokens::settle`]), which is made to follow in one thing: what was refused stays so. That is
-//! for as long as the server runs: after a restart the store is all there is.
+//! A change that was not confirmed ([`WriteError::Unknown`]) may or may not be on disk. Until the
+//! store can tell, memory allows for both and lets in no token that it should not: one that was to
+//! be issued is listed and can be revoked, though nobody has its text; one that was to be revoked
+//! is refused; one that was to end goes on. Then memory follows the store ([`Tokens::settle`]),
+//! except that the store follows in one thing: what was refused stays refused. This holds as long
+//! as the server runs: after a restart the store is all there is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -26,14 +26,14 @@ use crate::secret::Digest;
 use crate::store::{Change, Store, WriteError};
 use crate::turns::{Turn, Turns};
 
-/// What came of a rotation.
+/// The outcome of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
     /// The new token.
     pub token: Arc<Token>,
     /// The secret of it.
     pub text: TokenText,
-    /// The tokens that it replaces, each with the end that it has now.
+    /// The tokens that it replaces, each with its new end.
     pub old: Vec<Arc<Token>>,
 }
 
@@ -41,9 +41,9 @@ pub struct Rotated {
 pub struct Tokens {
     pub(super) store: Arc<Store>,
     pub(super) by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
-    /// One turn, kept through a change, so that what is checked is still so when it is written.
+    /// One turn, held during a change, so that what was checked still holds when it is written.
     pub(super) changing: Turns,
-    /// Locked before `by_digest`, and never while anybody waits for the disk.
+    /// Locked before `by_digest`, and never while waiting for the disk.
     pub(super) doubt: Mutex<Doubt>,
 }
 
@@ -62,8 +62,8 @@ impl Tokens {
         })
     }
 
-    /// The live token that `candidate` is. Every refusal takes the same way: digest, look
-    /// up, then the reason.
+    /// The live token with the text `candidate`. Every refusal takes the same way: digest, look up,
+    /// then the reason.
     pub fn authenticate(
         &self,
         candidate: &str,
@@ -95,15 +95,15 @@ impl Tokens {
         match by_digest.get(&token.digest).map(|known| known.state(now)) {
             Some(TokenState::Live) => Ok(()),
             Some(TokenState::Expired) => Err(Rejection::Expired),
-            // One that is not there any more was a temporary one, or dead and forgotten.
+            // A token that is gone was a temporary one, or dead and forgotten.
             None if token.state(now) == TokenState::Expired => Err(Rejection::Expired),
             Some(TokenState::Revoked) | None => Err(Rejection::Revoked),
         }
     }
 
-    /// Makes a token that lives for `seconds` in memory alone, for the product's own requests.
-    /// Nothing of it is stored. Beyond [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: of
-    /// runs that were cut short some are left, and nobody is to wait for their end.
+    /// Makes a token that lives for `seconds` in memory alone, for the product's own requests. It
+    /// is not stored. Beyond [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: runs that
+    /// were cut short leave some, and nobody shall have to wait for their end.
     pub fn issue_temporary(
         &self,
         name: &str,
@@ -117,7 +117,7 @@ impl Tokens {
             scope,
             mode: Mode::Compatible,
             expires: Some(now.plus_seconds(seconds)),
-            // Its own: a low rate of the server must not make its check fail.
+            // Its own rate: a low limit of the server must not make the check fail.
             rate_limit: Some(limits::RATE_PER_SECOND_DEFAULT),
             allow_from: Vec::new(),
         };
@@ -139,7 +139,7 @@ impl Tokens {
         (token, text)
     }
 
-    /// Forgets such a token before its time, and tells whether it was ever used; one that is
+    /// Forgets a temporary token before its end, and returns whether it was ever used; one that is
     /// not there is forgotten already.
     pub fn forget_temporary(&self, id: &str) -> bool {
         let mut by_digest = self
@@ -153,7 +153,7 @@ impl Tokens {
         was_used
     }
 
-    /// All tokens that were issued to somebody, live ones first, each group by name and age.
+    /// All tokens but temporary ones, live ones first, each group by name and age.
     pub fn list(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.all();
         tokens.sort_by(|a, b| {
@@ -163,10 +163,10 @@ impl Tokens {
         tokens
     }
 
-    /// Those that have ended with none in their place: the last of their name, expired within
-    /// [`limits::ENDED_TOKEN_TOLD_DAYS`], nothing of the name being live or taken back since.
-    /// Whoever used such a one has nothing now. One that was meant to end, its life being shorter
-    /// than [`limits::TOLD_TOKEN_DAYS_MIN`], is none of them.
+    /// Tokens that have ended with none in their place: each is the last of its name and has
+    /// expired within [`limits::ENDED_TOKEN_TOLD_DAYS`], and no token of the name is live or was
+    /// revoked since. Their users have no access now. A token that was meant to end, since its life
+    /// was shorter than [`limits::TOLD_TOKEN_DAYS_MIN`], does not count.
     pub fn ended(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.list(now);
         let ended = ended_among(tokens.iter(), now);
@@ -202,8 +202,8 @@ impl Tokens {
         self.add(issue, now, Change::none(), audit)
     }
 
-    /// Issues a token like the newest live one of this name or id; the old ones of the
-    /// name end after `overlap_seconds`, or before, where they would have ended by themselves.
+    /// Issues a token like the newest live one of this name or id; the old ones of the name end
+    /// after `overlap_seconds`, or earlier if they would have anyway.
     pub fn rotate(
         &self,
         name_or_id: &str,
@@ -217,7 +217,7 @@ impl Tokens {
             .iter()
             .find(|token| token.name == name_or_id || token.id == name_or_id)
             .ok_or(IssueError::NotFound)?;
-        // One that was rotated already ends soon, which is not to be inherited.
+        // A token that was rotated already ends soon, which must not be inherited.
         let old = live
             .iter()
             .filter(|token| token.name == named.name)
@@ -247,12 +247,12 @@ impl Tokens {
         Ok(Rotated { token, text, old })
     }
 
-    /// Takes back all live tokens of this name, or the one with this id; those too of which it is
-    /// not known whether they were issued, and one of [`Self::ended`], which nobody is told of any
-    /// more then. They are refused from the beginning on, before it waits
-    /// for anything, and stay so whatever the disk says. [`IssueError::NotKept`] says that it
-    /// was not confirmed, and is made by a later [`Self::settle`]; [`IssueError::Underway`] that
-    /// a token of this name may come which this call has not seen.
+    /// Revokes all live tokens of this name, or the one with this id; also those that may or may
+    /// not have been issued, and one of [`Self::ended`], so that no warning is given of it any
+    /// more. They are refused at once, before this waits for anything, and stay so whatever the
+    /// disk says. [`IssueError::NotKept`] says that the revocation was not confirmed, and is
+    /// written by a later [`Self::settle`]; [`IssueError::Underway`] that there may soon be a token
+    /// of this name which this call has not seen.
     pub fn revoke(
         &self,
         name_or_id: &str,
@@ -261,13 +261,13 @@ impl Tokens {
     ) -> Result<Vec<Arc<Token>>, IssueError> {
         let mut revoked = self.refuse(name_or_id, now, &audit);
         let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
-        // Whoever had the turn may have issued one of this name.
+        // The previous holder of the turn may have issued one of this name.
         for token in self.refuse(name_or_id, now, &audit) {
             if revoked.iter().all(|known| known.id != token.id) {
                 revoked.push(token);
             }
         }
-        // Whoever still has the turn may yet issue one.
+        // The present holder of the turn may still issue one.
         let turn = turn.ok_or(IssueError::Underway)?;
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
@@ -278,7 +278,7 @@ impl Tokens {
         })
     }
 
-    /// What comes now and then: settles, and writes down last uses, whatever becomes of the other.
+    /// Work at intervals: settles, and writes down last uses, each even if the other fails.
     pub fn tend(&self) {
         if let Err(error) = self.settle() {
             log::warn!("whether a change of tokens was made is not known yet: {error:?}");
@@ -310,8 +310,8 @@ impl Tokens {
         committed
     }
 
-    /// The turn to change tokens, where memory is what the store is. The error says that nothing was
-    /// begun: in time there was no turn, or the store could not tell.
+    /// Takes the turn to change tokens, with memory and store in agreement. The error says that
+    /// nothing was begun: no turn came in time, or the store could not tell.
     fn begin(&self) -> Result<Turn<'_>, WriteError> {
         let until = Monotonic::now() + limits::TOKEN_CHANGE_WAIT_MAX;
         let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
@@ -338,7 +338,7 @@ impl Tokens {
         tokens
     }
 
-    /// Commits a new token with whatever else `change` holds, then lets it in.
+    /// Commits a new token together with `change`, then lets it in.
     fn add(
         &self,
         issue: Issue,
@@ -351,7 +351,7 @@ impl Tokens {
         let (change, forgotten) = self.forget_dead(change, now);
         let change = change.token(&token.id, token.encode()).audit(audit(&token));
         if let Err(error) = self.store.commit(change) {
-            // It may be on disk: whoever looks is to find it.
+            // It may be on disk: lists must show it.
             if error == WriteError::Unknown {
                 self.doubt().is_of_issue = true;
                 self.replace(vec![token]);
@@ -368,8 +368,7 @@ impl Tokens {
         Ok((added.remove(0), text))
     }
 
-    /// Dead tokens are kept so that the log can tell "revoked" from "unknown", but not
-    /// without end.
+    /// Dead tokens are kept so that the log can tell "revoked" from "unknown", but not for ever.
     fn forget_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
         let all = self.all();
         if all.len() < 2 * limits::TOKENS_MAX {
