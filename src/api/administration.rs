@@ -34,7 +34,7 @@ use crate::store::{Backup, Change, Counts, OpenError};
 /// `GET /admin/installation`: what a guide or a check must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let served = api.certificate.as_ref().map(|cell| cell.summary());
-    // Without a server, what the last one left in the data directory.
+    // Without a server: what the last one has left in the data directory.
     let private = match &served {
         Some(summary) => summary.authority.clone(),
         None => certificate::authority_summary(&api.data_dir).unwrap_or_else(|error| {
@@ -90,16 +90,16 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
     Ok(reply::json(200, &json!({"tokens": tokens})))
 }
 
-/// Whoever was told that a change was not confirmed looks whether it was made. Where the store
-/// cannot tell yet, what may be is shown.
+/// A list of tokens is where administrators look for a change that was not confirmed. If the store
+/// cannot tell yet, tokens that may exist are shown.
 fn settle_tokens(api: &Api) {
     if let Err(error) = api.tokens.settle() {
         log::warn!("whether a change of tokens was made is not known yet: {error:?}");
     }
 }
 
-/// `POST /admin/backup`: a copy of the store for a file of whoever asks, `path`. The server may
-/// be confined to its data directory: it makes the copy there, and whoever asks moves it away.
+/// `POST /admin/backup`: a copy of the store for the caller's file `path`. The server may be
+/// confined to its data directory: it makes the copy there, and the caller moves it away.
 pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let path = wanted.get("path").and_then(Value::as_str).map(Path::new);
@@ -110,7 +110,7 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let store_path = config::store_path(&api.data_dir);
     let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
     let made = {
-        // What another one is being written to must not be taken for left behind.
+        // A copy that is still being written must not be taken for a leftover.
         let _alone = api.backing_up.lock();
         snapshot.back_up(&store_path, now.seconds())
     };
@@ -124,7 +124,7 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let mut details = Map::new();
     details.insert("path".to_owned(), json!(path));
     let row = directory::event(&call.caller(), now, "backup.create", &details);
-    // The backup is there, whatever else is not.
+    // The backup exists, even if the row does not.
     if let Err(error) = api.store.commit(Change::none().audit(row)) {
         log::error!("the audit trail could not be told of the backup: {error:?}");
     }
@@ -221,7 +221,7 @@ pub(super) fn issue_temporary_token(
     ))
 }
 
-/// `DELETE /admin/passing-tokens/{id}`: forgets it, and says whether anybody has shown it.
+/// `DELETE /admin/passing-tokens/{id}`: forgets it, and says whether it was ever used.
 pub(super) fn forget_temporary_token(
     api: &Api,
     call: &Admission,
@@ -232,7 +232,7 @@ pub(super) fn forget_temporary_token(
     Ok(reply::json(200, &json!({"used": was_used})))
 }
 
-/// `POST /admin/verification`: reads the whole store and tells what is in it.
+/// `POST /admin/verification`: reads the whole store and says what is in it.
 pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
     let counts = snapshot.check(directory::describe).map_err(|error| {
@@ -283,7 +283,7 @@ fn rate_limit(wanted: &Value) -> Result<Option<u32>, Problem> {
     }
 }
 
-/// Networks in CIDR, or addresses alone.
+/// Networks in CIDR notation, or single addresses.
 fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
     let listed = match wanted.get("allowFrom") {
         None | Some(Value::Null) => return Ok(Vec::new()),

@@ -23,7 +23,7 @@ impl Api {
         self.counted(head, admitted)
     }
 
-    /// The same for the local door, whose caller is the administrator.
+    /// [`Self::admit`] for the local door, whose caller is the administrator.
     pub fn admit_administrator(
         &self,
         head: &Head,
@@ -42,7 +42,7 @@ impl Api {
         self.counted(head, admitted)
     }
 
-    /// Counts whom this refuses; who is admitted is counted with the answer.
+    /// Counts refused requests; admitted ones are counted with the answer.
     fn counted(
         &self,
         head: &Head,
@@ -102,7 +102,7 @@ impl Api {
             Ok(found) if matches!(found.route.access, Access::Open(_)) => {
                 return Ok(call.admitted(head, found, None));
             }
-            // Outside of what a token opens there is nothing to hide.
+            // There is nothing to hide about paths that need no token.
             Err(problem) if !routes::is_protected(head) => problem,
             Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                 Problem::not_found()
@@ -135,7 +135,7 @@ impl Api {
         call.refused(head, problem, &Who::Stranger { is_told })
     }
 
-    /// The token that was sent, or why there is none; `Err(None)` when no credentials were.
+    /// The token that was sent, or why there is none; `Err(None)` when no credentials were sent.
     fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Arc<Token>, Option<Rejection>> {
         let candidate = match access::from_authorization(head.header("authorization")) {
             Credentials::Absent => return Err(None),
@@ -152,7 +152,7 @@ impl Api {
     }
 }
 
-/// A bug while a head is looked at is answered like one later.
+/// A bug in handling a head is answered like one in a handler.
 fn guarded(
     call: &call::Beginning,
     admit: impl FnOnce() -> Result<Admission, Refusal>,

@@ -13,8 +13,8 @@ use crate::directory::{Wanted, Way};
 use crate::limits;
 use crate::scim::json;
 
-/// `GET /admin/audit`: the rows that are wanted from `first` on, `count` at most, and where the
-/// next request goes on; or, newest first, those from the row before `before` backwards.
+/// `GET /admin/audit`: the wanted rows from `first` on, `count` at most, and where the next request
+/// goes on; or, newest first, from the row before `before` backwards.
 pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let way = match sequence(call, "before")? {
         Some(end) => Way::Before(end),
@@ -77,7 +77,7 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -
     ))
 }
 
-/// A sequence or a number of the query.
+/// A number among the query parameters, such as a sequence.
 pub(super) fn sequence(call: &Admission, name: &str) -> Result<Option<u64>, Problem> {
     let read = |text: &str| {
         let bad = |_| Problem::new(400, format!("{name} must be a whole number"));

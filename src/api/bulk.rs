@@ -74,7 +74,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     })))
 }
 
-/// Who was created, by the `bulkId`.
+/// The created users by `bulkId`.
 fn created<T, E>(
     heads: &[OperationHead],
     outcomes: &[Option<Result<(Done, T), E>>],
@@ -87,7 +87,7 @@ fn created<T, E>(
     made.collect()
 }
 
-/// What the answer to an operation repeats of it.
+/// The parts of an operation that its answer repeats.
 struct OperationHead {
     method: String,
     bulk_id: Option<String>,

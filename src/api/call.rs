@@ -18,13 +18,14 @@ use crate::page;
 use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerance};
 use crate::secret;
 
-/// A request whose head was not looked at yet.
+/// A request whose head is still to be examined.
 pub(super) struct Beginning {
     pub(super) request_id: String,
     peer: Option<IpAddr>,
 }
 
-/// Who is refused: the log is told of everybody with a token, and of strangers within bounds.
+/// Who is refused: refusals of callers with a token are all logged, those of strangers within
+/// bounds.
 pub(super) enum Who {
     Known(Principal),
     Stranger { is_told: bool },
@@ -44,7 +45,7 @@ impl Beginning {
         found: Found,
         principal: Option<Principal>,
     ) -> Admission {
-        // Only files of the page are compressed; nobody else's field need be read.
+        // Only files of the page are compressed: for other routes the header need not be read.
         let accepts_gzip = matches!(found.route.access, Access::Open(_))
             && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
         Admission {
@@ -88,7 +89,7 @@ impl Beginning {
         }
     }
 
-    /// Where the request comes from; nowhere for the local door, where nobody fails.
+    /// Where the request comes from; unspecified for the local door, where nobody fails.
     pub(super) fn peer(&self) -> IpAddr {
         self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
@@ -173,8 +174,8 @@ impl Admission {
         self.queries(name).next()
     }
 
-    /// The query parameter of this name, of which there may be one. Of two that differ nobody can
-    /// know which is meant; the same twice says no more than once.
+    /// The query parameter of this name, which must be given only once. If two differ, nobody can
+    /// know which is meant; the same value twice counts as once.
     pub(super) fn query_once(&self, name: &str) -> Result<Option<&str>, scim::Error> {
         let mut values = self.queries(name);
         let Some(value) = values.next() else {
@@ -192,7 +193,7 @@ impl Admission {
         Err(scim::Error::new(kind, what))
     }
 
-    /// What of each user is asked for.
+    /// Which attributes of each user are asked for.
     pub(super) fn projection(&self) -> Projection {
         let attributes = self.query_list("attributes");
         let excluded = self.query_list("excludedAttributes");
@@ -222,7 +223,7 @@ impl Admission {
         &self.request_id
     }
 
-    /// What the client says that it is.
+    /// How the client names itself.
     pub(super) fn user_agent(&self) -> Option<String> {
         let agent = self.user_agent.as_deref()?;
         Some(String::from_utf8_lossy(agent).into_owned())
@@ -239,7 +240,7 @@ impl Admission {
         }
     }
 
-    /// How much this caller is forgiven.
+    /// How tolerant we are of this caller.
     pub(super) fn leniency(&self) -> Leniency {
         match self.principal.as_ref().map(Principal::mode) {
             Some(Mode::Strict) => Leniency::strict(),
@@ -247,7 +248,7 @@ impl Admission {
         }
     }
 
-    /// What the caller demands of the version that it meets.
+    /// What the caller demands of the resource's version.
     pub(super) fn preconditions(&self) -> &Preconditions {
         &self.preconditions
     }
@@ -257,12 +258,12 @@ impl Admission {
         self.accepts_gzip
     }
 
-    /// Tells the log what was forgiven.
+    /// Logs what was tolerated.
     pub(super) fn note(&self, tolerance: Tolerance) {
         log::debug!("{} tolerated {}", self.request_id, tolerance.name());
     }
 
-    /// What went wrong, as this caller is told.
+    /// The problem in the form for this caller.
     pub(super) fn told(&self, problem: Problem) -> Problem {
         match self.principal.as_ref().map(Principal::mode) {
             Some(Mode::Compatible) if !self.is_read() => problem.for_identity_providers(),
@@ -270,13 +271,13 @@ impl Admission {
         }
     }
 
-    /// A search by message is a read too.
+    /// A search by POST is a read, too.
     fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
             || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
     }
 
-    /// What the caller is told where the handler has panicked.
+    /// The answer to the caller when the handler has panicked.
     pub(super) fn bug(&self) -> Problem {
         if self.is_read() {
             Problem::bug()
@@ -302,8 +303,7 @@ impl Admission {
         answer
     }
 
-    /// The answer, and the log line: reads, and what anybody may ask for, at debug; writes and
-    /// refusals at info.
+    /// The answer, and the log line: reads and open routes at debug; writes and refusals at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
@@ -336,8 +336,8 @@ impl Admission {
     }
 }
 
-/// A path as the log has it: some paste a token where an id or the base URL should be, and what is
-/// on the way may have encoded it again.
+/// A path as it is logged: some people paste a token where an id or the base URL should be, and a
+/// proxy may have encoded it again.
 fn path_for_log(path: &str) -> &str {
     const DECODED_MAX: usize = 3;
     let mut text = Cow::Borrowed(path);

@@ -19,12 +19,12 @@ use crate::limits;
 use crate::scim::{Error, ErrorType, SearchRequest};
 use crate::secret::{Digest, SealKey, Sealer, sha256_of_parts};
 
-/// Gives cursors and reads them.
+/// Makes cursors and reads them.
 pub(super) struct Cursors {
     sealer: Sealer,
 }
 
-/// Who asks for what: the same for all pages of one walk.
+/// A digest of who asks for what: the same for all pages of one walk.
 pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest {
     let principal = principal.to_string();
     sha256_of_parts(&[
@@ -38,8 +38,9 @@ pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest 
 #[allow(clippy::cast_possible_wrap, reason = "an hour has few seconds")]
 const PERIOD_SECONDS: i64 = limits::CURSOR_DURATION_MIN.as_secs() as i64;
 
-/// The number of the period that a page is from. A page with cursors that has not changed is
-/// confirmed within it alone, and they are good for two: after a confirmation for one at least.
+/// The number of the period in which a page is made. An unchanged page with cursors is confirmed
+/// (304) only within its period, and its cursors are good for two periods: so for at least one
+/// after a confirmation.
 pub(super) fn period(now: Instant) -> i64 {
     now.seconds().div_euclid(PERIOD_SECONDS)
 }
@@ -71,8 +72,8 @@ impl Cursors {
         URL_SAFE_NO_PAD.encode(self.sealer.seal(binding, &content))
     }
 
-    /// Where the page of a cursor begins or ends. A cursor of somebody else's or of another
-    /// query is told like one that never was.
+    /// Where the page of a cursor begins or ends. A cursor of another principal or another query
+    /// gets the same error as one that never existed.
     pub(super) fn open(
         &self,
         binding: &Digest,

@@ -1,4 +1,4 @@
-//! `GET /admin/explanations/{request id}`: what became of one request, and what to do about it.
+//! `GET /admin/explanations/{request id}`: what happened to one request, and what to do about it.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use super::problem::{Cause, word_of};
 use super::reply::{self, Outcome};
 use crate::access::{Administrator, Rejection};
 
-/// What memory knows of the request, else what the audit trail does, from `before` backwards;
+/// What memory knows of the request; otherwise what the audit trail knows, from `before` backwards.
 /// `next` is where the next request goes on, if nothing was found yet.
 pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let request = call.parameter();
@@ -43,7 +43,7 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
     ))
 }
 
-/// A row without the values of a change: of those the attributes' names alone.
+/// A row with the names of the changed attributes, but without their values.
 fn brief(mut row: Value) -> Value {
     let names = row["changes"].as_array().map(|changes| {
         let names = changes.iter().map(|change| change["attribute"].clone());

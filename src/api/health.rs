@@ -1,4 +1,4 @@
-//! How it stands: for `/readyz`, for metrics, for the log and for `check`, from one look.
+//! The state of the server: for `/readyz`, for metrics, for the log and for `check`, from one look.
 //! Nothing here may fail or wait: it is asked above all when something else does.
 
 #![allow(
@@ -45,7 +45,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
     let reasons = reasons(api);
     let alarm = api.directory.alarm(api.tuned.get().alarm);
     let disk = disk(&api.data_dir);
-    // A command without a server has no connections, and neither limit nor start that matter.
+    // A command without a server has no connections, and its limits and start time do not matter.
     let is_served = api.address.is_some();
     let users = api.directory.counts_by_status();
     let newest = api.store.snapshot().ok();
@@ -100,7 +100,7 @@ struct Reason {
     mend: Mend,
 }
 
-/// All of them; none when the server is ready.
+/// All reasons; none when the server is ready.
 fn reasons(api: &Api) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let mut add = |what: String, mend| {
@@ -146,7 +146,7 @@ fn little_space(disk: &Disk) -> Reason {
     }
 }
 
-/// Of these reasons those that nobody else tells the log of, when they come.
+/// Those of the reasons that are not logged elsewhere when they arise.
 pub(super) fn unready(api: &Api) -> Vec<Warning> {
     let warning = |about: &str, reason: Reason, step| Warning {
         kind: "readiness",
@@ -166,8 +166,8 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
     warnings
 }
 
-/// What is free goes up and down about the limit. That nothing is left for the store, it tells by
-/// itself.
+/// Free space hovers around the limit: so it must double before the warning is forgotten. The store
+/// itself reports a full disk.
 fn step_of_space(free_bytes: u64, ailment: Option<Ailment>) -> Option<i64> {
     match ailment {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
@@ -220,7 +220,7 @@ fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
 fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
     let live = api.tokens.list(now).into_iter();
     let live = live.filter(|token| token.state(now) == TokenState::Live);
-    // An alert about one that nears its end is not to be over with its end.
+    // An alert about a token near its end must not be over when the token ends.
     let told = live.chain(api.tokens.ended(now));
     told.map(|token| metrics::TokenGauges {
         id: token.id.clone(),
@@ -228,7 +228,7 @@ fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
         days_left: token.expires.map(|expires| now.days_until(expires)),
         idle_seconds: {
             let spoke = token.last_used().map_or(token.created, |used| used.at);
-            // A clock that was set back makes nobody speak in the future.
+            // If the clock was set back, the last use must not lie in the future.
             now.seconds().saturating_sub(spoke.seconds()).max(0)
         },
     })
@@ -240,7 +240,7 @@ struct Disk {
     total_bytes: u64,
 }
 
-/// The file system of the data directory, as far as whoever runs this may use it.
+/// The file system of the data directory, with the space that this process's user may use.
 fn disk(data_dir: &Path) -> Option<Disk> {
     let found = rustix::fs::statvfs(data_dir).ok()?;
     Some(Disk {
@@ -252,13 +252,13 @@ fn disk(data_dir: &Path) -> Option<Disk> {
 /// The name of a file system.
 fn kind_of(data_dir: &Path) -> Option<String> {
     let magic = rustix::fs::statfs(data_dir).ok()?.f_type;
-    // Some machines have it signed.
+    // On some machines it is signed.
     let magic = u32::try_from(magic & 0xFFFF_FFFF).ok()?;
     let name = name_of(magic).map(str::to_owned);
     Some(name.unwrap_or_else(|| format!("{magic:#x}")))
 }
 
-/// By its magic number (`statfs(2)`).
+/// The name for a magic number (`statfs(2)`).
 fn name_of(magic: u32) -> Option<&'static str> {
     let name = match magic {
         0x0000_EF53 => "ext4",
@@ -285,13 +285,13 @@ fn store_bytes(data_dir: &Path) -> Option<u64> {
     Some(metadata.len())
 }
 
-/// How many may be open; nothing where there is no limit.
+/// How many descriptors may be open; `None` if there is no limit.
 fn descriptors() -> Option<u64> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current
 }
 
-/// How many are open. Looking takes one itself.
+/// How many descriptors are open. This look itself takes one.
 fn descriptors_used() -> Option<usize> {
     let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
     Some(open.saturating_sub(1))

@@ -1,5 +1,5 @@
-//! What was, and taking changes back: what the command line asks for `user show --at`,
-//! `user show --before` and `user undo`.
+//! The past of users, and undoing changes: for the commands `user show --at`, `user show --before`
+//! and `user undo`.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
 //! Users as rows of a file, for the command line: what each does or would do, and how it differs
-//! from the directory. Who reads the file and its encoding is the command line.
+//! from the directory. The command line reads the file and its encoding.
 
 use std::sync::Arc;
 
@@ -38,14 +38,13 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     }))
 }
 
-/// `POST /admin/users/compare`: the same rows beside the directory. Who is in a file that says
-/// nothing of status is taken for active.
+/// `POST /admin/users/compare`: compares such rows with the directory. If a file does not say
+/// anything about status, its users count as active.
 pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
     let compared = api.directory.compare(&rows, request.empty)?;
-    // Also a row that is refused stands beside its outcome, so that each is asked for its own
-    // status.
+    // A refused row, too, is paired with its outcome, so that each row is asked for its own status.
     let outcomes = compared.into_iter().zip(&rows);
     let outcomes: Vec<Result<(Compared, bool), Error>> = outcomes
         .map(|(outcome, row)| outcome.map(|compared| (compared, row.tells_status())))
@@ -76,12 +75,12 @@ fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
     row.insert("userName".to_owned(), json!(record.user().user_name()));
 }
 
-/// A request, read: the rows that can be, and why the others cannot.
+/// A parsed request: the rows that can be read, and why the others cannot.
 struct Request {
     empty: Empty,
     is_rehearsal: bool,
     rows: Vec<Row>,
-    /// For each row of the request its line, and the refusal of one that cannot be read.
+    /// For each row of the request its line, and the refusal if it cannot be read.
     lines: Vec<(Value, Option<String>)>,
 }
 
@@ -125,7 +124,7 @@ impl Request {
         Ok(request)
     }
 
-    /// An answer with each row in its place; `tell` says what became of one.
+    /// An answer with each row in its place; `tell` gives the outcome of one.
     fn answer<T>(
         self,
         outcomes: Vec<Result<T, Error>>,
@@ -170,7 +169,7 @@ fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Prob
     }
 }
 
-/// Why a row was refused, in words for whoever has the file.
+/// Why a row was refused, in words for the owner of the file.
 fn reason(error: Error) -> String {
     match error {
         Error::NotFound => "no user has this id; a file of another directory is imported with \
@@ -180,7 +179,7 @@ fn reason(error: Error) -> String {
     }
 }
 
-/// The attributes that differ: the parts of complex ones each, lists as a whole.
+/// The attributes that differ: the sub-attributes of complex ones one by one, lists as a whole.
 fn differences(here: &User, there: &User) -> Vec<Value> {
     let mut found = Vec::new();
     let (here, there) = (here.attributes(), there.attributes());

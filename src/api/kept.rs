@@ -11,7 +11,7 @@ const BASE_URL: &str = "base-url";
 /// opens cursors and nothing else.
 const CURSOR_KEY: &str = "cursor-key";
 
-/// The base URL to use, kept in the store while it is served.
+/// The base URL to use; one that is served is kept in the store.
 pub(super) fn base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
     let kept = kept(store, BASE_URL)?;
     let Some(served) = served else {

@@ -68,12 +68,12 @@ use warnings::Told;
 
 /// What the router must be told.
 pub struct Options {
-    /// Where clients find `/Users`, without a slash at the end; `None` when nothing is
-    /// served, which takes the one that was served last.
+    /// Where clients find `/Users`, without a slash at the end; `None` when nothing is served: then
+    /// the one served last is used.
     pub base_url: Option<String>,
     /// Where the network door listens, if there is one.
     pub address: Option<SocketAddr>,
-    /// What can be changed later.
+    /// The settings that can be changed later.
     pub tuning: Tuning,
     /// The certificate that is served, if one is.
     pub certificate: Option<Arc<certificate::Cell>>,
@@ -90,7 +90,7 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
-    /// Told apart from every other process in the entity tags of lists.
+    /// Sets this process apart from all others in the entity tags of lists.
     incarnation: String,
     address: Option<SocketAddr>,
     tuned: Tuned,
@@ -102,9 +102,9 @@ pub struct Api {
     metrics: Metrics,
     told: Told,
     refusals: Refusals,
-    /// For requests with a large body, which is much larger once it is read.
+    /// Turns for requests with a large body: in memory it is much larger than on the wire.
     large: Turns,
-    /// For those with one that is too large for a user.
+    /// Turns for requests with a body that is too large for one user.
     bulky: Turns,
     started: Instant,
     is_stopping: AtomicBool,
@@ -112,7 +112,7 @@ pub struct Api {
     backing_up: Mutex<()>,
 }
 
-/// How the wait of a request for its turn ended.
+/// How a request's wait for its turn has ended.
 pub enum Waited<'a> {
     /// With a turn, if it needed one.
     InTime(Option<Turn<'a>>),
@@ -133,7 +133,7 @@ impl Api {
         let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
-        // A command is over before an hour is.
+        // A command does not run for an hour.
         if options.address.is_some() {
             directory.recall_deactivations();
         }
@@ -170,7 +170,7 @@ impl Api {
         })
     }
 
-    /// What of the store is not as it was written, if that was found after the start.
+    /// The damage of the store, if any was found after the start.
     pub fn store_damage(&self) -> Option<OpenError> {
         self.store.damage()
     }
@@ -180,8 +180,8 @@ impl Api {
         self.tokens.check_again(token, self.clock.now()).is_ok()
     }
 
-    /// While a body was on its way the token may have been taken back, and who took it back was
-    /// told so.
+    /// While the body was on its way the token may have been revoked, and the administrator was
+    /// told that it is.
     fn check_again(&self, principal: &Principal) -> Result<(), Problem> {
         let Principal::Token(token) = principal else {
             return Ok(());
@@ -215,7 +215,7 @@ impl Api {
         self.answer_by(admission, body, |admission| self.handle(admission, body))
     }
 
-    /// The same for a request that may have had to wait for its turn.
+    /// [`Self::answer`] for a request that may have had to wait for its turn.
     pub fn answer_in_turn(
         &self,
         admission: Admission,
@@ -332,7 +332,7 @@ impl Api {
         Problem::too_many_requests(seconds)
     }
 
-    /// Counts what a request was forgiven, and tells the log.
+    /// Counts and logs what was tolerated in a request.
     fn note(&self, call: &Admission, tolerances: &[Tolerance]) {
         for tolerance in tolerances {
             self.metrics.tolerated(tolerance.name());
@@ -340,13 +340,12 @@ impl Api {
         }
     }
 
-    /// What tokens want done now and then: what was not confirmed of them made known, last uses
-    /// written down.
+    /// Work on tokens at intervals: settles unconfirmed changes and writes down last uses.
     pub fn tend_tokens(&self) {
         self.tokens.tend();
     }
 
-    /// What the audit trail wants done now and then: refusals summed up, old rows removed.
+    /// Work on the audit trail at intervals: sums up refusals and removes old rows.
     pub fn tend_audit(&self, at: Monotonic) {
         self.sum_up_refusals(false);
         self.directory.drop_verification(at);
@@ -370,9 +369,9 @@ impl Api {
     }
 }
 
-/// An id that no other request has, short enough to read out: a count from a random beginning on,
-/// mixed by the finisher of SplitMix64, which gives each number another. It is no secret; drawn at
-/// random each time it would take a thirtieth of a retrieval's CPU time.
+/// An id that no other request has, short enough to read out: a count from a random start, mixed by
+/// the finisher of SplitMix64, which maps each number to a different one. It is not secret; drawing
+/// it at random each time would take a thirtieth of a retrieval's CPU time.
 fn new_request_id() -> String {
     static NEXT: LazyLock<AtomicU64> =
         LazyLock::new(|| AtomicU64::new(u64::from_le_bytes(secret::random())));

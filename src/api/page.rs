@@ -1,5 +1,5 @@
-//! The Team Directory page over HTTP: its files, which anybody may have since they tell
-//! nothing of the directory, with the header fields that keep everything foreign out of it.
+//! The Team Directory page over HTTP: its files, which anybody may have since they say nothing
+//! about the directory, with the header fields that keep everything foreign out.
 
 use super::Api;
 use super::call::Admission;
@@ -15,12 +15,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
-/// The name has the content's hash in it: what it names never changes.
+/// For names that contain the content's hash: what they name never changes.
 const FOREVER: &str = "public, immutable, max-age=31536000";
-/// To be asked for again each time.
+/// The browser must ask again each time.
 const ASK_AGAIN: &str = "no-cache";
 
-/// `GET /`: whoever types the server's name wants the page.
+/// `GET /`: a person who types the server's name wants the page.
 pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
     is_served(api)?;
     let mut answer = reply::no_content();

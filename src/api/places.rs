@@ -1,8 +1,7 @@
-//! Where pages by index ended. An index says "the 101st", and whom that means changes when
-//! somebody before is deleted, or leaves a filtered or sorted list: the walk would miss a user
-//! or show one twice. So the end of each page is remembered for a while, and the page that
-//! begins where it ended goes on from the same user. Nothing depends on it: what is forgotten
-//! is counted.
+//! Where pages by index ended. An index says "the 101st", which becomes another user when an
+//! earlier one is deleted, or leaves a filtered or sorted list: the walk would miss a user or show
+//! one twice. So the end of each page is remembered for a while, and the page that begins there
+//! goes on from the same user. Nothing depends on it: if the end is forgotten, users are counted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What goes wrong: the one map from everything that can to a status, a `scimType` and a SCIM Error
+//! What goes wrong: the one map from every error to a status, a `scimType` and a SCIM Error
 //! document (RFC 7644 section 3.12).
 
 use serde_json::Value;
@@ -15,26 +15,26 @@ use crate::store::WriteError;
 const RETRY_SOON_SECONDS: u32 = 5;
 const RETRY_DISK_SECONDS: u32 = 30;
 
-/// What a problem is of, where status and `scimType` do not tell it apart from others that
-/// something else mends.
+/// The cause of a problem, where status and `scimType` do not distinguish it from problems with
+/// another remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// No credentials were sent, or such as are refused.
+    /// No credentials were sent, or refused ones.
     Credentials(Option<Rejection>),
     /// The token's scope.
     Scope,
-    /// A user who is not there.
+    /// A user who does not exist.
     User,
     /// The token's rate.
     Rate,
     /// An address that failed too often.
     Failures,
-    /// What others have asked for at the same time.
+    /// Other requests at the same time.
     Load,
 }
 
 impl Cause {
-    /// The word that its row of the audit trail has for it.
+    /// Its name in a row of the audit trail.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Credentials(rejection) => word_of(rejection),
@@ -47,7 +47,7 @@ impl Cause {
     }
 }
 
-/// The word for a credential that is refused, or for none at all.
+/// The name of a refused credential's fault, or of a missing credential.
 pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
     rejection.map_or("absent", Rejection::as_str)
 }
@@ -78,8 +78,8 @@ impl Problem {
         }
     }
 
-    /// The same for a caller of mode compatible: 429 for what is transient, since Okta comes back
-    /// after one, and what it does after a 503 is not known.
+    /// The problem for a caller in compatible mode: 429 for what is transient, since Okta comes
+    /// back after a 429, and what it does after a 503 is not known.
     pub(super) fn for_identity_providers(mut self) -> Self {
         if self.is_transient {
             self.status = 429;
@@ -97,8 +97,8 @@ impl Problem {
         self.reason.unwrap_or(&self.detail)
     }
 
-    /// The SCIM Error document. Its detail ends with the request's id: it is all that the
-    /// administrator of an identity provider gets to see.
+    /// The SCIM Error document. Its detail ends with the request's id: the detail is all that the
+    /// administrator of an identity provider sees.
     pub(super) fn into_answer(self, request_id: &str) -> Answer {
         let document = self.document(request_id);
         let mut answer = reply::scim(self.status, document.to_string());
@@ -143,7 +143,7 @@ impl Problem {
         problem
     }
 
-    /// A method that is not told apart from any other word (RFC 9110 section 9.1).
+    /// A method that is not one of those known here (RFC 9110 section 9.1).
     pub(super) fn unknown_method() -> Self {
         Self::not_implemented("this method is not known here")
     }
@@ -152,7 +152,7 @@ impl Problem {
         Self::new(501, detail)
     }
 
-    /// An endpoint of RFC 7644 that nothing can be done with here.
+    /// An endpoint of RFC 7644 that is not implemented here.
     pub(super) fn endpoint_not_implemented(endpoint: Endpoint) -> Self {
         Self::not_implemented(match endpoint {
             Endpoint::Groups => {
@@ -163,8 +163,8 @@ impl Problem {
         })
     }
 
-    /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens are told alike; the
-    /// log has the reason.
+    /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens get the same answer; the log
+    /// has the reason.
     pub(super) fn unauthorized(why: Option<Rejection>) -> Self {
         let (detail, challenge) = if why.is_some() {
             (
@@ -193,7 +193,7 @@ impl Problem {
         problem
     }
 
-    /// 429 for an address that failed too often: it says nothing of the token.
+    /// 429 for an address that failed too often: it says nothing about the token.
     pub(super) fn too_many_failures(retry_after_seconds: u32) -> Self {
         let mut problem = Self::retry(
             429,
@@ -278,7 +278,7 @@ impl Problem {
         )
     }
 
-    /// A bug before anything was begun, in what only reads, or in a write that was given up.
+    /// A bug before anything was begun, in a read, or in a write that was given up.
     pub(super) fn bug() -> Self {
         Self::new(
             500,
@@ -286,7 +286,7 @@ impl Problem {
         )
     }
 
-    /// A bug in what writes: it may have been after the commit.
+    /// A bug in a write: it may have come after the commit.
     pub(super) fn bug_in_a_change() -> Self {
         Self::new(
             500,

@@ -8,8 +8,8 @@
 //! stranger refused  ──▶ memory of its own ──▶ counted, one row "refuse.strangers" a minute
 //! ```
 //!
-//! Of the answers that only say to come back later, each principal's first of a minute counts
-//! like another: a busy identity provider gets thousands.
+//! Of the answers that only say to come back later, only each principal's first of a minute counts
+//! like other refusals: a busy identity provider gets thousands.
 //!
 //! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
 
@@ -40,7 +40,7 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     rows: Window<u16>,
-    /// Of each principal; of whom there are no more than tokens.
+    /// The rows of a day of each principal; there are no more principals than tokens.
     days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }
@@ -50,7 +50,7 @@ struct Remembered {
     /// The id of the request.
     request: String,
     principal: String,
-    /// As it is written into the audit trail.
+    /// The row as written into the audit trail.
     row: String,
 }
 
@@ -67,7 +67,7 @@ impl Day {
             .is_some_and(|began| at.saturating_duration_since(began) >= limits::REFUSAL_DAY)
     }
 
-    /// Counts a row, and tells whether there is room for it. A day that is over begins anew.
+    /// Counts a row, and returns whether there is room for it. A day that is over begins anew.
     fn take_place(&mut self, at: Monotonic) -> bool {
         if self.is_over(at) {
             *self = Self::default();
@@ -81,10 +81,10 @@ impl Day {
 /// A minute's refusals.
 struct Window<K> {
     began: Option<(Monotonic, Instant)>,
-    /// Rows by principal, and which of them were told to come back later.
+    /// Rows by principal, and the principals that were told to come back later.
     rows: BTreeMap<String, u32>,
     told_to_wait: BTreeSet<String>,
-    /// Those that got no row, by what tells them apart.
+    /// Counts of refusals without a row, by what distinguishes them.
     counted: BTreeMap<K, u64>,
 }
 
@@ -100,14 +100,14 @@ impl<K> Default for Window<K> {
 }
 
 impl<K: Ord + ToString> Window<K> {
-    /// Begins at the first refusal after the last window; gives what that one has counted.
+    /// Begins a window at the first refusal after the last one ended; gives what that has counted.
     fn begin(&mut self, at: Monotonic, now: Instant) -> Option<(Instant, Map<String, Value>)> {
         let over = self.end(Some(at));
         self.began.get_or_insert((at, now));
         over
     }
 
-    /// Ends the window, if it is over at that time; in any case without one. Gives what it has
+    /// Ends the window if it is over at `at`, or in any case if `at` is `None`. Gives what it has
     /// counted, if anything.
     fn end(&mut self, at: Option<Monotonic>) -> Option<(Instant, Map<String, Value>)> {
         let (began, since) = self.began?;
@@ -122,7 +122,7 @@ impl<K: Ord + ToString> Window<K> {
         (!counted.is_empty()).then_some((since, counted))
     }
 
-    /// Counts a row of this principal, and tells whether it may have it in this window.
+    /// Counts a row of this principal, and returns whether it is allowed in this window.
     fn take_place(&mut self, principal: &str) -> bool {
         let rows = self.rows.entry(principal.to_owned()).or_default();
         *rows += u32::from(*rows <= limits::REFUSALS_PER_WINDOW_MAX);
@@ -143,7 +143,7 @@ impl Refusals {
         serde_json::from_str(&found.next()?.row).ok()
     }
 
-    /// Forgets what was remembered; what was counted stays.
+    /// Forgets the remembered refusals; the counts stay.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
         state.known.clear();
@@ -155,7 +155,7 @@ impl Refusals {
     }
 }
 
-/// Beyond the bound whoever has most there loses the oldest.
+/// Remembers a refusal; beyond the bound the principal with the most loses its oldest.
 fn remember(memory: &mut VecDeque<Remembered>, refusal: Remembered, most: usize) {
     while memory.len() >= most {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -170,7 +170,7 @@ fn remember(memory: &mut VecDeque<Remembered>, refusal: Remembered, most: usize)
     memory.push_back(refusal);
 }
 
-/// What a refused request was, as far as it may be kept.
+/// The parts of a refused request that may be kept.
 pub(super) struct Refused<'a> {
     request_id: &'a str,
     method: &'static str,
@@ -184,7 +184,7 @@ pub(super) struct Refused<'a> {
 }
 
 impl<'a> Refused<'a> {
-    /// One that its head was enough to refuse.
+    /// A request that was refused because of its head.
     pub(super) fn by_head(call: &'a Beginning, head: &Head) -> Self {
         let found = routes::find(head).ok();
         let query = || query_pairs(head.query().unwrap_or_default()).unwrap_or_default();
@@ -205,7 +205,7 @@ impl<'a> Refused<'a> {
         }
     }
 
-    /// One that was admitted.
+    /// A request that was admitted.
     pub(super) fn admitted(call: &'a Admission, body: &'a [u8]) -> Self {
         Self {
             request_id: call.request_id(),
@@ -243,7 +243,7 @@ impl<'a> Refused<'a> {
         };
         put("method", json!(self.method));
         put("route", json!(self.route));
-        // Anything else that stands in its place may be anything.
+        // Text that is not an id could be anything, even a secret.
         if let Some(id) = self.parameter.as_deref().and_then(UserId::parse) {
             put("parameter", json!(id.to_string()));
         }
@@ -258,7 +258,7 @@ impl<'a> Refused<'a> {
     }
 }
 
-/// What a row of the audit trail says of why.
+/// What a row of the audit trail says about the reason.
 pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) {
     put("status", json!(problem.status));
     if let Some(scim_type) = problem.scim_type {
@@ -277,7 +277,7 @@ impl Api {
     /// Keeps the refusal of a principal.
     pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
-        // There may be thousands of these: nothing is made that would be dropped.
+        // There may be thousands of these: nothing is built only to be dropped.
         if problem.status == 429 && self.count_if_told_before(principal, at, now) {
             return;
         }
@@ -299,13 +299,13 @@ impl Api {
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        // What was forgotten meanwhile stays so.
+        // What was forgotten meanwhile stays forgotten.
         if let Some(refusal) = remembered
             && self.tuned.get().is_explained
         {
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
-        // Tokens come and go; who was not refused for a day begins anew anyway.
+        // Tokens come and go; a principal that was not refused for a day begins anew anyway.
         state.days.retain(|_, day| !day.is_over(at));
         let has_place = state.rows.take_place(principal)
             && state
@@ -322,8 +322,8 @@ impl Api {
         }
     }
 
-    /// Counts an answer that only says to come back later unless it is the principal's first of
-    /// this minute, and tells whether it has. The principal is remembered, and a minute that is
+    /// Counts an answer that only says to come back later, unless it is the principal's first of
+    /// this minute; returns whether it was counted. The principal is noted, and a minute that is
     /// over is summed up.
     fn count_if_told_before(&self, principal: &str, at: Monotonic, now: Instant) -> bool {
         let mut state = self.refusals.lock();
@@ -337,7 +337,7 @@ impl Api {
         is_again
     }
 
-    /// Counts the refusal of somebody without a valid token, and remembers it for a while.
+    /// Counts the refusal of a caller without a valid token, and remembers it for a while.
     pub(super) fn note_stranger(&self, why: &'static str, refused: &Refused<'_>, told: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
         let remembered = self.tuned.get().is_explained.then(|| {
@@ -358,7 +358,7 @@ impl Api {
         if let Some(refusal) = remembered
             && self.tuned.get().is_explained
         {
-            // All of them are nobody's, so none is louder than another.
+            // They belong to no principal, so simply the oldest goes.
             if state.strangers.len() >= limits::STRANGERS_REMEMBERED_MAX {
                 state.strangers.pop_front();
             }
@@ -367,7 +367,7 @@ impl Api {
         self.count_stranger(&mut state, why, at, now);
     }
 
-    /// The same for what cannot be read as a request.
+    /// [`Self::note_stranger`] for bytes that cannot be read as a request.
     pub(super) fn note_unreadable(&self, call: &Beginning, fault: &Fault) {
         let refused = Refused {
             request_id: &call.request_id,
@@ -388,7 +388,7 @@ impl Api {
         state.unknown.count(why);
     }
 
-    /// Sums up the minutes that are over; all of them where the server ends.
+    /// Sums up the minutes that are over; at the end of the server all of them.
     pub(super) fn sum_up_refusals(&self, is_end: bool) {
         let (at, now) = ((!is_end).then(Monotonic::now), self.clock.now());
         let mut state = self.refusals.lock();

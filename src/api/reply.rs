@@ -1,4 +1,4 @@
-//! Answers, and the refusal of a head. What they say of a failure is in `problem`.
+//! Answers, and the refusal of a head. What they say about a failure is in `problem`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::scim;
 
 const SCIM_JSON: &str = "application/scim+json";
 
-/// What a handler gives.
+/// What a handler returns.
 pub(super) type Outcome = Result<Answer, Problem>;
 
 /// An answer that ends a request before its body was read.
@@ -56,12 +56,12 @@ pub(super) fn not_modified(version: String) -> Answer {
     answer
 }
 
-/// A text for a machine that is not JSON: metrics.
+/// A machine-readable text that is not JSON: metrics.
 pub(super) fn text(media_type: &str, text: String) -> Answer {
     with_type(200, media_type, Body::Bytes(text.into_bytes()))
 }
 
-/// A list that is too large to be held.
+/// A list that is too large to be held in memory.
 pub(super) fn scim_stream(body: Body) -> Answer {
     with_type(200, SCIM_JSON, body)
 }

@@ -18,7 +18,7 @@ use crate::http1::{Head, Method};
 /// Who may use a route, and what it does. The privilege is in the handler's type.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
-    /// Anybody: tells nothing of the directory.
+    /// Anybody: it says nothing about the directory.
     Open(fn(&Api, &Admission) -> Outcome),
     /// Tokens of this scope, and the administrator.
     Scim(Scope, fn(&Api, &Admission, &Principal, &[u8]) -> Outcome),
@@ -201,7 +201,7 @@ static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::
         .collect()
 });
 
-/// A route, with what the path and the query hold.
+/// A route, with the variable part of the path and the query.
 pub(super) struct Found {
     pub(super) route: &'static Route,
     pub(super) parameter: Option<String>,
@@ -224,7 +224,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
         let Some(Match { parameter }) = matches(pattern, &segments) else {
             continue;
         };
-        // `/Users/.search` is no user: paths of fixed words stand before those with an id.
+        // `/Users/.search` is not a user: paths of fixed words come before those with an id.
         if parameter.is_some() && is_fixed {
             continue;
         }
@@ -243,7 +243,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     if allowed.is_empty() {
         Err(Problem::not_found())
     } else if segments.first().is_some_and(|first| first == "admin") {
-        // Which methods administration has is administration's affair.
+        // The methods of administration are not disclosed.
         Err(Problem::not_found())
     } else if method == Method::Other {
         Err(Problem::unknown_method())
@@ -252,7 +252,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     }
 }
 
-/// The path that metrics name a request by: one of the table, whatever was sent.
+/// The path by which metrics name a request: always one of the table, whatever was sent.
 pub(super) fn pattern(head: &Head) -> &'static str {
     let segments = path_segments(head.path()).unwrap_or_default();
     let mut patterns = PATTERNS.iter();
@@ -270,7 +270,7 @@ fn is_other_version(segments: &[Cow<'_, str>]) -> bool {
     scim == "scim" && is_number && version != "v2"
 }
 
-/// Whether a request without a token is to be told nothing of what is at its path.
+/// Whether a request without a token must learn nothing about its path.
 pub(super) fn is_protected(head: &Head) -> bool {
     match path_segments(head.path()) {
         Ok(segments) => segments.first().is_some_and(|first| first == "scim"),
@@ -279,9 +279,9 @@ pub(super) fn is_protected(head: &Head) -> bool {
     }
 }
 
-/// The segments are a pattern's.
+/// The segments of a path that match a pattern.
 struct Match<'a> {
-    /// The variable one, if there is one.
+    /// The variable segment, if there is one.
     parameter: Option<&'a str>,
 }
 
@@ -301,7 +301,7 @@ fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'
     Some(Match { parameter })
 }
 
-/// Who may use a route, for whoever walks the table.
+/// Who may use a route, as [`route_table`] shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessKind {
     /// Anybody.

@@ -38,11 +38,11 @@ pub(super) fn by_parameters(
     if matches!(request.paging, Paging::Index(_)) {
         return answer(api, call, principal, &request).map(|(answer, _)| answer);
     }
-    // The cursors of a page that is confirmed must be good for some time too (see `cursor`).
+    // The cursors of a confirmed page must be good for some time, too (see `cursor`).
     let period = cursor::period(api.clock.now());
     let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);
-    // A cursor that is no longer good is told so even where nothing has changed.
+    // A cursor that is no longer good is refused, even if nothing has changed.
     start(api, &&cursor::binding(principal, &request), &request)?;
     if call.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));
@@ -160,7 +160,7 @@ struct PageWriter {
 impl PageWriter {
     fn answer(mut self, place: &Place) -> Outcome {
         let room = (1 + self.page.len()).saturating_mul(USER_BYTES);
-        // With the user that passes the bound, lest what is held be twice as much.
+        // With room for the user that passes the bound, so that the buffer is not doubled for it.
         let room_max = limits::ANSWER_BUFFER_BYTES_MAX + limits::USER_BYTES_MAX;
         let mut head = String::with_capacity(room.min(room_max));
         message::write_list_head(self.page.total(), place, self.page.len(), &mut head);
@@ -179,7 +179,7 @@ impl PageWriter {
         self.next > self.page.len()
     }
 
-    /// Writes users until the buffer holds so many bytes, and the end after the last.
+    /// Writes users until the buffer holds `bytes_max`, and the end after the last user.
     fn fill(&mut self, bytes_max: usize, buffer: &mut Vec<u8>) -> Result<(), Problem> {
         if self.next < self.page.len() {
             self.next = self.page.render_from(

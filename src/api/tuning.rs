@@ -11,7 +11,7 @@ use crate::limits;
 pub struct Tuning {
     /// Requests per second per token; `None` is unlimited.
     pub rate_per_second: Option<u32>,
-    /// When deactivations are very many.
+    /// How many deactivations are very many.
     pub alarm: Thresholds,
     /// How much of the audit trail is kept.
     pub keep: Keep,
@@ -21,8 +21,8 @@ pub struct Tuning {
     pub serves_page: bool,
 }
 
-/// For commands and tests: a server's come from its configuration. Nothing is removed from the
-/// audit trail.
+/// For commands and tests: a server's settings come from its configuration. Nothing is removed from
+/// the audit trail.
 impl Default for Tuning {
     fn default() -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Tuned {
 }
 
 impl Api {
-    /// Goes on with other settings, from the next request on.
+    /// Changes the settings, from the next request on.
     pub fn tune(&self, tuning: Tuning) {
         *self.tuned.0.write().unwrap_or_else(PoisonError::into_inner) = tuning;
         if !tuning.is_explained {

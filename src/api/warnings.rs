@@ -29,7 +29,7 @@ pub(super) const STEP_REACHED: i64 = 0;
 pub(super) const CERTIFICATE: &str = "certificate";
 /// Days before the end of a token that another has replaced and that is used all the same.
 const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
-/// The same for a certificate that is not renewed here.
+/// Days before the end of a certificate that is not renewed here.
 const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
 
 /// The steps that the log was told of, by what they are about.
@@ -41,8 +41,8 @@ pub(super) struct Warning {
     pub(super) kind: &'static str,
     pub(super) what: String,
     pub(super) mend: Mend,
-    /// What it is about, each with the step, in days where there are several, where the log is to
-    /// be told of each step once.
+    /// What it is about, each with the step that it has come to, in days if there are several. Each
+    /// step is logged once.
     pub(super) steps: Vec<(String, i64)>,
 }
 
@@ -66,7 +66,8 @@ impl Api {
 }
 
 impl Told {
-    /// What is told before there is a router: whoever opens a certificate that is out of date says so.
+    /// What was logged before there was a router: opening a certificate that is out of date logs
+    /// that.
     pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
@@ -141,14 +142,14 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Whoever used them has been refused since then.
+/// Clients that used them have been refused since then.
 fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
     if ended.len() > limits::ENDED_TOKENS_TOLD_MAX {
         return vec![many_tokens_ended(ended)];
     }
     let warning = |token: &Arc<Token>| {
-        // A rotation has cut its life short, perhaps; what was to follow it has the whole length.
-        // One for a single run is not what is lacking.
+        // A rotation may have cut its life short; its successor has the whole length. A token for a
+        // single run is not what is missing.
         let same = all.iter().filter(|other| other.name == token.name);
         let newest = same.max_by_key(|other| (other.is_lasting(), other.created));
         let newest = newest.unwrap_or(token);
@@ -171,7 +172,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
     })
 }
 
-/// All of them in one line, and in a new one for the log when one more has ended.
+/// All of them in one warning, which is logged anew when one more has ended.
 fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     const NAMES_MAX: usize = 3;
     let mut latest_first: Vec<&Arc<Token>> = ended.iter().collect();
@@ -198,7 +199,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     }
 }
 
-/// What makes a new token like this one, as far as it is not what all are issued with.
+/// The options that make a new token like this one, without those that are the default.
 fn options(token: &Token) -> String {
     let (scope, mode) = (token.scope, token.mode);
     let scope = (scope != Scope::Provision).then(|| format!(" --scope {scope}"));
@@ -211,7 +212,7 @@ fn options(token: &Token) -> String {
     options.chain(from).collect()
 }
 
-/// How long it was to live, as it is typed; nothing where that is what all live.
+/// How long it was to live, as it is typed; `None` for the default.
 fn life(token: &Token) -> Option<String> {
     const SLACK_SECONDS: i64 = Token::ISSUE_SLACK_SECONDS;
     const UNITS: [(i64, char); 3] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
@@ -228,8 +229,8 @@ fn life(token: &Token) -> Option<String> {
     (unit * count != limits::TOKEN_DAYS_DEFAULT * UNITS[0].0).then(|| format!("{count}{letter}"))
 }
 
-/// Whoever was to type in the new token, which nobody has used, may have forgotten it. That the
-/// old one is used in the first half of an overlap is what the overlap is for.
+/// If nobody has used the new token, typing it in may have been forgotten. Use of the old one in
+/// the first half of an overlap is normal.
 fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let is_used = token.last_used().is_some_and(|used| used.at > replaced);
@@ -257,7 +258,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
     let days = now.days_until(summary.not_after);
-    // One that has ended is told of as what makes the server unready.
+    // A certificate that has ended is reported as what makes the server unready.
     if summary.authority.is_some() || summary.out_of_date(now).is_some() {
         return None;
     }
@@ -265,7 +266,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let life = summary
         .not_before
         .days_until(summary.not_after.plus_seconds(1));
-    // Whoever renews it does so with a third of its life left: until then nothing is late.
+    // It is usually renewed with a third of its life left: until then nothing is late.
     let steps = CERTIFICATE_DAYS.into_iter().filter(|step| 3 * step < life);
     Some(Warning {
         kind: "certificate",
