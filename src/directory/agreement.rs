@@ -9,7 +9,7 @@
 //! users      each has rows, down to its creation where no rows were removed
 //! ```
 //!
-//! Of a user twelve bytes are kept: the version that the next older row must have, and which
+//! Twelve bytes are kept of each user: the version that the next older row must have, and which
 //! attributes were compared.
 
 use std::collections::HashMap;
@@ -28,27 +28,27 @@ use crate::store::Snapshot;
 /// What is known so far.
 #[derive(Debug)]
 pub struct Report {
-    /// The verification, to go on with.
+    /// The number of the verification, to go on with.
     pub run: u64,
     /// Whether it is at its end.
     pub is_done: bool,
     /// What is being looked at.
     pub stage: &'static str,
-    /// Rows looked at, of both passes.
+    /// Rows looked at so far, in both passes.
     pub rows: u64,
-    /// Rows of both passes.
+    /// Rows to look at, in both passes.
     pub of: u64,
-    /// Users that there are.
+    /// The number of users.
     pub users: u64,
     /// The oldest row that is kept.
     pub first: u64,
-    /// What is wrong: each with `what`, and `row`, `user` as far as it is about one.
+    /// What is wrong: each with `what`, and with `row` and `user` if it is about one.
     pub findings: Vec<Value>,
-    /// How much is wrong; more than is listed, perhaps.
+    /// How many findings there are; perhaps more than are listed.
     pub found: u64,
 }
 
-/// A verification on its way.
+/// A verification that is underway.
 pub(super) struct Verification {
     run: u64,
     snapshot: Arc<Snapshot>,
@@ -73,7 +73,7 @@ enum Stage {
     Done,
 }
 
-/// What the newer rows of a user have told.
+/// What the newer rows of a user have shown.
 #[derive(Clone, Copy, Default)]
 struct Known {
     older: Older,
@@ -81,7 +81,7 @@ struct Known {
     compared: u32,
 }
 
-/// What must come before.
+/// What the next older row of a user must be.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Older {
     /// No row was seen.
@@ -89,7 +89,7 @@ enum Older {
     Unseen,
     /// A row of this version.
     Version(u32),
-    /// Nothing: it was created.
+    /// There is none: the user was created.
     Nothing,
 }
 
@@ -118,14 +118,15 @@ impl UserRow {
         self.row["kind"] == "delete"
     }
 
-    /// Whatever made it, the first version is a creation; a deletion repeats the last one.
+    /// Whatever kind of change made it, the first version is a creation; a deletion repeats the
+    /// last version.
     fn is_creation(&self) -> bool {
         self.version == 1 && !self.is_deletion()
     }
 }
 
 impl Directory {
-    /// One step of a verification: of `run`, or of a new one. `None` if that one is gone.
+    /// One step of the verification `run`, or of a new one. `None` if `run` is gone.
     pub fn verify(&self, run: Option<u64>) -> Result<Option<Report>, Error> {
         let mut current = self
             .verification
@@ -134,7 +135,7 @@ impl Directory {
         let mut verification = match (run, current.take()) {
             (None, _) => {
                 let number = u64::from_be_bytes(crate::secret::random());
-                // It is to come through every reader of JSON as it is.
+                // The number must pass every reader of JSON unchanged.
                 Verification::begin(number >> 16, self.read(Ok)?)?
             }
             (Some(run), Some(known)) if known.run == run => known,
@@ -218,7 +219,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Where the chain is broken, the rows say nothing reliable of the users.
+    /// If the chain is broken, the rows say nothing reliable about the users.
     fn chain(&mut self, first: u64) -> Result<Stage, Error> {
         let step = limits::VERIFICATION_ROWS_STEP;
         let mut rows = 0;
@@ -240,7 +241,7 @@ impl Verification {
     fn agreement(&mut self, end: u64) -> Result<Stage, Error> {
         let (mut rows, mut next) = (0, None);
         let snapshot = Arc::clone(&self.snapshot);
-        // One row at a time: some hold a list of 64 KiB twice.
+        // One row at a time: a row may hold a list of 64 KiB twice.
         snapshot.audits_before(end, |sequence, text| {
             if rows >= limits::VERIFICATION_ROWS_STEP {
                 next = Some(sequence + 1);
@@ -256,11 +257,11 @@ impl Verification {
         Ok(next.map_or(Stage::Users, Stage::Agreement))
     }
 
-    /// A row against the user, and against the newer rows about it.
+    /// Compares a row with the user, and with the newer rows about it.
     fn compare(&mut self, told: &UserRow) {
         let sequence = told.id.sequence() as usize;
         if sequence >= self.of_user.len() {
-            // Deleted, like everybody after the last one that there is.
+            // Deleted, like every user after the last that exists.
             self.of_user.resize(sequence + 1, Known::default());
         }
         let mut known = self.of_user[sequence];
@@ -326,7 +327,7 @@ impl Verification {
         }
     }
 
-    /// What the newest row that names an attribute says of it is what it is.
+    /// Checks that each attribute has the value which the newest row naming it says.
     fn compare_attributes(&mut self, told: &UserRow, record: &Record, compared: &mut u32) {
         let changes = told.row["changes"].as_array();
         for change in changes.map_or(&[][..], Vec::as_slice) {
@@ -344,8 +345,8 @@ impl Verification {
         }
     }
 
-    /// The bit of an attribute. There are fewer attributes than bits; were there more, the rest
-    /// would share the last one.
+    /// The bit of an attribute. There are fewer attributes than bits; if there were more, the rest
+    /// would share the last bit.
     fn bit(&mut self, name: &str) -> u32 {
         if let Some(bit) = self.attributes.get(name) {
             return *bit;
@@ -370,7 +371,7 @@ impl Verification {
         }
     }
 
-    /// Nobody is here without rows, unless removed ones told of it.
+    /// Checks that every user has rows, unless its rows were removed.
     fn users(&mut self) {
         if self.first > 1 {
             return;

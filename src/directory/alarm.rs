@@ -1,7 +1,7 @@
-//! The alarm over very many deactivations: a mistake in an identity provider can take
-//! everybody's access within minutes. They are done all the same; somebody is told.
+//! The alarm over very many deactivations: a mistake in an identity provider can take everybody's
+//! access within minutes. They are done all the same, but a warning is given.
 //!
-//! Time is monotonic, so that a clock that is set neither raises the alarm nor hides it. A new
+//! Time is monotonic, so that setting the clock neither raises the alarm nor hides it. A new
 //! process goes on from the audit trail, whose times are the clock's.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,12 +14,12 @@ use crate::mend::Mend;
 
 /// The time within which deactivations are counted.
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
-/// Deactivations within one of these parts of it are forgotten together.
+/// The window has parts of this length; deactivations within one part are forgotten together.
 const PART: Duration = Duration::from_secs(60);
-/// Whoever comes after [`limits::ALARM_PRINCIPALS_MAX`] others.
+/// The common name of all principals beyond [`limits::ALARM_PRINCIPALS_MAX`].
 const OTHERS: &str = "others";
 
-/// From when on it is very many.
+/// How many deactivations are very many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     /// More than this; 0 is never.
@@ -36,7 +36,7 @@ pub(super) struct Alarm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// At most as many as there are parts in the window, and one.
+    /// At most one more than there are parts in the window.
     parts: VecDeque<Part>,
     /// Active users at the last look that could count them.
     active: u64,
@@ -46,22 +46,22 @@ struct State {
 #[derive(Debug)]
 struct Part {
     began: Instant,
-    /// By whom, how often.
+    /// The number of deactivations by principal.
     by: BTreeMap<String, u64>,
 }
 
-/// What is to be known to tell how it stands.
+/// What is needed to tell the state of the alarm.
 pub(super) struct Look {
     /// Active users, if they can be counted; otherwise those of the last look count.
     pub(super) active: Option<u64>,
     pub(super) thresholds: Thresholds,
-    /// For people.
+    /// The time of day, for people.
     pub(super) now: clock::Instant,
-    /// For the hour.
+    /// Monotonic time, to measure the hour.
     pub(super) at: Instant,
 }
 
-/// How it stands.
+/// The state of the alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlarmState {
     /// Deactivations within the last hour.
@@ -75,7 +75,7 @@ pub struct AlarmState {
 }
 
 impl AlarmState {
-    /// It in words.
+    /// The state in words.
     pub fn words(&self) -> String {
         let by = |(who, count): &(String, u64)| format!(", {count} by {who}");
         let most = self.most.as_ref().map_or_else(String::new, by);
@@ -85,8 +85,8 @@ impl AlarmState {
         format!("{count} users were deactivated within an hour{most}{many}")
     }
 
-    /// What to do about it. Where one token did more than half of them, its changes alone are
-    /// taken back: what others did within the hour, such as an import, was no mistake.
+    /// What to do about it. If one token made more than half of the deactivations, only its changes
+    /// are to be undone: what others did within the hour, such as an import, was no mistake.
     pub fn mend(&self) -> Mend {
         let most = self.most.as_ref();
         let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
@@ -99,7 +99,7 @@ impl AlarmState {
     }
 }
 
-/// What has changed with a look.
+/// A change of the alarm since the last look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
     /// It was raised.
@@ -126,15 +126,15 @@ impl Alarm {
         }
     }
 
-    /// How it stands with so many users active now, or as many as at the last look. "Active
-    /// users" of the threshold are those and the ones deactivated within the hour. It is told as
-    /// raised as soon as there are too many, before the look that says so to the log.
+    /// The state of the alarm, with the active users of this look or of the last that could count
+    /// them. The threshold is a part of these and the users deactivated within the hour. It counts
+    /// as raised as soon as there are too many deactivations, before the look that logs it.
     pub(super) fn stands(&self, look: &Look) -> AlarmState {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.stands(look)
     }
 
-    /// The same, and what has changed since the last look: each transition is given once.
+    /// The state of the alarm, and its transition since the last look: each is given once.
     pub(super) fn look(&self, look: &Look) -> (AlarmState, Option<Transition>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(look.at);

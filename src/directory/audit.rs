@@ -1,5 +1,5 @@
-//! What the audit trail says of a change: when, by whom, in which request, to which user,
-//! and each attribute before and after. A password never gets this far.
+//! What the audit trail says about a change: when, by whom, in which request, to which user, and
+//! each attribute before and after. A password never gets this far.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub(super) const CREATE: &str = "create";
 pub(super) const DELETE: &str = "delete";
 pub(super) const UNDO: &str = "undo";
 
-/// What a row tells of a user.
+/// What a row says about a user.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserEvent {
@@ -49,13 +49,13 @@ impl UserEvent {
     }
 }
 
-/// Which user a row tells of, by a look at a few bytes.
+/// Which user a row is about, found by a look at a few bytes.
 pub(super) fn user_of(row: &str) -> Option<UserId> {
     UserId::parse(row.get(user_at(row)?)?)
 }
 
-/// Where the id of the user stands: before the attributes, and nothing before it can hold these
-/// quotes.
+/// The place of the user's id: it comes before the attributes, and nothing before it can contain
+/// these quotes.
 fn user_at(row: &str) -> Option<Range<usize>> {
     const MARK: &str = "\"user\":\"";
     const ID_BYTES: usize = 36;
@@ -63,7 +63,7 @@ fn user_at(row: &str) -> Option<Range<usize>> {
     Some(at..at + ID_BYTES)
 }
 
-/// Writes the moment and the user into a row that was made before its turn.
+/// Replaces the time and the user in a row that was made before its turn to be written.
 pub(super) fn restamp(row: &mut String, now: Instant, user: UserId) {
     if let Some(time) = time_text(row) {
         let time = TIME.len()..TIME.len() + time.len();
@@ -100,8 +100,8 @@ pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Va
     row.end()
 }
 
-/// A row as it is written, member by member: put together as a value first, it would be a
-/// quarter of the writer's own work.
+/// A row, written member by member: building a value first would be a quarter of the writer's own
+/// work.
 struct RowText(Vec<u8>);
 
 impl RowText {
@@ -130,7 +130,7 @@ impl RowText {
     }
 }
 
-/// When a row was written, as it stands there: [`event`] puts that first.
+/// When a row was written, as text: [`event`] puts that first.
 pub(super) fn time_text(row: &str) -> Option<&str> {
     row.strip_prefix(TIME)?.split('"').next()
 }
@@ -140,7 +140,7 @@ pub(super) fn time_of(row: &str) -> Option<Instant> {
     Instant::parse(time_text(row)?)
 }
 
-/// Which user a row tells of, and the userName at that time.
+/// Which user a row is about, and the userName at that time.
 pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -153,11 +153,11 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
-/// Who has deactivated a user, or deleted an active one, if that is what the row tells, and the
-/// user was not made up; or has given one a made-up name, who may have been inactive: the row
-/// does not tell.
+/// Who has deactivated a user, or deleted an active one, if the row says so and the user was not
+/// made up; or who has given a user a made-up name. That user may have been inactive: the row does
+/// not say.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
-    // Most rows tell of something else, and need not be read for that.
+    // Most rows are about something else, and need not be parsed.
     let begins = |change| row.contains(change);
     if !begins("\"attribute\":\"active\",\"before\":true")
         && !begins("\"attribute\":\"userName\",\"before\":\"")
@@ -185,7 +185,7 @@ pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String 
     changed(caller, now, CREATE, record, &all)
 }
 
-/// A change of the user who is now `after`.
+/// A row for a change that made the user what is now `after`.
 pub(super) fn changed(
     caller: &Caller,
     now: Instant,
@@ -202,7 +202,7 @@ pub(super) fn deleted(caller: &Caller, now: Instant, record: &Record) -> String 
     changed(caller, now, DELETE, record, &all)
 }
 
-/// A change that takes others back: `undoes` are their sequences.
+/// A row for a change that undoes others, with the sequences `undoes`.
 pub(super) fn undone(
     caller: &Caller,
     now: Instant,
@@ -231,8 +231,8 @@ pub(super) struct Difference<'a> {
     after: Option<&'a Value>,
 }
 
-/// Everything that differs. Both are in one order, in which most names of one are the next of the
-/// other: looking each up would be more than all of the comparing.
+/// All differences. Both are in the same order, so that most often the next names match: looking
+/// each name up would cost more than all comparisons.
 pub(super) fn differences<'a>(
     before: &'a Map<String, Value>,
     after: &'a Map<String, Value>,
@@ -253,7 +253,7 @@ pub(super) fn differences<'a>(
         let next = left.next_if(|(next, _)| *next == name);
         let old = next.map(|(_, old)| old).or_else(|| {
             let old = before.get(name)?;
-            // What is passed over here is gone, or stood elsewhere.
+            // Names passed over here are gone, or in another place.
             left.by_ref().find(|(passed, _)| *passed == name);
             Some(old)
         });

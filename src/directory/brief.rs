@@ -13,7 +13,7 @@ use crate::store::{Facts, Keys};
 /// The attributes that [`keys`] looks at: one that changes none of them keeps its keys.
 pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
-/// The keys of somebody with these names.
+/// The keys of a user with these names.
 pub(super) fn keys<'a>(
     user_name: &str,
     external_id: Option<&str>,

@@ -8,8 +8,8 @@
 //!                     └─ references become ids ──▶ create, edit, delete
 //! ```
 //!
-//! Creations that refer to each other in a circle are tried together, where the last of them
-//! stands: if one fails, another would hold the id of a user who never was.
+//! Creations that refer to each other in a circle are tried together, at the place of the last one:
+//! otherwise, if one failed, another would hold the id of a user who never existed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,18 +30,18 @@ use crate::store::{Change, ReadError, View};
 
 use super::audit::Caller;
 
-/// What became of one operation.
+/// The outcome of one operation.
 #[derive(Debug)]
 pub enum Done {
     /// The user that it created.
     Created(Made),
-    /// The user as it is now, and whether somebody has lost access with that.
+    /// The user as it is now, and whether it has lost access.
     Changed(Made, bool),
-    /// The id of the user that is no more, and whether somebody has lost access with it.
+    /// The id of the deleted user, and whether it has lost access.
     Deleted(UserId, bool),
 }
 
-/// What is told of a user in the answer: all of a thousand users would not fit into memory.
+/// What the answer says about a user: a thousand whole users would not fit into memory.
 #[derive(Debug)]
 pub struct Made {
     /// The `id`.
@@ -65,13 +65,13 @@ impl Done {
     }
 }
 
-/// What became of an operation, and what it was forgiven; `None` if it was not tried.
+/// The outcome of an operation with the tolerances used; `None` if it was not tried.
 pub type BulkOutcome = Option<Result<(Done, Vec<Tolerance>), Error>>;
 
 impl Directory {
-    /// Does the operations of a bulk request, in one commit. An operation that fails
-    /// changes nothing and undoes no other; the outcomes are in the order of the request.
-    /// One for which `may` is false is refused as [`Error::Forbidden`].
+    /// Does the operations of a bulk request, in one commit. An operation that fails changes
+    /// nothing and undoes no other; the outcomes are in the order of the request. An operation for
+    /// which `may` is false is refused with [`Error::Forbidden`].
     pub fn bulk(
         &self,
         bulk: Bulk,
@@ -101,7 +101,8 @@ impl Directory {
                     &mut state.reading,
                 ));
             }
-            // Each has a plan, for what it changes; all of them are tried in that of the first.
+            // Each operation has a plan for its change; all of them are tried in the plan of the
+            // first.
             for _ in together {
                 let tasks = std::mem::take(&mut tasks);
                 let (state, asked) = (Arc::clone(&state), asked.clone());
@@ -132,7 +133,7 @@ impl Directory {
 struct Task {
     /// The place of the operation in the request.
     index: usize,
-    /// The `bulkId` under which it creates a user, also if it is refused.
+    /// The `bulkId` under which it creates a user, even if it is refused.
     creates: Option<String>,
     preconditions: Preconditions,
     reading: Reading,
@@ -141,16 +142,16 @@ struct Task {
 
 /// How far an operation is read.
 enum Reading {
-    /// It refers to nothing: reading it is then not the writer's work.
+    /// It refers to nothing, so it was read outside of the writer.
     Whole(Work),
     /// It refers to what is created under these `bulkId`s.
     Refers(Action, BTreeSet<String>),
-    /// It cannot be read, or must not be done.
+    /// It cannot be read, or is not allowed.
     Refused(Error),
 }
 
 impl Reading {
-    /// Those of these `bulkId`s that it refers to.
+    /// Which of these `bulkId`s it refers to.
     fn references_to(&self, bulk_ids: &BTreeSet<String>) -> BTreeSet<String> {
         match self {
             Self::Refers(_, references) => references & bulk_ids,
@@ -159,7 +160,7 @@ impl Reading {
     }
 }
 
-/// An action whose body is read.
+/// An action whose body was read.
 enum Work {
     Create(User),
     Replace(Who, User, Option<Echo>),
@@ -218,31 +219,32 @@ impl Work {
     }
 }
 
-/// What the plans of one request know together. They run one after the other.
+/// What the plans of one request share. They run one after the other.
 struct State {
     /// What is created under a `bulkId`, in the order in which it is done.
     created: HashMap<String, Creation>,
     has_ids: bool,
     failures: usize,
     failures_max: usize,
-    /// To read all operations.
+    /// The budget for reading all operations.
     reading: Budget,
-    /// To do all of them: they are done while everybody who writes waits.
+    /// The budget for doing all of them, while all other writes wait.
     doing: Budget,
     /// The folded names of the users that are created by what is tried together.
     names: BTreeSet<String>,
-    /// Operations that were tried, by their places in the request, whose plans have not run.
+    /// Operations that were tried, but whose plans have not run yet, by their places in the
+    /// request.
     tried: VecDeque<(usize, Tried)>,
 }
 
-/// What an operation changes, and what became of it.
+/// What an operation changes, and its outcome.
 type Tried = Result<(Change, (Done, Vec<Tolerance>)), Error>;
 
 /// A user that an operation creates.
 struct Creation {
     /// The place among those that the request creates.
     place: u32,
-    /// Settled when the first plan runs; a sequence that is not used is used by nobody.
+    /// Assigned when the first plan runs; if the creation fails, nobody else gets its sequence.
     id: Option<UserId>,
     has_failed: bool,
 }
@@ -275,8 +277,8 @@ impl State {
         }
     }
 
-    /// The plan of one operation, with its place in the request; an error of `None` says that it
-    /// was not tried. `tasks` are all that are tried together, or none where those were before.
+    /// The plan of one operation, with its place in the request; the error `None` says that it was
+    /// not tried. `tasks` are all that are tried together, or none if they were tried before.
     #[allow(
         clippy::type_complexity,
         reason = "it is what the store's plans return, with the outcome of an operation in it"
@@ -304,8 +306,8 @@ impl State {
         })
     }
 
-    /// What one operation does, or all of a circle, none of which does anything if one fails. What
-    /// fails by itself comes first: it is what `failOnErrors` must not leave untold.
+    /// What one operation does, or all operations of a circle: if one of them fails, none does
+    /// anything. Those that fail by themselves come first, so that `failOnErrors` cannot hide them.
     fn try_together(
         &mut self,
         view: &View<'_>,
@@ -335,7 +337,7 @@ impl State {
         }
         for (index, creates, others, _) in done {
             let has_failed = |id: &&String| self.created.get(*id).is_some_and(|it| it.has_failed);
-            // All of them fail: the first will have, if none has yet.
+            // All of them fail: if none has failed yet, name the first.
             let other = others.iter().find(has_failed).or(others.first());
             let other = other.expect("each of a circle refers to one of it");
             failed.push_back((index, Err(Error::Unresolved(other.clone()))));
@@ -344,7 +346,7 @@ impl State {
         Ok(failed)
     }
 
-    /// What refers to the user that was to be created under a `bulkId` fails as well.
+    /// Notes that a creation has failed: operations that refer to its `bulkId` then fail, too.
     fn note_failure(&mut self, creates: Option<&String>) {
         if let Some(creation) = creates.and_then(|id| self.created.get_mut(id)) {
             creation.has_failed = true;
@@ -426,7 +428,7 @@ impl State {
         }))
     }
 
-    /// What an operation does, with identifiers where it referred to others.
+    /// What an operation does, with its references replaced by identifiers.
     fn read(&mut self, reading: Reading, leniency: &mut Leniency) -> Result<Work, Error> {
         let (mut action, references) = match reading {
             Reading::Whole(work) => return Ok(work),

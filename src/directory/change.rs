@@ -1,6 +1,6 @@
-//! What a create, a replace, a modification and a delete do to one user, on the writer's
-//! view of the store. They only decide; the store writes what they return, or nothing. Most of it
-//! was decided before, by whoever asks (see `draft`).
+//! What a create, a replace, a modification and a delete do to one user, on the writer's view of
+//! the store. They only decide; the store writes what they return, or nothing. Most of it was
+//! decided before, in the caller's thread (see `draft`).
 
 use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};
@@ -17,7 +17,7 @@ use crate::store::{Change, ReadError, View};
 /// A change and its result, or the refusal.
 pub(super) type Planned<T> = Result<Result<(Change, T), Error>, ReadError>;
 
-/// A row that cannot be read concerns whoever asks for it, and nobody else of the batch.
+/// Makes an unreadable row an error of this request alone, not of the whole batch.
 pub(super) fn alone<T>(
     planned: Result<Result<T, Error>, ReadError>,
 ) -> Result<Result<T, Error>, ReadError> {
@@ -27,8 +27,8 @@ pub(super) fn alone<T>(
     }
 }
 
-/// Who asks, and the clock. It is read when the change is made, not when it was asked for:
-/// whoever looks for changes since a moment must not miss one that waited.
+/// Who asks, and the clock. The clock is read when the change is made, not when it was asked for: a
+/// search for changes since a moment must not miss one that waited.
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) caller: Caller,
@@ -43,17 +43,17 @@ pub(super) fn create(view: &View<'_>, id: UserId, user: User, asked: &Asked) -> 
     }
 }
 
-/// What a change makes of a user.
+/// How a change alters a user.
 #[derive(Clone)]
 pub(super) enum Edit {
-    /// These attributes and no others, `active` excepted.
+    /// The user has these attributes and no others, except for `active`.
     Replace {
         /// The attributes.
         user: User,
-        /// What tells that they are an echo of what was shown.
+        /// Set if the attributes are an echo of what was shown.
         echo: Option<Echo>,
     },
-    /// These operations.
+    /// The operations of a patch.
     Modify(Patch),
     /// What a row of a table says.
     Import(Row, Empty),
@@ -127,7 +127,7 @@ pub(super) fn edit(
     }
 }
 
-/// The same for a user that was read already, by an edit that shares its budget with no other.
+/// [`edit`] of a user that was read already, with a budget of its own.
 pub(super) fn edit_record(
     view: &View<'_>,
     before: Record,
@@ -139,7 +139,7 @@ pub(super) fn edit_record(
     put(view, decide(before, edit, leniency, budget, asked))
 }
 
-/// What an edit does to a user, whoever else is there.
+/// What an edit does to a user, regardless of other users.
 pub(super) fn decide(
     before: Record,
     edit: Edit,
@@ -157,8 +157,8 @@ pub(super) fn decide(
     Ok(decided)
 }
 
-/// The change that makes `before` this user, if it is another one; `tell` is its row for the
-/// audit trail.
+/// The write that turns `before` into `user`, if they differ; `tell` makes its row for the audit
+/// trail.
 pub(super) fn put_user(
     view: &View<'_>,
     before: Record,
@@ -176,15 +176,15 @@ fn put(view: &View<'_>, decided: Result<Decided, Error>) -> Planned<Written> {
     }
 }
 
-/// Whether somebody uses what this user gives access to. Nobody does who was made up for a trial:
-/// very many of those may be deactivated, and be no mistake of anybody's. Whoever gets such a name
-/// has lost it too: nobody would hear of what comes after.
+/// Whether a person has access through this user. Users made up for a trial do not count:
+/// deactivating very many of them is no mistake. A user who is given such a name has lost access,
+/// too: what happens to it later would not be noticed.
 pub(super) fn has_access(record: &Record) -> bool {
     let user = record.user();
     user.active() == Some(true) && !is_made_up(user.user_name())
 }
 
-/// The end of a user; whether somebody has lost access with it.
+/// Deletes a user; tells whether it has lost access.
 pub(super) fn delete(
     view: &View<'_>,
     id: UserId,
@@ -202,7 +202,7 @@ pub(super) fn delete(
     Ok(Ok((change, has_access(&record))))
 }
 
-/// The user as it is now, to be changed, if it has the version that the caller means.
+/// The user as it is now, to be changed, if the preconditions allow it.
 pub(super) fn stored(
     view: &View<'_>,
     id: UserId,

@@ -1,6 +1,6 @@
-//! A user as it is to be written, made before its turn: whoever asks decides on the state that is
-//! committed, and the one thread that writes looks only at what may have changed since. Were all
-//! of it decided there, everybody would wait for it (`examples/load`, PATCH: twice the time).
+//! A user to be written, prepared before its turn: the caller's thread decides on the committed
+//! state, and the one thread that writes only looks at what may have changed since. If everything
+//! were decided there, all writes would wait for it (`examples/load`, PATCH: twice the time).
 //!
 //! ```text
 //! asks:    state ──▶ decide ──▶ draft ──▶ queue
@@ -24,14 +24,14 @@ use crate::store::{Change, Facts, Keys, ReadError, View};
 
 /// What is to be done about a request.
 pub(super) enum Decided {
-    /// Nothing: the user is like that.
+    /// Nothing: the user is like that already.
     Same(Written),
     /// This is to be written.
     Draft(Box<Draft>),
 }
 
 impl Decided {
-    /// What makes `before` this user; `tell` is its row for the audit trail.
+    /// What turns `before` into `user`; `tell` makes its row for the audit trail.
     pub(super) fn of(
         before: Record,
         user: User,
@@ -62,8 +62,8 @@ impl Decided {
         })))
     }
 
-    /// Whether the user is still the one that this was decided on. That nothing is to be written
-    /// is looked at again too: what was asked for before may change it.
+    /// Whether the user is still the one that this was decided on. This is also checked if nothing
+    /// is to be written: an earlier request may have changed the user.
     pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
         let before = match self {
             Self::Same(written) => Some(written.record.header()),
@@ -76,14 +76,14 @@ impl Decided {
         Ok(row.is_some_and(|row| Header::read(&row) == Ok(before)))
     }
 
-    /// Written now, however long ago it was decided.
+    /// Sets the time of the change to `now`, however long ago it was decided.
     pub(super) fn stamp(&mut self, now: Instant) {
         if let Self::Draft(draft) = self {
             draft.stamp(now, None);
         }
     }
 
-    /// What is to be written.
+    /// The write, with its result.
     pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
         match self {
             Self::Same(written) => Ok(Ok((Change::none(), written))),
@@ -91,7 +91,7 @@ impl Decided {
         }
     }
 
-    /// What the request was forgiven on the way.
+    /// The tolerances that the request has used.
     pub(super) fn tolerances(&mut self) -> &mut Vec<Tolerance> {
         match self {
             Self::Same(written) => &mut written.tolerances,
@@ -103,10 +103,9 @@ impl Decided {
 /// A user to be written.
 pub(super) struct Draft {
     record: Record,
-    /// The state that this was decided on; none of a new user.
+    /// The state that this was decided on; `None` for a new user.
     before: Option<Header>,
-    /// Under which keys the user is found now, a new one under none, and will be; `None` if that
-    /// stays as it is.
+    /// The user's keys before (`None` for a new user) and after; `None` if they stay the same.
     keys: Option<(Option<Keys>, Keys)>,
     facts: Facts,
     row: Vec<u8>,
@@ -117,7 +116,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// A new user. One of whom nothing else is said is active.
+    /// A new user, active unless the request says otherwise.
     pub(super) fn create(id: UserId, mut user: User, asked: &Asked) -> Result<Self, Error> {
         if user.active().is_none() {
             user.set_active(true);
@@ -150,7 +149,7 @@ impl Draft {
         })
     }
 
-    /// Written now; a new user gets the next sequence, and with it its id.
+    /// Sets the time of the change to `now`; a new user also gets its sequence, and with it its id.
     pub(super) fn stamp(&mut self, now: Instant, sequence: Option<u32>) {
         if let Some(sequence) = sequence {
             self.record.number(sequence, &mut self.row);
@@ -160,7 +159,7 @@ impl Draft {
         audit::restamp(&mut self.told, now, self.record.id());
     }
 
-    /// What is to be written, unless somebody else has the name.
+    /// The write, unless another user has the name.
     pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
         if let Some((before, keys)) = &self.keys {
             let is_named_anew = before.as_ref().map(|keys| &keys.name) != Some(&keys.name);

@@ -1,5 +1,5 @@
-//! What the audit trail tells that is to be taken back: the reversals of a slice of users, whose
-//! rows are looked at whether they are as they were written.
+//! The changes to undo, read from the audit trail: the reversals of a slice of users. The rows are
+//! checked to be as they were written.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,13 +15,13 @@ use crate::store::Snapshot;
 /// The reversals of a slice of users.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// By the users' sequences.
+    /// The reversals by the users' sequences.
     pub(super) reversals: BTreeMap<u32, Reversal>,
-    /// The last user of the slice; `None` when there are no others behind.
+    /// The last user of the slice; `None` when no more follow.
     pub(super) next: Option<u32>,
 }
 
-/// Refuses what the trail does not reach back to: some of the changes would be left out.
+/// Refuses a selection that begins before the trail: some of the changes would be missed.
 pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Error> {
     let ToUndo::Since { since, .. } = selection else {
         return Ok(());
@@ -40,7 +40,7 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Err
     }
 }
 
-/// Gathers the reversals of users behind the sequence `after`.
+/// Gathers the reversals of users after the sequence `after`.
 pub(super) fn gather(
     snapshot: &Snapshot,
     selection: &ToUndo,
@@ -70,7 +70,8 @@ pub(super) fn gather(
         reversals: BTreeMap::new(),
         bytes: 0,
     };
-    // What was changed afterwards must not get into users. What lies before is not believed in.
+    // Values from rows that were tampered with must not get into users. Rows before the selected
+    // ones are not used.
     snapshot
         .check_audits(first, u64::MAX, |sequence, text| {
             gathering.take(sequence, text);
@@ -83,7 +84,7 @@ pub(super) fn gather(
     })
 }
 
-/// The first row that is not of before a time.
+/// The first row that was not written before a time.
 fn first_since(snapshot: &Snapshot, since: &str) -> Result<Option<u64>, Error> {
     let mut first = None;
     snapshot.audits_from(1, |sequence, text| {
@@ -96,12 +97,12 @@ fn first_since(snapshot: &Snapshot, since: &str) -> Result<Option<u64>, Error> {
     Ok(first)
 }
 
-/// Whether a row tells of before a time.
+/// Whether a row was written before a time.
 fn is_before(row: &str, since: &str) -> bool {
     audit::time_text(row).is_none_or(|time| time < since)
 }
 
-/// The users with the lowest sequences of those that have anything to take back.
+/// The users with changes to undo, those with the lowest sequences.
 struct Gathering<'a> {
     selection: &'a ToUndo,
     since: String,
@@ -125,7 +126,7 @@ impl Gathering<'_> {
         }
         let is_early = is_before(text, &self.since);
         let is_known = self.reversals.contains_key(&user);
-        // Most rows are of others, and need not be read.
+        // Most rows are about others, and need not be parsed.
         let is_other = matches!(self.selection, ToUndo::Change(wanted) if *wanted != sequence);
         if (is_early || is_other) && !is_known {
             return;

@@ -1,6 +1,6 @@
-//! A stored row seen with one question in mind: of the resource only the members that a filter
-//! or an order looks at, the rest passed over without being built. Looking at a million users
-//! takes 0.74 s of CPU time so, and 3.43 s where each is read whole.
+//! A stored row read for one question: only the members of the resource that a filter or an order
+//! looks at are built, the rest is skipped. This way, looking at a million users takes 0.74 s of
+//! CPU time, instead of 3.43 s when each is read whole.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::header::{Header, TEXT_AT};
 use crate::scim::{Filter, Sort};
 
-/// What of a resource is looked at.
+/// Which part of a resource is looked at.
 pub(super) struct Glance<'a> {
     /// Names of members of the resource.
     members: Vec<&'static str>,
@@ -45,7 +45,7 @@ impl<'a> Glance<'a> {
     }
 }
 
-/// The one member that is not in the text.
+/// The one member that is not in the stored text.
 const META: &str = "meta";
 
 impl<'de> DeserializeSeed<'de> for &Glance<'_> {
@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for &Glance<'_> {
     }
 }
 
-/// Reads a member's name: which of those that are wanted it is.
+/// Reads a member's name, and finds which wanted one it is.
 struct Wanted<'a>(&'a [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Wanted<'_> {

@@ -20,8 +20,8 @@ pub(super) const TEXT_AT: usize = 41;
 /// Room for an [`Ending`] without its base URL.
 const ENDING_BYTES: usize = 192;
 
-/// What the service provider keeps of a user. It tells one state of a user from another: the
-/// version alone does not where the file was opened again and a commit of unknown outcome is gone.
+/// What the service provider keeps of a user. It distinguishes all states of a user: the version
+/// alone does not, if the file was reopened and a commit of unknown outcome is gone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Header {
     pub(super) id: UserId,
@@ -76,10 +76,10 @@ impl Header {
     }
 }
 
-/// The end of each resource of an answer: `meta` as bytes. Every user that is shown has one: made
-/// by way of a value it would be most of the work, and piece by piece a quarter of a page's
-/// instructions. So it is written once, and for each user what differs is written over it: a page
-/// takes a tenth less (`tests/bench/counts`).
+/// The end of each resource of an answer: `meta` as bytes. Every user that is shown has one:
+/// building it as a value would be most of the work, and piece by piece a quarter of a page's
+/// instructions. So it is written once, and only the differences are written over it for each user:
+/// a page takes a tenth less (`tests/bench/counts`).
 pub(super) struct Ending<'a> {
     base_url: &'a str,
     text: Vec<u8>,

@@ -19,7 +19,7 @@ use crate::store::{Extent, Snapshot};
 pub enum Then {
     /// This moment, everything that was changed in it included.
     At(Instant),
-    /// Before the change with this sequence: some of one moment are told apart by nothing else.
+    /// Before the change with this sequence: nothing else distinguishes changes of the same moment.
     Before(u64),
 }
 
@@ -30,7 +30,7 @@ pub enum Past {
     Was(Box<Record>),
     /// Nobody of this name or id was there then.
     Absent,
-    /// The trail does not go back so far: its oldest row that is kept is of this time.
+    /// The trail does not go back so far: the oldest row kept is of this time.
     Forgotten(Option<Instant>),
 }
 
@@ -72,7 +72,7 @@ fn at(snapshot: &Snapshot, extent: &Extent, id: UserId, then: Then) -> Result<Pa
     }
 }
 
-/// What to say if rows of before then were removed, and they alone would tell.
+/// The answer if the rows that would tell were removed.
 fn forgotten(snapshot: &Snapshot, extent: &Extent, then: Then) -> Result<Option<Past>, Error> {
     if extent.first == 1 {
         return Ok(None);
@@ -206,7 +206,7 @@ impl WayBack {
         let Some(attributes) = self.attributes else {
             return Ok(Past::Absent);
         };
-        // What was changed last before the trail begins was changed nobody knows when.
+        // The time of the last change before the trail begins is not known.
         let (version, last_modified) = match self.reached {
             Some((version, time)) => (version, Some(time)),
             None => (self.version, self.created),

@@ -1,7 +1,7 @@
-//! Rows of a file: each creates the user that it is about, or changes it, or changes nothing. All
-//! rows of a request go into one commit, each sees what those before it have done, and one that
-//! is refused undoes no other. A rehearsal runs the same plans on what is committed, and drops
-//! what they want written.
+//! Rows of a file: each creates its user, or changes it, or changes nothing. All rows of a request
+//! go into one commit, each sees what the earlier ones have done, and a refused one undoes no
+//! other. A rehearsal runs the same plans on the committed state, and drops what they want to
+//! write.
 
 use super::audit::Caller;
 use super::change::{self, Asked, Edit, Planned};
@@ -16,25 +16,25 @@ use crate::store::{ReadError, View};
 /// What a row does, or would do.
 #[derive(Debug)]
 pub enum Imported {
-    /// There was nobody of this name.
+    /// There was no user of this name.
     Created(Record),
     /// The user before and after.
     Updated(Box<(Record, Record)>),
-    /// The user was like that.
+    /// The user was like that already.
     Unchanged(Record),
 }
 
 /// How a row and the directory differ.
 #[derive(Debug)]
 pub enum Compared {
-    /// There is nobody here whom the row is about; the user that it would make.
+    /// The row's user does not exist here; this is the user that it would create.
     Absent(User),
-    /// The user here, and as the row has it.
+    /// The user as it is here, and as the row has it.
     Present(Box<(Record, User)>),
 }
 
 impl Directory {
-    /// Does what the rows say, or with `is_rehearsal` only tells it.
+    /// Does what the rows say; with `is_rehearsal` it only says what would be done.
     pub fn import(
         &self,
         rows: Vec<Row>,
@@ -91,7 +91,7 @@ impl Directory {
     }
 }
 
-/// What one row does, and whether it deactivates somebody.
+/// What one row does, and whether it deactivates a user.
 fn plan(view: &View<'_>, row: Row, empty: Empty, asked: &Asked) -> Planned<(Imported, bool)> {
     match find(view, &row)? {
         Err(error) => Ok(Err(error)),
@@ -117,11 +117,11 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(I
         Ok(user) => user,
         Err(error) => return Ok(Err(Error::Scim(error))),
     };
-    // Whoever was neither active nor not may not become active by moving to another directory.
+    // A user without `active` must not become active by moving to another directory.
     if row.creates_unknown() {
         user.set_active(false);
     }
-    // In a table nobody sees the difference, and there would be two of one person.
+    // Nobody sees such spaces in a table, and there would be two users for one person.
     if user.user_name().trim() != user.user_name() {
         let what = "the userName has spaces around it: take them away";
         return Ok(Err(Error::Scim(scim::Error::new(
@@ -136,7 +136,7 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(I
     Ok(created.map(|(change, written)| (change, (Imported::Created(written.record), false))))
 }
 
-/// The user whom a row is about. An id must be somebody's; a name need not.
+/// The user that a row is about. An id must be a user's; a name need not.
 fn find(view: &View<'_>, row: &Row) -> Result<Result<Option<Record>, Error>, ReadError> {
     if let Some(id) = row.id() {
         let Some(id) = UserId::parse(id) else {

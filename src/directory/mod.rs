@@ -1,6 +1,5 @@
-//! What it means for a user to exist here: create, retrieve, query, replace, modify and
-//! delete, with every rule that holds whoever asks. It knows SCIM values and the store,
-//! not HTTP.
+//! What it means for a user to exist here: create, retrieve, query, replace, modify and delete,
+//! with every rule that holds for all callers. It knows SCIM values and the store, not HTTP.
 //!
 //! Invariants:
 //! - `userName` is unique after folding; a conflict is found on the writer's own view, so
@@ -67,7 +66,7 @@ use retention::Retention;
 pub struct Directory {
     store: Arc<Store>,
     clock: SharedClock,
-    /// A sorted query far into a large directory holds many keys.
+    /// Turns for sorted queries: one far into a large directory holds many keys.
     sorting: Turns,
     alarm: Alarm,
     verification: Mutex<Option<Verification>>,
@@ -81,15 +80,15 @@ pub enum Error {
     NotFound,
     /// Another user has this userName.
     Uniqueness,
-    /// The user has not the version that the request is about.
+    /// The user does not have the version that the request demands.
     PreconditionFailed,
     /// The user would be larger than [`crate::limits::USER_BYTES_MAX`].
     TooLarge,
-    /// The operation is one on an endpoint that answers changes with 501.
+    /// The operation is on an endpoint that answers changes with 501.
     NotImplemented(scim::bulk::Endpoint),
     /// The caller may do the request's other operations, but not this one.
     Forbidden,
-    /// What the operation refers to by this `bulkId` could not be created.
+    /// The user that the operation refers to by this `bulkId` could not be created.
     Unresolved(String),
     /// Too many queries of this kind are being worked on.
     Busy,
@@ -97,13 +96,13 @@ pub enum Error {
     Scim(scim::Error),
     /// A stored row cannot be read.
     Damaged(String),
-    /// The audit trail, which was to be believed, is not as it was written; the text says where.
+    /// The audit trail, which the request relies on, is not as it was written; the text says where.
     BrokenTrail(String),
     /// The store did not commit.
     Write(WriteError),
     /// The store cannot be read just now.
     Unavailable,
-    /// Whether somebody is there is not known yet, so soon after a start.
+    /// So soon after a start it is not known yet whether the user exists.
     NotYet,
 }
 
@@ -137,16 +136,16 @@ impl From<scim::Error> for Error {
     }
 }
 
-/// A user as a write left it, and what the request was forgiven on the way.
+/// A user after a write, and the tolerances that the request has used.
 #[derive(Debug)]
 pub struct Written {
     /// The user as it now is.
     pub record: Record,
     /// Its row, if it was written.
     row: Option<Vec<u8>>,
-    /// What was forgiven while the change was applied.
+    /// The tolerances used while the change was applied.
     pub tolerances: Vec<Tolerance>,
-    /// Whether the user was active before, and is not any more, and is not made up.
+    /// Whether the user was active before and no longer is, and is not made up.
     pub was_deactivated: bool,
 }
 
@@ -171,8 +170,7 @@ impl Directory {
         }
     }
 
-    /// Creates a user (RFC 7644 section 3.3). A user nobody said anything else of is
-    /// active.
+    /// Creates a user (RFC 7644 section 3.3), active unless the request says otherwise.
     pub fn create(&self, user: User, caller: &Caller) -> Result<Written, Error> {
         self.store.await_look()?;
         let asked = self.asked(caller);
@@ -196,9 +194,9 @@ impl Directory {
         self.read(|snapshot| look(&retrieve(&snapshot, id)?.ok_or(Error::NotFound)?))
     }
 
-    /// Replaces a user's attributes (RFC 7644 section 3.5.1). What the request does not
-    /// hold is removed, `active` excepted: identity providers that leave it out do not
-    /// mean to change it. `echo` is that of the body.
+    /// Replaces a user's attributes (RFC 7644 section 3.5.1). Attributes that the request lacks are
+    /// removed, except for `active`: identity providers that leave it out do not mean to change it.
+    /// `echo` is that of the body.
     pub fn replace(
         &self,
         id: &str,
@@ -207,7 +205,7 @@ impl Directory {
         preconditions: Preconditions,
         caller: &Caller,
     ) -> Result<Written, Error> {
-        // Everything was forgiven or refused while the body was read.
+        // Everything was tolerated or refused while the body was read.
         let leniency = Leniency::compatible();
         let edit = Edit::Replace { user, echo };
         self.edit(id, edit, preconditions, leniency, caller)
@@ -244,20 +242,20 @@ impl Directory {
         Ok(())
     }
 
-    /// How many users are active and how many are not, in one state. Does not wait for a store
-    /// that is being reopened: whoever watches must get an answer then above all.
+    /// How many users are active and how many are not, in one state. Does not wait for a store that
+    /// is being reopened: monitoring needs its answer then above all.
     pub fn counts_by_status(&self) -> Option<(u64, u64)> {
         let snapshot = self.store.snapshot().ok()?;
         let count = |active| snapshot.users_with_status(active).len();
         Some((count(true), count(false)))
     }
 
-    /// How the alarm over very many deactivations stands.
+    /// The state of the alarm over very many deactivations.
     pub fn alarm(&self, thresholds: Thresholds) -> AlarmState {
         self.alarm.stands(&self.look(thresholds))
     }
 
-    /// The same, and the log is told of a transition since the last look.
+    /// The state of the alarm; a transition since the last look is logged.
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
         let (state, transition) = self.alarm.look(&self.look(thresholds));
         match transition {
@@ -277,8 +275,8 @@ impl Directory {
         }
     }
 
-    /// Counts the deactivations of the last hour that the audit trail tells of, so that a
-    /// restart does not hide them. Of the trail's end, [`limits::ALARM_ROWS_MAX`] rows at most.
+    /// Counts the deactivations of the last hour in the audit trail, so that a restart does not
+    /// hide them. Reads at most [`limits::ALARM_ROWS_MAX`] rows, from the trail's end.
     pub fn recall_deactivations(&self) {
         let Ok(snapshot) = self.store.snapshot() else {
             return;
@@ -288,15 +286,15 @@ impl Directory {
         let read = snapshot.audits_before(u64::MAX, |_, row| {
             rows += 1;
             let age = audit::time_of(row).map(|time| now.millis() - time.millis());
-            // What lies ahead was written under a clock that was wrong, or is now.
+            // A row from the future was written under a wrong clock, or the clock is wrong now.
             if let Some(age) = age.and_then(|age| u64::try_from(age).ok()) {
                 let age = Duration::from_millis(age);
                 if age < alarm::WINDOW {
                     let by = audit::deactivated_by(row);
                     found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
                 } else if audit::subject_of(row).is_some() {
-                    // Changes lie in the order of their times. What was refused does not: it
-                    // waits for the next change to be written with.
+                    // Changes are in the order of their times. Refusals are not: they wait to be
+                    // written with the next change.
                     return ControlFlow::Break(());
                 }
             }
@@ -333,7 +331,7 @@ impl Directory {
         self.read(|snapshot| Ok(snapshot.state()))
     }
 
-    /// Reads, and while the store is being reopened waits a moment: it is back before most
+    /// Reads; while the store is being reopened it waits a moment: the store is back before most
     /// callers would have asked again.
     fn read<T>(&self, look: impl Fn(Arc<Snapshot>) -> Result<T, Error>) -> Result<T, Error> {
         let (mut pauses, mut is_told) = (0, false);
@@ -344,8 +342,8 @@ impl Directory {
             if !matches!(outcome, Err(Error::Unavailable)) || pauses == limits::READ_PAUSES_MAX {
                 return outcome;
             }
-            // Only the writer can mend it, and without a write it would not know; while nothing is
-            // open it is at that already.
+            // Only the writer can mend it, and without a write it would not notice; while nothing
+            // is open it is already at work.
             if is_open && !is_told {
                 self.store.suspect();
                 is_told = true;
@@ -376,7 +374,7 @@ impl Directory {
                 decided.stamp(asked.clock.now());
                 return decided.put(view);
             }
-            // What was spent on the state before is not held against it.
+            // The budget spent on the previous state does not count.
             let budget = &mut Budget::default();
             change::edit(view, id, edit, &preconditions, leniency, budget, &asked)
         })?;

@@ -54,7 +54,7 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// The page of a sorted query, which has at least one place.
+/// The page of a sorted query, with room for at least one user.
 pub(super) fn slice(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
@@ -80,7 +80,7 @@ pub(super) fn slice(
             Ok::<(), Error>(())
         })
     };
-    // A place without a key is not one of a sorted order, and behind nobody.
+    // A place without a key is not from a sorted order, and comes after no user.
     let entry = |position: Position| Entry {
         sort,
         key: position.key.unwrap_or_default(),
@@ -106,7 +106,7 @@ pub(super) fn slice(
             sliced(&least.into_sorted(), after < all, after > count)
         }
         Start::Before(position) => {
-            // The last ones before a place are the first ones in the opposite order.
+            // The last users before a place are the first ones in the opposite order.
             let (to, mut before, mut least) = (entry(position), 0, Least::new(count));
             each(&mut |entry| {
                 if entry < to {
@@ -121,7 +121,7 @@ pub(super) fn slice(
     })
 }
 
-/// When each was last changed is in memory: no row is looked at.
+/// Uses the times of last change kept in memory: no row is read.
 fn each_by_last_modified(
     snapshot: &Snapshot,
     users: &RoaringBitmap,

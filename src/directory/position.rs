@@ -1,5 +1,5 @@
-//! A place between two users of a query's result, which stays where it is while others
-//! come, go and change: what a cursor holds.
+//! A place between two users of a query's result, which stays where it is while other users come,
+//! go and change: the content of a cursor.
 //!
 //! ```text
 //! byte  0       0 in order of creation, 1 in a sorted order
@@ -9,7 +9,7 @@
 
 use crate::scim::sort::SortKey;
 
-/// The place of a user, whether or not the user is still there.
+/// The place of a user, whether or not the user still exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     pub(super) key: Option<SortKey>,
@@ -19,9 +19,9 @@ pub struct Position {
 /// Where a page begins or ends.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// At the user at this place, from 1.
+    /// It begins at the user at this place, counted from 1.
     Index(usize),
-    /// Behind a place.
+    /// It begins after a place.
     After(Position),
     /// It ends before a place.
     Before(Position),

@@ -27,9 +27,9 @@ pub struct Query<'a> {
     pub sort: Option<Sort>,
     /// Where the page begins or ends.
     pub start: Start,
-    /// How many to show at most.
+    /// How many users to show at most.
     pub count: usize,
-    /// Where users are found from outside, for filters on `meta.location`.
+    /// The URL below which users are found, for filters on `meta.location`.
     pub base_url: &'a str,
 }
 
@@ -86,25 +86,25 @@ impl Page {
         self.slice.sequences.len()
     }
 
-    /// Whether nobody is on this page.
+    /// Whether no user is on this page.
     pub fn is_empty(&self) -> bool {
         self.slice.sequences.is_empty()
     }
 
-    /// The place that the page before this one ends at; `None` if this is the first.
+    /// The place where the previous page ends; `None` if this is the first.
     pub fn before(&self) -> Option<&Position> {
         let (first, _) = self.slice.ends.as_ref()?;
         self.slice.has_before.then_some(first)
     }
 
-    /// The place that the page after this one begins behind; `None` if this is the last.
+    /// The place after which the next page begins; `None` if this is the last.
     pub fn after(&self) -> Option<&Position> {
         let (_, last) = self.slice.ends.as_ref()?;
         self.slice.has_after.then_some(last)
     }
 
-    /// Writes users as they are shown, from the `first`th on, from 0, with commas between them,
-    /// until `out` holds so many bytes. Gives the place of the next one.
+    /// Writes users as they are shown, with commas between them, from number `first` on (counted
+    /// from 0), until `out` holds `bytes_max`. Gives the number of the next one.
     pub fn render_from(
         &self,
         first: usize,
@@ -128,7 +128,7 @@ impl Page {
         Ok(next)
     }
 
-    /// The rows of these users, in this order: by reading on where they lie together.
+    /// The rows of these users, in this order; users that lie together are read in one go.
     fn rows<'a>(
         &'a self,
         sequences: &'a [u32],
@@ -147,7 +147,7 @@ impl Page {
             };
             return Ok(Box::new(sequences.iter().map(move |&wanted| find(wanted))));
         }
-        // The page's own snapshot holds every user that it was selected from.
+        // The page's own snapshot holds every user of its selection.
         let one = |&sequence: &u32| self.snapshot.user(sequence)?.ok_or(Error::NotFound);
         Ok(Box::new(sequences.iter().map(one)))
     }

@@ -27,7 +27,7 @@ use crate::store::{Facts, Keys};
 
 /// What stands before the id in the text.
 const BEFORE_ID: &[u8] = b",\"id\":\"";
-/// What stands before the userName there, and nowhere before that: quotes in a text are escaped.
+/// The text before the userName, found nowhere earlier: quotes in values are escaped.
 const BEFORE_NAME: &[u8] = b",\"userName\":\"";
 
 /// One user: what clients set and what the service provider adds.
@@ -73,7 +73,8 @@ impl Record {
         self.header
     }
 
-    /// Changed at this moment, but not earlier than `before` was, or created; in its row too.
+    /// Sets the time of the change, in the row as well; not earlier than `before`, or than the
+    /// creation.
     pub(super) fn stamp(&mut self, now: Instant, before: Option<&Header>, row: &mut [u8]) {
         if let Some(before) = before {
             self.header.last_modified = now.max(before.last_modified);
@@ -83,7 +84,7 @@ impl Record {
         row[..TEXT_AT].copy_from_slice(&self.header.to_bytes());
     }
 
-    /// A new user with this sequence in its id; in its row too.
+    /// Puts the sequence of a new user into its id, in the row as well.
     pub(super) fn number(&mut self, sequence: u32, row: &mut [u8]) {
         self.header.id = self.header.id.with_sequence(sequence);
         row[..TEXT_AT].copy_from_slice(&self.header.to_bytes());

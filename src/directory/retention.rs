@@ -1,11 +1,10 @@
-//! How much of the audit trail is kept. The oldest rows go first, in steps that are a commit
-//! each; the chain goes on from its anchor behind them, and a row says what was removed and why.
+//! How much of the audit trail is kept. The oldest rows go first, in steps of one commit each; the
+//! chain then begins at its anchor behind them, and a row says what was removed and why.
 //!
-//! What is removed by age depends on a clock, and a clock that jumps years ahead must not take
-//! the history with it. So a removal by age is made once a day at most and not in the first hour
-//! of a server, and takes an eighth of the rows at most: in the regular course a day's rows are
-//! far less ([`limits::AUDIT_KEEP_DAYS_MIN`]), and whoever sets the clock right within days has
-//! lost little.
+//! Removal by age depends on a clock, and a clock that jumps years ahead must not take the history
+//! with it. So rows are removed by age at most once a day, not in the first hour of a server, and
+//! never more than an eighth of them: normally a day's rows are far fewer
+//! ([`limits::AUDIT_KEEP_DAYS_MIN`]), and if the clock is set right within days, little is lost.
 
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
@@ -21,9 +20,9 @@ use crate::store::{Change, Snapshot, WriteError};
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// Days; for ever without.
+    /// Days; `None` is for ever.
     pub days: Option<i64>,
-    /// Bytes of all rows together; any number without.
+    /// Bytes of all rows together; `None` is any number.
     pub bytes: Option<u64>,
 }
 
@@ -44,8 +43,8 @@ struct Run {
 }
 
 impl Directory {
-    /// Removes some of what need not be kept any more, if there is anything. Asked now and
-    /// then; `at` is the time by which removals by age are kept apart.
+    /// Removes some of the rows that need not be kept any more, if there are any. Called at
+    /// intervals; `at` is the monotonic time, which spaces removals by age.
     pub fn tend_trail(&self, keep: Keep, at: Monotonic) {
         match self.trim(keep, at) {
             Ok(_) | Err(Error::Unavailable | Error::Write(WriteError::Busy | WriteError::Full)) => {
@@ -54,7 +53,7 @@ impl Directory {
         }
     }
 
-    /// One step; how many rows it has removed.
+    /// One step; returns how many rows it has removed.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
         let mut retention = self
             .retention
@@ -128,10 +127,10 @@ impl Retention {
     }
 }
 
-/// The last row to remove so that there is room again: a sixteenth, so that not each new row
-/// makes another removal. `None` while the rows are not more than `most`.
+/// The last row to remove to make room for a sixteenth of `most`, so that not each new row causes a
+/// removal. `None` while the rows take no more than `most`.
 fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
-    /// What a row takes beside its text.
+    /// Bytes of a row besides its text.
     const ROW_BYTES: u64 = 33;
     let extent = snapshot.audit_extent()?;
     if extent.bytes <= most {
@@ -152,7 +151,7 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
     Ok(through)
 }
 
-/// The last of the oldest rows that were written before `horizon`, of an eighth at most.
+/// The last row to remove: the oldest rows written before `horizon`, at most an eighth of all.
 fn beyond_age(snapshot: &Snapshot, horizon: Instant) -> Result<Option<u64>, Error> {
     let extent = snapshot.audit_extent()?;
     let most = (extent.rows() / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);

@@ -1,7 +1,6 @@
-//! Which users a query selects, as a set of sequences. What has a key or stands in the
-//! index is looked up there; the rest of a filter is decided on the rows that are left, one
-//! at a time. A set of a million users takes 130 KB at most, so that a query of any kind is
-//! answered in bounded memory.
+//! Which users a query selects, as a set of sequences. Conditions on keys and on the index are
+//! looked up there; the rest of a filter is decided on the remaining rows, one at a time. A set of
+//! a million users takes 130 KB at most, so that a query of any kind is answered in bounded memory.
 
 use std::borrow::Cow;
 
@@ -18,7 +17,7 @@ use crate::scim::path::AttributePath;
 use crate::scim::{Filter, Search};
 use crate::store::Snapshot;
 
-/// The users that match both, where there is something to match.
+/// The users that match the filter and the search, as far as these are given.
 pub(super) fn select<'a>(
     snapshot: &'a Snapshot,
     filter: Option<&Filter>,
@@ -53,10 +52,10 @@ pub(super) fn select<'a>(
     Ok(Cow::Owned(matching))
 }
 
-/// A set that holds every user that a filter matches.
+/// A set that contains every user that a filter matches.
 struct Narrowed<'a> {
     users: Cow<'a, RoaringBitmap>,
-    /// It holds no other.
+    /// Whether it contains no others.
     is_exact: bool,
 }
 
@@ -76,8 +75,8 @@ impl Narrowed<'_> {
     }
 }
 
-/// What keys and index say of a filter; `None` if nothing. As deep as the filter, whose
-/// depth is bounded where it is read.
+/// What keys and index say about a filter; `None` if nothing. The recursion is as deep as the
+/// filter, whose depth is bounded by its parser.
 fn narrow<'a>(snapshot: &'a Snapshot, filter: &Filter) -> Result<Option<Narrowed<'a>>, Error> {
     match filter {
         Filter::And(all) => narrow_all(snapshot, all),
@@ -214,7 +213,7 @@ pub(super) fn with_name(snapshot: &Snapshot, name: &str) -> Result<Option<u32>, 
     Ok(snapshot.user_named(name.as_bytes(), |row| is_named(row, name))?)
 }
 
-/// The users with an address, and perhaps the one whose userName it is.
+/// The users with an address, including the one whose userName it may be.
 fn with_email(snapshot: &Snapshot, email: &str) -> Result<RoaringBitmap, Error> {
     let email = fold(email);
     let mut users = snapshot.users_by_email(email.as_bytes())?;

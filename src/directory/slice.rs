@@ -8,7 +8,7 @@ use super::position::{Position, Start};
 #[derive(Debug, Default)]
 pub(super) struct Slice {
     pub(super) sequences: Vec<u32>,
-    /// The places of the first and the last user; none of an empty page.
+    /// The places of the first and the last user; `None` for an empty page.
     pub(super) ends: Option<(Position, Position)>,
     pub(super) has_before: bool,
     pub(super) has_after: bool,

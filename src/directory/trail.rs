@@ -45,14 +45,14 @@ pub enum Way {
 pub struct Found {
     /// Each with its `sequence`, in the order of the look.
     pub rows: Vec<Value>,
-    /// With what the next look goes on; `None` when the trail was at its end.
+    /// Where the next look goes on; `None` at the end of the trail.
     pub next: Option<u64>,
     /// The rows that are kept.
     pub extent: Extent,
 }
 
 impl Wanted {
-    /// A test of rows, made ready to be asked often.
+    /// A test for rows, prepared for many of them.
     pub(super) fn test(&self) -> Test<'_> {
         let moment = |instant: Instant| instant.to_string();
         Test {
@@ -164,7 +164,7 @@ impl Directory {
         Ok(next.filter(|_| !has_shown))
     }
 
-    /// The users that a name or an id stands for: the one who has it now, else all who had it
+    /// The users that a name or an id stands for: the one who has it now, otherwise all who had it,
     /// as far as the trail goes back.
     pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {
         self.read(|snapshot| known_as(&snapshot, who))

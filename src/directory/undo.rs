@@ -1,5 +1,5 @@
-//! Taking changes back. What a change did to each attribute stands in the audit trail; an
-//! undo gives the attributes the values that they had before, as a new change of its own.
+//! Undoing changes. The audit trail says what a change did to each attribute; an undo gives the
+//! attributes their previous values, as a new change of its own.
 //!
 //! ```text
 //! trail, from the first change on ──▶ a reversal for each user ──▶ plan on the writer's view
@@ -10,9 +10,9 @@
 //!                                       └ who touched it since       └─ change, audit row "undo"
 //! ```
 //!
-//! A creation is taken back by deactivating the user, if it is still there; a deletion is not. Many changes are
-//! taken back in slices of users, in the order of their creation, so that memory is bounded
-//! however many there are.
+//! A creation is undone by deactivating the user, if it still exists; a deletion cannot be undone.
+//! Many changes are undone in slices of users, in the order of their creation, so that memory is
+//! bounded however many there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::scim::User;
 use crate::scim::fold::fold;
 use crate::store::{Change, ReadError, Snapshot, View};
 
-/// Which changes are taken back.
+/// Which changes are undone.
 #[derive(Clone, Debug)]
 pub enum ToUndo {
     /// The one at this sequence.
@@ -41,12 +41,12 @@ pub enum ToUndo {
     Since {
         /// The moment.
         since: Instant,
-        /// The token; whoever made them if there is none.
+        /// The token; `None` is any principal.
         token: Option<String>,
     },
 }
 
-/// How changes are taken back.
+/// How changes are undone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
     /// Also attributes that somebody else has changed since.
@@ -55,35 +55,35 @@ pub struct Manner {
     pub is_rehearsed: bool,
 }
 
-/// What became of one user's changes.
+/// The outcome for one user's changes.
 #[derive(Debug)]
 pub struct Undone {
     /// The user.
     pub user: UserId,
-    /// Its name as the trail knew it last.
+    /// Its last name in the trail.
     pub user_name: String,
     /// The sequences of the changes.
     pub changes: Vec<u64>,
     /// Whether one of them has created the user.
     pub is_creation: bool,
-    /// What became of the attributes, or why nothing did.
+    /// What was done to the attributes, or why nothing was.
     pub outcome: Result<Restored, Obstacle>,
 }
 
-/// What taking back has done to a user.
+/// What an undo has done to a user.
 #[derive(Debug)]
 pub struct Restored {
-    /// The attributes that are as they were; none if they were so already.
+    /// The attributes that have their previous values again; empty if they had them already.
     pub attributes: Vec<String>,
-    /// Of those whose values are no longer than [`limits::UNDO_VALUE_BYTES_MAX`], what was taken
-    /// back and what it is as before; unassigned is null.
+    /// Those of them whose values are no longer than [`limits::UNDO_VALUE_BYTES_MAX`], each with
+    /// the value that was undone and the restored one; unassigned is null.
     pub values: Vec<(String, Value, Value)>,
-    /// Whether the user was active until then, and is not any more.
+    /// Whether the user was active until then and no longer is.
     pub was_deactivated: bool,
 }
 
 impl Restored {
-    /// It is so already.
+    /// The user is like that already.
     fn nothing() -> Self {
         Self {
             attributes: Vec::new(),
@@ -93,7 +93,7 @@ impl Restored {
     }
 }
 
-/// Why a user's changes are not taken back.
+/// Why a user's changes are not undone.
 #[derive(Debug)]
 pub enum Obstacle {
     /// Another change has touched the attribute since.
@@ -125,13 +125,13 @@ pub enum Obstacle {
 pub struct UndoPage {
     /// What became of each.
     pub undone: Vec<Undone>,
-    /// The sequence of the last user of the slice; `None` when there are no others behind.
+    /// The sequence of the last user of the slice; `None` when no more follow.
     pub next: Option<u32>,
 }
 
 impl Directory {
-    /// Takes changes back, of users behind the sequence `after`, a slice of them.
-    /// [`Error::NotFound`] if the one change that was named is not one of a user.
+    /// Undoes changes of a slice of the users after the sequence `after`. [`Error::NotFound`] if
+    /// the one change that was named is not a change of a user.
     pub fn undo(
         &self,
         selection: &ToUndo,
@@ -160,7 +160,7 @@ impl Directory {
                     false
                 }
                 Err(error) if undone.is_empty() => return Err(error),
-                // What is done already is told; whoever goes on behind it meets the error.
+                // What is done already is reported; the next call meets the error.
                 Err(_) => true,
             };
             if (has_failed || is_late)
@@ -176,7 +176,7 @@ impl Directory {
         })
     }
 
-    /// Takes back the changes of some users in one commit, or says what that would do.
+    /// Undoes the changes of some users in one commit, or says what that would do.
     fn reverse(
         &self,
         reversals: Vec<Reversal>,
@@ -221,7 +221,7 @@ impl Directory {
     }
 }
 
-/// What one user's attributes were before the changes that are taken back.
+/// What one user's attributes were before the changes that are undone.
 pub(super) struct Reversal {
     id: UserId,
     pub(super) user_name: String,
@@ -229,10 +229,10 @@ pub(super) struct Reversal {
     pub(super) version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
-    /// The first change by somebody else after that, by attribute.
+    /// The first later change by somebody else, by attribute.
     touched: BTreeMap<String, (u64, String)>,
     is_creation: bool,
-    /// The deletion, if it is to be taken back.
+    /// The sequence of the deletion, if that is to be undone.
     deletion: Option<u64>,
     pub(super) bytes: usize,
 }
@@ -257,7 +257,7 @@ impl Reversal {
         (self.id, name, changes, self.is_creation)
     }
 
-    /// Takes in a row that is to be taken back.
+    /// Takes in a row whose change is to be undone.
     pub(super) fn select(&mut self, sequence: u64, event: UserEvent) {
         self.changes.push(sequence);
         if event.kind == CREATE {
@@ -267,10 +267,10 @@ impl Reversal {
         if event.kind == DELETE {
             self.deletion = Some(sequence);
         }
-        // What else was done to a user who is to be as good as not there stays.
+        // If the creation is undone, the user is only deactivated, and its other changes stay.
         if !self.is_creation {
             for change in event.changes {
-                // Somebody else's change that this one has overtaken is what it goes back to.
+                // Somebody else's change that this one has overwritten is what the undo returns to.
                 if self.touched.remove(&change.attribute).is_some() {
                     self.targets.insert(change.attribute, change.before);
                 } else {
@@ -282,9 +282,9 @@ impl Reversal {
         }
     }
 
-    /// Takes in a row that stays.
+    /// Takes in a row whose change stays.
     pub(super) fn pass(&mut self, sequence: u64, event: UserEvent) {
-        // What took back some of the changes is no other change of the attribute.
+        // An undo of some of these changes does not count as somebody else's change.
         let is_undo = event.kind == UNDO;
         if is_undo && event.undoes.iter().all(|it| self.has(*it)) {
             return;
@@ -311,7 +311,7 @@ impl Reversal {
         let refused = |obstacle| Ok(Err(obstacle));
         let record = match self.find(view)? {
             Ok(Some(record)) => record,
-            // A user who is gone is as good as not there, which is all that it comes to.
+            // The undo of a creation has nothing to do if the user is gone.
             Ok(None) if self.is_creation => {
                 return Ok(Ok((Change::none(), Restored::nothing())));
             }
@@ -345,7 +345,7 @@ impl Reversal {
         }))
     }
 
-    /// Why nothing is taken back of a user who is not there.
+    /// Why nothing is undone for a user who does not exist.
     fn end(&self, view: &View<'_>) -> Result<Obstacle, ReadError> {
         let Some(change) = self.deletion else {
             return Ok(Obstacle::Gone);
@@ -361,7 +361,7 @@ impl Reversal {
         })
     }
 
-    /// Of these attributes the values now and before, where both are short.
+    /// The values of these attributes now and before, where both are short.
     fn short_values(&self, record: &Record, attributes: &[String]) -> Vec<(String, Value, Value)> {
         let now = record.user().attributes();
         let is_short = |value: &Value| value.to_string().len() <= limits::UNDO_VALUE_BYTES_MAX;
@@ -373,7 +373,7 @@ impl Reversal {
         values.collect()
     }
 
-    /// The user as it is now, if it is still there.
+    /// The user as it is now, if it still exists.
     fn find(&self, view: &View<'_>) -> Result<Result<Option<Record>, Error>, ReadError> {
         match view.user(self.id.sequence()) {
             Ok(Some(row)) => Ok(matching(self.id, &row)),

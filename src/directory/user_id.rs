@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::secret;
 
-/// A user's `id`: a UUID (version 8, RFC 9562 section 5.8) whose first four bytes are the
-/// user's sequence in the store and whose rest is random. It needs no index, and an id is
-/// not given twice even if an old backup makes the sequence start again.
+/// A user's `id`: a UUID (version 8, RFC 9562 section 5.8) whose first four bytes are the user's
+/// sequence in the store and whose rest is random. It needs no index, and no id is given twice,
+/// even if the restore of an old backup sets the sequence back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UserId(pub(super) [u8; 16]);
 
 impl UserId {
-    /// How long its text is.
+    /// The length of an id as text.
     pub(super) const TEXT_BYTES: usize = 36;
 
     /// A new id for the user at `sequence`.
