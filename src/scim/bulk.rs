@@ -1,5 +1,5 @@
 //! Bulk requests (RFC 7644 section 3.7): reading the operations, and the order in which they are
-//! done so that each finds what it refers to. How that is written is `reference`.
+//! done so that each finds what it refers to. The form of references is in `reference`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -17,7 +17,7 @@ use crate::limits;
 /// A bulk request.
 #[derive(Clone, Debug)]
 pub struct Bulk {
-    /// After how many failures the rest is not tried; never if there is none.
+    /// The number of failures after which the rest is not tried; `None` is never.
     pub fail_on_errors: Option<usize>,
     /// The operations, in the order in which they came. One that cannot be read is an
     /// error of its own.
@@ -39,12 +39,12 @@ pub struct Operation {
     pub action: Result<Action, NoAction>,
 }
 
-/// Why an operation is none that can be done.
+/// Why an operation cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAction {
     /// It cannot be read.
     Malformed(Error),
-    /// It is one on an endpoint that does nothing.
+    /// It is on an endpoint that is not implemented.
     NotImplemented(Endpoint),
 }
 
@@ -87,7 +87,7 @@ pub enum Who {
 
 impl Bulk {
     /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations;
-    /// whether there are more, [`Bulk::is_too_large`] tells.
+    /// [`Bulk::is_too_large`] tells whether there are more.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut body = message::members(body, BULK_REQUEST_URN, leniency)?;
         let fail_on_errors = match member(&body, "failOnErrors") {
@@ -119,9 +119,9 @@ impl Bulk {
             .is_some_and(|items| items.len() > limits::BULK_OPERATIONS_MAX)
     }
 
-    /// The order in which to do the operations: as they came, but each after those that it
-    /// refers to. Where references go in a circle they are done together, all of them or none,
-    /// with the identifiers that the others will have, where the last of them stands.
+    /// The order in which to do the operations: as they came, but each after those that it refers
+    /// to. Operations that refer to each other in a circle are done together, all or none, at the
+    /// place of the last one, with the identifiers that the others will have.
     pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
         let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
@@ -135,7 +135,7 @@ impl Bulk {
         for together in &mut left {
             together.sort_unstable();
         }
-        // What is ready is done where its last operation stands.
+        // Each group is done at the place of its last operation.
         let mut group_of = vec![0; self.operations.len()];
         for (group, together) in left.iter().enumerate() {
             for index in together {
@@ -243,7 +243,7 @@ fn syntax(detail: impl Into<String>) -> Error {
     Error::new(ErrorType::InvalidSyntax, detail)
 }
 
-/// The user that a path names; nothing if it is that of all users.
+/// The user that a path names; `None` for the path of all users.
 fn target(path: &str) -> Result<Option<Who>, NoAction> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     match segments.next() {
@@ -306,7 +306,7 @@ fn as_message(data: Value) -> Value {
     }
 }
 
-/// Of operations with the same `bulkId` only the first can be meant by it.
+/// Refuses repeated `bulkId`s: only the first operation with one can be meant by it.
 fn refuse_repeated_ids(operations: &mut [Operation]) {
     let mut seen = BTreeSet::new();
     for operation in operations {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// Takes things apart into those that need each other in a circle, each perhaps by way of
-/// others, and into single ones where there is no circle. `needs` are the numbers of what each
-/// needs. As deep on the stack as one thing needs another that needs another.
+/// Groups things that need each other in a circle, directly or by way of others; all others are
+/// alone in their group. `needs` are the numbers of what each thing needs. The recursion is as deep
+/// as the longest chain of needs.
 pub(super) fn circles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     let mut search = Search {
         needs,
@@ -21,18 +21,18 @@ pub(super) fn circles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     search.circles
 }
 
-/// Of a thing that was not looked at.
+/// The mark of a thing that was not looked at.
 const UNSEEN: usize = 0;
-/// Of a thing whose circle is known.
+/// The mark of a thing whose circle is known.
 const CLOSED: usize = usize::MAX;
 
 /// Tarjan's search for strongly connected components.
 struct Search<'a> {
     needs: &'a [BTreeSet<usize>],
-    /// How early the earliest thing was seen that each is known to lead back to.
+    /// For each thing, when the earliest one was seen to which it is known to lead back.
     earliest: Vec<usize>,
     seen: usize,
-    /// What was seen and is in no circle yet.
+    /// Things that were seen and are in no circle yet.
     open: Vec<usize>,
     circles: Vec<Vec<usize>>,
 }

@@ -21,11 +21,11 @@ pub enum ErrorType {
     InvalidValue,
     /// The path names a version of the protocol that is not spoken here.
     InvalidVers,
-    /// What the request URI says must not stand in one.
+    /// The request URI contains something that must not be in a URI.
     Sensitive,
-    /// The cursor was not given for this query and this principal.
+    /// The cursor was not made for this query and this principal.
     InvalidCursor,
-    /// The cursor was given too long ago.
+    /// The cursor was made too long ago.
     ExpiredCursor,
     /// The count beside a cursor is not a number.
     InvalidCount,
@@ -77,7 +77,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A text from a request, fit to be quoted in a `detail`: short and without surprises.
+/// A text from a request, made fit for quoting in a `detail`: short and without surprises.
 pub(crate) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let mut short: String = text.chars().take(CHARS_MAX).collect();

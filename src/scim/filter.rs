@@ -17,18 +17,18 @@ use crate::clock::DateTime;
 /// A filter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// All of them match.
+    /// All of these match.
     And(Vec<Filter>),
-    /// One of them matches.
+    /// One of these matches.
     Or(Vec<Filter>),
-    /// It does not match.
+    /// This does not match.
     Not(Box<Filter>),
     /// The attribute has a value (`pr`).
     Present(AttributePath),
     /// A value of the attribute compares that way.
     Compare(AttributePath, CompareOp, CompValue),
-    /// `attribute[filter]`: one element of the list matches all of the filter, whose paths
-    /// are sub-attributes of the list's.
+    /// `attribute[filter]`: one element of the list matches the whole filter, whose paths are
+    /// sub-attributes of the list.
     ValuePath(AttributePath, Box<Filter>),
 }
 
@@ -62,7 +62,7 @@ pub enum CompValue {
     Text(CompText),
     /// A boolean.
     Boolean(bool),
-    /// A number, as it was spelled: attributes that look like numbers are texts.
+    /// A number as it was spelled: attributes that look like numbers are texts.
     Number(CompText),
     /// No value.
     Null,
@@ -106,7 +106,7 @@ impl Filter {
         }
     }
 
-    /// Shows the paths of all attributes of the resource that it looks at to `visit`.
+    /// Shows `visit` the paths of all attributes that the filter looks at.
     pub fn each_path(&self, visit: &mut impl FnMut(&AttributePath)) {
         match self {
             Self::And(parts) | Self::Or(parts) => {
@@ -115,12 +115,12 @@ impl Filter {
                 }
             }
             Self::Not(inner) => inner.each_path(visit),
-            // What is in the brackets looks at an element of the list.
+            // The filter in the brackets looks at an element of the list.
             Self::Present(path) | Self::Compare(path, ..) | Self::ValuePath(path, _) => visit(path),
         }
     }
 
-    /// Whether a resource, as it would be shown whole, matches.
+    /// Whether a whole resource matches.
     pub fn matches(&self, resource: &Object) -> bool {
         match self {
             Self::And(all) => all.iter().all(|filter| filter.matches(resource)),
@@ -140,8 +140,8 @@ impl Filter {
     }
 }
 
-/// The values that a path selects, with lists taken apart; a complex value named alone
-/// stands for itself, and `assumed` for one that is not there.
+/// The values that a path selects, with lists taken apart; a complex value named alone stands for
+/// itself, and `assumed` for a missing value.
 fn values<'a>(
     path: &AttributePath,
     resource: &'a Object,
@@ -165,16 +165,16 @@ fn values<'a>(
         .filter(|value| !value.is_null())
 }
 
-/// What an attribute without a value is taken to be where it is compared with one: `primary` is
-/// assumed to be false (RFC 7643 section 2.4).
+/// The value that is assumed for an unassigned attribute in a comparison: `primary` is false (RFC
+/// 7643 section 2.4).
 fn assumed(compared: &Attribute, wanted: &CompValue) -> Option<&'static Value> {
     static FALSE: Value = Value::Bool(false);
     (compared.name == "primary" && *wanted != CompValue::Null).then_some(&FALSE)
 }
 
-/// Whether one value of the attribute compares that way (RFC 7644 section 3.4.2.2: a
-/// multi-valued attribute matches if any of its values does). What has no value is equal to
-/// null and to nothing else.
+/// Whether one value of the attribute compares that way (RFC 7644 section 3.4.2.2: a multi-valued
+/// attribute matches if any of its values does). An unassigned attribute is equal to null and to
+/// nothing else.
 fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource: &Object) -> bool {
     let compared = path.compared();
     let mut found = values(path, resource, assumed(compared, value))

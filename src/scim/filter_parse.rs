@@ -1,6 +1,6 @@
-//! Reading a filter (RFC 7644 figure 1, with errata 4690 and 7319: `not` binds closer than
-//! `and`, `and` closer than `or`). Length, depth and number of comparisons are bounded; an
-//! error tells the position, in characters from 1.
+//! Reading a filter (RFC 7644 figure 1, with errata 4690 and 7319: `not` binds closer than `and`,
+//! `and` closer than `or`). Length, depth and number of comparisons are bounded; an error gives the
+//! position, in characters counted from 1.
 
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
         self.expression()
     }
 
-    /// What stands before `close`, one level deeper.
+    /// The expression up to `close`, one level deeper.
     fn grouped(
         &mut self,
         close: &str,
@@ -125,7 +125,7 @@ impl<'a> Parser<'a> {
         Ok(inner)
     }
 
-    /// An attribute and what is said of it.
+    /// An attribute and its condition.
     fn expression(&mut self) -> Result<Filter, Error> {
         self.clauses += 1;
         if self.clauses > limits::FILTER_CLAUSES_MAX {
@@ -223,8 +223,8 @@ impl<'a> Parser<'a> {
             },
         };
         match path {
-            // What is never shown must not be found by its value either, and what is secret
-            // must not stand in a URI, where every log keeps it (RFC 7644 section 7.5.2).
+            // What is never shown must not be searchable by its value, and a secret must not be in
+            // a URI, where every log keeps it (RFC 7644 section 7.5.2).
             Some(path) if path.attribute.returned == Returned::Never => Err(Error::new(
                 ErrorType::Sensitive,
                 format!("{path} cannot be filtered on: take it out of the filter"),
@@ -241,7 +241,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A JSON string, number, boolean or null; a bare word is forgiven.
+    /// A JSON string, number, boolean or null; a bare word is tolerated.
     fn value(&mut self) -> Result<CompValue, Error> {
         self.skip_spaces();
         let rest = &self.text[self.at..];
@@ -283,7 +283,7 @@ impl<'a> Parser<'a> {
         self.take_while(char::is_whitespace);
     }
 
-    /// Takes `word` if it stands next as a word of its own, in any case.
+    /// Takes `word` if it comes next as a word of its own, in any case.
     fn take_word(&mut self, word: &str) -> bool {
         let start = self.at;
         if self.word().eq_ignore_ascii_case(word) {
@@ -322,7 +322,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The bytes of the JSON string that `text` begins with, quotes included.
+/// The length in bytes of the JSON string that `text` begins with, quotes included.
 fn quoted_length(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {

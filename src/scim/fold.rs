@@ -28,7 +28,7 @@ pub fn plain(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     let mut out = String::with_capacity(text.len());
-    // Compatibility forms (full width, ligatures) are taken apart too.
+    // Compatibility forms (full width, ligatures) are taken apart, too.
     for c in fold(text).nfkd().filter(|c| !is_combining_mark(*c)) {
         match UNDECOMPOSED.iter().find(|(letter, _)| *letter == c) {
             Some((_, plain)) => out.push_str(plain),
@@ -38,8 +38,8 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Latin letters, folded, whose stroke or joining Unicode does not count as a mark that can
-/// be taken off.
+/// Folded Latin letters with a stroke or a ligature, which Unicode does not decompose into a letter
+/// and a mark.
 const UNDECOMPOSED: &[(char, &str)] = &[
     ('ø', "o"),
     ('ł', "l"),

@@ -1,7 +1,7 @@
-//! JSON as a request carries it: read once, with each member there once. Of two members with
-//! one name some readers take the first and some the last (RFC 8259 section 4), and to SCIM
-//! names that differ in case alone are one (RFC 7643 section 2.1): whoever checked the request
-//! on its way might have seen another user than we would.
+//! The JSON of a request: each body is read once, and each member may occur only once. Of two
+//! members with one name some readers take the first and some the last (RFC 8259 section 4), and
+//! SCIM takes names that differ only in case for the same (RFC 7643 section 2.1): a proxy that
+//! checked the request might have seen another user than we would.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -14,10 +14,10 @@ use serde_json::{Map, Number, Value};
 use super::{Error, ErrorType};
 use crate::limits;
 
-/// Reads a body. What is wrong with it is told by line and column, not quoted.
+/// Reads a body. An error gives line and column, and quotes nothing.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
     let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
-    // A byte order mark says nothing in UTF-8, and may be passed over (RFC 8259 section 8.1).
+    // A byte order mark means nothing in UTF-8, and may be ignored (RFC 8259 section 8.1).
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     if body.is_empty() {
         return Err(syntax("the body is empty, JSON was expected".to_owned()));
@@ -53,7 +53,7 @@ pub fn text(value: &Value) -> String {
     serde_json::to_string(value).expect("memory takes everything, and keys are texts")
 }
 
-/// What JSON may be and a body may not.
+/// What JSON allows and a body may not contain.
 #[derive(Clone, Copy)]
 enum Forbidden {
     Twice,
@@ -74,7 +74,7 @@ impl Seed {
         }
     }
 
-    /// Breaks off; what to say of it is known from what was found.
+    /// Breaks off, and notes what was found for the error.
     fn fail<T, E: serde::de::Error>(&self, found: Forbidden) -> Result<T, E> {
         self.found.set(Some(found));
         Err(E::custom(""))
@@ -159,16 +159,16 @@ impl<'de> Visitor<'de> for &Seed {
     }
 }
 
-/// The names in an object so far. Few are compared, as an object of SCIM has them: to hash them
-/// all is a quarter of the work of reading a user. Many are hashed, or they would be compared
-/// with each other for ever.
+/// The names in an object so far. Few names, as in an object of SCIM, are compared one by one:
+/// hashing them all would be a quarter of the work of reading a user. Many names are hashed, since
+/// comparing all pairs would take for ever.
 #[derive(Default)]
 struct Names(HashSet<String>);
 
 impl Names {
     const COMPARED_MAX: usize = 32;
 
-    /// Whether a name is new; those before it are in `object`.
+    /// Whether a name is new; the earlier ones are in `object`.
     fn add(&mut self, name: &str, object: &Map<String, Value>) -> bool {
         if object.len() < Self::COMPARED_MAX {
             return !object.keys().any(|known| known.eq_ignore_ascii_case(name));

@@ -1,5 +1,5 @@
-//! The protocol's own messages (RFC 7644 section 8.2): which of them a body is, and list and
-//! error documents.
+//! The protocol's own messages (RFC 7644 section 8.2): recognising them in bodies, and making list
+//! and error documents.
 
 use std::fmt::Write as _;
 use std::slice;
@@ -41,7 +41,7 @@ pub(super) fn members(body: Value, urn: &str, leniency: &mut Leniency) -> Result
     Ok(body)
 }
 
-/// What stands in `schemas`; nothing if that is left out or unassigned, and forgiven.
+/// The content of `schemas`; empty if that is missing or unassigned, and tolerated.
 pub(super) fn schemas<'a>(
     body: &'a Object,
     leniency: &mut Leniency,
@@ -59,7 +59,7 @@ pub(super) fn schemas<'a>(
     Ok(None)
 }
 
-/// A schema that is not known is forgiven.
+/// Tolerates an unknown schema.
 pub(super) fn check_known(urn: &str, leniency: &mut Leniency) -> Result<(), Error> {
     if schema::by_urn(urn).is_some() {
         return Ok(());
@@ -83,7 +83,7 @@ pub fn error(status: u16, scim_type: Option<&str>, detail: &str) -> Value {
     document
 }
 
-/// A ListResponse of resources that are at hand.
+/// A ListResponse of these resources.
 pub fn list(resources: &[Value]) -> Value {
     json!({
         "schemas": [LIST_URN],
@@ -94,15 +94,15 @@ pub fn list(resources: &[Value]) -> Value {
     })
 }
 
-/// Where a page stands among the others.
+/// The position of a page among the others.
 pub enum Place {
     /// By index: the place of its first resource, from 1.
     Index(usize),
-    /// By cursor (RFC 9865 section 2): the ways to the pages before and after it.
+    /// By cursor (RFC 9865 section 2): the cursors of the pages before and after it.
     Cursor {
-        /// To the page before; none before the first.
+        /// The cursor of the previous page; `None` on the first.
         previous: Option<String>,
-        /// To the page after; none after the last.
+        /// The cursor of the next page; `None` on the last.
         next: Option<String>,
     },
 }
@@ -115,7 +115,7 @@ pub fn write_list_head(
     items_per_page: usize,
     out: &mut String,
 ) {
-    // Writing to a String does not fail, and cursors are of letters that JSON leaves alone.
+    // Writing to a String does not fail, and cursors consist of letters that JSON does not escape.
     let _ = write!(
         out,
         "{{\"schemas\":[\"{LIST_URN}\"],\"totalResults\":{total_results}"

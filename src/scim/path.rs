@@ -12,7 +12,7 @@ use super::filter_parse;
 use super::schema::{self, Attribute, Schema};
 use super::tolerance::{Leniency, Tolerance};
 
-/// `attrPath`: an attribute, perhaps of an extension, perhaps a part of it.
+/// `attrPath`: an attribute, perhaps of an extension, or a sub-attribute.
 #[derive(Clone, Copy)]
 pub struct AttributePath {
     /// The extension that it belongs to; `None` for core and common attributes.
@@ -27,12 +27,12 @@ impl AttributePath {
     /// Reads `[URN:]name[.sub]`, names in any case. `None` when no schema has it.
     pub fn parse(text: &str) -> Option<Self> {
         let (extension, rest) = split_urn(text);
-        // The common attributes belong to the core schema as well (RFC 7643 section 3.1).
+        // The common attributes also belong to the core schema (RFC 7643 section 3.1).
         let extension = extension.filter(|schema| schema.urn != schema::USER_URN);
         Self::within(extension, rest)
     }
 
-    /// Reads the path of an extension's attribute that has not its URN before it. `None` when
+    /// Reads the path of an extension's attribute that lacks the URN. `None` when
     /// [`AttributePath::parse`] reads it, or when no extension has it.
     pub fn parse_without_urn(text: &str) -> Option<Self> {
         if Self::parse(text).is_some() {
@@ -82,7 +82,7 @@ impl AttributePath {
             .unwrap_or(self.attribute)
     }
 
-    /// The name of the resource's member in which the value stands.
+    /// The name of the resource's member that holds the value.
     pub fn member(&self) -> &'static str {
         self.extension
             .map_or(self.attribute.name, |schema| schema.urn)
@@ -112,7 +112,7 @@ impl fmt::Display for AttributePath {
 }
 
 impl fmt::Debug for AttributePath {
-    /// The path itself: the definitions behind it fill pages.
+    /// Shows the path alone: the definitions behind it fill pages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -127,7 +127,7 @@ impl PartialEq for AttributePath {
     }
 }
 
-/// The path of an extension's attribute without its URN, if that is forgiven.
+/// The path of an extension's attribute without its URN, if that is tolerated.
 pub(super) fn without_urn(
     text: &str,
     leniency: &mut Leniency,
@@ -162,9 +162,9 @@ fn split_urn(text: &str) -> (Option<&'static Schema>, &str) {
 pub enum Target {
     /// A whole extension.
     Extension(&'static Schema),
-    /// An attribute or a part of it, in a list perhaps only of the elements that match.
+    /// An attribute or a part of it; of a list, perhaps only the elements that match.
     Attribute {
-        /// The attribute, and its sub-attribute where no value filter stands before it.
+        /// The attribute, and its sub-attribute.
         path: AttributePath,
         /// `[filter]` on the elements of a list.
         filter: Option<Filter>,
@@ -202,8 +202,8 @@ impl Target {
         is_complete && is_name(name) && sub.is_none_or(is_name)
     }
 
-    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute. What is
-    /// wrong with the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
+    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute. A fault
+    /// in the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
         if let Some(schema) = schema::by_urn(text)
@@ -233,7 +233,7 @@ impl Target {
                 format!("{before} is not a list, a filter in brackets cannot follow it"),
             ));
         }
-        // A bracket may stand inside a quoted value, the closing one is the last.
+        // A quoted value may contain a bracket: the closing one is the last.
         let (inside, after) = rest.rsplit_once(']').ok_or_else(malformed)?;
         if !after.is_empty() {
             let sub = after.strip_prefix('.').ok_or_else(malformed)?;

@@ -18,7 +18,7 @@ pub struct Projection {
 #[derive(Clone, Debug, Default)]
 struct Selection {
     paths: Vec<AttributePath>,
-    /// URNs of extensions that are named whole.
+    /// URNs of extensions that are named as a whole.
     extensions: Vec<&'static str>,
 }
 

@@ -22,9 +22,9 @@ pub struct SearchRequest {
     pub sort: Option<Sort>,
     /// Which page.
     pub paging: Paging,
-    /// How many users at most, as it was asked for.
+    /// How many users at most, as asked for.
     pub count: Option<usize>,
-    /// What of each user.
+    /// Which attributes of each user.
     pub projection: Projection,
 }
 
@@ -37,7 +37,7 @@ pub enum Paging {
     Cursor(Option<String>),
 }
 
-/// The parameters as texts, wherever they stood.
+/// The parameters as texts, from the query or the body.
 #[derive(Default)]
 struct Parameters {
     filter: Option<String>,
@@ -50,8 +50,8 @@ struct Parameters {
 }
 
 impl SearchRequest {
-    /// Reads the parameters of a GET; `parameter` gives the value of a name. A number that is blank
-    /// is none, like any other that is.
+    /// Reads the parameters of a GET; `parameter` gives the value for a name. A blank number counts
+    /// as missing, like a blank filter.
     pub fn from_parameters<'a>(
         parameter: impl Fn(&str) -> Result<Option<&'a str>, Error>,
         projection: Projection,
@@ -91,7 +91,7 @@ impl SearchRequest {
             list_member(body, "excludedAttributes")?.as_deref(),
         );
         let request = parameters.read(projection, leniency);
-        // Nothing that stands in a body stands in a URI.
+        // What is in a body is not in a URI.
         request.map_err(|error| match error.kind {
             ErrorType::Sensitive => Error::new(ErrorType::InvalidFilter, error.detail),
             _ => error,
@@ -157,7 +157,7 @@ impl Parameters {
     }
 }
 
-/// An integer; what is below zero counts as zero (RFC 7644 section 3.4.2.4).
+/// An integer; a negative one counts as zero (RFC 7644 section 3.4.2.4).
 fn number(text: Option<&str>, name: &str, kind: ErrorType) -> Result<Option<usize>, Error> {
     let Some(text) = text else {
         return Ok(None);
@@ -175,7 +175,7 @@ fn number(text: Option<&str>, name: &str, kind: ErrorType) -> Result<Option<usiz
     if text.starts_with('-') {
         return Ok(Some(0));
     }
-    // What does not fit is beyond every page all the same.
+    // A number too large to fit is beyond every page anyway.
     Ok(Some(digits.parse().unwrap_or(usize::MAX)))
 }
 

@@ -1,6 +1,6 @@
-//! References of bulk operations to what others of the request create (RFC 7644 section 3.7.2):
-//! `bulkId:` and the client's name for it, as a text of its own, or at the end of a URI where a
-//! `$ref` belongs.
+//! References from bulk operations to users that others of the request create (RFC 7644 section
+//! 3.7.2): `bulkId:` and the client's name for the user, as a whole text, or at the end of a URI
+//! where a `$ref` belongs.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(super) const REFERENCE: &str = "bulkId:";
 /// The attribute whose value is the URI of a resource.
 const URI: &str = "$ref";
 
-/// A `bulkId` that is referred to, and that nothing was created under.
+/// A `bulkId` that is referred to, but under which nothing was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved(pub String);
 
@@ -44,7 +44,7 @@ fn collect_in(value: &Value, is_uri: bool, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Puts the identifiers that `id_of` gives in the place of references.
+/// Replaces references by the identifiers that `id_of` gives.
 pub fn resolve(
     value: &mut Value,
     id_of: &impl Fn(&str) -> Option<String>,
@@ -64,8 +64,8 @@ fn resolve_in(
                 *text = match before {
                     _ if !is_uri => id,
                     absolute if absolute.contains("://") => format!("{absolute}{id}"),
-                    // As the examples of RFC 7643 have it. A path below the base URL, as the
-                    // operations have it, would lead elsewhere.
+                    // As in the examples of RFC 7643. A path from the root of the service, as in
+                    // the operations, would lead elsewhere.
                     _ => format!("../Users/{id}"),
                 };
             }
@@ -86,7 +86,7 @@ fn resolve_in(
     Ok(())
 }
 
-/// What stands before a reference, and the `bulkId`.
+/// The text before a reference, and the `bulkId`.
 fn split(text: &str, is_uri: bool) -> Option<(&str, &str)> {
     if let Some(id) = text.strip_prefix(REFERENCE) {
         return Some(("", id));
@@ -94,7 +94,7 @@ fn split(text: &str, is_uri: bool) -> Option<(&str, &str)> {
     let at = text.rfind('/').filter(|_| is_uri)? + 1;
     let (before, last) = text.split_at(at);
     let id = last.strip_prefix(REFERENCE)?;
-    // Nothing else is created here.
+    // Nothing but users is created here.
     before.ends_with("Users/").then_some((before, id))
 }
 
@@ -104,7 +104,7 @@ fn sets_uri(members: &Object) -> bool {
     path.is_some_and(|path| is_uri_at(path.trim()))
 }
 
-/// Whether a URI belongs in the member of this name, of an object that sets one or does not.
+/// Whether a URI belongs in the member of this name; `sets_uri` is about the object that holds it.
 fn is_uri_in(name: &str, sets_uri: bool) -> bool {
     is_uri_at(name) || sets_uri && name.eq_ignore_ascii_case("value")
 }

@@ -1,9 +1,9 @@
 //! The attribute tables: what RFC 7643 sections 3.1, 4.1 and 4.3 say of each attribute of
 //! a User, once. Parsing, filters, patches, projection and `/Schemas` all read these.
 //!
-//! There is one extension, and code that treats it unlike the core schema names it
-//! ([`ENTERPRISE`], [`ENTERPRISE_URN`]; the page has the URN in `facts.js`): another one is an entry
-//! of [`SCHEMAS`] and a look at each of those places.
+//! There is one extension, and code that treats it unlike the core schema names it ([`ENTERPRISE`],
+//! [`ENTERPRISE_URN`]; the page has the URN in `facts.js`): a second one would be an entry of
+//! [`SCHEMAS`] and a look at each of those places.
 
 use serde_json::{Value, json};
 

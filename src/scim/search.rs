@@ -1,13 +1,13 @@
-//! `search=TEXT`, an extension of ours: the people whose names or addresses hold each word
-//! of a text, whatever its case and accents. What is searched and what is looked for go
-//! through the same form here, so that they meet.
+//! `search=TEXT`, an extension of ours: the people whose names or addresses hold each word of a
+//! text, whatever its case and accents. The searched values and the words are brought into the same
+//! form here, so that they match.
 
 use super::error::{Error, ErrorType};
 use super::fold::plain;
 use crate::limits;
 
-/// Stands between the values of one user, so that no word is found across two of them. It
-/// is in no word: control characters are spaces here.
+/// Separates the values of one user, so that no word is found across two of them. No word contains
+/// it: control characters count as spaces here.
 const BETWEEN: char = '\u{1f}';
 
 /// What is looked for: all of the words, each anywhere in a value.
@@ -31,9 +31,9 @@ impl Search {
         }
         let plain = searched(text);
         let mut words: Vec<String> = plain.split_whitespace().map(str::to_owned).collect();
-        // The longest is the rarest, and is looked for first. Of one length they are sorted by
-        // their text: a word that is there twice stands beside itself, and whoever looks for the
-        // same words in another order looks for the same.
+        // The longest is the rarest, and is looked for first. Words of the same length are sorted
+        // by their text, so that repeated ones are adjacent, and the same words in another order
+        // are the same search.
         words.sort_unstable_by(|one, other| {
             let by_length = other.len().cmp(&one.len());
             by_length.then_with(|| one.cmp(other))
@@ -48,14 +48,13 @@ impl Search {
     }
 }
 
-/// What a user is found by: the plain forms of its values, the first
-/// [`limits::SEARCHED_VALUE_BYTES_MAX`] bytes of each, and as many as are at most
-/// [`limits::SEARCHED_BYTES_MAX`] bytes together. A value that another one holds already is left
-/// out.
+/// The text by which a user is found: the plain forms of its values, of each the first
+/// [`limits::SEARCHED_VALUE_BYTES_MAX`] bytes, together at most [`limits::SEARCHED_BYTES_MAX`]
+/// bytes. A value that is in the text already is left out.
 pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
     let mut out = String::with_capacity(128);
     for value in values {
-        // Cut before too: what is made plain may grow elevenfold.
+        // Cut before as well: the plain form may be eleven times as long.
         let value = searched(beginning(value, limits::SEARCHED_VALUE_BYTES_MAX));
         let left = limits::SEARCHED_BYTES_MAX.saturating_sub(out.len() + BETWEEN.len_utf8());
         let most = limits::SEARCHED_VALUE_BYTES_MAX.min(left);

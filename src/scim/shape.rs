@@ -1,7 +1,7 @@
-//! The shape of a request: which members it has, of which types and lengths, which operations
-//! on which paths. It explains a refusal to whoever looks for its cause in a mapping, and holds
-//! no value of any person: what is not known to be a name of the protocol is given by its type
-//! and length alone.
+//! The shape of a request: which members it has, of which types and lengths, which operations on
+//! which paths. It helps to find the cause of a refusal in a mapping, and holds no values of any
+//! person: what is not known to be a name of the protocol is described by its type and length
+//! alone.
 
 use serde_json::{Map, Value, json};
 
@@ -9,12 +9,12 @@ use super::Object;
 use super::schema::{self, COMMON, SCHEMAS};
 use crate::{limits, secret};
 
-/// Values that tell one address of a person from another.
+/// Values of `type`, which distinguish a person's addresses.
 const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
 const COMPARISONS: [&str; 9] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
 const OPERATORS: [&str; 4] = ["and", "or", "not", "pr"];
 
-/// The shape of a query and a body, as a JSON object; without members where there is neither.
+/// The shape of a query and a body, as a JSON object; without members if there is neither.
 pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
     let mut shape = Map::new();
     if !query.is_empty() {
@@ -26,7 +26,7 @@ pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
     Value::Object(shape)
 }
 
-/// A text of our own, without what it quotes of a request, unless that is a path.
+/// A text of our own, without what it quotes from a request, unless that is a path.
 pub fn without_values(detail: &str) -> String {
     let mut out = String::new();
     let mut rest = detail;
@@ -50,7 +50,7 @@ pub fn clipped(text: &str) -> String {
     plain.take(limits::SHAPE_TEXT_CHARS_MAX).collect()
 }
 
-/// A filter with its values replaced, and every word that is no attribute.
+/// A filter with its values replaced, and every word that is not an attribute.
 pub fn filter(text: &str) -> String {
     redacted(text, is_attribute)
 }
@@ -92,7 +92,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// The shape of a value that stands under `name`.
+    /// The shape of the value of the member `name`.
     fn value(&mut self, value: &Value, depth: usize, name: &str) -> Value {
         match value {
             Value::Null | Value::Bool(_) => value.clone(),
@@ -161,7 +161,7 @@ fn name_of(name: &str) -> String {
     }
 }
 
-/// Words that `is_kept` stay, operators and brackets too; everything else is given by its
+/// Keeps words that `is_kept` accepts, operators and brackets; describes everything else by its
 /// length.
 fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
     let mut out = String::new();
@@ -216,7 +216,7 @@ fn length_of(text: &str) -> String {
     format!("«{}»", text.chars().count())
 }
 
-/// Where the text whose opening quote was taken off ends.
+/// The end of a quoted text whose opening quote was removed.
 fn end_of_text(text: &str) -> usize {
     let mut is_escaped = false;
     let is_end = |c: char| {
@@ -227,8 +227,8 @@ fn end_of_text(text: &str) -> usize {
     text.find(is_end).unwrap_or(text.len())
 }
 
-/// Whether a word has the form of an attribute's name, alone or behind a URN and dots. What has
-/// many digits is rather a secret or a number.
+/// Whether a word has the form of an attribute's name, alone or after a URN and dots. A word with
+/// many digits is more likely a secret or a number.
 fn is_path(word: &str) -> bool {
     const DIGITS_MAX: usize = 6;
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
@@ -240,7 +240,7 @@ fn is_path(word: &str) -> bool {
         && !secret::holds_token(word)
 }
 
-/// Whether a word names attributes that there are.
+/// Whether a word names an existing attribute.
 fn is_attribute(word: &str) -> bool {
     let is_schema = |urn: &&schema::Schema| {
         let (urn, word) = (urn.urn.to_ascii_lowercase(), word.to_ascii_lowercase());

@@ -122,7 +122,7 @@ impl Sort {
         }
     }
 
-    /// How two keys follow each other in this direction.
+    /// The order of two keys in this direction.
     pub fn compare(&self, left: &SortKey, right: &SortKey) -> Ordering {
         if self.descending {
             right.cmp(left)

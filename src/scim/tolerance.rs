@@ -132,12 +132,12 @@ impl Tolerance {
     }
 }
 
-/// How much a request is forgiven, and what it was forgiven.
+/// What is tolerated in a request, and what was.
 #[derive(Clone, Debug)]
 pub struct Leniency {
     strict: bool,
     used: Vec<Tolerance>,
-    /// What is no matter of the request, such as what was stored before.
+    /// A tolerance that does not count now, since it is about values stored before.
     overlooked: Option<Tolerance>,
 }
 
@@ -182,15 +182,15 @@ impl Leniency {
         Ok(())
     }
 
-    /// Notes what was done in compatible mode alone. Each is told once for a request, however often
-    /// it occurs.
+    /// Notes what is done only in compatible mode. Each tolerance is noted once for a request,
+    /// however often it occurs.
     pub(super) fn note(&mut self, tolerance: Tolerance) {
         if !self.used.contains(&tolerance) {
             self.used.push(tolerance);
         }
     }
 
-    /// Reads something, in which this tolerance is nothing that the request needs.
+    /// Reads something in which this tolerance is not due to the request.
     pub(super) fn overlooking<T>(
         &mut self,
         tolerance: Tolerance,
@@ -202,7 +202,7 @@ impl Leniency {
         done
     }
 
-    /// What was forgiven so far.
+    /// The tolerances used so far.
     pub fn used(&self) -> &[Tolerance] {
         &self.used
     }

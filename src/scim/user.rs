@@ -30,8 +30,7 @@ impl User {
         Self::parse_within(body, leniency, &mut Budget::default())
     }
 
-    /// The same, where the comparisons that members with paths as names make are taken from
-    /// `budget`.
+    /// [`Self::parse`], with the comparisons for members whose names are paths taken from `budget`.
     pub fn parse_within(
         body: Value,
         leniency: &mut Leniency,
@@ -128,17 +127,17 @@ impl User {
         Ok(Self { attributes })
     }
 
-    /// The user of attributes that were a stored user's, in whatever order.
+    /// The user with attributes taken from a stored user, in any order.
     pub fn from_attributes(attributes: Object) -> Self {
         Self {
             attributes: in_schema_order(attributes),
         }
     }
 
-    /// At the end of a request in compatible mode, an element that is hollow is none. An identity
-    /// provider may tell that an address is primary before it tells the address, or clear the
-    /// address alone; what is left of it would be found by `pr`. If it has taken `primary`, whoever was
-    /// it `before` is it again. A list that is as it was `before` is no matter of the request.
+    /// Removes hollow elements at the end of a request in compatible mode. An identity provider may
+    /// say that an address is primary before it sends the address, or clear the address alone; what
+    /// is left would be found by `pr`. If a hollow element has taken `primary`, the one that was
+    /// primary `before` gets it back. A list that is as it was `before` is left alone.
     pub(crate) fn drop_hollow(&mut self, before: Option<&Self>, leniency: &mut Leniency) {
         if leniency.is_strict() {
             return;
@@ -204,7 +203,7 @@ impl User {
         self.text("externalId")
     }
 
-    /// `active`, unless nobody has said.
+    /// `active`, if it is assigned.
     pub fn active(&self) -> Option<bool> {
         self.attributes.get("active").and_then(Value::as_bool)
     }
@@ -247,7 +246,8 @@ impl User {
         }
     }
 
-    /// Drops a whole name of which a patch has removed all parts, if it was made of nothing else.
+    /// Drops `name.formatted` if a patch has removed all parts of the name, and it consisted of
+    /// nothing else.
     pub fn drop_left_over_name(&mut self, before: &Self) {
         let is_left_over = match (before.name(), self.name()) {
             (Some(then), Some(now)) => whole_name::is_left_over(then, now),
@@ -268,9 +268,9 @@ impl User {
     }
 }
 
-/// What tells that the body of a replace repeats what the service provider has shown, with
-/// changes: it then holds what only the service provider sets. A whole name in it may be one that
-/// nobody has looked at.
+/// The mark of a replace whose body repeats what the service provider has shown, with changes: it
+/// contains members that only the service provider sets. The client may not have looked at a whole
+/// name in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
     /// `meta.version`: the entity tag of what was shown.
@@ -278,8 +278,8 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// `None` if the body is to be taken at its word: it repeats nothing, or is sent in strict
-    /// mode, where a replace is what RFC 7644 section 3.5.1 says.
+    /// `None` if the body is to be taken at its word: it repeats nothing, or the mode is strict,
+    /// where a replace is what RFC 7644 section 3.5.1 says.
     pub fn of(body: &Value, leniency: &Leniency) -> Option<Self> {
         let body = body.as_object().filter(|_| !leniency.is_strict())?;
         let meta = member(body, "meta");
@@ -298,8 +298,8 @@ impl Echo {
     }
 }
 
-/// The attributes of a stored resource: what follows from them, and what the service provider
-/// keeps elsewhere too, is passed over.
+/// The attributes of a stored resource: members that follow from them or are also kept elsewhere
+/// are skipped.
 struct Attributes(Object);
 
 impl<'de> Deserialize<'de> for Attributes {
@@ -380,7 +380,7 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
     }
     match value {
         Value::Object(mut object) => {
-            // Some clients put one into the extension too; it says nothing there.
+            // Some clients put `schemas` into the extension, too; it means nothing there.
             object.remove("schemas");
             let prefix = format!("{ENTERPRISE_URN}:");
             let members = value::members(ENTERPRISE.attributes, object, leniency, &prefix)?;
@@ -393,8 +393,8 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
     }
 }
 
-/// `schemas` must name the core User; others that are not known are forgiven (RFC 7643
-/// section 3.1, RFC 7644 section 3.3).
+/// Checks that `schemas` names the core User; unknown ones are tolerated (RFC 7643 section 3.1, RFC
+/// 7644 section 3.3).
 fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
     let Some(schemas) = message::schemas(body, leniency)? else {
         return Ok(());

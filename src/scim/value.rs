@@ -50,7 +50,7 @@ pub(super) fn single(
         (Kind::Complex, value) => complex(attribute, value, leniency),
         (_, Value::Array(elements)) => list_of_one(attribute, &elements, leniency),
         (Kind::Boolean, value) => boolean(attribute, value, leniency),
-        // A password: its type is checked, and that is all that is done with it.
+        // A password: nothing is done with it except checking its type.
         (_, Value::String(_) | Value::Number(_))
             if attribute.mutability == Mutability::WriteOnly =>
         {
@@ -78,7 +78,7 @@ pub(super) fn single(
     }
 }
 
-/// A simple attribute that was sent like one that has several values, in a list of one or none.
+/// A simple attribute that was sent as a list of one or none.
 fn list_of_one(
     attribute: &Attribute,
     elements: &[Value],
@@ -88,14 +88,14 @@ fn list_of_one(
         let list = Value::Array(Vec::new());
         return Err(wrong_type(attribute, &list));
     };
-    // First, since what no mode takes is no matter of the list.
+    // First, since a value that no mode accepts is not a question of the list.
     let value = single(attribute, value, leniency)?;
     not_a_list(attribute.name, leniency)?;
     Ok(value)
 }
 
 /// The one value in a list of one: as it is, or as the `value` of an object; null in an empty list.
-/// What it is may be no list and no object again.
+/// It must not be a list or an object itself.
 pub(super) fn only(elements: &[Value]) -> Option<Value> {
     let value = match elements {
         [] => Some(&Value::Null),
@@ -107,14 +107,14 @@ pub(super) fn only(elements: &[Value]) -> Option<Value> {
     value.cloned()
 }
 
-/// What a text of this kind must be, if it is not that.
+/// What a text of this kind must be, if it is not.
 fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     // Padding may be left out (RFC 7643 section 2.3.6).
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    // What may stand in a URI (RFC 3986 section 2).
+    // The characters allowed in a URI (RFC 3986 section 2).
     let is_of_uri = |byte: u8| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte);
     match kind {
         Kind::Binary if BASE64.decode(text).is_err() => Some("base64"),
@@ -123,7 +123,7 @@ fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether what stands in the place of an extension is no value.
+/// Whether the value sent for an extension means unassigned.
 pub(super) fn is_unassigned(
     name: &str,
     value: &Value,
@@ -138,7 +138,8 @@ pub(super) fn is_unassigned(
     Ok(true)
 }
 
-/// Unassigned, if that is forgiven: only null and the empty list mean that in RFC 7643.
+/// An empty text means unassigned, if that is tolerated: in RFC 7643 only null and the empty list
+/// do.
 fn empty_text(attribute: &Attribute, leniency: &mut Leniency) -> Result<Option<Value>, Error> {
     allow_empty_text(attribute.name, leniency)?;
     Ok(None)
@@ -151,7 +152,8 @@ fn allow_empty_text(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     )
 }
 
-/// A list where one value belongs; an empty one is no value of a list only (RFC 7643 section 2.5).
+/// Tolerates a list where one value belongs; an empty list means unassigned only for multi-valued
+/// attributes (RFC 7643 section 2.5).
 fn not_a_list(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     leniency.allow(
         Tolerance::ListForSingleValue,
@@ -197,8 +199,8 @@ fn complex(
         }
         Value::Array(mut elements) if elements.len() <= 1 => {
             let one = match elements.pop() {
-                // Only a plain element may follow: a list in a list would be a recursion
-                // that the sender decides the depth of.
+                // Only a plain element may follow: with lists in lists the sender would decide the
+                // depth of a recursion.
                 Some(element @ (Value::Object(_) | Value::String(_))) => {
                     complex(attribute, element, leniency)?
                 }
@@ -253,7 +255,7 @@ pub(super) fn members(
     Ok(slots.into_iter().flatten().collect())
 }
 
-/// The name as the schema has it: most are sent like that.
+/// The name as the schema has it: most are sent that way.
 fn canonical(name: String, attribute: &Attribute) -> String {
     if name == attribute.name {
         name
@@ -284,7 +286,7 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        // One that is hollow will be dropped, unless more is said of it.
+        // A hollow element will be dropped, unless something is added to it.
         if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
             if primary_seen {
                 leniency.allow(
@@ -300,15 +302,15 @@ pub(super) fn list(
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
 }
 
-/// Whether an element of a list tells what it is used for, and nothing that could be used: what is
-/// left of an address whose `value` was cleared.
+/// Whether an element of a list only says what it is used for, and has nothing that could be used:
+/// what is left of an address whose `value` was cleared.
 pub(super) fn is_hollow(element: &Value) -> bool {
     let parts = element.as_object();
     parts.is_some_and(|parts| parts.keys().all(|name| is_use(name)))
 }
 
-/// Whether a new value, as it was sent, tells of an element what it is used for and nothing else
-/// that `attribute` has.
+/// Whether a new value, as sent, only says what an element is used for, and sets nothing else that
+/// `attribute` has.
 pub(super) fn is_hollow_part(new: &Value, attribute: &Attribute) -> bool {
     let parts = new.as_object().into_iter().flat_map(Object::keys);
     let mut known = parts.filter(|name| attribute.sub_attribute(name).is_some());

@@ -3,7 +3,7 @@
 
 use crate::limits;
 
-/// What a request demands of the version that it meets.
+/// What a request demands of the resource's version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
     if_match: Option<Tags>,
@@ -12,9 +12,9 @@ pub struct Preconditions {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags {
-    /// `*`: whatever it is, as long as there is one.
+    /// `*`: any version, as long as the resource exists.
     Any,
-    /// One of these, without the mark of weakness.
+    /// One of these tags, without the `W/` of a weak one.
     OneOf(Vec<String>),
 }
 
@@ -32,7 +32,7 @@ impl Preconditions {
         self.allow_match(version) && !self.is_not_modified(version)
     }
 
-    /// Whether the version is one that the request was made for.
+    /// Whether the version is one that `If-Match` allows.
     pub fn allow_match(&self, version: &str) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.hold(version))
     }

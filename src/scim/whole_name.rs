@@ -1,12 +1,12 @@
-//! `name.formatted`, and how it follows the parts of the name: identity providers change those
-//! and echo, or do not mention, the whole.
+//! `name.formatted` (the whole), and how it follows the parts of the name: identity providers
+//! change the parts, and echo the whole or do not mention it.
 
 use unicode_normalization::char::is_combining_mark;
 
 use super::Object;
 use super::fold::plain;
 
-/// In the order in which a whole is composed (RFC 7643 section 4.1.1).
+/// The parts, in the order in which a whole is composed (RFC 7643 section 4.1.1).
 const PARTS: [&str; 5] = [
     "honorificPrefix",
     "givenName",
@@ -18,17 +18,17 @@ const PARTS: [&str; 5] = [
 /// The whole that a name should have, if that is not the one it has. `then` is the name that was
 /// stored.
 ///
-/// In an echo of an older state, or of one that it does not tell, a whole that lacks a part which
-/// the stored one holds, as far as it is up to date, is an older one: so the same echo twice is the
-/// same name. That cannot be told where the older whole holds all parts too: they were exchanged
-/// with each other, one is gone, or one is a word of what it was. Then it is written the second
-/// time. In an echo of what is stored another whole than the stored one was written on purpose.
+/// In an echo of an older or unknown state, a whole is an older one if it lacks a part that the
+/// up-to-date stored one has: so the same echo twice gives the same name. This cannot be recognised
+/// if the older whole has all the parts, too: they were exchanged with each other, one is gone, or
+/// one is a word of what it was. Then the echo is written the second time. In an echo of the stored
+/// state a different whole was written on purpose.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
     let was = text(then, "formatted")?;
     if then == now {
-        // Most changes are of something else.
+        // Most changes are about something else.
         return None;
     }
     let follows = follow(was, then, now);
@@ -37,7 +37,7 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }
 
-/// Whether a whole is all that is left of a name, and was made of the parts that are gone.
+/// Whether a whole is all that is left of a name, and consisted of the removed parts.
 pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
     let whole = text(then, "formatted");
     !composed(then).is_empty()
@@ -46,11 +46,10 @@ pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
         && whole.is_some_and(|whole| is_made_of(whole, then))
 }
 
-/// Whether a whole has nothing but the parts of this name in it, in whatever order, and what stands
-/// between them.
+/// Whether a whole contains nothing but the parts of this name, in any order, and separators.
 fn is_made_of(whole: &str, name: &Object) -> bool {
     let mut parts: Vec<&str> = PARTS.iter().filter_map(|part| text(name, part)).collect();
-    // One may be a word of another.
+    // A part may be a word of another.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
     let mut rest = whole.to_owned();
     for part in parts {
@@ -62,8 +61,8 @@ fn is_made_of(whole: &str, name: &Object) -> bool {
     rest.chars().all(is_between)
 }
 
-/// The whole without the parts that are gone; nothing if it does not show plainly where they stand,
-/// or has nothing but them in it.
+/// The whole without the removed parts; `None` if their places in it are not clear, or if nothing
+/// else is in it.
 fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
     let mut whole = was.to_owned();
     for part in PARTS.iter().filter(|part| text(now, part).is_none()) {
@@ -86,17 +85,18 @@ fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
     Some(whole)
 }
 
-/// What stood before and after a part that is gone, with no comma of that part between them.
+/// Joins the texts before and after a removed part, without its comma.
 fn closed(before: &str, after: &str, then: &Object) -> String {
     let next = after.trim_start_matches(is_between);
     let starts_next =
         |part: &&str| text(then, part).is_some_and(|it| places(next, it).next() == Some(0));
     let has_comma = before.trim_end().ends_with(',');
     if after.starts_with(',') && !has_comma && ["givenName", "middleName"].iter().any(starts_next) {
-        // It set the family name apart from those, which a title after it would need still.
+        // The comma set the family name apart from the other names; before a title it would still
+        // be needed.
         return format!("{} {next}", before.trim_end());
     }
-    // One comma is enough, and none goes before a bracket or a dash.
+    // One comma is enough, and there is none before a bracket or a dash.
     let before = if after.starts_with(',') || !next.starts_with(char::is_alphanumeric) {
         before.trim_end_matches(is_between)
     } else {
@@ -105,7 +105,7 @@ fn closed(before: &str, after: &str, then: &Object) -> String {
     format!("{before}{after}")
 }
 
-/// Whether a letter is no more than what stands between the parts.
+/// Whether a letter is only a separator between parts.
 fn is_between(letter: char) -> bool {
     letter.is_whitespace() || letter == ','
 }
@@ -122,12 +122,12 @@ fn spelt(text: &str) -> String {
     plain(text).replace('\u{2019}', "'")
 }
 
-/// Whether a part stands in the whole, however it is spelt.
+/// Whether the whole contains a part, however it is spelt.
 fn shows(whole: &str, part: &str) -> bool {
     holds(&spelt(whole), &spelt(part))
 }
 
-/// Whether a word of a part, or its initial, stands in the whole.
+/// Whether the whole contains a word of a part, or its initial.
 fn hints(whole: &str, part: &str) -> bool {
     let whole = spelt(whole);
     let is_there = |word: &str| {
@@ -137,18 +137,17 @@ fn hints(whole: &str, part: &str) -> bool {
     spelt(part).split_whitespace().any(is_there)
 }
 
-/// The whole name out of its parts; empty if it has none.
+/// The whole composed from the parts; empty if there are none.
 fn composed(name: &Object) -> String {
     let parts = PARTS.iter().filter_map(|part| text(name, part));
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// The whole with those parts exchanged that were changed, which leaves it the order and the
-/// titles that its author gave it, and without those that are gone. A part that its author left out
-/// stays out, except a new given or family name. If it does not show plainly where each of the
-/// others stands, it is composed anew; if there is nothing to compose it from, or if there were
-/// parts and it shows none of them, nor of the new ones, however they are spelt, so that its author
-/// meant something else, it stays.
+/// The whole with changed parts exchanged and removed parts taken out; the order and the titles
+/// that its author chose stay. A part that its author left out stays out, except for a new given or
+/// family name. If the place of any other part is not clear, the whole is composed anew. It stays
+/// as it is if there is nothing to compose it from, or if it shows none of the old or new parts,
+/// however they are spelt: then its author meant something else.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);

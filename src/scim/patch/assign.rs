@@ -9,8 +9,8 @@ use crate::scim::schema::Attribute;
 use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::{Object, member, value};
 
-/// What the operations of one patch share: what they are forgiven, and how much they may
-/// still look at. A patch may be applied on the one thread that writes.
+/// What the operations of one patch share: the tolerances, and how much they may still look at. A
+/// patch may be applied on the one thread that writes.
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     budget: &'a mut Budget,
@@ -21,7 +21,7 @@ impl<'a> Work<'a> {
         Self { leniency, budget }
     }
 
-    /// Takes so many comparisons from what is left.
+    /// Takes this many comparisons from the budget.
     pub(super) fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
         self.budget.spend(comparisons)
     }
@@ -54,7 +54,7 @@ pub(super) fn assign(
         (Some(new), _) => {
             members.insert(attribute.name.to_owned(), new);
         }
-        // Nobody's status is undone by adding nothing to it.
+        // Adding nothing does not undo anybody's status.
         (None, _) if op == Op::Add && (attribute.multi_valued || attribute.name == "active") => {}
         (None, _) => {
             members.remove(attribute.name);
@@ -130,9 +130,9 @@ fn add(
     Ok(())
 }
 
-/// Tells whether two elements are one value: a list must not hold the same "type" and "value"
-/// twice (RFC 7643 section 2.4). Those that have no "value", such as addresses, are if they are
-/// equal.
+/// Tells whether two elements are the same value: a list must not hold the same "type" and "value"
+/// twice (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if
+/// they are equal.
 fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
     let exact = ["value", "type"].map(|part| {
         let part = attribute.sub_attribute(part);

@@ -75,7 +75,7 @@ impl Operation {
             let last = elements.len() - 1;
             keep_one_primary(&mut elements, &[last]);
         }
-        // An element that lost all its parts is none.
+        // An element that has lost all its parts is removed.
         elements.retain(|element| element.as_object().is_none_or(|parts| !parts.is_empty()));
         if !elements.is_empty() {
             members.insert(path.attribute.name.to_owned(), Value::Array(elements));
@@ -102,11 +102,11 @@ impl Operation {
         Ok(())
     }
 
-    /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section
-    /// 3.5.2.3) and added to by add. What a replace was found by stays, unless the value says
-    /// something of it or strict mode takes it at its word: sent again it would find nothing, and
-    /// make a second element. A value that says no more than what the element is used for would
-    /// leave it hollow, and is added to it too.
+    /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section 3.5.2.3) and
+    /// added to by add. The parts by which the filter found an element stay, unless the value sets
+    /// them or strict mode takes the replace at its word: otherwise the same request sent again
+    /// would find nothing, and make a second element. A value that only says what the element is
+    /// used for would leave it hollow, so it is added, too.
     fn change_element(
         &self,
         path: &AttributePath,
@@ -161,10 +161,10 @@ impl Operation {
         }
     }
 
-    /// The element that a value path describes when none matches: its `eq` conditions and
-    /// the value (RFC 7644 erratum 8097; Entra relies on it). A filter that says more, or
-    /// something else, than what an element is describes none; nor does one that tells the value,
-    /// or another one of the part that is to be set: it means an element that is not there any more.
+    /// The element that a value path describes when none matches: its `eq` conditions and the value
+    /// (RFC 7644 erratum 8097; Entra relies on it). No element is created if the filter has
+    /// anything but `eq` terms, or names the value or another value of the part that is to be set:
+    /// then the element meant is gone.
     fn created_element(
         &self,
         path: &AttributePath,
@@ -188,13 +188,13 @@ impl Operation {
             self.change_element(path, filter, &mut element, work)?;
             return Ok(element);
         }
-        // What the filter says stays, also where the value says nothing of it.
+        // The parts that the filter names stay, even if the value does not mention them.
         match (self.whole(path, work)?, element.as_object_mut()) {
             (Some(Value::Object(new)), Some(parts)) => {
                 assign_parts(parts, path.attribute, &new, Op::Add, work)?;
                 Ok(element)
             }
-            // An element without parts is none.
+            // An element without parts is not created.
             _ => Ok(Value::Object(Object::new())),
         }
     }
@@ -206,7 +206,7 @@ fn no_match(path: &AttributePath) -> String {
 
 fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {
     let Some(sub) = path.sub_attribute else {
-        // From the end, so that the places before stay what they are.
+        // From the end, so that earlier places stay valid.
         for index in selected.iter().rev() {
             elements.remove(*index);
         }
@@ -227,8 +227,8 @@ fn is_selected(element: &Value, filter: Option<&Filter>) -> bool {
     }
 }
 
-/// Writes down what `attribute eq value` conditions demand of an element; false when the
-/// filter is anything but those.
+/// Collects what `attribute eq value` conditions demand of an element; false if the filter has any
+/// other.
 fn describe(filter: &Filter, parts: &mut Object) -> bool {
     match filter {
         Filter::And(all) => all.iter().all(|filter| describe(filter, parts)),
@@ -240,7 +240,7 @@ fn describe(filter: &Filter, parts: &mut Object) -> bool {
                 CompValue::Boolean(value) => Value::Bool(*value),
                 CompValue::Null => return false,
             };
-            // Nothing is two things at once.
+            // An attribute cannot have two values at once.
             let before = parts.insert(path.attribute.name.to_owned(), wanted.clone());
             before.is_none_or(|before| before == wanted)
         }
@@ -248,7 +248,7 @@ fn describe(filter: &Filter, parts: &mut Object) -> bool {
     }
 }
 
-/// The parts of an element by which a filter has found it: of those that it says `eq` of.
+/// The parts of an element by which a filter has found it: those that it compares with `eq`.
 fn found_by(filter: &Filter, parts: &Object) -> Object {
     match filter {
         Filter::And(all) => all.iter().flat_map(|one| found_by(one, parts)).collect(),

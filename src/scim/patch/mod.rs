@@ -1,7 +1,7 @@
 //! PATCH (RFC 7644 section 3.5.2): reading the operations. Applying them to a User is
 //! `apply`, to the values of a list `elements`; both set attributes with `assign`.
 //!
-//! All of them apply or none: they work on a copy that is checked whole at the end.
+//! All operations apply or none: they work on a copy that is checked as a whole at the end.
 
 mod apply;
 mod assign;
@@ -43,9 +43,8 @@ pub struct Patch {
     operations: Vec<Operation>,
 }
 
-/// What is left of the comparisons that changes may make, and of what else they take, counted in
-/// comparisons. Those that are lent the same budget have that much together; a copy would be as
-/// much again, which is why there is none.
+/// How many comparisons changes may still make; other work is counted in comparisons, too. All that
+/// borrow the same budget share it; a copy would double it, which is why it cannot be copied.
 #[derive(Debug)]
 pub struct Budget(usize);
 
@@ -56,7 +55,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes so many; if there are not as many, nothing.
+    /// Takes this many, or nothing if fewer are left.
     fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
         let Some(left) = self.0.checked_sub(comparisons) else {
             return Err(Error::new(
@@ -71,8 +70,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes what it is worth to change a stored user of so many bytes: however little changes,
-    /// all of it is read, and most of it written and told to the audit trail.
+    /// Takes the cost of changing a stored user of this many bytes: however little changes, all of
+    /// it is read, and most of it is written and audited.
     pub fn spend_on_user(&mut self, bytes: usize) -> Result<(), Error> {
         self.spend(bytes / limits::CHANGED_BYTES_PER_COMPARISON)
     }
@@ -105,7 +104,7 @@ impl Patch {
         Ok(Self { operations })
     }
 
-    /// The members of a User whose names are paths, as a patch of the others.
+    /// The members of a User whose names are paths, as a patch of the other members.
     pub(super) fn of_members(members: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut operations = Vec::new();
         read_members(Op::Replace, members, &mut operations, leniency)?;
@@ -171,7 +170,7 @@ impl Patch {
         Ok(patched)
     }
 
-    /// The same for a user that may be without a name, and of whom more is to be read.
+    /// [`Self::apply`] to a user that may lack a name, since more of it is still to be read.
     pub(super) fn change(
         &self,
         user: &User,
@@ -418,7 +417,7 @@ fn text_bytes(value: &Value) -> usize {
     }
 }
 
-/// Why there is no changing an attribute.
+/// Why an attribute cannot be changed.
 fn is_set_by_us(path: &AttributePath) -> String {
     format!("{path} is set by the service provider and cannot be changed")
 }
@@ -437,7 +436,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// The same for a value of `active`, which may stand in a list of one.
+/// Whether a value of `active`, which may be in a list of one, is no status.
 fn is_no_status(value: &Value) -> bool {
     let one = value.as_array().and_then(|list| value::only(list));
     is_nothing(one.as_ref().unwrap_or(value))
