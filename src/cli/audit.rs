@@ -1,4 +1,4 @@
-//! `audit`: who did what, while it happens and afterwards; what a refused request was; and
+//! `audit`: who did what, while it happens and afterwards; what a refused request looked like; and
 //! whether the trail is whole.
 
 use std::io;
@@ -19,7 +19,7 @@ use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
-/// Between two looks of `follow` for new rows.
+/// Pause between two looks of `follow` for new rows.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
 /// The manual promises a row within a second: half of it is for asking and printing.
 const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
@@ -115,7 +115,7 @@ fn list(
         let target = format!("/admin/audit?first={from}&count={count}{parameters}");
         let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
-        // A table's widths are those of its first rows.
+        // The first rows decide a table's widths.
         if !rows.is_empty() {
             listing.page(rows)?;
         }
@@ -128,8 +128,8 @@ fn list(
     listing.end()
 }
 
-/// Lists the newest rows, oldest first, without reading what is before them. On the way back they
-/// are only counted: very many would not fit in memory.
+/// Lists the newest rows, oldest first, without reading what is before them. On the way back
+/// through the trail rows are only counted: very many would not fit in memory.
 fn list_newest(
     client: &mut Client,
     query: &[(&str, Option<String>)],
@@ -154,7 +154,7 @@ fn list_newest(
     list(client, query, first, most, format)
 }
 
-/// What is wanted, as it follows the other parameters of a request target.
+/// The query as parameters to append to a request target.
 fn parameters(query: &[(&str, Option<String>)]) -> String {
     let given = query.iter().filter_map(|(name, value)| {
         let value = encode(value.as_ref()?);
@@ -163,8 +163,8 @@ fn parameters(query: &[(&str, Option<String>)]) -> String {
     given.collect()
 }
 
-/// Where there are no rows by a token: fails if there is no such token. One that was forgotten
-/// since may stand in the trail.
+/// Called when there are no rows by a token: fails if there is no such token. A token forgotten
+/// since may still be in the trail.
 fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Result<(), Failure> {
     match query.iter().find(|(name, _)| *name == "token") {
         Some((_, Some(token))) => require_token(client, token),
@@ -172,7 +172,7 @@ fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Re
     }
 }
 
-/// Shows rows as they are committed, from now on. A server that is restarted is waited for.
+/// Shows rows as they are committed, from now on. Waits for a server that is being restarted.
 fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
     let connect = || Client::connect_to_server(data_dir, &login_name()).map_err(from_local);
     let mut client = connect()?.ok_or_else(|| {
@@ -234,7 +234,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         let mut told = report;
         told["rows"] = json!(rows);
         if let Some(told) = told.as_object_mut() {
-            // How the work was divided is nobody's affair.
+            // How the work was divided concerns nobody.
             told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "of"));
         }
         output::document(format, told)?;
@@ -276,7 +276,7 @@ fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
     ))
 }
 
-/// Explains each of the requests that anything is known of, and fails if there are others.
+/// Explains each request of which anything is known, and fails if there are others.
 fn explain(client: &mut Client, requests: &[String], format: Format) -> Result<(), Failure> {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for request in requests {
@@ -312,7 +312,7 @@ fn explain(client: &mut Client, requests: &[String], format: Format) -> Result<(
     ))
 }
 
-/// The document about one request; nothing if nothing is known of it.
+/// The document about one request; `None` if nothing is known of it.
 fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Failure> {
     let mut target = format!("/admin/explanations/{request}");
     let mut found = loop {
@@ -329,7 +329,7 @@ fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Fail
         return Ok(None);
     }
     if let Some(found) = found.as_object_mut() {
-        // Where the look ended is nobody's affair.
+        // Where the look ended concerns nobody.
         found.remove("next");
         found.insert("requestId".to_owned(), json!(request));
     }
@@ -392,8 +392,9 @@ fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The requests' ids in what was typed, each once: ids, texts such as identity providers show
-/// them, "… (request 0123456789abcdef)", and the words of such a text without quotes.
+/// The request ids in what was typed, each once. It may hold ids, texts that identity providers
+/// show, such as "… (request 0123456789abcdef)", and such a text as separate words, typed without
+/// quotes.
 fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::new();
     for id in typed.iter().filter_map(|text| request_id(text)) {
@@ -409,7 +410,7 @@ fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     Ok(ids)
 }
 
-/// The last id in a text: what is before it may be anybody's words.
+/// The last id in a text: the words before it may come from anybody.
 fn request_id(text: &str) -> Option<String> {
     const DIGITS: usize = 16;
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
@@ -427,7 +428,7 @@ fn who(row: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// The attributes that changed, or what else the row tells.
+/// The attributes that changed, or whatever else the row says.
 fn changes(row: &Value) -> String {
     let attribute = |change: &Value| match change {
         Value::String(name) => name.clone(),

@@ -41,11 +41,11 @@ pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure
     }
 }
 
-/// The server may write its data directory alone: it makes the copy there, and it is moved from
-/// here, by whoever may write where it is wanted.
+/// The server may only be allowed to write its data directory: it makes the copy there, and this
+/// command moves it to where its user may write.
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let file = std::path::absolute(file).map_err(|error| Failure::new(status::IO, error))?;
-    // What would refuse it in the end is looked at before the work.
+    // What would refuse the file at the end is checked before the work.
     if fs::symlink_metadata(&file).is_ok() {
         return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));
     }
@@ -64,10 +64,11 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Moves the server's copy to `file`, of whoever is typing, for nobody else to read.
+/// Moves the server's copy to `file`, which belongs to the command's user and which nobody else may
+/// read.
 fn take(data_dir: &Path, name: &str, file: &Path) -> io::Result<()> {
     let store = config::store_path(data_dir);
-    // A server that was broken into names what it likes, and whoever is typing may be root.
+    // A server that was broken into may name any file, and the command's user may be root.
     if name.contains('/') || files::of_draft(name).is_none_or(|of| !store.ends_with(of)) {
         return Err(io::Error::other("the server named no copy"));
     }
@@ -78,11 +79,11 @@ fn take(data_dir: &Path, name: &str, file: &Path) -> io::Result<()> {
     if !metadata.is_file() || metadata.nlink() != 1 {
         return Err(io::Error::other("the server made no copy"));
     }
-    // By the open file: whatever bears the name by now is not what was looked at. Where links
-    // cannot be made, across file systems above all, the bytes are copied.
+    // By the open file: another file may bear the name by now. Where links cannot be made, across
+    // file systems above all, the bytes are copied.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
     let linked = rustix::fs::linkat(CWD, by_descriptor, CWD, file, AtFlags::SYMLINK_FOLLOW);
-    // From here on nothing is left behind, however this ends.
+    // From here on no copy is left behind, however this ends.
     fs::remove_file(&copy)?;
     match linked {
         Ok(()) => {
@@ -138,7 +139,7 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     let path = config::store_path(data_dir);
     let kept_as = kept_as(&path);
     let had_one = path.exists();
-    // It does not let the store go, however long one waits.
+    // A server does not let go of the store, however long one waits.
     refuse_beside_server(data_dir)?;
     let wait = limits::COMMAND_LOCK_WAIT_MAX;
     let restored = match store::restore(file, &path, &kept_as, wait, describe) {
@@ -147,7 +148,7 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
             refuse_beside_server(data_dir)?;
             return Err(from_local(local::Error::Store(error)));
         }
-        // It is the directory that has no room, and not the backup.
+        // The full disk is that of the data directory, not that of the backup.
         Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
             return Err(Failure::new(status::IO, error));
         }

@@ -59,7 +59,8 @@ pub(super) fn run(config: &config::Serve, command: Cert) -> Result<(), Failure> 
     }
 }
 
-/// The host of the base URL: of the server that runs, else of the configuration, if it has one.
+/// The host of the base URL: that of the running server, otherwise that of the configuration, if it
+/// has one.
 fn base_url_host(config: &config::Serve) -> Option<String> {
     let served = || {
         let mut client = Client::connect_to_server(&config.data_dir, &login_name()).ok()??;
@@ -75,7 +76,7 @@ fn base_url_host(config: &config::Serve) -> Option<String> {
 fn mend_names(host: &str) -> String {
     let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     if is_here {
-        // No authority that an identity provider knows gives a certificate for that.
+        // No authority that an identity provider knows issues a certificate for such a host.
         return "set base_url to https://NAME/scim/v2 with a name that it is for, and restart the \
                 server"
             .to_owned();
@@ -127,7 +128,7 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
     .hint("a server with --tls-cert serves that one; otherwise its log says what is wrong"))
 }
 
-/// What is served and by which CA, for programs; each null where there is none.
+/// What is served and by which CA, for programs; each is null if there is none.
 fn document(installation: &Value) -> Value {
     let mut certificate = installation["certificate"].clone();
     if let Some(ends) = Instant::parse(&text_of(&certificate, "notAfter")) {
@@ -136,7 +137,7 @@ fn document(installation: &Value) -> Value {
     let chain = certificate.get_mut("chain").and_then(Value::as_array_mut);
     for link in chain.into_iter().flatten() {
         if let Some(link) = link.as_object_mut() {
-            // Whoever wants the bytes has the files.
+            // The bytes are in the files.
             link.remove("der");
         }
     }

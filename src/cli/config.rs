@@ -56,7 +56,7 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     })
 }
 
-/// Beyond the words of each setting: whether the certificate can be served.
+/// Checks beyond each setting's value: whether the certificate can be served.
 fn check(configuration: &Configuration) -> Result<(), Failure> {
     tls::examine(&configuration.serve)?;
     match &configuration.file {

@@ -21,7 +21,8 @@ pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
 
 /// Writes a man page for each command into a directory.
 pub(super) fn man(dir: &Path) -> Result<(), Failure> {
-    // Of what stands after the help, the pages have the exit statuses under a heading of their own.
+    // The pages have the exit statuses, which follow the help elsewhere, under a heading of their
+    // own.
     let mut program = Args::command()
         .after_long_help(NEXT)
         .disable_help_subcommand(true);
@@ -63,8 +64,8 @@ fn pages(command: clap::Command, dir: &Path) -> io::Result<()> {
     std::fs::write(dir.join(man.get_filename()), page)
 }
 
-/// Sections are in the order of what is in them, and arguments come first; without headings they
-/// would be the last of the options.
+/// Sections are ordered by their first arguments, and positional arguments come first; without
+/// headings these would be the last of the options.
 fn under_a_heading(arg: Arg) -> Arg {
     let heading = match arg.get_id().as_str() {
         _ if arg.get_help_heading().is_some() => return arg,

@@ -52,7 +52,7 @@ mod status {
     pub(super) const CONFIGURATION: u8 = 78;
 }
 
-/// What is wrong with so few descriptors; nothing if they are enough.
+/// What is wrong with so few descriptors; `None` if they are enough.
 fn too_few_descriptors(limit: u64) -> Option<String> {
     let needed = limits::DESCRIPTORS_NEEDED;
     (limit < needed).then(|| {
@@ -63,7 +63,7 @@ fn too_few_descriptors(limit: u64) -> Option<String> {
     })
 }
 
-/// A hint for whoever may not look.
+/// A hint for a user without permission.
 const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
 /// Why a command was not done: for the exit status, and for the person.
@@ -85,8 +85,8 @@ impl Failure {
         }
     }
 
-    /// Nobody reads standard output any more: whoever closed it has seen enough, and is told no
-    /// failure.
+    /// Nobody reads standard output any more: the reader has seen enough, so no failure is
+    /// reported.
     fn unread() -> Self {
         Self {
             is_unread: true,
@@ -145,7 +145,7 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
 }
 
 fn configured(args: Args) -> Result<(), Failure> {
-    // Whatever is written from here on is its owner's alone.
+    // Files made from here on are private to their owner.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let outlived = outlive_file_size_limit();
     let sources = sources(&args);
@@ -162,7 +162,7 @@ fn configured(args: Args) -> Result<(), Failure> {
         .or_else(|problem| without_the_rest(problem, &sources, &args.command))
         .map_err(from_configuration)?;
     let usual_level = match args.command {
-        // A server tells what it does; a command speaks only of trouble.
+        // A server logs what it does; a command logs only trouble.
         Command::Serve(_) => configuration.serve.log_level,
         _ => LevelFilter::Warn,
     };
@@ -201,8 +201,8 @@ fn outlive_file_size_limit() -> io::Result<()> {
     signal_hook::flag::register(signal, Arc::default()).map(drop)
 }
 
-/// The data directory alone, for what needs no more: whoever mends a configuration, or must
-/// revoke a token in a hurry, is not kept from the server by what only a start would need.
+/// The configuration reduced to the data directory, for commands that need no more: a fault that
+/// matters only to a start must not keep anybody from revoking a token in a hurry.
 fn without_the_rest(
     problem: Problem,
     sources: &Sources,
@@ -230,7 +230,7 @@ fn without_the_rest(
     Ok(configuration)
 }
 
-/// What commands begin with that are to find the same configuration and data directory.
+/// The beginning of commands that are to find the same configuration and data directory.
 fn program(args: &Args) -> String {
     let mut program = "golinks-scim".to_owned();
     if let Some(file) = &args.config {
@@ -251,8 +251,8 @@ fn typed_level(args: &Args) -> Option<LevelFilter> {
     }
 }
 
-/// Whether a variable of the environment says anything of the configuration. The others, and
-/// the secrets in them, are not kept.
+/// Whether an environment variable is about the configuration. The others, and the secrets in them,
+/// are not kept.
 fn is_heard(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with("GOLINKS_SCIM_") && name != "GOLINKS_SCIM_TOKEN"
@@ -300,7 +300,7 @@ fn with_client<T>(
     outcome
 }
 
-/// Who is typing, as far as the environment says.
+/// The user's name, according to the environment.
 fn login_name() -> String {
     let name = ["SUDO_USER", "LOGNAME", "USER"]
         .iter()
@@ -371,7 +371,7 @@ fn store_status(error: &OpenError) -> u8 {
     }
 }
 
-/// What finds somebody whose name was not typed as it is.
+/// How to find a user whose exact name is not known.
 const SEARCH: &str = "`golinks-scim user list --search TEXT` finds people by a part of their name";
 
 /// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
@@ -384,7 +384,7 @@ fn ask(
     answered(&sent(client, method, target, body).map_err(from_local)?)
 }
 
-/// The same; if it is refused with this status, `hint` says what to do.
+/// [`ask`] with a `hint` what to do if the request is refused with this status.
 fn ask_or_hint(
     client: &mut Client,
     method: &str,
@@ -413,7 +413,7 @@ fn sent(
     client.request(method, target, body.as_deref())
 }
 
-/// Fails if no token has this name or id: that it has done nothing would sound like all being well.
+/// Fails if no token has this name or id: reporting that nothing was done would sound like success.
 fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", encode(name));
     ask_or_hint(client, "GET", &target, None, 404, token::LIST).map(drop)

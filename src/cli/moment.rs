@@ -1,14 +1,14 @@
 //! Times and lengths of time as they are typed: `2026-11-25T08:30:00Z`, `2026-11-25 08:30`,
-//! `2026-11-25`, `2h`. Every time that is printed can be typed. The clock is its caller's.
+//! `2026-11-25`, `2h`. Every time that is printed can be typed. The caller reads the clock.
 
 use super::{Failure, status};
 use crate::clock::Instant;
 
-/// The longest time that is meant: a hundred years.
+/// The longest time that makes sense: a hundred years.
 const DAYS_MAX: i64 = 36_500;
 
-/// A moment: an RFC 3339 time, also with a space for the `T`, to the minute alone, and without an
-/// offset, which means UTC; a date (when it begins, in UTC); or how long ago it was.
+/// A moment: an RFC 3339 time, also with a space instead of the `T`, without seconds, or without an
+/// offset, which means UTC; a date (its beginning in UTC); or how long ago it was.
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     let is_date = text.len() == "2026-11-25".len();
     let in_utc = if is_date {

@@ -1,5 +1,5 @@
-//! The only printer. Data goes to standard output, talk to standard error; neither being
-//! closed is a failure of the command, unless it has done something that must be told.
+//! The only printer. Data goes to standard output, messages to standard error. It is no failure of
+//! the command if either is closed, unless the command has done something that must be reported.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -39,7 +39,7 @@ pub(super) fn list(names: &[(&str, &str)]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what may be typed for a value.
+/// Prints the possible values.
 pub(super) fn choices<V: ValueEnum>() -> Result<(), Failure> {
     let values = V::value_variants().iter();
     let values: Vec<_> = values.filter_map(ValueEnum::to_possible_value).collect();
@@ -64,7 +64,7 @@ pub(super) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Says something to the person, who may not be listening, or want to hear only of errors.
+/// Prints a message for the person, unless only errors are wanted; nobody may be reading it.
 pub(super) fn say(text: &str) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         complain(text);
@@ -75,13 +75,13 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Tells what was typed wrongly, in the words of the reader of the command line.
+/// Prints what was typed wrongly, in clap's words.
 pub(super) fn usage(rendered: &str) {
     let what = rendered.strip_prefix("error: ").unwrap_or(rendered);
     complain(&format!("golinks-scim: {}", what.trim_end()));
 }
 
-/// Tells what went wrong, and what to do.
+/// Prints what went wrong, and what to do.
 pub(super) fn failure(what: &str, hint: Option<&str>) {
     complain(&format!("golinks-scim: {}", escape(what)));
     if let Some(hint) = hint {
@@ -99,14 +99,14 @@ pub(super) fn json(value: &Value) -> String {
     escaped(&value.to_string(), |_| false)
 }
 
-/// Rows of CSV for a terminal: what would do something to it but end a line is shown as JSON shows
-/// it.
+/// Rows of CSV for a terminal: characters that would do something to it, other than ending a line,
+/// are escaped as in JSON.
 pub(super) fn rows_for_terminal(rows: &str) -> String {
     escaped(rows, |c| c == '\n')
 }
 
-/// JSON has such characters within texts alone, where `\u` and four digits are the same
-/// (RFC 8259 section 7); none of them is beyond four.
+/// JSON has such characters only within texts, where `\u` and four digits mean the same (RFC 8259
+/// section 7); none of them needs more than four digits.
 fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     if !text.contains(is_dangerous) {
         return text.to_owned();
@@ -140,7 +140,8 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Prints a document in one of the forms for programs: an array of it, or a line.
+/// Prints a document in one of the forms for programs: as an array with this one element, or as a
+/// line.
 pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
     let mut listing = Listing::new(format, &[]);
     listing.page(&[document])?;
@@ -194,7 +195,7 @@ impl Listing {
         write(&text)
     }
 
-    /// Prints what stands after the last page.
+    /// Prints what follows the last page.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         match (self.format, self.rows) {
             (Format::Table, _) if self.widths.is_empty() => self.page(&[]),
@@ -252,18 +253,18 @@ pub(super) fn text_of(row: &Value, name: &str) -> String {
     }
 }
 
-/// A hint, where nothing failed.
+/// Prints a hint when nothing has failed.
 pub(super) fn hint(what: &str) {
     say(&format!("hint: {what}"));
 }
 
-/// So many of something, such as "1 user" and "2 users".
+/// A count of something, such as "1 user" and "2 users".
 pub(super) fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }
 
-/// The same of a count in an answer.
+/// [`counted`] for a count in an answer.
 pub(super) fn counted_in(row: &Value, name: &str, what: &str) -> String {
     counted(row[name].as_u64().unwrap_or_default(), what)
 }
@@ -273,12 +274,12 @@ pub(super) fn minute(row: &Value, name: &str, absent: &str) -> String {
     moment(row, name, 16).unwrap_or_else(|| absent.to_owned())
 }
 
-/// The same to the second.
+/// A time to the second, for a table, whose title says that it is in UTC.
 pub(super) fn second(row: &Value, name: &str) -> String {
     moment(row, name, 19).unwrap_or_default()
 }
 
-/// The first bytes of an RFC 3339 time, with a space for its `T`.
+/// The first bytes of an RFC 3339 time, with a space instead of its `T`.
 fn moment(row: &Value, name: &str, bytes: usize) -> Option<String> {
     let text = text_of(row, name);
     Some(format!("{} {}", text.get(..10)?, text.get(11..bytes)?))

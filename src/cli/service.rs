@@ -1,9 +1,9 @@
-//! The service manager, where there is one: it is told when the server is ready, reads its
-//! configuration again, stops, and that it is alive; and it may have opened the socket, so
-//! that port 443 needs no privilege and no connection is refused through a restart.
+//! The service manager, if there is one: it is told when the server is ready, reads its
+//! configuration again or stops, and that it is alive; and it may have opened the socket, so that
+//! port 443 needs no privilege and no connection is refused during a restart.
 //!
 //! The words are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
-//! `LISTEN_FDS` nothing of this does anything.
+//! `LISTEN_FDS` nothing here has any effect.
 
 use std::env;
 use std::io;
@@ -33,17 +33,17 @@ pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
     })
 }
 
-/// Requests are answered from now on.
+/// Says that requests are answered from now on.
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration was read again.
+/// Says that the configuration was read again.
 pub(super) fn reloaded() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The configuration is being read again, until [`reloaded`] is told.
+/// Says that the configuration is being read again, until [`reloaded`].
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -51,13 +51,13 @@ pub(super) fn reloading() {
     }
 }
 
-/// The server ends as soon as it has answered what it has read.
+/// Says that the server ends as soon as it has answered the requests that it has read.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// The way to the service manager, open from the first word on: when no descriptors are left, a
-/// server that is alive could not say so by a new one, and would be ended for it.
+/// The socket to the service manager, kept open from the first message on: when no descriptors are
+/// left, a live server could not say with a new socket that it is alive, and would be killed.
 static MANAGER: Mutex<Option<UnixDatagram>> = Mutex::new(None);
 
 fn tell(state: &[NotifyState<'_>]) {
@@ -78,7 +78,7 @@ fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::
     {
         return Ok(());
     }
-    // None yet, or the manager has bound its socket anew.
+    // There is no socket yet, or the manager has bound its own anew.
     let new = UnixDatagram::unbound()?;
     new.connect(path)?;
     new.send(message)?;
@@ -91,7 +91,7 @@ fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::
 pub(super) struct Watchdog(#[allow(dead_code, reason = "its drop is the message")] Sender<()>);
 
 impl Watchdog {
-    /// Begins, if the service manager wants to be told.
+    /// Starts, if the service manager wants it.
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         is_alive: impl Fn() -> bool + Send + 'scope,

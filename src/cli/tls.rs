@@ -1,7 +1,7 @@
-//! The certificate with which `serve` begins: where it comes from, whether it can be used, and
-//! what to do if not. `serve`, `config check` and `check` all ask here, so that none of them
-//! praises what another refuses. One that has ended or begins later is served by a start, and
-//! refused by the others, as by a server that runs.
+//! The certificate with which `serve` begins: where it comes from, whether it can be used, and what
+//! to do if not. `serve`, `config check` and `check` all ask here, so that none of them accepts
+//! what another refuses. A certificate that has ended or begins later is served by a start, but
+//! refused by the other commands, and by a running server.
 
 use std::fs;
 use std::io;
@@ -29,8 +29,8 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
     }
 }
 
-/// Whether the next start could use what is there, and clients what it serves then. Nothing is
-/// made or changed.
+/// Whether the next start could use the files that are there, and clients would accept the
+/// certificate. Nothing is made or changed.
 pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
@@ -38,7 +38,7 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let Some((chain, key)) = &config.tls_files else {
         return Ok(());
     };
-    // Whoever looks is often root, who may read everything; the server is somebody else.
+    // The command's user is often root, who may read everything; the server is another user.
     let Ok(server) = fs::metadata(&config.data_dir) else {
         return Ok(());
     };
@@ -61,8 +61,8 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a user may read a file, as far as owners and modes tell. In which other groups that
-/// user is is not known: what its group may read is taken to be allowed.
+/// Whether a user may read a file, as far as owners and modes tell. The user's other groups are not
+/// known: what the file's group may read counts as allowed.
 fn may_read(path: &Path, user: u32, group: u32) -> bool {
     let may = |path: &Path, bit: u32| {
         let Ok(metadata) = fs::metadata(path) else {
@@ -75,7 +75,7 @@ fn may_read(path: &Path, user: u32, group: u32) -> bool {
         let is_of_other_group = metadata.gid() != group && metadata.gid() == 0;
         user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3)
     };
-    // What a link leads to is what is read.
+    // A link is followed when the file is read.
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     may(&real, 4)
         && path.ancestors().skip(1).all(|above| may(above, 1))
@@ -101,7 +101,7 @@ pub(super) fn failure(error: &Error) -> Failure {
                 .to_owned()
         }
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
-        // Only an installation refuses for this; a start warns.
+        // Only an installation fails for this; a start only warns.
         Error::Elsewhere { .. } | Error::Sign(_) => return Failure::new(code, error),
     };
     Failure::new(code, error).hint(hint)

@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::local::Client;
 
-/// Where the name of a token is to be found.
+/// The command that shows the names of tokens.
 pub(super) const LIST: &str = "golinks-scim token list";
 
 const NAME: Column = Column {
@@ -58,7 +58,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// What a list has no room for.
+/// Columns for which a list has no room.
 const DETAILS: &[Column] = &[
     NAME,
     ID,
@@ -122,7 +122,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         Token::Rotate { name, overlap } => {
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
-            // A name that was typed wrongly is no part of a command to copy.
+            // A mistyped name must not be part of a command to copy.
             let hint = "golinks-scim token list; golinks-scim token issue NAME makes a new one";
             let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
             let old = what_becomes_of_the_old(&issued);
@@ -142,7 +142,8 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
     }
 }
 
-/// Prints a new token. One that nobody has seen is good all the same, and must go.
+/// Prints a new token. If that fails, nobody has seen the token, but it is valid and must be
+/// revoked.
 fn show_once(issued: &Value) -> Result<(), Failure> {
     output::line(&text_of(issued, "token")).map_err(|failure| {
         let why = match failure.what.as_str() {
@@ -155,8 +156,8 @@ fn show_once(issued: &Value) -> Result<(), Failure> {
     })
 }
 
-/// Until when the tokens are good that a rotation has replaced: its overlap lets none of them
-/// outlive its own end.
+/// Until when the tokens replaced by a rotation are good: the overlap never extends a token's own
+/// life.
 fn what_becomes_of_the_old(rotated: &Value) -> String {
     let old = rotated["old"].as_array().map_or(&[][..], Vec::as_slice);
     let ends: Vec<String> = old.iter().map(|token| text_of(token, "expires")).collect();
@@ -220,7 +221,7 @@ fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Re
     listing.end()
 }
 
-/// As much of a User-Agent as a table has room for: whose it is stands in front.
+/// As much of a User-Agent as fits into a table: the client's name comes first.
 fn beginning(text: &str) -> String {
     const CHARS_MAX: usize = 32;
     match text.char_indices().nth(CHARS_MAX) {

@@ -1,8 +1,8 @@
-//! Whom the trials of `check` leave: of a run that was cut short, or since what stands before the
-//! server let no deletion through. They go through the local door, before which nothing stands.
+//! Users that the trials of `check` leave behind: if a run was cut short, or if a proxy let no
+//! deletion through. They are deleted through the local door, which has no proxy before it.
 //!
-//! Whoever may write can give such a name to anybody, and what is deleted here is gone: only those
-//! go whom the audit trail tells to have been created under one.
+//! Any client that may write can give such a name to any user, and a deletion cannot be undone: so
+//! only users are deleted that were created under such a name, according to the audit trail.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::http1::target::encode;
 use crate::local::Client;
 use crate::made_up::{SUFFIX, is_made_up};
 
-/// Pages of them that are deleted at one time.
+/// Pages of leftovers that are deleted in one run.
 const PAGES_MAX: usize = 100;
-/// Rows of a user's history that are asked for at one time.
+/// Rows of a user's history in one request.
 const ROWS: usize = 50;
 
-/// Plays something that makes users. Whom an earlier run has left goes before, whom this one
-/// leaves after it, also when it ends early; their names come with what it brought.
+/// Plays something that makes users. Deletes the leftovers of earlier runs first and of this one
+/// afterwards, even if it ends early, and returns their names with the result.
 pub(super) fn around<T>(
     topic: &str,
     client: &mut Client,
@@ -34,14 +34,14 @@ pub(super) fn around<T>(
     tell_of_others(&others, findings)?;
     let outcome = play(client, findings);
     if matches!(outcome, Err(Halt::Silence(_))) {
-        // It cannot be asked: the next run deletes them.
+        // The server does not answer: the next run deletes them.
         return outcome.map(|brought| (brought, Vec::new()));
     }
     let deleted = delete(client);
     Ok((outcome?, deleted?.0))
 }
 
-/// Tells that there are some, where nothing is to be written.
+/// Reports leftovers when nothing may be written.
 pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let mut others = Vec::new();
     let mut left = None;
@@ -61,7 +61,7 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
     findings.warn("users made", &what, &mend)
 }
 
-/// Tells of those who were given such a name, or of whose creation nothing is known any more.
+/// Reports users that were given such a name, or whose creation is no longer in the trail.
 fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt> {
     const NAMES_MAX: usize = 10;
     let Some(first) = names.first() else {
@@ -79,12 +79,13 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     findings.warn("users made", &what, &mend)
 }
 
-/// What is told of those whom a run has left.
+/// The finding about users that a run has left and that were deleted.
 pub(super) fn deleted(names: &[String]) -> String {
     format!("left by the requests, and deleted: {}", names.join(", "))
 }
 
-/// Deletes all of them, and nobody else: their names, and those of the others so named.
+/// Deletes the leftovers and no other users. Returns their names, and those of other users with
+/// such names.
 fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     let (mut gone, mut others) = (Vec::new(), Vec::new());
     for _ in 0..PAGES_MAX {
@@ -99,7 +100,7 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
             }
             let target = format!("/scim/v2/Users/{id}");
             let response = sent(client, "DELETE", &target, None)?;
-            // Another run, or somebody who typed it, was quicker.
+            // Another run, or an administrator, was quicker.
             if response.status != 404 {
                 answered(&response).map_err(|failure| Halt::Oddity(failure.what))?;
                 gone.push(name);
@@ -109,15 +110,15 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     Ok((gone, others))
 }
 
-/// Whether the user was created under such a name. The trail is read from its end: whom a run has
-/// left was made lately.
+/// Whether the user was created under such a name. The trail is read from its end: leftovers are
+/// usually recent.
 fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     let user = encode(id);
     let mut end = Some(u64::MAX);
     while let Some(before) = end {
         let target = format!("/admin/audit?user={user}&before={before}&count={ROWS}");
         let response = sent(client, "GET", &target, None)?;
-        // Gone meanwhile, and the trail tells nothing of the user.
+        // The user is gone meanwhile, and the trail does not mention it.
         if response.status == 404 {
             return Ok(false);
         }
@@ -131,8 +132,8 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     Ok(false)
 }
 
-/// The ids and names of some of them, from this one on, in the order of their creation; of none
-/// only if there are none.
+/// The ids and names of some users with such names, from number `first` on, in the order of their
+/// creation. Empty only if there are none.
 fn page(client: &mut Client, first: usize) -> Result<Vec<(String, String)>, Halt> {
     let filter = format!("userName ew \"{SUFFIX}\"");
     let target = format!(

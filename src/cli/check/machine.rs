@@ -18,7 +18,7 @@ use crate::limits;
 /// File systems over a network, whose locks and syncs cannot be relied on.
 const REMOTE: [&str; 6] = ["nfs", "cifs", "smb2", "9p", "fuse", "ceph"];
 
-/// Whether it can be used, and with which the rest is looked at: of one that cannot be used the
+/// Checks the configuration, and gives the one to check the rest with: if it cannot be used, the
 /// data directory may still be known.
 pub(super) fn configuration(
     configuration: &Result<Configuration, Problem>,
@@ -45,7 +45,7 @@ pub(super) fn configuration(
         format!("there is no {file}, and none is needed")
     };
     findings.pass(TOPIC, &what)?;
-    // With a server that runs too: its next start must not be where somebody learns of it.
+    // Also while a server runs: its next start would be too late to learn of a fault.
     if let Err(failure) = tls::examine(&configuration.serve) {
         let mend = failure.hint.as_deref().unwrap_or(EXCHANGE);
         findings.fail("certificate", &failure.what, mend)?;
@@ -55,7 +55,8 @@ pub(super) fn configuration(
 
 const EXCHANGE: &str = "put a chain and its key there that can be used";
 
-/// Whether it is there, and nobody else's. Whether the rest can be looked at.
+/// Checks that the directory exists and that nobody else can use it. Returns whether the rest can
+/// be checked.
 pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result<bool, Halt> {
     const TOPIC: &str = "data directory";
     let shown = crate::cli::quoted(data_dir);
@@ -122,7 +123,7 @@ fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
     found
 }
 
-/// Whether it is as late as it has been already.
+/// Checks that the clock is not behind the newest change.
 pub(super) fn clock(
     state: &Value,
     is_synchronised: impl Fn() -> bool,
@@ -148,7 +149,7 @@ pub(super) fn clock(
 
 /// Whether the machine says that its clock is kept right over the network.
 pub(super) fn is_synchronised() -> bool {
-    // It asks another service, which may hang.
+    // The command asks another service, which may hang.
     Command::new("timeout")
         .args([
             "3",
@@ -162,7 +163,7 @@ pub(super) fn is_synchronised() -> bool {
         .is_ok_and(|output| output.stdout.trim_ascii() == b"yes")
 }
 
-/// A service needs leave for another directory, too.
+/// A service also needs permission for another directory.
 const MOVE: &str = "move the directory to a local disk: golinks-scim manual install has the lines, under \"Another data directory\"";
 
 pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
@@ -206,7 +207,7 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     if free < limits::DISK_FREE_BYTES_MIN {
         findings.fail(TOPIC, &told, &mend)
     } else if free < store {
-        // The store grows by as much as it has, and a backup takes as much.
+        // The store grows by its own size at once, and a backup takes as much.
         findings.warn(TOPIC, &told, &mend)
     } else {
         findings.pass(TOPIC, &told)

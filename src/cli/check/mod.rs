@@ -30,16 +30,16 @@ use crate::mend;
 /// How long the server may keep silent, at either door, before that is a finding.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How something that was looked at is.
+/// The state of something that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// As it should be.
     Pass,
-    /// It works, and somebody should know.
+    /// It works, but the administrator should know.
     Warn,
     /// It does not work.
     Fail,
-    /// It could not be looked at.
+    /// It could not be checked.
     NotRun,
 }
 
@@ -54,11 +54,11 @@ impl Outcome {
     }
 }
 
-/// What was found, told as soon as it is.
+/// The findings, each printed at once.
 struct Findings {
     listing: Option<Listing>,
     counts: [usize; 4],
-    /// What commands begin with that are to act on the same data directory.
+    /// The beginning of commands that act on the same data directory.
     program: String,
 }
 
@@ -119,7 +119,7 @@ impl Findings {
         self.counts[outcome as usize]
     }
 
-    /// Words of the server in which commands of this program stand.
+    /// A text of the server, with the commands of this program in it filled in.
     fn filled(&self, template: &str) -> String {
         mend::filled(template, &self.program)
     }
@@ -130,18 +130,18 @@ impl Findings {
     }
 }
 
-/// Why the looking ends before its end.
+/// Why the checks end early.
 #[derive(Debug)]
 enum Halt {
-    /// Nobody reads what is told.
+    /// Nobody reads the output.
     Output(Failure),
     /// The server keeps silent.
     Silence(String),
-    /// It does not answer as a server does, or has gone.
+    /// It does not answer like a server of ours, or has gone.
     Oddity(String),
 }
 
-/// Authorities that somebody vouches for who types a command.
+/// Authorities for which the command's user vouches.
 struct Vouched {
     file: PathBuf,
     pem: Vec<u8>,
@@ -152,7 +152,7 @@ impl Vouched {
         let shown = super::quoted(file);
         let pem = fs::read(file)
             .map_err(|error| Failure::new(status::IO, format!("{shown}: {error}")))?;
-        // Any base URL does: nothing is connected.
+        // Any base URL will do: nothing is connected.
         if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
             let form = certificate::form::of_certificates(file, &pem);
             let what = form.unwrap_or_else(|| error.to_string());
@@ -167,7 +167,7 @@ impl Vouched {
     }
 }
 
-/// What is looked at beyond what always is, and with whose trust.
+/// What to check besides the usual, and which authorities to trust.
 struct Wanted<'a> {
     typed: &'a Check,
     vouched: Option<Vouched>,
@@ -188,7 +188,7 @@ impl From<local::Error> for Halt {
     }
 }
 
-/// Looks at everything; a failure among the findings is the command's.
+/// Checks everything; if a finding is a failure, the command fails.
 pub(super) fn run(
     configuration: &Result<Configuration, Problem>,
     sources: &Sources,
@@ -205,7 +205,7 @@ pub(super) fn run(
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
-        // Each is a finding, unless telling of that failed.
+        // Each is a finding, unless printing it failed.
         Err(Halt::Silence(what) | Halt::Oddity(what)) => {
             return Err(Failure::new(status::UNAVAILABLE, what));
         }
@@ -307,7 +307,7 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
     .hint("begin with the first that failed: what follows may be its consequence"))
 }
 
-/// Asks what every server answers.
+/// Makes a request that every server answers.
 fn ask(
     client: &mut Client,
     method: &str,

@@ -1,4 +1,4 @@
-//! The way from outside: the name in the base URL, the port, and in the end who can come.
+//! The way from outside: the name in the base URL, the port, and finally who can reach the server.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
@@ -13,14 +13,14 @@ use crate::limits;
 /// The network door, once it was reached.
 pub(super) struct Reached {
     pub(super) door: Client,
-    /// How it comes to lead to the server, if it does not.
+    /// How to make it lead to the server, if it does not.
     pub(super) lead: String,
     /// Whether a cloud accepts the certificate.
     is_certified: bool,
     from: Horizon,
 }
 
-/// From where the host of the base URL is found.
+/// From where the host of the base URL can be found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Horizon {
     Anywhere,
@@ -35,7 +35,8 @@ pub(super) fn reach(
     findings: &mut Findings,
 ) -> Result<Option<Reached>, Halt> {
     let text = text_of(installation, "baseUrl");
-    // Every server checks its own: one that says anything else does not work as it should.
+    // Every server checks its own base URL: one that reports an invalid one does not work as it
+    // should.
     let url = BaseUrl::parse(&text)
         .map_err(|what| Halt::Oddity(format!("its base URL is {text:?}: {what}")))?;
     let listens = text_of(installation, "listens");
@@ -54,7 +55,7 @@ pub(super) fn reach(
     }))
 }
 
-/// What all of it comes to: whose requests can arrive.
+/// The conclusion: whose requests can arrive.
 pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "reachable by";
     match (reached.from, reached.is_certified) {
@@ -115,8 +116,8 @@ fn name(
     Ok(Some((addresses, from)))
 }
 
-/// A machine may have its own public name among its loopback addresses: that says nothing of
-/// others, unless the server listens there alone.
+/// A machine may resolve its own public name to a loopback address: that says nothing about other
+/// machines, unless the server listens only there.
 fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Horizon {
     let is_inner = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
     let are_inner = addresses.iter().all(|address| is_inner(address.ip()));
@@ -156,7 +157,7 @@ fn port(
     Ok(false)
 }
 
-/// What lets a connection through to where the server listens.
+/// How to let a connection through to where the server listens.
 fn mend_of_port(url: &BaseUrl, listens: &str) -> String {
     let port = url.port();
     match listens.parse::<SocketAddr>() {
@@ -170,7 +171,7 @@ fn mend_of_port(url: &BaseUrl, listens: &str) -> String {
     }
 }
 
-/// How the base URL comes to lead to where the server listens.
+/// How to make the base URL lead to where the server listens.
 pub(super) fn lead(url: &BaseUrl, listens: &str) -> String {
     let (host, port) = (url.host(), url.port());
     match listens.parse::<SocketAddr>() {

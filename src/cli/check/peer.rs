@@ -1,6 +1,6 @@
-//! Who answers where the base URL leads, and who would accept the certificate that is shown.
-//! A temporary token goes to nobody whom neither the public authorities nor our own vouch for, nor
-//! those that whoever types the command has named: anybody can show a chain that is sound in itself.
+//! Who answers where the base URL leads, and who would accept the certificate shown there. A
+//! temporary token is only sent to a server for which the public authorities, our own, or those
+//! named by the command's user vouch: anybody can show a chain that is sound in itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ use crate::idp::onlooker::{Sight, look};
 
 const TOPIC: &str = "certificate";
 
-/// A client that has accepted what is shown, and whether a cloud does.
+/// A client that has accepted the certificate shown, and whether a cloud accepts it.
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
@@ -81,7 +81,7 @@ fn place(url: &BaseUrl) -> String {
     format!("{}:{}", url.host(), url.port())
 }
 
-/// Whether it is the certificate that this server shows now.
+/// Whether `leaf` is the certificate that this server shows now.
 fn is_served(installation: &Value, leaf: &[u8]) -> bool {
     let chain = installation["certificate"]["chain"].as_array();
     chain
@@ -89,7 +89,7 @@ fn is_served(installation: &Value, leaf: &[u8]) -> bool {
         .is_some_and(|served| text_of(served, "der") == STANDARD.encode(leaf))
 }
 
-/// Who accepts what is shown.
+/// Who accepts the certificate shown.
 #[derive(PartialEq, Eq)]
 enum AcceptedBy {
     Clouds,
@@ -99,8 +99,8 @@ enum AcceptedBy {
     Vouched(String),
 }
 
-/// A client that accepts it: as a cloud would, else with the authority of a private one, else with
-/// those that were named.
+/// A client that accepts the certificate: as a cloud would, otherwise with the authority of a
+/// private one, otherwise with the authorities named by the command's user.
 fn accepting(
     installation: &Value,
     url: &BaseUrl,
@@ -130,7 +130,7 @@ fn accepting(
     }
 }
 
-/// By whom, and for how long.
+/// Who accepts the certificate, and for how long.
 fn accepted(
     by: &AcceptedBy,
     leaf: &[u8],
@@ -141,7 +141,7 @@ fn accepted(
         Ok(end) => format!("it ends in {} days", SystemClock.now().days_until(end)),
         Err(why) => format!("when it ends cannot be read: {why}"),
     };
-    // Right after a renewal the one that was shown is no longer the one that is served.
+    // Right after a renewal the certificate shown is no longer the one served.
     let whose = if is_ours || matches!(by, AcceptedBy::Trust(_)) {
         ""
     } else {
@@ -164,7 +164,7 @@ fn top(installation: &Value) -> Option<&Value> {
     installation["certificate"]["chain"].as_array()?.last()
 }
 
-/// A client that was given the authority of a private certificate.
+/// A client that trusts the authority of a private certificate.
 fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
     let private = text_of(&installation["authority"], "path");
     let pem = if private.is_empty() {

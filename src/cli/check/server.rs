@@ -18,7 +18,8 @@ use crate::limits;
 use crate::local::{self, Client};
 use crate::store::OpenError;
 
-/// What starts the server on this machine: as a service, else as whoever owns what it keeps.
+/// The command that starts the server on this machine: as a service, otherwise as the owner of its
+/// files.
 pub(super) fn start(data_dir: &Path, findings: &Findings) -> String {
     if is_service(findings) {
         return "systemctl start golinks-scim".to_owned();
@@ -41,7 +42,8 @@ fn restart(findings: &Findings) -> &'static str {
     }
 }
 
-/// Whether systemd runs here and knows the server. Another data directory is not the service's.
+/// Whether systemd runs here and knows the server. A data directory other than the usual is not the
+/// service's.
 fn is_service(findings: &Findings) -> bool {
     let units = [
         "/etc/systemd/system",
@@ -53,7 +55,7 @@ fn is_service(findings: &Findings) -> bool {
     !is_other && Path::new("/run/systemd/system").is_dir() && units.iter().any(has_unit)
 }
 
-/// Finds the server; without one its store is opened, and its port is tried.
+/// Finds the server; without one opens its store and tries its port.
 pub(super) fn find(
     data_dir: &Path,
     configuration: &Configuration,
@@ -74,7 +76,7 @@ pub(super) fn find(
     Ok(Some(client))
 }
 
-/// Neither a server nor its store.
+/// There is no server, and its store cannot be opened.
 fn unreachable_store(
     error: local::Error,
     data_dir: &Path,
@@ -98,7 +100,7 @@ fn unreachable_store(
     findings.fail(topic, &error.to_string(), &mend)
 }
 
-/// Whether the server is of the program that was last installed.
+/// Whether the server runs the program that was installed last.
 pub(super) fn version(
     pid: Option<i32>,
     installation: &Value,
@@ -117,10 +119,10 @@ pub(super) fn version(
     findings.warn("server", &what, restart(findings))
 }
 
-/// What a server that runs and does not answer needs.
+/// What to do about a server that runs and does not answer.
 pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> Result<(), Halt> {
     let mend = match pid {
-        // It does not hear a milder signal.
+        // It does not react to a milder signal.
         Some(pid) if !is_service(findings) => {
             format!("kill -KILL {pid} && {}", findings.command("serve"))
         }
@@ -129,7 +131,8 @@ pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> R
     findings.fail("server", what, &mend)
 }
 
-/// One that was restarted meanwhile is well; nothing is said of the one that answers now.
+/// A server that was restarted meanwhile is fine; the checks say nothing about the one that answers
+/// now.
 pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
     let mend = format!(
         "{}; if it says this again: {}",
@@ -139,7 +142,7 @@ pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
     findings.fail("server", what, &mend)
 }
 
-/// Whether a server could listen where it is to.
+/// Whether a server could listen at the configured address.
 fn port_to_be(configuration: &Configuration, findings: &mut Findings) -> Result<(), Halt> {
     let usual = SocketAddr::from(([0; 8], crate::cli::serve::DEFAULT_PORT));
     let address = configuration.serve.listen.unwrap_or(usual);
@@ -167,7 +170,7 @@ fn mend_of_port(address: SocketAddr, kind: ErrorKind, findings: &Findings) -> St
             let any = SocketAddr::from(([0; 8], address.port()));
             findings.command(&format!("serve --listen {any}"))
         }
-        // Below 1024 its neighbour would need a privilege too.
+        // Below 1024 the next port would need a privilege, too.
         _ if address.port() < 1024 => on(usual),
         _ => on(address.port() ^ 1),
     }
@@ -200,7 +203,7 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
     Ok(())
 }
 
-/// Reads all of it.
+/// Reads the whole store.
 pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     client.set_patience(limits::LOCAL_ANSWER_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
@@ -253,8 +256,7 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
     Ok(())
 }
 
-/// Whether a live token is used. One that nobody has typed in is as quiet as one that somebody
-/// has taken out.
+/// Whether a live token is used. It is not if it was never typed in, or if somebody has removed it.
 fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "tokens";
     const MEND: &str = "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)";

@@ -1,6 +1,6 @@
-//! Everything that one identity provider sends, suite by suite, through the network door. Its
-//! users are made up, it changes no others, and whom it leaves is deleted through the local door,
-//! whatever stands before the other one.
+//! Everything that one identity provider sends, suite by suite, through the network door. Its users
+//! are made up, no others are changed, and those left are deleted through the local door, since a
+//! proxy before the network door may not let deletions through.
 
 use super::trial::{WrongTokens, played, tell, topic, with_token};
 use super::{Findings, Halt, Outcome, leftovers};
@@ -14,7 +14,7 @@ use crate::secret::{self, Secret};
 
 const TOPIC: &str = "users made";
 
-/// Plays the suites of a provider, and tells whom they have left.
+/// Plays the suites of a provider, and reports the users that they have left.
 pub(super) fn playing(
     provider: Provider,
     client: &mut Client,
@@ -35,7 +35,7 @@ pub(super) fn playing(
     findings.pass(TOPIC, &users_made(made, &left))
 }
 
-/// How many were seen to be made is known from answers, which may have been changed on their way.
+/// The number of users made is known from answers, which may have been altered on their way.
 fn users_made(made: usize, left: &[String]) -> String {
     match left {
         [] => format!("{made}, and none is left"),
@@ -44,7 +44,7 @@ fn users_made(made: usize, left: &[String]) -> String {
     }
 }
 
-/// Plays a suite and tells the steps that fail, and how all of it went. How many users were made.
+/// Plays a suite, and reports the steps that fail and a summary. Returns how many users were made.
 fn whole(
     suite: &Suite,
     token: &Secret,

@@ -17,7 +17,7 @@ use crate::secret::{self, Secret};
 
 const LIFE: &str = "life of a user";
 
-/// A token of the local door, forgotten when it was used.
+/// A token from the local door, forgotten after use.
 struct TemporaryToken {
     id: String,
     text: Secret,
@@ -33,7 +33,7 @@ impl TemporaryToken {
         })
     }
 
-    /// Whether anybody has shown it to the server.
+    /// Forgets the token; returns whether it was ever shown to the server.
     fn forget(self, client: &mut Client) -> Result<bool, Halt> {
         let target = format!("/admin/passing-tokens/{}", self.id);
         let told = ask(client, "DELETE", &target, None)?;
@@ -41,8 +41,8 @@ impl TemporaryToken {
     }
 }
 
-/// Plays with a token that is forgotten afterwards. A server that keeps silent cannot be told to:
-/// the minutes that it is good for end by themselves.
+/// Plays with a token that is forgotten afterwards. A silent server cannot be told to forget it:
+/// the token ends by itself after some minutes.
 pub(super) fn with_token<T>(
     scope: &str,
     client: &mut Client,
@@ -51,8 +51,8 @@ pub(super) fn with_token<T>(
 ) -> Result<T, Halt> {
     let token = TemporaryToken::issue(client, scope)?;
     let outcome = play(client, door, &token.text);
-    // The server ends the connections of a token that has ended, in its own time: a request
-    // that it does not see any more would be a failure of nobody.
+    // The server closes the connections of a token that has ended, in its own time: a request lost
+    // that way would be reported as a failure that is none.
     door.disconnect();
     if !matches!(outcome, Err(Halt::Silence(_))) {
         token.forget(client)?;
@@ -60,8 +60,8 @@ pub(super) fn with_token<T>(
     outcome
 }
 
-/// Which requests without a right token were sent. Very few of them within a minute are answered
-/// as suites want it: each is sent once.
+/// Which requests without a valid token were sent. Only very few within a minute get the answer
+/// that suites expect, so each is sent once.
 #[derive(Default)]
 pub(super) struct WrongTokens {
     shown: Vec<&'static str>,
@@ -82,9 +82,9 @@ impl WrongTokens {
     }
 }
 
-/// Whether a request to the base URL comes to this server. Anybody may have a certificate of a
-/// public authority: the token that is sent first is good for next to nothing, and only if the
-/// server was shown it do the others follow.
+/// Whether a request to the base URL arrives at this server. Anybody may have a certificate of a
+/// public authority: the token sent first is good for next to nothing, and others are only sent if
+/// the server has seen that one.
 pub(super) fn arrives(
     client: &mut Client,
     reached: &mut Reached,
@@ -132,7 +132,8 @@ fn send(
     door.send(&request).map(|(answer, _)| answer)
 }
 
-/// What providers begin with, and of the one whose suites are played whole nothing of those.
+/// The requests that providers begin with, without the suites of the provider that is played as a
+/// whole.
 pub(super) fn reading(
     client: &mut Client,
     door: &mut Door,
@@ -196,7 +197,7 @@ fn life(
     }
 }
 
-/// Plays a suite and tells each step.
+/// Plays a suite and reports each step.
 fn told(
     suite: &Suite,
     client: &mut Client,
@@ -222,7 +223,7 @@ pub(super) fn played(
             return;
         }
         if step.is_sent && step.status.is_none() {
-            // A server that hangs, or has gone, is what is to be told then, and not this.
+            // If the server hangs or has gone, that is to be reported, not this.
             outcome = ask(client, "GET", "/admin/status", None).map(drop);
         }
         if outcome.is_ok() {
@@ -234,7 +235,7 @@ pub(super) fn played(
     Ok(report)
 }
 
-/// What a suite is called where people read it.
+/// The name of a suite for people.
 pub(super) fn topic(suite: &str) -> &str {
     match suite {
         "AIW" => "Okta app",
@@ -269,13 +270,14 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
         "{what}: {}, {} wanted, {} found",
         step.request, failed.expected, failed.found
     );
-    // The users of a directory need not be as Okta's own suite wants its first one to be.
+    // The users of a directory need not meet what Okta's own suite expects of the first one.
     let is_of_first_user = suite == "SPEC" && matches!(step.source, "SPEC 1" | "SPEC 2");
     if is_of_first_user && step.request.starts_with("GET ") && step.status == Some(200) {
         let mend = "Okta's suite for its catalogue needs this, provisioning does not";
         return findings.warn(topic, &what, mend);
     }
-    // It says nothing of the provider: whoever else shows wrong tokens may share this address.
+    // This says nothing about the provider: another client with wrong tokens may share this
+    // address.
     if step.status == Some(429) && failed.expected.contains("401") && detail_of(step).is_some() {
         let mend =
             "this address has shown too many wrong tokens within a minute: check again in one";
@@ -284,7 +286,7 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
     findings.fail(topic, &what, &mend_of(step, &failed.expected))
 }
 
-/// What the server itself says to do, which ends with the request's id.
+/// The server's own advice, which ends with the request's id.
 fn mend_of(step: &StepReport, expected: &str) -> String {
     match (step.status, detail_of(step)) {
         (_, Some(detail)) => detail,

@@ -1,10 +1,10 @@
-//! What must be changed before a provider can use what this installation has, each with the
-//! command that changes it.
+//! What must be changed before a provider can use this installation, each with the command that
+//! changes it.
 
 use super::{Caller, Certificate, Place};
 use crate::config::{BaseUrl, is_public};
 
-/// What stands before the first step; nothing where nothing is in the way.
+/// The text before the first step; empty if nothing is in the way.
 pub(super) fn told(place: &Place, caller: Caller) -> String {
     let mut told = of_the_url(place, caller);
     told.extend(of_the_certificate(place, caller));

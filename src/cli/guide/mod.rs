@@ -1,5 +1,5 @@
-//! `guide`: what to type into an identity provider, filled in for this installation. The texts
-//! lie beside this file, with `{placeholders}`; what must be changed before is in `before`.
+//! `guide`: what to type into an identity provider, filled in for this installation. The texts are
+//! beside this file, with `{placeholders}`; what must be changed beforehand is in `before`.
 
 mod before;
 
@@ -12,7 +12,7 @@ use crate::config::{self, BaseUrl};
 use crate::limits;
 use crate::local::{self, Client};
 
-/// What stands where nobody can know.
+/// The text for what is not known yet.
 const UNKNOWN: &str = "(known once golinks-scim serve has run)";
 
 /// Where a provider calls from, and what it cannot use.
@@ -20,15 +20,15 @@ const UNKNOWN: &str = "(known once golinks-scim serve has run)";
 enum Caller {
     /// The internet: it needs a name that everybody finds and a certificate of a public CA.
     Cloud,
-    /// The same, and it refuses underscores.
+    /// The internet, too, but it refuses underscores.
     OktaCloud,
-    /// The own network, by Okta's rules.
+    /// The customer's own network, by Okta's rules.
     OktaAgent,
 }
 
-/// What a guide must know of where it is printed.
+/// What a guide must know about this installation.
 struct Place {
-    /// How commands on this data directory begin.
+    /// The beginning of commands on this data directory.
     program: String,
     base_url: Option<BaseUrl>,
     /// `None` is no limit.
@@ -42,7 +42,7 @@ struct Place {
 enum Certificate {
     /// No server runs.
     Unknown,
-    /// Of a public authority or not, and what clients might not like.
+    /// A certificate, from a public authority or not, and what clients might not like about it.
     Served {
         is_public: bool,
         warnings: Vec<String>,
@@ -67,7 +67,7 @@ pub(super) fn run(
             client.close();
             installation = asked?;
         }
-        // Who reads it before the first start is told what is missing.
+        // Before the first start the guide says what is missing.
         Err(local::Error::NoDirectory(_)) => {}
         Err(error) => return Err(from_local(error)),
     }
@@ -87,7 +87,7 @@ fn text(which: Guide) -> (&'static str, Caller) {
 }
 
 impl Place {
-    /// What a running server says of itself; without one, what the next start would do.
+    /// What a running server says about itself; without one, what the next start would do.
     fn of(installation: &Value, configuration: &config::Serve, program: String) -> Self {
         let is_served = !installation["listens"].is_null();
         let said = BaseUrl::parse(&text_of(installation, "baseUrl")).ok();
@@ -153,7 +153,7 @@ impl Place {
         }
     }
 
-    /// A fact of the private CA; whose own certificate is served has another.
+    /// A fact about the private CA; with a customer's certificate there is another text.
     fn of_authority(&self, fact: impl Fn(&Authority) -> &String) -> String {
         match (&self.authority, &self.certificate) {
             (Some(authority), _) => fact(authority).clone(),
@@ -164,7 +164,7 @@ impl Place {
         }
     }
 
-    /// Who accepts what is served.
+    /// Who accepts the served certificate.
     fn certificate(&self) -> String {
         let program = &self.program;
         match (&self.certificate, &self.authority) {
@@ -193,7 +193,7 @@ impl Place {
     }
 }
 
-/// The text with everything that it may ask for. The list is closed: a test knows it.
+/// The text with all placeholders filled. The list of placeholders is closed: a test knows it.
 fn fill(text: &str, place: &Place, caller: Caller) -> String {
     let values = [
         ("{before}", before::told(place, caller)),
@@ -214,7 +214,7 @@ fn fill(text: &str, place: &Place, caller: Caller) -> String {
             place.of_authority(|authority| &authority.fingerprint),
         ),
         ("{certificate}", format!("\n{}", place.certificate())),
-        // Last: the values before it hold commands too.
+        // Last, since earlier values contain commands, too.
         ("{program}", place.program.clone()),
     ];
     values.iter().fold(text.to_owned(), |text, (name, value)| {

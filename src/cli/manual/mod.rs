@@ -12,7 +12,7 @@ const WIDTH_MAX: usize = 120;
 /// Narrower columns than this make are no help.
 const WIDTH_MIN: usize = 60;
 
-/// Prints a page, or which there are.
+/// Prints a page, or the list of pages.
 pub(super) fn run(name: Option<&str>) -> Result<(), Failure> {
     let Some(name) = name else {
         let pages: Vec<_> = PAGES.iter().map(|page| (page.name, page.about)).collect();
@@ -25,7 +25,7 @@ pub(super) fn run(name: Option<&str>) -> Result<(), Failure> {
     output::line(rendered(page.text, width()).trim_end())
 }
 
-/// The terminal's, within bounds.
+/// The terminal's width, within bounds.
 fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     let columns = size.map_or(0, |size| usize::from(size.ws_col));
@@ -35,7 +35,7 @@ fn width() -> usize {
     }
 }
 
-/// A page with its tables laid out for so many columns; everything else is read well as it is.
+/// A page with its tables laid out for this many columns; everything else reads well as it is.
 fn rendered(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut rows: Vec<&str> = Vec::new();

@@ -3,10 +3,11 @@
 
 use unicode_width::UnicodeWidthStr;
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
 
-/// The rows of one table, the second of which is its rule, in at most so many columns of text.
+/// Lays out the rows of one table, of which the second is its rule, in at most `width` columns of
+/// text.
 pub(super) fn laid_out(rows: &[&str], width: usize) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
@@ -27,7 +28,7 @@ pub(super) fn laid_out(rows: &[&str], width: usize) -> String {
             out.push_str(&rule.join(GAP));
             out.push('\n');
         } else if is_roomy && at + 1 < rows.len() {
-            // Cells of several lines need something between them.
+            // Rows of several lines need a space between them.
             out.push('\n');
         }
     }
@@ -44,9 +45,9 @@ fn cells(row: &str) -> Vec<String> {
         .collect()
 }
 
-/// How wide each column is: as wide as its widest cell, or where there is no room for that, no
-/// wider than others that give way too, but at least as wide as its longest word. Only where the
-/// words themselves have no room beside each other are the longest cut.
+/// The width of each column: that of its widest cell, or if there is no room for that, no more than
+/// other columns that give way, too, but at least that of its longest word. Only if the words
+/// themselves do not fit beside each other are the longest cut.
 fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widest = |of_cell: fn(&str) -> usize| -> Vec<usize> {
@@ -71,8 +72,8 @@ fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
     within(&least, &cells, room).unwrap_or(none)
 }
 
-/// The widths from `least` to `most` that fill the room up to one level; none if even the least
-/// are too much for it.
+/// The widths from `least` to `most` that fill the room up to one level; `None` if even the least
+/// do not fit.
 fn within(least: &[usize], most: &[usize], room: usize) -> Option<Vec<usize>> {
     let at_level = |level: usize| -> Vec<usize> {
         let bounds = least.iter().zip(most);
@@ -105,7 +106,7 @@ fn lines(row: &[String], widths: &[usize]) -> Vec<String> {
         .collect()
 }
 
-/// A text in lines of at most so many columns; only a word that is longer is cut.
+/// A text in lines of at most `width` columns; only longer words are cut.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

@@ -113,8 +113,9 @@ pub(super) fn run(
     damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
 }
 
-/// Until the flag is taken away these signals end the process: who waits for another's lock, or
-/// for an upgrade of a large store, which a kill does not harm, has nothing to finish.
+/// Until the flag is cleared these signals end the process at once: while it waits for another
+/// process's lock, or upgrades a large store, which a kill does not harm, there is nothing to
+/// finish.
 fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
     let is_opening = Arc::new(AtomicBool::new(true));
     for signal in signals {

@@ -1,5 +1,5 @@
-//! While the server runs: what is done now and then, reading the configuration and the
-//! certificate again, and waiting for the end.
+//! While the server runs: work at intervals, reading the configuration and the certificate again,
+//! and waiting for the end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::config::{self, Configuration, Key, SETTINGS, Sources};
 use crate::directory::{Keep, Thresholds};
 use crate::{limits, logging};
 
-/// Seconds from one turn of maintenance to the next: those of what is due at each.
+/// Seconds from one turn of maintenance to the next: the interval of what is due at every turn.
 const TURN_SECONDS: u64 = limits::CERTIFICATE_LOOK_SECONDS;
-/// The turns from one writing down of when tokens were used to the next.
+/// The turns from one write of the tokens' last uses to the next.
 const TURNS_PER_FLUSH: u64 = turns(limits::LAST_USED_FLUSH_SECONDS);
-/// The turns from one look whether the leaf is to be renewed to the next.
+/// The turns between two looks whether the leaf is due for renewal.
 const TURNS_PER_LEAF_LOOK: u64 = turns(limits::LEAF_LOOK_SECONDS);
 
-/// How many turns there are in so many seconds; they must be whole ones.
+/// The number of turns in `seconds`, which must be a multiple of a turn.
 const fn turns(seconds: u64) -> u64 {
     assert!(seconds >= TURN_SECONDS && seconds.is_multiple_of(TURN_SECONDS));
     seconds / TURN_SECONDS
@@ -67,7 +67,7 @@ impl Maintenance {
     }
 }
 
-/// What is due at one turn of all, counted from 1.
+/// The work due at one turn, counted from 1.
 fn maintain(api: &Api, cell: &Cell, turn: u64) {
     let reload = || {
         if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
@@ -87,7 +87,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64) {
     }
 }
 
-/// A bug in one of them keeps nobody from the others, nor from the next turn.
+/// Runs a task so that a bug in it stops neither the others nor the next turn.
 fn guarded(what: &str, task: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(task)).is_err() {
         log::error!("{what} ended by a panic");
@@ -121,7 +121,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
     }
 }
 
-/// What of a configuration the router can change while it serves.
+/// The settings of a configuration that the router can change while it serves.
 pub(super) fn tuning(config: &config::Serve) -> Tuning {
     Tuning {
         rate_per_second: config.rate_per_second,
@@ -143,7 +143,7 @@ pub(super) struct Reload<'a> {
     sources: &'a Sources,
     /// What this server was started with.
     started: Configuration,
-    /// What holds of it that can be changed.
+    /// The configuration in force, as far as it can be changed.
     holds: Configuration,
     is_level_typed: bool,
     api: &'a Api,
@@ -168,7 +168,7 @@ impl<'a> Reload<'a> {
         }
     }
 
-    /// Reads certificate and configuration again. What cannot be used changes nothing.
+    /// Reads certificate and configuration again. One that cannot be used changes nothing.
     fn run(&mut self) {
         service::reloading();
         log_reload(self.cell.reload(SystemClock.now()));
@@ -213,8 +213,8 @@ impl<'a> Reload<'a> {
     }
 }
 
-/// SIGHUP reads again what can be. The first other signal ends the waiting, and so does damage
-/// in the store; a second one ends the process at once.
+/// On SIGHUP reads again what can be. The first other signal ends the wait, and so does damage in
+/// the store; a second one ends the process at once.
 pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
     let first = signals.forever().find(|signal| {
         if *signal == SIGHUP {

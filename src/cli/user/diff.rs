@@ -1,6 +1,6 @@
-//! `user diff`: a file of users beside the directory, and the commands that would make the
-//! directory what the file says. Whoever is here and not in the file, and is inactive already,
-//! is no difference: nobody is deleted.
+//! `user diff`: compares a file of users with the directory, and prints the commands that would
+//! make the directory match the file. An inactive user who is not in the file is no difference:
+//! nobody is deleted.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::directory::UserId;
 use crate::limits;
 use crate::local::Client;
 
-/// Names behind one printed command.
+/// Users in one printed command.
 const IDS_PER_COMMAND: usize = 50;
 
 const COLUMNS: &[Column] = &[
@@ -90,15 +90,15 @@ fn difference(line: &Value, who: &str, what: &str) -> Value {
 
 struct Diff {
     listing: Listing,
-    /// The users whom a row is about, by their place in the order of creation.
+    /// The users that rows are about, by their place in the order of creation.
     seen: RoaringBitmap,
     count: u64,
     needs_import: bool,
-    /// Rows that could not be read, or not be applied.
+    /// Rows that could not be read or applied.
     refused: u64,
     deactivate: Vec<String>,
     reactivate: Vec<String>,
-    /// Users whom no command is printed for.
+    /// Users for whom no command is printed.
     more: u64,
 }
 
@@ -141,7 +141,7 @@ impl Diff {
         difference(line, who, &format!("refused: {why}"))
     }
 
-    /// By id: a name may be another's by the time, or nothing that a shell should read.
+    /// By id: a name may be another user's by then, or unfit for a shell.
     fn note_status(&mut self, is_active: bool, id: &str) {
         let ids = if is_active {
             &mut self.reactivate
@@ -155,7 +155,7 @@ impl Diff {
         }
     }
 
-    /// Those of a page whom no row was about.
+    /// The users of a page that no row was about.
     fn only_here(&mut self, users: &[Value]) -> Vec<Value> {
         let mut found = Vec::new();
         for user in users {
@@ -163,7 +163,7 @@ impl Diff {
             let is_seen = id.is_none_or(|id| self.seen.contains(id.sequence()));
             if !is_seen && is_active(user) {
                 let name = text_of(user, "userName");
-                // The row that was refused may have been about this one.
+                // A refused row may have been about this user.
                 if self.refused == 0 {
                     self.note_status(false, &text_of(user, "id"));
                 }
@@ -216,7 +216,7 @@ impl Diff {
     }
 }
 
-/// What was typed, as a shell reads it.
+/// The typed arguments, quoted for a shell.
 fn import_words(typed: &args::Diff) -> String {
     let mut words = vec![quoted(&typed.file)];
     if typed.empty != "keep" {

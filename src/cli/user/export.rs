@@ -1,5 +1,5 @@
-//! `user export`: everybody, or whom a query selects, as CSV or JSON lines. A file appears when
-//! it is complete, and overwrites nothing.
+//! `user export`: all users, or those that a query selects, as CSV or JSON lines. A file appears
+//! when it is complete, and overwrites nothing.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -17,7 +17,7 @@ use crate::local::Client;
 use crate::{files, limits};
 
 pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
-    // Where data comes out anyway, `-` is that.
+    // `-` is standard output, where data goes anyway.
     let file = typed.file.as_deref().filter(|file| *file != Path::new("-"));
     let format = match (typed.output, file) {
         (Some(typed), _) => typed,
@@ -51,7 +51,7 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a file of this name holds; no program could open it if that were something else.
+/// The form that the file's name stands for: programs could not open it with another one.
 fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     if super::file::is_json(file) {
         return Ok(ExportFormat::Jsonl);
@@ -96,7 +96,7 @@ enum Target {
     File(Draft),
 }
 
-/// A file that has not its name yet; without [`Target::end`] it goes again.
+/// A file that does not have its name yet; it is removed unless [`Target::end`] is called.
 struct Draft {
     path: PathBuf,
     written_at: PathBuf,
@@ -108,7 +108,7 @@ impl Target {
         let Some(path) = path else {
             return Ok(Self::Output);
         };
-        // What would refuse it in the end is looked at before the work.
+        // What would refuse the file at the end is checked before the work.
         if fs::symlink_metadata(path).is_ok() {
             let what = format!("{}: the file exists already", path.display());
             return Err(Failure::new(status::REFUSED, what)
@@ -151,7 +151,7 @@ impl Target {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Once it has its name there is none of the draft's.
+        // Once the file has its name, there is nothing under the draft's.
         let _ = fs::remove_file(&self.written_at);
     }
 }

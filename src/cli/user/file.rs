@@ -1,5 +1,5 @@
-//! A file of users as it is read for an import or a comparison: CSV as spreadsheets write it, or
-//! JSON lines. It is looked through once before anything is done (`survey`); then it is read batch
+//! Reading a file of users for an import or a comparison: CSV as spreadsheets write it, or JSON
+//! lines. It is checked once as a whole before anything is done (`survey`); then it is read batch
 //! by batch.
 
 use std::collections::HashSet;
@@ -30,12 +30,12 @@ pub(super) struct Table {
     hasher: RandomState,
 }
 
-/// How the rows are written, and the reader of them.
+/// The form of the rows, with its reader.
 pub(super) enum Form {
     Csv {
-        /// As it stands in the file.
+        /// The header as it is in the file.
         header: Vec<String>,
-        /// What stands between two cells.
+        /// The byte between two cells.
         delimiter: u8,
         columns: Arc<Columns>,
         records: csv::Reader<Numbered<File>>,
@@ -43,25 +43,25 @@ pub(super) enum Form {
     /// Each line is a resource.
     Json {
         lines: io::Lines<BufReader<File>>,
-        /// Of the line that was read last, counted from 1.
+        /// The number of the line read last, counted from 1.
         number: u64,
     },
 }
 
-/// One row as it stands in the file.
+/// One row of the file.
 pub(super) struct Line {
     /// Where it begins, counted from 1.
     pub(super) number: u64,
-    /// Its cells; of JSON the line itself.
+    /// Its cells; for JSON the line itself.
     pub(super) cells: Vec<String>,
-    /// What is sent of it, or why nothing is.
+    /// What is sent for it, or why nothing is.
     pub(super) content: Result<Value, String>,
-    /// Whom it is about, as far as it says.
+    /// The user that it is about, as far as it says.
     pub(super) who: String,
 }
 
 impl Table {
-    /// Looks the file through and reads its header, without the columns that are `ignored`.
+    /// Checks the file as a whole and reads its header, without the columns that are `ignored`.
     pub(super) fn open(path: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let no_stream = "put it into a file first: it is read twice";
         let mut file = File::open(path).map_err(|error| {
@@ -123,7 +123,7 @@ impl Table {
             let Some(line) = next else {
                 break;
             };
-            // A cell is more than its text, in a row that is refused too.
+            // A cell takes more than its text, also in a refused row.
             bytes += line
                 .cells
                 .iter()
@@ -153,8 +153,8 @@ impl Table {
         Ok(Some(line))
     }
 
-    /// What is sent of a line. One about somebody of whom an earlier line was is refused: which
-    /// of them held would depend on how often the file is imported.
+    /// What is sent for a line. A second line about the same user is refused: which one won would
+    /// depend on how often the file is imported.
     fn read(&mut self, line: &mut Line) -> Result<Value, String> {
         let (row, content) = match &self.form {
             Form::Csv { columns, .. } => {
@@ -220,12 +220,12 @@ impl Form {
         })
     }
 
-    /// Whether a file of this name is read in this form too.
+    /// Whether a file of this name is in this form, too.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         matches!(self, Self::Json { .. }) == is_json(path)
     }
 
-    /// What people call it, and how the name of such a file ends.
+    /// Its name for people, and the ending of such a file's name.
     pub(super) fn name_and_ending(&self) -> (&'static str, &'static str) {
         match self {
             Self::Csv { .. } => ("CSV", ".csv"),
@@ -233,12 +233,13 @@ impl Form {
         }
     }
 
-    /// The next row that holds anything: where it begins, and its cells, of JSON the line itself.
+    /// The next row that is not empty: the line where it begins, and its cells; for JSON the line
+    /// itself.
     fn read_row(&mut self) -> Result<Option<(u64, Vec<String>)>, Failure> {
         match self {
             Self::Csv { records, .. } => {
                 while let Some((number, cells)) = read_record(records)? {
-                    // Spreadsheets leave rows without anything at the end.
+                    // Spreadsheets leave empty rows at the end.
                     if cells.iter().any(|cell| !cell.trim().is_empty()) {
                         return Ok(Some((number, cells)));
                     }
@@ -272,7 +273,7 @@ fn read_record(
     Ok(Some((number, record.iter().map(str::to_owned).collect())))
 }
 
-/// The header with nothing for the columns that are left out.
+/// The header, with `None` for the columns that are left out.
 fn kept_header<'a>(header: &'a [String], ignored: &[String]) -> Vec<Option<&'a str>> {
     let is_kept = |name: &&str| !is_among(ignored, name);
     let names = header.iter();
@@ -281,7 +282,7 @@ fn kept_header<'a>(header: &'a [String], ignored: &[String]) -> Vec<Option<&'a s
         .collect()
 }
 
-/// A column that is to be left out and is not there is another one, wrongly written.
+/// Fails if an ignored column does not exist: its name must be misspelt.
 fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result<(), Failure> {
     let Some(missing) = ignored.iter().find(|one| !is_among(header, one)) else {
         return Ok(());
@@ -291,7 +292,7 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     Err(Failure::new(status::REFUSED, what).hint(hint))
 }
 
-/// What a cell takes beside its text.
+/// Bytes that a cell takes besides its text.
 const CELL_BYTES: usize = 24;
 
 fn is_among(names: &[String], name: &str) -> bool {
@@ -304,14 +305,14 @@ pub(super) fn is_json(path: &Path) -> bool {
     matches!(&*ending(path), "jsonl" | "ndjson")
 }
 
-/// How a file's name ends, in small letters; a name that is nothing but an ending has that.
+/// The ending of a file's name in lower case; also of a name that is nothing but an ending.
 pub(super) fn ending(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     ending.unwrap_or_default().to_ascii_lowercase()
 }
 
-/// What the system says of a file that cannot be used.
+/// The failure for a file that cannot be used, with the system's reason.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::PermissionDenied => status::PERMISSION,
@@ -321,7 +322,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(code, format!("{}: {error}", path.display()))
 }
 
-/// The file beside `path` that takes rejected rows: one that is not there yet.
+/// A file beside `path` for rejected rows, which does not exist yet.
 pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
     const TRIES: u32 = 1000;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();

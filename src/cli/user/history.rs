@@ -8,9 +8,9 @@ use crate::http1::target::encode;
 use crate::local::Client;
 use crate::scim::schema::ENTERPRISE_URN;
 
-/// For the forms that are not for people.
+/// Columns for the forms that are not for people.
 const COLUMNS: &[Column] = &[];
-/// Rows of one request.
+/// Rows in one request.
 const ROWS: usize = 1000;
 
 pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
@@ -26,7 +26,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
             Value::Array(rows) => rows,
             _ => Vec::new(),
         };
-        // Requests that were refused have changed nothing.
+        // Refused requests have changed nothing.
         rows.retain(|row| row["changes"].is_array());
         if !is_told && page["first"].as_u64() > Some(1) && !rows.is_empty() {
             output::say("older changes may have been removed: see `golinks-scim manual audit`");

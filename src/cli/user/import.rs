@@ -1,5 +1,5 @@
 //! `user import`: a file of users goes in batch by batch, each batch in one commit. A row that
-//! cannot be applied is told, and kept in a file that can be mended and imported itself.
+//! cannot be applied is reported, and kept in a file that can be mended and imported itself.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -18,7 +18,7 @@ use crate::columns::REASON;
 use crate::files;
 use crate::local::Client;
 
-/// Rows between two lines that say how far it is, where there is no terminal.
+/// Rows between two progress lines, if there is no terminal.
 const TOLD_EVERY: u64 = 10_000;
 /// Rejected rows that are shown; all of them are in their file.
 const SHOWN_MAX: u64 = 20;
@@ -77,7 +77,7 @@ pub(super) fn run(client: &mut Client, typed: &args::Import, program: &str) -> R
     import.end()
 }
 
-/// What became of a line, here or there.
+/// The outcome of a line, decided here or by the server.
 fn outcome(
     line: &Line,
     answered: &mut impl Iterator<Item = Map<String, Value>>,
@@ -120,7 +120,7 @@ impl<'a> Import<'a> {
         };
         let form = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(form).expect("it names only what there is"));
-        // Of an import in earnest people want the refusals alone.
+        // From a real import people want only the refusals.
         let lists = typed.dry_run || typed.output.output != Format::Table;
         Ok(Self {
             listing: lists.then(|| Listing::new(typed.output.output, COLUMNS)),
@@ -144,7 +144,7 @@ impl<'a> Import<'a> {
     fn note(&mut self, lines: &[Line], outcomes: &[Value]) -> Result<(), Failure> {
         let before = self.done();
         let (mut shown, mut rejected) = (Vec::new(), Vec::new());
-        // All are counted before anything can fail: all of them are done.
+        // All are counted before anything here can fail, since all are done.
         for (line, outcome) in lines.iter().zip(outcomes) {
             match outcome["outcome"].as_str() {
                 Some("created") => self.created += 1,
@@ -178,7 +178,7 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// What was applied is told also where the rest of it was not.
+    /// Reports what was applied, even though the rest was not.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
         let is_unread = failure.is_unread();
@@ -246,23 +246,23 @@ impl<'a> Import<'a> {
     }
 }
 
-/// The file of rejected rows, made with the first of them.
+/// The file of rejected rows, made with the first one.
 struct Rejects {
     path: PathBuf,
     is_wanted: bool,
-    /// Somebody has said where it is to be.
+    /// Whether its place was typed.
     is_named: bool,
-    /// The next import cannot have the same one.
+    /// Whether the next import needs another file.
     must_be_another: bool,
     rows: RejectedRows,
 }
 
-/// Rejected rows are written as the others are; there is a writer from the first of them on.
+/// The writer of rejected rows, in the form of the input; it exists from the first one on.
 enum RejectedRows {
     Csv {
         header: Vec<String>,
         delimiter: u8,
-        /// The column with the reason of an earlier import.
+        /// The column with the reason from an earlier import.
         reason_at: Option<usize>,
         writer: Option<Box<csv::Writer<File>>>,
     },
@@ -277,7 +277,7 @@ impl Rejects {
             Some(path) => path.clone(),
             None => rejects_beside(&typed.file)?,
         };
-        // What would refuse it in the end is looked at before the work.
+        // What would refuse the file at the end is checked before the work.
         if std::fs::symlink_metadata(&path).is_ok() {
             let what = format!("{}: the file exists already", path.display());
             return Err(Failure::new(status::REFUSED, what).hint("name another one with --rejects"));
@@ -300,7 +300,7 @@ impl Rejects {
             if typed.rejects.is_some() {
                 return Err(failure.hint(hint));
             }
-            // Perhaps there are none.
+            // Perhaps there are no rejected rows.
             output::say(&output::printable(&format!("{}: {hint}", failure.what)));
         }
         Ok(Self {
@@ -319,12 +319,13 @@ impl Rejects {
         }
     }
 
-    /// Writes rows with the reasons why they are there.
+    /// Writes rows with the reasons why they were rejected.
     fn take(&mut self, rejected: &[(&Line, String)]) -> Result<(), Failure> {
         if !self.is_wanted || rejected.is_empty() {
             return Ok(());
         }
-        // Whoever has named it cannot name it again, and what could not be written stays so.
+        // The same file cannot be named again, and one that could not be written will not be
+        // writable.
         self.must_be_another = true;
         for (line, reason) in rejected {
             self.add(line, reason)?;
@@ -421,8 +422,8 @@ fn unwritten(path: &Path, error: &str) -> Failure {
     Failure::new(status::IO, format!("{}: {error}", path.display()))
 }
 
-/// The reason, then the cells as they were: a row with too many or too few stays one until it is
-/// mended. The reason of an earlier import goes.
+/// The reason, then the cells as they were: a row with too many or too few cells stays so until it
+/// is mended. The reason from an earlier import is dropped.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
     let old = at.filter(|_| cells.len() == count);
     let kept = cells

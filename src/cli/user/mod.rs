@@ -121,7 +121,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
     }
 }
 
-/// Lists page after page by cursor, so that everybody is listed once whatever is changed or
+/// Lists page after page by cursor, so that each user is listed once, whatever is changed or
 /// deleted meanwhile.
 fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
@@ -146,14 +146,14 @@ fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Resul
     Ok(())
 }
 
-/// The parameters of a query for those who were selected.
+/// The query parameters for the selected users.
 fn query_of(selected: &Selected) -> String {
     let filter = selected.filter.as_deref();
     let filter = combined_filter(filter, selected.active, selected.inactive);
     parameters(selected.search.as_deref(), filter.as_deref())
 }
 
-/// The parameters of a query besides those of its pages, each with an ampersand before it.
+/// The query parameters besides those for paging, each with an ampersand before it.
 fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     let one = |name: &str, value: Option<&str>| {
         value.map_or_else(String::new, |value| format!("&{name}={}", encode(value)))
@@ -161,8 +161,8 @@ fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     one("search", search) + &one("filter", filter)
 }
 
-/// One filter out of what was asked for. One of whom no status is known may not use the
-/// account, and counts as inactive.
+/// One filter for what was typed. A user without `active` may not use the account, and counts as
+/// inactive.
 fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option<String> {
     let status = match (active, inactive) {
         (true, _) => Some("active eq true"),
@@ -171,7 +171,7 @@ fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option
     };
     match (filter, status) {
         (None, None) => None,
-        // As typed, so that the position in a complaint about it is the typed one.
+        // As typed, so that the position in an error is that in the typed text.
         (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
         (Some(filter), Some(status)) => Some(format!("({filter}) and {status}")),
     }
@@ -239,8 +239,8 @@ fn add(
     output::line(&text_of(&user, "id"))
 }
 
-/// Sets `active` of each, and gives how many it changed; goes on after a failure, which is
-/// the command's in the end.
+/// Sets `active` of each user, and gives how many were changed. Goes on after a failure, and
+/// reports it at the end.
 fn each(client: &mut Client, who: &[String], active: bool) -> (usize, Result<(), Failure>) {
     let (mut count, mut failed) = (0, 0);
     for who in who {
@@ -275,7 +275,7 @@ fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Fail
     });
     let target = format!("{USERS}/{}", text_of(&user, "id"));
     ask(client, "PATCH", &target, Some(&body))?;
-    // Somebody without `active` counts as inactive, but writing `false` still changes the user.
+    // A user without `active` counts as inactive, but writing `false` still changes the user.
     Ok(user["active"] != active)
 }
 

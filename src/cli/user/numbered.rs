@@ -1,5 +1,5 @@
-//! On which line each row of a CSV file begins, counted from 1 as an editor does. The reader of
-//! CSV knows only where the row before has ended: the rest of a CRLF and empty lines lie between.
+//! On which line each row of a CSV file begins, counted from 1 as an editor does. The reader of CSV
+//! only knows where the previous row has ended: the rest of a CRLF and empty lines may follow.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -9,18 +9,18 @@ pub(super) struct Numbered<R> {
     source: R,
     /// Bytes that were read.
     read: u64,
-    /// Of the next byte.
+    /// The line of the next byte.
     line: u64,
     is_after_break: bool,
-    /// An LF that follows ends the same line.
+    /// Whether an LF would end the same line again.
     is_after_cr: bool,
-    /// Bytes behind a line break that are none, and their lines: those that were read ahead, and
-    /// those of the row that is asked for.
+    /// Positions and lines of the bytes that follow line breaks and are none themselves: those that
+    /// were read ahead, and that of the row asked for.
     begins: VecDeque<(u64, u64)>,
 }
 
 impl<R> Numbered<R> {
-    /// One of which nothing was read yet.
+    /// A source of which nothing was read yet.
     pub(super) fn new(source: R) -> Self {
         Self {
             source,
@@ -32,8 +32,8 @@ impl<R> Numbered<R> {
         }
     }
 
-    /// The line on which the row begins that is first behind this many bytes, where the row before
-    /// has ended. Of rows before it nothing can be asked any more.
+    /// The line on which the first row after this many bytes begins; the previous row has ended
+    /// there. Earlier rows cannot be asked for any more.
     pub(super) fn line_behind(&mut self, bytes: u64) -> u64 {
         while self.begins.front().is_some_and(|(at, _)| *at < bytes) {
             self.begins.pop_front();

@@ -1,5 +1,5 @@
-//! A file of users is looked through once before anything is done with it, so that a wrong
-//! encoding, an open quote or another form is told before the first row is applied.
+//! A file of users is checked once as a whole before anything is done with it, so that a wrong
+//! encoding, an open quote or another form is reported before the first row is applied.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -18,17 +18,17 @@ pub(super) struct Survey {
     pub(super) has_bom: bool,
 }
 
-/// Where in a record a reader of CSV is.
+/// The place of a CSV reader in a record.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
     Start,
     Plain,
     Quoted,
-    /// Behind a quote that ends the cell or is the first of two.
+    /// After a quote that ends the cell or is the first of two.
     Quote,
 }
 
-/// Where the row ends cannot be told, so no other row can be either.
+/// The end of this row is not known, so no later row can be read.
 const CLOSE_QUOTES: &str =
     "is a quote not closed? Inside of a quoted cell it is written twice, and once at the end";
 
@@ -118,7 +118,7 @@ impl Survey {
     }
 }
 
-/// What stands most often in a header outside of quotes.
+/// The separator that occurs most often in a header outside of quotes.
 fn delimiter(header: &[u8]) -> u8 {
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
     let mut is_quoted = false;
@@ -131,7 +131,7 @@ fn delimiter(header: &[u8]) -> u8 {
             count.1 += 1;
         }
     }
-    // Of as many the first: where there is one column alone it does not matter.
+    // Among equally many the first: with only one column it does not matter.
     counts
         .iter()
         .rev()
@@ -154,7 +154,7 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(status::REFUSED, what).hint(hint))
 }
 
-/// A header that is none, since the file is JSON of another name or form.
+/// Refuses a file that is JSON under another name or in another form.
 fn check_header(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
         Some(b'{') => "this is JSON, whose file must end with .jsonl",

@@ -1,4 +1,4 @@
-//! `user undo`: takes changes back, slice by slice, and says of whom.
+//! `user undo`: undoes changes, slice by slice, and lists the users.
 
 use serde_json::{Value, json};
 
@@ -25,16 +25,16 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// What became of how many users.
+/// How many users had which outcome.
 #[derive(Default)]
 struct Counts {
     undone: usize,
-    /// Of those whom they created, and deactivate therefore.
+    /// Undone users that the changes had created: they are deactivated.
     created: usize,
     same: usize,
     refused: usize,
     forceable: usize,
-    /// Of the refused ones those who were deleted and whose name is free, and the first of them.
+    /// Refused users that were deleted and whose name is free, and the first of them.
     makeable: usize,
     first_makeable: Option<Value>,
 }
@@ -49,7 +49,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         body["token"] = json!(typed.token);
     }
     let format = typed.output.output;
-    // Whom it concerns is looked at beforehand; afterwards those matter whom it did not reach.
+    // A dry run lists all users; a real run lists only those that were not changed.
     let is_brief = typed.since.is_some() && !typed.dry_run && format == Format::Table;
     let mut listing = Listing::new(format, COLUMNS);
     let mut counts = Counts::default();
@@ -62,7 +62,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
                     listing.end()?;
                 }
                 counts.sum_up(typed);
-                // A time that counts from now would be another one then.
+                // A time that counts from now would be a different one by then.
                 let since = text_of(&body, "since");
                 return Err(failure.hint(format!(
                     "run it again with --since {since}: who is as before is left alone then"
@@ -85,7 +85,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             break;
         }
     }
-    // Tokens that were forgotten since may stand in the trail.
+    // Tokens forgotten since may still be in the trail.
     if counts.is_nobody()
         && let Some(token) = &typed.token
     {
@@ -102,7 +102,7 @@ impl Counts {
         if !user["refused"].is_null() {
             self.refused += 1;
             self.forceable += usize::from(user["isForceable"] == true);
-            // An import of whoever had the name before would change the one who has it now.
+            // Importing the previous bearer of the name would change the user who has it now.
             if user["isNameTaken"] == false {
                 self.makeable += 1;
                 self.first_makeable.get_or_insert_with(|| user.clone());
@@ -140,7 +140,8 @@ impl Counts {
         }
     }
 
-    /// Whom an import has created meanwhile, nobody thinks of who wants deactivations back.
+    /// Says that users created by an import are deactivated, too: somebody who undoes deactivations
+    /// may not expect it.
     fn tell_of_created(&self, typed: &Undo) {
         if self.created == 0 || typed.since.is_none() {
             return;
@@ -160,8 +161,8 @@ impl Counts {
         }
     }
 
-    /// How a user who was deleted is made again: as it was before. Whose the name is may have
-    /// changed until then, and the rehearsal shows it.
+    /// Says how to create a deleted user again, as it was before. Another user may have the name by
+    /// then; the dry run shows that.
     fn tell_of_deleted(&self, program: &str) {
         let Some(first) = &self.first_makeable else {
             return;
