@@ -1,6 +1,6 @@
 //! What authentik sends as a provisioning client: a PUT for every change and again in every
-//! synchronisation, and where that PUT finds nobody, a new create. It deletes, so the token
-//! needs that right.
+//! synchronisation, and if that PUT finds no user, a new create. It deletes, so the token needs
+//! that right.
 //!
 //! Sources in the steps: `authentik 16678` is the issue on users that are gone; `authentik
 //! clients` are the files of its client, `authentik/providers/scim/clients/`.
@@ -117,8 +117,8 @@ fn synchronise() -> [Step; 3] {
     ]
 }
 
-/// The user is gone: 404 to the PUT, never a create by PUT and never a 400. What is created
-/// then is another user, whom the next PUT finds.
+/// The user is gone: 404 to the PUT, never a create by PUT and never a 400. Then another user is
+/// created, which the next PUT finds.
 fn recreate() -> [Step; 5] {
     let given_name = "{newGivenName}";
     [

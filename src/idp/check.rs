@@ -1,6 +1,5 @@
-//! What must hold for an answer, one counted check each, and the judging of it. A check
-//! says what it expects and what it found, so that a report needs no second look at the
-//! exchange.
+//! What must hold for an answer, as checks that are counted and judged one by one. A check says
+//! what it expects and what it found, so that a report needs no second look at the exchange.
 
 use std::time::Duration;
 
@@ -29,9 +28,8 @@ pub enum Check {
     Status(u16),
     /// The media type of the answer, parameters aside.
     MediaType(&'static str),
-    /// There is something: not absent, null, `false`, nor an empty text, list or object.
-    /// Whether Okta's suite takes `false` for empty is not known; this is the careful
-    /// reading.
+    /// A value is there: not absent, null or `false`, nor an empty text, list or object. Whether
+    /// Okta's suite takes `false` for empty is not known; this is the careful reading.
     NotEmpty(&'static str),
     /// A JSON number, not a text of digits.
     IsNumber(&'static str),
@@ -45,7 +43,7 @@ pub enum Check {
     /// Without a value (RFC 7643 section 2.5): absent, null, an empty list; or an empty
     /// text or object, which some service providers keep.
     Unassigned(&'static str),
-    /// Not there at all.
+    /// The member does not exist.
     Absent(&'static str),
     /// No content at all, as after a deletion.
     NoContent,
@@ -202,8 +200,8 @@ pub fn value_at<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
     Some(value)
 }
 
-/// The path up to the next dot, and what follows it. The version in a URN has a dot too:
-/// there the search begins behind the last colon.
+/// The path up to the next dot, and what follows it. The version in a URN contains a dot, too:
+/// there the search begins after the last colon.
 fn first_part(path: &str) -> (&str, Option<&str>) {
     let is_urn = path.starts_with("urn:");
     let from = path.rfind(':').filter(|_| is_urn).unwrap_or_default();
@@ -220,7 +218,7 @@ fn filled(value: &Value, variables: &Variables) -> String {
     }
 }
 
-/// Whether `value` has every member of `wanted`; something else than objects must be equal.
+/// Whether `value` has every member of `wanted`; other values than objects must be equal.
 fn has_members(value: &Value, wanted: &Value) -> bool {
     match wanted.as_object() {
         Some(wanted) => wanted
@@ -230,7 +228,7 @@ fn has_members(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// What [`Check::NotEmpty`] does not take.
+/// What [`Check::NotEmpty`] does not accept.
 pub(super) fn is_empty(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null | Value::Bool(false)) => true,

@@ -40,7 +40,7 @@ pub enum Error {
     Connect(io::Error),
     /// There is no agreement on TLS; most often the certificate is not trusted.
     Handshake(io::Error),
-    /// No answer within so long.
+    /// There was no answer within this time.
     TimedOut(Duration),
     /// The answer did not come or cannot be read.
     Answer(ResponseError),
@@ -49,8 +49,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether nothing is known to be wrong with the certificate that was shown but that none of
-    /// the trusted authorities has issued it.
+    /// Whether the only known fault of the certificate is that none of the trusted authorities has
+    /// issued it.
     pub fn is_of_unknown_authority(&self) -> bool {
         let Self::Handshake(error) = self else {
             return false;
@@ -99,8 +99,8 @@ impl Client {
         Self::trusting(base_url, roots(authority_pem)?)
     }
 
-    /// The same for one which trusts the public authorities of Mozilla's list, as the cloud of
-    /// an identity provider does.
+    /// A client that trusts the public authorities of Mozilla's list, as the cloud of an identity
+    /// provider does.
     pub fn of_a_cloud(base_url: &str) -> Result<Self, Error> {
         Self::trusting(base_url, certificate::public_roots())
     }
@@ -110,7 +110,7 @@ impl Client {
         Self::with(base_url, config.with_no_client_auth())
     }
 
-    /// The same for one that leaves it to somebody else whom to trust.
+    /// A client that leaves it to `verifier` which certificates to trust.
     pub(super) fn verifying(
         base_url: &str,
         verifier: Arc<dyn ServerCertVerifier>,
@@ -131,7 +131,7 @@ impl Client {
         })
     }
 
-    /// Waits no longer than this for an answer; else it is
+    /// Waits no longer than this for an answer, instead of
     /// [`limits::CLIENT_EXCHANGE_DURATION_MAX`].
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
@@ -348,7 +348,7 @@ impl Read for Connection {
     }
 }
 
-/// A socket whose every call ends at one absolute moment.
+/// A socket whose calls all end at one absolute deadline.
 struct DeadlineSocket {
     socket: TcpStream,
     deadline: Instant,

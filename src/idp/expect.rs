@@ -1,12 +1,12 @@
-//! What every provider needs back from a service provider of users, whatever it sent: the
-//! checks of a list, of a user, of an error, of a deletion; and the bodies of modifications.
+//! What every provider needs back from a service provider of users, whatever it sent: the checks of
+//! a list, a user, an error, a deletion; and the bodies of modifications.
 
 use serde_json::{Value, json};
 
 use super::check::{Check, ERROR_SCHEMA, LIST_SCHEMA, PATCH_SCHEMA, USER_SCHEMA};
 use super::step::Body;
 
-/// Where attributes of the enterprise extension stand in a user.
+/// Paths of enterprise attributes in a user.
 pub(super) const DEPARTMENT: &str =
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.department";
 pub(super) const EMPLOYEE_NUMBER: &str =
@@ -38,7 +38,7 @@ pub(super) fn no_match() -> Vec<Check> {
     ])
 }
 
-/// The one user that is known matches, and nobody else.
+/// The one known user matches, and no other.
 pub(super) fn one_match(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     let known = [
         Check::equals("totalResults", 1),
@@ -85,8 +85,8 @@ pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
     ]
 }
 
-/// What the service provider says of itself (RFC 7643 section 5): the members that are
-/// required there, and that users can be modified and found.
+/// What the service provider says about itself (RFC 7643 section 5): the required members, and that
+/// users can be modified and found.
 pub(super) fn provider_config() -> [Check; 11] {
     [
         Check::Status(200),
@@ -127,7 +127,7 @@ pub(super) fn pathless(value: &Value) -> Body {
     patch(&json!([{"op": "replace", "value": value}]))
 }
 
-/// What every suite must have: in each step a source, and checks with a status among them.
+/// What every suite must have: in each step a source, and checks including one of the status.
 #[cfg(test)]
 pub(super) fn is_complete(suite: &super::Suite) {
     for step in &suite.steps {

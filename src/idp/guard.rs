@@ -1,6 +1,6 @@
-//! Keeps a suite from whoever was there before it. A suite takes the id of its user from
-//! answers, and what stands before a service provider may answer with somebody else's: a proxy
-//! that drops the query turns a search into a list of everybody.
+//! Protects existing users from a suite. A suite takes the id of its user from answers, and
+//! something before the service provider may answer with another user's id: a proxy that drops the
+//! query turns a search into a list of all users.
 
 use std::time::Duration;
 
@@ -11,15 +11,14 @@ use super::client::Error;
 use crate::http1::client::{Request, Response};
 use crate::made_up::is_made_up;
 
-/// Sends on what reads and what creates, and of the changes those of users that were created
-/// through it.
+/// Passes on reads and creates, and changes only of users that were created through it.
 pub struct Guard<'a> {
     exchange: &'a mut dyn Exchange,
     made: Vec<String>,
 }
 
 impl<'a> Guard<'a> {
-    /// One that knows of nobody yet.
+    /// A guard that knows of no created users yet.
     pub fn before(exchange: &'a mut dyn Exchange) -> Self {
         Self {
             exchange,
@@ -27,7 +26,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// The ids of those who were created, in order.
+    /// The ids of the created users, in order.
     pub fn made(&self) -> &[String] {
         &self.made
     }
@@ -53,7 +52,7 @@ impl Exchange for Guard<'_> {
     }
 }
 
-/// The id of the user in an answer, if nobody can have been there under that name.
+/// The id of the user in an answer, if no existing user can have that name.
 fn made_up(response: &Response) -> Option<String> {
     let user: Value = serde_json::from_slice(&response.body).ok()?;
     let [id, name] = ["id", "userName"].map(|member| user[member].as_str());

@@ -1,9 +1,9 @@
 //! What JumpCloud sends: a test user that is created, replaced and deleted before anything
 //! else, then a full PUT for every change. It deletes, so the token needs that right.
 //!
-//! The connection test makes a test group as well. A service provider of users alone answers
-//! that half with 501 and a text that tells to leave groups out; no step asks for it, since
-//! what JumpCloud then does is not documented.
+//! The connection test makes a test group as well. A service provider for users alone answers that
+//! half with 501 and the advice to leave groups out; no step asks for it, since it is not
+//! documented what JumpCloud then does.
 //!
 //! Sources in the steps: `JUMPCLOUD` is its page on custom SCIM integrations; the
 //! `jumpcloud_*.json` are samples of its requests in `ShiftControl-io/scim-v2-rust`.
@@ -83,7 +83,8 @@ fn create() -> [Step; 3] {
                 "emails",
                 json!({"primary": true, "type": "work", "value": "{userName}"}),
             ),
-            // As it was sent: a number in another form would be sent again for ever.
+            // As it was sent: JumpCloud would send a number that comes back in another form again
+            // for ever.
             Check::equals("phoneNumbers[0].value", "tel:+1-555-555-5555"),
             Check::HasItem("addresses", address()),
         ]
@@ -125,7 +126,7 @@ fn address() -> Value {
     })
 }
 
-/// Empty lists and nulls take values away; a photo has no type.
+/// Empty lists and nulls remove values; a photo has no type.
 fn replace() -> [Step; 4] {
     let minimal = json!({
         "active": true,

@@ -23,8 +23,8 @@
 //! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
 //!
 //! The product's own `check` plays them too: [`reading::opening`] takes from them what changes
-//! nothing, [`trial`] is a life that leaves nothing behind, [`provider`] says which of them are
-//! for a directory in use, and [`guard`] keeps them from whoever was there before.
+//! nothing, [`trial`] is a life that leaves nothing behind, [`provider`] says which of them are for
+//! a directory in use, and [`guard`] protects existing users from them.
 //!
 //! Okta and SailPoint need a token that may provision; all the others delete as well.
 
@@ -57,7 +57,7 @@ pub use play::{Report, play};
 pub use provider::Provider;
 pub use step::{Step, Suite};
 
-/// Whatever carries a request to a service provider and brings the answer back.
+/// Carries a request to a service provider and brings the answer back.
 ///
 /// The target of the request is relative to the base URL, such as `/Users`.
 pub trait Exchange {

@@ -1,5 +1,5 @@
-//! What answers at an address, whoever it is: a handshake with anybody, to see the certificate
-//! that is shown. Nothing is sent beyond the handshake, so nobody unknown is told anything.
+//! What answers at an address, whoever it is: a handshake with any peer, to see the certificate
+//! that it shows. Nothing is sent beyond the handshake, so an unknown peer learns nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn is_no_tls(error: &io::Error) -> bool {
     )
 }
 
-/// Finds nothing wrong with any certificate: it is here to be shown them.
+/// Accepts any certificate: the purpose is only to see it.
 #[derive(Debug)]
 struct Anybody(CryptoProvider);
 

@@ -10,7 +10,7 @@ pub struct Person {
     pub given_name: String,
     /// A capital, eight letters, three digits.
     pub family_name: String,
-    /// Given and family name at `atko.com`; the userName too.
+    /// Given and family name at `atko.com`; also the userName.
     pub email: String,
     /// The identifier that Okta gives its users: `00u` and 17 letters or digits.
     pub external_id: String,

@@ -21,8 +21,8 @@ use crate::secret::Secret;
 /// Plays `suite` through `exchange` with `token`, and shows each step to `observe` as soon
 /// as it is done.
 ///
-/// The steps go on after a check that fails, as Okta's own runner does, but nothing is sent
-/// any more once an exchange brought no answer.
+/// The steps go on after a failed check, as in Okta's own runner, but nothing more is sent once an
+/// exchange has brought no answer.
 pub fn play(
     suite: &Suite,
     exchange: &mut dyn Exchange,
@@ -271,8 +271,8 @@ impl Player<'_> {
         }
     }
 
-    /// What an answer does not bring is forgotten, so that no later step takes the value of
-    /// an earlier answer for that of this one.
+    /// Forgets values that this answer does not bring, so that no later step takes an earlier
+    /// answer's value for one of this answer.
     fn save(&mut self, step: &Step, json: &Value) {
         for (variable, path) in &step.saves {
             match super::check::value_at(json, path) {

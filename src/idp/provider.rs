@@ -1,11 +1,11 @@
-//! Which suites are a provider's, of those that can be played against a directory in use.
+//! Which suites belong to a provider, of those that can be played against a directory in use.
 //!
-//! Left out are those which say nothing of it: Okta's suite of 2016 is superseded by its SPEC
-//! suite, and what Okta does after somebody was deactivated here needs that somebody.
+//! Those of no use there are left out: Okta's suite of 2016 is superseded by its SPEC suite, and
+//! what Okta does after a user was deactivated here needs such a user.
 
 use super::{Person, Suite, authentik, entra, jumpcloud, okta, onelogin, sailpoint};
 
-/// Whose suites.
+/// The provider whose suites are played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// Okta, from its cloud or its agent.
@@ -33,13 +33,13 @@ impl Provider {
         Self::Authentik,
     ];
 
-    /// The one of this name, in capitals or not.
+    /// The provider of this name, in any case.
     pub fn named(name: &str) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|it| it.name().eq_ignore_ascii_case(name))
     }
 
-    /// The word for it where it is chosen.
+    /// The word by which it is chosen.
     pub fn name(self) -> &'static str {
         match self {
             Self::Okta => "okta",
@@ -51,7 +51,7 @@ impl Provider {
         }
     }
 
-    /// As its maker calls it.
+    /// Its name as its maker writes it.
     pub fn title(self) -> &'static str {
         match self {
             Self::Okta => "Okta",
@@ -63,9 +63,8 @@ impl Provider {
         }
     }
 
-    /// Its suites in the order in which they are played, each with a person of its own, since
-    /// some leave theirs behind. Okta's SPEC suite wants a complete user to be there, who is
-    /// created first.
+    /// Its suites in the order in which they are played, each with a person of its own, since some
+    /// leave theirs behind. Okta's SPEC suite needs a complete user, which is created first.
     pub fn suites(self) -> &'static [fn(&Person) -> Suite] {
         match self {
             Self::Okta => &[okta::seed, okta::spec, okta::aiw_walk, okta::oin_walk],
@@ -82,7 +81,7 @@ impl Provider {
         }
     }
 
-    /// The scope that its token needs: whoever never deletes goes without that right.
+    /// The scope that its token needs: a provider that never deletes does not get that right.
     pub fn scope(self) -> &'static str {
         match self {
             Self::Okta | Self::SailPoint => "provision",

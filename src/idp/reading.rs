@@ -1,19 +1,19 @@
-//! The requests that providers begin with, and of their suites those that only read: what
-//! can be sent to a service provider in use without leaving a trace.
+//! The requests that providers begin with, and those of their suites that only read: they can be
+//! sent to a service provider in use without leaving a trace.
 
 use super::expect::no_match;
 use super::{Check, Person, Step, Suite, okta, sailpoint};
 
 /// A suite's reading steps, and the others.
 pub struct Reading {
-    /// What can be played.
+    /// The steps that can be played.
     pub suite: Suite,
-    /// What cannot, since it writes or needs what is written.
+    /// The steps that cannot be played, since they write or need what is written.
     pub left_out: Vec<Step>,
 }
 
 /// What providers ask before they change anything: tests of credentials, looking for a name,
-/// discovery; and all of Okta's SPEC suite that reads. Some of it needs somebody to list.
+/// discovery; and the reading steps of Okta's SPEC suite. Some need a user to list.
 pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     let agent = Step::get("read the configurations", "OPPM", "/ServiceProviderConfigs");
     let nobody = "/Users?filter=userName+eq+%22{nobody}%22";
@@ -34,8 +34,7 @@ pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     suites.into_iter().map(reading).collect()
 }
 
-/// Up to the first step that writes all of it; after that only what is asked of nobody in
-/// particular.
+/// All steps up to the first that writes; after that only those that are about no particular user.
 fn reading(suite: Suite, has_users: bool) -> Reading {
     let mut has_written = false;
     let (steps, left_out) = suite.steps.into_iter().partition(|step| {

@@ -1,10 +1,10 @@
-//! What SailPoint's SCIM 2.0 connector sends: it reads everything that the service provider
-//! says of itself before it does anything, the configuration in the plural as well, then
-//! aggregates accounts page by page, creates and modifies.
+//! What SailPoint's SCIM 2.0 connector sends: first it reads everything that the service provider
+//! says about itself, including the configuration under the plural name, then it aggregates
+//! accounts page by page, creates and modifies.
 //!
-//! Sources in the steps: `SAILPOINT` is its documentation of the connector. A server is
-//! *Compliant* for it when discovery is; the answers are those of RFC 7643 and 7644. The
-//! resource type of groups, which it asks for too, is not there where groups are not.
+//! Sources in the steps: `SAILPOINT` is its documentation of the connector. A server is *Compliant*
+//! for it when discovery is; the answers are those of RFC 7643 and 7644. It also asks for the
+//! resource type of groups, which does not exist without groups.
 
 use serde_json::{Value, json};
 

@@ -154,7 +154,7 @@ impl Step {
         self
     }
 
-    /// The step, which keeps what stands at `path` as `variable`.
+    /// The step, which keeps the value at `path` as `variable`.
     #[must_use]
     pub fn saves(mut self, variable: &'static str, path: &'static str) -> Self {
         self.saves.push((variable, path));

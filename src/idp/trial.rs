@@ -1,5 +1,5 @@
-//! A user who comes and goes: the whole life that Okta gives a user, and then a real DELETE,
-//! so that a service provider in use can be tried and nothing stays.
+//! A temporary user: the whole life that Okta gives a user, and then a real DELETE, so that a
+//! service provider in use can be tried and nothing stays.
 
 use super::check::Check;
 use super::step::{Step, Suite};
@@ -7,8 +7,8 @@ use super::variables::Variables;
 use super::{Person, okta};
 use crate::made_up::SUFFIX;
 
-/// Somebody whom no directory has. The userName begins with the names, since Microsoft's
-/// collection looks for it so.
+/// A person that no directory has. The userName begins with the names, since Microsoft's collection
+/// searches for it that way.
 pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
     let person = Person::from_random(random);
     let names = format!("{}{}", person.given_name, person.family_name);

@@ -39,7 +39,7 @@ impl Variables {
         self.0.get(name).map(String::as_str)
     }
 
-    /// `text` with each `{name}` replaced. A brace that is no part of one stays.
+    /// `text` with each `{name}` replaced. A brace that is not part of one stays.
     pub fn fill(&self, text: &str) -> Result<String, Unset> {
         self.fill_by(text, str::to_owned)
     }

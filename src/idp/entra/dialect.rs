@@ -26,8 +26,8 @@ pub fn entra_default(person: &Person) -> Suite {
     suite("ENTRA DEFAULT", person, steps)
 }
 
-/// *Test Connection* looks for a random GUID in the matching attribute, and must be told
-/// that there is nobody rather than that there is nothing.
+/// *Test Connection* looks for a random GUID in the matching attribute, and must get an empty list
+/// rather than a 404.
 fn test_connection() -> [Step; 3] {
     [
         Step::get(
@@ -175,7 +175,7 @@ fn pathless() -> [Step; 3] {
     ]
 }
 
-/// What a person has no more: removed, or replaced with an empty text.
+/// What a person no longer has: removed, or replaced with an empty text.
 fn clear() -> [Step; 3] {
     [
         modify(
@@ -299,7 +299,7 @@ fn manager_forms() -> [Step; 5] {
     ]
 }
 
-/// No manager any more, in both ways.
+/// Removing the manager, in both ways.
 fn manager_ends() -> [Step; 4] {
     let path = format!("{ENTERPRISE_SCHEMA}:manager");
     let cleared = || user([Check::Unassigned(MANAGER)]);

@@ -9,13 +9,12 @@
 //! | [`entra_2062020`] | the same life with `?aadOptscim062020` on the tenant URL |
 //! | [`entra_reference`] | what Microsoft's collection of requests does differently |
 //!
-//! Sources in the steps: `ENTRA` is Microsoft's page on building a SCIM endpoint, `ENTRAC`
-//! its page on known issues of compatibility, `ENTRAV` its tutorial of the validator,
-//! `MSREF` the collection in its repository of reference code, `INTEROP` a row of the draft
-//! interoperability profile that Entra goes against; `authentik test_users_patch.py` keeps
-//! requests that were caught; names with a number are issues. Tests of groups are left
-//! out. A modification may be answered with 200 or 204 here; the 200 with the whole user is
-//! asked for, since then each step shows its effect.
+//! Sources in the steps: `ENTRA` is Microsoft's page on building a SCIM endpoint, `ENTRAC` its page
+//! on known issues of compatibility, `ENTRAV` its tutorial of the validator, `MSREF` the collection
+//! in its repository of reference code, `INTEROP` a row of the draft interoperability profile that
+//! Entra goes against; `authentik test_users_patch.py` keeps requests that were caught; names with
+//! a number are issues. Tests of groups are left out. A modification may be answered with 200 or
+//! 204 here; the checks expect the 200 with the whole user, since then each step shows its effect.
 
 mod dialect;
 mod flagged;
@@ -80,7 +79,7 @@ fn new_user() -> Value {
     })
 }
 
-/// The create, with everything that was sent in the answer and nothing of what was empty.
+/// The create; its answer has everything that was sent, without what was empty.
 fn create() -> Step {
     Step::post("create", "ENTRA", "/Users", new_user())
         .checks(created([
@@ -103,7 +102,7 @@ fn create() -> Step {
         .saves("id", "id")
 }
 
-/// The person whom others have as their manager.
+/// Creates the person who is the manager of others.
 fn create_manager() -> Step {
     let manager = json!({
         "schemas": [USER_SCHEMA],

@@ -1,6 +1,6 @@
-//! The tests for users of the SCIM Validator. It fills every attribute that the schema has
-//! with random values, locales and time zones among them that do not exist, writes `primary`
-//! as a text, and takes away what it likes. Its known limit: it never deactivates anybody.
+//! The tests for users of the SCIM Validator. It fills every attribute that the schema has with
+//! random values, among them locales and time zones that do not exist, writes `primary` as a text,
+//! and removes attributes at random. Its known limit: it never deactivates anybody.
 
 use serde_json::{Value, json};
 

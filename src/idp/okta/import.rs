@@ -17,7 +17,7 @@ use crate::secret::Secret;
 /// What an import found.
 #[derive(Clone, Debug, Default)]
 pub struct Import {
-    /// Everybody listed, in order.
+    /// All listed users, in order.
     pub users: Vec<Listed>,
     /// Pages that were asked for.
     pub pages: usize,
@@ -63,7 +63,7 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// Imports everybody, `page_size` at a time and at least one. Okta's is 100.
+/// Imports all users, `page_size` at a time and at least one. Okta's is 100.
 pub fn import(
     exchange: &mut dyn Exchange,
     token: &Secret,

@@ -45,7 +45,7 @@ pub fn seed(person: &Person) -> Suite {
     }
 }
 
-/// Deactivates the user `id`, as Okta leaves whom it created: it never deletes.
+/// Deactivates the user `id`, as Okta does at the end: it never deletes.
 pub fn leave(id: &str) -> Suite {
     let mut variables = super::variables::Variables::default();
     variables.set("id", id.to_owned());
@@ -60,7 +60,7 @@ pub fn leave(id: &str) -> Suite {
     }
 }
 
-/// What the product sends to create a user: always a password, always an empty `groups`.
+/// What Okta the product sends to create a user: always a password, always an empty `groups`.
 fn new_user() -> Value {
     json!({
         "schemas": [USER_SCHEMA],
@@ -144,17 +144,17 @@ fn verify(name: &'static str, source: &'static str, check: Check) -> Step {
 
 /// The existence check in the spelling of Okta's reference.
 const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100";
-/// The same with `+` for spaces, as Okta's page of 2018 shows it.
+/// The existence check with `+` for spaces, as Okta's page of 2018 shows it.
 const FIND_PLUS: &str = "/Users?filter=userName+eq+%22{userName}%22&startIndex=1&count=100";
 /// The filter of the suites, with its double quotes as they stand in the file.
 const FIND_RAW: &str = "/Users?filter=userName%20eq%20\"{userName}\"";
 
-/// Nobody has the name yet: 200 with an empty list, never 404.
+/// No user has the name yet: 200 with an empty list, never 404.
 fn find_nobody(source: &'static str, target: &'static str) -> Step {
     Step::get("look for the name", source, target).checks(no_match())
 }
 
-/// The name is found once, with this state, under the id that is known.
+/// The name is found once, with this state, under the known id.
 fn find_one(name: &'static str, source: &'static str, is_active: bool) -> Step {
     Step::get(name, source, FIND).checks(list([
         Check::equals("totalResults", 1),

@@ -28,7 +28,7 @@ pub fn spec(person: &Person) -> Suite {
     }
 }
 
-/// What steps 1 and 2 want of the user that is listed first, the oldest, and this one has not.
+/// What steps 1 and 2 expect of the first listed user, the oldest, and this one lacks.
 pub fn lacks(user: &Value) -> Vec<&'static str> {
     let wanted = [
         "name.familyName",
@@ -41,7 +41,7 @@ pub fn lacks(user: &Value) -> Vec<&'static str> {
     wanted.into_iter().filter(is_lacking).collect()
 }
 
-/// Steps 1 and 2: whoever is listed first is complete.
+/// Steps 1 and 2: the user listed first is complete.
 fn existing_user() -> [Step; 2] {
     [
         Step::get("list one user", "SPEC 1", "/Users?count=1&startIndex=1")
