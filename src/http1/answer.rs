@@ -13,7 +13,7 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// What follows the head.
     pub body: Body,
-    /// Whether the connection must end with it.
+    /// Whether the connection must end after it.
     pub close: bool,
 }
 
@@ -23,15 +23,15 @@ pub enum Body {
     Empty,
     /// All of it.
     Bytes(Vec<u8>),
-    /// Piece by piece, for what is too large to be held.
+    /// Piece by piece, for a body too large to be held in memory.
     Stream(Stream),
 }
 
 /// The pieces of a large body.
 pub type Stream = Box<dyn Iterator<Item = Result<Vec<u8>, Broken>> + Send>;
 
-/// The rest of a streamed body cannot be had: the connection must be cut, so that nobody
-/// takes the part for the whole.
+/// The rest of a streamed body is not available: the connection must be cut, so that nobody takes
+/// the part for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
@@ -71,16 +71,16 @@ pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, ou
     out.extend_from_slice(b"\r\n");
 }
 
-/// What ends a chunked body (RFC 9112 section 7.1).
+/// The end of a chunked body (RFC 9112 section 7.1).
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// What stands before a piece of a chunked body, behind which comes [`CHUNK_END`]. `None` for an
-/// empty one, which is left out: it would end the body.
+/// The bytes before a piece of a chunked body; [`CHUNK_END`] follows it. `None` for an empty piece,
+/// which is left out: it would end the body.
 pub fn chunk_head(piece: &[u8]) -> Option<String> {
     (!piece.is_empty()).then(|| format!("{:x}\r\n", piece.len()))
 }
 
-/// What stands behind a piece of a chunked body.
+/// The bytes after a piece of a chunked body.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
 fn field(name: &str, value: &str, out: &mut Vec<u8>) {

@@ -51,7 +51,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the body is complete; what follows belongs to somebody else.
+    /// Whether the body is complete; what follows does not belong to it.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -155,8 +155,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Trailers are looked at and thrown away. One that speaks of framing may not be there at
-    /// all (RFC 9110 section 6.5.1): who passes it on could take it for a header.
+    /// Trailers are checked and thrown away. One about framing is forbidden (RFC 9110 section
+    /// 6.5.1): a proxy could take it for a header.
     fn end_trailer(&mut self, line: &[u8]) -> Result<(), Fault> {
         if line.is_empty() {
             self.state = State::Done;

@@ -1,5 +1,5 @@
-//! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value.
-//! It knows no address, no TLS and no retry; whoever owns the connection decides those.
+//! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value. It knows no
+//! address, no TLS and no retry; the owner of the connection decides those.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -205,7 +205,7 @@ struct Reader<'a, R> {
     started: bool,
 }
 
-/// What one read asks for.
+/// The bytes that one read asks for.
 const READ_BYTES: usize = 16 * 1024;
 
 impl<'a, R: Read> Reader<'a, R> {
@@ -290,7 +290,7 @@ impl<'a, R: Read> Reader<'a, R> {
         }
     }
 
-    /// Reads at least one byte more, or tells how the connection ended.
+    /// Reads at least one more byte, or gives the error with which the connection ended.
     fn fill(&mut self) -> Result<(), ResponseError> {
         match self.read_more()? {
             0 if self.started => Err(ResponseError::Truncated),

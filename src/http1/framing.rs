@@ -4,9 +4,9 @@
 use super::{Fault, Head, Version};
 use crate::limits;
 
-/// That of a body beyond [`limits::BODY_BYTES_MAX`].
+/// The fault of a body beyond [`limits::BODY_BYTES_MAX`].
 pub const BODY_TOO_LARGE: Fault = Fault::new(413, "the body is larger than 1 MiB");
-/// The number in the text is typed by hand.
+/// The number in the text was typed by hand.
 const _: () = assert!(limits::BODY_BYTES_MAX == 1024 * 1024);
 
 /// How a body is delimited.
@@ -21,7 +21,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Whether there is anything to read, as far as is known.
+    /// Whether there is a body to read, as far as is known.
     pub fn has_body(self) -> bool {
         !matches!(self, Self::None | Self::Length(0))
     }
@@ -56,7 +56,7 @@ fn chunked(coding: &[u8]) -> Result<Framing, Fault> {
     if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);
     }
-    // A plain other coding is one that we do not have; anything else is a trick.
+    // Any other plain word is a coding that we do not support; anything else is a trick.
     if !coding.is_empty() && coding.iter().all(u8::is_ascii_alphanumeric) {
         Err(Fault::new(501, "the only transfer coding here is chunked"))
     } else {

@@ -1,5 +1,5 @@
-//! A request's head (RFC 9112 sections 2-5). All its bytes are looked at before a parser sees
-//! them (see `lines`).
+//! A request's head (RFC 9112 sections 2-5). All its bytes are checked before a parser sees them
+//! (see `lines`).
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The word on the wire; `(other)` for what is not told apart.
+    /// The word on the wire; `(other)` for [`Self::Other`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -62,15 +62,14 @@ pub struct Head {
     target: String,
     /// How many bytes of the target are before `?`.
     path_length: usize,
-    /// The bytes in which the fields lie: of each its name and its value.
+    /// The bytes that the fields' names and values are slices of.
     bytes: Box<[u8]>,
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Head {
-    /// Reads a head from the front of `buffer`; `None` while it is not complete. Gives the
-    /// head and the bytes that it took. A bound that is passed is told at once, complete
-    /// or not.
+    /// Reads a head from the front of `buffer`; `None` while it is not complete. Gives the head and
+    /// the bytes that it took. Exceeding a bound is an error at once, complete or not.
     pub fn parse(buffer: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
         // One empty line before a request is ignored (RFC 9112 section 2.2).
         let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
@@ -237,8 +236,8 @@ impl Head {
         if self.target.starts_with('/') {
             return Ok(None);
         }
-        // RFC 9112 section 3.2.2 ignores Host beside it; a request whose two hosts
-        // differ is refused instead, since somebody on its way has read it otherwise.
+        // RFC 9112 section 3.2.2 ignores Host beside it; a request whose two hosts differ is
+        // refused instead, since a proxy may have read it differently.
         let Some((authority, origin_form)) = absolute(&self.target) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
@@ -272,13 +271,13 @@ impl Head {
     }
 }
 
-/// What of a target is before its query.
+/// The length of a target's path, before the query.
 fn path_length(target: &str) -> usize {
     let query = target.bytes().position(|byte| byte == b'?');
     query.unwrap_or(target.len())
 }
 
-/// The version, before the parser turns every other one into the same error.
+/// Checks the version, before the parser turns all unknown ones into the same error.
 fn check_version(bytes: &[u8]) -> Result<(), Fault> {
     let line = bytes
         .split(|byte| *byte == b'\r')
@@ -336,7 +335,7 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(end))
 }
 
-/// Where `part` begins in `whole`, which it is a slice of.
+/// The place of `part` in `whole`, which it is a slice of.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
 }

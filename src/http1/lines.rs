@@ -1,6 +1,6 @@
 //! The lines of a head as bytes (RFC 9112 section 2.2), before a parser sees them: a lone LF, a
 //! lone CR, NUL and other control bytes never get through, however lenient the parser is, and
-//! bounds are told as soon as they are passed.
+//! bounds take effect as soon as they are exceeded.
 
 use memchr::memchr;
 
@@ -20,7 +20,7 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
             start,
             number,
         };
-        // Nearly all lines are like that; looked at byte by byte they were half of admitting a
+        // Nearly all lines are plain; checking them byte by byte took half the time of admitting a
         // request.
         if !line.is_plain()
             && let Some(fault) = line.first_fault()
@@ -36,20 +36,20 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     Ok(None)
 }
 
-/// A line of a head as far as it has come, without its LF.
+/// A line of a head as far as it has arrived, without its LF.
 struct Line<'a> {
     bytes: &'a [u8],
     /// Whether the LF is there.
     is_whole: bool,
-    /// Where it begins in the head.
+    /// The place in the head where it begins.
     start: usize,
-    /// Counted from 0, the request line.
+    /// Its number; 0 is the request line.
     number: usize,
 }
 
 impl Line<'_> {
-    /// Whether it is within all bounds and has visible characters and spaces alone, with a CR
-    /// before its LF. Tabs are left to [`Line::first_fault`].
+    /// Whether it is within all bounds and has only visible characters and spaces, with a CR before
+    /// its LF. Tabs are left to [`Line::first_fault`].
     fn is_plain(&self) -> bool {
         let text = match self.bytes.strip_suffix(b"\r") {
             Some(text) => text,
@@ -60,7 +60,7 @@ impl Line<'_> {
             && self.start + self.bytes.len() < limits::HEAD_BYTES_MAX
             && self.number <= limits::HEADERS_COUNT_MAX;
         let is_begun = self.number > 0 || !text.is_empty() || !self.is_whole;
-        // Not `all`, which ends at the first and so looks at one after the other.
+        // Not `all`, which stops at the first failure and so cannot be vectorised.
         let is_visible = |byte: &u8| *byte >= b' ' && *byte != 0x7f;
         is_inside
             && is_begun
@@ -76,7 +76,7 @@ impl Line<'_> {
         }
     }
 
-    /// What is wrong with the first byte with which anything is wrong.
+    /// The fault of the first bad byte.
     fn first_fault(&self) -> Option<Fault> {
         let line_feed = self.is_whole.then_some(&b'\n');
         let mut all = self.bytes.iter().chain(line_feed).enumerate();

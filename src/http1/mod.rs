@@ -25,7 +25,8 @@ pub use head::{Head, Method, Version};
 pub struct Fault {
     /// The status to answer with: 400, 408, 411, 413, 414, 417, 431, 501 or 505.
     pub status: u16,
-    /// What is wrong and what to do, for whoever reads the answer. Holds nothing of the request.
+    /// What is wrong and what to do, for the reader of the answer. Contains nothing from the
+    /// request.
     pub detail: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! The request target (RFC 9112 section 3.2, RFC 3986): which bytes it may hold, its
-//! segments, its query.
+//! The request target (RFC 9112 section 3.2, RFC 3986): the bytes allowed in it, its segments, its
+//! query.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const BAD_ESCAPE: Fault = Fault::new(400, "the request target holds a bad percen
 /// them.
 pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
     let fine = |byte: &u8| matches!(byte, 0x21..=0x7e) && *byte != b'#' && *byte != b'\\';
-    // Not `all`, which ends at the first and so looks at one after the other.
+    // Not `all`, which stops at the first failure and so cannot be vectorised.
     if !target.is_empty() && target.iter().fold(true, |all, byte| all & fine(byte)) {
         Ok(())
     } else {
@@ -64,7 +64,7 @@ pub fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
         return Ok(Cow::Borrowed(text));
     }
     let text = unescape(text, plus_is_space)?;
-    // One that is not encoded has not passed `check`.
+    // An unencoded one would not have passed `check`.
     if text.chars().any(char::is_control) {
         return Err(Fault::new(
             400,

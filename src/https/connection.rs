@@ -1,5 +1,5 @@
-//! One connection, from handshake to goodbye. Read it from the top: it is the story of
-//! every request that comes over the network.
+//! One connection, from handshake to goodbye. Read it from the top: it is the story of every
+//! request from the network.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -33,15 +33,15 @@ pub(super) struct Connection<'a> {
     tls: ServerConnection,
     peer: IpAddr,
     opened: Instant,
-    /// What was received and not used yet; a pipelined request may wait in it.
+    /// Bytes received and not used yet; a pipelined request may wait here.
     received: Vec<u8>,
 }
 
-/// What the next bytes were.
+/// What came next on the connection.
 enum Next {
     Request(Head),
     Fault(Fault),
-    /// The peer is gone, or was silent for too long.
+    /// The peer has gone, or was silent for too long.
     Nothing,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Connection<'a> {
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);
         match next {
-            // A connection that we end while it is idle is told so.
+            // A connection that we end while it is idle gets a proper goodbye.
             Next::Nothing if self.is_last(Instant::now()) => self.goodbye(),
             Next::Nothing => Then::End,
             Next::Fault(fault) => self.refuse(&fault),
@@ -131,8 +131,8 @@ impl<'a> Connection<'a> {
         }
         let began = Instant::now();
         self.socket.set(began + limits::HEAD_DURATION_MAX);
-        // Looking at a head again for each byte that arrives would cost its square: only a
-        // new line or a good deal more can change what is found.
+        // Parsing a head again for each byte that arrives would take quadratic time: only a new
+        // line or many more bytes can change the result.
         let mut looked_at = 0;
         loop {
             let new = &self.received[looked_at..];
@@ -180,7 +180,7 @@ impl<'a> Connection<'a> {
         };
         match admission.token() {
             Some(token) => self.slot.set_token(token),
-            // What anybody may ask for needs none, and a stranger's is not held.
+            // Open routes need no body, and that of a caller without a token is not held.
             None if framing.has_body() => {
                 return self.work(admission, None, head, true, deadline);
             }
@@ -202,7 +202,8 @@ impl<'a> Connection<'a> {
         self.work(admission, body, head, false, deadline)
     }
 
-    /// Has the answer made, unless the connection had to make room meanwhile, and sends it.
+    /// Has the request answered, unless the connection had to make room meanwhile, and sends the
+    /// answer.
     fn work(
         &mut self,
         admission: Admission,
@@ -212,13 +213,13 @@ impl<'a> Connection<'a> {
         deadline: Instant,
     ) -> Then {
         let api = &self.shared.api;
-        // As long as it waits it may have to make room, like one whose body is awaited.
+        // While it waits it may have to make room, like a connection whose body is awaited.
         let waited = api.await_turn(&admission, body.as_deref().unwrap_or_default());
         if !self.slot.begin_work() {
             return Then::End;
         }
         let answer = api.answer_in_turn(admission, body.as_deref(), &waited);
-        // However long the client takes for the answer.
+        // Before sending: the client may take long for the answer.
         drop((body, waited));
         self.write(answer, head, close, deadline)
     }
@@ -241,7 +242,7 @@ impl<'a> Connection<'a> {
         match framing {
             Framing::None => Ok(Vec::new()),
             Framing::Length(length) => {
-                // At once: what is left behind by growing would be as much again.
+                // Allocated at once: growing would take up to twice the memory.
                 let left = length.saturating_sub(self.received.len());
                 self.received.reserve_exact(left);
                 while self.received.len() < length {
@@ -255,7 +256,7 @@ impl<'a> Connection<'a> {
     }
 
     fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
-        // What is not written to takes no memory.
+        // Memory that is not written to is not used.
         let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
         let mut decoder = Decoder::new();
         loop {
@@ -281,8 +282,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Drops the body of a refused request, so that the connection can be kept. Only what
-    /// is short, of known length and there soon.
+    /// Drops the body of a refused request, so that the connection can be kept. Only if it is
+    /// short, of known length and arrives soon.
     fn skip_body(&mut self, framing: Framing) -> bool {
         let mut left = match framing {
             Framing::None => return true,
@@ -304,8 +305,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Answers what cannot be read as a request; there is no telling where the next one
-    /// would begin.
+    /// Answers bytes that cannot be read as a request; nobody knows where the next request would
+    /// begin.
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
         self.part(&answer)
@@ -330,7 +331,7 @@ impl<'a> Connection<'a> {
         self.slot.set_writing(now);
         let close =
             close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last(now);
-        // A request that took all of its time still gets its answer out.
+        // A request that has used up its time still gets its answer.
         let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
         self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
         let mut bytes = Vec::with_capacity(1024);
@@ -351,8 +352,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a large body as it is made: one piece is held, and what TLS buffers of it. One that
-    /// breaks off ends without its last chunk, so that the client knows.
+    /// Sends a large body as it is made: only one piece is held, and what TLS buffers of it. A body
+    /// that breaks off ends without its last chunk, so that the client knows.
     fn send_pieces(&mut self, mut head: &[u8], pieces: Pieces, version: Version) -> io::Result<()> {
         let chunked = version == Version::Http11;
         for piece in pieces {
@@ -368,16 +369,16 @@ impl<'a> Connection<'a> {
         self.send_all([head, if chunked { LAST_CHUNK } else { &[] }])
     }
 
-    /// Whether the next answer is to be the last.
+    /// Whether the next answer must be the last.
     fn is_last(&self, now: Instant) -> bool {
         self.shared.closing.load(Ordering::SeqCst)
             || self.slot.is_ending()
             || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
     }
 
-    /// Ends the connection so that the peer can read everything that was sent: TLS's own
-    /// end, then the socket's, then what is still on its way is taken and dropped, since
-    /// closing over it would send a reset that overtakes the answer.
+    /// Ends the connection so that the peer can read everything that was sent: ends TLS, then the
+    /// socket's sending side, then takes and drops what is still on its way, since closing over it
+    /// would send a reset that overtakes the answer.
     fn goodbye(&mut self) -> Then {
         self.socket
             .set(Instant::now() + limits::DISCARD_DURATION_MAX);
@@ -411,14 +412,15 @@ impl<'a> Connection<'a> {
 
     /// Sends a head and a body, in the same records and, if it can be, in one write.
     ///
-    /// A record of a large body alone would be slow to make: both its bytes and the record lie at
-    /// the beginning of a page, five bytes of a record's head apart, and there `rep movsb` of AMD's
-    /// processors copies 3 GB a second instead of 50. A page of 100 took a quarter longer.
+    /// A record with only a large body would be slow to make: the bytes and the record both lie at
+    /// the beginning of a memory page, apart by the five bytes of the record's header, and then
+    /// `rep movsb` of AMD's processors copies 3 GB a second instead of 50. A page of 100 users took
+    /// a quarter longer.
     fn send_all<const N: usize>(&mut self, parts: [&[u8]; N]) -> io::Result<()> {
         let mut parts = parts.map(IoSlice::new);
         let mut left = &mut parts[..];
         let mut stream = Stream::new(&mut self.tls, &mut self.socket);
-        // What is empty is left out, or nothing would be taken at the end.
+        // Skips empty parts, or the last write would take nothing.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match stream.write_vectored(left)? {
@@ -445,7 +447,7 @@ fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
     bytes
 }
 
-/// Tells somebody who speaks plain HTTP to the TLS port what to do.
+/// Answers a client that speaks plain HTTP to the TLS port.
 fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream, peer: IpAddr) {
     let fault = Fault::new(
         400,
@@ -459,7 +461,7 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     }
 }
 
-/// Ends our side and drops what the other still sends, for a while and up to a bound.
+/// Ends our side, and drops what the peer still sends, for a while and up to a bound.
 fn discard(stream: &TcpStream, socket: &mut Deadline) {
     if stream.shutdown(Shutdown::Write).is_err() {
         return;

@@ -1,14 +1,14 @@
-//! A socket with an absolute deadline. It sits below TLS: one read of plaintext can cost
-//! many reads of the socket, and a timeout that began anew at each of them would let one
-//! byte now and then hold a worker for ever.
+//! A socket with an absolute deadline. It sits below TLS: one read of plaintext can take many reads
+//! of the socket, and if the timeout began anew at each of them, a byte now and then would hold a
+//! worker for ever.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How far a socket timeout that is already set may lie beyond the deadline before it is
-/// set again; saves a system call on nearly every read.
+/// How far the socket timeout already set may lie beyond the deadline before it is set again; this
+/// saves a system call on nearly every read.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] once the moment
@@ -94,7 +94,7 @@ impl Write for Deadline {
         self.write_vectored(&[IoSlice::new(buffer)])
     }
 
-    /// One system call for all the records of an answer.
+    /// Takes one system call for all the records of an answer.
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             self.arm_write()?;

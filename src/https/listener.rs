@@ -1,4 +1,4 @@
-//! Accepting connections: for ever, whatever `accept` says, until it is told to stop.
+//! Accepting connections: until it is told to stop, whatever errors `accept` gives.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -18,11 +18,10 @@ use super::workers::Workers;
 use crate::api::Api;
 use crate::limits;
 
-/// The pause after an error that will not have gone away at once, such as too many open
-/// files.
+/// The pause after an error that will not go away at once, such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// A socket that listens at `address`; `[::]` listens for IPv4 too.
+/// A socket that listens at `address`; `[::]` also listens for IPv4.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -55,8 +54,8 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
 }
 
-/// How many connections there may be under this limit of descriptors: without one for itself, the
-/// local door would let nobody in any more.
+/// How many connections there may be with this limit of descriptors: some are left for others, or
+/// the local door could let nobody in any more.
 fn connections_max(limit: Option<u64>) -> usize {
     let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_BESIDE));
     let left = left.and_then(|left| usize::try_from(left).ok());
@@ -96,13 +95,13 @@ impl Door {
         self.address
     }
 
-    /// Whether newcomers are let in; false only after a bug.
+    /// Whether new connections are accepted; false only after a bug.
     pub fn is_accepting(&self) -> bool {
         !self.accepting.is_finished()
     }
 
-    /// Accepts nobody any more, ends what is idle, and lets requests that were read be
-    /// answered, at most [`limits::DRAIN_DURATION_MAX`] long.
+    /// Accepts no more connections, ends idle ones, and lets requests that were read be answered,
+    /// for at most [`limits::DRAIN_DURATION_MAX`].
     pub fn close(self) {
         drop(self.stop);
         if self.accepting.join().is_err() {
@@ -133,7 +132,7 @@ fn accept_until(
         ];
         let until_look = limits::TOKENS_LOOK_PAUSE.saturating_sub(looked.elapsed());
         let pause = Timespec::try_from(until_look).ok();
-        // An interrupted poll is tried again; there is nothing else that it can say.
+        // The only possible error is an interrupted poll, which is tried again.
         if poll(&mut ready, pause.as_ref()).is_err() {
             continue;
         }
@@ -141,8 +140,8 @@ fn accept_until(
             return;
         }
         match listener.accept() {
-            // The dual-stack socket writes IPv4 callers as IPv6; nobody further in should
-            // have to know that.
+            // The dual-stack socket shows IPv4 callers as IPv6; the rest of the code need not know
+            // that.
             Ok((stream, peer)) => {
                 if let Err(why) = welcome(stream, peer.ip().to_canonical(), shared, workers) {
                     complaint.log(&why);
@@ -202,7 +201,7 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// Errors that are about one connection that is already gone.
+/// Whether an error is only about one connection, which is already gone.
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -213,7 +212,7 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// One log line a second at most: an attacker could otherwise fill the disk with them.
+/// At most one log line a second: otherwise an attacker could fill the disk with them.
 #[derive(Default)]
 struct Complaint {
     last: Option<Instant>,

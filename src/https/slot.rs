@@ -1,5 +1,5 @@
-//! One connection, as the table and its worker share it: whose token it has shown, what it does,
-//! and how it is told to go.
+//! One connection, as shared by the table and its worker: the token that it has shown, what it
+//! does, and how it is told to end.
 
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +9,17 @@ use std::time::Instant;
 use crate::access::Token;
 use crate::limits;
 
-/// One connection, as the table and its worker share it.
+/// One connection, as shared by the table and its worker.
 pub(super) struct Slot {
     pub(super) number: u64,
     stream: Arc<TcpStream>,
     pub(super) group: IpAddr,
-    /// Set once it was told to go: the next answer is its last.
+    /// Set once it was told to end: the next answer is its last.
     ending: AtomicBool,
     state: Mutex<State>,
 }
 
-/// What a slot changes.
+/// The changing part of a slot.
 pub(super) struct State {
     /// The valid token that was shown last.
     pub(super) token: Option<Arc<Token>>,
@@ -30,18 +30,18 @@ pub(super) struct State {
 
 #[derive(Clone, Copy)]
 enum Doing {
-    /// It has nothing to do since then, as far as is known.
+    /// It has had nothing to do since then, as far as is known.
     Idle(Instant),
-    /// The body is awaited since then.
+    /// It has waited for a body since then.
     Reading(Instant),
-    /// The client is to take the answer since then.
+    /// It has waited for the client to take the answer since then.
     Writing(Instant),
-    /// The request is worked on.
+    /// Its request is being worked on.
     AtWork,
 }
 
 impl State {
-    /// Whether its request is worked on.
+    /// Whether its request is being worked on.
     pub(super) fn is_at_work(&self) -> bool {
         matches!(self.doing, Doing::AtWork)
     }
@@ -53,8 +53,9 @@ impl State {
         }
     }
 
-    /// Since when it waits for its client, if it may have to go. A body that is not there yet was
-    /// not begun with, and nothing is lost; an answer is left the time that most clients need.
+    /// Since when it has waited for its client, if it may be ended for that. While a body is
+    /// incomplete, work on it has not begun, and nothing is lost; a client gets the time that most
+    /// need to take an answer.
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
         match self.doing {
             Doing::Idle(since) | Doing::Reading(since) => Some(since),
@@ -68,7 +69,7 @@ impl State {
 }
 
 impl Slot {
-    /// One that is idle from now on.
+    /// A connection that is idle from now on.
     pub(super) fn new(number: u64, stream: Arc<TcpStream>, group: IpAddr, now: Instant) -> Self {
         Self {
             number,
@@ -98,7 +99,7 @@ impl Slot {
         self.lock().doing = Doing::Writing(since);
     }
 
-    /// Marks it as being at work, where nobody cuts it off; false when somebody has.
+    /// Marks it as being at work, during which it is not cut off; false if it was cut off already.
     pub(super) fn begin_work(&self) -> bool {
         let mut state = self.lock();
         state.doing = Doing::AtWork;
@@ -126,20 +127,21 @@ impl Slot {
         self.lock().token.is_some()
     }
 
-    /// Whether no token was shown, and nothing is worked on.
+    /// Whether it has shown no token, and no request is being worked on.
     pub(super) fn is_waiting_stranger(&self) -> bool {
         let state = self.lock();
         state.token.is_none() && !state.is_at_work()
     }
 
-    /// Ends it at once, whatever it does; nothing more is begun.
+    /// Ends it at once, whatever it is doing; no more work is begun.
     pub(super) fn cut_off(&self) {
         self.lock().is_cut = true;
         self.end();
     }
 
-    /// Ends a stranger's at once. What has arrived of it by then may still be read; nothing of that
-    /// is begun. False where a token was shown meanwhile, or it has something to do.
+    /// Ends it at once if it has shown no token. Bytes that have arrived by then may still be read,
+    /// but no work on them is begun. False if it has shown a token meanwhile, or has something to
+    /// do.
     pub(super) fn cut_stranger(&self) -> bool {
         let mut state = self.lock();
         let may_go = state.token.is_none() && !state.is_at_work();
@@ -164,7 +166,7 @@ impl Slot {
         true
     }
 
-    /// Makes the worker's next read or write fail. It may be gone already.
+    /// Makes the worker's next read or write fail. The connection may be gone already.
     fn end(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }

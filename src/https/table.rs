@@ -1,8 +1,9 @@
-//! Who is connected, and who must go when there are too many. A stranger pushes out strangers,
-//! those first who come from an address with many: connections that have shown a valid token go
-//! last. A token with more than its share of all makes room before them, so that nobody who has one
-//! can keep the others out. Of those with a token only such connections go that are idle, or whose
-//! body or answer waits for the client: nobody whose request is worked on.
+//! Who is connected, and who must go when there are too many. A stranger (a connection without a
+//! valid token) pushes out strangers, first those from an address with many; connections that have
+//! shown a valid token go last. But the connections of a token with more than its share go before
+//! the strangers, so that no token can keep the others out. Connections with a token only go if
+//! they are idle, or wait for the client to send a body or take an answer: never while a request is
+//! being worked on.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -36,8 +37,8 @@ impl Table {
         }
     }
 
-    /// Takes a connection in, sending another away if it must; `None` when everybody else
-    /// has a token and is at work, or has only just been answered.
+    /// Takes a connection in, ending another if it must; `None` if all others have a token and are
+    /// at work, or have only just been answered.
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
@@ -71,13 +72,13 @@ impl Table {
         }
     }
 
-    /// Sends a connection without a token away, to get its descriptor or its thread back.
+    /// Ends a connection without a token, to get its descriptor or its thread back.
     pub(super) fn evict_stranger(&self) {
         self.lock().evict_stranger();
     }
 
-    /// Ends every connection that has nothing to do. A request that has arrived meanwhile
-    /// is still read and answered: cutting its socket would carry it out and lose the answer.
+    /// Ends every connection that has nothing to do. A request that has arrived meanwhile is still
+    /// read and answered: if its socket were cut, it would be carried out and its answer lost.
     pub(super) fn end_idle(&self) {
         for slot in self.lock().by_number.values() {
             if slot.lock().idle_since().is_some() {
@@ -86,8 +87,8 @@ impl Table {
         }
     }
 
-    /// Ends the connections whose token is no longer good, if they are not at work: a body that is
-    /// awaited is refused, what is being sent is sent.
+    /// Ends the connections whose token is no longer good, unless they are at work: an awaited body
+    /// is refused, an answer that is being sent is finished.
     pub(super) fn end_tokens(&self, is_good: impl Fn(&Token) -> bool) {
         for slot in self.lock().by_number.values() {
             let state = slot.lock();
@@ -100,7 +101,7 @@ impl Table {
         }
     }
 
-    /// Waits until everybody has left, then ends whoever has not.
+    /// Waits until all connections have ended, then ends those that have not.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
         let (slots, waited) = self
@@ -124,8 +125,8 @@ impl Table {
 }
 
 impl Slots {
-    /// Ends one connection; `share` is what one token may take before strangers and others make
-    /// room for it.
+    /// Ends one connection; `share` is how many one token may have before its own are the first to
+    /// make room.
     fn make_room(&mut self, share: usize, now: Instant) -> bool {
         self.evict_of_token(share, now)
             || self.evict_stranger()
@@ -133,8 +134,8 @@ impl Slots {
             || self.evict_of_token(0, now)
     }
 
-    /// Of the token that has the most connections, and more than so many, the one that is idle or
-    /// waits for its client the longest.
+    /// Ends a connection of the token with the most, if these are more than `more_than`: the one
+    /// that has been idle or has waited for its client the longest.
     fn evict_of_token(&mut self, more_than: usize, now: Instant) -> bool {
         let mut tokens: HashMap<String, (usize, Option<(Instant, u64)>)> = HashMap::new();
         for slot in self.by_number.values() {
@@ -155,8 +156,8 @@ impl Slots {
         self.let_go(number, now)
     }
 
-    /// Of the address that has the most connections without a token, the oldest: whoever comes
-    /// alone has time to show a token, however many others come from elsewhere.
+    /// Ends the oldest connection without a token of the address with the most: so a caller with
+    /// only one has time to show a token, however many others come from elsewhere.
     fn evict_stranger(&mut self) -> bool {
         let mut groups: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
         for slot in self.by_number.values() {
@@ -192,12 +193,12 @@ impl Slots {
         self.let_go(longest.map(|(_, number)| number), now)
     }
 
-    /// Ends a stranger's; false where a token was shown by now, or it has something to do.
+    /// Ends a connection without a token; false if it has shown one by now, or has something to do.
     fn cut(&mut self, number: Option<u64>) -> bool {
         self.end_if(number, Slot::cut_stranger)
     }
 
-    /// Ends one that waits; false where it has something to do by now.
+    /// Ends a connection that waits; false if it has something to do by now.
     fn let_go(&mut self, number: Option<u64>, now: Instant) -> bool {
         self.end_if(number, |slot| slot.let_go(now))
     }

@@ -1,6 +1,6 @@
-//! Threads that serve connections: started when one is needed, kept for the next, ended
-//! when nobody has needed them for a while. There are never more than there may be
-//! connections, and the queue before them is short.
+//! Threads that serve connections: started when needed, kept for the next connection, ended when
+//! not needed for a while. There are never more than there may be connections, and the queue before
+//! them is short.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,7 +29,7 @@ struct Shared {
     room: Condvar,
 }
 
-/// No thread will serve the connection; with the system's reason if it gave none.
+/// No thread will serve the connection; with the system's reason if it refused one.
 pub(super) struct NoWorker(Option<io::Error>);
 
 #[derive(Default)]
@@ -51,11 +51,11 @@ impl Workers {
         }
     }
 
-    /// Runs `job` on a thread, now or as soon as one is free. When the system gives no
-    /// thread, or so many wait already that no more may, `end_one` is told to end a
-    /// connection, and a place is waited for, [`limits::WORKER_WAIT_MAX`] long: after a burst
-    /// those that were sent away are about to leave their threads. Says nothing itself, since
-    /// a flood of strangers would then fill the log.
+    /// Runs `job` on a thread, now or as soon as one is free. If the system refuses a thread, or
+    /// the queue is full, calls `end_one` to end a connection, and waits for a place for
+    /// [`limits::WORKER_WAIT_MAX`]: after a burst, the connections that were ended are about to
+    /// leave their threads. Logs nothing itself, since a flood of strangers would then fill the
+    /// log.
     pub(super) fn submit(&self, job: Job, end_one: impl Fn()) -> Result<(), NoWorker> {
         let mut state = self.shared.lock();
         let mut no_thread = None;
@@ -131,7 +131,7 @@ impl Shared {
         }
     }
 
-    /// The state, as soon as the queue has a place or it was waited for long enough.
+    /// The state, as soon as the queue has a place, or after the longest wait for one.
     fn await_room(&self) -> MutexGuard<'_, State> {
         let waited = self
             .room

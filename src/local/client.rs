@@ -21,7 +21,7 @@ use crate::http1::{Answer, Body, Head};
 use crate::limits;
 use crate::store::{OpenError, Store};
 
-/// Between two looks whether the store is free by now, or its server answers.
+/// Pause between two looks whether the store is free by now, or its server answers.
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a command could not ask.
@@ -37,7 +37,7 @@ pub enum Error {
     Content(String),
     /// The socket's path is too long.
     SocketPath(String),
-    /// The server has kept silent for so long.
+    /// The server has been silent for this time.
     Silent(Duration),
     /// The conversation with the server broke off.
     Io(String),
@@ -68,7 +68,7 @@ pub fn server_of(data_dir: &Path) -> Option<i32> {
         .peer()
 }
 
-/// A way to the router.
+/// A connection to the router, through the socket or in this process.
 pub struct Client {
     way: Way,
     claimed_name: String,
@@ -80,13 +80,14 @@ enum Way {
 }
 
 impl Client {
-    /// Finds the server of `data_dir`, or opens its store; where another process has that, it is
-    /// waited for, [`limits::COMMAND_LOCK_WAIT_MAX`] long.
+    /// Finds the server of `data_dir`, or opens its store; if another process has that, this waits
+    /// for [`limits::COMMAND_LOCK_WAIT_MAX`].
     pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
         Self::connect_within(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
 
-    /// The same, with less patience than [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server that hangs.
+    /// [`Self::connect`] with less patience than [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server
+    /// that hangs.
     pub fn connect_within(
         patience: Duration,
         data_dir: &Path,
@@ -140,7 +141,7 @@ impl Client {
         }))
     }
 
-    /// The process id of the server; `None` where the store was opened instead.
+    /// The process id of the server; `None` if the store was opened instead.
     pub fn server(&self) -> Option<i32> {
         match &self.way {
             Way::Socket(conversation) => conversation.peer(),
@@ -148,7 +149,7 @@ impl Client {
         }
     }
 
-    /// Waits so long for each answer. Without a server it changes nothing.
+    /// Sets how long to wait for each answer. Without a server it has no effect.
     pub fn set_patience(&mut self, patience: Duration) {
         if let Way::Socket(conversation) = &mut self.way {
             conversation.set_patience(patience);
@@ -173,7 +174,7 @@ impl Client {
         }
     }
 
-    /// Ends the conversation; what was written in this process is closed properly.
+    /// Ends the conversation; a store opened in this process is closed properly.
     pub fn close(self) {
         match self.way {
             Way::Socket(conversation) => conversation.end(),

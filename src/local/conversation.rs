@@ -1,6 +1,5 @@
-//! A conversation over the local socket in which nothing lasts longer than it may, whatever the
-//! other side does: neither the connection to a server that accepts none, nor an answer that
-//! comes byte by byte.
+//! A conversation over the local socket with a deadline on everything, whatever the other side
+//! does: on the connection to a server that accepts none, and on an answer that comes byte by byte.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-/// Between two attempts at a server whose queue of connections is full.
+/// Pause between two attempts to connect to a server whose queue of connections is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// A connection, and until when its present exchange may last.
+/// A connection, with the deadline of its present exchange.
 pub(super) struct Conversation {
     stream: UnixStream,
     patience: Duration,
@@ -22,7 +21,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Connects within `patience`, which each exchange may take too.
+    /// Connects within `patience`, which is also the limit of each exchange.
     pub(super) fn begin(socket: &Path, patience: Duration) -> io::Result<Self> {
         let until = Instant::now() + patience;
         loop {
@@ -45,23 +44,23 @@ impl Conversation {
         }
     }
 
-    /// What each exchange may take.
+    /// The time that each exchange may take.
     pub(super) fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// What each exchange from now on may take.
+    /// Sets the time that each exchange may take from now on.
     pub(super) fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// A new exchange begins.
+    /// Begins a new exchange.
     pub(super) fn exchange(&mut self) -> &mut Self {
         self.until = Instant::now() + self.patience;
         self
     }
 
-    /// Who is at the other end.
+    /// The process id of the other end.
     pub(super) fn peer(&self) -> Option<i32> {
         let peer = rustix::net::sockopt::socket_peercred(&self.stream).ok()?;
         Some(peer.pid.as_raw_nonzero().get())
@@ -95,7 +94,7 @@ fn try_connect(socket: &Path) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// A socket's own time-out has another name than ours.
+/// Translates a socket's own time-out into ours.
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::ErrorKind::TimedOut.into()

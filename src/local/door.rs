@@ -29,13 +29,13 @@ pub struct Door {
     server: Arc<Server>,
     closing: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
-    /// Disconnected when the last worker has ended.
+    /// Gets disconnected when the last worker has ended.
     ended: Receiver<()>,
 }
 
 impl Door {
-    /// Opens the door at `path`. A socket that nobody answers at is a leftover and is
-    /// removed; anything else in its place is an error.
+    /// Opens the door at `path`. A socket at which nobody answers is a leftover and is removed;
+    /// anything else in its place is an error.
     pub fn open(path: &Path, api: &Arc<Api>) -> io::Result<Self> {
         remove_leftover(path)?;
         // The data directory is 0700 and the process has umask 0077: the socket is never
@@ -67,8 +67,8 @@ impl Door {
         })
     }
 
-    /// Tells whether newcomers are let in. Accepting ends for good where the system refuses it, for
-    /// want of descriptors or threads perhaps.
+    /// Tells whether new connections are accepted. Accepting ends for good if the system refuses
+    /// it, perhaps for want of descriptors or threads.
     pub fn probe(&self) -> impl Fn() -> bool + use<> {
         let path = self.path.clone();
         move || match Conversation::begin(&path, limits::LOCAL_PROBE_WAIT_MAX) {
@@ -80,8 +80,8 @@ impl Door {
         }
     }
 
-    /// Closes the door and removes the socket. Who does not take the answer for so long is left to
-    /// the end of the process.
+    /// Closes the door and removes the socket. A client that does not take its answer within
+    /// `patience` is left to the end of the process.
     pub fn close(self, patience: Duration) {
         self.closing.store(true, Ordering::SeqCst);
         for _ in &self.workers {
@@ -97,8 +97,8 @@ impl Door {
                 log::error!("a worker of the local door had ended by a panic");
             }
         }
-        // The last owner: it wakes its accepting thread by a call at the socket, which must
-        // still be there for that, and then removes it.
+        // This is the last owner: dropping it wakes the accepting thread with a connection to the
+        // socket, which must still exist for that, and then removes the socket.
         drop(self.server);
     }
 }
@@ -153,7 +153,7 @@ fn serve(mut request: Request, api: &Api) {
 
 fn answer(request: &mut Request, api: &Api) -> Answer {
     if *request.http_version() != (1, 1) {
-        // Without chunks nobody could tell a part of a list from the whole.
+        // Without chunks a client could not tell a part of a list from the whole.
         return api.refuse(
             &Fault::new(505, "only HTTP/1.1 is spoken at the local door"),
             None,
@@ -189,9 +189,8 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     }
 }
 
-/// Writes an answer. `tiny_http`'s own way ends a body that breaks off as if it were
-/// complete, hence ours: it then ends with what is no chunk, and no client takes the part
-/// for the whole.
+/// Writes an answer. `tiny_http` itself ends a body that breaks off as if it were complete. This
+/// one then ends with bytes that are not a chunk, so that no client takes the part for the whole.
 fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
     let date = now.imf_fixdate();
