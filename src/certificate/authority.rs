@@ -1,5 +1,5 @@
-//! The private authority: made at the first start, valid for ten years, so that whoever
-//! trusts it once need not look at leaf certificates again.
+//! The private authority: made at the first start and valid for ten years, so that clients which
+//! trust it once need not care about leaf certificates again.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::secret;
 
-/// How far back a certificate begins: clocks differ.
+/// How far in the past a certificate begins, since clocks differ.
 const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
 /// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
 const COMMON_NAME_CHARS_MAX: usize = 64;
@@ -32,7 +32,7 @@ pub(super) struct PrivateFiles {
 }
 
 impl PrivateFiles {
-    /// Those in the directory of the certificates.
+    /// The files in the directory of the certificates.
     pub(super) fn of(directory: &Path) -> Self {
         Self {
             authority: directory.join("ca.pem"),
@@ -42,8 +42,8 @@ impl PrivateFiles {
         }
     }
 
-    /// Whether there is an authority, or what is left of one that somebody may trust. A key alone
-    /// is of a first start that was cut short: its certificate was never seen by anybody.
+    /// Whether there is an authority, or what is left of one that clients may trust. A key alone is
+    /// left by a first start that was cut short: nobody has ever seen its certificate.
     pub(super) fn are_there(&self) -> bool {
         self.authority.exists() || self.leaf.exists() && self.authority_key.exists()
     }
@@ -125,7 +125,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
-        // The key first: a leaf without its key is seen and replaced at the next look.
+        // The key first: a leaf that does not fit its key is noticed and replaced at the next look.
         files::write_key(&self.own.leaf_key, &key.serialize_pem())?;
         let chain = format!("{}{}", leaf.pem(), self.pem);
         files::write_certificate(&self.own.leaf, &chain)

@@ -44,7 +44,7 @@ impl Summary {
     }
 }
 
-/// What becomes of somebody else's leaf that has ended or begins later.
+/// What to do with a customer's leaf that has ended or begins later.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OutOfDate {
     Served,
@@ -83,7 +83,7 @@ impl Cell {
         self.reload_as(&mut self.seen(), self.source.stamps(), now)
     }
 
-    /// The same, if the customer's files have changed since they were read last.
+    /// [`Self::reload`] if the customer's files have changed since they were read last.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
         let mut seen = self.seen();
         let stamps = self.source.stamps();
@@ -145,7 +145,7 @@ impl Cell {
         self.source.files()
     }
 
-    /// How the next one comes to be served.
+    /// What to do to get the next certificate served.
     pub fn mend(&self) -> Mend {
         match self.files() {
             Some([chain, key]) => Mend::of(format!(
@@ -189,8 +189,8 @@ fn load(found: &Found<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Curre
     }
 }
 
-/// Whether what is there could be served, and clients would not refuse it for its dates. Where the
-/// next start would make something, nothing is wrong; nothing is made here.
+/// Whether the existing files could be served, and clients would not refuse the certificate for its
+/// dates. If the next start would make a certificate, nothing is wrong; none is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source.found() {
         Found::Nothing { .. } => Ok(()),
@@ -278,7 +278,7 @@ fn current(
     Current {
         summary: Summary {
             chain: chain.links(),
-            // Of one that begins later: whether it will be, once the clock is right.
+            // If it begins later: whether it will be public once the clock is right.
             is_public: chain.is_public(now.max(chain.not_before)),
             names: chain.names,
             not_before: chain.not_before,

@@ -39,14 +39,14 @@ impl Chain {
         Self::read((chain, &pem), (key, &files::read_key(key)?))
     }
 
-    /// The same from what the files hold; their paths are for errors.
+    /// [`Self::load`] from the content of the files; their paths are for errors.
     pub(super) fn read(
         (chain, pem): (&Path, &[u8]),
         (key, key_pem): (&Path, &[u8]),
     ) -> Result<Self, Error> {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
-        // An encrypted key in the older form is not told from another by its first line.
+        // The first line of an encrypted key in the older form does not say that it is encrypted.
         let private = match form::of_key(key, key_pem) {
             Some(what) => return Err(bad_key(what)),
             None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
@@ -163,7 +163,7 @@ impl Chain {
         }
     }
 
-    /// A name that a client might ask for; of a wildcard, one that it stands for.
+    /// A name that a client might ask for; for a wildcard, one that matches it.
     fn first_name(&self) -> Vec<String> {
         let names = self.names.iter().take(1);
         names.map(|name| name.replacen('*', "a", 1)).collect()
@@ -197,7 +197,7 @@ impl Chain {
     }
 }
 
-/// Which of these a key is for, the first being 1.
+/// Which of these certificates a key is for, counted from 1.
 fn certificate_of(
     key: &PrivateKeyDer<'static>,
     certificates: &[CertificateDer<'static>],
@@ -238,7 +238,7 @@ pub fn issuer_of(der: &[u8]) -> Option<String> {
     Some(parsed.issuer().to_string())
 }
 
-/// Whoever trusts this one alone.
+/// The roots of a client that trusts this certificate alone.
 fn only(root: &CertificateDer<'static>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).map_err(|error| error.to_string())?;
@@ -267,7 +267,7 @@ pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, 
     Ok(certificates(path, &files::read(path)?)?.swap_remove(0))
 }
 
-/// All certificates of a PEM file, of which there is one at least.
+/// All certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bad = |what: String| Error::Bad(path.to_owned(), what);
     let found = CertificateDer::pem_slice_iter(pem)

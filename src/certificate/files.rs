@@ -21,7 +21,7 @@ pub(super) fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
     write(path, pem, KEY_MODE, replace)
 }
 
-/// The same, unless there is one: then that one stays.
+/// [`write_key`] unless there is such a file: then that stays.
 pub(super) fn write_key_once(path: &Path, pem: &str) -> Result<(), Error> {
     match write(path, pem, KEY_MODE, files::appear) {
         Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

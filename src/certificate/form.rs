@@ -15,8 +15,8 @@ const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
 const PKCS_12: &str = "PKCS #12";
 
-/// What a file is in which no certificate was found, and what makes one of it that is read;
-/// `None` where nothing better is known than that.
+/// What a file without a readable certificate is, and how to turn it into PEM; `None` if its form
+/// is not known.
 pub fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
@@ -34,7 +34,7 @@ pub fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     Some(told(is, command, path))
 }
 
-/// The same for a file in which no private key was found that can be used.
+/// [`of_certificates`] for a file without a usable private key.
 pub(super) fn of_key(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || has_line(bytes, "Proc-Type: 4,ENCRYPTED")
@@ -56,7 +56,7 @@ fn told(is: &str, command: &str, path: &Path) -> String {
     let mut made = path.as_os_str().to_owned();
     made.push(".pem");
     let (path, made) = (quoted(path), quoted(Path::new(&made)));
-    // openssl 3 has put away the ciphers that older tools make of it.
+    // openssl 3 has retired the ciphers that older tools use in these files.
     let more = if is == PKCS_12 {
         " (add -legacy if openssl says unsupported)"
     } else {
@@ -72,7 +72,7 @@ fn has_line(bytes: &[u8], line: &str) -> bool {
     lines.any(|one| one.trim_ascii() == line.as_bytes())
 }
 
-/// What a DER sequence begins with behind its length; its first byte is the digit 0 too, with which a
+/// The content of a DER sequence after its length; its first byte is also the digit 0, with which a
 /// text may begin.
 fn content_of_der(bytes: &[u8]) -> Option<&[u8]> {
     if bytes.is_ascii() {

@@ -1,5 +1,5 @@
-//! A certificate of the customer's in the data directory: the request for one, whose key
-//! waits here, and the chain that an authority made of it.
+//! A customer's certificate in the data directory: the request for it, whose key waits here, and
+//! the chain that an authority made from it.
 //!
 //! ```text
 //! request ──▶ pending.key, CSR ──▶ somebody's CA ──▶ chain ──▶ install

@@ -57,8 +57,8 @@ pub(super) enum Found<'a> {
 pub(super) type Stamp = Option<(u64, i64, i64)>;
 
 impl Source {
-    /// The one decision about what there is to serve: whoever serves and whoever looks beforehand
-    /// ask here, so that neither takes for good what the other refuses.
+    /// The one decision about what there is to serve: both the server and checks beforehand ask
+    /// here, so that neither accepts what the other refuses.
     pub(super) fn found(&self) -> Found<'_> {
         match self {
             Self::Files { chain, key, host } => Found::Given { chain, key, host },

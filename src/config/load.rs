@@ -68,9 +68,9 @@ impl Configuration {
         })
     }
 
-    /// The data directory of a configuration that cannot be used as a whole, and nothing else
-    /// of it: a slip of the pen must not keep an administrator from revoking a token.
-    /// `None` where another directory could be meant than would be found.
+    /// The data directory of a configuration that cannot be used as a whole, and nothing else of
+    /// it: a slip of the pen must not keep an administrator from revoking a token. `None` if
+    /// another directory could be meant than the one that would be found.
     pub fn of_data_dir(sources: &Sources) -> Option<Self> {
         let file = file_of(sources);
         let named = |name: String| sources.environment.get(&OsString::from(name));
@@ -112,7 +112,7 @@ impl Configuration {
     }
 }
 
-/// `--data-dir "$UNSET"`: whoever types that does not mean the directory that he stands in.
+/// The error for an empty flag: `--data-dir "$UNSET"` is not meant to be the current directory.
 fn empty_flag(key: Key) -> Problem {
     Problem {
         is_usage: true,
@@ -156,7 +156,7 @@ fn typed(sources: &Sources) -> impl Iterator<Item = (Key, Given)> {
     })
 }
 
-/// Whether somebody said which file is to be read.
+/// Whether a file was named explicitly.
 fn is_named(sources: &Sources) -> bool {
     file_of(sources).is_some_and(|file| file != default_file())
 }
@@ -281,7 +281,7 @@ fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
     let bare = name.strip_prefix(VARIABLES).unwrap_or(name);
     match bare {
         "SERVICE_HOST" | "SERVICE_PORT" => true,
-        // A number would be somebody's who looks for `listen`.
+        // A number may be meant as `listen`.
         "PORT" => value.to_string_lossy().contains("://"),
         _ => bare.starts_with("SERVICE_PORT_") || bare.starts_with("PORT_"),
     }

@@ -1,5 +1,5 @@
-//! What can still be had of a configuration file that is wrong somewhere: where the data
-//! directory is, if the file leaves no doubt about it.
+//! What can still be read from a configuration file with errors: where the data directory is, if
+//! the file leaves no doubt about it.
 
 use std::path::Path;
 

@@ -25,7 +25,7 @@ pub struct Setting {
     pub is_reloaded: bool,
 }
 
-/// What holds where nothing is set.
+/// What applies if a setting is not set.
 #[derive(Clone, Copy, Debug)]
 pub enum Fallback {
     /// This number.
