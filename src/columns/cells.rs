@@ -1,5 +1,5 @@
-//! A user as cells. The columns are always the same, so that two exports can be compared and a
-//! file's formulas stay where they are.
+//! A user as cells. The columns are always the same, so that two exports can be compared and
+//! formulas in a spreadsheet keep their places.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::{Columns, Target};
 use crate::scim::Object;
 use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Kind, Mutability};
 
-/// The single values of lists that have a column of their own.
+/// Single values of lists with a column of their own.
 const SINGLE_VALUES: &[&str] = &[
     "emails[type eq \"work\"].value",
     "phoneNumbers[type eq \"work\"].value",
@@ -91,7 +91,7 @@ impl Columns {
             .collect()
     }
 
-    /// Whether the columns of single values alone make exactly this list again.
+    /// Whether the columns of single values are enough to make exactly this list again.
     fn can_be_split(&self, attribute: &'static str, resource: &Object) -> bool {
         let list = list_of(resource, attribute);
         let mut said = Said::default();
@@ -120,13 +120,13 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Whether a spreadsheet would take a text, behind any number of apostrophes, for a formula.
+/// Whether a spreadsheet would take a text, after any number of apostrophes, for a formula.
 fn is_formula(text: &str) -> bool {
     let begin = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
     text.trim_start_matches('\'').starts_with(begin)
 }
 
-/// A text as a spreadsheet shows it and does not compute it: with one more apostrophe.
+/// A text that a spreadsheet shows instead of computing it: with one more apostrophe.
 pub fn neutralised(text: String) -> String {
     if is_formula(&text) {
         format!("'{text}")

@@ -1,6 +1,6 @@
 //! Lists in cells. The cells of one list are taken together: its JSON, if there is any, and then
-//! single values by their type. A list that is made of single values alone is the ordinary one of
-//! an identity provider: the first email or phone number is the primary one.
+//! single values by their type. A list made only from single values is like those of identity
+//! providers: the first email or phone number is the primary one.
 
 use serde_json::{Value, json};
 
@@ -11,10 +11,10 @@ use crate::scim::{Object, json as body};
 /// The lists whose first value, made from a cell, is primary.
 const WITH_PRIMARY: [&str; 2] = ["emails", "phoneNumbers"];
 
-/// What a row says of one list.
+/// What a row says about one list.
 #[derive(Default)]
 pub(super) struct Said<'a> {
-    /// The cell with all of it; `None` where there is no such column.
+    /// The cell with the whole list; `None` if there is no such column.
     pub(super) whole: Option<&'a str>,
     pub(super) elements: Vec<(&'a Element, &'a str)>,
 }
@@ -30,7 +30,7 @@ impl Said<'_> {
         let whole = self.whole.filter(|cell| !cell.is_empty());
         let mut list = match (whole, before) {
             (Some(cell), _) => read(attribute, cell)?,
-            // Its cell is there and empty: there is no more to the list than its single values.
+            // The list's cell exists and is empty: the list has nothing but its single values.
             (None, _) if self.whole.is_some() && empty == Empty::Clear => Vec::new(),
             (None, Some(Value::Array(list))) => list,
             (None, _) => Vec::new(),
@@ -46,7 +46,7 @@ impl Said<'_> {
     }
 }
 
-/// The text of a single value, where the list has it.
+/// The text of a single value, if the list has it.
 pub(super) fn text_of<'a>(list: &'a [Value], element: &Element) -> Option<&'a str> {
     let found = list.iter().find(|value| is_of(value, element))?;
     found.get(element.part)?.as_str()
@@ -81,7 +81,7 @@ fn set(list: &mut Vec<Value>, element: &Element, cell: &str) {
     list.push(Value::Object(made));
 }
 
-/// Takes the part away, and with it an element that says nothing without it.
+/// Removes the part, and the element if it says nothing without it.
 fn clear(list: &mut Vec<Value>, element: &Element) {
     let Some(at) = list.iter().position(|value| is_of(value, element)) else {
         return;

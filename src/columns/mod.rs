@@ -1,15 +1,15 @@
-//! Users as rows of a table: which attribute a column holds, what a row makes of a user, and
-//! the row of a user: headers as people type them, Okta's names of columns, cells that a
-//! spreadsheet would take for formulas. Pure values; who reads the file and who keeps the user
-//! is elsewhere.
+//! Users as rows of a table: which attribute a column holds, how a row changes a user, and the row
+//! of a user. It knows headers as people type them, Okta's column names, and cells that a
+//! spreadsheet would take for formulas. Pure values; reading files and storing users is done
+//! elsewhere.
 //!
 //! ```text
 //! header ──▶ Columns ──▶ Row ──▶ apply(user as it is) ──▶ user as the row wants it
 //! user ──▶ cells ──▶ the same, and nothing is changed
 //! ```
 //!
-//! Law: the cells of a user, applied to that user, change nothing; applied to nobody, they
-//! make the same user.
+//! Law: the cells of a user, applied to that user, change nothing; applied to no user, they make
+//! the same one.
 
 mod cells;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use crate::scim::schema::{Attribute, Kind, Mutability};
 #[derive(Debug)]
 pub struct Columns {
     targets: Vec<Target>,
-    /// The column that names the user: userName, or the email where there is none.
+    /// The column that names the user: userName, otherwise the email.
     name_at: Option<usize>,
     is_named_by_email: bool,
 }
@@ -49,7 +49,7 @@ enum Target {
     Single(AttributePath),
     /// A whole list, as JSON.
     List(&'static str),
-    /// A part of a list's element of this type.
+    /// A part of an element of a list.
     Element(Element),
 }
 
@@ -114,18 +114,18 @@ impl Columns {
         })
     }
 
-    /// How many there are.
+    /// The number of columns.
     pub fn count(&self) -> usize {
         self.targets.len()
     }
 
-    /// Whether one of them says who is active.
+    /// Whether a column holds the status.
     pub fn tell_status(&self) -> bool {
         let is_it = |target: &Target| target.to_string() == "active";
         self.targets.iter().any(is_it)
     }
 
-    /// The lists of which they hold something, each once.
+    /// The lists that the columns hold something of, each once.
     fn lists(&self) -> Vec<&'static str> {
         let mut lists = Vec::new();
         for target in &self.targets {
@@ -141,7 +141,7 @@ impl Columns {
     }
 }
 
-/// Of Okta's two columns on the manager the one with the id counts.
+/// Ignores Okta's column with the manager's name if the one with the id is there.
 fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
     for at in 0..targets.len() {
         let is_yielding = header[at].is_some_and(|name| names::folded(name) == names::YIELDING);

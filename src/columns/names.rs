@@ -4,11 +4,12 @@
 use crate::scim::path::AttributePath;
 use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Mutability};
 
-/// The header of the column in which a file of rejected rows says why. It is no attribute.
+/// The header of the column in which a file of rejected rows gives the reason. It is not an
+/// attribute.
 pub const REASON: &str = "rejected because";
 
-/// A friendly name, folded, and the attribute path that it stands for. The part after
-/// [`ENTERPRISE_URN`] alone is meant where a path begins with a colon.
+/// A friendly name, folded, and the attribute path that it stands for. A path that begins with a
+/// colon follows [`ENTERPRISE_URN`].
 const ALIASES: &[(&str, &str)] = &[
     ("login", "userName"),
     ("userprincipalname", "userName"),
@@ -73,11 +74,11 @@ const WORK_EMAIL: &str = "emails[type eq \"work\"].value";
 const WORK_PHONE: &str = "phoneNumbers[type eq \"work\"].value";
 const MOBILE_PHONE: &str = "phoneNumbers[type eq \"mobile\"].value";
 
-/// Okta's export has the manager's id and, beside it, the name, which is not set here: of the
-/// two columns the id is the one that counts.
+/// Okta's export has a column with the manager's id and one with the name. The name cannot be set
+/// here, so the column with the id counts.
 pub(super) const YIELDING: &str = "manager";
 
-/// A name without what does not count in it.
+/// A name without the characters that do not count, in lower case.
 pub(super) fn folded(name: &str) -> String {
     let counts = |c: &char| !c.is_whitespace() && !matches!(c, '_' | '-');
     name.chars()
@@ -93,7 +94,7 @@ pub(super) fn path_of(name: &str) -> Option<String> {
     if let Some((_, path)) = alias {
         return Some(whole(path));
     }
-    // `User name` is userName, `Department` one of the extension.
+    // `User name` is userName, `Department` is an attribute of the extension.
     let path = AttributePath::parse(&folded)
         .or_else(|| AttributePath::parse_without_urn(&folded))
         .filter(|path| !path.attribute.multi_valued)?;
@@ -108,7 +109,7 @@ fn whole(path: &str) -> String {
     }
 }
 
-/// The path whose name, or friendly name, is nearest to an unknown one, if one is near.
+/// The path whose name or friendly name is nearest to an unknown one, if any is near.
 pub(super) fn similar(name: &str) -> Option<String> {
     const EDITS_MAX: usize = 2;
     let wanted = folded(name);
@@ -124,7 +125,7 @@ pub(super) fn similar(name: &str) -> Option<String> {
         .map(|(alias, path)| ((*alias).to_owned(), whole(path)));
     let near = |known: &str| {
         let edits = strsim::damerau_levenshtein(&wanted, known);
-        // Two edits make any short word of any other.
+        // Two edits turn any short word into any other.
         (edits <= EDITS_MAX && edits * 2 < known.chars().count().max(1)).then_some(edits)
     };
     core.chain(extension)

@@ -1,5 +1,5 @@
-//! One row: whom it is about, and what it makes of a user. Its values go through the same checks
-//! as the body of a request.
+//! One row: which user it is about, and how it changes that user. Its values go through the same
+//! checks as the body of a request.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::user::User;
 use crate::scim::{Object, member};
 
-/// The cell of `active` of a user of whom nobody has said it.
+/// The cell for `active` of a user without it.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// What an empty cell means.
@@ -24,7 +24,7 @@ pub enum Empty {
     /// The attribute stays as it is.
     #[default]
     Keep,
-    /// The attribute becomes unassigned; `active` excepted, since an empty cell is no reason to
+    /// The attribute becomes unassigned, except for `active`, since an empty cell is no reason to
     /// lock somebody out.
     Clear,
 }
@@ -40,7 +40,7 @@ impl Empty {
     }
 }
 
-/// A row, read and not yet applied to anybody.
+/// A row, read and not yet applied to a user.
 #[derive(Clone, Debug)]
 pub struct Row {
     id: Option<String>,
@@ -50,7 +50,7 @@ pub struct Row {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// The cells as they were meant, one for each column.
+    /// The cells as they were meant, without added apostrophes, one for each column.
     Cells(Arc<Columns>, Vec<String>),
     /// The members of a resource: each replaces its attribute.
     Members(Object),
@@ -110,7 +110,7 @@ impl Row {
         self.user_name.as_deref()
     }
 
-    /// Whether it can say who is active.
+    /// Whether it can say if the user is active.
     pub fn tells_status(&self) -> bool {
         match &self.content {
             Content::Cells(columns, _) => columns.tell_status(),
@@ -118,7 +118,7 @@ impl Row {
         }
     }
 
-    /// Whether it says that nobody knows whether the user is active.
+    /// Whether it says that the user has no `active`.
     pub fn unassigns_active(&self) -> bool {
         let Content::Cells(columns, cells) = &self.content else {
             return false;
@@ -127,8 +127,8 @@ impl Row {
         at.is_some_and(|at| cells[at] == UNKNOWN)
     }
 
-    /// The same for somebody who is to be created: an export of somebody of whom nothing is
-    /// known has no `active`.
+    /// Whether a user created from it has no `active`: the export of such a user does not mention
+    /// it.
     pub fn creates_unknown(&self) -> bool {
         let is_export = |members: &Object| {
             member(members, "schemas").is_some() && member(members, "active").is_none()
@@ -157,7 +157,7 @@ impl Row {
                 "the row names a part that no attribute of a User has".to_owned(),
             ));
         }
-        // As in a patch: who has a name that would not be taken today may keep it.
+        // As in a patch: a user may keep a name that would not be accepted today.
         if before.map(User::user_name) != Some(user.user_name()) {
             user.require_user_name()?;
         }
@@ -246,7 +246,7 @@ fn object_at<'a>(members: &'a mut Object, name: &str) -> &'a mut Object {
     value.as_object_mut().expect("it was just made one")
 }
 
-/// The words for who is active, Okta's among them. Whoever may not sign in for a while, but
+/// Reads the words for a status, Okta's among them. A user who cannot sign in for a while, but
 /// comes back without an administrator of the directory, is active.
 fn status(cell: &str) -> Result<bool, Error> {
     match names::folded(cell).as_str() {

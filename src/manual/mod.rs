@@ -1,10 +1,10 @@
-//! The manual: long pages, kept beside the code that they speak of. `golinks-scim manual NAME`
-//! prints them, and the tests see to it that what they name exists.
+//! The manual: long pages, kept beside the code that they describe. `golinks-scim manual NAME`
+//! prints them, and tests make sure that what they name exists.
 
 /// A page of the manual.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// The word to ask for it with.
+    /// The word by which it is asked for.
     pub name: &'static str,
     /// What it is about, in one line.
     pub about: &'static str,

@@ -1,5 +1,5 @@
-//! What is counted, and its text form for Prometheus (OpenMetrics 1.0). Labels are words of
-//! the program, and names of tokens; nothing that a caller has sent.
+//! What is counted, and its text form for Prometheus (OpenMetrics 1.0). Labels are words of the
+//! program and names of tokens, never something that a caller has sent.
 
 mod state;
 
@@ -20,7 +20,8 @@ pub use state::{State, TokenGauges};
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const PREFIX: &str = "golinks_scim";
-/// From 50 us, which a user by id takes, to 12 s, when callers of a full disk are sent away.
+/// From 50 us, the time to retrieve a user by id, to 12 s, when callers are sent away from a full
+/// disk.
 const SECONDS: [f64; 12] = [
     0.000_05, 0.000_2, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 12.0,
 ];
@@ -88,7 +89,7 @@ impl Default for Commits {
 }
 
 impl Commits {
-    /// Counts a commit that is on disk: of so many changes, from its begin to its end.
+    /// Counts a commit that is on disk, with its changes and the time that it took.
     #[allow(
         clippy::cast_precision_loss,
         reason = "a batch has at most some thousand"
@@ -99,7 +100,7 @@ impl Commits {
         self.seconds.observe(took.as_secs_f64());
     }
 
-    /// Says how many writes wait for the writer now.
+    /// Notes how many writes wait for the writer now.
     pub fn waiting(&self, writes: usize) {
         self.waiting.set(i64::try_from(writes).unwrap_or(i64::MAX));
     }
@@ -211,7 +212,8 @@ impl Metrics {
         self.answered_in_place_of(status, route, method, status);
     }
 
-    /// The same for an answer whose status stands for another, which tells better what was wrong.
+    /// [`Self::answered`] for an answer whose status stands for another, `real`, which says better
+    /// what was wrong.
     pub fn answered_in_place_of(
         &self,
         real: u16,
@@ -225,7 +227,8 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&request).inc();
-        // What is not implemented was wrong to ask for, and /readyz has an alert of its own.
+        // Asking for what is not implemented is the caller's fault, and /readyz has an alert of its
+        // own.
         if real >= 500 && !matches!(real, 501 | 505) && route != "/readyz" {
             self.server_errors.inc();
         }
@@ -237,7 +240,7 @@ impl Metrics {
         durations.observe(took.as_secs_f64());
     }
 
-    /// Counts a request that was forgiven this.
+    /// Counts a request that has used this tolerance.
     pub fn tolerated(&self, tolerance: &'static str) {
         self.tolerated.get_or_create(&Tolerated { tolerance }).inc();
     }
@@ -247,7 +250,7 @@ impl Metrics {
         self.throttled.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Counts a caller without a token that may be used.
+    /// Counts a caller without a valid token.
     pub fn unauthenticated(&self, reason: &'static str) {
         self.unauthenticated.get_or_create(&Reason { reason }).inc();
     }
@@ -267,7 +270,7 @@ impl Metrics {
         self.connections.get()
     }
 
-    /// Everything, as Prometheus reads it.
+    /// All metrics in the form that Prometheus reads.
     pub fn text(&self, state: &State) -> String {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)
@@ -278,17 +281,17 @@ impl Metrics {
     }
 }
 
-/// Above the rate of a token.
+/// The caller was above the rate of its token.
 pub const THROTTLED_TOKEN: &str = "token";
-/// From an address that has failed too often.
+/// The caller's address has failed too often.
 pub const THROTTLED_ADDRESS: &str = "address";
 
-/// With a row of its own in the audit trail.
+/// The refusal got a row of its own in the audit trail.
 pub const REFUSAL_NOTED: &str = "row";
-/// One of too many for that.
+/// There were too many refusals for a row each.
 pub const REFUSAL_COUNTED: &str = "count";
 
-/// One of what a gauge counts, until it is dropped.
+/// Counts as one in a gauge until it is dropped.
 pub struct Counted(Gauge);
 
 impl Counted {

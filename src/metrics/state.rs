@@ -1,4 +1,4 @@
-//! What is so at the moment, as gauges: it is looked at when somebody asks.
+//! The state at the moment, as gauges: it is read when metrics are asked for.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -7,10 +7,10 @@ use prometheus_client::registry::Registry;
 
 use super::PREFIX;
 
-/// What is so at the moment, and is looked at when somebody asks.
+/// The state at the moment metrics are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// How many users are active and how many are not; nothing while they cannot be read.
+    /// How many users are active and how many are not; `None` while they cannot be read.
     pub users: Option<(u64, u64)>,
     /// Whether changes can be made.
     pub is_ready: bool,
@@ -22,7 +22,7 @@ pub struct State {
     pub audit: Option<(u64, u64)>,
     /// Deactivations within the last hour.
     pub deactivations: u64,
-    /// Whether those are very many.
+    /// Whether the deactivations are very many.
     pub is_alarm_raised: bool,
     /// Days until the served certificate ends.
     pub certificate_days_left: Option<i64>,
@@ -39,9 +39,9 @@ pub struct TokenGauges {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Days until it ends, if it does; below zero once it has.
+    /// Days until it ends, if it does; negative once it has.
     pub days_left: Option<i64>,
-    /// Seconds since it last passed, or since it was issued.
+    /// Seconds since it was last used, or since it was issued.
     pub idle_seconds: i64,
 }
 

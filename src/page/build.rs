@@ -1,5 +1,5 @@
-//! Prepares the page's files while the program is built: a hash of its content goes into the
-//! name of each, so that a browser may keep it for ever, and each is compressed. A file is done
+//! Prepares the page's files while the program is built: a hash of its content goes into the name
+//! of each, so that a browser may keep it for ever, and each is compressed. A file is prepared
 //! after those that it refers to, since their names go into it.
 
 #![allow(
@@ -66,7 +66,7 @@ fn read(site: &Path) -> Files {
         .collect()
 }
 
-/// A file that refers to none that is not done yet.
+/// A file all of whose references are prepared already.
 fn next(todo: &Files) -> String {
     let refers = |text: &str| todo.keys().any(|other| text.contains(&quoted(other)));
     let mut ready = todo.iter().filter(|(_, text)| !refers(text));
@@ -89,7 +89,7 @@ fn with_hashes(text: &str, names: &BTreeMap<String, String>) -> String {
     })
 }
 
-/// FNV-1a: whoever could choose these files needs no collision.
+/// FNV-1a: an attacker who could choose these files would not need a collision.
 fn hash(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,6 +1,6 @@
-//! The Team Directory: the files of the page at `/directory/`, compiled into the executable.
-//! They tell nothing of the directory; the page is a client of the SCIM API like any other,
-//! with a token that somebody types into it.
+//! The Team Directory: the files of the page at `/directory/`, compiled into the executable. They
+//! say nothing about the directory; the page is a client of the SCIM API like any other, with a
+//! token that a person types into it.
 //!
 //! ```text
 //! site/index.html ─▶ style.css, icon.svg, main.js ─▶ the other modules
@@ -50,7 +50,7 @@ pub fn find(name: &str) -> Option<&'static File> {
 }
 
 impl File {
-    /// The file for a client that takes gzip, or for one that does not.
+    /// The file for a client that accepts gzip, or for one that does not.
     pub fn form(&self, accepts_gzip: bool) -> Form {
         if accepts_gzip {
             Form {
