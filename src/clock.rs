@@ -1,5 +1,5 @@
-//! The one place where the time of day is read. Everything else is handed a [`Clock`] or
-//! an [`Instant`], so that it can be run at any time of a test's choosing.
+//! The one place where the time of day is read. Everything else is given a [`Clock`] or an
+//! [`Instant`], so that a test can choose the time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,8 +24,8 @@ const MS_NS: i128 = 1_000_000;
 const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
 impl Instant {
-    /// From milliseconds since the epoch; what RFC 3339 cannot write is moved to its
-    /// nearest end.
+    /// From milliseconds since the epoch; what RFC 3339 cannot express becomes the nearest moment
+    /// that it can.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(RANGE_MS.0, RANGE_MS.1))
     }
@@ -89,7 +89,7 @@ impl Instant {
             .expect("every Instant was clamped to what RFC 3339 can write")
     }
 
-    /// The day since the epoch, and the millisecond of it.
+    /// The day since the epoch, and the millisecond of the day.
     fn day(self) -> (i64, u32) {
         let millis = self.0.rem_euclid(DAY_MS);
         let millis = u32::try_from(millis).expect("a day has fewer milliseconds");
@@ -106,8 +106,8 @@ impl Instant {
     }
 }
 
-/// A `dateTime` as somebody else writes it, to compare instants with: it may lie between two of
-/// them, or beyond the first or last. Nanoseconds since 1970-01-01T00:00:00Z.
+/// A `dateTime` from a client, to compare instants with: it may lie between two of them, or beyond
+/// the first or last. Nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DateTime(i128);
 
@@ -148,15 +148,15 @@ impl DateTime {
     }
 }
 
-/// Makes texts of instants one after the other, of which many are of one day: to find the date
-/// is most of the work, and every user that is shown has two of them.
+/// Writes instants as texts, one after the other, of which many are of the same day: finding the
+/// date is most of the work, and every user that is shown has two instants.
 #[derive(Debug, Default)]
 pub struct Times {
     last: Option<(i64, [u8; TEXT_BYTES])>,
 }
 
 impl Times {
-    /// The same as [`Instant::to_text`].
+    /// What [`Instant::to_text`] gives.
     pub fn text_of(&mut self, instant: Instant) -> [u8; TEXT_BYTES] {
         let (day, _) = instant.day();
         let text = match self.last {

@@ -1,9 +1,8 @@
-//! Files as the product makes them: private, complete under their name or not there, never
-//! in the place of another, and belonging to whoever must read them.
+//! How the product makes files: private, complete when they get their name, never in the place of
+//! another, and owned by the user who must read them.
 //!
-//! The server owns its data directory, and whoever types a command is often root: what root
-//! makes in a directory of somebody else's is given to that one, or the server could not
-//! read it.
+//! The server owns its data directory, and commands are often run by root: a file that root makes
+//! in another user's directory is given to that user, or the server could not read it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,22 +14,22 @@ use rustix::io::Errno;
 
 use crate::secret;
 
-/// Between a name and the random part of the names of its drafts.
+/// Comes between a name and the random part in the names of its drafts.
 const DRAFT_MARK: &str = ".new-";
 const DRAFT_DIGITS: usize = 16;
 
-/// Makes a file that was not there, of the owner of its directory.
+/// Makes a new file that belongs to the owner of its directory.
 pub fn create(path: &Path, mode: u32) -> io::Result<File> {
     let file = create_own(path, mode)?;
     if let Err(error) = give_to_owner_of(directory_of(path), &file) {
-        // It is of no use; the error that matters is the first one.
+        // The file is of no use; the error that matters is the first one.
         let _ = fs::remove_file(path);
         return Err(error);
     }
     Ok(file)
 }
 
-/// Makes a file that was not there, of whoever asks for it.
+/// Makes a new file that belongs to the user of this process.
 pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -40,8 +39,7 @@ pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the directory, for its owner alone, and those above it if need be. Does nothing if
-/// it is there.
+/// Makes the directory, for its owner alone, and its parents if need be. Does nothing if it exists.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     let above = directory_of(path);
     let mut builder = fs::DirBuilder::new();
@@ -58,7 +56,7 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     give_to_owner_of(above, &File::from(made))
 }
 
-/// Whoever may not give files away makes them as himself anyway.
+/// Only root can give files away; the files of other users are their own anyway.
 fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -71,7 +69,7 @@ fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// A name beside `path` for what is to appear there once it is complete.
+/// A name beside `path` for a file that will get that name once it is complete.
 pub fn draft_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(
@@ -91,8 +89,8 @@ pub fn of_draft(name: &str) -> Option<&str> {
     is_random.then_some(of)
 }
 
-/// Removes drafts in `directory` that somebody left behind who was killed: of the names that
-/// `is_ours` knows, and, if that is said, not written to since `before`, in seconds since the
+/// Removes drafts in `directory` that killed processes have left: those of names that `is_ours`
+/// knows, and if `before` is given, only those not written to since then, in seconds since the
 /// epoch.
 pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(directory) else {
@@ -115,12 +113,12 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
     }
 }
 
-/// Gives a complete, synced draft its name, unless there is something of that name; on disk
-/// when this returns.
+/// Gives a complete, synced draft its name, unless the name is taken; it is on disk when this
+/// returns.
 pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            // A file system that cannot do that may know links.
+            // A file system that cannot do that may support links.
             fs::hard_link(draft, path)?;
             fs::remove_file(draft)?;
         }
@@ -129,12 +127,13 @@ pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
     sync_directory_of(path)
 }
 
-/// Makes sure that names in the directory of `path` outlive a power cut.
+/// Makes sure that names in the directory of `path` survive a power failure.
 pub fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }
 
-/// Refuses, with what is needed and what is there, unless so much is free where `path` is.
+/// Fails unless this many bytes are free where `path` is; the error says how many are needed and
+/// free.
 pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
     const MIB: u64 = 1024 * 1024;
     let directory = directory_of(path);

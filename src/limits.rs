@@ -118,7 +118,7 @@ pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
 pub const ALARM_DEACTIVATIONS_DEFAULT: u32 = 50;
 /// See [`ALARM_DEACTIVATIONS_DEFAULT`].
 pub const ALARM_PERCENT_DEFAULT: u32 = 20;
-/// Principals whose deactivations within one minute are told apart.
+/// Principals whose deactivations within one minute are counted separately.
 pub const ALARM_PRINCIPALS_MAX: usize = 64;
 /// Rows of the audit trail in which a start looks for deactivations.
 pub const ALARM_ROWS_MAX: usize = 50_000;
@@ -232,7 +232,7 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 /// background. Enough for some 50,000 users.
 pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
 /// How long a request waits for that look in the background, where nothing else can tell whether a
-/// user exists. Then it is told to come back.
+/// user exists. After that the caller must come back later.
 pub const LOOK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Chunks of the index that one commit saves, of 512 users and some 60 KB each.
 pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
@@ -269,9 +269,9 @@ pub const BATCH_CHANGES_MAX: usize = 128;
 pub const AUDIT_NOTES_MAX: usize = 256;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
-/// Rows of the audit trail in one answer, in bytes; whoever asks goes on from there.
+/// Rows of the audit trail in one answer, in bytes; the client asks for the rest.
 pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// Rows of the audit trail that one request looks at; whoever asks goes on from there.
+/// Rows of the audit trail that one request looks at; the client asks for the rest.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Users whose changes are undone by one request.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
@@ -367,7 +367,7 @@ pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
 pub const LEAF_LOOK_SECONDS: u64 = 60;
 /// Seconds between two looks at the customer's certificate files.
 pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
-/// `check` reports a token that was not used for so long.
+/// `check` reports a token that was not used for this long.
 pub const QUIET_DAYS: i64 = 7;
 /// How far in the future the newest change may lie, if the clock was set back a little.
 pub const CLOCK_SLACK_SECONDS: i64 = 120;

@@ -1,6 +1,6 @@
-//! The log: lines to standard error, one for each event, that never stop a request. What
-//! came from outside is escaped, what is too long is cut, and a closed or blocked standard
-//! error costs lines, which are counted, and nothing else.
+//! The log: lines to standard error, one for each event, that never stop a request. Text from
+//! outside is escaped, long lines are cut, and a closed or blocked standard error costs nothing but
+//! lines, which are counted.
 //!
 //! The line itself is written by `simple_logger`, whose `eprintln!` panics when standard
 //! error is broken and waits when it is blocked. Hence the thread of its own.
@@ -64,7 +64,7 @@ pub fn start(level: LevelFilter) {
     }
 }
 
-/// From now on tells what is of this level or above.
+/// From now on logs what is of this level or above.
 pub fn set_level(level: LevelFilter) {
     if let Some(logger) = LOGGER.get() {
         logger.level.store(level as usize, Ordering::Relaxed);
@@ -138,7 +138,7 @@ fn write(writer: &SimpleLogger, journal: bool, level: log::Level, target: &str, 
     // A broken standard error is no reason to stop: it may be mended.
     let _ = catch_unwind(AssertUnwindSafe(|| {
         if journal {
-            // Whoever hears nothing of the priority still hears the line.
+            // A reader that does not get the priority still gets the line.
             let _ = write!(io::stderr(), "<{}>", priority(level));
         }
         writer.log(
@@ -171,7 +171,7 @@ fn is_journal() -> bool {
         .is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// A panic is a bug: it is told in the log, with its place.
+/// A panic is a bug: it is logged, with its place.
 fn log_panic(info: &PanicHookInfo<'_>) {
     if thread::current().name() == Some(WRITER_THREAD) {
         return;
@@ -188,8 +188,8 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     log::error!("bug{place}: {what}");
 }
 
-/// One line for one text: control characters, line separators and those that change the
-/// direction of what follows are shown as escapes.
+/// The text on one line: control characters, line separators and characters that change the
+/// direction of the text are escaped.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,12 +1,12 @@
-//! Who is made up to try a service provider, and is nobody: known by the userName alone, wherever
-//! it stands, also in an audit trail that is read after a restart.
+//! Users made up to try a service provider, who are no real persons: recognised by the userName
+//! alone, wherever it occurs, also in an audit trail that is read after a restart.
 
-/// What the userName of every such user ends with, so that those of an interrupted trial are
-/// found: a domain that nobody can have (RFC 2606 section 2).
+/// The end of the userName of every such user, so that those of an interrupted trial are found: a
+/// domain that nobody can have (RFC 2606 section 2).
 pub const SUFFIX: &str = ".golinks-scim-check@invalid";
 
-/// Whether this is the userName of somebody who was made for a trial. A name can be given to
-/// anybody: whoever does something to its bearer looks at how the user was created.
+/// Whether this is the userName of a user made up for a trial. Any user can be given such a name:
+/// before doing something to its bearer, check how the user was created.
 pub fn is_made_up(user_name: &str) -> bool {
     let end = user_name.len().checked_sub(SUFFIX.len());
     let end = end.and_then(|at| user_name.as_bytes().get(at..));

@@ -1,41 +1,41 @@
-//! What to do about something that is wrong, in words that may hold commands of this program.
-//! Only who prints them knows how such a command begins: in the log as it does anywhere, in
-//! `check` with the data directory that was typed.
+//! What to do about something that is wrong, in words that may hold commands of this program. Only
+//! the printer of the words knows how such a command begins: in the log as usual, in `check` with
+//! the data directory that was typed.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-/// What stands for the beginning of a command.
+/// The placeholder for the beginning of a command.
 const PLACEHOLDER: &str = "{program}";
 
-/// Words with `{program}` in them; shown as for the data directory that is found anyway.
+/// Words with `{program}` in them; `Display` fills in the command for the usual data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mend(Cow<'static, str>);
 
 impl Mend {
-    /// These words, in which `{program}` may stand.
+    /// These words, which may contain `{program}`.
     pub const fn new(words: &'static str) -> Self {
         Self(Cow::Borrowed(words))
     }
 
-    /// The same for words that were put together.
+    /// [`Self::new`] for words that were put together at run time.
     pub fn of(words: String) -> Self {
         Self(Cow::Owned(words))
     }
 
-    /// The words as they are, for whoever fills them in with [`filled`].
+    /// The words with their placeholders, to be filled by [`filled`].
     pub fn template(&self) -> &str {
         &self.0
     }
 }
 
-/// A template with the beginning of a command in its places.
+/// A template with its placeholders replaced by the beginning of a command.
 pub fn filled(template: &str, program: &str) -> String {
     template.replace(PLACEHOLDER, program)
 }
 
-/// A path as a shell reads it.
+/// A path quoted for a shell.
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);

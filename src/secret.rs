@@ -31,10 +31,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a token begins with. Nothing that holds it is shown to anybody.
+/// The beginning of every token. No text that contains it is ever shown.
 pub const TOKEN_PREFIX: &str = "golinks_scim_";
 
-/// Whether there is a token in a text, or what looks like one.
+/// Whether a text contains a token, or what looks like one.
 pub fn holds_token(text: &str) -> bool {
     text.to_ascii_lowercase().contains(TOKEN_PREFIX)
 }
@@ -57,11 +57,11 @@ pub fn sha256_of_parts(parts: &[&[u8]]) -> Digest {
     digest.finish()
 }
 
-/// SHA-256 of what comes bit by bit.
+/// SHA-256 of data that comes in parts.
 pub struct Sha256(digest::Context);
 
 impl Sha256 {
-    /// Of nothing yet.
+    /// The digest of no bytes yet.
     #[allow(
         clippy::new_without_default,
         reason = "a digest of nothing is nobody's default"
@@ -70,7 +70,7 @@ impl Sha256 {
         Self(digest::Context::new(&digest::SHA256))
     }
 
-    /// Goes on with these bytes.
+    /// Adds these bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -93,8 +93,8 @@ pub fn random<const N: usize>() -> [u8; N] {
 /// A key of a [`Sealer`].
 pub type SealKey = [u8; 32];
 
-/// Closes bytes so that nobody else can read them, or make others that open. AES-256-GCM-SIV
-/// (RFC 8452): random nonces are safe with it however many are drawn.
+/// Seals bytes so that nobody else can read them, or make others that open. AES-256-GCM-SIV (RFC
+/// 8452): with it, random nonces are safe however many are drawn.
 pub struct Sealer(LessSafeKey);
 
 impl Sealer {
@@ -105,7 +105,7 @@ impl Sealer {
         Self(LessSafeKey::new(key))
     }
 
-    /// The content, closed: it opens only with the same `bound_to`.
+    /// The content, sealed: it opens only with the same `bound_to`.
     pub fn seal(&self, bound_to: &[u8], content: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = content.to_vec();
@@ -120,7 +120,7 @@ impl Sealer {
         [&nonce, sealed.as_slice(), tag.as_ref()].concat()
     }
 
-    /// The content of what [`Sealer::seal`] closed; `None` for anything else.
+    /// The content that [`Sealer::seal`] has sealed; `None` for anything else.
     pub fn open(&self, bound_to: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut content = sealed.to_vec();

@@ -1,12 +1,12 @@
-//! Turns: what is worth much memory or time is worked on by so many at one time, and the others
-//! wait for their turn. Who has fewer turns than the others comes before them, and whoever came
-//! first before those who have as many.
+//! Turns: work that takes much memory or time is done by a bounded number at a time, and others
+//! wait for their turn. Those who have fewer turns than others go first; among those with equally
+//! many, the one who came first.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Who may work.
+/// The turns of one kind of work.
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
@@ -15,9 +15,9 @@ pub struct Turns {
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Who has the others.
+    /// Who has the turns that are taken.
     taken: Vec<String>,
-    /// First come first.
+    /// Who waits, in the order of arrival.
     waiting: VecDeque<Waiter>,
     next_ticket: u64,
 }
@@ -26,7 +26,7 @@ struct State {
 struct Waiter {
     ticket: u64,
     who: String,
-    /// Of this one alone: to wake all for each turn would cost more than most turns.
+    /// Wakes this waiter alone: waking all for each turn would cost more than most turns.
     due: Arc<Condvar>,
 }
 
@@ -38,7 +38,7 @@ pub struct Turn<'a> {
 }
 
 impl Turns {
-    /// So many at one time.
+    /// Turns for this many at a time.
     pub fn new(at_once: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -50,12 +50,12 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn, everybody being one; `None` when none comes within `patience`.
+    /// Waits for a turn, with no distinction of who asks; `None` when none comes within `patience`.
     pub fn take(&self, patience: Duration) -> Option<Turn<'_>> {
         self.take_for("", patience)
     }
 
-    /// The same for one of several who are to come to their turns alike.
+    /// [`Self::take`] for `who`, when several are to get equally many turns.
     pub fn take_for(&self, who: &str, patience: Duration) -> Option<Turn<'_>> {
         let mut state = self.state();
         let ticket = state.next_ticket;
@@ -80,7 +80,7 @@ impl Turns {
                 who: who.to_owned(),
             }
         });
-        // Whoever is next now may be due too, and nobody else will tell.
+        // The next waiter may be due, too, and nobody else will wake it.
         state.wake_next();
         turn
     }
@@ -91,7 +91,7 @@ impl Turns {
 }
 
 impl State {
-    /// Who has a turn now.
+    /// The waiter who may take a turn now, if one is free.
     fn next(&self) -> Option<&Waiter> {
         let taken_by = |who: &str| self.taken.iter().filter(|it| *it == who).count();
         let waiting = self.waiting.iter().filter(|_| self.free > 0);

@@ -8,7 +8,7 @@ const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A well-formed token. Known only to whoever was shown it; the store has its digest.
+/// A well-formed token. Known only to the person it was shown to; the store has its digest.
 #[derive(Debug)]
 pub struct TokenText(Secret);
 
@@ -30,7 +30,7 @@ impl TokenText {
         secret::sha256(self.0.reveal().as_bytes())
     }
 
-    /// The text, to be shown once to whoever asked for it.
+    /// The text, to be shown once, to the caller who asked for it.
     pub fn reveal(&self) -> &str {
         self.0.reveal()
     }

@@ -66,7 +66,7 @@ use routes::Access;
 use tuning::Tuned;
 use warnings::Told;
 
-/// What the router must be told.
+/// What the router must know.
 pub struct Options {
     /// Where clients find `/Users`, without a slash at the end; `None` when nothing is served: then
     /// the one served last is used.

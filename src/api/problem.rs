@@ -58,7 +58,7 @@ pub(super) struct Problem {
     pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
     headers: Vec<(&'static str, String)>,
-    /// What the caller is not told.
+    /// The true reason, which the caller does not learn.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<Cause>,
     /// It ends by itself, and the same request is to be sent again.

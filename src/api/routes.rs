@@ -274,7 +274,7 @@ fn is_other_version(segments: &[Cow<'_, str>]) -> bool {
 pub(super) fn is_protected(head: &Head) -> bool {
     match path_segments(head.path()) {
         Ok(segments) => segments.first().is_some_and(|first| first == "scim"),
-        // What cannot be decoded is nobody's page or health check.
+        // A path that cannot be decoded is not an open route.
         Err(_) => true,
     }
 }

@@ -1,6 +1,6 @@
-//! What somebody should know before it becomes a failure: tokens and certificates near their
-//! end, very many deactivations; and tokens that have ended with none in their place. The log is
-//! told of each step once, `check` whenever it asks.
+//! What somebody should know before it becomes a failure: tokens and certificates near their end,
+//! very many deactivations; and tokens that have ended with none in their place. The log gets each
+//! step once, `check` whenever it asks.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::directory::AlarmState;
 use crate::limits;
 use crate::mend::Mend;
 
-/// Days before the end of a token at which the log is told.
+/// Days before the end of a token at which a warning is logged.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
 /// The step after all of them: it has ended.
 const TOKEN_ENDED: i64 = 0;
@@ -32,7 +32,7 @@ const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// Days before the end of a certificate that is not renewed here.
 const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
 
-/// The steps that the log was told of, by what they are about.
+/// The steps that were logged, by what they are about.
 #[derive(Default)]
 pub(super) struct Told(Mutex<HashMap<String, i64>>);
 
@@ -53,7 +53,7 @@ impl Warning {
 }
 
 impl Api {
-    /// Tells the log what it was not told yet.
+    /// Logs what was not logged yet.
     pub fn warn(&self) {
         // The alarm tells the log by itself.
         let alarm = self.directory.look_at_alarm(self.tuned.get().alarm);
@@ -77,7 +77,7 @@ impl Told {
         told
     }
 
-    /// Those that have come to a step which the log was not told of.
+    /// The warnings that have come to a step which was not logged yet.
     fn news<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut still, mut news) = (HashMap::new(), Vec::new());

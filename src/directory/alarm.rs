@@ -66,7 +66,7 @@ pub(super) struct Look {
 pub struct AlarmState {
     /// Deactivations within the last hour.
     pub deactivations: u64,
-    /// More than so many raise the alarm; `None` where it is off.
+    /// More than this many raise the alarm; `None` if it is off.
     pub threshold: Option<u64>,
     /// Since when it is raised.
     pub raised: Option<clock::Instant>,

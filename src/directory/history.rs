@@ -45,7 +45,7 @@ impl Directory {
             {
                 return Err(Error::NotFound);
             }
-            // Of whom the trail tells nothing any more, nobody knows.
+            // If the trail no longer mentions the user, the answer is not known.
             let mut answer = forgotten(&snapshot, &extent, then)?.unwrap_or(Past::Absent);
             for id in known_as(&snapshot, who)? {
                 answer = at(&snapshot, &extent, id, then)?;

@@ -73,7 +73,7 @@ impl UserId {
     }
 }
 
-/// Where each byte stands in the text.
+/// The place of each byte in the text.
 const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 /// Each byte in hexadecimal digits: every user that is shown has sixteen of them.

@@ -1,7 +1,6 @@
-//! The shape of a request: which members it has, of which types and lengths, which operations on
-//! which paths. It helps to find the cause of a refusal in a mapping, and holds no values of any
-//! person: what is not known to be a name of the protocol is described by its type and length
-//! alone.
+//! The shape of a request: its members with their types and lengths, its operations and their
+//! paths. It helps to find the cause of a refusal in a mapping, and holds no values of any person:
+//! what is not known to be a name of the protocol is described by its type and length alone.
 
 use serde_json::{Map, Value, json};
 

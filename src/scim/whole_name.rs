@@ -182,7 +182,7 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
             (Some(old), Some(new)) if old == new && !shows(was, old) => {}
             (Some(old), Some(_)) if is_optional(part) && !hints(was, old) => {}
             (Some(old), Some(new)) => {
-                // The whole may have been told first, and the part after it.
+                // The whole may have been set first, and the part later.
                 let told = only_place(was, new).filter(|_| new.contains(old));
                 found.push(match told {
                     Some(at) => (at, new, new),
@@ -204,14 +204,15 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
     Some(whole)
 }
 
-/// Where a part stands in the whole, if that is one place.
+/// The place of a part in the whole, if there is only one.
 fn only_place(whole: &str, part: &str) -> Option<usize> {
     let mut places = places(whole, part);
     let first = places.next()?;
     places.next().is_none().then_some(first)
 }
 
-/// Where a part stands in the whole as a word; within one, where names have no space between them.
+/// The places of a part in the whole as a word; within a word, if the names have no space between
+/// them.
 fn places(whole: &str, part: &str) -> impl Iterator<Item = usize> {
     let goes_on = |c: char| {
         c.is_alphanumeric() && !has_no_spaces(c) || is_combining_mark(c) || "-'\u{2019}".contains(c)

@@ -152,8 +152,8 @@ pub(super) struct Walk {
     head: ChainHead,
     /// The row before that place, once one was seen.
     last: Option<u64>,
-    /// A row that does not follow from the one before it: the next one tells which of the two
-    /// was changed.
+    /// A row that does not follow from the one before it: the next row shows which of the two was
+    /// changed.
     doubted: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! Rows for the audit trail that wait for somebody's commit: they are worth a place, but no
-//! sync of their own.
+//! Rows for the audit trail that wait for the next commit: they are worth a row, but no sync of
+//! their own.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
