@@ -231,8 +231,8 @@ pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 /// How long a start waits for the look at everything in the store, which then goes on in the
 /// background. Enough for some 50,000 users.
 pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
-/// How long a request waits for that look in the background, where nothing else can tell whether a
-/// user exists. After that the caller must come back later.
+/// How long a request waits for the look that goes on after a start, where nothing else can tell
+/// whether a user exists. After that the caller must come back later.
 pub const LOOK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Chunks of the index that one commit saves, of 512 users and some 60 KB each.
 pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
@@ -275,7 +275,7 @@ pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
 /// Users whose changes are undone by one request.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
-/// Bytes of those changes that one request to undo keeps in memory.
+/// Bytes of changes that one request to undo keeps in memory.
 pub const UNDO_SLICE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Users whose changes are undone in one commit.
 pub const UNDO_BATCH_USERS: usize = 1000;
