@@ -145,11 +145,18 @@ pub const SEARCHED_VALUE_BYTES_MAX: usize = 512;
 pub const SEARCHED_BYTES_MAX: usize = 2048;
 /// What of a value decides its place in a sorted list.
 pub const SORT_KEY_BYTES_MAX: usize = 256;
-/// Sorted queries that are worked on at one time; others wait for their turn. Each may hold
-/// a key for every user.
-pub const SORTS_AT_ONCE_MAX: usize = 2;
+/// Queries that scan at one time, sorted ones among them, each of which may hold a key for every
+/// user; others wait for their turn.
+pub const SCANS_AT_ONCE_MAX: usize = 2;
 /// Waiting for such a turn; beyond it the caller gets 503.
-pub const SORT_WAIT_MAX: Duration = Duration::from_secs(20);
+pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Queries of one caller that wait for such a turn, each in the place of a connection; beyond it the
+/// caller gets 503 at once.
+pub const SCANS_WAITING_MAX: usize = 16;
+/// One scan, from its turn on; beyond it the caller gets `tooMany`.
+pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(20);
+/// Comparisons, of so many users by so many clauses of a filter, that need no turn: some 10 ms.
+pub const SCAN_COMPARISONS_WITHOUT_TURN: u64 = 10_000;
 /// Entity tags in one `If-Match` or `If-None-Match`.
 pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.
