@@ -41,7 +41,7 @@ pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// Makes the directory, for its owner alone, and those above it if need be. Does nothing if
-/// it is there.
+/// it is there, but follows no link that whoever runs a server may have put in its place.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     let above = directory_of(path);
     let mut builder = fs::DirBuilder::new();
@@ -49,13 +49,24 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(above)?;
     match builder.recursive(false).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-            return Ok(());
+            return refuse_link_of_another(path);
         }
         other => other?,
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::open(path, flags, Mode::empty())?;
     give_to_owner_of(above, &File::from(made))
+}
+
+/// Root would write wherever the link leads; everybody else may do there what they may do anyway.
+fn refuse_link_of_another(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && found.is_symlink() && found.uid() != 0 {
+        let text = format!("a link that user {} has made, not a directory", found.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
 }
 
 /// Whoever may not give files away makes them as himself anyway.
