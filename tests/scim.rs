@@ -419,6 +419,66 @@ fn patches_of_the_rfc() {
     }
 }
 
+/// A reference that a patch does not name goes with the value that it belonged to: it would point
+/// at somebody else.
+#[test]
+fn a_reference_does_not_outlive_its_value() {
+    let manager = |manager: Value| json!({ENTERPRISE: {"manager": manager}});
+    let (of_value, of_reference) = (
+        format!("{ENTERPRISE}:manager.value"),
+        format!("{ENTERPRISE}:manager.$ref"),
+    );
+    let whole = format!("{ENTERPRISE}:manager");
+    let held = json!({"value": "m", "$ref": "../Users/m"});
+    for (before, operations, after) in [
+        (
+            held.clone(),
+            json!([operation("replace", &of_value, "n")]),
+            json!({"value": "n"}),
+        ),
+        (
+            held.clone(),
+            json!([operation("add", &of_value, "m")]),
+            held.clone(),
+        ),
+        (
+            held.clone(),
+            json!([{"op": "remove", "path": of_value}]),
+            json!({}),
+        ),
+        (
+            held.clone(),
+            json!([operation("replace", &of_value, Value::Null)]),
+            json!({}),
+        ),
+        // One that was left alone belongs to nobody.
+        (
+            json!({"$ref": "../Users/m"}),
+            json!([operation("replace", &whole, json!({"value": "n"}))]),
+            json!({"value": "n"}),
+        ),
+        // One that came with a value goes with it, one that was sent for itself stays.
+        (
+            json!({}),
+            json!([
+                operation("add", &whole, held.clone()),
+                operation("add", &of_value, "n")
+            ]),
+            json!({"value": "n"}),
+        ),
+        (
+            held,
+            json!([
+                operation("replace", &of_reference, "n"),
+                operation("replace", &of_value, "n")
+            ]),
+            json!({"value": "n", "$ref": "n"}),
+        ),
+    ] {
+        check_patch(&manager(before), &operations, &manager(after), true);
+    }
+}
+
 #[test]
 fn patches_that_only_compatible_mode_understands() {
     let manager = json!({ENTERPRISE: {"manager": {"value": "m"}}});

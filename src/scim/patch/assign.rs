@@ -14,11 +14,21 @@ use crate::scim::{Object, member, value};
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     budget: &'a mut Budget,
+    /// Whether a reference is set by its path: it then belongs to the value that the patch sets.
+    sets_reference: bool,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(leniency: &'a mut Leniency, budget: &'a mut Budget) -> Self {
-        Self { leniency, budget }
+    pub(super) fn new(
+        leniency: &'a mut Leniency,
+        budget: &'a mut Budget,
+        sets_reference: bool,
+    ) -> Self {
+        Self {
+            leniency,
+            budget,
+            sets_reference,
+        }
     }
 
     /// Takes so many comparisons from what is left.
@@ -64,8 +74,7 @@ pub(super) fn assign(
 }
 
 /// Sets each part that is named. One that is named with null or "" is unassigned, which is
-/// why they are not read all at once. A reference that is not named goes with the value that it
-/// belonged to: it would point at somebody else.
+/// why they are not read all at once. A reference that is not named goes with its value.
 pub(super) fn assign_parts(
     into: &mut Object,
     attribute: &'static Attribute,
@@ -83,10 +92,17 @@ pub(super) fn assign_parts(
             )?,
         }
     }
-    if before.is_some() && before.as_ref() != into.get("value") && member(parts, "$ref").is_none() {
-        into.remove("$ref");
+    if member(parts, "$ref").is_none() {
+        drop_stale_reference(into, before.as_ref(), work);
     }
     Ok(())
+}
+
+/// A reference goes with the value that it belonged to: it would point at somebody else.
+pub(super) fn drop_stale_reference(parts: &mut Object, before: Option<&Value>, work: &Work<'_>) {
+    if !work.sets_reference && parts.get("value") != before {
+        parts.remove("$ref");
+    }
 }
 
 /// Adds values to a list. Of one that it holds already only what is new is taken over, such as

@@ -127,6 +127,13 @@ impl Patch {
         })
     }
 
+    fn sets_reference(&self) -> bool {
+        self.operations.iter().any(|operation| {
+            matches!(&operation.target, Target::Attribute { path, .. }
+                if path.sub_attribute.is_some_and(|part| part.name == "$ref"))
+        })
+    }
+
     /// Whether `name.formatted` is set by name: then it is no leftover, whatever it says.
     pub fn sets_formatted_name(&self) -> bool {
         let tells_formatted = |name: &Value| {
@@ -179,7 +186,7 @@ impl Patch {
         budget: &mut Budget,
     ) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
-        let mut work = Work::new(leniency, budget);
+        let mut work = Work::new(leniency, budget, self.sets_reference());
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
