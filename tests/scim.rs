@@ -309,6 +309,27 @@ fn a_value_is_added_once() {
             json!({"emails": [{"value": "w", "type": "work", "primary": false},
                 {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
         ),
+        // Those without a value are the same if they differ in what is primary alone.
+        (
+            json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "type": "work"}]}),
+            json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
+        ),
+        (
+            json!({"addresses": [{"locality": "A", "primary": false}, {"locality": "B", "primary": true}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "primary": true}]}),
+            json!({"addresses": [{"locality": "A", "primary": true}, {"locality": "B", "primary": false}]}),
+        ),
+        (
+            json!({"emails": [{"display": "x"}]}),
+            json!({"op": "add", "path": "emails", "value": [{"display": "x", "primary": true}]}),
+            json!({"emails": [{"display": "x", "primary": true}]}),
+        ),
+        (
+            json!({"addresses": [{"locality": "A", "type": "work"}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A"}]}),
+            json!({"addresses": [{"locality": "A", "type": "work"}, {"locality": "A"}]}),
+        ),
     ] {
         check_patch(&before, &json!([operation]), &after, true);
     }

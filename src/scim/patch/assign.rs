@@ -147,8 +147,8 @@ fn add(
 }
 
 /// Tells whether two elements are one value: a list must not hold the same "type" and "value"
-/// twice (RFC 7643 section 2.4). Those that have no "value", such as addresses, are if they are
-/// equal.
+/// twice (RFC 7643 section 2.4). Those that have no "value", such as addresses, are if all else of
+/// them is the same.
 fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
     let exact = ["value", "type"].map(|part| {
         let part = attribute.sub_attribute(part);
@@ -156,7 +156,7 @@ fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
     });
     move |held, added| {
         if held.get("value").is_none() || added.get("value").is_none() {
-            return held == added;
+            return value::is_same_but_primary(held, added);
         }
         let mut parts = ["value", "type"].iter().zip(exact);
         parts.all(|(part, is_exact)| match (held.get(part), added.get(part)) {
