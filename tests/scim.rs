@@ -575,6 +575,77 @@ fn patches_that_only_compatible_mode_understands() {
     );
 }
 
+/// What an identity provider was told is gone must be.
+#[test]
+fn values_to_remove_are_found_as_values_to_add_are() {
+    let roles =
+        json!([{"value": "admin", "display": "Administrator", "type": "work", "primary": true}]);
+    let addresses = json!([{"locality": "A", "type": "work", "primary": true}, {"locality": "B"}]);
+    let certificates = json!([{"value": "YWJj"}]);
+    for (attribute, held, unwanted, left) in [
+        ("roles", &roles, json!([{"value": "Admin"}]), json!([])),
+        ("roles", &roles, json!(["admin"]), json!([])),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "display": "Admin"}]),
+            json!([]),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "type": "Work", "primary": false}]),
+            json!([]),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "type": "home"}]),
+            roles.clone(),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "user"}, {"display": "Admin"}]),
+            roles.clone(),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"display": "administrator"}]),
+            json!([]),
+        ),
+        ("roles", &roles, json!([{"primary": true}]), roles.clone()),
+        ("roles", &json!([]), json!([{"value": "admin"}]), json!([])),
+        (
+            "x509Certificates",
+            &certificates,
+            json!([{"value": "YWJJ"}]),
+            certificates.clone(),
+        ),
+        (
+            "addresses",
+            &addresses,
+            json!([{"locality": "a", "type": "WORK", "primary": false}]),
+            json!([{"locality": "B"}]),
+        ),
+    ] {
+        let body = json!({"schemas": [PATCH_OP], "Operations": [
+            {"op": "remove", "path": attribute, "value": unwanted}]});
+        let mut leniency = Leniency::compatible();
+        let patch = Patch::parse(body, &mut leniency).expect("a patch");
+        let before = user(&json!({attribute: held}));
+        let after = patch.apply(&before, &mut leniency, &mut Budget::default());
+        assert_eq!(
+            after,
+            Ok(user(&json!({attribute: left}))),
+            "{attribute}: {unwanted}"
+        );
+        let says_so = leniency.used().contains(&Tolerance::RemoveSelectsNothing);
+        assert_eq!(says_so, *held == left, "{attribute}: {unwanted}");
+    }
+}
+
 #[test]
 fn patches_that_are_refused_whole() {
     let before = user(&json!({"title": "T"}));
