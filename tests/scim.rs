@@ -1384,6 +1384,44 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     }
 }
 
+/// Sent again it would make a second one, and so on.
+#[test]
+fn an_element_is_not_created_against_what_its_filter_says() {
+    let before = user(&json!({"emails": [{"value": "n", "type": "home"}]}));
+    for (op, filter, value) in [
+        (
+            "replace",
+            "type eq \"work\"",
+            json!({"value": "n", "type": "home"}),
+        ),
+        (
+            "add",
+            "type eq \"work\"",
+            json!({"value": "n", "type": null}),
+        ),
+        (
+            "add",
+            "primary eq true",
+            json!({"value": "n", "primary": false}),
+        ),
+        (
+            "add",
+            "type eq \"work\" and display eq \"N\"",
+            json!({"value": "n", "display": "M"}),
+        ),
+    ] {
+        let operations = json!([operation(op, &format!("emails[{filter}]"), value)]);
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Err(ErrorType::NoTarget), "{operations}");
+    }
+    let same = json!([operation(
+        "add",
+        "emails[type eq \"work\"]",
+        json!({"value": "n", "type": "WORK"})
+    )]);
+    assert!(patched(&before, &same, Leniency::compatible()).is_ok());
+}
+
 #[test]
 fn the_core_schema_can_be_named_before_everything_that_belongs_to_it() {
     for operation in [

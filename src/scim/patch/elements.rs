@@ -205,6 +205,10 @@ impl Operation {
         match (self.whole(path, work)?, element.as_object_mut()) {
             (Some(Value::Object(new)), Some(parts)) => {
                 assign_parts(parts, path.attribute, &new, Op::Add, work)?;
+                // Sent again it would not be found, and made once more.
+                if filter.is_some_and(|filter| !filter.matches(parts)) {
+                    return Err(Error::new(ErrorType::NoTarget, no_match(path)));
+                }
                 Ok(element)
             }
             // An element without parts is none.
