@@ -1185,6 +1185,27 @@ fn a_hollow_element_that_took_nothing_has_nothing_to_give_back() {
 }
 
 /// In two requests it is two elements, and only the first was primary.
+/// Others may have the same type, or the same value.
+#[test]
+fn what_a_hollow_element_took_goes_back_to_the_very_element_that_had_it() {
+    let hollow = json!([{"type": "other", "primary": true}]);
+    for (attribute, held) in [
+        (
+            "addresses",
+            json!([{"locality": "A", "type": "work"}, {"locality": "B", "type": "work", "primary": true}]),
+        ),
+        (
+            "emails",
+            json!([{"value": "a", "type": "home"}, {"value": "a", "type": "work", "primary": true}]),
+        ),
+    ] {
+        let before = user(&json!({attribute: held}));
+        let operations = json!([operation("add", attribute, hollow.clone())]);
+        let after = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(after.as_ref(), Ok(&before), "{attribute}");
+    }
+}
+
 #[test]
 fn what_is_cleared_is_not_primary_any_more() {
     let mut cleared = user(&json!({"emails": [{"value": "w", "type": "work", "primary": true}]}));

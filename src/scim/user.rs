@@ -428,10 +428,11 @@ fn restore_primary<'a>(elements: &mut [Value], mut was: impl Iterator<Item = &'a
         Some(_) => "value",
         None => "type",
     };
-    let it = elements
-        .iter_mut()
-        .find(|element| element.get(part) == primary.get(part));
-    if let Some(it) = it {
-        it["primary"] = Value::Bool(true);
+    // Others may have the same value, or be used for the same.
+    let is_it = |element: &Value| value::is_same_but_primary(element, primary);
+    let is_like_it = |element: &Value| element.get(part) == primary.get(part);
+    let it = elements.iter().position(is_it);
+    if let Some(it) = it.or_else(|| elements.iter().position(is_like_it)) {
+        elements[it]["primary"] = Value::Bool(true);
     }
 }
