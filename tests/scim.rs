@@ -173,6 +173,17 @@ fn members_may_have_paths_as_names() {
     ] {
         check_parse(&members, &kept, Some(Tolerance::PathAsMember));
     }
+    let nested = json!({ENTERPRISE: {"manager.value": "m", "department": "D"}});
+    let kept = json!({ENTERPRISE: {"department": "D", "manager": {"value": "m"}}});
+    check_parse(&nested, &kept, Some(Tolerance::PathAsMember));
+    for patch in [
+        json!({"op": "add", "path": ENTERPRISE, "value": nested[ENTERPRISE]}),
+        json!({"op": "add", "value": nested}),
+    ] {
+        check_patch(&json!({}), &json!([patch]), &kept, false);
+    }
+    let unknown = json!({ENTERPRISE: {"manager.nosuch": "m", "title.x": "T"}});
+    check_parse(&unknown, &json!({}), Some(Tolerance::UnknownAttribute));
     let unreadable = json!({"emails[type eq].value": "x", "title[0]": "x"});
     check_parse(&unreadable, &json!({}), Some(Tolerance::UnknownAttribute));
     let body = json!({"schemas": [CORE], CORE: {"userName": "bob"}});

@@ -355,11 +355,15 @@ fn in_schema_order(mut attributes: Object) -> Object {
 }
 
 /// Takes the members out of a body whose names are paths of attributes, or that hold what
-/// belongs to the core schema under its URN.
+/// belongs to the core schema under its URN, or such members of an extension.
 fn take_paths(body: &mut Object) -> Object {
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
             return value.is_object();
+        }
+        if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
+            let members = value.as_object();
+            return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
         }
         // What cannot be read is an attribute that nobody knows.
         name.contains(['.', '['])
