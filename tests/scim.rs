@@ -1,6 +1,7 @@
 //! Users and patches as values: what is kept, what is forgiven, what is refused. Each row
 //! is a body and what the attributes are afterwards.
 
+use golinks_scim::columns::{Empty, Row};
 use golinks_scim::scim::user::Echo;
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
 use serde_json::{Value, json};
@@ -1526,4 +1527,39 @@ fn numbers_come_back_as_they_were_sent_or_are_refused() {
             assert_eq!(user.attributes()["title"], number);
         }
     }
+}
+
+/// What a newer release has stored must be there when it comes back.
+#[test]
+fn what_is_stored_under_a_name_that_nobody_knows_stays() {
+    let stored = json!({"schemas": [CORE], "id": "x", "shoeSize": {"value": 7}, "userName": "bob",
+        "title": "T", "active": true});
+    let stored = User::from_stored(&stored.to_string()).expect("a user");
+    let operations = json!([
+        operation("replace", "title", "U"),
+        operation("add", "nickName", "N")
+    ]);
+    for leniency in [Leniency::compatible(), Leniency::strict()] {
+        let after = patched(&stored, &operations, leniency).expect("a user");
+        let names: Vec<&String> = after.attributes().keys().collect();
+        assert_eq!(
+            names,
+            ["userName", "nickName", "title", "active", "shoeSize"]
+        );
+        assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
+    }
+    let row = |members: Value| {
+        let row = Row::from_resource(members.as_object().cloned().expect("members"));
+        row.expect("a row").apply(Some(&stored), Empty::Clear)
+    };
+    let after = row(json!({"userName": "bob", "title": null})).expect("a user");
+    assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
+    assert!(after.attributes().get("title").is_none());
+    // From outside it does not come in.
+    assert!(row(json!({"userName": "bob", "shoeSize": 8})).is_err());
+    let sent = json!([operation("replace", "shoeSize", 8)]);
+    assert_eq!(
+        patched(&stored, &sent, Leniency::compatible()).as_ref(),
+        Ok(&stored)
+    );
 }
