@@ -39,7 +39,8 @@ pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the directory, for its owner alone, and its parents if need be. Does nothing if it exists.
+/// Makes the directory, for its owner alone, and its parents if need be. Does nothing if it exists,
+/// but follows no link that the server's user may have put in its place.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     let above = directory_of(path);
     let mut builder = fs::DirBuilder::new();
@@ -47,13 +48,24 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(above)?;
     match builder.recursive(false).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-            return Ok(());
+            return refuse_link_of_another(path);
         }
         other => other?,
     }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::open(path, flags, Mode::empty())?;
     give_to_owner_of(above, &File::from(made))
+}
+
+/// Root would write wherever the link leads; other users can only do there what they may do anyway.
+fn refuse_link_of_another(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && found.is_symlink() && found.uid() != 0 {
+        let text = format!("a link that user {} has made, not a directory", found.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
 }
 
 /// Only root can give files away; the files of other users are their own anyway.

@@ -148,11 +148,18 @@ pub const SEARCHED_VALUE_BYTES_MAX: usize = 512;
 pub const SEARCHED_BYTES_MAX: usize = 2048;
 /// Bytes of a value that decide its place in a sorted list.
 pub const SORT_KEY_BYTES_MAX: usize = 256;
-/// Sorted queries that are worked on at a time; others wait for their turn. Each may hold
-/// a key for every user.
-pub const SORTS_AT_ONCE_MAX: usize = 2;
-/// Waiting for the turn of a sorted query; after that the caller gets 503.
-pub const SORT_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Queries that scan at one time, sorted ones among them, each of which may hold a key for every
+/// user; others wait for their turn.
+pub const SCANS_AT_ONCE_MAX: usize = 2;
+/// Waiting for the turn of a scan; after that the caller gets 503.
+pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Queries of one caller that wait for the turn of a scan, each in the place of a connection; beyond
+/// this number the caller gets 503 at once.
+pub const SCANS_WAITING_MAX: usize = 16;
+/// One scan, from its turn on; after that the caller gets `tooMany`.
+pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(20);
+/// Comparisons of a scan, users times clauses of the filter, that need no turn: some 10 ms.
+pub const SCAN_COMPARISONS_WITHOUT_TURN: u64 = 10_000;
 /// Entity tags in one `If-Match` or `If-None-Match`.
 pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.

@@ -10,6 +10,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
+    /// Of each who waits.
+    waiting_max: usize,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,16 @@ impl Turns {
                 waiting: VecDeque::new(),
                 next_ticket: 0,
             }),
+            waiting_max: usize::MAX,
+        }
+    }
+
+    /// The same, for each of whom so many wait at most: who comes beyond them has no turn.
+    #[must_use]
+    pub fn with_waiting_max(self, waiting_max: usize) -> Self {
+        Self {
+            waiting_max,
+            ..self
         }
     }
 
@@ -58,6 +70,9 @@ impl Turns {
     /// [`Self::take`] for `who`, when several are to get equally many turns.
     pub fn take_for(&self, who: &str, patience: Duration) -> Option<Turn<'_>> {
         let mut state = self.state();
+        if state.waiting.iter().filter(|it| it.who == who).count() >= self.waiting_max {
+            return None;
+        }
         let ticket = state.next_ticket;
         let due = Arc::new(Condvar::new());
         state.next_ticket += 1;
@@ -139,6 +154,27 @@ mod tests {
         assert!(failed.is_err());
         let _fourth = take(Duration::ZERO).expect("given back");
         assert!(take(Duration::from_millis(1)).is_none());
+    }
+
+    #[test]
+    fn who_has_enough_waiting_already_has_no_turn() {
+        let turns = Turns::new(1).with_waiting_max(1);
+        let first = turns.take_for("a", Duration::ZERO).expect("free");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                turns
+                    .take_for("a", Duration::from_secs(30))
+                    .map(drop)
+                    .expect("a turn");
+            });
+            while turns.state().waiting.is_empty() {
+                thread::yield_now();
+            }
+            assert!(turns.take_for("a", Duration::from_secs(30)).is_none());
+            assert!(turns.take_for("b", Duration::from_millis(1)).is_none());
+            drop(first);
+        });
+        assert!(turns.take_for("a", Duration::ZERO).is_some());
     }
 
     #[test]

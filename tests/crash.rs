@@ -13,7 +13,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Query, Start, describe};
+use golinks_scim::directory::{Asker, Caller, Directory, Query, Start, describe};
 use golinks_scim::scim::{Bulk, Leniency, Patch, Preconditions, Projection, User};
 use golinks_scim::store::{Opener, Store};
 use redb::StorageBackend;
@@ -234,14 +234,17 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
     let mut state = State::default();
     let mut versions = 0;
     let page = directory
-        .query(&Query {
-            filter: None,
-            search: None,
-            sort: None,
-            start: Start::Index(1),
-            count: 10_000,
-            base_url: "https://h",
-        })
+        .query(
+            &Query {
+                filter: None,
+                search: None,
+                sort: None,
+                start: Start::Index(1),
+                count: 10_000,
+                base_url: "https://h",
+            },
+            &Asker::ANYBODY,
+        )
         .map_err(|error| format!("{error:?}"))?;
     let mut text = vec![b'['];
     page.render_from(

@@ -143,6 +143,46 @@ fn what_a_revoked_token_has_open_is_ended_soon() {
     door.server.stop();
 }
 
+/// Two of a token's costly queries are worked on, some wait, and the others are told at once to come
+/// back; who has another token does not wait for all of those.
+#[test]
+fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
+    const QUERIES: usize = limits::SCANS_AT_ONCE_MAX + limits::SCANS_WAITING_MAX + 12;
+    let door = Door::open();
+    let authorization = format!("Bearer {}", door.token);
+    populate(&mut door.server.client(), &authorization, 120, 30_000);
+    let hoarder = door.server.token_with("hoarder", &["--scope", "read"]);
+    let clauses: Vec<String> = (10..60).map(|it| format!("title+co+%22{it}%22")).collect();
+    let request = format!(
+        "GET /scim/v2/Users?count=0&filter=not+({0})+or+({0}) HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer {1}\r\n\r\n",
+        clauses.join("+or+"),
+        hoarder.reveal()
+    );
+    let ask = |_| {
+        let mut tls = door.connect();
+        tls.write_all(request.as_bytes()).expect("taken");
+        tls
+    };
+    let mut asked: Vec<Tls> = (0..QUERIES).map(ask).collect();
+    let sorted = "GET /scim/v2/Users?sortBy=userName&count=1 HTTP/1.1\r\nHOST\r\n\r\n";
+    let mut other = door.connect();
+    other.write_all(&door.with_token(sorted)).expect("taken");
+    assert_eq!(read(&mut other, false).status, 200);
+    let revoked = door.server.cli(&["token", "revoke", "hoarder"]);
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    let count = |status| move |found: &&u16| **found == status;
+    let statuses: Vec<u16> = asked.iter_mut().map(|it| read(it, false).status).collect();
+    let [done, refused, busy] = [200, 401, 503].map(|it| statuses.iter().filter(count(it)).count());
+    println!("{done} done, {refused} refused, {busy} busy");
+    assert_eq!(done + refused + busy, QUERIES, "{statuses:?}");
+    assert!(
+        busy >= 1 && refused >= limits::SCANS_WAITING_MAX / 2,
+        "{statuses:?}"
+    );
+    door.server.stop();
+}
+
 /// A connection that takes hardly anything, and has asked for a large page. Its answer has begun.
 fn reader(door: &Door) -> Tls {
     let socket = TcpStream::connect(door.server.address()).expect("connected");

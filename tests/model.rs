@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Error, Page, Query, Start, describe};
+use golinks_scim::directory::{Asker, Caller, Directory, Error, Page, Query, Start, describe};
 use golinks_scim::scim::{Filter, Leniency, Patch, Preconditions, Search, Sort, User};
 use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
@@ -259,7 +259,10 @@ impl Both {
 
         let skip = self.random.below(wanted.len() + 3);
         query.start = Start::Index(skip + 1);
-        let page = self.directory.query(&query).expect("a page");
+        let page = self
+            .directory
+            .query(&query, &Asker::ANYBODY)
+            .expect("a page");
         let part: Vec<String> = wanted.iter().skip(skip).take(count).cloned().collect();
         assert_eq!(ids(&page), part, "{what} from {skip}");
         assert_eq!(page.total(), wanted.len(), "{what}");
@@ -267,14 +270,20 @@ impl Both {
         let mut walked = Vec::new();
         query.start = Start::Index(1);
         loop {
-            let page = self.directory.query(&query).expect("a page");
+            let page = self
+                .directory
+                .query(&query, &Asker::ANYBODY)
+                .expect("a page");
             assert_eq!(page.before().is_some(), !walked.is_empty(), "{what}");
             if let Some(place) = page.before() {
                 let back = Query {
                     start: Start::Before(place.clone()),
                     ..query.clone()
                 };
-                let before = ids(&self.directory.query(&back).expect("a page"));
+                let before = ids(&self
+                    .directory
+                    .query(&back, &Asker::ANYBODY)
+                    .expect("a page"));
                 let from = walked.len().saturating_sub(count);
                 assert_eq!(before, walked[from..], "{what}: back from {}", walked.len());
             }

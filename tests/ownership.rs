@@ -272,6 +272,34 @@ fn root_takes_nothing_but_a_copy_from_the_data_directory() {
     }
 }
 
+#[test]
+fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
+    if !is_root() {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory for the test");
+    let elsewhere = directory.path().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("made");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    let tls = data.join("tls");
+    symlink(&elsewhere, &tls).expect("linked");
+    let request = || cli_in(&directory, &["cert", "request", "--name", "a.example.com"]);
+    std::os::unix::fs::lchown(&tls, Some(USER), Some(USER)).expect("root may do that");
+    let refused = request();
+    assert_eq!(refused.status, Some(77), "{refused:?}");
+    assert!(refused.stderr.contains(text(&tls)), "{refused:?}");
+    assert!(
+        refused.stderr.contains("a link that user 65532 has made"),
+        "{refused:?}"
+    );
+    assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 0);
+    // An administrator may have put it elsewhere.
+    std::os::unix::fs::lchown(&tls, Some(0), Some(0)).expect("root may do that");
+    assert_done(&request());
+    assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 1);
+}
+
 /// Answers at the socket as a server that was broken into might.
 struct Impostor(std::thread::JoinHandle<()>, PathBuf);
 

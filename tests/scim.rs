@@ -1,6 +1,7 @@
 //! Users and patches as values: what is kept, what is forgiven, what is refused. Each row
 //! is a body and what the attributes are afterwards.
 
+use golinks_scim::columns::{Empty, Row};
 use golinks_scim::scim::user::Echo;
 use golinks_scim::scim::{Budget, ErrorType, Leniency, Patch, Tolerance, User};
 use serde_json::{Value, json};
@@ -173,6 +174,17 @@ fn members_may_have_paths_as_names() {
     ] {
         check_parse(&members, &kept, Some(Tolerance::PathAsMember));
     }
+    let nested = json!({ENTERPRISE: {"manager.value": "m", "department": "D"}});
+    let kept = json!({ENTERPRISE: {"department": "D", "manager": {"value": "m"}}});
+    check_parse(&nested, &kept, Some(Tolerance::PathAsMember));
+    for patch in [
+        json!({"op": "add", "path": ENTERPRISE, "value": nested[ENTERPRISE]}),
+        json!({"op": "add", "value": nested}),
+    ] {
+        check_patch(&json!({}), &json!([patch]), &kept, false);
+    }
+    let unknown = json!({ENTERPRISE: {"manager.nosuch": "m", "title.x": "T"}});
+    check_parse(&unknown, &json!({}), Some(Tolerance::UnknownAttribute));
     let unreadable = json!({"emails[type eq].value": "x", "title[0]": "x"});
     check_parse(&unreadable, &json!({}), Some(Tolerance::UnknownAttribute));
     let body = json!({"schemas": [CORE], CORE: {"userName": "bob"}});
@@ -309,6 +321,27 @@ fn a_value_is_added_once() {
             json!({"emails": [{"value": "w", "type": "work", "primary": false},
                 {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
         ),
+        // Those without a value are the same if they differ in what is primary alone.
+        (
+            json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "type": "work"}]}),
+            json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
+        ),
+        (
+            json!({"addresses": [{"locality": "A", "primary": false}, {"locality": "B", "primary": true}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A", "primary": true}]}),
+            json!({"addresses": [{"locality": "A", "primary": true}, {"locality": "B", "primary": false}]}),
+        ),
+        (
+            json!({"emails": [{"display": "x"}]}),
+            json!({"op": "add", "path": "emails", "value": [{"display": "x", "primary": true}]}),
+            json!({"emails": [{"display": "x", "primary": true}]}),
+        ),
+        (
+            json!({"addresses": [{"locality": "A", "type": "work"}]}),
+            json!({"op": "add", "path": "addresses", "value": [{"locality": "A"}]}),
+            json!({"addresses": [{"locality": "A", "type": "work"}, {"locality": "A"}]}),
+        ),
     ] {
         check_patch(&before, &json!([operation]), &after, true);
     }
@@ -419,6 +452,66 @@ fn patches_of_the_rfc() {
     }
 }
 
+/// A reference that a patch does not name goes with the value that it belonged to: it would point
+/// at somebody else.
+#[test]
+fn a_reference_does_not_outlive_its_value() {
+    let manager = |manager: Value| json!({ENTERPRISE: {"manager": manager}});
+    let (of_value, of_reference) = (
+        format!("{ENTERPRISE}:manager.value"),
+        format!("{ENTERPRISE}:manager.$ref"),
+    );
+    let whole = format!("{ENTERPRISE}:manager");
+    let held = json!({"value": "m", "$ref": "../Users/m"});
+    for (before, operations, after) in [
+        (
+            held.clone(),
+            json!([operation("replace", &of_value, "n")]),
+            json!({"value": "n"}),
+        ),
+        (
+            held.clone(),
+            json!([operation("add", &of_value, "m")]),
+            held.clone(),
+        ),
+        (
+            held.clone(),
+            json!([{"op": "remove", "path": of_value}]),
+            json!({}),
+        ),
+        (
+            held.clone(),
+            json!([operation("replace", &of_value, Value::Null)]),
+            json!({}),
+        ),
+        // One that was left alone belongs to nobody.
+        (
+            json!({"$ref": "../Users/m"}),
+            json!([operation("replace", &whole, json!({"value": "n"}))]),
+            json!({"value": "n"}),
+        ),
+        // One that came with a value goes with it, one that was sent for itself stays.
+        (
+            json!({}),
+            json!([
+                operation("add", &whole, held.clone()),
+                operation("add", &of_value, "n")
+            ]),
+            json!({"value": "n"}),
+        ),
+        (
+            held,
+            json!([
+                operation("replace", &of_reference, "n"),
+                operation("replace", &of_value, "n")
+            ]),
+            json!({"value": "n", "$ref": "n"}),
+        ),
+    ] {
+        check_patch(&manager(before), &operations, &manager(after), true);
+    }
+}
+
 #[test]
 fn patches_that_only_compatible_mode_understands() {
     let manager = json!({ENTERPRISE: {"manager": {"value": "m"}}});
@@ -492,6 +585,77 @@ fn patches_that_only_compatible_mode_understands() {
         &json!({}),
         false,
     );
+}
+
+/// What an identity provider was told is gone must be.
+#[test]
+fn values_to_remove_are_found_as_values_to_add_are() {
+    let roles =
+        json!([{"value": "admin", "display": "Administrator", "type": "work", "primary": true}]);
+    let addresses = json!([{"locality": "A", "type": "work", "primary": true}, {"locality": "B"}]);
+    let certificates = json!([{"value": "YWJj"}]);
+    for (attribute, held, unwanted, left) in [
+        ("roles", &roles, json!([{"value": "Admin"}]), json!([])),
+        ("roles", &roles, json!(["admin"]), json!([])),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "display": "Admin"}]),
+            json!([]),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "type": "Work", "primary": false}]),
+            json!([]),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "admin", "type": "home"}]),
+            roles.clone(),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"value": "user"}, {"display": "Admin"}]),
+            roles.clone(),
+        ),
+        (
+            "roles",
+            &roles,
+            json!([{"display": "administrator"}]),
+            json!([]),
+        ),
+        ("roles", &roles, json!([{"primary": true}]), roles.clone()),
+        ("roles", &json!([]), json!([{"value": "admin"}]), json!([])),
+        (
+            "x509Certificates",
+            &certificates,
+            json!([{"value": "YWJJ"}]),
+            certificates.clone(),
+        ),
+        (
+            "addresses",
+            &addresses,
+            json!([{"locality": "a", "type": "WORK", "primary": false}]),
+            json!([{"locality": "B"}]),
+        ),
+    ] {
+        let body = json!({"schemas": [PATCH_OP], "Operations": [
+            {"op": "remove", "path": attribute, "value": unwanted}]});
+        let mut leniency = Leniency::compatible();
+        let patch = Patch::parse(body, &mut leniency).expect("a patch");
+        let before = user(&json!({attribute: held}));
+        let after = patch.apply(&before, &mut leniency, &mut Budget::default());
+        assert_eq!(
+            after,
+            Ok(user(&json!({attribute: left}))),
+            "{attribute}: {unwanted}"
+        );
+        let says_so = leniency.used().contains(&Tolerance::RemoveSelectsNothing);
+        assert_eq!(says_so, *held == left, "{attribute}: {unwanted}");
+    }
 }
 
 #[test]
@@ -1033,6 +1197,27 @@ fn a_hollow_element_that_took_nothing_has_nothing_to_give_back() {
 }
 
 /// In two requests it is two elements, and only the first was primary.
+/// Others may have the same type, or the same value.
+#[test]
+fn what_a_hollow_element_took_goes_back_to_the_very_element_that_had_it() {
+    let hollow = json!([{"type": "other", "primary": true}]);
+    for (attribute, held) in [
+        (
+            "addresses",
+            json!([{"locality": "A", "type": "work"}, {"locality": "B", "type": "work", "primary": true}]),
+        ),
+        (
+            "emails",
+            json!([{"value": "a", "type": "home"}, {"value": "a", "type": "work", "primary": true}]),
+        ),
+    ] {
+        let before = user(&json!({attribute: held}));
+        let operations = json!([operation("add", attribute, hollow.clone())]);
+        let after = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(after.as_ref(), Ok(&before), "{attribute}");
+    }
+}
+
 #[test]
 fn what_is_cleared_is_not_primary_any_more() {
     let mut cleared = user(&json!({"emails": [{"value": "w", "type": "work", "primary": true}]}));
@@ -1232,6 +1417,44 @@ fn an_element_is_created_only_from_what_a_filter_says_it_is() {
     }
 }
 
+/// Sent again it would make a second one, and so on.
+#[test]
+fn an_element_is_not_created_against_what_its_filter_says() {
+    let before = user(&json!({"emails": [{"value": "n", "type": "home"}]}));
+    for (op, filter, value) in [
+        (
+            "replace",
+            "type eq \"work\"",
+            json!({"value": "n", "type": "home"}),
+        ),
+        (
+            "add",
+            "type eq \"work\"",
+            json!({"value": "n", "type": null}),
+        ),
+        (
+            "add",
+            "primary eq true",
+            json!({"value": "n", "primary": false}),
+        ),
+        (
+            "add",
+            "type eq \"work\" and display eq \"N\"",
+            json!({"value": "n", "display": "M"}),
+        ),
+    ] {
+        let operations = json!([operation(op, &format!("emails[{filter}]"), value)]);
+        let found = patched(&before, &operations, Leniency::compatible());
+        assert_eq!(found, Err(ErrorType::NoTarget), "{operations}");
+    }
+    let same = json!([operation(
+        "add",
+        "emails[type eq \"work\"]",
+        json!({"value": "n", "type": "WORK"})
+    )]);
+    assert!(patched(&before, &same, Leniency::compatible()).is_ok());
+}
+
 #[test]
 fn the_core_schema_can_be_named_before_everything_that_belongs_to_it() {
     for operation in [
@@ -1304,4 +1527,39 @@ fn numbers_come_back_as_they_were_sent_or_are_refused() {
             assert_eq!(user.attributes()["title"], number);
         }
     }
+}
+
+/// What a newer release has stored must be there when it comes back.
+#[test]
+fn what_is_stored_under_a_name_that_nobody_knows_stays() {
+    let stored = json!({"schemas": [CORE], "id": "x", "shoeSize": {"value": 7}, "userName": "bob",
+        "title": "T", "active": true});
+    let stored = User::from_stored(&stored.to_string()).expect("a user");
+    let operations = json!([
+        operation("replace", "title", "U"),
+        operation("add", "nickName", "N")
+    ]);
+    for leniency in [Leniency::compatible(), Leniency::strict()] {
+        let after = patched(&stored, &operations, leniency).expect("a user");
+        let names: Vec<&String> = after.attributes().keys().collect();
+        assert_eq!(
+            names,
+            ["userName", "nickName", "title", "active", "shoeSize"]
+        );
+        assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
+    }
+    let row = |members: Value| {
+        let row = Row::from_resource(members.as_object().cloned().expect("members"));
+        row.expect("a row").apply(Some(&stored), Empty::Clear)
+    };
+    let after = row(json!({"userName": "bob", "title": null})).expect("a user");
+    assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
+    assert!(after.attributes().get("title").is_none());
+    // From outside it does not come in.
+    assert!(row(json!({"userName": "bob", "shoeSize": 8})).is_err());
+    let sent = json!([operation("replace", "shoeSize", 8)]);
+    assert_eq!(
+        patched(&stored, &sent, Leniency::compatible()).as_ref(),
+        Ok(&stored)
+    );
 }

@@ -145,6 +145,7 @@ fn of_content(scim_type: &str) -> &'static str {
         "invalidFilter" => {
             "choose userName as the provider's unique identifier (matching attribute)"
         }
+        "tooMany" => "compare what has an index: id, userName, externalId, emails, active",
         "invalidVers" => "end the base URL with /scim/v2",
         "invalidCursor" | "expiredCursor" | "invalidCount" => "begin the import again",
         _ => {

@@ -332,8 +332,9 @@ impl From<directory::Error> for Problem {
                 ),
             ),
             directory::Error::Busy => {
-                Self::crowded("too many sorted queries are being worked on: try again")
+                Self::crowded("too many queries of many users are being worked on: try again")
             }
+            directory::Error::Dismissed => Self::unauthorized(Some(Rejection::Revoked)),
             directory::Error::TooLarge => Self::new(
                 413,
                 format!(

@@ -12,7 +12,7 @@ use super::cursor;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use crate::access::Principal;
-use crate::directory::{Page, Query, Start};
+use crate::directory::{Asker, Page, Query, Start};
 use crate::http1::answer::Broken;
 use crate::http1::{Answer, Body};
 use crate::limits;
@@ -89,7 +89,14 @@ fn answer(
             .min(count_max),
         base_url: &api.base_url,
     };
-    let page = api.directory.query(&query)?;
+    let asker = Asker {
+        name: principal.token().map_or("", |token| &token.id),
+        is_let_in: &|| principal.token().is_none_or(|token| api.is_good(token)),
+    };
+    let page = api.directory.query(&query, &asker).or_else(|error| {
+        api.check_again(principal)?;
+        Err(Problem::from(error))
+    })?;
     let place = place(api, &binding, request, &page);
     let state = page.state();
     let answer = PageWriter {

@@ -142,8 +142,8 @@ impl Row {
     /// The user after this row; `before` is the user as it is, if there is one.
     pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
         let mut leniency = Leniency::compatible();
-        let attributes = before.map(|user| user.attributes().clone());
-        let mut attributes = attributes.unwrap_or_default();
+        let attributes = before.map(User::known_and_unknown);
+        let (mut attributes, unknown) = attributes.unwrap_or_default();
         match &self.content {
             Content::Cells(columns, cells) => {
                 set_cells(&mut attributes, columns, cells, empty)?;
@@ -161,6 +161,7 @@ impl Row {
         if before.map(User::user_name) != Some(user.user_name()) {
             user.require_user_name()?;
         }
+        user.keep_unknown(unknown);
         Ok(user)
     }
 }

@@ -25,6 +25,7 @@ mod position;
 mod query;
 mod record;
 mod retention;
+mod scan;
 mod selection;
 mod slice;
 mod trail;
@@ -48,6 +49,7 @@ pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, Stored};
 pub use retention::Keep;
+pub use scan::Asker;
 pub use trail::{Found, Wanted, Way};
 pub use undo::{Manner, Obstacle, Restored, ToUndo, UndoPage, Undone};
 pub use user_id::UserId;
@@ -61,13 +63,14 @@ use crate::turns::Turns;
 use change::{Asked, Edit, Planned};
 use draft::Draft;
 use retention::Retention;
+use scan::Scan;
 
 /// The users, and the rules for them.
 pub struct Directory {
     store: Arc<Store>,
     clock: SharedClock,
-    /// Turns for sorted queries: one far into a large directory holds many keys.
-    sorting: Turns,
+    /// Turns for queries that look at many users, one by one.
+    scans: Turns,
     alarm: Alarm,
     verification: Mutex<Option<Verification>>,
     retention: Mutex<Retention>,
@@ -92,6 +95,8 @@ pub enum Error {
     Unresolved(String),
     /// Too many queries of this kind are being worked on.
     Busy,
+    /// The caller is no longer let in, so that the query was given up.
+    Dismissed,
     /// The request itself is wrong.
     Scim(scim::Error),
     /// A stored row cannot be read.
@@ -163,7 +168,8 @@ impl Directory {
         Self {
             store,
             clock,
-            sorting: Turns::new(limits::SORTS_AT_ONCE_MAX),
+            scans: Turns::new(limits::SCANS_AT_ONCE_MAX)
+                .with_waiting_max(limits::SCANS_WAITING_MAX),
             alarm: Alarm::default(),
             verification: Mutex::default(),
             retention: Mutex::default(),
@@ -322,8 +328,8 @@ impl Directory {
     }
 
     /// One page of the users that a query selects.
-    pub fn query(&self, query: &Query<'_>) -> Result<Page, Error> {
-        self.read(|snapshot| Page::select(snapshot, query, &self.sorting))
+    pub fn query(&self, query: &Query<'_>, asker: &Asker<'_>) -> Result<Page, Error> {
+        self.read(|snapshot| Page::select(snapshot, query, Scan::new(asker, &self.scans)))
     }
 
     /// The number of the newest state, see [`Snapshot::state`].

@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::Error;
 use super::glance::Glance;
 use super::position::{Position, Start};
+use super::scan::Scan;
 use super::slice::{Slice, whole};
 use crate::scim::Sort;
 use crate::scim::sort::SortKey;
@@ -62,15 +63,17 @@ pub(super) fn slice(
     start: Start,
     count: usize,
     base_url: &str,
+    scan: &mut Scan<'_>,
 ) -> Result<Slice, Error> {
     let all = whole(users.len());
     let glance = Glance::of_sort(&sort, base_url);
-    let each = |visit: &mut dyn FnMut(Entry)| {
+    let mut each = |visit: &mut dyn FnMut(Entry)| {
         if sort.key_of_last_modified(0).is_some() {
             each_by_last_modified(snapshot, users, sort, visit);
             return Ok(());
         }
         snapshot.each_user(users, |sequence, row| {
+            scan.go_on()?;
             let key = sort.key(&glance.resource(row).map_err(Error::Damaged)?);
             visit(Entry {
                 sort,

@@ -9,12 +9,11 @@ use super::header::Ending;
 use super::order;
 use super::position::{Position, Start};
 use super::record;
+use super::scan::Scan;
 use super::selection::select;
 use super::slice::{Slice, in_order_of_creation, whole};
-use crate::limits;
 use crate::scim::{Filter, Projection, Search, Sort};
 use crate::store::{Row, Snapshot};
-use crate::turns::Turns;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -44,15 +43,16 @@ impl Page {
     pub(super) fn select(
         snapshot: Arc<Snapshot>,
         query: &Query<'_>,
-        turns: &Turns,
+        mut scan: Scan<'_>,
     ) -> Result<Self, Error> {
-        let users = select(&snapshot, query.filter, query.search, query.base_url)?;
+        let (filter, search) = (query.filter, query.search);
+        let users = select(&snapshot, filter, search, query.base_url, &mut scan)?;
         let total = whole(users.len());
         let slice = match &query.sort {
             _ if query.count == 0 => Slice::default(),
             None => in_order_of_creation(&users, &query.start, query.count),
             Some(sort) => {
-                let _turn = turns.take(limits::SORT_WAIT_MAX).ok_or(Error::Busy)?;
+                scan.await_turn()?;
                 order::slice(
                     &snapshot,
                     &users,
@@ -60,6 +60,7 @@ impl Page {
                     query.start.clone(),
                     query.count,
                     query.base_url,
+                    &mut scan,
                 )?
             }
         };

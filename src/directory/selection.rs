@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::glance::Glance;
 use super::record::is_named;
+use super::scan::Scan;
 use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::DateTime;
@@ -23,6 +24,7 @@ pub(super) fn select<'a>(
     filter: Option<&Filter>,
     search: Option<&Search>,
     base_url: &str,
+    scan: &mut Scan<'_>,
 ) -> Result<Cow<'a, RoaringBitmap>, Error> {
     let mut users = match search {
         Some(search) => Cow::Owned(snapshot.users_with_words(search.words())),
@@ -40,9 +42,12 @@ pub(super) fn select<'a>(
             return Ok(users);
         }
     }
+    let clauses = u64::try_from(filter.clauses()).unwrap_or(u64::MAX);
+    scan.await_comparisons(users.len().saturating_mul(clauses))?;
     let mut matching = RoaringBitmap::new();
     let glance = Glance::of_filter(filter, base_url);
     snapshot.each_user(&users, |sequence, row| {
+        scan.go_on()?;
         let resource = glance.resource(row).map_err(Error::Damaged)?;
         if filter.matches(&resource) {
             matching.insert(sequence);

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// `scimType` of RFC 7644 table 9 and RFC 9865 table 3, as far as it is about a request's own
-/// content. `tooMany` is not among them: every query is paged.
+/// content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
     /// The filter cannot be read, or names an attribute that does not exist.
@@ -19,6 +19,8 @@ pub enum ErrorType {
     NoTarget,
     /// A value is missing or of the wrong type.
     InvalidValue,
+    /// The filter or the order takes more work than a query is given.
+    TooMany,
     /// The path names a version of the protocol that is not spoken here.
     InvalidVers,
     /// The request URI contains something that must not be in a URI.
@@ -41,6 +43,7 @@ impl ErrorType {
             Self::InvalidPath => "invalidPath",
             Self::NoTarget => "noTarget",
             Self::InvalidValue => "invalidValue",
+            Self::TooMany => "tooMany",
             Self::InvalidVers => "invalidVers",
             Self::Sensitive => "sensitive",
             Self::InvalidCursor => "invalidCursor",

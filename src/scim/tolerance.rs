@@ -40,7 +40,7 @@ pub enum Tolerance {
     ValuePathCreates,
     /// `remove` with a list of the values to remove.
     RemoveWithValue,
-    /// `remove` of values that a filter selects, where there are none.
+    /// `remove` of values that a filter selects, or that are named, where there are none.
     RemoveSelectsNothing,
     /// `""` for an attribute without a value (Okta's empty values, Entra's clearing).
     EmptyText,

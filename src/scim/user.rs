@@ -109,7 +109,7 @@ impl User {
                     .or_else(|| schema::find(schema::COMMON, name));
                 match attribute {
                     Some(attribute) => value::normalise(attribute, value, leniency)?,
-                    None => None,
+                    None => Some(value),
                 }
             };
             match value {
@@ -259,6 +259,17 @@ impl User {
         }
     }
 
+    /// The attributes, and beside them what was stored under names that nobody knows.
+    pub(crate) fn known_and_unknown(&self) -> (Object, Object) {
+        let attributes = self.attributes.clone().into_iter();
+        attributes.partition(|(name, _)| names().any(|known| known == name))
+    }
+
+    /// Takes back what was stored under names that nobody knows.
+    pub(crate) fn keep_unknown(&mut self, unknown: Object) {
+        self.attributes.extend(unknown);
+    }
+
     fn name(&self) -> Option<&Object> {
         self.attributes.get("name")?.as_object()
     }
@@ -331,32 +342,40 @@ impl<'de> Visitor<'de> for AttributesVisitor {
     }
 }
 
-/// The attributes in the order in which they are stored and shown.
+/// The names that an attribute of a User may have, in the order in which they are stored and shown.
+fn names() -> impl Iterator<Item = &'static str> {
+    std::iter::once("externalId")
+        .chain(USER.attributes.iter().map(|attribute| attribute.name))
+        .chain(std::iter::once(ENTERPRISE_URN))
+}
+
+/// The attributes in the order in which they are stored and shown. Those that nobody knows are last:
+/// a newer release has stored them, and will look for them when it is back.
 fn in_schema_order(mut attributes: Object) -> Object {
-    let names = || {
-        std::iter::once("externalId")
-            .chain(USER.attributes.iter().map(|attribute| attribute.name))
-            .chain(std::iter::once(ENTERPRISE_URN))
-    };
     let mut left = names();
     if attributes.keys().all(|name| left.any(|next| next == name)) {
         return attributes;
     }
     let mut ordered = Object::with_capacity(attributes.len());
     for name in names() {
-        if let Some((name, value)) = attributes.remove_entry(name) {
+        if let Some((name, value)) = attributes.shift_remove_entry(name) {
             ordered.insert(name, value);
         }
     }
+    ordered.extend(attributes);
     ordered
 }
 
 /// Takes the members out of a body whose names are paths of attributes, or that hold what
-/// belongs to the core schema under its URN.
+/// belongs to the core schema under its URN, or such members of an extension.
 fn take_paths(body: &mut Object) -> Object {
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
             return value.is_object();
+        }
+        if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
+            let members = value.as_object();
+            return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
         }
         // What cannot be read is an attribute that nobody knows.
         name.contains(['.', '['])
@@ -425,10 +444,11 @@ fn restore_primary<'a>(elements: &mut [Value], mut was: impl Iterator<Item = &'a
         Some(_) => "value",
         None => "type",
     };
-    let it = elements
-        .iter_mut()
-        .find(|element| element.get(part) == primary.get(part));
-    if let Some(it) = it {
-        it["primary"] = Value::Bool(true);
+    // Others may have the same value, or be used for the same.
+    let is_it = |element: &Value| value::is_same_but_primary(element, primary);
+    let is_like_it = |element: &Value| element.get(part) == primary.get(part);
+    let it = elements.iter().position(is_it);
+    if let Some(it) = it.or_else(|| elements.iter().position(is_like_it)) {
+        elements[it]["primary"] = Value::Bool(true);
     }
 }

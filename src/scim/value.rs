@@ -322,6 +322,17 @@ fn is_use(name: &str) -> bool {
     uses.any(|part| name.eq_ignore_ascii_case(part))
 }
 
+/// Whether two elements of a list are the same in all parts but `primary`, which is no matter of the
+/// element alone.
+pub(super) fn is_same_but_primary(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else {
+        return one == other;
+    };
+    let count = |parts: &Object| parts.len() - usize::from(parts.contains_key("primary"));
+    let mut parts = one.iter().filter(|(name, _)| *name != "primary");
+    count(one) == count(other) && parts.all(|(name, part)| other.get(name) == Some(part))
+}
+
 /// Whether an element of a list says that it is the primary one.
 pub(super) fn is_primary(element: &Value) -> bool {
     element

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock::SystemClock;
-use golinks_scim::directory::{Caller, Directory, Query, Start, describe};
+use golinks_scim::directory::{Asker, Caller, Directory, Query, Start, describe};
 use golinks_scim::scim::{Bulk, Filter, Leniency, Patch, Preconditions, Search};
 use golinks_scim::store::Store;
 use serde_json::{Value, json};
@@ -148,7 +148,10 @@ fn measure(directory: &Directory) {
         let mut times: Vec<Duration> = (0..ROUNDS)
             .map(|_| {
                 let start = Instant::now();
-                total = directory.query(&query).expect("a page").total();
+                total = directory
+                    .query(&query, &Asker::ANYBODY)
+                    .expect("a page")
+                    .total();
                 start.elapsed()
             })
             .collect();
@@ -164,14 +167,17 @@ fn measure(directory: &Directory) {
 /// Changes one user after the other until it is over.
 fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &AtomicUsize) {
     let page = directory
-        .query(&Query {
-            filter: None,
-            search: None,
-            sort: None,
-            start: Start::Index(users / 2),
-            count: 500,
-            base_url: "https://h/scim/v2",
-        })
+        .query(
+            &Query {
+                filter: None,
+                search: None,
+                sort: None,
+                start: Start::Index(users / 2),
+                count: 500,
+                base_url: "https://h/scim/v2",
+            },
+            &Asker::ANYBODY,
+        )
         .expect("a page");
     let projection = golinks_scim::scim::Projection::parse(Some("id"), None);
     let mut text = vec![b'['];

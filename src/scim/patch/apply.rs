@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::assign::{Work, assign, put_object, take_object};
+use super::assign::{Work, assign, drop_stale_reference, put_object, take_object};
 use super::{Op, Operation, is_nothing, is_read_only, is_set_by_us};
 use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::filter::Filter;
@@ -96,11 +96,13 @@ impl Operation {
             (None, op) => assign(members, attribute, self.value.clone(), op, work),
             (Some(sub), op) => {
                 let mut parts = take_object(members, attribute.name);
+                let before = parts.get("value").cloned();
                 if op == Op::Remove {
                     parts.remove(sub.name);
                 } else {
                     assign(&mut parts, sub, self.value.clone(), op, work)?;
                 }
+                drop_stale_reference(&mut parts, before.as_ref(), work);
                 put_object(members, attribute.name, parts);
                 Ok(())
             }

@@ -14,11 +14,21 @@ use crate::scim::{Object, member, value};
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     budget: &'a mut Budget,
+    /// Whether a reference is set by its path: it then belongs to the value that the patch sets.
+    sets_reference: bool,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(leniency: &'a mut Leniency, budget: &'a mut Budget) -> Self {
-        Self { leniency, budget }
+    pub(super) fn new(
+        leniency: &'a mut Leniency,
+        budget: &'a mut Budget,
+        sets_reference: bool,
+    ) -> Self {
+        Self {
+            leniency,
+            budget,
+            sets_reference,
+        }
     }
 
     /// Takes this many comparisons from the budget.
@@ -64,8 +74,7 @@ pub(super) fn assign(
 }
 
 /// Sets each part that is named. One that is named with null or "" is unassigned, which is
-/// why they are not read all at once. A reference that is not named goes with the value that it
-/// belonged to: it would point at somebody else.
+/// why they are not read all at once. A reference that is not named goes with its value.
 pub(super) fn assign_parts(
     into: &mut Object,
     attribute: &'static Attribute,
@@ -83,10 +92,17 @@ pub(super) fn assign_parts(
             )?,
         }
     }
-    if before.is_some() && before.as_ref() != into.get("value") && member(parts, "$ref").is_none() {
-        into.remove("$ref");
+    if member(parts, "$ref").is_none() {
+        drop_stale_reference(into, before.as_ref(), work);
     }
     Ok(())
+}
+
+/// A reference goes with the value that it belonged to: it would point at somebody else.
+pub(super) fn drop_stale_reference(parts: &mut Object, before: Option<&Value>, work: &Work<'_>) {
+    if !work.sets_reference && parts.get("value") != before {
+        parts.remove("$ref");
+    }
 }
 
 /// Adds values to a list. Of one that it holds already only what is new is taken over, such as
@@ -99,11 +115,11 @@ fn add(
 ) -> Result<(), Error> {
     // What is added was read as a list, of which one element at most is primary.
     let mut primary = None;
-    let is_same = sameness(attribute);
     for value in added {
-        let each = 1 + text_bytes(&value) / limits::PATCH_COMPARED_BYTES;
-        work.spend(values.len().saturating_mul(each))?;
-        let held = values.iter().position(|held| is_same(held, &value));
+        work.spend(values.len().saturating_mul(comparisons(&value)))?;
+        let held = values
+            .iter()
+            .position(|held| is_same(attribute, held, &value));
         let at = held.unwrap_or(values.len());
         let is_primary = value::is_primary(&value);
         if is_primary {
@@ -130,28 +146,35 @@ fn add(
     Ok(())
 }
 
-/// Tells whether two elements are the same value: a list must not hold the same "type" and "value"
-/// twice (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if
-/// they are equal.
-fn sameness(attribute: &Attribute) -> impl Fn(&Value, &Value) -> bool {
-    let exact = ["value", "type"].map(|part| {
+/// Whether two elements are the same value: a list must not hold the same "type" and "value" twice
+/// (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if all else
+/// in them is.
+fn is_same(attribute: &Attribute, held: &Value, added: &Value) -> bool {
+    if held.get("value").is_none() || added.get("value").is_none() {
+        return value::is_same_but_primary(held, added);
+    }
+    let mut parts = ["value", "type"].into_iter();
+    parts.all(|part| agree_in(part, attribute, held, added))
+}
+
+/// Whether two elements say the same of a part. Letters beyond ASCII in another case say something
+/// else: folding each pair would cost more than it is worth.
+pub(super) fn agree_in(part: &str, attribute: &Attribute, one: &Value, other: &Value) -> bool {
+    let is_exact = || {
         let part = attribute.sub_attribute(part);
         part.is_some_and(|part| part.case_exact)
-    });
-    move |held, added| {
-        if held.get("value").is_none() || added.get("value").is_none() {
-            return held == added;
+    };
+    match (one.get(part), other.get(part)) {
+        (Some(Value::String(one)), Some(Value::String(other))) => {
+            one.eq_ignore_ascii_case(other) && (one == other || !is_exact())
         }
-        let mut parts = ["value", "type"].iter().zip(exact);
-        parts.all(|(part, is_exact)| match (held.get(part), added.get(part)) {
-            // Letters beyond ASCII in another case are another value: folding each pair would
-            // cost more than it is worth.
-            (Some(Value::String(held)), Some(Value::String(added))) if !is_exact => {
-                held.eq_ignore_ascii_case(added)
-            }
-            (held, added) => held == added,
-        })
+        (one, other) => one == other,
     }
+}
+
+/// What it takes to compare a value with another one.
+pub(super) fn comparisons(value: &Value) -> usize {
+    1 + text_bytes(value) / limits::PATCH_COMPARED_BYTES
 }
 
 /// When one of the `changed` elements says it is primary, the others no longer do

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::assign::{Work, assign, assign_parts, keep_one_primary};
+use super::assign::{Work, agree_in, assign, assign_parts, comparisons, keep_one_primary};
 use super::{Op, Operation, is_nothing, text_bytes};
 use crate::limits;
 use crate::scim::error::{Error, ErrorType};
@@ -26,12 +26,25 @@ impl Operation {
             "a remove operation selects values by its path, not by a value",
         )?;
         let unwanted = value::normalise(attribute, self.value.clone(), work.leniency)?;
-        let Some(Value::Array(unwanted)) = unwanted else {
-            return Ok(());
+        let unwanted = match &unwanted {
+            Some(Value::Array(unwanted)) => unwanted.as_slice(),
+            _ => &[],
         };
+        let mut is_gone = false;
         if let Some(Value::Array(elements)) = members.get_mut(attribute.name) {
-            work.spend(elements.len().saturating_mul(unwanted.len()))?;
-            elements.retain(|element| !unwanted.iter().any(|gone| describes(gone, element)));
+            let looks: usize = unwanted.iter().map(comparisons).sum();
+            work.spend(elements.len().saturating_mul(looks))?;
+            let before = elements.len();
+            let is_unwanted = |element: &Value| {
+                unwanted
+                    .iter()
+                    .any(|gone| describes(gone, attribute, element))
+            };
+            elements.retain(|element| !is_unwanted(element));
+            is_gone = elements.len() < before;
+        }
+        if !is_gone {
+            work.leniency.note(Tolerance::RemoveSelectsNothing);
         }
         Ok(())
     }
@@ -192,6 +205,10 @@ impl Operation {
         match (self.whole(path, work)?, element.as_object_mut()) {
             (Some(Value::Object(new)), Some(parts)) => {
                 assign_parts(parts, path.attribute, &new, Op::Add, work)?;
+                // Sent again it would not be found, and made once more.
+                if filter.is_some_and(|filter| !filter.matches(parts)) {
+                    return Err(Error::new(ErrorType::NoTarget, no_match(path)));
+                }
                 Ok(element)
             }
             // An element without parts is not created.
@@ -263,12 +280,20 @@ fn found_by(filter: &Filter, parts: &Object) -> Object {
     }
 }
 
-/// Whether every part of `sample` stands in `element` as well.
-fn describes(sample: &Value, element: &Value) -> bool {
-    match (sample, element) {
-        (Value::Object(sample), Value::Object(element)) => sample
-            .iter()
-            .all(|(name, value)| element.get(name) == Some(value)),
-        (sample, element) => sample == element,
-    }
+/// Whether `sample` means an element: all that it says must be true of it. What is said beside a
+/// value, but for its type, may have changed since, and so may what is primary.
+fn describes(sample: &Value, attribute: &Attribute, element: &Value) -> bool {
+    let Some(parts) = sample.as_object() else {
+        return sample == element;
+    };
+    let tells_value = parts.contains_key("value");
+    let mut telling = parts
+        .keys()
+        .filter(|part| match part.as_str() {
+            "primary" => false,
+            "value" | "type" => true,
+            _ => !tells_value,
+        })
+        .peekable();
+    telling.peek().is_some() && telling.all(|part| agree_in(part, attribute, sample, element))
 }

@@ -126,6 +126,13 @@ impl Patch {
         })
     }
 
+    fn sets_reference(&self) -> bool {
+        self.operations.iter().any(|operation| {
+            matches!(&operation.target, Target::Attribute { path, .. }
+                if path.sub_attribute.is_some_and(|part| part.name == "$ref"))
+        })
+    }
+
     /// Whether `name.formatted` is set by name: then it is no leftover, whatever it says.
     pub fn sets_formatted_name(&self) -> bool {
         let tells_formatted = |name: &Value| {
@@ -178,7 +185,7 @@ impl Patch {
         budget: &mut Budget,
     ) -> Result<User, Error> {
         let mut attributes = user.clone().into_attributes();
-        let mut work = Work::new(leniency, budget);
+        let mut work = Work::new(leniency, budget, self.sets_reference());
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
@@ -242,7 +249,7 @@ fn read_operation(
             {
                 return check_schemas(op, path, value, leniency);
             }
-            push(operations, op, target, value)
+            push_target(op, target, value, operations, leniency)
         }
         None | Some(Value::Null | Value::String(_)) => {
             if op == Op::Remove {
@@ -367,7 +374,31 @@ fn push_member(
             return value::normalise(path.attribute, value, leniency).map(drop);
         }
     }
-    push(operations, op, target, value)
+    push_target(op, target, value, operations, leniency)
+}
+
+/// One operation, and one more for each member of an extension whose name is a path in it.
+fn push_target(
+    op: Op,
+    target: Target,
+    mut value: Value,
+    operations: &mut Vec<Operation>,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    let mut paths = Vec::new();
+    if let (Target::Extension(schema), Some(members)) = (&target, value.as_object_mut()) {
+        members.retain(|name, value| {
+            let is_path = name.contains('.');
+            if is_path {
+                paths.push((format!("{}:{name}", schema.urn), value.take()));
+            }
+            !is_path
+        });
+    }
+    push(operations, op, target, value)?;
+    paths
+        .into_iter()
+        .try_for_each(|(name, value)| push_member(op, &name, value, operations, leniency))
 }
 
 fn allow_unknown(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
