@@ -180,7 +180,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
             status::UNAVAILABLE,
             "no server is running, so nothing happens",
         )
-        .hint("`golinks-scim audit list` shows what has happened")
+        .hint("`{program} audit list` shows what has happened")
     })?;
     let end = ask(&mut client, "GET", "/admin/audit?count=1", None)?;
     let mut first = end["end"].as_u64().unwrap_or(1);

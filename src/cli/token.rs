@@ -11,7 +11,7 @@ use crate::http1::target::encode;
 use crate::local::Client;
 
 /// Where the name of a token is to be found.
-pub(super) const LIST: &str = "golinks-scim token list";
+pub(super) const LIST: &str = "{program} token list";
 
 const NAME: Column = Column {
     title: "NAME",
@@ -123,7 +123,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A name that was typed wrongly is no part of a command to copy.
-            let hint = "golinks-scim token list; golinks-scim token issue NAME makes a new one";
+            let hint = "{program} token list; {program} token issue NAME makes a new one";
             let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
             let old = what_becomes_of_the_old(&issued);
             output::say(&format!("this token is shown once: {old}"));
@@ -151,7 +151,7 @@ fn show_once(issued: &Value) -> Result<(), Failure> {
         };
         let what = format!("the token was made, and nobody has seen it: {why}");
         let id = text_of(issued, "id");
-        Failure::new(status::IO, what).hint(format!("take it back: golinks-scim token revoke {id}"))
+        Failure::new(status::IO, what).hint(format!("take it back: {{program}} token revoke {id}"))
     })
 }
 
