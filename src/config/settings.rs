@@ -156,21 +156,22 @@ pub static SETTINGS: [Setting; 13] = [
         name: "alarm_deactivations",
         default: Fallback::Number(limits::ALARM_DEACTIVATIONS_DEFAULT),
         about: "More deactivations than this within an hour, and than alarm_percent of the active\n\
-                users, are warned of; they are done all the same. 0 is never.",
+                users, are warned of; they are done all the same. 0 turns the alarm off.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AlarmPercent,
         name: "alarm_percent",
         default: Fallback::Number(limits::ALARM_PERCENT_DEFAULT),
-        about: "See alarm_deactivations.",
+        about: "See alarm_deactivations; 0 leaves that number alone to decide.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AuditKeep,
         name: "audit_keep",
         default: Fallback::Value("\"400d\""),
-        about: "How long rows of the audit trail are kept at least: days, from 30d on, or \"forever\".",
+        about: "How long rows of the audit trail are kept, unless audit_keep_bytes is reached before: days,\n\
+                from 30d on, or \"forever\".",
         is_reloaded: true,
     },
     Setting {
