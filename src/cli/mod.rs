@@ -149,7 +149,15 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
         Command::Completions { shell: None } => output::choices::<Shell>(),
         Command::Completions { shell: Some(shell) } => generate::completions(*shell),
         Command::Man { dir } => generate::man(dir),
-        _ => return None,
+        Command::Serve(_)
+        | Command::Token(_)
+        | Command::User(_)
+        | Command::Cert(_)
+        | Command::Audit(_)
+        | Command::Backup(_)
+        | Command::Guide { which: Some(_) }
+        | Command::Check(_)
+        | Command::Config(args::Config::Show { .. } | args::Config::Check) => return None,
     })
 }
 

@@ -8,6 +8,7 @@ use super::output::{self, Column, Listing, minute, text_of};
 use super::{Failure, ask, ask_or_hint, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
+use crate::limits;
 use crate::local::Client;
 
 /// Where the name of a token is to be found.
@@ -187,8 +188,11 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
 
 /// How long a token is good, in seconds.
 fn lifetime(text: &str) -> Result<i64, Failure> {
-    let hint = "write 365d, 12h, or `never`; 36500d is the longest";
-    match seconds(text).map_err(|failure| failure.hint(hint))? {
+    let hint = format!(
+        "write 365d, 12h, or `never`; {}d is the longest",
+        limits::TYPED_DAYS_MAX
+    );
+    match seconds(text).map_err(|failure| failure.hint(&hint))? {
         0 => Err(Failure::new(
             status::USAGE,
             format!("a token that is good for {text} would have expired already"),
@@ -200,9 +204,7 @@ fn lifetime(text: &str) -> Result<i64, Failure> {
 
 /// Issues a token and gives it, for the first start.
 pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
-    let expires = SystemClock
-        .now()
-        .plus_days(crate::limits::TOKEN_DAYS_DEFAULT);
+    let expires = SystemClock.now().plus_days(limits::TOKEN_DAYS_DEFAULT);
     let body = json!({"name": "okta", "expires": expires.to_string()});
     let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
     Ok(text_of(&issued, "token"))

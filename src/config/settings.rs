@@ -14,8 +14,8 @@ use crate::limits;
 pub struct Setting {
     /// Which one.
     pub key: Key,
-    /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`, as a
-    /// flag of `serve` it has hyphens.
+    /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`; as a
+    /// flag, where `serve` has one, it has hyphens.
     pub name: &'static str,
     /// Its value where it is not set.
     pub default: Fallback,
@@ -217,7 +217,7 @@ impl Key {
         format!("GOLINKS_SCIM_{}", self.setting().name.to_uppercase())
     }
 
-    /// Its flag of `serve`.
+    /// Its flag, where `serve` has one.
     pub fn flag(self) -> String {
         format!("--{}", self.setting().name.replace('_', "-"))
     }
@@ -233,8 +233,9 @@ pub fn default_text() -> String {
     let mut text = "\
 # golinks-scim: the configuration of the server.
 #
-# Every setting stands here with its default, commented out. A flag of `golinks-scim serve`
-# wins over the environment (GOLINKS_SCIM_ and the name in capitals), and that over this file.
+# Every setting stands here with its default, commented out. A flag of `golinks-scim serve`,
+# where there is one, wins over the environment (GOLINKS_SCIM_ and the name in capitals), and
+# that over this file.
 #
 #   golinks-scim config check    whether this file can be used
 #   golinks-scim config show     what holds, and where it comes from
@@ -318,7 +319,7 @@ pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
     let days = || text.strip_suffix('d')?.parse().ok();
     match days() {
         _ if text == "forever" => Ok(None),
-        Some(days) if (least..=36_500).contains(&days) => Ok(Some(days)),
+        Some(days) if (least..=limits::TYPED_DAYS_MAX).contains(&days) => Ok(Some(days)),
         _ => Err(format!(
             "write days from {least}d on, such as 400d, or forever"
         )),
