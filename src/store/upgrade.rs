@@ -40,6 +40,7 @@ use super::tables::{
     self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::{FORMAT, OpenError, Opener, ReadError, row};
+use crate::mend::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -96,16 +97,17 @@ pub(super) fn with_backup(
 
 /// A warning, because the commands tell of those too, and nobody is to look for the way back.
 fn tell(path: &Path, backup: &Path, format: u64) {
-    let (path, backup) = (path.display(), backup.display());
+    let backup = backup.display();
     log::warn!(
         "the store was brought from format {format} to format {FORMAT}; as it was before, it is kept as {backup}"
     );
     // The program of format 1 could not restore.
     let put_back = match format {
-        1 => format!("and copy {backup} to {path}"),
+        1 => format!("and copy {backup} to {}", path.display()),
         // It gave what it made to whoever ran it.
         _ => format!(
-            "and run with that one, as the user of the server: golinks-scim backup restore {backup}"
+            "and run with that one, as the user of the server: golinks-scim --data-dir {} backup restore {backup}",
+            quoted(files::directory_of(path))
         ),
     };
     log::warn!(

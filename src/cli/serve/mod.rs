@@ -37,6 +37,7 @@ pub(super) fn run(
     sources: &Sources,
     configuration: Configuration,
     is_level_typed: bool,
+    program: &str,
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
@@ -89,7 +90,7 @@ pub(super) fn run(
     log::info!("serving {base_url} address={}", door.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
-    if let Err(failure) = tell(&data_dir, created, &base_url, &cell) {
+    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, program) {
         // The server serves, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
@@ -282,12 +283,16 @@ fn raise_descriptor_limit() {
 
 /// Tells the person at the terminal what to do next. A token is shown on a terminal only,
 /// never in a journal.
-fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Result<(), Failure> {
+fn tell(
+    data_dir: &Path,
+    created: bool,
+    base_url: &BaseUrl,
+    cell: &Cell,
+    program: &str,
+) -> Result<(), Failure> {
     if !io::stdout().is_terminal() {
         if created {
-            log::info!(
-                "make a token for the identity provider with: golinks-scim token issue okta"
-            );
+            log::info!("make a token for the identity provider with: {program} token issue okta");
         }
         return Ok(());
     }
@@ -306,7 +311,9 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         lines.push("                  shown once; it is good for a year".to_owned());
     } else if token::none_issued(&mut client)? {
         // The start that made the store may have failed after that.
-        lines.push("  API token       make one with: golinks-scim token issue okta".to_owned());
+        lines.push(format!(
+            "  API token       make one with: {program} token issue okta"
+        ));
     }
     client.close();
     if let Some(authority) = cell.summary().authority {
@@ -316,9 +323,9 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
     lines.extend([
         String::new(),
         "Next, in another terminal:".to_owned(),
-        "  golinks-scim guide okta     what to type into Okta".to_owned(),
-        "  golinks-scim check          whether it can be reached, and what mends it".to_owned(),
-        "  golinks-scim user list      who is here".to_owned(),
+        format!("  {program} guide okta     what to type into Okta"),
+        format!("  {program} check          whether it can be reached, and what mends it"),
+        format!("  {program} user list      who is here"),
         String::new(),
     ]);
     output::line(&lines.join("\n"))

@@ -326,6 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn each_setting_that_is_reloaded_changes_what_holds() {
+        let holds = |name: &str, value: &str| {
+            let variables = [("GOLINKS_SCIM_DATA_DIR", "/d"), (name, value)];
+            let sources = Sources {
+                environment: variables
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .into(),
+                ..Sources::default()
+            };
+            let serve = Configuration::load(&sources).ok()?.serve;
+            Some((tuning(&serve), serve.log_level))
+        };
+        let before = holds("HOME", "/").expect("the defaults can be used");
+        for setting in SETTINGS.iter().filter(|it| it.is_reloaded) {
+            let variable = setting.key.variable();
+            let values = ["7", "off", "debug", "30d", "1MiB"];
+            let mut after = values.iter().filter_map(|value| holds(&variable, value));
+            assert!(after.any(|after| after != before), "{}", setting.name);
+        }
+    }
+
+    #[test]
     fn uses_are_stored_and_the_leaf_is_renewed_when_their_turn_comes() {
         let folder = tempfile::tempdir().expect("a folder");
         let api = api_with_use(folder.path());
