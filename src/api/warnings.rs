@@ -30,6 +30,8 @@ pub(super) const CERTIFICATE: &str = "certificate";
 const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// The same for a certificate that is not renewed here.
 const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
+/// The same for the private authority: each of its clients must be given the next one before.
+const AUTHORITY_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
 /// The steps that the log was told of, by what they are about.
 #[derive(Default)]
@@ -251,15 +253,25 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     })
 }
 
-/// Our own leaf is renewed, and whatever hinders that is in the log.
+/// Our own leaf is renewed as long as its authority is good, and whatever hinders that is in the
+/// log.
 fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
-    let days = now.days_until(summary.not_after);
     // One that has ended is told of as what makes the server unready.
-    if summary.authority.is_some() || summary.out_of_date(now).is_some() {
+    if summary.out_of_date(now).is_some() {
         return None;
     }
+    if let Some(authority) = summary.authority {
+        let (ends, days) = (authority.not_after, now.days_until(authority.not_after));
+        return Some(Warning {
+            kind: "certificate",
+            what: format!("the private CA ends at {ends}, in {days} days"),
+            mend: cell.mend(),
+            steps: vec![(authority.fingerprint, step(days, AUTHORITY_DAYS)?)],
+        });
+    }
+    let days = now.days_until(summary.not_after);
     // Its last second is still its own.
     let life = summary
         .not_before

@@ -16,6 +16,9 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::mend::Mend;
 
+/// What tells how another private authority takes the place of the one that ends.
+const NEW_AUTHORITY: &str = "{program} manual certificates";
+
 /// What is being served.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -117,7 +120,8 @@ impl Cell {
     }
 
     /// Makes and serves a new leaf of the private authority once two thirds of the old
-    /// one's life are over, or if it was made by a clock that was fast. Gives what is then
+    /// one's life are over, unless it ends with the authority already, or if it was made by a
+    /// clock that was fast. Gives what is then
     /// served, if it is new. The old one stays where the clock is so wrong that the authority
     /// itself is not valid.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
@@ -126,7 +130,7 @@ impl Cell {
         let Some(authority) = &summary.authority else {
             return Ok(None);
         };
-        if !is_due(summary.not_after, now) && now >= summary.not_before {
+        if !is_due(summary.not_after, authority.not_after, now) && now >= summary.not_before {
             return Ok(None);
         }
         if now < authority.not_before || now >= authority.not_after {
@@ -153,6 +157,7 @@ impl Cell {
                 chain.display(),
                 key.display()
             )),
+            None if self.summary().authority.is_some() => Mend::new(NEW_AUTHORITY),
             None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
         }
     }
@@ -211,8 +216,10 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     }
 }
 
-fn is_due(not_after: Instant, now: Instant) -> bool {
-    now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT
+/// Whether a leaf that ends then is to be made anew. What ends with its authority is not: the next
+/// one would too.
+fn is_due(not_after: Instant, authority_not_after: Instant, now: Instant) -> bool {
+    now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT && not_after < authority_not_after
 }
 
 /// The authority's leaf, made anew when it is due or when a client that trusts the authority
@@ -224,7 +231,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let own = PrivateFiles::of(directory);
     let usable = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
-            !is_due(leaf.not_after, now)
+            !is_due(leaf.not_after, authority.not_after(), now)
                 && leaf.is_good_for(names.as_slice(), authority.certificate(), now)
         }
         // An exposed key is not quietly replaced: somebody may have it.
