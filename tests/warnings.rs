@@ -548,6 +548,17 @@ fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
     assert_eq!(here.warned("certificate"), [""; 0]);
 }
 
+#[test]
+fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
+    let here = with_our_own();
+    // Nobody has made the next one yet.
+    here.move_to(3 * 365 * DAY);
+    let mend = here.status()["reasons"][0]["mend"].clone();
+    assert!(text(&mend).starts_with("set the clock right"), "{mend}");
+    here.move_to(-3 * DAY);
+    assert_eq!(here.status()["reasons"][0]["mend"], mend);
+}
+
 /// As those are that an ACME client renews when a third of their life is left.
 #[test]
 fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Api, health};
 use crate::access::{Mode, Scope, Token, TokenState};
-use crate::certificate::Cell;
+use crate::certificate::{Cell, NEW_AUTHORITY};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
 use crate::limits;
@@ -267,7 +267,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         return Some(Warning {
             kind: "certificate",
             what: format!("the private CA ends at {ends}, in {days} days"),
-            mend: cell.mend(),
+            mend: NEW_AUTHORITY,
             steps: vec![(authority.fingerprint, step(days, AUTHORITY_DAYS)?)],
         });
     }
@@ -284,7 +284,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             "the certificate ends at {}, in {days} days",
             summary.not_after
         ),
-        mend: cell.mend(),
+        mend: cell.mend(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],
     })
 }

@@ -17,7 +17,13 @@ use crate::limits;
 use crate::mend::Mend;
 
 /// What tells how another private authority takes the place of the one that ends.
-const NEW_AUTHORITY: &str = "{program} manual certificates";
+pub const NEW_AUTHORITY: Mend = Mend::new("{program} manual certificates");
+/// What is to be done about our own leaf where its authority is good. The next one is made as soon
+/// as the old one is out of date.
+const SET_THE_CLOCK: Mend = Mend::new(
+    "set the clock right (timedatectl): the next one is made by itself then, or the log says what \
+     hinders it",
+);
 
 /// What is being served.
 #[derive(Clone, Debug)]
@@ -150,15 +156,16 @@ impl Cell {
     }
 
     /// How the next one comes to be served.
-    pub fn mend(&self) -> Mend {
-        match self.files() {
-            Some([chain, key]) => Mend::of(format!(
+    pub fn mend(&self, now: Instant) -> Mend {
+        match (self.files(), self.summary().authority) {
+            (Some([chain, key]), _) => Mend::of(format!(
                 "put the next one into {} and {}",
                 chain.display(),
                 key.display()
             )),
-            None if self.summary().authority.is_some() => Mend::new(NEW_AUTHORITY),
-            None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
+            (None, Some(own)) if own.not_after <= now => NEW_AUTHORITY,
+            (None, Some(_)) => SET_THE_CLOCK,
+            (None, None) => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
         }
     }
 
