@@ -559,6 +559,29 @@ fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
     assert_eq!(here.status()["reasons"][0]["mend"], mend);
 }
 
+#[test]
+fn another_base_url_than_before_is_told_of_until_the_next_start() {
+    let here = Here::open();
+    let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    // As long as nobody has used a token, nobody was given a base URL.
+    let here = here.start_again_at("https://first.example/scim/v2");
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    let here = here.start_again();
+    assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    here.move_to(1000);
+    let here = here.start_again_at("https://new.example/scim/v2");
+    let what = "the base URL is https://new.example/scim/v2 now, and was https://localhost/scim/v2";
+    let mend = "give the new one to the identity providers that were given the old one, or set \
+                base_url = \"https://localhost/scim/v2\" and restart the server";
+    assert_eq!(here.logs(), [format!("{what}; mend: {mend}")]);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
+    assert_eq!(here.logs(), [""; 0]);
+    let here = here.start_again_at("https://new.example/scim/v2");
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    assert_eq!(here.logs(), [""; 0]);
+}
+
 /// As those are that an ACME client renews when a third of their life is left.
 #[test]
 fn the_life_of_a_short_certificate_is_not_a_warning_while_it_is_renewed_in_time() {

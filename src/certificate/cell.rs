@@ -236,24 +236,32 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let authority = Authority::open(directory, host_name, now)?;
     let summary = authority::summary(directory)?;
     let own = PrivateFiles::of(directory);
-    let usable = match Chain::load(&own.leaf, &own.leaf_key) {
+    let (is_usable, names_before) = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
-            !is_due(leaf.not_after, authority.not_after(), now)
-                && leaf.is_good_for(names.as_slice(), authority.certificate(), now)
+            let is_usable = !is_due(leaf.not_after, authority.not_after(), now)
+                && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
+            (is_usable, leaf.names)
         }
         // An exposed key is not quietly replaced: somebody may have it.
         Err(error @ Error::Exposed(_)) => return Err(error),
-        Err(_) => false,
+        Err(_) => (false, Vec::new()),
     };
-    if !usable {
+    if !is_usable {
         authority.issue_leaf(names, now)?;
     }
-    Ok(current(
-        Chain::load(&own.leaf, &own.leaf_key)?,
-        summary,
-        Vec::new(),
-        now,
-    ))
+    let leaf = Chain::load(&own.leaf, &own.leaf_key)?;
+    // It had them of an earlier base URL, perhaps, and was kept until now.
+    let mut gone = names_before;
+    gone.retain(|name| !leaf.covers(name));
+    let mut warnings = Vec::new();
+    if !gone.is_empty() {
+        warnings.push(format!(
+            "the certificate is no longer for {}, as the one before it was: whoever still calls \
+             this server so will refuse it",
+            gone.join(", ")
+        ));
+    }
+    Ok(current(leaf, summary, warnings, now))
 }
 
 fn from_files(

@@ -205,6 +205,23 @@ fn other_names_make_another_leaf() {
     assert_eq!(second.summary().warnings, [""; 0]);
 }
 
+/// It comes to pass weeks after the base URL was changed: whoever kept the old one hears why.
+#[test]
+fn a_leaf_that_lacks_a_name_of_the_one_before_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Cell::open(source(folder.path(), Some("old.example.com")), now()).expect("made"));
+    let cell = Cell::open(source(folder.path(), None), now()).expect("opened");
+    let is_named = |summary: &Summary| summary.names.contains(&"old.example.com".to_owned());
+    assert!(is_named(&cell.summary()), "it is kept until it is renewed");
+    assert_eq!(cell.summary().warnings, [""; 0]);
+    let renewed = cell.renew_if_due(now().plus_days(61)).expect("renewed");
+    let renewed = renewed.expect("it was due");
+    assert!(!is_named(&renewed));
+    let warned = renewed.warnings.concat();
+    let words = "the certificate is no longer for old.example.com";
+    assert!(warned.starts_with(words), "{warned}");
+}
+
 #[test]
 fn a_name_written_in_another_way_makes_no_other_leaf() {
     let folder = tempfile::tempdir().expect("a folder");

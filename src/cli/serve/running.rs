@@ -103,9 +103,16 @@ fn renew(cell: &Cell, is_look: bool) {
     match cell.renew_if_due(now) {
         Ok(Some(summary)) => {
             log::info!("the certificate was renewed until {}", summary.not_after);
+            warn_of(&summary);
         }
         Err(error) if is_look => log::error!("the certificate cannot be renewed: {error}"),
         Ok(None) | Err(_) => {}
+    }
+}
+
+fn warn_of(summary: &certificate::Summary) {
+    for warning in &summary.warnings {
+        log::warn!("{warning}");
     }
 }
 
@@ -116,9 +123,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
                 "the certificate was read again, it ends at {}",
                 summary.not_after
             );
-            for warning in summary.warnings {
-                log::warn!("{warning}");
-            }
+            warn_of(&summary);
         }
         Err(error) => {
             log::error!("the new certificate cannot be used, the old one stays: {error}");
