@@ -307,6 +307,7 @@ mod tests {
             expires: None,
             rate_limit: None,
             allow_from: Vec::new(),
+            issued_by: None,
         };
         let tokens = Tokens::load(Arc::new(open(folder))).expect("none");
         let issued = tokens.issue(issue, SystemClock.now(), |_| "{}".to_owned());
