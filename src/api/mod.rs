@@ -90,6 +90,8 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
+    /// What the start before this one served, if it is another.
+    base_url_before: Option<String>,
     /// Told apart from every other process in the entity tags of lists.
     incarnation: String,
     address: Option<SocketAddr>,
@@ -129,7 +131,7 @@ impl Api {
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
         let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
-        let base_url = kept::settle_base_url(&store, options.base_url)?;
+        let (base_url, base_url_before) = kept::settle_base_url(&store, options.base_url)?;
         let cursor_key = kept::settle_cursor_key(&store)?;
         let started = options.clock.now();
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
@@ -142,6 +144,7 @@ impl Api {
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
+            base_url_before,
             incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),

@@ -64,6 +64,13 @@ const DETAILS: &[Column] = &[
     NAME,
     ID,
     Column {
+        title: "ISSUED BY",
+        cell: |row| match text_of(row, "issuedBy") {
+            by if by.is_empty() => "not known".to_owned(),
+            by => by,
+        },
+    },
+    Column {
         title: "REQUESTS/S",
         cell: |row| match &row["rateLimit"] {
             Value::Null => "the server's".to_owned(),
