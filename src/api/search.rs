@@ -131,8 +131,11 @@ fn place(
         Paging::Index(index) => {
             if let Some(end) = page.after() {
                 let next = index.saturating_add(page.len());
+                let (end, sort) = (end.clone(), request.sort.as_ref());
                 api.places
-                    .note(**binding, next, end.clone(), Monotonic::now());
+                    .note(**binding, next, end, sort, Monotonic::now());
+            } else if !page.is_empty() && !request.selects_one_at_most() {
+                api.places.forget_used_after(**binding, *index);
             }
             Place::Index(*index)
         }

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::error::{Error, ErrorType};
+use super::filter::CompareOp;
 use super::message::{self, SEARCH_URN};
 use super::search::Search;
 use super::sort::Sort;
@@ -96,6 +97,13 @@ impl SearchRequest {
             ErrorType::Sensitive => Error::new(ErrorType::InvalidFilter, error.detail),
             _ => error,
         })
+    }
+
+    /// Whether no more than one user can match, so that there is never a second page: the
+    /// lookup that an identity provider begins with.
+    pub fn selects_one_at_most(&self) -> bool {
+        matches!(&self.filter, Some(Filter::Compare(path, CompareOp::Eq, _))
+            if path.attribute.unique)
     }
 
     /// The part that must stay the same from one page to the next, in one form for one
