@@ -255,6 +255,7 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
         ("userName[value eq 1]", 10),
         ("meta.created gt \"soon\"", 23),
     ] {
+        ("meta.created gt \"2011-05-13 04:42:34Z\"", 39),
         let target = format!("/Users?filter={}", escaped(filter));
         let response = talk.send("GET", &target, None);
         let error = scim_error(&response, filter);
