@@ -127,7 +127,16 @@ impl Tolerance {
             Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
             Self::UnquotedText => ErrorType::InvalidFilter,
             Self::ReadOnlyPart => ErrorType::Mutability,
-            _ => ErrorType::InvalidSyntax,
+            Self::UnknownAttribute
+            | Self::UnknownSchema
+            | Self::MissingSchemas
+            | Self::OperationCase
+            | Self::OperationWithoutPath
+            | Self::EmptyOperations
+            | Self::PathAsMember
+            | Self::RemoveWithValue
+            | Self::ExtensionWithoutUrn
+            | Self::HollowValue => ErrorType::InvalidSyntax,
         }
     }
 }
