@@ -198,7 +198,11 @@ fn text_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
 fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        // JSON may have a whole number as 1.0 or 1e30.
+        Some(Value::Number(number)) => Ok(Some(match number.as_f64() {
+            Some(whole) if number.is_f64() && whole.fract() == 0.0 => format!("{whole:.0}"),
+            _ => number.to_string(),
+        })),
         Some(_) => Err(wrong(name, "a number")),
     }
 }
