@@ -32,7 +32,8 @@ pub(super) fn by_parameters(
 ) -> Outcome {
     let mut leniency = call.leniency();
     let parameter = |name: &str| call.query_once(name);
-    let request = SearchRequest::from_parameters(parameter, call.projection(), &mut leniency)?;
+    let projection = call.projection(&mut leniency);
+    let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
     api.note(call, leniency.used());
     // A page by index is remembered when it is shown (`places`), so it is always shown.
     if matches!(request.paging, Paging::Index(_)) {

@@ -77,6 +77,7 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::Leniency;
 
     #[test]
     fn places_follow_each_other_in_the_order_of_their_list() {
@@ -84,7 +85,9 @@ mod tests {
             key: key.and_then(SortKey::from_bytes),
             sequence,
         };
-        let sort = |order| Sort::parse("userName", Some(order)).expect("sortable");
+        let sort = |order| {
+            Sort::parse("userName", Some(order), &mut Leniency::strict()).expect("sortable")
+        };
         let (up, down) = (sort("ascending"), sort("descending"));
         let (a, b) = (place(Some(b"a"), 7), place(Some(b"b"), 6));
         assert!(a.is_before(&b, Some(&up)) && !b.is_before(&a, Some(&up)));

@@ -90,6 +90,7 @@ impl SearchRequest {
         let projection = Projection::parse(
             list_member(body, "attributes")?.as_deref(),
             list_member(body, "excludedAttributes")?.as_deref(),
+            leniency,
         );
         let request = parameters.read(projection, leniency);
         // Nothing that stands in a body stands in a URI.
@@ -129,7 +130,9 @@ impl Parameters {
             None => None,
         };
         let sort = match self.sort_by.as_deref() {
-            Some(by) if !by.trim().is_empty() => Some(Sort::parse(by, self.sort_order.as_deref())?),
+            Some(by) if !by.trim().is_empty() => {
+                Some(Sort::parse(by, self.sort_order.as_deref(), leniency)?)
+            }
             _ => None,
         };
         let is_cursor = self.cursor.is_some();
