@@ -193,10 +193,10 @@ impl Admission {
     }
 
     /// What of each user is asked for.
-    pub(super) fn projection(&self) -> Projection {
+    pub(super) fn projection(&self, leniency: &mut Leniency) -> Projection {
         let attributes = self.query_list("attributes");
         let excluded = self.query_list("excludedAttributes");
-        Projection::parse(attributes.as_deref(), excluded.as_deref())
+        Projection::parse(attributes.as_deref(), excluded.as_deref(), leniency)
     }
 
     /// All query parameters of this name as one list.
