@@ -114,18 +114,17 @@ pub struct DateTime(i128);
 impl DateTime {
     /// Reads an RFC 3339 `dateTime`, also one whose time is 24:00:00, which is the next day's
     /// midnight (XML Schema part 2 section 3.2.7, which RFC 7643 section 2.3.5 refers to). `None`
-    /// for anything else.
+    /// for anything else. Of a second what is beyond a nanosecond is cut off.
     pub fn parse(text: &str) -> Option<Self> {
-        const DATE_BYTES: usize = 10;
-        let time = text.get(DATE_BYTES..).unwrap_or_default();
-        let is_24 = time.starts_with("T24:00:00") || time.starts_with("t24:00:00");
-        let (text, day) = if is_24 {
-            let (date, rest) = (&text[..DATE_BYTES], &text[DATE_BYTES + 3..]);
-            (Cow::Owned(format!("{date}T00{rest}")), DAY_MS)
-        } else {
-            (Cow::Borrowed(text), 0)
+        const NANOSECONDS: usize = ".000000000".len();
+        let (seconds, fraction, zone) = date_time_parts(text)?;
+        let (seconds, day) = match seconds.strip_suffix("24:00:00") {
+            Some(date) => (Cow::Owned(format!("{date}00:00:00")), DAY_MS),
+            None => (Cow::Borrowed(seconds), 0),
         };
-        let pieces = Pieces::parse(&*text).ok()?;
+        let fraction = fraction.get(..NANOSECONDS).unwrap_or(fraction);
+        let text = format!("{seconds}{fraction}{zone}");
+        let pieces = Pieces::parse(&text).ok()?;
         let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
         if day > 0 && time != Time::midnight() {
             return None;
@@ -146,6 +145,31 @@ impl DateTime {
         let millis = self.0.div_euclid(MS_NS);
         i64::try_from(millis).expect("the years that can be written have fewer milliseconds")
     }
+}
+
+/// Splits `dddd-dd-ddTdd:dd:dd[.d+](Z|±dd:dd)` before the fraction of a second and before the
+/// zone, which is less than a day away: the library that reads on from here takes more forms.
+fn date_time_parts(text: &str) -> Option<(&str, &str, &str)> {
+    const SECONDS: &str = "0000-00-00T00:00:00";
+    let (seconds, rest) = text.split_at_checked(SECONDS.len())?;
+    let (fraction, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
+    let is_fraction =
+        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_distance = |distance: &str| has_form(distance, "00:00") && distance < "24:00";
+    let is_one = has_form(seconds, SECONDS)
+        && (fraction.is_empty() || fraction.strip_prefix('.').is_some_and(is_fraction))
+        && (zone.eq_ignore_ascii_case("Z")
+            || zone.strip_prefix(['+', '-']).is_some_and(is_distance));
+    is_one.then_some((seconds, fraction, zone))
+}
+
+/// Whether a text is like `form`, in which a zero stands for any digit.
+fn has_form(text: &str, form: &str) -> bool {
+    let is_like = |(byte, like): (u8, u8)| match like {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte.eq_ignore_ascii_case(&like),
+    };
+    text.len() == form.len() && text.bytes().zip(form.bytes()).all(is_like)
 }
 
 /// Writes instants as texts, one after the other, of which many are of the same day: finding the
@@ -241,6 +265,12 @@ mod tests {
             ("1969-12-31T24:00:00Z", 0, 0),
             ("1969-12-31T24:00:00.000-01:00", 3_600_000, 3_600_000),
             ("1969-12-31t24:00:00z", 0, 0),
+            ("1970-01-01T14:00:00+14:00", 0, 0),
+            ("1970-01-01T00:00:00-00:00", 0, 0),
+            // What is beyond a nanosecond is cut off.
+            ("1970-01-01T00:00:00.0010000009Z", 1, 1),
+            ("1970-01-01T00:00:00.0010000019Z", 2, 1),
+            ("1969-12-31T24:00:00.00000000000Z", 0, 0),
             (
                 "9999-12-31T23:59:59Z",
                 253_402_300_799_000,
@@ -264,6 +294,24 @@ mod tests {
             "1970-13-01T00:00:00Z",
             "24:00:00",
             "T24:00:00",
+            // What the library takes besides.
+            "19700101T000000Z",
+            "1970-01-01 00:00:00Z",
+            "1970-01-01T00:00Z",
+            "1970-01-01T00:00:00,5Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.\u{665}Z",
+            "1970-01-01T00:00:00+01",
+            "1970-01-01T00:00:00+0100",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:00+25:00",
+            "1970-01-01T00:00:00+01:60",
+            "1970-01-01T00:00:00Z[Europe/Paris]",
+            "1970-01-01T00:00:00+01:00[Europe/Paris]",
+            "+001970-01-01T00:00:00Z",
+            " 1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z ",
+            "1970-01-01T00:00:0\u{665}Z",
         ] {
             assert_eq!(DateTime::parse(bad), None, "{bad}");
         }

@@ -331,6 +331,8 @@ pub const VERIFICATION_ROWS_STEP: u64 = 5000;
 pub const VERIFICATION_IDLE_MAX: Duration = Duration::from_secs(60);
 /// Findings of a verification that are shown one by one; more are only counted.
 pub const VERIFICATION_FINDINGS_MAX: usize = 20;
+/// The longest time that can be typed, for a command or a setting: a hundred years.
+pub const TYPED_DAYS_MAX: i64 = 36_500;
 /// The smallest `audit_keep` in days that is accepted.
 pub const AUDIT_KEEP_DAYS_MIN: i64 = 30;
 /// The smallest `audit_keep` in bytes that is accepted.

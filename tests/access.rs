@@ -369,6 +369,13 @@ fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     ] {
         assert_eq!((&old[name], &new[name]), (&wanted, &wanted), "{name}");
     }
+    // Whoever rotates it is shown the new one.
+    let who = |token: &Value| token["issuedBy"].as_str().map(str::to_owned);
+    let administrator = |by: Option<String>| by.is_some_and(|by| by.starts_with("administrator:"));
+    assert!(administrator(who(old)) && administrator(who(new)), "{new}");
+    let table = server.cli(&["token", "show", "bound"]).stdout;
+    assert!(table.contains("ISSUED BY"), "{table}");
+    assert!(who(new).is_some_and(|by| table.contains(&by)), "{table}");
     // The moment of its end was reckoned before that of its issue was known.
     assert!((MONTH - 60..=MONTH).contains(&life(old)), "{old}");
     assert_eq!(life(new), life(old), "{new}");

@@ -358,6 +358,9 @@ fn encodings_quotes_and_headers() {
         desk.write(&name, content);
         check(&desk.import(&name, &[]), *status, &[words]);
     }
+    desk.write("array.jsonl", b"[{}]\n");
+    let array = "array.jsonl:1: this is a JSON array";
+    check(&desk.import("array.jsonl", &[]), 1, &[array]);
     check(&desk.import("nothing.csv", &[]), 74, &["nothing.csv"]);
     let mend = "hint: golinks-scim manual csv lists";
     check(

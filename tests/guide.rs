@@ -124,6 +124,9 @@ fn a_guide_needs_no_running_server() {
     let file = file.to_str().expect("UTF-8");
     let guide = cli_in(&folder, &["--config", file, "guide", "okta"]).stdout;
     has_all(&guide, "okta", &["https://next.example.com/scim/v2"]);
+    std::fs::write(file, "").expect("written");
+    let guide = cli_in(&folder, &["--config", file, "guide", "okta"]).stdout;
+    has_all(&guide, "okta", &[&format!("say so in {file}, and restart")]);
 }
 
 /// What each guide says of its token, typed into a shell.

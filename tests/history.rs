@@ -231,7 +231,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         .cli(&["user", "history", "JOAN@example.com", "-o", "jsonl"]);
     assert_eq!(rows(&history).len(), shown.len() + 1, "{history:?}");
     // Who does not find somebody is told how to look on.
-    let search = "hint: `golinks-scim user list --search TEXT`";
+    let search = " user list --search TEXT` finds";
     for (command, hint) in [
         (&["user", "history", "nobody"][..], search),
         (&["audit", "list", "--user", "nobody"], search),
@@ -241,7 +241,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         ),
         (
             &["user", "show", "joan@example.com"],
-            "`golinks-scim user history 'joan@example.com'` tells of one who was deleted",
+            " user history 'joan@example.com'` tells of one who was deleted",
         ),
     ] {
         let nobody = talk.server.cli(command);

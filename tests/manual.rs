@@ -8,8 +8,8 @@ use std::process::Command;
 
 use golinks_scim::manual::PAGES;
 
-/// Where answers get their texts from.
-const SOURCES: [&str; 13] = [
+/// Where answers, and what is said of a file of users, get their texts from.
+const SOURCES: [&str; 15] = [
     "src/api/problem.rs",
     "src/api/bulk.rs",
     "src/api/cursor.rs",
@@ -18,6 +18,8 @@ const SOURCES: [&str; 13] = [
     "src/api/users.rs",
     "src/api/routes.rs",
     "src/api/search.rs",
+    "src/cli/user/file.rs",
+    "src/cli/user/survey.rs",
     "src/directory/bulk.rs",
     "src/http1/chunks.rs",
     "src/http1/framing.rs",
@@ -28,11 +30,13 @@ const SOURCES: [&str; 13] = [
 /// Files that hold names of attributes, or what is only for tests.
 const TABLES: [&str; 5] = ["schema.rs", "shape.rs", "names.rs", "cells.rs", "laws.rs"];
 
-/// Code behind which a text is not for a client.
-const OTHERS: [&str; 2] = ["expect(", "reason="];
+/// Code behind which a text is not for a client, or says itself what to do.
+const OTHERS: [&str; 4] = ["expect(", "reason=", "hint(", "hint=format!("];
 
-/// Texts that clients get in headers or in documents, or not at all.
-const NO_DETAILS: [&str; 5] = [
+/// Texts that clients get in headers, in documents or in hints, or not at all.
+const NO_DETAILS: [&str; 7] = [
+    "is a quote not closed?",
+    "put it into a file first",
     "realm=",
     "not ({filter})",
     "TOKEN, with a token",

@@ -249,7 +249,7 @@ impl Both {
                 } else {
                     "ascending"
                 };
-                Sort::parse(by, Some(order)).expect("sortable")
+                Sort::parse(by, Some(order), &mut Leniency::strict()).expect("sortable")
             }),
             start: Start::Index(1),
             count,
@@ -397,7 +397,8 @@ fn user(name: &str, title: Option<&String>, active: bool, email: Option<&String>
 
 /// The users on a page, in its order.
 pub(crate) fn ids(page: &Page) -> Vec<String> {
-    let projection = golinks_scim::scim::Projection::parse(Some("id"), None);
+    let projection =
+        golinks_scim::scim::Projection::parse(Some("id"), None, &mut Leniency::strict());
     let mut text = vec![b'['];
     let end = page
         .render_from(0, usize::MAX, "https://h/scim/v2", &projection, &mut text)

@@ -1,6 +1,7 @@
 //! RFC 7644 section 3.4 and 3.9, clause by clause, against the real binary: retrieving,
 //! filtering, sorting, paging, projecting. `DIFFERENCE` marks a deviation.
 
+use golinks_scim::limits;
 use serde_json::{Value, json};
 
 use crate::support::{CORE, Talk, escaped, scim_error};
@@ -254,6 +255,7 @@ fn section_3_4_2_2_what_is_no_filter_is_an_error_that_says_where() {
         ("emails[shoe eq 1]", 8),
         ("userName[value eq 1]", 10),
         ("meta.created gt \"soon\"", 23),
+        ("meta.created gt \"2011-05-13 04:42:34Z\"", 39),
     ] {
         let target = format!("/Users?filter={}", escaped(filter));
         let response = talk.send("GET", &target, None);
@@ -370,11 +372,24 @@ fn section_3_4_3_a_query_can_be_posted() {
     assert_eq!(page["totalResults"], 3);
     let page = talk.json("GET", "?filter=title%20pr", None, 200);
     assert_eq!(page["totalResults"], 2, "at the root");
+    // A whole number, however JSON has it.
+    for (start, count, shown) in [
+        (json!(2.0), json!(1e0), (2, 1)),
+        (json!(1e30), json!(10), (limits::START_INDEX_MAX, 0)),
+        (json!(-1e30), json!(1e30), (1, 3)),
+        (json!(1), json!(-0.0), (1, 0)),
+    ] {
+        let query = message(&json!({"startIndex": start, "count": count}));
+        let page = talk.json("POST", "/Users/.search", Some(&query), 200);
+        let found = [&page["startIndex"], &page["itemsPerPage"]];
+        assert_eq!(found, [&json!(shown.0), &json!(shown.1)], "{query}");
+    }
     for (members, scim_type) in [
         (json!({"filter": "shoeSize pr"}), "invalidFilter"),
         (json!({"filter": 7}), "invalidValue"),
         (json!({"count": "ten"}), "invalidValue"),
         (json!({"startIndex": 1.5}), "invalidValue"),
+        (json!({"startIndex": "1"}), "invalidValue"),
         (json!({"attributes": "userName"}), "invalidValue"),
         (json!({"sortBy": "shoeSize"}), "invalidValue"),
         (json!({"schemas": [CORE]}), "invalidSyntax"),

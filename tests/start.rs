@@ -367,5 +367,7 @@ fn a_server_ends_over_a_damaged_store() {
     });
     let output = cli_in(&directory, &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status, Some(65), "{output:?}");
-    assert!(output.stderr.contains("restore a backup"), "{output:?}");
+    let data_dir = directory.path().join("data").display().to_string();
+    let hint = format!("restore a backup: golinks-scim --data-dir {data_dir} backup restore FILE");
+    assert!(output.stderr.contains(&hint), "{output:?}");
 }

@@ -1,5 +1,5 @@
 //! The house rules that a machine can check, with the remedy in each message: layers,
-//! where foreign crates may be named, how files open, what may not be left behind.
+//! where foreign crates may be named, how files open, what may not be left behind or out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -365,6 +365,44 @@ fn deviations_are_marked_and_collected() {
         .map(str::to_owned)
         .collect();
     assert_eq!(marked, listed, "tests on the left, manual on the right");
+}
+
+/// How many variants the enum of this name has.
+fn variants(text: &str, name: &str) -> Option<usize> {
+    let (_, body) = text.split_once(&format!("enum {name} {{\n"))?;
+    let (body, _) = body.split_once("\n}\n")?;
+    let is_variant = |line: &&str| {
+        let name = line.strip_prefix("    ").unwrap_or_default();
+        name.starts_with(|first: char| first.is_ascii_uppercase())
+    };
+    Some(body.lines().filter(is_variant).count())
+}
+
+/// What is forgotten in such a list is absent wherever all are shown, such as in `/metrics`.
+#[test]
+fn lists_of_all_variants_have_all() {
+    let (mut complaints, mut lists) = (Vec::new(), 0);
+    for source in sources() {
+        for (at, list) in source.text.match_indices("const ALL: [") {
+            let (before, rest) = source.text.split_at(at);
+            let (_, name) = before.rsplit_once("\nimpl ").expect("it is in an impl");
+            let (name, _) = name.split_once(' ').expect("it is that of a type");
+            let (kind, _) = rest[list.len()..]
+                .split_once("] =")
+                .expect("it has a length");
+            let (_, length) = kind.rsplit_once("; ").expect("it has a length");
+            lists += 1;
+            let all = variants(&source.text, name);
+            if length.parse().ok() != all {
+                let path = source.path.display();
+                complaints.push(format!(
+                    "{path}: {name}::ALL has {length} of {all:?} variants"
+                ));
+            }
+        }
+    }
+    assert!(lists >= 4, "the lists were not found");
+    complain(&complaints);
 }
 
 #[test]

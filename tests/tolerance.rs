@@ -310,6 +310,16 @@ fn extensions() -> Vec<Forgiven> {
             "invalidFilter",
         ),
         row(
+            ExtensionWithoutUrn,
+            "whoever filters on manager sorts by it too",
+            Query("sortBy=manager&count=1&filter=userName%20sw%20%22user%22"),
+            (
+                "/Resources/0/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User/manager/value",
+                json!("boss"),
+            ),
+            "invalidValue",
+        ),
+        row(
             ReadOnlyPart,
             "a mapping onto the manager's name, which no provider checks before it pushes",
             Patch(json!({"op": "replace", "value": "B",
@@ -330,6 +340,13 @@ fn user(name: &str) -> Value {
         "emails": [{"value": "w@x", "type": "work"}, {"value": "h@x", "type": "home"}],
         ENTERPRISE: {"manager": {"value": "boss"}}
     })
+}
+
+/// Metrics are not below `/scim/v2`.
+fn at_the_root(server: &Server) -> Client {
+    let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("a certificate");
+    let base = format!("https://{}", server.address());
+    Client::new(&base, &pem).expect("a client")
 }
 
 /// What the counter of a tolerance says.
@@ -388,9 +405,7 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     );
     let compatible = talk.authorization.clone();
     let reader = token(&talk.server, &["metrics", "--scope", "metrics"]);
-    let pem = std::fs::read(talk.server.data_dir().join("tls/ca.pem")).expect("a certificate");
-    let base = format!("https://{}", talk.server.address());
-    let mut metrics = Client::new(&base, &pem).expect("a client");
+    let mut metrics = at_the_root(&talk.server);
 
     let mut seen = BTreeSet::new();
     let all = [bodies(), lists(), malformed(), patches(), extensions()]
@@ -445,6 +460,66 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     seen.insert(Tolerance::HollowValue.name());
     let all: BTreeSet<&str> = Tolerance::ALL.into_iter().map(Tolerance::name).collect();
     assert_eq!(seen, all, "a tolerance has no test");
+}
+
+/// What is asked for is no error in strict mode, where it is a name that no schema has.
+#[test]
+fn an_extensions_attribute_is_shown_without_its_urn() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let strict = token(&talk.server, &["strict", "--mode", "strict"]);
+    let reader = token(&talk.server, &["metrics", "--scope", "metrics"]);
+    let mut metrics = at_the_root(&talk.server);
+    let mut body = user("u");
+    body[ENTERPRISE]["department"] = json!("D");
+    let created = talk.json("POST", "/Users", Some(&body), 201);
+    let one = format!("/Users/{}", created["id"].as_str().expect("an id"));
+    let whole = &body[ENTERPRISE];
+    let cases = [
+        (
+            "attributes",
+            "DEPARTMENT",
+            json!({"department": "D"}),
+            Value::Null,
+        ),
+        (
+            "attributes",
+            "manager.value",
+            json!({"manager": whole["manager"]}),
+            Value::Null,
+        ),
+        (
+            "excludedAttributes",
+            "department,manager",
+            Value::Null,
+            whole.clone(),
+        ),
+    ];
+    for authorization in [talk.authorization.clone(), strict.clone()] {
+        let is_strict = authorization == strict;
+        talk.authorization = authorization;
+        for (parameter, names, compatible, strict) in &cases {
+            let wanted = if is_strict { strict } else { compatible };
+            let list: Vec<&str> = names.split(',').collect();
+            let message = json!({*parameter: list,
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]});
+            let counted = count(&mut metrics, &reader, Tolerance::ExtensionWithoutUrn);
+            let shown = [
+                talk.json("GET", &format!("{one}?{parameter}={names}"), None, 200),
+                talk.json("GET", &format!("/Users?{parameter}={names}"), None, 200)["Resources"][0]
+                    .clone(),
+                talk.json("POST", "/Users/.search", Some(&message), 200)["Resources"][0].clone(),
+            ];
+            for user in &shown {
+                assert_eq!(&user[ENTERPRISE], wanted, "{is_strict} {parameter} {names}");
+            }
+            let now = count(&mut metrics, &reader, Tolerance::ExtensionWithoutUrn);
+            assert_eq!(
+                now - counted,
+                if is_strict { 0 } else { 3 },
+                "{parameter} {names}"
+            );
+        }
+    }
 }
 
 #[test]

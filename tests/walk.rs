@@ -12,7 +12,7 @@ use golinks_scim::idp::client::Client;
 use serde_json::{Value, json};
 
 use crate::support;
-use crate::support::{CORE, Server};
+use crate::support::{CORE, Server, Talk};
 
 const USERS: usize = 2000;
 /// Users whose keys are changed: every tenth.
@@ -263,6 +263,75 @@ fn whoever_stays_is_listed_exactly_once_whatever_others_change() {
         churn.deleted.load(Ordering::SeqCst) > 0,
         "nobody was deleted"
     );
+}
+
+/// The names on a page, three on each; `order` begins with `&` where there is one.
+fn names(talk: &mut Talk, start: usize, order: &str) -> Vec<String> {
+    let target = format!("/Users?count=3&startIndex={start}{order}");
+    let page = talk.json("GET", &target, None, 200);
+    let users = page["Resources"].as_array().expect("Resources");
+    users
+        .iter()
+        .map(|user| user["userName"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+fn create_nine(talk: &mut Talk) -> Vec<String> {
+    let names = (1..10).map(|number| format!("u{number}"));
+    names
+        .map(|name| {
+            let user = talk.create(&name);
+            user["id"].as_str().expect("an id").to_owned()
+        })
+        .collect()
+}
+
+fn delete(talk: &mut Talk, ids: &[String]) {
+    for id in ids {
+        talk.json("DELETE", &format!("/Users/{id}"), None, 204);
+    }
+}
+
+/// A list that shrinks by a page, and then to one page, between a walk and the next.
+#[test]
+fn a_walk_begun_again_does_not_go_on_from_where_the_last_one_was() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let ids = create_nine(&mut talk);
+    for gone in [0..0, 0..3, 3..6] {
+        delete(&mut talk, &ids[gone.clone()]);
+        let mut listed = Vec::new();
+        loop {
+            let page = names(&mut talk, listed.len() + 1, "");
+            if page.is_empty() {
+                break;
+            }
+            listed.extend(page);
+        }
+        let wanted: Vec<String> = (gone.end + 1..10).map(|at| format!("u{at}")).collect();
+        assert_eq!(listed, wanted, "{gone:?} have gone");
+    }
+}
+
+#[test]
+fn of_two_walks_with_one_token_neither_misses_anybody() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    for (order, shown) in [
+        ("", ["u4", "u5", "u6"]),
+        ("&sortBy=userName", ["u4", "u5", "u6"]),
+        ("&sortBy=userName&sortOrder=descending", ["u6", "u5", "u4"]),
+    ] {
+        let ids = create_nine(&mut talk);
+        let first = names(&mut talk, 1, order);
+        let gone = if order.ends_with("descending") { 8 } else { 0 };
+        delete(&mut talk, &ids[gone..=gone]);
+        assert_eq!(names(&mut talk, 1, order)[..2], first[1..], "{order}");
+        for walk in ["the first", "the second"] {
+            assert_eq!(names(&mut talk, 4, order), shown, "{order}: {walk}");
+        }
+        let mut left = ids;
+        left.remove(gone);
+        delete(&mut talk, &left);
+    }
 }
 
 /// The look at a walk notices a user missed and a user listed twice; and walks do break

@@ -82,10 +82,14 @@ impl Here {
     }
 
     fn on(folder: TempDir, clock: Arc<Moved>, cell: Option<Arc<Cell>>) -> Self {
+        Self::at("https://localhost/scim/v2", folder, clock, cell)
+    }
+
+    fn at(url: &str, folder: TempDir, clock: Arc<Moved>, cell: Option<Arc<Cell>>) -> Self {
         let path = folder.path().join("users.redb");
         let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
         let options = Options {
-            base_url: Some("https://localhost/scim/v2".to_owned()),
+            base_url: Some(url.to_owned()),
             address: Some(([127, 0, 0, 1], 1).into()),
             tuning: Tuning::default(),
             certificate: cell.clone(),
@@ -103,9 +107,13 @@ impl Here {
 
     /// The same after the end of the process and a new start.
     fn start_again(self) -> Self {
+        self.start_again_at("https://localhost/scim/v2")
+    }
+
+    fn start_again_at(self, url: &str) -> Self {
         self.api.close();
         drop(self.api);
-        Self::on(self.folder, self.clock, self.cell)
+        Self::at(url, self.folder, self.clock, self.cell)
     }
 
     fn move_to(&self, millis: i64) {
@@ -423,19 +431,8 @@ fn many_tokens_that_have_ended_are_told_of_in_one_line() {
 
 #[test]
 fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
-    let Here {
-        folder, clock, api, ..
-    } = Here::open();
-    api.close();
-    drop(api);
-    let directory = folder.path().join("tls");
-    let ours = Source::DataDirectory {
-        directory: directory.clone(),
-        names: Names::new("machine", None),
-        host: "localhost".to_owned(),
-    };
-    let ours = Cell::open(ours, clock.start).expect("a leaf");
-    let here = Here::on(folder, clock, Some(Arc::clone(&ours)));
+    let here = with_our_own();
+    let directory = here.folder.path().join("tls");
     here.move_to(88 * DAY);
     // Ours is renewed.
     assert_eq!(here.warned("certificate"), [""; 0]);
@@ -506,6 +503,83 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     let status = here.status();
     let reasons = status["reasons"].as_array().expect("a list");
     assert!(reasons.len() == 2 && reasons.iter().all(|it| it["mend"].is_string()));
+}
+
+/// A router with a leaf of the private authority, both made now.
+fn with_our_own() -> Here {
+    let here = Here::open();
+    let ours = Source::DataDirectory {
+        directory: here.folder.path().join("tls"),
+        names: Names::new("machine", None),
+        host: "localhost".to_owned(),
+    };
+    let cell = Some(Cell::open(ours, here.clock.start).expect("a leaf"));
+    Here { cell, ..here }.start_again()
+}
+
+/// Whoever trusts it must be given the next one, which takes longer than a command.
+#[test]
+fn the_end_of_our_own_authority_is_warned_of_from_a_year_before_it() {
+    let here = with_our_own();
+    let cell = here.cell.clone().expect("a leaf");
+    let ends = cell.summary().authority.expect("ours").not_after;
+    let to_end = ends.millis() - here.clock.start.millis();
+    let reach = |left: i64| {
+        here.move_to(to_end - left * DAY);
+        cell.renew_if_due(here.clock.now()).expect("renewed");
+    };
+    let manual = "golinks-scim manual certificates";
+    for (left, is_warned) in [(366, false), (365, true), (90, true), (1, true)] {
+        reach(left);
+        let wanted = format!("the private CA ends at {ends}, in {left} days; {manual}");
+        let wanted: &[String] = if is_warned { &[wanted] } else { &[] };
+        assert_eq!(here.warned("certificate"), wanted, "{left}");
+        assert_eq!(here.logs().len(), wanted.len(), "{left}");
+        assert_eq!(here.logs(), [""; 0], "{left}");
+    }
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("1"));
+    reach(-3);
+    assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 503);
+    assert_eq!(
+        here.status()["reasons"][0]["mend"],
+        "{program} manual certificates"
+    );
+    assert_eq!(here.metric("certificate_days_left").as_deref(), Some("-3"));
+    assert_eq!(here.warned("certificate"), [""; 0]);
+}
+
+#[test]
+fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
+    let here = with_our_own();
+    // Nobody has made the next one yet.
+    here.move_to(3 * 365 * DAY);
+    let mend = here.status()["reasons"][0]["mend"].clone();
+    assert!(text(&mend).starts_with("set the clock right"), "{mend}");
+    here.move_to(-3 * DAY);
+    assert_eq!(here.status()["reasons"][0]["mend"], mend);
+}
+
+#[test]
+fn another_base_url_than_before_is_told_of_until_the_next_start() {
+    let here = Here::open();
+    let token = here.json("POST", "/admin/tokens", &json!({"name": "okta"}));
+    // As long as nobody has used a token, nobody was given a base URL.
+    let here = here.start_again_at("https://first.example/scim/v2");
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    let here = here.start_again();
+    assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    here.move_to(1000);
+    let here = here.start_again_at("https://new.example/scim/v2");
+    let what = "the base URL is https://new.example/scim/v2 now, and was https://localhost/scim/v2";
+    let mend = "give the new one to the identity providers that were given the old one, or set \
+                base_url = \"https://localhost/scim/v2\" and restart the server";
+    assert_eq!(here.logs(), [format!("{what}; mend: {mend}")]);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
+    assert_eq!(here.logs(), [""; 0]);
+    let here = here.start_again_at("https://new.example/scim/v2");
+    assert_eq!(here.warned("base URL"), [""; 0]);
+    assert_eq!(here.logs(), [""; 0]);
 }
 
 /// As those are that an ACME client renews when a third of their life is left.

@@ -95,6 +95,7 @@ mod tests {
             expires: ends.map(at),
             rate_limit: None,
             allow_from: Vec::new(),
+            issued_by: None,
         };
         let token = Token::issued(issue, sha256(name.as_bytes()), at(created));
         Arc::new(token.with(|token| token.revoked = revoked.map(at)))

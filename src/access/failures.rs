@@ -52,14 +52,14 @@ impl Failures {
         Noted {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
-            is_told: state.count_refusal(peer, now),
+            is_told: state.count_refusal(peer, now, failed == limits::FAILURES_PER_WINDOW_MAX + 1),
         }
     }
 
     /// Counts a refusal of any other kind. True if it is to be logged.
     pub fn count_refusal(&self, peer: IpAddr, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.count_refusal(peer, now)
+        state.count_refusal(peer, now, false)
     }
 }
 
@@ -84,11 +84,11 @@ impl State {
         window
     }
 
-    fn count_refusal(&mut self, peer: IpAddr, now: Instant) -> bool {
+    fn count_refusal(&mut self, peer: IpAddr, now: Instant, is_first_of_too_many: bool) -> bool {
         let window = self.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
-        // The first one too many is still logged, with a note that the next ones are not.
-        if window.refused > limits::FAILURES_PER_WINDOW_MAX + 1 {
+        // The first one too many says that the next ones are not logged.
+        if window.refused > limits::FAILURES_PER_WINDOW_MAX && !is_first_of_too_many {
             return false;
         }
         let told = self.told.get_or_insert(Window::begin(now));
@@ -164,6 +164,19 @@ mod tests {
         assert_eq!(failures.note(other, later), told(None));
         let over = start + Duration::from_secs(60);
         assert_eq!(failures.note(peer, over), told(None));
+    }
+
+    #[test]
+    fn the_first_of_too_many_is_told_after_refusals_of_another_kind_too() {
+        let failures = Failures::default();
+        let now = Instant::now();
+        let peer: IpAddr = "192.0.2.1".parse().expect("an address");
+        assert!(failures.count_refusal(peer, now));
+        for _ in 0..20 {
+            assert_eq!(failures.note(peer, now).retry_after_seconds, None);
+        }
+        assert_eq!(failures.note(peer, now), told(Some(61)));
+        assert!(!failures.note(peer, now).is_told && !failures.count_refusal(peer, now));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Token {
     pub rate_limit: Option<u32>,
     /// The networks that it may be used from; all if there are none.
     pub allow_from: Vec<IpNet>,
+    /// Who issued it, or made it by a rotation; unknown for a token of an earlier release.
+    pub issued_by: Option<String>,
     /// Whether it is in memory alone: it lives for minutes and is not listed.
     pub(super) is_temporary: bool,
     pub(super) digest: Digest,
@@ -83,6 +85,8 @@ pub struct Issue {
     pub rate_limit: Option<u32>,
     /// The networks that it may be used from; all if there are none.
     pub allow_from: Vec<IpNet>,
+    /// Who asks for it. The audit trail says so too, but a token may outlive its row.
+    pub issued_by: Option<String>,
 }
 
 impl Token {
@@ -103,6 +107,7 @@ impl Token {
             revoked: None,
             rate_limit: issue.rate_limit,
             allow_from: issue.allow_from,
+            issued_by: issue.issued_by,
             is_temporary: false,
             digest,
             seen,
@@ -187,6 +192,7 @@ impl Token {
             revoked: self.revoked.map(Instant::millis),
             rate_limit: self.rate_limit,
             allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
+            issued_by: self.issued_by.clone(),
             digest: self.digest,
         }
     }
@@ -200,6 +206,7 @@ impl Token {
             expires: self.expires,
             rate_limit: self.rate_limit,
             allow_from: self.allow_from.clone(),
+            issued_by: self.issued_by.clone(),
         };
         let (id, seen) = (self.id.clone(), Arc::clone(&self.seen));
         let mut token = Self {
@@ -233,6 +240,8 @@ struct Stored {
     rate_limit: Option<u32>,
     #[serde(default)]
     allow_from: Vec<String>,
+    #[serde(default)]
+    issued_by: Option<String>,
     digest: Digest,
 }
 
@@ -250,11 +259,39 @@ impl Stored {
                 .iter()
                 .map(|network| network.parse().ok())
                 .collect::<Option<_>>()?,
+            issued_by: self.issued_by,
         };
         let created = Instant::from_millis(self.created);
         Some(Token {
             revoked: self.revoked.map(Instant::from_millis),
             ..Token::new(self.id, issue, self.digest, created, Arc::new(seen))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of a release that did not write who issued a token is good all the same.
+    #[test]
+    fn who_issued_a_token_is_kept_where_it_was_written() {
+        let issue = Issue {
+            name: "okta".to_owned(),
+            scope: Scope::Read,
+            mode: Mode::Strict,
+            expires: None,
+            rate_limit: None,
+            allow_from: Vec::new(),
+            issued_by: Some("administrator:jane".to_owned()),
+        };
+        let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0));
+        let row = token.with(|token| token.expires = None).encode();
+        let read = |row: &[u8]| Token::decode(row, None).expect("a token").issued_by;
+        assert_eq!(read(&row), token.issued_by);
+        let text = String::from_utf8(row).expect("text");
+        let old = text.replace("\"issued_by\":\"administrator:jane\",", "");
+        assert_ne!(old, text);
+        assert_eq!(read(old.as_bytes()), None);
     }
 }

@@ -120,6 +120,7 @@ impl Tokens {
             // Its own rate: a low limit of the server must not make the check fail.
             rate_limit: Some(limits::RATE_PER_SECOND_DEFAULT),
             allow_from: Vec::new(),
+            issued_by: None,
         };
         let mut token = Token::issued(issue, text.digest(), now);
         token.is_temporary = true;
@@ -202,13 +203,14 @@ impl Tokens {
         self.add(issue, now, Change::none(), audit)
     }
 
-    /// Issues a token like the newest live one of this name or id; the old ones of the name end
-    /// after `overlap_seconds`, or earlier if they would have anyway.
+    /// Issues a token like the newest live one of this name or id, for `by`; the old ones of the
+    /// name end after `overlap_seconds`, or earlier if they would have anyway.
     pub fn rotate(
         &self,
         name_or_id: &str,
         overlap_seconds: i64,
         now: Instant,
+        by: &str,
         audit: impl FnOnce(&Token) -> String,
     ) -> Result<Rotated, IssueError> {
         let _turn = self.begin()?;
@@ -241,6 +243,7 @@ impl Tokens {
                 .map(|expires| now.plus_seconds(expires.seconds() - old.created.seconds())),
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
+            issued_by: Some(by.to_owned()),
         };
         let (token, text) = self.add(issue, now, change, audit)?;
         let old = self.replace(ended);

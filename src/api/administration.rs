@@ -184,6 +184,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
         expires,
         rate_limit: rate_limit(&wanted)?,
         allow_from: allow_from(&wanted)?,
+        issued_by: Some(call.caller().principal),
     };
     let now = api.clock.now();
     if expires.is_some_and(|expires| expires <= now) {
@@ -250,9 +251,11 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
         return Err(Problem::new(400, "overlapSeconds must be a number from 0"));
     };
     let now = api.clock.now();
-    let rotated = api.tokens.rotate(call.parameter(), overlap, now, |token| {
-        audit(call, now, "token.rotate", token)
-    })?;
+    let by = call.caller().principal;
+    let row = |token: &Token| audit(call, now, "token.rotate", token);
+    let rotated = api
+        .tokens
+        .rotate(call.parameter(), overlap, now, &by, row)?;
     let old = rotated.old.iter().map(|token| described(token, now));
     let old: Vec<Value> = old.collect();
     let mut shown = with_text(&rotated.token, &rotated.text, now);
@@ -334,6 +337,7 @@ fn described(token: &Token, now: Instant) -> Value {
         "lastUsedBy": last.as_ref().and_then(|last| last.by.as_deref()),
         "rateLimit": token.rate_limit,
         "allowFrom": token.allow_from.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "issuedBy": token.issued_by,
         "state": token.state(now).as_str(),
     })
 }

@@ -194,10 +194,10 @@ impl Admission {
     }
 
     /// Which attributes of each user are asked for.
-    pub(super) fn projection(&self) -> Projection {
+    pub(super) fn projection(&self, leniency: &mut Leniency) -> Projection {
         let attributes = self.query_list("attributes");
         let excluded = self.query_list("excludedAttributes");
-        Projection::parse(attributes.as_deref(), excluded.as_deref())
+        Projection::parse(attributes.as_deref(), excluded.as_deref(), leniency)
     }
 
     /// All query parameters of this name as one list.

@@ -184,7 +184,7 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     let (begins, ends) = (summary.not_before, summary.not_after);
     Some(Reason {
         what: format!("the certificate is good from {begins} to {ends}, and it is {now}"),
-        mend: cell.mend(),
+        mend: cell.mend(now),
     })
 }
 

@@ -11,16 +11,21 @@ const BASE_URL: &str = "base-url";
 /// opens cursors and nothing else.
 const CURSOR_KEY: &str = "cursor-key";
 
-/// The base URL to use; one that is served is kept in the store.
-pub(super) fn base_url(store: &Store, served: Option<String>) -> Result<String, StartError> {
+/// The base URL to use, of which one that is served is kept in the store; and the one that was
+/// served before, if it differs.
+pub(super) fn base_url(
+    store: &Store,
+    served: Option<String>,
+) -> Result<(String, Option<String>), StartError> {
     let kept = kept(store, BASE_URL)?;
     let Some(served) = served else {
-        return Ok(kept.unwrap_or_default());
+        return Ok((kept.unwrap_or_default(), None));
     };
-    if kept.as_deref() != Some(served.as_str()) {
-        keep(store, BASE_URL, &served)?;
+    if kept.as_ref() == Some(&served) {
+        return Ok((served, None));
     }
-    Ok(served)
+    keep(store, BASE_URL, &served)?;
+    Ok((served, kept))
 }
 
 /// The key of cursors, made when there is none.

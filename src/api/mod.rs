@@ -90,6 +90,8 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
+    /// The base URL that the previous start served, if it differs.
+    base_url_before: Option<String>,
     /// Sets this process apart from all others in the entity tags of lists.
     incarnation: String,
     address: Option<SocketAddr>,
@@ -129,7 +131,7 @@ impl Api {
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
         let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
-        let base_url = kept::base_url(&store, options.base_url)?;
+        let (base_url, base_url_before) = kept::base_url(&store, options.base_url)?;
         let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
@@ -142,6 +144,7 @@ impl Api {
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
+            base_url_before,
             incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),

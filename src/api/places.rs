@@ -2,52 +2,116 @@
 //! earlier one is deleted, or leaves a filtered or sorted list: the walk would miss a user or show
 //! one twice. So the end of each page is remembered for a while, and the page that begins there
 //! goes on from the same user. Nothing depends on it: if the end is forgotten, users are counted.
+//!
+//! Two walks of one principal through one list look the same. If one comes after the other, the
+//! second must not go on from where the first was, which would show users twice. If both go on at
+//! once, each may show a user twice, which is harmless, but must not miss one: a user missed in an
+//! import looks unassigned.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::directory::Position;
 use crate::limits;
+use crate::scim::Sort;
 use crate::secret::Digest;
 
-/// The ends of pages, by who asked for what and by the index that comes next.
+/// The ends of pages.
 #[derive(Default)]
 pub(super) struct Places {
-    known: Mutex<HashMap<(Digest, usize), (Position, Instant)>>,
+    known: Mutex<Known>,
+}
+
+/// By who asked for what and by the index that comes next.
+type Known = BTreeMap<(Digest, usize), Noted>;
+
+/// The end of a page.
+struct Noted {
+    place: Position,
+    at: Instant,
+    /// The next page was asked for.
+    is_used: bool,
 }
 
 impl Places {
-    /// Notes that the page before `next_index` ended with the user at `place`.
-    pub(super) fn note(&self, binding: Digest, next_index: usize, place: Position, now: Instant) {
+    /// Notes that the page before `next_index` of a list in this order ended with the user at
+    /// `place`.
+    pub(super) fn note(
+        &self,
+        binding: Digest,
+        next_index: usize,
+        place: Position,
+        sort: Option<&Sort>,
+        now: Instant,
+    ) {
+        let key = (binding, next_index);
         let mut known = self.lock();
-        if known.len() >= limits::PLACES_MAX && !known.contains_key(&(binding, next_index)) {
-            known.retain(|_, (_, noted)| is_fresh(*noted, now));
-            let oldest = known.iter().min_by_key(|(_, (_, noted))| *noted);
-            let oldest = oldest.map(|(key, _)| *key);
-            if known.len() >= limits::PLACES_MAX
-                && let Some(oldest) = oldest
-            {
-                known.remove(&oldest);
+        let place = match known.get(&key) {
+            // Another walk is to go on from there: that this one does too misses nobody.
+            Some(other) if other.is_awaited(now) && other.place.is_before(&place, sort) => {
+                other.place.clone()
             }
-        }
-        known.insert((binding, next_index), (place, now));
+            Some(_) => place,
+            None => {
+                make_room(&mut known, now);
+                place
+            }
+        };
+        let noted = Noted {
+            place,
+            at: now,
+            is_used: false,
+        };
+        known.insert(key, noted);
     }
 
-    /// The user that the page before `index` ended with, if that is still known.
+    /// The user that the page before `index` ended with, if that is still known. It stays
+    /// known, since the answer may be lost and asked for again.
     pub(super) fn find(&self, binding: Digest, index: usize, now: Instant) -> Option<Position> {
-        let known = self.lock();
-        let (place, noted) = known.get(&(binding, index))?;
-        is_fresh(*noted, now).then(|| place.clone())
+        let mut known = self.lock();
+        let noted = known.get_mut(&(binding, index))?;
+        noted.is_used = true;
+        noted.is_fresh(now).then(|| noted.place.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Digest, usize), (Position, Instant)>> {
+    /// Forgets what an earlier walk left behind, where the page at `index` is the last one.
+    pub(super) fn forget_used_after(&self, binding: Digest, index: usize) {
+        let mut known = self.lock();
+        let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
+        let used = beyond.filter(|(_, noted)| noted.is_used);
+        for key in used.map(|(key, _)| *key).collect::<Vec<_>>() {
+            known.remove(&key);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_fresh(noted: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(noted) <= limits::PLACE_DURATION_MAX
+impl Noted {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) <= limits::PLACE_DURATION_MAX
+    }
+
+    fn is_awaited(&self, now: Instant) -> bool {
+        !self.is_used && self.is_fresh(now)
+    }
+}
+
+fn make_room(known: &mut Known, now: Instant) {
+    if known.len() < limits::PLACES_MAX {
+        return;
+    }
+    known.retain(|_, noted| noted.is_fresh(now));
+    let oldest = known.iter().min_by_key(|(_, noted)| noted.at);
+    let oldest = oldest.map(|(key, _)| *key);
+    if known.len() >= limits::PLACES_MAX
+        && let Some(oldest) = oldest
+    {
+        known.remove(&oldest);
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +127,7 @@ mod tests {
     fn places_are_known_for_a_while_and_not_too_many() {
         let places = Places::default();
         let start = Instant::now();
-        places.note([1; 32], 101, place(1), start);
+        places.note([1; 32], 101, place(1), None, start);
         assert_eq!(places.find([1; 32], 101, start), Some(place(1)));
         assert_eq!(places.find([1; 32], 201, start), None);
         assert_eq!(places.find([2; 32], 101, start), None);
@@ -72,10 +136,42 @@ mod tests {
 
         for index in 0..limits::PLACES_MAX {
             let when = start + Duration::from_millis(u64::try_from(index).expect("small") + 1);
-            places.note([3; 32], index, place(2), when);
+            places.note([3; 32], index, place(2), None, when);
         }
         assert_eq!(places.lock().len(), limits::PLACES_MAX);
         assert_eq!(places.find([1; 32], 101, start), None, "the oldest went");
         assert_eq!(places.find([3; 32], 0, start), Some(place(2)));
+    }
+
+    #[test]
+    fn a_place_that_is_awaited_gives_way_to_earlier_ones_alone() {
+        let places = Places::default();
+        let start = Instant::now();
+        let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
+        let note = |index, sequence, sort: Option<&Sort>, now| {
+            places.note([1; 32], index, place(sequence), sort, now);
+        };
+        let find = |index, now| places.find([1; 32], index, now);
+        for (first, second, wanted) in [(4, 6, 4), (6, 4, 4)] {
+            note(101, first, None, start);
+            note(101, second, None, start);
+            assert_eq!(find(101, start), Some(place(wanted)));
+            assert_eq!(find(101, start), Some(place(wanted)), "asked for again");
+        }
+        // It was used, and then nobody came for it in time.
+        for (second, now) in [(5, start), (6, late)] {
+            note(101, second, None, now);
+            assert_eq!(places.lock()[&([1; 32], 101)].place, place(second));
+        }
+
+        note(201, 8, None, late);
+        note(301, 9, None, late);
+        assert_eq!(find(301, late), Some(place(9)));
+        places.forget_used_after([2; 32], 1);
+        places.forget_used_after([1; 32], 301);
+        assert!(find(301, late).is_some());
+        places.forget_used_after([1; 32], 1);
+        assert_eq!(find(301, late), None);
+        assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
     }
 }

@@ -32,7 +32,8 @@ pub(super) fn by_parameters(
 ) -> Outcome {
     let mut leniency = call.leniency();
     let parameter = |name: &str| call.query_once(name);
-    let request = SearchRequest::from_parameters(parameter, call.projection(), &mut leniency)?;
+    let projection = call.projection(&mut leniency);
+    let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
     api.note(call, leniency.used());
     // A page by index is remembered when it is shown (`places`), so it is always shown.
     if matches!(request.paging, Paging::Index(_)) {
@@ -138,8 +139,11 @@ fn place(
         Paging::Index(index) => {
             if let Some(end) = page.after() {
                 let next = index.saturating_add(page.len());
+                let (end, sort) = (end.clone(), request.sort.as_ref());
                 api.places
-                    .note(**binding, next, end.clone(), Monotonic::now());
+                    .note(**binding, next, end, sort, Monotonic::now());
+            } else if !page.is_empty() && !request.selects_one_at_most() {
+                api.places.forget_used_after(**binding, *index);
             }
             Place::Index(*index)
         }

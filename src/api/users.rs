@@ -7,7 +7,7 @@ use super::reply::{self, Outcome};
 use crate::access::Principal;
 use crate::directory::Written;
 use crate::scim::user::Echo;
-use crate::scim::{Patch, User, json};
+use crate::scim::{Patch, Projection, User, json};
 
 /// Room for most users.
 const BODY_BYTES: usize = 2048;
@@ -23,7 +23,7 @@ pub(super) fn retrieve(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> 
             return Ok(Ok(reply::not_modified(version)));
         }
         let mut body = Vec::with_capacity(BODY_BYTES);
-        user.render(&api.base_url, &call.projection(), &mut body)?;
+        user.render(&api.base_url, &projection(api, call), &mut body)?;
         let mut answer = reply::scim(200, body);
         answer.headers.push(("ETag", version));
         Ok(Ok(answer))
@@ -78,10 +78,17 @@ pub(super) fn delete(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Ou
 fn shown(api: &Api, call: &Admission, status: u16, written: Written) -> Outcome {
     let user = written.stored()?;
     let mut body = Vec::with_capacity(BODY_BYTES);
-    user.render(&api.base_url, &call.projection(), &mut body)?;
+    user.render(&api.base_url, &projection(api, call), &mut body)?;
     let mut answer = reply::scim(status, body);
     answer.headers.push(("ETag", user.version()));
     Ok(answer)
+}
+
+fn projection(api: &Api, call: &Admission) -> Projection {
+    let mut leniency = call.leniency();
+    let projection = call.projection(&mut leniency);
+    api.note(call, leniency.used());
+    projection
 }
 
 /// The user in a body, and what tells that it is an echo of what was shown.

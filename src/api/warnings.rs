@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Api, health};
 use crate::access::{Mode, Scope, Token, TokenState};
-use crate::certificate::Cell;
+use crate::certificate::{Cell, NEW_AUTHORITY};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
 use crate::limits;
@@ -31,6 +31,9 @@ pub(super) const CERTIFICATE: &str = "certificate";
 const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// Days before the end of a certificate that is not renewed here.
 const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
+/// Days before the end of the private authority: each of its clients must be given the next one
+/// before that.
+const AUTHORITY_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
 /// The steps that were logged, by what they are about.
 #[derive(Default)]
@@ -117,6 +120,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
     warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
+    warnings.extend(another_base_url(api, &live));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
             kind: "deactivations",
@@ -253,15 +257,42 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     })
 }
 
-/// Our own leaf is renewed, and whatever hinders that is in the log.
+/// Whoever has used a token before this start was given the base URL of that time. One that was
+/// lost by mistake looks like one that was changed on purpose, until somebody calls the old one.
+fn another_base_url(api: &Api, live: &[&Arc<Token>]) -> Option<Warning> {
+    let before = api.base_url_before.as_ref()?;
+    let was_used = |token: &&&Arc<Token>| token.last_used().is_some_and(|it| it.at < api.started);
+    live.iter().find(was_used)?;
+    Some(Warning {
+        kind: "base URL",
+        what: format!("the base URL is {} now, and was {before}", api.base_url),
+        mend: Mend::of(format!(
+            "give the new one to the identity providers that were given the old one, or set \
+             base_url = \"{before}\" and restart the server"
+        )),
+        steps: vec![("base URL".to_owned(), STEP_REACHED)],
+    })
+}
+
+/// Our own leaf is renewed as long as its authority is good, and whatever hinders that is in the
+/// log.
 fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
-    let days = now.days_until(summary.not_after);
     // A certificate that has ended is reported as what makes the server unready.
-    if summary.authority.is_some() || summary.out_of_date(now).is_some() {
+    if summary.out_of_date(now).is_some() {
         return None;
     }
+    if let Some(authority) = summary.authority {
+        let (ends, days) = (authority.not_after, now.days_until(authority.not_after));
+        return Some(Warning {
+            kind: "certificate",
+            what: format!("the private CA ends at {ends}, in {days} days"),
+            mend: NEW_AUTHORITY,
+            steps: vec![(authority.fingerprint, step(days, AUTHORITY_DAYS)?)],
+        });
+    }
+    let days = now.days_until(summary.not_after);
     // Its last second is still its own.
     let life = summary
         .not_before
@@ -274,7 +305,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
             "the certificate ends at {}, in {days} days",
             summary.not_after
         ),
-        mend: cell.mend(),
+        mend: cell.mend(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],
     })
 }

@@ -68,6 +68,7 @@ pub(super) struct Authority {
     pem: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+    not_after: Instant,
 }
 
 impl Authority {
@@ -98,6 +99,7 @@ impl Authority {
             pem,
             certificate,
             issuer,
+            not_after: facts.not_after,
         })
     }
 
@@ -106,15 +108,21 @@ impl Authority {
         &self.certificate
     }
 
-    /// Makes a new leaf certificate and its key.
+    /// When it ends, and with it all that it has issued.
+    pub(super) fn not_after(&self) -> Instant {
+        self.not_after
+    }
+
+    /// Makes a new leaf certificate and its key. It ends with the authority at the latest: clients
+    /// refuse it from then on, and whoever reads its dates is to see that. One that is made after
+    /// that has ended too; a start must have something to serve.
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
         let sign = |error: rcgen::Error| Error::Sign(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
-        let mut params = params(
-            names.as_slice().first().map_or("", String::as_str),
-            now,
-            limits::LEAF_DAYS,
-        )?;
+        let name = names.as_slice().first().map_or("", String::as_str);
+        let (begins, ends) = life(now, limits::LEAF_DAYS);
+        let ends = ends.min(self.not_after);
+        let mut params = params(name, begins.min(ends), ends)?;
         params.subject_alt_names = names
             .as_slice()
             .iter()
@@ -152,7 +160,8 @@ fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Resu
     let sign = |error: rcgen::Error| Error::Sign(error.to_string());
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
     let name = format!("GoLinks SCIM private CA ({host_name})");
-    let mut params = params(&name, now, limits::AUTHORITY_DAYS)?;
+    let (begins, ends) = life(now, limits::AUTHORITY_DAYS);
+    let mut params = params(&name, begins, ends)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let made = params.self_signed(&pair).map_err(sign)?;
@@ -160,14 +169,22 @@ fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Resu
     files::write_certificate(certificate, &made.pem())
 }
 
+/// When a certificate begins and ends that is made now, for so many days.
+fn life(now: Instant, days: i64) -> (Instant, Instant) {
+    (
+        now.plus_seconds(-CLOCK_DIFFERENCE_SECONDS),
+        now.plus_days(days),
+    )
+}
+
 /// What all our certificates have in common. The library's own validity, 1975 to 4096, is
 /// refused by many clients.
-fn params(name: &str, now: Instant, days: i64) -> Result<CertificateParams, Error> {
+fn params(name: &str, begins: Instant, ends: Instant) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     let name: String = name.chars().take(COMMON_NAME_CHARS_MAX).collect();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.not_before = moment(now.plus_seconds(-CLOCK_DIFFERENCE_SECONDS))?;
-    params.not_after = moment(now.plus_days(days))?;
+    params.not_before = moment(begins)?;
+    params.not_after = moment(ends)?;
     let mut serial: [u8; 16] = secret::random();
     // A serial number is positive (RFC 5280 section 4.1.2.2).
     serial[0] = serial[0] & 0x7f | 0x40;

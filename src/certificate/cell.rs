@@ -16,6 +16,15 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::mend::Mend;
 
+/// What tells how another private authority takes the place of the one that ends.
+pub const NEW_AUTHORITY: Mend = Mend::new("{program} manual certificates");
+/// What is to be done about our own leaf where its authority is good. The next one is made as soon
+/// as the old one is out of date.
+const SET_THE_CLOCK: Mend = Mend::new(
+    "set the clock right (timedatectl): the next one is made by itself then, or the log says what \
+     hinders it",
+);
+
 /// What is being served.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -117,7 +126,8 @@ impl Cell {
     }
 
     /// Makes and serves a new leaf of the private authority once two thirds of the old
-    /// one's life are over, or if it was made by a clock that was fast. Gives what is then
+    /// one's life are over, unless it ends with the authority already, or if it was made by a
+    /// clock that was fast. Gives what is then
     /// served, if it is new. The old one stays where the clock is so wrong that the authority
     /// itself is not valid.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
@@ -126,7 +136,7 @@ impl Cell {
         let Some(authority) = &summary.authority else {
             return Ok(None);
         };
-        if !is_due(summary.not_after, now) && now >= summary.not_before {
+        if !is_due(summary.not_after, authority.not_after, now) && now >= summary.not_before {
             return Ok(None);
         }
         if now < authority.not_before || now >= authority.not_after {
@@ -146,14 +156,16 @@ impl Cell {
     }
 
     /// What to do to get the next certificate served.
-    pub fn mend(&self) -> Mend {
-        match self.files() {
-            Some([chain, key]) => Mend::of(format!(
+    pub fn mend(&self, now: Instant) -> Mend {
+        match (self.files(), self.summary().authority) {
+            (Some([chain, key]), _) => Mend::of(format!(
                 "put the next one into {} and {}",
                 chain.display(),
                 key.display()
             )),
-            None => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
+            (None, Some(own)) if own.not_after <= now => NEW_AUTHORITY,
+            (None, Some(_)) => SET_THE_CLOCK,
+            (None, None) => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
         }
     }
 
@@ -211,8 +223,10 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     }
 }
 
-fn is_due(not_after: Instant, now: Instant) -> bool {
-    now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT
+/// Whether a leaf that ends then is to be made anew. What ends with its authority is not: the next
+/// one would too.
+fn is_due(not_after: Instant, authority_not_after: Instant, now: Instant) -> bool {
+    now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT && not_after < authority_not_after
 }
 
 /// The authority's leaf, made anew when it is due or when a client that trusts the authority
@@ -222,24 +236,32 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let authority = Authority::open(directory, host_name, now)?;
     let summary = authority::summary(directory)?;
     let own = PrivateFiles::of(directory);
-    let usable = match Chain::load(&own.leaf, &own.leaf_key) {
+    let (is_usable, names_before) = match Chain::load(&own.leaf, &own.leaf_key) {
         Ok(leaf) => {
-            !is_due(leaf.not_after, now)
-                && leaf.is_good_for(names.as_slice(), authority.certificate(), now)
+            let is_usable = !is_due(leaf.not_after, authority.not_after(), now)
+                && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
+            (is_usable, leaf.names)
         }
         // An exposed key is not quietly replaced: somebody may have it.
         Err(error @ Error::Exposed(_)) => return Err(error),
-        Err(_) => false,
+        Err(_) => (false, Vec::new()),
     };
-    if !usable {
+    if !is_usable {
         authority.issue_leaf(names, now)?;
     }
-    Ok(current(
-        Chain::load(&own.leaf, &own.leaf_key)?,
-        summary,
-        Vec::new(),
-        now,
-    ))
+    let leaf = Chain::load(&own.leaf, &own.leaf_key)?;
+    // It had them of an earlier base URL, perhaps, and was kept until now.
+    let mut gone = names_before;
+    gone.retain(|name| !leaf.covers(name));
+    let mut warnings = Vec::new();
+    if !gone.is_empty() {
+        warnings.push(format!(
+            "the certificate is no longer for {}, as the one before it was: whoever still calls \
+             this server so will refuse it",
+            gone.join(", ")
+        ));
+    }
+    Ok(current(leaf, summary, warnings, now))
 }
 
 fn from_files(

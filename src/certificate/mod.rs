@@ -21,7 +21,7 @@ use rustls::pki_types::ServerName;
 use crate::mend::quoted;
 
 pub use authority::AuthoritySummary;
-pub use cell::{Cell, Summary, examine};
+pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
 pub use chain::{Link, end_of, issuer_of, public_roots};
 pub use request::{Installed, install, request};
 pub use source::Source;

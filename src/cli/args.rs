@@ -113,8 +113,14 @@ pub(super) struct Serve {
     /// The key of that certificate, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Option<String>,
-    /// Requests per second for each token, or `off` [default: 200]
-    #[arg(long, value_name = "N|off")]
+    #[arg(
+        long,
+        value_name = "N|off",
+        help = format!(
+            "Requests per second for each token, or `off` [default: {}]",
+            limits::RATE_PER_SECOND_DEFAULT
+        )
+    )]
     pub(super) rate_limit: Option<String>,
 }
 

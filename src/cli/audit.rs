@@ -180,7 +180,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
             status::UNAVAILABLE,
             "no server is running, so nothing happens",
         )
-        .hint("`golinks-scim audit list` shows what has happened")
+        .hint("`{program} audit list` shows what has happened")
     })?;
     let end = ask(&mut client, "GET", "/admin/audit?count=1", None)?;
     let mut first = end["end"].as_u64().unwrap_or(1);
@@ -285,17 +285,17 @@ fn explain(client: &mut Client, requests: &[String], format: Format) -> Result<(
             None => unknown.push(request.as_str()),
         }
     }
-    if format != Format::Table && !known.is_empty() {
-        let mut listing = Listing::new(format, &[]);
-        listing.page(&known)?;
-        listing.end()?;
-    } else {
+    if format == Format::Table {
         for (at, found) in known.iter().enumerate() {
             if at > 0 {
                 output::line("")?;
             }
             tell_explanation(found)?;
         }
+    } else {
+        let mut listing = Listing::new(format, &[]);
+        listing.page(&known)?;
+        listing.end()?;
     }
     if unknown.is_empty() {
         return Ok(());

@@ -15,8 +15,9 @@ use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::{self, BaseUrl};
 use crate::limits;
 use crate::local::Client;
+use crate::mend::filled;
 
-pub(super) fn run(config: &config::Serve, command: Cert) -> Result<(), Failure> {
+pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     match command {
         Cert::Show {
@@ -48,11 +49,11 @@ pub(super) fn run(config: &config::Serve, command: Cert) -> Result<(), Failure> 
                     "warning: no name is {host}, the host of the base URL: `cert install` will refuse \
                      what the authority makes of this"
                 ));
-                output::hint(&mend_names(&host));
+                output::hint(&filled(&mend_names(&host), program));
             }
-            output::say(
-                "give this to the certificate authority; then: golinks-scim cert install CHAIN.pem",
-            );
+            output::say(&format!(
+                "give this to the certificate authority; then: {program} cert install CHAIN.pem"
+            ));
             output::line(request.trim_end())
         }
         Cert::Install { chain, key } => install(data_dir, &chain, key.as_deref()),
@@ -83,7 +84,7 @@ fn mend_names(host: &str) -> String {
     }
     format!(
         "set base_url to a name that it is for and restart the server, or \
-         golinks-scim cert request --name {host}"
+         {{program}} cert request --name {host}"
     )
 }
 

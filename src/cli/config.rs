@@ -6,6 +6,7 @@ use super::args::Config;
 use super::output::{self, Column, Listing, text_of};
 use super::{Failure, tls};
 use crate::config::{Configuration, Origin, SETTINGS, default_file, default_text};
+use crate::files;
 
 const COLUMNS: &[Column] = &[
     Column {
@@ -59,11 +60,13 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
 /// Checks beyond each setting's value: whether the certificate can be served.
 fn check(configuration: &Configuration) -> Result<(), Failure> {
     tls::examine(&configuration.serve)?;
-    match &configuration.file {
-        Some(file) => output::line(&format!("{} can be used", file.display())),
-        None => output::line(&format!(
-            "there is no configuration file, and none is needed; to begin one:\n  golinks-scim config default > {}",
-            default_file().display()
-        )),
+    if let Some(file) = &configuration.file {
+        return output::line(&format!("{} can be used", file.display()));
     }
+    let file = default_file().display();
+    let folder = files::directory_of(default_file()).display();
+    output::line(&format!(
+        "there is no configuration file, and none is needed; to begin one:\n  \
+         mkdir -p {folder} && golinks-scim config default > {file}"
+    ))
 }

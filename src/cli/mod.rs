@@ -37,7 +37,7 @@ use crate::http1::target::encode;
 use crate::limits;
 use crate::local::{self, Client};
 use crate::logging;
-use crate::mend::quoted;
+use crate::mend::{filled, quoted};
 use crate::store::OpenError;
 use args::{Args, Command};
 
@@ -99,9 +99,16 @@ impl Failure {
         self.is_unread
     }
 
+    /// What to do; `{program}` stands for the beginning of a command, as in a mend.
     fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
+    }
+
+    /// Tells the person.
+    fn tell(&self, program: &str) {
+        let hint = self.hint.as_deref().map(|hint| filled(hint, program));
+        output::failure(&self.what, hint.as_deref());
     }
 }
 
@@ -119,13 +126,15 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { status::USAGE } else { 0 });
         }
     };
-    let outcome = without_configuration(&args.command).unwrap_or_else(|| configured(args));
+    let program = program(&args);
+    let outcome =
+        without_configuration(&args.command).unwrap_or_else(|| configured(args, &program));
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
         Err(failure) => {
-            output::failure(&failure.what, failure.hint.as_deref());
+            failure.tell(&program);
             ExitCode::from(failure.status)
         }
     }
@@ -140,11 +149,19 @@ fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
         Command::Completions { shell: None } => output::choices::<Shell>(),
         Command::Completions { shell: Some(shell) } => generate::completions(*shell),
         Command::Man { dir } => generate::man(dir),
-        _ => return None,
+        Command::Serve(_)
+        | Command::Token(_)
+        | Command::User(_)
+        | Command::Cert(_)
+        | Command::Audit(_)
+        | Command::Backup(_)
+        | Command::Guide { which: Some(_) }
+        | Command::Check(_)
+        | Command::Config(args::Config::Show { .. } | args::Config::Check) => return None,
     })
 }
 
-fn configured(args: Args) -> Result<(), Failure> {
+fn configured(args: Args, program: &str) -> Result<(), Failure> {
     // Files made from here on are private to their owner.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let outlived = outlive_file_size_limit();
@@ -156,7 +173,7 @@ fn configured(args: Args) -> Result<(), Failure> {
     let configuration = Configuration::load(&sources);
     if let Command::Check(typed) = &args.command {
         logging::start(typed_level.unwrap_or(LevelFilter::Warn));
-        return check::run(&configuration, &sources, program(&args), typed);
+        return check::run(&configuration, &sources, program.to_owned(), typed);
     }
     let configuration = configuration
         .or_else(|problem| without_the_rest(problem, &sources, &args.command))
@@ -174,17 +191,18 @@ fn configured(args: Args) -> Result<(), Failure> {
         log::warn!("{warning}");
     }
     let data_dir = configuration.serve.data_dir.clone();
-    let program = program(&args);
     match args.command {
-        Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some()),
+        Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some(), program),
         Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
         Command::User(command) => {
-            with_client(&data_dir, |client| user::run(client, command, &program))
+            with_client(&data_dir, |client| user::run(client, command, program))
         }
-        Command::Cert(command) => cert::run(&configuration.serve, command),
+        Command::Cert(command) => cert::run(&configuration.serve, command, program),
         Command::Audit(command) => audit::run(&data_dir, command),
         Command::Backup(command) => backup::run(&configuration.serve, command),
-        Command::Guide { which: Some(which) } => guide::run(&configuration.serve, program, which),
+        Command::Guide { which: Some(which) } => {
+            guide::run(&configuration, program.to_owned(), which)
+        }
         Command::Config(command) => config::run(&configuration, &command),
         Command::Check(_)
         | Command::Guide { which: None }
@@ -324,17 +342,17 @@ fn from_local(error: local::Error) -> Failure {
     };
     let hint = match &error {
         local::Error::NoDirectory(_) => {
-            Some("start `golinks-scim serve` once, or name another data directory with --data-dir")
+            Some("start `{program} serve` once, or name another data directory with --data-dir")
         }
         local::Error::Forbidden(_) => Some("run this as the user that runs the server"),
         local::Error::Store(OpenError::Locked) => Some(
             "another golinks-scim command is using it, or a server that is just starting or stopping: \
-             try again in a moment; golinks-scim check says what to do if it stays so",
+             try again in a moment; {program} check says what to do if it stays so",
         ),
         local::Error::Store(error) => store_hint(error),
         local::Error::SocketPath(_) => Some("choose a shorter --data-dir"),
         local::Error::Silent(_) => {
-            Some("golinks-scim check says what to do about a server that hangs")
+            Some("{program} check says what to do about a server that hangs")
         }
         _ => None,
     };
@@ -350,7 +368,7 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
         OpenError::Newer(_) => {
             Some("install the version of golinks-scim that wrote it, or a newer one")
         }
-        OpenError::Damaged(_) => Some("restore a backup: golinks-scim backup restore FILE"),
+        OpenError::Damaged(_) => Some("restore a backup: {program} backup restore FILE"),
         OpenError::NotUpgraded { .. } => Some(
             "nothing was changed: mend that and start again, or go on with the version that wrote it",
         ),
@@ -372,7 +390,7 @@ fn store_status(error: &OpenError) -> u8 {
 }
 
 /// How to find a user whose exact name is not known.
-const SEARCH: &str = "`golinks-scim user list --search TEXT` finds people by a part of their name";
+const SEARCH: &str = "`{program} user list --search TEXT` finds people by a part of their name";
 
 /// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
 fn ask(

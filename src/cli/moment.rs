@@ -3,9 +3,7 @@
 
 use super::{Failure, status};
 use crate::clock::Instant;
-
-/// The longest time that makes sense: a hundred years.
-const DAYS_MAX: i64 = 36_500;
+use crate::limits;
 
 /// A moment: an RFC 3339 time, also with a space instead of the `T`, without seconds, or without an
 /// offset, which means UTC; a date (its beginning in UTC); or how long ago it was.
@@ -31,8 +29,10 @@ pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
 /// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
 pub(super) fn seconds(text: &str) -> Result<i64, Failure> {
     length(text).ok_or_else(|| {
-        Failure::new(status::USAGE, format!("{text} is not a length of time"))
-            .hint("write 365d, 2w, 12h, 30m or 45s; 36500d is the longest")
+        Failure::new(status::USAGE, format!("{text} is not a length of time")).hint(format!(
+            "write 365d, 2w, 12h, 30m or 45s; {}d is the longest",
+            limits::TYPED_DAYS_MAX
+        ))
     })
 }
 
@@ -48,7 +48,7 @@ fn length(text: &str) -> Option<i64> {
         let digits = text.strip_suffix(unit)?;
         let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
         let number: i64 = digits.parse().ok().filter(|_| is_plain)?;
-        (number <= DAYS_MAX * 86_400 / factor).then(|| number * factor)
+        (number <= limits::TYPED_DAYS_MAX * 86_400 / factor).then(|| number * factor)
     })
 }
 

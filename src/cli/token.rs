@@ -8,10 +8,11 @@ use super::output::{self, Column, Listing, minute, text_of};
 use super::{Failure, ask, ask_or_hint, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
+use crate::limits;
 use crate::local::Client;
 
 /// The command that shows the names of tokens.
-pub(super) const LIST: &str = "golinks-scim token list";
+pub(super) const LIST: &str = "{program} token list";
 
 const NAME: Column = Column {
     title: "NAME",
@@ -62,6 +63,13 @@ const COLUMNS: &[Column] = &[
 const DETAILS: &[Column] = &[
     NAME,
     ID,
+    Column {
+        title: "ISSUED BY",
+        cell: |row| match text_of(row, "issuedBy") {
+            by if by.is_empty() => "not known".to_owned(),
+            by => by,
+        },
+    },
     Column {
         title: "REQUESTS/S",
         cell: |row| match &row["rateLimit"] {
@@ -123,7 +131,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A mistyped name must not be part of a command to copy.
-            let hint = "golinks-scim token list; golinks-scim token issue NAME makes a new one";
+            let hint = "{program} token list; {program} token issue NAME makes a new one";
             let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
             let old = what_becomes_of_the_old(&issued);
             output::say(&format!("this token is shown once: {old}"));
@@ -152,7 +160,7 @@ fn show_once(issued: &Value) -> Result<(), Failure> {
         };
         let what = format!("the token was made, and nobody has seen it: {why}");
         let id = text_of(issued, "id");
-        Failure::new(status::IO, what).hint(format!("take it back: golinks-scim token revoke {id}"))
+        Failure::new(status::IO, what).hint(format!("take it back: {{program}} token revoke {id}"))
     })
 }
 
@@ -188,8 +196,11 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
 
 /// How long a token is good, in seconds.
 fn lifetime(text: &str) -> Result<i64, Failure> {
-    let hint = "write 365d, 12h, or `never`; 36500d is the longest";
-    match seconds(text).map_err(|failure| failure.hint(hint))? {
+    let hint = format!(
+        "write 365d, 12h, or `never`; {}d is the longest",
+        limits::TYPED_DAYS_MAX
+    );
+    match seconds(text).map_err(|failure| failure.hint(&hint))? {
         0 => Err(Failure::new(
             status::USAGE,
             format!("a token that is good for {text} would have expired already"),
@@ -201,9 +212,7 @@ fn lifetime(text: &str) -> Result<i64, Failure> {
 
 /// Issues a token and gives it, for the first start.
 pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
-    let expires = SystemClock
-        .now()
-        .plus_days(crate::limits::TOKEN_DAYS_DEFAULT);
+    let expires = SystemClock.now().plus_days(limits::TOKEN_DAYS_DEFAULT);
     let body = json!({"name": "okta", "expires": expires.to_string()});
     let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
     Ok(text_of(&issued, "token"))

@@ -371,6 +371,17 @@ mod tests {
         );
     }
 
+    /// One that stands in the table alone would be accepted with any value.
+    #[test]
+    fn each_setting_is_understood() {
+        // Any text is the name of a directory.
+        for setting in SETTINGS.iter().filter(|it| it.key != Key::DataDir) {
+            let variable = setting.key.variable();
+            let loaded = Configuration::load(&sources("", &[(&variable, "?")], &[]));
+            assert!(loaded.is_err(), "{} is read by nobody", setting.name);
+        }
+    }
+
     #[test]
     fn the_data_directory_is_found_in_spite_of_other_mistakes() {
         let found = |file: &str, variables: &[(&str, &str)], flags: &[(Key, &str)]| {

@@ -14,8 +14,8 @@ use crate::limits;
 pub struct Setting {
     /// Which one.
     pub key: Key,
-    /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`, as a
-    /// flag of `serve` it has hyphens.
+    /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`; as a
+    /// flag, where `serve` has one, it has hyphens.
     pub name: &'static str,
     /// Its value where it is not set.
     pub default: Fallback,
@@ -156,21 +156,22 @@ pub static SETTINGS: [Setting; 13] = [
         name: "alarm_deactivations",
         default: Fallback::Number(limits::ALARM_DEACTIVATIONS_DEFAULT),
         about: "More deactivations than this within an hour, and than alarm_percent of the active\n\
-                users, are warned of; they are done all the same. 0 is never.",
+                users, are warned of; they are done all the same. 0 turns the alarm off.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AlarmPercent,
         name: "alarm_percent",
         default: Fallback::Number(limits::ALARM_PERCENT_DEFAULT),
-        about: "See alarm_deactivations.",
+        about: "See alarm_deactivations; 0 leaves that number alone to decide.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AuditKeep,
         name: "audit_keep",
         default: Fallback::Value("\"400d\""),
-        about: "How long rows of the audit trail are kept at least: days, from 30d on, or \"forever\".",
+        about: "How long rows of the audit trail are kept, unless audit_keep_bytes is reached before: days,\n\
+                from 30d on, or \"forever\".",
         is_reloaded: true,
     },
     Setting {
@@ -216,7 +217,7 @@ impl Key {
         format!("GOLINKS_SCIM_{}", self.setting().name.to_uppercase())
     }
 
-    /// Its flag of `serve`.
+    /// Its flag, where `serve` has one.
     pub fn flag(self) -> String {
         format!("--{}", self.setting().name.replace('_', "-"))
     }
@@ -232,8 +233,9 @@ pub fn default_text() -> String {
     let mut text = "\
 # golinks-scim: the configuration of the server.
 #
-# Every setting stands here with its default, commented out. A flag of `golinks-scim serve`
-# wins over the environment (GOLINKS_SCIM_ and the name in capitals), and that over this file.
+# Every setting stands here with its default, commented out. A flag of `golinks-scim serve`,
+# where there is one, wins over the environment (GOLINKS_SCIM_ and the name in capitals), and
+# that over this file.
 #
 #   golinks-scim config check    whether this file can be used
 #   golinks-scim config show     what holds, and where it comes from
@@ -317,7 +319,7 @@ pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
     let days = || text.strip_suffix('d')?.parse().ok();
     match days() {
         _ if text == "forever" => Ok(None),
-        Some(days) if (least..=36_500).contains(&days) => Ok(Some(days)),
+        Some(days) if (least..=limits::TYPED_DAYS_MAX).contains(&days) => Ok(Some(days)),
         _ => Err(format!(
             "write days from {least}d on, such as 400d, or forever"
         )),

@@ -7,6 +7,9 @@
 //! bytes 5..     the user's sort key, in a sorted order
 //! ```
 
+use std::cmp::Ordering;
+
+use crate::scim::Sort;
 use crate::scim::sort::SortKey;
 
 /// The place of a user, whether or not the user still exists.
@@ -31,6 +34,15 @@ const BY_CREATION: u8 = 0;
 const SORTED: u8 = 1;
 
 impl Position {
+    /// Whether it comes before another place of the same list, in the order of that list.
+    pub fn is_before(&self, other: &Self, sort: Option<&Sort>) -> bool {
+        let by_key = match (sort, &self.key, &other.key) {
+            (Some(sort), Some(key), Some(other)) => sort.compare(key, other),
+            _ => Ordering::Equal,
+        };
+        by_key.then(self.sequence.cmp(&other.sequence)).is_lt()
+    }
+
     /// The bytes of the place.
     pub fn encode(&self) -> Vec<u8> {
         let kind = if self.key.is_some() {
@@ -65,6 +77,29 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::Leniency;
+
+    #[test]
+    fn places_follow_each_other_in_the_order_of_their_list() {
+        let place = |key: Option<&[u8]>, sequence| Position {
+            key: key.and_then(SortKey::from_bytes),
+            sequence,
+        };
+        let sort = |order| {
+            Sort::parse("userName", Some(order), &mut Leniency::strict()).expect("sortable")
+        };
+        let (up, down) = (sort("ascending"), sort("descending"));
+        let (a, b) = (place(Some(b"a"), 7), place(Some(b"b"), 6));
+        assert!(a.is_before(&b, Some(&up)) && !b.is_before(&a, Some(&up)));
+        assert!(b.is_before(&a, Some(&down)) && !a.is_before(&b, Some(&down)));
+        // Of the same key they are in order of creation in both directions.
+        let later = place(Some(b"a"), 8);
+        for order in [&up, &down] {
+            assert!(a.is_before(&later, Some(order)) && !later.is_before(&a, Some(order)));
+            assert!(!a.is_before(&a, Some(order)));
+        }
+        assert!(place(None, 6).is_before(&place(None, 7), None));
+    }
 
     proptest::proptest! {
         #[test]

@@ -230,6 +230,7 @@ mod tests {
             expires: None,
             rate_limit: None,
             allow_from: Vec::new(),
+            issued_by: None,
         };
         let now = clock::Instant::from_millis(0);
         Arc::new(Token::issued(issue, secret::sha256(name.as_bytes()), now))

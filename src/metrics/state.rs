@@ -102,7 +102,8 @@ impl State {
         );
         one(
             "deactivations_last_hour",
-            "Users deactivated, or deleted while active, within the last hour",
+            "Users deactivated, deleted while active, or named as check --write names its own, within \
+             the last hour; not whom that makes",
             Some(signed(self.deactivations)),
         );
         one(

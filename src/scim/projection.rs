@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Object;
 use super::path::AttributePath;
 use super::schema::{self, Returned, USER_URN};
+use super::tolerance::{Leniency, Tolerance};
 
 /// What to show.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +24,7 @@ struct Selection {
 }
 
 impl Selection {
-    fn parse(list: &str) -> Self {
+    fn parse(list: &str, leniency: &mut Leniency) -> Self {
         let mut selection = Self::default();
         for name in list.split(',').map(str::trim) {
             match schema::by_urn(name) {
@@ -31,7 +32,8 @@ impl Selection {
                     once(&mut selection.extensions, schema.urn);
                 }
                 _ => {
-                    if let Some(path) = AttributePath::parse(name) {
+                    let path = AttributePath::parse(name).or_else(|| without_urn(name, leniency));
+                    if let Some(path) = path {
                         once(&mut selection.paths, path);
                     }
                 }
@@ -39,6 +41,16 @@ impl Selection {
         }
         selection
     }
+}
+
+/// The path of an extension's attribute without its URN. In strict mode no schema has the name.
+fn without_urn(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
+    if leniency.is_strict() {
+        return None;
+    }
+    let path = AttributePath::parse_without_urn(name)?;
+    leniency.note(Tolerance::ExtensionWithoutUrn);
+    Some(path)
 }
 
 /// Each name counts once: so there are no more than the schemas have, however long the list is.
@@ -50,12 +62,17 @@ fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
 
 impl Projection {
     /// Reads the two query parameters: comma-separated attribute paths.
-    pub fn parse(attributes: Option<&str>, excluded: Option<&str>) -> Self {
+    pub fn parse(
+        attributes: Option<&str>,
+        excluded: Option<&str>,
+        leniency: &mut Leniency,
+    ) -> Self {
+        let mut selection = |list| Selection::parse(list, leniency);
         Self {
             only: attributes
                 .filter(|list| !list.trim().is_empty())
-                .map(Selection::parse),
-            without: excluded.map(Selection::parse).unwrap_or_default(),
+                .map(&mut selection),
+            without: excluded.map(&mut selection).unwrap_or_default(),
         }
     }
 
@@ -218,14 +235,15 @@ mod tests {
         let Value::Object(resource) = resource else {
             unreachable!("an object was written above")
         };
-        let shown = Projection::parse(attributes, excluded).apply(resource);
+        let mut leniency = Leniency::compatible();
+        let shown = Projection::parse(attributes, excluded, &mut leniency).apply(resource);
         assert_eq!(Value::Object(shown), *wanted, "{attributes:?} {excluded:?}");
     }
 
     #[test]
     fn a_long_list_of_names_is_a_short_one() {
         let names = format!("emails.type,EMAILS.TYPE,{ENTERPRISE_URN},x,").repeat(10_000);
-        let selection = Selection::parse(&names);
+        let selection = Selection::parse(&names, &mut Leniency::strict());
         assert_eq!((selection.paths.len(), selection.extensions.len()), (1, 1));
     }
 

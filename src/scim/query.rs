@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::error::{Error, ErrorType};
+use super::filter::CompareOp;
 use super::message::{self, SEARCH_URN};
 use super::search::Search;
 use super::sort::Sort;
@@ -89,6 +90,7 @@ impl SearchRequest {
         let projection = Projection::parse(
             list_member(body, "attributes")?.as_deref(),
             list_member(body, "excludedAttributes")?.as_deref(),
+            leniency,
         );
         let request = parameters.read(projection, leniency);
         // What is in a body is not in a URI.
@@ -96,6 +98,13 @@ impl SearchRequest {
             ErrorType::Sensitive => Error::new(ErrorType::InvalidFilter, error.detail),
             _ => error,
         })
+    }
+
+    /// Whether no more than one user can match, so that there is never a second page: the
+    /// lookup that an identity provider begins with.
+    pub fn selects_one_at_most(&self) -> bool {
+        matches!(&self.filter, Some(Filter::Compare(path, CompareOp::Eq, _))
+            if path.attribute.unique)
     }
 
     /// The part that must stay the same from one page to the next, in one form for one
@@ -121,7 +130,9 @@ impl Parameters {
             None => None,
         };
         let sort = match self.sort_by.as_deref() {
-            Some(by) if !by.trim().is_empty() => Some(Sort::parse(by, self.sort_order.as_deref())?),
+            Some(by) if !by.trim().is_empty() => {
+                Some(Sort::parse(by, self.sort_order.as_deref(), leniency)?)
+            }
             _ => None,
         };
         let is_cursor = self.cursor.is_some();
@@ -190,7 +201,11 @@ fn text_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
 fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        // JSON may have a whole number as 1.0 or 1e30.
+        Some(Value::Number(number)) => Ok(Some(match number.as_f64() {
+            Some(whole) if number.is_f64() && whole.fract() == 0.0 => format!("{whole:.0}"),
+            _ => number.to_string(),
+        })),
         Some(_) => Err(wrong(name, "a number")),
     }
 }

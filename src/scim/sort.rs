@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::Object;
 use super::error::{Error, ErrorType, quoted};
 use super::fold::{fold, plain};
-use super::path::AttributePath;
+use super::path::{AttributePath, without_urn};
 use super::schema::{Kind, Returned};
+use super::tolerance::Leniency;
 use super::value::is_primary;
 use crate::clock::Instant;
 use crate::limits;
@@ -33,9 +34,13 @@ const UNASSIGNED: u8 = 1;
 
 impl Sort {
     /// Reads the two parameters, names and words in any case.
-    pub fn parse(by: &str, order: Option<&str>) -> Result<Self, Error> {
+    pub fn parse(by: &str, order: Option<&str>, leniency: &mut Leniency) -> Result<Self, Error> {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
-        let path = AttributePath::parse(by.trim())
+        let path = match AttributePath::parse(by.trim()) {
+            Some(path) => Some(path),
+            None => without_urn(by.trim(), leniency).map_err(|error| invalid(error.detail))?,
+        };
+        let path = path
             .filter(|path| path.attribute.returned != Returned::Never)
             .ok_or_else(|| {
                 invalid(format!(
@@ -167,7 +172,7 @@ mod tests {
     use serde_json::json;
 
     fn sorted(by: &str, order: &str, users: &[Value]) -> Vec<usize> {
-        let sort = Sort::parse(by, Some(order)).expect(by);
+        let sort = Sort::parse(by, Some(order), &mut Leniency::strict()).expect(by);
         let mut keyed: Vec<(SortKey, usize)> = users
             .iter()
             .enumerate()
@@ -211,7 +216,7 @@ mod tests {
             ("name", None),
             ("userName", Some("upwards")),
         ] {
-            let error = Sort::parse(by, order).expect_err(by);
+            let error = Sort::parse(by, order, &mut Leniency::strict()).expect_err(by);
             assert_eq!(error.kind, ErrorType::InvalidValue);
         }
     }

@@ -44,7 +44,9 @@ pub enum Tolerance {
     RemoveSelectsNothing,
     /// `""` for an attribute without a value (Okta's empty values, Entra's clearing).
     EmptyText,
-    /// An attribute of an extension without its URN: `manager` in a path or a filter (Entra).
+    /// An attribute of an extension without its URN: `manager` in a path or a filter (Entra). In
+    /// `attributes` and `excludedAttributes` strict mode refuses nothing: there it is a name that
+    /// no schema has.
     ExtensionWithoutUrn,
     /// A comparison value without quotes (Microsoft's collection).
     UnquotedText,
@@ -127,7 +129,16 @@ impl Tolerance {
             Self::ValuePathCreates | Self::RemoveSelectsNothing => ErrorType::NoTarget,
             Self::UnquotedText => ErrorType::InvalidFilter,
             Self::ReadOnlyPart => ErrorType::Mutability,
-            _ => ErrorType::InvalidSyntax,
+            Self::UnknownAttribute
+            | Self::UnknownSchema
+            | Self::MissingSchemas
+            | Self::OperationCase
+            | Self::OperationWithoutPath
+            | Self::EmptyOperations
+            | Self::PathAsMember
+            | Self::RemoveWithValue
+            | Self::ExtensionWithoutUrn
+            | Self::HollowValue => ErrorType::InvalidSyntax,
         }
     }
 }

@@ -39,6 +39,7 @@ use super::tables::{
     self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::{FORMAT, OpenError, Opener, ReadError, row};
+use crate::mend::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -95,16 +96,17 @@ pub(super) fn with_backup(
 
 /// A warning, because commands show those too: nobody shall have to search for the way back.
 fn tell(path: &Path, backup: &Path, format: u64) {
-    let (path, backup) = (path.display(), backup.display());
+    let backup = backup.display();
     log::warn!(
         "the store was brought from format {format} to format {FORMAT}; as it was before, it is kept as {backup}"
     );
     // The program of format 1 had no `restore`.
     let put_back = match format {
-        1 => format!("and copy {backup} to {path}"),
+        1 => format!("and copy {backup} to {}", path.display()),
         // That program gave the files it made to the user who ran it.
         _ => format!(
-            "and run with that one, as the user of the server: golinks-scim backup restore {backup}"
+            "and run with that one, as the user of the server: golinks-scim --data-dir {} backup restore {backup}",
+            quoted(files::directory_of(path))
         ),
     };
     log::warn!(

@@ -179,7 +179,8 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
             &Asker::ANYBODY,
         )
         .expect("a page");
-    let projection = golinks_scim::scim::Projection::parse(Some("id"), None);
+    let projection =
+        golinks_scim::scim::Projection::parse(Some("id"), None, &mut Leniency::strict());
     let mut text = vec![b'['];
     page.render_from(0, usize::MAX, "https://h/scim/v2", &projection, &mut text)
         .expect("the users");

@@ -164,6 +164,32 @@ fn a_clock_that_jumps_costs_no_leaf() {
     assert!(handshakes(&cell, folder.path(), "localhost"));
 }
 
+/// Clients would refuse it from the authority's end on, whatever it says itself.
+#[test]
+fn no_leaf_outlives_its_authority() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let begin = now().plus_days(1 - limits::AUTHORITY_DAYS);
+    drop(Cell::open(source(folder.path(), None), begin).expect("made"));
+    let cell = Cell::open(source(folder.path(), None), now()).expect("opened");
+    assert!(handshakes(&cell, folder.path(), "localhost"));
+    let summary = cell.summary();
+    let ends = summary
+        .authority
+        .expect("it is the authority's leaf")
+        .not_after;
+    assert_eq!(summary.not_after, ends);
+    // No other would be good for longer.
+    let later = ends.plus_days(3);
+    for at in [now(), ends, later] {
+        let renewed = cell.renew_if_due(at);
+        assert!(matches!(renewed, Ok(None)), "{at}: {renewed:?}");
+    }
+    let late = Cell::open(source(folder.path(), None), later).expect("served");
+    for cell in [cell, late] {
+        assert!(cell.summary().out_of_date(later).is_some());
+    }
+}
+
 #[test]
 fn other_names_make_another_leaf() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -176,6 +202,24 @@ fn other_names_make_another_leaf() {
             .names
             .contains(&"new.example.com".to_owned())
     );
+    assert_eq!(second.summary().warnings, [""; 0]);
+}
+
+/// It comes to pass weeks after the base URL was changed: whoever kept the old one hears why.
+#[test]
+fn a_leaf_that_lacks_a_name_of_the_one_before_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Cell::open(source(folder.path(), Some("old.example.com")), now()).expect("made"));
+    let cell = Cell::open(source(folder.path(), None), now()).expect("opened");
+    let is_named = |summary: &Summary| summary.names.contains(&"old.example.com".to_owned());
+    assert!(is_named(&cell.summary()), "it is kept until it is renewed");
+    assert_eq!(cell.summary().warnings, [""; 0]);
+    let renewed = cell.renew_if_due(now().plus_days(61)).expect("renewed");
+    let renewed = renewed.expect("it was due");
+    assert!(!is_named(&renewed));
+    let warned = renewed.warnings.concat();
+    let words = "the certificate is no longer for old.example.com";
+    assert!(warned.starts_with(words), "{warned}");
 }
 
 #[test]
@@ -221,6 +265,21 @@ fn the_leaf_of_another_authority_is_replaced() {
     }
     let cell = Cell::open(source(folder.path(), None), now()).expect("opened");
     assert!(handshakes(&cell, folder.path(), "localhost"));
+}
+
+/// As the manual says that its end is prepared for.
+#[test]
+fn another_authority_in_the_place_of_the_old_one_needs_no_restart() {
+    let (folder, next) = (tempfile::tempdir(), tempfile::tempdir());
+    let (folder, next) = (folder.expect("a folder"), next.expect("a folder"));
+    let cell = Cell::open(source(folder.path(), None), now()).expect("made");
+    drop(Cell::open(source(next.path(), None), now()).expect("made"));
+    for name in ["ca.pem", "ca.key"] {
+        let (from, to) = (next.path().join("tls"), folder.path().join("tls"));
+        fs::copy(from.join(name), to.join(name)).expect("copied");
+    }
+    cell.reload(now()).expect("served");
+    assert!(handshakes(&cell, next.path(), "localhost"));
 }
 
 #[test]

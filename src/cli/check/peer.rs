@@ -186,6 +186,8 @@ fn mend(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
             url.host(),
             files.join(" and ")
         ),
+        // Its own is made anew, unless its authority has ended or the clock is wrong.
+        None if !installation["authority"].is_null() => findings.command("manual certificates"),
         None => findings.command("cert install CHAIN.pem --key KEY.pem"),
     }
 }

@@ -94,6 +94,7 @@ fn unreachable_store(
         _ => {
             let failure = from_local(error);
             let hint = failure.hint.unwrap_or_else(|| start(data_dir, findings));
+            let hint = findings.filled(&hint);
             return findings.fail("server", &failure.what, &hint);
         }
     };

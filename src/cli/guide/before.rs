@@ -32,7 +32,7 @@ fn of_the_url(place: &Place, caller: Caller) -> Vec<String> {
     };
     let mut told = url_unfit(url, caller);
     if !told.is_empty() {
-        told.push(other_base_url(program));
+        told.push(other_base_url(place));
     }
     told
 }
@@ -87,9 +87,11 @@ fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
     whats
 }
 
-fn other_base_url(program: &str) -> String {
+fn other_base_url(place: &Place) -> String {
+    let Place { program, file, .. } = place;
+    let file = file.display();
     format!(
-        "    Give the machine a name that fits, say so in /etc/golinks-scim/config.toml, and restart:\n      \
+        "    Give the machine a name that fits, say so in {file}, and restart:\n      \
            base_url = \"https://scim.example.com\"\n      \
            sudo systemctl restart golinks-scim\n    \
          Without a service:\n      \

@@ -3,12 +3,14 @@
 
 mod before;
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use super::args::Guide;
 use super::output::{self, text_of};
 use super::{Failure, ask, from_local, login_name};
-use crate::config::{self, BaseUrl};
+use crate::config::{BaseUrl, Configuration, default_file};
 use crate::limits;
 use crate::local::{self, Client};
 
@@ -30,6 +32,8 @@ enum Caller {
 struct Place {
     /// The beginning of commands on this data directory.
     program: String,
+    /// The configuration file, which need not be there yet.
+    file: PathBuf,
     base_url: Option<BaseUrl>,
     /// `None` is no limit.
     rate_per_second: Option<u64>,
@@ -56,12 +60,12 @@ struct Authority {
 }
 
 pub(super) fn run(
-    configuration: &config::Serve,
+    configuration: &Configuration,
     program: String,
     which: Guide,
 ) -> Result<(), Failure> {
     let mut installation = Value::Null;
-    match Client::connect(&configuration.data_dir, &login_name()) {
+    match Client::connect(&configuration.serve.data_dir, &login_name()) {
         Ok(mut client) => {
             let asked = ask(&mut client, "GET", "/admin/installation", None);
             client.close();
@@ -88,22 +92,24 @@ fn text(which: Guide) -> (&'static str, Caller) {
 
 impl Place {
     /// What a running server says about itself; without one, what the next start would do.
-    fn of(installation: &Value, configuration: &config::Serve, program: String) -> Self {
+    fn of(installation: &Value, configuration: &Configuration, program: String) -> Self {
+        let Configuration { file, serve, .. } = configuration;
         let is_served = !installation["listens"].is_null();
         let said = BaseUrl::parse(&text_of(installation, "baseUrl")).ok();
         let certificate = &installation["certificate"];
         let authority = &installation["authority"];
         Self {
             program,
+            file: file.clone().unwrap_or_else(|| default_file().to_owned()),
             base_url: if is_served {
                 said
             } else {
-                configuration.base_url.clone().or(said)
+                serve.base_url.clone().or(said)
             },
             rate_per_second: if is_served {
                 installation["rateLimit"].as_u64()
             } else {
-                configuration.rate_per_second.map(u64::from)
+                serve.rate_per_second.map(u64::from)
             },
             certificate: if certificate.is_null() {
                 Certificate::Unknown
@@ -228,7 +234,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{Configuration, Sources};
+    use crate::config::Sources;
 
     pub(super) fn place(installation: &Value) -> Place {
         let configuration = Configuration::load(&Sources {
@@ -241,7 +247,7 @@ mod tests {
         let configuration = configuration.expect("the defaults can be used");
         Place::of(
             installation,
-            &configuration.serve,
+            &configuration,
             "golinks-scim --data-dir /d".to_owned(),
         )
     }

@@ -37,6 +37,7 @@ pub(super) fn run(
     sources: &Sources,
     configuration: Configuration,
     is_level_typed: bool,
+    program: &str,
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
@@ -89,7 +90,7 @@ pub(super) fn run(
     log::info!("serving {base_url} address={}", door.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
-    if let Err(failure) = tell(&data_dir, created, &base_url, &cell) {
+    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, program) {
         // The server serves, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
@@ -255,7 +256,7 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
     let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
     let summary = cell.summary();
     if let Some(what) = summary.out_of_date(now) {
-        let mend = cell.mend();
+        let mend = cell.mend(now);
         log::error!(
             "{what}: it is served all the same, but clients refuse it and /readyz is 503; if it is {now} now: {mend}, and if not, set the clock"
         );
@@ -283,12 +284,16 @@ fn raise_descriptor_limit() {
 
 /// Tells the person at the terminal what to do next. A token is shown on a terminal only,
 /// never in a journal.
-fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Result<(), Failure> {
+fn tell(
+    data_dir: &Path,
+    created: bool,
+    base_url: &BaseUrl,
+    cell: &Cell,
+    program: &str,
+) -> Result<(), Failure> {
     if !io::stdout().is_terminal() {
         if created {
-            log::info!(
-                "make a token for the identity provider with: golinks-scim token issue okta"
-            );
+            log::info!("make a token for the identity provider with: {program} token issue okta");
         }
         return Ok(());
     }
@@ -307,7 +312,9 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
         lines.push("                  shown once; it is good for a year".to_owned());
     } else if token::none_issued(&mut client)? {
         // The start that made the store may have failed after that.
-        lines.push("  API token       make one with: golinks-scim token issue okta".to_owned());
+        lines.push(format!(
+            "  API token       make one with: {program} token issue okta"
+        ));
     }
     client.close();
     if let Some(authority) = cell.summary().authority {
@@ -317,9 +324,9 @@ fn tell(data_dir: &Path, created: bool, base_url: &BaseUrl, cell: &Cell) -> Resu
     lines.extend([
         String::new(),
         "Next, in another terminal:".to_owned(),
-        "  golinks-scim guide okta     what to type into Okta".to_owned(),
-        "  golinks-scim check          whether it can be reached, and what mends it".to_owned(),
-        "  golinks-scim user list      who is here".to_owned(),
+        format!("  {program} guide okta     what to type into Okta"),
+        format!("  {program} check          whether it can be reached, and what mends it"),
+        format!("  {program} user list      who is here"),
         String::new(),
     ]);
     output::line(&lines.join("\n"))

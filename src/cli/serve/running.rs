@@ -75,15 +75,14 @@ fn maintain(api: &Api, cell: &Cell, turn: u64) {
         }
     };
     guarded("reading the certificate", reload);
+    let is_look = turn.is_multiple_of(TURNS_PER_LEAF_LOOK);
+    guarded("renewing the certificate", || renew(cell, is_look));
     guarded("warning", || api.warn());
     guarded("tending the audit trail", || {
         api.tend_audit(Instant::now());
     });
     if turn.is_multiple_of(TURNS_PER_FLUSH) {
         guarded("tending tokens", || api.tend_tokens());
-    }
-    if turn.is_multiple_of(TURNS_PER_LEAF_LOOK) {
-        guarded("renewing the certificate", || renew(cell));
     }
 }
 
@@ -94,13 +93,26 @@ fn guarded(what: &str, task: impl FnOnce()) {
     }
 }
 
-fn renew(cell: &Cell) {
-    match cell.renew_if_due(SystemClock.now()) {
+/// When it is time for a look, and at any time where clients refuse the leaf that is served, as
+/// they do after a clock was wrong. What hinders it is told at the looks alone.
+fn renew(cell: &Cell, is_look: bool) {
+    let now = SystemClock.now();
+    if !is_look && cell.summary().out_of_date(now).is_none() {
+        return;
+    }
+    match cell.renew_if_due(now) {
         Ok(Some(summary)) => {
             log::info!("the certificate was renewed until {}", summary.not_after);
+            warn_of(&summary);
         }
-        Ok(None) => {}
-        Err(error) => log::error!("the certificate cannot be renewed: {error}"),
+        Err(error) if is_look => log::error!("the certificate cannot be renewed: {error}"),
+        Ok(None) | Err(_) => {}
+    }
+}
+
+fn warn_of(summary: &certificate::Summary) {
+    for warning in &summary.warnings {
+        log::warn!("{warning}");
     }
 }
 
@@ -111,9 +123,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
                 "the certificate was read again, it ends at {}",
                 summary.not_after
             );
-            for warning in summary.warnings {
-                log::warn!("{warning}");
-            }
+            warn_of(&summary);
         }
         Err(error) => {
             log::error!("the new certificate cannot be used, the old one stays: {error}");
@@ -297,6 +307,7 @@ mod tests {
             expires: None,
             rate_limit: None,
             allow_from: Vec::new(),
+            issued_by: None,
         };
         let tokens = Tokens::load(Arc::new(open(folder))).expect("none");
         let issued = tokens.issue(issue, SystemClock.now(), |_| "{}".to_owned());
@@ -326,6 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn each_setting_that_is_reloaded_changes_what_holds() {
+        let holds = |name: &str, value: &str| {
+            let variables = [("GOLINKS_SCIM_DATA_DIR", "/d"), (name, value)];
+            let sources = Sources {
+                environment: variables
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .into(),
+                ..Sources::default()
+            };
+            let serve = Configuration::load(&sources).ok()?.serve;
+            Some((tuning(&serve), serve.log_level))
+        };
+        let before = holds("HOME", "/").expect("the defaults can be used");
+        for setting in SETTINGS.iter().filter(|it| it.is_reloaded) {
+            let variable = setting.key.variable();
+            let values = ["7", "off", "debug", "30d", "1MiB"];
+            let mut after = values.iter().filter_map(|value| holds(&variable, value));
+            assert!(after.any(|after| after != before), "{}", setting.name);
+        }
+    }
+
+    #[test]
     fn uses_are_stored_and_the_leaf_is_renewed_when_their_turn_comes() {
         let folder = tempfile::tempdir().expect("a folder");
         let api = api_with_use(folder.path());
@@ -339,6 +372,22 @@ mod tests {
         assert_ne!(cell.summary().fingerprint, old, "it was not renewed");
         maintain(&api, &cell, TURNS_PER_FLUSH);
         assert!(is_use_stored(folder.path()));
+    }
+
+    /// After a clock that was wrong, clients refuse it: nobody is to wait for a turn.
+    #[test]
+    fn a_leaf_that_is_out_of_date_is_renewed_at_any_turn() {
+        let now = SystemClock.now();
+        for made in [now.plus_days(-200), now.plus_days(200)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let api = api(folder.path());
+            // The authority is good at both times.
+            private(folder.path(), now.plus_days(-200));
+            let cell = private(folder.path(), made);
+            assert!(cell.summary().out_of_date(now).is_some());
+            maintain(&api, &cell, 1);
+            assert_eq!(cell.summary().out_of_date(SystemClock.now()), None);
+        }
     }
 
     #[test]

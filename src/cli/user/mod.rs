@@ -108,7 +108,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
         User::Export(typed) => export::run(client, &typed),
         User::Diff(typed) => diff::run(client, &typed, program),
         User::Deactivate { who } => {
-            let (changed, outcome) = each(client, &who, false);
+            let (changed, outcome) = each(client, &who, false, program);
             if changed > 0 {
                 output::hint(
                     "the identity provider's next push to this user reactivates it, unless \
@@ -117,7 +117,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             }
             outcome
         }
-        User::Reactivate { who } => each(client, &who, true).1,
+        User::Reactivate { who } => each(client, &who, true, program).1,
     }
 }
 
@@ -189,7 +189,7 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
-    let history = format!("golinks-scim user history {}", quoted(Path::new(who)));
+    let history = format!("{{program}} user history {}", quoted(Path::new(who)));
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}")).hint(format!(
             "{SEARCH}; `{history}` tells of one who was deleted"
@@ -229,7 +229,7 @@ fn add(
     });
     let name = quoted(Path::new(email));
     let hint = format!(
-        "`golinks-scim user show {name}` shows who has it, `golinks-scim user reactivate {name}` \
+        "`{{program}} user show {name}` shows who has it, `{{program}} user reactivate {name}` \
          lets them in again"
     );
     let user = ask_or_hint(client, "POST", USERS, Some(&body), 409, &hint)?;
@@ -241,7 +241,12 @@ fn add(
 
 /// Sets `active` of each user, and gives how many were changed. Goes on after a failure, and
 /// reports it at the end.
-fn each(client: &mut Client, who: &[String], active: bool) -> (usize, Result<(), Failure>) {
+fn each(
+    client: &mut Client,
+    who: &[String],
+    active: bool,
+    program: &str,
+) -> (usize, Result<(), Failure>) {
     let (mut count, mut failed) = (0, 0);
     for who in who {
         match set_active(client, who, active) {
@@ -255,7 +260,7 @@ fn each(client: &mut Client, who: &[String], active: bool) -> (usize, Result<(),
                 ));
             }
             Err(failure) => {
-                output::failure(&failure.what, failure.hint.as_deref());
+                failure.tell(program);
                 failed += 1;
             }
         }

@@ -57,9 +57,7 @@ impl Survey {
                 if survey.has_bom {
                     text.drain(..BOM.len());
                 }
-                if !is_json {
-                    check_header(path, &text)?;
-                }
+                check_form(path, &text, is_json)?;
                 survey.delimiter = delimiter(&text);
             }
             if std::str::from_utf8(&text).is_err() && text.len() <= bound {
@@ -146,7 +144,8 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
     if !is_wide {
         return Ok(());
     }
-    let what = format!("{}:1: the text is UTF-16, not UTF-8", path.display());
+    let what = "the text is UTF-16, not UTF-8";
+    let what = format!("{}:1: {what}", path.display());
     let hint = format!(
         "in Excel save it as `CSV UTF-8`, or: iconv -f UTF-16 -t UTF-8 {} > utf8.csv",
         super::super::quoted(path)
@@ -155,9 +154,9 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
 }
 
 /// Refuses a file that is JSON under another name or in another form.
-fn check_header(path: &Path, text: &[u8]) -> Result<(), Failure> {
+fn check_form(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
-        Some(b'{') => "this is JSON, whose file must end with .jsonl",
+        Some(b'{') if !is_json => "this is JSON, whose file must end with .jsonl",
         Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",
         _ => return Ok(()),
     };

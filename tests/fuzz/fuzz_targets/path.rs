@@ -15,6 +15,8 @@ fuzz_target!(|text: &str| {
     if Target::parse(text, &mut Leniency::strict()).is_ok() {
         assert!(lenient.is_ok(), "{text}");
     }
-    let _ = Sort::parse(text, Some("descending"));
-    let _ = Projection::parse(Some(text), Some(text)).is_whole();
+    for mut leniency in [Leniency::strict(), Leniency::compatible()] {
+        let _ = Sort::parse(text, Some("descending"), &mut leniency);
+        let _ = Projection::parse(Some(text), Some(text), &mut leniency).is_whole();
+    }
 });
