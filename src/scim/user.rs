@@ -246,8 +246,8 @@ impl User {
         }
     }
 
-    /// Drops `name.formatted` if a patch has removed all parts of the name, and it consisted of
-    /// nothing else.
+    /// Drops `name` if a patch has removed all its parts and `formatted`, which is left, consisted
+    /// of nothing else.
     pub fn drop_left_over_name(&mut self, before: &Self) {
         let is_left_over = match (before.name(), self.name()) {
             (Some(then), Some(now)) => whole_name::is_left_over(then, now),

@@ -176,8 +176,8 @@ impl Operation {
 
     /// The element that a value path describes when none matches: its `eq` conditions and the value
     /// (RFC 7644 erratum 8097; Entra relies on it). No element is created if the filter has
-    /// anything but `eq` terms, or names the value or another value of the part that is to be set:
-    /// then the element meant is gone.
+    /// anything but `eq` terms with values that agree, or has one on `value`, or demands another
+    /// value of the part that is to be set: then the element meant is gone.
     fn created_element(
         &self,
         path: &AttributePath,
