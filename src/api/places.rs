@@ -5,8 +5,9 @@
 //!
 //! Two walks of one principal through one list look the same. If one comes after the other, the
 //! second must not go on from where the first was, which would show users twice. If both go on at
-//! once, each may show a user twice, which is harmless, but must not miss one: a user missed in an
-//! import looks unassigned.
+//! once, each may show a user twice, but must not miss one: a user missed in an import looks
+//! unassigned. Clients that count how many they have seen come for the rest all the same, since the
+//! total is never less than the next index while there is a next page (`search`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
