@@ -148,18 +148,24 @@ pub const SEARCHED_VALUE_BYTES_MAX: usize = 512;
 pub const SEARCHED_BYTES_MAX: usize = 2048;
 /// Bytes of a value that decide its place in a sorted list.
 pub const SORT_KEY_BYTES_MAX: usize = 256;
-/// Queries that scan at one time, sorted ones among them, each of which may hold a key for every
-/// user; others wait for their turn.
+/// Queries that scan at a time, sorted ones among them; others wait for their turn.
 pub const SCANS_AT_ONCE_MAX: usize = 2;
-/// Waiting for the turn of a scan; after that the caller gets 503.
+/// Those of one caller among them: the others are for others.
+pub const SCANS_OF_ONE_MAX: usize = 1;
+/// Waiting for such a turn; after this time the client gets 503. Longer than whoever has a turn may
+/// keep it.
 pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Queries of one caller that wait for the turn of a scan, each in the place of a connection; beyond
-/// this number the caller gets 503 at once.
+/// Queries of one caller that wait for such a turn, each in the place of a connection; further ones
+/// get 503 at once.
 pub const SCANS_WAITING_MAX: usize = 16;
-/// One scan, from its turn on; after that the caller gets `tooMany`.
-pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(20);
-/// Comparisons of a scan, users times clauses of the filter, that need no turn: some 10 ms.
-pub const SCAN_COMPARISONS_WITHOUT_TURN: u64 = 10_000;
+/// One scan, from its turn on; after this time the client gets `tooMany`. A filter of one clause
+/// takes a second for a million users.
+pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(10);
+/// Bytes of rows, each as often as it is compared, that are scanned without a turn, and between two
+/// looks at the time: some 10 ms.
+pub const SCAN_BYTES_WITHOUT_TURN: usize = 8 * 1024 * 1024;
+/// Keys for a sorted page that are held in memory without a turn.
+pub const SORT_KEYS_WITHOUT_TURN: usize = 1000;
 /// Entity tags in one `If-Match` or `If-None-Match`.
 pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.

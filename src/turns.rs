@@ -10,13 +10,15 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
-    /// Of each who waits.
+    /// Of one caller.
     waiting_max: usize,
 }
 
 #[derive(Debug)]
 struct State {
     free: usize,
+    /// Of one caller.
+    taken_max: usize,
     /// Who has the turns that are taken.
     taken: Vec<String>,
     /// Who waits, in the order of arrival.
@@ -45,6 +47,7 @@ impl Turns {
         Self {
             state: Mutex::new(State {
                 free: at_once,
+                taken_max: at_once,
                 taken: Vec::new(),
                 waiting: VecDeque::new(),
                 next_ticket: 0,
@@ -53,13 +56,14 @@ impl Turns {
         }
     }
 
-    /// The same, for each of whom so many wait at most: who comes beyond them has no turn.
+    /// The same, of which one caller has so many at most, and waits for so many more: a request beyond
+    /// these has no turn.
     #[must_use]
-    pub fn with_waiting_max(self, waiting_max: usize) -> Self {
-        Self {
-            waiting_max,
-            ..self
-        }
+    pub fn of_one(mut self, taken_max: usize, waiting_max: usize) -> Self {
+        self.waiting_max = waiting_max;
+        let state = self.state.get_mut();
+        state.unwrap_or_else(PoisonError::into_inner).taken_max = taken_max;
+        self
     }
 
     /// Waits for a turn, with no distinction of who asks; `None` when none comes within `patience`.
@@ -110,7 +114,10 @@ impl State {
     fn next(&self) -> Option<&Waiter> {
         let taken_by = |who: &str| self.taken.iter().filter(|it| *it == who).count();
         let waiting = self.waiting.iter().filter(|_| self.free > 0);
-        waiting.min_by_key(|waiter| (taken_by(&waiter.who), waiter.ticket))
+        let counted = waiting.map(|waiter| (taken_by(&waiter.who), waiter));
+        let may_take = counted.filter(|(taken, _)| *taken < self.taken_max);
+        let (_, next) = may_take.min_by_key(|(taken, waiter)| (*taken, waiter.ticket))?;
+        Some(next)
     }
 
     fn wake_next(&self) {
@@ -157,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_enough_waiting_already_has_no_turn() {
-        let turns = Turns::new(1).with_waiting_max(1);
+    fn who_has_enough_waiting_already_has_no_turn_and_nobody_has_all() {
+        let turns = Turns::new(2).of_one(1, 1);
         let first = turns.take_for("a", Duration::ZERO).expect("free");
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -171,7 +178,9 @@ mod tests {
                 thread::yield_now();
             }
             assert!(turns.take_for("a", Duration::from_secs(30)).is_none());
-            assert!(turns.take_for("b", Duration::from_millis(1)).is_none());
+            let other = turns.take_for("b", Duration::ZERO);
+            assert!(other.is_some(), "one is left for others");
+            assert!(turns.take_for("c", Duration::from_millis(1)).is_none());
             drop(first);
         });
         assert!(turns.take_for("a", Duration::ZERO).is_some());

@@ -143,11 +143,11 @@ fn what_a_revoked_token_has_open_is_ended_soon() {
     door.server.stop();
 }
 
-/// Two of a token's costly queries are worked on, some wait, and the others are told at once to come
+/// One of a token's costly queries is worked on, some wait, and the others are told at once to come
 /// back; who has another token does not wait for all of those.
 #[test]
 fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {
-    const QUERIES: usize = limits::SCANS_AT_ONCE_MAX + limits::SCANS_WAITING_MAX + 12;
+    const QUERIES: usize = limits::SCANS_OF_ONE_MAX + limits::SCANS_WAITING_MAX + 12;
     let door = Door::open();
     let authorization = format!("Bearer {}", door.token);
     populate(&mut door.server.client(), &authorization, 120, 30_000);

@@ -515,7 +515,7 @@ fn section_3_14_of_two_changes_at_once_none_is_lost() {
     assert!(refused.load(Ordering::SeqCst) > 0, "they never met");
 }
 
-/// Each `scimType` of table 9 and of RFC 9865 where it occurs here. `tooMany` takes a query of 20 s
+/// Each `scimType` of table 9 and of RFC 9865 where it occurs here. `tooMany` takes a query of 10 s
 /// and is left to the test of a scan.
 #[test]
 fn section_3_12_each_scim_type_has_its_occasion() {

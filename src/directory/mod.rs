@@ -169,7 +169,7 @@ impl Directory {
             store,
             clock,
             scans: Turns::new(limits::SCANS_AT_ONCE_MAX)
-                .with_waiting_max(limits::SCANS_WAITING_MAX),
+                .of_one(limits::SCANS_OF_ONE_MAX, limits::SCANS_WAITING_MAX),
             alarm: Alarm::default(),
             verification: Mutex::default(),
             retention: Mutex::default(),

@@ -12,6 +12,7 @@ use super::glance::Glance;
 use super::position::{Position, Start};
 use super::scan::Scan;
 use super::slice::{Slice, whole};
+use crate::limits;
 use crate::scim::Sort;
 use crate::scim::sort::SortKey;
 use crate::store::Snapshot;
@@ -66,6 +67,13 @@ pub(super) fn slice(
     scan: &mut Scan<'_>,
 ) -> Result<Slice, Error> {
     let all = whole(users.len());
+    let keys = match start {
+        Start::Index(index) => index.saturating_add(count).min(all),
+        Start::After(_) | Start::Before(_) => count,
+    };
+    if keys > limits::SORT_KEYS_WITHOUT_TURN {
+        scan.await_turn()?;
+    }
     let glance = Glance::of_sort(&sort, base_url);
     let mut each = |visit: &mut dyn FnMut(Entry)| {
         if sort.key_of_last_modified(0).is_some() {
@@ -73,7 +81,7 @@ pub(super) fn slice(
             return Ok(());
         }
         snapshot.each_user(users, |sequence, row| {
-            scan.go_on()?;
+            scan.go_on(row, 1)?;
             let key = sort.key(&glance.resource(row).map_err(Error::Damaged)?);
             visit(Entry {
                 sort,

@@ -51,18 +51,15 @@ impl Page {
         let slice = match &query.sort {
             _ if query.count == 0 => Slice::default(),
             None => in_order_of_creation(&users, &query.start, query.count),
-            Some(sort) => {
-                scan.await_turn()?;
-                order::slice(
-                    &snapshot,
-                    &users,
-                    *sort,
-                    query.start.clone(),
-                    query.count,
-                    query.base_url,
-                    &mut scan,
-                )?
-            }
+            Some(sort) => order::slice(
+                &snapshot,
+                &users,
+                *sort,
+                query.start.clone(),
+                query.count,
+                query.base_url,
+                &mut scan,
+            )?,
         };
         drop(users);
         Ok(Self {

@@ -8,9 +8,6 @@ use crate::limits;
 use crate::scim::{self, ErrorType};
 use crate::turns::{Turn, Turns};
 
-/// Rows between two looks at the time and at whether the caller is still let in.
-const ROWS_AT_A_STRETCH: u32 = 256;
-
 /// Who asks a query.
 pub struct Asker<'a> {
     /// Callers with different names come to their turns alike.
@@ -33,7 +30,8 @@ pub(super) struct Scan<'a> {
     turns: &'a Turns,
     /// The turn, and when it is over, if there is one.
     turn: Option<(Turn<'a>, Monotonic)>,
-    rows: u32,
+    /// Bytes compared since the last look at the time.
+    compared: usize,
 }
 
 impl<'a> Scan<'a> {
@@ -42,55 +40,48 @@ impl<'a> Scan<'a> {
             asker,
             turns,
             turn: None,
-            rows: 0,
+            compared: 0,
         }
     }
 
-    /// Waits for the turn that so many comparisons need.
-    pub(super) fn await_comparisons(&mut self, comparisons: u64) -> Result<(), Error> {
-        if comparisons <= limits::SCAN_COMPARISONS_WITHOUT_TURN {
-            return Ok(());
-        }
-        self.await_turn()
-    }
-
+    /// Waits for a turn, if there is none yet.
     pub(super) fn await_turn(&mut self) -> Result<(), Error> {
         if self.turn.is_none() {
             let turn = self.turns.take_for(self.asker.name, limits::SCAN_WAIT_MAX);
             let until = Monotonic::now() + limits::SCAN_DURATION_MAX;
             self.turn = Some((turn.ok_or(Error::Busy)?, until));
-            self.look_at_asker()?;
         }
         Ok(())
     }
 
-    fn look_at_asker(&self) -> Result<(), Error> {
-        if (self.asker.is_let_in)() {
-            Ok(())
-        } else {
-            Err(Error::Dismissed)
-        }
-    }
-
-    /// At each row: an error ends it.
-    pub(super) fn go_on(&mut self) -> Result<(), Error> {
-        self.rows = self.rows.wrapping_add(1);
-        if !self.rows.is_multiple_of(ROWS_AT_A_STRETCH) {
+    /// Before each row, which is to be compared so often. An error ends the scan.
+    pub(super) fn go_on(&mut self, row: &[u8], comparisons: usize) -> Result<(), Error> {
+        let more = row.len().saturating_mul(comparisons);
+        self.compared = self.compared.saturating_add(more);
+        if self.compared < limits::SCAN_BYTES_WITHOUT_TURN {
             return Ok(());
         }
-        self.look_at_asker()?;
+        self.compared = 0;
+        self.await_turn()?;
+        if !(self.asker.is_let_in)() {
+            return Err(Error::Dismissed);
+        }
         match &self.turn {
-            Some((_, until)) if Monotonic::now() > *until => Err(Error::Scim(scim::Error::new(
-                ErrorType::TooMany,
-                format!(
-                    "the query was not done after {} s: compare id, userName, externalId, \
-                         emails, active or meta.lastModified too, or compare less at once",
-                    limits::SCAN_DURATION_MAX.as_secs()
-                ),
-            ))),
+            Some((_, until)) if Monotonic::now() > *until => Err(too_many()),
             _ => Ok(()),
         }
     }
+}
+
+fn too_many() -> Error {
+    Error::Scim(scim::Error::new(
+        ErrorType::TooMany,
+        format!(
+            "the query was not done after {} s: compare id, userName, externalId, emails, active \
+             or meta.lastModified too, or compare less at once",
+            limits::SCAN_DURATION_MAX.as_secs()
+        ),
+    ))
 }
 
 #[cfg(test)]
@@ -100,8 +91,12 @@ mod tests {
 
     use super::*;
 
-    fn to_the_end_of_a_stretch(scan: &mut Scan<'_>) -> Result<(), Error> {
-        (0..ROWS_AT_A_STRETCH).try_for_each(|_| scan.go_on())
+    const ROW: &[u8] = &[b'x'; 1024];
+
+    /// As many rows as need no turn, each compared ten times, and one more.
+    fn a_stretch(scan: &mut Scan<'_>) -> Result<(), Error> {
+        let rows = limits::SCAN_BYTES_WITHOUT_TURN / (10 * ROW.len());
+        (0..=rows).try_for_each(|_| scan.go_on(ROW, 10))
     }
 
     #[test]
@@ -113,12 +108,13 @@ mod tests {
             is_let_in: &|| is_let_in.get(),
         };
         let mut scan = Scan::new(&asker, &turns);
-        scan.await_turn().expect("free");
-        scan.await_turn().expect("had already");
-        to_the_end_of_a_stretch(&mut scan).expect("in time");
+        scan.go_on(ROW, 10).expect("a little");
+        assert!(scan.turn.is_none());
+        a_stretch(&mut scan).expect("in time");
+        assert!(turns.take(Duration::ZERO).is_none(), "it has the turn");
         let (_, until) = scan.turn.as_mut().expect("taken");
         *until = Monotonic::now();
-        let ended = to_the_end_of_a_stretch(&mut scan);
+        let ended = a_stretch(&mut scan);
         assert!(matches!(
             ended,
             Err(Error::Scim(scim::Error {
@@ -127,14 +123,10 @@ mod tests {
             }))
         ));
         drop(scan);
-        // What needs no turn has no time of its own, and is ended all the same.
-        let _other = turns.take(Duration::ZERO).expect("given back");
-        let mut scan = Scan::new(&asker, &turns);
-        scan.await_comparisons(limits::SCAN_COMPARISONS_WITHOUT_TURN)
-            .expect("needs none");
-        to_the_end_of_a_stretch(&mut scan).expect("let in");
+
         is_let_in.set(false);
-        let ended = to_the_end_of_a_stretch(&mut scan);
+        let mut scan = Scan::new(&asker, &turns);
+        let ended = a_stretch(&mut scan);
         assert!(matches!(ended, Err(Error::Dismissed)));
     }
 }

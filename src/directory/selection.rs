@@ -42,12 +42,11 @@ pub(super) fn select<'a>(
             return Ok(users);
         }
     }
-    let clauses = u64::try_from(filter.clauses()).unwrap_or(u64::MAX);
-    scan.await_comparisons(users.len().saturating_mul(clauses))?;
     let mut matching = RoaringBitmap::new();
     let glance = Glance::of_filter(filter, base_url);
+    let comparisons = filter.clauses();
     snapshot.each_user(&users, |sequence, row| {
-        scan.go_on()?;
+        scan.go_on(row, comparisons)?;
         let resource = glance.resource(row).map_err(Error::Damaged)?;
         if filter.matches(&resource) {
             matching.insert(sequence);
