@@ -576,6 +576,10 @@ fn another_base_url_than_before_is_told_of_until_the_next_start() {
                 base_url = \"https://localhost/scim/v2\" and restart the server";
     assert_eq!(here.logs(), [format!("{what}; mend: {mend}")]);
     assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
+    // Whoever calls may still call the old one.
+    here.move_to(2000);
+    assert_eq!(here.ask_with(text(&token["token"]), "/scim/v2/Users"), 200);
+    assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
     assert_eq!(here.logs(), [""; 0]);
     let here = here.start_again_at("https://new.example/scim/v2");
     assert_eq!(here.warned("base URL"), [""; 0]);
