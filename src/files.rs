@@ -57,8 +57,9 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     give_to_owner_of(above, &File::from(made))
 }
 
-/// Root would write wherever the link leads; other users can only do there what they may do anyway.
-fn refuse_link_of_another(path: &Path) -> io::Result<()> {
+/// Fails if root would write where a link of another user leads; other users can only do there what
+/// they may do anyway.
+pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_root = rustix::process::geteuid().is_root();
     if is_root && found.is_symlink() && found.uid() != 0 {

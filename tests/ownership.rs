@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use golinks_scim::certificate::{self, Cell, Names, Source};
+use golinks_scim::clock::{Clock, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::store;
 use rcgen::{
@@ -298,6 +300,28 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
     std::os::unix::fs::lchown(&tls, Some(0), Some(0)).expect("root may do that");
     assert_done(&request());
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 1);
+    // What is there already is no reason to write more there.
+    let source = Source::DataDirectory {
+        directory: tls.clone(),
+        names: Names::new("machine", None),
+        host: String::new(),
+    };
+    let open = || Cell::open(source.clone(), SystemClock.now());
+    open().expect("the administrator's link");
+    let [chain, key] = ["leaf.pem", "leaf.key"].map(|name| {
+        let moved = directory.path().join(name);
+        fs::rename(elsewhere.join(name), &moved).expect("moved");
+        moved
+    });
+    let before = fs::read_dir(&elsewhere).expect("there").count();
+    std::os::unix::fs::lchown(&tls, Some(USER), Some(USER)).expect("root may do that");
+    let installed = certificate::install(&tls, &chain, Some(&key), None, SystemClock.now());
+    for refused in [installed.map(drop), open().map(drop)] {
+        let refused = refused.expect_err("it would write there").to_string();
+        let words = format!("{}: a link that user 65532 has made", tls.display());
+        assert!(refused.starts_with(&words), "{refused}");
+    }
+    assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), before);
 }
 
 /// Answers at the socket as a server that was broken into might.

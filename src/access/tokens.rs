@@ -164,6 +164,12 @@ impl Tokens {
         tokens
     }
 
+    /// Whether any live token was ever used.
+    pub fn is_any_used(&self, now: Instant) -> bool {
+        let live = self.live(now);
+        live.iter().any(|token| token.last_used().is_some())
+    }
+
     /// Tokens that have ended with none in their place: each is the last of its name and has
     /// expired within [`limits::ENDED_TOKEN_TOLD_DAYS`], and no token of the name is live or was
     /// revoked since. Their users have no access now. A token that was meant to end, since its life

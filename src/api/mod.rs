@@ -90,7 +90,7 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
-    /// The base URL that the previous start served, if it differs.
+    /// The base URL that the previous start served, if it differs and somebody was given it.
     base_url_before: Option<String>,
     /// Sets this process apart from all others in the entity tags of lists.
     incarnation: String,
@@ -134,6 +134,8 @@ impl Api {
         let (base_url, base_url_before) = kept::base_url(&store, options.base_url)?;
         let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();
+        // No token is used by this start yet.
+        let is_known = tokens.is_any_used(started);
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
         // A command does not run for an hour.
         if options.address.is_some() {
@@ -144,7 +146,7 @@ impl Api {
             tokens,
             failures: Failures::default(),
             base_url: base_url.into(),
-            base_url_before,
+            base_url_before: base_url_before.filter(|_| is_known),
             incarnation: secret::hex(&secret::random::<8>()),
             address: options.address,
             tuned: Tuned::new(options.tuning),

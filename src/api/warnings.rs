@@ -120,7 +120,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
     warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
-    warnings.extend(another_base_url(api, &live));
+    warnings.extend(another_base_url(api));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
             kind: "deactivations",
@@ -258,11 +258,10 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
 }
 
 /// Whoever has used a token before this start was given the base URL of that time. One that was
-/// lost by mistake looks like one that was changed on purpose, until somebody calls the old one.
-fn another_base_url(api: &Api, live: &[&Arc<Token>]) -> Option<Warning> {
+/// lost by mistake looks like one that was changed on purpose, until the next start. A call ends no
+/// warning: it may be by the old one, as long as that leads here.
+fn another_base_url(api: &Api) -> Option<Warning> {
     let before = api.base_url_before.as_ref()?;
-    let was_used = |token: &&&Arc<Token>| token.last_used().is_some_and(|it| it.at < api.started);
-    live.iter().find(was_used)?;
     Some(Warning {
         kind: "base URL",
         what: format!("the base URL is {} now, and was {before}", api.base_url),

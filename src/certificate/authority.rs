@@ -68,6 +68,7 @@ pub(super) struct Authority {
     pem: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+    not_before: Instant,
     not_after: Instant,
 }
 
@@ -99,6 +100,7 @@ impl Authority {
             pem,
             certificate,
             issuer,
+            not_before: facts.not_before,
             not_after: facts.not_after,
         })
     }
@@ -113,16 +115,16 @@ impl Authority {
         self.not_after
     }
 
-    /// Makes a new leaf certificate and its key. It ends with the authority at the latest: clients
-    /// refuse it from then on, and whoever reads its dates is to see that. One that is made after
-    /// that has ended too; a start must have something to serve.
+    /// Makes a new leaf certificate and its key. It neither begins before the authority nor ends
+    /// after it: clients refuse it at any other time, and whoever reads its dates is to see that.
+    /// So one that is made at such a time is not good then; a start must have something to serve.
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
         let sign = |error: rcgen::Error| Error::Sign(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
         let name = names.as_slice().first().map_or("", String::as_str);
-        let (begins, ends) = life(now, limits::LEAF_DAYS);
-        let ends = ends.min(self.not_after);
-        let mut params = params(name, begins.min(ends), ends)?;
+        let (begins, ends) = life(now.max(self.not_before), limits::LEAF_DAYS);
+        let clamped = |instant: Instant| instant.max(self.not_before).min(self.not_after);
+        let mut params = params(name, clamped(begins), clamped(ends))?;
         params.subject_alt_names = names
             .as_slice()
             .iter()

@@ -24,6 +24,11 @@ const SET_THE_CLOCK: Mend = Mend::new(
     "set the clock right (timedatectl): the next one is made by itself then, or the log says what \
      hinders it",
 );
+/// What is to be done where the authority begins later.
+const SET_THE_CLOCK_OR_NEW_AUTHORITY: Mend = Mend::new(
+    "if the clock is slow, set it right (timedatectl); if it is right, the CA was made by a fast \
+     clock: {program} manual certificates",
+);
 
 /// What is being served.
 #[derive(Clone, Debug)]
@@ -50,6 +55,13 @@ impl Summary {
     /// Why every client refuses the leaf now, if it has ended or begins later.
     pub fn out_of_date(&self, now: Instant) -> Option<String> {
         chain::check_dates(self.not_before, self.not_after, now).err()
+    }
+
+    /// Whether it is the leaf of an authority that begins later: the clock is slow, or was fast when
+    /// the authority was made.
+    pub fn is_before_authority(&self, now: Instant) -> bool {
+        let authority = self.authority.as_ref();
+        authority.is_some_and(|own| now < own.not_before)
     }
 }
 
@@ -140,8 +152,9 @@ impl Cell {
             return Ok(None);
         }
         if now < authority.not_before || now >= authority.not_after {
+            // Without the moment, so that the log can tell it once.
             let what = format!(
-                "it is valid from {} to {}, but the machine's clock says {now}",
+                "it is valid from {} to {}, which is not now by the machine's clock",
                 authority.not_before, authority.not_after
             );
             return Err(Error::Bad(authority.path.clone(), what));
@@ -157,13 +170,16 @@ impl Cell {
 
     /// What to do to get the next certificate served.
     pub fn mend(&self, now: Instant) -> Mend {
-        match (self.files(), self.summary().authority) {
+        let summary = self.summary();
+        let is_early = summary.is_before_authority(now);
+        match (self.files(), summary.authority) {
             (Some([chain, key]), _) => Mend::of(format!(
                 "put the next one into {} and {}",
                 chain.display(),
                 key.display()
             )),
             (None, Some(own)) if own.not_after <= now => NEW_AUTHORITY,
+            (None, Some(_)) if is_early => SET_THE_CLOCK_OR_NEW_AUTHORITY,
             (None, Some(_)) => SET_THE_CLOCK,
             (None, None) => Mend::new("{program} cert install CHAIN.pem --key KEY.pem"),
         }

@@ -47,6 +47,9 @@ fn write(
     mode: u32,
     give_name: impl FnOnce(&Path, &Path) -> io::Result<()>,
 ) -> Result<(), Error> {
+    let directory = files::directory_of(path);
+    files::refuse_link_of_another(directory)
+        .map_err(|error| Error::Io(directory.to_owned(), error))?;
     let draft = files::draft_of(path);
     let written = (|| {
         let mut file = files::create(&draft, mode)?;

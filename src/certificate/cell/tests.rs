@@ -190,6 +190,29 @@ fn no_leaf_outlives_its_authority() {
     }
 }
 
+/// A clock that was fast at the first start made it: clients that trust it accept nothing of it yet.
+#[test]
+fn no_leaf_begins_before_its_authority() {
+    for fast in [1, 400] {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Cell::open(source(folder.path(), None), now().plus_days(fast)).expect("made"));
+        let cell = Cell::open(source(folder.path(), None), now()).expect("served");
+        let summary = cell.summary();
+        assert!(summary.out_of_date(now()).is_some(), "{fast}");
+        assert!(summary.not_before < summary.not_after, "{fast}");
+        let hinders = |at| {
+            cell.renew_if_due(at)
+                .expect_err("it begins later")
+                .to_string()
+        };
+        // The log tells it once, by its words.
+        assert_eq!(hinders(now()), hinders(now().plus_seconds(-60)));
+        let reached = now().plus_days(fast);
+        cell.renew_if_due(reached).expect("it has begun");
+        assert_eq!(cell.summary().out_of_date(reached), None, "{fast}");
+    }
+}
+
 #[test]
 fn other_names_make_another_leaf() {
     let folder = tempfile::tempdir().expect("a folder");

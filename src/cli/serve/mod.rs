@@ -256,9 +256,13 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
     let cell = Cell::open(source, now).map_err(|error| tls::failure(&error))?;
     let summary = cell.summary();
     if let Some(what) = summary.out_of_date(now) {
-        let mend = cell.mend(now);
+        let mut mend = cell.mend(now).to_string();
+        // Otherwise it is about the clock itself.
+        if !summary.is_before_authority(now) {
+            mend = format!("if it is {now} now: {mend}, and if not, set the clock");
+        }
         log::error!(
-            "{what}: it is served all the same, but clients refuse it and /readyz is 503; if it is {now} now: {mend}, and if not, set the clock"
+            "{what}: it is served all the same, but clients refuse it and /readyz is 503; {mend}"
         );
     }
     for warning in summary.warnings {

@@ -44,11 +44,12 @@ impl Maintenance {
         let (stop, stopped) = channel();
         let period = Duration::from_secs(TURN_SECONDS);
         let work = move || {
+            let mut hindrance = None;
             for turn in 1u64.. {
                 if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                maintain(&api, &cell, turn);
+                maintain(&api, &cell, turn, &mut hindrance);
             }
         };
         let thread = thread::Builder::new()
@@ -67,8 +68,9 @@ impl Maintenance {
     }
 }
 
-/// The work due at one turn, counted from 1.
-fn maintain(api: &Api, cell: &Cell, turn: u64) {
+/// The work due at one turn, counted from 1. `hindrance` is what was told last of why the
+/// certificate cannot be renewed.
+fn maintain(api: &Api, cell: &Cell, turn: u64, hindrance: &mut Option<String>) {
     let reload = || {
         if let Some(reloaded) = cell.reload_if_changed(SystemClock.now()) {
             log_reload(reloaded);
@@ -76,7 +78,9 @@ fn maintain(api: &Api, cell: &Cell, turn: u64) {
     };
     guarded("reading the certificate", reload);
     let is_look = turn.is_multiple_of(TURNS_PER_LEAF_LOOK);
-    guarded("renewing the certificate", || renew(cell, is_look));
+    guarded("renewing the certificate", || {
+        renew(cell, is_look, hindrance);
+    });
     guarded("warning", || api.warn());
     guarded("tending the audit trail", || {
         api.tend_audit(Instant::now());
@@ -94,19 +98,28 @@ fn guarded(what: &str, task: impl FnOnce()) {
 }
 
 /// When it is time for a look, and at any time where clients refuse the leaf that is served, as
-/// they do after a clock was wrong. What hinders it is told at the looks alone.
-fn renew(cell: &Cell, is_look: bool) {
+/// they do after a clock was wrong. What hinders it is told at the looks alone, and once.
+fn renew(cell: &Cell, is_look: bool, hindrance: &mut Option<String>) {
     let now = SystemClock.now();
     if !is_look && cell.summary().out_of_date(now).is_none() {
         return;
     }
     match cell.renew_if_due(now) {
-        Ok(Some(summary)) => {
-            log::info!("the certificate was renewed until {}", summary.not_after);
-            warn_of(&summary);
+        Ok(renewed) => {
+            *hindrance = None;
+            if let Some(summary) = renewed {
+                log::info!("the certificate was renewed until {}", summary.not_after);
+                warn_of(&summary);
+            }
         }
-        Err(error) if is_look => log::error!("the certificate cannot be renewed: {error}"),
-        Ok(None) | Err(_) => {}
+        Err(error) if is_look => {
+            let found = Some(error.to_string());
+            if *hindrance != found {
+                log::error!("the certificate cannot be renewed: {error}");
+                *hindrance = found;
+            }
+        }
+        Err(_) => {}
     }
 }
 
@@ -364,13 +377,13 @@ mod tests {
         let api = api_with_use(folder.path());
         let cell = private(folder.path(), SystemClock.now().plus_days(-80));
         let old = cell.summary().fingerprint;
-        maintain(&api, &cell, TURNS_PER_LEAF_LOOK - 1);
+        maintain(&api, &cell, TURNS_PER_LEAF_LOOK - 1, &mut None);
         assert_eq!(cell.summary().fingerprint, old);
-        maintain(&api, &cell, TURNS_PER_FLUSH - 1);
+        maintain(&api, &cell, TURNS_PER_FLUSH - 1, &mut None);
         assert!(!is_use_stored(folder.path()));
-        maintain(&api, &cell, TURNS_PER_LEAF_LOOK);
+        maintain(&api, &cell, TURNS_PER_LEAF_LOOK, &mut None);
         assert_ne!(cell.summary().fingerprint, old, "it was not renewed");
-        maintain(&api, &cell, TURNS_PER_FLUSH);
+        maintain(&api, &cell, TURNS_PER_FLUSH, &mut None);
         assert!(is_use_stored(folder.path()));
     }
 
@@ -385,9 +398,30 @@ mod tests {
             private(folder.path(), now.plus_days(-200));
             let cell = private(folder.path(), made);
             assert!(cell.summary().out_of_date(now).is_some());
-            maintain(&api, &cell, 1);
+            maintain(&api, &cell, 1, &mut None);
             assert_eq!(cell.summary().out_of_date(SystemClock.now()), None);
         }
+    }
+
+    #[test]
+    fn what_hinders_a_renewal_is_told_once_and_again_after_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = SystemClock.now();
+        // An authority that a fast clock has made.
+        private(folder.path(), now.plus_days(1));
+        let cell = private(folder.path(), now);
+        let mut hindrance = None;
+        renew(&cell, false, &mut hindrance);
+        assert_eq!(hindrance, None, "it is no look");
+        renew(&cell, true, &mut hindrance);
+        let told = hindrance.clone();
+        assert!(told.is_some());
+        thread::sleep(Duration::from_millis(2));
+        renew(&cell, true, &mut hindrance);
+        assert_eq!(hindrance, told, "it is told anew");
+        let other = tempfile::tempdir().expect("a folder");
+        renew(&private(other.path(), now), true, &mut hindrance);
+        assert_eq!(hindrance, None, "the next one is not told");
     }
 
     #[test]
@@ -403,12 +437,12 @@ mod tests {
         };
         let cell = Cell::open(source, SystemClock.now()).expect("a leaf");
         let old = cell.summary().fingerprint;
-        maintain(&api, &cell, 1);
+        maintain(&api, &cell, 1, &mut None);
         assert_eq!(cell.summary().fingerprint, old);
         // Another of the same authority.
         fs::remove_file(files.join("leaf.pem")).expect("it was there");
         let new = private(folder.path(), SystemClock.now());
-        maintain(&api, &cell, 1);
+        maintain(&api, &cell, 1, &mut None);
         assert_eq!(cell.summary().fingerprint, new.summary().fingerprint);
         assert_ne!(cell.summary().fingerprint, old);
     }
