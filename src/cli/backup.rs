@@ -141,7 +141,8 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     // It does not let the store go, however long one waits.
     refuse_beside_server(data_dir)?;
     let wait = limits::COMMAND_LOCK_WAIT_MAX;
-    let restored = match store::restore(file, &path, &kept_as, wait, describe) {
+    let now = SystemClock.now().seconds();
+    let restored = match store::restore(file, &path, &kept_as, wait, describe, now) {
         Ok(restored) => restored,
         Err(error @ OpenError::Locked) => {
             refuse_beside_server(data_dir)?;

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redb::{
-    Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
-    StorageError, TableDefinition, Value, WriteTransaction,
+    Database, Key, MultimapTableDefinition, ReadTransaction, ReadableDatabase,
+    ReadableMultimapTable, ReadableTable, StorageBackend, StorageError, TableDefinition, Value,
+    WriteTransaction,
 };
 
+use super::backend::Overlay;
 use super::change::Describe;
+use super::deferring::Deferring;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
 use super::lag::Lag;
@@ -22,7 +25,7 @@ use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
-use super::{FORMAT, OpenError, Opener, ReadError, Snapshot, Store};
+use super::{FORMAT, OpenError, Opener, ReadError, Snapshot, Store, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -196,13 +199,15 @@ impl Snapshot {
 
 /// Puts a checked backup in the place of the store at `path`; the store that was there is
 /// kept beside it as `kept_as`. Nobody may have it open: another process that has it is waited
-/// for, `lock_wait` long, before [`OpenError::Locked`].
+/// for, `lock_wait` long, before [`OpenError::Locked`]. What is written from there on is of an
+/// era of its own, which begins at `now`, in seconds since the epoch.
 pub fn restore(
     backup: &Path,
     path: &Path,
     kept_as: &Path,
     lock_wait: Duration,
     describe: Describe,
+    now: i64,
 ) -> Result<Backup, OpenError> {
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use. Where there is
@@ -211,32 +216,94 @@ pub fn restore(
         .try_exists()?
         .then(|| patiently(lock_wait, || lock(path)))
         .transpose()?;
-    files::need_room(path, fs::metadata(backup)?.len())?;
+    // What it takes to bring it to this format is needed at the first start in any case.
+    let bytes = fs::metadata(backup)?.len();
+    let growth = upgrade::growth(checked.format, bytes);
+    files::need_room(path, bytes.saturating_add(growth))?;
+    let replaced = lock.as_ref().and_then(|_| Outline::of_file(path, describe));
     let draft = files::draft_of(path);
-    let copied = file::copy(backup, &draft).and_then(|()| Ok(digest_of(&draft)?));
-    match copied {
-        Ok(digest) if digest == checked.digest => {}
-        other => {
-            // The error that matters is the first one.
-            let _ = fs::remove_file(&draft);
-            other?;
-            return Err(OpenError::Damaged(
-                "it changed while it was copied".to_owned(),
-            ));
-        }
-    }
-    let placed = match lock {
-        Some(_) => replace(&draft, path, kept_as),
-        None => files::appear(&draft, path),
-    };
+    let placed = copy_exactly(backup, &draft, &checked.digest)
+        .and_then(|()| guarded(|| settle(&draft, describe, replaced.as_ref(), now)))
+        .and_then(|()| match lock {
+            Some(_) => Ok(replace(&draft, path, kept_as)?),
+            None => Ok(files::appear(&draft, path)?),
+        });
     if let Err(error) = placed {
+        // The error that matters is the first one.
         let _ = fs::remove_file(&draft);
-        return Err(error.into());
+        return Err(error);
     }
     if let Err(error) = Lag::of(Some(path)).remove_mark() {
         log::warn!("the next start will write the store again, without need: {error}");
     }
     Ok(checked)
+}
+
+/// The backup, as it was checked.
+fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), OpenError> {
+    file::copy(backup, draft)?;
+    if digest_of(draft)? == *checked {
+        return Ok(());
+    }
+    let what = "it changed while it was copied";
+    Err(OpenError::Damaged(what.to_owned()))
+}
+
+/// What a restore must know of a store.
+struct Outline {
+    era: u32,
+}
+
+impl Outline {
+    fn of(database: &Database) -> Result<Self, OpenError> {
+        let txn = database.begin_read().map_err(ReadError::from)?;
+        Ok(Self {
+            era: tables::era(&txn)?,
+        })
+    }
+
+    /// That of a store that is being replaced, perhaps because it cannot be read.
+    fn of_file(path: &Path, describe: Describe) -> Option<Self> {
+        let outline = guarded(|| {
+            let storage = Overlay::new(Box::new(Readable::open(path)?))?;
+            Self::of(&current(storage, describe)?)
+        });
+        let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
+        outline.inspect_err(cannot).ok()
+    }
+}
+
+/// The database in a storage, of this format.
+fn current(storage: impl StorageBackend, describe: Describe) -> Result<Database, OpenError> {
+    let database = file::database(storage)?;
+    let txn = database.begin_read().map_err(ReadError::from)?;
+    let found = tables::format(&txn)?;
+    drop(txn);
+    match found {
+        Some(FORMAT) => {}
+        Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
+        Some(found) => upgrade::run(&database, found, describe)?,
+        None => return Err(OpenError::Damaged("it has no format".to_owned())),
+    }
+    Ok(database)
+}
+
+/// Makes a store of a copy of a backup that is not in its place yet.
+fn settle(
+    draft: &Path,
+    describe: Describe,
+    replaced: Option<&Outline>,
+    now: i64,
+) -> Result<(), OpenError> {
+    let database = current(Deferring::new(file::opener(draft)()?), describe)?;
+    let outline = Outline::of(&database)?;
+    // Whatever the clock says, it is no era that was there before.
+    let last = replaced.map_or(outline.era, |replaced| replaced.era.max(outline.era));
+    let era = u32::try_from(now).unwrap_or(0).max(last.saturating_add(1));
+    let txn = database.begin_write().map_err(ReadError::from)?;
+    tables::put_era(&txn, era)?;
+    txn.commit().map_err(ReadError::from)?;
+    Ok(database.close().map_err(ReadError::from)?)
 }
 
 /// At every moment there is a store under the name: the old one, then the new one.

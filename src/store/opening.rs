@@ -35,6 +35,8 @@ pub(super) struct Open {
     pub(super) is_written: bool,
     /// Commits since the last one that a crash recovers from without reading the file.
     pub(super) unchecked: bool,
+    /// Of what is written from here on.
+    pub(super) era: u32,
     found_format: u64,
 }
 
@@ -110,6 +112,7 @@ impl Writer {
             storage,
             is_written: false,
             unchecked: false,
+            era: tables::era(&txn)?,
             found_format: found.unwrap_or(FORMAT),
         };
         match known {
