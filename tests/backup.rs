@@ -201,6 +201,8 @@ fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
             .find_map(|line| line.split_once("is kept as "))
             .map(|(_, path)| path.trim().to_owned());
         let kept_as = kept_as.expect("it is said where the old one is");
+        let told = "tokens that were revoked since the backup are good again, and those issued";
+        assert!(restored.stderr.contains(told), "{restored:?}");
         assert_eq!(std::fs::read(kept_as).expect("there"), kept);
         let listed = cli_in(&directory, &["user", "list"]);
         assert!(listed.stdout.contains("jane"), "{listed:?}");
@@ -315,4 +317,86 @@ fn no_entity_tag_is_given_twice_on_both_sides_of_a_restore() {
     }
     let verified = talk.server.cli(&["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
+}
+
+/// The rows of the audit trail.
+fn rows(directory: &TempDir) -> Vec<Value> {
+    lines(&cli_in(directory, &["audit", "list", "-o", "jsonl"]).stdout)
+}
+
+#[test]
+fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    talk.server.token("leaked");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    talk.server.token("later");
+    talk.create("ann");
+    let revoked = talk.server.cli(&["token", "revoke", "leaked"]);
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    let listed = talk.server.cli(&["token", "list", "-o", "jsonl"]);
+    let id_of = |name: &str| {
+        let listed = lines(&listed.stdout);
+        let token = listed.iter().find(|token| token["name"] == name);
+        token.expect(name)["id"].as_str().expect("text").to_owned()
+    };
+    let (leaked, later) = (id_of("leaked"), id_of("later"));
+    let directory = talk.server.stop_and_keep();
+    let before = rows(&directory);
+    let last = before.last().expect("rows")["sequence"].as_u64();
+    let bytes = std::fs::metadata(file).expect("there").len();
+
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    for told in [
+        format!("token leaked ({leaked}) is good, and was not before"),
+        format!("golinks-scim token revoke {leaked}\n"),
+        format!("token later ({later}) was good, and is unknown now: issue it again\n"),
+    ] {
+        assert!(restored.stderr.contains(&told), "{told} {restored:?}");
+    }
+    let about = restored
+        .stderr
+        .lines()
+        .filter(|line| line.contains("token "));
+    assert_eq!(about.count(), 2, "{restored:?}");
+    let store = directory.path().join("data/users.redb");
+    let now = std::fs::metadata(&store).expect("there").len();
+    // Some pages, whatever the size of the store.
+    let most = bytes + 64 * 1024;
+    assert!(now <= most, "{now} bytes, where the backup has {bytes}");
+
+    let after = rows(&directory);
+    let (row, old) = after.split_last().expect("rows");
+    assert_eq!(old, &before[..old.len()]);
+    let through = old.last().expect("rows")["sequence"].as_u64();
+    assert_eq!(row["kind"], "backup.restore");
+    assert_eq!(row["sequence"].as_u64(), last.map(|last| last + 1));
+    assert_eq!(row["path"], file);
+    let digest = row["sha256"].as_str().expect("text");
+    assert!(made.stdout.contains(digest), "{row}");
+    assert_eq!(row["through"].as_u64(), through);
+    assert_eq!(row["replaced"].as_u64(), last);
+    let by = row["principal"].as_str().expect("text");
+    assert!(by.starts_with("administrator:"), "{row}");
+    let number = last.expect("rows").to_string();
+    let undone = cli_in(&directory, &["user", "undo", &number]);
+    assert!(undone.stderr.contains("there is no change"), "{undone:?}");
+
+    // Numbers were left out, and no row: the trail is sound, and so is a backup of it.
+    let verified = cli_in(&directory, &["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+    let told = format!("sound: {} rows from row 1 on", after.len());
+    assert!(verified.stdout.starts_with(&told), "{verified:?}");
+    let again = folder.path().join("again.redb");
+    let again = again.to_str().expect("text");
+    for command in ["create", "verify", "restore"] {
+        let done = cli_in(&directory, &["backup", command, again]);
+        assert_eq!(done.status, Some(0), "{done:?}");
+    }
+    assert_eq!(cli_in(&directory, &["audit", "verify"]).status, Some(0));
 }

@@ -15,17 +15,18 @@ use redb::{
 };
 
 use super::backend::Overlay;
-use super::change::Describe;
+use super::change::{Change, Describe};
 use super::deferring::Deferring;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
+use super::index::{Changes, Index};
 use super::lag::Lag;
 use super::opening::patiently;
 use super::row;
 use super::tables::{
-    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
+    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
-use super::{FORMAT, OpenError, Opener, ReadError, Snapshot, Store, upgrade};
+use super::{Extent, FORMAT, OpenError, Opener, ReadError, Shared, Snapshot, Store, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -200,7 +201,8 @@ impl Snapshot {
 /// Puts a checked backup in the place of the store at `path`; the store that was there is
 /// kept beside it as `kept_as`. Nobody may have it open: another process that has it is waited
 /// for, `lock_wait` long, before [`OpenError::Locked`]. What is written from there on is of an
-/// era of its own, which begins at `now`, in seconds since the epoch.
+/// era of its own, which begins at `now`, in seconds since the epoch, and with what `tell` says of
+/// the restore.
 pub fn restore(
     backup: &Path,
     path: &Path,
@@ -208,6 +210,7 @@ pub fn restore(
     lock_wait: Duration,
     describe: Describe,
     now: i64,
+    tell: impl FnOnce(&Restoring<'_>) -> Change,
 ) -> Result<Backup, OpenError> {
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use. Where there is
@@ -223,7 +226,7 @@ pub fn restore(
     let replaced = lock.as_ref().and_then(|_| Outline::of_file(path, describe));
     let draft = files::draft_of(path);
     let placed = copy_exactly(backup, &draft, &checked.digest)
-        .and_then(|()| guarded(|| settle(&draft, describe, replaced.as_ref(), now)))
+        .and_then(|()| guarded(|| settle(&draft, &checked, describe, replaced.as_ref(), now, tell)))
         .and_then(|()| match lock {
             Some(_) => Ok(replace(&draft, path, kept_as)?),
             None => Ok(files::appear(&draft, path)?),
@@ -250,15 +253,31 @@ fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), Ope
 }
 
 /// What a restore must know of a store.
-struct Outline {
+pub struct Outline {
+    /// Its audit trail.
+    pub trail: Extent,
+    /// Its tokens, as [`Snapshot::tokens`].
+    pub tokens: Vec<(String, Vec<u8>)>,
     era: u32,
+}
+
+/// What a restore brings and takes.
+pub struct Restoring<'a> {
+    /// The backup as it was found.
+    pub backup: &'a Backup,
+    /// What is in it.
+    pub restored: &'a Outline,
+    /// What was in the store that it takes the place of, if there is one that can be read.
+    pub replaced: Option<&'a Outline>,
 }
 
 impl Outline {
     fn of(database: &Database) -> Result<Self, OpenError> {
-        let txn = database.begin_read().map_err(ReadError::from)?;
+        let snapshot = Snapshot::begin(database, Index::default(), &Shared::default(), 0)?;
         Ok(Self {
-            era: tables::era(&txn)?,
+            trail: snapshot.audit_extent()?,
+            tokens: snapshot.tokens()?,
+            era: tables::era(snapshot.transaction())?,
         })
     }
 
@@ -288,20 +307,41 @@ fn current(storage: impl StorageBackend, describe: Describe) -> Result<Database,
     Ok(database)
 }
 
-/// Makes a store of a copy of a backup that is not in its place yet.
+/// Makes a store of a copy of a backup that is not in its place yet: one that repeats no era, and
+/// no number of a row that the one before had, and that tells of the restore.
 fn settle(
     draft: &Path,
+    backup: &Backup,
     describe: Describe,
     replaced: Option<&Outline>,
     now: i64,
+    tell: impl FnOnce(&Restoring<'_>) -> Change,
 ) -> Result<(), OpenError> {
     let database = current(Deferring::new(file::opener(draft)()?), describe)?;
-    let outline = Outline::of(&database)?;
-    // Whatever the clock says, it is no era that was there before.
-    let last = replaced.map_or(outline.era, |replaced| replaced.era.max(outline.era));
-    let era = u32::try_from(now).unwrap_or(0).max(last.saturating_add(1));
+    let restored = &Outline::of(&database)?;
+    let txn = database.begin_read().map_err(ReadError::from)?;
+    let mut chain = tables::chain_head(&txn)?;
+    drop(txn);
+    let mut last = restored.era;
+    if let Some(replaced) = replaced {
+        last = last.max(replaced.era);
+        // Numbers are left out behind a row alone: a trail without any begins with the first.
+        if restored.trail.rows > 0 {
+            chain.next_sequence = chain.next_sequence.max(replaced.trail.next);
+        }
+    }
+    let change = tell(&Restoring {
+        backup,
+        restored,
+        replaced,
+    });
     let txn = database.begin_write().map_err(ReadError::from)?;
-    tables::put_era(&txn, era)?;
+    let mut tables = Tables::open(&txn, chain)?;
+    // Whatever the clock says, it is none that was there before.
+    tables.put_era(u32::try_from(now).unwrap_or(0).max(last.saturating_add(1)))?;
+    tables.apply(change, &mut Changes::new())?;
+    tables.note_head()?;
+    drop(tables);
     txn.commit().map_err(ReadError::from)?;
     Ok(database.close().map_err(ReadError::from)?)
 }

@@ -104,9 +104,20 @@ impl<'txn> Tables<'txn> {
         self.note_chain()
     }
 
+    /// Begins an era.
+    pub(super) fn put_era(&mut self, era: u32) -> Result<(), ReadError> {
+        put_number(&mut self.meta, META_ERA, u64::from(era))
+    }
+
     /// Writes down where the audit trail's chain goes on; before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
         keep_index(&mut self.chain_table, self.chain)?;
+        self.note_head()
+    }
+
+    /// The same for whoever has not looked whether the saved index is right: nobody relies on it
+    /// then.
+    pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
         put_chain(&mut self.chain_table, self.chain)
     }
 
@@ -277,10 +288,6 @@ pub(super) fn users_next_of(
 pub(super) fn era(txn: &redb::ReadTransaction) -> Result<u32, ReadError> {
     let era = number_of(&txn.open_table(META)?, META_ERA)?;
     Ok(era.map_or(0, |era| u32::try_from(era).unwrap_or(u32::MAX)))
-}
-
-pub(super) fn put_era(txn: &WriteTransaction, era: u32) -> Result<(), ReadError> {
-    put_number(&mut txn.open_table(META)?, META_ERA, u64::from(era))
 }
 
 pub(super) fn put_format(
