@@ -264,6 +264,8 @@ pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; whoever asks goes on from there.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
+/// Others with the same userName whom one answer about a user tells of.
+pub const NAMESAKES_TOLD_MAX: usize = 5;
 /// Users whose changes are taken back by one request, and what is kept of those changes
 /// meanwhile.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
