@@ -570,6 +570,52 @@ fn a_whole_import_is_taken_back() {
 }
 
 #[test]
+fn whoever_had_a_name_before_is_found_behind_the_one_who_has_it() {
+    let mut talk = Talk::start(&[]);
+    let early = moment();
+    let one = text(&talk.create("bob"), "id").to_owned();
+    let then = moment();
+    let deleted = talk.send("DELETE", &format!("/Users/{one}"), None);
+    assert_eq!(deleted.status, 204);
+    let deletion = newest_change(&talk, "bob");
+    let between = moment();
+    let two = text(&talk.create("Bob"), "id").to_owned();
+    assert_ne!(one, two);
+    for (point, value) in [("--at", &then), ("--before", &deletion)] {
+        let shown = talk
+            .server
+            .cli(&["user", "show", "bob", point, value, "-o", "jsonl"]);
+        assert_eq!(shown.status, Some(0), "{point} {shown:?}");
+        assert_eq!(text(&rows(&shown)[0], "id"), one);
+    }
+    for nobody in [&early, &between] {
+        let shown = talk.server.cli(&["user", "show", "bob", "--at", nobody]);
+        assert_ne!(shown.status, Some(0), "{shown:?}");
+        assert!(shown.stderr.contains("there was no user bob"), "{shown:?}");
+    }
+    let shown = talk.server.cli(&["user", "show", &two, "--at", &then]);
+    assert_ne!(shown.status, Some(0), "an id is one user's: {shown:?}");
+    let told = format!(": golinks-scim user history {one}\n");
+    for command in [&["user", "history"][..], &["audit", "list", "--user"]] {
+        let of = |who: &str| talk.server.cli(&[command, &[who, "-o", "jsonl"]].concat());
+        let listed = of("BOB");
+        assert_eq!(rows(&listed).len(), 1, "{listed:?}");
+        let hint = listed
+            .stderr
+            .strip_prefix("hint: another user had this userName, at ");
+        assert!(hint.is_some_and(|hint| hint.ends_with(&told)), "{listed:?}");
+        for id in [&one, &two] {
+            let listed = of(id);
+            assert_eq!(
+                (listed.status, &*listed.stderr),
+                (Some(0), ""),
+                "{listed:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn it_works_without_a_server_too() {
     let mut talk = Talk::start(&[]);
     let jane = talk.create("jane");

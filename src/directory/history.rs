@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use super::audit::{self, CREATE, DELETE, UserEvent};
 use super::record::{Record, version_number};
-use super::trail::known_as;
+use super::trail::{known_as, once_known_as};
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::scim::User;
+use crate::scim::fold::fold;
 use crate::store::{Extent, Snapshot};
 
 /// A point of the past.
@@ -35,8 +36,8 @@ pub enum Past {
 }
 
 impl Directory {
-    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was then.
-    /// [`Error::NotFound`] if it is before a change that was never made.
+    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was then; if that
+    /// one was not there, whoever had the name. [`Error::NotFound`] if it is before a change that was never made.
     pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
@@ -47,10 +48,25 @@ impl Directory {
             }
             // If the trail no longer mentions the user, the answer is not known.
             let mut answer = forgotten(&snapshot, &extent, then)?.unwrap_or(Past::Absent);
-            for id in known_as(&snapshot, who)? {
+            let known = known_as(&snapshot, who)?;
+            for &id in &known {
                 answer = at(&snapshot, &extent, id, then)?;
                 if matches!(answer, Past::Was(_)) {
-                    break;
+                    return Ok(answer);
+                }
+            }
+            if UserId::parse(who).is_some() {
+                return Ok(answer);
+            }
+            let name = fold(who);
+            for id in once_known_as(&snapshot, who)? {
+                if known.contains(&id) {
+                    continue;
+                }
+                if let Past::Was(record) = at(&snapshot, &extent, id, then)?
+                    && fold(record.user().user_name()) == name
+                {
+                    return Ok(Past::Was(record));
                 }
             }
             Ok(answer)

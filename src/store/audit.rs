@@ -16,6 +16,9 @@
 //! ```text
 //! removed … │ anchor ──▶ row ──▶ row ──▶ … ──▶ row ──▶ head
 //! ```
+//!
+//! After a restore the next row takes a number behind those of the store that was replaced, which
+//! somebody may have noted. What lies between was never a row of this chain: the digests tell.
 
 use std::fmt;
 
@@ -168,17 +171,16 @@ impl Walk {
 
     /// Takes the next row.
     pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
-        self.resolve_doubt(self.head.is_before(row))?;
-        if sequence != self.head.next_sequence {
-            return Err(ChainBroken {
-                sequence: self.head.next_sequence,
-                is_missing: true,
-            });
+        let follows = self.head.is_before(row);
+        self.resolve_doubt(follows)?;
+        if sequence != self.head.next_sequence && !follows {
+            return Err(ChainBroken::missing(self.head.next_sequence));
         }
-        if !self.head.is_before(row) {
+        if !follows {
             self.doubted = Some(sequence);
         }
         self.last = Some(sequence);
+        self.head.next_sequence = sequence;
         self.head = self.head.after(row);
         if text_of(row).is_none() {
             return Err(ChainBroken::changed(sequence));
@@ -262,6 +264,33 @@ mod tests {
             rows.remove(changed);
             let told = format!("row {} of the audit trail is missing", changed + 1);
             assert_eq!(walk(start, &rows, &head), Err(told));
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_left_out_but_no_row() {
+        let (mut rows, mut head) = chain(&["{\"a\":1}", "{\"a\":2}"]);
+        for text in ["{\"a\":3}", "{\"a\":4}"] {
+            head.next_sequence += 5;
+            let row = encode(&head, text);
+            rows.push((head.next_sequence, row.clone()));
+            head = head.after(&row);
+        }
+        let numbers: Vec<u64> = rows.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(numbers, [1, 2, 8, 14]);
+        let start = ChainHead::default();
+        assert_eq!(walk(start, &rows, &head), Ok(4));
+        for (missing, told) in [(1, 2), (2, 3), (3, 9)] {
+            let mut rows = rows.clone();
+            rows.remove(missing);
+            let told = format!("row {told} of the audit trail is missing");
+            assert_eq!(walk(start, &rows, &head), Err(told), "{missing}");
+        }
+        // Another number is another row.
+        for at in 0..rows.len() {
+            let mut rows = rows.clone();
+            rows[at].0 += 1;
+            assert!(walk(start, &rows, &head).is_err(), "{at}");
         }
     }
 
