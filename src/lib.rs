@@ -31,7 +31,8 @@
 //! socket ◀─ TLS ◀─ http1::Answer ◀─ reply ◀─ projection ◀─ record ◀──── commit ◀────┘
 //! ```
 //!
-//! - [`cli`]: what can be typed; `serve` starts the server, the other commands ask it.
+//! - [`cli`]: what can be typed; `serve` starts the server; most other commands ask it, or open
+//!   its store if it does not run.
 //! - [`https`]: the network door; `connection.rs` reads like the story of a connection.
 //! - [`local`]: the local door, a Unix socket, and the command line's client of it.
 //! - [`api`]: the router that both doors share, and the one map from errors to answers.
@@ -46,7 +47,7 @@
 //! - [`clock`]: the time of day. [`secret`]: randomness, digests, what must not be printed.
 //!   [`turns`]: who waits for whom. [`logging`]: lines to standard error. [`files`]: files made
 //!   safely.
-//! - [`made_up`]: whose userName says that they were made for a trial.
+//! - [`made_up`]: users whose userName says that they were made for a trial.
 //! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!

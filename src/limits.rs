@@ -1,6 +1,6 @@
 //! Every bound on what comes from outside, by name, in one place: a buffer, a queue, a loop or
-//! a recursion that is fed from there is bounded by one of these. The unit stands last in a name,
-//! or before `_MAX`, `_MIN` or `_DEFAULT`. Sizes of buffers and pauses that nobody outside can
+//! a recursion that is fed from there is bounded by one of these. A name has its unit last,
+//! or before a word such as `MAX`, `DEFAULT` or `STEP`. Sizes of buffers and pauses that nobody outside can
 //! influence stay with their code.
 
 use std::time::Duration;
@@ -207,7 +207,8 @@ pub const VALUES_MAX: usize = 1000;
 pub const BODY_VALUES_MAX: usize = 500_000;
 /// The number of values that an object in a body counts as.
 pub const BODY_OBJECT_VALUES: usize = 8;
-/// Requests with a larger body are worked on in turns: one user hardly ever has one.
+/// Requests with a larger body are worked on in turns: that of a single user is hardly ever
+/// larger.
 pub const BODY_BYTES_WITHOUT_TURN: usize = 8 * 1024;
 /// Requests with a body between [`BODY_BYTES_WITHOUT_TURN`] and [`USER_BYTES_MAX`] that are worked
 /// on at a time.

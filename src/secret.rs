@@ -31,7 +31,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The beginning of every token. No text that contains it is ever shown.
+/// The beginning of every token. Except for a new token itself, no text that contains it is
+/// shown.
 pub const TOKEN_PREFIX: &str = "golinks_scim_";
 
 /// Whether a text contains a token, or what looks like one.

@@ -500,6 +500,14 @@ fn a_reference_does_not_outlive_its_value() {
             json!({"value": "n"}),
         ),
         (
+            held.clone(),
+            json!([
+                operation("replace", &whole, json!({"$ref": "n"})),
+                operation("replace", &of_value, "n")
+            ]),
+            json!({"value": "n", "$ref": "n"}),
+        ),
+        (
             held,
             json!([
                 operation("replace", &of_reference, "n"),
@@ -594,6 +602,8 @@ fn values_to_remove_are_found_as_values_to_add_are() {
         json!([{"value": "admin", "display": "Administrator", "type": "work", "primary": true}]);
     let addresses = json!([{"locality": "A", "type": "work", "primary": true}, {"locality": "B"}]);
     let certificates = json!([{"value": "YWJj"}]);
+    let shared = json!([{"value": "admin", "type": "home", "display": "A"},
+                        {"value": "admin", "type": "work", "display": "B"}]);
     for (attribute, held, unwanted, left) in [
         ("roles", &roles, json!([{"value": "Admin"}]), json!([])),
         ("roles", &roles, json!(["admin"]), json!([])),
@@ -627,7 +637,28 @@ fn values_to_remove_are_found_as_values_to_add_are() {
             json!([{"display": "administrator"}]),
             json!([]),
         ),
-        ("roles", &roles, json!([{"primary": true}]), roles.clone()),
+        ("roles", &roles, json!([{"primary": true}]), json!([])),
+        ("roles", &roles, json!([{"primary": false}]), roles.clone()),
+        // Of two that might be meant, the one that all is true of.
+        (
+            "roles",
+            &shared,
+            json!([{"value": "admin", "display": "B"}]),
+            json!([{"value": "admin", "type": "home", "display": "A"}]),
+        ),
+        (
+            "roles",
+            &shared,
+            json!([{"value": "admin", "display": "C"}]),
+            json!([]),
+        ),
+        (
+            "addresses",
+            &json!([{"locality": "A", "type": "work", "primary": true},
+                    {"locality": "B", "type": "work"}]),
+            json!([{"type": "work", "primary": true}]),
+            json!([{"locality": "B", "type": "work"}]),
+        ),
         ("roles", &json!([]), json!([{"value": "admin"}]), json!([])),
         (
             "x509Certificates",
@@ -1555,6 +1586,9 @@ fn what_is_stored_under_a_name_that_nobody_knows_stays() {
     let after = row(json!({"userName": "bob", "title": null})).expect("a user");
     assert_eq!(after.attributes()["shoeSize"], json!({"value": 7}));
     assert!(after.attributes().get("title").is_none());
+    let mut sent = user(&json!({"title": "U"}));
+    sent.keep_unknown(&stored);
+    assert_eq!(sent.attributes()["shoeSize"], json!({"value": 7}));
     // From outside it does not come in.
     assert!(row(json!({"userName": "bob", "shoeSize": 8})).is_err());
     let sent = json!([operation("replace", "shoeSize", 8)]);

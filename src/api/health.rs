@@ -166,8 +166,8 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
     warnings
 }
 
-/// Free space hovers around the limit: so it must double before the warning is forgotten. The store
-/// itself reports a full disk.
+/// Free space hovers around the limit: so it must reach twice the limit before the warning is
+/// forgotten. The store itself reports a full disk.
 fn step_of_space(free_bytes: u64, ailment: Option<Ailment>) -> Option<i64> {
     match ailment {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,

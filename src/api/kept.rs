@@ -11,8 +11,8 @@ const BASE_URL: &str = "base-url";
 /// opens cursors and nothing else.
 const CURSOR_KEY: &str = "cursor-key";
 
-/// The base URL to use, of which one that is served is kept in the store; and the one that was
-/// served before, if it differs.
+/// The base URL to use, which is kept in the store if it is served; and the one that was served
+/// before, if it differs.
 pub(super) fn base_url(
     store: &Store,
     served: Option<String>,

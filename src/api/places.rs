@@ -5,8 +5,9 @@
 //!
 //! Two walks of one principal through one list look the same. If one comes after the other, the
 //! second must not go on from where the first was, which would show users twice. If both go on at
-//! once, each may show a user twice, which is harmless, but must not miss one: a user missed in an
-//! import looks unassigned.
+//! once, each may show a user twice, but must not miss one: a user missed in an import looks
+//! unassigned. Clients that count how many they have seen come for the rest all the same, since the
+//! total is never less than the next index while there is a next page (`search`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,17 +48,13 @@ impl Places {
     ) {
         let key = (binding, next_index);
         let mut known = self.lock();
-        let place = match known.get(&key) {
-            // Another walk is to go on from there: that this one does too misses nobody.
-            Some(other) if other.is_awaited(now) && other.place.is_before(&place, sort) => {
-                other.place.clone()
-            }
-            Some(_) => place,
-            None => {
-                make_room(&mut known, now);
-                place
-            }
-        };
+        match known.get(&key) {
+            // Another walk is to go on from there: that this one does too misses nobody. It is not
+            // noted anew, or whoever asks for the first page now and then would keep it for ever.
+            Some(other) if other.is_awaited(now) && other.place.is_before(&place, sort) => return,
+            Some(_) => {}
+            None => make_room(&mut known, now),
+        }
         let noted = Noted {
             place,
             at: now,
@@ -173,5 +170,11 @@ mod tests {
         places.forget_used_after([1; 32], 1);
         assert_eq!(find(301, late), None);
         assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
+
+        // Whoever asks for the page before again and again does not keep it for ever.
+        note(401, 8, None, start);
+        note(401, 9, None, start + limits::PLACE_DURATION_MAX / 2);
+        note(401, 9, None, late);
+        assert_eq!(places.lock()[&([1; 32], 401)].place, place(9));
     }
 }

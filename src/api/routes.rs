@@ -158,6 +158,7 @@ static ROUTES: &[Route] = &[
         "/admin/tokens/{}/rotate",
         Administration(administration::rotate_token),
     ),
+    // A server of an earlier release may be asked: the path keeps its old word.
     route(
         Post,
         "/admin/passing-tokens",

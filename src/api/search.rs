@@ -174,7 +174,15 @@ impl PageWriter {
         // With room for the user that passes the bound, so that the buffer is not doubled for it.
         let room_max = limits::ANSWER_BUFFER_BYTES_MAX + limits::USER_BYTES_MAX;
         let mut head = String::with_capacity(room.min(room_max));
-        message::write_list_head(self.page.total(), place, self.page.len(), &mut head);
+        // Who reads until the total is reached, as Okta does, must come for the next page.
+        let total_min = match place {
+            Place::Index(index) if self.page.after().is_some() => {
+                index.saturating_add(self.page.len())
+            }
+            _ => 0,
+        };
+        let total = self.page.total().max(total_min);
+        message::write_list_head(total, place, self.page.len(), &mut head);
         let mut buffer = head.into_bytes();
         self.fill(limits::ANSWER_BUFFER_BYTES_MAX, &mut buffer)?;
         if self.is_done() {

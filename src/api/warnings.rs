@@ -20,8 +20,8 @@ use crate::mend::Mend;
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
 /// The step after all of them: it has ended.
 const TOKEN_ENDED: i64 = 0;
-/// The step of what is not bad enough to be logged. It is remembered, so that getting worse again
-/// is not logged a second time.
+/// The step of what is not logged here: it is not bad enough, or is logged elsewhere. It keeps the
+/// step that was reached before, so that this is not logged a second time.
 pub(super) const STEP_NOT_TOLD: i64 = i64::MAX;
 /// The step that was reached by what has only one.
 pub(super) const STEP_REACHED: i64 = 0;
@@ -35,7 +35,7 @@ const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
 /// before that.
 const AUTHORITY_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
-/// The steps that were logged, by what they are about.
+/// The steps that were logged or passed without being logged, by what they are about.
 #[derive(Default)]
 pub(super) struct Told(Mutex<HashMap<String, i64>>);
 

@@ -64,7 +64,7 @@ pub(super) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Prints a message for the person, unless only errors are wanted; nobody may be reading it.
+/// Prints a message for the person, unless only errors are wanted; perhaps nobody reads it.
 pub(super) fn say(text: &str) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         complain(text);

@@ -142,8 +142,7 @@ impl Row {
     /// The user after this row; `before` is the user as it is, if there is one.
     pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
         let mut leniency = Leniency::compatible();
-        let attributes = before.map(User::known_and_unknown);
-        let (mut attributes, unknown) = attributes.unwrap_or_default();
+        let mut attributes = before.map(User::known).unwrap_or_default();
         match &self.content {
             Content::Cells(columns, cells) => {
                 set_cells(&mut attributes, columns, cells, empty)?;
@@ -161,7 +160,9 @@ impl Row {
         if before.map(User::user_name) != Some(user.user_name()) {
             user.require_user_name()?;
         }
-        user.keep_unknown(unknown);
+        if let Some(before) = before {
+            user.keep_unknown(before);
+        }
         Ok(user)
     }
 }

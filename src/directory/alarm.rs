@@ -127,8 +127,8 @@ impl Alarm {
     }
 
     /// The state of the alarm, with the active users of this look or of the last that could count
-    /// them. The threshold is a part of these and the users deactivated within the hour. It counts
-    /// as raised as soon as there are too many deactivations, before the look that logs it.
+    /// them. The percentage is of these and the users deactivated within the hour together. The alarm
+    /// counts as raised as soon as there are too many deactivations, before the look that logs it.
     pub(super) fn stands(&self, look: &Look) -> AlarmState {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.stands(look)

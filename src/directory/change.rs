@@ -83,6 +83,8 @@ impl Edit {
                 if let Some(echo) = echo {
                     user.refresh_formatted_name(before, echo.is_outdated(&version()));
                 }
+                // What a newer release has stored is not the client's to leave out.
+                user.keep_unknown(before);
                 user
             }
             Self::Modify(patch) => {

@@ -74,8 +74,8 @@ impl Record {
         self.header
     }
 
-    /// Sets the time of the change, in the row as well; not earlier than `before`, or than the
-    /// creation.
+    /// Sets the time of the change, but not earlier than that of `before`; without `before` also that
+    /// of the creation. In the row, too.
     pub(super) fn stamp(&mut self, now: Instant, before: Option<&Header>, row: &mut [u8]) {
         if let Some(before) = before {
             self.header.last_modified = now.max(before.last_modified);

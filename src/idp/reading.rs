@@ -34,7 +34,8 @@ pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     suites.into_iter().map(reading).collect()
 }
 
-/// All steps up to the first that writes; after that only those that are about no particular user.
+/// All steps up to the first that writes; after that only those that read and are about no
+/// particular user. Without users also none that need one.
 fn reading(suite: Suite, has_users: bool) -> Reading {
     let mut has_written = false;
     let (steps, left_out) = suite.steps.into_iter().partition(|step| {

@@ -153,7 +153,7 @@ pub struct Leniency {
 }
 
 impl Leniency {
-    /// Forgives everything that has a name in [`Tolerance`].
+    /// Tolerates everything that has a name in [`Tolerance`].
     pub fn compatible() -> Self {
         Self {
             strict: false,
@@ -162,7 +162,7 @@ impl Leniency {
         }
     }
 
-    /// Forgives nothing.
+    /// Tolerates nothing.
     pub fn strict() -> Self {
         Self {
             strict: true,
@@ -170,7 +170,7 @@ impl Leniency {
         }
     }
 
-    /// Whether it forgives nothing.
+    /// Whether it tolerates nothing.
     pub fn is_strict(&self) -> bool {
         self.strict
     }

@@ -246,8 +246,8 @@ impl User {
         }
     }
 
-    /// Drops `name.formatted` if a patch has removed all parts of the name, and it consisted of
-    /// nothing else.
+    /// Drops `name` if a patch has removed all its parts and `formatted`, which is left, consisted
+    /// of nothing else.
     pub fn drop_left_over_name(&mut self, before: &Self) {
         let is_left_over = match (before.name(), self.name()) {
             (Some(then), Some(now)) => whole_name::is_left_over(then, now),
@@ -259,15 +259,20 @@ impl User {
         }
     }
 
-    /// The attributes, and beside them what was stored under names that nobody knows.
-    pub(crate) fn known_and_unknown(&self) -> (Object, Object) {
-        let attributes = self.attributes.clone().into_iter();
-        attributes.partition(|(name, _)| names().any(|known| known == name))
+    /// The attributes whose names are known.
+    pub(crate) fn known(&self) -> Object {
+        let mut attributes = self.attributes.clone();
+        attributes.retain(|name, _| is_known(name));
+        attributes
     }
 
-    /// Takes back what was stored under names that nobody knows.
-    pub(crate) fn keep_unknown(&mut self, unknown: Object) {
-        self.attributes.extend(unknown);
+    /// Takes over what was stored `before` under names that nobody knows.
+    pub fn keep_unknown(&mut self, before: &Self) {
+        for (name, value) in &before.attributes {
+            if !is_known(name) {
+                self.attributes.insert(name.clone(), value.clone());
+            }
+        }
     }
 
     fn name(&self) -> Option<&Object> {
@@ -347,6 +352,10 @@ fn names() -> impl Iterator<Item = &'static str> {
     std::iter::once("externalId")
         .chain(USER.attributes.iter().map(|attribute| attribute.name))
         .chain(std::iter::once(ENTERPRISE_URN))
+}
+
+fn is_known(name: &str) -> bool {
+    names().any(|known| known == name)
 }
 
 /// The attributes in the order in which they are stored and shown. Those that nobody knows are last:

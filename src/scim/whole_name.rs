@@ -19,9 +19,9 @@ const PARTS: [&str; 5] = [
 /// stored.
 ///
 /// In an echo of an older or unknown state, a whole is an older one if it lacks a part that the
-/// up-to-date stored one has: so the same echo twice gives the same name. This cannot be recognised
-/// if the older whole has all the parts, too: they were exchanged with each other, one is gone, or
-/// one is a word of what it was. Then the echo is written the second time. In an echo of the stored
+/// stored one has once it is brought up to date: so the same echo twice gives the same name. This
+/// cannot be recognised if the older whole has all the parts, too: they were exchanged with each
+/// other, one is gone, or one is a word of what it was. Then the echo is written the second time. In an echo of the stored
 /// state a different whole was written on purpose.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
@@ -146,8 +146,8 @@ fn composed(name: &Object) -> String {
 /// The whole with changed parts exchanged and removed parts taken out; the order and the titles
 /// that its author chose stay. A part that its author left out stays out, except for a new given or
 /// family name. If the place of any other part is not clear, the whole is composed anew. It stays
-/// as it is if there is nothing to compose it from, or if it shows none of the old or new parts,
-/// however they are spelt: then its author meant something else.
+/// as it is if there is nothing to compose it from, or if there were parts and it shows none of
+/// these nor of the new ones, however they are spelt: then its author meant something else.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use roaring::RoaringBitmap;
 
-/// Users in one chunk: a commit that changes one of them copies the texts of all.
+/// Users in one chunk: a commit that changes the text of one of them copies
+/// the texts of all.
 pub(super) const CHUNK: u32 = 512;
 
 /// What the index keeps of one user.

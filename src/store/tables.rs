@@ -96,7 +96,8 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// Makes every table, and notes the format in a file that has none yet.
+    /// For a file that has no format yet: notes the format, the first sequence, and where the audit
+    /// chain begins. The tables were made when they were opened.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_format(&mut self.meta, FORMAT)?;
         put_users_next(&mut self.meta, 1)?;

@@ -28,7 +28,7 @@ pub(super) fn laid_out(rows: &[&str], width: usize) -> String {
             out.push_str(&rule.join(GAP));
             out.push('\n');
         } else if is_roomy && at + 1 < rows.len() {
-            // Rows of several lines need a space between them.
+            // Rows of several lines need an empty line between them.
             out.push('\n');
         }
     }

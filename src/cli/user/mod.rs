@@ -1,5 +1,5 @@
-//! `user`: looking people up, adding, importing and exporting them, changing who is active, and
-//! undoing changes.
+//! `user`: looking people up, adding, importing, exporting and comparing them, changing who is
+//! active, and undoing changes.
 
 mod args;
 mod diff;

@@ -49,7 +49,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         body["token"] = json!(typed.token);
     }
     let format = typed.output.output;
-    // A dry run lists all users; a real run lists only those that were not changed.
+    // As a table, a real run with --since lists only the refused users; otherwise all are listed.
     let is_brief = typed.since.is_some() && !typed.dry_run && format == Format::Table;
     let mut listing = Listing::new(format, COLUMNS);
     let mut counts = Counts::default();

@@ -14,7 +14,7 @@ use crate::scim::{Object, member, value};
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     budget: &'a mut Budget,
-    /// Whether a reference is set by its path: it then belongs to the value that the patch sets.
+    /// Whether a reference is set without its value: it then belongs to the value that the patch sets.
     sets_reference: bool,
 }
 
@@ -92,8 +92,10 @@ pub(super) fn assign_parts(
             )?,
         }
     }
-    if member(parts, "$ref").is_none() {
-        drop_stale_reference(into, before.as_ref(), work);
+    match (member(parts, "$ref"), member(parts, "value")) {
+        (None, _) => drop_stale_reference(into, before.as_ref(), work),
+        (Some(_), None) => work.sets_reference = true,
+        (Some(_), Some(_)) => {}
     }
     Ok(())
 }

@@ -32,15 +32,15 @@ impl Operation {
         };
         let mut is_gone = false;
         if let Some(Value::Array(elements)) = members.get_mut(attribute.name) {
-            let looks: usize = unwanted.iter().map(comparisons).sum();
+            let looks: usize = unwanted.iter().map(|gone| 2 * comparisons(gone)).sum();
             work.spend(elements.len().saturating_mul(looks))?;
             let before = elements.len();
-            let is_unwanted = |element: &Value| {
-                unwanted
-                    .iter()
-                    .any(|gone| describes(gone, attribute, element))
-            };
-            elements.retain(|element| !is_unwanted(element));
+            for gone in unwanted {
+                // Of several with this value the one is meant that all else is true of.
+                let is_it = |element: &Value| describes(gone, attribute, element, true);
+                let wholly = elements.iter().any(is_it);
+                elements.retain(|element| !describes(gone, attribute, element, wholly));
+            }
             is_gone = elements.len() < before;
         }
         if !is_gone {
@@ -176,8 +176,8 @@ impl Operation {
 
     /// The element that a value path describes when none matches: its `eq` conditions and the value
     /// (RFC 7644 erratum 8097; Entra relies on it). No element is created if the filter has
-    /// anything but `eq` terms, or names the value or another value of the part that is to be set:
-    /// then the element meant is gone.
+    /// anything but `eq` terms with values that agree, or has one on `value`, or demands another
+    /// value of the part that is to be set: then the element meant is gone.
     fn created_element(
         &self,
         path: &AttributePath,
@@ -280,9 +280,10 @@ fn found_by(filter: &Filter, parts: &Object) -> Object {
     }
 }
 
-/// Whether `sample` means an element: all that it says must be true of it. What is said beside a
-/// value, but for its type, may have changed since, and so may what is primary.
-fn describes(sample: &Value, attribute: &Attribute, element: &Value) -> bool {
+/// Whether all that `sample` says is true of an element; unless `wholly`, what it says beside a value,
+/// but for its type, may have changed since. So may what is primary, where that is not half of what it
+/// says.
+fn describes(sample: &Value, attribute: &Attribute, element: &Value, wholly: bool) -> bool {
     let Some(parts) = sample.as_object() else {
         return sample == element;
     };
@@ -290,9 +291,9 @@ fn describes(sample: &Value, attribute: &Attribute, element: &Value) -> bool {
     let mut telling = parts
         .keys()
         .filter(|part| match part.as_str() {
-            "primary" => false,
+            "primary" => value::is_hollow(sample),
             "value" | "type" => true,
-            _ => !tells_value,
+            _ => wholly || !tells_value,
         })
         .peekable();
     telling.peek().is_some() && telling.all(|part| agree_in(part, attribute, sample, element))

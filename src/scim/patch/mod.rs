@@ -388,7 +388,7 @@ fn push_target(
     let mut paths = Vec::new();
     if let (Target::Extension(schema), Some(members)) = (&target, value.as_object_mut()) {
         members.retain(|name, value| {
-            let is_path = name.contains('.');
+            let is_path = name.contains('.') && !name.contains('[');
             if is_path {
                 paths.push((format!("{}:{name}", schema.urn), value.take()));
             }
