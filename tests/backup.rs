@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use golinks_scim::secret::sha256;
+use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -399,4 +401,66 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         assert_eq!(done.status, Some(0), "{done:?}");
     }
     assert_eq!(cli_in(&directory, &["audit", "verify"]).status, Some(0));
+}
+
+/// Where the chain of a damaged store goes on is not where that of the restored one does.
+#[test]
+fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
+    const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+    const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let good = std::fs::read(&path).expect("the store");
+    // A bit of the head has flipped; the last row is one that no program has written.
+    for (number, is_row) in [(u64::MAX, false), (1 << 60, false), (1 << 60, true)] {
+        std::fs::write(&path, &good).expect("written");
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        {
+            let mut chain = txn.open_table(CHAIN).expect("the table");
+            let head = chain
+                .get("head")
+                .expect("read")
+                .expect("there")
+                .value()
+                .to_vec();
+            let mut head = [&number.to_be_bytes(), &head[8..]].concat();
+            if is_row {
+                let mut audit = txn.open_table(AUDIT).expect("the table");
+                let row = audit
+                    .pop_last()
+                    .expect("read")
+                    .expect("there")
+                    .1
+                    .value()
+                    .to_vec();
+                let last = number - 1;
+                audit.insert(last, row.as_slice()).expect("written");
+                let digest = sha256(&[&last.to_be_bytes(), row.as_slice()].concat());
+                head[8..40].copy_from_slice(&digest);
+            }
+            chain.insert("head", head.as_slice()).expect("written");
+        }
+        txn.commit().expect("committed");
+        drop(database);
+        let restored = cli_in(&directory, &["backup", "restore", file]);
+        assert_eq!(restored.status, Some(0), "{restored:?}");
+        let told = rows(&directory);
+        let last = told.last().expect("rows");
+        assert_eq!(last["kind"], "backup.restore");
+        let sequence = last["sequence"].as_u64().expect("a number");
+        assert!(sequence < 1 << 53, "{number} {is_row}: {last}");
+        let more = cli_in(&directory, &["user", "deactivate", "jane"]);
+        assert_eq!(more.status, Some(0), "{more:?}");
+        assert_eq!(rows(&directory).len(), told.len() + 1);
+        let verified = cli_in(&directory, &["audit", "verify"]);
+        assert_eq!(verified.status, Some(0), "{verified:?}");
+    }
 }

@@ -14,6 +14,7 @@ use redb::{
     WriteTransaction,
 };
 
+use super::audit::ChainHead;
 use super::backend::Overlay;
 use super::change::{Change, Describe};
 use super::deferring::Deferring;
@@ -29,6 +30,9 @@ use super::tables::{
 use super::{Extent, FORMAT, OpenError, Opener, ReadError, Shared, Snapshot, Store, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
+
+/// From here on, not every number is one of JSON (RFC 8259 section 6).
+const JSON_NUMBERS_END: u64 = 1 << 53;
 
 /// What is in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,6 +261,8 @@ pub struct Outline {
     /// Its tokens, as [`Snapshot::tokens`].
     pub tokens: Vec<(String, Vec<u8>)>,
     era: u32,
+    /// Where its trail goes on, as the last row proves.
+    chain: ChainHead,
 }
 
 /// What a restore brings and takes.
@@ -276,6 +282,7 @@ impl Outline {
             trail: snapshot.audit_extent()?,
             tokens: snapshot.tokens()?,
             era: tables::era(snapshot.transaction())?,
+            chain: tables::chain_head(snapshot.transaction())?,
         })
     }
 
@@ -317,15 +324,14 @@ fn settle(
 ) -> Result<(), OpenError> {
     let database = current(Deferring::new(file::opener(draft)()?), describe)?;
     let restored = &Outline::of(&database)?;
-    let txn = database.begin_read().map_err(ReadError::from)?;
-    let mut chain = tables::chain_head(&txn)?;
-    drop(txn);
-    let mut last = restored.era;
+    let (mut chain, mut last) = (restored.chain, restored.era);
     if let Some(replaced) = replaced {
         last = last.max(replaced.era);
-        // Numbers are left out behind a row alone: a trail without any begins with the first.
-        if restored.trail.rows > 0 {
-            chain.next_sequence = chain.next_sequence.max(replaced.trail.next);
+        // Numbers are left out behind a row alone: a trail without any begins with the first. One
+        // that JSON cannot carry was never given.
+        let next = replaced.chain.next_sequence;
+        if restored.trail.rows > 0 && next < JSON_NUMBERS_END {
+            chain.next_sequence = chain.next_sequence.max(next);
         }
     }
     let change = tell(&Restoring {
