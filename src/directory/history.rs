@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::audit::{self, CREATE, DELETE, UserEvent};
 use super::record::{Record, version_number};
-use super::trail::{known_as, once_known_as};
+use super::trail::holder_of;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
@@ -24,6 +24,24 @@ pub enum Then {
     Before(u64),
 }
 
+impl Then {
+    /// The moment as rows have it.
+    fn until(self) -> String {
+        match self {
+            Self::At(moment) => moment.to_string(),
+            Self::Before(_) => String::new(),
+        }
+    }
+
+    /// Whether a row is of after this point; `until` is [`Then::until`].
+    fn is_before(self, until: &str, sequence: u64, time: &str) -> bool {
+        match self {
+            Self::At(_) => time > until,
+            Self::Before(change) => sequence >= change,
+        }
+    }
+}
+
 /// A user at a point of the past.
 #[derive(Debug)]
 pub enum Past {
@@ -36,8 +54,9 @@ pub enum Past {
 }
 
 impl Directory {
-    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was then; if that
-    /// one was not there, whoever had the name. [`Error::NotFound`] if it is before a change that was never made.
+    /// The user whom an id stands for, as it was then. A name stands for the one who has it now; if
+    /// that one was not there then, for whoever had it; if nobody had, for the one who was deleted
+    /// under it. [`Error::NotFound`] if it is before a change that was never made.
     pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
@@ -46,31 +65,70 @@ impl Directory {
             {
                 return Err(Error::NotFound);
             }
-            // If the trail no longer mentions the user, the answer is not known.
-            let mut answer = forgotten(&snapshot, &extent, then)?.unwrap_or(Past::Absent);
-            let known = known_as(&snapshot, who)?;
-            for &id in &known {
-                answer = at(&snapshot, &extent, id, then)?;
-                if matches!(answer, Past::Was(_)) {
-                    return Ok(answer);
-                }
+            match UserId::parse(who) {
+                Some(id) => at(&snapshot, &extent, id, then),
+                None => named_at(&snapshot, &extent, &fold(who), then),
             }
-            if UserId::parse(who).is_some() {
-                return Ok(answer);
-            }
-            let name = fold(who);
-            for id in once_known_as(&snapshot, who)? {
-                if known.contains(&id) {
-                    continue;
-                }
-                if let Past::Was(record) = at(&snapshot, &extent, id, then)?
-                    && fold(record.user().user_name()) == name
-                {
-                    return Ok(Past::Was(record));
-                }
-            }
-            Ok(answer)
         })
+    }
+}
+
+fn named_at(snapshot: &Snapshot, extent: &Extent, name: &str, then: Then) -> Result<Past, Error> {
+    let holder = holder_of(snapshot, name)?;
+    if let Some(id) = holder
+        && let Past::Was(record) = at(snapshot, extent, id, then)?
+    {
+        return Ok(Past::Was(record));
+    }
+    let bearers = Bearers::around(snapshot, name, then)?;
+    let is_named = |record: &Record| fold(record.user().user_name()) == name;
+    for (id, is_by_last_name) in [
+        (bearers.before, false),
+        (bearers.after, false),
+        (bearers.deleted, true),
+    ] {
+        if let Some(id) = id
+            && let Past::Was(record) = at(snapshot, extent, id, then)?
+            && (is_by_last_name || is_named(&record))
+        {
+            return Ok(Past::Was(record));
+        }
+    }
+    // Rows that were removed may have told of somebody else.
+    Ok(forgotten(snapshot, extent, then)?.unwrap_or(Past::Absent))
+}
+
+/// Who may have had a userName at a point of the past. It is unique: whoever had it then is in the
+/// last row before that point which bears it, or, if that row was removed, in the first one after.
+#[derive(Default)]
+struct Bearers {
+    before: Option<UserId>,
+    after: Option<UserId>,
+    /// The user of the newest row of all, if that is its deletion.
+    deleted: Option<UserId>,
+}
+
+impl Bearers {
+    fn around(snapshot: &Snapshot, name: &str, then: Then) -> Result<Self, Error> {
+        let mut bearers = Self::default();
+        let until = then.until();
+        snapshot.audits_before(u64::MAX, |sequence, text| {
+            let Some(user) = audit::subject_named(text, name) else {
+                return ControlFlow::Continue(());
+            };
+            let is_newest = bearers.after.is_none();
+            if is_newest && UserEvent::read(text).is_some_and(|event| event.kind == DELETE) {
+                bearers.deleted = Some(user);
+            }
+            let time = audit::time_text(text).unwrap_or_default();
+            if then.is_before(&until, sequence, time) {
+                bearers.after = Some(user);
+                return ControlFlow::Continue(());
+            }
+            bearers.before = Some(user);
+            ControlFlow::Break(())
+        })?;
+        Ok(bearers)
     }
 }
 
@@ -115,22 +173,13 @@ fn way_back(
     then: Then,
 ) -> Result<Past, Error> {
     let mut way = WayBack::from(record);
-    let until = match then {
-        Then::At(moment) => moment.to_string(),
-        Then::Before(_) => String::new(),
-    };
+    let until = then.until();
     snapshot.audits_before(u64::MAX, |sequence, text| {
         if audit::user_of(text) != Some(id) {
             return ControlFlow::Continue(());
         }
         match UserEvent::read(text) {
-            Some(event) => {
-                let is_later = match then {
-                    Then::At(_) => event.time > until,
-                    Then::Before(change) => sequence >= change,
-                };
-                way.take(&event, is_later)
-            }
+            Some(event) => way.take(&event, then.is_before(&until, sequence, &event.time)),
             None => ControlFlow::Continue(()),
         }
     })?;

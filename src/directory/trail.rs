@@ -246,22 +246,14 @@ fn numbered(sequence: u64, row: Value) -> Value {
     numbered
 }
 
-pub(super) fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
+fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
     if let Some(id) = UserId::parse(who) {
         return Ok(vec![id]);
     }
-    if let Some(sequence) = with_name(snapshot, &fold(who))?
-        && let Some(row) = snapshot.user(sequence)?
-    {
-        let record = Record::decode(&row).map_err(Error::Damaged)?;
-        return Ok(vec![record.id()]);
-    }
-    once_known_as(snapshot, who)
-}
-
-/// All who had this userName, as far as the trail goes back.
-pub(super) fn once_known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
     let name = fold(who);
+    if let Some(holder) = holder_of(snapshot, &name)? {
+        return Ok(vec![holder]);
+    }
     let mut users = Vec::new();
     snapshot.audits_from(1, |_, text| {
         if let Some(user) = audit::subject_named(text, &name)
@@ -272,4 +264,14 @@ pub(super) fn once_known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId
         ControlFlow::Continue(())
     })?;
     Ok(users)
+}
+
+/// The user who has this folded userName now.
+pub(super) fn holder_of(snapshot: &Snapshot, name: &str) -> Result<Option<UserId>, Error> {
+    let Some(sequence) = with_name(snapshot, name)? else {
+        return Ok(None);
+    };
+    let row = snapshot.user(sequence)?;
+    let record = row.map(|row| Record::decode(&row).map_err(Error::Damaged));
+    Ok(record.transpose()?.map(|record| record.id()))
 }
