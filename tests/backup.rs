@@ -331,6 +331,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let mut talk = Talk::start(&[]);
     talk.create("jane");
     talk.server.token("leaked");
+    talk.server.token("rotated");
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("copy.redb");
     let file = file.to_str().expect("text");
@@ -347,6 +348,10 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         token.expect(name)["id"].as_str().expect("text").to_owned()
     };
     let (leaked, later) = (id_of("leaked"), id_of("later"));
+    // The old one ends soon, which the restore takes back.
+    let old = id_of("rotated");
+    let rotated = talk.server.cli(&["token", "rotate", "rotated"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
     let directory = talk.server.stop_and_keep();
     let before = rows(&directory);
     let last = before.last().expect("rows")["sequence"].as_u64();
@@ -355,7 +360,9 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let restored = cli_in(&directory, &["backup", "restore", file]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     for told in [
-        format!("token leaked ({leaked}) is good, and was not before"),
+        format!("token leaked ({leaked}) is good for longer than it was before: if it was "),
+        format!("token rotated ({old}) is good for longer than it was before: if it was "),
+        format!("golinks-scim token revoke {old}\n"),
         format!("golinks-scim token revoke {leaked}\n"),
         format!("token later ({later}) was good, and is unknown now: issue it again\n"),
     ] {
@@ -365,7 +372,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         .stderr
         .lines()
         .filter(|line| line.contains("token "));
-    assert_eq!(about.count(), 2, "{restored:?}");
+    assert_eq!(about.count(), 4, "{restored:?}");
     let store = directory.path().join("data/users.redb");
     let now = std::fs::metadata(&store).expect("there").len();
     // Some pages, whatever the size of the store.

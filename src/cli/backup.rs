@@ -219,8 +219,8 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let revived = turned.revived.iter().map(|token| {
         let (name, id) = (&token.name, &token.id);
         format!(
-            "token {name} ({id}) is good, and was not before: if it was taken back since the \
-             backup, golinks-scim token revoke {id}"
+            "token {name} ({id}) is good for longer than it was before: if it was taken back or \
+             rotated since the backup, golinks-scim token revoke {id}"
         )
     });
     let lost = turned.lost.iter().map(|token| {
