@@ -1,6 +1,8 @@
 //! Backups: made under load, checked, put back; damaged ones are told; nothing live is
 //! touched, nothing is overwritten.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -9,7 +11,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Server, Talk, body, cli_in, send};
+use crate::support::{Server, Talk, body, cli_in, command_on, send};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()
@@ -260,6 +262,26 @@ fn a_backup_is_restored_where_nothing_was() {
     assert!(!mark.exists());
     let shown = cli_in(&stopped, &["cert", "show"]);
     assert!(shown.stdout.contains("private CA"), "{shown:?}");
+}
+
+/// Linux gives files names of any bytes.
+#[test]
+fn the_name_of_a_backup_need_not_be_text() {
+    let directory = Server::start().stop_and_keep();
+    let file = directory.path().join(OsStr::from_bytes(b"copy\xff.redb"));
+    for command in ["create", "verify", "restore"] {
+        let data_dir = directory.path().join("data");
+        let done = command_on(&data_dir)
+            .args(["backup", command])
+            .arg(&file)
+            .output();
+        let done = done.expect("the binary runs");
+        assert_eq!(done.status.code(), Some(0), "{command} {done:?}");
+    }
+    let told = rows(&directory);
+    let row = told.last().expect("a row");
+    let path = row["path"].as_str().expect("text");
+    assert!(path.ends_with("/copy\u{fffd}.redb"), "{row}");
 }
 
 /// Puts the backup back, and starts a server on it; the token of `talk` is good again.

@@ -56,7 +56,7 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
             client,
             "POST",
             "/admin/backup",
-            Some(&json!({"path": file})),
+            Some(&json!({"path": file.to_string_lossy()})),
         )?;
         let name = made["copy"].as_str().unwrap_or_default();
         take(data_dir, name, &file).map_err(|error| not_moved(&file, &error))?;
@@ -194,7 +194,7 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
     let path = std::path::absolute(file);
     let path = path.unwrap_or_else(|_| file.to_owned());
     let digest = secret::hex(&restoring.backup.digest);
-    details.insert("path".to_owned(), json!(path));
+    details.insert("path".to_owned(), json!(path.to_string_lossy()));
     details.insert("sha256".to_owned(), json!(digest));
     let through = last_of(&restoring.restored.trail);
     details.insert("through".to_owned(), json!(through));
