@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
-use super::audit::{ChainBroken, ChainHead, Walk, text_of};
+use super::audit::{ChainBroken, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
 use super::{ReadError, Snapshot};
 
@@ -103,7 +103,7 @@ impl Snapshot {
             && let Some(before) = table.range(anchor.next_sequence..first)?.next_back()
         {
             let (before, row) = before?;
-            walk = Walk::from(ChainHead::behind(before.value(), row.value()));
+            walk = Walk::behind(before.value(), row.value());
             from = first;
         }
         let mut left = count;
