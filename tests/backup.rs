@@ -417,6 +417,12 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let number = last.expect("rows").to_string();
     let undone = cli_in(&directory, &["user", "undo", &number]);
     assert!(undone.stderr.contains("there is no change"), "{undone:?}");
+    // So it is of a number that was left out.
+    let shown = cli_in(&directory, &["user", "show", "jane", "--before", &number]);
+    assert_eq!(shown.status, Some(1), "{shown:?}");
+    assert!(shown.stderr.contains("there is no change"), "{shown:?}");
+    let table = cli_in(&directory, &["audit", "list"]).stdout;
+    assert!(table.contains(&format!("  {file}\n")), "{table}");
 
     // Numbers were left out, and no row: the trail is sound, and so is a backup of it.
     let verified = cli_in(&directory, &["audit", "verify"]);

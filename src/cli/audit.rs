@@ -472,7 +472,11 @@ fn changes(row: &Value) -> String {
     let told = [
         "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
     ];
-    let told = told.iter().map(|name| text_of(row, name));
+    // What a restore tells of the backup's trail would stand here as a count.
+    let told = told
+        .iter()
+        .filter(|&&name| name != "through" || row["kind"] != "backup.restore");
+    let told = told.map(|name| text_of(row, name));
     let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
     told.join(" ")
 }

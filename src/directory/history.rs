@@ -60,8 +60,11 @@ impl Directory {
     pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
+            // Numbers are left out after a restore.
             if let Then::Before(change) = then
-                && (change == 0 || change >= extent.next)
+                && (change == 0
+                    || change >= extent.next
+                    || (change > extent.first && snapshot.audit(change)?.is_none()))
             {
                 return Err(Error::NotFound);
             }
