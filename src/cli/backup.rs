@@ -157,18 +157,7 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
         now.seconds(),
         told,
     );
-    let restored = match restored {
-        Ok(restored) => restored,
-        Err(error @ OpenError::Locked) => {
-            refuse_beside_server(data_dir)?;
-            return Err(from_local(local::Error::Store(error)));
-        }
-        // The full disk is that of the data directory, not that of the backup.
-        Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
-            return Err(Failure::new(status::IO, error));
-        }
-        Err(error) => return Err(unusable(file, &error)),
-    };
+    let restored = restored.map_err(|error| not_restored(data_dir, file, error))?;
     if had_one {
         output::say(&format!(
             "what was there before is kept as {}",
@@ -184,7 +173,28 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
         output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
     }
-    tell(&described_backup(&restored))
+    tell(&described_backup(&restored.backup))?;
+    match restored.unconfirmed {
+        Some(error) => {
+            let what = format!("the backup is put back, and the disk did not confirm it: {error}");
+            Err(Failure::new(status::IO, what).hint("look at the disk, then restore it again"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn not_restored(data_dir: &Path, file: &Path, error: OpenError) -> Failure {
+    match error {
+        OpenError::Locked => match refuse_beside_server(data_dir) {
+            Ok(()) => from_local(local::Error::Store(error)),
+            Err(failure) => failure,
+        },
+        // The full disk is that of the data directory, not that of the backup.
+        OpenError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Failure::new(status::IO, error)
+        }
+        error => unusable(file, &error),
+    }
 }
 
 /// What the audit trail says of a restore.

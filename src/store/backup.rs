@@ -213,7 +213,7 @@ pub fn restore(
     describe: Describe,
     now: i64,
     tell: impl FnOnce(&Restoring<'_>) -> Change,
-) -> Result<Backup, OpenError> {
+) -> Result<Restored, OpenError> {
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use. Where there is no
     // store, the first to make one wins.
@@ -231,17 +231,25 @@ pub fn restore(
         .and_then(|()| guarded(|| settle(&draft, &checked, describe, replaced.as_ref(), now, tell)))
         .and_then(|()| match lock {
             Some(_) => Ok(replace(&draft, path, kept_as)?),
-            None => Ok(files::appear(&draft, path)?),
+            None => Ok(files::name_new(&draft, path)?),
         });
     if let Err(error) = placed {
         // The error that matters is the first one.
         let _ = fs::remove_file(&draft);
         return Err(error);
     }
-    if let Err(error) = Lag::of(Some(path)).remove_mark() {
+    // From here on the store is another one, whatever the disk says.
+    let unconfirmed = files::sync_directory_of(path).err();
+    // The mark is of the store that may come back with a power failure.
+    if unconfirmed.is_none()
+        && let Err(error) = Lag::of(Some(path)).remove_mark()
+    {
         log::warn!("the next start will write the store again, without need: {error}");
     }
-    Ok(checked)
+    Ok(Restored {
+        backup: checked,
+        unconfirmed,
+    })
 }
 
 /// The backup, as it was checked.
@@ -252,6 +260,14 @@ fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), Ope
     }
     let what = "it changed while it was copied";
     Err(OpenError::Damaged(what.to_owned()))
+}
+
+/// A backup that is in the place of the store.
+pub struct Restored {
+    /// The backup as it was found.
+    pub backup: Backup,
+    /// Why the disk did not confirm that it is there, if it did not.
+    pub unconfirmed: Option<io::Error>,
 }
 
 /// What a restore must know of a store.
@@ -353,8 +369,7 @@ fn settle(
 /// At every moment there is a store under the name: the old one, then the new one.
 fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
     fs::hard_link(path, kept_as)?;
-    fs::rename(draft, path)?;
-    files::sync_directory_of(path)
+    fs::rename(draft, path)
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {

@@ -58,7 +58,7 @@ use std::{fmt, io};
 
 pub use audit::ChainBroken;
 pub use backend::{Ailment, Backend};
-pub use backup::{Backup, Counts, Outline, Restoring, check, restore};
+pub use backup::{Backup, Counts, Outline, Restored, Restoring, check, restore};
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
