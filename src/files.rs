@@ -129,15 +129,20 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
 /// Gives a complete, synced draft its name, unless the name is taken; it is on disk when this
 /// returns.
 pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
+    name_new(draft, path)?;
+    sync_directory_of(path)
+}
+
+/// [`appear`] without waiting for the disk.
+pub fn name_new(draft: &Path, path: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             // A file system that cannot do that may support links.
             fs::hard_link(draft, path)?;
-            fs::remove_file(draft)?;
+            fs::remove_file(draft)
         }
-        other => other?,
+        other => Ok(other?),
     }
-    sync_directory_of(path)
 }
 
 /// Makes sure that names in the directory of `path` survive a power failure.

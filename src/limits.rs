@@ -287,6 +287,8 @@ pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; the client asks for the rest.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
+/// Others with the same userName whom one answer about a user names.
+pub const NAMESAKES_TOLD_MAX: usize = 5;
 /// Users whose changes are undone by one request.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
 /// Bytes of changes that one request to undo keeps in memory.

@@ -1,12 +1,17 @@
 //! Backups: made under load, checked, put back; damaged ones are told; nothing live is
 //! touched, nothing is overwritten.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use serde_json::Value;
+use golinks_scim::secret::sha256;
+use redb::{Database, ReadableTable, TableDefinition};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::support::{Server, Talk, body, send};
+use crate::support::{Server, Talk, body, cli_in, command_on, send};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()
@@ -73,7 +78,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
     let directory = talk.server.stop_and_keep();
     let server = Server::start_on(directory);
     let directory = server.stop_and_keep();
-    let offline = crate::support::cli_in(&directory, &["backup", "restore", &file]);
+    let offline = cli_in(&directory, &["backup", "restore", &file]);
     assert_eq!(offline.status, Some(0), "{offline:?}");
     assert_eq!(offline.stdout, made.stdout);
     let server = Server::start_on(directory);
@@ -138,7 +143,7 @@ fn a_damaged_backup_is_told_and_not_put_back() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
         std::fs::write(&bad, &damaged).expect("written");
-        let verified = crate::support::cli_in(&directory, &["backup", "verify", name]);
+        let verified = cli_in(&directory, &["backup", "verify", name]);
         // Most of the file is empty; where it is not, a flipped bit is found.
         match verified.status {
             Some(0) => assert_eq!(
@@ -148,7 +153,7 @@ fn a_damaged_backup_is_told_and_not_put_back() {
             ),
             Some(65) => {
                 told += 1;
-                let restored = crate::support::cli_in(&directory, &["backup", "restore", name]);
+                let restored = cli_in(&directory, &["backup", "restore", name]);
                 assert_eq!(restored.status, Some(65), "{at}: {restored:?}");
             }
             other => panic!("{at}: {other:?} {verified:?}"),
@@ -156,13 +161,13 @@ fn a_damaged_backup_is_told_and_not_put_back() {
     }
     std::fs::write(&bad, b"").expect("written");
     for command in ["verify", "restore"] {
-        let empty = crate::support::cli_in(&directory, &["backup", command, name]);
+        let empty = cli_in(&directory, &["backup", command, name]);
         assert_eq!(empty.status, Some(65), "{empty:?}");
     }
     std::fs::write(&bad, &bytes[..bytes.len() / 2]).expect("written");
-    let cut = crate::support::cli_in(&directory, &["backup", "verify", name]);
+    let cut = cli_in(&directory, &["backup", "verify", name]);
     assert_eq!(cut.status, Some(65), "{cut:?}");
-    let none = crate::support::cli_in(&directory, &["backup", "verify", "/nowhere/at.all"]);
+    let none = cli_in(&directory, &["backup", "verify", "/nowhere/at.all"]);
     assert_eq!(none.status, Some(74), "{none:?}");
     println!("{told} of 40 flipped bits lay in something that is used");
     // The first of them lies in the file's magic number, which is looked at in any case.
@@ -189,10 +194,10 @@ fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
     no_magic[0] ^= 1;
     for bad in [no_magic, whole[..whole.len() / 2].to_vec(), Vec::new()] {
         std::fs::write(&path, &bad).expect("written");
-        let listed = crate::support::cli_in(&directory, &["user", "list"]);
+        let listed = cli_in(&directory, &["user", "list"]);
         assert_eq!(listed.status, Some(65), "{listed:?}");
         let kept: Vec<u8> = std::fs::read(&path).expect("there");
-        let restored = crate::support::cli_in(&directory, &["backup", "restore", name]);
+        let restored = cli_in(&directory, &["backup", "restore", name]);
         assert_eq!(restored.status, Some(0), "{restored:?}");
         let kept_as = restored
             .stderr
@@ -200,8 +205,10 @@ fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
             .find_map(|line| line.split_once("is kept as "))
             .map(|(_, path)| path.trim().to_owned());
         let kept_as = kept_as.expect("it is said where the old one is");
+        let told = "tokens that were revoked since the backup are good again, and those issued";
+        assert!(restored.stderr.contains(told), "{restored:?}");
         assert_eq!(std::fs::read(kept_as).expect("there"), kept);
-        let listed = crate::support::cli_in(&directory, &["user", "list"]);
+        let listed = cli_in(&directory, &["user", "list"]);
         assert!(listed.stdout.contains("jane"), "{listed:?}");
     }
 }
@@ -222,13 +229,13 @@ fn a_backup_is_restored_where_nothing_was() {
     let digest = counts[0]["sha256"].as_str().expect("text");
     assert!(made.stdout.contains(digest), "{verified:?}");
     let new = tempfile::tempdir().expect("a folder");
-    let restored = crate::support::cli_in(&new, &["backup", "restore", file]);
+    let restored = cli_in(&new, &["backup", "restore", file]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert_eq!(restored.stdout, made.stdout);
     assert!(!restored.stderr.contains("is kept as"), "{restored:?}");
     let told = "tls/ is not in a backup, and not here: the next start makes a new CA\n";
     assert!(restored.stderr.contains(told), "{restored:?}");
-    let shown = crate::support::cli_in(&new, &["cert", "show"]);
+    let shown = cli_in(&new, &["cert", "show"]);
     assert_eq!(
         (shown.status, &*shown.stdout, &*shown.stderr),
         (
@@ -237,7 +244,7 @@ fn a_backup_is_restored_where_nothing_was() {
             "there is no certificate yet: the next start makes one\n"
         )
     );
-    let shown = crate::support::cli_in(&new, &["cert", "show", "-o", "jsonl"]);
+    let shown = cli_in(&new, &["cert", "show", "-o", "jsonl"]);
     assert_eq!(shown.stdout, "{\"certificate\":null,\"authority\":null}\n");
     let server = Server::start_on(new);
     assert_eq!(users(&server).len(), 1);
@@ -247,12 +254,248 @@ fn a_backup_is_restored_where_nothing_was() {
     let mark = store.with_extension("unsynced");
     std::fs::write(&mark, "").expect("a mark");
     let store = store.to_str().expect("text");
-    let verified = crate::support::cli_in(&stopped, &["backup", "verify", store]);
+    let verified = cli_in(&stopped, &["backup", "verify", store]);
     let told = "a sync of it has failed";
     assert!(verified.stderr.contains(told), "{verified:?}");
-    let again = crate::support::cli_in(&stopped, &["backup", "restore", file]);
+    let again = cli_in(&stopped, &["backup", "restore", file]);
     assert!(!again.stderr.contains("a new CA"), "{again:?}");
     assert!(!mark.exists());
-    let shown = crate::support::cli_in(&stopped, &["cert", "show"]);
+    let shown = cli_in(&stopped, &["cert", "show"]);
     assert!(shown.stdout.contains("private CA"), "{shown:?}");
+}
+
+/// Linux gives files names of any bytes.
+#[test]
+fn the_name_of_a_backup_need_not_be_text() {
+    let directory = Server::start().stop_and_keep();
+    let file = directory.path().join(OsStr::from_bytes(b"copy\xff.redb"));
+    for command in ["create", "verify", "restore"] {
+        let data_dir = directory.path().join("data");
+        let done = command_on(&data_dir)
+            .args(["backup", command])
+            .arg(&file)
+            .output();
+        let done = done.expect("the binary runs");
+        assert_eq!(done.status.code(), Some(0), "{command} {done:?}");
+    }
+    let told = rows(&directory);
+    let row = told.last().expect("a row");
+    let path = row["path"].as_str().expect("text");
+    assert!(path.ends_with("/copy\u{fffd}.redb"), "{row}");
+}
+
+/// Puts the backup back, and starts a server on it; the token of `talk` is good again.
+fn restored(talk: Talk, file: &str) -> Talk {
+    let authorization = talk.authorization.clone();
+    let directory = talk.server.stop_and_keep();
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    let mut talk = Talk::with(Server::start_on(directory));
+    talk.authorization = authorization;
+    talk
+}
+
+/// RFC 9110 section 8.8.1: a validator stands for one representation and no other.
+#[test]
+fn no_entity_tag_is_given_twice_on_both_sides_of_a_restore() {
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("jane");
+    let target = format!("/Users/{}", user["id"].as_str().expect("an id"));
+    let untouched = user["meta"]["version"].as_str().expect("text").to_owned();
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let titled = |title: &str| {
+        let operation = json!({"op": "replace", "path": "title", "value": title});
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+               "Operations": [operation]})
+    };
+    let mut tags = vec![untouched.clone()];
+    for title in ["before", "after", "after another"] {
+        if title != "before" {
+            talk = restored(talk, file);
+            let got = talk.send("GET", &target, None);
+            assert_eq!(got.header("etag"), Some(&*untouched), "it is what it was");
+        }
+        for old in tags.clone().iter().skip(1) {
+            let change = titled("lost").to_string().into_bytes();
+            let header = ("If-Match", old.as_str());
+            let refused = talk.send_bytes("PATCH", &target, header, Some(&change));
+            assert_eq!(refused.status, 412, "{old} of {tags:?}");
+        }
+        let changed = talk.json("PATCH", &target, Some(&titled(title)), 200);
+        let tag = changed["meta"]["version"]
+            .as_str()
+            .expect("text")
+            .to_owned();
+        for old in &tags {
+            let got = talk.send_bytes("GET", &target, ("If-None-Match", old), None);
+            assert_eq!(got.status, 200, "{old} of {tags:?}, now {tag}");
+            let change = titled("lost").to_string().into_bytes();
+            let refused = talk.send_bytes("PATCH", &target, ("If-Match", old), Some(&change));
+            assert_eq!(refused.status, 412, "{old} of {tags:?}, now {tag}");
+        }
+        tags.push(tag);
+    }
+    let verified = talk.server.cli(&["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+}
+
+/// The rows of the audit trail.
+fn rows(directory: &TempDir) -> Vec<Value> {
+    lines(&cli_in(directory, &["audit", "list", "-o", "jsonl"]).stdout)
+}
+
+#[test]
+fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    talk.server.token("leaked");
+    talk.server.token("rotated");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    talk.server.token("later");
+    talk.create("ann");
+    let revoked = talk.server.cli(&["token", "revoke", "leaked"]);
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    let listed = talk.server.cli(&["token", "list", "-o", "jsonl"]);
+    let id_of = |name: &str| {
+        let listed = lines(&listed.stdout);
+        let token = listed.iter().find(|token| token["name"] == name);
+        token.expect(name)["id"].as_str().expect("text").to_owned()
+    };
+    let (leaked, later) = (id_of("leaked"), id_of("later"));
+    // The old one ends soon, which the restore takes back.
+    let old = id_of("rotated");
+    let rotated = talk.server.cli(&["token", "rotate", "rotated"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
+    let directory = talk.server.stop_and_keep();
+    let before = rows(&directory);
+    let last = before.last().expect("rows")["sequence"].as_u64();
+    let bytes = std::fs::metadata(file).expect("there").len();
+
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    for told in [
+        format!("token leaked ({leaked}) is good for longer than it was before: if it was "),
+        format!("token rotated ({old}) is good for longer than it was before: if it was "),
+        format!("golinks-scim token revoke {old}\n"),
+        format!("golinks-scim token revoke {leaked}\n"),
+        format!("token later ({later}) was good, and is unknown now: issue it again\n"),
+    ] {
+        assert!(restored.stderr.contains(&told), "{told} {restored:?}");
+    }
+    let about = restored
+        .stderr
+        .lines()
+        .filter(|line| line.contains("token "));
+    assert_eq!(about.count(), 4, "{restored:?}");
+    let store = directory.path().join("data/users.redb");
+    let now = std::fs::metadata(&store).expect("there").len();
+    // Some pages, whatever the size of the store.
+    let most = bytes + 64 * 1024;
+    assert!(now <= most, "{now} bytes, where the backup has {bytes}");
+
+    let after = rows(&directory);
+    let (row, old) = after.split_last().expect("rows");
+    assert_eq!(old, &before[..old.len()]);
+    let through = old.last().expect("rows")["sequence"].as_u64();
+    assert_eq!(row["kind"], "backup.restore");
+    assert_eq!(row["sequence"].as_u64(), last.map(|last| last + 1));
+    assert_eq!(row["path"], file);
+    let digest = row["sha256"].as_str().expect("text");
+    assert!(made.stdout.contains(digest), "{row}");
+    assert_eq!(row["through"].as_u64(), through);
+    assert_eq!(row["replaced"].as_u64(), last);
+    let by = row["principal"].as_str().expect("text");
+    assert!(by.starts_with("administrator:"), "{row}");
+    let number = last.expect("rows").to_string();
+    let undone = cli_in(&directory, &["user", "undo", &number]);
+    assert!(undone.stderr.contains("there is no change"), "{undone:?}");
+    // So it is of a number that was left out.
+    let shown = cli_in(&directory, &["user", "show", "jane", "--before", &number]);
+    assert_eq!(shown.status, Some(1), "{shown:?}");
+    assert!(shown.stderr.contains("there is no change"), "{shown:?}");
+    let table = cli_in(&directory, &["audit", "list"]).stdout;
+    assert!(table.contains(&format!("  {file}\n")), "{table}");
+
+    // Numbers were left out, and no row: the trail is sound, and so is a backup of it.
+    let verified = cli_in(&directory, &["audit", "verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+    let told = format!("sound: {} rows from row 1 on", after.len());
+    assert!(verified.stdout.starts_with(&told), "{verified:?}");
+    let again = folder.path().join("again.redb");
+    let again = again.to_str().expect("text");
+    for command in ["create", "verify", "restore"] {
+        let done = cli_in(&directory, &["backup", command, again]);
+        assert_eq!(done.status, Some(0), "{done:?}");
+    }
+    assert_eq!(cli_in(&directory, &["audit", "verify"]).status, Some(0));
+}
+
+/// Where the chain of a damaged store goes on is not where that of the restored one does.
+#[test]
+fn no_number_is_taken_from_a_store_whose_trail_is_damaged() {
+    const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+    const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
+    let mut talk = Talk::start(&[]);
+    talk.create("jane");
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = talk.server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let directory = talk.server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let good = std::fs::read(&path).expect("the store");
+    // A bit of the head has flipped; the last row is one that no program has written.
+    for (number, is_row) in [(u64::MAX, false), (1 << 60, false), (1 << 60, true)] {
+        std::fs::write(&path, &good).expect("written");
+        let database = Database::open(&path).expect("a redb file");
+        let txn = database.begin_write().expect("a transaction");
+        {
+            let mut chain = txn.open_table(CHAIN).expect("the table");
+            let head = chain
+                .get("head")
+                .expect("read")
+                .expect("there")
+                .value()
+                .to_vec();
+            let mut head = [&number.to_be_bytes(), &head[8..]].concat();
+            if is_row {
+                let mut audit = txn.open_table(AUDIT).expect("the table");
+                let row = audit
+                    .pop_last()
+                    .expect("read")
+                    .expect("there")
+                    .1
+                    .value()
+                    .to_vec();
+                let last = number - 1;
+                audit.insert(last, row.as_slice()).expect("written");
+                let digest = sha256(&[&last.to_be_bytes(), row.as_slice()].concat());
+                head[8..40].copy_from_slice(&digest);
+            }
+            chain.insert("head", head.as_slice()).expect("written");
+        }
+        txn.commit().expect("committed");
+        drop(database);
+        let restored = cli_in(&directory, &["backup", "restore", file]);
+        assert_eq!(restored.status, Some(0), "{restored:?}");
+        let told = rows(&directory);
+        let last = told.last().expect("rows");
+        assert_eq!(last["kind"], "backup.restore");
+        let sequence = last["sequence"].as_u64().expect("a number");
+        assert!(sequence < 1 << 53, "{number} {is_row}: {last}");
+        let more = cli_in(&directory, &["user", "deactivate", "jane"]);
+        assert_eq!(more.status, Some(0), "{more:?}");
+        assert_eq!(rows(&directory).len(), told.len() + 1);
+        let verified = cli_in(&directory, &["audit", "verify"]);
+        assert_eq!(verified.status, Some(0), "{verified:?}");
+    }
 }

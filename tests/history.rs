@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{
-    Caller, Directory, Manner, Obstacle, Past, Then, ToUndo, Undone, describe,
+    Caller, Directory, Keep, Manner, Obstacle, Past, Then, ToUndo, Undone, describe,
 };
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
@@ -570,6 +570,133 @@ fn a_whole_import_is_taken_back() {
 }
 
 #[test]
+fn whoever_had_a_name_before_is_found_behind_the_one_who_has_it() {
+    let mut talk = Talk::start(&[]);
+    let early = moment();
+    let one = text(&talk.create("bob"), "id").to_owned();
+    let then = moment();
+    let deleted = talk.send("DELETE", &format!("/Users/{one}"), None);
+    assert_eq!(deleted.status, 204);
+    let deletion = newest_change(&talk, "bob");
+    let between = moment();
+    let two = text(&talk.create("Bob"), "id").to_owned();
+    assert_ne!(one, two);
+    for (point, value) in [("--at", &then), ("--before", &deletion)] {
+        let shown = talk
+            .server
+            .cli(&["user", "show", "bob", point, value, "-o", "jsonl"]);
+        assert_eq!(shown.status, Some(0), "{point} {shown:?}");
+        assert_eq!(text(&rows(&shown)[0], "id"), one);
+    }
+    for nobody in [&early, &between] {
+        let shown = talk.server.cli(&["user", "show", "bob", "--at", nobody]);
+        assert_ne!(shown.status, Some(0), "{shown:?}");
+        assert!(shown.stderr.contains("there was no user bob"), "{shown:?}");
+    }
+    let shown = talk.server.cli(&["user", "show", &two, "--at", &then]);
+    assert_ne!(shown.status, Some(0), "an id is one user's: {shown:?}");
+    let told = format!(": golinks-scim user history {one}\n");
+    for command in [&["user", "history"][..], &["audit", "list", "--user"]] {
+        let of = |who: &str| talk.server.cli(&[command, &[who, "-o", "jsonl"]].concat());
+        let listed = of("BOB");
+        assert_eq!(rows(&listed).len(), 1, "{listed:?}");
+        let hint = listed
+            .stderr
+            .strip_prefix("hint: another user had this userName, at ");
+        assert!(hint.is_some_and(|hint| hint.ends_with(&told)), "{listed:?}");
+        for id in [&one, &two] {
+            let listed = of(id);
+            assert_eq!(
+                (listed.status, &*listed.stderr),
+                (Some(0), ""),
+                "{listed:?}"
+            );
+        }
+    }
+}
+
+/// A name that goes from one to the other, each time in another way.
+#[test]
+fn a_name_stands_for_whoever_had_it_then() {
+    let mut kept = Kept::new();
+    let nobody = kept.now();
+    let one = kept.create("bob", "a");
+    let of_one = kept.now();
+    kept.change(&one, "userName", &json!("x"), "a");
+    let free = kept.now();
+    let two = kept.create("y", "a");
+    let of_y = kept.now();
+    kept.change(&two, "userName", &json!("Bob"), "a");
+    let of_two = kept.now();
+    let deleted = kept.delete(&two);
+    let three = kept.create("bob", "a");
+    let of_three = kept.now();
+    let was = |id: &String, name: &str| Some((id.clone(), name.to_owned()));
+    let check = |kept: &Kept, since_three: Option<(String, String)>| {
+        for (at, wanted) in [
+            (nobody, None),
+            (of_one, was(&one, "bob")),
+            (free, None),
+            (of_two, was(&two, "Bob")),
+            (deleted, None),
+            (of_three, was(&three, "bob")),
+            (kept.now(), since_three),
+        ] {
+            assert_eq!(kept.who_was("BOB", Then::At(at)), wanted, "{at}");
+        }
+    };
+    check(&kept, was(&three, "bob"));
+    // By the number of a change: one, two and three were made by the first, third and sixth.
+    for (change, wanted) in [
+        (1, None),
+        (2, was(&one, "bob")),
+        (5, was(&two, "Bob")),
+        (6, None),
+    ] {
+        let then = Then::Before(change);
+        assert_eq!(kept.who_was("bob", then), wanted, "{change}");
+    }
+    kept.delete(&three);
+    check(&kept, None);
+    // Another's name of before does not count, and whoever was deleted keeps the last one.
+    assert_eq!(kept.who_was("y", Then::At(of_two)), None);
+    assert_eq!(kept.who_was("y", Then::At(of_y)), was(&two, "y"));
+    kept.change(&one, "userName", &json!("z"), "a");
+    kept.delete(&one);
+    assert_eq!(kept.who_was("z", Then::At(of_one)), was(&one, "bob"));
+}
+
+/// What the rows that retention has removed told is not known, whoever has the name now.
+#[test]
+fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
+    let mut kept = Kept::new();
+    let one = kept.create("bob", "a");
+    let of_one = kept.now();
+    kept.delete(&one);
+    let two = kept.create("bob", "a");
+    let keep = Keep {
+        days: None,
+        bytes: Some(1000),
+    };
+    for number in 0..20 {
+        kept.create(&format!("user{number}"), "a");
+    }
+    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    assert!(removed.expect("done") > 3);
+    let three = kept.create("bea", "a");
+    let check = |kept: &Kept, name: &str| {
+        let past = kept.directory.at(name, Then::At(of_one)).expect("read");
+        assert!(matches!(past, Past::Forgotten(Some(_))), "{name}: {past:?}");
+    };
+    check(&kept, "bob");
+    kept.delete(&two);
+    kept.delete(&three);
+    for name in ["bob", "bea", "nobody"] {
+        check(&kept, name);
+    }
+}
+
+#[test]
 fn it_works_without_a_server_too() {
     let mut talk = Talk::start(&[]);
     let jane = talk.create("jane");
@@ -647,6 +774,26 @@ impl Kept {
             .modify(id, patch, Preconditions::default(), leniency, &caller(who))
             .expect("changed");
         self.note(id, who);
+    }
+
+    /// Deletes a user, and gives the moment after that.
+    fn delete(&self, id: &str) -> Instant {
+        self.directory
+            .delete(id, Preconditions::default(), &caller("a"))
+            .expect("deleted");
+        self.now()
+    }
+
+    /// The id of whom a name stood for, and the userName at that time.
+    fn who_was(&self, name: &str, then: Then) -> Option<(String, String)> {
+        match self.directory.at(name, then).expect("read") {
+            Past::Was(record) => {
+                let id = record.id().to_string();
+                Some((id, record.user().user_name().to_owned()))
+            }
+            Past::Absent => None,
+            Past::Forgotten(_) => panic!("nothing was removed"),
+        }
     }
 
     /// What a user must be when `who`'s changes since a moment are taken back by force.

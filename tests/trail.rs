@@ -258,7 +258,7 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         5,
         "older than 95 days"
     );
-    assert_eq!((extent().first, extent().rows()), (6, 96));
+    assert_eq!((extent().first, extent().rows), (6, 96));
     let newest = store
         .snapshot()
         .expect("open")
@@ -284,7 +284,7 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         "an eighth"
     );
     assert_eq!(directory.trim(keep, hours(26)).expect("done"), 0);
-    assert!(extent().rows() > 85);
+    assert!(extent().rows > 85);
     clock.0.store(0, Ordering::SeqCst);
     assert_eq!(
         directory.trim(keep, hours(50)).expect("done"),
@@ -312,7 +312,7 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     };
     assert!(directory.trim(keep, Monotonic::now()).expect("done") > 50);
     assert!(extent().bytes <= most, "{:?}", extent());
-    let (first, rows) = (extent().first, extent().rows());
+    let (first, rows) = (extent().first, extent().rows);
     for _ in 0..3 {
         assert_eq!(
             directory.trim(keep, Monotonic::now()).expect("done"),
@@ -397,7 +397,8 @@ fn a_trimmed_trail_still_names_what_is_wrong() {
     store.close();
     drop((directory, store));
     let good = fs::read(store_file(&folder)).expect("the store");
-    for (sequence, what) in [(70, "row 70 of the audit trail is missing"), (1, "row")] {
+    let cut = "row 69 of the audit trail is not as it was written, or rows after it are missing";
+    for (sequence, what) in [(70, cut), (1, "row")] {
         fs::write(store_file(&folder), &good).expect("written");
         let database = Database::open(store_file(&folder)).expect("a redb file");
         let txn = database.begin_write().expect("a transaction");
@@ -442,7 +443,7 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
             .expect("read")
             .expect("the chain holds");
         let extent = snapshot.audit_extent().expect("read");
-        assert_eq!(extent.rows(), rows);
+        assert_eq!(extent.rows, rows);
         assert_eq!(extent.first % 10, 1, "{extent:?}");
         firsts.lock().expect("whole").push(extent.first);
     }

@@ -13,8 +13,9 @@ use crate::directory::{Wanted, Way};
 use crate::limits;
 use crate::scim::json;
 
-/// `GET /admin/audit`: the wanted rows from `first` on, `count` at most, and where the next request
-/// goes on; or, newest first, from the row before `before` backwards.
+/// `GET /admin/audit`: the wanted rows from `first` on, `count` at most, where the next request goes
+/// on, and who else had the userName `user`; or, newest first, from the row before `before`
+/// backwards.
 pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let way = match sequence(call, "before")? {
         Some(end) => Way::Before(end),
@@ -35,16 +36,20 @@ pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
             }
             None => None,
         },
+        name: call.query("user").map(str::to_owned),
         token: call.query("token").map(str::to_owned),
         request: None,
     };
     let count = count.clamp(1, limits::ADMINISTRATOR_COUNT_MAX);
     let found = api.directory.trail(&wanted, way, count)?;
+    let namesakes = found.namesakes.iter();
+    let namesakes = namesakes.map(|(id, last)| json!({"user": id.to_string(), "last": last}));
     Ok(reply::json(
         200,
         &json!({
             "rows": found.rows,
             "next": found.next,
+            "namesakes": namesakes.collect::<Vec<_>>(),
             "first": found.extent.first,
             "end": found.extent.next,
         }),

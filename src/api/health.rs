@@ -209,7 +209,7 @@ fn state(api: &Api) -> metrics::State {
 
 fn audit_extent(api: &Api) -> Option<(u64, u64)> {
     let extent = api.store.snapshot().ok()?.audit_extent().ok()?;
-    Some((extent.rows(), extent.bytes))
+    Some((extent.rows, extent.bytes))
 }
 
 fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {

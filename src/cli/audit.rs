@@ -108,6 +108,7 @@ fn list(
     let parameters = parameters(query);
     let mut listing = Listing::new(format, COLUMNS);
     let (mut first, mut shown) = (Some(first), 0);
+    let mut namesakes = Namesakes::default();
     while let Some(from) = first
         && shown < limit
     {
@@ -120,12 +121,40 @@ fn list(
             listing.page(rows)?;
         }
         shown += rows.len();
+        namesakes.note(&page);
         first = page["next"].as_u64();
     }
     if shown == 0 && limit > 0 {
         require_token_of(client, query)?;
     }
-    listing.end()
+    listing.end()?;
+    namesakes.tell();
+    Ok(())
+}
+
+/// Others who had the userName of whom was asked about: who looks for a person's history would
+/// take that of the one who has the name now for all of it.
+#[derive(Default)]
+pub(super) struct Namesakes(Vec<(String, String)>);
+
+impl Namesakes {
+    /// Takes those that a page of rows tells of.
+    pub(super) fn note(&mut self, page: &Value) {
+        for other in page["namesakes"].as_array().into_iter().flatten() {
+            let (user, last) = (text_of(other, "user"), text_of(other, "last"));
+            self.0.retain(|(known, _)| *known != user);
+            self.0.push((user, last));
+        }
+    }
+
+    pub(super) fn tell(&self) {
+        let first = self.0.len().saturating_sub(limits::NAMESAKES_TOLD_MAX);
+        for (user, last) in &self.0[first..] {
+            output::hint(&format!(
+                "another user had this userName, at {last} still: golinks-scim user history {user}"
+            ));
+        }
+    }
 }
 
 /// Lists the newest rows, oldest first, without reading what is before them. On the way back
@@ -443,7 +472,11 @@ fn changes(row: &Value) -> String {
     let told = [
         "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
     ];
-    let told = told.iter().map(|name| text_of(row, name));
+    // What a restore tells of the backup's trail would stand here as a count.
+    let told = told
+        .iter()
+        .filter(|&&name| name != "through" || row["kind"] != "backup.restore");
+    let told = told.map(|name| text_of(row, name));
     let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
     told.join(" ")
 }

@@ -8,18 +8,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::args::{Backup, Output};
-use super::{Failure, ask, from_local, output, status, store_status, with_client};
+use super::{Failure, ask, from_local, login_name, output, status, store_status, with_client};
+use crate::access::{Turned, live_in};
 use crate::api::described_backup;
 use crate::certificate;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
-use crate::directory::describe;
+use crate::directory::{Caller, describe, event};
 use crate::local;
-use crate::store::{self, OpenError};
-use crate::{files, limits};
+use crate::store::{self, Change, Extent, OpenError, Restoring};
+use crate::{files, limits, secret};
 
 pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
@@ -55,7 +56,7 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
             client,
             "POST",
             "/admin/backup",
-            Some(&json!({"path": file})),
+            Some(&json!({"path": file.to_string_lossy()})),
         )?;
         let name = made["copy"].as_str().unwrap_or_default();
         take(data_dir, name, &file).map_err(|error| not_moved(&file, &error))?;
@@ -141,19 +142,22 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     let had_one = path.exists();
     // A server does not let go of the store, however long one waits.
     refuse_beside_server(data_dir)?;
-    let wait = limits::COMMAND_LOCK_WAIT_MAX;
-    let restored = match store::restore(file, &path, &kept_as, wait, describe) {
-        Ok(restored) => restored,
-        Err(error @ OpenError::Locked) => {
-            refuse_beside_server(data_dir)?;
-            return Err(from_local(local::Error::Store(error)));
-        }
-        // The full disk is that of the data directory, not that of the backup.
-        Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
-            return Err(Failure::new(status::IO, error));
-        }
-        Err(error) => return Err(unusable(file, &error)),
+    let now = SystemClock.now();
+    let mut advice = Vec::new();
+    let told = |restoring: &Restoring<'_>| {
+        advice = advice_on_tokens(restoring, now);
+        Change::none().audit(row(file, restoring, now))
     };
+    let restored = store::restore(
+        file,
+        &path,
+        &kept_as,
+        limits::COMMAND_LOCK_WAIT_MAX,
+        describe,
+        now.seconds(),
+        told,
+    );
+    let restored = restored.map_err(|error| not_restored(data_dir, file, error))?;
     if had_one {
         output::say(&format!(
             "what was there before is kept as {}",
@@ -163,10 +167,77 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
     output::say(
         "what was changed since the backup is not in it: let the identity provider push again",
     );
+    for line in &advice {
+        output::say(line);
+    }
     if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
         output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
     }
-    tell(&described_backup(&restored))
+    tell(&described_backup(&restored.backup))?;
+    match restored.unconfirmed {
+        Some(error) => {
+            let what = format!("the backup is put back, and the disk did not confirm it: {error}");
+            Err(Failure::new(status::IO, what).hint("look at the disk, then restore it again"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn not_restored(data_dir: &Path, file: &Path, error: OpenError) -> Failure {
+    match error {
+        OpenError::Locked => match refuse_beside_server(data_dir) {
+            Ok(()) => from_local(local::Error::Store(error)),
+            Err(failure) => failure,
+        },
+        // The full disk is that of the data directory, not that of the backup.
+        OpenError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Failure::new(status::IO, error)
+        }
+        error => unusable(file, &error),
+    }
+}
+
+/// What the audit trail says of a restore.
+fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
+    let last_of = |trail: &Extent| trail.next.saturating_sub(1);
+    let mut details = Map::new();
+    let path = std::path::absolute(file);
+    let path = path.unwrap_or_else(|_| file.to_owned());
+    let digest = secret::hex(&restoring.backup.digest);
+    details.insert("path".to_owned(), json!(path.to_string_lossy()));
+    details.insert("sha256".to_owned(), json!(digest));
+    let through = last_of(&restoring.restored.trail);
+    details.insert("through".to_owned(), json!(through));
+    let replaced = restoring.replaced.map(|replaced| last_of(&replaced.trail));
+    details.insert("replaced".to_owned(), json!(replaced));
+    let caller = Caller {
+        principal: format!("administrator:{}", login_name()),
+        request_id: String::new(),
+    };
+    event(&caller, now, "backup.restore", &details)
+}
+
+/// What to do about tokens: whoever took one back does not expect it to be good again.
+fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
+    let Some(replaced) = restoring.replaced else {
+        let general = "tokens that were revoked since the backup are good again, and those issued \
+                       since are unknown: see golinks-scim token list";
+        let has_some = !live_in(restoring.restored, now).is_empty();
+        return has_some.then(|| general.to_owned()).into_iter().collect();
+    };
+    let turned = Turned::by(restoring.restored, replaced, now);
+    let revived = turned.revived.iter().map(|token| {
+        let (name, id) = (&token.name, &token.id);
+        format!(
+            "token {name} ({id}) is good for longer than it was before: if it was taken back or \
+             rotated since the backup, golinks-scim token revoke {id}"
+        )
+    });
+    let lost = turned.lost.iter().map(|token| {
+        let (name, id) = (&token.name, &token.id);
+        format!("token {name} ({id}) was good, and is unknown now: issue it again")
+    });
+    revived.chain(lost).collect()
 }
 
 fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {

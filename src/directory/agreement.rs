@@ -19,6 +19,7 @@ use std::time::Instant as Monotonic;
 
 use serde_json::{Value, json};
 
+use super::header::count_of;
 use super::record::{Record, version_number};
 use super::user_id::UserId;
 use super::{Directory, Error};
@@ -57,6 +58,7 @@ pub(super) struct Verification {
     rows: u64,
     first: u64,
     end: u64,
+    kept: u64,
     of_user: Vec<Known>,
     attributes: HashMap<String, u32>,
     findings: Vec<Value>,
@@ -87,7 +89,7 @@ enum Older {
     /// No row was seen.
     #[default]
     Unseen,
-    /// A row of this version.
+    /// A row of the version with this count, of whatever era.
     Version(u32),
     /// There is none: the user was created.
     Nothing,
@@ -97,7 +99,7 @@ enum Older {
 struct UserRow {
     sequence: u64,
     id: UserId,
-    version: u32,
+    version: u64,
     row: Value,
 }
 
@@ -109,7 +111,7 @@ impl UserRow {
         Some(Self {
             sequence,
             id: UserId::parse(row["user"].as_str()?)?,
-            version: u32::try_from(version).ok()?,
+            version,
             row,
         })
     }
@@ -181,6 +183,7 @@ impl Verification {
             rows: 0,
             first: extent.first,
             end: extent.next,
+            kept: extent.rows,
             of_user: vec![Known::default(); users],
             attributes: HashMap::new(),
             findings: Vec::new(),
@@ -198,7 +201,7 @@ impl Verification {
                 Stage::Users | Stage::Done => "users",
             },
             rows: self.rows,
-            of: 2 * (self.end - self.first),
+            of: 2 * self.kept,
             users: self.snapshot.users().len(),
             first: self.first,
             findings: self.findings.clone(),
@@ -276,10 +279,10 @@ impl Verification {
         };
         match known.older {
             Older::Unseen => self.compare_newest(told, record.as_ref()),
-            Older::Version(version) if version != told.version => {
+            Older::Version(count) if count != count_of(told.version) => {
                 let what = format!(
-                    "it tells of version {}, where version {version} was to come",
-                    told.version
+                    "it tells of version {}, where version {count} was to come",
+                    count_of(told.version)
                 );
                 self.find_in(told, &what);
             }
@@ -291,8 +294,8 @@ impl Verification {
         }
         known.older = match told.version {
             _ if told.is_creation() => Older::Nothing,
-            version if told.is_deletion() => Older::Version(version),
-            version => Older::Version(version.saturating_sub(1)),
+            version if told.is_deletion() => Older::Version(count_of(version)),
+            version => Older::Version(count_of(version).saturating_sub(1)),
         };
         if let Some(record) = &record
             && told.is_creation()
@@ -312,7 +315,7 @@ impl Verification {
     fn compare_newest(&mut self, told: &UserRow, record: Option<&Record>) {
         match record {
             Some(_) if told.is_deletion() => self.find_in(told, "it deletes a user who is here"),
-            Some(record) if record.header().version != u64::from(told.version) => {
+            Some(record) if record.header().version != told.version => {
                 let what = format!(
                     "it makes version {} of the user, who has version {}",
                     told.version,

@@ -11,6 +11,7 @@ use super::record::Record;
 use super::user_id::UserId;
 use crate::clock::Instant;
 use crate::made_up::is_made_up;
+use crate::scim::fold::fold;
 use crate::scim::json::append;
 
 /// How each row begins.
@@ -151,6 +152,26 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     }
     let subject: Subject<'_> = serde_json::from_str(row).ok()?;
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
+}
+
+/// The user whom a row is about, if it had this folded userName then; most rows need not be parsed
+/// for that.
+pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
+    const BEFORE_NAME: &str = "\",\"userName\":\"";
+    let at = user_at(row)?;
+    let text = row
+        .get(at.end..)
+        .and_then(|it| it.strip_prefix(BEFORE_NAME));
+    let plain = text.and_then(|text| {
+        let end = text.find(['"', '\\'])?;
+        text[end..].starts_with('"').then(|| &text[..end])
+    });
+    if let Some(stored) = plain {
+        let user = (fold(stored) == name).then(|| row.get(at));
+        return UserId::parse(user??);
+    }
+    let (user, stored) = subject_of(row)?;
+    (fold(&stored) == name).then_some(user)
 }
 
 /// Who has deactivated a user, or deleted an active one, if the row says so and the user was not
@@ -310,6 +331,24 @@ mod tests {
             let by = deactivated_by(&row.to_string());
             assert_eq!(by.is_some(), is_lost, "{what}");
         }
+    }
+
+    #[test]
+    fn whose_row_it_is_can_be_told_at_a_glance() {
+        let id = UserId::new(7);
+        for (stored, asked, is_it) in [
+            ("Bob@example.com", "bob@example.com", true),
+            ("bob@example.com", "bob@example.co", false),
+            ("bo\"b", "bo\"b", true),
+            ("bo\"b", "bo", false),
+            ("\u{dc}nal", "\u{fc}nal", true),
+        ] {
+            let row = json!({"kind": "create", "user": id.to_string(), "userName": stored});
+            let found = subject_named(&row.to_string(), asked);
+            assert_eq!(found, is_it.then_some(id), "{stored} {asked}");
+        }
+        let row = json!({"kind": "token.issue", "name": "bob"}).to_string();
+        assert_eq!(subject_named(&row, "bob"), None);
     }
 
     #[test]

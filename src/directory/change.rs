@@ -27,12 +27,13 @@ pub(super) fn alone<T>(
     }
 }
 
-/// Who asks, and the clock. The clock is read when the change is made, not when it was asked for: a
-/// search for changes since a moment must not miss one that waited.
+/// Who asks, the clock, and the era of the store. The clock is read when the change is made, not when
+/// it was asked for: a search for changes since a moment must not miss one that waited.
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) clock: SharedClock,
+    pub(super) era: u32,
 }
 
 /// A new user under an id whose sequence the view has not given away yet.

@@ -39,7 +39,7 @@ impl Decided {
         tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
     ) -> Result<Self, Error> {
         let now = asked.clock.now();
-        let record = before.changed(user, now);
+        let record = before.changed(user, now, asked.era);
         let differences =
             audit::differences(before.user().attributes(), record.user().attributes());
         if differences.is_empty() {
@@ -203,7 +203,11 @@ mod tests {
             request_id: "r".to_owned(),
         };
         let clock = Arc::new(SystemClock);
-        Asked { caller, clock }
+        Asked {
+            caller,
+            clock,
+            era: 0,
+        }
     }
 
     fn user(title: &str) -> User {

@@ -5,8 +5,12 @@
 //! bytes 1..17   id, the 16 bytes of a UUID
 //! bytes 17..25  created,      milliseconds since the epoch, i64 little-endian
 //! bytes 25..33  lastModified, likewise
-//! bytes 33..41  version, counted from 1, u64 little-endian
+//! bytes 33..41  version, u64 little-endian: the lower half is counted from 1, the upper half is
+//!               the era of the store in which it was made
 //! ```
+//!
+//! After a restore the count goes on from where the backup stood, and would give tags anew that
+//! somebody still has of contents that are gone. The era is another one then, and of tags with it.
 
 use serde_json::{Value, json};
 
@@ -58,6 +62,11 @@ impl Header {
         bytes
     }
 
+    /// The version after this one, made in an era of the store.
+    pub(super) fn next_version(&self, era: u32) -> u64 {
+        u64::from(era) << 32 | u64::from(count_of(self.version).saturating_add(1))
+    }
+
     /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
     pub(super) fn tag(&self) -> String {
         format!("W/\"{}\"", self.version)
@@ -74,6 +83,11 @@ impl Header {
             "version": self.tag(),
         })
     }
+}
+
+/// The count in a version, whatever its era.
+pub(super) fn count_of(version: u64) -> u32 {
+    u32::try_from(version & u64::from(u32::MAX)).expect("it is the lower half")
 }
 
 /// The end of each resource of an answer: `meta` as bytes. Every user that is shown has one:

@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use super::audit::{self, CREATE, DELETE, UserEvent};
 use super::record::{Record, version_number};
-use super::trail::known_as;
+use super::trail::holder_of;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::clock::Instant;
 use crate::scim::User;
+use crate::scim::fold::fold;
 use crate::store::{Extent, Snapshot};
 
 /// A point of the past.
@@ -21,6 +22,24 @@ pub enum Then {
     At(Instant),
     /// Before the change with this sequence: nothing else distinguishes changes of the same moment.
     Before(u64),
+}
+
+impl Then {
+    /// The moment as rows have it.
+    fn until(self) -> String {
+        match self {
+            Self::At(moment) => moment.to_string(),
+            Self::Before(_) => String::new(),
+        }
+    }
+
+    /// Whether a row is of after this point; `until` is [`Then::until`].
+    fn is_before(self, until: &str, sequence: u64, time: &str) -> bool {
+        match self {
+            Self::At(_) => time > until,
+            Self::Before(change) => sequence >= change,
+        }
+    }
 }
 
 /// A user at a point of the past.
@@ -35,26 +54,84 @@ pub enum Past {
 }
 
 impl Directory {
-    /// The user whom a name or an id stands for ([`Directory::known_as`]), as it was then.
-    /// [`Error::NotFound`] if it is before a change that was never made.
+    /// The user whom an id stands for, as it was then. A name stands for the one who has it now; if
+    /// that one was not there then, for whoever had it; if nobody had, for the one who was deleted
+    /// under it. [`Error::NotFound`] if it is before a change that was never made.
     pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
+            // Numbers are left out after a restore.
             if let Then::Before(change) = then
-                && (change == 0 || change >= extent.next)
+                && (change == 0
+                    || change >= extent.next
+                    || (change > extent.first && snapshot.audit(change)?.is_none()))
             {
                 return Err(Error::NotFound);
             }
-            // If the trail no longer mentions the user, the answer is not known.
-            let mut answer = forgotten(&snapshot, &extent, then)?.unwrap_or(Past::Absent);
-            for id in known_as(&snapshot, who)? {
-                answer = at(&snapshot, &extent, id, then)?;
-                if matches!(answer, Past::Was(_)) {
-                    break;
-                }
+            match UserId::parse(who) {
+                Some(id) => at(&snapshot, &extent, id, then),
+                None => named_at(&snapshot, &extent, &fold(who), then),
             }
-            Ok(answer)
         })
+    }
+}
+
+fn named_at(snapshot: &Snapshot, extent: &Extent, name: &str, then: Then) -> Result<Past, Error> {
+    let holder = holder_of(snapshot, name)?;
+    if let Some(id) = holder
+        && let Past::Was(record) = at(snapshot, extent, id, then)?
+    {
+        return Ok(Past::Was(record));
+    }
+    let bearers = Bearers::around(snapshot, name, then)?;
+    let is_named = |record: &Record| fold(record.user().user_name()) == name;
+    for (id, is_by_last_name) in [
+        (bearers.before, false),
+        (bearers.after, false),
+        (bearers.deleted, true),
+    ] {
+        if let Some(id) = id
+            && let Past::Was(record) = at(snapshot, extent, id, then)?
+            && (is_by_last_name || is_named(&record))
+        {
+            return Ok(Past::Was(record));
+        }
+    }
+    // Rows that were removed may have told of somebody else.
+    Ok(forgotten(snapshot, extent, then)?.unwrap_or(Past::Absent))
+}
+
+/// Who may have had a userName at a point of the past. It is unique: whoever had it then is in the
+/// last row before that point which bears it, or, if that row was removed, in the first one after.
+#[derive(Default)]
+struct Bearers {
+    before: Option<UserId>,
+    after: Option<UserId>,
+    /// The user of the newest row of all, if that is its deletion.
+    deleted: Option<UserId>,
+}
+
+impl Bearers {
+    fn around(snapshot: &Snapshot, name: &str, then: Then) -> Result<Self, Error> {
+        let mut bearers = Self::default();
+        let until = then.until();
+        snapshot.audits_before(u64::MAX, |sequence, text| {
+            let Some(user) = audit::subject_named(text, name) else {
+                return ControlFlow::Continue(());
+            };
+            let is_newest = bearers.after.is_none();
+            if is_newest && UserEvent::read(text).is_some_and(|event| event.kind == DELETE) {
+                bearers.deleted = Some(user);
+            }
+            let time = audit::time_text(text).unwrap_or_default();
+            if then.is_before(&until, sequence, time) {
+                bearers.after = Some(user);
+                return ControlFlow::Continue(());
+            }
+            bearers.before = Some(user);
+            ControlFlow::Break(())
+        })?;
+        Ok(bearers)
     }
 }
 
@@ -99,22 +176,13 @@ fn way_back(
     then: Then,
 ) -> Result<Past, Error> {
     let mut way = WayBack::from(record);
-    let until = match then {
-        Then::At(moment) => moment.to_string(),
-        Then::Before(_) => String::new(),
-    };
+    let until = then.until();
     snapshot.audits_before(u64::MAX, |sequence, text| {
         if audit::user_of(text) != Some(id) {
             return ControlFlow::Continue(());
         }
         match UserEvent::read(text) {
-            Some(event) => {
-                let is_later = match then {
-                    Then::At(_) => event.time > until,
-                    Then::Before(change) => sequence >= change,
-                };
-                way.take(&event, is_later)
-            }
+            Some(event) => way.take(&event, then.is_before(&until, sequence, &event.time)),
             None => ControlFlow::Continue(()),
         }
     })?;

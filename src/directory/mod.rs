@@ -394,6 +394,7 @@ impl Directory {
         Asked {
             caller: caller.clone(),
             clock: Arc::clone(&self.clock),
+            era: self.store.era(),
         }
     }
 

@@ -59,11 +59,12 @@ impl Record {
         Self { header, user }
     }
 
-    /// The record after a change. `lastModified` never goes back, whatever the clock does.
-    pub(super) fn changed(&self, user: User, now: Instant) -> Self {
+    /// The record after a change in an era of the store. `lastModified` never goes back, whatever
+    /// the clock does.
+    pub(super) fn changed(&self, user: User, now: Instant, era: u32) -> Self {
         let header = Header {
             last_modified: now.max(self.header.last_modified),
-            version: self.header.version + 1,
+            version: self.header.next_version(era),
             ..self.header
         };
         Self { header, user }
@@ -279,6 +280,7 @@ impl<R: Deref<Target = [u8]>> Stored<R> {
 #[cfg(test)]
 mod tests {
     use super::super::brief::describe;
+    use super::super::header::count_of;
     use super::*;
     use crate::scim::Leniency;
 
@@ -422,8 +424,24 @@ mod tests {
     #[test]
     fn last_modified_never_goes_back() {
         let record = record();
-        let later = record.changed(record.user().clone(), Instant::from_millis(0));
+        let later = record.changed(record.user().clone(), Instant::from_millis(0), 0);
         assert_eq!(later.header.last_modified, record.header.last_modified);
         assert_eq!(later.version(), "W/\"2\"");
+    }
+
+    #[test]
+    fn the_count_goes_on_in_another_era_and_no_version_is_given_twice() {
+        let mut record = record();
+        let mut versions = Vec::new();
+        for era in [0, 0, 1, 7, 7, u32::MAX] {
+            record = record.changed(record.user().clone(), Instant::from_millis(0), era);
+            versions.push(record.header.version);
+        }
+        let counts = versions.iter().map(|&version| count_of(version));
+        assert_eq!(counts.collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7]);
+        assert!(
+            versions.is_sorted_by(|one, next| one < next),
+            "{versions:?}"
+        );
     }
 }

@@ -154,7 +154,7 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 /// The last row to remove: the oldest rows written before `horizon`, at most an eighth of all.
 fn beyond_age(snapshot: &Snapshot, horizon: Instant) -> Result<Option<u64>, Error> {
     let extent = snapshot.audit_extent()?;
-    let most = (extent.rows() / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);
+    let most = (extent.rows / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);
     let (mut through, mut rows) = (None, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
         let is_old = audit::time_of(text).is_some_and(|time| time < horizon);

@@ -25,6 +25,8 @@ pub struct Wanted {
     pub until: Option<Instant>,
     /// About one of these users.
     pub users: Option<Vec<UserId>>,
+    /// The userName that stood for them: of others who had it [`Found::namesakes`] tells.
+    pub name: Option<String>,
     /// By the token with this name or id.
     pub token: Option<String>,
     /// Of this request.
@@ -47,6 +49,9 @@ pub struct Found {
     pub rows: Vec<Value>,
     /// Where the next look goes on; `None` at the end of the trail.
     pub next: Option<u64>,
+    /// Users who are not wanted and had the userName that was asked for, each with the time of
+    /// the newest row that tells so; the last [`limits::NAMESAKES_TOLD_MAX`] that the look has met.
+    pub namesakes: Vec<(UserId, String)>,
     /// The rows that are kept.
     pub extent: Extent,
 }
@@ -58,6 +63,7 @@ impl Wanted {
         Test {
             since: self.since.map(moment),
             until: self.until.map(moment),
+            name: self.name.as_deref().map(fold),
             marks: [
                 self.users.as_deref().and_then(|users| match users {
                     [user] => Some(format!("\"user\":\"{user}\"")),
@@ -81,6 +87,7 @@ impl Wanted {
 pub(super) struct Test<'a> {
     since: Option<String>,
     until: Option<String>,
+    name: Option<String>,
     /// What the text of a wanted row must hold.
     marks: Vec<memmem::Finder<'static>>,
     wanted: &'a Wanted,
@@ -89,18 +96,40 @@ pub(super) struct Test<'a> {
 impl Test<'_> {
     /// The row, if it is wanted.
     pub(super) fn read(&self, text: &str) -> Option<Value> {
-        // Times are all of one length, so that their order is that of their text.
-        let time = audit::time_text(text)?;
-        let is_early = self.since.as_deref().is_some_and(|since| time < since);
-        if is_early || self.until.as_deref().is_some_and(|until| time >= until) {
-            return None;
-        }
+        self.time_within(text)?;
         let has = |mark: &memmem::Finder<'_>| mark.find(text.as_bytes()).is_some();
         if !self.marks.iter().all(has) {
             return None;
         }
         let row: Value = serde_json::from_str(text).ok()?;
         self.is_wanted(&row).then_some(row)
+    }
+
+    /// When the row was written, if that is of a time that is wanted.
+    fn time_within<'t>(&self, text: &'t str) -> Option<&'t str> {
+        // Times are all of one length, so that their order is that of their text.
+        let time = audit::time_text(text)?;
+        let is_early = self.since.as_deref().is_some_and(|since| time < since);
+        let is_late = self.until.as_deref().is_some_and(|until| time >= until);
+        (!is_early && !is_late).then_some(time)
+    }
+
+    /// Notes the user of a row, if it is none of those who are wanted and had their name.
+    fn note_namesake(&self, text: &str, namesakes: &mut Vec<(UserId, String)>) {
+        let wanted = self.wanted.users.as_deref().unwrap_or_default();
+        let named = self
+            .name
+            .as_ref()
+            .and_then(|name| audit::subject_named(text, name));
+        let other = named.filter(|user| !wanted.contains(user));
+        let Some((user, time)) = other.zip(self.time_within(text)) else {
+            return;
+        };
+        namesakes.retain(|(known, _)| *known != user);
+        if namesakes.len() >= limits::NAMESAKES_TOLD_MAX {
+            namesakes.remove(0);
+        }
+        namesakes.push((user, time.to_owned()));
     }
 
     fn is_wanted(&self, row: &Value) -> bool {
@@ -174,7 +203,7 @@ impl Directory {
 fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result<Found, Error> {
     let test = wanted.test();
     let extent = snapshot.audit_extent()?;
-    let (mut rows, mut next) = (Vec::new(), None);
+    let (mut rows, mut namesakes, mut next) = (Vec::new(), Vec::new(), None);
     let (mut looked_at, mut bytes) = (0, 0);
     let visit = |sequence: u64, text: &str| {
         let is_full = rows.len() >= count
@@ -188,6 +217,8 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
         if let Some(row) = test.read(text) {
             bytes += text.len();
             rows.push(numbered(sequence, row));
+        } else {
+            test.note_namesake(text, &mut namesakes);
         }
         ControlFlow::Continue(())
     };
@@ -198,7 +229,12 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
             next = next.map(|sequence| sequence.saturating_add(1));
         }
     }
-    Ok(Found { rows, next, extent })
+    Ok(Found {
+        rows,
+        next,
+        namesakes,
+        extent,
+    })
 }
 
 /// A row with its place in front.
@@ -210,21 +246,17 @@ fn numbered(sequence: u64, row: Value) -> Value {
     numbered
 }
 
-pub(super) fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
+fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Error> {
     if let Some(id) = UserId::parse(who) {
         return Ok(vec![id]);
     }
     let name = fold(who);
-    if let Some(sequence) = with_name(snapshot, &name)?
-        && let Some(row) = snapshot.user(sequence)?
-    {
-        let record = Record::decode(&row).map_err(Error::Damaged)?;
-        return Ok(vec![record.id()]);
+    if let Some(holder) = holder_of(snapshot, &name)? {
+        return Ok(vec![holder]);
     }
     let mut users = Vec::new();
     snapshot.audits_from(1, |_, text| {
-        if let Some((user, user_name)) = audit::subject_of(text)
-            && fold(&user_name) == name
+        if let Some(user) = audit::subject_named(text, &name)
             && !users.contains(&user)
         {
             users.push(user);
@@ -232,4 +264,14 @@ pub(super) fn known_as(snapshot: &Snapshot, who: &str) -> Result<Vec<UserId>, Er
         ControlFlow::Continue(())
     })?;
     Ok(users)
+}
+
+/// The user who has this folded userName now.
+pub(super) fn holder_of(snapshot: &Snapshot, name: &str) -> Result<Option<UserId>, Error> {
+    let Some(sequence) = with_name(snapshot, name)? else {
+        return Ok(None);
+    };
+    let row = snapshot.user(sequence)?;
+    let record = row.map(|row| Record::decode(&row).map_err(Error::Damaged));
+    Ok(record.transpose()?.map(|record| record.id()))
 }

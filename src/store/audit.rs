@@ -16,6 +16,9 @@
 //! ```text
 //! removed … │ anchor ──▶ row ──▶ row ──▶ … ──▶ row ──▶ head
 //! ```
+//!
+//! After a restore the next row takes a number behind those of the store that was replaced, which
+//! somebody may have noted. What lies between was never a row of this chain: the digests tell.
 
 use std::fmt;
 
@@ -111,32 +114,46 @@ pub(super) fn encode(head: &ChainHead, text: &str) -> Vec<u8> {
 pub struct ChainBroken {
     /// The row that is not as it was written.
     pub sequence: u64,
-    /// Whether the row is missing, not changed.
-    pub is_missing: bool,
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Changed,
+    Missing,
+    /// Numbers that a restore has left out look like rows that were dropped.
+    ChangedOrCutOff,
 }
 
 impl ChainBroken {
     pub(super) fn missing(sequence: u64) -> Self {
         Self {
             sequence,
-            is_missing: true,
+            how: How::Missing,
         }
     }
 
     pub(super) fn changed(sequence: u64) -> Self {
         Self {
             sequence,
-            is_missing: false,
+            how: How::Changed,
+        }
+    }
+
+    fn changed_or_cut_off(sequence: u64) -> Self {
+        Self {
+            sequence,
+            how: How::ChangedOrCutOff,
         }
     }
 }
 
 impl fmt::Display for ChainBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.is_missing {
-            "is missing"
-        } else {
-            "is not as it was written"
+        let what = match self.how {
+            How::Changed => "is not as it was written",
+            How::Missing => "is missing",
+            How::ChangedOrCutOff => "is not as it was written, or rows after it are missing",
         };
         write!(f, "row {} of the audit trail {what}", self.sequence)
     }
@@ -152,9 +169,15 @@ pub(super) struct Walk {
     head: ChainHead,
     /// The row before that place, once one was seen.
     last: Option<u64>,
-    /// A row that does not follow from the one before it: the next row shows which of the two was
-    /// changed.
-    doubted: Option<u64>,
+    doubted: Option<Doubt>,
+}
+
+/// A row does not follow from the one before it: the next row shows what was changed.
+struct Doubt {
+    /// If the next row does not follow either.
+    row: ChainBroken,
+    /// If it does.
+    before: ChainBroken,
 }
 
 impl Walk {
@@ -166,19 +189,31 @@ impl Walk {
         }
     }
 
+    /// Goes on behind a row, whatever came before it.
+    pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
+        Self {
+            last: Some(sequence),
+            ..Self::from(ChainHead::behind(sequence, row))
+        }
+    }
+
     /// Takes the next row.
     pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
-        self.resolve_doubt(self.head.is_before(row))?;
-        if sequence != self.head.next_sequence {
-            return Err(ChainBroken {
-                sequence: self.head.next_sequence,
-                is_missing: true,
-            });
-        }
-        if !self.head.is_before(row) {
-            self.doubted = Some(sequence);
+        let follows = self.head.is_before(row);
+        self.resolve_doubt(follows)?;
+        if !follows {
+            let next = self.head.next_sequence;
+            let before = match self.last {
+                Some(last) if sequence == next => ChainBroken::changed(last),
+                Some(last) => ChainBroken::changed_or_cut_off(last),
+                None if sequence == next => ChainBroken::changed(next.saturating_sub(1)),
+                None => ChainBroken::missing(next),
+            };
+            let row = ChainBroken::changed(sequence);
+            self.doubted = Some(Doubt { row, before });
         }
         self.last = Some(sequence);
+        self.head.next_sequence = sequence;
         self.head = self.head.after(row);
         if text_of(row).is_none() {
             return Err(ChainBroken::changed(sequence));
@@ -193,24 +228,20 @@ impl Walk {
         if meets {
             return Ok(());
         }
-        let is_missing = self.head.next_sequence < noted.next_sequence;
-        let sequence = if is_missing {
-            self.head.next_sequence
+        let next = self.head.next_sequence;
+        Err(if next < noted.next_sequence {
+            ChainBroken::missing(next)
         } else {
-            self.last.unwrap_or(self.head.next_sequence)
-        };
-        Err(ChainBroken {
-            sequence,
-            is_missing,
+            ChainBroken::changed(self.last.unwrap_or(next))
         })
     }
 
     /// If the next row follows from the doubted one, that is as it was written, and the one before
     /// it is not.
     fn resolve_doubt(&self, next_follows: bool) -> Result<(), ChainBroken> {
-        match self.doubted {
-            Some(doubted) if next_follows => Err(ChainBroken::changed(doubted.saturating_sub(1))),
-            Some(doubted) => Err(ChainBroken::changed(doubted)),
+        match &self.doubted {
+            Some(doubt) if next_follows => Err(doubt.before),
+            Some(doubt) => Err(doubt.row),
             None => Ok(()),
         }
     }
@@ -219,6 +250,8 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OR_CUT_OFF: &str = "is not as it was written, or rows after it are missing";
 
     fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, ChainHead) {
         let mut head = ChainHead::default();
@@ -260,8 +293,52 @@ mod tests {
             }
             let mut rows = rows.clone();
             rows.remove(changed);
-            let told = format!("row {} of the audit trail is missing", changed + 1);
-            assert_eq!(walk(start, &rows, &head), Err(told));
+            let missing = if (1..rows.len()).contains(&changed) {
+                format!("row {changed} of the audit trail {OR_CUT_OFF}")
+            } else {
+                format!("row {} of the audit trail is missing", changed + 1)
+            };
+            assert_eq!(walk(start, &rows, &head), Err(missing));
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_left_out_but_no_row() {
+        let (mut rows, mut head) = chain(&["{\"a\":1}", "{\"a\":2}"]);
+        for text in ["{\"a\":3}", "{\"a\":4}"] {
+            head.next_sequence += 5;
+            let row = encode(&head, text);
+            rows.push((head.next_sequence, row.clone()));
+            head = head.after(&row);
+        }
+        let numbers: Vec<u64> = rows.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(numbers, [1, 2, 8, 14]);
+        let start = ChainHead::default();
+        assert_eq!(walk(start, &rows, &head), Ok(4));
+        for (missing, told) in [
+            (1, format!("row 1 of the audit trail {OR_CUT_OFF}")),
+            (2, format!("row 2 of the audit trail {OR_CUT_OFF}")),
+            (3, "row 9 of the audit trail is missing".to_owned()),
+        ] {
+            let mut rows = rows.clone();
+            rows.remove(missing);
+            assert_eq!(walk(start, &rows, &head), Err(told), "{missing}");
+        }
+        // The row before the gap, or behind it, is the one that was changed.
+        for changed in 0..rows.len() {
+            for byte in 0..rows[changed].1.len() {
+                let mut rows = rows.clone();
+                rows[changed].1[byte] ^= 1;
+                let told = walk(start, &rows, &head).expect_err("it is told");
+                let named = format!("row {} of the audit trail", numbers[changed]);
+                assert!(told.starts_with(&named), "{changed} {byte}: {told}");
+            }
+        }
+        // Another number is another row.
+        for at in 0..rows.len() {
+            let mut rows = rows.clone();
+            rows[at].0 += 1;
+            assert!(walk(start, &rows, &head).is_err(), "{at}");
         }
     }
 

@@ -9,22 +9,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redb::{
-    Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
-    StorageError, TableDefinition, Value, WriteTransaction,
+    Database, Key, MultimapTableDefinition, ReadTransaction, ReadableDatabase,
+    ReadableMultimapTable, ReadableTable, StorageBackend, StorageError, TableDefinition, Value,
+    WriteTransaction,
 };
 
-use super::change::Describe;
+use super::audit::ChainHead;
+use super::backend::Overlay;
+use super::change::{Change, Describe};
+use super::deferring::Deferring;
 use super::error::guarded;
 use super::file::{self, Readable, create_private, lock};
+use super::index::{Changes, Index};
 use super::lag::Lag;
 use super::opening::patiently;
 use super::row;
 use super::tables::{
-    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
+    self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
-use super::{FORMAT, OpenError, Opener, ReadError, Snapshot, Store};
+use super::{Extent, FORMAT, OpenError, Opener, ReadError, Shared, Snapshot, Store, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
+
+/// From here on, not every number is one of JSON (RFC 8259 section 6).
+const JSON_NUMBERS_END: u64 = 1 << 53;
 
 /// What is in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,14 +203,17 @@ impl Snapshot {
 
 /// Puts a checked backup in the place of the store at `path`; the store that was there is kept
 /// beside it as `kept_as`. Nobody may have it open: after waiting `lock_wait` for another process
-/// this fails with [`OpenError::Locked`].
+/// this fails with [`OpenError::Locked`]. Changes made to it afterwards are of a new era, which
+/// begins at `now`, in seconds since the epoch, with what `tell` says of the restore.
 pub fn restore(
     backup: &Path,
     path: &Path,
     kept_as: &Path,
     lock_wait: Duration,
     describe: Describe,
-) -> Result<Backup, OpenError> {
+    now: i64,
+    tell: impl FnOnce(&Restoring<'_>) -> Change,
+) -> Result<Restored, OpenError> {
     let checked = check(backup, describe)?;
     // Held until the end: a server that starts meanwhile finds the store in use. Where there is no
     // store, the first to make one wins.
@@ -210,39 +221,155 @@ pub fn restore(
         .try_exists()?
         .then(|| patiently(lock_wait, || lock(path)))
         .transpose()?;
-    files::need_room(path, fs::metadata(backup)?.len())?;
+    // What it takes to bring it to this format is needed at the first start in any case.
+    let bytes = fs::metadata(backup)?.len();
+    let growth = upgrade::growth(checked.format, bytes);
+    files::need_room(path, bytes.saturating_add(growth))?;
+    let replaced = lock.as_ref().and_then(|_| Outline::of_file(path, describe));
     let draft = files::draft_of(path);
-    let copied = file::copy(backup, &draft).and_then(|()| Ok(digest_of(&draft)?));
-    match copied {
-        Ok(digest) if digest == checked.digest => {}
-        other => {
-            // The error that matters is the first one.
-            let _ = fs::remove_file(&draft);
-            other?;
-            return Err(OpenError::Damaged(
-                "it changed while it was copied".to_owned(),
-            ));
-        }
-    }
-    let placed = match lock {
-        Some(_) => replace(&draft, path, kept_as),
-        None => files::appear(&draft, path),
-    };
+    let placed = copy_exactly(backup, &draft, &checked.digest)
+        .and_then(|()| guarded(|| settle(&draft, &checked, describe, replaced.as_ref(), now, tell)))
+        .and_then(|()| match lock {
+            Some(_) => Ok(replace(&draft, path, kept_as)?),
+            None => Ok(files::name_new(&draft, path)?),
+        });
     if let Err(error) = placed {
+        // The error that matters is the first one.
         let _ = fs::remove_file(&draft);
-        return Err(error.into());
+        return Err(error);
     }
-    if let Err(error) = Lag::of(Some(path)).remove_mark() {
+    // From here on the store is another one, whatever the disk says.
+    let unconfirmed = files::sync_directory_of(path).err();
+    // The mark is of the store that may come back with a power failure.
+    if unconfirmed.is_none()
+        && let Err(error) = Lag::of(Some(path)).remove_mark()
+    {
         log::warn!("the next start will write the store again, without need: {error}");
     }
-    Ok(checked)
+    Ok(Restored {
+        backup: checked,
+        unconfirmed,
+    })
+}
+
+/// The backup, as it was checked.
+fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), OpenError> {
+    file::copy(backup, draft)?;
+    if digest_of(draft)? == *checked {
+        return Ok(());
+    }
+    let what = "it changed while it was copied";
+    Err(OpenError::Damaged(what.to_owned()))
+}
+
+/// A backup that is in the place of the store.
+pub struct Restored {
+    /// The backup as it was found.
+    pub backup: Backup,
+    /// Why the disk did not confirm that it is there, if it did not.
+    pub unconfirmed: Option<io::Error>,
+}
+
+/// What a restore must know of a store.
+pub struct Outline {
+    /// Its audit trail.
+    pub trail: Extent,
+    /// Its tokens, as [`Snapshot::tokens`].
+    pub tokens: Vec<(String, Vec<u8>)>,
+    era: u32,
+    /// Where its trail goes on, as the last row proves.
+    chain: ChainHead,
+}
+
+/// What a restore brings and takes.
+pub struct Restoring<'a> {
+    /// The backup as it was found.
+    pub backup: &'a Backup,
+    /// What is in it.
+    pub restored: &'a Outline,
+    /// What was in the store that it takes the place of, if there is one that can be read.
+    pub replaced: Option<&'a Outline>,
+}
+
+impl Outline {
+    fn of(database: &Database) -> Result<Self, OpenError> {
+        let snapshot = Snapshot::begin(database, Index::default(), &Shared::default(), 0)?;
+        Ok(Self {
+            trail: snapshot.audit_extent()?,
+            tokens: snapshot.tokens()?,
+            era: tables::era(snapshot.transaction())?,
+            chain: tables::chain_head(snapshot.transaction())?,
+        })
+    }
+
+    /// That of a store that is being replaced, perhaps because it cannot be read.
+    fn of_file(path: &Path, describe: Describe) -> Option<Self> {
+        let outline = guarded(|| {
+            let storage = Overlay::new(Box::new(Readable::open(path)?))?;
+            Self::of(&current(storage, describe)?)
+        });
+        let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
+        outline.inspect_err(cannot).ok()
+    }
+}
+
+/// The database in a storage, of this format.
+fn current(storage: impl StorageBackend, describe: Describe) -> Result<Database, OpenError> {
+    let database = file::database(storage)?;
+    let txn = database.begin_read().map_err(ReadError::from)?;
+    let found = tables::format(&txn)?;
+    drop(txn);
+    match found {
+        Some(FORMAT) => {}
+        Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
+        Some(found) => upgrade::run(&database, found, describe)?,
+        None => return Err(OpenError::Damaged("it has no format".to_owned())),
+    }
+    Ok(database)
+}
+
+/// Makes a store of a copy of a backup that is not in its place yet: one that repeats no era, and
+/// no number of a row that the one before had, and that tells of the restore.
+fn settle(
+    draft: &Path,
+    backup: &Backup,
+    describe: Describe,
+    replaced: Option<&Outline>,
+    now: i64,
+    tell: impl FnOnce(&Restoring<'_>) -> Change,
+) -> Result<(), OpenError> {
+    let database = current(Deferring::new(file::opener(draft)()?), describe)?;
+    let restored = &Outline::of(&database)?;
+    let (mut chain, mut last) = (restored.chain, restored.era);
+    if let Some(replaced) = replaced {
+        last = last.max(replaced.era);
+        // Numbers are left out behind a row alone: a trail without any begins with the first. One
+        // that JSON cannot carry was never given.
+        let next = replaced.chain.next_sequence;
+        if restored.trail.rows > 0 && next < JSON_NUMBERS_END {
+            chain.next_sequence = chain.next_sequence.max(next);
+        }
+    }
+    let change = tell(&Restoring {
+        backup,
+        restored,
+        replaced,
+    });
+    let txn = database.begin_write().map_err(ReadError::from)?;
+    let mut tables = Tables::open(&txn, chain)?;
+    // Whatever the clock says, it is none that was there before.
+    tables.put_era(u32::try_from(now).unwrap_or(0).max(last.saturating_add(1)))?;
+    tables.apply(change, &mut Changes::new())?;
+    tables.note_head()?;
+    drop(tables);
+    txn.commit().map_err(ReadError::from)?;
+    Ok(database.close().map_err(ReadError::from)?)
 }
 
 /// At every moment there is a store under the name: the old one, then the new one.
 fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
     fs::hard_link(path, kept_as)?;
-    fs::rename(draft, path)?;
-    files::sync_directory_of(path)
+    fs::rename(draft, path)
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {

@@ -58,7 +58,7 @@ use std::{fmt, io};
 
 pub use audit::ChainBroken;
 pub use backend::{Ailment, Backend};
-pub use backup::{Backup, Counts, check, restore};
+pub use backup::{Backup, Counts, Outline, Restored, Restoring, check, restore};
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
@@ -89,6 +89,7 @@ pub struct Store {
     syncer: Mutex<Option<JoinHandle<()>>>,
     look: Mutex<Option<JoinHandle<()>>>,
     created: bool,
+    era: u32,
     found_format: u64,
 }
 
@@ -177,7 +178,7 @@ impl Store {
     fn start(writer: Writer, lock_wait: Duration) -> Result<Self, OpenError> {
         let shared = writer.shared().clone();
         let open = writer.open(lock_wait)?;
-        let found_format = open.found_format();
+        let (era, found_format) = (open.era, open.found_format());
         let queue = Arc::new(Queue::new(shared.commits.clone()));
         let ends = Ends {
             syncer: Arc::clone(writer.syncer()),
@@ -194,6 +195,7 @@ impl Store {
             syncer: Mutex::new(Some(syncing)),
             look: Mutex::default(),
             created: false,
+            era,
             found_format,
         })
     }
@@ -201,6 +203,12 @@ impl Store {
     /// Whether this start made the file.
     pub fn was_created(&self) -> bool {
         self.created
+    }
+
+    /// What tells apart what was written since the last restore: greater after each, 0 where there
+    /// was none.
+    pub fn era(&self) -> u32 {
+        self.era
     }
 
     /// The commits that were made.

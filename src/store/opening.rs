@@ -36,6 +36,8 @@ pub(super) struct Open {
     /// Whether there were commits since the last one from which a crash is recovered without
     /// reading the whole file.
     pub(super) unchecked: bool,
+    /// Of what is written from here on.
+    pub(super) era: u32,
     found_format: u64,
 }
 
@@ -111,6 +113,7 @@ impl Writer {
             storage,
             is_written: false,
             unchecked: false,
+            era: tables::era(&txn)?,
             found_format: found.unwrap_or(FORMAT),
         };
         match known {

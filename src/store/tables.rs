@@ -2,7 +2,8 @@
 //! types: redb 5 changes the stored form of the composite ones.
 //!
 //! ```text
-//! meta       text → u64        "format", "users_next" (the next user's sequence)
+//! meta       text → u64        "format", "users_next" (the next user's sequence), "era" (the last
+//!                              restore; absent where there was none)
 //! settings   text → text       what the last server was told, for commands without a server
 //! users      u32  → row        by sequence: the order of creation, never used twice
 //! names      bytes → u32       unique: folded userName → sequence
@@ -55,6 +56,7 @@ pub(super) const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 
 const META_FORMAT: &str = "format";
 const META_USERS_NEXT: &str = "users_next";
+const META_ERA: &str = "era";
 pub(super) const CHAIN_HEAD: &str = "head";
 const CHAIN_ANCHOR: &str = "anchor";
 const CHAIN_INDEX: &str = "index";
@@ -103,9 +105,20 @@ impl<'txn> Tables<'txn> {
         self.note_chain()
     }
 
+    /// Begins an era.
+    pub(super) fn put_era(&mut self, era: u32) -> Result<(), ReadError> {
+        put_number(&mut self.meta, META_ERA, u64::from(era))
+    }
+
     /// Writes down where the audit trail's chain goes on; before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
         keep_index(&mut self.chain_table, self.chain)?;
+        self.note_head()
+    }
+
+    /// The same for whoever has not looked whether the saved index is right: nobody relies on it
+    /// then.
+    pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
         put_chain(&mut self.chain_table, self.chain)
     }
 
@@ -270,6 +283,12 @@ pub(super) fn users_next_of(
     meta: &impl ReadableTable<&'static str, u64>,
 ) -> Result<u64, ReadError> {
     Ok(number_of(meta, META_USERS_NEXT)?.unwrap_or(1))
+}
+
+/// What tells apart what was written since the last restore: a number that is greater after each.
+pub(super) fn era(txn: &redb::ReadTransaction) -> Result<u32, ReadError> {
+    let era = number_of(&txn.open_table(META)?, META_ERA)?;
+    Ok(era.map_or(0, |era| u32::try_from(era).unwrap_or(u32::MAX)))
 }
 
 pub(super) fn put_format(

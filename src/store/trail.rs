@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use redb::ReadableTable;
+use redb::{ReadableTable, ReadableTableMetadata};
 
-use super::audit::{ChainBroken, ChainHead, Walk, text_of};
+use super::audit::{ChainBroken, Walk, text_of};
 use super::tables::{self, AUDIT, CHAIN};
 use super::{ReadError, Snapshot};
 
@@ -16,24 +16,22 @@ pub struct Extent {
     pub first: u64,
     /// The sequence of the next row.
     pub next: u64,
+    /// How many rows there are: of the numbers between some may be left out.
+    pub rows: u64,
     /// Bytes of all rows together.
     pub bytes: u64,
-}
-
-impl Extent {
-    /// How many rows are kept.
-    pub fn rows(&self) -> u64 {
-        self.next.saturating_sub(self.first)
-    }
 }
 
 impl Snapshot {
     /// Which rows are kept.
     pub fn audit_extent(&self) -> Result<Extent, ReadError> {
-        let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
+        let (_, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
+        let table = self.transaction().open_table(AUDIT)?;
+        let oldest = table.first()?.map(|(sequence, _)| sequence.value());
         Ok(Extent {
-            first: anchor.next_sequence,
+            first: oldest.unwrap_or(head.next_sequence),
             next: head.next_sequence,
+            rows: table.len()?,
             bytes: head.bytes,
         })
     }
@@ -101,12 +99,11 @@ impl Snapshot {
         let mut walk = Walk::from(anchor);
         // Rows that a removal has left lie before the anchor, where no row may be.
         let mut from = 0;
-        if first > anchor.next_sequence {
-            let before = first - 1;
-            let Some(row) = table.get(before)? else {
-                return Ok(Err(ChainBroken::missing(before)));
-            };
-            walk = Walk::from(ChainHead::behind(before, row.value()));
+        if first > anchor.next_sequence
+            && let Some(before) = table.range(anchor.next_sequence..first)?.next_back()
+        {
+            let (before, row) = before?;
+            walk = Walk::behind(before.value(), row.value());
             from = first;
         }
         let mut left = count;

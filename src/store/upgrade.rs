@@ -12,6 +12,8 @@
 //! Wherever it is killed, the next start finds one format or the other. A backup left by an earlier
 //! attempt is used if it holds the same: a start that fails over and over must not fill the disk.
 //!
+//! A backup that is restored is upgraded before it is in its place, and is itself the way back.
+//!
 //! A file that is only read, such as a backup, is upgraded in memory and not kept. From format 1 to
 //! 2 every user is written, so that a backup of format 1 with users of more than
 //! [`limits::OVERLAY_BYTES_MAX`] can be neither verified nor restored: it must be put in the place
@@ -264,9 +266,7 @@ fn kept_name(path: &Path, format: u64, number: u32) -> PathBuf {
 
 fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
     let bytes = fs::metadata(path)?.len();
-    // Adding checksums to every user writes the whole file once more.
-    let growth = if state.format == 1 { bytes } else { 0 };
-    let wanted = bytes.saturating_add(growth);
+    let wanted = bytes.saturating_add(growth(state.format, bytes));
     files::need_room(name, wanted.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
     let draft = files::draft_of(name);
     let kept = file::copy(path, &draft).and_then(|()| {
@@ -281,6 +281,12 @@ fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
         let _ = fs::remove_file(&draft);
     }
     kept
+}
+
+/// How many bytes more a file of so many needs while it is upgraded.
+pub(super) fn growth(format: u64, bytes: u64) -> u64 {
+    // Sealing every user writes the file once more.
+    if format == 1 { bytes } else { 0 }
 }
 
 impl State {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::audit::Namesakes;
 use super::super::output::{self, Column, Format, Listing, second, text_of};
 use super::super::{Failure, SEARCH, ask_or_hint, status};
 use crate::http1::target::encode;
@@ -15,13 +16,14 @@ const ROWS: usize = 1000;
 
 pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
     let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
-    let mut is_told = false;
+    let (mut is_told, mut namesakes) = (false, Namesakes::default());
     let mut first = Some(1);
     while let Some(from) = first {
         let user = encode(who);
         let target = format!("/admin/audit?user={user}&first={from}&count={ROWS}");
         let mut page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         first = page["next"].as_u64();
+        namesakes.note(&page);
         let mut rows = match page["rows"].take() {
             Value::Array(rows) => rows,
             _ => Vec::new(),
@@ -40,6 +42,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
     if let Some(listing) = listing {
         listing.end()?;
     }
+    namesakes.tell();
     if is_told {
         return Ok(());
     }

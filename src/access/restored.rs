@@ -1,0 +1,48 @@
+//! What a restore does to tokens: what was taken back is good again, what was rotated is good for
+//! as long as before that, and what was issued since is unknown.
+
+use std::collections::BTreeMap;
+
+use super::issued::{Token, TokenState};
+use crate::clock::Instant;
+use crate::secret::Digest;
+use crate::store::Outline;
+
+/// Tokens that are good otherwise than before a restore.
+#[derive(Debug, Default)]
+pub struct Turned {
+    /// Good for longer than before, perhaps because they were not good at all.
+    pub revived: Vec<Token>,
+    /// Good before, and not now.
+    pub lost: Vec<Token>,
+}
+
+impl Turned {
+    /// Those that `restored` has otherwise than the store that it replaces.
+    pub fn by(restored: &Outline, replaced: &Outline, now: Instant) -> Self {
+        let (mut revived, mut lost) = (live_in(restored, now), live_in(replaced, now));
+        revived.retain(|digest, now| match lost.remove(digest) {
+            Some(before) => ends_later(now, &before),
+            None => true,
+        });
+        Self {
+            revived: revived.into_values().collect(),
+            lost: lost.into_values().collect(),
+        }
+    }
+}
+
+fn ends_later(token: &Token, other: &Token) -> bool {
+    other
+        .expires
+        .is_some_and(|end| token.expires.is_none_or(|expires| expires > end))
+}
+
+/// The tokens of a store that are good; a row that cannot be read is of none.
+pub fn live_in(store: &Outline, now: Instant) -> BTreeMap<Digest, Token> {
+    let tokens = (store.tokens.iter()).filter_map(|(_, row)| Token::decode(row, None));
+    tokens
+        .filter(|token| token.state(now) == TokenState::Live)
+        .map(|token| (token.digest, token))
+        .collect()
+}
