@@ -149,9 +149,9 @@ pub const SEARCHED_BYTES_MAX: usize = 2048;
 /// Bytes of a value that decide its place in a sorted list.
 pub const SORT_KEY_BYTES_MAX: usize = 256;
 /// Queries that scan at a time, sorted ones among them; others wait for their turn.
-pub const SCANS_AT_ONCE_MAX: usize = 2;
-/// Those of one caller among them: the others are for others.
-pub const SCANS_OF_ONE_MAX: usize = 1;
+pub const SCANS_AT_ONCE_MAX: usize = 3;
+/// Those of one caller among them: the last one is for others.
+pub const SCANS_OF_ONE_MAX: usize = 2;
 /// Waiting for such a turn; after this time the client gets 503. Longer than whoever has a turn may
 /// keep it.
 pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(20);

@@ -381,11 +381,13 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
 
     let restored = cli_in(&directory, &["backup", "restore", file]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
+    let data_dir = directory.path().join("data");
+    let data_dir = data_dir.display();
     for told in [
         format!("token leaked ({leaked}) is good for longer than it was before: if it was "),
         format!("token rotated ({old}) is good for longer than it was before: if it was "),
-        format!("golinks-scim token revoke {old}\n"),
-        format!("golinks-scim token revoke {leaked}\n"),
+        format!("golinks-scim --data-dir {data_dir} token revoke {old}\n"),
+        format!("golinks-scim --data-dir {data_dir} token revoke {leaked}\n"),
         format!("token later ({later}) was good, and is unknown now: issue it again\n"),
     ] {
         assert!(restored.stderr.contains(&told), "{told} {restored:?}");

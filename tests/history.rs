@@ -595,7 +595,11 @@ fn whoever_had_a_name_before_is_found_behind_the_one_who_has_it() {
     }
     let shown = talk.server.cli(&["user", "show", &two, "--at", &then]);
     assert_ne!(shown.status, Some(0), "an id is one user's: {shown:?}");
-    let told = format!(": golinks-scim user history {one}\n");
+    let data_dir = talk.server.data_dir();
+    let told = format!(
+        ": golinks-scim --data-dir {} user history {one}\n",
+        data_dir.display()
+    );
     for command in [&["user", "history"][..], &["audit", "list", "--user"]] {
         let of = |who: &str| talk.server.cli(&[command, &[who, "-o", "jsonl"]].concat());
         let listed = of("BOB");

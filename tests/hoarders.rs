@@ -143,7 +143,7 @@ fn what_a_revoked_token_has_open_is_ended_soon() {
     door.server.stop();
 }
 
-/// One of a token's costly queries is worked on, some wait, and the others are told at once to come
+/// Two of a token's costly queries are worked on, some wait, and the others are told at once to come
 /// back; who has another token does not wait for all of those.
 #[test]
 fn a_token_that_asks_what_no_index_answers_leaves_others_their_turn() {

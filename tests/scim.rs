@@ -639,11 +639,23 @@ fn values_to_remove_are_found_as_values_to_add_are() {
         ),
         ("roles", &roles, json!([{"primary": true}]), json!([])),
         ("roles", &roles, json!([{"primary": false}]), roles.clone()),
+        (
+            "addresses",
+            &addresses,
+            json!([{"primary": false}]),
+            json!([{"locality": "A", "type": "work", "primary": true}]),
+        ),
         // Of two that might be meant, the one that all is true of.
         (
             "roles",
             &shared,
             json!([{"value": "admin", "display": "B"}]),
+            json!([{"value": "admin", "type": "home", "display": "A"}]),
+        ),
+        (
+            "roles",
+            &shared,
+            json!([{"value": "admin", "display": "B"}, {"value": "admin", "display": "B"}]),
             json!([{"value": "admin", "type": "home", "display": "A"}]),
         ),
         (

@@ -327,6 +327,28 @@ fn walk_to_the_total(talk: &mut Talk, mut listed: Vec<String>) -> Vec<String> {
     }
 }
 
+/// Who changes those whom it is shown has them ahead again, and comes to an end all the same.
+#[test]
+fn a_sorted_walk_that_changes_whom_it_shows_ends() {
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    create_nine(&mut talk);
+    let (mut seen, mut total) = (0, 1);
+    while seen < total {
+        assert!(seen < 30, "it does not end: {total}");
+        let start = seen + 1;
+        let target = format!("/Users?count=3&sortBy=meta.lastModified&startIndex={start}");
+        let page = talk.json("GET", &target, None, 200);
+        total = page["totalResults"].as_u64().expect("a total");
+        for user in page["Resources"].as_array().expect("Resources") {
+            seen += 1;
+            let target = format!("/Users/{}", user["id"].as_str().expect("an id"));
+            let change = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [
+                {"op": "replace", "path": "title", "value": format!("{seen}")}]});
+            talk.json("PATCH", &target, Some(&change), 200);
+        }
+    }
+}
+
 /// Some are deleted behind a walk, that goes on or that is given up and begun again.
 #[test]
 fn who_reads_until_the_total_is_reached_misses_nobody() {

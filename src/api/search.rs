@@ -99,7 +99,7 @@ fn answer(
         Err(Problem::from(error))
     })?;
     let place = place(api, &binding, request, &page);
-    let state = page.state();
+    let (state, total) = (page.state(), total(request, &place, &page));
     let answer = PageWriter {
         next: 0,
         page,
@@ -107,7 +107,7 @@ fn answer(
         projection: request.projection.clone(),
         request: call.request_id().to_owned(),
     }
-    .answer(&place)?;
+    .answer(&place, total)?;
     Ok((answer, state))
 }
 
@@ -158,6 +158,19 @@ fn place(
     }
 }
 
+/// How many users there are, as a walk is told that has come to this page. Who reads until the total
+/// is reached, as Okta does, must come for the next page, although some have gone. In another order
+/// than that of creation, users whom the reader changes may always be ahead: such a walk would not
+/// end.
+fn total(request: &SearchRequest, place: &Place, page: &Page) -> usize {
+    match place {
+        Place::Index(index) if request.sort.is_none() && page.after().is_some() => {
+            page.total().max(index.saturating_add(page.len()))
+        }
+        _ => page.total(),
+    }
+}
+
 /// Writes a page. A page is never cut short by its size: what does not fit into one
 /// buffer is streamed in small pieces, from the same state of the store.
 struct PageWriter {
@@ -169,19 +182,11 @@ struct PageWriter {
 }
 
 impl PageWriter {
-    fn answer(mut self, place: &Place) -> Outcome {
+    fn answer(mut self, place: &Place, total: usize) -> Outcome {
         let room = (1 + self.page.len()).saturating_mul(USER_BYTES);
         // With room for the user that passes the bound, so that the buffer is not doubled for it.
         let room_max = limits::ANSWER_BUFFER_BYTES_MAX + limits::USER_BYTES_MAX;
         let mut head = String::with_capacity(room.min(room_max));
-        // Who reads until the total is reached, as Okta does, must come for the next page.
-        let total_min = match place {
-            Place::Index(index) if self.page.after().is_some() => {
-                index.saturating_add(self.page.len())
-            }
-            _ => 0,
-        };
-        let total = self.page.total().max(total_min);
         message::write_list_head(total, place, self.page.len(), &mut head);
         let mut buffer = head.into_bytes();
         self.fill(limits::ANSWER_BUFFER_BYTES_MAX, &mut buffer)?;

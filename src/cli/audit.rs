@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::Audit;
+use super::explain;
 use super::moment::moment;
+use super::namesakes::Namesakes;
 use super::output::{self, Column, Format, Listing, second, text_of};
 use super::{
     Failure, SEARCH, ask, ask_or_hint, from_local, login_name, require_token, status, with_client,
@@ -24,7 +26,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
 /// The manual promises a row within a second: half of it is for asking and printing.
 const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
 
-const COLUMNS: &[Column] = &[
+pub(super) const COLUMNS: &[Column] = &[
     Column {
         title: "SEQUENCE",
         cell: |row| text_of(row, "sequence"),
@@ -55,7 +57,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
+pub(super) fn run(data_dir: &Path, command: Audit, program: &str) -> Result<(), Failure> {
     match command {
         Audit::Follow { output } => follow(data_dir, output.output),
         Audit::List {
@@ -85,14 +87,16 @@ pub(super) fn run(data_dir: &Path, command: Audit) -> Result<(), Failure> {
             ];
             let limit = limit.unwrap_or(usize::MAX);
             with_client(data_dir, |client| match last {
-                Some(count) => list_newest(client, &query, count, output.output),
-                None => list(client, &query, 1, limit, output.output),
+                Some(count) => list_newest(client, &query, count, output.output, program),
+                None => list(client, &query, 1, limit, output.output, program),
             })
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),
         Audit::Explain { request, output } => {
-            let requests = request_ids(&request)?;
-            with_client(data_dir, |client| explain(client, &requests, output.output))
+            let requests = explain::request_ids(&request)?;
+            with_client(data_dir, |client| {
+                explain::run(client, &requests, output.output, program)
+            })
         }
     }
 }
@@ -104,6 +108,7 @@ fn list(
     first: u64,
     limit: usize,
     format: Format,
+    program: &str,
 ) -> Result<(), Failure> {
     let parameters = parameters(query);
     let mut listing = Listing::new(format, COLUMNS);
@@ -128,33 +133,8 @@ fn list(
         require_token_of(client, query)?;
     }
     listing.end()?;
-    namesakes.tell();
+    namesakes.tell(program);
     Ok(())
-}
-
-/// Others who had the userName of whom was asked about: who looks for a person's history would
-/// take that of the one who has the name now for all of it.
-#[derive(Default)]
-pub(super) struct Namesakes(Vec<(String, String)>);
-
-impl Namesakes {
-    /// Takes those that a page of rows tells of.
-    pub(super) fn note(&mut self, page: &Value) {
-        for other in page["namesakes"].as_array().into_iter().flatten() {
-            let (user, last) = (text_of(other, "user"), text_of(other, "last"));
-            self.0.retain(|(known, _)| *known != user);
-            self.0.push((user, last));
-        }
-    }
-
-    pub(super) fn tell(&self) {
-        let first = self.0.len().saturating_sub(limits::NAMESAKES_TOLD_MAX);
-        for (user, last) in &self.0[first..] {
-            output::hint(&format!(
-                "another user had this userName, at {last} still: golinks-scim user history {user}"
-            ));
-        }
-    }
 }
 
 /// Lists the newest rows, oldest first, without reading what is before them. On the way back
@@ -164,6 +144,7 @@ fn list_newest(
     query: &[(&str, Option<String>)],
     most: usize,
     format: Format,
+    program: &str,
 ) -> Result<(), Failure> {
     let parameters = parameters(query);
     let (mut before, mut left) = (Some(u64::MAX), most);
@@ -180,7 +161,7 @@ fn list_newest(
         left -= rows.len().min(left);
         before = page["next"].as_u64();
     }
-    list(client, query, first, most, format)
+    list(client, query, first, most, format, program)
 }
 
 /// The query as parameters to append to a request target.
@@ -305,148 +286,6 @@ fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
     ))
 }
 
-/// Explains each request of which anything is known, and fails if there are others.
-fn explain(client: &mut Client, requests: &[String], format: Format) -> Result<(), Failure> {
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for request in requests {
-        match explanation(client, request)? {
-            Some(found) => known.push(found),
-            None => unknown.push(request.as_str()),
-        }
-    }
-    if format == Format::Table {
-        for (at, found) in known.iter().enumerate() {
-            if at > 0 {
-                output::line("")?;
-            }
-            tell_explanation(found)?;
-        }
-    } else {
-        let mut listing = Listing::new(format, &[]);
-        listing.page(&known)?;
-        listing.end()?;
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let plural = if unknown.len() == 1 { "" } else { "s" };
-    let what = format!(
-        "nothing is known of the request{plural} {}",
-        unknown.join(", ")
-    );
-    Err(Failure::new(status::REFUSED, what).hint(
-        "a request that read or changed nothing leaves no row, what a command was refused stands \
-         in the server's log alone, and a request without a valid token is remembered by the \
-         running server alone: see `golinks-scim manual audit`",
-    ))
-}
-
-/// The document about one request; `None` if nothing is known of it.
-fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Failure> {
-    let mut target = format!("/admin/explanations/{request}");
-    let mut found = loop {
-        let found = ask(client, "GET", &target, None)?;
-        let Some(next) = found["next"].as_u64() else {
-            break found;
-        };
-        target = format!("/admin/explanations/{request}?before={next}");
-    };
-    let has_changes = found["changes"]
-        .as_array()
-        .is_some_and(|rows| !rows.is_empty());
-    if found["refusal"].is_null() && !has_changes {
-        return Ok(None);
-    }
-    if let Some(found) = found.as_object_mut() {
-        // Where the look ended concerns nobody.
-        found.remove("next");
-        found.insert("requestId".to_owned(), json!(request));
-    }
-    Ok(Some(found))
-}
-
-fn tell_explanation(found: &Value) -> Result<(), Failure> {
-    let request = text_of(found, "requestId");
-    let changes = found["changes"].as_array().map_or(&[][..], Vec::as_slice);
-    let refusal = &found["refusal"];
-    if !refusal.is_null() {
-        explain_refusal(&request, refusal)?;
-    }
-    if changes.is_empty() {
-        return Ok(());
-    }
-    output::line(&format!("request {request} was done, and changed:"))?;
-    let mut listing = Listing::new(Format::Table, COLUMNS);
-    listing.page(changes)?;
-    listing.end()
-}
-
-fn explain_refusal(request: &str, refusal: &Value) -> Result<(), Failure> {
-    let method = refusal.get("operation").unwrap_or(&refusal["method"]);
-    let path = text_of(refusal, "route").replace(
-        "{}",
-        &match refusal.get("parameter") {
-            Some(Value::String(id)) => id.clone(),
-            _ => "…".to_owned(),
-        },
-    );
-    let asked = format!("{} {path}", method.as_str().unwrap_or_default());
-    let answer = format!(
-        "{} {}",
-        text_of(refusal, "status"),
-        text_of(refusal, "scimType")
-    );
-    let lines = [
-        ("request", request.to_owned()),
-        ("when", text_of(refusal, "time")),
-        ("by", text_of(refusal, "principal")),
-        ("asked", asked),
-        ("answer", answer.trim_end().to_owned()),
-        ("told", text_of(refusal, "detail")),
-        ("because", text_of(refusal, "reason")),
-        ("client", text_of(refusal, "userAgent")),
-        ("to do", text_of(refusal, "advice")),
-    ];
-    for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
-        output::line(&format!("{name:8} {}", output::printable(text)))?;
-    }
-    let shape = refusal["shape"].as_object().into_iter().flatten();
-    for (part, shape) in shape {
-        let pretty = serde_json::to_string_pretty(shape).unwrap_or_default();
-        for (at, text) in pretty.lines().enumerate() {
-            let name = if at == 0 { part.as_str() } else { "" };
-            output::line(&format!("{name:8} {}", output::printable(text)))?;
-        }
-    }
-    Ok(())
-}
-
-/// The request ids in what was typed, each once. It may hold ids, texts that identity providers
-/// show, such as "… (request 0123456789abcdef)", and such a text as separate words, typed without
-/// quotes.
-fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
-    let mut ids = Vec::new();
-    for id in typed.iter().filter_map(|text| request_id(text)) {
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    if ids.is_empty() {
-        let what = "this holds no id of a request";
-        return Err(Failure::new(status::USAGE, what)
-            .hint("it has 16 characters and stands at the end of the text: (request …)"));
-    }
-    Ok(ids)
-}
-
-/// The last id in a text: the words before it may come from anybody.
-fn request_id(text: &str) -> Option<String> {
-    const DIGITS: usize = 16;
-    let mut words = text.split(|c: char| !c.is_ascii_hexdigit());
-    let id = words.rfind(|word| word.len() == DIGITS);
-    id.map(str::to_ascii_lowercase)
-}
-
 /// The user or the token that a row is about.
 fn who(row: &Value) -> String {
     let names = ["userName", "name", "user", "parameter"];
@@ -479,40 +318,4 @@ fn changes(row: &Value) -> String {
     let told = told.map(|name| text_of(row, name));
     let told: Vec<String> = told.filter(|text| !text.is_empty()).collect();
     told.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_is_found_in_what_okta_shows() {
-        let id = "0123456789abcdef";
-        for text in [
-            id,
-            "0123456789ABCDEF",
-            "another user has this userName (request 0123456789abcdef)",
-            "Error code: 409, (request 0123456789abcdef).\" for user 00u1",
-            "of fedcba9876543210 (request 0123456789abcdef)",
-        ] {
-            assert_eq!(request_id(text).expect(text), id);
-        }
-        for bad in ["", "request", "0123456789abcde", "0123456789abcdef0"] {
-            assert_eq!(request_id(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn each_id_that_is_typed_is_meant() {
-        let check = |typed: &[&str], wanted: &[&str]| {
-            let typed: Vec<String> = typed.iter().map(|&text| text.to_owned()).collect();
-            assert_eq!(request_ids(&typed).ok().unwrap_or_default(), wanted);
-        };
-        let (one, other) = ("0123456789abcdef", "fedcba9876543210");
-        check(&[other, one], &[other, one]);
-        check(&[one, "0123456789ABCDEF"], &[one]);
-        check(&["refused", "(request", "0123456789abcdef)"], &[one]);
-        check(&["a (request 0123456789abcdef)", other], &[one, other]);
-        check(&["refused", "(request"], &[]);
-    }
 }

@@ -19,10 +19,11 @@ use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
 use crate::directory::{Caller, describe, event};
 use crate::local;
+use crate::mend::filled;
 use crate::store::{self, Change, Extent, OpenError, Restoring};
 use crate::{files, limits, secret};
 
-pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure> {
+pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     match command {
         Backup::Create { file } => create(data_dir, &file),
@@ -38,7 +39,7 @@ pub(super) fn run(config: &config::Serve, command: Backup) -> Result<(), Failure
             }
             output::document(format, described)
         }
-        Backup::Restore { file } => restore(config, &file),
+        Backup::Restore { file } => restore(config, &file, program),
     }
 }
 
@@ -133,7 +134,7 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
     }
 }
 
-fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
+fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     // On a new machine there is nothing yet.
     files::make_directory(data_dir).map_err(|error| not_moved(data_dir, &error))?;
@@ -168,7 +169,7 @@ fn restore(config: &config::Serve, file: &Path) -> Result<(), Failure> {
         "what was changed since the backup is not in it: let the identity provider push again",
     );
     for line in &advice {
-        output::say(line);
+        output::say(&filled(line, program));
     }
     if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
         output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
@@ -221,7 +222,7 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
 fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let Some(replaced) = restoring.replaced else {
         let general = "tokens that were revoked since the backup are good again, and those issued \
-                       since are unknown: see golinks-scim token list";
+                       since are unknown: see {program} token list";
         let has_some = !live_in(restoring.restored, now).is_empty();
         return has_some.then(|| general.to_owned()).into_iter().collect();
     };
@@ -230,7 +231,7 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
         let (name, id) = (&token.name, &token.id);
         format!(
             "token {name} ({id}) is good for longer than it was before: if it was taken back or \
-             rotated since the backup, golinks-scim token revoke {id}"
+             rotated since the backup, {{program}} token revoke {id}"
         )
     });
     let lost = turned.lost.iter().map(|token| {

@@ -8,10 +8,12 @@ mod backup;
 mod cert;
 mod check;
 mod config;
+mod explain;
 mod generate;
 mod guide;
 mod manual;
 mod moment;
+mod namesakes;
 mod output;
 mod serve;
 mod service;
@@ -198,8 +200,8 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
             with_client(&data_dir, |client| user::run(client, command, program))
         }
         Command::Cert(command) => cert::run(&configuration.serve, command, program),
-        Command::Audit(command) => audit::run(&data_dir, command),
-        Command::Backup(command) => backup::run(&configuration.serve, command),
+        Command::Audit(command) => audit::run(&data_dir, command, program),
+        Command::Backup(command) => backup::run(&configuration.serve, command, program),
         Command::Guide { which: Some(which) } => {
             guide::run(&configuration, program.to_owned(), which)
         }

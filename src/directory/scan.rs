@@ -50,8 +50,14 @@ impl<'a> Scan<'a> {
             let turn = self.turns.take_for(self.asker.name, limits::SCAN_WAIT_MAX);
             let until = Monotonic::now() + limits::SCAN_DURATION_MAX;
             self.turn = Some((turn.ok_or(Error::Busy)?, until));
+            self.look_at_asker()?;
         }
         Ok(())
+    }
+
+    fn look_at_asker(&self) -> Result<(), Error> {
+        let is_let_in = (self.asker.is_let_in)();
+        is_let_in.then_some(()).ok_or(Error::Dismissed)
     }
 
     /// Before each row, which is to be compared so often. An error ends the scan.
@@ -63,9 +69,7 @@ impl<'a> Scan<'a> {
         }
         self.compared = 0;
         self.await_turn()?;
-        if !(self.asker.is_let_in)() {
-            return Err(Error::Dismissed);
-        }
+        self.look_at_asker()?;
         match &self.turn {
             Some((_, until)) if Monotonic::now() > *until => Err(too_many()),
             _ => Ok(()),
@@ -126,6 +130,8 @@ mod tests {
 
         is_let_in.set(false);
         let mut scan = Scan::new(&asker, &turns);
+        let ended = scan.await_turn();
+        assert!(matches!(ended, Err(Error::Dismissed)));
         let ended = a_stretch(&mut scan);
         assert!(matches!(ended, Err(Error::Dismissed)));
     }

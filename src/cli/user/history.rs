@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::audit::Namesakes;
+use super::super::namesakes::Namesakes;
 use super::super::output::{self, Column, Format, Listing, second, text_of};
 use super::super::{Failure, SEARCH, ask_or_hint, status};
 use crate::http1::target::encode;
@@ -14,7 +14,12 @@ const COLUMNS: &[Column] = &[];
 /// Rows in one request.
 const ROWS: usize = 1000;
 
-pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), Failure> {
+pub(super) fn run(
+    client: &mut Client,
+    who: &str,
+    format: Format,
+    program: &str,
+) -> Result<(), Failure> {
     let mut listing = (format != Format::Table).then(|| Listing::new(format, COLUMNS));
     let (mut is_told, mut namesakes) = (false, Namesakes::default());
     let mut first = Some(1);
@@ -42,7 +47,7 @@ pub(super) fn run(client: &mut Client, who: &str, format: Format) -> Result<(), 
     if let Some(listing) = listing {
         listing.end()?;
     }
-    namesakes.tell();
+    namesakes.tell(program);
     if is_told {
         return Ok(());
     }

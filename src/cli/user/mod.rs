@@ -91,7 +91,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             listing.page(&[user])?;
             listing.end()
         }
-        User::History { who, output } => history::run(client, &who, output.output),
+        User::History { who, output } => history::run(client, &who, output.output, program),
         User::Undo(typed) => undo::run(client, &typed, program),
         User::Add {
             email,

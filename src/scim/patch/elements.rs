@@ -35,12 +35,16 @@ impl Operation {
             let looks: usize = unwanted.iter().map(|gone| 2 * comparisons(gone)).sum();
             work.spend(elements.len().saturating_mul(looks))?;
             let before = elements.len();
-            for gone in unwanted {
-                // Of several with this value the one is meant that all else is true of.
+            // Of several with one value that is meant which all else is true of.
+            let is_there = |gone| {
                 let is_it = |element: &Value| describes(gone, attribute, element, true);
-                let wholly = elements.iter().any(is_it);
-                elements.retain(|element| !describes(gone, attribute, element, wholly));
-            }
+                elements.iter().any(is_it)
+            };
+            let unwanted: Vec<_> = unwanted.iter().map(|gone| (gone, is_there(gone))).collect();
+            elements.retain(|element| {
+                let mut unwanted = unwanted.iter();
+                !unwanted.any(|(gone, wholly)| describes(gone, attribute, element, *wholly))
+            });
             is_gone = elements.len() < before;
         }
         if !is_gone {
@@ -296,5 +300,10 @@ fn describes(sample: &Value, attribute: &Attribute, element: &Value, wholly: boo
             _ => wholly || !tells_value,
         })
         .peekable();
-    telling.peek().is_some() && telling.all(|part| agree_in(part, attribute, sample, element))
+    let agree = |part: &String| match part.as_str() {
+        // Without a word of it, it is not (RFC 7643 section 2.4).
+        "primary" => value::is_primary(sample) == value::is_primary(element),
+        part => agree_in(part, attribute, sample, element),
+    };
+    telling.peek().is_some() && telling.all(agree)
 }
