@@ -9,7 +9,7 @@ use crate::secret::Digest;
 use crate::store::Outline;
 
 /// Tokens that are good otherwise than before a restore.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turned {
     /// Good for longer than before, perhaps because they were not good at all.
     pub revived: Vec<Token>,

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redb::{
-    Database, Key, MultimapTableDefinition, ReadTransaction, ReadableDatabase,
-    ReadableMultimapTable, ReadableTable, StorageBackend, StorageError, TableDefinition, Value,
-    WriteTransaction,
+    Database, Key, MultimapTableDefinition, ReadTransaction, ReadableMultimapTable, ReadableTable,
+    StorageBackend, StorageError, TableDefinition, Value, WriteTransaction,
 };
 
 use super::audit::ChainHead;
@@ -316,10 +315,7 @@ impl Outline {
 /// The database in a storage, of this format.
 fn current(storage: impl StorageBackend, describe: Describe) -> Result<Database, OpenError> {
     let database = file::database(storage)?;
-    let txn = database.begin_read().map_err(ReadError::from)?;
-    let found = tables::format(&txn)?;
-    drop(txn);
-    match found {
+    match tables::format_of(&database)? {
         Some(FORMAT) => {}
         Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
         Some(found) => upgrade::run(&database, found, describe)?,

@@ -91,9 +91,7 @@ impl Writer {
         let storage = Deferring::new(Box::new(storage));
         let is_new = storage.len()? == 0;
         let database = file::database(storage.clone())?;
-        let txn = database.begin_read().map_err(ReadError::from)?;
-        let found = tables::format(&txn)?;
-        drop(txn);
+        let found = tables::format_of(&database)?;
         match found {
             Some(FORMAT) => {}
             Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),

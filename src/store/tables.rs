@@ -32,8 +32,8 @@
 //! The name `used` is never given to another table.
 
 use redb::{
-    MultimapTable, MultimapTableDefinition, ReadableTable, StorageError, Table, TableDefinition,
-    WriteTransaction,
+    Database, MultimapTable, MultimapTableDefinition, ReadableDatabase, ReadableTable,
+    StorageError, Table, TableDefinition, WriteTransaction,
 };
 
 use super::audit::{self, ChainHead};
@@ -271,6 +271,11 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The same of a database.
+pub(super) fn format_of(database: &Database) -> Result<Option<u64>, ReadError> {
+    format(&database.begin_read()?)
 }
 
 /// The sequence that the next user gets.
