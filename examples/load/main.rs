@@ -35,6 +35,7 @@ mod work;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -49,7 +50,7 @@ use report::{Batches, Line, Side};
 use responder::Responder;
 use server::{Commits, Launch, Server, cpu_time, memory, size};
 use wire::Target;
-use work::{Again, Kind, Known};
+use work::{Again, BESIDE_A_SCAN, Clients, HANDSHAKES, IMPORTS, Kind, Known, WORKLOADS};
 
 /// Measure the server beside the limits of the machine
 #[derive(Parser)]
@@ -92,10 +93,19 @@ struct Typed {
     tls: Option<PathBuf>,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let typed = Typed::parse();
     if let (Some(answer), Some(tls)) = (&typed.respond_with, &typed.tls) {
-        return responder::serve(answer, tls);
+        responder::serve(answer, tls);
+        return ExitCode::SUCCESS;
+    }
+    if !work::all_names().any(|name| name.starts_with(&typed.only)) {
+        eprintln!(
+            "no workload's name begins with {:?}: they are {}",
+            typed.only,
+            work::all_names().collect::<Vec<_>>().join(", ")
+        );
+        return ExitCode::from(64);
     }
     let bench = Bench::prepare(typed);
     let lines = bench.run();
@@ -104,6 +114,7 @@ fn main() {
         println!("{json}");
     }
     bench.end();
+    ExitCode::SUCCESS
 }
 
 struct Bench {
@@ -115,32 +126,6 @@ struct Bench {
     /// The token that the server's metrics are read with.
     metrics: String,
 }
-
-/// How many clients a workload has, and what it is measured by.
-#[derive(Clone, Copy)]
-enum Clients {
-    /// Those that read: beside a responder that gives the same bytes.
-    Readers,
-    /// Those that write: beside redb alone with as many, in batches of the same size.
-    Writers,
-    /// One that writes: beside redb alone with one.
-    OneWriter,
-}
-
-const WORKLOADS: [(&str, Kind, Clients); 12] = [
-    ("get", Kind::Get, Clients::Readers),
-    ("userName eq", Kind::Name, Clients::Readers),
-    ("page first", Kind::Page(0), Clients::Readers),
-    ("page middle", Kind::Page(50), Clients::Readers),
-    ("page last", Kind::Page(100), Clients::Readers),
-    ("unindexed filter", Kind::Scan, Clients::Readers),
-    ("mix 80:20", Kind::Mix, Clients::Readers),
-    ("one writer", Kind::Post, Clients::OneWriter),
-    ("post", Kind::Post, Clients::Writers),
-    ("patch active", Kind::Patch, Clients::Writers),
-    ("put", Kind::Put, Clients::Writers),
-    ("get, put", Kind::GetPut, Clients::Writers),
-];
 
 impl Bench {
     fn prepare(typed: Typed) -> Self {
@@ -213,7 +198,7 @@ impl Bench {
             .iter()
             .any(|(name, _, clients)| is_writing(*clients) && is_wanted(name))
             .then(|| self.alone());
-        for (name, count) in [("import by 100", 100), ("import by 200", 200)] {
+        for (name, count) in IMPORTS {
             if is_wanted(name) {
                 tell(self.imported(name, count));
             }
@@ -234,10 +219,10 @@ impl Bench {
                 });
             }
         }
-        if is_wanted("get beside a scan") {
-            tell(self.beside_a_scan("get beside a scan"));
+        if is_wanted(BESIDE_A_SCAN) {
+            tell(self.beside_a_scan(BESIDE_A_SCAN));
         }
-        for (name, resumes) in [("handshake full", false), ("handshake resumed", true)] {
+        for (name, resumes) in HANDSHAKES {
             if is_wanted(name) {
                 tell(self.shaken(name, resumes));
             }

@@ -74,6 +74,48 @@ pub(crate) enum Kind {
     Scan,
 }
 
+/// How many clients a workload has, and what it is measured by.
+#[derive(Clone, Copy)]
+pub(crate) enum Clients {
+    /// Those that read: beside a responder that gives the same bytes.
+    Readers,
+    /// Those that write: beside redb alone with as many, in batches of the same size.
+    Writers,
+    /// One that writes: beside redb alone with one.
+    OneWriter,
+}
+
+pub(crate) const IMPORTS: [(&str, usize); 2] = [("import by 100", 100), ("import by 200", 200)];
+
+pub(crate) const WORKLOADS: [(&str, Kind, Clients); 12] = [
+    ("get", Kind::Get, Clients::Readers),
+    ("userName eq", Kind::Name, Clients::Readers),
+    ("page first", Kind::Page(0), Clients::Readers),
+    ("page middle", Kind::Page(50), Clients::Readers),
+    ("page last", Kind::Page(100), Clients::Readers),
+    ("unindexed filter", Kind::Scan, Clients::Readers),
+    ("mix 80:20", Kind::Mix, Clients::Readers),
+    ("one writer", Kind::Post, Clients::OneWriter),
+    ("post", Kind::Post, Clients::Writers),
+    ("patch active", Kind::Patch, Clients::Writers),
+    ("put", Kind::Put, Clients::Writers),
+    ("get, put", Kind::GetPut, Clients::Writers),
+];
+
+pub(crate) const BESIDE_A_SCAN: &str = "get beside a scan";
+
+/// The name, and whether sessions of TLS are resumed.
+pub(crate) const HANDSHAKES: [(&str, bool); 2] =
+    [("handshake full", false), ("handshake resumed", true)];
+
+/// The names of all workloads, in the order in which they are run.
+pub(crate) fn all_names() -> impl Iterator<Item = &'static str> {
+    let imports = IMPORTS.iter().map(|(name, _)| *name);
+    let plain = WORKLOADS.iter().map(|(name, ..)| *name);
+    let shaken = HANDSHAKES.iter().map(|(name, _)| *name);
+    imports.chain(plain).chain([BESIDE_A_SCAN]).chain(shaken)
+}
+
 impl Kind {
     pub(crate) fn client(self, known: &Arc<Known>, number: usize) -> Box<dyn Turn> {
         let mut client = Client {
