@@ -101,9 +101,9 @@ fn main() -> ExitCode {
     }
     if !work::all_names().any(|name| name.starts_with(&typed.only)) {
         eprintln!(
-            "no workload's name begins with {:?}: they are {}",
+            "no workload's name begins with {:?}: they are {:?}",
             typed.only,
-            work::all_names().collect::<Vec<_>>().join(", ")
+            work::all_names().collect::<Vec<_>>()
         );
         return ExitCode::from(64);
     }
