@@ -155,7 +155,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
         &[
             "1 would be created, 1 would be updated, 1 would be unchanged, 2 would be rejected",
             "\"maybe\" is no status",
-            "an earlier row is about the same user",
+            "another row is about the same user: A@X",
         ],
     );
     let lines: Vec<&str> = told.stdout.lines().collect();
@@ -239,6 +239,127 @@ fn rejected_rows_are_mended_and_imported() {
         1,
         &["1 created", "2 rejected", "\"shoe\""],
     );
+}
+
+/// One who comes back alone, from the file of rejected rows, would be applied over the first one.
+#[test]
+fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
+    let desk = Desk::new();
+    for (name, first, second) in [
+        (
+            "a.csv",
+            "Email,title,active\nann@x,Boss,yes\n",
+            "Ann@x,Clerk,no\n",
+        ),
+        (
+            "b.jsonl",
+            "{\"userName\":\"bob@x\",\"title\":\"Boss\"}\n",
+            "{\"userName\":\"BOB@x\",\"title\":\"Clerk\",\"active\":false}\n",
+        ),
+    ] {
+        let (stem, ending) = name.split_once('.').expect("an ending");
+        let who = if stem == "a" { "ann@x" } else { "bob@x" };
+        let rejects = format!("{stem}.rejects.{ending}");
+        desk.write(name, format!("{first}{second}"));
+        let told = desk.import(name, &[]);
+        check(&told, 1, &["1 created", "1 rejected", "another userName"]);
+        let again = desk.import(&rejects, &[]);
+        check(
+            &again,
+            1,
+            &["0 updated", "another row is about the same user: "],
+        );
+        assert_eq!(desk.user(who)["title"], "Boss");
+        let text = fs::read_to_string(desk.path(&rejects)).expect("text");
+        let typed = if stem == "a" { "Ann@x" } else { "BOB@x" };
+        let reason = format!("another row is about the same user: {typed}");
+        assert!(text.contains(&reason), "{text}");
+        // Another name is another user, whatever the reason says.
+        desk.write(
+            &format!("{stem}-other.{ending}"),
+            text.replace("Ann@x,Clerk", "other@x,Clerk")
+                .replace("\"BOB@x\"", "\"other@y\""),
+        );
+        check(
+            &desk.import(&format!("{stem}-other.{ending}"), &[]),
+            0,
+            &["1 created"],
+        );
+        // Without its reason it counts.
+        desk.write(&format!("{stem}-taken.{ending}"), text.replace(&reason, ""));
+        check(
+            &desk.import(&format!("{stem}-taken.{ending}"), &[]),
+            0,
+            &["1 updated"],
+        );
+        assert_eq!(desk.user(who)["title"], "Clerk");
+    }
+}
+
+#[test]
+fn a_user_is_the_same_by_id_and_by_name() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName\nann@x\n");
+    check(&desk.import("a.csv", &[]), 0, &["1 created"]);
+    let id = desk.user("ann@x")["id"].as_str().expect("an id").to_owned();
+    let told = "another row is about the same user: ";
+    let mut many = format!("id,userName,title\n{id},,One\n");
+    // So many that the second row about her is in another request.
+    for number in 0..1500 {
+        writeln!(many, ",u{number}@x,").expect("written");
+    }
+    for (name, rows) in [
+        (
+            "near.csv",
+            format!("id,userName,title\n{id},,One\n,ANN@x,Two\n"),
+        ),
+        (
+            "back.csv",
+            format!("id,userName,title\n,ann@x,One\n{id},,Two\n"),
+        ),
+        ("far.csv", format!("{many},ANN@x,Two\n")),
+    ] {
+        desk.write(name, rows);
+        if name != "far.csv" {
+            check(
+                &desk.import(name, &["--dry-run"]),
+                1,
+                &["1 would be rejected"],
+            );
+        }
+        let output = desk.import(name, &[]);
+        check(&output, 1, &["1 rejected", told]);
+        assert_eq!(desk.user("ann@x")["title"], "One", "{name}");
+    }
+}
+
+#[test]
+fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
+    let desk = Desk::new();
+    desk.write(
+        "hr.csv",
+        "\u{feff}userName;Shoe size;active;Badge\nsøren@x;43;perhaps;7\n",
+    );
+    let told = desk.import("hr.csv", &[]);
+    check(
+        &told,
+        1,
+        &[
+            "\"Shoe size\"",
+            "all 2 that stand for nothing: --ignore 'Shoe size' --ignore Badge",
+        ],
+    );
+    check(
+        &desk.import("hr.csv", &["--ignore", "Shoe size", "--ignore", "Badge"]),
+        1,
+        &["1 rejected"],
+    );
+    let rejects = fs::read_to_string(desk.path("hr.rejects.csv")).expect("text");
+    assert!(
+        rejects.starts_with("\u{feff}rejected because;userName;"),
+        "{rejects}"
+    );
+    assert!(rejects.contains(";søren@x;43;"), "{rejects}");
 }
 
 /// What an import says whose standard output nobody reads.
@@ -366,7 +487,7 @@ fn encodings_quotes_and_headers() {
     check(
         &desk.import("unknown.csv", &[]),
         1,
-        &[mend, "--ignore COLUMN"],
+        &[mend, "--ignore Titel leaves this one out"],
     );
     check(
         &desk.import("unknown.csv", &["--ignore", "titel"]),

@@ -10,7 +10,7 @@ use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use crate::access::Administrator;
-use crate::columns::{Columns, Empty, Row};
+use crate::columns::{self, Columns, Empty, Row};
 use crate::directory::{Compared, Error, Imported, Record};
 use crate::limits;
 use crate::scim::schema::ENTERPRISE_URN;
@@ -26,6 +26,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     Ok(request.answer(done, |done, row| match done {
         Imported::Created(record) => told(row, "created", &record),
         Imported::Unchanged(record) => told(row, "unchanged", &record),
+        Imported::Twice(record) => refused(row, &columns::same_user(record.user().user_name())),
         Imported::Updated(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())
@@ -73,6 +74,11 @@ fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
     row.insert("outcome".to_owned(), json!(outcome));
     row.insert("id".to_owned(), json!(record.id().to_string()));
     row.insert("userName".to_owned(), json!(record.user().user_name()));
+}
+
+fn refused(row: &mut Map<String, Value>, why: &str) {
+    row.insert("outcome".to_owned(), json!("refused"));
+    row.insert("reason".to_owned(), json!(why));
 }
 
 /// A parsed request: the rows that can be read, and why the others cannot.
@@ -141,10 +147,7 @@ impl Request {
             };
             match outcome {
                 Some(Ok(outcome)) => tell(outcome, &mut row),
-                Some(Err(why)) => {
-                    row.insert("outcome".to_owned(), json!("refused"));
-                    row.insert("reason".to_owned(), json!(why));
-                }
+                Some(Err(why)) => refused(&mut row, &why),
                 None => {}
             }
             rows.push(Value::Object(row));

@@ -114,6 +114,15 @@ impl Columns {
         })
     }
 
+    /// The names of a header that belong to no attribute.
+    pub fn unknown<'a>(header: &[Option<&'a str>]) -> Vec<&'a str> {
+        let names = header.iter().flatten();
+        names
+            .copied()
+            .filter(|name| target(name).is_err())
+            .collect()
+    }
+
     /// The number of columns.
     pub fn count(&self) -> usize {
         self.targets.len()
@@ -151,6 +160,19 @@ fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
         }
     }
 }
+
+/// Why a row is refused if another one is about the same user: which of the two held would depend
+/// on how often the file is imported.
+pub fn same_user(who: &str) -> String {
+    format!("{SAME_USER}{who}")
+}
+
+/// The user that such a reason names.
+pub fn same_user_in(reason: &str) -> Option<&str> {
+    reason.trim().strip_prefix(SAME_USER)
+}
+
+const SAME_USER: &str = "another row is about the same user: ";
 
 fn wrong(detail: String) -> Error {
     Error::new(ErrorType::InvalidValue, detail)

@@ -3,6 +3,9 @@
 //! other. A rehearsal runs the same plans on the committed state, and drops what they want to
 //! write.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::audit::Caller;
 use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
@@ -11,7 +14,7 @@ use super::{Directory, Error, matching};
 use crate::columns::{Empty, Row};
 use crate::scim::fold::fold;
 use crate::scim::{self, ErrorType, Leniency, User};
-use crate::store::{ReadError, View};
+use crate::store::{Change, ReadError, View};
 
 /// What a row does, or would do.
 #[derive(Debug)]
@@ -22,7 +25,13 @@ pub enum Imported {
     Updated(Box<(Record, Record)>),
     /// The user was like that already.
     Unchanged(Record),
+    /// An earlier row of the request was about this user: nothing is done.
+    Twice(Record),
 }
+
+/// The sequences of the users that the rows of one request were about so far. Only when a row is
+/// planned it is known whose id and whose userName are one user's.
+type Seen = Mutex<HashSet<u32>>;
 
 /// How a row and the directory differ.
 #[derive(Debug)]
@@ -44,19 +53,20 @@ impl Directory {
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
         self.store.await_look()?;
         let asked = self.asked(caller);
+        let seen = Arc::new(Seen::default());
         if is_rehearsal {
             return self.read(|snapshot| {
                 let view = View::of_committed(&snapshot);
                 let told = rows.iter().map(|row| {
-                    let planned = change::alone(plan(&view, row.clone(), empty, &asked))?;
+                    let planned = change::alone(plan(&view, row.clone(), empty, &asked, &seen))?;
                     Ok(planned.map(|(_, done)| done.0))
                 });
                 told.collect()
             });
         }
         let plans = rows.into_iter().map(|row| {
-            let asked = asked.clone();
-            move |view: &View<'_>| change::alone(plan(view, row, empty, &asked))
+            let (asked, seen) = (asked.clone(), Arc::clone(&seen));
+            move |view: &View<'_>| change::alone(plan(view, row, empty, &asked, &seen))
         });
         let results = self.store.write_all(plans.collect())?;
         let deactivated = results.iter().flatten().filter(|(_, was)| *was).count();
@@ -92,10 +102,23 @@ impl Directory {
 }
 
 /// What one row does, and whether it deactivates a user.
-fn plan(view: &View<'_>, row: Row, empty: Empty, asked: &Asked) -> Planned<(Imported, bool)> {
+fn plan(
+    view: &View<'_>,
+    row: Row,
+    empty: Empty,
+    asked: &Asked,
+    seen: &Seen,
+) -> Planned<(Imported, bool)> {
+    let is_new = |sequence| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(sequence)
+    };
     match find(view, &row)? {
         Err(error) => Ok(Err(error)),
         Ok(None) => create(view, &row, empty, asked),
+        Ok(Some(before)) if !is_new(before.id().sequence()) => {
+            Ok(Ok((Change::none(), (Imported::Twice(before), false))))
+        }
         Ok(Some(before)) => {
             let edit = Edit::Import(row, empty);
             let old = before.clone();

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Failure, status};
+use super::super::{Failure, quoted, status};
 use super::numbered::Numbered;
 use super::survey::{BOM, Survey};
-use crate::columns::{Columns, Row};
+use crate::columns::{self, Columns, REASON, Row};
 use crate::limits;
 use crate::scim::fold::fold;
 
@@ -23,9 +23,12 @@ pub(super) struct Table {
     /// How many rows there are.
     pub(super) rows: u64,
     pub(super) form: Form,
+    /// Whether it begins with a byte order mark, by which spreadsheets know UTF-8.
+    pub(super) has_bom: bool,
     ignored: Vec<String>,
     /// The row that did not fit into the last request.
     held: Option<Line>,
+    /// The userNames and ids that rows so far were about, hashed.
     seen: HashSet<u64>,
     hasher: RandomState,
 }
@@ -38,6 +41,8 @@ pub(super) enum Form {
         /// The byte between two cells.
         delimiter: u8,
         columns: Arc<Columns>,
+        /// The column with the reason from an earlier import.
+        reason_at: Option<usize>,
         records: csv::Reader<Numbered<File>>,
     },
     /// Each line is a resource.
@@ -96,6 +101,7 @@ impl Table {
         Ok(Self {
             rows: survey.rows,
             form,
+            has_bom: survey.has_bom,
             ignored: ignored.to_vec(),
             held: None,
             seen: HashSet::new(),
@@ -153,13 +159,17 @@ impl Table {
         Ok(Some(line))
     }
 
-    /// What is sent for a line. A second line about the same user is refused: which one won would
-    /// depend on how often the file is imported.
+    /// What is sent for a line. A second line about the same user is refused, also in the file of
+    /// rejected rows, where it stands alone: there it would be applied over the first one.
     fn read(&mut self, line: &mut Line) -> Result<Value, String> {
-        let (row, content) = match &self.form {
-            Form::Csv { columns, .. } => {
+        let (row, content, reason) = match &self.form {
+            Form::Csv {
+                columns, reason_at, ..
+            } => {
                 let row = Row::from_cells(columns, &line.cells).map_err(|error| error.detail)?;
-                (row, json!({"line": line.number, "cells": line.cells}))
+                let reason = reason_at.and_then(|at| line.cells.get(at)).cloned();
+                let content = json!({"line": line.number, "cells": line.cells});
+                (row, content, reason)
             }
             Form::Json { .. } => {
                 let value = crate::scim::json::parse(line.cells[0].as_bytes());
@@ -168,23 +178,39 @@ impl Table {
                 };
                 user.retain(|name, _| !is_among(&self.ignored, name));
                 let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
-                (row, json!({"line": line.number, "user": user}))
+                let reason = user.get(REASON).and_then(Value::as_str).map(str::to_owned);
+                (row, json!({"line": line.number, "user": user}), reason)
             }
         };
         row.user_name()
             .or(row.id())
             .unwrap_or_default()
             .clone_into(&mut line.who);
-        let name = row.user_name().map(|name| ("userName", fold(name)));
-        let id = row.id().map(|id| ("id", id.to_owned()));
-        let mut is_new = true;
-        for key in name.into_iter().chain(id) {
-            is_new &= self.seen.insert(self.hasher.hash_one(key));
+        let (name, id) = (row.user_name(), row.id());
+        if let Some(other) = reason.as_deref().and_then(columns::same_user_in)
+            && (id == Some(other) || name.is_some_and(|name| fold(name) == fold(other)))
+        {
+            return Err(columns::same_user(other));
         }
-        if is_new {
-            Ok(content)
-        } else {
-            Err("an earlier row is about the same user".to_owned())
+        let is_new_name = name.is_none_or(|name| self.is_new("userName", &fold(name)));
+        let is_new_id = id.is_none_or(|id| self.is_new("id", id));
+        match (is_new_name, is_new_id) {
+            (true, true) => Ok(content),
+            (false, _) => Err(columns::same_user(name.unwrap_or_default())),
+            (true, false) => Err(columns::same_user(id.unwrap_or_default())),
+        }
+    }
+
+    fn is_new(&mut self, key: &str, value: &str) -> bool {
+        self.seen.insert(self.hasher.hash_one((key, value)))
+    }
+
+    /// Remembers whom rows were about as the server knows them: a later row may name somebody by
+    /// id who was named by userName here, or the other way round.
+    pub(super) fn note_outcome(&mut self, outcome: &Value) {
+        if let (Some(id), Some(name)) = (outcome["id"].as_str(), outcome["userName"].as_str()) {
+            self.is_new("id", id);
+            self.is_new("userName", &fold(name));
         }
     }
 }
@@ -202,17 +228,20 @@ impl Form {
             return Err(Failure::new(status::REFUSED, what));
         };
         require_ignored(path, &header, ignored)?;
-        let columns = Columns::parse(&kept_header(&header, ignored)).map_err(|error| {
+        let kept = kept_header(&header, ignored);
+        let columns = Columns::parse(&kept).map_err(|error| {
+            let ignore = ignoring(&Columns::unknown(&kept));
             Failure::new(
                 status::REFUSED,
                 format!("{}:{number}: {}", path.display(), error.detail),
             )
-            .hint(
-                "golinks-scim manual csv lists the names that columns may have; --ignore COLUMN \
-                 leaves a column out",
-            )
+            .hint(format!(
+                "golinks-scim manual csv lists the names that columns may have; {ignore}"
+            ))
         })?;
+        let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
         Ok(Self::Csv {
+            reason_at: header.iter().position(is_reason),
             header,
             delimiter,
             columns: Arc::new(columns),
@@ -290,6 +319,23 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     let what = format!("{}: there is no column {missing} to ignore", path.display());
     let hint = format!("the columns are {}", header.join(", "));
     Err(Failure::new(status::REFUSED, what).hint(hint))
+}
+
+/// How columns are left out: all of them at once, as it is typed.
+fn ignoring(names: &[&str]) -> String {
+    let typed = |name: &&str| format!("--ignore {}", quoted(Path::new(name)));
+    match names {
+        [] => "--ignore COLUMN leaves a column out".to_owned(),
+        [name] => format!("{} leaves this one out", typed(name)),
+        names => {
+            let all: Vec<String> = names.iter().map(typed).collect();
+            format!(
+                "to leave out all {} that stand for nothing: {}",
+                names.len(),
+                all.join(" ")
+            )
+        }
+    }
 }
 
 /// Bytes that a cell takes besides its text.

@@ -13,8 +13,9 @@ use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status};
 use super::args;
 use super::file::{Form, Line, Table, rejects_beside, rows_of, unreadable};
+use super::survey::BOM;
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::columns::REASON;
+use crate::columns::{self, REASON};
 use crate::files;
 use crate::local::Client;
 
@@ -70,6 +71,9 @@ pub(super) fn run(client: &mut Client, typed: &args::Import, program: &str) -> R
             .iter()
             .map(|line| Value::Object(outcome(line, &mut answered)))
             .collect();
+        for outcome in &outcomes {
+            table.note_outcome(outcome);
+        }
         if let Err(failure) = import.note(&lines, &outcomes) {
             return Err(import.broken_off(failure));
         }
@@ -108,6 +112,8 @@ struct Import<'a> {
     updated: u64,
     unchanged: u64,
     refused: u64,
+    /// Whether a row was refused since another one is about the same user.
+    has_same_user: bool,
     rejects: Rejects,
 }
 
@@ -134,6 +140,7 @@ impl<'a> Import<'a> {
             updated: 0,
             unchanged: 0,
             refused: 0,
+            has_same_user: false,
         })
     }
 
@@ -153,6 +160,7 @@ impl<'a> Import<'a> {
                 _ => {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");
+                    self.has_same_user |= columns::same_user_in(&reason).is_some();
                     if self.listing.is_none() && self.refused <= SHOWN_MAX {
                         shown.push(format!("line {}: {reason}", line.number));
                     }
@@ -235,9 +243,15 @@ impl<'a> Import<'a> {
             status::REFUSED,
             format!("{} rejected", output::counted(self.refused, "row")),
         );
+        let same_user = if self.has_same_user {
+            "; a second row about one user stays refused until it has another userName, or until \
+             its reason is taken away, and then it counts instead of the first"
+        } else {
+            ""
+        };
         Err(if self.rejects.is_begun() {
             failure.hint(format!(
-                "they are in {} with the reason: mend them there, and import that file",
+                "they are in {} with the reason: mend them there, and import that file{same_user}",
                 self.rejects.path.display()
             ))
         } else {
@@ -262,8 +276,9 @@ enum RejectedRows {
     Csv {
         header: Vec<String>,
         delimiter: u8,
-        /// The column with the reason from an earlier import.
         reason_at: Option<usize>,
+        /// Whether the input begins with a byte order mark: then a spreadsheet needs it here, too.
+        has_bom: bool,
         writer: Option<Box<csv::Writer<File>>>,
     },
     Json {
@@ -308,7 +323,7 @@ impl Rejects {
             is_wanted: !typed.dry_run,
             must_be_another: false,
             is_named: typed.rejects.is_some(),
-            rows: RejectedRows::like(&table.form),
+            rows: RejectedRows::like(table),
         })
     }
 
@@ -342,11 +357,15 @@ impl Rejects {
                 header,
                 delimiter,
                 reason_at,
+                has_bom,
                 writer,
             } => {
                 let writer = match writer {
                     Some(writer) => writer,
-                    None => writer.insert(begin_csv(path, header, *delimiter, *reason_at)?),
+                    None => writer.insert({
+                        let header = with_reason(header, header.len(), *reason_at, REASON);
+                        begin_csv(path, &header, *delimiter, *has_bom)?
+                    }),
                 };
                 let cells = with_reason(&line.cells, header.len(), *reason_at, reason);
                 writer
@@ -379,19 +398,20 @@ impl Rejects {
 }
 
 impl RejectedRows {
-    fn like(form: &Form) -> Self {
-        match form {
+    fn like(table: &Table) -> Self {
+        match &table.form {
             Form::Csv {
-                header, delimiter, ..
-            } => {
-                let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
-                Self::Csv {
-                    reason_at: header.iter().position(is_reason),
-                    header: header.clone(),
-                    delimiter: *delimiter,
-                    writer: None,
-                }
-            }
+                header,
+                delimiter,
+                reason_at,
+                ..
+            } => Self::Csv {
+                header: header.clone(),
+                delimiter: *delimiter,
+                reason_at: *reason_at,
+                has_bom: table.has_bom,
+                writer: None,
+            },
             Form::Json { .. } => Self::Json { writer: None },
         }
     }
@@ -402,14 +422,19 @@ fn begin_csv(
     path: &Path,
     header: &[String],
     delimiter: u8,
-    reason_at: Option<usize>,
+    has_bom: bool,
 ) -> Result<Box<csv::Writer<File>>, Failure> {
+    let mut file = create(path)?;
+    if has_bom {
+        file.write_all(BOM)
+            .map_err(|error| unwritten(path, &error.to_string()))?;
+    }
     let mut writer = csv::WriterBuilder::new()
         .delimiter(delimiter)
         .flexible(true)
-        .from_writer(create(path)?);
+        .from_writer(file);
     writer
-        .write_record(with_reason(header, header.len(), reason_at, REASON))
+        .write_record(header)
         .map_err(|error| unwritten(path, &error.to_string()))?;
     Ok(Box::new(writer))
 }
