@@ -115,7 +115,8 @@ fn reasons(api: &Api) -> Vec<Reason> {
         ),
         Some(Ailment::Full) => add(
             "the disk is full: users can be read, not changed".to_owned(),
-            MAKE_SPACE,
+            "make space; nothing need be restarted; if there is space: a quota or a limit on the \
+             size of files (LimitFSIZE) is reached",
         ),
         Some(Ailment::Failing) => add(
             "the disk takes no writes: users can be read, not changed".to_owned(),

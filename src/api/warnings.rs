@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use log::Level;
 use serde_json::{Value, json};
 
 use super::{Api, health};
@@ -63,7 +64,10 @@ impl Api {
         let mut warnings = all(self, &alarm, self.clock.now());
         warnings.extend(health::unready(self));
         for warning in self.told.news(&warnings) {
-            log::warn!("{}; mend: {}", warning.what, warning.mend);
+            // A certificate out of date keeps every client out, and nothing else tells so.
+            let is_out = warning.steps.iter().any(|(about, _)| about == CERTIFICATE);
+            let level = if is_out { Level::Error } else { Level::Warn };
+            log::log!(level, "{}; mend: {}", warning.what, warning.mend);
         }
     }
 }

@@ -91,15 +91,17 @@ pub(super) fn failure(error: &Error) -> Failure {
         _ => status::CONFIGURATION,
     };
     let hint = match error {
-        Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_authority(path) => {
-            "restore ca.pem and ca.key from a backup; if there is none, move the directory away, and give the new ca.pem to every client".to_owned()
-        }
-        Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
-        Error::Exposed(path) => format!("chmod 600 {}", quoted(path)),
+        // Also of the authority: nothing of it is lost.
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "let the user that runs the server read it, and run this as that user or as root"
+            "let the user that runs the server read it, and run this as that user or as root; golinks-scim check, as root, says whose it must be"
                 .to_owned()
         }
+        Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_authority(path) => format!(
+            "restore ca.pem and ca.key from a backup; if there is none, move both away, nothing else, and give the new {} to every client",
+            quoted(&path.with_file_name("ca.pem"))
+        ),
+        Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
+        Error::Exposed(path) => format!("chmod 600 {}", quoted(path)),
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
         // Only an installation fails for this; a start only warns.
         Error::Elsewhere { .. } | Error::Sign(_) => return Failure::new(code, error),
@@ -112,6 +114,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn an_authority_that_may_not_be_read_is_not_given_up() {
+        let hint = |kind: io::ErrorKind| {
+            let path = certificate::directory(Path::new("/d")).join("ca.key");
+            failure(&Error::Io(path, kind.into()))
+                .hint
+                .expect("a hint")
+                .clone()
+        };
+        let denied = hint(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("says whose it must be"), "{denied}");
+        let gone = hint(io::ErrorKind::NotFound);
+        assert!(gone.contains("move both away, nothing else"), "{gone}");
+    }
 
     #[test]
     fn files_of_others_and_below_their_directories_are_not_read() {

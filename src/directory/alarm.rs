@@ -72,6 +72,8 @@ pub struct AlarmState {
     pub raised: Option<clock::Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
+    /// When the first of them was done, or shortly before that.
+    pub began: clock::Instant,
 }
 
 impl AlarmState {
@@ -92,9 +94,11 @@ impl AlarmState {
         let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
         let token = most.and_then(|(who, _)| who.strip_prefix("token:")?.split(':').next());
         let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
+        // Not "1h": that would count from when it is typed, which may be the next morning.
+        let since = self.began;
         Mend::of(format!(
             "look who: {{program}} user list --inactive; if it was a mistake, stop it in the \
-             identity provider, then: {{program}} user undo --since 1h{by} --dry-run"
+             identity provider, then: {{program}} user undo --since {since}{by} --dry-run"
         ))
     }
 }
@@ -160,6 +164,7 @@ impl State {
     fn stands(&self, look: &Look) -> AlarmState {
         let mut by: BTreeMap<&str, u64> = BTreeMap::new();
         let parts = self.parts.iter().filter(|part| !part.is_over(look.at));
+        let oldest = parts.clone().next();
         for (who, count) in parts.flat_map(|part| &part.by) {
             *by.entry(who).or_default() += count;
         }
@@ -174,11 +179,20 @@ impl State {
             threshold,
             raised: is_raised.then(|| self.raised.unwrap_or(look.now)),
             most,
+            began: oldest.map_or(look.now, |part| part.time(look)),
         }
     }
 }
 
 impl Part {
+    /// The time of day before which none of its deactivations was done. They are noted when they
+    /// are on disk, which may take a while.
+    fn time(&self, look: &Look) -> clock::Instant {
+        let ago = look.at.saturating_duration_since(self.began) + PART;
+        let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+        clock::Instant::from_millis(look.now.millis().saturating_sub(ago))
+    }
+
     fn is_over(&self, at: Instant) -> bool {
         at.saturating_duration_since(self.began) >= WINDOW
     }
@@ -278,7 +292,8 @@ mod tests {
                 alarm.note(who, *count, at);
             }
             let mend = look(&alarm, 0, at).0.mend().to_string();
-            let command = format!("golinks-scim user undo --since 1h{wanted} --dry-run");
+            let since = clock::Instant::from_millis(if by.is_empty() { 0 } else { -60_000 });
+            let command = format!("golinks-scim user undo --since {since}{wanted} --dry-run");
             assert!(mend.ends_with(&command), "{mend}");
         };
         let entra = "token:d377c51a:entra: the new one";

@@ -126,7 +126,13 @@ impl Patient {
             }
             if !is_waiting {
                 is_waiting = true;
-                log::error!("the disk is full: nothing can be changed until there is space");
+                let why = result
+                    .as_ref()
+                    .err()
+                    .map_or_else(String::new, ToString::to_string);
+                log::error!(
+                    "the disk is full: nothing can be changed until there is space ({why})"
+                );
                 self.health.set(Ailment::Full);
             }
             thread::sleep(limits::DISK_FULL_RETRY_PAUSE);

@@ -84,9 +84,24 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             &format!("chmod 700 {shown}"),
         )?;
     }
+    if metadata.mode() & 0o700 != 0o700 {
+        findings.fail(
+            TOPIC,
+            &format!("{shown} cannot be used by its owner"),
+            &format!("chmod 700 {shown}"),
+        )?;
+    }
     for (path, inner) in contents(data_dir) {
+        // The certificate of the private authority is for everybody.
+        let is_public = path.ends_with("ca.pem");
+        let needed = needed_mode(data_dir, &path, &inner);
         let path = crate::cli::quoted(&path);
-        if inner.mode() & 0o077 != 0 && !inner.is_symlink() {
+        if inner.mode() & needed != needed {
+            let mode = if inner.is_dir() { "700" } else { "600" };
+            let what = format!("{path} cannot be used by its owner");
+            findings.fail(TOPIC, &what, &format!("chmod {mode} {path}"))?;
+        }
+        if inner.mode() & 0o077 != 0 && !is_public && !inner.is_symlink() {
             let mode = if inner.is_dir() { "700" } else { "600" };
             let what = format!("{path} can be read by other users of the machine");
             findings.fail(TOPIC, &what, &format!("chmod {mode} {path}"))?;
@@ -117,10 +132,17 @@ fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
         let metadata = fs::symlink_metadata(&path).ok()?;
         Some((path, metadata))
     };
-    let mut found: Vec<_> = paths.into_iter().filter_map(with_metadata).collect();
-    // The certificate of the private authority is for everybody.
-    found.retain(|(path, _)| !path.ends_with("ca.pem"));
-    found
+    paths.into_iter().filter_map(with_metadata).collect()
+}
+
+/// What the server must be able to do with a path: it writes the store, and reads keys.
+fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
+    match metadata {
+        _ if metadata.is_symlink() => 0,
+        _ if metadata.is_dir() => 0o700,
+        _ if path == config::store_path(data_dir) => 0o600,
+        _ => 0o400,
+    }
 }
 
 /// Checks that the clock is not behind the newest change.

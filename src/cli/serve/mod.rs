@@ -80,8 +80,7 @@ pub(super) fn run(
     )
     .map_err(|error| Failure::new(status::DATA, error.0))?;
     let api = Arc::new(api);
-    let local = local::Door::open(&socket, &api)
-        .map_err(|error| Failure::new(status::IO, format!("{}: {error}", socket.display())))?;
+    let local = local::Door::open(&socket, &api).map_err(|error| unopened(&socket, &error))?;
     let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
     let door = https::Door::open(listener, tls, Arc::clone(&api))
         .map_err(|error| Failure::new(status::IO, error))?;
@@ -123,6 +122,15 @@ fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
         flag::register_conditional_shutdown(signal, 0, Arc::clone(&is_opening))?;
     }
     Ok(is_opening)
+}
+
+fn unopened(socket: &Path, error: &io::Error) -> Failure {
+    let what = format!("{}: {error}", socket.display());
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let hint = "golinks-scim check, as root, says what keeps it out";
+        return Failure::new(status::PERMISSION, what).hint(hint);
+    }
+    Failure::new(status::IO, what)
 }
 
 fn no_signals(error: &io::Error) -> Failure {
