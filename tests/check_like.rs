@@ -139,7 +139,7 @@ fn a_directory_may_be_empty_and_leftovers_go() {
     // Nor do runs within a minute show more wrong tokens than an address may.
     for _ in 0..4 {
         let again = place.check_with("check --write --like okta");
-        let is_throttled = |it: &Finding| it.what.contains("429");
+        let is_throttled = |it: &Finding| it.mend.contains("too many wrong tokens");
         assert!(!again.iter().any(is_throttled), "{again:#?}");
     }
     for line in [

@@ -517,6 +517,6 @@ fn an_address_that_has_shown_too_many_wrong_tokens() {
         client.send(&request).expect("an answer");
     }
     let found = place.finds("warn", "Okta app", "429");
-    assert!(found.mend.contains("within a minute"), "{found:?}");
+    assert!(found.mend.contains("too many wrong tokens"), "{found:?}");
     place.is_well();
 }
