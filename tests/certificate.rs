@@ -375,9 +375,15 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     hang_up();
     server.log_with("chmod 600");
     assert_eq!(shown(&door), before);
+    let is_told = || {
+        let checked = server.cli(&["check"]).stdout;
+        checked.contains("the new certificate cannot be used, the old one, which ends at ")
+    };
+    assert!(is_told());
     let private = fs::Permissions::from_mode(PRIVATE);
     fs::set_permissions(customer.key(), private).expect("set");
     await_leaf(&door, &customer.leaf());
+    assert!(!is_told());
     door.server.stop();
 }
 

@@ -17,7 +17,7 @@ use golinks_scim::directory::describe;
 use golinks_scim::http1::{Body, Head};
 use golinks_scim::limits;
 use golinks_scim::mend::filled;
-use golinks_scim::store::Store;
+use golinks_scim::store::{Change, Facts, Keys, Store};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -88,6 +88,16 @@ impl Here {
     fn at(url: &str, folder: TempDir, clock: Arc<Moved>, cell: Option<Arc<Cell>>) -> Self {
         let path = folder.path().join("users.redb");
         let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        Self::on_store(store, url, folder, clock, cell)
+    }
+
+    fn on_store(
+        store: Store,
+        url: &str,
+        folder: TempDir,
+        clock: Arc<Moved>,
+        cell: Option<Arc<Cell>>,
+    ) -> Self {
         let options = Options {
             base_url: Some(url.to_owned()),
             address: Some(([127, 0, 0, 1], 1).into()),
@@ -172,12 +182,7 @@ impl Here {
 
     /// What the log is told of when it is looked whether there is something to tell.
     fn logs(&self) -> Vec<String> {
-        // Another test may have done so, or be about to set the level.
-        let _ = log::set_logger(&Log);
-        log::set_max_level(log::LevelFilter::Warn);
-        LOGGED.take();
-        self.api.warn();
-        LOGGED.take()
+        logged_by(|| self.api.warn())
     }
 
     fn metric(&self, name: &str) -> Option<String> {
@@ -187,6 +192,16 @@ impl Here {
         let mut lines = text.lines();
         lines.find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
     }
+}
+
+/// What the log is told by this thread meanwhile.
+fn logged_by(task: impl FnOnce()) -> Vec<String> {
+    // Another test may have done so, or be about to set the level.
+    let _ = log::set_logger(&Log);
+    log::set_max_level(log::LevelFilter::Warn);
+    LOGGED.take();
+    task();
+    LOGGED.take()
 }
 
 fn text(value: &Value) -> &str {
@@ -713,6 +728,55 @@ fn a_refusal_that_waited_hides_no_deactivation() {
     }
     let here = here.start_again();
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
+}
+
+/// A start finds such a row; this one was spoilt after it.
+#[test]
+fn a_row_that_is_damaged_while_it_is_served_is_told_until_it_is_mended() {
+    let Here {
+        folder, clock, api, ..
+    } = Here::open();
+    drop(api);
+    let path = folder.path().join("users.redb");
+    let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+    let keys = Keys {
+        name: b"jane".to_vec(),
+        external: None,
+        emails: Vec::new(),
+    };
+    let facts = Facts {
+        active: Some(true),
+        modified: 0,
+        text: String::new(),
+    };
+    let spoilt = Change::none().create_user(0, keys, facts, b"no row".to_vec());
+    store.commit(spoilt).expect("written");
+    let here = Here::on_store(store, "https://localhost/scim/v2", folder, clock, None);
+    assert_eq!(here.ask("GET", "/readyz", &Value::Null).0, 200);
+    let logged = logged_by(|| {
+        let (status, answer) = here.ask("GET", "/scim/v2/Users", &Value::Null);
+        assert!(
+            status == 500 && answer.contains("restore a backup"),
+            "{answer}"
+        );
+    });
+    let [line] = logged.as_slice() else {
+        panic!("{logged:?}");
+    };
+    // The request's id, and what is wrong.
+    assert_eq!(
+        line.find(" a stored user cannot be read: "),
+        Some(16),
+        "{line}"
+    );
+    let (status, why) = here.ask("GET", "/readyz", &Value::Null);
+    assert_eq!(status, 503);
+    assert!(why.contains("the store is damaged: "), "{why}");
+    let reasons = here.status()["reasons"].clone();
+    assert!(
+        text(&reasons[0]["mend"]).contains("backup restore FILE"),
+        "{reasons}"
+    );
 }
 
 #[test]

@@ -123,6 +123,12 @@ fn reasons(api: &Api) -> Vec<Reason> {
             "look at the disk (dmesg), then: golinks-scim manual disk-full",
         ),
     }
+    if let Some(how) = api.damage.get() {
+        add(
+            format!("the store is damaged: {how}"),
+            "stop the server; then {program} backup restore FILE",
+        );
+    }
     if let Some(disk) = disk(&api.data_dir)
         && disk.free_bytes < limits::DISK_FREE_BYTES_MIN
     {

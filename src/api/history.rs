@@ -79,7 +79,8 @@ pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) 
         (directory::Error::NotFound, ToUndo::Change(sequence)) => no_change(*sequence),
         (error, _) => error.into(),
     })?;
-    let users: Vec<Value> = page.undone.into_iter().map(described).collect();
+    let users = page.undone.into_iter();
+    let users: Vec<Value> = users.map(|undone| described(api, call, undone)).collect();
     Ok(reply::json(
         200,
         &json!({"users": users, "next": page.next}),
@@ -91,7 +92,7 @@ fn no_change(sequence: u64) -> Problem {
     Problem::new(404, what)
 }
 
-fn described(undone: Undone) -> Value {
+fn described(api: &Api, call: &Admission, undone: Undone) -> Value {
     let mut described = json!({
         "user": undone.user.to_string(),
         "userName": undone.user_name,
@@ -117,13 +118,13 @@ fn described(undone: Undone) -> Value {
                 described["isNameTaken"] = json!(is_name_taken);
             }
             described["isForceable"] = json!(matches!(obstacle, Obstacle::Touched { .. }));
-            described["refused"] = json!(words(obstacle));
+            described["refused"] = json!(words(api, call, obstacle));
         }
     }
     described
 }
 
-fn words(obstacle: Obstacle) -> String {
+fn words(api: &Api, call: &Admission, obstacle: Obstacle) -> String {
     match obstacle {
         Obstacle::Touched {
             attribute,
@@ -138,7 +139,7 @@ fn words(obstacle: Obstacle) -> String {
         .to_owned(),
         Obstacle::Gone => "the user was deleted since".to_owned(),
         Obstacle::Meanwhile => "the user is being changed just now: try again".to_owned(),
-        Obstacle::Other(error) => Problem::from(error).detail,
+        Obstacle::Other(error) => api.words_of(call, error),
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     let done = api
         .directory
         .import(rows, request.empty, request.is_rehearsal, &call.caller())?;
-    Ok(request.answer(done, |done, row| match done {
+    let reason = |error| reason(api, call, error);
+    Ok(request.answer(done, reason, |done, row| match done {
         Imported::Created(record) => told(row, "created", &record),
         Imported::Unchanged(record) => told(row, "unchanged", &record),
         Imported::Twice(record) => refused(row, &columns::same_user(record.user().user_name())),
@@ -41,7 +42,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
 
 /// `POST /admin/users/compare`: compares such rows with the directory. If a file does not say
 /// anything about status, its users count as active.
-pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
     let compared = api.directory.compare(&rows, request.empty)?;
@@ -50,24 +51,27 @@ pub(super) fn compare(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) 
     let outcomes: Vec<Result<(Compared, bool), Error>> = outcomes
         .map(|(outcome, row)| outcome.map(|compared| (compared, row.tells_status())))
         .collect();
-    Ok(request.answer(outcomes, |(compared, tells_status), row| {
-        let (record, there) = match compared {
-            Compared::Present(both) => *both,
-            Compared::Absent(user) => {
-                row.insert("outcome".to_owned(), json!("absent"));
-                row.insert("userName".to_owned(), json!(user.user_name()));
-                return;
+    let reason = |error| reason(api, call, error);
+    Ok(
+        request.answer(outcomes, reason, |(compared, tells_status), row| {
+            let (record, there) = match compared {
+                Compared::Present(both) => *both,
+                Compared::Absent(user) => {
+                    row.insert("outcome".to_owned(), json!("absent"));
+                    row.insert("userName".to_owned(), json!(user.user_name()));
+                    return;
+                }
+            };
+            let mut found = differences(record.user(), &there);
+            let here = record.user().active();
+            if !tells_status && here != Some(true) {
+                found.push(json!({"attribute": "active", "here": here, "there": true}));
             }
-        };
-        let mut found = differences(record.user(), &there);
-        let here = record.user().active();
-        if !tells_status && here != Some(true) {
-            found.push(json!({"attribute": "active", "here": here, "there": true}));
-        }
-        let outcome = if found.is_empty() { "same" } else { "differs" };
-        told(row, outcome, &record);
-        row.insert("differences".to_owned(), Value::Array(found));
-    }))
+            let outcome = if found.is_empty() { "same" } else { "differs" };
+            told(row, outcome, &record);
+            row.insert("differences".to_owned(), Value::Array(found));
+        }),
+    )
 }
 
 fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
@@ -130,10 +134,12 @@ impl Request {
         Ok(request)
     }
 
-    /// An answer with each row in its place; `tell` gives the outcome of one.
+    /// An answer with each row in its place; `tell` gives the outcome of one, `reason` that of one
+    /// that is refused.
     fn answer<T>(
         self,
         outcomes: Vec<Result<T, Error>>,
+        reason: impl Fn(Error) -> String,
         mut tell: impl FnMut(T, &mut Map<String, Value>),
     ) -> crate::http1::Answer {
         let mut outcomes = outcomes.into_iter();
@@ -143,7 +149,7 @@ impl Request {
             row.insert("line".to_owned(), line);
             let outcome = match refusal {
                 Some(why) => Some(Err(why)),
-                None => outcomes.next().map(|one| one.map_err(reason)),
+                None => outcomes.next().map(|one| one.map_err(&reason)),
             };
             match outcome {
                 Some(Ok(outcome)) => tell(outcome, &mut row),
@@ -173,12 +179,12 @@ fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Prob
 }
 
 /// Why a row was refused, in words for the owner of the file.
-fn reason(error: Error) -> String {
+fn reason(api: &Api, call: &Admission, error: Error) -> String {
     match error {
         Error::NotFound => "no user has this id; a file of another directory is imported with \
                             --ignore id"
             .to_owned(),
-        error => Problem::from(error).detail,
+        error => api.words_of(call, error),
     }
 }
 

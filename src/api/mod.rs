@@ -37,7 +37,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
@@ -49,7 +49,7 @@ pub use tuning::Tuning;
 use crate::access::{Failures, Principal, Rejection, Token, Tokens};
 use crate::certificate;
 use crate::clock::{Instant, SharedClock};
-use crate::directory::Directory;
+use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::metrics::{self, Counted, Metrics};
@@ -59,7 +59,7 @@ use crate::store::{OpenError, Store};
 use crate::turns::{Turn, Turns};
 use cursor::Cursors;
 use places::Places;
-use problem::{Problem, word_of};
+use problem::{Damage, Problem, word_of};
 use refusals::{Refusals, Refused};
 use reply::Outcome;
 use routes::Access;
@@ -110,6 +110,8 @@ pub struct Api {
     bulky: Turns,
     started: Instant,
     is_stopping: AtomicBool,
+    /// The first user's row that could not be read.
+    damage: OnceLock<String>,
     /// Held while a backup is made.
     backing_up: Mutex<()>,
 }
@@ -170,6 +172,7 @@ impl Api {
             bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
             started,
             is_stopping: AtomicBool::new(false),
+            damage: OnceLock::new(),
             backing_up: Mutex::default(),
             store,
         })
@@ -245,6 +248,9 @@ impl Api {
         let started = Monotonic::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| handle(&admission)));
         let outcome = outcome.unwrap_or_else(|_| Err(admission.bug()));
+        if let Err(problem) = &outcome {
+            self.note_damage(&admission, problem);
+        }
         // A failure of the server is counted as one, whatever status its caller understands.
         let real = outcome.as_ref().err().map(|problem| problem.status);
         let outcome = outcome.map_err(|problem| admission.told(problem));
@@ -335,6 +341,28 @@ impl Api {
     fn throttled(&self, seconds: u32) -> Problem {
         self.metrics.throttled(metrics::THROTTLED_TOKEN);
         Problem::too_many_requests(seconds)
+    }
+
+    /// The words for a part of a request that is refused, while others are done.
+    fn words_of(&self, call: &Admission, error: directory::Error) -> String {
+        let problem = Problem::from(error);
+        self.note_damage(call, &problem);
+        problem.detail
+    }
+
+    /// Logs what is damaged, and keeps the first user's row for `/readyz`.
+    fn note_damage(&self, call: &Admission, problem: &Problem) {
+        let id = call.request_id();
+        match &problem.damage {
+            Some(Damage::User(how)) => {
+                log::error!("{id} a stored user cannot be read: {how}");
+                self.damage.get_or_init(|| how.clone());
+            }
+            Some(Damage::Trail(place)) => {
+                log::error!("{id} the audit trail is not as it was written: {place}");
+            }
+            None => {}
+        }
     }
 
     /// Counts and logs what was tolerated in a request.

@@ -52,6 +52,14 @@ pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
     rejection.map_or("absent", Rejection::as_str)
 }
 
+/// What is not as it was written; the text says where, for the administrator alone.
+pub(super) enum Damage {
+    /// A user's row.
+    User(String),
+    /// The audit trail.
+    Trail(String),
+}
+
 /// What went wrong, for the caller.
 pub(super) struct Problem {
     pub(super) status: u16,
@@ -61,6 +69,7 @@ pub(super) struct Problem {
     /// The true reason, which the caller does not learn.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<Cause>,
+    pub(super) damage: Option<Damage>,
     /// It ends by itself, and the same request is to be sent again.
     is_transient: bool,
 }
@@ -74,6 +83,7 @@ impl Problem {
             headers: Vec::new(),
             reason: None,
             cause: None,
+            damage: None,
             is_transient: false,
         }
     }
@@ -90,6 +100,12 @@ impl Problem {
     fn caused(mut self, cause: Cause) -> Self {
         self.cause = Some(cause);
         self
+    }
+
+    fn damaged(damage: Damage, detail: &str) -> Self {
+        let mut problem = Self::new(500, detail);
+        problem.damage = Some(damage);
+        problem
     }
 
     /// What the log says of it.
@@ -343,21 +359,15 @@ impl From<directory::Error> for Problem {
                 ),
             ),
             directory::Error::Scim(error) => error.into(),
-            directory::Error::Damaged(how) => {
-                log::error!("{how}");
-                Self::new(
-                    500,
-                    "the stored user cannot be read: restore a backup; the log says which row",
-                )
-            }
-            directory::Error::BrokenTrail(place) => {
-                log::error!("the audit trail is not as it was written: {place}");
-                Self::new(
-                    500,
-                    "the audit trail is not as it was written: nothing is taken back by it; see \
-                     `golinks-scim manual audit`",
-                )
-            }
+            directory::Error::Damaged(how) => Self::damaged(
+                Damage::User(how),
+                "the stored user cannot be read: restore a backup; the log says which row",
+            ),
+            directory::Error::BrokenTrail(place) => Self::damaged(
+                Damage::Trail(place),
+                "the audit trail is not as it was written: nothing is taken back by it; see \
+                 `golinks-scim manual audit`",
+            ),
             directory::Error::Write(error) => error.into(),
             directory::Error::NotYet => Self::retry(
                 503,

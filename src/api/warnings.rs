@@ -124,6 +124,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = live.iter().filter_map(warning).collect();
     warnings.extend(tokens_ended(&api.tokens.ended(now), &tokens));
     warnings.extend(certificate_near_its_end(api, now));
+    warnings.extend(certificate_refused(api));
     warnings.extend(another_base_url(api));
     if let Some(since) = alarm.raised {
         warnings.push(Warning {
@@ -310,6 +311,20 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         ),
         mend: cell.mend(now),
         steps: vec![(summary.fingerprint, step(days, steps)?)],
+    })
+}
+
+/// The log was told when it was refused.
+fn certificate_refused(api: &Api) -> Option<Warning> {
+    let cell = api.certificate.as_ref()?;
+    let (why, ends) = (cell.hindrance()?, cell.summary().not_after);
+    Some(Warning {
+        kind: "certificate",
+        what: format!(
+            "the new certificate cannot be used, the old one, which ends at {ends}, stays: {why}"
+        ),
+        mend: Mend::new("mend that, then: systemctl reload golinks-scim (or send SIGHUP)"),
+        steps: Vec::new(),
     })
 }
 

@@ -83,6 +83,8 @@ pub struct Cell {
 struct Current {
     key: Arc<CertifiedKey>,
     summary: Summary,
+    /// See [`Cell::hindrance`].
+    hindrance: Option<String>,
 }
 
 impl Cell {
@@ -123,13 +125,22 @@ impl Cell {
         if !matches!(&loaded, Err(error) if error.is_transient()) {
             *seen = stamps;
         }
-        Ok(self.serve(loaded?))
+        self.serve(loaded)
     }
 
-    fn serve(&self, loaded: Current) -> Summary {
-        let summary = loaded.summary.clone();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-        summary
+    /// Serves it from now on; what has failed leaves the one before, and the reason.
+    fn serve(&self, loaded: Result<Current, Error>) -> Result<Summary, Error> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        match loaded {
+            Ok(loaded) => {
+                *current = loaded;
+                Ok(current.summary.clone())
+            }
+            Err(error) => {
+                current.hindrance = Some(error.to_string());
+                Err(error)
+            }
+        }
     }
 
     /// Held while the certificate is exchanged, so that the newest stays.
@@ -159,8 +170,15 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        let loaded = load(&self.source.found(), OutOfDate::Refused, now)?;
-        Ok(Some(self.serve(loaded)))
+        let loaded = load(&self.source.found(), OutOfDate::Refused, now);
+        self.serve(loaded).map(Some)
+    }
+
+    /// Why the last attempt at a newer certificate has failed, if it has. What the clock alone
+    /// hinders is not among it: the dates of what is served tell that.
+    pub fn hindrance(&self) -> Option<String> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.hindrance.clone()
     }
 
     /// The customer's chain and key, where they were named.
@@ -326,6 +344,7 @@ fn current(
             warnings,
         },
         key: Arc::new(chain.key),
+        hindrance: None,
     }
 }
 

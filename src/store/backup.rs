@@ -187,15 +187,17 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
 impl Snapshot {
     /// Checks that rows, keys, index and audit chain agree; the error says where they do not.
     pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
-        self.look(describe, |_, _| ControlFlow::Continue(()))?;
-        tables::chain_head(self.transaction())?;
-        let mut audit_rows = 0;
-        self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?
-            .map_err(|broken| OpenError::Damaged(broken.to_string()))?;
-        Ok(Counts {
-            users: self.user_count()?,
-            tokens: self.tokens()?.len() as u64,
-            audit_rows,
+        guarded(|| {
+            self.look(describe, |_, _| ControlFlow::Continue(()))?;
+            tables::chain_head(self.transaction())?;
+            let mut audit_rows = 0;
+            self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?
+                .map_err(|broken| OpenError::Damaged(broken.to_string()))?;
+            Ok(Counts {
+                users: self.user_count()?,
+                tokens: self.tokens()?.len() as u64,
+                audit_rows,
+            })
         })
     }
 }
