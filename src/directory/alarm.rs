@@ -41,6 +41,8 @@ struct State {
     /// Active users at the last look that could count them.
     active: u64,
     raised: Option<clock::Instant>,
+    /// The deactivations at the last [`Transition::Raised`].
+    told: u64,
 }
 
 #[derive(Debug)]
@@ -106,7 +108,7 @@ impl AlarmState {
 /// A change of the alarm since the last look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// It was raised.
+    /// It was raised, or there are twice as many as when that was told last.
     Raised,
     /// It is over.
     Over,
@@ -146,9 +148,15 @@ impl Alarm {
         let stands = state.stands(look);
         let transition = match (state.raised, stands.raised) {
             (None, Some(_)) => Some(Transition::Raised),
+            (Some(_), Some(_)) if stands.deactivations / 2 >= state.told => {
+                Some(Transition::Raised)
+            }
             (Some(_), None) => Some(Transition::Over),
             _ => None,
         };
+        if transition == Some(Transition::Raised) {
+            state.told = stands.deactivations;
+        }
         state.raised = stands.raised;
         (stands, transition)
     }
@@ -264,6 +272,19 @@ mod tests {
                 (0, Some(Transition::Over))
             );
         }
+    }
+
+    #[test]
+    fn it_is_told_again_of_twice_as_many() {
+        let (alarm, at) = (Alarm::default(), Instant::now());
+        let mut told = Vec::new();
+        for count in 1..=408 {
+            alarm.note("okta", 1, at);
+            if look(&alarm, 0, at).1 == Some(Transition::Raised) {
+                told.push(count);
+            }
+        }
+        assert_eq!(told, [51, 102, 204, 408]);
     }
 
     #[test]
