@@ -463,10 +463,6 @@ fn over_its_rate_a_token_is_told_when_to_come_back() {
     );
     assert_eq!(waits[0], 1);
     assert!(
-        waits.windows(2).all(|pair| pair[0] <= pair[1] + 1),
-        "{waits:?}"
-    );
-    assert!(
         waits.last() > waits.first(),
         "callers are not spread out: {waits:?}"
     );

@@ -53,11 +53,16 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         while written.load(Ordering::SeqCst) < 40 {
             thread::yield_now();
         }
-        let before = written.load(Ordering::SeqCst);
-        let made = talk.server.cli(&["backup", "create", &file]);
-        let during = written.load(Ordering::SeqCst) - before;
+        // On a busy disk it may be over before anything is written.
+        let made = loop {
+            let before = written.load(Ordering::SeqCst);
+            let made = talk.server.cli(&["backup", "create", &file]);
+            if made.status != Some(0) || written.load(Ordering::SeqCst) > before {
+                break made;
+            }
+            std::fs::remove_file(&file).expect("it was made");
+        };
         is_over.store(true, Ordering::SeqCst);
-        assert!(during > 0, "nobody wrote meanwhile");
         made
     });
     assert_eq!(made.status, Some(0), "{made:?}");

@@ -75,6 +75,10 @@ fn targets_that_mean_to_be_others_are_nobody() {
         "urn:uuid:ID",
     ] {
         let tail = tail.replace("UPPER", &id.to_uppercase()).replace("ID", &id);
+        // By chance there may be no letter in it.
+        if tail == id {
+            continue;
+        }
         for (method, body) in [("GET", None), ("DELETE", None), ("PUT", Some(body("jane")))] {
             let target = format!("/Users/{tail}");
             let response = talk.send(method, &target, body.as_ref());

@@ -104,7 +104,10 @@ fn an_import_lists_everybody_once_while_others_write() {
         while written.load(Ordering::SeqCst) == 0 && !writer.is_finished() {
             thread::yield_now();
         }
-        for _ in 0..3 {
+        let mut beside = 0;
+        // On a busy disk an import may be over before anything is written.
+        while beside < 3 {
+            assert!(!writer.is_finished(), "the writer has ended");
             let before = written.load(Ordering::SeqCst);
             let import = server.import(&token);
             let during = written.load(Ordering::SeqCst) - before;
@@ -113,7 +116,7 @@ fn an_import_lists_everybody_once_while_others_write() {
             let missed: Vec<_> = ids.iter().filter(|id| !listed.contains(id)).collect();
             assert!(missed.is_empty(), "{missed:?} missed\n{}", server.log());
             assert!(import.pages > USERS / 100, "{} pages", import.pages);
-            assert!(during > 0, "nothing was written during the import");
+            beside += usize::from(during > 0);
         }
     });
     server.stop();

@@ -134,7 +134,11 @@ fn section_3_1_common_attributes_are_the_service_providers() {
     assert_eq!(meta["created"], meta["lastModified"]);
     assert_ne!(meta["created"], "2001-01-01T00:00:00Z");
     // The id is case-sensitive, and nothing else is found under it.
-    talk.json("GET", &format!("/Users/{}", id.to_uppercase()), None, 404);
+    let other = id.to_uppercase();
+    // By chance there may be no letter in it.
+    if other != id {
+        talk.json("GET", &format!("/Users/{other}"), None, 404);
+    }
 }
 
 #[test]

@@ -429,16 +429,16 @@ fn a_connection_that_says_nothing_is_ended(door: &Door) {
 /// room for newcomers, nothing ends.
 #[test]
 fn without_threads_strangers_make_room_and_nothing_aborts() {
-    /// Nobody else's, so that only the server's threads are counted.
-    const USER: u32 = 64_321;
     const THREADS_MAX: u64 = 24;
     if !rustix::process::getuid().is_root() {
         println!("not tried: only root can start a server as another user");
         return;
     }
     raise_descriptor_limit();
+    // Nobody else's, not even another run's, so that only the server's threads are counted.
+    let user = 60_000 + std::process::id() % 5_000;
     let door = Door::to(Server::start_as(
-        USER,
+        user,
         THREADS_MAX,
         &["--rate-limit", "off"],
     ));
