@@ -39,7 +39,7 @@ pub fn filled(template: &str, program: &str) -> String {
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(is_plain) {
+    if !text.is_empty() && text.chars().all(is_plain) {
         text
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))

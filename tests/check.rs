@@ -422,6 +422,24 @@ fn files_that_others_can_read_or_that_are_anothers() {
             place.run(&mend);
             place.is_well();
         }
+        // As a restored folder may be: what is in it has kept its owner.
+        let inside = "users.redb tls tls/leaf.pem tls/leaf.key tls/ca.pem tls/ca.key";
+        let inside: Vec<_> = inside
+            .split(' ')
+            .map(|name| place.data_dir().join(name))
+            .collect();
+        for path in &inside {
+            chown(path, Some(12345), Some(12345)).expect("root may");
+        }
+        let mend = place.fails(
+            "data directory",
+            "belongs to root, and the store in it does not",
+        );
+        assert!(mend.starts_with("chown 12345:12345 "), "{mend}");
+        for path in inside {
+            chown(path, Some(0), Some(0)).expect("root may");
+        }
+        place.is_well();
     }
 }
 
@@ -745,6 +763,10 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "can be read by",
+                "files_that_others_can_read_or_that_are_anothers",
+            ),
+            (
+                "belongs to root, and",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (

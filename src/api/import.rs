@@ -27,7 +27,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     Ok(request.answer(done, reason, |done, row| match done {
         Imported::Created(record) => told(row, "created", &record),
         Imported::Unchanged(record) => told(row, "unchanged", &record),
-        Imported::Twice(record) => refused(row, &columns::same_user(record.user().user_name())),
+        Imported::Twice(name) => refused(row, &columns::same_user(&name)),
         Imported::Updated(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())

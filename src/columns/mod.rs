@@ -167,12 +167,17 @@ pub fn same_user(who: &str) -> String {
     format!("{SAME_USER}{who}")
 }
 
-/// The user that such a reason names.
-pub fn same_user_in(reason: &str) -> Option<&str> {
-    reason.trim().strip_prefix(SAME_USER)
+/// Whether a row was refused for that.
+pub fn is_same_user(reason: &str) -> bool {
+    reason.trim().starts_with(SAME_USER)
 }
 
 const SAME_USER: &str = "another row is about the same user: ";
+
+/// Whether a column holds the reasons of an earlier import.
+pub fn is_reason(name: &str) -> bool {
+    names::folded(name) == names::folded(REASON)
+}
 
 fn wrong(detail: String) -> Error {
     Error::new(ErrorType::InvalidValue, detail)
@@ -181,7 +186,7 @@ fn wrong(detail: String) -> Error {
 /// What a column of this name holds.
 fn target(name: &str) -> Result<Target, Error> {
     let name = name.trim();
-    if names::folded(name) == names::folded(REASON) {
+    if is_reason(name) {
         return Ok(Target::Nothing);
     }
     let path = AttributePath::parse(name).filter(|path| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::lists::Said;
-use super::names::{self, REASON};
+use super::names;
 use super::{Columns, Error, Target, restored, wrong};
 use crate::scim::error::quoted;
 use crate::scim::path::AttributePath;
@@ -270,7 +270,7 @@ fn set_members(
 ) -> Result<(), Error> {
     let new = User::from_members(without_reason(members), leniency)?;
     for name in members.keys() {
-        if schema::is_ours(name) || names::folded(name) == names::folded(REASON) {
+        if schema::is_ours(name) || super::is_reason(name) {
             continue;
         }
         let canonical = if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
@@ -301,6 +301,6 @@ fn set_members(
 
 fn without_reason(members: &Object) -> Object {
     let mut members = members.clone();
-    members.retain(|name, _| names::folded(name) != names::folded(REASON));
+    members.retain(|name, _| !super::is_reason(name));
     members
 }

@@ -1,8 +1,9 @@
 //! The alarm over very many deactivations: a mistake in an identity provider can take everybody's
 //! access within minutes. They are done all the same, but a warning is given.
 //!
-//! Time is monotonic, so that setting the clock neither raises the alarm nor hides it. A new
-//! process goes on from the audit trail, whose times are the clock's.
+//! Time is monotonic, so that setting the clock neither raises the alarm nor hides it. The time of
+//! day is kept beside it as it was, since an undo looks for it in the audit trail; a new process
+//! goes on from that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,8 @@ use crate::mend::Mend;
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 /// The window has parts of this length; deactivations within one part are forgotten together.
 const PART: Duration = Duration::from_secs(60);
+/// A deactivation is noted so long, at most, after the time that the audit trail has for it.
+const MARGIN_SECONDS: i64 = 60;
 /// The common name of all principals beyond [`limits::ALARM_PRINCIPALS_MAX`].
 const OTHERS: &str = "others";
 
@@ -40,14 +43,23 @@ struct State {
     parts: VecDeque<Part>,
     /// Active users at the last look that could count them.
     active: u64,
-    raised: Option<clock::Instant>,
+    raised: Option<Raised>,
     /// The deactivations at the last [`Transition::Raised`].
     told: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Raised {
+    since: clock::Instant,
+    /// See [`AlarmState::began`]: it stays when the first of them are forgotten.
+    began: clock::Instant,
 }
 
 #[derive(Debug)]
 struct Part {
     began: Instant,
+    /// The time of day when it began.
+    since: clock::Instant,
     /// The number of deactivations by principal.
     by: BTreeMap<String, u64>,
 }
@@ -74,7 +86,8 @@ pub struct AlarmState {
     pub raised: Option<clock::Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
-    /// When the first of them was done, or shortly before that.
+    /// Shortly before the first deactivation since the alarm was raised, or within the hour before
+    /// that.
     pub began: clock::Instant,
 }
 
@@ -115,14 +128,17 @@ pub(super) enum Transition {
 }
 
 impl Alarm {
-    /// Counts deactivations by somebody.
-    pub(super) fn note(&self, by: &str, deactivations: u64, at: Instant) {
+    /// Counts deactivations by somebody, done at `at`, which was `now` by the clock.
+    pub(super) fn note(&self, by: &str, deactivations: u64, at: Instant, now: clock::Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(at);
         let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
         if state.parts.back().is_none_or(is_new) {
-            let by = BTreeMap::new();
-            state.parts.push_back(Part { began: at, by });
+            state.parts.push_back(Part {
+                began: at,
+                since: now,
+                by: BTreeMap::new(),
+            });
         }
         if let Some(part) = state.parts.back_mut() {
             let is_one_too_many =
@@ -157,7 +173,10 @@ impl Alarm {
         if transition == Some(Transition::Raised) {
             state.told = stands.deactivations;
         }
-        state.raised = stands.raised;
+        state.raised = stands.raised.map(|since| Raised {
+            since,
+            began: stands.began,
+        });
         (stands, transition)
     }
 }
@@ -185,9 +204,12 @@ impl State {
         AlarmState {
             deactivations,
             threshold,
-            raised: is_raised.then(|| self.raised.unwrap_or(look.now)),
+            raised: is_raised.then(|| self.raised.map_or(look.now, |raised| raised.since)),
             most,
-            began: oldest.map_or(look.now, |part| part.time(look)),
+            began: match self.raised {
+                Some(raised) => raised.began,
+                None => oldest.map_or(look.now, Part::before),
+            },
         }
     }
 }
@@ -195,10 +217,8 @@ impl State {
 impl Part {
     /// The time of day before which none of its deactivations was done. They are noted when they
     /// are on disk, which may take a while.
-    fn time(&self, look: &Look) -> clock::Instant {
-        let ago = look.at.saturating_duration_since(self.began) + PART;
-        let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-        clock::Instant::from_millis(look.now.millis().saturating_sub(ago))
+    fn before(&self) -> clock::Instant {
+        self.since.plus_seconds(-MARGIN_SECONDS)
     }
 
     fn is_over(&self, at: Instant) -> bool {
@@ -221,11 +241,15 @@ mod tests {
         percent: 20,
     };
 
+    fn epoch() -> clock::Instant {
+        clock::Instant::from_millis(0)
+    }
+
     fn of(active: Option<u64>, thresholds: Thresholds, at: Instant) -> Look {
         Look {
             active,
             thresholds,
-            now: clock::Instant::from_millis(0),
+            now: epoch(),
             at,
         }
     }
@@ -238,7 +262,7 @@ mod tests {
     fn it_is_raised_by_more_than_both_thresholds_and_over_after_an_hour() {
         for (active_before, wanted) in [(60, 50), (250, 50), (1000, 200), (10_000, 2000)] {
             let (alarm, start) = (Alarm::default(), Instant::now());
-            alarm.note("okta", wanted, start);
+            alarm.note("okta", wanted, start, epoch());
             let (state, transition) = look(&alarm, active_before - wanted, start);
             assert_eq!(
                 (state.threshold, transition),
@@ -246,7 +270,7 @@ mod tests {
                 "{active_before}"
             );
 
-            alarm.note("jane", 1, start + Duration::from_secs(30));
+            alarm.note("jane", 1, start + Duration::from_secs(30), epoch());
             let (state, transition) = look(&alarm, active_before - wanted - 1, start);
             assert_eq!(transition, Some(Transition::Raised), "{active_before}");
             assert_eq!(state.deactivations, wanted + 1);
@@ -274,12 +298,33 @@ mod tests {
         }
     }
 
+    /// The trail has the times as the clock had them then, right or not.
+    #[test]
+    fn it_names_the_moment_of_the_first_however_long_it_lasts_and_whatever_the_clock_does() {
+        let (alarm, start) = (Alarm::default(), Instant::now());
+        let first = epoch().plus_days(3);
+        let before = first.plus_seconds(-MARGIN_SECONDS);
+        alarm.note("okta", 100, start, first);
+        assert_eq!(look(&alarm, 0, start).0.began, before);
+        let half = start + WINDOW / 2;
+        alarm.note("okta", 100, half, first.plus_days(1));
+        assert_eq!(look(&alarm, 0, half).0.began, before);
+        let (later, _) = look(&alarm, 0, start + WINDOW);
+        assert_eq!((later.deactivations, later.began), (100, before));
+        // Once it is over the next begins anew.
+        let end = half + WINDOW;
+        assert_eq!(look(&alarm, 0, end).1, Some(Transition::Over));
+        alarm.note("okta", 100, end, first.plus_days(2));
+        let (next, _) = look(&alarm, 0, end);
+        assert_eq!(next.began, before.plus_days(2));
+    }
+
     #[test]
     fn it_is_told_again_of_twice_as_many() {
         let (alarm, at) = (Alarm::default(), Instant::now());
         let mut told = Vec::new();
         for count in 1..=408 {
-            alarm.note("okta", 1, at);
+            alarm.note("okta", 1, at, epoch());
             if look(&alarm, 0, at).1 == Some(Transition::Raised) {
                 told.push(count);
             }
@@ -291,7 +336,7 @@ mod tests {
     fn who_asks_how_it_stands_takes_no_turn_from_the_log() {
         let (alarm, start) = (Alarm::default(), Instant::now());
         let now = clock::Instant::from_millis(0);
-        alarm.note("okta", 51, start);
+        alarm.note("okta", 51, start, epoch());
         for _ in 0..2 {
             let state = alarm.stands(&of(Some(0), USUAL, start));
             assert_eq!((state.deactivations, state.raised), (51, Some(now)));
@@ -310,7 +355,7 @@ mod tests {
         let check = |by: &[(&str, u64)], wanted: &str| {
             let (alarm, at) = (Alarm::default(), Instant::now());
             for (who, count) in by {
-                alarm.note(who, *count, at);
+                alarm.note(who, *count, at, epoch());
             }
             let mend = look(&alarm, 0, at).0.mend().to_string();
             let since = clock::Instant::from_millis(if by.is_empty() { 0 } else { -60_000 });
@@ -332,7 +377,7 @@ mod tests {
         let (alarm, start) = (Alarm::default(), Instant::now());
         for minute in 0..120 {
             let at = start + PART * minute;
-            alarm.note("okta", 1, at);
+            alarm.note("okta", 1, at, epoch());
             let (state, transition) = look(&alarm, 0, at);
             assert_eq!(state.deactivations, u64::from(minute + 1).min(60));
             assert_eq!(
@@ -349,7 +394,7 @@ mod tests {
         let (alarm, at) = (Alarm::default(), Instant::now());
         let many = limits::ALARM_PRINCIPALS_MAX as u64 + 100;
         for number in 0..many {
-            alarm.note(&number.to_string(), 1, at);
+            alarm.note(&number.to_string(), 1, at, epoch());
         }
         let (state, _) = look(&alarm, 0, at);
         assert_eq!(state.deactivations, many);
@@ -359,7 +404,7 @@ mod tests {
     #[test]
     fn users_that_cannot_be_counted_are_as_many_as_before() {
         let (alarm, at) = (Alarm::default(), Instant::now());
-        alarm.note("okta", 100, at);
+        alarm.note("okta", 100, at, epoch());
         let (state, _) = alarm.look(&of(Some(900), USUAL, at));
         assert_eq!(state.threshold, Some(200));
         assert_eq!(alarm.look(&of(None, USUAL, at)).0, state);
@@ -368,7 +413,7 @@ mod tests {
     #[test]
     fn it_can_be_off() {
         let alarm = Alarm::default();
-        alarm.note("okta", 1_000_000, Instant::now());
+        alarm.note("okta", 1_000_000, Instant::now(), epoch());
         let off = Thresholds {
             deactivations: 0,
             percent: 20,

@@ -25,13 +25,18 @@ pub enum Imported {
     Updated(Box<(Record, Record)>),
     /// The user was like that already.
     Unchanged(Record),
-    /// An earlier row of the request was about this user: nothing is done.
-    Twice(Record),
+    /// An earlier row of the request was about the user with this userName: nothing is done.
+    Twice(String),
 }
 
-/// The sequences of the users that the rows of one request were about so far. Only when a row is
-/// planned it is known whose id and whose userName are one user's.
-type Seen = Mutex<HashSet<u32>>;
+/// Whom the rows of one request were about so far. Only when a row is planned it is known whose id
+/// and whose userName are one user's.
+#[derive(Default)]
+struct Seen {
+    sequences: HashSet<u32>,
+    /// The folded userNames of created users: in a rehearsal nobody is found under them.
+    created: HashSet<String>,
+}
 
 /// How a row and the directory differ.
 #[derive(Debug)]
@@ -53,10 +58,10 @@ impl Directory {
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
         self.store.await_look()?;
         let asked = self.asked(caller);
-        let seen = Arc::new(Seen::default());
         if is_rehearsal {
             return self.read(|snapshot| {
                 let view = View::of_committed(&snapshot);
+                let seen = Mutex::new(Seen::default());
                 let told = rows.iter().map(|row| {
                     let planned = change::alone(plan(&view, row.clone(), empty, &asked, &seen))?;
                     Ok(planned.map(|(_, done)| done.0))
@@ -64,6 +69,7 @@ impl Directory {
                 told.collect()
             });
         }
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let plans = rows.into_iter().map(|row| {
             let (asked, seen) = (asked.clone(), Arc::clone(&seen));
             move |view: &View<'_>| change::alone(plan(view, row, empty, &asked, &seen))
@@ -107,17 +113,29 @@ fn plan(
     row: Row,
     empty: Empty,
     asked: &Asked,
-    seen: &Seen,
+    seen: &Mutex<Seen>,
 ) -> Planned<(Imported, bool)> {
-    let is_new = |sequence| {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(sequence)
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let twice = |name: &str| {
+        let twice = Imported::Twice(name.to_owned());
+        Ok(Ok((Change::none(), (twice, false))))
     };
     match find(view, &row)? {
         Err(error) => Ok(Err(error)),
-        Ok(None) => create(view, &row, empty, asked),
-        Ok(Some(before)) if !is_new(before.id().sequence()) => {
-            Ok(Ok((Change::none(), (Imported::Twice(before), false))))
+        Ok(None) => {
+            let name = row.user_name().unwrap_or_default();
+            if seen.created.contains(&fold(name)) {
+                return twice(name);
+            }
+            let created = create(view, &row, empty, asked)?;
+            if let Ok((_, record)) = &created {
+                seen.sequences.insert(record.id().sequence());
+                seen.created.insert(fold(name));
+            }
+            Ok(created.map(|(change, record)| (change, (Imported::Created(record), false))))
+        }
+        Ok(Some(before)) if !seen.sequences.insert(before.id().sequence()) => {
+            twice(before.user().user_name())
         }
         Ok(Some(before)) => {
             let edit = Edit::Import(row, empty);
@@ -135,7 +153,7 @@ fn plan(
     }
 }
 
-fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(Imported, bool)> {
+fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<Record> {
     let mut user = match row.apply(None, empty) {
         Ok(user) => user,
         Err(error) => return Ok(Err(Error::Scim(error))),
@@ -153,10 +171,10 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<(I
         ))));
     }
     let Some(sequence) = view.next_user()? else {
-        return Ok(Err(Error::TooLarge));
+        return Ok(Err(Error::Exhausted));
     };
     let created = change::create(view, UserId::new(sequence), user, asked)?;
-    Ok(created.map(|(change, written)| (change, (Imported::Created(written.record), false))))
+    Ok(created.map(|(change, written)| (change, written.record)))
 }
 
 /// The user that a row is about. An id must be a user's; a name need not.

@@ -87,6 +87,8 @@ pub enum Error {
     PreconditionFailed,
     /// The user would be larger than [`crate::limits::USER_BYTES_MAX`].
     TooLarge,
+    /// All sequences were given: no user can be created any more.
+    Exhausted,
     /// The operation is on an endpoint that answers changes with 501.
     NotImplemented(scim::bulk::Endpoint),
     /// The caller may do the request's other operations, but not this one.
@@ -183,7 +185,7 @@ impl Directory {
         let mut draft = Draft::create(UserId::new(0), user, &asked)?;
         self.write(move |view| {
             let Some(sequence) = view.next_user()? else {
-                return Ok(Err(Error::TooLarge));
+                return Ok(Err(Error::Exhausted));
             };
             draft.stamp(asked.clock.now(), Some(sequence));
             draft.put(view)
@@ -291,13 +293,14 @@ impl Directory {
         let (mut rows, mut found) = (0, Vec::new());
         let read = snapshot.audits_before(u64::MAX, |_, row| {
             rows += 1;
-            let age = audit::time_of(row).map(|time| now.millis() - time.millis());
             // A row from the future was written under a wrong clock, or the clock is wrong now.
-            if let Some(age) = age.and_then(|age| u64::try_from(age).ok()) {
+            if let Some(time) = audit::time_of(row)
+                && let Ok(age) = u64::try_from(now.millis() - time.millis())
+            {
                 let age = Duration::from_millis(age);
                 if age < alarm::WINDOW {
                     let by = audit::deactivated_by(row);
-                    found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), by)));
+                    found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), time, by)));
                 } else if audit::subject_of(row).is_some() {
                     // Changes are in the order of their times. Refusals are not: they wait to be
                     // written with the next change.
@@ -313,13 +316,14 @@ impl Directory {
         if let Err(error) = read {
             log::warn!("the last hour's deactivations cannot be counted: {error}");
         }
-        for (at, by) in found.into_iter().rev() {
-            self.alarm.note(&by, 1, at);
+        for (at, time, by) in found.into_iter().rev() {
+            self.alarm.note(&by, 1, at, time);
         }
     }
 
     fn note_deactivations(&self, caller: &Caller, count: u64) {
-        self.alarm.note(&caller.principal, count, Monotonic::now());
+        let (at, now) = (Monotonic::now(), self.clock.now());
+        self.alarm.note(&caller.principal, count, at, now);
     }
 
     /// How many users there are.

@@ -91,6 +91,20 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             &format!("chmod 700 {shown}"),
         )?;
     }
+    // The server owns what it has made; a directory of root's was made for it.
+    let store = fs::symlink_metadata(config::store_path(data_dir)).ok();
+    let store = store.filter(|store| metadata.uid() == 0 && store.uid() != 0);
+    let owner = store.as_ref().unwrap_or(&metadata);
+    let give = format!("chown {}:{}", owner.uid(), owner.gid());
+    if owner.uid() != metadata.uid() {
+        findings.fail(
+            TOPIC,
+            &format!(
+                "{shown} belongs to root, and the store in it does not: the server cannot use it"
+            ),
+            &format!("{give} {shown}"),
+        )?;
+    }
     for (path, inner) in contents(data_dir) {
         // The certificate of the private authority is for everybody.
         let is_public = path.ends_with("ca.pem");
@@ -106,13 +120,11 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             let what = format!("{path} can be read by other users of the machine");
             findings.fail(TOPIC, &what, &format!("chmod {mode} {path}"))?;
         }
-        if inner.uid() != metadata.uid() {
+        if inner.uid() != owner.uid() {
             findings.fail(
                 TOPIC,
-                &format!(
-                    "{path} belongs to another user than the directory: the server cannot use it"
-                ),
-                &format!("chown {}:{} {path}", metadata.uid(), metadata.gid()),
+                &format!("{path} belongs to another user than the rest: the server cannot use it"),
+                &format!("{give} {path}"),
             )?;
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::super::{Failure, quoted, status};
 use super::numbered::Numbered;
 use super::survey::{BOM, Survey};
-use crate::columns::{self, Columns, REASON, Row};
+use crate::columns::{self, Columns, Row};
 use crate::limits;
 use crate::scim::fold::fold;
 
@@ -28,7 +28,7 @@ pub(super) struct Table {
     ignored: Vec<String>,
     /// The row that did not fit into the last request.
     held: Option<Line>,
-    /// The userNames and ids that rows so far were about, hashed.
+    /// The userNames and ids of users that rows so far were about, hashed.
     seen: HashSet<u64>,
     hasher: RandomState,
 }
@@ -63,6 +63,8 @@ pub(super) struct Line {
     pub(super) content: Result<Value, String>,
     /// The user that it is about, as far as it says.
     pub(super) who: String,
+    /// The same, hashed: its id, if it has one; a userName beside it may be a new one.
+    about: Option<u64>,
 }
 
 impl Table {
@@ -140,9 +142,18 @@ impl Table {
                 self.held = Some(line);
                 break;
             }
-            batch.push(line);
+            batch.push(self.first_about(line));
         }
         Ok(batch)
+    }
+
+    /// The line, refused if an earlier one was about its user.
+    fn first_about(&mut self, mut line: Line) -> Line {
+        let is_first = line.about.is_none_or(|user| self.seen.insert(user));
+        if !is_first && line.content.is_ok() {
+            line.content = Err(columns::same_user(&line.who));
+        }
+        line
     }
 
     fn line(&mut self) -> Result<Option<Line>, Failure> {
@@ -154,14 +165,15 @@ impl Table {
             cells,
             content: Ok(Value::Null),
             who: String::new(),
+            about: None,
         };
         line.content = self.read(&mut line);
         Ok(Some(line))
     }
 
-    /// What is sent for a line. A second line about the same user is refused, also in the file of
+    /// What is sent for a line. A second line about one user is refused, also in the file of
     /// rejected rows, where it stands alone: there it would be applied over the first one.
-    fn read(&mut self, line: &mut Line) -> Result<Value, String> {
+    fn read(&self, line: &mut Line) -> Result<Value, String> {
         let (row, content, reason) = match &self.form {
             Form::Csv {
                 columns, reason_at, ..
@@ -176,41 +188,39 @@ impl Table {
                 let Ok(Value::Object(mut user)) = value else {
                     return Err("the line is no JSON object that has each member once".to_owned());
                 };
+                let reason = user.iter().find(|(name, _)| columns::is_reason(name));
+                let reason = reason.and_then(|(_, text)| text.as_str().map(str::to_owned));
                 user.retain(|name, _| !is_among(&self.ignored, name));
                 let row = Row::from_resource(user.clone()).map_err(|error| error.detail)?;
-                let reason = user.get(REASON).and_then(Value::as_str).map(str::to_owned);
                 (row, json!({"line": line.number, "user": user}), reason)
             }
         };
-        row.user_name()
-            .or(row.id())
-            .unwrap_or_default()
-            .clone_into(&mut line.who);
         let (name, id) = (row.user_name(), row.id());
-        if let Some(other) = reason.as_deref().and_then(columns::same_user_in)
-            && (id == Some(other) || name.is_some_and(|name| fold(name) == fold(other)))
-        {
-            return Err(columns::same_user(other));
-        }
-        let is_new_name = name.is_none_or(|name| self.is_new("userName", &fold(name)));
-        let is_new_id = id.is_none_or(|id| self.is_new("id", id));
-        match (is_new_name, is_new_id) {
-            (true, true) => Ok(content),
-            (false, _) => Err(columns::same_user(name.unwrap_or_default())),
-            (true, false) => Err(columns::same_user(id.unwrap_or_default())),
+        name.or(id).unwrap_or_default().clone_into(&mut line.who);
+        line.about = match (id, name) {
+            (Some(id), _) => Some(self.by_id(id)),
+            (None, Some(name)) => Some(self.by_name(name)),
+            (None, None) => None,
+        };
+        match reason {
+            Some(reason) if columns::is_same_user(&reason) => Err(reason.trim().to_owned()),
+            _ => Ok(content),
         }
     }
 
-    fn is_new(&mut self, key: &str, value: &str) -> bool {
-        self.seen.insert(self.hasher.hash_one((key, value)))
+    fn by_id(&self, id: &str) -> u64 {
+        self.hasher.hash_one(("id", id))
+    }
+
+    fn by_name(&self, name: &str) -> u64 {
+        self.hasher.hash_one(("userName", fold(name)))
     }
 
     /// Remembers whom rows were about as the server knows them: a later row may name somebody by
     /// id who was named by userName here, or the other way round.
     pub(super) fn note_outcome(&mut self, outcome: &Value) {
         if let (Some(id), Some(name)) = (outcome["id"].as_str(), outcome["userName"].as_str()) {
-            self.is_new("id", id);
-            self.is_new("userName", &fold(name));
+            self.seen.extend([self.by_id(id), self.by_name(name)]);
         }
     }
 }
@@ -239,9 +249,8 @@ impl Form {
                 "golinks-scim manual csv lists the names that columns may have; {ignore}"
             ))
         })?;
-        let is_reason = |name: &String| name.trim().eq_ignore_ascii_case(REASON);
         Ok(Self::Csv {
-            reason_at: header.iter().position(is_reason),
+            reason_at: header.iter().position(|name| columns::is_reason(name)),
             header,
             delimiter,
             columns: Arc::new(columns),
@@ -323,18 +332,21 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
 
 /// How columns are left out: all of them at once, as it is typed.
 fn ignoring(names: &[&str]) -> String {
-    let typed = |name: &&str| format!("--ignore {}", quoted(Path::new(name)));
-    match names {
-        [] => "--ignore COLUMN leaves a column out".to_owned(),
-        [name] => format!("{} leaves this one out", typed(name)),
-        names => {
-            let all: Vec<String> = names.iter().map(typed).collect();
-            format!(
-                "to leave out all {} that stand for nothing: {}",
-                names.len(),
-                all.join(" ")
-            )
+    let mut typed: Vec<String> = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        // What cannot be shown cannot be typed.
+        if name.contains(char::is_control) {
+            return "--ignore COLUMN leaves a column out".to_owned();
         }
+        let before = &names[..at];
+        if !before.iter().any(|one| is_same(one, name)) {
+            typed.push(format!("--ignore={}", quoted(Path::new(name))));
+        }
+    }
+    match typed.as_slice() {
+        [] => "--ignore COLUMN leaves a column out".to_owned(),
+        [one] => format!("{one} leaves this one out"),
+        all => format!("to leave out all that stand for nothing: {}", all.join(" ")),
     }
 }
 
@@ -342,8 +354,11 @@ fn ignoring(names: &[&str]) -> String {
 const CELL_BYTES: usize = 24;
 
 fn is_among(names: &[String], name: &str) -> bool {
-    let is_same = |one: &String| one.trim().eq_ignore_ascii_case(name.trim());
-    names.iter().any(is_same)
+    names.iter().any(|one| is_same(one, name))
+}
+
+fn is_same(one: &str, name: &str) -> bool {
+    one.trim().eq_ignore_ascii_case(name.trim())
 }
 
 /// Whether a file of this name holds JSON lines.

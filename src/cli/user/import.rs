@@ -160,7 +160,7 @@ impl<'a> Import<'a> {
                 _ => {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");
-                    self.has_same_user |= columns::same_user_in(&reason).is_some();
+                    self.has_same_user |= columns::is_same_user(&reason);
                     if self.listing.is_none() && self.refused <= SHOWN_MAX {
                         shown.push(format!("line {}: {reason}", line.number));
                     }
@@ -244,8 +244,8 @@ impl<'a> Import<'a> {
             format!("{} rejected", output::counted(self.refused, "row")),
         );
         let same_user = if self.has_same_user {
-            "; a second row about one user stays refused until it has another userName, or until \
-             its reason is taken away, and then it counts instead of the first"
+            "; a second row about one user stays refused until you have looked at it and emptied \
+             its reason, and counts instead of the first then"
         } else {
             ""
         };
@@ -464,6 +464,7 @@ fn with_member(line: &str, reason: &str) -> String {
         Ok(Value::Object(object)) => object,
         _ => Map::from_iter([("text".to_owned(), json!(line))]),
     };
+    object.retain(|name, _| !columns::is_reason(name));
     object.insert(REASON.to_owned(), json!(reason));
     Value::Object(object).to_string()
 }
