@@ -56,7 +56,8 @@
 //! - No answer to a write before the sync of the commit that holds it has returned.
 //! - No route of administration on the network: its handlers take an
 //!   [`access::Administrator`], and only [`local`] makes one.
-//! - No byte of a body is read before the head was authenticated and let pass.
+//! - No body is acted on before its head was authenticated and let pass: of one that is refused only
+//!   what keeps the connection usable is read, within bounds, and dropped.
 //! - No I/O in [`scim`], no socket in [`http1`], no clock in either; no SCIM and no HTTP in
 //!   [`store`].
 //! - No bound without a name in [`limits`]; no time of day but from [`clock`].

@@ -277,7 +277,8 @@ pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Parts of the store, written since the last sync, that are remembered at 16 bytes of memory each;
 /// of more it is only known that they are many.
 pub const UNSYNCED_PARTS_MAX: usize = 65_536;
-/// Changes that the writer puts into one commit.
+/// Changes of several requests that the writer puts into one commit; those of one request are never
+/// divided.
 pub const BATCH_CHANGES_MAX: usize = 128;
 /// Rows of the audit trail that wait for somebody's commit.
 pub const AUDIT_NOTES_MAX: usize = 256;
@@ -307,8 +308,8 @@ pub const UNDO_VALUE_BYTES_MAX: usize = 64;
 pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;
 /// See [`REFUSALS_PER_WINDOW_MAX`].
 pub const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
-/// Rows of refusals within [`REFUSAL_DAY`], so that a client in a loop cannot push the history
-/// out: at their largest they are 10 MB.
+/// Rows of one principal's refusals within [`REFUSAL_DAY`], so that a client in a loop cannot push
+/// the history out: at their largest they are 10 MB.
 pub const REFUSALS_PER_DAY_MAX: u32 = 2000;
 /// See [`REFUSALS_PER_DAY_MAX`].
 pub const REFUSAL_DAY: Duration = Duration::from_secs(24 * 3600);

@@ -73,7 +73,7 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -
             "isDone": report.is_done,
             "stage": report.stage,
             "rows": report.rows,
-            "of": report.of,
+            "kept": report.kept,
             "users": report.users,
             "first": report.first,
             "findings": report.findings,

@@ -145,7 +145,9 @@ fn of_content(scim_type: &str) -> &'static str {
         "invalidFilter" => {
             "choose userName as the provider's unique identifier (matching attribute)"
         }
-        "tooMany" => "compare what has an index: id, userName, externalId, emails, active",
+        "tooMany" => {
+            "compare what has an index: id, userName, externalId, emails, active, meta.lastModified"
+        }
         "invalidVers" => "end the base URL with /scim/v2",
         "invalidCursor" | "expiredCursor" | "invalidCount" => "begin the import again",
         _ => {

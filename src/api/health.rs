@@ -1,4 +1,4 @@
-//! The state of the server: for `/readyz`, for metrics, for the log and for `check`, from one look.
+//! The state of the server: for `/readyz`, for metrics, for the log and for `check`.
 //! Nothing here may fail or wait: it is asked above all when something else does.
 
 #![allow(

@@ -71,7 +71,7 @@ pub(super) struct Problem {
     pub(super) cause: Option<Cause>,
     pub(super) damage: Option<Damage>,
     /// It ends by itself, and the same request is to be sent again.
-    is_transient: bool,
+    pub(super) is_transient: bool,
 }
 
 impl Problem {
@@ -351,6 +351,9 @@ impl From<directory::Error> for Problem {
                 Self::crowded("too many queries of many users are being worked on: try again")
             }
             directory::Error::Dismissed => Self::unauthorized(Some(Rejection::Revoked)),
+            directory::Error::Exhausted => {
+                Self::new(507, "no more users can be created in this store")
+            }
             directory::Error::TooLarge => Self::new(
                 413,
                 format!(

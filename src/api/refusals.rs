@@ -40,7 +40,7 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     rows: Window<u16>,
-    /// The rows of a day of each principal; there are no more principals than tokens.
+    /// The rows of a day of each principal: of each token that was live within it.
     days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }
@@ -278,7 +278,7 @@ impl Api {
     pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
         // There may be thousands of these: nothing is built only to be dropped.
-        if problem.status == 429 && self.count_if_told_before(principal, at, now) {
+        if problem.is_transient && self.count_if_told_before(principal, problem.status, at, now) {
             return;
         }
         let is_explained = self.tuned.get().is_explained;
@@ -325,13 +325,19 @@ impl Api {
     /// Counts an answer that only says to come back later, unless it is the principal's first of
     /// this minute; returns whether it was counted. The principal is noted, and a minute that is
     /// over is summed up.
-    fn count_if_told_before(&self, principal: &str, at: Monotonic, now: Instant) -> bool {
+    fn count_if_told_before(
+        &self,
+        principal: &str,
+        status: u16,
+        at: Monotonic,
+        now: Instant,
+    ) -> bool {
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
         let is_again = !state.rows.told_to_wait.insert(principal.to_owned());
         if is_again {
-            state.rows.count(429);
+            state.rows.count(status);
             self.metrics.refused(metrics::REFUSAL_COUNTED);
         }
         is_again

@@ -231,13 +231,13 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         }
         if is_watched {
             let (stage, rows) = (text_of(&report, "stage"), text_of(&report, "rows"));
-            output::say(&format!("{stage}: {rows} of {}", text_of(&report, "of")));
+            let of = 2 * report["kept"].as_u64().unwrap_or_default();
+            output::say(&format!("{stage}: {rows} of {of}"));
         }
         run = report["run"].clone();
     };
     let found = report["found"].as_u64().unwrap_or_default();
-    // Each row was read twice.
-    let rows = report["of"].as_u64().unwrap_or_default() / 2;
+    let rows = report["kept"].as_u64().unwrap_or_default();
     if format == Format::Table {
         tell(&report, rows, found)?;
     } else {
@@ -245,7 +245,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         told["rows"] = json!(rows);
         if let Some(told) = told.as_object_mut() {
             // How the work was divided concerns nobody.
-            told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "of"));
+            told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "kept"));
         }
         output::document(format, told)?;
     }

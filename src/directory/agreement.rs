@@ -37,8 +37,8 @@ pub struct Report {
     pub stage: &'static str,
     /// Rows looked at so far, in both passes.
     pub rows: u64,
-    /// Rows to look at, in both passes.
-    pub of: u64,
+    /// Rows that are kept: the first pass looks at each, and the second if the chain is whole.
+    pub kept: u64,
     /// The number of users.
     pub users: u64,
     /// The oldest row that is kept.
@@ -201,7 +201,7 @@ impl Verification {
                 Stage::Users | Stage::Done => "users",
             },
             rows: self.rows,
-            of: 2 * self.kept,
+            kept: self.kept,
             users: self.snapshot.users().len(),
             first: self.first,
             findings: self.findings.clone(),

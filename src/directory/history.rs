@@ -25,18 +25,15 @@ pub enum Then {
 }
 
 impl Then {
-    /// The moment as rows have it.
-    fn until(self) -> String {
-        match self {
+    /// Tells whether a row, of this sequence and time, was written after this point.
+    fn is_passed(self) -> impl Fn(u64, &str) -> bool {
+        let moment = match self {
+            // As rows have it.
             Self::At(moment) => moment.to_string(),
             Self::Before(_) => String::new(),
-        }
-    }
-
-    /// Whether a row is of after this point; `until` is [`Then::until`].
-    fn is_before(self, until: &str, sequence: u64, time: &str) -> bool {
-        match self {
-            Self::At(_) => time > until,
+        };
+        move |sequence, time| match self {
+            Self::At(_) => time > moment.as_str(),
             Self::Before(change) => sequence >= change,
         }
     }
@@ -114,7 +111,7 @@ struct Bearers {
 impl Bearers {
     fn around(snapshot: &Snapshot, name: &str, then: Then) -> Result<Self, Error> {
         let mut bearers = Self::default();
-        let until = then.until();
+        let is_later = then.is_passed();
         snapshot.audits_before(u64::MAX, |sequence, text| {
             let Some(user) = audit::subject_named(text, name) else {
                 return ControlFlow::Continue(());
@@ -124,7 +121,7 @@ impl Bearers {
                 bearers.deleted = Some(user);
             }
             let time = audit::time_text(text).unwrap_or_default();
-            if then.is_before(&until, sequence, time) {
+            if is_later(sequence, time) {
                 bearers.after = Some(user);
                 return ControlFlow::Continue(());
             }
@@ -176,13 +173,13 @@ fn way_back(
     then: Then,
 ) -> Result<Past, Error> {
     let mut way = WayBack::from(record);
-    let until = then.until();
+    let is_later = then.is_passed();
     snapshot.audits_before(u64::MAX, |sequence, text| {
         if audit::user_of(text) != Some(id) {
             return ControlFlow::Continue(());
         }
         match UserEvent::read(text) {
-            Some(event) => way.take(&event, then.is_before(&until, sequence, &event.time)),
+            Some(event) => way.take(&event, is_later(sequence, &event.time)),
             None => ControlFlow::Continue(()),
         }
     })?;
@@ -195,10 +192,10 @@ struct WayBack {
     created: Option<Instant>,
     /// Version and time of the newest change that is not taken back.
     reached: Option<(u64, Instant)>,
-    /// The version before the oldest change that was taken back.
+    /// The version before the oldest change that was taken back, unless a restore lies between.
     version: u64,
-    /// A later creation was taken back.
-    is_later: bool,
+    /// The user's creation was taken back.
+    was_created_later: bool,
 }
 
 impl WayBack {
@@ -208,7 +205,7 @@ impl WayBack {
             attributes: record.map(|record| record.user().attributes().clone()),
             reached: None,
             version: 0,
-            is_later: false,
+            was_created_later: false,
         }
     }
 
@@ -243,7 +240,7 @@ impl WayBack {
     fn take_back(&mut self, event: &UserEvent) {
         if event.kind == CREATE {
             self.attributes = None;
-            self.is_later = true;
+            self.was_created_later = true;
             return;
         }
         let version = version_number(&event.version).unwrap_or_default();
@@ -267,7 +264,7 @@ impl WayBack {
         id: UserId,
         then: Then,
     ) -> Result<Past, Error> {
-        let is_known = self.reached.is_some() || self.is_later;
+        let is_known = self.reached.is_some() || self.was_created_later;
         if !is_known && let Some(forgotten) = forgotten(snapshot, extent, then)? {
             return Ok(forgotten);
         }

@@ -15,7 +15,7 @@ use serde_json::{Map, json};
 use super::{Directory, Error, audit};
 use crate::clock::Instant;
 use crate::limits;
-use crate::store::{Change, Snapshot, WriteError};
+use crate::store::{self, Change, Snapshot, WriteError};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Directory {
         }
     }
 
-    /// One step; returns how many rows it has removed.
+    /// One step; returns how many numbers it has removed the rows of.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
         let mut retention = self
             .retention
@@ -130,8 +130,6 @@ impl Retention {
 /// The last row to remove to make room for a sixteenth of `most`, so that not each new row causes a
 /// removal. `None` while the rows take no more than `most`.
 fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
-    /// Bytes of a row besides its text.
-    const ROW_BYTES: u64 = 33;
     let extent = snapshot.audit_extent()?;
     if extent.bytes <= most {
         return Ok(None);
@@ -144,7 +142,7 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
         if excess == 0 || sequence >= newest || rows >= limits::AUDIT_SCAN_ROWS_MAX {
             return ControlFlow::Break(());
         }
-        excess = excess.saturating_sub(text.len() as u64 + ROW_BYTES);
+        excess = excess.saturating_sub(text.len() as u64 + store::ROW_BYTES);
         (through, rows) = (Some(sequence), rows + 1);
         ControlFlow::Continue(())
     })?;

@@ -1,6 +1,8 @@
 //! Looking things up in the audit trail. It has no index: a look reads rows one after the
 //! other, and tells those that are not wanted by a few bytes. One request looks at
-//! [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most and says where the next one goes on.
+//! [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most and says where the next one goes on. Only to find
+//! who once bore a userName, as in `history.rs` and `gathering.rs`, the whole trail is read: that is
+//! for the local door alone.
 
 use std::ops::ControlFlow;
 

@@ -41,7 +41,7 @@ pub(super) fn members(body: Value, urn: &str, leniency: &mut Leniency) -> Result
     Ok(body)
 }
 
-/// The content of `schemas`; empty if that is missing or unassigned, and tolerated.
+/// The content of `schemas`; `None` if that is missing or unassigned, and tolerated.
 pub(super) fn schemas<'a>(
     body: &'a Object,
     leniency: &mut Leniency,

@@ -122,7 +122,7 @@ fn selected(paths: &[AttributePath], name: &str, value: Value) -> Option<Value> 
         };
         let of_extension: Vec<_> = paths
             .iter()
-            .filter(|path| path.extension.is_some())
+            .filter(|path| path.extension.is_some_and(|schema| schema.urn == name))
             .copied()
             .map(|path| AttributePath {
                 extension: None,

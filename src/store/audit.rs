@@ -26,6 +26,8 @@ use crate::secret::{Digest, sha256_of_parts};
 
 const VERSION: u8 = 1;
 const TEXT_AT: usize = 33;
+/// Bytes of a row besides its text, in [`super::Extent::bytes`].
+pub const ROW_BYTES: u64 = TEXT_AT as u64;
 /// Bytes of a head in the file.
 const HEAD_BYTES: usize = 48;
 

@@ -188,7 +188,8 @@ impl Snapshot {
     /// Checks that rows, keys, index and audit chain agree; the error says where they do not.
     pub fn check(&self, describe: Describe) -> Result<Counts, OpenError> {
         guarded(|| {
-            self.look(describe, |_, _| ControlFlow::Continue(()))?;
+            self.look(describe, |_, _| ControlFlow::Continue(()))
+                .map(drop)?;
             tables::chain_head(self.transaction())?;
             let mut audit_rows = 0;
             self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?

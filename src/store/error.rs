@@ -63,7 +63,8 @@ impl fmt::Display for ReadError {
 pub enum WriteError {
     /// More writes wait than [`crate::limits::WRITE_QUEUE_MAX`].
     Busy,
-    /// The file failed; it is being reopened. Nothing of the write is on disk.
+    /// The file failed and is being reopened, or the writer did not come to this write in time.
+    /// Nothing of it is on disk.
     Unavailable,
     /// The disk is full. Nothing was begun.
     Full,
@@ -85,7 +86,8 @@ pub enum OpenError {
     Newer(u64),
     /// It was written by an older program, with this format version.
     Older(u64),
-    /// It was written by an older program and could not be upgraded. Nothing was changed.
+    /// It was written by an older program and could not be upgraded. If a backup was made, the error
+    /// names it.
     NotUpgraded {
         /// Its format version.
         format: u64,

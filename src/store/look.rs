@@ -13,13 +13,13 @@ use super::tables::{self, SETTINGS};
 use super::{OpenError, ReadError, Snapshot, row};
 
 impl Snapshot {
-    /// Looks at everything. Shows the users of each chunk that has any to `visit`, which may break
-    /// off the look.
+    /// Looks at everything. Shows the users of the first chunk, and of each other that has any, to
+    /// `visit`, which may break off the look.
     pub(super) fn look(
         &self,
         describe: Describe,
         mut visit: impl FnMut(u32, Changes) -> ControlFlow<()>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<ControlFlow<()>, OpenError> {
         let (mut externals, mut emails) = (Pairs::default(), Pairs::default());
         let (mut chunk, mut users_of_chunk) = (0, Changes::new());
         let (mut users, mut previous) = (0, None);
@@ -45,21 +45,21 @@ impl Snapshot {
             users += 1;
             if chunk != sequence / CHUNK {
                 if visit(chunk, std::mem::take(&mut users_of_chunk)).is_break() {
-                    return Ok(());
+                    return Ok(ControlFlow::Break(()));
                 }
                 chunk = sequence / CHUNK;
             }
             users_of_chunk.insert(sequence, Some(facts));
         }
         if visit(chunk, users_of_chunk).is_break() {
-            return Ok(());
+            return Ok(ControlFlow::Break(()));
         }
         self.look_at_keys(users, &externals, &emails)?;
         self.read_small_tables()?;
         if tables::users_next(&self.txn)? <= previous.map_or(0, u64::from) {
-            return damaged("the next user's sequence was given already");
+            damaged("the next user's sequence was given already")?;
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Whether the tables of keys hold what the users have, and nothing else.

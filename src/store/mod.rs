@@ -57,6 +57,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 pub use audit::ChainBroken;
+pub use audit::ROW_BYTES;
 pub use backend::{Ailment, Backend};
 pub use backup::{Backup, Counts, Outline, Restored, Restoring, check, restore};
 pub use change::{Change, Describe, Keys};

@@ -144,10 +144,12 @@ impl Writer {
         self.shared.hints.reserve(open.index.live().len());
         let mut is_right = true;
         if looks {
-            snapshot.look(self.describe, |number, users| {
-                is_right &= open.index.agrees(number, &users);
-                ControlFlow::Continue(())
-            })?;
+            snapshot
+                .look(self.describe, |number, users| {
+                    is_right &= open.index.agrees(number, &users);
+                    ControlFlow::Continue(())
+                })
+                .map(drop)?;
         }
         if !is_right {
             open.index = saved::from_rows(&snapshot, self.describe)?;
@@ -203,8 +205,9 @@ impl Open {
         Ok(())
     }
 
-    /// Whether nobody else can open the storage: one that is only read may be open elsewhere.
-    pub(super) fn is_locked(&self) -> bool {
+    /// Takes the storage's lock, if nobody else has it: one that is only read may be open elsewhere.
+    /// Whether it is taken.
+    pub(super) fn try_lock(&self) -> bool {
         let locked = self
             .storage
             .try_lock_range(Bound::Unbounded, Bound::Unbounded);

@@ -81,7 +81,8 @@ impl Queue {
     }
 
     /// Queues plans that are committed together, and gives the ticket to wait for them. Without
-    /// plans the writer only looks at the file.
+    /// plans the writer only looks at the file: such a batch shares none with plans, since
+    /// [`Self::refuse_for`] must tell them apart.
     pub(super) fn push(&self, plans: Vec<Plan>) -> Result<Ticket, WriteError> {
         let mut state = self.state();
         if state.is_closed {
@@ -95,6 +96,7 @@ impl Queue {
         let joined = state
             .batches
             .back_mut()
+            .filter(|batch| batch.plans.is_empty() == plans.is_empty())
             .filter(|batch| batch.plans.len() + plans.len() <= limits::BATCH_CHANGES_MAX);
         if let Some(batch) = joined {
             batch.plans.extend(plans);
@@ -309,12 +311,14 @@ mod tests {
             .into();
         assert_eq!(queue.state().waiting, 6);
         let (size, callers) = next(&queue);
-        assert_eq!((size, queue.state().waiting), (128, 3));
+        assert_eq!((size, queue.state().waiting), (128, 4));
         callers.answer(Outcome::Committed);
-        for (ticket, is_told) in tickets.iter().zip([true, true, true, false, false, false]) {
+        for (ticket, is_told) in tickets.iter().zip([true, true, false, false, false, false]) {
             let is_committed = matches!(told(ticket), Some(Outcome::Committed));
             assert_eq!(is_committed, is_told);
         }
+        // A look is a batch of its own.
+        assert_eq!(next(&queue).0, 0);
         assert_eq!(next(&queue).0, 1);
         assert_eq!(next(&queue).0, 1000);
         assert!(matches!(told(&tickets[4]), Some(Outcome::Unknown)));

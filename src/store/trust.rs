@@ -205,7 +205,7 @@ fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     };
     let trust = &shared.trust;
     let mut is_right = true;
-    snapshot.look(describe, |number, users| {
+    let looked = snapshot.look(describe, |number, users| {
         is_right &= snapshot.index().agrees(number, &users);
         if trust.is_underway() {
             ControlFlow::Continue(())
@@ -216,5 +216,5 @@ fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     if !is_right {
         trust.is_stale.store(true, Ordering::Release);
     }
-    Ok(true)
+    Ok(looked.is_continue())
 }

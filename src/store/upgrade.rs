@@ -87,13 +87,13 @@ pub(super) fn with_backup(
     if State::of(&database)? != state {
         return Err(OpenError::Locked);
     }
-    let upgraded = run(&database, format, describe).and_then(|()| close(database));
-    upgraded.map_err(|error| match error {
+    run(&database, format, describe).map_err(|error| match error {
         OpenError::Io(error) => refused(format!("its backup is {}", backup.display()), &error),
         other => other,
     })?;
+    // It is upgraded, whatever becomes of closing it.
     tell(path, &backup, format);
-    Ok(())
+    close(database)
 }
 
 /// A warning, because commands show those too: nobody shall have to search for the way back.

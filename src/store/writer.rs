@@ -182,7 +182,7 @@ impl Writer {
                 let _ = close(view);
             }
             // Reading goes on meanwhile: closing may take a while on a failing disk.
-            let is_held = view.as_ref().is_some_and(Open::is_locked);
+            let is_held = view.as_ref().is_some_and(Open::try_lock);
             let made_up = guarded(|| self.lag.make_up(&self.opener, is_held));
             if let Err(error) = made_up {
                 self.note_ailment(&error);
