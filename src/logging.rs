@@ -2,8 +2,9 @@
 //! outside is escaped, long lines are cut, and a closed or blocked standard error costs nothing but
 //! lines, which are counted.
 //!
-//! The line itself is written by `simple_logger`, whose `eprintln!` panics when standard
-//! error is broken and waits when it is blocked. Hence the thread of its own.
+//! A line for people is written by `simple_logger`, whose `eprintln!` panics when standard
+//! error is broken and waits when it is blocked. Hence the thread of its own. A line for what
+//! collects logs is a JSON object, with the parts of a request's line as members beside the text.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -14,27 +15,44 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
+use serde_json::{Map, json};
 use simple_logger::SimpleLogger;
 
+use crate::clock::{Clock, SystemClock};
 use crate::limits;
 
 const WRITER_THREAD: &str = "log-writer";
 const OURS: &str = "golinks_scim";
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
 /// One line on its way.
 enum Entry {
-    Line {
-        level: log::Level,
-        target: String,
-        text: String,
-    },
+    Line(Line),
     Flush(SyncSender<()>),
+}
+
+struct Line {
+    level: log::Level,
+    target: String,
+    text: String,
+    /// The parts of the text that have names; none in [`Format::Text`].
+    parts: Map<String, serde_json::Value>,
 }
 
 struct Logger {
     level: AtomicUsize,
+    format: Format,
     queue: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
 }
@@ -42,19 +60,20 @@ struct Logger {
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Starts the log. Called once, before there is anything to tell.
-pub fn start(level: LevelFilter) {
+pub fn start(level: LevelFilter, format: Format) {
     let (queue, entries) = sync_channel(limits::LOG_QUEUE_LINES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&dropped);
     let started = thread::Builder::new()
         .name(WRITER_THREAD.to_owned())
-        .spawn(move || write_all(&entries, &count));
+        .spawn(move || write_all(&entries, &Writer::new(format), &count));
     if started.is_err() {
         // Without the thread there is no log; the work goes on.
         return;
     }
     let logger = LOGGER.get_or_init(|| Logger {
         level: AtomicUsize::new(level as usize),
+        format,
         queue,
         dropped,
     });
@@ -97,11 +116,17 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let entry = Entry::Line {
+        let mut parts = Parts::default();
+        if self.format == Format::Json {
+            // It fails only if a visit does.
+            let _ = record.key_values().visit(&mut parts);
+        }
+        let entry = Entry::Line(Line {
             level: record.level(),
             target: record.target().to_owned(),
             text: escape(&record.args().to_string()),
-        };
+            parts: parts.0,
+        });
         if self.queue.try_send(entry).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -110,45 +135,96 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-fn write_all(entries: &Receiver<Entry>, dropped: &AtomicU64) {
-    let writer = SimpleLogger::new()
-        .with_level(LevelFilter::Trace)
-        .with_utc_timestamps();
-    let journal = is_journal();
+/// The named parts of a line.
+#[derive(Default)]
+struct Parts(Map<String, serde_json::Value>);
+
+impl<'kvs> VisitSource<'kvs> for Parts {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let part = match (value.to_u64(), value.to_borrowed_str()) {
+            (Some(number), _) => json!(number),
+            (None, Some(text)) => json!(escape(text)),
+            // It is absent.
+            (None, None) => return Ok(()),
+        };
+        self.0.insert(key.to_string(), part);
+        Ok(())
+    }
+}
+
+fn write_all(entries: &Receiver<Entry>, writer: &Writer, dropped: &AtomicU64) {
     while let Ok(entry) = entries.recv() {
         match entry {
-            Entry::Line {
-                level,
-                target,
-                text,
-            } => write(&writer, journal, level, &target, &text),
+            Entry::Line(line) => writer.write(line),
             Entry::Flush(done) => {
                 let _ = done.send(());
             }
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let text = format!("{lost} log lines were dropped: standard error was too slow");
-            write(&writer, journal, log::Level::Warn, OURS, &text);
+            writer.write(Line {
+                level: log::Level::Warn,
+                target: OURS.to_owned(),
+                text: format!("{lost} log lines were dropped: standard error was too slow"),
+                parts: Map::new(),
+            });
         }
     }
 }
 
-fn write(writer: &SimpleLogger, journal: bool, level: log::Level, target: &str, text: &str) {
-    // A broken standard error is no reason to stop: it may be mended.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        if journal {
-            // A reader that does not get the priority still gets the line.
-            let _ = write!(io::stderr(), "<{}>", priority(level));
+/// Writes lines to standard error.
+struct Writer {
+    format: Format,
+    for_people: SimpleLogger,
+    is_journal: bool,
+}
+
+impl Writer {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            for_people: SimpleLogger::new()
+                .with_level(LevelFilter::Trace)
+                .with_utc_timestamps(),
+            is_journal: is_journal(),
         }
-        writer.log(
-            &Record::builder()
-                .level(level)
-                .target(target)
-                .args(format_args!("{text}"))
-                .build(),
-        );
-    }));
+    }
+
+    fn write(&self, line: Line) {
+        // A broken standard error is no reason to stop: it may be mended.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if self.is_journal {
+                // A reader that does not get the priority still gets the line.
+                let _ = write!(io::stderr(), "<{}>", priority(line.level));
+            }
+            match self.format {
+                Format::Text => self.for_people.log(
+                    &Record::builder()
+                        .level(line.level)
+                        .target(&line.target)
+                        .args(format_args!("{}", line.text))
+                        .build(),
+                ),
+                Format::Json => {
+                    let _ = writeln!(io::stderr(), "{}", line.into_json());
+                }
+            }
+        }));
+    }
+}
+
+impl Line {
+    fn into_json(self) -> serde_json::Value {
+        let mut line = json!({
+            "time": SystemClock.now().to_string(),
+            "level": self.level.as_str().to_ascii_lowercase(),
+            "message": self.text,
+        });
+        if let Some(members) = line.as_object_mut() {
+            members.extend(self.parts);
+        }
+        line
+    }
 }
 
 /// The priority of `syslog(3)`.
@@ -240,6 +316,7 @@ mod tests {
         let (queue, entries) = sync_channel(2);
         let logger = Logger {
             level: AtomicUsize::new(LevelFilter::Info as usize),
+            format: Format::Text,
             queue,
             dropped: Arc::new(AtomicU64::new(0)),
         };

@@ -8,9 +8,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use golinks_scim::clock;
 use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
+use serde_json::Value;
 
-use crate::support::{Server, Talk, without_settings};
+use crate::support::{Server, Talk, body, without_settings};
 
 fn with_file(file: &str, arguments: &[&str]) -> Server {
     let file = file.to_owned();
@@ -46,7 +48,7 @@ fn the_file_is_read_and_flags_win() {
 
     let path = path.to_str().expect("UTF-8");
     let shown = server.cli(&["--config", path, "config", "show", "-o", "jsonl"]);
-    let lines: Vec<serde_json::Value> = shown
+    let lines: Vec<Value> = shown
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -106,6 +108,64 @@ fn the_default_file_can_be_used_as_it_is() {
         .skip(1)
         .filter(|line| !line.ends_with("default"));
     assert_eq!(set.count(), 1, "{}", shown.stdout);
+}
+
+/// What collects logs reads each line, whatever a client puts into it.
+#[test]
+fn a_log_of_json_has_the_parts_of_a_request_as_members() {
+    let mut talk = Talk::with(with_file("log_format = \"json\"\n", &["-v"]));
+    let created = talk.send("POST", "/Users", Some(&body("jane\"\n{}@example.com")));
+    let id = created.header("x-request-id").expect("an id").to_owned();
+    let refused = talk.send("GET", "/Users/%22%7b", None);
+    assert_eq!((created.status, refused.status), (201, 404));
+    talk.server.log_with("/Users/%22%7b");
+    let log = talk.server.log();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect();
+    let of_levels = |it: &Value| it["level"].is_string() && it["message"].is_string();
+    assert!(lines.iter().all(of_levels), "{log}");
+    let line = lines.iter().find(|line| line["request"] == id.as_str());
+    let line = line.expect("the creation is logged");
+    assert_eq!(line["level"], "info");
+    assert_eq!(line["address"], "127.0.0.1");
+    assert_eq!(line["method"], "POST");
+    assert_eq!(line["path"], "/scim/v2/Users");
+    assert_eq!(line["status"], 201);
+    assert!(
+        line["duration_us"].as_u64().is_some_and(|it| it > 0),
+        "{line}"
+    );
+    let (principal, message) = (&line["principal"], &line["message"]);
+    let [principal, message] = [principal, message].map(|it| it.as_str().expect("a text"));
+    assert!(principal.starts_with("token:"), "{line}");
+    let wanted = format!("{id} 127.0.0.1 {principal} POST /scim/v2/Users 201 ");
+    assert!(message.starts_with(&wanted), "{line}");
+    assert!(
+        clock::Instant::parse(line["time"].as_str().expect("a time")).is_some(),
+        "{line}"
+    );
+    // Who shows no token is told of without what there is not.
+    let mut stranger = talk.server.client();
+    let sent = golinks_scim::http1::client::Request {
+        method: "GET",
+        target: "/scim/v2/Users",
+        headers: &[],
+        body: None,
+    };
+    assert_eq!(stranger.send(&sent).expect("an answer").0.status, 401);
+    let log = talk.server.log_with("no token was sent");
+    let last = log.lines().rfind(|line| line.contains("no token was sent"));
+    let last: Value = serde_json::from_str(last.expect("it is told")).expect("JSON");
+    assert_eq!(
+        (last["status"].as_u64(), last.get("duration_us")),
+        (Some(401), None),
+        "{last}"
+    );
+    // Commands speak to people.
+    let told = talk.server.cli(&["user", "show", "nobody"]);
+    assert!(!told.stderr.contains('{'), "{told:?}");
 }
 
 #[test]

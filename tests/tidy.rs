@@ -22,8 +22,9 @@ const LAYERS: &[&[&str]] = &[
 
 /// Siblings that may be used all the same, and why.
 const SIBLINGS: &[(&str, &str)] = &[
-    // The ground floor is one storey of plain values; the log is bounded by names too.
+    // The ground floor is one storey of plain values; the log is bounded by names too, and says when.
     ("logging", "limits"),
+    ("logging", "clock"),
     ("config", "limits"),
     // No token is shown that stands in the wrong place.
     ("config", "secret"),

@@ -70,12 +70,16 @@ impl Beginning {
             Who::Stranger { is_told } => is_told.then(String::new),
         };
         if let Some(principal) = told_as {
+            let (method, path) = (head.method().as_str(), path_for_log(head.path()));
+            let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
             log::info!(
-                "{} {} {principal}{} {} {}: {}",
-                self.request_id,
-                peer_text(self.peer),
-                head.method().as_str(),
-                path_for_log(head.path()),
+                request = id,
+                address = peer.as_str(),
+                principal = principal.trim_end(),
+                method,
+                path,
+                status = problem.status;
+                "{id} {peer} {principal}{method} {path} {}: {}",
                 problem.status,
                 problem.for_the_log()
             );
@@ -96,10 +100,12 @@ impl Beginning {
 
     pub(super) fn unreadable(&self, fault: &Fault, is_told: bool) -> Answer {
         if is_told {
+            let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
             log::info!(
-                "{} {} not a request, {}: {}",
-                self.request_id,
-                peer_text(self.peer),
+                request = id,
+                address = peer.as_str(),
+                status = fault.status;
+                "{id} {peer} not a request, {}: {}",
                 fault.status,
                 fault.detail
             );
@@ -110,10 +116,11 @@ impl Beginning {
     }
 
     pub(super) fn broken(&self) -> Refusal {
+        let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
         log::error!(
-            "{} {}: a bug while its head was looked at",
-            self.request_id,
-            peer_text(self.peer)
+            request = id,
+            address = peer.as_str();
+            "{id} {peer}: a bug while its head was looked at"
         );
         Refusal {
             answer: Problem::bug().into_answer(&self.request_id),
@@ -288,15 +295,11 @@ impl Admission {
 
     /// The answer to a body that could not be read, and its log line.
     pub(super) fn broken_off(&self, problem: Problem) -> Answer {
-        log::info!(
-            "{} {} {} {} {} {}: {}",
-            self.request_id,
-            peer_text(self.peer),
-            self.caller().principal,
-            self.method,
-            path_for_log(&self.path),
+        self.log(
+            log::Level::Info,
             problem.status,
-            problem.for_the_log(),
+            None,
+            &format!(": {}", problem.for_the_log()),
         );
         let mut answer = problem.into_answer(&self.request_id);
         answer.close = true;
@@ -314,25 +317,40 @@ impl Admission {
         };
         let is_open = self.principal.is_none() && answer.status < 500;
         let quiet = is_open || answer.status < 400 && self.is_read();
-        log::log!(
-            if quiet {
-                log::Level::Debug
-            } else {
-                log::Level::Info
-            },
-            "{} {} {} {} {} {} {} us{why}",
-            self.request_id,
-            peer_text(self.peer),
-            self.caller().principal,
-            self.method,
-            path_for_log(&self.path),
-            answer.status,
-            took.as_micros(),
-        );
+        let level = if quiet {
+            log::Level::Debug
+        } else {
+            log::Level::Info
+        };
+        self.log(level, answer.status, Some(took), &why);
         if answer.status < 400 {
             answer.headers.push(("X-Request-Id", self.request_id));
         }
         answer
+    }
+
+    /// The request's line; without a duration if it was never answered by a handler.
+    fn log(&self, level: log::Level, status: u16, took: Option<Duration>, why: &str) {
+        // The parts are not made for a line that nobody reads.
+        if level > log::max_level() {
+            return;
+        }
+        let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
+        let (principal, method) = (self.caller().principal, self.method);
+        let path = path_for_log(&self.path);
+        let micros = took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let time = micros.map_or_else(String::new, |micros| format!(" {micros} us"));
+        log::log!(
+            level,
+            request = id,
+            address = peer.as_str(),
+            principal = principal.as_str(),
+            method,
+            path,
+            status,
+            duration_us = micros;
+            "{id} {peer} {principal} {method} {path} {status}{time}{why}"
+        );
     }
 }
 

@@ -355,11 +355,11 @@ impl Api {
         let id = call.request_id();
         match &problem.damage {
             Some(Damage::User(how)) => {
-                log::error!("{id} a stored user cannot be read: {how}");
+                log::error!(request = id; "{id} a stored user cannot be read: {how}");
                 self.damage.get_or_init(|| how.clone());
             }
             Some(Damage::Trail(place)) => {
-                log::error!("{id} the audit trail is not as it was written: {place}");
+                log::error!(request = id; "{id} the audit trail is not as it was written: {place}");
             }
             None => {}
         }

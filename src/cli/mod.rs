@@ -174,18 +174,23 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     let typed_level = typed_level(&args);
     let configuration = Configuration::load(&sources);
     if let Command::Check(typed) = &args.command {
-        logging::start(typed_level.unwrap_or(LevelFilter::Warn));
+        logging::start(
+            typed_level.unwrap_or(LevelFilter::Warn),
+            logging::Format::Text,
+        );
         return check::run(&configuration, &sources, program.to_owned(), typed);
     }
     let configuration = configuration
         .or_else(|problem| without_the_rest(problem, &sources, &args.command))
         .map_err(from_configuration)?;
-    let usual_level = match args.command {
-        // A server logs what it does; a command logs only trouble.
-        Command::Serve(_) => configuration.serve.log_level,
-        _ => LevelFilter::Warn,
+    let serve = &configuration.serve;
+    let (usual_level, format) = match args.command {
+        Command::Serve(_) if serve.is_log_json => (serve.log_level, logging::Format::Json),
+        Command::Serve(_) => (serve.log_level, logging::Format::Text),
+        // A server logs what it does; a command logs only trouble, to people.
+        _ => (LevelFilter::Warn, logging::Format::Text),
     };
-    logging::start(typed_level.unwrap_or(usual_level));
+    logging::start(typed_level.unwrap_or(usual_level), format);
     if let Err(error) = outlived {
         log::warn!("a limit on file sizes would end this without a word: {error}");
     }

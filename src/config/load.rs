@@ -213,6 +213,7 @@ fn understood(given: &BTreeMap<Key, Given>) -> Result<Serve, Problem> {
         tls_files,
         rate_per_second: with_default(given, Key::RateLimit, settings::rate)?,
         log_level: with_default(given, Key::LogLevel, settings::level)?,
+        is_log_json: with_default(given, Key::LogFormat, settings::is_json)?,
         alarm_deactivations: with_default(given, Key::AlarmDeactivations, settings::count)?,
         alarm_percent: with_default(given, Key::AlarmPercent, settings::percent)?,
         audit_keep_days: with_default(given, Key::AuditKeep, settings::keep_days)?,

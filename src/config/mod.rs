@@ -40,6 +40,8 @@ pub struct Serve {
     pub rate_per_second: Option<u32>,
     /// What the log tells.
     pub log_level: LevelFilter,
+    /// Whether it is written as JSON.
+    pub is_log_json: bool,
     /// More deactivations than this within an hour, and than [`Serve::alarm_percent`] of the
     /// active users, raise the alarm; 0 is never.
     pub alarm_deactivations: u32,

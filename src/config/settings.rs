@@ -69,6 +69,8 @@ pub enum Key {
     RateLimit,
     /// `log_level`
     LogLevel,
+    /// `log_format`
+    LogFormat,
     /// `alarm_deactivations`
     AlarmDeactivations,
     /// `alarm_percent`
@@ -84,7 +86,7 @@ pub enum Key {
 }
 
 /// All settings.
-pub static SETTINGS: [Setting; 13] = [
+pub static SETTINGS: [Setting; 14] = [
     Setting {
         key: Key::DataDir,
         name: "data_dir",
@@ -150,6 +152,13 @@ pub static SETTINGS: [Setting; 13] = [
         default: Fallback::Value("\"info\""),
         about: "What the log tells: error, warn, info, debug or trace.",
         is_reloaded: true,
+    },
+    Setting {
+        key: Key::LogFormat,
+        name: "log_format",
+        default: Fallback::Value("\"text\""),
+        about: "How it is written: text, for people, or json, an object a line, for what collects logs.",
+        is_reloaded: false,
     },
     Setting {
         key: Key::AlarmDeactivations,
@@ -297,6 +306,15 @@ pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
     match text.parse() {
         Ok(level) if level != LevelFilter::Off => Ok(level),
         _ => Err("write error, warn, info, debug or trace".to_owned()),
+    }
+}
+
+/// Reads a format of the log: whether it is JSON.
+pub(super) fn is_json(text: &str) -> Result<bool, String> {
+    match text {
+        "text" => Ok(false),
+        "json" => Ok(true),
+        _ => Err("write text or json".to_owned()),
     }
 }
 

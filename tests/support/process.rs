@@ -122,5 +122,6 @@ fn wait_for(address: &Receiver<SocketAddr>) -> Option<SocketAddr> {
 
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("address=")?;
-    rest.split_whitespace().next()?.parse().ok()
+    // In a log of JSON the text ends with a quotation mark.
+    rest.split([' ', '"', '\n']).next()?.parse().ok()
 }
