@@ -34,10 +34,11 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
     let is_over = AtomicBool::new(false);
     let written = AtomicUsize::new(0);
     let made = thread::scope(|scope| {
+        let mut writers = Vec::new();
         for writer in 0..4 {
             let mut client = talk.server.client();
             let (is_over, written, authorization) = (&is_over, &written, &talk.authorization);
-            scope.spawn(move || {
+            writers.push(scope.spawn(move || {
                 for turn in 0.. {
                     if is_over.load(Ordering::SeqCst) {
                         return;
@@ -48,7 +49,7 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
                     assert_eq!(answer.expect("an answer").status, 201);
                     written.fetch_add(1, Ordering::SeqCst);
                 }
-            });
+            }));
         }
         while written.load(Ordering::SeqCst) < 40 {
             thread::yield_now();
@@ -57,6 +58,8 @@ fn a_backup_made_under_load_is_one_state_and_comes_back() {
         let made = loop {
             let before = written.load(Ordering::SeqCst);
             let made = talk.server.cli(&["backup", "create", &file]);
+            let has_ended = |writer: &thread::ScopedJoinHandle<'_, ()>| writer.is_finished();
+            assert!(!writers.iter().any(has_ended), "a writer has ended");
             if made.status != Some(0) || written.load(Ordering::SeqCst) > before {
                 break made;
             }

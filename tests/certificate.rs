@@ -377,7 +377,7 @@ fn changed_files_are_noticed_and_bad_ones_leave_the_old_certificate() {
     assert_eq!(shown(&door), before);
     let is_told = || {
         let checked = server.cli(&["check"]).stdout;
-        checked.contains("the new certificate cannot be used, the old one, which ends at ")
+        checked.contains("what was read last cannot be used, the certificate that ends at ")
     };
     assert!(is_told());
     let private = fs::Permissions::from_mode(PRIVATE);

@@ -398,7 +398,7 @@ fn very_many_deactivations() {
 
 #[test]
 fn files_that_others_can_read_or_that_are_anothers() {
-    let place = Place::sound();
+    let mut place = Place::sound();
     let key = place.data_dir().join("tls/ca.key");
     for path in [place.data_dir(), place.data_dir().join("users.redb"), key] {
         let open = fs::Permissions::from_mode(0o755);
@@ -423,6 +423,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
             place.is_well();
         }
         // As a restored folder may be: what is in it has kept its owner.
+        place.stop();
         let inside = "users.redb tls tls/leaf.pem tls/leaf.key tls/ca.pem tls/ca.key";
         let inside: Vec<_> = inside
             .split(' ')
@@ -436,9 +437,14 @@ fn files_that_others_can_read_or_that_are_anothers() {
             "belongs to root, and the store in it does not",
         );
         assert!(mend.starts_with("chown 12345:12345 "), "{mend}");
-        for path in inside {
+        for path in &inside[1..] {
             chown(path, Some(0), Some(0)).expect("root may");
         }
+        // One file that somebody else has is given back, and no key of root's is given to anybody.
+        let mend = place.fails("data directory", "users.redb belongs to another user");
+        assert!(mend.starts_with("chown 0:0 "), "{mend}");
+        place.run(&mend);
+        place.serve();
         place.is_well();
     }
 }

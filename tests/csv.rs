@@ -291,6 +291,52 @@ fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
     }
 }
 
+/// A row that still waits for a decision stands in the way of none that was decided.
+#[test]
+fn of_several_rows_about_one_user_the_chosen_one_counts() {
+    let desk = Desk::new();
+    desk.write(
+        "a.csv",
+        "userName,title\nann@x,One\nann@x,Two\nann@x,Three\n",
+    );
+    check(&desk.import("a.csv", &[]), 1, &["1 created", "2 rejected"]);
+    let text = fs::read_to_string(desk.path("a.rejects.csv")).expect("text");
+    let (before, three) = text.rsplit_once("another row is").expect("the third");
+    let (_, three) = three.split_once(',').expect("behind its reason");
+    desk.write("chosen.csv", format!("{before},{three}"));
+    check(
+        &desk.import("chosen.csv", &[]),
+        1,
+        &["1 updated", "1 rejected"],
+    );
+    assert_eq!(desk.user("ann@x")["title"], "Three");
+}
+
+/// In earnest the second row would find somebody else, or nobody and make a second user.
+#[test]
+fn a_name_that_a_row_has_changed_is_nobody_elses_in_the_same_request() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName\nann@x\n");
+    check(&desk.import("a.csv", &[]), 0, &["1 created"]);
+    let id = desk.user("ann@x")["id"].as_str().expect("an id").to_owned();
+    for (number, second) in ["ann@x", "bea@x"].iter().enumerate() {
+        let name = format!("{number}.csv");
+        let new = ["bea@x", "ann@x"][number];
+        desk.write(
+            &name,
+            format!("id,userName,title\n{id},{new},One\n,{second},Two\n"),
+        );
+        let told = "1 would be updated, 0 would be unchanged, 1 would be rejected";
+        check(&desk.import(&name, &["--dry-run"]), 1, &[told]);
+        check(
+            &desk.import(&name, &[]),
+            1,
+            &["0 created, 1 updated", "1 rejected"],
+        );
+        assert_eq!(desk.user(new)["title"], "One");
+    }
+}
+
 #[test]
 fn a_user_is_the_same_by_id_and_by_name() {
     let desk = Desk::new();

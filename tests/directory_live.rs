@@ -66,6 +66,7 @@ fn changes_are_seen_within_two_seconds_and_asked_for_in_a_tab_that_is_seen() {
     println!("changes were seen after {times:?}");
     let quickest = times.iter().min().expect("some");
     assert!(*quickest <= LIVE_MAX, "{times:?}");
+    assert!(times.iter().all(|time| *time <= 3 * LIVE_MAX), "{times:?}");
 
     visit.assert_own_host();
     let polls = await_polls(browser, 4);

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::Admission;
+use super::damage::Damage;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use crate::access::{Administrator, Issue, Token, TokenText};
@@ -114,12 +115,12 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
         let _alone = api.backing_up.lock();
         snapshot.back_up(&store_path, now.seconds())
     };
-    let (copy, backup) = made.map_err(|error| match &error {
+    let (copy, backup) = made.map_err(|error| match error {
         OpenError::Io(io) if io.kind() == io::ErrorKind::StorageFull => {
             Problem::new(507, format!("the server has no room for the copy: {io}"))
         }
         OpenError::Io(io) => Problem::new(500, format!("the server cannot make the copy: {io}")),
-        _ => Problem::new(500, error.to_string()),
+        _ => unsound(error),
     })?;
     let mut details = Map::new();
     details.insert("path".to_owned(), json!(path));
@@ -233,12 +234,21 @@ pub(super) fn forget_temporary_token(
     Ok(reply::json(200, &json!({"used": was_used})))
 }
 
+/// The problem of a store that cannot be read as a whole.
+fn unsound(error: OpenError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        OpenError::Damaged(how) => Problem::damaged(Damage::Store(how), detail),
+        _ => Problem::new(500, detail),
+    }
+}
+
 /// `POST /admin/verification`: reads the whole store and says what is in it.
 pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let snapshot = api.store.snapshot().map_err(directory::Error::from)?;
     let counts = snapshot.check(directory::describe).map_err(|error| {
         api.store.suspect();
-        Problem::new(500, error.to_string())
+        unsound(error)
     })?;
     Ok(reply::json(200, &described_counts(&counts)))
 }

@@ -56,7 +56,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
             }
             Some(Err(error)) => {
                 let problem = Problem::from(error);
-                api.note_damage(call, &problem);
+                api.damages.note(call.request_id(), &problem);
                 refused += 1;
                 if matches!(principal, Principal::Token(_))
                     && refused <= limits::BULK_REFUSALS_NOTED_MAX

@@ -123,7 +123,7 @@ fn reasons(api: &Api) -> Vec<Reason> {
             "look at the disk (dmesg), then: golinks-scim manual disk-full",
         ),
     }
-    if let Some(how) = api.damage.get() {
+    if let Some(how) = api.damages.first() {
         add(
             format!("the store is damaged: {how}"),
             "stop the server; then {program} backup restore FILE",

@@ -16,6 +16,7 @@ mod audit;
 mod bulk;
 mod call;
 mod cursor;
+mod damage;
 mod discovery;
 mod explain;
 mod health;
@@ -37,7 +38,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant as Monotonic;
 
 pub use administration::described_backup;
@@ -58,8 +59,9 @@ use crate::secret;
 use crate::store::{OpenError, Store};
 use crate::turns::{Turn, Turns};
 use cursor::Cursors;
+use damage::Damages;
 use places::Places;
-use problem::{Damage, Problem, word_of};
+use problem::{Problem, word_of};
 use refusals::{Refusals, Refused};
 use reply::Outcome;
 use routes::Access;
@@ -110,8 +112,7 @@ pub struct Api {
     bulky: Turns,
     started: Instant,
     is_stopping: AtomicBool,
-    /// The first user's row that could not be read.
-    damage: OnceLock<String>,
+    damages: Damages,
     /// Held while a backup is made.
     backing_up: Mutex<()>,
 }
@@ -172,7 +173,7 @@ impl Api {
             bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
             started,
             is_stopping: AtomicBool::new(false),
-            damage: OnceLock::new(),
+            damages: Damages::default(),
             backing_up: Mutex::default(),
             store,
         })
@@ -249,7 +250,7 @@ impl Api {
         let outcome = catch_unwind(AssertUnwindSafe(|| handle(&admission)));
         let outcome = outcome.unwrap_or_else(|_| Err(admission.bug()));
         if let Err(problem) = &outcome {
-            self.note_damage(&admission, problem);
+            self.damages.note(admission.request_id(), problem);
         }
         // A failure of the server is counted as one, whatever status its caller understands.
         let real = outcome.as_ref().err().map(|problem| problem.status);
@@ -346,23 +347,8 @@ impl Api {
     /// The words for a part of a request that is refused, while others are done.
     fn words_of(&self, call: &Admission, error: directory::Error) -> String {
         let problem = Problem::from(error);
-        self.note_damage(call, &problem);
+        self.damages.note(call.request_id(), &problem);
         problem.detail
-    }
-
-    /// Logs what is damaged, and keeps the first user's row for `/readyz`.
-    fn note_damage(&self, call: &Admission, problem: &Problem) {
-        let id = call.request_id();
-        match &problem.damage {
-            Some(Damage::User(how)) => {
-                log::error!(request = id; "{id} a stored user cannot be read: {how}");
-                self.damage.get_or_init(|| how.clone());
-            }
-            Some(Damage::Trail(place)) => {
-                log::error!(request = id; "{id} the audit trail is not as it was written: {place}");
-            }
-            None => {}
-        }
     }
 
     /// Counts and logs what was tolerated in a request.

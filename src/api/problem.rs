@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::damage::Damage;
 use super::reply;
 use crate::access::{IssueError, Rejection, Scope};
 use crate::directory;
@@ -31,6 +32,8 @@ pub(super) enum Cause {
     Failures,
     /// Other requests at the same time.
     Load,
+    /// The disk, which has not said whether the change was made.
+    Doubt,
 }
 
 impl Cause {
@@ -43,6 +46,7 @@ impl Cause {
             Self::Rate => "rate",
             Self::Failures => "failures",
             Self::Load => "load",
+            Self::Doubt => "doubt",
         }
     }
 }
@@ -50,14 +54,6 @@ impl Cause {
 /// The name of a refused credential's fault, or of a missing credential.
 pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
     rejection.map_or("absent", Rejection::as_str)
-}
-
-/// What is not as it was written; the text says where, for the administrator alone.
-pub(super) enum Damage {
-    /// A user's row.
-    User(String),
-    /// The audit trail.
-    Trail(String),
 }
 
 /// What went wrong, for the caller.
@@ -102,7 +98,7 @@ impl Problem {
         self
     }
 
-    fn damaged(damage: Damage, detail: &str) -> Self {
+    pub(super) fn damaged(damage: Damage, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(500, detail);
         problem.damage = Some(damage);
         problem
@@ -363,7 +359,7 @@ impl From<directory::Error> for Problem {
             ),
             directory::Error::Scim(error) => error.into(),
             directory::Error::Damaged(how) => Self::damaged(
-                Damage::User(how),
+                Damage::Store(how),
                 "the stored user cannot be read: restore a backup; the log says which row",
             ),
             directory::Error::BrokenTrail(place) => Self::damaged(
@@ -411,7 +407,8 @@ impl From<WriteError> for Problem {
                 RETRY_DISK_SECONDS,
                 "the server's disk failed, is full or does not answer, and the change was not \
                  confirmed: look whether it was made before you try again",
-            ),
+            )
+            .caused(Cause::Doubt),
         }
     }
 }

@@ -8,8 +8,8 @@
 //! stranger refused  ──▶ memory of its own ──▶ counted, one row "refuse.strangers" a minute
 //! ```
 //!
-//! Of the answers that only say to come back later, only each principal's first of a minute counts
-//! like other refusals: a busy identity provider gets thousands.
+//! Of the answers that only say to come back later, only each principal's first of a minute and a
+//! cause counts like other refusals: a busy identity provider gets thousands.
 //!
 //! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
 
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::{Admission, Beginning};
-use super::problem::Problem;
+use super::problem::{Cause, Problem};
 use super::routes;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};
@@ -81,9 +81,9 @@ impl Day {
 /// A minute's refusals.
 struct Window<K> {
     began: Option<(Monotonic, Instant)>,
-    /// Rows by principal, and the principals that were told to come back later.
+    /// Rows by principal, and the principals that were told to come back later, with the cause.
     rows: BTreeMap<String, u32>,
-    told_to_wait: BTreeSet<String>,
+    told_to_wait: BTreeSet<(String, Option<&'static str>)>,
     /// Counts of refusals without a row, by what distinguishes them.
     counted: BTreeMap<K, u64>,
 }
@@ -278,7 +278,8 @@ impl Api {
     pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
         let (at, now) = (Monotonic::now(), self.clock.now());
         // There may be thousands of these: nothing is built only to be dropped.
-        if problem.is_transient && self.count_if_told_before(principal, problem.status, at, now) {
+        let is_like_others = problem.is_transient && problem.cause != Some(Cause::Doubt);
+        if is_like_others && self.count_if_told_before(principal, problem, at, now) {
             return;
         }
         let is_explained = self.tuned.get().is_explained;
@@ -323,21 +324,22 @@ impl Api {
     }
 
     /// Counts an answer that only says to come back later, unless it is the principal's first of
-    /// this minute; returns whether it was counted. The principal is noted, and a minute that is
+    /// this minute for this cause; returns whether it was counted. The principal is noted, and a minute that is
     /// over is summed up.
     fn count_if_told_before(
         &self,
         principal: &str,
-        status: u16,
+        problem: &Problem,
         at: Monotonic,
         now: Instant,
     ) -> bool {
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        let is_again = !state.rows.told_to_wait.insert(principal.to_owned());
+        let cause = problem.cause.map(Cause::as_str);
+        let is_again = !(state.rows.told_to_wait).insert((principal.to_owned(), cause));
         if is_again {
-            state.rows.count(status);
+            state.rows.count(problem.status);
             self.metrics.refused(metrics::REFUSAL_COUNTED);
         }
         is_again

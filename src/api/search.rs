@@ -9,6 +9,7 @@ use std::time::Instant as Monotonic;
 use super::Api;
 use super::call::Admission;
 use super::cursor;
+use super::damage::Damages;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use crate::access::Principal;
@@ -101,6 +102,7 @@ fn answer(
     let place = place(api, &binding, request, &page);
     let (state, total) = (page.state(), total(request, &place, &page));
     let answer = PageWriter {
+        damages: api.damages.clone(),
         next: 0,
         page,
         base_url: Arc::clone(&api.base_url),
@@ -179,6 +181,7 @@ struct PageWriter {
     base_url: Arc<str>,
     projection: Projection,
     request: String,
+    damages: Damages,
 }
 
 impl PageWriter {
@@ -233,7 +236,9 @@ impl Iterator for PageWriter {
         match self.fill(limits::ANSWER_PIECE_BYTES, &mut buffer) {
             Ok(()) => Some(Ok(buffer)),
             Err(problem) => {
-                log::error!("{} the answer was cut: {}", self.request, problem.detail);
+                let id = self.request.as_str();
+                self.damages.note(id, &problem);
+                log::error!(request = id; "{id} the answer was cut: {}", problem.detail);
                 self.next = self.page.len() + 1;
                 Some(Err(Broken))
             }

@@ -314,14 +314,17 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// The log was told when it was refused.
+/// The log was told when it was refused. Of our own leaf the check of the files says more.
 fn certificate_refused(api: &Api) -> Option<Warning> {
-    let cell = api.certificate.as_ref()?;
+    let cell = api
+        .certificate
+        .as_ref()
+        .filter(|cell| cell.files().is_some())?;
     let (why, ends) = (cell.hindrance()?, cell.summary().not_after);
     Some(Warning {
         kind: "certificate",
         what: format!(
-            "the new certificate cannot be used, the old one, which ends at {ends}, stays: {why}"
+            "what was read last cannot be used, the certificate that ends at {ends} stays: {why}"
         ),
         mend: Mend::new("mend that, then: systemctl reload golinks-scim (or send SIGHUP)"),
         steps: Vec::new(),

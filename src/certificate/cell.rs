@@ -125,22 +125,17 @@ impl Cell {
         if !matches!(&loaded, Err(error) if error.is_transient()) {
             *seen = stamps;
         }
-        self.serve(loaded)
+        let loaded = loaded.inspect_err(|error| {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            current.hindrance = Some(error.to_string());
+        })?;
+        Ok(self.serve(loaded))
     }
 
-    /// Serves it from now on; what has failed leaves the one before, and the reason.
-    fn serve(&self, loaded: Result<Current, Error>) -> Result<Summary, Error> {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        match loaded {
-            Ok(loaded) => {
-                *current = loaded;
-                Ok(current.summary.clone())
-            }
-            Err(error) => {
-                current.hindrance = Some(error.to_string());
-                Err(error)
-            }
-        }
+    fn serve(&self, loaded: Current) -> Summary {
+        let summary = loaded.summary.clone();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        summary
     }
 
     /// Held while the certificate is exchanged, so that the newest stays.
@@ -170,12 +165,11 @@ impl Cell {
             );
             return Err(Error::Bad(authority.path.clone(), what));
         }
-        let loaded = load(&self.source.found(), OutOfDate::Refused, now);
-        self.serve(loaded).map(Some)
+        let loaded = load(&self.source.found(), OutOfDate::Refused, now)?;
+        Ok(Some(self.serve(loaded)))
     }
 
-    /// Why the last attempt at a newer certificate has failed, if it has. What the clock alone
-    /// hinders is not among it: the dates of what is served tell that.
+    /// Why what was read last is not served, if it is not.
     pub fn hindrance(&self) -> Option<String> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.hindrance.clone()

@@ -162,9 +162,11 @@ impl Alarm {
         state.forget(look.at);
         state.active = look.active.unwrap_or(state.active);
         let stands = state.stands(look);
+        // When there are fewer again, the next many are news.
+        state.told = state.told.min(stands.deactivations);
         let transition = match (state.raised, stands.raised) {
             (None, Some(_)) => Some(Transition::Raised),
-            (Some(_), Some(_)) if stands.deactivations / 2 >= state.told => {
+            (Some(_), Some(_)) if stands.deactivations >= state.told.saturating_mul(2) => {
                 Some(Transition::Raised)
             }
             (Some(_), None) => Some(Transition::Over),
@@ -330,6 +332,14 @@ mod tests {
             }
         }
         assert_eq!(told, [51, 102, 204, 408]);
+        // Sixty keep it raised while the others are forgotten.
+        let later = at + WINDOW / 2;
+        alarm.note("okta", 60, later, epoch());
+        assert_eq!(look(&alarm, 0, later).1, None);
+        let end = at + WINDOW;
+        assert_eq!(look(&alarm, 0, end).1, None);
+        alarm.note("okta", 60, end, epoch());
+        assert_eq!(look(&alarm, 0, end).1, Some(Transition::Raised));
     }
 
     #[test]

@@ -34,8 +34,16 @@ pub enum Imported {
 #[derive(Default)]
 struct Seen {
     sequences: HashSet<u32>,
-    /// The folded userNames of created users: in a rehearsal nobody is found under them.
-    created: HashSet<String>,
+    /// The folded userNames that they had and have: in a rehearsal nobody is found under a new one,
+    /// and in earnest nobody under an old one.
+    names: HashSet<String>,
+}
+
+impl Seen {
+    fn add(&mut self, record: &Record) {
+        self.sequences.insert(record.id().sequence());
+        self.names.insert(fold(record.user().user_name()));
+    }
 }
 
 /// How a row and the directory differ.
@@ -120,17 +128,17 @@ fn plan(
         let twice = Imported::Twice(name.to_owned());
         Ok(Ok((Change::none(), (twice, false))))
     };
+    if let (None, Some(name)) = (row.id(), row.user_name())
+        && seen.names.contains(&fold(name))
+    {
+        return twice(name);
+    }
     match find(view, &row)? {
         Err(error) => Ok(Err(error)),
         Ok(None) => {
-            let name = row.user_name().unwrap_or_default();
-            if seen.created.contains(&fold(name)) {
-                return twice(name);
-            }
             let created = create(view, &row, empty, asked)?;
             if let Ok((_, record)) = &created {
-                seen.sequences.insert(record.id().sequence());
-                seen.created.insert(fold(name));
+                seen.add(record);
             }
             Ok(created.map(|(change, record)| (change, (Imported::Created(record), false))))
         }
@@ -142,6 +150,8 @@ fn plan(
             let old = before.clone();
             let planned = change::edit_record(view, before, edit, Leniency::compatible(), asked)?;
             Ok(planned.map(|(change, written)| {
+                seen.add(&old);
+                seen.add(&written.record);
                 let done = if written.record == old {
                     Imported::Unchanged(old)
                 } else {

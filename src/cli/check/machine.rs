@@ -91,10 +91,8 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
             &format!("chmod 700 {shown}"),
         )?;
     }
-    // The server owns what it has made; a directory of root's was made for it.
-    let store = fs::symlink_metadata(config::store_path(data_dir)).ok();
-    let store = store.filter(|store| metadata.uid() == 0 && store.uid() != 0);
-    let owner = store.as_ref().unwrap_or(&metadata);
+    let maker = maker(data_dir).filter(|_| metadata.uid() == 0);
+    let owner = maker.as_ref().unwrap_or(&metadata);
     let give = format!("chown {}:{}", owner.uid(), owner.gid());
     if owner.uid() != metadata.uid() {
         findings.fail(
@@ -132,6 +130,18 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         findings.pass(TOPIC, &format!("{shown} is its owner's alone"))?;
     }
     Ok(true)
+}
+
+/// The metadata of what a server that does not run as root has made, if it made all of it: store,
+/// keys, and a socket where one is left. A directory of root's was then made for it.
+fn maker(data_dir: &Path) -> Option<Metadata> {
+    let store = fs::symlink_metadata(config::store_path(data_dir)).ok()?;
+    let tls = fs::symlink_metadata(certificate::directory(data_dir)).ok()?;
+    let socket = config::socket_path(data_dir).ok();
+    let socket = socket.and_then(|path| fs::symlink_metadata(path).ok());
+    let all = [Some(&tls), socket.as_ref()];
+    let is_one = all.iter().flatten().all(|it| it.uid() == store.uid());
+    (store.uid() != 0 && is_one).then_some(store)
 }
 
 /// What the server keeps: store and keys.

@@ -203,7 +203,11 @@ impl Table {
             (None, None) => None,
         };
         match reason {
-            Some(reason) if columns::is_same_user(&reason) => Err(reason.trim().to_owned()),
+            Some(reason) if columns::is_same_user(&reason) => {
+                // It stands in the way of none whose reason was emptied.
+                line.about = None;
+                Err(reason.trim().to_owned())
+            }
             _ => Ok(content),
         }
     }
