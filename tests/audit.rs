@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use golinks_scim::clock::Instant;
 use golinks_scim::limits;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -396,6 +397,46 @@ fn each_request_that_is_named_is_explained() {
     assert_eq!(documents(&told), [] as [Value; 0], "none is known");
 }
 
+/// Who could do what from where is known when the token is long gone.
+#[test]
+fn what_a_token_was_allowed_stands_in_the_trail() {
+    let server = Server::start();
+    let limits = "--scope full --mode strict --expires 30d --rate-limit 7 --allow-from 10.0.0.0/8";
+    let limits: Vec<&str> = limits.split(' ').collect();
+    server.token_with("wide", &limits);
+    let rotated = server.cli(&["token", "rotate", "wide", "--overlap", "2d"]);
+    assert_eq!(rotated.status, Some(0), "{rotated:?}");
+    assert_eq!(server.cli(&["token", "revoke", "wide"]).status, Some(0));
+    let rows = listed(&server, &["--token", "wide"]);
+    let kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str()).collect();
+    let wanted = [
+        "token.issue",
+        "token.rotate",
+        "token.revoke",
+        "token.revoke",
+    ];
+    assert_eq!(kinds, wanted.map(Some), "{rows:?}");
+    for row in &rows[..2] {
+        assert_eq!(row["mode"], "strict");
+        assert_eq!(row["rateLimit"], 7);
+        assert_eq!(row["allowFrom"], json!(["10.0.0.0/8"]));
+        let days = |from: &Value, to: &Value| {
+            let [from, to] = [from, to].map(|it| Instant::parse(it.as_str().expect("a time")));
+            from.expect("a time").days_until(to.expect("a time"))
+        };
+        assert!(
+            [29, 30].contains(&days(&row["time"], &row["expires"])),
+            "{row}"
+        );
+    }
+    assert_eq!(rows[0].get("overlapEnds"), None);
+    assert!(
+        rows[1]["overlapEnds"].as_str() > rows[1]["time"].as_str(),
+        "{}",
+        rows[1]
+    );
+}
+
 /// What the list tells of a row, its explanation tells too.
 #[test]
 fn requests_about_tokens_and_backups_are_explained_in_full() {
@@ -505,7 +546,16 @@ fn the_list_is_narrowed_by_time_user_and_token() {
     assert_eq!(kinds(&["--limit", "2"]), ["token.issue", "create"]);
     assert_eq!(
         kinds(&["--since", "1h", "--token", "all"]),
-        ["create", "create"]
+        ["token.issue", "create", "create"]
+    );
+    // By whom and from where, which a token that was lost makes somebody ask.
+    let address = |row: &Value| row.get("address").cloned();
+    let [issued, created, ..] = &listed(&talk.server, &[])[..] else {
+        panic!("there are five rows");
+    };
+    assert_eq!(
+        (address(issued), address(created)),
+        (None, Some(json!("127.0.0.1")))
     );
     assert!(kinds(&["--until", "2020-01-01"]).is_empty());
     let all = listed(&talk.server, &[]);

@@ -624,6 +624,7 @@ fn a_clock_that_is_behind_what_was_written() {
     let caller = Caller {
         principal: "test".to_owned(),
         request_id: "test".to_owned(),
+        address: None,
     };
     directory.create(user, &caller).expect("created");
     store.close();

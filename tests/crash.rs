@@ -317,6 +317,7 @@ fn caller() -> Caller {
     Caller {
         principal: "crash".to_owned(),
         request_id: "0".to_owned(),
+        address: None,
     }
 }
 

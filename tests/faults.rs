@@ -147,6 +147,7 @@ fn caller() -> Caller {
     Caller {
         principal: "faults".to_owned(),
         request_id: "0".to_owned(),
+        address: None,
     }
 }
 

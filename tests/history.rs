@@ -839,6 +839,7 @@ fn caller(who: &str) -> Caller {
     Caller {
         principal: format!("token:{who}{who}:{who}"),
         request_id: "0".to_owned(),
+        address: None,
     }
 }
 

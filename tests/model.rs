@@ -51,6 +51,7 @@ fn caller() -> Caller {
     Caller {
         principal: "model".to_owned(),
         request_id: "0".to_owned(),
+        address: None,
     }
 }
 

@@ -474,6 +474,7 @@ fn no_power_cut_takes_what_eight_writers_were_told() {
                     let caller = Caller {
                         principal: "test".to_owned(),
                         request_id: name.clone(),
+                        address: None,
                     };
                     directory.create(user, &caller).expect("created");
                     disk.gate.set(|state| state.acknowledged.push(name));

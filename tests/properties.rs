@@ -283,6 +283,7 @@ fn directory_of(users: &[User]) -> (Directory, Vec<Map<String, Value>>) {
     let caller = Caller {
         principal: "properties".to_owned(),
         request_id: "0".to_owned(),
+        address: None,
     };
     let mut shown = Vec::new();
     for (number, user) in users.iter().enumerate() {

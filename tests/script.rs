@@ -285,6 +285,7 @@ fn add_users(data_dir: &Path, count: usize) {
                     let caller = Caller {
                         principal: "test".to_owned(),
                         request_id: "test".to_owned(),
+                        address: None,
                     };
                     directory.create(user, &caller).expect("created");
                 }

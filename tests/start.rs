@@ -96,6 +96,7 @@ fn closed() -> TempDir {
     let caller = Caller {
         principal: "token:0a:okta".to_owned(),
         request_id: "0123456789abcdef".to_owned(),
+        address: None,
     };
     for number in 1..=MANY {
         let user = User::parse(body(&format!("user{number}")), &mut Leniency::compatible());
@@ -334,6 +335,7 @@ fn chunks_leave_the_file_when_they_change_and_come_back() {
     let caller = Caller {
         principal: "token:0a:okta".to_owned(),
         request_id: "0123456789abcdef".to_owned(),
+        address: None,
     };
     let user = User::parse(body("newcomer"), &mut Leniency::compatible()).expect("a user");
     directory.create(user, &caller).expect("created");

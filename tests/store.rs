@@ -108,6 +108,7 @@ fn caller(text: &str) -> Caller {
     Caller {
         principal: "test".to_owned(),
         request_id: text.to_owned(),
+        address: None,
     }
 }
 

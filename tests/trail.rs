@@ -198,6 +198,7 @@ fn caller() -> Caller {
     Caller {
         principal: "token:0a:okta".to_owned(),
         request_id: "0123456789abcdef".to_owned(),
+        address: None,
     }
 }
 

@@ -48,6 +48,7 @@ fn fill(data_dir: &Path, users: usize) {
     let caller = Caller {
         principal: "administrator:load".to_owned(),
         request_id: "load".to_owned(),
+        address: None,
     };
     let started = Instant::now();
     for start in (0..users).step_by(BATCH) {

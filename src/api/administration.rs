@@ -191,9 +191,9 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
     if expires.is_some_and(|expires| expires <= now) {
         return Err(bad("the token would have expired already".to_owned()));
     }
-    let (token, text) = api
-        .tokens
-        .issue(issue, now, |token| audit(call, now, "token.issue", token))?;
+    let (token, text) = api.tokens.issue(issue, now, |token| {
+        audit_limits(call, now, "token.issue", token, None)
+    })?;
     Ok(reply::json(201, &with_text(&token, &text, now)))
 }
 
@@ -262,7 +262,8 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
     };
     let now = api.clock.now();
     let by = call.caller().principal;
-    let row = |token: &Token| audit(call, now, "token.rotate", token);
+    let overlap_ends = now.plus_seconds(overlap);
+    let row = |token: &Token| audit_limits(call, now, "token.rotate", token, Some(overlap_ends));
     let rotated = api
         .tokens
         .rotate(call.parameter(), overlap, now, &by, row)?;
@@ -270,7 +271,7 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
     let old: Vec<Value> = old.collect();
     let mut shown = with_text(&rotated.token, &rotated.text, now);
     shown["old"] = json!(old);
-    shown["overlapEnds"] = json!(now.plus_seconds(overlap).to_string());
+    shown["overlapEnds"] = json!(overlap_ends.to_string());
     Ok(reply::json(201, &shown))
 }
 
@@ -352,10 +353,35 @@ fn described(token: &Token, now: Instant) -> Value {
     })
 }
 
+/// The row for a token that is taken back.
 fn audit(call: &Admission, now: Instant, kind: &str, token: &Token) -> String {
-    let mut details = Map::new();
-    details.insert("token".to_owned(), json!(token.id));
-    details.insert("name".to_owned(), json!(token.name));
-    details.insert("scope".to_owned(), json!(token.scope.as_str()));
+    directory::event(&call.caller(), now, kind, &identity(token))
+}
+
+/// The row for a new token, with all that bounds what it may do; one that takes the place of another
+/// tells when that ends.
+fn audit_limits(
+    call: &Admission,
+    now: Instant,
+    kind: &str,
+    token: &Token,
+    overlap_ends: Option<Instant>,
+) -> String {
+    let mut details = identity(token);
+    let shown = described(token, now);
+    for name in ["mode", "expires", "rateLimit", "allowFrom"] {
+        details.insert(name.to_owned(), shown[name].clone());
+    }
+    if let Some(ends) = overlap_ends {
+        details.insert("overlapEnds".to_owned(), json!(ends.to_string()));
+    }
     directory::event(&call.caller(), now, kind, &details)
+}
+
+fn identity(token: &Token) -> Map<String, Value> {
+    let mut identity = Map::new();
+    identity.insert("token".to_owned(), json!(token.id));
+    identity.insert("name".to_owned(), json!(token.name));
+    identity.insert("scope".to_owned(), json!(token.scope.as_str()));
+    identity
 }

@@ -21,7 +21,7 @@ use crate::secret;
 /// A request whose head is still to be examined.
 pub(super) struct Beginning {
     pub(super) request_id: String,
-    peer: Option<IpAddr>,
+    pub(super) peer: Option<IpAddr>,
 }
 
 /// Who is refused: refusals of callers with a token are all logged, those of strangers within
@@ -230,6 +230,11 @@ impl Admission {
         &self.request_id
     }
 
+    /// Where the request comes from, over the network.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     /// How the client names itself.
     pub(super) fn user_agent(&self) -> Option<String> {
         let agent = self.user_agent.as_deref()?;
@@ -244,6 +249,7 @@ impl Admission {
                 .as_ref()
                 .map_or_else(|| "nobody".to_owned(), ToString::to_string),
             request_id: self.request_id.clone(),
+            address: self.peer,
         }
     }
 

@@ -14,6 +14,7 @@
 //! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant as Monotonic;
 
@@ -173,6 +174,7 @@ fn remember(memory: &mut VecDeque<Remembered>, refusal: Remembered, most: usize)
 /// The parts of a refused request that may be kept.
 pub(super) struct Refused<'a> {
     request_id: &'a str,
+    address: Option<IpAddr>,
     method: &'static str,
     route: &'static str,
     parameter: Option<String>,
@@ -195,6 +197,7 @@ impl<'a> Refused<'a> {
         let agent = head.header("user-agent");
         Self {
             request_id: &call.request_id,
+            address: call.peer,
             method: head.method().as_str(),
             route: routes::pattern(head),
             parameter,
@@ -209,6 +212,7 @@ impl<'a> Refused<'a> {
     pub(super) fn admitted(call: &'a Admission, body: &'a [u8]) -> Self {
         Self {
             request_id: call.request_id(),
+            address: call.address(),
             method: call.method(),
             route: call.route().path,
             parameter: Some(call.parameter().to_owned()),
@@ -290,6 +294,7 @@ impl Api {
         let caller = Caller {
             principal: principal.to_owned(),
             request_id: refused.request_id.to_owned(),
+            address: refused.address,
         };
         let row = directory::event(&caller, now, "refuse", &details);
         let remembered = is_explained.then(|| Remembered {
@@ -354,6 +359,7 @@ impl Api {
             let caller = Caller {
                 principal: "nobody".to_owned(),
                 request_id: refused.request_id.to_owned(),
+                address: refused.address,
             };
             let row = directory::event(&caller, now, "refuse", &details);
             Remembered {
@@ -379,6 +385,7 @@ impl Api {
     pub(super) fn note_unreadable(&self, call: &Beginning, fault: &Fault) {
         let refused = Refused {
             request_id: &call.request_id,
+            address: call.peer,
             method: "",
             route: "none",
             parameter: None,

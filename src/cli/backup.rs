@@ -214,6 +214,7 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
     let caller = Caller {
         principal: format!("administrator:{}", login_name()),
         request_id: String::new(),
+        address: None,
     };
     event(&caller, now, "backup.restore", &details)
 }

@@ -2,6 +2,7 @@
 //! each attribute before and after. A password never gets this far.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,8 @@ pub struct Caller {
     pub principal: String,
     /// The id under which the request is logged and answered.
     pub request_id: String,
+    /// Where it came from, over the network.
+    pub address: Option<IpAddr>,
 }
 
 /// The program, for rows about what it does by itself.
@@ -89,6 +92,7 @@ pub fn itself() -> Caller {
     Caller {
         principal: "server".to_owned(),
         request_id: String::new(),
+        address: None,
     }
 }
 
@@ -112,6 +116,9 @@ impl RowText {
         row.member("time", &now.to_string());
         row.member("requestId", &caller.request_id);
         row.member("principal", &caller.principal);
+        if let Some(address) = caller.address {
+            row.member("address", &address);
+        }
         row.member("kind", kind);
         row
     }

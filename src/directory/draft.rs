@@ -201,6 +201,7 @@ mod tests {
         let caller = Caller {
             principal: "token:\"user\":\"x\":t".to_owned(),
             request_id: "r".to_owned(),
+            address: None,
         };
         let clock = Arc::new(SystemClock);
         Asked {

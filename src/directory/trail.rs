@@ -29,7 +29,7 @@ pub struct Wanted {
     pub users: Option<Vec<UserId>>,
     /// The userName that stood for them: of others who had it [`Found::namesakes`] tells.
     pub name: Option<String>,
-    /// By the token with this name or id.
+    /// By the token with this name or id, or about it.
     pub token: Option<String>,
     /// Of this request.
     pub request: Option<String>,
@@ -74,7 +74,7 @@ impl Wanted {
                 self.request
                     .as_ref()
                     .map(|request| format!("\"requestId\":{}", json!(request))),
-                self.token.as_ref().map(|_| "\"token:".to_owned()),
+                self.token.as_ref().map(|_| "\"token".to_owned()),
             ]
             .into_iter()
             .flatten()
@@ -144,12 +144,20 @@ impl Test<'_> {
             && wanted
                 .token
                 .as_ref()
-                .is_none_or(|token| is_by(row["principal"].as_str().unwrap_or_default(), token))
+                .is_none_or(|token| is_of_token(row, token))
             && wanted
                 .request
                 .as_ref()
                 .is_none_or(|request| row["requestId"] == request.as_str())
     }
+}
+
+/// Whether a row is by the token with this name or id, or about its issue, rotation or end.
+fn is_of_token(row: &Value, token: &str) -> bool {
+    let is_about = ["token", "name"].iter().any(|name| row[name] == token);
+    let kind = row["kind"].as_str().unwrap_or_default();
+    (is_about && kind.starts_with("token."))
+        || is_by(row["principal"].as_str().unwrap_or_default(), token)
 }
 
 /// Whether a principal is the token with this name or id.

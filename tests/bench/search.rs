@@ -80,6 +80,7 @@ fn caller() -> Caller {
     Caller {
         principal: "bench".to_owned(),
         request_id: "0".to_owned(),
+        address: None,
     }
 }
 
