@@ -1,6 +1,8 @@
-//! What is counted, and its text form for Prometheus (OpenMetrics 1.0). Labels are words of the
-//! program and names of tokens, never something that a caller has sent.
+//! What is counted, and its text for Prometheus in two formats: OpenMetrics 1.0, and the one from
+//! before it. Labels are words of the program and names of tokens, never something that a caller has
+//! sent.
 
+mod classic;
 mod state;
 
 use std::time::Duration;
@@ -16,8 +18,24 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use state::{State, TokenGauges};
 
-/// The media type of [`Metrics::text`].
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The formats of [`Metrics::text`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// The text format 0.0.4 of Prometheus.
+    Classic,
+}
+
+impl Format {
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => classic::MEDIA_TYPE,
+        }
+    }
+}
 
 const PREFIX: &str = "golinks_scim";
 /// From 50 us, the time to retrieve a user by id, to 12 s, when callers are sent away from a full
@@ -270,14 +288,17 @@ impl Metrics {
         self.connections.get()
     }
 
-    /// All metrics in the form that Prometheus reads.
-    pub fn text(&self, state: &State) -> String {
+    /// All metrics in this format.
+    pub fn text(&self, state: &State, format: Format) -> String {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &state.registry()))
             .and_then(|()| encode_eof(&mut text))
             .expect("a String takes every write");
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Classic => classic::of(&text),
+        }
     }
 }
 
@@ -343,7 +364,7 @@ mod tests {
             }],
             ..State::default()
         };
-        let text = metrics.text(&state);
+        let text = metrics.text(&state, Format::OpenMetrics);
         for line in [
             "golinks_scim_tolerated_requests_total{tolerance=\"empty-text\"} 2",
             "golinks_scim_tolerated_requests_total{tolerance=\"operation-case\"} 0",
