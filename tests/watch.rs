@@ -12,6 +12,7 @@ use golinks_scim::secret::Secret;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::slow::size;
 use crate::support::exposition;
 use crate::support::wire::{self, Door};
 use crate::support::{Server, Talk, body, send_bytes};
@@ -300,10 +301,11 @@ fn the_manual_names_every_metric_and_no_other() {
     let mut pages = golinks_scim::manual::PAGES.iter();
     let page = pages.find(|page| page.name == "metrics");
     let page = page.expect("a page").text;
-    let (_, table) = page.split_once("| type |").expect("the table");
-    let (table, _) = table.split_once("\n\n").expect("its end");
-    let named: BTreeMap<String, String> = table
-        .lines()
+    // Two tables: the product's own, and what is usual of a process.
+    let tables = page.split("| type |").skip(1);
+    let tables = tables.map(|table| table.split_once("\n\n").expect("its end").0);
+    let named: BTreeMap<String, String> = tables
+        .flat_map(str::lines)
         .filter_map(|line| {
             let mut cells = line.split('|').skip(1).map(str::trim);
             let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
@@ -311,6 +313,32 @@ fn the_manual_names_every_metric_and_no_other() {
         })
         .collect();
     assert_eq!(named, Scrape::of(&Talk::start(&[])).named());
+}
+
+#[test]
+fn the_process_is_told_of_as_by_any_program() {
+    let talk = Talk::start(&[]);
+    let scrape = Scrape::of(&talk);
+    let (_, resident_kib) = size(&talk.server);
+    let path = format!("/proc/{}/limits", talk.server.pid().as_raw_nonzero());
+    let limits = std::fs::read_to_string(path).expect("it runs");
+    let mut limits = limits.lines();
+    let files = limits.find_map(|line| line.strip_prefix("Max open files"));
+    let files = files.and_then(|values| values.split_whitespace().next());
+    let files: f64 = files.expect("a limit").parse().expect("a number");
+    // Memory may grow and shrink between the two looks, but it is neither KiB nor pages.
+    let resident = scrape.get("process_resident_memory_bytes");
+    let ratio = resident / f64::from(u32::try_from(resident_kib).expect("small")) / 1024.0;
+    assert!((0.5..2.0).contains(&ratio), "{resident} {resident_kib}");
+    assert!((scrape.get("process_max_fds") - files).abs() < 0.1);
+    let open = scrape.get("process_open_fds");
+    assert!(open > 3.0 && open <= files, "{open}");
+    assert!(scrape.get("process_threads") >= 2.0);
+    let seconds = scrape.get("process_cpu_seconds_total");
+    assert!(seconds > 0.0 && seconds < 600.0, "{seconds}");
+    let started = ["process_start_time_seconds", "start_time_seconds"];
+    let [usual, own] = started.map(|name| scrape.get(name));
+    assert!((usual - own).abs() < 0.1, "{usual} {own}");
 }
 
 #[test]

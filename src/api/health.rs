@@ -22,7 +22,7 @@ use crate::config;
 use crate::http1::accept;
 use crate::limits;
 use crate::mend::Mend;
-use crate::metrics::{self, Format};
+use crate::metrics::{self, Format, Process};
 use crate::store::Ailment;
 
 /// `GET /metrics`, in the format that the caller reads.
@@ -88,9 +88,9 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "inactive": inactive,
             })),
             "connections": is_served.then(|| api.metrics.connections()),
-            "descriptors": is_served.then(|| json!({
-                "limit": descriptors(),
-                "used": descriptors_used(),
+            "descriptors": is_served.then(Process::now).map(|process| json!({
+                "limit": process.descriptors_max,
+                "used": process.descriptors_open,
             })),
             "disk": disk.map(|disk| json!({
                 "freeBytes": disk.free_bytes,
@@ -231,6 +231,7 @@ fn state(api: &Api) -> metrics::State {
         certificate_days_left: certificate_days_left(api, now),
         started_seconds: api.started.seconds(),
         tokens: tokens(api, now),
+        process: Process::now(),
     }
 }
 
@@ -310,18 +311,6 @@ fn name_of(magic: u32) -> Option<&'static str> {
 fn store_bytes(data_dir: &Path) -> Option<u64> {
     let metadata = std::fs::metadata(config::store_path(data_dir)).ok()?;
     Some(metadata.len())
-}
-
-/// How many descriptors may be open; `None` if there is no limit.
-fn descriptors() -> Option<u64> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current
-}
-
-/// How many descriptors are open. This look itself takes one.
-fn descriptors_used() -> Option<usize> {
-    let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
-    Some(open.saturating_sub(1))
 }
 
 #[cfg(test)]

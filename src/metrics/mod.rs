@@ -3,6 +3,7 @@
 //! sent.
 
 mod classic;
+mod process;
 mod state;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use process::Process;
 pub use state::{State, TokenGauges};
 
 /// The formats of [`Metrics::text`].
@@ -293,6 +295,7 @@ impl Metrics {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &state.registry()))
+            .and_then(|()| encode_registry(&mut text, &state.process()))
             .and_then(|()| encode_eof(&mut text))
             .expect("a String takes every write");
         match format {
@@ -384,6 +387,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
+        // Nothing was read of this process: what is not known is absent, not zero.
+        assert_eq!(text.matches("\nprocess_").count(), 1, "{text}");
+        assert!(text.contains("\nprocess_start_time_seconds 0\n"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);
         assert!(text.ends_with("# EOF\n"), "{text}");
         drop(connected);

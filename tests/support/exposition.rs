@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use golinks_scim::metrics::Format;
 
 const PREFIX: &str = "golinks_scim_";
+/// The usual metrics of a process have it in place of the product's.
+const PREFIX_OF_PROCESSES: &str = "process_";
 
 /// What a scrape gave.
 pub(crate) struct Exposition {
     format: Format,
-    /// Each series, as it stands but for the product's prefix, and its value with the labels.
+    /// Each series, as it stands but for the product's prefix if it has it, and its value with the labels.
     pub(crate) samples: BTreeMap<String, (f64, BTreeMap<String, String>)>,
     /// The type of each family, by its name without the prefix.
     pub(crate) types: BTreeMap<String, String>,
@@ -54,9 +56,7 @@ impl Exposition {
         let mut words = description.splitn(3, ' ');
         let mut word = || words.next().unwrap_or_else(|| panic!("{line}"));
         let (what, name, value) = (word(), word(), word());
-        let name = name
-            .strip_prefix(PREFIX)
-            .unwrap_or_else(|| panic!("{line}"));
+        let name = without_prefix(name).unwrap_or_else(|| panic!("{line}"));
         assert!(is_name(name), "{line}");
         if family.name != name {
             assert!(!self.types.contains_key(name), "twice: {line}");
@@ -87,9 +87,7 @@ impl Exposition {
     }
 
     fn sample(&mut self, family: &mut Family, line: &str) {
-        let line = line
-            .strip_prefix(PREFIX)
-            .unwrap_or_else(|| panic!("{line}"));
+        let line = without_prefix(line).unwrap_or_else(|| panic!("{line}"));
         let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("{line}"));
         let (name, rest) = line.split_at(end);
         let (labels, value) = match rest.strip_prefix('{') {
@@ -157,6 +155,12 @@ impl Exposition {
             }
         }
     }
+}
+
+/// The name, or a sample, without the product's prefix; `None` where it has none that it may have.
+fn without_prefix(text: &str) -> Option<&str> {
+    let usual = text.starts_with(PREFIX_OF_PROCESSES).then_some(text);
+    text.strip_prefix(PREFIX).or(usual)
 }
 
 /// The labels before `}`, and what comes after it.
