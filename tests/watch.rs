@@ -7,13 +7,15 @@ use std::io::{Read as _, Write as _};
 use golinks_scim::access::TokenText;
 use golinks_scim::http1::client::Response;
 use golinks_scim::idp::client::Client;
+use golinks_scim::metrics::Format;
 use golinks_scim::secret::Secret;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::slow::size;
 use crate::support::exposition;
 use crate::support::wire::{self, Door};
-use crate::support::{Server, Talk, body, send};
+use crate::support::{Server, Talk, body, send_bytes};
 
 /// Metrics as they stand in the exposition.
 struct Scrape {
@@ -24,19 +26,27 @@ struct Scrape {
 }
 
 impl Scrape {
-    /// What a token of scope `metrics` reads. Anything that is not OpenMetrics fails.
+    /// What Prometheus reads with a token of scope `metrics`. Anything that is not OpenMetrics fails.
     fn of(talk: &Talk) -> Self {
+        let accept = "application/openmetrics-text;version=1.0.0;q=0.5,\
+            text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        Self::accepting(talk, accept, Format::OpenMetrics)
+    }
+
+    /// What a reader is answered that sends this `Accept`, read strictly in this format.
+    fn accepting(talk: &Talk, accept: &str, format: Format) -> Self {
         let token = talk.server.token_with("scrape", &["--scope", "metrics"]);
-        let read = read(&talk.server, &token, "/metrics");
+        let read = read(&talk.server, &token, "/metrics", ("Accept", accept));
         talk.server.cli(&["token", "revoke", "scrape"]);
         assert_eq!(read.status, 200);
-        let kind = read.header("content-type");
-        assert_eq!(
-            kind,
-            Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        );
+        let kind = match format {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Classic => "text/plain; version=0.0.4; charset=utf-8",
+        };
+        assert_eq!(read.header("content-type"), Some(kind), "{accept}");
+        assert_eq!(read.header("vary"), Some("Accept"));
         let text = std::str::from_utf8(&read.body).expect("text");
-        let exposition = exposition::read(text);
+        let exposition = exposition::read(text, format);
         let values = exposition.samples.into_iter();
         Self {
             values: values.map(|(series, value)| (series, value.0)).collect(),
@@ -52,6 +62,19 @@ impl Scrape {
             .unwrap_or_else(|| panic!("no {series} in\n{}", names()))
     }
 
+    /// The types by the names that are asked for, where the types name families.
+    fn named(&self) -> BTreeMap<String, String> {
+        let named = self.types.iter().map(|(family, kind)| {
+            let name = match kind.as_str() {
+                "counter" => format!("{family}_total"),
+                "info" => format!("{family}_info"),
+                _ => family.clone(),
+            };
+            (name, kind.clone())
+        });
+        named.collect()
+    }
+
     /// Zero where nothing was counted yet.
     fn count(&self, series: &str) -> f64 {
         self.values.get(series).copied().unwrap_or(0.0)
@@ -59,12 +82,12 @@ impl Scrape {
 }
 
 /// What is outside of the SCIM base URL.
-fn read(server: &Server, token: &Secret, target: &str) -> Response {
+fn read(server: &Server, token: &Secret, target: &str, header: (&str, &str)) -> Response {
     let pem = std::fs::read(server.data_dir().join("tls/ca.pem")).expect("the CA");
     let base = format!("https://{}", server.address());
     let mut client = Client::new(&base, &pem).expect("a client");
     let authorization = format!("Bearer {}", token.reveal());
-    send(&mut client, &authorization, "GET", target, None).expect("an answer")
+    send_bytes(&mut client, &authorization, "GET", target, header, None).expect("an answer")
 }
 
 fn requests(route: &str, method: &str, status: u16) -> String {
@@ -278,27 +301,72 @@ fn the_manual_names_every_metric_and_no_other() {
     let mut pages = golinks_scim::manual::PAGES.iter();
     let page = pages.find(|page| page.name == "metrics");
     let page = page.expect("a page").text;
-    let (_, table) = page.split_once("| type |").expect("the table");
-    let (table, _) = table.split_once("\n\n").expect("its end");
-    let named: BTreeMap<String, String> = table
-        .lines()
+    // Two tables: the product's own, and what is usual of a process.
+    let tables = page.split("| type |").skip(1);
+    let tables = tables.map(|table| table.split_once("\n\n").expect("its end").0);
+    let named: BTreeMap<String, String> = tables
+        .flat_map(str::lines)
         .filter_map(|line| {
             let mut cells = line.split('|').skip(1).map(str::trim);
             let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
             Some((name.to_owned(), cells.next()?.to_owned()))
         })
         .collect();
+    assert_eq!(named, Scrape::of(&Talk::start(&[])).named());
+}
+
+#[test]
+fn the_process_is_told_of_as_by_any_program() {
     let talk = Talk::start(&[]);
-    // The types name families, the manual what is asked for.
-    let shown = Scrape::of(&talk).types.into_iter().map(|(family, kind)| {
-        let name = match kind.as_str() {
-            "counter" => format!("{family}_total"),
-            "info" => format!("{family}_info"),
-            _ => family,
+    let scrape = Scrape::of(&talk);
+    let (_, resident_kib) = size(&talk.server);
+    let path = format!("/proc/{}/limits", talk.server.pid().as_raw_nonzero());
+    let limits = std::fs::read_to_string(path).expect("it runs");
+    let mut limits = limits.lines();
+    let files = limits.find_map(|line| line.strip_prefix("Max open files"));
+    let files = files.and_then(|values| values.split_whitespace().next());
+    let files: f64 = files.expect("a limit").parse().expect("a number");
+    // Memory may grow and shrink between the two looks, but it is neither KiB nor pages.
+    let resident = scrape.get("process_resident_memory_bytes");
+    let ratio = resident / f64::from(u32::try_from(resident_kib).expect("small")) / 1024.0;
+    assert!((0.5..2.0).contains(&ratio), "{resident} {resident_kib}");
+    assert!((scrape.get("process_max_fds") - files).abs() < 0.1);
+    let open = scrape.get("process_open_fds");
+    assert!(open > 3.0 && open <= files, "{open}");
+    assert!(scrape.get("process_threads") >= 2.0);
+    let seconds = scrape.get("process_cpu_seconds_total");
+    assert!(seconds > 0.0 && seconds < 600.0, "{seconds}");
+    let started = ["process_start_time_seconds", "start_time_seconds"];
+    let [usual, own] = started.map(|name| scrape.get(name));
+    assert!((usual - own).abs() < 0.1, "{usual} {own}");
+}
+
+#[test]
+fn who_does_not_know_openmetrics_reads_the_same_in_the_older_format() {
+    let mut talk = Talk::start(&[]);
+    talk.create("jane@example.com");
+    // What Telegraf's `inputs.prometheus` has long sent, and curl.
+    let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+        encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3";
+    // Each look is counted as a request: the second finds the series of the first.
+    Scrape::of(&talk);
+    let open = Scrape::of(&talk);
+    for accept in [telegraf, "*/*"] {
+        let classic = Scrape::accepting(&talk, accept, Format::Classic);
+        let series = |scrape: &Scrape| {
+            let names = scrape.values.keys().filter(|it| !it.starts_with("token_"));
+            names.cloned().collect::<Vec<_>>()
         };
-        (name, kind)
-    });
-    assert_eq!(named, shown.collect());
+        assert_eq!(series(&open), series(&classic));
+        let mut named = open.named();
+        // The type `info` came with OpenMetrics.
+        named.insert("build_info".to_owned(), "gauge".to_owned());
+        assert_eq!(named, classic.types);
+        for name in ["ready", "users{status=\"active\"}", "start_time_seconds"] {
+            let differ = open.get(name) - classic.get(name);
+            assert!(differ.abs() < 0.1, "{name}");
+        }
+    }
 }
 
 /// A directory of so many active users, made in one request.
@@ -437,7 +505,7 @@ const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 fn a_server_that_stops_is_not_ready() {
     let server = Server::start();
     let token = server.token_with("probe", &["--scope", "metrics"]);
-    let ready = read(&server, &token, "/readyz");
+    let ready = read(&server, &token, "/readyz", ("Accept", "*/*"));
     let text = String::from_utf8_lossy(&ready.body).into_owned();
     assert_eq!(
         (ready.status, text.as_str()),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::health;
 use super::new_request_id;
 use super::problem::Problem;
 use super::reply::Refusal;
@@ -48,6 +49,8 @@ impl Beginning {
         // Only files of the page are compressed: for other routes the header need not be read.
         let accepts_gzip = matches!(found.route.access, Access::Open(_))
             && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
+        let accepts_openmetrics = matches!(found.route.access, Access::Scim(Scope::Metrics, _))
+            && health::accepts_openmetrics(joined(head, "accept").as_deref());
         Admission {
             request_id: self.request_id.clone(),
             peer: self.peer,
@@ -61,6 +64,7 @@ impl Beginning {
                 joined(head, "if-none-match").as_deref(),
             ),
             accepts_gzip,
+            accepts_openmetrics,
         }
     }
 
@@ -140,6 +144,7 @@ pub struct Admission {
     user_agent: Option<Vec<u8>>,
     preconditions: Preconditions,
     accepts_gzip: bool,
+    accepts_openmetrics: bool,
 }
 
 /// Where a request comes from, for the log.
@@ -269,6 +274,11 @@ impl Admission {
     /// Whether the answer may be compressed.
     pub(super) fn accepts_gzip(&self) -> bool {
         self.accepts_gzip
+    }
+
+    /// Whether metrics may be answered in the format OpenMetrics.
+    pub(super) fn accepts_openmetrics(&self) -> bool {
+        self.accepts_openmetrics
     }
 
     /// Logs what was tolerated.

@@ -19,14 +19,34 @@ use super::warnings::{self, Warning};
 use crate::access::{Administrator, Principal, TokenState};
 use crate::clock::Instant;
 use crate::config;
+use crate::http1::accept;
 use crate::limits;
 use crate::mend::Mend;
-use crate::metrics::{self, MEDIA_TYPE};
+use crate::metrics::{self, Format, Process};
 use crate::store::Ailment;
 
-/// `GET /metrics`.
-pub(super) fn metrics(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
-    Ok(reply::text(MEDIA_TYPE, api.metrics.text(&state(api))))
+/// `GET /metrics`, in the format that the caller reads.
+pub(super) fn metrics(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> Outcome {
+    let format = if call.accepts_openmetrics() {
+        Format::OpenMetrics
+    } else {
+        Format::Classic
+    };
+    let text = api.metrics.text(&state(api), format);
+    let mut answer = reply::text(format.media_type(), text);
+    answer.headers.push(("Vary", "Accept".to_owned()));
+    Ok(answer)
+}
+
+/// Whether an `Accept` names OpenMetrics. That it takes everything is not enough: so says also who
+/// reads the older format alone.
+pub(super) fn accepts_openmetrics(accept: Option<&str>) -> bool {
+    accept::members(accept.unwrap_or_default()).any(|range| {
+        let is_named = range
+            .name
+            .eq_ignore_ascii_case("application/openmetrics-text");
+        is_named && !range.is_refused
+    })
 }
 
 /// `GET /readyz`: whether the server is fit to serve, and if not, why.
@@ -68,9 +88,9 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "inactive": inactive,
             })),
             "connections": is_served.then(|| api.metrics.connections()),
-            "descriptors": is_served.then(|| json!({
-                "limit": descriptors(),
-                "used": descriptors_used(),
+            "descriptors": is_served.then(Process::now).map(|process| json!({
+                "limit": process.descriptors_max,
+                "used": process.descriptors_open,
             })),
             "disk": disk.map(|disk| json!({
                 "freeBytes": disk.free_bytes,
@@ -211,6 +231,7 @@ fn state(api: &Api) -> metrics::State {
         certificate_days_left: certificate_days_left(api, now),
         started_seconds: api.started.seconds(),
         tokens: tokens(api, now),
+        process: Process::now(),
     }
 }
 
@@ -292,21 +313,42 @@ fn store_bytes(data_dir: &Path) -> Option<u64> {
     Some(metadata.len())
 }
 
-/// How many descriptors may be open; `None` if there is no limit.
-fn descriptors() -> Option<u64> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current
-}
-
-/// How many descriptors are open. This look itself takes one.
-fn descriptors_used() -> Option<usize> {
-    let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
-    Some(open.saturating_sub(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn openmetrics_is_for_whoever_names_it() {
+        // As Prometheus 2 and 3 send it.
+        let two = "application/openmetrics-text;version=1.0.0;q=0.5,\
+            application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+            application/openmetrics-text;version=0.0.1;q=0.4,\
+            text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,\
+            */*;q=0.1";
+        // As the older Telegraf sends it.
+        let telegraf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+            encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3";
+        for (header, wanted) in [
+            (Some(two), true),
+            (Some(three), true),
+            (Some("Application/OpenMetrics-Text"), true),
+            (
+                Some("text/plain, application/openmetrics-text ; q=0.1"),
+                true,
+            ),
+            (Some("application/openmetrics-text;q=0, */*"), false),
+            (Some("application/openmetrics-texts"), false),
+            (Some(telegraf), false),
+            (Some("text/plain"), false),
+            (Some("*/*"), false),
+            (Some("application/*"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(accepts_openmetrics(header), wanted, "{header:?}");
+        }
+    }
 
     #[test]
     fn little_space_is_told_of_where_the_store_does_not() {

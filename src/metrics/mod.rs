@@ -1,6 +1,9 @@
-//! What is counted, and its text form for Prometheus (OpenMetrics 1.0). Labels are words of the
-//! program and names of tokens, never something that a caller has sent.
+//! What is counted, and its text for Prometheus in two formats: OpenMetrics 1.0, and the one from
+//! before it. Labels are words of the program and names of tokens, never something that a caller has
+//! sent.
 
+mod classic;
+mod process;
 mod state;
 
 use std::time::Duration;
@@ -14,10 +17,27 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use process::Process;
 pub use state::{State, TokenGauges};
 
-/// The media type of [`Metrics::text`].
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The formats of [`Metrics::text`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// The text format 0.0.4 of Prometheus.
+    Classic,
+}
+
+impl Format {
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => classic::MEDIA_TYPE,
+        }
+    }
+}
 
 const PREFIX: &str = "golinks_scim";
 /// From 50 us, the time to retrieve a user by id, to 12 s, when callers are sent away from a full
@@ -270,14 +290,18 @@ impl Metrics {
         self.connections.get()
     }
 
-    /// All metrics in the form that Prometheus reads.
-    pub fn text(&self, state: &State) -> String {
+    /// All metrics in this format.
+    pub fn text(&self, state: &State, format: Format) -> String {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &state.registry()))
+            .and_then(|()| encode_registry(&mut text, &state.process()))
             .and_then(|()| encode_eof(&mut text))
             .expect("a String takes every write");
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Classic => classic::of(&text),
+        }
     }
 }
 
@@ -343,7 +367,7 @@ mod tests {
             }],
             ..State::default()
         };
-        let text = metrics.text(&state);
+        let text = metrics.text(&state, Format::OpenMetrics);
         for line in [
             "golinks_scim_tolerated_requests_total{tolerance=\"empty-text\"} 2",
             "golinks_scim_tolerated_requests_total{tolerance=\"operation-case\"} 0",
@@ -363,6 +387,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
+        // Nothing was read of this process: what is not known is absent, not zero.
+        assert_eq!(text.matches("\nprocess_").count(), 1, "{text}");
+        assert!(text.contains("\nprocess_start_time_seconds 0\n"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);
         assert!(text.ends_with("# EOF\n"), "{text}");
         drop(connected);

@@ -5,7 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-use super::PREFIX;
+use super::{PREFIX, Process};
 
 /// The state at the moment metrics are asked for.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ pub struct State {
     pub started_seconds: i64,
     /// Live tokens, and those that have ended with none in their place.
     pub tokens: Vec<TokenGauges>,
+    /// What the system says of the process.
+    pub process: Process,
 }
 
 /// A token that is live, or that has ended with none in its place.
@@ -123,6 +125,11 @@ impl State {
         );
         register_tokens(&mut registry, &self.tokens);
         registry
+    }
+
+    /// The metrics whose names have no prefix.
+    pub(super) fn process(&self) -> Registry {
+        self.process.registry(self.started_seconds)
     }
 }
 

@@ -9,6 +9,8 @@
 //!      index()       find("main.0123456789abcdef.js")              (build.rs)
 //! ```
 
+use crate::http1::accept;
+
 /// A file of the page.
 #[derive(Debug)]
 pub struct File {
@@ -72,18 +74,13 @@ impl File {
 /// everything is, and with a weight other than 0.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     let mut accepted = false;
-    for coding in accept_encoding.unwrap_or_default().split(',') {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let is_refused = parts.any(|part| {
-            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-            weight.is_some_and(|weight| weight.parse() == Ok(0.0))
-        });
+    for coding in accept::members(accept_encoding.unwrap_or_default()) {
+        let name = coding.name;
         if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-            return !is_refused;
+            return !coding.is_refused;
         }
         if name == "*" {
-            accepted = !is_refused;
+            accepted = !coding.is_refused;
         }
     }
     accepted

@@ -1,14 +1,19 @@
 //! A strict reader of what `/metrics` answers: OpenMetrics 1.0, section 4.1 and the rules of the
-//! types in section 5 that are used here. Anything else fails the test with the line.
+//! types in section 5 that are used here; or the text format 0.0.4 of Prometheus. Anything else fails
+//! the test with the line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use golinks_scim::metrics::Format;
+
 const PREFIX: &str = "golinks_scim_";
+/// The usual metrics of a process have it in place of the product's.
+const PREFIX_OF_PROCESSES: &str = "process_";
 
 /// What a scrape gave.
-#[derive(Default)]
 pub(crate) struct Exposition {
-    /// Each series, as it stands but for the product's prefix, and its value with the labels.
+    format: Format,
+    /// Each series, as it stands but for the product's prefix if it has it, and its value with the labels.
     pub(crate) samples: BTreeMap<String, (f64, BTreeMap<String, String>)>,
     /// The type of each family, by its name without the prefix.
     pub(crate) types: BTreeMap<String, String>,
@@ -23,9 +28,17 @@ struct Family {
 }
 
 /// Reads a whole exposition.
-pub(crate) fn read(text: &str) -> Exposition {
-    let lines = text.strip_suffix("# EOF\n").expect("it ends with # EOF");
-    let mut exposition = Exposition::default();
+pub(crate) fn read(text: &str, format: Format) -> Exposition {
+    let lines = match format {
+        Format::OpenMetrics => text.strip_suffix("# EOF\n").expect("it ends with # EOF"),
+        Format::Classic => text,
+    };
+    assert!(lines.ends_with('\n'), "the last line has no end");
+    let mut exposition = Exposition {
+        format,
+        samples: BTreeMap::new(),
+        types: BTreeMap::new(),
+    };
     let mut family = Family::default();
     for line in lines.split_terminator('\n') {
         assert!(!line.contains('\r') && !line.is_empty(), "{line:?}");
@@ -43,9 +56,7 @@ impl Exposition {
         let mut words = description.splitn(3, ' ');
         let mut word = || words.next().unwrap_or_else(|| panic!("{line}"));
         let (what, name, value) = (word(), word(), word());
-        let name = name
-            .strip_prefix(PREFIX)
-            .unwrap_or_else(|| panic!("{line}"));
+        let name = without_prefix(name).unwrap_or_else(|| panic!("{line}"));
         assert!(is_name(name), "{line}");
         if family.name != name {
             assert!(!self.types.contains_key(name), "twice: {line}");
@@ -56,12 +67,19 @@ impl Exposition {
         }
         assert!(!family.has_samples, "after its samples: {line}");
         assert!(family.described.insert(what.to_owned()), "twice: {line}");
+        let is_openmetrics = self.format == Format::OpenMetrics;
         match what {
-            "HELP" => assert!(!value.is_empty() && !value.contains('\\'), "{line}"),
-            "UNIT" => assert!(name.ends_with(&format!("_{value}")), "{line}"),
+            // The two formats escape quotes in it differently.
+            "HELP" => assert!(!value.is_empty() && !value.contains(['\\', '"']), "{line}"),
+            "UNIT" if is_openmetrics => assert!(name.ends_with(&format!("_{value}")), "{line}"),
             "TYPE" => {
-                let known = ["counter", "gauge", "histogram", "info"];
-                assert!(known.contains(&value), "{line}");
+                let known = ["counter", "gauge", "histogram"];
+                let is_info = value == "info" && is_openmetrics;
+                assert!(known.contains(&value) || is_info, "{line}");
+                // In the older format, a family of counters is named as its samples are.
+                let is_named_total = name.ends_with("_total");
+                let wants_total = value == "counter" && !is_openmetrics;
+                assert_eq!(is_named_total, wants_total, "{line}");
                 self.types.insert(name.to_owned(), value.to_owned());
             }
             _ => panic!("{line}"),
@@ -69,9 +87,7 @@ impl Exposition {
     }
 
     fn sample(&mut self, family: &mut Family, line: &str) {
-        let line = line
-            .strip_prefix(PREFIX)
-            .unwrap_or_else(|| panic!("{line}"));
+        let line = without_prefix(line).unwrap_or_else(|| panic!("{line}"));
         let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("{line}"));
         let (name, rest) = line.split_at(end);
         let (labels, value) = match rest.strip_prefix('{') {
@@ -84,8 +100,8 @@ impl Exposition {
         let suffix = suffix.unwrap_or_else(|| panic!("of another family: {line}"));
         let kind = &self.types[&family.name];
         let (suffixes, needs_le): (&[&str], bool) = match kind.as_str() {
-            "counter" => (&["_total"], false),
-            "gauge" => (&[""], false),
+            "counter" if self.format == Format::OpenMetrics => (&["_total"], false),
+            "counter" | "gauge" => (&[""], false),
             "info" => (&["_info"], false),
             _ => (&["_bucket", "_sum", "_count"], suffix == "_bucket"),
         };
@@ -141,6 +157,12 @@ impl Exposition {
     }
 }
 
+/// The name, or a sample, without the product's prefix; `None` where it has none that it may have.
+fn without_prefix(text: &str) -> Option<&str> {
+    let usual = text.starts_with(PREFIX_OF_PROCESSES).then_some(text);
+    text.strip_prefix(PREFIX).or(usual)
+}
+
 /// The labels before `}`, and what comes after it.
 fn labels(mut text: &str) -> Option<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
@@ -184,7 +206,8 @@ fn what_is_not_openmetrics_is_refused() {
                 # UNIT golinks_scim_b_seconds seconds\ngolinks_scim_b_seconds_sum 3.0\n\
                 golinks_scim_b_seconds_count 2\ngolinks_scim_b_seconds_bucket{le=\"1.0\"} 1\n\
                 golinks_scim_b_seconds_bucket{le=\"+Inf\"} 2\n# EOF\n";
-    let (_, labels) = &read(good).samples["a_total{x=\"y\",z=\"\\\"\\\\\\n\"}"];
+    let (_, labels) =
+        &read(good, Format::OpenMetrics).samples["a_total{x=\"y\",z=\"\\\"\\\\\\n\"}"];
     assert_eq!(labels["z"], "\"\\\n");
     for (part, bad) in [
         ("# EOF\n", ""),
@@ -218,7 +241,33 @@ fn what_is_not_openmetrics_is_refused() {
         assert!(good.contains(part), "{part}");
         let text = good.replacen(part, bad, 1);
         assert_ne!(text, good);
-        let outcome = std::panic::catch_unwind(|| read(&text).samples.len());
-        assert!(outcome.is_err(), "taken for OpenMetrics:\n{text}");
+        assert!(is_refused(&text, Format::OpenMetrics), "taken:\n{text}");
     }
+    assert!(is_refused(good, Format::Classic));
+}
+
+#[test]
+fn what_is_not_the_older_format_is_refused() {
+    let good = "# HELP golinks_scim_a_total Help.\n# TYPE golinks_scim_a_total counter\n\
+                golinks_scim_a_total{x=\"\\\"\\\\\\n\"} 1\n\
+                # HELP golinks_scim_b_info Help.\n# TYPE golinks_scim_b_info gauge\n\
+                golinks_scim_b_info{v=\"1\"} 1\n";
+    assert_eq!(read(good, Format::Classic).samples.len(), 2);
+    for (part, bad) in [
+        ("golinks_scim_b_info{v=\"1\"} 1\n", "golinks_scim_b_info 1"),
+        ("} 1\n", "} 1\n# EOF\n"),
+        ("b_info gauge", "b_info info"),
+        ("TYPE golinks_scim_a_total", "TYPE golinks_scim_a"),
+        ("# TYPE", "# UNIT golinks_scim_a_total total\n# TYPE"),
+        ("golinks_scim_b_info{", "golinks_scim_b{"),
+    ] {
+        assert!(good.contains(part), "{part}");
+        let text = good.replacen(part, bad, 1);
+        assert!(is_refused(&text, Format::Classic), "taken:\n{text}");
+    }
+    assert!(is_refused(good, Format::OpenMetrics));
+}
+
+fn is_refused(text: &str, format: Format) -> bool {
+    std::panic::catch_unwind(|| read(text, format).samples.len()).is_err()
 }

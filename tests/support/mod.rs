@@ -27,7 +27,7 @@ use golinks_scim::secret::{self, Secret};
 use golinks_scim::store::Store;
 use tempfile::TempDir;
 
-pub(crate) use talk::{CORE, Talk, body, escaped, scim_error, send, status};
+pub(crate) use talk::{CORE, Talk, body, escaped, scim_error, send, send_bytes, status};
 
 use process::Process;
 
@@ -297,7 +297,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duratio
 pub(crate) fn waiting(store: &Store) -> u64 {
     let nothing = std::iter::empty;
     let metrics = Metrics::new(nothing(), nothing(), store.commits());
-    let text = metrics.text(&metrics::State::default());
+    let text = metrics.text(&metrics::State::default(), metrics::Format::OpenMetrics);
     let mut lines = text.lines();
     let told = lines.find_map(|line| line.strip_prefix("golinks_scim_writes_waiting "));
     told.expect("it is told").parse().expect("a number")

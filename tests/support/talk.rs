@@ -108,7 +108,7 @@ pub(crate) fn status(client: &mut Client, authorization: &str) -> Result<u16, St
     status.map_err(|error| error.to_string())
 }
 
-fn send_bytes(
+pub(crate) fn send_bytes(
     client: &mut Client,
     authorization: &str,
     method: &str,
