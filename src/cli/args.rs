@@ -251,7 +251,7 @@ pub(super) enum Audit {
 pub(super) enum Backup {
     /// Write everything into a new file, while the server goes on
     Create {
-        /// The file, which must not exist yet
+        /// The file, which must not exist yet; `-` is standard output
         file: PathBuf,
     },
     /// Read a backup whole, and tell what is in it
