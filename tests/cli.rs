@@ -387,6 +387,29 @@ fn tokens_have_a_life_on_the_command_line() {
     );
 }
 
+#[test]
+fn a_token_may_end_on_a_date_that_is_to_come() {
+    let server = Server::start();
+    server.token_with("dated", &["--expires", "2099-06-30"]);
+    let dated = server.cli(&["token", "show", "dated", "-o", "jsonl"]);
+    let end = "\"expires\":\"2099-06-30T00:00:00.000Z\"";
+    assert!(dated.stdout.contains(end), "{dated:?}");
+    for (bad, told) in [
+        ("2020-06-30", "would have expired already"),
+        (
+            "2020-06-30T00:00:00Z",
+            "hint: write 365d, 52w, 12h, a date such as 2027-06-30",
+        ),
+        ("2099-13-30", "neither a length of time nor a date"),
+    ] {
+        check(
+            &server.cli(&["token", "issue", "x", "--expires", bad]),
+            64,
+            told,
+        );
+    }
+}
+
 /// Identity providers are given a new token by hand: one that ends sooner than is known would
 /// end their pushes.
 #[test]

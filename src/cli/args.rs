@@ -135,7 +135,7 @@ pub(super) enum Token {
         /// delete; `metrics`
         #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
         scope: String,
-        /// How long it is good, such as 365d or 12h, or `never`
+        /// How long it is good, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
         #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
         expires: String,
         /// `compatible` understands what identity providers send beyond the RFCs; `strict`
@@ -145,8 +145,9 @@ pub(super) enum Token {
         /// Requests per second for this token, instead of the server's rate
         #[arg(long, value_name = "N", value_parser = rate)]
         rate_limit: Option<u32>,
-        /// Only from this network or address, such as 203.0.113.0/24; may be given again
-        #[arg(long, value_name = "CIDR", value_parser = network)]
+        /// Only from this network or address, such as 203.0.113.0/24; several with commas between
+        /// them, or given again
+        #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
         allow_from: Vec<String>,
     },
     /// List all tokens
@@ -334,6 +335,7 @@ pub(super) fn given(text: &str) -> Result<String, String> {
 }
 
 fn network(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let is_one = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
     is_one
         .then(|| text.to_owned())

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::args::Token;
-use super::moment::seconds;
+use super::moment::{end, seconds};
 use super::output::{self, Column, Listing, minute, text_of};
 use super::{Failure, ask, ask_or_hint, status};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
@@ -103,7 +103,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         } => {
             let expires = match expires.as_str() {
                 "never" => None,
-                text => Some(SystemClock.now().plus_seconds(lifetime(text)?).to_string()),
+                text => Some(end_of_life(text, SystemClock.now())?.to_string()),
             };
             let body = json!({
                 "name": name, "scope": scope, "mode": mode,
@@ -194,20 +194,18 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     }
 }
 
-/// How long a token is good, in seconds.
-fn lifetime(text: &str) -> Result<i64, Failure> {
-    let hint = format!(
-        "write 365d, 12h, or `never`; {}d is the longest",
+/// Until when a token is good.
+fn end_of_life(text: &str, now: Instant) -> Result<Instant, Failure> {
+    let what = match end(text, now) {
+        Some(end) if end > now => return Ok(end),
+        Some(_) => format!("a token that is good until {text} would have expired already"),
+        None => format!("{text} is neither a length of time nor a date"),
+    };
+    Err(Failure::new(status::USAGE, what).hint(format!(
+        "write 365d, 52w, 12h, a date such as 2027-06-30 (its beginning, in UTC), or `never`; {}d \
+         is the longest",
         limits::TYPED_DAYS_MAX
-    );
-    match seconds(text).map_err(|failure| failure.hint(&hint))? {
-        0 => Err(Failure::new(
-            status::USAGE,
-            format!("a token that is good for {text} would have expired already"),
-        )
-        .hint(hint)),
-        seconds => Ok(seconds),
-    }
+    )))
 }
 
 /// Issues a token and gives it, for the first start.
