@@ -410,6 +410,23 @@ fn a_token_may_end_on_a_date_that_is_to_come() {
     }
 }
 
+#[test]
+fn several_tokens_are_revoked_whichever_fails() {
+    let server = Server::start();
+    for name in ["one", "two"] {
+        server.token(name);
+    }
+    let several = server.cli(&["token", "revoke", "one", "nobody", "two"]);
+    for told in [
+        "one: revoked 1 token",
+        "nobody: no live token",
+        "two: revoked 1 token",
+        "1 of 3 tokens were not revoked",
+    ] {
+        check(&several, 1, told);
+    }
+}
+
 /// Identity providers are given a new token by hand: one that ends sooner than is known would
 /// end their pushes.
 #[test]

@@ -174,9 +174,9 @@ pub(super) enum Token {
     },
     /// Take a token back, from the next request on
     Revoke {
-        /// Its name, for all live tokens of that name, or its id
-        #[arg(value_parser = given)]
-        name: String,
+        /// Its name, for all live tokens of that name, or its id; several, each by itself
+        #[arg(required = true, value_name = "NAME", value_parser = given)]
+        names: Vec<String>,
     },
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::Token;
 use super::moment::{end, seconds};
 use super::output::{self, Column, Listing, minute, text_of};
-use super::{Failure, ask, ask_or_hint, status};
+use super::{Failure, ask, ask_or_hint, each, status};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
@@ -91,7 +91,7 @@ const DETAILS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<(), Failure> {
     match command {
         Token::Issue {
             name,
@@ -137,17 +137,31 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             output::say(&format!("this token is shown once: {old}"));
             show_once(&issued)
         }
-        Token::Revoke { name } => {
-            let target = format!("/admin/tokens/{}", encode(&name));
-            let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST)?;
-            let count = revoked["revoked"].as_array().map_or(0, Vec::len);
-            output::say(&format!(
-                "revoked {count} token{}",
-                if count == 1 { "" } else { "s" }
-            ));
-            Ok(())
-        }
+        Token::Revoke { names } => each(&names, "tokens were not revoked", program, |name| {
+            revoke(client, name, names.len() > 1)
+        }),
     }
+}
+
+fn revoke(client: &mut Client, name: &str, is_one_of_several: bool) -> Result<(), Failure> {
+    let target = format!("/admin/tokens/{}", encode(name));
+    let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST);
+    let whose = if is_one_of_several {
+        format!("{}: ", output::printable(name))
+    } else {
+        String::new()
+    };
+    let revoked = revoked.map_err(|failure| Failure {
+        what: format!("{whose}{}", failure.what),
+        ..failure
+    })?;
+    let count = revoked["revoked"].as_array().map_or(0, Vec::len);
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    output::say(&format!(
+        "{whose}revoked {}",
+        output::counted(count, "token")
+    ));
+    Ok(())
 }
 
 /// Prints a new token. If that fails, nobody has seen the token, but it is valid and must be
