@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_on, command_on, send};
+use crate::support::{Output, Server, cli_in, cli_on, command_on, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -118,6 +118,7 @@ fn exit_statuses_without_a_server() {
             "",
         ],
         &["user", "reactivate", ""],
+        &["user", "delete", "--yes", ""],
     ] {
         check(&cli_on(&data_dir, command), 64, "it is given, and empty");
     }
@@ -385,6 +386,46 @@ fn tokens_have_a_life_on_the_command_line() {
         shown.contains("  7 ") && shown.contains("10.1.0.0/16"),
         "{shown}"
     );
+}
+
+/// Somebody may demand to be erased; nobody is erased by mistake.
+#[test]
+fn users_are_deleted_with_and_without_a_server() {
+    let mut server = Some(Server::start());
+    let mut folder = None;
+    for name in ["with", "without"] {
+        let cli = |arguments: &[&str]| match (&server, &folder) {
+            (Some(server), _) => server.cli(arguments),
+            (None, folder) => cli_in(folder.as_ref().expect("it was kept"), arguments),
+        };
+        let added = cli(&["user", "add", name, "--given", "\u{1b}[31m"]);
+        let id = added.stdout.trim();
+        let unsure = cli(&["user", "delete", "nobody", &name.to_uppercase()]);
+        for told in [
+            &*format!("{name} ({id}) would be deleted"),
+            "there is no user nobody",
+            "nobody was deleted",
+            " user deactivate`; ",
+        ] {
+            check(&unsure, 64, told);
+        }
+        check(&cli(&["user", "show", name]), 0, "");
+        let done = cli(&["user", "delete", "nobody", name, "--yes"]);
+        for told in [
+            &*format!("{name} is deleted"),
+            "there is no user nobody",
+            "1 of 2 users were not deleted",
+            "creates them again",
+        ] {
+            check(&done, 1, told);
+        }
+        let again = cli(&["user", "delete", "--yes", id]);
+        check(&again, 1, "there is no user");
+        assert!(!again.stderr.contains("creates them again"), "{again:?}");
+        let rows = cli(&["audit", "list", "--user", id, "-o", "jsonl"]).stdout;
+        assert!(rows.contains("\"kind\":\"delete\""), "{rows}");
+        folder = server.take().map(Server::stop_and_keep);
+    }
 }
 
 #[test]

@@ -57,8 +57,8 @@ pub(super) enum Command {
     /// Issue, list, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate, reactivate, import, export and compare users; their history,
-    /// and taking changes back
+    /// List, show, add, deactivate, reactivate, delete, import, export and compare users; their
+    /// history, and taking changes back
     #[command(subcommand)]
     User(User),
     /// Show the certificate, ask an authority for one, install it

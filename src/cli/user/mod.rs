@@ -1,7 +1,8 @@
 //! `user`: looking people up, adding, importing, exporting and comparing them, changing who is
-//! active, and undoing changes.
+//! active, deleting, and undoing changes.
 
 mod args;
+mod delete;
 mod diff;
 mod export;
 mod file;
@@ -117,6 +118,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             }
             outcome
         }
+        User::Delete { who, yes } => delete::run(client, &who, yes, program),
         User::Reactivate { who } => set_active_of_each(client, &who, true, program).1,
     }
 }
