@@ -264,6 +264,8 @@ pub const KEPT_FORMATS_MAX: u32 = 20;
 /// Age of a backup that the server made and nobody has fetched, from which the next one removes
 /// it.
 pub const BACKUP_UNFETCHED_SECONDS: i64 = 60;
+/// Bytes of a backup that are written to standard output at a time.
+pub const BACKUP_STREAM_BYTES: usize = 64 * 1024;
 /// Pause between two attempts to write to a disk that is full.
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Waiting of a write for space; after that the caller is sent away.

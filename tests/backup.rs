@@ -2,11 +2,14 @@
 //! touched, nothing is overwritten.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use golinks_scim::secret::sha256;
+use golinks_scim::secret::{hex, sha256};
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -290,6 +293,78 @@ fn the_name_of_a_backup_need_not_be_text() {
     let row = told.last().expect("a row");
     let path = row["path"].as_str().expect("text");
     assert!(path.ends_with("/copy\u{fffd}.redb"), "{row}");
+}
+
+#[test]
+fn a_backup_to_standard_output_is_the_backup() {
+    let server = Server::start();
+    let add = ["user", "add", "jane@example.com", "--given", "Jane"];
+    assert_eq!(server.cli(&add).status, Some(0));
+    let work = TempDir::new().expect("a folder");
+    let streamed = |output: Stdio| {
+        let mut command = command_on(&server.data_dir());
+        command.args(["backup", "create", "-"]).stdout(output);
+        command
+            .current_dir(&work)
+            .output()
+            .expect("the binary runs")
+    };
+    let made = streamed(Stdio::piped());
+    let told = String::from_utf8_lossy(&made.stderr);
+    assert_eq!(made.status.code(), Some(0), "{told}");
+    assert!(told.contains("written to standard output"), "{told}");
+    let digest = hex(&sha256(&made.stdout));
+    assert!(told.contains(&format!(
+        "1 user, 0 tokens, 1 audit row, format 4, sha256 {digest}"
+    )));
+
+    let file = work.path().join("night.redb");
+    let name = file.to_str().expect("text");
+    let redirected = streamed(File::create_new(&file).expect("a file").into());
+    assert_eq!(redirected.status.code(), Some(0), "{redirected:?}");
+    let verified = server.cli(&["backup", "verify", name]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+
+    // Whoever reads nothing, or too little, has no backup.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let cut = streamed(writer.into());
+    assert_eq!(cut.status.code(), Some(74), "{cut:?}");
+    let terminal = File::options().write(true).read(true).open("/dev/ptmx");
+    let refused = streamed(terminal.expect("a terminal").into());
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: "));
+    let full = File::options().write(true).open("/dev/full");
+    let full = streamed(full.expect("a full disk").into());
+    assert_eq!(full.status.code(), Some(74), "{full:?}");
+
+    for command in ["verify", "restore"] {
+        let refused = server.cli(&["backup", command, "-"]);
+        assert_eq!(refused.status, Some(64), "{refused:?}");
+        assert!(
+            refused.stderr.contains("hint: put it into a file"),
+            "{refused:?}"
+        );
+    }
+    let files_in = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).expect("the folder");
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(files_in(work.path()), ["night.redb"]);
+    let left = files_in(&server.data_dir());
+    let copies = left
+        .iter()
+        .filter(|name| name.contains("redb") && *name != "users.redb");
+    assert_eq!(copies.count(), 0, "{left:?}");
+    let rows = server.cli(&["audit", "list", "-o", "jsonl"]).stdout;
+    let streams = lines(&rows)
+        .iter()
+        .filter(|row| row["path"] == "/dev/stdout")
+        .count();
+    assert_eq!(streams, 4, "{rows}");
+    server.stop();
 }
 
 /// Puts the backup back, and starts a server on it; the token of `talk` is good again.

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, cli_on, command_on, send};
+use crate::support::{Output, Server, cli_in, cli_on, command_on, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -118,6 +118,7 @@ fn exit_statuses_without_a_server() {
             "",
         ],
         &["user", "reactivate", ""],
+        &["user", "delete", "--yes", ""],
     ] {
         check(&cli_on(&data_dir, command), 64, "it is given, and empty");
     }
@@ -385,6 +386,86 @@ fn tokens_have_a_life_on_the_command_line() {
         shown.contains("  7 ") && shown.contains("10.1.0.0/16"),
         "{shown}"
     );
+}
+
+/// Somebody may demand to be erased; nobody is erased by mistake.
+#[test]
+fn users_are_deleted_with_and_without_a_server() {
+    let mut server = Some(Server::start());
+    let mut folder = None;
+    for name in ["with", "without"] {
+        let cli = |arguments: &[&str]| match (&server, &folder) {
+            (Some(server), _) => server.cli(arguments),
+            (None, folder) => cli_in(folder.as_ref().expect("it was kept"), arguments),
+        };
+        let added = cli(&["user", "add", name, "--given", "\u{1b}[31m"]);
+        let id = added.stdout.trim();
+        let unsure = cli(&["user", "delete", "nobody", &name.to_uppercase()]);
+        for told in [
+            &*format!("{name} ({id}) would be deleted"),
+            "there is no user nobody",
+            "nobody was deleted",
+            " user deactivate`; ",
+        ] {
+            check(&unsure, 64, told);
+        }
+        check(&cli(&["user", "show", name]), 0, "");
+        let done = cli(&["user", "delete", "nobody", name, "--yes"]);
+        for told in [
+            &*format!("{name} is deleted"),
+            "there is no user nobody",
+            "1 of 2 users were not deleted",
+            "creates them again",
+        ] {
+            check(&done, 1, told);
+        }
+        let again = cli(&["user", "delete", "--yes", id]);
+        check(&again, 1, "there is no user");
+        assert!(!again.stderr.contains("creates them again"), "{again:?}");
+        let rows = cli(&["audit", "list", "--user", id, "-o", "jsonl"]).stdout;
+        assert!(rows.contains("\"kind\":\"delete\""), "{rows}");
+        folder = server.take().map(Server::stop_and_keep);
+    }
+}
+
+#[test]
+fn a_token_may_end_on_a_date_that_is_to_come() {
+    let server = Server::start();
+    server.token_with("dated", &["--expires", "2099-06-30"]);
+    let dated = server.cli(&["token", "show", "dated", "-o", "jsonl"]);
+    let end = "\"expires\":\"2099-06-30T00:00:00.000Z\"";
+    assert!(dated.stdout.contains(end), "{dated:?}");
+    for (bad, told) in [
+        ("2020-06-30", "would have expired already"),
+        (
+            "2020-06-30T00:00:00Z",
+            "hint: write 365d, 52w, 12h, a date such as 2027-06-30",
+        ),
+        ("2099-13-30", "neither a length of time nor a date"),
+    ] {
+        check(
+            &server.cli(&["token", "issue", "x", "--expires", bad]),
+            64,
+            told,
+        );
+    }
+}
+
+#[test]
+fn several_tokens_are_revoked_whichever_fails() {
+    let server = Server::start();
+    for name in ["one", "two"] {
+        server.token(name);
+    }
+    let several = server.cli(&["token", "revoke", "one", "nobody", "two"]);
+    for told in [
+        "one: revoked 1 token",
+        "nobody: no live token",
+        "two: revoked 1 token",
+        "1 of 3 tokens were not revoked",
+    ] {
+        check(&several, 1, told);
+    }
 }
 
 /// Identity providers are given a new token by hand: one that ends sooner than is known would

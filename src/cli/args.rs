@@ -57,8 +57,8 @@ pub(super) enum Command {
     /// Issue, list, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate, reactivate, import, export and compare users; their history,
-    /// and taking changes back
+    /// List, show, add, deactivate, reactivate, delete, import, export and compare users; their
+    /// history, and taking changes back
     #[command(subcommand)]
     User(User),
     /// Show the certificate, ask an authority for one, install it
@@ -135,7 +135,7 @@ pub(super) enum Token {
         /// delete; `metrics`
         #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
         scope: String,
-        /// How long it is good, such as 365d or 12h, or `never`
+        /// How long it is good, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
         #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
         expires: String,
         /// `compatible` understands what identity providers send beyond the RFCs; `strict`
@@ -145,8 +145,9 @@ pub(super) enum Token {
         /// Requests per second for this token, instead of the server's rate
         #[arg(long, value_name = "N", value_parser = rate)]
         rate_limit: Option<u32>,
-        /// Only from this network or address, such as 203.0.113.0/24; may be given again
-        #[arg(long, value_name = "CIDR", value_parser = network)]
+        /// Only from this network or address, such as 203.0.113.0/24; several with commas between
+        /// them, or given again
+        #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
         allow_from: Vec<String>,
     },
     /// List all tokens
@@ -173,9 +174,9 @@ pub(super) enum Token {
     },
     /// Take a token back, from the next request on
     Revoke {
-        /// Its name, for all live tokens of that name, or its id
-        #[arg(value_parser = given)]
-        name: String,
+        /// Its name, for all live tokens of that name, or its id; several, each by itself
+        #[arg(required = true, value_name = "NAME", value_parser = given)]
+        names: Vec<String>,
     },
 }
 
@@ -251,7 +252,7 @@ pub(super) enum Audit {
 pub(super) enum Backup {
     /// Write everything into a new file, while the server goes on
     Create {
-        /// The file, which must not exist yet
+        /// The file, which must not exist yet; `-` is standard output
         file: PathBuf,
     },
     /// Read a backup whole, and tell what is in it
@@ -334,6 +335,7 @@ pub(super) fn given(text: &str) -> Result<String, String> {
 }
 
 fn network(text: &str) -> Result<String, String> {
+    let text = text.trim();
     let is_one = text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
     is_one
         .then(|| text.to_owned())

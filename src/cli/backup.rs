@@ -1,12 +1,12 @@
 //! `backup`: copies of the directory, made while it is served, checked, and put back.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ use crate::certificate;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
 use crate::directory::{Caller, describe, event};
-use crate::local;
+use crate::local::{self, Client};
 use crate::mend::filled;
 use crate::store::{self, Change, Extent, OpenError, Restoring};
 use crate::{files, limits, secret};
@@ -26,11 +26,13 @@ use crate::{files, limits, secret};
 pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
     match command {
+        Backup::Create { file } if is_dash(&file) => stream(data_dir),
         Backup::Create { file } => create(data_dir, &file),
         Backup::Verify {
             file,
             output: Output { output: format },
         } => {
+            refuse_dash(&file)?;
             let checked = store::check(&file, describe).map_err(|error| unusable(&file, &error))?;
             output::say(&format!("{} is sound", file.display()));
             let described = described_backup(&checked);
@@ -39,8 +41,26 @@ pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Res
             }
             output::document(format, described)
         }
-        Backup::Restore { file } => restore(config, &file, program),
+        Backup::Restore { file } => {
+            refuse_dash(&file)?;
+            restore(config, &file, program)
+        }
     }
+}
+
+/// Whether the file is one of the standard streams; `./-` is a file of that name.
+fn is_dash(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// A backup is read from its end and in every order, which a pipe cannot be.
+fn refuse_dash(file: &Path) -> Result<(), Failure> {
+    if !is_dash(file) {
+        return Ok(());
+    }
+    let what = "a backup is not read from standard input";
+    Err(Failure::new(status::USAGE, what)
+        .hint("put it into a file first, and name that; ./- is a file whose name is -"))
 }
 
 /// The server may only be allowed to write its data directory: it makes the copy there, and this
@@ -53,22 +73,68 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     }
     files::need_room(&file, 0).map_err(|error| not_moved(&file, &error))?;
     with_client(data_dir, |client| {
-        let made = ask(
-            client,
-            "POST",
-            "/admin/backup",
-            Some(&json!({"path": file.to_string_lossy()})),
-        )?;
-        let name = made["copy"].as_str().unwrap_or_default();
-        take(data_dir, name, &file).map_err(|error| not_moved(&file, &error))?;
+        let made = copied_for(client, &file)?;
+        take(data_dir, &made, &file).map_err(|error| not_moved(&file, &error))?;
         output::say(&format!("{} is written", file.display()));
         tell(&made)
     })
 }
 
-/// Moves the server's copy to `file`, which belongs to the command's user and which nobody else may
-/// read.
-fn take(data_dir: &Path, name: &str, file: &Path) -> io::Result<()> {
+/// Writes the server's copy to standard output, and what is in it to standard error. Before the
+/// first byte the copy is whole, and has no name any more: nothing is left behind, however this
+/// ends.
+fn stream(data_dir: &Path) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        let what = "a backup is not written to a terminal";
+        return Err(Failure::new(status::USAGE, what)
+            .hint("name a file, or let a program read it: {program} backup create - | age …"));
+    }
+    let output = Path::new("/dev/stdout");
+    with_client(data_dir, |client| {
+        let made = copied_for(client, output)?;
+        let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(output, &error))?;
+        fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
+        written_out(from).map_err(|failure| {
+            // Whoever reads less than all of it has no backup.
+            if failure.is_unread() {
+                let what = "the backup is cut off: nobody reads standard output any more";
+                return Failure::new(status::IO, what);
+            }
+            failure
+        })?;
+        output::say("the backup is written to standard output");
+        output::say(&summary(&made));
+        Ok(())
+    })
+}
+
+fn written_out(mut from: File) -> Result<(), Failure> {
+    let mut buffer = vec![0; limits::BACKUP_STREAM_BYTES];
+    loop {
+        let read = from.read(&mut buffer);
+        match read.map_err(|error| Failure::new(status::IO, error))? {
+            0 => break,
+            count => output::data(&buffer[..count])?,
+        }
+    }
+    // Of a pipe, its reader must see to that.
+    let is_file = rustix::fs::fstat(io::stdout())
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    if is_file {
+        rustix::fs::fsync(io::stdout()).map_err(|error| Failure::new(status::IO, error))?;
+    }
+    Ok(())
+}
+
+/// Lets the server make a copy, for the audit trail one that goes to `file`.
+fn copied_for(client: &mut Client, file: &Path) -> Result<Value, Failure> {
+    let body = json!({"path": file.to_string_lossy()});
+    ask(client, "POST", "/admin/backup", Some(&body))
+}
+
+/// The server's copy, and where it is.
+fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
+    let name = made["copy"].as_str().unwrap_or_default();
     let store = config::store_path(data_dir);
     // A server that was broken into may name any file, and the command's user may be root.
     if name.contains('/') || files::of_draft(name).is_none_or(|of| !store.ends_with(of)) {
@@ -81,6 +147,14 @@ fn take(data_dir: &Path, name: &str, file: &Path) -> io::Result<()> {
     if !metadata.is_file() || metadata.nlink() != 1 {
         return Err(io::Error::other("the server made no copy"));
     }
+    Ok((copy, from))
+}
+
+/// Moves the server's copy to `file`, which belongs to the command's user and which nobody else may
+/// read.
+fn take(data_dir: &Path, made: &Value, file: &Path) -> io::Result<()> {
+    let (copy, from) = opened(data_dir, made)?;
+    let owner = from.metadata()?.uid();
     // By the open file: another file may bear the name by now. Where links cannot be made, across
     // file systems above all, the bytes are copied.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
@@ -90,7 +164,7 @@ fn take(data_dir: &Path, name: &str, file: &Path) -> io::Result<()> {
     match linked {
         Ok(()) => {
             let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-            if metadata.uid() != user.as_raw() {
+            if owner != user.as_raw() {
                 rustix::fs::fchown(&from, Some(user), Some(group))?;
             }
             files::sync_directory_of(file)
@@ -265,12 +339,16 @@ fn unusable(file: &Path, error: &OpenError) -> Failure {
 }
 
 fn tell(counts: &Value) -> Result<(), Failure> {
-    output::line(&format!(
+    output::line(&summary(counts))
+}
+
+fn summary(counts: &Value) -> String {
+    format!(
         "{}, {}, {}, format {}, sha256 {}",
         output::counted_in(counts, "users", "user"),
         output::counted_in(counts, "tokens", "token"),
         output::counted_in(counts, "auditRows", "audit row"),
         counts["format"],
         counts["sha256"].as_str().unwrap_or_default()
-    ))
+    )
 }

@@ -200,7 +200,9 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     let data_dir = configuration.serve.data_dir.clone();
     match args.command {
         Command::Serve(_) => serve::run(&sources, configuration, typed_level.is_some(), program),
-        Command::Token(command) => with_client(&data_dir, |client| token::run(client, command)),
+        Command::Token(command) => {
+            with_client(&data_dir, |client| token::run(client, command, program))
+        }
         Command::User(command) => {
             with_client(&data_dir, |client| user::run(client, command, program))
         }
@@ -394,6 +396,28 @@ fn store_status(error: &OpenError) -> u8 {
         }
         OpenError::Io(_) | OpenError::NotUpgraded { .. } => status::IO,
     }
+}
+
+/// Does each of `names`. Goes on after a failure, which is told, and says at the end of how many
+/// there was one: `what` is what those are, such as "users were not changed".
+fn each(
+    names: &[String],
+    what: &str,
+    program: &str,
+    mut act: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut failed = 0;
+    for name in names {
+        if let Err(failure) = act(name) {
+            failure.tell(program);
+            failed += 1;
+        }
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    let what = format!("{failed} of {} {what}", names.len());
+    Err(Failure::new(status::REFUSED, what))
 }
 
 /// How to find a user whose exact name is not known.

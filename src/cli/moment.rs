@@ -8,22 +8,28 @@ use crate::limits;
 /// A moment: an RFC 3339 time, also with a space instead of the `T`, without seconds, or without an
 /// offset, which means UTC; a date (its beginning in UTC); or how long ago it was.
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
+    let ago = || Some(now.plus_seconds(-length(text)?));
+    absolute(text).or_else(ago).ok_or_else(|| {
+        Failure::new(status::USAGE, format!("{text} is not a time")).hint(
+            "write 2026-11-25T08:30:00Z, '2026-11-25 08:30' (UTC), 2026-11-25, \
+                 or how long ago: 45s, 30m, 2h, 7d, 4w",
+        )
+    })
+}
+
+/// A moment to come: written as [`moment`] takes it, or how long from now it is. `None` is neither.
+pub(super) fn end(text: &str, now: Instant) -> Option<Instant> {
+    absolute(text).or_else(|| Some(now.plus_seconds(length(text)?)))
+}
+
+fn absolute(text: &str) -> Option<Instant> {
     let is_date = text.len() == "2026-11-25".len();
     let in_utc = if is_date {
         format!("{text}T00:00:00Z")
     } else {
         format!("{text}Z")
     };
-    let ago = || Some(now.plus_seconds(-length(text)?));
-    Instant::parse(text)
-        .or_else(|| Instant::parse(&in_utc))
-        .or_else(ago)
-        .ok_or_else(|| {
-            Failure::new(status::USAGE, format!("{text} is not a time")).hint(
-                "write 2026-11-25T08:30:00Z, '2026-11-25 08:30' (UTC), 2026-11-25, \
-                 or how long ago: 45s, 30m, 2h, 7d, 4w",
-            )
-        })
+    Instant::parse(text).or_else(|| Instant::parse(&in_utc))
 }
 
 /// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
@@ -103,6 +109,14 @@ mod tests {
         ] {
             assert_eq!(moment(text, now).expect(text).to_string(), wanted, "{text}");
         }
+        for (text, wanted) in [
+            ("2027-06-30", "2027-06-30T00:00:00.000Z"),
+            ("2027-06-30T12:00:00+02:00", "2027-06-30T10:00:00.000Z"),
+            ("2w", "2026-12-09T08:30:00.000Z"),
+        ] {
+            assert_eq!(end(text, now).expect(text).to_string(), wanted, "{text}");
+        }
+        assert_eq!(end("5y", now).map(|end| end.to_string()), None);
         for bad in [
             "",
             "yesterday",

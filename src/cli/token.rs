@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::args::Token;
-use super::moment::seconds;
+use super::moment::{end, seconds};
 use super::output::{self, Column, Listing, minute, text_of};
-use super::{Failure, ask, ask_or_hint, status};
-use crate::clock::{Clock, SystemClock};
+use super::{Failure, ask, ask_or_hint, each, status};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
@@ -91,7 +91,7 @@ const DETAILS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<(), Failure> {
     match command {
         Token::Issue {
             name,
@@ -103,7 +103,7 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
         } => {
             let expires = match expires.as_str() {
                 "never" => None,
-                text => Some(SystemClock.now().plus_seconds(lifetime(text)?).to_string()),
+                text => Some(end_of_life(text, SystemClock.now())?.to_string()),
             };
             let body = json!({
                 "name": name, "scope": scope, "mode": mode,
@@ -137,17 +137,31 @@ pub(super) fn run(client: &mut Client, command: Token) -> Result<(), Failure> {
             output::say(&format!("this token is shown once: {old}"));
             show_once(&issued)
         }
-        Token::Revoke { name } => {
-            let target = format!("/admin/tokens/{}", encode(&name));
-            let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST)?;
-            let count = revoked["revoked"].as_array().map_or(0, Vec::len);
-            output::say(&format!(
-                "revoked {count} token{}",
-                if count == 1 { "" } else { "s" }
-            ));
-            Ok(())
-        }
+        Token::Revoke { names } => each(&names, "tokens were not revoked", program, |name| {
+            revoke(client, name, names.len() > 1)
+        }),
     }
+}
+
+fn revoke(client: &mut Client, name: &str, is_one_of_several: bool) -> Result<(), Failure> {
+    let target = format!("/admin/tokens/{}", encode(name));
+    let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST);
+    let whose = if is_one_of_several {
+        format!("{}: ", output::printable(name))
+    } else {
+        String::new()
+    };
+    let revoked = revoked.map_err(|failure| Failure {
+        what: format!("{whose}{}", failure.what),
+        ..failure
+    })?;
+    let count = revoked["revoked"].as_array().map_or(0, Vec::len);
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    output::say(&format!(
+        "{whose}revoked {}",
+        output::counted(count, "token")
+    ));
+    Ok(())
 }
 
 /// Prints a new token. If that fails, nobody has seen the token, but it is valid and must be
@@ -194,20 +208,18 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     }
 }
 
-/// How long a token is good, in seconds.
-fn lifetime(text: &str) -> Result<i64, Failure> {
-    let hint = format!(
-        "write 365d, 12h, or `never`; {}d is the longest",
+/// Until when a token is good.
+fn end_of_life(text: &str, now: Instant) -> Result<Instant, Failure> {
+    let what = match end(text, now) {
+        Some(end) if end > now => return Ok(end),
+        Some(_) => format!("a token that is good until {text} would have expired already"),
+        None => format!("{text} is neither a length of time nor a date"),
+    };
+    Err(Failure::new(status::USAGE, what).hint(format!(
+        "write 365d, 52w, 12h, a date such as 2027-06-30 (its beginning, in UTC), or `never`; {}d \
+         is the longest",
         limits::TYPED_DAYS_MAX
-    );
-    match seconds(text).map_err(|failure| failure.hint(&hint))? {
-        0 => Err(Failure::new(
-            status::USAGE,
-            format!("a token that is good for {text} would have expired already"),
-        )
-        .hint(hint)),
-        seconds => Ok(seconds),
-    }
+    )))
 }
 
 /// Issues a token and gives it, for the first start.

@@ -76,6 +76,15 @@ pub(in crate::cli) enum User {
         #[arg(required = true, value_parser = given)]
         who: Vec<String>,
     },
+    /// Delete users for good; to deactivate them is usual
+    Delete {
+        /// userNames or ids
+        #[arg(required = true, value_parser = given)]
+        who: Vec<String>,
+        /// Do it; without this it is only told who would be deleted
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 // Whom a list or an export is of.

@@ -1,7 +1,8 @@
 //! `user`: looking people up, adding, importing, exporting and comparing them, changing who is
-//! active, and undoing changes.
+//! active, deleting, and undoing changes.
 
 mod args;
+mod delete;
 mod diff;
 mod export;
 mod file;
@@ -20,7 +21,7 @@ pub(super) use args::User;
 
 use super::moment::moment;
 use super::output::{self, Column, Format, Listing, minute, text_of};
-use super::{Failure, SEARCH, ask, ask_or_hint, quoted, status};
+use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
 use crate::limits;
@@ -108,7 +109,7 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
         User::Export(typed) => export::run(client, &typed),
         User::Diff(typed) => diff::run(client, &typed, program),
         User::Deactivate { who } => {
-            let (changed, outcome) = each(client, &who, false, program);
+            let (changed, outcome) = set_active_of_each(client, &who, false, program);
             if changed > 0 {
                 output::hint(
                     "the identity provider's next push to this user reactivates it, unless \
@@ -117,7 +118,8 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             }
             outcome
         }
-        User::Reactivate { who } => each(client, &who, true, program).1,
+        User::Delete { who, yes } => delete::run(client, &who, yes, program),
+        User::Reactivate { who } => set_active_of_each(client, &who, true, program).1,
     }
 }
 
@@ -239,37 +241,23 @@ fn add(
     output::line(&text_of(&user, "id"))
 }
 
-/// Sets `active` of each user, and gives how many were changed. Goes on after a failure, and
-/// reports it at the end.
-fn each(
+/// Sets `active` of each user, and gives how many were changed.
+fn set_active_of_each(
     client: &mut Client,
     who: &[String],
     active: bool,
     program: &str,
 ) -> (usize, Result<(), Failure>) {
-    let (mut count, mut failed) = (0, 0);
-    for who in who {
-        match set_active(client, who, active) {
-            Ok(changed) => {
-                count += usize::from(changed);
-                let word = if active { "active" } else { "inactive" };
-                let already = if changed { "now" } else { "already" };
-                output::say(&format!(
-                    "{} is {already} {word}",
-                    crate::logging::escape(who)
-                ));
-            }
-            Err(failure) => {
-                failure.tell(program);
-                failed += 1;
-            }
-        }
-    }
-    if failed == 0 {
-        return (count, Ok(()));
-    }
-    let what = format!("{failed} of {} users were not changed", who.len());
-    (count, Err(Failure::new(status::REFUSED, what)))
+    let mut count = 0;
+    let outcome = each(who, "users were not changed", program, |who| {
+        let changed = set_active(client, who, active)?;
+        count += usize::from(changed);
+        let word = if active { "active" } else { "inactive" };
+        let already = if changed { "now" } else { "already" };
+        output::say(&format!("{} is {already} {word}", output::printable(who)));
+        Ok(())
+    });
+    (count, outcome)
 }
 
 fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Failure> {

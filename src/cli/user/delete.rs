@@ -1,0 +1,51 @@
+//! `user delete`: the erasure of people, which nothing takes back. Deactivation is the usual way.
+
+use super::super::{Failure, ask, each, output, status};
+use super::output::text_of;
+use super::{USERS, find};
+use crate::local::Client;
+use crate::mend::filled;
+
+pub(super) fn run(
+    client: &mut Client,
+    who: &[String],
+    is_sure: bool,
+    program: &str,
+) -> Result<(), Failure> {
+    if !is_sure {
+        return Err(refused(client, who, program));
+    }
+    let mut deleted = 0;
+    let outcome = each(who, "users were not deleted", program, |who| {
+        let user = find(client, who)?;
+        let target = format!("{USERS}/{}", text_of(&user, "id"));
+        ask(client, "DELETE", &target, None)?;
+        deleted += 1;
+        output::say(&format!("{} is deleted", output::printable(who)));
+        Ok(())
+    });
+    if deleted > 0 {
+        let hint = "an identity provider that still has them assigned creates them again; what \
+                    remains of them here: `{program} manual audit`";
+        output::hint(&filled(hint, program));
+    }
+    outcome
+}
+
+/// Tells whom it would have been.
+fn refused(client: &mut Client, who: &[String], program: &str) -> Failure {
+    let found = each(who, "users were not found", program, |who| {
+        let user = find(client, who)?;
+        let [name, id] = ["userName", "id"].map(|part| output::printable(&text_of(&user, part)));
+        output::say(&format!("{name} ({id}) would be deleted"));
+        Ok(())
+    });
+    if let Err(failure) = found {
+        failure.tell(program);
+    }
+    let what = "nobody was deleted: that takes --yes, and is not taken back";
+    Failure::new(status::USAGE, what).hint(
+        "usual is `{program} user deactivate`; an identity provider that still has them assigned \
+         creates them again",
+    )
+}
