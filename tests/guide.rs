@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{Server, cli_in, without_settings};
 
-const GUIDES: [&str; 5] = ["okta", "entra", "onelogin", "jumpcloud", "agent"];
+const GUIDES: [&str; 6] = ["okta", "entra", "onelogin", "jumpcloud", "other", "agent"];
 
 const BEFORE: &str = "BEFORE YOU BEGIN";
 
@@ -139,6 +139,7 @@ fn the_commands_for_tokens_issue_what_the_guide_says() {
         ("entra", &["full", "full"]),
         ("onelogin", &["provision", "full", "full"]),
         ("jumpcloud", &["full", "full"]),
+        ("other", &["provision", "full", "full"]),
     ] {
         let guide = guide_with(&server, which, &[]);
         let commands = guide

@@ -326,7 +326,7 @@ fn pages_and_guides_that_are_named_exist() {
             }
         }
     }
-    let guides = ["okta", "entra", "onelogin", "jumpcloud", "agent"];
+    let guides = ["okta", "entra", "onelogin", "jumpcloud", "other", "agent"];
     let pages: Vec<&str> = PAGES.iter().map(|page| page.name).collect();
     for (name, text) in all {
         for (what, there) in [("manual", &pages[..]), ("guide", &guides[..])] {

@@ -308,6 +308,8 @@ pub(super) enum Guide {
     Onelogin,
     /// JumpCloud
     Jumpcloud,
+    /// Any other: Ping, Google, Rippling, authentik, SailPoint, plugins of Keycloak
+    Other,
     /// Okta's Provisioning Agent in your own network
     Agent,
 }

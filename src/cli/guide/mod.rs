@@ -86,6 +86,7 @@ fn text(which: Guide) -> (&'static str, Caller) {
         Guide::Entra => (include_str!("entra.txt"), Caller::Cloud),
         Guide::Onelogin => (include_str!("onelogin.txt"), Caller::Cloud),
         Guide::Jumpcloud => (include_str!("jumpcloud.txt"), Caller::Cloud),
+        Guide::Other => (include_str!("other.txt"), Caller::Cloud),
         Guide::Agent => (include_str!("agent.txt"), Caller::OktaAgent),
     }
 }
