@@ -317,6 +317,10 @@ pub const REFUSALS_PER_DAY_MAX: u32 = 2000;
 pub const REFUSAL_DAY: Duration = Duration::from_secs(24 * 3600);
 /// The shape of a refused request, as it is kept.
 pub const SHAPE_BYTES_MAX: usize = 4 * 1024;
+/// Names of ignored attributes and schemas that are kept of a request, for each tolerance.
+pub const IGNORED_PER_REQUEST_MAX: usize = 8;
+/// Names of ignored attributes and schemas that are kept since the start.
+pub const IGNORED_REMEMBERED_MAX: usize = 20;
 /// Refusals of principals that are remembered, to be explained.
 pub const REFUSALS_REMEMBERED_MAX: usize = 1000;
 /// Refusals of callers without a valid token that are remembered, to be explained.

@@ -18,6 +18,10 @@ fn user(members: &Value) -> User {
     User::parse(body, &mut Leniency::compatible()).expect("a user")
 }
 
+fn has_used(leniency: &Leniency, tolerance: Tolerance) -> bool {
+    leniency.used().any(|used| used == tolerance)
+}
+
 /// Reads a body in both modes: what is kept in compatible mode, and the one tolerance that
 /// strict mode refuses, if there is one.
 fn check_parse(members: &Value, kept: &Value, tolerance: Option<Tolerance>) {
@@ -30,7 +34,7 @@ fn check_parse(members: &Value, kept: &Value, tolerance: Option<Tolerance>) {
     let mut found = Value::Object(user.attributes().clone());
     found.as_object_mut().expect("members").remove("userName");
     assert_eq!(found, *kept, "{members}");
-    assert_eq!(leniency.used(), tolerance.as_slice(), "{members}");
+    assert!(leniency.used().eq(tolerance), "{members}: {leniency:?}");
     let strict = User::parse(body, &mut Leniency::strict());
     assert_eq!(
         strict.is_err(),
@@ -696,7 +700,7 @@ fn values_to_remove_are_found_as_values_to_add_are() {
             Ok(user(&json!({attribute: left}))),
             "{attribute}: {unwanted}"
         );
-        let says_so = leniency.used().contains(&Tolerance::RemoveSelectsNothing);
+        let says_so = has_used(&leniency, Tolerance::RemoveSelectsNothing);
         assert_eq!(says_so, *held == left, "{attribute}: {unwanted}");
     }
 }
@@ -1294,7 +1298,7 @@ fn a_whole_user_is_read_without_hollow_elements_in_compatible_mode() {
     let read = User::parse(body, &mut leniency).expect("a user");
     assert_eq!(json!(read.attributes()), json!({"userName": "u"}));
     let noted = [Tolerance::EmptyText, Tolerance::HollowValue];
-    assert_eq!(leniency.used(), noted);
+    assert!(leniency.used().eq(noted), "{leniency:?}");
     let body =
         json!({"schemas": [CORE], "userName": "u", "emails": [{"type": "work", "value": null}]});
     let read = User::parse(body, &mut Leniency::strict()).expect("a user");
@@ -1319,7 +1323,7 @@ fn a_list_of_one_stands_for_it_where_one_value_belongs() {
     let wanted = json!({"userName": "bob", "name": {"givenName": "G"}, "nickName": "7",
         "title": "T", "active": false});
     assert_eq!(json!(read.attributes()), wanted);
-    assert!(leniency.used().contains(&Tolerance::ListForSingleValue));
+    assert!(has_used(&leniency, Tolerance::ListForSingleValue));
     let operations = json!([{"op": "Replace", "path": "active", "value": ["False"]}]);
     let after = json!({"active": false});
     check_patch(&json!({"active": true}), &operations, &after, false);

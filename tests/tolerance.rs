@@ -462,6 +462,57 @@ fn each_is_understood_and_counted_or_refused_as_the_mode_says() {
     assert_eq!(seen, all, "a tolerance has no test");
 }
 
+/// A value that does not arrive is looked for by the name of its attribute; the value is nobody's
+/// business.
+#[test]
+fn what_is_ignored_is_named_without_its_value() {
+    let mut talk = Talk::start(&["-v"]);
+    let mut sent = user("u");
+    sent["shoe\nSize"] = json!("secret-1");
+    sent["name"]["nosuch"] = json!("secret-2");
+    sent["urn:example:x"] = json!({"x": "secret-3"});
+    sent[ENTERPRISE]["shoeSize"] = json!("secret-4");
+    let created = talk.json("POST", "/Users", Some(&sent), 201);
+    let target = format!("/Users/{}", created["id"].as_str().expect("an id"));
+    let operations = json!([
+        {"op": "add", "path": "emails[value eq \"secret-5@x\"].nosuch", "value": "secret-6"},
+        {"op": "replace", "value": {"colour": "secret-7", "manager": {"displayName": "secret-8"}}},
+        {"op": "add", "path": format!("{ENTERPRISE}:manager.displayName"), "value": "secret-9"}]);
+    let patch = json!({"schemas": [PATCH_OP], "Operations": operations});
+    let patched = talk.send("PATCH", &target, Some(&patch));
+    assert_eq!(patched.status, 200);
+    let request = patched.header("x-request-id").expect("an id").to_owned();
+
+    let log = talk
+        .server
+        .log_with(&format!("{request} tolerated read-only-part"));
+    let attribute = format!("\"{ENTERPRISE}:shoeSize\"");
+    for named in [
+        "\"name.nosuch\" \"shoe Size\"",
+        &attribute,
+        "tolerated unknown-schema \"urn:example:x\"",
+        ".nosuch\" \"colour\"",
+        &format!("read-only-part \"{ENTERPRISE}:manager.displayName\""),
+    ] {
+        assert!(log.contains(named), "{named}: {log}");
+    }
+    let told = talk.server.cli(&["check"]).stdout;
+    let told = told
+        .lines()
+        .find(|line| line.starts_with("pass     ignored "));
+    let told = told.expect("what was ignored");
+    for named in [
+        "name.nosuch (unknown-attribute)",
+        "urn:example:x (unknown-schema)",
+        "since 20",
+    ] {
+        assert!(told.contains(named), "{named}: {told}");
+    }
+    for text in [&*log, told] {
+        assert!(!text.contains("secret-"), "{text}");
+    }
+}
+
 /// What is asked for is no error in strict mode, where it is a name that no schema has.
 #[test]
 fn an_extensions_attribute_is_shown_without_its_urn() {

@@ -90,6 +90,11 @@ pub struct Issue {
 }
 
 impl Token {
+    /// Whether it is one of the product's own, in memory alone.
+    pub fn is_temporary(&self) -> bool {
+        self.is_temporary
+    }
+
     pub(crate) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
         let id = secret::hex(&secret::random::<4>());
         Self::new(id, issue, digest, now, Arc::default())

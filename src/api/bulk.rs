@@ -30,7 +30,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     }
     let mut leniency = call.leniency();
     let bulk = Bulk::parse(body, &mut leniency)?;
-    api.note(call, leniency.used());
+    api.note(call, leniency.tolerated());
     if let Principal::Token(token) = principal {
         // The request itself was counted when it was admitted.
         let more = bulk.operations.len().saturating_sub(1);

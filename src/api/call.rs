@@ -16,7 +16,7 @@ use crate::directory::Caller;
 use crate::http1::target::decode;
 use crate::http1::{Answer, Fault, Head};
 use crate::page;
-use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerance};
+use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerated};
 use crate::secret;
 
 /// A request whose head is still to be examined.
@@ -282,8 +282,9 @@ impl Admission {
     }
 
     /// Logs what was tolerated.
-    pub(super) fn note(&self, tolerance: Tolerance) {
-        log::debug!("{} tolerated {}", self.request_id, tolerance.name());
+    pub(super) fn note(&self, tolerated: &Tolerated) {
+        let id = self.request_id.as_str();
+        log::debug!(request = id; "{id} tolerated {tolerated}");
     }
 
     /// The problem in the form for this caller.

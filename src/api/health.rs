@@ -105,6 +105,7 @@ pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> O
                 "isRaised": alarm.raised.is_some(),
                 "since": alarm.raised.map(|since| since.to_string()),
             },
+            "ignored": api.ignored.to_json(),
             "certificate": certificate_days_left(api, now).map(|days| json!({"daysLeft": days})),
             "warnings": warnings::all(api, &alarm, now)
                 .iter()

@@ -21,6 +21,7 @@ mod discovery;
 mod explain;
 mod health;
 mod history;
+mod ignored;
 mod import;
 mod kept;
 mod page;
@@ -54,12 +55,13 @@ use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
 use crate::metrics::{self, Counted, Metrics};
-use crate::scim::Tolerance;
+use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
 use crate::store::{OpenError, Store};
 use crate::turns::{Turn, Turns};
 use cursor::Cursors;
 use damage::Damages;
+use ignored::Ignored;
 use places::Places;
 use problem::{Problem, word_of};
 use refusals::{Refusals, Refused};
@@ -106,6 +108,7 @@ pub struct Api {
     metrics: Metrics,
     told: Told,
     refusals: Refusals,
+    ignored: Ignored,
     /// Turns for requests with a large body: in memory it is much larger than on the wire.
     large: Turns,
     /// Turns for requests with a body that is too large for one user.
@@ -169,6 +172,7 @@ impl Api {
                 store.commits(),
             ),
             refusals: Refusals::default(),
+            ignored: Ignored::default(),
             large: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
             bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
             started,
@@ -351,11 +355,15 @@ impl Api {
         problem.detail
     }
 
-    /// Counts and logs what was tolerated in a request.
-    fn note(&self, call: &Admission, tolerances: &[Tolerance]) {
-        for tolerance in tolerances {
-            self.metrics.tolerated(tolerance.name());
-            call.note(*tolerance);
+    /// Counts and logs what was tolerated in a request, and remembers what was ignored. What our
+    /// own check sends tells nothing of a mapping.
+    fn note(&self, call: &Admission, tolerances: &[Tolerated]) {
+        for tolerated in tolerances {
+            self.metrics.tolerated(tolerated.tolerance.name());
+            call.note(tolerated);
+            if call.token().is_none_or(|token| !token.is_temporary()) {
+                self.ignored.note(tolerated);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) fn by_parameters(
     let parameter = |name: &str| call.query_once(name);
     let projection = call.projection(&mut leniency);
     let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
-    api.note(call, leniency.used());
+    api.note(call, leniency.tolerated());
     // A page by index is remembered when it is shown (`places`), so it is always shown.
     if matches!(request.paging, Paging::Index(_)) {
         return answer(api, call, principal, &request).map(|(answer, _)| answer);
@@ -63,7 +63,7 @@ pub(super) fn by_message(
 ) -> Outcome {
     let mut leniency = call.leniency();
     let request = SearchRequest::from_message(json::parse(body)?, &mut leniency)?;
-    api.note(call, leniency.used());
+    api.note(call, leniency.tolerated());
     answer(api, call, principal, &request).map(|(answer, _)| answer)
 }
 

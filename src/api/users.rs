@@ -87,7 +87,7 @@ fn shown(api: &Api, call: &Admission, status: u16, written: Written) -> Outcome 
 fn projection(api: &Api, call: &Admission) -> Projection {
     let mut leniency = call.leniency();
     let projection = call.projection(&mut leniency);
-    api.note(call, leniency.used());
+    api.note(call, leniency.tolerated());
     projection
 }
 
@@ -97,6 +97,6 @@ fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<(User, Option<Echo>)
     let body = json::parse(body)?;
     let echo = Echo::of(&body, &leniency);
     let user = User::parse(body, &mut leniency)?;
-    api.note(call, leniency.used());
+    api.note(call, leniency.tolerated());
     Ok((user, echo))
 }

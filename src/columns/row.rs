@@ -151,7 +151,10 @@ impl Row {
         }
         let mut user = User::from_members(attributes, &mut leniency)?;
         user.drop_hollow(before, &mut leniency);
-        if leniency.used().contains(&Tolerance::UnknownAttribute) {
+        if leniency
+            .used()
+            .any(|used| used == Tolerance::UnknownAttribute)
+        {
             return Err(wrong(
                 "the row names a part that no attribute of a User has".to_owned(),
             ));

@@ -24,7 +24,7 @@ use crate::scim::bulk::{Action, NoAction, Operation, Who};
 use crate::scim::fold::fold;
 use crate::scim::user::Echo;
 use crate::scim::{
-    self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerance, User, reference,
+    self, Budget, Bulk, ErrorType, Leniency, Patch, Preconditions, Tolerated, User, reference,
 };
 use crate::store::{Change, ReadError, View};
 
@@ -66,7 +66,7 @@ impl Done {
 }
 
 /// The outcome of an operation with the tolerances used; `None` if it was not tried.
-pub type BulkOutcome = Option<Result<(Done, Vec<Tolerance>), Error>>;
+pub type BulkOutcome = Option<Result<(Done, Vec<Tolerated>), Error>>;
 
 impl Directory {
     /// Does the operations of a bulk request, in one commit. An operation that fails changes
@@ -238,7 +238,7 @@ struct State {
 }
 
 /// What an operation changes, and its outcome.
-type Tried = Result<(Change, (Done, Vec<Tolerance>)), Error>;
+type Tried = Result<(Change, (Done, Vec<Tolerated>)), Error>;
 
 /// A user that an operation creates.
 struct Creation {
@@ -288,7 +288,7 @@ impl State {
         view: &View<'_>,
         tasks: Vec<Task>,
         asked: &Asked,
-    ) -> Result<Result<(Change, (usize, (Done, Vec<Tolerance>))), Option<(usize, Error)>>, ReadError>
+    ) -> Result<Result<(Change, (usize, (Done, Vec<Tolerated>))), Option<(usize, Error)>>, ReadError>
     {
         if self.failures >= self.failures_max {
             return Ok(Err(None));
@@ -375,7 +375,7 @@ impl State {
         view: &View<'_>,
         task: Task,
         asked: &Asked,
-    ) -> Planned<(Done, Vec<Tolerance>)> {
+    ) -> Planned<(Done, Vec<Tolerated>)> {
         let Task {
             creates,
             preconditions,
@@ -402,7 +402,7 @@ impl State {
                 if !self.names.insert(fold(user.user_name())) {
                     return Ok(Err(Error::Uniqueness));
                 }
-                let tolerances = leniency.used().to_vec();
+                let tolerances = leniency.tolerated().to_vec();
                 let created = change::create(view, id, user, asked)?;
                 return Ok(created.map(|(change, written)| {
                     (

@@ -156,7 +156,7 @@ pub(super) fn decide(
         audit::changed(&asked.caller, now, kind, after, differences)
     };
     let mut decided = Decided::of(before, user, asked, tell)?;
-    *decided.tolerances() = leniency.used().to_vec();
+    *decided.tolerances() = leniency.tolerated().to_vec();
     Ok(decided)
 }
 

@@ -19,7 +19,7 @@ use super::user_id::UserId;
 use super::{Error, Written};
 use crate::clock::Instant;
 use crate::limits;
-use crate::scim::{Tolerance, User};
+use crate::scim::{Tolerated, User};
 use crate::store::{Change, Facts, Keys, ReadError, View};
 
 /// What is to be done about a request.
@@ -92,7 +92,7 @@ impl Decided {
     }
 
     /// The tolerances that the request has used.
-    pub(super) fn tolerances(&mut self) -> &mut Vec<Tolerance> {
+    pub(super) fn tolerances(&mut self) -> &mut Vec<Tolerated> {
         match self {
             Self::Same(written) => &mut written.tolerances,
             Self::Draft(draft) => &mut draft.tolerances,
@@ -111,7 +111,7 @@ pub(super) struct Draft {
     row: Vec<u8>,
     /// The row for the audit trail.
     told: String,
-    tolerances: Vec<Tolerance>,
+    tolerances: Vec<Tolerated>,
     was_deactivated: bool,
 }
 

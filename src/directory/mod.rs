@@ -57,7 +57,7 @@ pub use user_id::UserId;
 use crate::clock::SharedClock;
 use crate::limits;
 use crate::scim::user::Echo;
-use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerance, User};
+use crate::scim::{self, Budget, Leniency, Patch, Preconditions, Tolerated, User};
 use crate::store::{ReadError, Row, Snapshot, Store, Unavailable, View, WriteError};
 use crate::turns::Turns;
 use change::{Asked, Edit, Planned};
@@ -151,7 +151,7 @@ pub struct Written {
     /// Its row, if it was written.
     row: Option<Vec<u8>>,
     /// The tolerances used while the change was applied.
-    pub tolerances: Vec<Tolerance>,
+    pub tolerances: Vec<Tolerated>,
     /// Whether the user was active before and no longer is, and is not made up.
     pub was_deactivated: bool,
 }

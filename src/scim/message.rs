@@ -64,8 +64,9 @@ pub(super) fn check_known(urn: &str, leniency: &mut Leniency) -> Result<(), Erro
     if schema::by_urn(urn).is_some() {
         return Ok(());
     }
-    leniency.allow(
+    leniency.allow_ignoring(
         Tolerance::UnknownSchema,
+        urn,
         &format!("the schema {} is not known", quoted(urn)),
     )
 }

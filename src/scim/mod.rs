@@ -50,7 +50,7 @@ pub use projection::Projection;
 pub use query::{Paging, SearchRequest};
 pub use search::Search;
 pub use sort::Sort;
-pub use tolerance::{Leniency, Tolerance};
+pub use tolerance::{Leniency, Tolerance, Tolerated};
 pub use user::User;
 pub use version::Preconditions;
 

@@ -4,7 +4,11 @@
 //! replaces something, a whole user (see [`Echo`](super::user::Echo)) or an element of a list, and
 //! keeps an element that only says what it is used for.
 
-use super::error::{Error, ErrorType};
+use std::fmt;
+
+use super::error::{Error, ErrorType, quoted};
+use super::shape;
+use crate::limits;
 
 /// One departure from the RFCs that is understood anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,11 +147,48 @@ impl Tolerance {
     }
 }
 
+/// A tolerance that a request has used.
+#[derive(Clone, Debug)]
+pub struct Tolerated {
+    /// Which one.
+    pub tolerance: Tolerance,
+    /// What was ignored because of it: the first [`limits::IGNORED_PER_REQUEST_MAX`] names, without
+    /// the values in a path.
+    pub ignored: Vec<String>,
+}
+
+impl Tolerated {
+    /// Keeps a name, if there is room for it.
+    fn ignore(&mut self, name: &str) {
+        if self.ignored.len() >= limits::IGNORED_PER_REQUEST_MAX {
+            return;
+        }
+        // What has these is more than a name, or none.
+        let name = if name.contains(|c: char| c.is_whitespace() || "[\"@".contains(c)) {
+            shape::path(name)
+        } else {
+            shape::clipped(name)
+        };
+        let name: String = name.chars().take(limits::SHAPE_NAME_BYTES_MAX).collect();
+        if !self.ignored.contains(&name) {
+            self.ignored.push(name);
+        }
+    }
+}
+
+impl fmt::Display for Tolerated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.tolerance.name())?;
+        let mut names = self.ignored.iter();
+        names.try_for_each(|name| write!(f, " {}", quoted(name)))
+    }
+}
+
 /// What is tolerated in a request, and what was.
 #[derive(Clone, Debug)]
 pub struct Leniency {
     strict: bool,
-    used: Vec<Tolerance>,
+    used: Vec<Tolerated>,
     /// A tolerance that does not count now, since it is about values stored before.
     overlooked: Option<Tolerance>,
 }
@@ -193,11 +234,29 @@ impl Leniency {
         Ok(())
     }
 
+    /// [`Self::allow`] for what is ignored then: the attribute or the schema of this name.
+    pub(super) fn allow_ignoring(
+        &mut self,
+        tolerance: Tolerance,
+        name: &str,
+        what: &str,
+    ) -> Result<(), Error> {
+        self.allow(tolerance, what)?;
+        let mut used = self.used.iter_mut();
+        if let Some(tolerated) = used.find(|it| it.tolerance == tolerance) {
+            tolerated.ignore(name);
+        }
+        Ok(())
+    }
+
     /// Notes what is done only in compatible mode. Each tolerance is noted once for a request,
     /// however often it occurs.
     pub(super) fn note(&mut self, tolerance: Tolerance) {
-        if !self.used.contains(&tolerance) {
-            self.used.push(tolerance);
+        if self.used().all(|used| used != tolerance) {
+            self.used.push(Tolerated {
+                tolerance,
+                ignored: Vec::new(),
+            });
         }
     }
 
@@ -214,7 +273,12 @@ impl Leniency {
     }
 
     /// The tolerances used so far.
-    pub fn used(&self) -> &[Tolerance] {
+    pub fn used(&self) -> impl Iterator<Item = Tolerance> {
+        self.used.iter().map(|tolerated| tolerated.tolerance)
+    }
+
+    /// The tolerances used so far, with what was ignored.
+    pub fn tolerated(&self) -> &[Tolerated] {
         &self.used
     }
 }

@@ -68,8 +68,9 @@ impl User {
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;
             } else if name.contains(':') && USER.attribute(&name).is_none() {
-                leniency.allow(
+                leniency.allow_ignoring(
                     Tolerance::UnknownSchema,
+                    &name,
                     &format!("the schema {} is not known", quoted(&name)),
                 )?;
             } else {

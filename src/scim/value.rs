@@ -237,19 +237,14 @@ pub(super) fn members(
         let place = attributes
             .iter()
             .position(|attribute| attribute.name.eq_ignore_ascii_case(&name));
-        match place {
-            Some(place) => {
-                let attribute = &attributes[place];
-                let value = normalise(attribute, value, leniency)?;
-                slots[place] = value.map(|value| (canonical(name, attribute), value));
-            }
-            None => leniency.allow(
-                Tolerance::UnknownAttribute,
-                &format!(
-                    "{} is not an attribute of a User",
-                    quoted(&format!("{prefix}{name}"))
-                ),
-            )?,
+        if let Some(place) = place {
+            let attribute = &attributes[place];
+            let value = normalise(attribute, value, leniency)?;
+            slots[place] = value.map(|value| (canonical(name, attribute), value));
+        } else {
+            let name = format!("{prefix}{name}");
+            let what = format!("{} is not an attribute of a User", quoted(&name));
+            leniency.allow_ignoring(Tolerance::UnknownAttribute, &name, &what)?;
         }
     }
     Ok(slots.into_iter().flatten().collect())

@@ -262,6 +262,7 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     server::store(client, findings)?;
     server::tokens(client, findings)?;
     server::warnings(&state, findings)?;
+    server::ignored(&state, findings)?;
     if installation["listens"].is_null() {
         return findings.not_run("name, port, certificate, requests", "no server runs");
     }

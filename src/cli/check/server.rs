@@ -296,6 +296,26 @@ pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Hal
     Ok(())
 }
 
+/// What identity providers have sent in vain. It is no failure: most of them send more than is
+/// known here.
+pub(super) fn ignored(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
+    let ignored = &state["ignored"];
+    let names = ignored["names"].as_array().map_or(&[][..], Vec::as_slice);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let told = |it: &Value| format!("{} ({})", text_of(it, "name"), text_of(it, "tolerance"));
+    let told: Vec<String> = names.iter().map(told).collect();
+    let more = if ignored["areMore"] == true {
+        " and others"
+    } else {
+        ""
+    };
+    let (told, since) = (told.join(", "), text_of(state, "startedAt"));
+    let what = format!("{told}{more}, since {since}: see `golinks-scim manual providers`");
+    findings.pass("ignored", &what)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

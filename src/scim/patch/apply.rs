@@ -22,7 +22,8 @@ impl Operation {
                     return if path.attribute.mutability == Mutability::ReadOnly {
                         Err(Error::new(ErrorType::Mutability, what))
                     } else {
-                        work.leniency.allow(Tolerance::ReadOnlyPart, &what)
+                        let (tolerance, name) = (Tolerance::ReadOnlyPart, path.to_string());
+                        work.leniency.allow_ignoring(tolerance, &name, &what)
                     };
                 }
                 match path.extension {
@@ -64,8 +65,9 @@ impl Operation {
             }
             match schema.attribute(name) {
                 Some(attribute) => assign(&mut merged, attribute, member.clone(), self.op, work)?,
-                None => work.leniency.allow(
+                None => work.leniency.allow_ignoring(
                     Tolerance::UnknownAttribute,
+                    &format!("{}:{name}", schema.urn),
                     &format!("{} is not an attribute of {}", quoted(name), schema.urn),
                 )?,
             }

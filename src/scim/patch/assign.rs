@@ -86,8 +86,9 @@ pub(super) fn assign_parts(
     for (name, part) in parts {
         match attribute.sub_attribute(name) {
             Some(sub) => assign(into, sub, part.clone(), op, work)?,
-            None => work.leniency.allow(
+            None => work.leniency.allow_ignoring(
                 Tolerance::UnknownAttribute,
+                &format!("{}.{name}", attribute.name),
                 &format!("{} has no part {}", attribute.name, quoted(name)),
             )?,
         }

@@ -402,8 +402,9 @@ fn push_target(
 }
 
 fn allow_unknown(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
-    leniency.allow(
+    leniency.allow_ignoring(
         Tolerance::UnknownAttribute,
+        name,
         &format!("{} is not an attribute of a User", quoted(name)),
     )
 }

@@ -1,0 +1,77 @@
+//! What identity providers send that is ignored: attributes and schemas that are not known here,
+//! by name, since the start. Whoever misses a value looks here for a mapping onto the wrong name.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::limits;
+use crate::scim::{Tolerance, Tolerated};
+
+/// The first names that were ignored, each once.
+#[derive(Default)]
+pub(super) struct Ignored(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    names: Vec<(Tolerance, String)>,
+    /// There was no room for another.
+    are_more: bool,
+}
+
+impl Ignored {
+    pub(super) fn note(&self, tolerated: &Tolerated) {
+        if tolerated.ignored.is_empty() {
+            return;
+        }
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in &tolerated.ignored {
+            let is_it = |(tolerance, known): &(Tolerance, String)| {
+                *tolerance == tolerated.tolerance && known == name
+            };
+            if state.names.iter().any(is_it) {
+                continue;
+            }
+            if state.names.len() < limits::IGNORED_REMEMBERED_MAX {
+                state.names.push((tolerated.tolerance, name.clone()));
+            } else {
+                state.are_more = true;
+            }
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = state.names.iter();
+        let names = names.map(|(by, name)| json!({"name": name, "tolerance": by.name()}));
+        json!({"names": names.collect::<Vec<_>>(), "areMore": state.are_more})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_names_are_kept_each_once() {
+        let ignored = Ignored::default();
+        let most = limits::IGNORED_REMEMBERED_MAX;
+        let note = |number: usize| {
+            ignored.note(&Tolerated {
+                tolerance: Tolerance::UnknownAttribute,
+                ignored: vec![format!("a{number}")],
+            });
+        };
+        let kept = || {
+            let told = ignored.to_json();
+            let names = told["names"].as_array().map(Vec::len);
+            (names, told["areMore"] == true)
+        };
+        for number in (0..most).chain(0..most) {
+            note(number);
+        }
+        assert_eq!(kept(), (Some(most), false));
+        note(most);
+        assert_eq!(kept(), (Some(most), true));
+    }
+}
