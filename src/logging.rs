@@ -143,9 +143,9 @@ impl<'kvs> VisitSource<'kvs> for Parts {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
         let part = match (value.to_u64(), value.to_borrowed_str()) {
             (Some(number), _) => json!(number),
-            (None, Some(text)) => json!(escape(text)),
+            (None, Some(text)) if !text.is_empty() => json!(escape(text)),
             // It is absent.
-            (None, None) => return Ok(()),
+            (None, _) => return Ok(()),
         };
         self.0.insert(key.to_string(), part);
         Ok(())

@@ -158,9 +158,14 @@ fn a_log_of_json_has_the_parts_of_a_request_as_members() {
     let log = talk.server.log_with("no token was sent");
     let last = log.lines().rfind(|line| line.contains("no token was sent"));
     let last: Value = serde_json::from_str(last.expect("it is told")).expect("JSON");
+    assert_eq!(last["address"], "127.0.0.1");
     assert_eq!(
-        (last["status"].as_u64(), last.get("duration_us")),
-        (Some(401), None),
+        (
+            last["status"].as_u64(),
+            last.get("duration_us"),
+            last.get("principal")
+        ),
+        (Some(401), None, None),
         "{last}"
     );
     // Commands speak to people.

@@ -78,7 +78,7 @@ impl Beginning {
             let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
             log::info!(
                 request = id,
-                address = peer.as_str(),
+                address = self.peer.map(|_| peer.as_str()),
                 principal = principal.trim_end(),
                 method,
                 path,
@@ -107,7 +107,7 @@ impl Beginning {
             let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
             log::info!(
                 request = id,
-                address = peer.as_str(),
+                address = self.peer.map(|_| peer.as_str()),
                 status = fault.status;
                 "{id} {peer} not a request, {}: {}",
                 fault.status,
@@ -123,7 +123,7 @@ impl Beginning {
         let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
         log::error!(
             request = id,
-            address = peer.as_str();
+            address = self.peer.map(|_| peer.as_str());
             "{id} {peer}: a bug while its head was looked at"
         );
         Refusal {
@@ -360,7 +360,7 @@ impl Admission {
         log::log!(
             level,
             request = id,
-            address = peer.as_str(),
+            address = self.peer.map(|_| peer.as_str()),
             principal = principal.as_str(),
             method,
             path,
