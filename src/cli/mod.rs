@@ -398,19 +398,26 @@ fn store_status(error: &OpenError) -> u8 {
     }
 }
 
-/// Does each of `names`. Goes on after a failure, which is told, and says at the end of how many
-/// there was one: `what` is what those are, such as "users were not changed".
+/// Does each of `names`. Goes on after a refusal, which is told, and says at the end of how many
+/// there was one: `what` is what those are, such as "users were not changed". Any other failure ends
+/// it: the answer that is overdue must not be taken for the next name's.
 fn each(
     names: &[String],
     what: &str,
     program: &str,
     mut act: impl FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    if let [name] = names {
+        return act(name);
+    }
     let mut failed = 0;
     for name in names {
-        if let Err(failure) = act(name) {
-            failure.tell(program);
-            failed += 1;
+        match act(name) {
+            Err(failure) if failure.status == status::REFUSED => {
+                failure.tell(program);
+                failed += 1;
+            }
+            outcome => outcome?,
         }
     }
     if failed == 0 {
@@ -492,4 +499,36 @@ fn read_json(response: &Response) -> Result<Value, Failure> {
     }
     serde_json::from_slice(&response.body)
         .map_err(|error| Failure::new(status::IO, format!("the answer is not JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_gone_on_with_after_a_refusal_alone() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let tried = |names: &[String], code: u8| {
+            let mut tried = 0;
+            let outcome = each(names, "were not done", "golinks-scim", |name| {
+                tried += 1;
+                if name == "c" {
+                    return Ok(());
+                }
+                Err(Failure::new(code, name))
+            });
+            let failure = outcome.expect_err("some failed");
+            (tried, failure.status, failure.what)
+        };
+        let refused = "2 of 3 were not done".to_owned();
+        assert_eq!(
+            tried(&names, status::REFUSED),
+            (3, status::REFUSED, refused)
+        );
+        for code in [status::UNAVAILABLE, status::IO] {
+            assert_eq!(tried(&names, code), (1, code, "a".to_owned()));
+        }
+        let one = (1, status::REFUSED, "a".to_owned());
+        assert_eq!(tried(&names[..1], status::REFUSED), one);
+    }
 }
