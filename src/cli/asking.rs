@@ -1,0 +1,145 @@
+//! Asking the local door: one request and its answer, as JSON or as a failure in the server's own
+//! words; and the same for each of several names.
+
+use serde_json::Value;
+
+use super::{Failure, from_local, status, token};
+use crate::http1::client::Response;
+use crate::http1::target::encode;
+use crate::local::{self, Client};
+
+/// Does each of `names`. Goes on after a refusal, which is told, and says at the end of how many
+/// there was one: `what` is what those are, such as "users were not changed". Any other failure ends
+/// it: the answer that is overdue must not be taken for the next name's.
+pub(super) fn each(
+    names: &[String],
+    what: &str,
+    program: &str,
+    mut act: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if let [name] = names {
+        return act(name);
+    }
+    let mut failed = 0;
+    for name in names {
+        match act(name) {
+            Err(failure) if failure.status == status::REFUSED => {
+                failure.tell(program);
+                failed += 1;
+            }
+            outcome => outcome?,
+        }
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    let what = format!("{failed} of {} {what}", names.len());
+    Err(Failure::new(status::REFUSED, what))
+}
+
+/// How to find a user whose exact name is not known.
+pub(super) const SEARCH: &str =
+    "`{program} user list --search TEXT` finds people by a part of their name";
+
+/// Asks for JSON; an answer of 400 or more is a failure with the server's own words.
+pub(super) fn ask(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
+    answered(&sent(client, method, target, body).map_err(from_local)?)
+}
+
+/// [`ask`] with a `hint` what to do if the request is refused with this status.
+pub(super) fn ask_or_hint(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+    refused: u16,
+    hint: &str,
+) -> Result<Value, Failure> {
+    let response = sent(client, method, target, body).map_err(from_local)?;
+    answered(&response).map_err(|failure| {
+        if response.status == refused {
+            failure.hint(hint)
+        } else {
+            failure
+        }
+    })
+}
+
+pub(super) fn sent(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Result<Response, local::Error> {
+    let body = body.map(|body| body.to_string().into_bytes());
+    client.request(method, target, body.as_deref())
+}
+
+/// Fails if no token has this name or id: reporting that nothing was done would sound like success.
+pub(super) fn require_token(client: &mut Client, name: &str) -> Result<(), Failure> {
+    let target = format!("/admin/tokens/{}", encode(name));
+    ask_or_hint(client, "GET", &target, None, 404, token::LIST).map(drop)
+}
+
+/// What the server has answered, or why it refused.
+pub(super) fn answered(response: &Response) -> Result<Value, Failure> {
+    let json = read_json(response)?;
+    if response.status < 400 {
+        return Ok(json);
+    }
+    let detail = json
+        .get("detail")
+        .and_then(Value::as_str)
+        .unwrap_or("the server refused without a reason");
+    let code = if response.status >= 500 {
+        status::IO
+    } else {
+        status::REFUSED
+    };
+    Err(Failure::new(code, detail))
+}
+
+fn read_json(response: &Response) -> Result<Value, Failure> {
+    if response.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&response.body)
+        .map_err(|error| Failure::new(status::IO, format!("the answer is not JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_gone_on_with_after_a_refusal_alone() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let tried = |names: &[String], code: u8| {
+            let mut tried = 0;
+            let outcome = each(names, "were not done", "golinks-scim", |name| {
+                tried += 1;
+                if name == "c" {
+                    return Ok(());
+                }
+                Err(Failure::new(code, name))
+            });
+            let failure = outcome.expect_err("some failed");
+            (tried, failure.status, failure.what)
+        };
+        let refused = "2 of 3 were not done".to_owned();
+        assert_eq!(
+            tried(&names, status::REFUSED),
+            (3, status::REFUSED, refused)
+        );
+        for code in [status::UNAVAILABLE, status::IO] {
+            assert_eq!(tried(&names, code), (1, code, "a".to_owned()));
+        }
+        let one = (1, status::REFUSED, "a".to_owned());
+        assert_eq!(tried(&names[..1], status::REFUSED), one);
+    }
+}
