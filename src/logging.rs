@@ -20,7 +20,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::{Map, json};
 use simple_logger::SimpleLogger;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Instant, SystemClock};
 use crate::limits;
 
 const WRITER_THREAD: &str = "log-writer";
@@ -43,6 +43,8 @@ enum Entry {
 }
 
 struct Line {
+    /// When it happened: it may wait to be written.
+    at: Instant,
     level: log::Level,
     target: String,
     text: String,
@@ -122,6 +124,7 @@ impl Log for Logger {
             let _ = record.key_values().visit(&mut parts);
         }
         let entry = Entry::Line(Line {
+            at: SystemClock.now(),
             level: record.level(),
             target: record.target().to_owned(),
             text: escape(&record.args().to_string()),
@@ -163,6 +166,7 @@ fn write_all(entries: &Receiver<Entry>, writer: &Writer, dropped: &AtomicU64) {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             writer.write(Line {
+                at: SystemClock.now(),
                 level: log::Level::Warn,
                 target: OURS.to_owned(),
                 text: format!("{lost} log lines were dropped: standard error was too slow"),
@@ -216,7 +220,7 @@ impl Writer {
 impl Line {
     fn into_json(self) -> serde_json::Value {
         let mut line = json!({
-            "time": SystemClock.now().to_string(),
+            "time": self.at.to_string(),
             "level": self.level.as_str().to_ascii_lowercase(),
             "message": self.text,
         });
