@@ -93,6 +93,11 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
+/// Whether lines are for what collects logs.
+pub fn is_json() -> bool {
+    LOGGER.get().map(|logger| logger.format) == Some(Format::Json)
+}
+
 /// Waits until what was logged is written, for a second at most.
 pub fn flush() {
     if let Some(logger) = LOGGER.get() {

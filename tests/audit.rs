@@ -429,12 +429,27 @@ fn what_a_token_was_allowed_stands_in_the_trail() {
             "{row}"
         );
     }
-    assert_eq!(rows[0].get("overlapEnds"), None);
-    assert!(
-        rows[1]["overlapEnds"].as_str() > rows[1]["time"].as_str(),
-        "{}",
-        rows[1]
-    );
+    assert_eq!(rows[0].get("replaces"), None);
+    let old = rows[0]["token"].as_str().expect("an id");
+    let of_old = listed(&server, &["--token", old]);
+    assert_eq!(of_old[..2], rows[..2]);
+    let ends: Vec<_> = of_old[2..].iter().map(|row| &row["token"]).collect();
+    assert_eq!(ends, [old]);
+}
+
+/// A rotation never makes a token last longer, and its row says so.
+#[test]
+fn the_row_of_a_rotation_says_when_each_token_that_it_replaces_ends() {
+    let server = Server::start();
+    server.token_with("short", &["--expires", "1d"]);
+    let told = server.cli(&["token", "rotate", "short", "--overlap", "30d"]);
+    assert_eq!(told.status, Some(0), "{told:?}");
+    let rows = listed(&server, &["--token", "short"]);
+    let old = json!([{"token": rows[0]["token"], "ends": rows[0]["expires"]}]);
+    assert_eq!(rows[1]["replaces"], old);
+    let end = rows[1]["expires"].as_str().expect("a time");
+    let end = format!("the new one is good until {}Z", &end[..19]);
+    assert!(told.stderr.contains(&end), "{told:?}");
 }
 
 /// What the list tells of a row, its explanation tells too.

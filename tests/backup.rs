@@ -334,6 +334,9 @@ fn a_backup_to_standard_output_is_the_backup() {
     let refused = streamed(terminal.expect("a terminal").into());
     assert_eq!(refused.status.code(), Some(64), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: "));
+    let closed = File::options().write(true).open("/dev/null");
+    let refused = streamed(closed.expect("it is there").into());
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
     let full = File::options().write(true).open("/dev/full");
     let full = streamed(full.expect("a full disk").into());
     assert_eq!(full.status.code(), Some(74), "{full:?}");

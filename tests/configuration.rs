@@ -12,7 +12,7 @@ use golinks_scim::clock;
 use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 
-use crate::support::{Server, Talk, body, without_settings};
+use crate::support::{Server, Talk, body, command_on, without_settings};
 
 fn with_file(file: &str, arguments: &[&str]) -> Server {
     let file = file.to_owned();
@@ -171,6 +171,20 @@ fn a_log_of_json_has_the_parts_of_a_request_as_members() {
     // Commands speak to people.
     let told = talk.server.cli(&["user", "show", "nobody"]);
     assert!(!told.stderr.contains('{'), "{told:?}");
+}
+
+#[test]
+fn a_start_that_fails_says_so_in_json_where_the_log_is_json() {
+    let failed = command_on(Path::new("/dev/null/none"))
+        .env("GOLINKS_SCIM_LOG_FORMAT", "json")
+        .arg("serve")
+        .output()
+        .expect("the binary runs");
+    assert_ne!(failed.status.code(), Some(0));
+    let told: Value = serde_json::from_slice(&failed.stderr).expect("one line of JSON");
+    assert_eq!(told["level"], "error");
+    let message = told["message"].as_str().expect("a text");
+    assert!(message.contains("/dev/null/none"), "{told}");
 }
 
 #[test]

@@ -755,7 +755,9 @@ fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
             tokens.issue(wanted("spare"), now, row).map(drop)
         }),
         ("rotate", |tokens, now| {
-            tokens.rotate("okta", 60, now, "test", row).map(drop)
+            tokens
+                .rotate("okta", 60, now, "test", |token, _| row(token))
+                .map(drop)
         }),
         ("revoke", |tokens, now| {
             tokens.revoke("okta", now, row).map(drop)
@@ -824,7 +826,7 @@ fn a_revoked_token_is_refused_while_the_disk_hangs() {
         ),
         (
             |tokens, now| {
-                let rotated = tokens.rotate("okta", 60, now, "test", row)?;
+                let rotated = tokens.rotate("okta", 60, now, "test", |token, _| row(token))?;
                 assert!(rotated.old[0].revoked.is_some(), "let in again");
                 Ok(())
             },

@@ -210,14 +210,15 @@ impl Tokens {
     }
 
     /// Issues a token like the newest live one of this name or id, for `by`; the old ones of the
-    /// name end after `overlap_seconds`, or earlier if they would have anyway.
+    /// name end after `overlap_seconds`, or earlier if they would have anyway. `audit` makes the
+    /// audit row from the new one and the old ones, which have their new end.
     pub fn rotate(
         &self,
         name_or_id: &str,
         overlap_seconds: i64,
         now: Instant,
         by: &str,
-        audit: impl FnOnce(&Token) -> String,
+        audit: impl FnOnce(&Token, &[Token]) -> String,
     ) -> Result<Rotated, IssueError> {
         let _turn = self.begin()?;
         let live = self.live(now);
@@ -251,7 +252,7 @@ impl Tokens {
             allow_from: old.allow_from.clone(),
             issued_by: Some(by.to_owned()),
         };
-        let (token, text) = self.add(issue, now, change, audit)?;
+        let (token, text) = self.add(issue, now, change, |token| audit(token, &ended))?;
         let old = self.replace(ended);
         Ok(Rotated { token, text, old })
     }

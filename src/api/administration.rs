@@ -192,7 +192,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
         return Err(bad("the token would have expired already".to_owned()));
     }
     let (token, text) = api.tokens.issue(issue, now, |token| {
-        audit_limits(call, now, "token.issue", token, None)
+        audit_limits(call, now, "token.issue", token, &[])
     })?;
     Ok(reply::json(201, &with_text(&token, &text, now)))
 }
@@ -263,7 +263,7 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
     let now = api.clock.now();
     let by = call.caller().principal;
     let overlap_ends = now.plus_seconds(overlap);
-    let row = |token: &Token| audit_limits(call, now, "token.rotate", token, Some(overlap_ends));
+    let row = |token: &Token, old: &[Token]| audit_limits(call, now, "token.rotate", token, old);
     let rotated = api
         .tokens
         .rotate(call.parameter(), overlap, now, &by, row)?;
@@ -358,22 +358,24 @@ fn audit(call: &Admission, now: Instant, kind: &str, token: &Token) -> String {
     directory::event(&call.caller(), now, kind, &identity(token))
 }
 
-/// The row for a new token, with all that bounds what it may do; one that takes the place of another
-/// tells when that ends.
+/// The row for a new token, with all that bounds what it may do, and when each token ends whose
+/// place it takes.
 fn audit_limits(
     call: &Admission,
     now: Instant,
     kind: &str,
     token: &Token,
-    overlap_ends: Option<Instant>,
+    replaced: &[Token],
 ) -> String {
     let mut details = identity(token);
     let shown = described(token, now);
     for name in ["mode", "expires", "rateLimit", "allowFrom"] {
         details.insert(name.to_owned(), shown[name].clone());
     }
-    if let Some(ends) = overlap_ends {
-        details.insert("overlapEnds".to_owned(), json!(ends.to_string()));
+    if !replaced.is_empty() {
+        let ends =
+            |old: &Token| json!({"token": old.id, "ends": old.expires.map(|end| end.to_string())});
+        details.insert("replaces".to_owned(), replaced.iter().map(ends).collect());
     }
     directory::event(&call.caller(), now, kind, &details)
 }

@@ -19,6 +19,9 @@ use crate::page;
 use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerated};
 use crate::secret;
 
+/// Who calls an open route, for the log and the audit trail.
+const NOBODY: &str = "nobody";
+
 /// A request whose head is still to be examined.
 pub(super) struct Beginning {
     pub(super) request_id: String,
@@ -252,7 +255,7 @@ impl Admission {
             principal: self
                 .principal
                 .as_ref()
-                .map_or_else(|| "nobody".to_owned(), ToString::to_string),
+                .map_or_else(|| NOBODY.to_owned(), ToString::to_string),
             request_id: self.request_id.clone(),
             address: self.peer,
         }
@@ -353,20 +356,24 @@ impl Admission {
             return;
         }
         let (id, peer) = (self.request_id.as_str(), peer_text(self.peer));
-        let (principal, method) = (self.caller().principal, self.method);
+        let (principal, method) = (
+            self.principal.as_ref().map(ToString::to_string),
+            self.method,
+        );
         let path = path_for_log(&self.path);
+        let named = principal.as_deref().unwrap_or(NOBODY);
         let micros = took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         let time = micros.map_or_else(String::new, |micros| format!(" {micros} us"));
         log::log!(
             level,
             request = id,
             address = self.peer.map(|_| peer.as_str()),
-            principal = principal.as_str(),
+            principal = principal.as_deref(),
             method,
             path,
             status,
             duration_us = micros;
-            "{id} {peer} {principal} {method} {path} {status}{time}{why}"
+            "{id} {peer} {named} {method} {path} {status}{time}{why}"
         );
     }
 }

@@ -89,10 +89,11 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         return Err(Failure::new(status::USAGE, what)
             .hint("name a file, or let a program read it: {program} backup create - | age …"));
     }
-    let output = Path::new("/dev/stdout");
+    output::need_reader("the backup")?;
+    let stdout = Path::new("/dev/stdout");
     with_client(data_dir, |client| {
-        let made = copied_for(client, output)?;
-        let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(output, &error))?;
+        let made = copied_for(client, stdout)?;
+        let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(stdout, &error))?;
         fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
         written_out(from).map_err(|failure| {
             // Whoever reads less than all of it has no backup.

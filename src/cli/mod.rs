@@ -106,10 +106,14 @@ impl Failure {
         self
     }
 
-    /// Tells the person.
+    /// Tells the person, or what collects the log as JSON, which expects nothing else.
     fn tell(&self, program: &str) {
         let hint = self.hint.as_deref().map(|hint| filled(hint, program));
-        output::failure(&self.what, hint.as_deref());
+        if logging::is_json() {
+            log::error!(hint = hint.as_deref(); "{}", self.what);
+        } else {
+            output::failure(&self.what, hint.as_deref());
+        }
     }
 }
 
@@ -130,12 +134,14 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let program = program(&args);
     let outcome =
         without_configuration(&args.command).unwrap_or_else(|| configured(args, &program));
+    // What was logged stands before what is told.
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell(&program);
+            logging::flush();
             ExitCode::from(failure.status)
         }
     }

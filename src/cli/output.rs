@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
@@ -138,6 +139,19 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
         Err(_) => Err(Failure::unread()),
         Ok(()) => Ok(()),
     }
+}
+
+/// Refuses a standard output that keeps nothing, `/dev/null`, which it also is where it was closed:
+/// `what` cannot be had again.
+pub(super) fn need_reader(what: &str) -> Result<(), Failure> {
+    let nowhere = std::fs::metadata("/dev/null").map(|it| it.rdev()).ok();
+    let output = rustix::fs::fstat(io::stdout()).ok();
+    let kept = output.is_some_and(|it| Some(it.st_rdev) != nowhere);
+    if kept {
+        return Ok(());
+    }
+    let what = format!("standard output is closed, or /dev/null: nobody would get {what}");
+    Err(Failure::new(status::USAGE, what).hint("let standard output be a file, or read it"))
 }
 
 /// Prints a document in one of the forms for programs: as an array with this one element, or as a

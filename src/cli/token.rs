@@ -101,6 +101,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             rate_limit,
             allow_from,
         } => {
+            output::need_reader("the token")?;
             let expires = match expires.as_str() {
                 "never" => None,
                 text => Some(end_of_life(text, SystemClock.now())?.to_string()),
@@ -128,13 +129,20 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             Ok(())
         }
         Token::Rotate { name, overlap } => {
+            output::need_reader("the token")?;
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
             // A mistyped name must not be part of a command to copy.
             let hint = "{program} token list; {program} token issue NAME makes a new one";
             let issued = ask_or_hint(client, "POST", &target, Some(&body), 404, hint)?;
             let old = what_becomes_of_the_old(&issued);
-            output::say(&format!("this token is shown once: {old}"));
+            let new = match issued["expires"].as_str() {
+                Some(end) => format!("is good until {}Z", to_the_second(end)),
+                None => "has no end".to_owned(),
+            };
+            output::say(&format!(
+                "this token is shown once: {old}; the new one {new}"
+            ));
             show_once(&issued)
         }
         Token::Revoke { names } => each(&names, "tokens were not revoked", program, |name| {
@@ -194,8 +202,7 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
             format!("the {count} old ones have ended now")
         };
     }
-    // To the minute it could be over already.
-    let until = last.get(..19).unwrap_or_default();
+    let until = to_the_second(&last);
     let is_own = last < overlap_ends;
     let own = if is_own { ", its own end" } else { "" };
     if is_one {
@@ -208,11 +215,18 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     }
 }
 
+/// A time without its fraction and zone: to the minute it could be over already.
+fn to_the_second(time: &str) -> &str {
+    time.get(..19).unwrap_or_default()
+}
+
 /// Until when a token is good.
 fn end_of_life(text: &str, now: Instant) -> Result<Instant, Failure> {
+    let last = now.plus_days(limits::TYPED_DAYS_MAX);
     let what = match end(text, now) {
-        Some(end) if end > now => return Ok(end),
-        Some(_) => format!("a token that is good until {text} would have expired already"),
+        Some(end) if end > now && end <= last => return Ok(end),
+        Some(end) if end > last => format!("{text} is too far away"),
+        Some(_) => format!("with {text} the token would have expired already"),
         None => format!("{text} is neither a length of time nor a date"),
     };
     Err(Failure::new(status::USAGE, what).hint(format!(

@@ -154,7 +154,9 @@ impl Test<'_> {
 
 /// Whether a row is by the token with this name or id, or about its issue, rotation or end.
 fn is_of_token(row: &Value, token: &str) -> bool {
-    let is_about = ["token", "name"].iter().any(|name| row[name] == token);
+    let mut replaced = row["replaces"].as_array().into_iter().flatten();
+    let is_about = ["token", "name"].iter().any(|name| row[name] == token)
+        || replaced.any(|old| old["token"] == token);
     let kind = row["kind"].as_str().unwrap_or_default();
     (is_about && kind.starts_with("token."))
         || is_by(row["principal"].as_str().unwrap_or_default(), token)

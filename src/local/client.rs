@@ -230,19 +230,21 @@ fn ask(
     .write(&mut bytes);
     let patience = conversation.patience();
     let exchange = conversation.exchange();
-    exchange
-        .write_all(&bytes)
-        .map_err(ResponseError::Io)
-        .and_then(|()| {
-            let most = limits::CLIENT_ANSWER_BYTES_MAX;
-            read_response(exchange, method == "HEAD", most)
-        })
-        .map_err(|error| match error {
+    let asked = exchange.write_all(&bytes).map_err(ResponseError::Io);
+    let answered = asked.and_then(|()| {
+        let most = limits::CLIENT_ANSWER_BYTES_MAX;
+        read_response(exchange, method == "HEAD", most)
+    });
+    answered.map_err(|error| {
+        // An answer that comes too late must not be taken for that to the next request.
+        conversation.end();
+        match error {
             ResponseError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Error::Silent(patience)
             }
             error => Error::Io(error.to_string()),
-        })
+        }
+    })
 }
 
 fn ask_router(
@@ -280,4 +282,33 @@ fn collect(answer: Answer) -> Result<Response, Error> {
             .collect(),
         body,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_that_to_the_next_request() {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let mut conversation = Conversation::begin(&path, PATIENCE).expect("it listens");
+        let mut server = listener.accept().expect("it comes").0;
+        let mut asked = |target| ask(&mut conversation, "GET", target, None, "somebody");
+        let first = asked("/1");
+        assert!(matches!(first, Err(Error::Silent(PATIENCE))), "{first:?}");
+        // What was written before the conversation ended is read, then its end.
+        let mut request = String::new();
+        server.read_to_string(&mut request).expect("its end");
+        assert!(request.starts_with("GET /1 "), "{request}");
+        let late = server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert!(late.is_err(), "nobody listens to it");
+        let second = asked("/2");
+        assert!(matches!(second, Err(Error::Io(_))), "{second:?}");
+    }
 }

@@ -66,7 +66,8 @@ impl Conversation {
         Some(peer.pid.as_raw_nonzero().get())
     }
 
-    pub(super) fn end(self) {
+    /// Nothing can be asked any more.
+    pub(super) fn end(&self) {
         // The server may have gone already.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
