@@ -82,7 +82,7 @@ fn scopes_open_what_they_should_and_nothing_else() {
 }
 
 #[test]
-fn a_refused_delete_names_the_token_that_could_and_deletes_nothing() {
+fn a_refused_delete_names_the_command_that_allows_it_and_deletes_nothing() {
     let mut talk = Talk::start(&[]);
     let id = talk.create("kept")["id"].clone();
     let target = format!("/Users/{}", id.as_str().expect("an id"));
@@ -91,7 +91,7 @@ fn a_refused_delete_names_the_token_that_could_and_deletes_nothing() {
     talk.use_token(&token);
     let error = talk.json("DELETE", &target, None, 403);
     let detail = error["detail"].as_str().unwrap_or_default();
-    let is_named = detail.contains("token issue") && detail.contains("--scope full");
+    let is_named = detail.contains("token change") && detail.contains("--scope full");
     assert!(is_named, "{error}");
     let named = format!(":okta DELETE /scim/v2{target} 403");
     talk.server.log_with(&named);
@@ -379,6 +379,79 @@ fn rotation_keeps_what_a_token_may_do_and_for_how_long() {
     // The moment of its end was reckoned before that of its issue was known.
     assert!((MONTH - 60..=MONTH).contains(&life(old)), "{old}");
     assert_eq!(life(new), life(old), "{new}");
+}
+
+/// The identity provider keeps what was typed into it.
+#[test]
+fn what_a_token_may_do_is_changed_at_once_and_for_good() {
+    let mut talk = Talk::start(&[]);
+    let token = issue(&talk.server, &["okta-2", "--expires", "30d"]);
+    talk.use_token(&token);
+    let jane = talk.create("jane");
+    let shown = |server: &Server| -> Value {
+        let output = server.cli(&["token", "show", "okta-2", "-o", "jsonl"]);
+        serde_json::from_str(&output.stdout).expect("one JSON object")
+    };
+    let before = shown(&talk.server);
+    let change = |server: &Server, arguments: &[&str]| {
+        let arguments = [&["token", "change", "okta-2"], arguments].concat();
+        let changed = server.cli(&arguments);
+        assert_eq!(changed.status, Some(0), "{changed:?}");
+        changed.stdout
+    };
+    let user = format!("/Users/{}", jane["id"].as_str().expect("text"));
+    assert_eq!(talk.send("DELETE", &user, None).status, 403);
+    let full = change(&talk.server, &["--scope", "full"]);
+    assert!(full.contains("okta-2") && full.contains("full"), "{full}");
+    assert_eq!(talk.send("DELETE", &user, None).status, 204);
+
+    let elsewhere = "203.0.113.0/24,2001:db8::/32";
+    let more = ["--rate-limit", "7", "--mode", "strict"];
+    change(
+        &talk.server,
+        &[&["--allow-from", elsewhere], &more[..]].concat(),
+    );
+    assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    let last = |talk: &Talk| {
+        let rows = talk
+            .server
+            .cli(&["audit", "list", "--last", "1", "-o", "jsonl"]);
+        serde_json::from_str::<Value>(&rows.stdout).expect("one JSON object")
+    };
+    let networks: Vec<&str> = elsewhere.split(',').collect();
+    let changed = shown(&talk.server);
+    let row = last(&talk);
+    assert_eq!(row["kind"], "token.change");
+    for of in [&changed, &row] {
+        let has = ["scope", "mode", "rateLimit", "allowFrom"].map(|name| of[name].clone());
+        let wanted = [json!("full"), json!("strict"), json!(7), json!(networks)];
+        assert_eq!(has, wanted);
+    }
+    for name in ["id", "expires", "created", "issuedBy"] {
+        assert_eq!(changed[name], before[name], "{name}");
+    }
+    talk.server.restart();
+    talk.reconnect();
+    assert_eq!(talk.send("GET", "/Users", None).status, 401);
+    change(
+        &talk.server,
+        &["--allow-from", "everywhere", "--rate-limit", "server"],
+    );
+    assert_eq!(talk.send("GET", "/Users", None).status, 200);
+    let lifted = shown(&talk.server);
+    let left = ["rateLimit", "allowFrom", "mode"].map(|name| lifted[name].clone());
+    assert_eq!(left, [Value::Null, json!([]), json!("strict")]);
+
+    for (arguments, status) in [
+        (&["okta-2"][..], 64),
+        (&["okta-2", "--rate-limit", "0"], 64),
+        (&["okta-2", "--allow-from", "everywhere,::1"], 64),
+        (&["nobody", "--scope", "read"], 1),
+    ] {
+        let refused = talk.server.cli(&[&["token", "change"], arguments].concat());
+        assert_eq!(refused.status, Some(status), "{refused:?}");
+    }
+    assert_eq!(shown(&talk.server)["scope"], "full");
 }
 
 #[test]

@@ -440,6 +440,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     talk.create("jane");
     talk.server.token("leaked");
     talk.server.token("rotated");
+    talk.server.token("wide");
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("copy.redb");
     let file = file.to_str().expect("text");
@@ -456,6 +457,9 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         token.expect(name)["id"].as_str().expect("text").to_owned()
     };
     let (leaked, later) = (id_of("leaked"), id_of("later"));
+    let wide = id_of("wide");
+    let narrowed = ["token", "change", "wide", "--allow-from", "203.0.113.7"];
+    assert_eq!(talk.server.cli(&narrowed).status, Some(0));
     // The old one ends soon, which the restore takes back.
     let old = id_of("rotated");
     let rotated = talk.server.cli(&["token", "rotate", "rotated"]);
@@ -474,6 +478,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         format!("token rotated ({old}) is good for longer than it was before: if it was "),
         format!("golinks-scim --data-dir {data_dir} token revoke {old}\n"),
         format!("golinks-scim --data-dir {data_dir} token revoke {leaked}\n"),
+        format!("token wide ({wide}) may do what it could at the backup: "),
         format!("token later ({later}) was good, and is unknown now: issue it again\n"),
     ] {
         assert!(restored.stderr.contains(&told), "{told} {restored:?}");
@@ -482,7 +487,7 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
         .stderr
         .lines()
         .filter(|line| line.contains("token "));
-    assert_eq!(about.count(), 4, "{restored:?}");
+    assert_eq!(about.count(), 5, "{restored:?}");
     let store = directory.path().join("data/users.redb");
     let now = std::fs::metadata(&store).expect("there").len();
     // Some pages, whatever the size of the store.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use golinks_scim::access::{Issue, IssueError, Mode, Scope, Token, Tokens};
+use golinks_scim::access::{Issue, IssueError, Mode, Scope, Terms, Token, Tokens};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Manner, ToUndo, describe};
 use golinks_scim::http1::client::Response;
@@ -680,9 +680,17 @@ fn a_use_that_could_not_be_kept_is_kept_later() {
 }
 
 /// What memory and store must agree on of each token: id, when it ends, whether it is revoked.
-fn known(tokens: &Tokens, now: Moment) -> Vec<(String, Option<Moment>, bool)> {
+fn known(tokens: &Tokens, now: Moment) -> Vec<(String, Option<Moment>, Option<u32>, bool)> {
     let all = tokens.list(now).into_iter();
-    let known = all.map(|token| (token.id.clone(), token.expires, token.revoked.is_some()));
+    let known = all.map(|token| {
+        let is_revoked = token.revoked.is_some();
+        (
+            token.id.clone(),
+            token.expires,
+            token.rate_limit,
+            is_revoked,
+        )
+    });
     let mut known: Vec<_> = known.collect();
     known.sort();
     known
@@ -731,9 +739,10 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
     let stored = Tokens::load(Arc::clone(&store)).expect("loaded");
     let left = known(&tokens, now);
     assert_eq!(left, known(&stored, now), "{what}");
-    // One row for each that was issued, one for each that was revoked.
-    let revoked = left.iter().filter(|(_, _, is_revoked)| *is_revoked);
-    let rows = left.len() + revoked.count();
+    // One row for each that was issued, changed or revoked.
+    let changed = left.iter().filter(|(_, _, rate, _)| rate.is_some());
+    let revoked = left.iter().filter(|(.., is_revoked)| *is_revoked);
+    let rows = left.len() + changed.count() + revoked.count();
     assert_eq!(audit_rows(&store), rows as u64, "{what}");
     wait_until("uses are kept", || tokens.flush_last_used().is_ok());
     drop((stored, tokens));
@@ -750,7 +759,14 @@ fn deed(name: &str, deed: Deed, fails_at: usize, disk: &Disk) -> usize {
 /// use is not lost.
 #[test]
 fn after_an_error_at_any_call_tokens_are_those_of_the_store() {
-    let deeds: [(&str, Deed); 3] = [
+    let deeds: [(&str, Deed); 4] = [
+        ("change", |tokens, now| {
+            let terms = Terms {
+                rate_limit: Some(Some(1)),
+                ..Terms::default()
+            };
+            tokens.change("okta", &terms, now, row).map(drop)
+        }),
         ("issue", |tokens, now| {
             tokens.issue(wanted("spare"), now, row).map(drop)
         }),

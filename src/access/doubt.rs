@@ -17,8 +17,8 @@ use crate::turns::Turn;
 /// Where memory and store may differ.
 #[derive(Default)]
 pub(super) struct Doubt {
-    /// Whether a token may have been issued or rotated without the caller knowing.
-    pub(super) is_of_issue: bool,
+    /// Whether a token may have been issued, rotated or changed without the caller knowing.
+    pub(super) is_of_change: bool,
     /// The revocations, by the token's id.
     revocations: BTreeMap<String, Revocation>,
 }
@@ -47,11 +47,11 @@ impl Tokens {
 
     /// [`Self::settle`] for a caller that has the turn, in one write.
     pub(super) fn settle_in(&self, _: &Turn<'_>) -> Result<(), WriteError> {
-        let (revocations, is_of_issue) = {
+        let (revocations, is_of_change) = {
             let doubt = self.doubt();
-            (doubt.revocations.clone(), doubt.is_of_issue)
+            (doubt.revocations.clone(), doubt.is_of_change)
         };
-        if revocations.is_empty() && !is_of_issue {
+        if revocations.is_empty() && !is_of_change {
             return Ok(());
         }
         // The writer keeps the order: once this is done, everything before it was made and
@@ -68,13 +68,13 @@ impl Tokens {
             .revocations
             .retain(|id, _| !revocations.contains_key(id));
         // Tokens are only issued by the holder of the turn, so this is unchanged.
-        if is_of_issue {
+        if is_of_change {
             let stored = read(&self.store).map_err(|error| {
                 log::error!("the tokens cannot be read again: {error}");
                 WriteError::Unavailable
             })?;
             self.follow(stored);
-            self.doubt().is_of_issue = false;
+            self.doubt().is_of_change = false;
         }
         Ok(())
     }

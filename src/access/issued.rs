@@ -89,6 +89,20 @@ pub struct Issue {
     pub issued_by: Option<String>,
 }
 
+/// What is to become of a live token; what is `None` stays. Its end is not moved: a secret that is
+/// to live longer is to be another one.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What it may do.
+    pub scope: Option<Scope>,
+    /// How tolerant we are of its requests.
+    pub mode: Option<Mode>,
+    /// Requests per second, or those of the server.
+    pub rate_limit: Option<Option<u32>>,
+    /// The networks that it may be used from; all if there are none.
+    pub allow_from: Option<Vec<IpNet>>,
+}
+
 impl Token {
     /// Whether it is one of the product's own, in memory alone.
     pub fn is_temporary(&self) -> bool {
@@ -200,6 +214,24 @@ impl Token {
             issued_by: self.issued_by.clone(),
             digest: self.digest,
         }
+    }
+
+    /// The same token under other terms.
+    pub(super) fn under(&self, terms: &Terms) -> Self {
+        self.with(|token| {
+            token.scope = terms.scope.unwrap_or(token.scope);
+            token.mode = terms.mode.unwrap_or(token.mode);
+            token.rate_limit = terms.rate_limit.unwrap_or(token.rate_limit);
+            if let Some(networks) = &terms.allow_from {
+                token.allow_from.clone_from(networks);
+            }
+        })
+    }
+
+    /// Whether both may do the same, as long as they are good.
+    pub(super) fn has_terms_of(&self, other: &Self) -> bool {
+        let terms = |it: &Self| (it.scope, it.mode, it.rate_limit);
+        terms(self) == terms(other) && self.allow_from == other.allow_from
     }
 
     /// The same token after `change`, with its last use and a new count of requests.

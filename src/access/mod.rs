@@ -18,7 +18,7 @@ mod tokens;
 pub use credentials::{Credentials, from_authorization};
 pub use error::{IssueError, Rejection};
 pub use failures::{Failures, Noted, network_of};
-pub use issued::{Issue, Token, TokenState};
+pub use issued::{Issue, Terms, Token, TokenState};
 pub use principal::{Administrator, Principal};
 pub use rate::Limiter;
 pub use restored::{Turned, live_in};

@@ -1,5 +1,6 @@
 //! What a restore does to tokens: what was taken back is good again, what was rotated is good for
-//! as long as before that, and what was issued since is unknown.
+//! as long as before that, what was changed may do what it could before that, and what was issued
+//! since is unknown.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use crate::store::Outline;
 pub struct Turned {
     /// Good for longer than before, perhaps because they were not good at all.
     pub revived: Vec<Token>,
+    /// Good before and now, with another scope, mode or rate, or from other networks.
+    pub changed: Vec<Token>,
     /// Good before, and not now.
     pub lost: Vec<Token>,
 }
@@ -20,13 +23,21 @@ pub struct Turned {
 impl Turned {
     /// Those that `restored` has otherwise than the store that it replaces.
     pub fn by(restored: &Outline, replaced: &Outline, now: Instant) -> Self {
-        let (mut revived, mut lost) = (live_in(restored, now), live_in(replaced, now));
-        revived.retain(|digest, now| match lost.remove(digest) {
-            Some(before) => ends_later(now, &before),
-            None => true,
-        });
+        let mut lost = live_in(replaced, now);
+        let (mut revived, mut changed) = (Vec::new(), Vec::new());
+        for (digest, token) in live_in(restored, now) {
+            match lost.remove(&digest) {
+                Some(before) if !ends_later(&token, &before) => {
+                    if !token.has_terms_of(&before) {
+                        changed.push(token);
+                    }
+                }
+                Some(_) | None => revived.push(token),
+            }
+        }
         Self {
-            revived: revived.into_values().collect(),
+            revived,
+            changed,
             lost: lost.into_values().collect(),
         }
     }

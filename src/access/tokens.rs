@@ -5,7 +5,7 @@
 //! A change that was not confirmed ([`WriteError::Unknown`]) may or may not be on disk. Until the
 //! store can tell, memory allows for both and lets in no token that it should not: one that was to
 //! be issued is listed and can be revoked, though nobody has its text; one that was to be revoked
-//! is refused; one that was to end goes on. Then memory follows the store ([`Tokens::settle`]),
+//! is refused; one that was to end goes on, and one that was to be changed is as it was. Then memory follows the store ([`Tokens::settle`]),
 //! except that the store follows in one thing: what was refused stays refused. This holds as long
 //! as the server runs: after a restart the store is all there is.
 
@@ -17,7 +17,7 @@ use std::time::Instant as Monotonic;
 use super::doubt::Doubt;
 use super::ended::{ended_among, least_needed};
 use super::error::{IssueError, Rejection};
-use super::issued::{Issue, Token, TokenState};
+use super::issued::{Issue, Terms, Token, TokenState};
 use super::scope::{Mode, Scope};
 use super::token::{self, TokenText};
 use crate::clock::Instant;
@@ -257,6 +257,33 @@ impl Tokens {
         Ok(Rotated { token, text, old })
     }
 
+    /// Puts the live tokens of this name or id under other terms. `audit` makes the row of each.
+    pub fn change(
+        &self,
+        name_or_id: &str,
+        terms: &Terms,
+        now: Instant,
+        audit: impl Fn(&Token) -> String,
+    ) -> Result<Vec<Arc<Token>>, IssueError> {
+        let _turn = self.begin()?;
+        let live = self.live(now);
+        let named = live
+            .iter()
+            .filter(|token| token.name == name_or_id || token.id == name_or_id);
+        let changed: Vec<Token> = named.map(|token| token.under(terms)).collect();
+        if changed.is_empty() {
+            return Err(IssueError::NotFound);
+        }
+        let mut change = Change::none();
+        for token in &changed {
+            change = change.token(&token.id, token.encode()).audit(audit(token));
+        }
+        self.store.commit(change).inspect_err(|error| {
+            self.doubt().is_of_change |= *error == WriteError::Unknown;
+        })?;
+        Ok(self.replace(changed))
+    }
+
     /// Revokes all live tokens of this name, or the one with this id; also those that may or may
     /// not have been issued, and one of [`Self::ended`], so that no warning is given of it any
     /// more. They are refused at once, before this waits for anything, and stay so whatever the
@@ -363,7 +390,7 @@ impl Tokens {
         if let Err(error) = self.store.commit(change) {
             // It may be on disk: lists must show it.
             if error == WriteError::Unknown {
-                self.doubt().is_of_issue = true;
+                self.doubt().is_of_change = true;
                 self.replace(vec![token]);
             }
             return Err(error.into());

@@ -22,7 +22,7 @@ use super::call::Admission;
 use super::damage::Damage;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
-use crate::access::{Administrator, Issue, Token, TokenText};
+use crate::access::{Administrator, Issue, Terms, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
 use crate::config;
@@ -275,6 +275,29 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
     Ok(reply::json(201, &shown))
 }
 
+/// `PATCH /admin/tokens/{name or id}`: what is not in the body stays as it is.
+pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
+    let wanted = json::parse(body)?;
+    let text = |name: &str| wanted.get(name).and_then(Value::as_str);
+    let bad = |what: String| Problem::new(400, what);
+    let has = |name: &str| wanted.get(name).is_some();
+    let terms = Terms {
+        scope: text("scope").map(str::parse).transpose().map_err(bad)?,
+        mode: text("mode").map(str::parse).transpose().map_err(bad)?,
+        rate_limit: has("rateLimit").then(|| rate_limit(&wanted)).transpose()?,
+        allow_from: has("allowFrom").then(|| allow_from(&wanted)).transpose()?,
+    };
+    let now = api.clock.now();
+    let changed = api.tokens.change(call.parameter(), &terms, now, |token| {
+        audit_limits(call, now, "token.change", token, &[])
+    })?;
+    let changed = changed.iter().map(|token| described(token, now));
+    Ok(reply::json(
+        200,
+        &json!({"tokens": changed.collect::<Vec<_>>()}),
+    ))
+}
+
 /// `DELETE /admin/tokens/{name or id}`.
 pub(super) fn revoke_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let now = api.clock.now();
@@ -358,7 +381,7 @@ fn audit(call: &Admission, now: Instant, kind: &str, token: &Token) -> String {
     directory::event(&call.caller(), now, kind, &identity(token))
 }
 
-/// The row for a new token, with all that bounds what it may do, and when each token ends whose
+/// The row for a new or changed token, with all that bounds what it may do, and when each token ends whose
 /// place it takes.
 fn audit_limits(
     call: &Admission,

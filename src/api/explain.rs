@@ -66,8 +66,9 @@ fn advice(row: &Value) -> &'static str {
         (401, _) => of_token(cause),
         (403, Some(_)) => "take password out of the filter: it is never compared",
         (403, None) if cause == Cause::Scope.as_str() => {
-            "issue a token with the scope that the text names and type it into the identity \
-             provider; Okta needs no more than `provision`, Entra and JumpCloud need `full`"
+            "if it is to do that, change the scope of its token as the text says: nothing needs to \
+             be typed into the identity provider again; Okta needs no more than `provision`, Entra \
+             and JumpCloud need `full`"
         }
         (403, None) => "none: no identity provider filters discovery",
         (404, _) if cause == Cause::User.as_str() => {
@@ -113,8 +114,8 @@ fn of_token(cause: &str) -> &'static str {
         "issue another token, `golinks-scim token rotate NAME` or `token issue NAME`, and type \
          it into the provider"
     } else if is(Some(Rejection::Address)) {
-        "`golinks-scim token show NAME` has the addresses it was bound to; issue one with the \
-         provider's with --allow-from"
+        "`golinks-scim token show NAME` has the addresses that it is bound to; if the provider has \
+         others now: `golinks-scim token change NAME --allow-from`"
     } else {
         "type the whole token into the provider again, without a space or the word Bearer where \
          it adds that itself; if it is lost: `golinks-scim token rotate NAME`"

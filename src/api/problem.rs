@@ -223,8 +223,7 @@ impl Problem {
         let mut problem = Self::new(
             403,
             format!(
-                "this token may not do that: issue one with `golinks-scim token issue NAME \
-                 --scope {word}`"
+                "this token may not do that: `golinks-scim token change NAME --scope {word}` lets it"
             ),
         )
         .caused(Cause::Scope);

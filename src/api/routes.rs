@@ -154,6 +154,11 @@ static ROUTES: &[Route] = &[
         Administration(administration::show_token),
     ),
     route(
+        Patch,
+        "/admin/tokens/{}",
+        Administration(administration::change_token),
+    ),
+    route(
         Post,
         "/admin/tokens/{}/rotate",
         Administration(administration::rotate_token),

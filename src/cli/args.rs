@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
+use serde_json::Value;
 
 use super::output::Format;
 use super::user::User;
@@ -23,6 +24,9 @@ directory, or the store is locked; 74 I/O; 77 permission; 78 configuration.";
 pub(super) const NEXT: &str = "\
 Begin with `golinks-scim serve`, then `golinks-scim guide okta`. When the identity provider \
 cannot reach the server: `golinks-scim check`. The long pages: `golinks-scim manual`.";
+
+/// In place of networks: a token may be used from all of them.
+pub(super) const EVERYWHERE: &str = "everywhere";
 
 /// Above the flags that every command has.
 pub(super) const GLOBAL: &str = "Global options";
@@ -54,7 +58,7 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Run the server
     Serve(Serve),
-    /// Issue, list, rotate and revoke API tokens
+    /// Issue, list, change, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
     /// List, show, add, deactivate, reactivate, delete, import, export and compare users; their
@@ -162,6 +166,26 @@ pub(super) enum Token {
         name: String,
         #[command(flatten)]
         output: Output,
+    },
+    /// Change what a token may do, from the next request on; its text and its end stay
+    #[command(group(ArgGroup::new("terms").required(true).multiple(true)))]
+    Change {
+        /// Its name, for all live tokens of that name, or its id
+        #[arg(value_parser = given)]
+        name: String,
+        /// What it may do
+        #[arg(long, group = "terms", value_parser = ["read", "provision", "full", "metrics"])]
+        scope: Option<String>,
+        /// What it may send
+        #[arg(long, group = "terms", value_parser = ["compatible", "strict"])]
+        mode: Option<String>,
+        /// Requests per second, or `server` for the server's rate
+        #[arg(long, group = "terms", value_name = "N", value_parser = rate_or_server)]
+        rate_limit: Option<Value>,
+        /// Only from these networks or addresses, and from no others that it had; or `everywhere`
+        #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
+              value_parser = network_or_everywhere)]
+        allow_from: Vec<String>,
     },
     /// Make a new token like this one, and let the old one end
     Rotate {
@@ -349,6 +373,22 @@ fn rate(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| {
         "write a number from 1 on, or leave it out: then the server's rate holds".to_owned()
     })
+}
+
+/// What JSON has for a rate.
+fn rate_or_server(text: &str) -> Result<Value, String> {
+    if text == "server" {
+        return Ok(Value::Null);
+    }
+    let rate = rate(text).map_err(|_| "write a number from 1 on, or `server`")?;
+    Ok(Value::from(rate))
+}
+
+fn network_or_everywhere(text: &str) -> Result<String, String> {
+    if text == EVERYWHERE {
+        return Ok(text.to_owned());
+    }
+    network(text)
 }
 
 pub(super) fn change(text: &str) -> Result<u64, String> {

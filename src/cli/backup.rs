@@ -310,11 +310,18 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
              rotated since the backup, {{program}} token revoke {id}"
         )
     });
+    let changed = turned.changed.iter().map(|token| {
+        let (name, id) = (&token.name, &token.id);
+        format!(
+            "token {name} ({id}) may do what it could at the backup: {{program}} token show {id}, \
+             and {{program}} token change"
+        )
+    });
     let lost = turned.lost.iter().map(|token| {
         let (name, id) = (&token.name, &token.id);
         format!("token {name} ({id}) was good, and is unknown now: issue it again")
     });
-    revived.chain(lost).collect()
+    revived.chain(changed).chain(lost).collect()
 }
 
 fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
-//! `token`: issuing, listing, rotating and revoking.
+//! `token`: issuing, listing, changing, rotating and revoking.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::args::Token;
+use super::args::{EVERYWHERE, Token};
 use super::moment::{end, seconds};
 use super::output::{self, Column, Listing, minute, text_of};
 use super::{Failure, ask, ask_or_hint, each, status};
@@ -83,7 +83,7 @@ const DETAILS: &[Column] = &[
             let networks = row["allowFrom"].as_array().map_or(&[][..], Vec::as_slice);
             let networks: Vec<&str> = networks.iter().filter_map(Value::as_str).collect();
             if networks.is_empty() {
-                "everywhere".to_owned()
+                EVERYWHERE.to_owned()
             } else {
                 networks.join(", ")
             }
@@ -121,12 +121,25 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
         Token::Show { name, output } => {
             let target = format!("/admin/tokens/{}", encode(&name));
             let found = ask_or_hint(client, "GET", &target, None, 404, LIST)?;
-            show(&found, output.output, COLUMNS)?;
-            if output.output == output::Format::Table {
-                output::line("")?;
-                show(&found, output.output, DETAILS)?;
-            }
-            Ok(())
+            show_whole(&found, output.output)
+        }
+        Token::Change {
+            name,
+            scope,
+            mode,
+            rate_limit,
+            allow_from,
+        } => {
+            let mut terms = Map::new();
+            terms.extend(scope.map(|scope| ("scope".to_owned(), json!(scope))));
+            terms.extend(mode.map(|mode| ("mode".to_owned(), json!(mode))));
+            terms.extend(rate_limit.map(|rate| ("rateLimit".to_owned(), rate)));
+            let networks = networks(&allow_from)?;
+            terms.extend(networks.map(|networks| ("allowFrom".to_owned(), json!(networks))));
+            let target = format!("/admin/tokens/{}", encode(&name));
+            let terms = Value::Object(terms);
+            let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
+            show_whole(&changed, output::Format::Table)
         }
         Token::Rotate { name, overlap } => {
             output::need_reader("the token")?;
@@ -148,6 +161,19 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
         Token::Revoke { names } => each(&names, "tokens were not revoked", program, |name| {
             revoke(client, name, names.len() > 1)
         }),
+    }
+}
+
+/// The networks that were typed, if any were; none of them is everywhere.
+fn networks(typed: &[String]) -> Result<Option<&[String]>, Failure> {
+    match typed {
+        [] => Ok(None),
+        [one] if one == EVERYWHERE => Ok(Some(&[])),
+        several if several.iter().any(|one| one == EVERYWHERE) => {
+            let what = format!("{EVERYWHERE} stands alone");
+            Err(Failure::new(status::USAGE, what).hint("leave it out, or the networks"))
+        }
+        several => Ok(Some(several)),
     }
 }
 
@@ -254,6 +280,16 @@ fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Re
     let mut listing = Listing::new(format, columns);
     listing.page(found["tokens"].as_array().map_or(&[][..], Vec::as_slice))?;
     listing.end()
+}
+
+/// All that there is to see: as tables it is two.
+fn show_whole(found: &Value, format: output::Format) -> Result<(), Failure> {
+    show(found, format, COLUMNS)?;
+    if format == output::Format::Table {
+        output::line("")?;
+        show(found, format, DETAILS)?;
+    }
+    Ok(())
 }
 
 /// As much of a User-Agent as fits into a table: the client's name comes first.
