@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
 use jiff::civil::Time;
@@ -24,6 +25,9 @@ const MS_NS: i128 = 1_000_000;
 const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
 impl Instant {
+    /// 2026-11-01T00:00:00Z: this program was made later, and whatever machine runs it.
+    pub const BEFORE_US: Self = Self(1_793_491_200_000);
+
     /// From milliseconds since the epoch; what RFC 3339 cannot express becomes the nearest moment
     /// that it can.
     pub fn from_millis(millis: i64) -> Self {
@@ -52,6 +56,12 @@ impl Instant {
         Self::from_millis(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// The moment after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self::from_millis(self.0.saturating_add(1))
+    }
+
     /// Whole days from this moment to `later`; negative when `later` is past.
     pub fn days_until(self, later: Self) -> i64 {
         (later.0 - self.0).div_euclid(DAY_MS)
@@ -59,6 +69,10 @@ impl Instant {
 
     /// Reads an RFC 3339 `dateTime`; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
+        // The name of a zone, which the library takes as well, may contradict the offset.
+        if text.contains('[') {
+            return None;
+        }
         let timestamp: jiff::Timestamp = text.parse().ok()?;
         Some(Self::from_millis(timestamp.as_millisecond()))
     }
@@ -218,18 +232,28 @@ pub trait Clock: Send + Sync + 'static {
 /// A clock that many owners share.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The clock of the machine.
+/// The clock of the machine. One that is before [`Instant::BEFORE_US`], as on a machine that does
+/// not keep the time while it is off, is taken for that moment: what is made then, such as a token
+/// for a year, is still good when the clock is right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        Instant::from_millis(jiff::Timestamp::now().as_millisecond())
+        of_system(SystemTime::now())
     }
+}
+
+fn of_system(time: SystemTime) -> Instant {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    Instant::from_millis(millis).max(Instant::BEFORE_US)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -240,6 +264,30 @@ mod tests {
         let east = Instant::parse("2026-11-23T21:30:00+01:00").expect("valid");
         assert_eq!(east.to_string(), "2026-11-23T20:30:00.000Z");
         assert_eq!(Instant::parse("yesterday"), None);
+        let two_zones = "2026-11-23T21:30:00+05:00[Europe/Paris]";
+        assert_eq!(Instant::parse(two_zones), None);
+    }
+
+    #[test]
+    fn a_clock_of_a_machine_that_is_certainly_wrong_is_taken_for_a_time_to_live_with() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let before_us = UNIX_EPOCH + Duration::from_secs(1_793_491_200);
+        for early in [
+            before_us,
+            before_us - SECOND,
+            UNIX_EPOCH,
+            UNIX_EPOCH - SECOND,
+        ] {
+            assert_eq!(of_system(early), Instant::BEFORE_US, "{early:?}");
+        }
+        assert_eq!(Instant::BEFORE_US.to_string(), "2026-11-01T00:00:00.000Z");
+        assert_eq!(
+            of_system(before_us + SECOND),
+            Instant::BEFORE_US.plus_seconds(1)
+        );
+        // Later than the library can tell.
+        let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
+        assert_eq!(late, Instant::from_millis(i64::MAX));
     }
 
     #[test]

@@ -785,6 +785,10 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "a_clock_that_is_behind_what_was_written",
             ),
             (
+                "when there was no such program",
+                "a_clock_behind_what_was_written_is_wrong",
+            ),
+            (
                 "but a change was made at",
                 "a_clock_that_is_behind_what_was_written",
             ),

@@ -209,13 +209,21 @@ fn create(directory: &Directory, name: &str) {
 
 /// A directory of 100 users, one a day, beginning 100 days ago.
 fn of_hundred_days(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
+    by_a_clock(folder, |day| day - 99)
+}
+
+/// A directory of 100 users, each created when the clock was off by so many days.
+fn by_a_clock(
+    folder: &TempDir,
+    days_off: impl Fn(i64) -> i64,
+) -> (Arc<Store>, Directory, Arc<Jumping>) {
     let data = folder.path().join("data");
     fs::create_dir_all(&data).expect("made");
     let store = Store::open(&data.join("users.redb"), Duration::ZERO, describe).expect("a store");
     let (store, clock) = (Arc::new(store), Arc::new(Jumping::default()));
     let directory = Directory::new(Arc::clone(&store), Arc::clone(&clock) as Arc<_>);
     for day in 0..100 {
-        clock.0.store((day - 99) * DAY_MS, Ordering::SeqCst);
+        clock.0.store(days_off(day) * DAY_MS, Ordering::SeqCst);
         create(&directory, &format!("user{day:02}"));
     }
     (store, directory, clock)
@@ -292,6 +300,29 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         0,
         "the clock is right again"
     );
+    assert_eq!(verified(&directory), Vec::<Value>::new());
+}
+
+/// They would be kept until then, and all behind them.
+#[test]
+fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
+    let folder = TempDir::new().expect("a folder");
+    let ahead = |day| {
+        if [1, 2].contains(&day) {
+            5000
+        } else {
+            day - 99
+        }
+    };
+    let (_store, directory, _clock) = by_a_clock(&folder, ahead);
+    let keep = Keep {
+        days: Some(95),
+        bytes: None,
+    };
+    let start = Monotonic::now();
+    assert_eq!(directory.trim(keep, start).expect("done"), 0);
+    let later = start + Duration::from_hours(1);
+    assert_eq!(directory.trim(keep, later).expect("done"), 5);
     assert_eq!(verified(&directory), Vec::<Value>::new());
 }
 

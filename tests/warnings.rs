@@ -350,6 +350,26 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     assert_eq!(series(&third, "token_days_left"), None);
 }
 
+/// Each has the life of the first, not what a rotation has left of it.
+#[test]
+fn after_a_clock_was_set_right_a_rotation_makes_no_token_of_hours() {
+    let here = Here::open();
+    here.move_to(9 * HOUR);
+    let ends = here.clock.now().plus_days(20).to_string();
+    let issue = json!({"name": "fast", "expires": ends});
+    let mut last = here.json("POST", "/admin/tokens", &issue);
+    here.move_to(0);
+    for _ in 0..3 {
+        let rotate = json!({"overlapSeconds": 3600});
+        let new = here.json("POST", "/admin/tokens/fast/rotate", &rotate);
+        let [before, created, ends] = [&last["created"], &new["created"], &new["expires"]]
+            .map(|time| Instant::parse(text(time)).expect("a time"));
+        assert!(created > before, "{new}");
+        assert_eq!(created.plus_days(20), ends, "{new}");
+        last = new;
+    }
+}
+
 /// What a rotation has cut short is missed by whoever used it, and the next is to live as long as
 /// what was taken back too early.
 #[test]

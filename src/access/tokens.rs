@@ -232,6 +232,9 @@ impl Tokens {
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
+        // If the clock was ahead then, the new one would not be the newest, nor the next one's life
+        // its own.
+        let created = now.max(old.created.next());
         let end = now.plus_seconds(overlap_seconds);
         let mut change = Change::none();
         let mut ended = Vec::new();
@@ -247,12 +250,12 @@ impl Tokens {
             mode: old.mode,
             expires: old
                 .expires
-                .map(|expires| now.plus_seconds(expires.seconds() - old.created.seconds())),
+                .map(|expires| created.plus_seconds(expires.seconds() - old.created.seconds())),
             rate_limit: old.rate_limit,
             allow_from: old.allow_from.clone(),
             issued_by: Some(by.to_owned()),
         };
-        let (token, text) = self.add(issue, now, change, |token| audit(token, &ended))?;
+        let (token, text) = self.add(issue, created, change, |token| audit(token, &ended))?;
         let old = self.replace(ended);
         Ok(Rotated { token, text, old })
     }

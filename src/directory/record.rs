@@ -59,11 +59,11 @@ impl Record {
         Self { header, user }
     }
 
-    /// The record after a change in an era of the store. `lastModified` never goes back, whatever
-    /// the clock does.
+    /// The record after a change in an era of the store. `lastModified` is later than before,
+    /// whatever the clock does: a search for what has changed since then finds it.
     pub(super) fn changed(&self, user: User, now: Instant, era: u32) -> Self {
         let header = Header {
-            last_modified: now.max(self.header.last_modified),
+            last_modified: now.max(self.header.last_modified.next()),
             version: self.header.next_version(era),
             ..self.header
         };
@@ -74,11 +74,11 @@ impl Record {
         self.header
     }
 
-    /// Sets the time of the change, but not earlier than that of `before`; without `before` also that
+    /// Sets the time of the change, later than that of `before`; without `before` also that
     /// of the creation. In the row, too.
     pub(super) fn stamp(&mut self, now: Instant, before: Option<&Header>, row: &mut [u8]) {
         if let Some(before) = before {
-            self.header.last_modified = now.max(before.last_modified);
+            self.header.last_modified = now.max(before.last_modified.next());
         } else {
             (self.header.created, self.header.last_modified) = (now, now);
         }
@@ -422,10 +422,13 @@ mod tests {
     }
 
     #[test]
-    fn last_modified_never_goes_back() {
+    fn last_modified_goes_on_whatever_the_clock_does() {
         let record = record();
         let later = record.changed(record.user().clone(), Instant::from_millis(0), 0);
-        assert_eq!(later.header.last_modified, record.header.last_modified);
+        assert_eq!(
+            later.header.last_modified,
+            record.header.last_modified.next()
+        );
         assert_eq!(later.version(), "W/\"2\"");
     }
 

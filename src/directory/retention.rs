@@ -122,7 +122,7 @@ impl Retention {
             return Ok(None);
         };
         self.by_age = Some(at);
-        let through = beyond_age(snapshot, now.plus_days(-days))?;
+        let through = beyond_age(snapshot, now, days)?;
         Ok(through.map(|through| run(through, "age")))
     }
 }
@@ -149,17 +149,25 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
     Ok(through)
 }
 
-/// The last row to remove: the oldest rows written before `horizon`, at most an eighth of all.
-fn beyond_age(snapshot: &Snapshot, horizon: Instant) -> Result<Option<u64>, Error> {
+/// The last row to remove: the oldest rows written more than `days` before `now`, at most an eighth
+/// of all. A row of the future was written while the clock was ahead, and goes with those around it:
+/// they would be kept until then.
+fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64>, Error> {
+    let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
     let most = (extent.rows / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);
-    let (mut through, mut rows) = (None, 0);
+    let (mut through, mut rows, mut looked_at) = (None, 0, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
-        let is_old = audit::time_of(text).is_some_and(|time| time < horizon);
-        if !is_old || rows >= most {
+        let time = audit::time_of(text);
+        let is_old = time.is_some_and(|time| time < horizon);
+        let is_ahead = time.is_some_and(|time| time > now);
+        if !(is_old || is_ahead) || rows >= most || looked_at >= limits::AUDIT_SCAN_ROWS_MAX {
             return ControlFlow::Break(());
         }
-        (through, rows) = (Some(sequence), rows + 1);
+        looked_at += 1;
+        if is_old {
+            (through, rows) = (Some(sequence), rows + 1);
+        }
         ControlFlow::Continue(())
     })?;
     Ok(through)

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Findings, Halt, number, server};
 use crate::certificate;
 use crate::cli::{AS_ROOT, tls};
-use crate::clock::{Clock, Instant, SystemClock};
+use crate::clock::Instant;
 use crate::config::{self, Configuration, Problem, Sources, default_file};
 use crate::limits;
 
@@ -167,14 +167,20 @@ fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
     }
 }
 
-/// Checks that the clock is not behind the newest change.
+const SET_CLOCK: &str = "timedatectl set-ntp true";
+
+/// Checks that the clock, which shows `now`, is behind neither this program nor the newest change.
 pub(super) fn clock(
     state: &Value,
+    now: Instant,
     is_synchronised: impl Fn() -> bool,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     const TOPIC: &str = "clock";
-    let now = SystemClock.now();
+    if now == Instant::BEFORE_US {
+        let what = format!("it is before {now} here, when there was no such program");
+        return findings.fail(TOPIC, &what, SET_CLOCK);
+    }
     let newest = state["newestChange"].as_str().and_then(Instant::parse);
     let Some(newest) =
         newest.filter(|newest| *newest > now.plus_seconds(limits::CLOCK_SLACK_SECONDS))
@@ -188,7 +194,7 @@ pub(super) fn clock(
         return findings.warn(TOPIC, &what, mend);
     }
     let what = format!("it is {now} here, but a change was made at {newest}");
-    findings.fail(TOPIC, &what, "timedatectl set-ntp true")
+    findings.fail(TOPIC, &what, SET_CLOCK)
 }
 
 /// Whether the machine says that its clock is kept right over the network.
@@ -264,6 +270,7 @@ mod tests {
 
     use super::super::Outcome;
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
     /// How often each outcome was told.
     fn told(look: impl Fn(&mut Findings) -> Result<(), Halt>) -> Vec<(Outcome, usize)> {
@@ -300,8 +307,8 @@ mod tests {
 
     #[test]
     fn a_clock_behind_what_was_written_is_wrong() {
-        let at =
-            |seconds| json!({"newestChange": SystemClock.now().plus_seconds(seconds).to_string()});
+        let now = SystemClock.now();
+        let at = |seconds| json!({"newestChange": now.plus_seconds(seconds).to_string()});
         for (seconds, is_synchronised, wanted) in [
             (-5, false, Outcome::Pass),
             (60, false, Outcome::Pass),
@@ -310,10 +317,13 @@ mod tests {
         ] {
             let state = at(seconds);
             assert_eq!(
-                told(|findings| clock(&state, || is_synchronised, findings)),
+                told(|findings| clock(&state, now, || is_synchronised, findings)),
                 [(wanted, 1)],
                 "{seconds}"
             );
         }
+        let long_ago = Instant::BEFORE_US;
+        let found = told(|findings| clock(&json!({}), long_ago, || true, findings));
+        assert_eq!(found, [(Outcome::Fail, 1)]);
     }
 }

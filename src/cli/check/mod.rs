@@ -22,6 +22,7 @@ use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status};
 use crate::certificate;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Configuration, Problem, Sources};
 use crate::idp;
 use crate::local::{self, Client};
@@ -255,7 +256,12 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     let installation = ask(client, "GET", "/admin/installation", None)?;
     let state = ask(client, "GET", "/admin/status", None)?;
     server::version(client.server(), &installation, findings)?;
-    machine::clock(&state, machine::is_synchronised, findings)?;
+    machine::clock(
+        &state,
+        SystemClock.now(),
+        machine::is_synchronised,
+        findings,
+    )?;
     machine::disk(&state, findings)?;
     server::descriptors(&state, findings)?;
     server::readiness(&state, findings)?;

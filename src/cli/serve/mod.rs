@@ -23,7 +23,7 @@ use super::{
 };
 use crate::api::{Api, Options};
 use crate::certificate::Cell;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{self, Clock, SystemClock};
 use crate::config::{self, BaseUrl, Configuration, Sources};
 use crate::directory;
 use crate::https;
@@ -86,6 +86,13 @@ pub(super) fn run(
         .map_err(|error| Failure::new(status::IO, error))?;
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
+    if SystemClock.now() == clock::Instant::BEFORE_US {
+        log::error!(
+            "the machine's clock is before {}, when there was no such program: timedatectl \
+             set-ntp true",
+            clock::Instant::BEFORE_US
+        );
+    }
     log::info!("serving {base_url} address={}", door.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
