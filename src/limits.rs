@@ -182,8 +182,8 @@ pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
 pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
 /// Users for whom a comparison prints a command; the others are only counted.
 pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
-/// Users per page of an export, which is held in memory, however large they are.
-pub const EXPORT_COUNT_MAX: usize = 1000;
+/// Users per page of a list or an export, which is held in memory, however large they are.
+pub const LISTED_COUNT_MAX: usize = 1000;
 /// One stored user, rendered.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
 /// A filter expression.

@@ -105,6 +105,20 @@ fn a_file_goes_in_and_comes_out_and_changes_nothing() {
         exported.contains(",'=1+1,") && exported.contains("'+1 5"),
         "{exported}"
     );
+    let listed = |more: &[&str]| {
+        let listed = desk
+            .server
+            .cli(&[&["user", "list", "-o", "csv"], more].concat());
+        assert_eq!(listed.status, Some(0), "{listed:?}");
+        listed.stdout
+    };
+    assert_eq!(listed(&[]), exported);
+    let limited = listed(&["--limit", "1"]);
+    assert!(
+        exported.starts_with(&limited) && !limited.is_empty(),
+        "{limited}"
+    );
+    assert_ne!(limited, exported);
     desk.write("out.csv", &exported);
     desk.write("out.jsonl", desk.export(&["-o", "jsonl"]));
     for name in ["out.csv", "out.jsonl", "staff.csv"] {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use super::super::args::{Output, change, given};
+use super::super::output::Format;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum User {
@@ -15,8 +16,9 @@ pub(in crate::cli) enum User {
         /// At most so many
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
-        #[command(flatten)]
-        output: Output,
+        /// The form of the output; csv has all columns, as an export
+        #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+        output: ListFormat,
     },
     /// Show one user with all attributes
     Show {
@@ -187,4 +189,29 @@ pub(in crate::cli) enum ExportFormat {
     Csv,
     /// One resource a line.
     Jsonl,
+}
+
+/// The form of a list of users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum ListFormat {
+    /// For people.
+    Table,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+    /// A table for spreadsheets.
+    Csv,
+}
+
+impl ListFormat {
+    /// That of any list, if it is one.
+    pub(super) fn listing(self) -> Option<Format> {
+        match self {
+            Self::Table => Some(Format::Table),
+            Self::Json => Some(Format::Json),
+            Self::Jsonl => Some(Format::Jsonl),
+            Self::Csv => None,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::output::{self, Column, Listing, text_of};
 use super::super::{Failure, ask, quoted, status};
 use super::args;
-use super::export::each_page;
+use super::each_page;
 use super::file::{Table, rows_of};
 use super::is_active;
 use crate::directory::UserId;
@@ -77,7 +77,7 @@ pub(super) fn run(client: &mut Client, typed: &args::Diff, program: &str) -> Res
         }
         diff.show(&found)?;
     }
-    each_page(client, "&attributes=userName,active", |users| {
+    each_page(client, "&attributes=userName,active", usize::MAX, |users| {
         let found = diff.only_here(users);
         diff.show(&found)
     })?;

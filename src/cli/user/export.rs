@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::output;
-use super::super::{Failure, ask, status};
-use super::USERS;
+use super::super::{Failure, status};
 use super::args::{Export, ExportFormat};
+use super::each_page;
 use super::file::unreadable;
 use crate::columns;
+use crate::files;
 use crate::local::Client;
-use crate::{files, limits};
 
 pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
     // `-` is standard output, where data goes anyway.
@@ -25,12 +25,40 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
         (None, None) => ExportFormat::Csv,
     };
     let mut target = Target::open(file)?;
+    let count = write(
+        client,
+        &super::query_of(&typed.selected),
+        usize::MAX,
+        format,
+        &mut target,
+    )?;
+    target.end()?;
+    if let Some(file) = file {
+        let who = output::counted(count, "user");
+        output::say(&format!("{who} in {}", file.display()));
+    }
+    Ok(())
+}
+
+/// Prints the users that a query selects as CSV, `limit` at most.
+pub(super) fn print(client: &mut Client, query: &str, limit: usize) -> Result<(), Failure> {
+    write(client, query, limit, ExportFormat::Csv, &mut Target::Output).map(drop)
+}
+
+/// Writes the users that a query selects, `limit` at most; how many there are.
+fn write(
+    client: &mut Client,
+    query: &str,
+    limit: usize,
+    format: ExportFormat,
+    target: &mut Target,
+) -> Result<u64, Failure> {
     let (header, columns) = columns::exported();
-    let mut count = 0_u64;
+    let mut count = 0;
     if format == ExportFormat::Csv {
         target.write(&record(&header)?)?;
     }
-    each_page(client, &super::query_of(&typed.selected), |users| {
+    each_page(client, query, limit, |users| {
         let mut text = Vec::new();
         for user in users {
             if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
@@ -43,12 +71,7 @@ pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
         }
         target.write(&text)
     })?;
-    target.end()?;
-    if let Some(file) = file {
-        let who = output::counted(count, "user");
-        output::say(&format!("{who} in {}", file.display()));
-    }
-    Ok(())
+    Ok(count)
 }
 
 /// The form that the file's name stands for: programs could not open it with another one.
@@ -64,23 +87,6 @@ fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     Err(Failure::new(status::REFUSED, what).hint(
         "end its name with .csv, which spreadsheets open, or with .jsonl; or say the form with -o",
     ))
-}
-
-/// Shows all users that a query selects, page by page.
-pub(super) fn each_page(
-    client: &mut Client,
-    query: &str,
-    mut visit: impl FnMut(&[Value]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut cursor = Some(String::new());
-    while let Some(from) = cursor.take() {
-        let count = limits::EXPORT_COUNT_MAX;
-        let target = format!("{USERS}?cursor={from}&count={count}{query}");
-        let page = ask(client, "GET", &target, None)?;
-        visit(page["Resources"].as_array().map_or(&[][..], Vec::as_slice))?;
-        cursor = page["nextCursor"].as_str().map(str::to_owned);
-    }
-    Ok(())
 }
 
 fn record(cells: &[String]) -> Result<Vec<u8>, Failure> {

@@ -69,7 +69,11 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             output,
         } => {
             let limit = limit.unwrap_or(usize::MAX);
-            list(client, &query_of(&selected), limit, output.output)
+            let query = query_of(&selected);
+            match output.listing() {
+                Some(format) => list(client, &query, limit, format),
+                None => export::print(client, &query, limit),
+            }
         }
         User::Show {
             who,
@@ -123,27 +127,40 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
     }
 }
 
-/// Lists page after page by cursor, so that each user is listed once, whatever is changed or
-/// deleted meanwhile.
 fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Result<(), Failure> {
     let mut listing = Listing::new(format, COLUMNS);
-    let (mut shown, mut marked) = (0, false);
-    let mut cursor = Some(String::new());
-    while let Some(from) = cursor.take()
-        && shown < limit
-    {
-        let count = limits::ADMINISTRATOR_COUNT_MAX.min(limit - shown);
-        let target = format!("{USERS}?cursor={from}&count={count}{query}");
-        let page = ask(client, "GET", &target, None)?;
-        let users = page["Resources"].as_array().map_or(&[][..], Vec::as_slice);
-        listing.page(users)?;
+    let mut marked = false;
+    each_page(client, query, limit, |users| {
         marked |= users.iter().any(|user| !is_named_by_email(user));
-        shown += users.len();
-        cursor = page["nextCursor"].as_str().map(str::to_owned);
-    }
+        listing.page(users)
+    })?;
     listing.end()?;
     if marked && format == Format::Table {
         output::say("* the userName is not the primary email");
+    }
+    Ok(())
+}
+
+/// Shows the users that a query selects, `limit` at most, page by page. By cursor, so that each is
+/// shown once, whatever is changed or deleted meanwhile.
+fn each_page(
+    client: &mut Client,
+    query: &str,
+    limit: usize,
+    mut visit: impl FnMut(&[Value]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut left = limit;
+    let mut cursor = Some(String::new());
+    while let Some(from) = cursor.take()
+        && left > 0
+    {
+        let count = limits::LISTED_COUNT_MAX.min(left);
+        let target = format!("{USERS}?cursor={from}&count={count}{query}");
+        let page = ask(client, "GET", &target, None)?;
+        let users = page["Resources"].as_array().map_or(&[][..], Vec::as_slice);
+        visit(users)?;
+        left -= users.len().min(left);
+        cursor = page["nextCursor"].as_str().map(str::to_owned);
     }
     Ok(())
 }
