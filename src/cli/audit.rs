@@ -12,7 +12,7 @@ use super::args::Audit;
 use super::explain;
 use super::moment::moment;
 use super::namesakes::Namesakes;
-use super::output::{self, Column, Format, Listing, second, text_of};
+use super::output::{self, Column, Format, Listing, elements, second, text_of};
 use super::{
     Failure, SEARCH, ask, ask_or_hint, from_local, login_name, require_token, status, with_client,
 };
@@ -120,7 +120,7 @@ fn list(
         let count = limits::ADMINISTRATOR_COUNT_MAX.min(limit - shown);
         let target = format!("/admin/audit?first={from}&count={count}{parameters}");
         let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
-        let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
+        let rows = elements(&page["rows"]);
         // The first rows decide a table's widths.
         if !rows.is_empty() {
             listing.page(rows)?;
@@ -155,7 +155,7 @@ fn list_newest(
         let count = limits::ADMINISTRATOR_COUNT_MAX.min(left);
         let target = format!("/admin/audit?before={end}&count={count}{parameters}");
         let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
-        let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
+        let rows = elements(&page["rows"]);
         let oldest = rows.last().and_then(|row| row["sequence"].as_u64());
         first = oldest.unwrap_or(first);
         left -= rows.len().min(left);
@@ -199,7 +199,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
         let target = format!("/admin/audit?first={first}&count=1000");
         match ask(&mut client, "GET", &target, None) {
             Ok(page) => {
-                let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
+                let rows = elements(&page["rows"]);
                 if !rows.is_empty() {
                     listing.page(rows)?;
                 }
@@ -260,7 +260,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
 }
 
 fn tell(report: &Value, rows: u64, found: u64) -> Result<(), Failure> {
-    let findings = report["findings"].as_array().map_or(&[][..], Vec::as_slice);
+    let findings = elements(&report["findings"]);
     for finding in findings {
         let about = ["row", "user"].map(|name| match finding.get(name) {
             None | Some(Value::Null) => String::new(),

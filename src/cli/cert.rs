@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{Cert, Output};
-use super::output::{self, Format, text_of};
+use super::output::{self, Format, elements, text_of};
 use super::{AS_ROOT, Failure, ask, login_name, status, with_client};
 use crate::certificate::{self, Names};
 use crate::clock::{Clock, Instant, SystemClock};
@@ -182,7 +182,8 @@ fn show(installation: &Value) -> Result<(), Failure> {
 }
 
 fn show_served(certificate: &Value) -> Result<(), Failure> {
-    let names: Vec<&str> = members(&certificate["names"])
+    let names: Vec<&str> = elements(&certificate["names"])
+        .iter()
         .filter_map(Value::as_str)
         .collect();
     output::line(&format!("names        {}", names.join(", ")))?;
@@ -192,20 +193,19 @@ fn show_served(certificate: &Value) -> Result<(), Failure> {
     let fingerprint = text_of(certificate, "fingerprint");
     output::line(&format!("fingerprint  {fingerprint}"))?;
     let mut title = "chain";
-    for link in members(&certificate["chain"]) {
+    for link in elements(&certificate["chain"]) {
         let [subject, issuer, ends] =
             ["subject", "issuer", "notAfter"].map(|name| text_of(link, name));
         output::line(&format!("{title:<12} {subject}, by {issuer}, until {ends}"))?;
         title = "";
     }
-    for warning in members(&certificate["warnings"]).filter_map(Value::as_str) {
+    for warning in elements(&certificate["warnings"])
+        .iter()
+        .filter_map(Value::as_str)
+    {
         output::line(&format!("warning      {warning}"))?;
     }
     Ok(())
-}
-
-fn members(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().map_or(&[][..], Vec::as_slice).iter()
 }
 
 fn failure(error: &certificate::Error) -> Failure {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::audit::COLUMNS;
-use super::output::{self, Format, Listing, text_of};
+use super::output::{self, Format, Listing, elements, text_of};
 use super::{Failure, ask, status};
 use crate::local::Client;
 
@@ -74,7 +74,7 @@ fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Fail
 
 fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
     let request = text_of(found, "requestId");
-    let changes = found["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let changes = elements(&found["changes"]);
     let refusal = &found["refusal"];
     if !refusal.is_null() {
         explain_refusal(&request, refusal, program)?;

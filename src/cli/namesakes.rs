@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::output::{self, text_of};
+use super::output::{self, elements, text_of};
 use crate::limits;
 
 /// Other users, and when each had the name last.
@@ -13,7 +13,7 @@ pub(super) struct Namesakes(Vec<(String, String)>);
 impl Namesakes {
     /// Takes those that a page of rows names.
     pub(super) fn note(&mut self, page: &Value) {
-        for other in page["namesakes"].as_array().into_iter().flatten() {
+        for other in elements(&page["namesakes"]) {
             let (user, last) = (text_of(other, "user"), text_of(other, "last"));
             self.0.retain(|(known, _)| *known != user);
             self.0.push((user, last));

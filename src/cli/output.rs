@@ -90,6 +90,11 @@ pub(super) fn failure(what: &str, hint: Option<&str>) {
     }
 }
 
+/// The elements of a list; what is no list has none.
+pub(super) fn elements(list: &Value) -> &[Value] {
+    list.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// A text that came from elsewhere, as one line that does nothing to a terminal.
 pub(super) fn printable(text: &str) -> String {
     escape(text)

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token};
 use super::moment::{end, seconds};
-use super::output::{self, Column, Listing, minute, text_of};
+use super::output::{self, Column, Listing, elements, minute, text_of};
 use super::{Failure, ask, ask_or_hint, each, status};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;
@@ -80,7 +80,7 @@ const DETAILS: &[Column] = &[
     Column {
         title: "ALLOWED FROM",
         cell: |row| {
-            let networks = row["allowFrom"].as_array().map_or(&[][..], Vec::as_slice);
+            let networks = elements(&row["allowFrom"]);
             let networks: Vec<&str> = networks.iter().filter_map(Value::as_str).collect();
             if networks.is_empty() {
                 EVERYWHERE.to_owned()
@@ -215,7 +215,7 @@ fn show_once(issued: &Value) -> Result<(), Failure> {
 /// Until when the tokens replaced by a rotation are good: the overlap never extends a token's own
 /// life.
 fn what_becomes_of_the_old(rotated: &Value) -> String {
-    let old = rotated["old"].as_array().map_or(&[][..], Vec::as_slice);
+    let old = elements(&rotated["old"]);
     let ends: Vec<String> = old.iter().map(|token| text_of(token, "expires")).collect();
     let overlap_ends = text_of(rotated, "overlapEnds");
     let last = ends.iter().max().cloned().unwrap_or_default();
@@ -278,7 +278,7 @@ pub(super) fn none_issued(client: &mut Client) -> Result<bool, Failure> {
 
 fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Result<(), Failure> {
     let mut listing = Listing::new(format, columns);
-    listing.page(found["tokens"].as_array().map_or(&[][..], Vec::as_slice))?;
+    listing.page(elements(&found["tokens"]))?;
     listing.end()
 }
 

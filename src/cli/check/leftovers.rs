@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Findings, Halt, ask, sent};
-use crate::cli::output::text_of;
+use crate::cli::output::{elements, text_of};
 use crate::cli::{answered, quoted};
 use crate::http1::target::encode;
 use crate::local::Client;
@@ -123,7 +123,7 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
             return Ok(false);
         }
         let page = answered(&response).map_err(|failure| Halt::Oddity(failure.what))?;
-        let mut rows = page["rows"].as_array().into_iter().flatten();
+        let mut rows = elements(&page["rows"]).iter();
         if let Some(row) = rows.find(|row| row["kind"] == "create") {
             return Ok(is_made_up(&text_of(row, "userName")));
         }
@@ -141,7 +141,7 @@ fn page(client: &mut Client, first: usize) -> Result<Vec<(String, String)>, Halt
         encode(&filter)
     );
     let found = ask(client, "GET", &target, None)?;
-    let users = found["Resources"].as_array().into_iter().flatten();
+    let users = elements(&found["Resources"]).iter();
     let named = users.map(|user| (text_of(user, "id"), text_of(user, "userName")));
     Ok(named.collect())
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Findings, Halt, PATIENCE, ask, number};
-use crate::cli::output::{self, text_of};
+use crate::cli::output::{self, elements, text_of};
 use crate::cli::{AS_ROOT, answered, from_local, login_name, too_few_descriptors};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config::Configuration;
@@ -196,7 +196,7 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
 
 /// What `/readyz` says.
 pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
-    let reasons = state["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+    let reasons = elements(&state["reasons"]);
     for reason in reasons {
         let [what, mend] = ["what", "mend"].map(|name| text_of(reason, name));
         findings.fail("readiness", &what, &findings.filled(&mend))?;
@@ -233,7 +233,7 @@ pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), 
 pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "tokens";
     let listed = ask(client, "GET", "/admin/tokens", None)?;
-    let all = listed["tokens"].as_array().map_or(&[][..], Vec::as_slice);
+    let all = elements(&listed["tokens"]);
     let provisions = |token: &&Value| matches!(token["scope"].as_str(), Some("provision" | "full"));
     let live: Vec<&Value> = all
         .iter()
@@ -288,7 +288,7 @@ fn is_quiet(used: &str, now: Instant) -> bool {
 
 /// Tokens and certificates near their end, very many deactivations: what the log warns of.
 pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
-    let warnings = state["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+    let warnings = elements(&state["warnings"]);
     for warning in warnings {
         let [kind, what, mend] = ["kind", "what", "mend"].map(|name| text_of(warning, name));
         findings.warn(&kind, &what, &findings.filled(&mend))?;
@@ -300,7 +300,7 @@ pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Hal
 /// known here.
 pub(super) fn ignored(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let ignored = &state["ignored"];
-    let names = ignored["names"].as_array().map_or(&[][..], Vec::as_slice);
+    let names = elements(&ignored["names"]);
     if names.is_empty() {
         return Ok(());
     }

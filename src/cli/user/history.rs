@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::namesakes::Namesakes;
-use super::super::output::{self, Column, Format, Listing, second, text_of};
+use super::super::output::{self, Column, Format, Listing, elements, second, text_of};
 use super::super::{Failure, SEARCH, ask_or_hint, status};
 use crate::http1::target::encode;
 use crate::local::Client;
@@ -75,7 +75,7 @@ fn print(row: &Value, who: &str) -> Result<(), Failure> {
         text_of(row, "principal"),
         text_of(row, "requestId"),
     )];
-    for change in row["changes"].as_array().into_iter().flatten() {
+    for change in elements(&row["changes"]) {
         let attribute = text_of(change, "attribute");
         differences(&attribute, &change["before"], &change["after"], &mut lines);
     }

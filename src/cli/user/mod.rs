@@ -20,7 +20,7 @@ use args::Selected;
 pub(super) use args::User;
 
 use super::moment::moment;
-use super::output::{self, Column, Format, Listing, minute, text_of};
+use super::output::{self, Column, Format, Listing, elements, minute, text_of};
 use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
@@ -157,7 +157,7 @@ fn each_page(
         let count = limits::LISTED_COUNT_MAX.min(left);
         let target = format!("{USERS}?cursor={from}&count={count}{query}");
         let page = ask(client, "GET", &target, None)?;
-        let users = page["Resources"].as_array().map_or(&[][..], Vec::as_slice);
+        let users = elements(&page["Resources"]);
         visit(users)?;
         left -= users.len().min(left);
         cursor = page["nextCursor"].as_str().map(str::to_owned);
@@ -333,7 +333,7 @@ fn marked_user_name(user: &Value) -> String {
 
 /// Whether the userName is the primary email, or the only one.
 fn is_named_by_email(user: &Value) -> bool {
-    let emails = user["emails"].as_array().map_or(&[][..], Vec::as_slice);
+    let emails = elements(&user["emails"]);
     let primary = emails
         .iter()
         .find(|email| email["primary"] == true)

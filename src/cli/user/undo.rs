@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::moment::moment;
-use super::super::output::{self, Column, Format, Listing, text_of};
+use super::super::output::{self, Column, Format, Listing, elements, text_of};
 use super::super::{Failure, ask, require_token, status};
 use super::args::Undo;
 use super::history::shown;
@@ -17,7 +17,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         title: "CHANGES",
-        cell: |user| super::history::numbers(user["changes"].as_array().map_or(&[], Vec::as_slice)),
+        cell: |user| super::history::numbers(elements(&user["changes"])),
     },
     Column {
         title: "TAKEN BACK",
@@ -201,8 +201,8 @@ fn outcome(user: &Value) -> String {
     if !user["refused"].is_null() {
         return format!("refused: {}", text_of(user, "refused"));
     }
-    let values = user["values"].as_array().map_or(&[][..], Vec::as_slice);
-    let attributes = user["attributes"].as_array().into_iter().flatten();
+    let values = elements(&user["values"]);
+    let attributes = elements(&user["attributes"]).iter();
     let attributes: Vec<String> = attributes
         .filter_map(Value::as_str)
         .map(
