@@ -642,6 +642,17 @@ fn a_reader_who_leaves_early_is_no_failure() {
         assert_eq!(output.status.code(), Some(0), "{format}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
     }
+    // Whose status is the answer does not give a wrong one.
+    for command in ["check", "audit verify"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command_on(&server.data_dir())
+            .args(command.split(' '))
+            .stdout(writer)
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(74), "{command}: {output:?}");
+    }
     let full = fs::File::options().write(true).open("/dev/full");
     let output = command_on(&server.data_dir())
         .args(["user", "list"])

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use golinks_scim::access::{Issue, IssueError, Mode, Scope, Terms, Token, Tokens};
+use golinks_scim::api::{Api, Options, StartError, Tuning};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Manner, ToUndo, describe};
 use golinks_scim::http1::client::Response;
@@ -79,9 +80,13 @@ impl Disk {
     }
 
     fn open(&self) -> Arc<Store> {
+        Arc::new(self.store())
+    }
+
+    fn store(&self) -> Store {
         let disk = self.clone();
         let opener: Opener = Box::new(move || Ok(Box::new(disk.clone())));
-        Arc::new(Store::open_with(opener, describe).expect("a store in memory opens"))
+        Store::open_with(opener, describe).expect("a store in memory opens")
     }
 
     /// The store, its tokens, and the moment at which they are changed.
@@ -1040,4 +1045,22 @@ fn a_token_that_waits_for_space_is_seen_all_the_while() {
     assert!(matches!(again, Err(IssueError::NameTaken)), "{again:?}");
     let stored = Tokens::load(store).expect("loaded");
     assert_eq!(known(&stored, now), seen);
+}
+
+/// It passes, and a service manager is to try again.
+#[test]
+fn a_start_on_a_disk_that_takes_nothing_does_not_blame_the_content() {
+    let disk = Disk::default();
+    let store = disk.store();
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let options = Options {
+        base_url: Some("https://localhost/scim/v2".to_owned()),
+        address: None,
+        tuning: Tuning::default(),
+        certificate: None,
+        data_dir: std::path::PathBuf::new(),
+        clock: Arc::new(SystemClock),
+    };
+    let refused = Api::new(store, options).err();
+    assert!(matches!(refused, Some(StartError::Write(_))), "{refused:?}");
 }

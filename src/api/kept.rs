@@ -41,13 +41,13 @@ pub(super) fn cursor_key(store: &Store) -> Result<SealKey, StartError> {
 fn kept(store: &Store, name: &str) -> Result<Option<String>, StartError> {
     store
         .snapshot()
-        .map_err(|_| StartError("the store is not open".to_owned()))?
+        .map_err(|_| StartError::Content("the store is not open".to_owned()))?
         .setting(name)
-        .map_err(|error| StartError(error.to_string()))
+        .map_err(|error| StartError::Content(error.to_string()))
 }
 
 fn keep(store: &Store, name: &'static str, value: &str) -> Result<(), StartError> {
     store
         .commit(Change::none().setting(name, value))
-        .map_err(|error| StartError(format!("the store cannot be written: {error:?}")))
+        .map_err(StartError::Write)
 }

@@ -35,6 +35,7 @@ mod tuning;
 mod users;
 mod warnings;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ use crate::limits;
 use crate::metrics::{self, Counted, Metrics};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Store, WriteError};
 use crate::turns::{Turn, Turns};
 use cursor::Cursors;
 use damage::Damages;
@@ -128,15 +129,30 @@ pub enum Waited<'a> {
     InVain,
 }
 
-/// The store's content cannot be used; the text says why.
+/// Why a router cannot be made on a store.
 #[derive(Debug)]
-pub struct StartError(pub String);
+pub enum StartError {
+    /// Its content cannot be used; the text says why.
+    Content(String),
+    /// It does not take what is to be written.
+    Write(WriteError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Content(what) => f.write_str(what),
+            Self::Write(WriteError::Full) => f.write_str("the disk is full"),
+            Self::Write(_) => f.write_str("the disk takes no change: the log says why"),
+        }
+    }
+}
 
 impl Api {
     /// A router on an open store.
     pub fn new(store: Store, options: Options) -> Result<Self, StartError> {
         let store = Arc::new(store);
-        let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError)?;
+        let tokens = Tokens::load(Arc::clone(&store)).map_err(StartError::Content)?;
         let (base_url, base_url_before) = kept::base_url(&store, options.base_url)?;
         let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();

@@ -265,9 +265,14 @@ fn not_restored(data_dir: &Path, file: &Path, error: OpenError) -> Failure {
             Ok(()) => from_local(local::Error::Store(error)),
             Err(failure) => failure,
         },
-        // The full disk is that of the data directory, not that of the backup.
-        OpenError::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-            Failure::new(status::IO, error)
+        // The disk is that of the data directory: a backup is only read.
+        OpenError::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Failure::new(status::IO, format!("{}: {error}", data_dir.display()))
         }
         error => unusable(file, &error),
     }

@@ -132,12 +132,20 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let program = program(&args);
+    // Of these the status is the answer: 0 would be a wrong one.
+    let is_verdict = matches!(
+        args.command,
+        Command::Check(_)
+            | Command::User(user::User::Diff(_))
+            | Command::Audit(args::Audit::Verify { .. })
+    );
     let outcome =
         without_configuration(&args.command).unwrap_or_else(|| configured(args, &program));
     // What was logged stands before what is told.
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_unread() && is_verdict => ExitCode::from(status::IO),
         Err(failure) if failure.is_unread() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell(&program);
@@ -385,6 +393,14 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
         OpenError::Damaged(_) => Some("restore a backup: {program} backup restore FILE"),
         OpenError::NotUpgraded { .. } => Some(
             "nothing was changed: mend that and start again, or go on with the version that wrote it",
+        ),
+        OpenError::Io(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(
+            "dmesg says why the disk is read-only; if it stays so, copy the data directory to \
+             another one, and name that with --data-dir",
+        ),
+        OpenError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(
+            "let the user that runs this read and write it, or run it as root; golinks-scim check, \
+             as root, says whose it must be",
         ),
         OpenError::Locked | OpenError::Older(_) | OpenError::Io(_) => None,
     }

@@ -88,6 +88,8 @@ pub(super) fn failure(error: &Error) -> Failure {
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             status::PERMISSION
         }
+        // It passes, and a service manager tries again; whatever the file is, it is as it was.
+        Error::Io(_, io) if !is_of_the_file(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
     let hint = match error {
@@ -109,6 +111,19 @@ pub(super) fn failure(error: &Error) -> Failure {
     Failure::new(code, error).hint(hint)
 }
 
+/// Whether another file would not fail so, which one full disk or too few descriptors would.
+fn is_of_the_file(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -128,6 +143,11 @@ mod tests {
         assert!(denied.contains("says whose it must be"), "{denied}");
         let gone = hint(io::ErrorKind::NotFound);
         assert!(gone.contains("move both away, nothing else"), "{gone}");
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
+            let path = certificate::directory(Path::new("/d")).join("ca.pem");
+            let failure = failure(&Error::Io(path, kind.into()));
+            assert_eq!((failure.status, &failure.hint), (status::IO, &None));
+        }
     }
 
     #[test]

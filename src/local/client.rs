@@ -188,7 +188,10 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
     match path.try_exists() {
         Ok(true) => {}
         Ok(false) => return Err(Error::NoDirectory(data_dir.to_owned())),
-        Err(_) => return Err(Error::Forbidden(data_dir.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Error::Forbidden(data_dir.to_owned()));
+        }
+        Err(error) => return Err(Error::Store(OpenError::Io(error))),
     }
     let store =
         Store::open(&path, Duration::ZERO, directory::describe).map_err(|error| match error {
@@ -205,7 +208,7 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
         data_dir: data_dir.to_owned(),
         clock: Arc::new(SystemClock),
     };
-    Api::new(store, options).map_err(|error| Error::Content(error.0))
+    Api::new(store, options).map_err(|error| Error::Content(error.to_string()))
 }
 
 fn ask(

@@ -21,7 +21,7 @@ use self::running::{Maintenance, Reload};
 use super::{
     Failure, output, service, status, store_hint, store_status, tls, token, too_few_descriptors,
 };
-use crate::api::{Api, Options};
+use crate::api::{Api, Options, StartError};
 use crate::certificate::Cell;
 use crate::clock::{self, Clock, SystemClock};
 use crate::config::{self, BaseUrl, Configuration, Sources};
@@ -78,7 +78,13 @@ pub(super) fn run(
             clock: Arc::new(SystemClock),
         },
     )
-    .map_err(|error| Failure::new(status::DATA, error.0))?;
+    .map_err(|error| {
+        let code = match &error {
+            StartError::Content(_) => status::DATA,
+            StartError::Write(_) => status::IO,
+        };
+        Failure::new(code, error)
+    })?;
     let api = Arc::new(api);
     let local = local::Door::open(&socket, &api).map_err(|error| unopened(&socket, &error))?;
     let tls = https::server_config(Arc::clone(&cell) as Arc<_>);
