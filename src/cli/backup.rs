@@ -66,7 +66,7 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
 /// The server may only be allowed to write its data directory: it makes the copy there, and this
 /// command moves it to where its user may write.
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
-    let file = std::path::absolute(file).map_err(|error| Failure::new(status::IO, error))?;
+    let file = std::path::absolute(file).map_err(|error| not_moved(file, &error))?;
     // What would refuse the file at the end is checked before the work.
     if fs::symlink_metadata(&file).is_ok() {
         return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));

@@ -160,8 +160,13 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
                 io::ErrorKind::PermissionDenied => status::PERMISSION,
                 _ => status::IO,
             };
-            Failure::new(code, format!("{}: {error}", data_dir.display()))
-                .hint("name another data directory with --data-dir")
+            let hint = match error.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    "it is no directory, and no link to one: name another with --data-dir"
+                }
+                _ => "name another data directory with --data-dir",
+            };
+            Failure::new(code, format!("{}: {error}", data_dir.display())).hint(hint)
         })?;
     let mode = fs::metadata(data_dir).map_or(0, |metadata| metadata.mode());
     if mode & 0o077 != 0 {
