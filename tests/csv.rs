@@ -556,6 +556,18 @@ fn encodings_quotes_and_headers() {
         ),
         ("array", b"[{}]\n".to_vec(), 1, "this is a JSON array"),
         (
+            "excel",
+            b"sep=;\r\nuserName;title\r\n".to_vec(),
+            1,
+            "excel.csv:1: this line is for Excel alone",
+        ),
+        (
+            "accents",
+            b"userName,status\na@x,active\xcc\x81\n".to_vec(),
+            1,
+            "\"active\u{301}\" is no status",
+        ),
+        (
             "unknown",
             b"userName,Titel\n".to_vec(),
             1,

@@ -173,8 +173,11 @@ pub(super) struct Column {
     pub(super) cell: fn(&Value) -> String,
 }
 
+/// Columns of a terminal that a table's column takes at most.
+const WIDTH_MAX: usize = 64;
+
 /// Prints rows as they come, page by page. The widths of a table's columns are those of
-/// its first page; a wider cell later on moves its own line only.
+/// its first page, up to [`WIDTH_MAX`]; a wider cell moves its own line only.
 pub(super) struct Listing {
     format: Format,
     columns: &'static [Column],
@@ -239,7 +242,7 @@ impl Listing {
             self.widths = self.columns.iter().map(|c| c.title.width()).collect();
             for row in &cells {
                 for (width, cell) in self.widths.iter_mut().zip(row) {
-                    *width = (*width).max(cell.width());
+                    *width = (*width).max(cell.width().min(WIDTH_MAX));
                 }
             }
             let titles: Vec<_> = self.columns.iter().map(|c| c.title.to_owned()).collect();
@@ -302,4 +305,34 @@ pub(super) fn second(row: &Value, name: &str) -> String {
 fn moment(row: &Value, name: &str, bytes: usize) -> Option<String> {
     let text = text_of(row, name);
     Some(format!("{} {}", text.get(..10)?, text.get(11..bytes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_long_cell_moves_its_own_line_only() {
+        const COLUMNS: &[Column] = &[
+            Column {
+                title: "A",
+                cell: |row| text_of(row, "a"),
+            },
+            Column {
+                title: "B",
+                cell: |_| "b".to_owned(),
+            },
+        ];
+        let mut listing = Listing::new(Format::Table, COLUMNS);
+        let mut text = String::new();
+        listing.table(
+            &[json!({"a": "x".repeat(5000)}), json!({"a": "y"})],
+            &mut text,
+        );
+        let lengths: Vec<usize> = text.lines().map(str::len).collect();
+        let short = WIDTH_MAX + "  b".len();
+        assert_eq!(lengths, [short, 5000 + "  b".len(), short]);
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::logging::is_dangerous;
+
 /// `scimType` of RFC 7644 table 9 and RFC 9865 table 3, as far as it is about a request's own
 /// content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,5 +89,15 @@ pub(crate) fn quoted(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    format!("{short:?}")
+    let mut quoted = String::from('"');
+    for c in short.chars() {
+        // Nothing else: accents and vowels of many scripts are characters of their own.
+        if matches!(c, '"' | '\\') || is_dangerous(c) {
+            quoted.extend(c.escape_debug());
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted.push('"');
+    quoted
 }

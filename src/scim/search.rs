@@ -80,19 +80,46 @@ fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// The form in which texts are compared.
+/// The form in which texts are compared: nobody types what cannot be seen, and telephones type other
+/// apostrophes and dashes than keyboards.
 fn searched(text: &str) -> String {
     let plain = plain(text);
-    if plain.contains(char::is_control) {
-        plain.replace(char::is_control, " ")
-    } else {
-        plain
+    if plain.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return plain;
     }
+    let typed = |c: char| match c {
+        '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
+        '\u{2018}' | '\u{2019}' | '\u{2bb}' | '\u{2bc}' | '\u{ff07}' => Some('\''),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
+        c if c.is_control() => Some(' '),
+        c => Some(c),
+    };
+    plain.chars().filter_map(typed).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_finds_what_is_written_otherwise() {
+        for (stored, typed) in [
+            ("Sean O\u{2019}Brien", "o'brien"),
+            ("Mary O'Neil", "O\u{2019}Neil"),
+            ("Ka\u{2bb}iulani", "Ka'iulani"),
+            (
+                "\u{639}\u{644}\u{6cc}\u{200c}\u{631}\u{636}\u{627}",
+                "\u{639}\u{644}\u{6cc}\u{631}\u{636}\u{627}",
+            ),
+            ("Jean\u{2011}Paul", "jean-paul"),
+            ("Zero\u{200b}width soft\u{ad}hyphen", "zerowidth"),
+        ] {
+            let text = searchable([stored].into_iter());
+            let search = Search::parse(typed).expect("short").expect("words");
+            let is_found = |word: &String| text.contains(word.as_str());
+            assert!(search.words().iter().all(is_found), "{typed} in {text:?}");
+        }
+    }
 
     #[test]
     fn values_are_plain_and_told_once() {

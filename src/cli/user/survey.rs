@@ -158,10 +158,22 @@ fn check_form(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
         Some(b'{') if !is_json => "this is JSON, whose file must end with .jsonl",
         Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",
+        _ if !is_json && is_for_excel(text) => {
+            "this line is for Excel alone: take it away, the delimiter is found without it"
+        }
         _ => return Ok(()),
     };
     let failure = Failure::new(status::REFUSED, format!("{}:1: {what}", path.display()));
     Err(failure.hint("golinks-scim manual csv tells what a file may hold"))
+}
+
+/// Whether a line is `sep=;`, which some programs write before the header.
+fn is_for_excel(line: &[u8]) -> bool {
+    let (name, delimiter) = line
+        .trim_ascii_end()
+        .split_at_checked(4)
+        .unwrap_or_default();
+    name.eq_ignore_ascii_case(b"sep=") && delimiter.len() <= 1
 }
 
 fn not_utf8(path: &Path, line: u64) -> Failure {
