@@ -505,6 +505,26 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
 }
 
 #[test]
+fn what_other_programs_write_is_named_as_it_stands_there() {
+    let desk = Desk::new();
+    for (name, content, words) in [
+        (
+            "excel.csv",
+            "sep=;\r\nuserName;title\r\n",
+            "excel.csv:1: this line is for Excel alone",
+        ),
+        (
+            "nfd.csv",
+            "userName,status\na@x,active\u{301}\n",
+            "\"active\u{301}\" is no status",
+        ),
+    ] {
+        desk.write(name, content);
+        check(&desk.import(name, &[]), 1, &[words]);
+    }
+}
+
+#[test]
 fn encodings_quotes_and_headers() {
     let desk = Desk::new();
     let wide: Vec<u8> = "userName\na@x\n"
@@ -555,18 +575,6 @@ fn encodings_quotes_and_headers() {
             "lines.csv:1: this is JSON, whose file must end with .jsonl",
         ),
         ("array", b"[{}]\n".to_vec(), 1, "this is a JSON array"),
-        (
-            "excel",
-            b"sep=;\r\nuserName;title\r\n".to_vec(),
-            1,
-            "excel.csv:1: this line is for Excel alone",
-        ),
-        (
-            "accents",
-            b"userName,status\na@x,active\xcc\x81\n".to_vec(),
-            1,
-            "\"active\u{301}\" is no status",
-        ),
         (
             "unknown",
             b"userName,Titel\n".to_vec(),
