@@ -40,10 +40,10 @@ pub const QUERY_PARAMETERS_MAX: usize = 64;
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of an unwanted body that are read and dropped, to keep the connection.
 pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
-/// Bytes taken off the socket and dropped before a connection is closed: a whole body
-/// that is still on its way, and its TLS. Closing over unread bytes sends a reset, and the many
-/// clients that write everything before they read would lose the answer to it.
-pub const GOODBYE_BYTES_MAX: usize = BODY_BYTES_MAX + DISCARD_BYTES_MAX;
+/// Bytes taken off the socket and dropped before a connection is closed: a body that is still on its
+/// way, also one that is too large. Closing over unread bytes sends a reset, and the many clients
+/// that write everything before they read, reverse proxies among them, would lose the answer to it.
+pub const GOODBYE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// A chunk size in hexadecimal digits (RFC 9112 section 7.1).
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 /// Extensions of one chunk.
@@ -70,8 +70,8 @@ pub const DESCRIPTORS_BESIDE: u64 = 128;
 pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
 /// TLS sessions that can be resumed; an identity provider opens a few dozen connections.
 pub const TLS_SESSIONS_MAX: usize = 4096;
-/// Connections without a valid token from one address (one /64 of IPv6).
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// Pause between two lines of the log about strangers who had to make room.
+pub const EVICTION_TOLD_PAUSE: Duration = Duration::from_secs(60);
 /// A token may hold 1/N of all connections before its own are the first to make room.
 pub const TOKEN_CONNECTIONS_PART: usize = 4;
 /// The time a client has to take its answer before it may have to make room for somebody else.

@@ -123,10 +123,6 @@ impl Slot {
         self.ending.load(Ordering::SeqCst)
     }
 
-    pub(super) fn is_authenticated(&self) -> bool {
-        self.lock().token.is_some()
-    }
-
     /// Whether it has shown no token, and no request is being worked on.
     pub(super) fn is_waiting_stranger(&self) -> bool {
         let state = self.lock();

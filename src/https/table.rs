@@ -1,6 +1,7 @@
 //! Who is connected, and who must go when there are too many. A stranger (a connection without a
-//! valid token) pushes out strangers, first those from an address with many; connections that have
-//! shown a valid token go last. But the connections of a token with more than its share go before
+//! valid token) pushes out strangers, first those from the address with the most; connections that
+//! have shown a valid token go last. Not before all places are taken: at first everybody is a
+//! stranger, and a reverse proxy comes with everybody's connections from one address. But the connections of a token with more than its share go before
 //! the strangers, so that no token can keep the others out. Connections with a token only go if
 //! they are idle, or wait for the client to send a body or take an answer: never while a request is
 //! being worked on.
@@ -26,6 +27,8 @@ pub(super) struct Table {
 struct Slots {
     by_number: HashMap<u64, Arc<Slot>>,
     next: u64,
+    /// When it was told last that strangers had to go.
+    told: Option<Instant>,
 }
 
 impl Table {
@@ -42,15 +45,6 @@ impl Table {
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
-        let of_group = |slot: &Slot| slot.group == group && !slot.is_authenticated();
-        let strangers = slots
-            .by_number
-            .values()
-            .filter(|slot| of_group(slot))
-            .count();
-        if strangers >= limits::CONNECTIONS_PER_ADDRESS_MAX {
-            slots.evict_oldest(of_group);
-        }
         let now = Instant::now();
         if slots.by_number.len() >= self.connections_max
             && !slots.make_room(self.connections_max / limits::TOKEN_CONNECTIONS_PART, now)
@@ -167,21 +161,31 @@ impl Slots {
                 group.1 = group.1.max(Reverse(slot.number));
             }
         }
-        let oldest = groups
-            .into_values()
-            .max()
-            .map(|(_, Reverse(number))| number);
-        self.cut(oldest)
+        let most = groups
+            .into_iter()
+            .map(|(group, of_it)| (of_it, group))
+            .max();
+        let Some(((count, Reverse(oldest)), group)) = most else {
+            return false;
+        };
+        let is_cut = self.cut(Some(oldest));
+        if is_cut && self.tells(Instant::now()) {
+            log::warn!(
+                "all connections are taken: of the {count} from {group} that have shown no token \
+                 the oldest are ended"
+            );
+        }
+        is_cut
     }
 
-    fn evict_oldest(&mut self, may_go: impl Fn(&Slot) -> bool) -> bool {
-        let oldest = self
-            .by_number
-            .values()
-            .filter(|slot| may_go(slot) && slot.is_waiting_stranger())
-            .map(|slot| slot.number)
-            .min();
-        self.cut(oldest)
+    /// Whether that somebody had to go is told again.
+    fn tells(&mut self, now: Instant) -> bool {
+        let is_due = |told: Instant| now.duration_since(told) >= limits::EVICTION_TOLD_PAUSE;
+        let tells = self.told.is_none_or(is_due);
+        if tells {
+            self.told = Some(now);
+        }
+        tells
     }
 
     fn evict_longest_idle(&mut self, now: Instant) -> bool {
@@ -248,9 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn strangers_push_out_strangers_of_their_address_only() {
+    fn where_all_places_are_taken_strangers_push_out_those_of_the_address_with_the_most() {
+        const MOST: usize = 20;
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let table = Table::new(limits::CONNECTIONS_MAX);
+        let table = Table::new(MOST);
         let here: IpAddr = "192.0.2.1".parse().expect("an address");
         let there: IpAddr = "2001:db8::1".parse().expect("an address");
         let enter = |peer| {
@@ -260,9 +265,7 @@ mod tests {
         let (known, mut with_token) = enter(here);
         known.set_token(&token("idp"));
         let (_, mut elsewhere) = enter(there);
-        let mut strangers: Vec<_> = (0..limits::CONNECTIONS_PER_ADDRESS_MAX)
-            .map(|_| enter(here))
-            .collect();
+        let mut strangers: Vec<_> = (2..MOST).map(|_| enter(here)).collect();
         assert!(is_open(&mut strangers[0].1));
         let _newcomer = enter("::ffff:192.0.2.1".parse().expect("an address"));
         assert!(!is_open(&mut strangers[0].1), "the oldest stranger stayed");
