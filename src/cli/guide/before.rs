@@ -52,7 +52,8 @@ fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
         .collect();
     if !is_public && caller != Caller::OktaAgent {
         told.push(format!(
-            "  - The certificate is not of a public authority, and clouds accept no other. Let one\n    \
+            "  - The certificate is not of a public authority, and clouds accept no other. Unless a\n    \
+             proxy answers with one of its own, which {program} check tells, let one\n    \
              sign a request, and install what comes back (golinks-scim manual certificates has\n    \
              more ways):\n{}",
             other_certificate(program, place.base_url.as_ref())
