@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::ended::ended_among;
-use super::issued::{Token, TokenState};
+use super::issued::Token;
 use super::tokens::{Tokens, read};
 use crate::clock::Instant;
 use crate::secret::Digest;
@@ -95,10 +95,10 @@ impl Tokens {
         let ended = ended_among(by_digest.values(), now);
         let mut refused = Vec::new();
         for token in by_digest.values_mut().filter(|token| !token.is_temporary) {
-            if token.name != name_or_id && token.id != name_or_id {
+            if !token.is_called(name_or_id) {
                 continue;
             }
-            if token.state(now) == TokenState::Live || ended.contains(&token.id) {
+            if token.is_live(now) || ended.contains(&token.id) {
                 *token = Arc::new(token.with(|token| token.revoked = Some(now)));
                 let revocation = Revocation {
                     name: token.name.clone(),

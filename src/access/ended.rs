@@ -24,11 +24,11 @@ pub(super) fn ended_among<'a>(
 /// The last token of one name, if it has expired and no token of the name was revoked since:
 /// whoever revokes one knows that it is not needed, or sees that none is left.
 fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
-    let is = |token: &Token, state| token.state(now) == state;
-    if same.iter().any(|token| is(token, TokenState::Live)) {
+    if same.iter().any(|token| token.is_live(now)) {
         return None;
     }
-    let expired = same.iter().filter(|token| is(token, TokenState::Expired));
+    let is_expired = |token: &&&Token| token.state(now) == TokenState::Expired;
+    let expired = same.iter().filter(is_expired);
     let last = *expired.max_by_key(|token| (token.expires, token.created, &token.id))?;
     let ends = last.expires?;
     let is_taken_back = same
@@ -67,9 +67,7 @@ impl Token {
 /// comes last.
 pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
     let ended = ended_among(tokens.iter(), now);
-    let dead = tokens
-        .iter()
-        .filter(|token| token.state(now) != TokenState::Live);
+    let dead = tokens.iter().filter(|token| !token.is_live(now));
     dead.min_by_key(|token| (ended.contains(&token.id), token.created))
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant as Monotonic;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::error::Rejection;
 use super::rate::Limiter;
 use super::scope::{Mode, Scope};
 use super::seen::{LastUse, Seen};
@@ -148,6 +149,25 @@ impl Token {
         }
     }
 
+    /// Whether its state at this moment is [`TokenState::Live`].
+    pub fn is_live(&self, now: Instant) -> bool {
+        self.state(now) == TokenState::Live
+    }
+
+    /// Nothing if it is good at this moment, or why it is refused.
+    pub(super) fn good(&self, now: Instant) -> Result<(), Rejection> {
+        match self.state(now) {
+            TokenState::Live => Ok(()),
+            TokenState::Expired => Err(Rejection::Expired),
+            TokenState::Revoked => Err(Rejection::Revoked),
+        }
+    }
+
+    /// Whether an administrator means it by this text.
+    pub(super) fn is_called(&self, name_or_id: &str) -> bool {
+        self.name == name_or_id || self.id == name_or_id
+    }
+
     /// Whether it may be used from this address. An IPv4 address that a dual-stack listener shows
     /// as IPv6 counts as IPv4.
     pub fn is_allowed_from(&self, peer: IpAddr) -> bool {
@@ -234,9 +254,9 @@ impl Token {
         terms(self) == terms(other) && self.allow_from == other.allow_from
     }
 
-    /// The same token after `change`, with its last use and a new count of requests.
-    pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
-        let issue = Issue {
+    /// What makes another one like it.
+    pub(super) fn issue(&self) -> Issue {
+        Issue {
             name: self.name.clone(),
             scope: self.scope,
             mode: self.mode,
@@ -244,12 +264,16 @@ impl Token {
             rate_limit: self.rate_limit,
             allow_from: self.allow_from.clone(),
             issued_by: self.issued_by.clone(),
-        };
+        }
+    }
+
+    /// The same token after `change`, with its last use and a new count of requests.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let (id, seen) = (self.id.clone(), Arc::clone(&self.seen));
         let mut token = Self {
             revoked: self.revoked,
             is_temporary: self.is_temporary,
-            ..Self::new(id, issue, self.digest, self.created, seen)
+            ..Self::new(id, self.issue(), self.digest, self.created, seen)
         };
         change(&mut token);
         token

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::issued::{Token, TokenState};
+use super::issued::Token;
 use crate::clock::Instant;
 use crate::secret::Digest;
 use crate::store::Outline;
@@ -53,7 +53,7 @@ fn ends_later(token: &Token, other: &Token) -> bool {
 pub fn live_in(store: &Outline, now: Instant) -> BTreeMap<Digest, Token> {
     let tokens = (store.tokens.iter()).filter_map(|(_, row)| Token::decode(row, None));
     tokens
-        .filter(|token| token.state(now) == TokenState::Live)
+        .filter(|token| token.is_live(now))
         .map(|token| (token.digest, token))
         .collect()
 }

@@ -17,7 +17,7 @@ use std::time::Instant as Monotonic;
 use super::doubt::Doubt;
 use super::ended::{ended_among, least_needed};
 use super::error::{IssueError, Rejection};
-use super::issued::{Issue, Terms, Token, TokenState};
+use super::issued::{Issue, Terms, Token};
 use super::scope::{Mode, Scope};
 use super::token::{self, TokenText};
 use crate::clock::Instant;
@@ -78,11 +78,11 @@ impl Tokens {
             .get(&digest)
             .cloned();
         let token = token.ok_or(Rejection::Unknown)?;
-        match token.state(now) {
-            TokenState::Live if !token.is_allowed_from(peer) => Err(Rejection::Address),
-            TokenState::Live => Ok(token),
-            TokenState::Expired => Err(Rejection::Expired),
-            TokenState::Revoked => Err(Rejection::Revoked),
+        token.good(now)?;
+        if token.is_allowed_from(peer) {
+            Ok(token)
+        } else {
+            Err(Rejection::Address)
         }
     }
 
@@ -92,12 +92,10 @@ impl Tokens {
             .by_digest
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        match by_digest.get(&token.digest).map(|known| known.state(now)) {
-            Some(TokenState::Live) => Ok(()),
-            Some(TokenState::Expired) => Err(Rejection::Expired),
-            // A token that is gone was a temporary one, or dead and forgotten.
-            None if token.state(now) == TokenState::Expired => Err(Rejection::Expired),
-            Some(TokenState::Revoked) | None => Err(Rejection::Revoked),
+        match by_digest.get(&token.digest) {
+            Some(known) => known.good(now),
+            // It was a temporary one, or dead and forgotten.
+            None => token.good(now).and(Err(Rejection::Revoked)),
         }
     }
 
@@ -128,7 +126,7 @@ impl Tokens {
             .by_digest
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        by_digest.retain(|_, known| !known.is_temporary || known.state(now) == TokenState::Live);
+        by_digest.retain(|_, known| !known.is_temporary || known.is_live(now));
         let temporary = || by_digest.values().filter(|known| known.is_temporary);
         if temporary().count() >= limits::TEMPORARY_TOKENS_MAX {
             let oldest = temporary().min_by_key(|known| (known.created, &known.id));
@@ -158,7 +156,7 @@ impl Tokens {
     pub fn list(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.all();
         tokens.sort_by(|a, b| {
-            let key = |token: &Token| (token.state(now) != TokenState::Live, token.created);
+            let key = |token: &Token| (!token.is_live(now), token.created);
             (key(a).0, &a.name, key(a).1, &a.id).cmp(&(key(b).0, &b.name, key(b).1, &b.id))
         });
         tokens
@@ -184,7 +182,7 @@ impl Tokens {
     /// The tokens of this name or id, live or not.
     pub fn find(&self, name_or_id: &str, now: Instant) -> Vec<Arc<Token>> {
         let mut found = self.list(now);
-        found.retain(|token| token.name == name_or_id || token.id == name_or_id);
+        found.retain(|token| token.is_called(name_or_id));
         found
     }
 
@@ -224,7 +222,7 @@ impl Tokens {
         let live = self.live(now);
         let named = live
             .iter()
-            .find(|token| token.name == name_or_id || token.id == name_or_id)
+            .find(|token| token.is_called(name_or_id))
             .ok_or(IssueError::NotFound)?;
         // A token that was rotated already ends soon, which must not be inherited.
         let old = live
@@ -245,15 +243,11 @@ impl Tokens {
             ended.push(token);
         }
         let issue = Issue {
-            name: old.name.clone(),
-            scope: old.scope,
-            mode: old.mode,
             expires: old
                 .expires
                 .map(|expires| created.plus_seconds(expires.seconds() - old.created.seconds())),
-            rate_limit: old.rate_limit,
-            allow_from: old.allow_from.clone(),
             issued_by: Some(by.to_owned()),
+            ..old.issue()
         };
         let (token, text) = self.add(issue, created, change, |token| audit(token, &ended))?;
         let old = self.replace(ended);
@@ -270,9 +264,7 @@ impl Tokens {
     ) -> Result<Vec<Arc<Token>>, IssueError> {
         let _turn = self.begin()?;
         let live = self.live(now);
-        let named = live
-            .iter()
-            .filter(|token| token.name == name_or_id || token.id == name_or_id);
+        let named = live.iter().filter(|token| token.is_called(name_or_id));
         let changed: Vec<Token> = named.map(|token| token.under(terms)).collect();
         if changed.is_empty() {
             return Err(IssueError::NotFound);
@@ -374,7 +366,7 @@ impl Tokens {
 
     fn live(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.all();
-        tokens.retain(|token| token.state(now) == TokenState::Live);
+        tokens.retain(|token| token.is_live(now));
         tokens
     }
 

@@ -16,7 +16,7 @@ use super::call::Admission;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
 use super::warnings::{self, Warning};
-use crate::access::{Administrator, Principal, TokenState};
+use crate::access::{Administrator, Principal};
 use crate::clock::Instant;
 use crate::config;
 use crate::http1::accept;
@@ -248,7 +248,7 @@ fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
 
 fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
     let live = api.tokens.list(now).into_iter();
-    let live = live.filter(|token| token.state(now) == TokenState::Live);
+    let live = live.filter(|token| token.is_live(now));
     // An alert about a token near its end must not be over when the token ends.
     let told = live.chain(api.tokens.ended(now));
     told.map(|token| metrics::TokenGauges {

@@ -10,7 +10,7 @@ use log::Level;
 use serde_json::{Value, json};
 
 use super::{Api, health};
-use crate::access::{Mode, Scope, Token, TokenState};
+use crate::access::{Mode, Scope, Token};
 use crate::certificate::{Cell, NEW_AUTHORITY};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
@@ -108,8 +108,7 @@ impl Told {
 /// Everything to know now, with the alarm as it stands.
 pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let tokens = api.tokens.list(now);
-    let is_live = |token: &&Arc<Token>| token.state(now) == TokenState::Live;
-    let live: Vec<&Arc<Token>> = tokens.iter().filter(is_live).collect();
+    let live: Vec<&Arc<Token>> = tokens.iter().filter(|token| token.is_live(now)).collect();
     let warning = |token: &&Arc<Token>| {
         let others = live.iter().copied();
         let newer: Vec<&Arc<Token>> = others
