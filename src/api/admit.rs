@@ -19,7 +19,7 @@ impl Api {
     /// Everything that needs only the head of a request from the network.
     pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
         let call = call::Beginning::new(Some(peer));
-        let admitted = guarded(&call, || self.admit_from_network(head, &call));
+        let admitted = guarded(&call, || self.admit_from_network(head, peer, &call));
         self.counted(head, admitted)
     }
 
@@ -58,11 +58,12 @@ impl Api {
     fn admit_from_network(
         &self,
         head: &Head,
+        peer: IpAddr,
         call: &call::Beginning,
     ) -> Result<Admission, Refusal> {
-        match self.authenticate(head, call.peer()) {
+        match self.authenticate(head, peer) {
             Ok(token) => self.admit_bearer(head, call, token),
-            Err(why) => self.admit_stranger(head, call, why),
+            Err(why) => self.admit_stranger(head, peer, call, why),
         }
     }
 
@@ -86,7 +87,7 @@ impl Api {
             Ok(found) => Ok(call.admitted(head, found, Some(bearer))),
             Err(problem) => {
                 let refused = Refused::by_head(call, head);
-                self.note_refusal(&bearer.to_string(), &refused, &problem);
+                self.note_refusal(&bearer, &refused, &problem);
                 Err(call.refused(head, problem, &Who::Known(bearer)))
             }
         }
@@ -95,6 +96,7 @@ impl Api {
     fn admit_stranger(
         &self,
         head: &Head,
+        peer: IpAddr,
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Result<Admission, Refusal> {
@@ -107,10 +109,10 @@ impl Api {
             Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                 Problem::not_found()
             }
-            _ => return Err(self.refuse_stranger(head, call, why)),
+            _ => return Err(self.refuse_stranger(head, peer, call, why)),
         };
         self.note_stranger("elsewhere", &Refused::by_head(call, head), &problem);
-        let is_told = self.failures.count_refusal(call.peer(), Monotonic::now());
+        let is_told = self.failures.count_refusal(peer, Monotonic::now());
         Err(call.refused(head, problem, &Who::Stranger { is_told }))
     }
 
@@ -118,12 +120,13 @@ impl Api {
     fn refuse_stranger(
         &self,
         head: &Head,
+        peer: IpAddr,
         call: &call::Beginning,
         why: Option<Rejection>,
     ) -> Refusal {
         let reason = word_of(why);
         self.metrics.unauthenticated(reason);
-        let noted = self.failures.note(call.peer(), Monotonic::now());
+        let noted = self.failures.note(peer, Monotonic::now());
         if noted.retry_after_seconds.is_some() {
             self.metrics.throttled(metrics::THROTTLED_ADDRESS);
         }

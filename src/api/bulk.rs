@@ -31,7 +31,7 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
     let mut leniency = call.leniency();
     let bulk = Bulk::parse(body, &mut leniency)?;
     api.note(call, leniency.tolerated());
-    if let Principal::Token(token) = principal {
+    if let Some(token) = principal.token() {
         // The request itself was counted when it was admitted.
         let more = bulk.operations.len().saturating_sub(1);
         let rate = api.tuned.get().rate_per_second;
@@ -58,11 +58,9 @@ pub(super) fn bulk(api: &Api, call: &Admission, principal: &Principal, body: &[u
                 let problem = Problem::from(error);
                 api.damages.note(call.request_id(), &problem);
                 refused += 1;
-                if matches!(principal, Principal::Token(_))
-                    && refused <= limits::BULK_REFUSALS_NOTED_MAX
-                {
+                if refused <= limits::BULK_REFUSALS_NOTED_MAX {
                     let operation = Refused::operation(call, &head.method);
-                    api.note_refusal(&principal.to_string(), &operation, &problem);
+                    api.note_refusal(principal, &operation, &problem);
                 }
                 results.push(head.failed(&problem, call, &api.base_url, &created));
             }

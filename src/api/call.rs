@@ -2,7 +2,7 @@
 //! say; and the one log line that it leaves.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerate
 use crate::secret;
 
 /// Who calls an open route, for the log and the audit trail.
-const NOBODY: &str = "nobody";
+pub(super) const NOBODY: &str = "nobody";
 
 /// A request whose head is still to be examined.
 pub(super) struct Beginning {
@@ -98,11 +98,6 @@ impl Beginning {
                 Who::Stranger { .. } => None,
             },
         }
-    }
-
-    /// Where the request comes from; unspecified for the local door, where nobody fails.
-    pub(super) fn peer(&self) -> IpAddr {
-        self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
     pub(super) fn unreadable(&self, fault: &Fault, is_told: bool) -> Answer {

@@ -212,7 +212,7 @@ impl Api {
     /// While the body was on its way the token may have been revoked, and the administrator was
     /// told that it is.
     fn check_again(&self, principal: &Principal) -> Result<(), Problem> {
-        let Principal::Token(token) = principal else {
+        let Some(token) = principal.token() else {
             return Ok(());
         };
         self.tokens
@@ -276,10 +276,10 @@ impl Api {
         let real = outcome.as_ref().err().map(|problem| problem.status);
         let outcome = outcome.map_err(|problem| admission.told(problem));
         if let Err(problem) = &outcome
-            && let Some(principal @ Principal::Token(_)) = admission.principal()
+            && let Some(principal) = admission.principal()
         {
             let refused = Refused::admitted(&admission, body.unwrap_or_default());
-            self.note_refusal(&principal.to_string(), &refused, problem);
+            self.note_refusal(principal, &refused, problem);
         }
         let (route, method) = (admission.route().path, admission.method());
         let took = started.elapsed();
@@ -334,9 +334,9 @@ impl Api {
     }
 
     fn break_off(&self, admission: &Admission, problem: Problem) -> Answer {
-        if let Some(principal @ Principal::Token(_)) = admission.principal() {
+        if let Some(principal) = admission.principal() {
             let refused = Refused::admitted(admission, &[]);
-            self.note_refusal(&principal.to_string(), &refused, &problem);
+            self.note_refusal(principal, &refused, &problem);
         }
         let (route, method) = (admission.route().path, admission.method());
         self.metrics.answered(route, method, problem.status);

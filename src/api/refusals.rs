@@ -21,9 +21,10 @@ use std::time::Instant as Monotonic;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::call::{Admission, Beginning};
+use super::call::{Admission, Beginning, NOBODY};
 use super::problem::{Cause, Problem};
 use super::routes;
+use crate::access::Principal;
 use crate::clock::Instant;
 use crate::directory::{self, Caller, UserId};
 use crate::http1::target::query_pairs;
@@ -260,6 +261,21 @@ impl<'a> Refused<'a> {
         }
         details
     }
+
+    /// The refusal of this principal, as it is remembered.
+    fn by(&self, principal: &str, now: Instant, details: &Map<String, Value>) -> Remembered {
+        let caller = Caller {
+            principal: principal.to_owned(),
+            request_id: self.request_id.to_owned(),
+            address: self.address,
+        };
+        let row = directory::event(&caller, now, "refuse", details);
+        Remembered {
+            request: caller.request_id,
+            principal: caller.principal,
+            row,
+        }
+    }
 }
 
 /// What a row of the audit trail says about the reason.
@@ -278,8 +294,12 @@ pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) 
 }
 
 impl Api {
-    /// Keeps the refusal of a principal.
-    pub(super) fn note_refusal(&self, principal: &str, refused: &Refused<'_>, problem: &Problem) {
+    /// Keeps the refusal of a token; what an administrator is refused stands in the log alone.
+    pub(super) fn note_refusal(&self, by: &Principal, refused: &Refused<'_>, problem: &Problem) {
+        if by.token().is_none() {
+            return;
+        }
+        let principal = &by.to_string();
         let (at, now) = (Monotonic::now(), self.clock.now());
         // There may be thousands of these: nothing is built only to be dropped.
         let is_like_others = problem.is_transient && problem.cause != Some(Cause::Doubt);
@@ -291,24 +311,13 @@ impl Api {
         if is_explained && refused.operation.is_none() {
             details.insert("shape".to_owned(), refused.shape());
         }
-        let caller = Caller {
-            principal: principal.to_owned(),
-            request_id: refused.request_id.to_owned(),
-            address: refused.address,
-        };
-        let row = directory::event(&caller, now, "refuse", &details);
-        let remembered = is_explained.then(|| Remembered {
-            request: caller.request_id,
-            principal: caller.principal,
-            row: row.clone(),
-        });
+        let refusal = refused.by(principal, now, &details);
+        let row = refusal.row.clone();
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
         // What was forgotten meanwhile stays forgotten.
-        if let Some(refusal) = remembered
-            && self.tuned.get().is_explained
-        {
+        if is_explained && self.tuned.get().is_explained {
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
         // Tokens come and go; a principal that was not refused for a day begins anew anyway.
@@ -356,17 +365,7 @@ impl Api {
         let remembered = self.tuned.get().is_explained.then(|| {
             let mut details = refused.details(told);
             details.insert("reason".to_owned(), json!(told.for_the_log()));
-            let caller = Caller {
-                principal: "nobody".to_owned(),
-                request_id: refused.request_id.to_owned(),
-                address: refused.address,
-            };
-            let row = directory::event(&caller, now, "refuse", &details);
-            Remembered {
-                request: caller.request_id,
-                principal: caller.principal,
-                row,
-            }
+            refused.by(NOBODY, now, &details)
         });
         let mut state = self.refusals.lock();
         if let Some(refusal) = remembered
