@@ -1,8 +1,7 @@
 //! Queries: `GET /Users`, `POST /Users/.search`, `POST /.search` (RFC 7644 sections 3.4.2 and
 //! 3.4.3, RFC 9865). One way for all of them, from a request to a page.
 
-use std::cell::LazyCell;
-use std::ops::Deref;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -36,20 +35,21 @@ pub(super) fn by_parameters(
     let projection = call.projection(&mut leniency);
     let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
     api.note(call, leniency.tolerated());
+    let walk = Walk::of(request, api, call, principal);
     // A page by index is remembered when it is shown (`places`), so it is always shown.
-    if matches!(request.paging, Paging::Index(_)) {
-        return answer(api, call, principal, &request).map(|(answer, _)| answer);
+    if matches!(walk.request.paging, Paging::Index(_)) {
+        return walk.answer(walk.start()?).map(|(answer, _)| answer);
     }
     // The cursors of a confirmed page must be good for some time, too (see `cursor`).
     let period = cursor::period(api.clock.now());
     let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);
     // A cursor that is no longer good is refused, even if nothing has changed.
-    start(api, &&cursor::binding(principal, &request), &request)?;
+    let start = walk.start()?;
     if call.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));
     }
-    let (mut answer, state) = answer(api, call, principal, &request)?;
+    let (mut answer, state) = walk.answer(start)?;
     answer.headers.push(("ETag", version(state)));
     Ok(answer)
 }
@@ -64,112 +64,137 @@ pub(super) fn by_message(
     let mut leniency = call.leniency();
     let request = SearchRequest::from_message(json::parse(body)?, &mut leniency)?;
     api.note(call, leniency.tolerated());
-    answer(api, call, principal, &request).map(|(answer, _)| answer)
+    let walk = Walk::of(request, api, call, principal);
+    walk.answer(walk.start()?).map(|(answer, _)| answer)
 }
 
-/// The page, and the number of the state that it is from.
-fn answer(
-    api: &Api,
-    call: &Admission,
-    principal: &Principal,
-    request: &SearchRequest,
-) -> Result<(Answer, u64), Problem> {
-    // Most answers have no other page: nothing need be bound to them.
-    let binding = LazyCell::new(|| cursor::binding(principal, request));
-    let count_max = match principal {
-        Principal::Token(_) => limits::COUNT_MAX,
-        Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
-    };
-    let query = Query {
-        filter: request.filter.as_ref(),
-        search: request.search.as_ref(),
-        sort: request.sort,
-        start: start(api, &binding, request)?,
-        count: request
-            .count
-            .unwrap_or(limits::COUNT_DEFAULT)
-            .min(count_max),
-        base_url: &api.base_url,
-    };
-    let asker = Asker {
-        name: principal.token().map_or("", |token| &token.id),
-        is_let_in: &|| principal.token().is_none_or(|token| api.is_good(token)),
-    };
-    let page = api.directory.query(&query, &asker).or_else(|error| {
-        api.check_again(principal)?;
-        Err(Problem::from(error))
-    })?;
-    let place = place(api, &binding, request, &page);
-    let (state, total) = (page.state(), total(request, &place, &page));
-    let answer = PageWriter {
-        damages: api.damages.clone(),
-        next: 0,
-        page,
-        base_url: Arc::clone(&api.base_url),
-        projection: request.projection.clone(),
-        request: call.request_id().to_owned(),
+/// Somebody's walk through the pages of a query, at the page that is asked for.
+struct Walk<'a> {
+    request: SearchRequest,
+    api: &'a Api,
+    call: &'a Admission,
+    principal: &'a Principal,
+    /// Most answers have no other page: nothing need be bound to them.
+    binding: OnceCell<Digest>,
+}
+
+impl<'a> Walk<'a> {
+    fn of(
+        request: SearchRequest,
+        api: &'a Api,
+        call: &'a Admission,
+        principal: &'a Principal,
+    ) -> Self {
+        Self {
+            request,
+            api,
+            call,
+            principal,
+            binding: OnceCell::new(),
+        }
     }
-    .answer(&place, total)?;
-    Ok((answer, state))
-}
 
-/// Where the page begins.
-fn start(
-    api: &Api,
-    binding: &impl Deref<Target = Digest>,
-    request: &SearchRequest,
-) -> Result<Start, Problem> {
-    Ok(match &request.paging {
-        Paging::Cursor(None) | Paging::Index(1) => Start::Index(1),
-        Paging::Cursor(Some(text)) => api.cursors.open(binding, text, api.clock.now())?,
-        Paging::Index(index) => match api.places.find(**binding, *index, Monotonic::now()) {
-            Some(place) => Start::After(place),
-            None => Start::Index(*index),
-        },
-    })
-}
+    fn binding(&self) -> &Digest {
+        let make = || cursor::binding(self.principal, &self.request);
+        self.binding.get_or_init(make)
+    }
 
-/// What the answer says of the page, and the way to the next one.
-fn place(
-    api: &Api,
-    binding: &impl Deref<Target = Digest>,
-    request: &SearchRequest,
-    page: &Page,
-) -> Place {
-    let now = api.clock.now();
-    match &request.paging {
-        Paging::Index(index) => {
-            if let Some(end) = page.after() {
-                let next = index.saturating_add(page.len());
-                let (end, sort) = (end.clone(), request.sort.as_ref());
-                api.places
-                    .note(**binding, next, end, sort, Monotonic::now());
-            } else if !page.is_empty() && !request.selects_one_at_most() {
-                api.places.forget_used_after(**binding, *index);
+    /// Where the page begins. To be asked once: the place of a page by index counts as used then.
+    fn start(&self) -> Result<Start, Problem> {
+        let api = self.api;
+        Ok(match &self.request.paging {
+            Paging::Cursor(None) | Paging::Index(1) => Start::Index(1),
+            Paging::Cursor(Some(text)) => {
+                api.cursors.open(self.binding(), text, api.clock.now())?
             }
-            Place::Index(*index)
-        }
-        Paging::Cursor(_) => Place::Cursor {
-            previous: page
-                .before()
-                .map(|place| api.cursors.before(binding, place, now)),
-            next: page
-                .after()
-                .map(|place| api.cursors.after(binding, place, now)),
-        },
+            Paging::Index(index) => {
+                match api.places.find(*self.binding(), *index, Monotonic::now()) {
+                    Some(place) => Start::After(place),
+                    None => Start::Index(*index),
+                }
+            }
+        })
     }
-}
 
-/// How many users there are, as a walk is told that has come to this page. Who reads until the total
-/// is reached, as Okta does, must come for the next page, although some have gone. In another order
-/// than that of creation, users whom the reader changes may always be ahead: such a walk would not
-/// end.
-fn total(request: &SearchRequest, place: &Place, page: &Page) -> usize {
-    match place {
-        Place::Index(index) if request.sort.is_none() && page.after().is_some() => {
-            page.total().max(index.saturating_add(page.len()))
+    /// The page that begins there, and the number of the state that it is from.
+    fn answer(&self, start: Start) -> Result<(Answer, u64), Problem> {
+        let (api, principal, request) = (self.api, self.principal, &self.request);
+        let count_max = match principal {
+            Principal::Token(_) => limits::COUNT_MAX,
+            Principal::Administrator(_) => limits::ADMINISTRATOR_COUNT_MAX,
+        };
+        let query = Query {
+            filter: request.filter.as_ref(),
+            search: request.search.as_ref(),
+            sort: request.sort,
+            start,
+            count: request
+                .count
+                .unwrap_or(limits::COUNT_DEFAULT)
+                .min(count_max),
+            base_url: &api.base_url,
+        };
+        let asker = Asker {
+            name: principal.token().map_or("", |token| &token.id),
+            is_let_in: &|| principal.token().is_none_or(|token| api.is_good(token)),
+        };
+        let page = api.directory.query(&query, &asker).or_else(|error| {
+            api.check_again(principal)?;
+            Err(Problem::from(error))
+        })?;
+        let place = self.place(&page);
+        let (state, total) = (page.state(), self.total(&place, &page));
+        let answer = PageWriter {
+            damages: api.damages.clone(),
+            next: 0,
+            is_done: false,
+            page,
+            base_url: Arc::clone(&api.base_url),
+            projection: request.projection.clone(),
+            request: self.call.request_id().to_owned(),
         }
-        _ => page.total(),
+        .answer(&place, total)?;
+        Ok((answer, state))
+    }
+
+    /// What the answer says of the page, and the way to the next one.
+    fn place(&self, page: &Page) -> Place {
+        let (api, request) = (self.api, &self.request);
+        let now = api.clock.now();
+        match &request.paging {
+            Paging::Index(index) => {
+                if let Some(end) = page.after() {
+                    let next = index.saturating_add(page.len());
+                    let (end, sort) = (end.clone(), request.sort.as_ref());
+                    let at = Monotonic::now();
+                    api.places.note(*self.binding(), next, end, sort, at);
+                } else if !page.is_empty() && !request.selects_one_at_most() {
+                    api.places.forget_used_after(*self.binding(), *index);
+                }
+                Place::Index(*index)
+            }
+            Paging::Cursor(_) => Place::Cursor {
+                previous: page
+                    .before()
+                    .map(|place| api.cursors.before(self.binding(), place, now)),
+                next: page
+                    .after()
+                    .map(|place| api.cursors.after(self.binding(), place, now)),
+            },
+        }
+    }
+
+    /// How many users there are, as a walk is told that has come to this page. Who reads until the
+    /// total is reached, as Okta does, must come for the next page, although some have gone. In
+    /// another order than that of creation, users whom the reader changes may always be ahead: such
+    /// a walk would not end.
+    fn total(&self, place: &Place, page: &Page) -> usize {
+        match place {
+            Place::Index(index) if self.request.sort.is_none() && page.after().is_some() => {
+                page.total().max(index.saturating_add(page.len()))
+            }
+            _ => page.total(),
+        }
     }
 }
 
@@ -177,7 +202,9 @@ fn total(request: &SearchRequest, place: &Place, page: &Page) -> usize {
 /// buffer is streamed in small pieces, from the same state of the store.
 struct PageWriter {
     page: Page,
+    /// The number of the user that is written next.
     next: usize,
+    is_done: bool,
     base_url: Arc<str>,
     projection: Projection,
     request: String,
@@ -193,17 +220,13 @@ impl PageWriter {
         message::write_list_head(total, place, self.page.len(), &mut head);
         let mut buffer = head.into_bytes();
         self.fill(limits::ANSWER_BUFFER_BYTES_MAX, &mut buffer)?;
-        if self.is_done() {
+        if self.is_done {
             return Ok(reply::scim(200, buffer));
         }
         let first = std::iter::once(Ok(buffer));
         Ok(reply::scim_stream(Body::Stream(Box::new(
             first.chain(self),
         ))))
-    }
-
-    fn is_done(&self) -> bool {
-        self.next > self.page.len()
     }
 
     /// Writes users until the buffer holds `bytes_max`, and the end after the last user.
@@ -219,7 +242,7 @@ impl PageWriter {
         }
         if self.next == self.page.len() {
             buffer.extend_from_slice(b"]}");
-            self.next += 1;
+            self.is_done = true;
         }
         Ok(())
     }
@@ -229,7 +252,7 @@ impl Iterator for PageWriter {
     type Item = Result<Vec<u8>, Broken>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_done() {
+        if self.is_done {
             return None;
         }
         let mut buffer = Vec::with_capacity(limits::ANSWER_PIECE_BYTES + limits::USER_BYTES_MAX);
@@ -239,7 +262,7 @@ impl Iterator for PageWriter {
                 let id = self.request.as_str();
                 self.damages.note(id, &problem);
                 log::error!(request = id; "{id} the answer was cut: {}", problem.detail);
-                self.next = self.page.len() + 1;
+                self.is_done = true;
                 Some(Err(Broken))
             }
         }
