@@ -437,12 +437,15 @@ fn append_head(api: &Api, answer: &Answer, version: Version, close: bool, out: &
     write_head(answer, version, close, &date, out);
 }
 
-/// The last answer of a connection, whole.
+/// The last answer of a connection, whole: a refusal, which is short and never streamed.
 fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
     append_head(api, answer, Version::Http11, true, &mut bytes);
-    if let Body::Bytes(body) = &answer.body {
-        bytes.extend_from_slice(body);
+    match &answer.body {
+        Body::Empty => {}
+        Body::Bytes(body) => bytes.extend_from_slice(body),
+        // Its head announces chunks: without the last one the client knows that it is not whole.
+        Body::Stream(_) => log::error!("a bug: a refusal is streamed, and its body was not sent"),
     }
     bytes
 }
