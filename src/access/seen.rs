@@ -42,17 +42,16 @@ struct Noted {
 impl Seen {
     /// Continues from the stored text; one that cannot be read is forgotten.
     pub(super) fn from_text(text: &str) -> Self {
-        let read = serde_json::from_str(text).unwrap_or_else(|error| {
-            log::warn!("when a token was last used cannot be read: {error}");
-            Stored::Unreadable
-        });
-        let noted = match read {
-            Stored::Unreadable => Noted::default(),
-            Stored::Millis(at) => Noted {
+        let noted = match serde_json::from_str(text) {
+            Err(error) => {
+                log::warn!("when a token was last used cannot be read: {error}");
+                Noted::default()
+            }
+            Ok(Stored::Millis(at)) => Noted {
                 at: Some(Instant::from_millis(at)),
                 ..Noted::default()
             },
-            Stored::Whole { at, from, by } => Noted {
+            Ok(Stored::Whole { at, from, by }) => Noted {
                 at: Some(Instant::from_millis(at)),
                 from,
                 by: by.map(String::into_bytes),
@@ -117,8 +116,6 @@ enum Stored {
         from: Option<IpAddr>,
         by: Option<String>,
     },
-    #[serde(skip)]
-    Unreadable,
 }
 
 /// Bytes that are no text, such as a character that was cut, are shown as such.

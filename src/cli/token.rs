@@ -202,9 +202,10 @@ fn revoke(client: &mut Client, name: &str, is_one_of_several: bool) -> Result<()
 /// revoked.
 fn show_once(issued: &Value) -> Result<(), Failure> {
     output::line(&text_of(issued, "token")).map_err(|failure| {
-        let why = match failure.what.as_str() {
-            "" => "nobody reads standard output",
-            why => why,
+        let why = if failure.is_unread() {
+            "nobody reads standard output"
+        } else {
+            &failure.what
         };
         let what = format!("the token was made, and nobody has seen it: {why}");
         let id = text_of(issued, "id");

@@ -52,21 +52,23 @@ pub fn write_head(answer: &Answer, version: Version, close: bool, date: &str, ou
     out.push(b' ');
     out.extend_from_slice(reason(answer.status).as_bytes());
     out.extend_from_slice(b"\r\n");
-    field("Date", date, out);
+    write_field("Date", date, out);
     for (name, value) in &answer.headers {
-        field(name, value, out);
+        write_field(name, value, out);
     }
     let bodiless = matches!(answer.status, 100..=199 | 204 | 304);
     match &answer.body {
         _ if bodiless => {}
-        Body::Empty => field("Content-Length", "0", out),
-        Body::Bytes(bytes) => field("Content-Length", &bytes.len().to_string(), out),
-        Body::Stream(_) if version == Version::Http11 => field("Transfer-Encoding", "chunked", out),
+        Body::Empty => write_field("Content-Length", "0", out),
+        Body::Bytes(bytes) => write_field("Content-Length", &bytes.len().to_string(), out),
+        Body::Stream(_) if version == Version::Http11 => {
+            write_field("Transfer-Encoding", "chunked", out);
+        }
         // HTTP/1.0 has no chunks: the body ends with the connection.
         Body::Stream(_) => {}
     }
     if close {
-        field("Connection", "close", out);
+        write_field("Connection", "close", out);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -83,13 +85,12 @@ pub fn chunk_head(piece: &[u8]) -> Option<String> {
 /// The bytes after a piece of a chunked body.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-fn field(name: &str, value: &str, out: &mut Vec<u8>) {
+/// A control byte within a value would begin another field: it goes out as a space.
+pub(super) fn write_field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    out.extend(value.bytes().map(|byte| match byte {
-        0..=0x1f | 0x7f => b' ',
-        other => other,
-    }));
+    let plain = |byte: u8| if byte.is_ascii_control() { b' ' } else { byte };
+    out.extend(value.bytes().map(plain));
     out.extend_from_slice(b"\r\n");
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use super::answer::write_field;
 use super::chunks;
 use crate::limits;
 
@@ -368,15 +369,6 @@ fn write_target(target: &str, out: &mut Vec<u8>) {
             out.push(byte);
         }
     }
-}
-
-/// A control byte within a value would begin another field: it goes out as a space.
-fn write_field(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    let plain = |byte: u8| if byte.is_ascii_control() { b' ' } else { byte };
-    out.extend(value.bytes().map(plain));
-    out.extend_from_slice(b"\r\n");
 }
 
 fn has_option(value: &str, option: &str) -> bool {

@@ -24,7 +24,7 @@ pub use head::{Head, Method, Version};
 /// Why a request cannot be read, and what to answer before closing the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The status to answer with: 400, 408, 411, 413, 414, 417, 431, 501 or 505.
+    /// The status to answer with: 400, 408, 413, 414, 417, 431, 501 or 505.
     pub status: u16,
     /// What is wrong and what to do, for the reader of the answer. Contains nothing from the
     /// request.
