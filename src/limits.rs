@@ -95,8 +95,9 @@ pub const LOCAL_PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// door took.
 pub const LOCAL_DRAIN_DURATION_MIN: Duration = Duration::from_secs(1);
 
-/// Refusals of one address without a valid token within [`FAILURE_WINDOW`] that are logged.
-/// Further ones are not, and failed authentications among them are answered 429.
+/// Failed authentications, and other refusals without a valid token, of one address within
+/// [`FAILURE_WINDOW`] that are logged, so many of each. Further ones are not, and failed
+/// authentications are answered 429.
 pub const FAILURES_PER_WINDOW_MAX: u32 = 20;
 /// Refusals of all callers without a valid token within [`FAILURE_WINDOW`] that are logged.
 pub const FAILURES_TOLD_MAX: u32 = 1000;

@@ -19,7 +19,8 @@ pub struct Failures {
 #[derive(Debug, Default)]
 struct State {
     by_network: HashMap<IpAddr, Window>,
-    told: Option<Window>,
+    /// Since when, and how many lines of the log.
+    told: Option<(Instant, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ struct Window {
     began: Instant,
     /// Failed authentications.
     failed: u32,
-    /// Refusals of any kind.
+    /// Refusals of any other kind.
     refused: u32,
 }
 
@@ -52,14 +53,25 @@ impl Failures {
         Noted {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
-            is_told: state.count_refusal(peer, now, failed == limits::FAILURES_PER_WINDOW_MAX + 1),
+            // The first one too many says that the next ones are not logged.
+            is_told: failed <= limits::FAILURES_PER_WINDOW_MAX + 1 && state.tells(now),
         }
     }
 
-    /// Counts a refusal of any other kind. True if it is to be logged.
+    /// Counts a refusal of any other kind. True if it is to be logged. Failed authentications are
+    /// told whatever there is of these: behind a proxy a health check that is refused has the same
+    /// address as everybody.
     pub fn count_refusal(&self, peer: IpAddr, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.count_refusal(peer, now, false)
+        let window = state.window(network_of(peer), now);
+        window.refused = window.refused.saturating_add(1);
+        let refused = window.refused;
+        if refused == limits::FAILURES_PER_WINDOW_MAX + 1 && state.tells(now) {
+            log::info!(
+                "{peer} too many refusals: further ones are not logged for a minute, but wrong tokens"
+            );
+        }
+        refused <= limits::FAILURES_PER_WINDOW_MAX && state.tells(now)
     }
 }
 
@@ -84,24 +96,19 @@ impl State {
         window
     }
 
-    fn count_refusal(&mut self, peer: IpAddr, now: Instant, is_first_of_too_many: bool) -> bool {
-        let window = self.window(network_of(peer), now);
-        window.refused = window.refused.saturating_add(1);
-        // The first one too many says that the next ones are not logged.
-        if window.refused > limits::FAILURES_PER_WINDOW_MAX && !is_first_of_too_many {
-            return false;
+    /// Counts a line of the log. False if there were too many in total.
+    fn tells(&mut self, now: Instant) -> bool {
+        let (began, lines) = self.told.get_or_insert((now, 0));
+        if is_over(*began, now) {
+            (*began, *lines) = (now, 0);
         }
-        let told = self.told.get_or_insert(Window::begin(now));
-        if told.is_over(now) {
-            *told = Window::begin(now);
-        }
-        told.refused = told.refused.saturating_add(1);
-        if told.refused == limits::FAILURES_TOLD_MAX {
+        *lines = lines.saturating_add(1);
+        if *lines == limits::FAILURES_TOLD_MAX {
             log::warn!(
                 "very many strangers are refused: the rest of them is not logged for a minute"
             );
         }
-        told.refused < limits::FAILURES_TOLD_MAX
+        *lines < limits::FAILURES_TOLD_MAX
     }
 }
 
@@ -115,8 +122,12 @@ impl Window {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) >= limits::FAILURE_WINDOW
+        is_over(self.began, now)
     }
+}
+
+fn is_over(began: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(began) >= limits::FAILURE_WINDOW
 }
 
 /// What counts as one address: all of an IPv4 address, and the /64 that one IPv6 host has
@@ -167,13 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_too_many_is_told_after_refusals_of_another_kind_too() {
+    fn failed_authentications_are_told_whatever_else_is_refused() {
         let failures = Failures::default();
         let now = Instant::now();
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
-        assert!(failures.count_refusal(peer, now));
+        let refusals = (0..100).filter(|_| failures.count_refusal(peer, now));
+        assert_eq!(refusals.count(), 20);
         for _ in 0..20 {
-            assert_eq!(failures.note(peer, now).retry_after_seconds, None);
+            assert_eq!(failures.note(peer, now), told(None));
         }
         assert_eq!(failures.note(peer, now), told(Some(61)));
         assert!(!failures.note(peer, now).is_told && !failures.count_refusal(peer, now));
