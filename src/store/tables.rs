@@ -227,31 +227,24 @@ impl<'txn> Tables<'txn> {
         before: Option<&Keys>,
         after: Option<&Keys>,
     ) -> Result<(), ReadError> {
-        let name = |keys: Option<&Keys>| keys.map(|keys| keys.name.clone());
-        let (old, new) = (name(before), name(after));
+        let [old, new] = [before, after].map(|keys| keys.map(|keys| keys.name.as_slice()));
         if old != new {
             if let Some(old) = old {
-                self.names.remove(old.as_slice())?;
+                self.names.remove(old)?;
             }
             if let Some(new) = new {
-                self.names.insert(new.as_slice(), sequence)?;
+                self.names.insert(new, sequence)?;
             }
         }
-        let external = |keys: Option<&Keys>| -> Vec<Vec<u8>> {
-            keys.and_then(|keys| keys.external.clone())
-                .into_iter()
-                .collect()
-        };
-        let emails = |keys: Option<&Keys>| keys.map_or_else(Vec::new, |keys| keys.emails.clone());
         for (table, old, new) in [
-            (&mut self.externals, external(before), external(after)),
+            (&mut self.externals, externals(before), externals(after)),
             (&mut self.emails, emails(before), emails(after)),
         ] {
             let is_in = |keys: &[Vec<u8>], key: &Vec<u8>| keys.binary_search(key).is_ok();
-            for gone in old.iter().filter(|key| !is_in(&new, key)) {
+            for gone in old.iter().filter(|key| !is_in(new, key)) {
                 table.remove(gone.as_slice(), sequence)?;
             }
-            for added in new.iter().filter(|key| !is_in(&old, key)) {
+            for added in new.iter().filter(|key| !is_in(old, key)) {
                 table.insert(added.as_slice(), sequence)?;
             }
         }
@@ -262,6 +255,14 @@ impl<'txn> Tables<'txn> {
     pub(super) fn chain(&self) -> ChainHead {
         self.chain
     }
+}
+
+fn externals(keys: Option<&Keys>) -> &[Vec<u8>] {
+    keys.map_or(&[], |keys| keys.external.as_slice())
+}
+
+fn emails(keys: Option<&Keys>) -> &[Vec<u8>] {
+    keys.map_or(&[], |keys| &keys.emails)
 }
 
 /// The format that a file was written with; `None` for a file without tables.
