@@ -34,6 +34,27 @@ pub struct Facts {
     pub text: String,
 }
 
+/// What is known of a slot; the number is its byte in the file (see `saved`).
+#[derive(Clone, Copy)]
+pub(super) enum Status {
+    Nobody = 0,
+    /// Somebody without `active`.
+    Unsaid = 1,
+    Active = 2,
+    Inactive = 3,
+}
+
+impl Status {
+    pub(super) fn of_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Nobody,
+            2 => Self::Active,
+            3 => Self::Inactive,
+            _ => Self::Unsaid,
+        }
+    }
+}
+
 /// The index of one state. Cloning it is cheap.
 #[derive(Clone, Default)]
 pub(super) struct Index {
@@ -72,25 +93,24 @@ impl Index {
         }
     }
 
-    /// Takes over a chunk that was made elsewhere; `status` is `None` for an empty slot, and
-    /// otherwise the user's `active`.
+    /// Takes over a chunk that was made elsewhere, and the status of each of its slots.
     pub(super) fn load(
         &mut self,
         number: u32,
         chunk: Chunk,
-        status: impl Fn(usize) -> Option<Option<bool>>,
+        statuses: impl Iterator<Item = Status>,
     ) {
         let live = Arc::make_mut(&mut self.live);
         let active = Arc::make_mut(&mut self.active);
         let inactive = Arc::make_mut(&mut self.inactive);
-        for (slot, sequence) in (number * CHUNK..).take(place(CHUNK)).enumerate() {
-            let Some(status) = status(slot) else { continue };
-            live.insert(sequence);
+        for (status, sequence) in statuses.zip(number * CHUNK..) {
             match status {
-                Some(true) => active.insert(sequence),
-                Some(false) => inactive.insert(sequence),
-                None => continue,
+                Status::Nobody => continue,
+                Status::Unsaid => false,
+                Status::Active => active.insert(sequence),
+                Status::Inactive => inactive.insert(sequence),
             };
+            live.insert(sequence);
         }
         let chunks = Arc::make_mut(&mut self.chunks);
         if chunks.len() <= place(number) {
@@ -110,12 +130,28 @@ impl Index {
 
     fn facts(&self, sequence: u32) -> Option<Facts> {
         let modified = self.modified(sequence)?;
-        let status = |active| self.with_status(active).contains(sequence);
         Some(Facts {
-            active: (status(true) || status(false)).then(|| status(true)),
+            active: match self.status(sequence) {
+                Status::Nobody | Status::Unsaid => None,
+                Status::Active => Some(true),
+                Status::Inactive => Some(false),
+            },
             modified,
             text: self.chunk(sequence / CHUNK)?.text(sequence).to_owned(),
         })
+    }
+
+    /// What is known of a slot.
+    pub(super) fn status(&self, sequence: u32) -> Status {
+        if !self.live.contains(sequence) {
+            Status::Nobody
+        } else if self.active.contains(sequence) {
+            Status::Active
+        } else if self.inactive.contains(sequence) {
+            Status::Inactive
+        } else {
+            Status::Unsaid
+        }
     }
 
     /// How many chunks there are.

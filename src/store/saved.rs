@@ -32,7 +32,7 @@ use roaring::RoaringBitmap;
 
 use super::audit::ChainHead;
 use super::change::Describe;
-use super::index::{CHUNK, Changes, Chunk, Index, Texts, place};
+use super::index::{CHUNK, Changes, Chunk, Index, Status, Texts, place};
 use super::tables::{self, CHAIN};
 use super::{OpenError, ReadError, Snapshot, row};
 
@@ -41,10 +41,6 @@ const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 /// Bytes of a piece, without its checksum: three of them fill a page.
 const PIECE_BYTES: usize = 1300;
 const VERSION: u8 = 2;
-const NOBODY: u8 = 0;
-const UNSAID: u8 = 1;
-const ACTIVE: u8 = 2;
-const INACTIVE: u8 = 3;
 
 /// The index of a state, taken from the file as far as possible; and the chunks that are in the
 /// file.
@@ -97,7 +93,7 @@ fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
         }
         if let Some((chunk, statuses)) = decode(&bytes) {
             saved.insert(number);
-            index.load(number, chunk, |slot| status(statuses[slot]));
+            index.load(number, chunk, statuses);
         }
     }
     Ok((index, saved))
@@ -107,20 +103,6 @@ fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
 fn keys(number: u32) -> RangeInclusive<u64> {
     let first = u64::from(number) << 32;
     first..=first | u64::from(u32::MAX)
-}
-
-/// `None` for an empty slot, otherwise the user's `active`.
-#[allow(
-    clippy::option_option,
-    reason = "nobody, and somebody of whom nothing is said, differ"
-)]
-fn status(byte: u8) -> Option<Option<bool>> {
-    match byte {
-        NOBODY => None,
-        ACTIVE => Some(Some(true)),
-        INACTIVE => Some(Some(false)),
-        _ => Some(None),
-    }
 }
 
 /// The facts of a chunk's users, from their rows.
@@ -205,18 +187,8 @@ fn encode(index: &Index, number: u32) -> Vec<u8> {
     let texts = &chunk.texts;
     let mut bytes = Vec::with_capacity(TEXTS_AT + chunk.texts.all.len() + 4);
     bytes.push(VERSION);
-    bytes.extend((0..CHUNK).map(|slot| {
-        let sequence = number * CHUNK + slot;
-        if !index.live().contains(sequence) {
-            NOBODY
-        } else if index.with_status(true).contains(sequence) {
-            ACTIVE
-        } else if index.with_status(false).contains(sequence) {
-            INACTIVE
-        } else {
-            UNSAID
-        }
-    }));
+    let slots = (number * CHUNK..).take(SLOTS);
+    bytes.extend(slots.map(|sequence| index.status(sequence) as u8));
     bytes.extend(
         chunk
             .modified
@@ -233,11 +205,13 @@ const MODIFIED_AT: usize = 1 + SLOTS;
 const ENDS_AT: usize = MODIFIED_AT + SLOTS * 8;
 const TEXTS_AT: usize = ENDS_AT + SLOTS * 4;
 
-/// The chunk that [`encode`] wrote, and the status of each user.
-fn decode(bytes: &[u8]) -> Option<(Chunk, &[u8])> {
+/// The chunk that [`encode`] wrote, and the status of each slot.
+fn decode(bytes: &[u8]) -> Option<(Chunk, impl Iterator<Item = Status>)> {
     if bytes.first() != Some(&VERSION) {
         return None;
     }
+    let statuses = bytes.get(1..MODIFIED_AT)?;
+    let statuses = statuses.iter().map(|byte| Status::of_byte(*byte));
     let modified = bytes.get(MODIFIED_AT..ENDS_AT)?.as_chunks().0;
     let ends = bytes.get(ENDS_AT..TEXTS_AT)?.as_chunks().0;
     let texts = Texts {
@@ -253,7 +227,7 @@ fn decode(bytes: &[u8]) -> Option<(Chunk, &[u8])> {
             .map(|millis| i64::from_le_bytes(*millis))
             .collect(),
     };
-    is_whole.then(|| (chunk, &bytes[1..MODIFIED_AT]))
+    is_whole.then_some((chunk, statuses))
 }
 
 #[cfg(test)]
@@ -281,7 +255,7 @@ mod tests {
         let bytes = encode(&index, 1);
         let (chunk, statuses) = decode(&bytes).expect("it was written");
         let mut read = Index::default();
-        read.load(1, chunk, |slot| status(statuses[slot]));
+        read.load(1, chunk, statuses);
         assert_eq!(encode(&read, 1), bytes);
         assert_eq!(read.live().iter().collect::<Vec<_>>(), [512, 700, 1023]);
         assert_eq!(read.modified(1023), Some(9));
