@@ -20,7 +20,7 @@ use crate::config;
 use crate::directory::{Caller, describe, event};
 use crate::local::{self, Client};
 use crate::mend::filled;
-use crate::store::{self, Change, Extent, OpenError, Restoring};
+use crate::store::{self, Change, Extent, OpenError, Restore, Restoring};
 use crate::{files, limits, secret};
 
 pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Result<(), Failure> {
@@ -224,15 +224,15 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
         advice = advice_on_tokens(restoring, now);
         Change::none().audit(row(file, restoring, now))
     };
-    let restored = store::restore(
-        file,
-        &path,
-        &kept_as,
-        limits::COMMAND_LOCK_WAIT_MAX,
+    let restored = Restore {
+        backup: file,
+        path: &path,
+        kept_as: &kept_as,
+        lock_wait: limits::COMMAND_LOCK_WAIT_MAX,
         describe,
-        now.seconds(),
-        told,
-    );
+        now: now.seconds(),
+    }
+    .run(told);
     let restored = restored.map_err(|error| not_restored(data_dir, file, error))?;
     if had_one {
         output::say(&format!(

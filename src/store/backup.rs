@@ -203,55 +203,104 @@ impl Snapshot {
     }
 }
 
-/// Puts a checked backup in the place of the store at `path`; the store that was there is kept
-/// beside it as `kept_as`. Nobody may have it open: after waiting `lock_wait` for another process
-/// this fails with [`OpenError::Locked`]. Changes made to it afterwards are of a new era, which
-/// begins at `now`, in seconds since the epoch, with what `tell` says of the restore.
-pub fn restore(
-    backup: &Path,
-    path: &Path,
-    kept_as: &Path,
-    lock_wait: Duration,
-    describe: Describe,
-    now: i64,
-    tell: impl FnOnce(&Restoring<'_>) -> Change,
-) -> Result<Restored, OpenError> {
-    let checked = check(backup, describe)?;
-    // Held until the end: a server that starts meanwhile finds the store in use. Where there is no
-    // store, the first to make one wins.
-    let lock = path
-        .try_exists()?
-        .then(|| patiently(lock_wait, || lock(path)))
-        .transpose()?;
-    // What it takes to bring it to this format is needed at the first start in any case.
-    let bytes = fs::metadata(backup)?.len();
-    let growth = upgrade::growth(checked.format, bytes);
-    files::need_room(path, bytes.saturating_add(growth))?;
-    let replaced = lock.as_ref().and_then(|_| Outline::of_file(path, describe));
-    let draft = files::draft_of(path);
-    let placed = copy_exactly(backup, &draft, &checked.digest)
-        .and_then(|()| guarded(|| settle(&draft, &checked, describe, replaced.as_ref(), now, tell)))
-        .and_then(|()| match lock {
-            Some(_) => Ok(replace(&draft, path, kept_as)?),
-            None => Ok(files::name_new(&draft, path)?),
+/// A backup that is to be put in the place of a store.
+pub struct Restore<'a> {
+    /// The file of the backup.
+    pub backup: &'a Path,
+    /// The name of the store, which may be there or not.
+    pub path: &'a Path,
+    /// The name under which the store that was there is kept, beside it.
+    pub kept_as: &'a Path,
+    /// How long another process that has the store open is waited for.
+    pub lock_wait: Duration,
+    /// Reads the rows of users.
+    pub describe: Describe,
+    /// Seconds since the epoch: what is changed from now on is of a new era.
+    pub now: i64,
+}
+
+impl Restore<'_> {
+    /// Checks the backup and puts it there, with what `tell` says of the restore. If another
+    /// process still has the store open after the wait, this fails with [`OpenError::Locked`].
+    pub fn run(&self, tell: impl FnOnce(&Restoring<'_>) -> Change) -> Result<Restored, OpenError> {
+        let checked = check(self.backup, self.describe)?;
+        let path = self.path;
+        // Held until the end: a server that starts meanwhile finds the store in use. Where there is
+        // no store, the first to make one wins.
+        let lock = path
+            .try_exists()?
+            .then(|| patiently(self.lock_wait, || lock(path)))
+            .transpose()?;
+        // What it takes to bring it to this format is needed at the first start in any case.
+        let bytes = fs::metadata(self.backup)?.len();
+        let growth = upgrade::growth(checked.format, bytes);
+        files::need_room(path, bytes.saturating_add(growth))?;
+        let replaced = lock
+            .as_ref()
+            .and_then(|_| Outline::of_file(path, self.describe));
+        let draft = files::draft_of(path);
+        let placed = copy_exactly(self.backup, &draft, &checked.digest)
+            .and_then(|()| guarded(|| self.settle(&draft, &checked, replaced.as_ref(), tell)))
+            .and_then(|()| match lock {
+                Some(_) => Ok(replace(&draft, path, self.kept_as)?),
+                None => Ok(files::name_new(&draft, path)?),
+            });
+        if let Err(error) = placed {
+            // The error that matters is the first one.
+            let _ = fs::remove_file(&draft);
+            return Err(error);
+        }
+        // From here on the store is another one, whatever the disk says.
+        let unconfirmed = files::sync_directory_of(path).err();
+        // The mark is of the store that may come back with a power failure.
+        if unconfirmed.is_none()
+            && let Err(error) = Lag::of(Some(path)).remove_mark()
+        {
+            log::warn!("the next start will write the store again, without need: {error}");
+        }
+        Ok(Restored {
+            backup: checked,
+            unconfirmed,
+        })
+    }
+
+    /// Makes a store of a copy of a backup that is not in its place yet: one that repeats no era,
+    /// and no number of a row that the one before had, and that tells of the restore.
+    fn settle(
+        &self,
+        draft: &Path,
+        backup: &Backup,
+        replaced: Option<&Outline>,
+        tell: impl FnOnce(&Restoring<'_>) -> Change,
+    ) -> Result<(), OpenError> {
+        let database = current(Deferring::new(file::opener(draft)()?), self.describe)?;
+        let restored = &Outline::of(&database)?;
+        let (mut chain, mut last) = (restored.chain, restored.era);
+        if let Some(replaced) = replaced {
+            last = last.max(replaced.era);
+            // Numbers are left out behind a row alone: a trail without any begins with the first.
+            // One that JSON cannot carry was never given.
+            let next = replaced.chain.next_sequence;
+            if restored.trail.rows > 0 && next < JSON_NUMBERS_END {
+                chain.next_sequence = chain.next_sequence.max(next);
+            }
+        }
+        let change = tell(&Restoring {
+            backup,
+            restored,
+            replaced,
         });
-    if let Err(error) = placed {
-        // The error that matters is the first one.
-        let _ = fs::remove_file(&draft);
-        return Err(error);
+        let txn = database.begin_write().map_err(ReadError::from)?;
+        let mut tables = Tables::open(&txn, chain)?;
+        // Whatever the clock says, it is none that was there before.
+        let now = u32::try_from(self.now).unwrap_or(0);
+        tables.put_era(now.max(last.saturating_add(1)))?;
+        tables.apply(change, &mut Changes::new())?;
+        tables.note_head()?;
+        drop(tables);
+        txn.commit().map_err(ReadError::from)?;
+        Ok(database.close().map_err(ReadError::from)?)
     }
-    // From here on the store is another one, whatever the disk says.
-    let unconfirmed = files::sync_directory_of(path).err();
-    // The mark is of the store that may come back with a power failure.
-    if unconfirmed.is_none()
-        && let Err(error) = Lag::of(Some(path)).remove_mark()
-    {
-        log::warn!("the next start will write the store again, without need: {error}");
-    }
-    Ok(Restored {
-        backup: checked,
-        unconfirmed,
-    })
 }
 
 /// The backup, as it was checked.
@@ -325,44 +374,6 @@ fn current(storage: impl StorageBackend, describe: Describe) -> Result<Database,
         None => return Err(OpenError::Damaged("it has no format".to_owned())),
     }
     Ok(database)
-}
-
-/// Makes a store of a copy of a backup that is not in its place yet: one that repeats no era, and
-/// no number of a row that the one before had, and that tells of the restore.
-fn settle(
-    draft: &Path,
-    backup: &Backup,
-    describe: Describe,
-    replaced: Option<&Outline>,
-    now: i64,
-    tell: impl FnOnce(&Restoring<'_>) -> Change,
-) -> Result<(), OpenError> {
-    let database = current(Deferring::new(file::opener(draft)()?), describe)?;
-    let restored = &Outline::of(&database)?;
-    let (mut chain, mut last) = (restored.chain, restored.era);
-    if let Some(replaced) = replaced {
-        last = last.max(replaced.era);
-        // Numbers are left out behind a row alone: a trail without any begins with the first. One
-        // that JSON cannot carry was never given.
-        let next = replaced.chain.next_sequence;
-        if restored.trail.rows > 0 && next < JSON_NUMBERS_END {
-            chain.next_sequence = chain.next_sequence.max(next);
-        }
-    }
-    let change = tell(&Restoring {
-        backup,
-        restored,
-        replaced,
-    });
-    let txn = database.begin_write().map_err(ReadError::from)?;
-    let mut tables = Tables::open(&txn, chain)?;
-    // Whatever the clock says, it is none that was there before.
-    tables.put_era(u32::try_from(now).unwrap_or(0).max(last.saturating_add(1)))?;
-    tables.apply(change, &mut Changes::new())?;
-    tables.note_head()?;
-    drop(tables);
-    txn.commit().map_err(ReadError::from)?;
-    Ok(database.close().map_err(ReadError::from)?)
 }
 
 /// At every moment there is a store under the name: the old one, then the new one.

@@ -5,7 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
@@ -21,6 +22,37 @@ const MODE: u32 = 0o600;
 /// Opens the storage of a store, again after each failure.
 pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send + Sync>;
 
+/// Where a store is, and how it is opened.
+pub(super) struct Site {
+    pub(super) opener: Opener,
+    /// Opens a storage that takes no writes.
+    pub(super) reader: Opener,
+    /// The path of the file: before an upgrade a file is backed up, any other storage is not.
+    pub(super) path: Option<PathBuf>,
+}
+
+impl Site {
+    /// The file at `path`, which must be a store.
+    pub(super) fn file(path: &Path) -> Self {
+        Self {
+            opener: opener(path),
+            reader: reader(path),
+            path: Some(path.to_owned()),
+        }
+    }
+
+    /// Whatever `opener` opens.
+    pub(super) fn of(opener: Opener) -> Self {
+        let opener = Arc::new(opener);
+        let again = Arc::clone(&opener);
+        Self {
+            opener: Box::new(move || opener()),
+            reader: Box::new(move || again()),
+            path: None,
+        }
+    }
+}
+
 /// Opens the file at `path`, which must be a store.
 pub(super) fn opener(path: &Path) -> Opener {
     let path = path.to_owned();
@@ -28,7 +60,7 @@ pub(super) fn opener(path: &Path) -> Opener {
 }
 
 /// Opens the file at `path` for reading only, where the file system takes no more writes.
-pub(super) fn reader(path: &Path) -> Opener {
+fn reader(path: &Path) -> Opener {
     let path = path.to_owned();
     Box::new(move || match open(&path) {
         Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {

@@ -59,7 +59,7 @@ use std::{fmt, io};
 pub use audit::ChainBroken;
 pub use audit::ROW_BYTES;
 pub use backend::{Ailment, Backend};
-pub use backup::{Backup, Counts, Outline, Restored, Restoring, check, restore};
+pub use backup::{Backup, Counts, Outline, Restore, Restored, Restoring, check};
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
@@ -71,6 +71,7 @@ pub use view::View;
 use crate::limits;
 use crate::metrics::Commits;
 use backend::{Health, Overlay};
+use file::Site;
 use hints::Hints;
 use notes::Notes;
 use queue::{Outcome, Plan, Queue, Ticket};
@@ -149,9 +150,7 @@ impl Store {
         looks_first: bool,
     ) -> Result<Self, OpenError> {
         let created = file::create_if_absent(path)?;
-        let (opener, reader) = (file::opener(path), file::reader(path));
-        let place = Some(path.to_owned());
-        let writer = Writer::new(opener, reader, place, describe, shared, looks_first);
+        let writer = Writer::new(Site::file(path), describe, shared, looks_first);
         let mut store = Self::start(writer, lock_wait)?;
         store.created = created;
         file::remove_leftovers(path, None);
@@ -161,11 +160,7 @@ impl Store {
     /// Opens whatever `opener` opens, now and after each failure: for storage that counts
     /// or fails on purpose.
     pub fn open_with(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
-        let opener = Arc::new(opener);
-        let again = Arc::clone(&opener);
-        let (opener, reader) = (move || opener(), move || again());
-        let (opener, reader) = (Box::new(opener), Box::new(reader));
-        let writer = Writer::new(opener, reader, None, describe, Shared::default(), true);
+        let writer = Writer::new(Site::of(opener), describe, Shared::default(), true);
         Self::start(writer, Duration::ZERO)
     }
 

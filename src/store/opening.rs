@@ -52,10 +52,10 @@ impl Writer {
     /// Opens it, upgraded if need be.
     fn open_first(&self) -> Result<Open, OpenError> {
         let opened = self.open_for_writing(None);
-        let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.place) else {
+        let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.site.path) else {
             return opened;
         };
-        upgrade::with_backup(path, &self.opener, &self.lag, self.describe)?;
+        upgrade::with_backup(path, &self.site.opener, &self.lag, self.describe)?;
         let open = self.open_for_writing(None)?;
         Ok(Open {
             found_format: *found,
@@ -64,19 +64,19 @@ impl Writer {
     }
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        self.lag.make_up(&self.opener, false)?;
+        self.lag.make_up(&self.site.opener, false)?;
         let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
         // After a failure there are readers, who must not wait for space together with this.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
-        let storage = Patient::new((self.opener)()?, health, lag, Arc::clone(&waits));
-        let open = self.open_database(storage, known, self.place.is_none())?;
+        let storage = Patient::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
+        let open = self.open_database(storage, known, self.site.path.is_none())?;
         waits.store(true, Ordering::SeqCst);
         Ok(open)
     }
 
     /// Opens a storage that takes no writes, as far as it can be read.
     pub(super) fn open_for_reading(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        let storage = Overlay::new((self.reader)()?)?;
+        let storage = Overlay::new((self.site.reader)()?)?;
         self.open_database(storage, known, false)
     }
 

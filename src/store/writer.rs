@@ -18,7 +18,6 @@
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,7 @@ use super::audit::ChainHead;
 use super::backend::{Ailment, is_lack_of_space};
 use super::change::{Change, Describe};
 use super::error::guarded;
+use super::file::Site;
 use super::index::Changes;
 use super::lag::Lag;
 use super::opening::{Known, Open, close};
@@ -34,7 +34,7 @@ use super::snapshot::Snapshot;
 use super::syncer::{Syncer, Unanswered, Unsynced};
 use super::tables::Tables;
 use super::view::View;
-use super::{OpenError, Opener, ReadError, Shared, saved};
+use super::{OpenError, ReadError, Shared, saved};
 use crate::limits;
 
 /// How long the queue must be empty before the state is made quick to reopen.
@@ -43,11 +43,7 @@ const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(50);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer {
-    pub(super) opener: Opener,
-    /// Opens a storage that takes no writes.
-    pub(super) reader: Opener,
-    /// The path of the file: before an upgrade a file is backed up, any other storage is not.
-    pub(super) place: Option<PathBuf>,
+    pub(super) site: Site,
     pub(super) describe: Describe,
     pub(super) shared: Shared,
     pub(super) lag: Arc<Lag>,
@@ -82,19 +78,10 @@ enum Attempt {
 }
 
 impl Writer {
-    pub(super) fn new(
-        opener: Opener,
-        reader: Opener,
-        place: Option<PathBuf>,
-        describe: Describe,
-        shared: Shared,
-        looks_first: bool,
-    ) -> Self {
+    pub(super) fn new(site: Site, describe: Describe, shared: Shared, looks_first: bool) -> Self {
         Self {
-            opener,
-            reader,
-            lag: Arc::new(Lag::of(place.as_deref())),
-            place,
+            lag: Arc::new(Lag::of(site.path.as_deref())),
+            site,
             describe,
             shared,
             looks_first,
@@ -183,7 +170,7 @@ impl Writer {
             }
             // Reading goes on meanwhile: closing may take a while on a failing disk.
             let is_held = view.as_ref().is_some_and(Open::try_lock);
-            let made_up = guarded(|| self.lag.make_up(&self.opener, is_held));
+            let made_up = guarded(|| self.lag.make_up(&self.site.opener, is_held));
             if let Err(error) = made_up {
                 self.note_ailment(&error);
                 continue;
