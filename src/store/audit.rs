@@ -28,13 +28,13 @@ const VERSION: u8 = 1;
 const TEXT_AT: usize = 33;
 /// Bytes of a row besides its text, in [`super::Extent::bytes`].
 pub const ROW_BYTES: u64 = TEXT_AT as u64;
-/// Bytes of a head in the file.
-const HEAD_BYTES: usize = 48;
+/// Bytes of a joint in the file.
+const JOINT_BYTES: usize = 48;
 
-/// A place between two rows, or behind the last one.
+/// Where the chain is joined: between two rows, before the first one, or behind the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ChainHead {
-    /// The sequence of the row behind this place.
+pub(super) struct Joint {
+    /// The sequence of the row that comes next.
     pub(super) next_sequence: u64,
     /// The digest of the row before it.
     previous: Digest,
@@ -42,7 +42,7 @@ pub(super) struct ChainHead {
     pub(super) bytes: u64,
 }
 
-impl Default for ChainHead {
+impl Default for Joint {
     fn default() -> Self {
         Self {
             next_sequence: 1,
@@ -52,18 +52,18 @@ impl Default for ChainHead {
     }
 }
 
-impl ChainHead {
-    /// The place as it is kept in the file: the next sequence, 8 bytes big-endian, the digest,
+impl Joint {
+    /// The joint as it is kept in the file: the next sequence, 8 bytes big-endian, the digest,
     /// and since format 4 the bytes, likewise.
-    pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
-        let mut bytes = [0; HEAD_BYTES];
+    pub(super) fn to_bytes(self) -> [u8; JOINT_BYTES] {
+        let mut bytes = [0; JOINT_BYTES];
         bytes[..8].copy_from_slice(&self.next_sequence.to_be_bytes());
         bytes[8..40].copy_from_slice(&self.previous);
         bytes[40..].copy_from_slice(&self.bytes.to_be_bytes());
         bytes
     }
 
-    /// Reads what [`ChainHead::to_bytes`] wrote; `None` for anything else.
+    /// Reads what [`Joint::to_bytes`] wrote; `None` for anything else.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (next_sequence, rest) = bytes.split_first_chunk()?;
         let (previous, rest) = rest.split_first_chunk()?;
@@ -74,7 +74,7 @@ impl ChainHead {
         })
     }
 
-    /// The place behind `row`, which is written at `next_sequence`.
+    /// The joint behind `row`, which is written at `next_sequence`.
     pub(super) fn after(&self, row: &[u8]) -> Self {
         Self {
             bytes: self.bytes.saturating_add(row.len() as u64),
@@ -82,7 +82,7 @@ impl ChainHead {
         }
     }
 
-    /// The place behind a row, whatever came before it.
+    /// The joint behind a row, whatever came before it.
     pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
         Self {
             next_sequence: sequence.saturating_add(1),
@@ -91,22 +91,22 @@ impl ChainHead {
         }
     }
 
-    /// Whether both are the same place of the same chain.
+    /// Whether both are the same joint of the same chain.
     pub(super) fn meets(&self, other: &Self) -> bool {
         (self.next_sequence, self.previous) == (other.next_sequence, other.previous)
     }
 
-    /// Whether `row` was written at this place.
+    /// Whether `row` was written at this joint.
     fn is_before(&self, row: &[u8]) -> bool {
         row.first() == Some(&VERSION) && row.get(1..TEXT_AT) == Some(&self.previous[..])
     }
 }
 
 /// The bytes of the row that comes next.
-pub(super) fn encode(head: &ChainHead, text: &str) -> Vec<u8> {
+pub(super) fn encode(joint: &Joint, text: &str) -> Vec<u8> {
     let mut row = Vec::with_capacity(TEXT_AT + text.len());
     row.push(VERSION);
-    row.extend_from_slice(&head.previous);
+    row.extend_from_slice(&joint.previous);
     row.extend_from_slice(text.as_bytes());
     row
 }
@@ -166,10 +166,10 @@ pub(super) fn text_of(row: &[u8]) -> Option<&str> {
     std::str::from_utf8(row.get(TEXT_AT..)?).ok()
 }
 
-/// Follows the chain from one place to another.
+/// Follows the chain from one joint to another.
 pub(super) struct Walk {
-    head: ChainHead,
-    /// The row before that place, once one was seen.
+    at: Joint,
+    /// The row before it, once one was seen.
     last: Option<u64>,
     doubted: Option<Doubt>,
 }
@@ -183,9 +183,9 @@ struct Doubt {
 }
 
 impl Walk {
-    pub(super) fn from(anchor: ChainHead) -> Self {
+    pub(super) fn from(anchor: Joint) -> Self {
         Self {
-            head: anchor,
+            at: anchor,
             last: None,
             doubted: None,
         }
@@ -195,16 +195,16 @@ impl Walk {
     pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
         Self {
             last: Some(sequence),
-            ..Self::from(ChainHead::behind(sequence, row))
+            ..Self::from(Joint::behind(sequence, row))
         }
     }
 
     /// Takes the next row.
     pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
-        let follows = self.head.is_before(row);
+        let follows = self.at.is_before(row);
         self.resolve_doubt(follows)?;
         if !follows {
-            let next = self.head.next_sequence;
+            let next = self.at.next_sequence;
             let before = match self.last {
                 Some(last) if sequence == next => ChainBroken::changed(last),
                 Some(last) => ChainBroken::changed_or_cut_off(last),
@@ -215,22 +215,22 @@ impl Walk {
             self.doubted = Some(Doubt { row, before });
         }
         self.last = Some(sequence);
-        self.head.next_sequence = sequence;
-        self.head = self.head.after(row);
+        self.at.next_sequence = sequence;
+        self.at = self.at.after(row);
         if text_of(row).is_none() {
             return Err(ChainBroken::changed(sequence));
         }
         Ok(())
     }
 
-    /// Checks that the place at the end is the one that was noted.
-    pub(super) fn end(self, noted: &ChainHead) -> Result<(), ChainBroken> {
-        let meets = self.head.meets(noted);
+    /// Checks that the joint at the end is the one that was noted.
+    pub(super) fn end(self, noted: &Joint) -> Result<(), ChainBroken> {
+        let meets = self.at.meets(noted);
         self.resolve_doubt(meets)?;
         if meets {
             return Ok(());
         }
-        let next = self.head.next_sequence;
+        let next = self.at.next_sequence;
         Err(if next < noted.next_sequence {
             ChainBroken::missing(next)
         } else {
@@ -255,8 +255,8 @@ mod tests {
 
     const OR_CUT_OFF: &str = "is not as it was written, or rows after it are missing";
 
-    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, ChainHead) {
-        let mut head = ChainHead::default();
+    fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, Joint) {
+        let mut head = Joint::default();
         let mut rows = Vec::new();
         for text in texts {
             let row = encode(&head, text);
@@ -266,7 +266,7 @@ mod tests {
         (rows, head)
     }
 
-    fn walk(anchor: ChainHead, rows: &[(u64, Vec<u8>)], head: &ChainHead) -> Result<usize, String> {
+    fn walk(anchor: Joint, rows: &[(u64, Vec<u8>)], head: &Joint) -> Result<usize, String> {
         let mut walk = Walk::from(anchor);
         let broken = |broken: ChainBroken| broken.to_string();
         for (sequence, row) in rows {
@@ -279,11 +279,11 @@ mod tests {
     #[test]
     fn the_row_that_was_changed_is_named() {
         let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}", "{\"a\":4}"]);
-        let start = ChainHead::default();
+        let start = Joint::default();
         assert_eq!(walk(start, &rows, &head), Ok(4));
         assert_eq!(head.bytes, 4 * (TEXT_AT as u64 + 7));
-        assert_eq!(ChainHead::from_bytes(&head.to_bytes()), Some(head));
-        assert_eq!(ChainHead::from_bytes(&head.to_bytes()[..40]), None);
+        assert_eq!(Joint::from_bytes(&head.to_bytes()), Some(head));
+        assert_eq!(Joint::from_bytes(&head.to_bytes()[..40]), None);
 
         for changed in 0..rows.len() {
             for byte in 0..rows[changed].1.len() {
@@ -315,7 +315,7 @@ mod tests {
         }
         let numbers: Vec<u64> = rows.iter().map(|(sequence, _)| *sequence).collect();
         assert_eq!(numbers, [1, 2, 8, 14]);
-        let start = ChainHead::default();
+        let start = Joint::default();
         assert_eq!(walk(start, &rows, &head), Ok(4));
         for (missing, told) in [
             (1, format!("row 1 of the audit trail {OR_CUT_OFF}")),
@@ -347,12 +347,12 @@ mod tests {
     #[test]
     fn a_chain_goes_on_from_its_anchor() {
         let (rows, head) = chain(&["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
-        let anchor = ChainHead::behind(1, &rows[0].1);
+        let anchor = Joint::behind(1, &rows[0].1);
         assert_eq!(walk(anchor, &rows[1..], &head), Ok(2));
         let told = "row 3 of the audit trail is missing";
         assert_eq!(walk(anchor, &rows[1..2], &head), Err(told.to_owned()));
-        assert!(walk(ChainHead::default(), &rows[1..], &head).is_err());
-        let end = ChainHead::behind(3, &rows[2].1);
+        assert!(walk(Joint::default(), &rows[1..], &head).is_err());
+        let end = Joint::behind(3, &rows[2].1);
         assert_eq!(walk(end, &[], &head), Ok(0));
     }
 }

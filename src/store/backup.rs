@@ -13,7 +13,7 @@ use redb::{
     StorageBackend, StorageError, TableDefinition, Value, WriteTransaction,
 };
 
-use super::audit::ChainHead;
+use super::audit::Joint;
 use super::backend::Overlay;
 use super::change::{Change, Describe};
 use super::deferring::Deferring;
@@ -329,7 +329,7 @@ pub struct Outline {
     pub tokens: Vec<(String, Vec<u8>)>,
     era: u32,
     /// Where its trail goes on, as the last row proves.
-    chain: ChainHead,
+    chain: Joint,
 }
 
 /// What a restore brings and takes.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, StorageBackend};
 use roaring::RoaringBitmap;
 
-use super::audit::ChainHead;
+use super::audit::Joint;
 use super::backend::{Overlay, Patient};
 use super::deferring::Deferring;
 use super::error::guarded;
@@ -30,7 +30,7 @@ pub(super) struct Open {
     pub(super) index: Index,
     /// Chunks of the index that are in the file in their present state.
     pub(super) saved: RoaringBitmap,
-    pub(super) chain: ChainHead,
+    pub(super) chain: Joint,
     /// Whether anything was committed since it was opened.
     pub(super) is_written: bool,
     /// Whether there were commits since the last one from which a crash is recovered without
@@ -168,7 +168,7 @@ impl Writer {
 
 /// What is known of a state without reading it again.
 pub(super) struct Known {
-    pub(super) chain: ChainHead,
+    pub(super) chain: Joint,
     pub(super) index: Index,
 }
 

@@ -30,10 +30,10 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 use roaring::RoaringBitmap;
 
-use super::audit::ChainHead;
+use super::audit::Joint;
 use super::change::Describe;
 use super::index::{CHUNK, Changes, Chunk, Index, Status, Texts, place};
-use super::tables::{self, CHAIN};
+use super::tables::{self, CHAIN, CHAIN_INDEX};
 use super::{OpenError, ReadError, Snapshot, row};
 
 const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
@@ -159,7 +159,7 @@ pub(super) fn save(
     txn: &WriteTransaction,
     index: &Index,
     saved: &RoaringBitmap,
-    chain: ChainHead,
+    chain: Joint,
     most: usize,
 ) -> Result<RoaringBitmap, ReadError> {
     let missing = (0..index.chunks()).filter(|number| !saved.contains(*number));
@@ -175,7 +175,7 @@ pub(super) fn save(
                 table.insert(key, sealed.as_slice())?;
             }
         }
-        tables::keep_index(&mut txn.open_table(CHAIN)?, chain)?;
+        tables::put_joint(&mut txn.open_table(CHAIN)?, CHAIN_INDEX, chain)?;
     }
     Ok(put)
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::audit::ChainHead;
+use super::audit::Joint;
 use super::deferring::Deferring;
 use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
@@ -41,7 +41,7 @@ pub(super) struct Unanswered {
     /// Rows for the audit trail that are committed with it.
     pub(super) noted: Vec<String>,
     /// The audit chain's head if the commit is on disk: each change has a row in the chain.
-    pub(super) head: ChainHead,
+    pub(super) head: Joint,
 }
 
 impl Unsynced {

@@ -36,7 +36,7 @@ use redb::{
     StorageError, Table, TableDefinition, WriteTransaction,
 };
 
-use super::audit::{self, ChainHead};
+use super::audit::{self, Joint};
 use super::change::{Change, Keys, Put};
 use super::index::Changes;
 use super::{FORMAT, OpenError, ReadError, row};
@@ -54,12 +54,12 @@ pub(super) const SEEN: TableDefinition<'_, &str, &str> = TableDefinition::new("s
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 pub(super) const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
-const META_FORMAT: &str = "format";
-const META_USERS_NEXT: &str = "users_next";
+pub(super) const META_FORMAT: &str = "format";
+pub(super) const META_USERS_NEXT: &str = "users_next";
 const META_ERA: &str = "era";
 pub(super) const CHAIN_HEAD: &str = "head";
-const CHAIN_ANCHOR: &str = "anchor";
-const CHAIN_INDEX: &str = "index";
+pub(super) const CHAIN_ANCHOR: &str = "anchor";
+pub(super) const CHAIN_INDEX: &str = "index";
 
 /// All tables of one write transaction.
 pub(super) struct Tables<'txn> {
@@ -74,11 +74,11 @@ pub(super) struct Tables<'txn> {
     audit: Table<'txn, u64, &'static [u8]>,
     chain_table: Table<'txn, &'static str, &'static [u8]>,
     pub(super) users_next: u32,
-    chain: ChainHead,
+    chain: Joint,
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(txn: &'txn WriteTransaction, chain: ChainHead) -> Result<Self, ReadError> {
+    pub(super) fn open(txn: &'txn WriteTransaction, chain: Joint) -> Result<Self, ReadError> {
         let meta = txn.open_table(META)?;
         Ok(Self {
             users_next: u32::try_from(users_next_of(&meta)?).unwrap_or(u32::MAX),
@@ -99,9 +99,9 @@ impl<'txn> Tables<'txn> {
     /// For a file that has no format yet: notes the format, the first sequence, and where the audit
     /// chain begins. The tables were made when they were opened.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
-        put_format(&mut self.meta, FORMAT)?;
-        put_users_next(&mut self.meta, 1)?;
-        put_anchor(&mut self.chain_table, ChainHead::default())?;
+        put_number(&mut self.meta, META_FORMAT, FORMAT)?;
+        put_number(&mut self.meta, META_USERS_NEXT, 1)?;
+        put_joint(&mut self.chain_table, CHAIN_ANCHOR, Joint::default())?;
         self.note_chain()
     }
 
@@ -112,14 +112,14 @@ impl<'txn> Tables<'txn> {
 
     /// Writes down where the audit trail's chain goes on; before each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
-        keep_index(&mut self.chain_table, self.chain)?;
+        put_joint(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
         self.note_head()
     }
 
     /// The same for whoever has not looked whether the saved index is right: nobody relies on it
     /// then.
     pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
-        put_chain(&mut self.chain_table, self.chain)
+        put_joint(&mut self.chain_table, CHAIN_HEAD, self.chain)
     }
 
     /// Applies one plan's change, and notes in `changes` which users it touches.
@@ -139,7 +139,8 @@ impl<'txn> Tables<'txn> {
                 row,
             } => {
                 self.users_next = self.users_next.max(sequence.saturating_add(1));
-                put_users_next(&mut self.meta, u64::from(self.users_next))?;
+                let next = u64::from(self.users_next);
+                put_number(&mut self.meta, META_USERS_NEXT, next)?;
                 self.put_row(sequence, row)?;
                 self.change_keys(sequence, None, Some(&keys))?;
                 changes.insert(sequence, Some(facts));
@@ -200,17 +201,17 @@ impl<'txn> Tables<'txn> {
             anchor = Some(behind);
         }
         if let Some(anchor) = anchor {
-            put_anchor(&mut self.chain_table, anchor)?;
+            put_joint(&mut self.chain_table, CHAIN_ANCHOR, anchor)?;
         }
         Ok(())
     }
 
-    /// Sequence and bytes of the oldest row, and the place behind it.
-    fn oldest_audit(&self) -> Result<Option<(u64, u64, ChainHead)>, ReadError> {
+    /// Sequence and bytes of the oldest row, and the joint behind it.
+    fn oldest_audit(&self) -> Result<Option<(u64, u64, Joint)>, ReadError> {
         let oldest = self.audit.first()?;
         Ok(oldest.map(|(sequence, row)| {
             let (sequence, row) = (sequence.value(), row.value());
-            (sequence, row.len() as u64, ChainHead::behind(sequence, row))
+            (sequence, row.len() as u64, Joint::behind(sequence, row))
         }))
     }
 
@@ -252,7 +253,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// The chain's head after everything that was applied.
-    pub(super) fn chain(&self) -> ChainHead {
+    pub(super) fn chain(&self) -> Joint {
         self.chain
     }
 }
@@ -297,21 +298,7 @@ pub(super) fn era(txn: &redb::ReadTransaction) -> Result<u32, ReadError> {
     Ok(era.map_or(0, |era| u32::try_from(era).unwrap_or(u32::MAX)))
 }
 
-pub(super) fn put_format(
-    meta: &mut Table<'_, &'static str, u64>,
-    format: u64,
-) -> Result<(), ReadError> {
-    put_number(meta, META_FORMAT, format)
-}
-
-pub(super) fn put_users_next(
-    meta: &mut Table<'_, &'static str, u64>,
-    next: u64,
-) -> Result<(), ReadError> {
-    put_number(meta, META_USERS_NEXT, next)
-}
-
-fn put_number(
+pub(super) fn put_number(
     meta: &mut Table<'_, &'static str, u64>,
     name: &str,
     number: u64,
@@ -320,48 +307,29 @@ fn put_number(
     Ok(())
 }
 
-pub(super) fn put_chain(
+pub(super) fn put_joint(
     chain: &mut Table<'_, &'static str, &'static [u8]>,
-    head: ChainHead,
+    name: &str,
+    joint: Joint,
 ) -> Result<(), ReadError> {
-    put_place(chain, CHAIN_HEAD, head)
+    chain.insert(name, joint.to_bytes().as_slice())?;
+    Ok(())
 }
 
-pub(super) fn put_anchor(
-    chain: &mut Table<'_, &'static str, &'static [u8]>,
-    anchor: ChainHead,
-) -> Result<(), ReadError> {
-    put_place(chain, CHAIN_ANCHOR, anchor)
-}
-
-/// Notes that the saved index is right at this place in the chain.
-pub(super) fn keep_index(
-    chain: &mut Table<'_, &'static str, &'static [u8]>,
-    head: ChainHead,
-) -> Result<(), ReadError> {
-    put_place(chain, CHAIN_INDEX, head)
+fn joint(
+    chain: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &str,
+) -> Result<Option<Joint>, ReadError> {
+    let bytes = chain.get(name)?;
+    Ok(bytes.and_then(|bytes| Joint::from_bytes(bytes.value())))
 }
 
 /// Whether the saved index was right at the last commit.
 pub(super) fn is_index_kept(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<bool, ReadError> {
-    let place = |name: &str| -> Result<Option<ChainHead>, ReadError> {
-        Ok(chain
-            .get(name)?
-            .and_then(|it| ChainHead::from_bytes(it.value())))
-    };
-    let (kept, head) = (place(CHAIN_INDEX)?, place(CHAIN_HEAD)?);
+    let (kept, head) = (joint(chain, CHAIN_INDEX)?, joint(chain, CHAIN_HEAD)?);
     Ok(kept.zip(head).is_some_and(|(kept, head)| kept.meets(&head)))
-}
-
-fn put_place(
-    chain: &mut Table<'_, &'static str, &'static [u8]>,
-    name: &str,
-    place: ChainHead,
-) -> Result<(), ReadError> {
-    chain.insert(name, place.to_bytes().as_slice())?;
-    Ok(())
 }
 
 /// A number in `meta`. In a file of format 1 it has no checksum.
@@ -385,25 +353,22 @@ fn number_of(
 /// The two ends of the audit chain as they were noted: where it begins, where it goes on.
 pub(super) fn chain_ends(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<(ChainHead, ChainHead), ReadError> {
-    let place = |name: &str| {
-        let place = chain
-            .get(name)?
-            .and_then(|it| ChainHead::from_bytes(it.value()));
+) -> Result<(Joint, Joint), ReadError> {
+    let end = |name| {
         let what = || format!("the audit trail's {name} is not there");
-        place.ok_or_else(|| StorageError::Corrupted(what()))
+        joint(chain, name)?.ok_or_else(|| ReadError::from(StorageError::Corrupted(what())))
     };
-    Ok((place(CHAIN_ANCHOR)?, place(CHAIN_HEAD)?))
+    Ok((end(CHAIN_ANCHOR)?, end(CHAIN_HEAD)?))
 }
 
 /// The head of the audit chain, if its last row is the one that was written last.
-pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainHead, OpenError> {
+pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Joint, OpenError> {
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let (anchor, head) = chain_ends(&chain)?;
     let last = audit.last().map_err(ReadError::from)?;
     let end = last.map_or(anchor, |(sequence, row)| {
-        ChainHead::behind(sequence.value(), row.value())
+        Joint::behind(sequence.value(), row.value())
     });
     if end.meets(&head) {
         Ok(head)
@@ -413,7 +378,7 @@ pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<ChainHead, OpenE
 }
 
 /// The error for a last row that was changed or is missing.
-pub(super) fn last_row_changed(head: &ChainHead) -> OpenError {
+pub(super) fn last_row_changed(head: &Joint) -> OpenError {
     let sequence = head.next_sequence.saturating_sub(1);
     OpenError::Damaged(format!(
         "row {sequence} of the audit trail, the last one, is not as it was written"

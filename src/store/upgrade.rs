@@ -31,14 +31,15 @@ use redb::{
     Value, WriteTransaction,
 };
 
-use super::audit::ChainHead;
+use super::audit::Joint;
 use super::backend::{Overlay, Patient};
 use super::change::Describe;
 use super::error::guarded;
 use super::file::{self, Readable};
 use super::lag::Lag;
 use super::tables::{
-    self, AUDIT, CHAIN, CHAIN_HEAD, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, USERS,
+    self, AUDIT, CHAIN, CHAIN_ANCHOR, CHAIN_HEAD, EMAILS, EXTERNALS, META, META_FORMAT,
+    META_USERS_NEXT, NAMES, SEEN, SETTINGS, TOKENS, USERS,
 };
 use super::{FORMAT, OpenError, Opener, ReadError, row};
 use crate::mend::quoted;
@@ -153,13 +154,13 @@ fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErr
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let mut chain = txn.open_table(CHAIN).map_err(ReadError::from)?;
     let last = audit.last().map_err(ReadError::from)?;
-    let head = last.map_or(ChainHead::default(), |(sequence, row)| {
-        ChainHead::behind(sequence.value(), row.value())
+    let head = last.map_or(Joint::default(), |(sequence, row)| {
+        Joint::behind(sequence.value(), row.value())
     });
     let short = &head.to_bytes()[..SHORT_HEAD_BYTES];
     chain.insert(CHAIN_HEAD, short).map_err(ReadError::from)?;
-    tables::put_format(&mut meta, 2)?;
-    tables::put_users_next(&mut meta, users_next)?;
+    tables::put_number(&mut meta, META_FORMAT, 2)?;
+    tables::put_number(&mut meta, META_USERS_NEXT, users_next)?;
     Ok(())
 }
 
@@ -191,12 +192,12 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
         seen.insert(id.value(), sealed.as_str())?;
     }
     txn.delete_table(used)?;
-    tables::put_format(&mut txn.open_table(META)?, 3)
+    tables::put_number(&mut txn.open_table(META)?, META_FORMAT, 3)
 }
 
 /// The audit chain gets its anchor, and its head the bytes of all rows.
 fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
-    let mut head = ChainHead::default();
+    let mut head = Joint::default();
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     for entry in audit.iter().map_err(ReadError::from)? {
         let (sequence, row) = entry.map_err(ReadError::from)?;
@@ -208,10 +209,10 @@ fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
     if noted.is_none_or(|noted| *noted.value() != head.to_bytes()[..SHORT_HEAD_BYTES]) {
         return Err(tables::last_row_changed(&head));
     }
-    tables::put_anchor(&mut chain, ChainHead::default())?;
-    tables::put_chain(&mut chain, head)?;
+    tables::put_joint(&mut chain, CHAIN_ANCHOR, Joint::default())?;
+    tables::put_joint(&mut chain, CHAIN_HEAD, head)?;
     let mut meta = txn.open_table(META).map_err(ReadError::from)?;
-    tables::put_format(&mut meta, 4)?;
+    tables::put_number(&mut meta, META_FORMAT, 4)?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::audit::ChainHead;
+use super::audit::Joint;
 use super::backend::{Ailment, is_lack_of_space};
 use super::change::{Change, Describe};
 use super::error::guarded;
@@ -66,7 +66,7 @@ enum Attempt {
     /// It has ended with this outcome.
     Done(Outcome),
     /// The commit itself failed; its chain would have this head.
-    Uncertain(ChainHead),
+    Uncertain(Joint),
     /// It is written and not synced yet.
     Written {
         changes: usize,
