@@ -129,7 +129,7 @@ impl Store {
         };
         let store = Self::open_file(path, lock_wait, describe, shared.clone(), false)?;
         let queue = Arc::clone(&store.queue);
-        let on_doubt = move || queue.look();
+        let on_doubt = move || queue.prod();
         let look = move || trust::look_behind(&shared, describe, on_doubt, on_damage);
         *lock(&store.look) = Some(thread("store-look", look)?);
         match store
@@ -224,7 +224,7 @@ impl Store {
 
     /// Makes the writer look at the file, after a failed read: only opening it again can mend that.
     pub fn suspect(&self) {
-        self.queue.look();
+        self.queue.prod();
     }
 
     /// Ends the look that goes on after a start, since the server stops: nobody waits for it any

@@ -116,7 +116,7 @@ impl Queue {
     }
 
     /// Makes the writer look at the file. If the queue is full, its writes will make it look.
-    pub(super) fn look(&self) {
+    pub(super) fn prod(&self) {
         let _ = self.push(Vec::new());
     }
 

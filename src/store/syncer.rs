@@ -166,7 +166,7 @@ impl Syncer {
             let callers = self.finished(work, callers);
             if has_failed {
                 // The writer may have nothing else to do that would make it see the failure.
-                queue.look();
+                queue.prod();
             }
             queue.wake();
             answer(callers, Outcome::Committed);
