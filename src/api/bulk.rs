@@ -105,8 +105,8 @@ impl OperationHead {
     fn done(self, done: &Done, base_url: &str) -> Value {
         let (status, id, version) = match done {
             Done::Created(user) => (201, user.id, Some(&user.version)),
-            Done::Changed(user, _) => (200, user.id, Some(&user.version)),
-            Done::Deleted(id, _) => (204, *id, None),
+            Done::Changed { user, .. } => (200, user.id, Some(&user.version)),
+            Done::Deleted { id, .. } => (204, *id, None),
         };
         let mut result = self.begin();
         let location = format!("{base_url}/Users/{id}");

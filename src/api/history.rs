@@ -106,7 +106,7 @@ fn described(api: &Api, call: &Admission, undone: Undone) -> Value {
             });
             described["values"] = values.collect();
             described["attributes"] = json!(restored.attributes);
-            described["isDeactivated"] = json!(restored.was_deactivated);
+            described["isDeactivated"] = json!(restored.lost_access);
         }
         Err(obstacle) => {
             if let Obstacle::Deletion {

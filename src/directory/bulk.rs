@@ -35,10 +35,20 @@ use super::audit::Caller;
 pub enum Done {
     /// The user that it created.
     Created(Made),
-    /// The user as it is now, and whether it has lost access.
-    Changed(Made, bool),
-    /// The id of the deleted user, and whether it has lost access.
-    Deleted(UserId, bool),
+    /// A user was changed.
+    Changed {
+        /// The user as it is now.
+        user: Made,
+        /// Whether a person has lost access by it (see `change::has_access`).
+        lost_access: bool,
+    },
+    /// A user was deleted.
+    Deleted {
+        /// Its id.
+        id: UserId,
+        /// Whether a person has lost access by it.
+        lost_access: bool,
+    },
 }
 
 /// What the answer says about a user: a thousand whole users would not fit into memory.
@@ -60,8 +70,11 @@ impl Made {
 }
 
 impl Done {
-    fn has_deactivated(&self) -> bool {
-        matches!(self, Self::Changed(_, true) | Self::Deleted(_, true))
+    fn lost_access(&self) -> bool {
+        match self {
+            Self::Created(_) => false,
+            Self::Changed { lost_access, .. } | Self::Deleted { lost_access, .. } => *lost_access,
+        }
     }
 }
 
@@ -114,10 +127,8 @@ impl Directory {
         }
         let results = self.store.write_all(plans)?;
         let done = results.iter().flatten();
-        let deactivated = done.filter(|(_, (done, _))| done.has_deactivated()).count();
-        if deactivated > 0 {
-            self.note_deactivations(caller, deactivated as u64);
-        }
+        let lost_access = done.filter(|(_, (done, _))| done.lost_access());
+        self.note_lost_access(caller, lost_access.count());
         for result in results {
             match result {
                 Ok((index, done)) => outcomes[index] = Some(Ok(done)),
@@ -416,14 +427,17 @@ impl State {
             Work::Delete(_) => {
                 let budget = &mut self.doing;
                 let deleted = change::delete(view, id, &preconditions, budget, asked)?;
-                let done = |had_access| (Done::Deleted(id, had_access), Vec::new());
-                return Ok(deleted.map(|(change, was_active)| (change, done(was_active))));
+                let done = |lost_access| (Done::Deleted { id, lost_access }, Vec::new());
+                return Ok(deleted.map(|(change, lost_access)| (change, done(lost_access))));
             }
         };
         let budget = &mut self.doing;
         let changed = change::edit(view, id, edit, &preconditions, leniency, budget, asked)?;
         Ok(changed.map(|(change, written)| {
-            let done = Done::Changed(Made::of(&written.record), written.was_deactivated);
+            let done = Done::Changed {
+                user: Made::of(&written.record),
+                lost_access: written.lost_access,
+            };
             (change, (done, written.tolerances))
         }))
     }

@@ -187,7 +187,7 @@ pub(super) fn has_access(record: &Record) -> bool {
     user.active() == Some(true) && !is_made_up(user.user_name())
 }
 
-/// Deletes a user; tells whether it has lost access.
+/// Deletes a user; tells whether a person has lost access by it.
 pub(super) fn delete(
     view: &View<'_>,
     id: UserId,

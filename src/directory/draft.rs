@@ -47,17 +47,17 @@ impl Decided {
                 record: before,
                 row: None,
                 tolerances: Vec::new(),
-                was_deactivated: false,
+                lost_access: false,
             }));
         }
         let told = tell(&record, &differences, now);
         let has_same_keys = !differences.iter().any(|it| KEYED.contains(&it.attribute));
         let keys = (!has_same_keys).then(|| (Some(before.keys()), record.keys()));
-        let was_deactivated = has_access(&before) && !has_access(&record);
+        let lost_access = has_access(&before) && !has_access(&record);
         let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),
-            was_deactivated,
+            lost_access,
             ..draft
         })))
     }
@@ -112,7 +112,7 @@ pub(super) struct Draft {
     /// The row for the audit trail.
     told: String,
     tolerances: Vec<Tolerated>,
-    was_deactivated: bool,
+    lost_access: bool,
 }
 
 impl Draft {
@@ -145,7 +145,7 @@ impl Draft {
             told,
             record,
             tolerances: Vec::new(),
-            was_deactivated: false,
+            lost_access: false,
         })
     }
 
@@ -172,7 +172,7 @@ impl Draft {
             record: self.record,
             row: Some(self.row.clone()),
             tolerances: self.tolerances,
-            was_deactivated: self.was_deactivated,
+            lost_access: self.lost_access,
         };
         let (facts, row) = (self.facts, self.row);
         let change = match self.keys {

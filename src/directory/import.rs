@@ -83,10 +83,8 @@ impl Directory {
             move |view: &View<'_>| change::alone(plan(view, row, empty, &asked, &seen))
         });
         let results = self.store.write_all(plans.collect())?;
-        let deactivated = results.iter().flatten().filter(|(_, was)| *was).count();
-        if deactivated > 0 {
-            self.note_deactivations(caller, deactivated as u64);
-        }
+        let lost_access = results.iter().flatten().filter(|(_, lost)| *lost);
+        self.note_lost_access(caller, lost_access.count());
         let done = results.into_iter();
         Ok(done.map(|one| one.map(|(done, _)| done)).collect())
     }
@@ -115,7 +113,7 @@ impl Directory {
     }
 }
 
-/// What one row does, and whether it deactivates a user.
+/// What one row does, and whether a person has lost access by it.
 fn plan(
     view: &View<'_>,
     row: Row,
@@ -157,7 +155,7 @@ fn plan(
                 } else {
                     Imported::Updated(Box::new((old, written.record)))
                 };
-                (change, (done, written.was_deactivated))
+                (change, (done, written.lost_access))
             }))
         }
     }

@@ -152,8 +152,8 @@ pub struct Written {
     row: Option<Vec<u8>>,
     /// The tolerances used while the change was applied.
     pub tolerances: Vec<Tolerated>,
-    /// Whether the user was active before and no longer is, and is not made up.
-    pub was_deactivated: bool,
+    /// Whether a person has lost access by it (see `change::has_access`).
+    lost_access: bool,
 }
 
 impl Written {
@@ -241,12 +241,10 @@ impl Directory {
     ) -> Result<(), Error> {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;
         let asked = self.asked(caller);
-        let had_access = self.write(move |view| {
+        let lost_access = self.write(move |view| {
             change::delete(view, id, &preconditions, &mut Budget::default(), &asked)
         })?;
-        if had_access {
-            self.note_deactivations(caller, 1);
-        }
+        self.note_lost_access(caller, usize::from(lost_access));
         Ok(())
     }
 
@@ -321,9 +319,14 @@ impl Directory {
         }
     }
 
-    fn note_deactivations(&self, caller: &Caller, count: u64) {
+    /// Counts for the alarm that so many users have lost access by the caller's changes.
+    fn note_lost_access(&self, caller: &Caller, users: usize) {
+        // Otherwise the alarm would begin a part for nothing.
+        if users == 0 {
+            return;
+        }
         let (at, now) = (Monotonic::now(), self.clock.now());
-        self.alarm.note(&caller.principal, count, at, now);
+        self.alarm.note(&caller.principal, users as u64, at, now);
     }
 
     /// How many users there are.
@@ -388,9 +391,7 @@ impl Directory {
             let budget = &mut Budget::default();
             change::edit(view, id, edit, &preconditions, leniency, budget, &asked)
         })?;
-        if written.was_deactivated {
-            self.note_deactivations(caller, 1);
-        }
+        self.note_lost_access(caller, usize::from(written.lost_access));
         Ok(written)
     }
 

@@ -78,8 +78,8 @@ pub struct Restored {
     /// Those of them whose values are no longer than [`limits::UNDO_VALUE_BYTES_MAX`], each with
     /// the value that was undone and the restored one; unassigned is null.
     pub values: Vec<(String, Value, Value)>,
-    /// Whether the user was active until then and no longer is.
-    pub was_deactivated: bool,
+    /// Whether a person has lost access by it (see `change::has_access`).
+    pub lost_access: bool,
 }
 
 impl Restored {
@@ -88,7 +88,7 @@ impl Restored {
         Self {
             attributes: Vec::new(),
             values: Vec::new(),
-            was_deactivated: false,
+            lost_access: false,
         }
     }
 }
@@ -201,10 +201,9 @@ impl Directory {
             self.store
                 .write_all(reversals.into_iter().map(plan).collect())?
         };
-        let deactivated = outcomes.iter().flatten().filter(|it| it.was_deactivated);
-        let deactivated = deactivated.count() as u64;
-        if deactivated > 0 && !manner.is_rehearsed {
-            self.note_deactivations(&asked.caller, deactivated);
+        if !manner.is_rehearsed {
+            let lost_access = outcomes.iter().flatten().filter(|it| it.lost_access);
+            self.note_lost_access(&asked.caller, lost_access.count());
         }
         let undone = told.into_iter().zip(outcomes);
         Ok(undone
@@ -339,7 +338,7 @@ impl Reversal {
             let restored = Restored {
                 attributes,
                 values,
-                was_deactivated: written.was_deactivated,
+                lost_access: written.lost_access,
             };
             (change, restored)
         }))
