@@ -258,7 +258,7 @@ mod tests {
         let earlier = now.plus_days(-7);
         draft.stamp(earlier, None);
         assert_agrees(&draft, earlier);
-        assert_eq!(draft.record.last_modified(), now);
+        assert_eq!(draft.record.last_modified(), now.next());
         assert_eq!(draft.record.created_at(), now);
     }
 }
