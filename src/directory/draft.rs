@@ -51,8 +51,14 @@ impl Decided {
             }));
         }
         let told = tell(&record, &differences, now);
-        let has_same_keys = !differences.iter().any(|it| KEYED.contains(&it.attribute));
-        let keys = (!has_same_keys).then(|| (Some(before.keys()), record.keys()));
+        let keys = if differences.iter().any(|it| KEYED.contains(&it.attribute)) {
+            KeysAfter::Changed {
+                before: before.keys(),
+                after: record.keys(),
+            }
+        } else {
+            KeysAfter::Same
+        };
         let lost_access = has_access(&before) && !has_access(&record);
         let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
@@ -105,14 +111,24 @@ pub(super) struct Draft {
     record: Record,
     /// The state that this was decided on; `None` for a new user.
     before: Option<Header>,
-    /// The user's keys before (`None` for a new user) and after; `None` if they stay the same.
-    keys: Option<(Option<Keys>, Keys)>,
+    keys: KeysAfter,
     facts: Facts,
     row: Vec<u8>,
     /// The row for the audit trail.
     told: String,
     tolerances: Vec<Tolerated>,
     lost_access: bool,
+}
+
+/// What a draft does to the keys under which its user is found.
+enum KeysAfter {
+    /// The user is new.
+    New(Keys),
+    Changed {
+        before: Keys,
+        after: Keys,
+    },
+    Same,
 }
 
 impl Draft {
@@ -124,15 +140,11 @@ impl Draft {
         let now = asked.clock.now();
         let record = Record::created(id, user, now);
         let told = audit::created(&asked.caller, now, &record);
-        let keys = (None, record.keys());
-        Self::new(record, Some(keys), told)
+        let keys = KeysAfter::New(record.keys());
+        Self::new(record, keys, told)
     }
 
-    fn new(
-        record: Record,
-        keys: Option<(Option<Keys>, Keys)>,
-        told: String,
-    ) -> Result<Self, Error> {
+    fn new(record: Record, keys: KeysAfter, told: String) -> Result<Self, Error> {
         let row = record.encode();
         if row.len() > limits::USER_BYTES_MAX {
             return Err(Error::TooLarge);
@@ -161,11 +173,17 @@ impl Draft {
 
     /// The write, unless another user has the name.
     pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
-        if let Some((before, keys)) = &self.keys {
-            let is_named_anew = before.as_ref().map(|keys| &keys.name) != Some(&keys.name);
-            if is_named_anew && view.user_by_name(&keys.name)?.is_some() {
-                return Ok(Err(Error::Uniqueness));
+        let name = match &self.keys {
+            KeysAfter::New(keys) => Some(&keys.name),
+            KeysAfter::Changed { before, after } => {
+                (before.name != after.name).then_some(&after.name)
             }
+            KeysAfter::Same => None,
+        };
+        if let Some(name) = name
+            && view.user_by_name(name)?.is_some()
+        {
+            return Ok(Err(Error::Uniqueness));
         }
         let sequence = self.record.id().sequence();
         let written = Written {
@@ -176,11 +194,11 @@ impl Draft {
         };
         let (facts, row) = (self.facts, self.row);
         let change = match self.keys {
-            Some((None, keys)) => Change::none().create_user(sequence, keys, facts, row),
-            Some((Some(before), after)) => {
+            KeysAfter::New(keys) => Change::none().create_user(sequence, keys, facts, row),
+            KeysAfter::Changed { before, after } => {
                 Change::none().replace_user(sequence, Some((before, after)), facts, row)
             }
-            None => Change::none().replace_user(sequence, None, facts, row),
+            KeysAfter::Same => Change::none().replace_user(sequence, None, facts, row),
         };
         Ok(Ok((change.audit(self.told), written)))
     }
