@@ -332,7 +332,7 @@ impl State {
             let (index, creates) = (task.index, task.creates.clone());
             let mut others = task.reading.references_to(&circle);
             others.retain(|id| Some(id) != creates.as_ref());
-            match change::alone(self.perform(view, task, asked))? {
+            match change::settled(self.perform(view, task, asked))? {
                 Err(error) => {
                     self.note_failure(creates.as_ref());
                     failed.push_back((index, Err(error)));
@@ -394,10 +394,7 @@ impl State {
             mut leniency,
             ..
         } = task;
-        let work = match self.read(reading, &mut leniency) {
-            Ok(work) => work,
-            Err(error) => return Ok(Err(error)),
-        };
+        let work = self.read(reading, &mut leniency)?;
         let who = match &work {
             Work::Create(_) => creates.as_deref().and_then(|id| self.id_of(id)),
             Work::Replace(who, ..) | Work::Modify(who, _) | Work::Delete(who) => match who {
@@ -405,41 +402,34 @@ impl State {
                 Who::BulkId(id) => self.id_of(id),
             },
         };
-        let Some(id) = who else {
-            return Ok(Err(Error::NotFound));
-        };
+        let id = who.ok_or(Error::NotFound)?;
         let edit = match work {
             Work::Create(user) => {
                 if !self.names.insert(fold(user.user_name())) {
-                    return Ok(Err(Error::Uniqueness));
+                    return Err(Error::Uniqueness.into());
                 }
                 let tolerances = leniency.tolerated().to_vec();
-                let created = change::create(view, id, user, asked)?;
-                return Ok(created.map(|(change, written)| {
-                    (
-                        change,
-                        (Done::Created(Made::of(&written.record)), tolerances),
-                    )
-                }));
+                let (change, written) = change::create(view, id, user, asked)?;
+                let done = Done::Created(Made::of(&written.record));
+                return Ok((change, (done, tolerances)));
             }
             Work::Replace(_, user, echo) => Edit::Replace { user, echo },
             Work::Modify(_, patch) => Edit::Modify(patch),
             Work::Delete(_) => {
                 let budget = &mut self.doing;
-                let deleted = change::delete(view, id, &preconditions, budget, asked)?;
-                let done = |lost_access| (Done::Deleted { id, lost_access }, Vec::new());
-                return Ok(deleted.map(|(change, lost_access)| (change, done(lost_access))));
+                let (change, lost_access) =
+                    change::delete(view, id, &preconditions, budget, asked)?;
+                return Ok((change, (Done::Deleted { id, lost_access }, Vec::new())));
             }
         };
         let budget = &mut self.doing;
-        let changed = change::edit(view, id, edit, &preconditions, leniency, budget, asked)?;
-        Ok(changed.map(|(change, written)| {
-            let done = Done::Changed {
-                user: Made::of(&written.record),
-                lost_access: written.lost_access,
-            };
-            (change, (done, written.tolerances))
-        }))
+        let (change, written) =
+            change::edit(view, id, edit, &preconditions, leniency, budget, asked)?;
+        let done = Done::Changed {
+            user: Made::of(&written.record),
+            lost_access: written.lost_access,
+        };
+        Ok((change, (done, written.tolerances)))
     }
 
     /// What an operation does, with its references replaced by identifiers.

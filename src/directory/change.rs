@@ -14,16 +14,51 @@ use crate::scim::user::Echo;
 use crate::scim::{self, Budget, Leniency, Patch, Preconditions, User};
 use crate::store::{Change, ReadError, View};
 
-/// A change and its result, or the refusal.
-pub(super) type Planned<T> = Result<Result<(Change, T), Error>, ReadError>;
+/// A change and its result.
+pub(super) type Planned<T> = Result<(Change, T), Halt>;
 
-/// Makes an unreadable row an error of this request alone, not of the whole batch.
-pub(super) fn alone<T>(
-    planned: Result<Result<T, Error>, ReadError>,
-) -> Result<Result<T, Error>, ReadError> {
+/// Why a plan writes nothing.
+pub(super) enum Halt {
+    /// It refuses.
+    Refused(Error),
+    /// A row could not be read.
+    Unread(ReadError),
+}
+
+impl From<ReadError> for Halt {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<scim::Error> for Halt {
+    fn from(error: scim::Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<Halt> for Error {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Refused(error) => error,
+            Halt::Unread(error) => error.into(),
+        }
+    }
+}
+
+/// In the form for the store: an unreadable row is an error of this request alone, not of the whole
+/// batch.
+pub(super) fn settled<T>(planned: Result<T, Halt>) -> Result<Result<T, Error>, ReadError> {
     match planned {
-        Err(error) if !error.is_transient() => Ok(Err(error.into())),
-        other => other,
+        Ok(done) => Ok(Ok(done)),
+        Err(Halt::Unread(error)) if error.is_transient() => Err(error),
+        Err(halt) => Ok(Err(halt.into())),
     }
 }
 
@@ -38,10 +73,7 @@ pub(super) struct Asked {
 
 /// A new user under an id whose sequence the view has not given away yet.
 pub(super) fn create(view: &View<'_>, id: UserId, user: User, asked: &Asked) -> Planned<Written> {
-    match Draft::create(id, user, asked) {
-        Ok(draft) => draft.put(view),
-        Err(error) => Ok(Err(error)),
-    }
+    Draft::create(id, user, asked)?.put(view)
 }
 
 /// How a change alters a user.
@@ -124,10 +156,8 @@ pub(super) fn edit(
     budget: &mut Budget,
     asked: &Asked,
 ) -> Planned<Written> {
-    match stored(view, id, preconditions, budget)? {
-        Ok(before) => put(view, decide(before, edit, leniency, budget, asked)),
-        Err(error) => Ok(Err(error)),
-    }
+    let before = stored(view, id, preconditions, budget)?;
+    decide(before, edit, leniency, budget, asked)?.put(view)
 }
 
 /// [`edit`] of a user that was read already, with a budget of its own.
@@ -139,7 +169,7 @@ pub(super) fn edit_record(
     asked: &Asked,
 ) -> Planned<Written> {
     let budget = &mut Budget::default();
-    put(view, decide(before, edit, leniency, budget, asked))
+    decide(before, edit, leniency, budget, asked)?.put(view)
 }
 
 /// What an edit does to a user, regardless of other users.
@@ -169,14 +199,7 @@ pub(super) fn put_user(
     asked: &Asked,
     tell: impl FnOnce(&Record, &[Difference<'_>], Instant) -> String,
 ) -> Planned<Written> {
-    put(view, Decided::of(before, user, asked, tell))
-}
-
-fn put(view: &View<'_>, decided: Result<Decided, Error>) -> Planned<Written> {
-    match decided {
-        Ok(decided) => decided.put(view),
-        Err(error) => Ok(Err(error)),
-    }
+    Decided::of(before, user, asked, tell)?.put(view)
 }
 
 /// Whether a person has access through this user. Users made up for a trial do not count:
@@ -195,14 +218,11 @@ pub(super) fn delete(
     budget: &mut Budget,
     asked: &Asked,
 ) -> Planned<bool> {
-    let record = match stored(view, id, preconditions, budget)? {
-        Ok(record) => record,
-        Err(error) => return Ok(Err(error)),
-    };
+    let record = stored(view, id, preconditions, budget)?;
     let change = Change::none()
         .delete_user(id.sequence(), record.keys())
         .audit(audit::deleted(&asked.caller, asked.clock.now(), &record));
-    Ok(Ok((change, has_access(&record))))
+    Ok((change, has_access(&record)))
 }
 
 /// The user as it is now, to be changed, if the preconditions allow it.
@@ -211,17 +231,12 @@ pub(super) fn stored(
     id: UserId,
     preconditions: &Preconditions,
     budget: &mut Budget,
-) -> Result<Result<Record, Error>, ReadError> {
-    let record = match view.user(id.sequence())? {
-        Some(row) => (budget.spend_on_user(row.len()).map_err(Error::Scim))
-            .and_then(|()| matching(id, &row)?.ok_or(Error::NotFound)),
-        None => Err(Error::NotFound),
-    };
-    Ok(record.and_then(|record| {
-        if preconditions.allow_change(&record.version()) {
-            Ok(record)
-        } else {
-            Err(Error::PreconditionFailed)
-        }
-    }))
+) -> Result<Record, Halt> {
+    let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;
+    budget.spend_on_user(row.len())?;
+    let record = matching(id, &row)?.ok_or(Error::NotFound)?;
+    if !preconditions.allow_change(&record.version()) {
+        return Err(Error::PreconditionFailed.into());
+    }
+    Ok(record)
 }

@@ -92,7 +92,7 @@ impl Decided {
     /// The write, with its result.
     pub(super) fn put(self, view: &View<'_>) -> Planned<Written> {
         match self {
-            Self::Same(written) => Ok(Ok((Change::none(), written))),
+            Self::Same(written) => Ok((Change::none(), written)),
             Self::Draft(draft) => draft.put(view),
         }
     }
@@ -183,7 +183,7 @@ impl Draft {
         if let Some(name) = name
             && view.user_by_name(name)?.is_some()
         {
-            return Ok(Err(Error::Uniqueness));
+            return Err(Error::Uniqueness.into());
         }
         let sequence = self.record.id().sequence();
         let written = Written {
@@ -200,7 +200,7 @@ impl Draft {
             }
             KeysAfter::Same => Change::none().replace_user(sequence, None, facts, row),
         };
-        Ok(Ok((change.audit(self.told), written)))
+        Ok((change.audit(self.told), written))
     }
 }
 

@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::audit::Caller;
-use super::change::{self, Asked, Edit, Planned};
+use super::change::{self, Asked, Edit, Halt, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::columns::{Empty, Row};
 use crate::scim::fold::fold;
 use crate::scim::{self, ErrorType, Leniency, User};
-use crate::store::{Change, ReadError, View};
+use crate::store::{Change, View};
 
 /// What a row does, or would do.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Directory {
                 let view = View::of_committed(&snapshot);
                 let seen = Mutex::new(Seen::default());
                 let told = rows.iter().map(|row| {
-                    let planned = change::alone(plan(&view, row.clone(), empty, &asked, &seen))?;
+                    let planned = change::settled(plan(&view, row.clone(), empty, &asked, &seen))?;
                     Ok(planned.map(|(_, done)| done.0))
                 });
                 told.collect()
@@ -80,7 +80,7 @@ impl Directory {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let plans = rows.into_iter().map(|row| {
             let (asked, seen) = (asked.clone(), Arc::clone(&seen));
-            move |view: &View<'_>| change::alone(plan(view, row, empty, &asked, &seen))
+            move |view: &View<'_>| change::settled(plan(view, row, empty, &asked, &seen))
         });
         let results = self.store.write_all(plans.collect())?;
         let lost_access = results.iter().flatten().filter(|(_, lost)| *lost);
@@ -98,9 +98,11 @@ impl Directory {
         self.read(|snapshot| {
             let view = View::of_committed(&snapshot);
             let one = |row: &Row| -> Result<Result<Compared, Error>, Error> {
-                let before = match find(&view, row)? {
+                let before = match find(&view, row) {
                     Ok(before) => before,
-                    Err(error) => return Ok(Err(error)),
+                    Err(Halt::Refused(error)) => return Ok(Err(error)),
+                    // No batch must be kept from it here: the comparison as a whole fails.
+                    Err(Halt::Unread(error)) => return Err(error.into()),
                 };
                 let after = row.apply(before.as_ref().map(Record::user), empty);
                 Ok(after.map_err(Error::Scim).map(|after| match before {
@@ -124,7 +126,7 @@ fn plan(
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let twice = |name: &str| {
         let twice = Imported::Twice(name.to_owned());
-        Ok(Ok((Change::none(), (twice, false))))
+        Ok((Change::none(), (twice, false)))
     };
     if let (None, Some(name)) = (row.id(), row.user_name())
         && seen.names.contains(&fold(name))
@@ -132,40 +134,33 @@ fn plan(
         return twice(name);
     }
     match find(view, &row)? {
-        Err(error) => Ok(Err(error)),
-        Ok(None) => {
-            let created = create(view, &row, empty, asked)?;
-            if let Ok((_, record)) = &created {
-                seen.add(record);
-            }
-            Ok(created.map(|(change, record)| (change, (Imported::Created(record), false))))
+        None => {
+            let (change, record) = create(view, &row, empty, asked)?;
+            seen.add(&record);
+            Ok((change, (Imported::Created(record), false)))
         }
-        Ok(Some(before)) if !seen.sequences.insert(before.id().sequence()) => {
+        Some(before) if !seen.sequences.insert(before.id().sequence()) => {
             twice(before.user().user_name())
         }
-        Ok(Some(before)) => {
+        Some(before) => {
             let edit = Edit::Import(row, empty);
             let old = before.clone();
-            let planned = change::edit_record(view, before, edit, Leniency::compatible(), asked)?;
-            Ok(planned.map(|(change, written)| {
-                seen.add(&old);
-                seen.add(&written.record);
-                let done = if written.record == old {
-                    Imported::Unchanged(old)
-                } else {
-                    Imported::Updated(Box::new((old, written.record)))
-                };
-                (change, (done, written.lost_access))
-            }))
+            let (change, written) =
+                change::edit_record(view, before, edit, Leniency::compatible(), asked)?;
+            seen.add(&old);
+            seen.add(&written.record);
+            let done = if written.record == old {
+                Imported::Unchanged(old)
+            } else {
+                Imported::Updated(Box::new((old, written.record)))
+            };
+            Ok((change, (done, written.lost_access)))
         }
     }
 }
 
 fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<Record> {
-    let mut user = match row.apply(None, empty) {
-        Ok(user) => user,
-        Err(error) => return Ok(Err(Error::Scim(error))),
-    };
+    let mut user = row.apply(None, empty)?;
     // A user without `active` must not become active by moving to another directory.
     if row.creates_unknown() {
         user.set_active(false);
@@ -173,36 +168,26 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<Re
     // Nobody sees such spaces in a table, and there would be two users for one person.
     if user.user_name().trim() != user.user_name() {
         let what = "the userName has spaces around it: take them away";
-        return Ok(Err(Error::Scim(scim::Error::new(
-            ErrorType::InvalidValue,
-            what,
-        ))));
+        return Err(scim::Error::new(ErrorType::InvalidValue, what).into());
     }
-    let Some(sequence) = view.next_user()? else {
-        return Ok(Err(Error::Exhausted));
-    };
-    let created = change::create(view, UserId::new(sequence), user, asked)?;
-    Ok(created.map(|(change, written)| (change, written.record)))
+    let sequence = view.next_user()?.ok_or(Error::Exhausted)?;
+    let (change, written) = change::create(view, UserId::new(sequence), user, asked)?;
+    Ok((change, written.record))
 }
 
 /// The user that a row is about. An id must be a user's; a name need not.
-fn find(view: &View<'_>, row: &Row) -> Result<Result<Option<Record>, Error>, ReadError> {
+fn find(view: &View<'_>, row: &Row) -> Result<Option<Record>, Halt> {
     if let Some(id) = row.id() {
-        let Some(id) = UserId::parse(id) else {
-            return Ok(Err(Error::NotFound));
-        };
-        let found = match view.user(id.sequence())? {
-            Some(row) => matching(id, &row),
-            None => Ok(None),
-        };
-        return Ok(found.and_then(|found| found.map(Some).ok_or(Error::NotFound)));
+        let id = UserId::parse(id).ok_or(Error::NotFound)?;
+        let row = view.user(id.sequence())?.ok_or(Error::NotFound)?;
+        let found = matching(id, &row)?.ok_or(Error::NotFound)?;
+        return Ok(Some(found));
     }
     let name = fold(row.user_name().unwrap_or_default()).into_bytes();
     let row = match view.user_by_name(&name)? {
         Some(sequence) => view.user(sequence)?,
         None => None,
     };
-    Ok(row
-        .map(|row| Record::decode(&row).map_err(Error::Damaged))
-        .transpose())
+    let found = row.map(|row| Record::decode(&row).map_err(Error::Damaged));
+    Ok(found.transpose()?)
 }

@@ -184,9 +184,7 @@ impl Directory {
         let asked = self.asked(caller);
         let mut draft = Draft::create(UserId::new(0), user, &asked)?;
         self.write(move |view| {
-            let Some(sequence) = view.next_user()? else {
-                return Ok(Err(Error::Exhausted));
-            };
+            let sequence = view.next_user()?.ok_or(Error::Exhausted)?;
             draft.stamp(asked.clock.now(), Some(sequence));
             draft.put(view)
         })
@@ -378,7 +376,7 @@ impl Directory {
         let asked = self.asked(caller);
         let mut decided = self.read(|snapshot| {
             let (view, budget) = (View::of_committed(&snapshot), &mut Budget::default());
-            let before = change::stored(&view, id, &preconditions, budget)??;
+            let before = change::stored(&view, id, &preconditions, budget)?;
             let (edit, leniency) = (edit.clone(), leniency.clone());
             change::decide(before, edit, leniency, budget, &asked)
         })?;
@@ -407,7 +405,7 @@ impl Directory {
         &self,
         plan: impl FnOnce(&View<'_>) -> Planned<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.store.write(move |view| change::alone(plan(view)))?
+        self.store.write(move |view| change::settled(plan(view)))?
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Instant as Monotonic;
 use serde_json::Value;
 
 use super::audit::{self, CREATE, Caller, DELETE, UNDO, UserEvent};
-use super::change::{self, Asked, Planned};
+use super::change::{self, Asked, Halt, Planned};
 use super::gathering::{gather, reaches};
 use super::record::Record;
 use super::user_id::UserId;
@@ -308,7 +308,7 @@ impl Reversal {
         asked: &Asked,
     ) -> Result<Result<(Change, Restored), Obstacle>, ReadError> {
         let refused = |obstacle| Ok(Err(obstacle));
-        let record = match self.find(view)? {
+        let record = match change::settled(self.find(view))? {
             Ok(Some(record)) => record,
             // The undo of a creation has nothing to do if the user is gone.
             Ok(None) if self.is_creation => {
@@ -333,7 +333,7 @@ impl Reversal {
             });
         }
         let values = self.short_values(&record, &attributes);
-        let planned = change::alone(self.restore(view, record, asked))?;
+        let planned = change::settled(self.restore(view, record, asked))?;
         Ok(planned.map_err(Obstacle::Other).map(|(change, written)| {
             let restored = Restored {
                 attributes,
@@ -350,8 +350,8 @@ impl Reversal {
             return Ok(Obstacle::Gone);
         };
         let name = fold(&self.user_name);
-        let named = change::alone(view.user_by_name(name.as_bytes()).map(Ok))?;
-        Ok(match named {
+        let named = view.user_by_name(name.as_bytes()).map_err(Halt::Unread);
+        Ok(match change::settled(named)? {
             Ok(named) => Obstacle::Deletion {
                 change,
                 is_name_taken: named.is_some(),
@@ -373,11 +373,10 @@ impl Reversal {
     }
 
     /// The user as it is now, if it still exists.
-    fn find(&self, view: &View<'_>) -> Result<Result<Option<Record>, Error>, ReadError> {
-        match view.user(self.id.sequence()) {
-            Ok(Some(row)) => Ok(matching(self.id, &row)),
-            Ok(None) => Ok(Ok(None)),
-            Err(error) => change::alone(Err(error)),
+    fn find(&self, view: &View<'_>) -> Result<Option<Record>, Halt> {
+        match view.user(self.id.sequence())? {
+            Some(row) => Ok(matching(self.id, &row)?),
+            None => Ok(None),
         }
     }
 
