@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::Error;
 use super::glance::Glance;
 use super::position::{Position, Start};
+use super::query::Query;
 use super::scan::Scan;
 use super::slice::{Slice, whole};
 use crate::limits;
@@ -56,25 +57,23 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// The page of a sorted query, with room for at least one user.
+/// The page of a query that is sorted like this, with room for at least one user.
 pub(super) fn slice(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
     sort: Sort,
-    start: Start,
-    count: usize,
-    base_url: &str,
+    query: &Query<'_>,
     scan: &mut Scan<'_>,
 ) -> Result<Slice, Error> {
-    let all = whole(users.len());
-    let keys = match start {
+    let (all, count) = (whole(users.len()), query.count);
+    let keys = match &query.start {
         Start::Index(index) => index.saturating_add(count).min(all),
         Start::After(_) | Start::Before(_) => count,
     };
     if keys > limits::SORT_KEYS_WITHOUT_TURN {
         scan.await_turn()?;
     }
-    let glance = Glance::of_sort(&sort, base_url);
+    let glance = Glance::of_sort(&sort, query.base_url);
     let mut each = |visit: &mut dyn FnMut(Entry)| {
         if sort.key_of_last_modified(0).is_some() {
             each_by_last_modified(snapshot, users, sort, visit);
@@ -92,12 +91,12 @@ pub(super) fn slice(
         })
     };
     // A place without a key is not from a sorted order, and comes after no user.
-    let entry = |position: Position| Entry {
+    let entry = |position: &Position| Entry {
         sort,
-        key: position.key.unwrap_or_default(),
+        key: position.key.clone().unwrap_or_default(),
         sequence: position.sequence,
     };
-    Ok(match start {
+    Ok(match &query.start {
         Start::Index(index) => {
             let skip = index.saturating_sub(1).min(all);
             let most = skip.saturating_add(count);

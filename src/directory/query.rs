@@ -45,21 +45,12 @@ impl Page {
         query: &Query<'_>,
         mut scan: Scan<'_>,
     ) -> Result<Self, Error> {
-        let (filter, search) = (query.filter, query.search);
-        let users = select(&snapshot, filter, search, query.base_url, &mut scan)?;
+        let users = select(&snapshot, query, &mut scan)?;
         let total = whole(users.len());
         let slice = match &query.sort {
             _ if query.count == 0 => Slice::default(),
             None => in_order_of_creation(&users, &query.start, query.count),
-            Some(sort) => order::slice(
-                &snapshot,
-                &users,
-                *sort,
-                query.start.clone(),
-                query.count,
-                query.base_url,
-                &mut scan,
-            )?,
+            Some(sort) => order::slice(&snapshot, &users, *sort, query, &mut scan)?,
         };
         drop(users);
         Ok(Self {

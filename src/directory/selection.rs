@@ -7,30 +7,29 @@ use std::borrow::Cow;
 use roaring::RoaringBitmap;
 
 use super::glance::Glance;
+use super::query::Query;
 use super::record::is_named;
 use super::scan::Scan;
 use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::DateTime;
+use crate::scim::Filter;
 use crate::scim::filter::{CompValue, CompareOp};
 use crate::scim::fold::fold;
 use crate::scim::path::AttributePath;
-use crate::scim::{Filter, Search};
 use crate::store::Snapshot;
 
-/// The users that match the filter and the search, as far as these are given.
+/// The users that match the query's filter and its search, as far as these are given.
 pub(super) fn select<'a>(
     snapshot: &'a Snapshot,
-    filter: Option<&Filter>,
-    search: Option<&Search>,
-    base_url: &str,
+    query: &Query<'_>,
     scan: &mut Scan<'_>,
 ) -> Result<Cow<'a, RoaringBitmap>, Error> {
-    let mut users = match search {
+    let mut users = match query.search {
         Some(search) => Cow::Owned(snapshot.users_with_words(search.words())),
         None => Cow::Borrowed(snapshot.users()),
     };
-    let Some(filter) = filter else {
+    let Some(filter) = query.filter else {
         return Ok(users);
     };
     if let Some(narrowed) = narrow(snapshot, filter)? {
@@ -43,7 +42,7 @@ pub(super) fn select<'a>(
         }
     }
     let mut matching = RoaringBitmap::new();
-    let glance = Glance::of_filter(filter, base_url);
+    let glance = Glance::of_filter(filter, query.base_url);
     let comparisons = filter.clauses();
     snapshot.each_user(&users, |sequence, row| {
         scan.go_on(row, comparisons)?;
