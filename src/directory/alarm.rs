@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Monotonic};
 
-use crate::clock;
+use crate::clock::Instant;
 use crate::limits;
 use crate::mend::Mend;
 
@@ -50,16 +50,16 @@ struct State {
 
 #[derive(Clone, Copy, Debug)]
 struct Raised {
-    since: clock::Instant,
+    since: Instant,
     /// See [`AlarmState::began`]: it stays when the first of them are forgotten.
-    began: clock::Instant,
+    began: Instant,
 }
 
 #[derive(Debug)]
 struct Part {
-    began: Instant,
+    began: Monotonic,
     /// The time of day when it began.
-    since: clock::Instant,
+    since: Instant,
     /// The number of deactivations by principal.
     by: BTreeMap<String, u64>,
 }
@@ -70,9 +70,9 @@ pub(super) struct Look {
     pub(super) active: Option<u64>,
     pub(super) thresholds: Thresholds,
     /// The time of day, for people.
-    pub(super) now: clock::Instant,
+    pub(super) now: Instant,
     /// Monotonic time, to measure the hour.
-    pub(super) at: Instant,
+    pub(super) at: Monotonic,
 }
 
 /// The state of the alarm.
@@ -83,12 +83,12 @@ pub struct AlarmState {
     /// More than this many raise the alarm; `None` if it is off.
     pub threshold: Option<u64>,
     /// Since when it is raised.
-    pub raised: Option<clock::Instant>,
+    pub raised: Option<Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
     /// Shortly before the first deactivation since the alarm was raised, or within the hour before
     /// that.
-    pub began: clock::Instant,
+    pub began: Instant,
 }
 
 impl AlarmState {
@@ -129,7 +129,7 @@ pub(super) enum Transition {
 
 impl Alarm {
     /// Counts deactivations by somebody, done at `at`, which was `now` by the clock.
-    pub(super) fn note(&self, by: &str, deactivations: u64, at: Instant, now: clock::Instant) {
+    pub(super) fn note(&self, by: &str, deactivations: u64, at: Monotonic, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(at);
         let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
@@ -184,7 +184,7 @@ impl Alarm {
 }
 
 impl State {
-    fn forget(&mut self, at: Instant) {
+    fn forget(&mut self, at: Monotonic) {
         while self.parts.front().is_some_and(|part| part.is_over(at)) {
             self.parts.pop_front();
         }
@@ -219,11 +219,11 @@ impl State {
 impl Part {
     /// The time of day before which none of its deactivations was done. They are noted when they
     /// are on disk, which may take a while.
-    fn before(&self) -> clock::Instant {
+    fn before(&self) -> Instant {
         self.since.plus_seconds(-MARGIN_SECONDS)
     }
 
-    fn is_over(&self, at: Instant) -> bool {
+    fn is_over(&self, at: Monotonic) -> bool {
         at.saturating_duration_since(self.began) >= WINDOW
     }
 }
@@ -243,11 +243,11 @@ mod tests {
         percent: 20,
     };
 
-    fn epoch() -> clock::Instant {
-        clock::Instant::from_millis(0)
+    fn epoch() -> Instant {
+        Instant::from_millis(0)
     }
 
-    fn of(active: Option<u64>, thresholds: Thresholds, at: Instant) -> Look {
+    fn of(active: Option<u64>, thresholds: Thresholds, at: Monotonic) -> Look {
         Look {
             active,
             thresholds,
@@ -256,14 +256,14 @@ mod tests {
         }
     }
 
-    fn look(alarm: &Alarm, active: u64, at: Instant) -> (AlarmState, Option<Transition>) {
+    fn look(alarm: &Alarm, active: u64, at: Monotonic) -> (AlarmState, Option<Transition>) {
         alarm.look(&of(Some(active), USUAL, at))
     }
 
     #[test]
     fn it_is_raised_by_more_than_both_thresholds_and_over_after_an_hour() {
         for (active_before, wanted) in [(60, 50), (250, 50), (1000, 200), (10_000, 2000)] {
-            let (alarm, start) = (Alarm::default(), Instant::now());
+            let (alarm, start) = (Alarm::default(), Monotonic::now());
             alarm.note("okta", wanted, start, epoch());
             let (state, transition) = look(&alarm, active_before - wanted, start);
             assert_eq!(
@@ -303,7 +303,7 @@ mod tests {
     /// The trail has the times as the clock had them then, right or not.
     #[test]
     fn it_names_the_moment_of_the_first_however_long_it_lasts_and_whatever_the_clock_does() {
-        let (alarm, start) = (Alarm::default(), Instant::now());
+        let (alarm, start) = (Alarm::default(), Monotonic::now());
         let first = epoch().plus_days(3);
         let before = first.plus_seconds(-MARGIN_SECONDS);
         alarm.note("okta", 100, start, first);
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn it_is_told_again_of_twice_as_many() {
-        let (alarm, at) = (Alarm::default(), Instant::now());
+        let (alarm, at) = (Alarm::default(), Monotonic::now());
         let mut told = Vec::new();
         for count in 1..=408 {
             alarm.note("okta", 1, at, epoch());
@@ -344,8 +344,8 @@ mod tests {
 
     #[test]
     fn who_asks_how_it_stands_takes_no_turn_from_the_log() {
-        let (alarm, start) = (Alarm::default(), Instant::now());
-        let now = clock::Instant::from_millis(0);
+        let (alarm, start) = (Alarm::default(), Monotonic::now());
+        let now = Instant::from_millis(0);
         alarm.note("okta", 51, start, epoch());
         for _ in 0..2 {
             let state = alarm.stands(&of(Some(0), USUAL, start));
@@ -363,12 +363,12 @@ mod tests {
     #[test]
     fn what_one_token_did_alone_is_taken_back() {
         let check = |by: &[(&str, u64)], wanted: &str| {
-            let (alarm, at) = (Alarm::default(), Instant::now());
+            let (alarm, at) = (Alarm::default(), Monotonic::now());
             for (who, count) in by {
                 alarm.note(who, *count, at, epoch());
             }
             let mend = look(&alarm, 0, at).0.mend().to_string();
-            let since = clock::Instant::from_millis(if by.is_empty() { 0 } else { -60_000 });
+            let since = Instant::from_millis(if by.is_empty() { 0 } else { -60_000 });
             let command = format!("golinks-scim user undo --since {since}{wanted} --dry-run");
             assert!(mend.ends_with(&command), "{mend}");
         };
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn an_hour_moves_on_minute_by_minute() {
-        let (alarm, start) = (Alarm::default(), Instant::now());
+        let (alarm, start) = (Alarm::default(), Monotonic::now());
         for minute in 0..120 {
             let at = start + PART * minute;
             alarm.note("okta", 1, at, epoch());
@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn who_did_it_is_bounded_and_nobody_is_left_out() {
-        let (alarm, at) = (Alarm::default(), Instant::now());
+        let (alarm, at) = (Alarm::default(), Monotonic::now());
         let many = limits::ALARM_PRINCIPALS_MAX as u64 + 100;
         for number in 0..many {
             alarm.note(&number.to_string(), 1, at, epoch());
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn users_that_cannot_be_counted_are_as_many_as_before() {
-        let (alarm, at) = (Alarm::default(), Instant::now());
+        let (alarm, at) = (Alarm::default(), Monotonic::now());
         alarm.note("okta", 100, at, epoch());
         let (state, _) = alarm.look(&of(Some(900), USUAL, at));
         assert_eq!(state.threshold, Some(200));
@@ -423,12 +423,12 @@ mod tests {
     #[test]
     fn it_can_be_off() {
         let alarm = Alarm::default();
-        alarm.note("okta", 1_000_000, Instant::now(), epoch());
+        alarm.note("okta", 1_000_000, Monotonic::now(), epoch());
         let off = Thresholds {
             deactivations: 0,
             percent: 20,
         };
-        let (state, transition) = alarm.look(&of(None, off, Instant::now()));
+        let (state, transition) = alarm.look(&of(None, off, Monotonic::now()));
         assert_eq!(
             (state.threshold, state.raised, transition),
             (None, None, None)
