@@ -65,7 +65,7 @@ struct Part {
 }
 
 /// What is needed to tell the state of the alarm.
-pub(super) struct Look {
+pub(super) struct Readings {
     /// Active users, if they can be counted; otherwise those of the last look count.
     pub(super) active: Option<u64>,
     pub(super) thresholds: Thresholds,
@@ -151,17 +151,17 @@ impl Alarm {
     /// The state of the alarm, with the active users of this look or of the last that could count
     /// them. The percentage is of these and the users deactivated within the hour together. The alarm
     /// counts as raised as soon as there are too many deactivations, before the look that logs it.
-    pub(super) fn stands(&self, look: &Look) -> AlarmState {
+    pub(super) fn stands(&self, readings: &Readings) -> AlarmState {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.stands(look)
+        state.stands(readings)
     }
 
     /// The state of the alarm, and its transition since the last look: each is given once.
-    pub(super) fn look(&self, look: &Look) -> (AlarmState, Option<Transition>) {
+    pub(super) fn look(&self, readings: &Readings) -> (AlarmState, Option<Transition>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.forget(look.at);
-        state.active = look.active.unwrap_or(state.active);
-        let stands = state.stands(look);
+        state.forget(readings.at);
+        state.active = readings.active.unwrap_or(state.active);
+        let stands = state.stands(readings);
         // When there are fewer again, the next many are news.
         state.told = state.told.min(stands.deactivations);
         let transition = match (state.raised, stands.raised) {
@@ -190,9 +190,9 @@ impl State {
         }
     }
 
-    fn stands(&self, look: &Look) -> AlarmState {
+    fn stands(&self, readings: &Readings) -> AlarmState {
         let mut by: BTreeMap<&str, u64> = BTreeMap::new();
-        let parts = self.parts.iter().filter(|part| !part.is_over(look.at));
+        let parts = self.parts.iter().filter(|part| !part.is_over(readings.at));
         let oldest = parts.clone().next();
         for (who, count) in parts.flat_map(|part| &part.by) {
             *by.entry(who).or_default() += count;
@@ -200,17 +200,17 @@ impl State {
         let most = by.iter().max_by_key(|(_, count)| **count);
         let most = most.map(|(who, count)| ((*who).to_owned(), *count));
         let deactivations = by.values().sum();
-        let active = look.active.unwrap_or(self.active);
-        let threshold = threshold(active.saturating_add(deactivations), look.thresholds);
+        let active = readings.active.unwrap_or(self.active);
+        let threshold = threshold(active.saturating_add(deactivations), readings.thresholds);
         let is_raised = threshold.is_some_and(|threshold| deactivations > threshold);
         AlarmState {
             deactivations,
             threshold,
-            raised: is_raised.then(|| self.raised.map_or(look.now, |raised| raised.since)),
+            raised: is_raised.then(|| self.raised.map_or(readings.now, |raised| raised.since)),
             most,
             began: match self.raised {
                 Some(raised) => raised.began,
-                None => oldest.map_or(look.now, Part::before),
+                None => oldest.map_or(readings.now, Part::before),
             },
         }
     }
@@ -247,8 +247,8 @@ mod tests {
         Instant::from_millis(0)
     }
 
-    fn of(active: Option<u64>, thresholds: Thresholds, at: Monotonic) -> Look {
-        Look {
+    fn of(active: Option<u64>, thresholds: Thresholds, at: Monotonic) -> Readings {
+        Readings {
             active,
             thresholds,
             now: epoch(),

@@ -8,7 +8,6 @@
 //! - A request that changes nothing writes nothing: version and `lastModified` stay.
 //! - Every change leaves an audit row in the same commit.
 
-mod agreement;
 mod alarm;
 mod audit;
 mod brief;
@@ -31,14 +30,13 @@ mod slice;
 mod trail;
 mod undo;
 mod user_id;
+mod verification;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
-pub use agreement::Report;
-use agreement::Verification;
-use alarm::{Alarm, Look, Transition};
+use alarm::{Alarm, Readings, Transition};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
@@ -53,6 +51,7 @@ pub use scan::Asker;
 pub use trail::{Found, Wanted, Way};
 pub use undo::{Manner, Obstacle, Restored, ToUndo, UndoPage, Undone};
 pub use user_id::UserId;
+pub use verification::Report;
 
 use crate::clock::SharedClock;
 use crate::limits;
@@ -64,6 +63,7 @@ use change::{Asked, Edit, Planned};
 use draft::Draft;
 use retention::Retention;
 use scan::Scan;
+use verification::Verification;
 
 /// The users, and the rules for them.
 pub struct Directory {
@@ -256,12 +256,12 @@ impl Directory {
 
     /// The state of the alarm over very many deactivations.
     pub fn alarm(&self, thresholds: Thresholds) -> AlarmState {
-        self.alarm.stands(&self.look(thresholds))
+        self.alarm.stands(&self.readings(thresholds))
     }
 
     /// The state of the alarm; a transition since the last look is logged.
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
-        let (state, transition) = self.alarm.look(&self.look(thresholds));
+        let (state, transition) = self.alarm.look(&self.readings(thresholds));
         match transition {
             Some(Transition::Raised) => log::warn!("{}; mend: {}", state.words(), state.mend()),
             Some(Transition::Over) => log::warn!("no longer very many: {}", state.words()),
@@ -270,8 +270,8 @@ impl Directory {
         state
     }
 
-    fn look(&self, thresholds: Thresholds) -> Look {
-        Look {
+    fn readings(&self, thresholds: Thresholds) -> Readings {
+        Readings {
             active: self.counts_by_status().map(|(active, _)| active),
             thresholds,
             now: self.clock.now(),
