@@ -51,6 +51,25 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         (again.status, &error["scimType"]),
         (409, &json!("uniqueness"))
     );
+    // They would look like the one that is there.
+    for name in [
+        "u ",
+        "\u{a0}u",
+        "u\n",
+        "u\u{200b}",
+        "\u{ad}u",
+        "u\u{202e}",
+        "u\0",
+        "\u{feff}",
+    ] {
+        let error = talk.json("POST", "/Users", Some(&body(name)), 400);
+        assert_eq!(error["scimType"], "invalidValue", "{name:?}");
+        let target = format!("/Users/{}", user["id"].as_str().expect("text"));
+        let error = talk.json("PUT", &target, Some(&body(name)), 400);
+        assert_eq!(error["scimType"], "invalidValue", "{name:?}");
+    }
+    // Names of people have joiners.
+    talk.create("\u{639}\u{644}\u{6cc}\u{200c}\u{631}");
 }
 
 /// Only the target of an operation changes, and what is written is the value; a whole name that

@@ -135,6 +135,9 @@ impl Edit {
                 user
             }
         };
+        if user.user_name() != before.user_name() {
+            user.require_seen_user_name()?;
+        }
         // Identity providers that leave it out do not mean to change it.
         if user.active().is_none()
             && !unassigns_active

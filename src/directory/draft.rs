@@ -134,6 +134,7 @@ enum KeysAfter {
 impl Draft {
     /// A new user, active unless the request says otherwise.
     pub(super) fn create(id: UserId, mut user: User, asked: &Asked) -> Result<Self, Error> {
+        user.require_seen_user_name()?;
         if user.active().is_none() {
             user.set_active(true);
         }
@@ -211,9 +212,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::audit::Caller;
+    use super::super::change::{Edit, decide};
     use super::*;
-    use crate::clock::SystemClock;
-    use crate::scim::Leniency;
+    use crate::clock::{Clock, SystemClock};
+    use crate::scim::{Budget, Leniency};
 
     fn asked() -> Asked {
         let caller = Caller {
@@ -278,5 +280,26 @@ mod tests {
         assert_agrees(&draft, earlier);
         assert_eq!(draft.record.last_modified(), now.next());
         assert_eq!(draft.record.created_at(), now);
+    }
+
+    /// Or nobody could deactivate a user who is older than the rule.
+    #[test]
+    fn a_user_keeps_a_name_that_would_be_refused_today() {
+        let named = |name: &str, is_active: bool| {
+            let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
+            let user = json!({"schemas": schemas, "userName": name, "active": is_active});
+            User::parse(user, &mut Leniency::strict()).expect("a user")
+        };
+        let now = SystemClock.now();
+        let before = Record::created(UserId::new(0), named("jane ", true), now);
+        let replaced = |user: User| {
+            let edit = Edit::Replace { user, echo: None };
+            let (leniency, budget) = (Leniency::strict(), &mut Budget::default());
+            decide(before.clone(), edit, leniency, budget, &asked())
+        };
+        let decided = replaced(named("jane ", false)).expect("decided");
+        assert!(matches!(decided, Decided::Draft(draft) if draft.lost_access));
+        assert!(replaced(named("jane\u{200b}", true)).is_err());
+        assert!(replaced(named("jane", true)).is_ok());
     }
 }

@@ -13,7 +13,7 @@ use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::columns::{Empty, Row};
 use crate::scim::fold::fold;
-use crate::scim::{self, ErrorType, Leniency, User};
+use crate::scim::{Leniency, User};
 use crate::store::{Change, View};
 
 /// What a row does, or would do.
@@ -164,11 +164,6 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<Re
     // A user without `active` must not become active by moving to another directory.
     if row.creates_unknown() {
         user.set_active(false);
-    }
-    // Nobody sees such spaces in a table, and there would be two users for one person.
-    if user.user_name().trim() != user.user_name() {
-        let what = "the userName has spaces around it: take them away";
-        return Err(scim::Error::new(ErrorType::InvalidValue, what).into());
     }
     let sequence = view.next_user()?.ok_or(Error::Exhausted)?;
     let (change, written) = change::create(view, UserId::new(sequence), user, asked)?;

@@ -20,6 +20,19 @@ pub fn fold(text: &str) -> String {
     folded.nfc().collect()
 }
 
+/// Whether nobody sees a character, so that texts with and without it look the same: a control, or
+/// what is to be ignored where it is not known. The two joiners (U+200C, U+200D), which Persian and
+/// Indian names need, are not among them (RFC 8264 section 9, "IgnorableProperties" and "JoinControl").
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'
+                | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        )
+}
+
 /// The form of `text` in which people are looked up: folded, without accents, so that
 /// `Jose` finds `José` and `Soren` finds `Søren`. Looser than [`fold`], and no key: texts
 /// that differ may have the same plain form.

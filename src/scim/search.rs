@@ -3,7 +3,7 @@
 //! form here, so that they match.
 
 use super::error::{Error, ErrorType};
-use super::fold::plain;
+use super::fold::{is_unseen, plain};
 use crate::limits;
 
 /// Separates the values of one user, so that no word is found across two of them. No word contains
@@ -88,10 +88,11 @@ fn searched(text: &str) -> String {
         return plain;
     }
     let typed = |c: char| match c {
-        '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
+        c if c.is_control() => Some(' '),
+        '\u{200c}' | '\u{200d}' => None,
+        c if is_unseen(c) => None,
         '\u{2018}' | '\u{2019}' | '\u{2bb}' | '\u{2bc}' | '\u{ff07}' => Some('\''),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
-        c if c.is_control() => Some(' '),
         c => Some(c),
     };
     plain.chars().filter_map(typed).collect()

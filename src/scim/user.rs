@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
+use super::fold::is_unseen;
 use super::patch::{Budget, Patch};
 use super::path::Target;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
@@ -174,6 +175,22 @@ impl User {
             ));
         }
         Ok(())
+    }
+
+    /// A new userName is one that can be seen and typed, or there would be two users for one person
+    /// whom nobody can tell apart (RFC 7644 section 5, RFC 8265 section 3.3). A user may keep a name
+    /// that is older than this rule.
+    pub(crate) fn require_seen_user_name(&self) -> Result<(), Error> {
+        let name = self.user_name();
+        let what = if name.trim() != name {
+            "white space around it".to_owned()
+        } else if let Some(unseen) = name.chars().find(|c| is_unseen(*c)) {
+            format!("U+{:04X}, which nobody sees", u32::from(unseen))
+        } else {
+            return Ok(());
+        };
+        let detail = format!("the userName has {what}: take it away where the name comes from");
+        Err(Error::new(ErrorType::InvalidValue, detail))
     }
 
     /// The attributes, canonical names, in the schema's order.
