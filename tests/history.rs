@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
 use golinks_scim::directory::{
-    Caller, Directory, Keep, Manner, Obstacle, Past, Then, ToUndo, Undone, describe,
+    Caller, Directory, Keep, Manner, Obstacle, Past, Then, Thresholds, ToUndo, Undone, describe,
 };
 use golinks_scim::scim::{Leniency, Patch, Preconditions, User};
 use golinks_scim::store::{Opener, Store};
@@ -963,6 +963,47 @@ fn undo(directory: &Directory, selection: &ToUndo, is_forced: bool) -> Vec<Undon
         .expect("done");
     assert_eq!(page.next, None);
     page.undone
+}
+
+/// To take back a creation is to deactivate.
+#[test]
+fn who_is_deactivated_by_an_undo_is_counted() {
+    let mut kept = Kept::new();
+    let since = kept.now();
+    kept.create("jane", "a");
+    let everything = ToUndo::Since { since, token: None };
+    undo(&kept.directory, &everything, false);
+    let thresholds = Thresholds {
+        deactivations: 50,
+        percent: 20,
+    };
+    assert_eq!(kept.directory.alarm(thresholds).deactivations, 1);
+}
+
+/// One that takes back none but these changes does not.
+#[test]
+fn an_undo_of_others_changes_too_counts_as_somebody_elses_change() {
+    let mut kept = Kept::new();
+    let id = kept.create("jane", "b");
+    let since = kept.now();
+    kept.change(&id, "title", &json!("mine"), "a");
+    let later = kept.now();
+    kept.change(&id, "title", &json!("yours"), "b");
+    kept.change(&id, "title", &json!("mine again"), "a");
+    let both = ToUndo::Since {
+        since: later,
+        token: None,
+    };
+    undo(&kept.directory, &both, false);
+    let mine = ToUndo::Since {
+        since,
+        token: Some("a".to_owned()),
+    };
+    let undone = undo(&kept.directory, &mine, false);
+    assert!(
+        matches!(undone[0].outcome, Err(Obstacle::Touched { .. })),
+        "{undone:?}"
+    );
 }
 
 #[test]

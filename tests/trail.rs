@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
 use golinks_scim::clock::{Clock, Instant, SystemClock};
-use golinks_scim::directory::{Caller, Directory, Keep, describe, event};
+use golinks_scim::directory::{Caller, Directory, Keep, Written, describe, event};
 use golinks_scim::limits;
-use golinks_scim::scim::{Bulk, Leniency, User};
+use golinks_scim::scim::{Bulk, Leniency, Preconditions, User};
 use golinks_scim::store::{Change, Store};
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Map, Value, json};
@@ -141,7 +141,7 @@ type Edit = fn(&mut Vec<u8>);
 fn a_user_changed_behind_the_trails_back_is_named() {
     let directory = populated();
     let good = fs::read(store_file(&directory)).expect("the store");
-    let edits: [(u32, &str, Edit); 3] = [
+    let edits: [(u32, &str, Edit); 4] = [
         // Of an attribute that the newest row does not name.
         (3, "name is not what the row says it became", |row| {
             replace(row, "\"familyName\":\"F\"", "\"familyName\":\"G\"");
@@ -150,6 +150,11 @@ fn a_user_changed_behind_the_trails_back_is_named() {
             replace(row, "user19@example.com", "evil19@example.com");
         }),
         (12, "who has version 7", |row| row[33] = 7),
+        // An attribute that no row names.
+        (25, "no row tells of the user's title", |row| {
+            row.pop();
+            row.extend_from_slice(b",\"title\":\"T\"}");
+        }),
     ];
     for (sequence, what, edit) in edits {
         fs::write(store_file(&directory), &good).expect("written");
@@ -202,9 +207,9 @@ fn caller() -> Caller {
     }
 }
 
-fn create(directory: &Directory, name: &str) {
+fn create(directory: &Directory, name: &str) -> Written {
     let user = User::parse(body(name), &mut Leniency::compatible()).expect("a user");
-    directory.create(user, &caller()).expect("created");
+    directory.create(user, &caller()).expect("created")
 }
 
 /// A directory of 100 users, one a day, beginning 100 days ago.
@@ -212,16 +217,22 @@ fn of_hundred_days(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
     by_a_clock(folder, |day| day - 99)
 }
 
-/// A directory of 100 users, each created when the clock was off by so many days.
-fn by_a_clock(
-    folder: &TempDir,
-    days_off: impl Fn(i64) -> i64,
-) -> (Arc<Store>, Directory, Arc<Jumping>) {
+/// A directory without users.
+fn empty(folder: &TempDir) -> (Arc<Store>, Directory, Arc<Jumping>) {
     let data = folder.path().join("data");
     fs::create_dir_all(&data).expect("made");
     let store = Store::open(&data.join("users.redb"), Duration::ZERO, describe).expect("a store");
     let (store, clock) = (Arc::new(store), Arc::new(Jumping::default()));
     let directory = Directory::new(Arc::clone(&store), Arc::clone(&clock) as Arc<_>);
+    (store, directory, clock)
+}
+
+/// A directory of 100 users, each created when the clock was off by so many days.
+fn by_a_clock(
+    folder: &TempDir,
+    days_off: impl Fn(i64) -> i64,
+) -> (Arc<Store>, Directory, Arc<Jumping>) {
+    let (store, directory, clock) = empty(folder);
     for day in 0..100 {
         clock.0.store(days_off(day) * DAY_MS, Ordering::SeqCst);
         create(&directory, &format!("user{day:02}"));
@@ -374,6 +385,30 @@ fn retention_by_size_leaves_a_trail_that_is_verified_backed_up_and_restored() {
     assert_eq!(output.status, Some(0), "{output:?}");
 }
 
+/// However many commits it takes.
+#[test]
+fn a_removal_is_told_of_once() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, directory, _) = empty(&folder);
+    let rows = limits::AUDIT_TRIM_ROWS_MAX + 100;
+    let change = (0..rows).fold(Change::none(), |change, _| change.audit("{}".to_owned()));
+    store.commit(change).expect("written");
+    let keep = Keep {
+        days: None,
+        bytes: Some(1),
+    };
+    let trim = || directory.trim(keep, Monotonic::now()).expect("done");
+    assert_eq!(trim(), limits::AUDIT_TRIM_ROWS_MAX);
+    assert!(trim() > 0, "it is done in one step");
+    let snapshot = store.snapshot().expect("open");
+    let mut told = 0;
+    let checked = snapshot.check_audits(0, u64::MAX, |_, row| {
+        told += usize::from(row.contains("\"kind\":\"audit.trim\""));
+    });
+    checked.expect("read").expect("the chain holds");
+    assert_eq!(told, 1);
+}
+
 /// The server itself, while it runs.
 #[test]
 fn a_server_trims_its_trail_while_it_serves() {
@@ -484,17 +519,45 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
     assert!(firsts.len() > 4, "{firsts:?}");
 }
 
+/// Rows that agree with the chain, but not with each other or with who is there.
+#[test]
+fn a_row_of_a_change_that_was_none_is_named() {
+    let here = "it deletes a user who is here";
+    let older = "it is older than the user's creation";
+    let twice = "it tells of version 2, where version 1 was to come";
+    for (kind, version, what) in [
+        ("delete", 2, here),
+        ("modify", 1, older),
+        ("modify", 2, twice),
+    ] {
+        let folder = TempDir::new().expect("a folder");
+        let (store, directory, _) = empty(&folder);
+        let created = create(&directory, "jane").record;
+        let id = created.id().to_string();
+        let mut off = created.user().clone();
+        off.set_active(false);
+        let unconditional = Preconditions::default();
+        let changed = directory.replace(&id, off, None, unconditional, &caller());
+        changed.expect("changed");
+        assert_eq!(verified(&directory), Vec::<Value>::new());
+        let told = json!({"user": id, "userName": "jane",
+            "version": format!("W/\"{version}\""), "changes": []});
+        let told = told.as_object().expect("members");
+        let row = event(&caller(), SystemClock.now(), kind, told);
+        store.commit(Change::none().audit(row)).expect("written");
+        let findings = verified(&directory);
+        let is_named = findings.iter().any(|finding| finding["what"] == what);
+        assert!(is_named, "{kind} {version}: {findings:?}");
+    }
+}
+
 /// How long a verification takes, and each step of it; what a client waits for is a step.
 #[test]
 #[ignore = "the long form: AUDIT_ROWS rows, 1,000,000 if it is not set"]
 fn a_large_trail_is_verified_in_short_steps() {
     let rows = number("AUDIT_ROWS", 1_000_000);
     let folder = TempDir::new().expect("a folder");
-    let data = folder.path().join("data");
-    fs::create_dir_all(&data).expect("made");
-    let store = Store::open(&data.join("users.redb"), Duration::ZERO, describe).expect("a store");
-    let store = Arc::new(store);
-    let directory = Directory::new(Arc::clone(&store), Arc::new(SystemClock));
+    let (_store, directory, _) = empty(&folder);
     for batch in 0..rows / 1000 {
         let operations: Vec<Value> = (0..1000)
             .map(|at| {

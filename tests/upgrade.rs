@@ -16,7 +16,7 @@ use golinks_scim::directory::describe;
 use golinks_scim::secret;
 use golinks_scim::store::{self, Store};
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -423,4 +423,34 @@ fn no_image_of_a_power_cut_during_an_upgrade_is_anything_between() {
         );
         assert!(old > 20 && new > 20, "the cuts did not cut: {old} {new}");
     }
+}
+
+#[test]
+fn a_trail_whose_end_was_changed_is_not_upgraded() {
+    const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
+    let directory = FIXTURES[2].unpack();
+    let path = directory.path().join("data/users.redb");
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_write().expect("a transaction");
+    {
+        let mut chain = txn.open_table(CHAIN).expect("the table");
+        let mut head = chain
+            .get("head")
+            .expect("read")
+            .expect("there")
+            .value()
+            .to_vec();
+        *head.last_mut().expect("a digest") ^= 1;
+        chain.insert("head", head.as_slice()).expect("written");
+    }
+    txn.commit().expect("committed");
+    drop(database);
+    let output = cli_in(&directory, &["user", "list"]);
+    assert_eq!(output.status, Some(65), "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("the last one, is not as it was written"),
+        "{output:?}"
+    );
 }
