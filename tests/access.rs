@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use golinks_scim::access::{Rejection, Scope, Tokens};
+use golinks_scim::access::{Issue, IssueError, Mode, Rejection, Scope, Tokens};
 use golinks_scim::api::{AccessKind, route_table};
 use golinks_scim::clock::{Clock, Instant as Moment, SystemClock};
 use golinks_scim::directory::describe;
 use golinks_scim::limits;
-use golinks_scim::secret::Secret;
-use golinks_scim::store::Store;
+use golinks_scim::secret::{Secret, sha256};
+use golinks_scim::store::{Change, Store};
 use serde_json::{Value, json};
 
 use crate::support::{Server, Talk, body, scim_error};
@@ -708,6 +708,13 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
         );
     }
     let door = crate::support::wire::Door::to(talk.server);
+    // Nor does what is refused where no token is needed.
+    for _ in 0..40 {
+        let mut tls = door.connect();
+        tls.write_all(b"GET /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n")
+            .expect("taken");
+        assert_eq!(crate::support::wire::read(&mut tls, false).status, 404);
+    }
     let mut tls = door.connect();
     let lengthy = "GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nx";
     tls.write_all(lengthy.as_bytes()).expect("taken");
@@ -715,7 +722,7 @@ fn strangers_fill_neither_the_log_nor_the_memory() {
     assert_eq!(crate::support::wire::read(&mut tls, false).status, 200);
     crate::support::wire::assert_closed(&mut tls, lengthy);
     let lines = door.server.log().lines().count();
-    assert!(lines < 60, "{lines} lines for 1,200 requests of a stranger");
+    assert!(lines < 60, "{lines} lines for 1,240 requests of a stranger");
     door.server.stop();
 }
 
@@ -795,4 +802,72 @@ fn a_token_that_was_let_in_is_looked_at_again() {
         forgotten[0] && !forgotten[1..].contains(&true),
         "{forgotten:?}"
     );
+}
+
+/// So many are good at once; and so many again are kept, of which the one that is needed least goes
+/// for a new one, with all that is kept of it.
+#[test]
+fn tokens_are_bounded_whether_good_or_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    let store = Arc::new(Store::open(&path, Duration::ZERO, describe).expect("opened"));
+    let load = || Tokens::load(Arc::clone(&store)).expect("loaded");
+    let start = SystemClock.now();
+    let now = start.plus_seconds(1);
+    let issue = |tokens: &Tokens, name: &str, now, expires| {
+        let issue = Issue {
+            name: name.to_owned(),
+            scope: Scope::Read,
+            mode: Mode::Compatible,
+            expires,
+            rate_limit: None,
+            allow_from: Vec::new(),
+            issued_by: None,
+        };
+        tokens.issue(issue, now, |_| "{}".to_owned())
+    };
+    let tokens = load();
+    let (oldest, _) = issue(&tokens, "dead", start, Some(start)).expect("issued");
+    issue(&tokens, "good", now, None).expect("issued");
+    oldest.note_use(now, [127, 0, 0, 1].into(), None);
+    tokens.flush_last_used().expect("written");
+    fill(&store, limits::TOKENS_MAX);
+
+    let tokens = load();
+    let counted = || (tokens.list(now).len(), tokens.find("dead", now).len());
+    let full = (2 * limits::TOKENS_MAX, 1);
+    assert_eq!(counted(), full);
+    let refused = issue(&tokens, "new", now, None);
+    assert!(matches!(refused, Err(IssueError::TooMany)), "{refused:?}");
+    assert_eq!(counted(), full);
+    let revoked = tokens.revoke("good", now, |_| "{}".to_owned());
+    assert_eq!(revoked.expect("revoked").len(), 1);
+    issue(&tokens, "new", now, None).expect("there is room");
+    assert_eq!(counted(), (2 * limits::TOKENS_MAX, 0));
+    let snapshot = store.snapshot().expect("open");
+    let rows = snapshot.tokens().expect("read");
+    assert_eq!(rows.len(), 2 * limits::TOKENS_MAX);
+    assert_eq!(snapshot.tokens_seen().expect("read"), []);
+}
+
+/// Makes of each stored token as many as this, the others a little younger: to issue them one by
+/// one would take a commit for each.
+fn fill(store: &Store, count: usize) {
+    let snapshot = store.snapshot().expect("open");
+    let mut change = Change::none();
+    for (id, row) in snapshot.tokens().expect("read") {
+        let (version, text) = row.split_first().expect("a version");
+        let mut token: Value = serde_json::from_slice(text).expect("JSON");
+        let created = token["created"].as_i64().expect("a time");
+        token["created"] = json!(created + 1);
+        for number in 1..count {
+            let id = format!("{id}{number}");
+            token["id"] = json!(id);
+            token["name"] = json!(format!("of-{id}"));
+            token["digest"] = json!(sha256(id.as_bytes()));
+            let row = [&[*version][..], token.to_string().as_bytes()].concat();
+            change = change.token(&id, row);
+        }
+    }
+    store.commit(change).expect("written");
 }

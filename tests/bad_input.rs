@@ -339,6 +339,7 @@ fn methods_and_media_types_that_do_not_fit() {
     for (media_type, status) in [
         ("application/scim+json; charset=utf-8", 201),
         ("Application/JSON", 201),
+        ("application/json ; charset=UTF-8", 201),
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
         ("text/json", 201),

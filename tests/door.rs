@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use golinks_scim::http1::client::read_response;
+use golinks_scim::limits;
 use serde_json::Value;
 
 use crate::support::scim_error;
@@ -137,6 +138,29 @@ fn an_expectation_is_met_only_after_admission() {
         .expect("taken");
     assert_eq!(read(&mut old, false).status, 200);
     assert_closed(&mut old, "HTTP/1.0");
+}
+
+/// The body of a refused request is skipped, and the connection kept, if it is no longer than so
+/// many bytes and nobody holds it back until it is asked for.
+#[test]
+fn a_body_that_is_long_or_held_back_is_not_skipped() {
+    let door = Door::open();
+    for (fields, length, connection) in [
+        ("", limits::DISCARD_BYTES_MAX, None),
+        ("", limits::DISCARD_BYTES_MAX + 1, Some("close")),
+        ("Expect: 100-continue\r\n", 4, Some("close")),
+    ] {
+        let mut tls = door.connect();
+        let head = format!(
+            "POST /scim/v2/Nothing HTTP/1.1\r\nHOST\r\n{fields}Content-Length: {length}\r\n\r\n"
+        );
+        let body = vec![b' '; length];
+        tls.write_all(&[door.with_token(&head), body].concat())
+            .expect("taken");
+        let answer = read(&mut tls, false);
+        let found = (answer.status, answer.header("connection"));
+        assert_eq!(found, (404, connection), "{head}");
+    }
 }
 
 #[test]

@@ -334,17 +334,24 @@ impl Stored {
 mod tests {
     use super::*;
 
-    /// A row of a release that did not write who issued a token is good all the same.
-    #[test]
-    fn who_issued_a_token_is_kept_where_it_was_written() {
-        let issue = Issue {
+    fn okta() -> Issue {
+        Issue {
             name: "okta".to_owned(),
             scope: Scope::Read,
             mode: Mode::Strict,
             expires: None,
             rate_limit: None,
             allow_from: Vec::new(),
+            issued_by: None,
+        }
+    }
+
+    /// A row of a release that did not write who issued a token is good all the same.
+    #[test]
+    fn who_issued_a_token_is_kept_where_it_was_written() {
+        let issue = Issue {
             issued_by: Some("administrator:jane".to_owned()),
+            ..okta()
         };
         let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0));
         let row = token.with(|token| token.expires = None).encode();
@@ -354,5 +361,15 @@ mod tests {
         let old = text.replace("\"issued_by\":\"administrator:jane\",", "");
         assert_ne!(old, text);
         assert_eq!(read(old.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_network_that_cannot_be_read_opens_the_token_to_nobody() {
+        let token = Token::issued(okta(), secret::sha256(b"x"), Instant::from_millis(0));
+        let text = String::from_utf8(token.encode()).expect("text");
+        let foreign = text.replace("\"allow_from\":[]", "\"allow_from\":[\"?\"]");
+        assert_ne!(foreign, text);
+        assert!(Token::decode(text.as_bytes(), None).is_some());
+        assert!(Token::decode(foreign.as_bytes(), None).is_none());
     }
 }

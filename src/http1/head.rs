@@ -424,6 +424,7 @@ mod tests {
             ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
             ("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 400),
             ("GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("GET http://h/ HTTP/1.0\r\n\r\n", 400),
             (
                 "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\nauthorization: b\r\n\r\n",
                 400,
@@ -460,6 +461,13 @@ mod tests {
         assert_eq!(head.header("HOST"), Some(&b"h"[..]));
         assert!(head.wants_close());
         assert_eq!(head.expects_continue(), Ok(true));
+    }
+
+    #[test]
+    fn an_old_client_expects_nothing() {
+        let bytes = b"PUT / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n";
+        let (head, _) = Head::parse(bytes).expect("good").expect("complete");
+        assert_eq!(head.expects_continue(), Ok(false));
     }
 
     proptest::proptest! {
