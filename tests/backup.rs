@@ -8,13 +8,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use golinks_scim::secret::{hex, sha256};
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Server, Talk, body, cli_in, command_on, send};
+use crate::support::{Server, Talk, body, cli_in, command_on, send, stored_number};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()
@@ -427,6 +428,57 @@ fn no_entity_tag_is_given_twice_on_both_sides_of_a_restore() {
     }
     let verified = talk.server.cli(&["audit", "verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");
+}
+
+/// An era that is begun is later than that of the replaced store, whatever the clock says.
+#[test]
+fn the_era_of_a_replaced_store_is_not_begun_again() {
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    let server = Server::start();
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    let made = server.cli(&["backup", "create", file]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let directory = server.stop_and_keep();
+    let path = directory.path().join("data/users.redb");
+    let far_ahead = 4_000_000_000;
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_write().expect("a transaction");
+    {
+        let mut meta = txn.open_table(META).expect("the table");
+        let era = stored_number("era", far_ahead);
+        meta.insert("era", era).expect("written");
+    }
+    txn.commit().expect("committed");
+    drop(database);
+    let restored = cli_in(&directory, &["backup", "restore", file]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
+    let database = Database::open(&path).expect("a redb file");
+    let txn = database.begin_read().expect("a transaction");
+    let meta = txn.open_table(META).expect("the table");
+    let era = meta.get("era").expect("read").expect("there").value();
+    assert_eq!(era, stored_number("era", far_ahead + 1));
+}
+
+/// A copy that nobody has fetched is removed by the next backup, unless somebody may still be at it.
+#[test]
+fn a_copy_that_was_abandoned_goes_with_the_next_backup() {
+    let server = Server::start();
+    let data_dir = server.data_dir();
+    let long_ago = SystemTime::now() - Duration::from_hours(1);
+    let [abandoned, underway] = [("0", long_ago), ("1", SystemTime::now())].map(|(digit, time)| {
+        let path = data_dir.join(format!("users.redb.new-{}", digit.repeat(16)));
+        let file = File::create_new(&path).expect("made");
+        file.set_modified(time).expect("ours");
+        path
+    });
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let made = server.cli(&["backup", "create", file.to_str().expect("text")]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    assert!(!abandoned.exists() && underway.exists());
+    server.stop();
 }
 
 /// The rows of the audit trail.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use golinks_scim::access::{Issue, IssueError, Mode, Scope, Terms, Token, Tokens};
+use golinks_scim::access::{Issue, IssueError, Mode, Rejection, Scope, Terms, Token, Tokens};
 use golinks_scim::api::{Api, Options, StartError, Tuning};
 use golinks_scim::clock::{Instant as Moment, SystemClock};
 use golinks_scim::directory::{Caller, Directory, Error, Manner, ToUndo, describe};
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::crash::{self, inspect};
 use crate::support::{
-    Output, Server, Talk, body, cli_in, command, record_of, scim_error, send, wait_until,
+    Output, Server, Talk, body, cli_in, command, record_of, scim_error, send, wait_until, waiting,
     without_settings,
 };
 
@@ -653,6 +653,23 @@ fn what_was_undone_before_the_disk_failed_is_told() {
     assert_eq!((left.undone.len(), left.next), (1, None));
 }
 
+/// Rows that wait for a commit go on waiting if it cannot be made.
+#[test]
+fn rows_that_wait_are_not_lost_with_a_commit() {
+    let disk = Disk::default();
+    let store = disk.open();
+    // So large that the file grows, which fails before the commit begins.
+    for number in 0..limits::AUDIT_NOTES_MAX {
+        store.note(format!("{number} {}", "x".repeat(8000)));
+    }
+    let next = disk.calls.load(Ordering::SeqCst) + 1;
+    disk.fails_at.store(next, Ordering::SeqCst);
+    let commit = || store.commit(Change::none().audit("{}".to_owned()));
+    assert_eq!(commit(), Err(WriteError::Unavailable));
+    wait_until("it comes back", || commit().is_ok());
+    assert_eq!(audit_rows(&store), limits::AUDIT_NOTES_MAX as u64 + 1);
+}
+
 fn wanted(name: &str) -> Issue {
     Issue {
         name: name.to_owned(),
@@ -890,6 +907,37 @@ fn a_revoked_token_is_refused_while_the_disk_hangs() {
         let stored = Tokens::load(Arc::clone(&store)).expect("loaded");
         assert_eq!(known(&tokens, now), known(&stored, now));
     }
+}
+
+/// Nor do the stored tokens let it in, when they are read again before its revocation is written.
+#[test]
+fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
+    let disk = Disk::default();
+    let (store, tokens, now) = disk.open_with_tokens();
+    let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let issued = tokens.issue(wanted("spare"), now, row);
+    assert!(is_unknown(&issued), "{issued:?}");
+    disk.is_broken.store(false, Ordering::SeqCst);
+    await_writes(&store);
+    let first = disk.calls.load(Ordering::SeqCst);
+    disk.hangs.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| store.commit(Change::none().audit("{}".to_owned())));
+        wait_until("it hangs", || disk.calls.load(Ordering::SeqCst) > first);
+        let settling = scope.spawn(|| {
+            tokens.settle().expect("the store can tell");
+            tokens.check_again(&okta, now)
+        });
+        wait_until("it waits to be settled", || waiting(&store) > 0);
+        let revoking = scope.spawn(|| tokens.revoke("okta", now, row));
+        wait_until("it is refused", || tokens.check_again(&okta, now).is_err());
+        disk.hangs.store(false, Ordering::SeqCst);
+        let found = settling.join().expect("no panic");
+        assert_eq!(found, Err(Rejection::Revoked), "let in again");
+        writing.join().expect("no panic").expect("written");
+        revoking.join().expect("no panic").expect("revoked");
+    });
 }
 
 /// What was not confirmed before the end is named, and may be undone by it; who is told so at every

@@ -393,3 +393,35 @@ fn digest_of(path: &Path) -> io::Result<Digest> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    /// It is told of now, and not when the backup is needed.
+    #[test]
+    fn a_user_whose_row_is_damaged_is_in_no_backup() {
+        let database = file::database(InMemoryBackend::new()).expect("a database");
+        file::initialise(&database).expect("tables");
+        let sound = row::seal(&1_u32.to_be_bytes(), b"a user".to_vec());
+        let mut damaged = sound.clone();
+        damaged[0] ^= 1;
+        for (row, is_sound) in [(sound, true), (damaged, false)] {
+            let txn = database.begin_write().expect("a transaction");
+            let mut users = txn.open_table(USERS).expect("the table");
+            users.insert(1, row.as_slice()).expect("written");
+            drop(users);
+            txn.commit().expect("committed");
+            let shared = Shared::default();
+            let snapshot = Snapshot::begin(&database, Index::default(), &shared, 0);
+            let folder = tempfile::tempdir().expect("a folder");
+            let store_path = folder.path().join("users.redb");
+            let made = snapshot.expect("a state").back_up(&store_path, 0);
+            assert_eq!(made.is_ok(), is_sound, "{made:?}");
+            let left = fs::read_dir(folder.path()).expect("the folder");
+            assert_eq!(left.count(), usize::from(is_sound));
+        }
+    }
+}
