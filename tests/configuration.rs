@@ -12,7 +12,7 @@ use golinks_scim::clock;
 use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 
-use crate::support::{Server, Talk, body, command_on, without_settings};
+use crate::support::{Output, Server, Talk, body, command, command_on, without_settings};
 
 fn with_file(file: &str, arguments: &[&str]) -> Server {
     let file = file.to_owned();
@@ -346,4 +346,16 @@ fn hand_over(command: &Command, listener: TcpListener) -> Command {
         .args(command.get_args())
         .stdin(Stdio::from(OwnedFd::from(listener)));
     shell
+}
+
+/// The README has scripts keep their token in a variable that is named like a setting.
+#[test]
+fn a_token_in_the_environment_is_no_setting() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let mut command = command(&folder);
+    command.env("GOLINKS_SCIM_TOKEN", "golinks_scim_x");
+    let checked = command.args(["config", "check"]).output();
+    let checked = Output::from(checked.expect("it runs"));
+    assert_eq!(checked.status, Some(0), "{checked:?}");
+    assert!(!checked.stderr.contains("is no setting"), "{checked:?}");
 }

@@ -177,6 +177,8 @@ fn grammar_and_comparisons() -> Vec<Row> {
         ("emails.primary ne true", vec![b, c, d]),
         ("emails[primary ne false]", vec![b]),
         ("emails.primary pr", vec![b]),
+        // What is assumed is not assigned.
+        ("emails.primary eq null", vec![c, d]),
         ("photos.primary eq false", vec![]),
         // No text is equal to a boolean, neither by index nor by looking.
         ("userName eq true", vec![]),

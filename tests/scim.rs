@@ -325,6 +325,12 @@ fn a_value_is_added_once() {
             json!({"emails": [{"value": "w", "type": "work", "primary": false},
                 {"value": "h", "type": "home"}, {"value": "n", "primary": true}]}),
         ),
+        // One that is not primary takes nothing from the others.
+        (
+            two.clone(),
+            json!({"op": "add", "path": "emails", "value": [{"value": "w", "type": "work", "primary": false}]}),
+            json!({"emails": [{"value": "w", "type": "work", "primary": false}, {"value": "h", "type": "home"}]}),
+        ),
         // Those without a value are the same if they differ in what is primary alone.
         (
             json!({"addresses": [{"locality": "A", "type": "work", "primary": true}]}),
@@ -827,6 +833,18 @@ fn patches_that_ask_for_too_much_work() {
     let members: serde_json::Map<String, Value> = (0..1_001)
         .map(|index| (format!("emails[type eq \"{index}\"].value"), json!("x")))
         .collect();
+    // One attribute, whose name may be written in so many ways.
+    let spelling = |index: usize| -> String {
+        let letters = "displayName".chars().enumerate();
+        let spelt = letters.map(|(at, letter)| match index >> at & 1 {
+            0 => letter.to_ascii_lowercase(),
+            _ => letter.to_ascii_uppercase(),
+        });
+        spelt.collect()
+    };
+    let spellings: serde_json::Map<String, Value> = (0..1_001)
+        .map(|index| (spelling(index), json!("x")))
+        .collect();
     let values = |start: usize| -> Vec<Value> {
         (start..start + 600)
             .map(|index| json!({"value": index.to_string()}))
@@ -861,6 +879,7 @@ fn patches_that_ask_for_too_much_work() {
             20,
         ),
         json!([{"op": "add", "value": members}]),
+        json!([{"op": "add", "value": spellings}]),
         json!([
             {"op": "add", "path": "emails", "value": values(0)},
             {"op": "add", "path": "emails", "value": values(600)}
@@ -869,6 +888,14 @@ fn patches_that_ask_for_too_much_work() {
         let found = patched(&before, &operations, Leniency::compatible());
         assert_eq!(found, Err(ErrorType::InvalidValue));
     }
+}
+
+#[test]
+fn whoever_is_strict_removes_no_schema() {
+    let operations = json!([{"op": "remove", "path": "schemas",
+        "value": ["urn:ietf:params:scim:schemas:core:2.0:User"]}]);
+    let found = patched(&user(&json!({})), &operations, Leniency::strict());
+    assert_eq!(found, Err(ErrorType::Mutability));
 }
 
 #[test]
