@@ -325,12 +325,10 @@ impl<'a> Connection<'a> {
     }
 
     fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
-        let streamed_to_the_end =
-            matches!(answer.body, Body::Stream(_)) && head.version() == Version::Http10;
         let now = Instant::now();
         self.slot.set_writing(now);
-        let close =
-            close || answer.close || head.wants_close() || streamed_to_the_end || self.is_last(now);
+        // HTTP/1.0 always wants it: a stream ends with its connection there.
+        let close = close || answer.close || head.wants_close() || self.is_last(now);
         // A request that has used up its time still gets its answer.
         let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
         self.socket.set(last.min(now + limits::WRITE_DURATION_MAX));
