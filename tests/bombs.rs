@@ -114,8 +114,9 @@ fn json_that_means_to_exhaust_is_refused() {
         (
             "a NUL in the userName",
             user("").replace("bomb", "bo\\u0000mb"),
-            &[201],
+            &[400],
         ),
+        ("a NUL in a title", user(",\"title\":\"\\u0000\""), &[201]),
         ("a byte order mark", format!("\u{feff}{}", user("")), &[201]),
         (
             "two byte order marks",

@@ -114,7 +114,7 @@ fn the_default_file_can_be_used_as_it_is() {
 #[test]
 fn a_log_of_json_has_the_parts_of_a_request_as_members() {
     let mut talk = Talk::with(with_file("log_format = \"json\"\n", &["-v"]));
-    let created = talk.send("POST", "/Users", Some(&body("jane\"\n{}@example.com")));
+    let created = talk.send("POST", "/Users", Some(&body("jane\"{}@example.com")));
     let id = created.header("x-request-id").expect("an id").to_owned();
     let refused = talk.send("GET", "/Users/%22%7b", None);
     assert_eq!((created.status, refused.status), (201, 404));

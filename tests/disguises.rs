@@ -156,13 +156,15 @@ const EVIL: &str =
 #[test]
 fn values_never_become_heads_or_log_lines() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);
-    let mut evil = body(EVIL);
+    let mut evil = body("evil");
     evil["externalId"] = json!(EVIL);
     evil["title"] = json!(EVIL);
     let created = talk.json("POST", "/Users", Some(&evil), 201);
-    assert_eq!(created["userName"], EVIL, "it is kept as it came");
+    assert_eq!(created["title"], EVIL, "it is kept as it came");
+    let refused = talk.send("POST", "/Users", Some(&body(EVIL)));
+    assert_eq!(refused.status, 400, "nobody can type that name");
     let id = created["id"].as_str().expect("an id").to_owned();
-    let filter = escaped(&format!("userName eq {}", json!(EVIL)));
+    let filter = escaped(&format!("title eq {}", json!(EVIL)));
     for target in [
         format!("/Users/{id}"),
         format!("/Users?filter={filter}"),
