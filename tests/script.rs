@@ -317,7 +317,7 @@ fn what_came_from_outside_cannot_break_a_table() {
     }
     let listed = server.cli(&["user", "list"]);
     assert_eq!(listed.stdout.lines().count(), 2, "{listed:?}");
-    assert!(listed.stdout.contains("name  "), "{listed:?}");
+    assert!(listed.stdout.contains("name V\\u{7}  active"), "{listed:?}");
     // What a program reads does nothing to a terminal either, and says what it said.
     let evil = "evil\u{9b}31m\u{7f}\u{2028}\u{202e}";
     let added = server.cli(&["user", "add", "evil-2", "--given", evil, "--family", "V"]);
