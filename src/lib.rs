@@ -19,7 +19,7 @@
 //! main ─▶ cli ─▶ https ┐            access                    http1
 //!           ├──▶ local ├─▶ api ─▶ certificate ─▶ columns ─▶ scim  ─▶ limits clock secret turns
 //!           └──▶ idp   ┘            directory                 store    config logging metrics files mend
-//!                                   manual page                        made_up
+//!                                   manual page                        made_up locks
 //! ```
 //!
 //! A module uses only what stands to its right; `SIBLINGS` in `tests/tidy.rs`, which enforces it,
@@ -45,7 +45,7 @@
 //! - [`http1`]: HTTP/1.1 as values. [`metrics`]: what is counted.
 //! - [`config`]: what an administrator can set. [`limits`]: every bound on what comes from outside.
 //! - [`clock`]: the time of day. [`secret`]: randomness, digests, what must not be printed.
-//!   [`turns`]: who waits for whom. [`logging`]: lines to standard error. [`files`]: files made
+//!   [`turns`]: who waits for whom. [`locks`]: after a panic. [`logging`]: lines to standard error. [`files`]: files made
 //!   safely.
 //! - [`made_up`]: users whose userName says that they were made for a trial.
 //! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
@@ -77,6 +77,7 @@ pub mod https;
 pub mod idp;
 pub mod limits;
 pub mod local;
+pub mod locks;
 pub mod logging;
 pub mod made_up;
 pub mod manual;

@@ -3,8 +3,10 @@
 //! many, the one who came first.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+
+use crate::locks::sound;
 
 /// The turns of one kind of work.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ impl Turns {
     pub fn of_one(mut self, taken_max: usize, waiting_max: usize) -> Self {
         self.waiting_max = waiting_max;
         let state = self.state.get_mut();
-        state.unwrap_or_else(PoisonError::into_inner).taken_max = taken_max;
+        sound(state).taken_max = taken_max;
         self
     }
 
@@ -86,9 +88,7 @@ impl Turns {
             due: Arc::clone(&due),
         });
         let is_due = |state: &State| state.next().is_some_and(|next| next.ticket == ticket);
-        let (mut state, _) = due
-            .wait_timeout_while(state, patience, |state| !is_due(state))
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = sound(due.wait_timeout_while(state, patience, |state| !is_due(state)));
         let is_taken = is_due(&state);
         state.waiting.retain(|other| other.ticket != ticket);
         let turn = is_taken.then(|| {
@@ -105,7 +105,7 @@ impl Turns {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.state.lock())
     }
 }
 

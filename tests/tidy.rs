@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["http1", "scim", "store"],
     &[
         "metrics", "config", "limits", "clock", "secret", "logging", "files", "mend", "turns",
-        "made_up",
+        "made_up", "locks",
     ],
 ];
 
@@ -30,6 +30,8 @@ const SIBLINGS: &[(&str, &str)] = &[
     ("config", "secret"),
     // Names of drafts are drawn.
     ("files", "secret"),
+    // A turn is a lock with a queue.
+    ("turns", "locks"),
 ];
 
 /// Crates that only some modules may name.

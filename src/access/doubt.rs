@@ -3,13 +3,14 @@
 //! And how they come to agree again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::ended::ended_among;
 use super::issued::Token;
 use super::tokens::{Tokens, read};
 use crate::clock::Instant;
+use crate::locks::sound;
 use crate::secret::Digest;
 use crate::store::{Change, ReadError, View, WriteError};
 use crate::turns::Turn;
@@ -88,10 +89,7 @@ impl Tokens {
         audit: impl Fn(&Token) -> String,
     ) -> Vec<Arc<Token>> {
         let mut doubt = self.doubt();
-        let mut by_digest = self
-            .by_digest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_digest = sound(self.by_digest.write());
         let ended = ended_among(by_digest.values(), now);
         let mut refused = Vec::new();
         for token in by_digest.values_mut().filter(|token| !token.is_temporary) {
@@ -125,10 +123,7 @@ impl Tokens {
 
     /// Replaces the tokens in memory by the stored ones; last uses stay as known in memory.
     fn follow(&self, stored: BTreeMap<Digest, Token>) {
-        let mut by_digest = self
-            .by_digest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_digest = sound(self.by_digest.write());
         let known = std::mem::take(&mut *by_digest);
         for (digest, mut token) in stored {
             let known = known.get(&digest);
@@ -146,7 +141,7 @@ impl Tokens {
     }
 
     pub(super) fn doubt(&self) -> MutexGuard<'_, Doubt> {
-        self.doubt.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.doubt.lock())
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::limits;
+use crate::locks::sound;
 
 /// The addresses that failed lately.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ pub struct Noted {
 impl Failures {
     /// Counts a failed authentication of this address.
     pub fn note(&self, peer: IpAddr, now: Instant) -> Noted {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.failed = window.failed.saturating_add(1);
         let Window { began, failed, .. } = *window;
@@ -62,7 +63,7 @@ impl Failures {
     /// told whatever there is of these: behind a proxy a health check that is refused has the same
     /// address as everybody.
     pub fn count_refusal(&self, peer: IpAddr, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
         let refused = window.refused;

@@ -2,10 +2,11 @@
 //! grows with the number of refusals outstanding, so that callers who obey it come back
 //! spread out and not all at once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::limits;
+use crate::locks::sound;
 
 /// The bucket of one token.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Limiter {
     /// time that the rate needs for those refused before, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Instant) -> Result<(), u32> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.state.lock());
         state.pass_time(per_second, now);
         if state.allowance >= 1.0 {
             state.allowance -= 1.0;
@@ -50,7 +51,7 @@ impl Limiter {
     /// Takes the cost of `requests` more, even if that is more than is left. But if others admitted
     /// at the same time have already overdrawn, this one has to come back like any other.
     pub fn charge(&self, per_second: u32, requests: u32, now: Instant) -> Result<(), u32> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.state.lock());
         state.pass_time(per_second, now);
         if state.allowance < 0.0 {
             return Err(state.refuse(per_second));

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant as Monotonic;
 
 use super::doubt::Doubt;
@@ -22,6 +22,7 @@ use super::scope::{Mode, Scope};
 use super::token::{self, TokenText};
 use crate::clock::Instant;
 use crate::limits;
+use crate::locks::sound;
 use crate::secret::Digest;
 use crate::store::{Change, Store, WriteError};
 use crate::turns::{Turn, Turns};
@@ -71,12 +72,7 @@ impl Tokens {
         now: Instant,
     ) -> Result<Arc<Token>, Rejection> {
         let digest = token::digest_of(candidate).ok_or(Rejection::Malformed)?;
-        let token = self
-            .by_digest
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&digest)
-            .cloned();
+        let token = sound(self.by_digest.read()).get(&digest).cloned();
         let token = token.ok_or(Rejection::Unknown)?;
         token.good(now)?;
         if token.is_allowed_from(peer) {
@@ -88,10 +84,7 @@ impl Tokens {
 
     /// Whether a token that was let in is still good.
     pub fn check_again(&self, token: &Token, now: Instant) -> Result<(), Rejection> {
-        let by_digest = self
-            .by_digest
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let by_digest = sound(self.by_digest.read());
         match by_digest.get(&token.digest) {
             Some(known) => known.good(now),
             // It was a temporary one, or dead and forgotten.
@@ -122,10 +115,7 @@ impl Tokens {
         };
         let mut token = Token::issued(issue, text.digest(), now);
         token.is_temporary = true;
-        let mut by_digest = self
-            .by_digest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_digest = sound(self.by_digest.write());
         by_digest.retain(|_, known| !known.is_temporary || known.is_live(now));
         let temporary = || by_digest.values().filter(|known| known.is_temporary);
         if temporary().count() >= limits::TEMPORARY_TOKENS_MAX {
@@ -141,10 +131,7 @@ impl Tokens {
     /// Forgets a temporary token before its end, and returns whether it was ever used; one that is
     /// not there is forgotten already.
     pub fn forget_temporary(&self, id: &str) -> bool {
-        let mut by_digest = self
-            .by_digest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_digest = sound(self.by_digest.write());
         let was_used = by_digest
             .values()
             .any(|known| known.is_temporary && known.id == id && known.last_used().is_some());
@@ -356,10 +343,7 @@ impl Tokens {
     }
 
     fn all(&self) -> Vec<Arc<Token>> {
-        let tokens = self
-            .by_digest
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let tokens = sound(self.by_digest.read());
         let issued = tokens.values().filter(|token| !token.is_temporary);
         issued.cloned().collect()
     }
@@ -391,10 +375,7 @@ impl Tokens {
             return Err(error.into());
         }
         if let Some(dead) = forgotten {
-            self.by_digest
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&dead);
+            sound(self.by_digest.write()).remove(&dead);
         }
         let mut added = self.replace(vec![token]);
         Ok((added.remove(0), text))
@@ -413,10 +394,7 @@ impl Tokens {
     }
 
     fn replace(&self, tokens: Vec<Token>) -> Vec<Arc<Token>> {
-        let mut by_digest = self
-            .by_digest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_digest = sound(self.by_digest.write());
         tokens
             .into_iter()
             .map(|mut token| {

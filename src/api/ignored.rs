@@ -1,11 +1,12 @@
 //! What identity providers send that is ignored: attributes and schemas that are not known here,
 //! by name, since the start. Whoever misses a value looks here for a mapping onto the wrong name.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
 use crate::limits;
+use crate::locks::sound;
 use crate::scim::{Tolerance, Tolerated};
 
 /// The first names that were ignored, each once.
@@ -24,7 +25,7 @@ impl Ignored {
         if tolerated.ignored.is_empty() {
             return;
         }
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.0.lock());
         for name in &tolerated.ignored {
             let is_it = |(tolerance, known): &(Tolerance, String)| {
                 *tolerance == tolerated.tolerance && known == name
@@ -41,7 +42,7 @@ impl Ignored {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = sound(self.0.lock());
         let names = state.names.iter();
         let names = names.map(|(by, name)| json!({"name": name, "tolerance": by.name()}));
         json!({"names": names.collect::<Vec<_>>(), "areMore": state.are_more})

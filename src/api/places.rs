@@ -10,11 +10,12 @@
 //! total is never less than the next index while there is a next page (`search`).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::directory::Position;
 use crate::limits;
+use crate::locks::sound;
 use crate::scim::Sort;
 use crate::secret::Digest;
 
@@ -83,7 +84,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.known.lock())
     }
 }
 

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant as Monotonic;
 
 use serde_json::{Map, Value, json};
@@ -30,6 +30,7 @@ use crate::directory::{self, Caller, UserId};
 use crate::http1::target::query_pairs;
 use crate::http1::{Fault, Head};
 use crate::limits;
+use crate::locks::sound;
 use crate::metrics;
 use crate::scim::shape;
 
@@ -153,7 +154,7 @@ impl Refusals {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.0.lock())
     }
 }
 

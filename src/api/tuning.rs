@@ -1,10 +1,11 @@
 //! What can be changed while serving.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 use super::Api;
 use crate::directory::{Keep, Thresholds};
 use crate::limits;
+use crate::locks::sound;
 
 /// Settings of a running router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +47,14 @@ impl Tuned {
     }
 
     pub(super) fn get(&self) -> Tuning {
-        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+        *sound(self.0.read())
     }
 }
 
 impl Api {
     /// Changes the settings, from the next request on.
     pub fn tune(&self, tuning: Tuning) {
-        *self.tuned.0.write().unwrap_or_else(PoisonError::into_inner) = tuning;
+        *sound(self.tuned.0.write()) = tuning;
         if !tuning.is_explained {
             self.refusals.forget();
         }

@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use log::Level;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use crate::certificate::{Cell, NEW_AUTHORITY};
 use crate::clock::Instant;
 use crate::directory::AlarmState;
 use crate::limits;
+use crate::locks::sound;
 use crate::mend::Mend;
 
 /// Days before the end of a token at which a warning is logged.
@@ -78,7 +79,7 @@ impl Told {
     pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
-            let mut steps = told.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut steps = sound(told.0.lock());
             steps.insert(CERTIFICATE.to_owned(), STEP_REACHED);
         }
         told
@@ -86,7 +87,7 @@ impl Told {
 
     /// The warnings that have come to a step which was not logged yet.
     fn news<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = sound(self.0.lock());
         let (mut still, mut news) = (HashMap::new(), Vec::new());
         for warning in warnings {
             let mut is_news = false;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -14,6 +14,7 @@ use super::source::{Found, Source, Stamp};
 use super::{Error, Names};
 use crate::clock::Instant;
 use crate::limits;
+use crate::locks::sound;
 use crate::mend::Mend;
 
 /// What tells how another private authority takes the place of the one that ends.
@@ -126,7 +127,7 @@ impl Cell {
             *seen = stamps;
         }
         let loaded = loaded.inspect_err(|error| {
-            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            let mut current = sound(self.current.write());
             current.hindrance = Some(error.to_string());
         })?;
         Ok(self.serve(loaded))
@@ -134,13 +135,13 @@ impl Cell {
 
     fn serve(&self, loaded: Current) -> Summary {
         let summary = loaded.summary.clone();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        *sound(self.current.write()) = loaded;
         summary
     }
 
     /// Held while the certificate is exchanged, so that the newest stays.
     fn seen(&self) -> MutexGuard<'_, Vec<Stamp>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.seen.lock())
     }
 
     /// Makes and serves a new leaf of the private authority once two thirds of the old
@@ -171,7 +172,7 @@ impl Cell {
 
     /// Why what was read last is not served, if it is not.
     pub fn hindrance(&self) -> Option<String> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = sound(self.current.read());
         current.hindrance.clone()
     }
 
@@ -199,14 +200,14 @@ impl Cell {
 
     /// What is being served.
     pub fn summary(&self) -> Summary {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = sound(self.current.read());
         current.summary.clone()
     }
 }
 
 impl ResolvesServerCert for Cell {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = sound(self.current.read());
         Some(Arc::clone(&current.key))
     }
 }

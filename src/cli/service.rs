@@ -10,14 +10,16 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::{Failure, status};
+
+use crate::locks::sound;
 
 /// The listening socket that the service manager has opened, if it has.
 pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
@@ -66,7 +68,7 @@ fn tell(state: &[NotifyState<'_>]) {
     };
     let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
     let message = lines.join("\n");
-    let mut manager = MANAGER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut manager = sound(MANAGER.lock());
     if let Err(error) = send(&mut manager, Path::new(&path), message.as_bytes()) {
         log::warn!("the service manager cannot be told: {error}");
     }

@@ -6,11 +6,12 @@
 //! goes on from that.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant as Monotonic};
 
 use crate::clock::Instant;
 use crate::limits;
+use crate::locks::sound;
 use crate::mend::Mend;
 
 /// The time within which deactivations are counted.
@@ -130,7 +131,7 @@ pub(super) enum Transition {
 impl Alarm {
     /// Counts deactivations by somebody, done at `at`, which was `now` by the clock.
     pub(super) fn note(&self, by: &str, deactivations: u64, at: Monotonic, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.state.lock());
         state.forget(at);
         let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
         if state.parts.back().is_none_or(is_new) {
@@ -152,13 +153,13 @@ impl Alarm {
     /// them. The percentage is of these and the users deactivated within the hour together. The alarm
     /// counts as raised as soon as there are too many deactivations, before the look that logs it.
     pub(super) fn stands(&self, readings: &Readings) -> AlarmState {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = sound(self.state.lock());
         state.stands(readings)
     }
 
     /// The state of the alarm, and its transition since the last look: each is given once.
     pub(super) fn look(&self, readings: &Readings) -> (AlarmState, Option<Transition>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sound(self.state.lock());
         state.forget(readings.at);
         state.active = readings.active.unwrap_or(state.active);
         let stands = state.stands(readings);

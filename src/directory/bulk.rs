@@ -12,7 +12,7 @@
 //! otherwise, if one failed, another would hold the id of a user who never existed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ use super::change::{self, Asked, Edit, Planned};
 use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error};
+use crate::locks::sound;
 use crate::scim::bulk::{Action, NoAction, Operation, Who};
 use crate::scim::fold::fold;
 use crate::scim::user::Echo;
@@ -105,7 +106,7 @@ impl Directory {
             for &index in &together {
                 let operation = operations[index].take();
                 let operation = operation.expect("an order names each operation once");
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = sound(state.lock());
                 tasks.push(Task::new(
                     index,
                     operation,
@@ -120,7 +121,7 @@ impl Directory {
                 let tasks = std::mem::take(&mut tasks);
                 let (state, asked) = (Arc::clone(&state), asked.clone());
                 plans.push(move |view: &View<'_>| {
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut state = sound(state.lock());
                     state.run(view, tasks, &asked)
                 });
             }

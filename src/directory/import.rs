@@ -4,7 +4,7 @@
 //! write.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::audit::Caller;
 use super::change::{self, Asked, Edit, Halt, Planned};
@@ -12,6 +12,7 @@ use super::record::Record;
 use super::user_id::UserId;
 use super::{Directory, Error, matching};
 use crate::columns::{Empty, Row};
+use crate::locks::sound;
 use crate::scim::fold::fold;
 use crate::scim::{Leniency, User};
 use crate::store::{Change, View};
@@ -123,7 +124,7 @@ fn plan(
     asked: &Asked,
     seen: &Mutex<Seen>,
 ) -> Planned<(Imported, bool)> {
-    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen = sound(seen.lock());
     let twice = |name: &str| {
         let twice = Imported::Twice(name.to_owned());
         Ok((Change::none(), (twice, false)))

@@ -7,7 +7,6 @@
 //! ([`limits::AUDIT_KEEP_DAYS_MIN`]), and if the clock is set right within days, little is lost.
 
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
 use std::time::Instant as Monotonic;
 
 use serde_json::{Map, json};
@@ -15,6 +14,7 @@ use serde_json::{Map, json};
 use super::{Directory, Error, audit};
 use crate::clock::Instant;
 use crate::limits;
+use crate::locks::sound;
 use crate::store::{self, Change, Snapshot, WriteError};
 
 /// How much is kept.
@@ -55,10 +55,7 @@ impl Directory {
 
     /// One step; returns how many numbers it has removed the rows of.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
-        let mut retention = self
-            .retention
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut retention = sound(self.retention.lock());
         let snapshot = self.store.snapshot()?;
         if retention.run.is_none() {
             retention.run = retention.plan(&snapshot, keep, self.clock.now(), at)?;

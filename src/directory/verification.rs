@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use super::record::{Record, version_number};
 use super::user_id::UserId;
 use super::{Directory, Error};
 use crate::limits;
+use crate::locks::sound;
 use crate::store::Snapshot;
 
 /// What is known so far.
@@ -130,10 +131,7 @@ impl UserRow {
 impl Directory {
     /// One step of the verification `run`, or of a new one. `None` if `run` is gone.
     pub fn verify(&self, run: Option<u64>) -> Result<Option<Report>, Error> {
-        let mut current = self
-            .verification
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = sound(self.verification.lock());
         let mut verification = match (run, current.take()) {
             (None, _) => {
                 let number = u64::from_be_bytes(crate::secret::random());

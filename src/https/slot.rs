@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use crate::access::Token;
 use crate::limits;
+use crate::locks::sound;
 
 /// One connection, as shared by the table and its worker.
 pub(super) struct Slot {
@@ -175,6 +176,6 @@ impl Slot {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.state.lock())
     }
 }

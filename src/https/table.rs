@@ -9,12 +9,13 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::slot::Slot;
 use crate::access::{Token, network_of};
 use crate::limits;
+use crate::locks::sound;
 
 /// All connections.
 pub(super) struct Table {
@@ -98,10 +99,10 @@ impl Table {
     /// Waits until all connections have ended, then ends those that have not.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
-        let (slots, waited) = self
-            .emptied
-            .wait_timeout_while(slots, longest, |slots| !slots.by_number.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (slots, waited) = sound(
+            self.emptied
+                .wait_timeout_while(slots, longest, |slots| !slots.by_number.is_empty()),
+        );
         if waited.timed_out() {
             log::warn!(
                 "{} connections were cut off at the end",
@@ -114,7 +115,7 @@ impl Table {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.slots.lock())
     }
 }
 

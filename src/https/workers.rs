@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use crate::limits;
+use crate::locks::sound;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -118,10 +119,7 @@ impl Shared {
                 continue;
             }
             state.waiting += 1;
-            let (woken, waited) = self
-                .wake
-                .wait_timeout(state, UNNEEDED_FOR)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = sound(self.wake.wait_timeout(state, UNNEEDED_FOR));
             state = woken;
             state.waiting -= 1;
             if waited.timed_out() && state.queue.is_empty() {
@@ -138,10 +136,10 @@ impl Shared {
             .wait_timeout_while(self.lock(), limits::WORKER_WAIT_MAX, |state| {
                 state.is_full()
             });
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        sound(waited).0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.state.lock())
     }
 }

@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use redb::{BackendError, StorageBackend};
 
 use super::lag::Lag;
 use crate::limits;
+use crate::locks::sound;
 
 /// A storage that redb can use, whatever is behind it.
 pub type Backend = Box<dyn StorageBackend>;
@@ -235,7 +236,7 @@ impl Overlay {
     }
 
     fn pages(&self) -> MutexGuard<'_, BTreeMap<u64, Box<[u8]>>> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.pages.lock())
     }
 
     /// The page as the storage below has it; zeros behind its end.

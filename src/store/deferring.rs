@@ -5,12 +5,14 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use redb::{BackendError, StorageBackend};
 
 use super::backend::{Backend, delegate_locks};
+
+use crate::locks::sound;
 
 /// A storage whose last sync can be put off: until it is asked for, or until there is something
 /// else to write. That may come from the writer's next commit, or from making room in the cache.
@@ -64,7 +66,7 @@ impl Deferring {
     }
 
     fn step(&self) -> MutexGuard<'_, Step> {
-        self.step.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.step.lock())
     }
 }
 

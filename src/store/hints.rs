@@ -11,11 +11,13 @@
 //! ```
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 
 use super::change::{Change, Put};
 use super::index::place;
+
+use crate::locks::sound;
 
 /// Slots of a group: a hint that finds its group full takes the place of another.
 const GROUP: usize = 8;
@@ -38,14 +40,14 @@ struct Slots(Box<[AtomicU64]>);
 impl Hints {
     /// Makes room for `names` and a quarter more, so that it is seldom needed.
     pub(super) fn reserve(&self, names: u64) {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = sound(self.slots.read());
         if groups_for(names) <= slots.groups() {
             return;
         }
         // Lookups do not wait for this; what is noted meanwhile may be lost.
         let moved = slots.moved_to(groups_for(names / 4 * 5));
         drop(slots);
-        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = moved;
+        *sound(self.slots.write()) = moved;
     }
 
     /// Takes over what a change says about names. The change may still fail: a wrong hint does no
@@ -74,13 +76,13 @@ impl Hints {
     /// Notes which user has this folded userName.
     pub(super) fn note(&self, name: &[u8], sequence: u32) {
         let hint = self.hint(name, sequence);
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = sound(self.slots.read());
         slots.put(hint);
     }
 
     fn forget(&self, name: &[u8], sequence: u32) {
         let hint = self.hint(name, sequence);
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = sound(self.slots.read());
         if let Some(slot) = slots.group(hint).iter().find(|slot| load(slot) == hint) {
             slot.store(0, Ordering::Relaxed);
         }
@@ -89,7 +91,7 @@ impl Hints {
     /// Users that may have this folded userName: usually one or none.
     pub(super) fn of(&self, name: &[u8]) -> Vec<u32> {
         let wanted = self.hint(name, 0);
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = sound(self.slots.read());
         let hints = slots.group(wanted).iter().map(load);
         hints
             .filter(|hint| *hint != 0 && hash(*hint) == hash(wanted))

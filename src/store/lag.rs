@@ -10,11 +10,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use redb::{BackendError, StorageBackend};
 
 use super::{OpenError, Opener};
+use crate::locks::sound;
 use crate::{files, limits, secret};
 
 const MODE: u32 = 0o600;
@@ -250,7 +251,7 @@ impl Lag {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.state.lock())
     }
 }
 

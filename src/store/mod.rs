@@ -51,7 +51,7 @@ mod writer;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -69,6 +69,7 @@ pub use trail::Extent;
 pub use view::View;
 
 use crate::limits;
+use crate::locks::sound;
 use crate::metrics::Commits;
 use backend::{Health, Overlay};
 use file::Site;
@@ -131,7 +132,7 @@ impl Store {
         let queue = Arc::clone(&store.queue);
         let on_doubt = move || queue.prod();
         let look = move || trust::look_behind(&shared, describe, on_doubt, on_damage);
-        *lock(&store.look) = Some(thread("store-look", look)?);
+        *sound(store.look.lock()) = Some(thread("store-look", look)?);
         match store
             .shared
             .trust
@@ -257,10 +258,7 @@ impl Store {
 
     /// The newest committed state. Cheap, and it stays as it is while others write.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Unavailable> {
-        self.shared
-            .published
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+        sound(self.shared.published.read())
             .clone()
             .ok_or(Unavailable)
     }
@@ -345,7 +343,7 @@ impl Store {
                         Ok((change, value)) => (change, Ok(value)),
                         Err(refusal) => (Change::none(), Err(refusal)),
                     };
-                    lock(&results).push(result);
+                    sound(results.lock()).push(result);
                     Ok(change)
                 }) as Plan
             })
@@ -355,7 +353,9 @@ impl Store {
         }
         let ticket = self.queue.push(plans)?;
         match self.wait(&ticket, &progress)? {
-            Outcome::Committed | Outcome::Unchanged => Ok(std::mem::take(&mut *lock(&results))),
+            Outcome::Committed | Outcome::Unchanged => {
+                Ok(std::mem::take(&mut *sound(results.lock())))
+            }
             Outcome::Failed => Err(WriteError::Unavailable),
             Outcome::Unknown => Err(WriteError::Unknown),
             Outcome::Panicked => Err(WriteError::Panicked),
@@ -434,10 +434,7 @@ impl Progress {
 impl Shared {
     /// Lets readers see this state from now on, or none.
     fn publish(&self, state: Option<Arc<Snapshot>>) {
-        let mut published = self
-            .published
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut published = sound(self.published.write());
         let old = std::mem::replace(&mut *published, state);
         drop(published);
         // Ending a read transaction is work; readers do not wait for it.
@@ -464,16 +461,12 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
 
 /// Waits for the end of a thread, if it has not ended yet.
 fn join(thread: &Mutex<Option<JoinHandle<()>>>, what: &str) {
-    let thread = lock(thread).take();
+    let thread = sound(thread.lock()).take();
     if let Some(thread) = thread
         && thread.join().is_err()
     {
         log::error!("the store's {what} ended by a panic");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Store {

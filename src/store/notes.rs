@@ -2,9 +2,10 @@
 //! their own.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::limits;
+use crate::locks::sound;
 
 #[derive(Debug, Default)]
 pub(super) struct Notes(Mutex<VecDeque<String>>);
@@ -35,7 +36,7 @@ impl Notes {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.0.lock())
     }
 }
 

@@ -9,13 +9,14 @@
 //! costs the writer less than one to each.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::change::Change;
 use super::view::View;
 use super::{ReadError, WriteError};
 use crate::limits;
+use crate::locks::sound;
 use crate::metrics::Commits;
 
 /// Looks at the store and says what to write.
@@ -132,7 +133,7 @@ impl Queue {
                 return Next::Closed;
             }
             let Some(until) = until else {
-                state = (self.arrived.wait(state)).unwrap_or_else(PoisonError::into_inner);
+                state = sound(self.arrived.wait(state));
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
@@ -140,7 +141,7 @@ impl Queue {
                 return Next::Nothing;
             }
             let waited = self.arrived.wait_timeout(state, left);
-            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            (state, _) = sound(waited);
         }
     }
 
@@ -179,7 +180,7 @@ impl Queue {
                 let fits = next.plans.len() <= room;
                 return fits.then(|| self.pop(&mut state)).flatten();
             }
-            state = (self.arrived.wait(state)).unwrap_or_else(PoisonError::into_inner);
+            state = sound(self.arrived.wait(state));
         }
         None
     }
@@ -223,7 +224,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.state.lock())
     }
 }
 
@@ -242,7 +243,7 @@ struct OutcomeCell {
 
 impl OutcomeCell {
     fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.outcome.lock())
     }
 }
 
@@ -275,9 +276,11 @@ impl Drop for Callers {
 impl Ticket {
     /// The outcome of the batch, if it comes within this time.
     pub(super) fn wait(&self, patience: Duration) -> Option<Outcome> {
-        let (outcome, _) = (self.0.changed)
-            .wait_timeout_while(self.0.outcome(), patience, |outcome| outcome.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+        let (outcome, _) = sound(self.0.changed.wait_timeout_while(
+            self.0.outcome(),
+            patience,
+            |outcome| outcome.is_none(),
+        ));
         *outcome
     }
 }

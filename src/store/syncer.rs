@@ -13,7 +13,7 @@
 //! by 64 clients). If that takes long, or the writer is at something else, the syncer answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::Shared;
@@ -21,6 +21,8 @@ use super::audit::Joint;
 use super::deferring::Deferring;
 use super::queue::{Callers, Outcome, Queue, answer};
 use super::snapshot::Snapshot;
+
+use crate::locks::sound;
 
 /// How long the callers of synced changes wait while the writer writes the next ones.
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
@@ -109,9 +111,7 @@ impl Syncer {
     /// Waits until nothing is underway. False if that has failed.
     #[must_use]
     pub(super) fn wait_idle(&self) -> bool {
-        let state = (self.changed)
-            .wait_while(self.state(), |state| state.work.is_underway())
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = sound(self.changed).wait_while(self.state(), |state| state.work.is_underway());
         matches!(state.work, Work::Nothing)
     }
 
@@ -198,11 +198,11 @@ impl Syncer {
                 return None;
             }
             if state.untold.is_empty() {
-                state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
+                state = sound(self.changed.wait(state));
                 continue;
             }
             let waited = self.changed.wait_timeout(state, TOLD_WITHIN);
-            let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (after, waited) = sound(waited);
             state = after;
             if waited.timed_out() {
                 drop(state);
@@ -218,7 +218,7 @@ impl Syncer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.state.lock())
     }
 }
 

@@ -11,7 +11,7 @@
 
 use std::ops::{ControlFlow, Deref};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redb::StorageError;
@@ -19,6 +19,8 @@ use redb::StorageError;
 use super::change::Describe;
 use super::error::guarded;
 use super::{OpenError, ReadError, Shared};
+
+use crate::locks::sound;
 
 /// Pause before another attempt at a file that is being reopened; it doubles with each failure.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
@@ -142,7 +144,7 @@ impl Trust {
         let waited = self
             .changed
             .wait_timeout_while(self.stage(), time, |stage| stage.is_underway());
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        sound(waited).0
     }
 
     fn is_underway(&self) -> bool {
@@ -150,7 +152,7 @@ impl Trust {
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        sound(self.stage.lock())
     }
 }
 
@@ -199,7 +201,7 @@ pub(super) fn look_behind(
 /// Whether everything was looked at.
 fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     let published = shared.published.read();
-    let snapshot = published.unwrap_or_else(PoisonError::into_inner).clone();
+    let snapshot = sound(published).clone();
     let Some(snapshot) = snapshot else {
         return Ok(false);
     };
