@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::Instant as Monotonic;
 
 use crate::limits;
 use crate::locks::sound;
@@ -21,12 +21,12 @@ pub struct Failures {
 struct State {
     by_network: HashMap<IpAddr, Window>,
     /// Since when, and how many lines of the log.
-    told: Option<(Instant, u32)>,
+    told: Option<(Monotonic, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    began: Instant,
+    began: Monotonic,
     /// Failed authentications.
     failed: u32,
     /// Refusals of any other kind.
@@ -44,7 +44,7 @@ pub struct Noted {
 
 impl Failures {
     /// Counts a failed authentication of this address.
-    pub fn note(&self, peer: IpAddr, now: Instant) -> Noted {
+    pub fn note(&self, peer: IpAddr, now: Monotonic) -> Noted {
         let mut state = sound(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.failed = window.failed.saturating_add(1);
@@ -62,7 +62,7 @@ impl Failures {
     /// Counts a refusal of any other kind. True if it is to be logged. Failed authentications are
     /// told whatever there is of these: behind a proxy a health check that is refused has the same
     /// address as everybody.
-    pub fn count_refusal(&self, peer: IpAddr, now: Instant) -> bool {
+    pub fn count_refusal(&self, peer: IpAddr, now: Monotonic) -> bool {
         let mut state = sound(self.state.lock());
         let window = state.window(network_of(peer), now);
         window.refused = window.refused.saturating_add(1);
@@ -77,7 +77,7 @@ impl Failures {
 }
 
 impl State {
-    fn window(&mut self, network: IpAddr, now: Instant) -> &mut Window {
+    fn window(&mut self, network: IpAddr, now: Monotonic) -> &mut Window {
         let known = &mut self.by_network;
         if known.len() >= limits::FAILURE_ADDRESSES_MAX && !known.contains_key(&network) {
             known.retain(|_, window| !window.is_over(now));
@@ -98,7 +98,7 @@ impl State {
     }
 
     /// Counts a line of the log. False if there were too many in total.
-    fn tells(&mut self, now: Instant) -> bool {
+    fn tells(&mut self, now: Monotonic) -> bool {
         let (began, lines) = self.told.get_or_insert((now, 0));
         if is_over(*began, now) {
             (*began, *lines) = (now, 0);
@@ -114,7 +114,7 @@ impl State {
 }
 
 impl Window {
-    fn begin(began: Instant) -> Self {
+    fn begin(began: Monotonic) -> Self {
         Self {
             began,
             failed: 0,
@@ -122,12 +122,12 @@ impl Window {
         }
     }
 
-    fn is_over(&self, now: Instant) -> bool {
+    fn is_over(&self, now: Monotonic) -> bool {
         is_over(self.began, now)
     }
 }
 
-fn is_over(began: Instant, now: Instant) -> bool {
+fn is_over(began: Monotonic, now: Monotonic) -> bool {
     now.saturating_duration_since(began) >= limits::FAILURE_WINDOW
 }
 
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn after_twenty_in_a_minute_an_address_is_no_longer_told() {
         let failures = Failures::default();
-        let start = Instant::now();
+        let start = Monotonic::now();
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         for _ in 0..20 {
             assert_eq!(failures.note(peer, start), told(None));
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn failed_authentications_are_told_whatever_else_is_refused() {
         let failures = Failures::default();
-        let now = Instant::now();
+        let now = Monotonic::now();
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
         let refusals = (0..100).filter(|_| failures.count_refusal(peer, now));
         assert_eq!(refusals.count(), 20);
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn addresses_and_what_is_told_of_them_are_bounded() {
         let failures = Failures::default();
-        let now = Instant::now();
+        let now = Monotonic::now();
         let count = u32::try_from(limits::FAILURE_ADDRESSES_MAX).expect("small") + 100;
         let told = (0..count)
             .map(|number| failures.note(IpAddr::V4(number.into()), now))

@@ -3,7 +3,7 @@
 //! spread out and not all at once.
 
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::Instant as Monotonic;
 
 use crate::limits;
 use crate::locks::sound;
@@ -20,12 +20,12 @@ struct State {
     allowance: f64,
     /// Refused requests that are expected to come back.
     backlog: f64,
-    at: Instant,
+    at: Monotonic,
 }
 
 impl Limiter {
     /// A full bucket.
-    pub fn new(per_second: u32, now: Instant) -> Self {
+    pub fn new(per_second: u32, now: Monotonic) -> Self {
         Self {
             state: Mutex::new(State {
                 allowance: burst(per_second),
@@ -38,7 +38,7 @@ impl Limiter {
     /// Admits a request, or gives the number of seconds after which to come back: one, plus the
     /// time that the rate needs for those refused before, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
-    pub fn admit(&self, per_second: u32, now: Instant) -> Result<(), u32> {
+    pub fn admit(&self, per_second: u32, now: Monotonic) -> Result<(), u32> {
         let mut state = sound(self.state.lock());
         state.pass_time(per_second, now);
         if state.allowance >= 1.0 {
@@ -50,7 +50,7 @@ impl Limiter {
 
     /// Takes the cost of `requests` more, even if that is more than is left. But if others admitted
     /// at the same time have already overdrawn, this one has to come back like any other.
-    pub fn charge(&self, per_second: u32, requests: u32, now: Instant) -> Result<(), u32> {
+    pub fn charge(&self, per_second: u32, requests: u32, now: Monotonic) -> Result<(), u32> {
         let mut state = sound(self.state.lock());
         state.pass_time(per_second, now);
         if state.allowance < 0.0 {
@@ -62,7 +62,7 @@ impl Limiter {
 }
 
 impl State {
-    fn pass_time(&mut self, per_second: u32, now: Instant) {
+    fn pass_time(&mut self, per_second: u32, now: Monotonic) {
         let rate = f64::from(per_second.max(1));
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_charge_is_paid_back_before_anything_passes() {
-        let start = Instant::now();
+        let start = Monotonic::now();
         let limiter = Limiter::new(10, start);
         assert_eq!(limiter.charge(10, 80, start), Ok(()));
         // 31 requests' worth of time, and one second for the way. So it is for one that was let
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_burst_passes_and_the_rest_is_spread_out() {
-        let start = Instant::now();
+        let start = Monotonic::now();
         let limiter = Limiter::new(10, start);
         for _ in 0..50 {
             assert_eq!(limiter.admit(10, start), Ok(()));
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_wait_has_an_end() {
-        let start = Instant::now();
+        let start = Monotonic::now();
         let limiter = Limiter::new(1, start);
         let longest = (0..1000)
             .filter_map(|_| limiter.admit(1, start).err())

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::Instant as Monotonic;
 
 use crate::directory::Position;
 use crate::limits;
@@ -31,7 +31,7 @@ type Known = BTreeMap<(Digest, usize), Noted>;
 /// The end of a page.
 struct Noted {
     place: Position,
-    at: Instant,
+    at: Monotonic,
     /// The next page was asked for.
     is_used: bool,
 }
@@ -45,7 +45,7 @@ impl Places {
         next_index: usize,
         place: Position,
         sort: Option<&Sort>,
-        now: Instant,
+        now: Monotonic,
     ) {
         let key = (binding, next_index);
         let mut known = self.lock();
@@ -66,7 +66,7 @@ impl Places {
 
     /// The user that the page before `index` ended with, if that is still known. It stays
     /// known, since the answer may be lost and asked for again.
-    pub(super) fn find(&self, binding: Digest, index: usize, now: Instant) -> Option<Position> {
+    pub(super) fn find(&self, binding: Digest, index: usize, now: Monotonic) -> Option<Position> {
         let mut known = self.lock();
         let noted = known.get_mut(&(binding, index))?;
         noted.is_used = true;
@@ -89,16 +89,16 @@ impl Places {
 }
 
 impl Noted {
-    fn is_fresh(&self, now: Instant) -> bool {
+    fn is_fresh(&self, now: Monotonic) -> bool {
         now.saturating_duration_since(self.at) <= limits::PLACE_DURATION_MAX
     }
 
-    fn is_awaited(&self, now: Instant) -> bool {
+    fn is_awaited(&self, now: Monotonic) -> bool {
         !self.is_used && self.is_fresh(now)
     }
 }
 
-fn make_room(known: &mut Known, now: Instant) {
+fn make_room(known: &mut Known, now: Monotonic) {
     if known.len() < limits::PLACES_MAX {
         return;
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn places_are_known_for_a_while_and_not_too_many() {
         let places = Places::default();
-        let start = Instant::now();
+        let start = Monotonic::now();
         places.note([1; 32], 101, place(1), None, start);
         assert_eq!(places.find([1; 32], 101, start), Some(place(1)));
         assert_eq!(places.find([1; 32], 201, start), None);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_place_that_is_awaited_gives_way_to_earlier_ones_alone() {
         let places = Places::default();
-        let start = Instant::now();
+        let start = Monotonic::now();
         let late = start + limits::PLACE_DURATION_MAX + Duration::from_secs(1);
         let note = |index, sequence, sort: Option<&Sort>, now| {
             places.note([1; 32], index, place(sequence), sort, now);

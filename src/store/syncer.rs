@@ -111,7 +111,10 @@ impl Syncer {
     /// Waits until nothing is underway. False if that has failed.
     #[must_use]
     pub(super) fn wait_idle(&self) -> bool {
-        let state = sound(self.changed).wait_while(self.state(), |state| state.work.is_underway());
+        let state = sound(
+            self.changed
+                .wait_while(self.state(), |state| state.work.is_underway()),
+        );
         matches!(state.work, Work::Nothing)
     }
 
