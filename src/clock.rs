@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant as Monotonic, SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
 use jiff::civil::Time;
@@ -233,27 +233,43 @@ pub trait Clock: Send + Sync + 'static {
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The clock of the machine. One that is before [`Instant::BEFORE_US`], as on a machine that does
-/// not keep the time while it is off, is taken for that moment: what is made then, such as a token
-/// for a year, is still good when the clock is right.
+/// not keep the time while it is off, is taken for one that showed that moment when it was first
+/// read: what is made then, such as a token for a year, is still good when the clock is right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+impl SystemClock {
+    /// What the machine's clock shows, however wrong that is.
+    pub fn shown() -> Instant {
+        of_system(SystemTime::now())
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        of_system(SystemTime::now())
+        static FIRST: LazyLock<Monotonic> = LazyLock::new(Monotonic::now);
+        let first = *FIRST;
+        let now = Self::shown();
+        if now < Instant::BEFORE_US {
+            since_before_us(first.elapsed())
+        } else {
+            now
+        }
     }
 }
 
 fn of_system(time: SystemTime) -> Instant {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    Instant::from_millis(millis).max(Instant::BEFORE_US)
+    Instant::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn since_before_us(elapsed: Duration) -> Instant {
+    let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+    Instant::from_millis(Instant::BEFORE_US.millis().saturating_add(millis))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -269,25 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_of_a_machine_that_is_certainly_wrong_is_taken_for_a_time_to_live_with() {
+    fn whatever_the_machine_says_is_a_time_to_live_with() {
         const SECOND: Duration = Duration::from_secs(1);
         let before_us = UNIX_EPOCH + Duration::from_secs(1_793_491_200);
-        for early in [
-            before_us,
-            before_us - SECOND,
-            UNIX_EPOCH,
-            UNIX_EPOCH - SECOND,
-        ] {
-            assert_eq!(of_system(early), Instant::BEFORE_US, "{early:?}");
-        }
         assert_eq!(Instant::BEFORE_US.to_string(), "2026-11-01T00:00:00.000Z");
-        assert_eq!(
-            of_system(before_us + SECOND),
-            Instant::BEFORE_US.plus_seconds(1)
-        );
+        assert_eq!(of_system(before_us), Instant::BEFORE_US);
+        assert!(of_system(before_us - SECOND) < Instant::BEFORE_US);
+        assert_eq!(of_system(UNIX_EPOCH - SECOND), Instant::from_millis(0));
         // Later than the library can tell.
         let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
         assert_eq!(late, Instant::from_millis(i64::MAX));
+        assert_eq!(since_before_us(SECOND), Instant::BEFORE_US.plus_seconds(1));
+        assert!(SystemClock::shown() > Instant::BEFORE_US);
     }
 
     #[test]

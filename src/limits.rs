@@ -41,7 +41,7 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of an unwanted body that are read and dropped, to keep the connection.
 pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes taken off the socket and dropped before a connection is closed: a body that is still on its
-/// way, also one that is too large. Closing over unread bytes sends a reset, and the many clients
+/// way, also one that is too large, as far as it comes in [`DISCARD_DURATION_MAX`]. Closing over unread bytes sends a reset, and the many clients
 /// that write everything before they read, reverse proxies among them, would lose the answer to it.
 pub const GOODBYE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// A chunk size in hexadecimal digits (RFC 9112 section 7.1).

@@ -217,7 +217,8 @@ fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
             .find_map(|line| line.split_once("is kept as "))
             .map(|(_, path)| path.trim().to_owned());
         let kept_as = kept_as.expect("it is said where the old one is");
-        let told = "tokens that were revoked since the backup are good again, and those issued";
+        let told =
+            "tokens that were revoked since the backup are good again, those that were changed";
         assert!(restored.stderr.contains(told), "{restored:?}");
         assert_eq!(std::fs::read(kept_as).expect("there"), kept);
         let listed = cli_in(&directory, &["user", "list"]);

@@ -514,6 +514,11 @@ fn what_other_programs_write_is_named_as_it_stands_there() {
             "excel.csv:1: this line is for Excel alone",
         ),
         (
+            "zwsp.csv",
+            "userName,status\na@x,active\u{200b}\n",
+            "\"active\\u{200b}\" is no status",
+        ),
+        (
             "nfd.csv",
             "userName,status\na@x,active\u{301}\n",
             "\"active\u{301}\" is no status",

@@ -15,7 +15,7 @@ use crate::support::wire::{BOTH, Door, PATIENCE, assert_closed, read};
 fn a_refusal_before_a_large_body_is_read_whole() {
     const LENGTH: usize = 1024 * 1024;
     let door = Door::open();
-    for (length, expect) in [(LENGTH, false), (LENGTH, true), (4 * LENGTH, false)] {
+    for (length, expect) in [(LENGTH, false), (LENGTH, true), (2 * LENGTH, false)] {
         let mut tls = door.connect();
         let expectation = if expect {
             "Expect: 100-continue\r\n"

@@ -61,6 +61,10 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         "u\u{202e}",
         "u\0",
         "\u{feff}",
+        "u\u{fe0f}",
+        "u\u{e0061}",
+        "u\u{200d}",
+        "\u{200c}u",
     ] {
         let error = talk.json("POST", "/Users", Some(&body(name)), 400);
         assert_eq!(error["scimType"], "invalidValue", "{name:?}");

@@ -335,6 +335,13 @@ fn rows_of_a_clock_that_was_ahead_go_with_those_around_them() {
     let later = start + Duration::from_hours(1);
     assert_eq!(directory.trim(keep, later).expect("done"), 5);
     assert_eq!(verified(&directory), Vec::<Value>::new());
+
+    // A clock that is behind now takes an eighth of them, too, for some that are older still.
+    let folder = TempDir::new().expect("a folder");
+    let (_store, directory, clock) = by_a_clock(&folder, |day| if day < 90 { 0 } else { -9000 });
+    clock.0.store(-5000 * DAY_MS, Ordering::SeqCst);
+    assert_eq!(directory.trim(keep, start).expect("done"), 0);
+    assert_eq!(directory.trim(keep, later).expect("done"), 100 / 8);
 }
 
 #[test]

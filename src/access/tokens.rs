@@ -217,26 +217,28 @@ impl Tokens {
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
-        // If the clock was ahead then, the new one would not be the newest, nor the next one's life
-        // its own.
-        let created = now.max(old.created.next());
+        let good_for = old
+            .expires
+            .map(|expires| expires.seconds() - old.created.seconds());
         let end = now.plus_seconds(overlap_seconds);
         let mut change = Change::none();
         let mut ended = Vec::new();
         for token in live.iter().filter(|token| token.name == old.name) {
             let expires = token.expires.map_or(end, |expires| expires.min(end));
-            let token = token.with(|token| token.expires = Some(expires));
+            let token = token.with(|token| {
+                token.expires = Some(expires);
+                // If the clock was ahead then, the new one is the newest all the same.
+                token.created = token.created.min(now.plus_seconds(-1));
+            });
             change = change.token(&token.id, token.encode());
             ended.push(token);
         }
         let issue = Issue {
-            expires: old
-                .expires
-                .map(|expires| created.plus_seconds(expires.seconds() - old.created.seconds())),
+            expires: good_for.map(|seconds| now.plus_seconds(seconds)),
             issued_by: Some(by.to_owned()),
             ..old.issue()
         };
-        let (token, text) = self.add(issue, created, change, |token| audit(token, &ended))?;
+        let (token, text) = self.add(issue, now, change, |token| audit(token, &ended))?;
         let old = self.replace(ended);
         Ok(Rotated { token, text, old })
     }

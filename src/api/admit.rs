@@ -172,7 +172,10 @@ fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
     };
     match principal {
         principal if principal.may(needed) => Ok(found),
-        _ => Err(Problem::insufficient_scope(needed)),
+        principal => {
+            let has = principal.token().map_or(needed, |token| token.scope);
+            Err(Problem::insufficient_scope(has, needed))
+        }
     }
 }
 

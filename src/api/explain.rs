@@ -66,9 +66,9 @@ fn advice(row: &Value) -> &'static str {
         (401, _) => of_token(cause),
         (403, Some(_)) => "take password out of the filter: it is never compared",
         (403, None) if cause == Cause::Scope.as_str() => {
-            "if it is to do that, change the scope of its token as the text says: nothing needs to \
-             be typed into the identity provider again; Okta needs no more than `provision`, Entra \
-             and JumpCloud need `full`"
+            "if it is to do that, type what the text says; nothing needs to be typed into the \
+             identity provider again; Okta needs no more than `provision`, Entra and JumpCloud need \
+             `full`"
         }
         (403, None) => "none: no identity provider filters discovery",
         (404, _) if cause == Cause::User.as_str() => {
@@ -127,7 +127,7 @@ fn of_rate(cause: &str) -> &'static str {
         "stop what fails at that address; whoever has a valid token is let in all the while"
     } else if cause == Cause::Rate.as_str() {
         "nothing: the provider comes back by itself and everybody arrives; for more at once: \
-         `golinks-scim serve --rate-limit N`"
+         `golinks-scim token change NAME --rate-limit N`"
     } else {
         "the provider comes back by itself; `golinks-scim check` says what the disk lacks"
     }
@@ -186,7 +186,10 @@ mod tests {
             (rejected(Rejection::Expired), "issue another token"),
             (rejected(Rejection::Revoked), "issue another token"),
             (rejected(Rejection::Address), "--allow-from"),
-            (row(Problem::insufficient_scope(Scope::Full)), "provision"),
+            (
+                row(Problem::insufficient_scope(Scope::Read, Scope::Full)),
+                "provision",
+            ),
             (row(Problem::no_filter_here()), "none"),
             (scim(ErrorType::Sensitive), "take password"),
             (row(Error::NotFound), "assign it again"),

@@ -218,15 +218,21 @@ impl Problem {
         problem
     }
 
-    pub(super) fn insufficient_scope(needed: Scope) -> Self {
+    /// What a token of a scope may not do. Whoever made a provider's token one for metrics, or the
+    /// other way round, would take from it what it is for.
+    pub(super) fn insufficient_scope(has: Scope, needed: Scope) -> Self {
         let word = needed.as_str();
-        let mut problem = Self::new(
-            403,
+        let detail = if [has, needed].contains(&Scope::Metrics) {
+            format!(
+                "this token may not do that: issue another with `golinks-scim token issue NAME \
+                 --scope {word}`"
+            )
+        } else {
             format!(
                 "this token may not do that: `golinks-scim token change NAME --scope {word}` lets it"
-            ),
-        )
-        .caused(Cause::Scope);
+            )
+        };
+        let mut problem = Self::new(403, detail).caused(Cause::Scope);
         problem.headers.push((
             "WWW-Authenticate",
             format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{word}\""),
@@ -334,7 +340,7 @@ impl From<directory::Error> for Problem {
             }
             directory::Error::PreconditionFailed => Self::precondition_failed(),
             directory::Error::NotImplemented(endpoint) => Self::endpoint_not_implemented(endpoint),
-            directory::Error::Forbidden => Self::insufficient_scope(Scope::Full),
+            directory::Error::Forbidden => Self::insufficient_scope(Scope::Provision, Scope::Full),
             directory::Error::Unresolved(bulk_id) => Self::new(
                 409,
                 format!(

@@ -302,8 +302,9 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
 /// What to do about tokens: whoever took one back does not expect it to be good again.
 fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let Some(replaced) = restoring.replaced else {
-        let general = "tokens that were revoked since the backup are good again, and those issued \
-                       since are unknown: see {program} token list";
+        let general = "tokens that were revoked since the backup are good again, those that were \
+                       changed may do what they could, and those issued since are unknown: see \
+                       {program} token list";
         let has_some = !live_in(restoring.restored, now).is_empty();
         return has_some.then(|| general.to_owned()).into_iter().collect();
     };

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::{Failure, quoted, status};
 use crate::certificate::{self, Error, Names, Source};
 use crate::clock::{Clock, SystemClock};
@@ -89,7 +91,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             status::PERMISSION
         }
         // It passes, and a service manager tries again; whatever the file is, it is as it was.
-        Error::Io(_, io) if !is_of_the_file(io) => return Failure::new(status::IO, error),
+        Error::Io(_, io) if passes(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
     let hint = match error {
@@ -111,17 +113,18 @@ pub(super) fn failure(error: &Error) -> Failure {
     Failure::new(code, error).hint(hint)
 }
 
-/// Whether another file would not fail so, which one full disk or too few descriptors would.
-fn is_of_the_file(error: &io::Error) -> bool {
-    matches!(
+/// Whether it is nothing of the file: the disk, or what the process may open.
+fn passes(error: &io::Error) -> bool {
+    let of_the_disk = matches!(
         error.kind(),
-        io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::InvalidData
-            | io::ErrorKind::InvalidInput
-    )
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::OutOfMemory
+    );
+    let of_the_system = [Errno::MFILE, Errno::NFILE, Errno::IO];
+    let number = Errno::from_io_error(error);
+    of_the_disk || number.is_some_and(|number| of_the_system.contains(&number))
 }
 
 #[cfg(test)]
@@ -143,9 +146,9 @@ mod tests {
         assert!(denied.contains("says whose it must be"), "{denied}");
         let gone = hint(io::ErrorKind::NotFound);
         assert!(gone.contains("move both away, nothing else"), "{gone}");
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
+        for passing in [Errno::NOSPC, Errno::MFILE] {
             let path = certificate::directory(Path::new("/d")).join("ca.pem");
-            let failure = failure(&Error::Io(path, kind.into()));
+            let failure = failure(&Error::Io(path, passing.into()));
             assert_eq!((failure.status, &failure.hint), (status::IO, &None));
         }
     }

@@ -147,25 +147,32 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 }
 
 /// The last row to remove: the oldest rows written more than `days` before `now`, at most an eighth
-/// of all. A row of the future was written while the clock was ahead, and goes with those around it:
-/// they would be kept until then.
+/// of all. A row of the future was written while the clock was ahead, or the clock is behind now: it
+/// goes with those around it, which would be kept until then.
 fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64>, Error> {
     let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
     let most = (extent.rows / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);
-    let (mut through, mut rows, mut looked_at) = (None, 0, 0);
+    let (mut last_old, mut within, mut looked_at) = (None, None, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
         let time = audit::time_of(text);
         let is_old = time.is_some_and(|time| time < horizon);
         let is_ahead = time.is_some_and(|time| time > now);
-        if !(is_old || is_ahead) || rows >= most || looked_at >= limits::AUDIT_SCAN_ROWS_MAX {
+        if !(is_old || is_ahead) || looked_at >= limits::AUDIT_SCAN_ROWS_MAX {
             return ControlFlow::Break(());
         }
         looked_at += 1;
+        if looked_at <= most {
+            within = Some(sequence);
+        }
         if is_old {
-            (through, rows) = (Some(sequence), rows + 1);
+            last_old = Some(sequence);
+            if looked_at >= most {
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     })?;
-    Ok(through)
+    // Without an old one none goes.
+    Ok(last_old.min(within))
 }

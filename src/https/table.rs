@@ -1,10 +1,10 @@
 //! Who is connected, and who must go when there are too many. A stranger (a connection without a
 //! valid token) pushes out strangers, first those from the address with the most; connections that
 //! have shown a valid token go last. Not before all places are taken: at first everybody is a
-//! stranger, and a reverse proxy comes with everybody's connections from one address. But the connections of a token with more than its share go before
-//! the strangers, so that no token can keep the others out. Connections with a token only go if
-//! they are idle, or wait for the client to send a body or take an answer: never while a request is
-//! being worked on.
+//! stranger, and a reverse proxy comes with everybody's connections from one address. But the
+//! connections of a token with more than its share go before the strangers, so that no token can keep
+//! the others out. Connections with a token only go if they are idle, or wait for the client to send
+//! a body or take an answer: never while a request is being worked on.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -172,8 +172,8 @@ impl Slots {
         let is_cut = self.cut(Some(oldest));
         if is_cut && self.tells(Instant::now()) {
             log::warn!(
-                "all connections are taken: of the {count} from {group} that have shown no token \
-                 the oldest are ended"
+                "there is no room for another connection: of the {count} from {group} that have \
+                 shown no token the oldest are ended"
             );
         }
         is_cut

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::CLAIMED_NAME;
 use super::conversation::Conversation;
 use crate::access::Administrator;
-use crate::api::{Api, Options, Tuning};
+use crate::api::{Api, Options, StartError, Tuning};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::directory;
@@ -208,7 +208,10 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
         data_dir: data_dir.to_owned(),
         clock: Arc::new(SystemClock),
     };
-    Api::new(store, options).map_err(|error| Error::Content(error.to_string()))
+    Api::new(store, options).map_err(|error| match error {
+        StartError::Content(what) => Error::Content(what),
+        StartError::Write(_) => Error::Io(error.to_string()),
+    })
 }
 
 fn ask(

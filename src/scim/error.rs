@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::logging::is_dangerous;
+use super::fold::is_unseen;
 
 /// `scimType` of RFC 7644 table 9 and RFC 9865 table 3, as far as it is about a request's own
 /// content.
@@ -92,8 +92,10 @@ pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in short.chars() {
         // Nothing else: accents and vowels of many scripts are characters of their own.
-        if matches!(c, '"' | '\\') || is_dangerous(c) {
+        if matches!(c, '"' | '\\') || c.is_control() {
             quoted.extend(c.escape_debug());
+        } else if is_unseen(c) {
+            quoted.extend(c.escape_unicode());
         } else {
             quoted.push(c);
         }

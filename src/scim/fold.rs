@@ -20,17 +20,35 @@ pub fn fold(text: &str) -> String {
     folded.nfc().collect()
 }
 
-/// Whether nobody sees a character, so that texts with and without it look the same: a control, or
-/// what is to be ignored where it is not known. The two joiners (U+200C, U+200D), which Persian and
-/// Indian names need, are not among them (RFC 8264 section 9, "IgnorableProperties" and "JoinControl").
+/// Whether nobody sees a character, so that texts with and without it look the same: a control, what
+/// ends a line, or what is to be ignored where it is not known (Unicode's
+/// `Default_Ignorable_Code_Point`; RFC 8264 section 9.13). The two joiners, U+200C and U+200D, which
+/// Persian and Indian names need, are not among them: see [`lone_joiner`].
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'
-                | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+                | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
+}
+
+/// The first joiner that joins nothing: at an end, or beside an ASCII character (compare RFC 5892
+/// appendix A).
+pub fn lone_joiner(text: &str) -> Option<char> {
+    let chars: Vec<char> = text.chars().collect();
+    let is_letter = |at: Option<usize>| {
+        let c = at.and_then(|at| chars.get(at));
+        c.is_some_and(|c| !c.is_ascii())
+    };
+    let joins = |at: usize| is_letter(at.checked_sub(1)) && is_letter(Some(at + 1));
+    let joiners = chars.iter().enumerate();
+    let mut joiners = joiners.filter(|(_, c)| matches!(c, '\u{200c}' | '\u{200d}'));
+    joiners.find(|(at, _)| !joins(*at)).map(|(_, c)| *c)
 }
 
 /// The form of `text` in which people are looked up: folded, without accents, so that

@@ -80,7 +80,8 @@ fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// The form in which texts are compared: nobody types what cannot be seen, and telephones type other
+/// The form in which texts are compared, which the store keeps (`store/saved.rs`, whose version goes on
+/// when this changes): nobody types what cannot be seen, and telephones type other
 /// apostrophes and dashes than keyboards.
 fn searched(text: &str) -> String {
     let plain = plain(text);
@@ -91,7 +92,7 @@ fn searched(text: &str) -> String {
         c if c.is_control() => Some(' '),
         '\u{200c}' | '\u{200d}' => None,
         c if is_unseen(c) => None,
-        '\u{2018}' | '\u{2019}' | '\u{2bb}' | '\u{2bc}' | '\u{ff07}' => Some('\''),
+        '\u{2018}' | '\u{2019}' | '\u{2bb}' | '\u{2bc}' => Some('\''),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
         c => Some(c),
     };

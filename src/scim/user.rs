@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::error::{Error, ErrorType, quoted};
-use super::fold::is_unseen;
+use super::fold::{is_unseen, lone_joiner};
 use super::patch::{Budget, Patch};
 use super::path::Target;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
@@ -184,7 +184,9 @@ impl User {
         let name = self.user_name();
         let what = if name.trim() != name {
             "white space around it".to_owned()
-        } else if let Some(unseen) = name.chars().find(|c| is_unseen(*c)) {
+        } else if let Some(unseen) =
+            (name.chars().find(|c| is_unseen(*c))).or_else(|| lone_joiner(name))
+        {
             format!("U+{:04X}, which nobody sees", u32::from(unseen))
         } else {
             return Ok(());

@@ -6,7 +6,7 @@
 //!
 //! the pieces of a chunk, one after the other:
 //!
-//! byte 0          version, 2: another one if other texts are kept
+//! byte 0          version, 3: another one if other texts are kept
 //! 512 bytes       each user's status: 0 nobody, 1 nothing said, 2 active, 3 inactive
 //! 512 × 8 bytes   when each was last changed, milliseconds since the epoch, i64 little-endian
 //! 512 × 4 bytes   where each one's text ends, u32 little-endian
@@ -40,7 +40,7 @@ const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 
 /// Bytes of a piece, without its checksum: three of them fill a page.
 const PIECE_BYTES: usize = 1300;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The index of a state, taken from the file as far as possible; and the chunks that are in the
 /// file.

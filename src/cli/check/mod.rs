@@ -22,7 +22,7 @@ use super::args::Check;
 use super::output::{self, Format, Listing};
 use super::{Failure, answered, sent, status};
 use crate::certificate;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::{Configuration, Problem, Sources};
 use crate::idp;
 use crate::local::{self, Client};
@@ -258,7 +258,7 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     server::version(client.server(), &installation, findings)?;
     machine::clock(
         &state,
-        SystemClock.now(),
+        SystemClock::shown(),
         machine::is_synchronised,
         findings,
     )?;

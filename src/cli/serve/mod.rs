@@ -41,9 +41,9 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let config = &configuration.serve;
     // Signals first: one that comes while the store opens must not be lost.
+    let is_opening = end_at_once_by([SIGTERM, SIGINT]).map_err(|error| no_signals(&error))?;
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| no_signals(&error))?;
-    let is_opening = end_at_once_by([SIGTERM, SIGINT]).map_err(|error| no_signals(&error))?;
     give_up_what_is_not_needed();
     raise_descriptor_limit();
     let socket = config::socket_path(&config.data_dir).map_err(|what| {
@@ -92,7 +92,7 @@ pub(super) fn run(
         .map_err(|error| Failure::new(status::IO, error))?;
     let maintenance = Maintenance::start(Arc::clone(&api), Arc::clone(&cell))?;
 
-    if SystemClock.now() == clock::Instant::BEFORE_US {
+    if SystemClock::shown() < clock::Instant::BEFORE_US {
         log::error!(
             "the machine's clock is before {}, when there was no such program: timedatectl \
              set-ntp true",

@@ -207,6 +207,8 @@ impl<'a> Reload<'a> {
     }
 
     fn apply(&mut self, read: Configuration) {
+        // What the log says to hold does.
+        self.api.tune(tuning(&read.serve));
         for warning in &read.warnings {
             log::warn!("{warning}");
         }
@@ -231,7 +233,6 @@ impl<'a> Reload<'a> {
         if !self.is_level_typed {
             logging::set_level(read.serve.log_level);
         }
-        self.api.tune(tuning(&read.serve));
         self.holds = read;
     }
 }

@@ -62,11 +62,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
                     listing.end()?;
                 }
                 counts.sum_up(typed);
-                // A time that counts from now would be a different one by then.
-                let since = text_of(&body, "since");
-                return Err(failure.hint(format!(
-                    "run it again with --since {since}: who is as before is left alone then"
-                )));
+                return Err(to_go_on(failure, &body));
             }
         };
         let mut users = match page["users"].take() {
@@ -77,10 +73,17 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             counts.add(user);
         }
         users.retain(|user| !is_brief || !user["refused"].is_null());
-        if !users.is_empty() {
-            listing.page(&users)?;
-        }
         body["after"] = page["next"].take();
+        if !users.is_empty()
+            && let Err(failure) = listing.page(&users)
+        {
+            if body["after"].is_null() || !failure.is_unread() {
+                return Err(failure);
+            }
+            counts.sum_up(typed);
+            let what = "the rest was not looked at: nobody reads standard output any more";
+            return Err(to_go_on(Failure::new(status::IO, what), &body));
+        }
         if body["after"].is_null() {
             break;
         }
@@ -95,6 +98,15 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         listing.end()?;
     }
     counts.tell(typed, program)
+}
+
+/// A failure in the middle, with how to go on. A time that counts from now would be a different one
+/// by then.
+fn to_go_on(failure: Failure, body: &Value) -> Failure {
+    let since = text_of(body, "since");
+    failure.hint(format!(
+        "run it again with --since {since}: who is as before is left alone then"
+    ))
 }
 
 impl Counts {
