@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant as Monotonic, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
 use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 ///
@@ -233,8 +234,8 @@ pub trait Clock: Send + Sync + 'static {
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The clock of the machine. One that is before [`Instant::BEFORE_US`], as on a machine that does
-/// not keep the time while it is off, is taken for one that showed that moment when it was first
-/// read: what is made then, such as a token for a year, is still good when the clock is right.
+/// not keep the time while it is off, is taken for one that showed that moment when the machine was
+/// started: what is made then, such as a token for a year, is still good when the clock is right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -247,11 +248,10 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        static FIRST: LazyLock<Monotonic> = LazyLock::new(Monotonic::now);
-        let first = *FIRST;
         let now = Self::shown();
         if now < Instant::BEFORE_US {
-            since_before_us(first.elapsed())
+            // The same for all processes.
+            since_before_us(clock_gettime(ClockId::Boottime))
         } else {
             now
         }
@@ -263,13 +263,15 @@ fn of_system(time: SystemTime) -> Instant {
     Instant::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn since_before_us(elapsed: Duration) -> Instant {
-    let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+fn since_before_us(uptime: Timespec) -> Instant {
+    let millis = uptime.tv_sec.saturating_mul(1000) + uptime.tv_nsec / 1_000_000;
     Instant::from_millis(Instant::BEFORE_US.millis().saturating_add(millis))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -295,7 +297,14 @@ mod tests {
         // Later than the library can tell.
         let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
         assert_eq!(late, Instant::from_millis(i64::MAX));
-        assert_eq!(since_before_us(SECOND), Instant::BEFORE_US.plus_seconds(1));
+        let uptime = Timespec {
+            tv_sec: 1,
+            tv_nsec: 500_000_000,
+        };
+        assert_eq!(
+            since_before_us(uptime).millis(),
+            Instant::BEFORE_US.millis() + 1500
+        );
         assert!(SystemClock::shown() > Instant::BEFORE_US);
     }
 

@@ -65,6 +65,8 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         "u\u{e0061}",
         "u\u{200d}",
         "\u{200c}u",
+        "\u{438}\u{200d}\u{432}",
+        "\u{639}\u{200c}\u{200c}\u{631}",
     ] {
         let error = talk.json("POST", "/Users", Some(&body(name)), 400);
         assert_eq!(error["scimType"], "invalidValue", "{name:?}");

@@ -92,7 +92,7 @@ pub struct Issue {
 
 /// What is to become of a live token; what is `None` stays. Its end is not moved: a secret that is
 /// to live longer is to be another one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// What it may do.
     pub scope: Option<Scope>,

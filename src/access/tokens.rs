@@ -217,9 +217,11 @@ impl Tokens {
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
-        let good_for = old
-            .expires
-            .map(|expires| expires.seconds() - old.created.seconds());
+        // If the clock is behind now, the new one ends no earlier than the old one was to.
+        let expires = old.expires.map(|ends| {
+            let good_for = ends.seconds() - old.created.seconds();
+            now.plus_seconds(good_for).max(ends)
+        });
         let end = now.plus_seconds(overlap_seconds);
         let mut change = Change::none();
         let mut ended = Vec::new();
@@ -234,7 +236,7 @@ impl Tokens {
             ended.push(token);
         }
         let issue = Issue {
-            expires: good_for.map(|seconds| now.plus_seconds(seconds)),
+            expires,
             issued_by: Some(by.to_owned()),
             ..old.issue()
         };

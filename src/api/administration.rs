@@ -281,18 +281,15 @@ pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body:
     let text = |name: &str| wanted.get(name).and_then(Value::as_str);
     let bad = |what: String| Problem::new(400, what);
     let has = |name: &str| wanted.get(name).is_some();
-    if !["scope", "mode", "rateLimit", "allowFrom"]
-        .into_iter()
-        .any(has)
-    {
-        return Err(bad("nothing is to be changed".to_owned()));
-    }
     let terms = Terms {
         scope: text("scope").map(str::parse).transpose().map_err(bad)?,
         mode: text("mode").map(str::parse).transpose().map_err(bad)?,
         rate_limit: has("rateLimit").then(|| rate_limit(&wanted)).transpose()?,
         allow_from: has("allowFrom").then(|| allow_from(&wanted)).transpose()?,
     };
+    if terms == Terms::default() {
+        return Err(bad("nothing is to be changed".to_owned()));
+    }
     let now = api.clock.now();
     let changed = api.tokens.change(call.parameter(), &terms, now, |token| {
         audit_limits(call, now, "token.change", token, &[])

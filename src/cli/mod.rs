@@ -136,7 +136,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let is_verdict = matches!(
         args.command,
         Command::Check(_)
-            | Command::User(user::User::Diff(_) | user::User::Undo(_))
+            | Command::User(user::User::Diff(_))
             | Command::Audit(args::Audit::Verify { .. })
     );
     let outcome =

@@ -113,18 +113,21 @@ pub(super) fn failure(error: &Error) -> Failure {
     Failure::new(code, error).hint(hint)
 }
 
-/// Whether it is nothing of the file: the disk, or what the process may open.
+/// Whether it is nothing of the file, but of the disk, the network to it, or what the process may
+/// open; whatever is not known may pass.
 fn passes(error: &io::Error) -> bool {
-    let of_the_disk = matches!(
+    let of_the_file = matches!(
         error.kind(),
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::OutOfMemory
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput
     );
-    let of_the_system = [Errno::MFILE, Errno::NFILE, Errno::IO];
+    let of_its_path = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO];
     let number = Errno::from_io_error(error);
-    of_the_disk || number.is_some_and(|number| of_the_system.contains(&number))
+    !of_the_file && number.is_none_or(|number| !of_its_path.contains(&number))
 }
 
 #[cfg(test)]
@@ -146,7 +149,7 @@ mod tests {
         assert!(denied.contains("says whose it must be"), "{denied}");
         let gone = hint(io::ErrorKind::NotFound);
         assert!(gone.contains("move both away, nothing else"), "{gone}");
-        for passing in [Errno::NOSPC, Errno::MFILE] {
+        for passing in [Errno::NOSPC, Errno::FBIG, Errno::MFILE, Errno::STALE] {
             let path = certificate::directory(Path::new("/d")).join("ca.pem");
             let failure = failure(&Error::Io(path, passing.into()));
             assert_eq!((failure.status, &failure.hint), (status::IO, &None));

@@ -210,7 +210,7 @@ fn open(data_dir: &Path) -> Result<Api, Error> {
     };
     Api::new(store, options).map_err(|error| match error {
         StartError::Content(what) => Error::Content(what),
-        StartError::Write(_) => Error::Io(error.to_string()),
+        StartError::Write(_) => Error::Store(OpenError::Io(io::Error::other(error.to_string()))),
     })
 }
 

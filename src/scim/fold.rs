@@ -37,15 +37,27 @@ pub fn is_unseen(c: char) -> bool {
         )
 }
 
-/// The first joiner that joins nothing: at an end, or beside an ASCII character (compare RFC 5892
-/// appendix A).
+/// The first joiner that joins nothing: at an end, or beside a character of a script that has none
+/// (RFC 5892 appendix A is stricter still: it looks at the joining type of each letter).
 pub fn lone_joiner(text: &str) -> Option<char> {
     let chars: Vec<char> = text.chars().collect();
-    let is_letter = |at: Option<usize>| {
+    let is_of_such_a_script = |at: Option<usize>| {
         let c = at.and_then(|at| chars.get(at));
-        c.is_some_and(|c| !c.is_ascii())
+        // Arabic to Malayalam, Tibetan and Burmese, Khmer and Mongolian, and further ones of India.
+        matches!(
+            c,
+            Some(
+                '\u{600}'..='\u{dff}'
+                | '\u{f00}'..='\u{109f}'
+                | '\u{1780}'..='\u{18af}'
+                | '\u{a840}'..='\u{abff}'
+                | '\u{10a00}'..='\u{11fff}'
+                | '\u{1e900}'..='\u{1e95f}',
+            )
+        )
     };
-    let joins = |at: usize| is_letter(at.checked_sub(1)) && is_letter(Some(at + 1));
+    let joins =
+        |at: usize| is_of_such_a_script(at.checked_sub(1)) && is_of_such_a_script(Some(at + 1));
     let joiners = chars.iter().enumerate();
     let mut joiners = joiners.filter(|(_, c)| matches!(c, '\u{200c}' | '\u{200d}'));
     joiners.find(|(at, _)| !joins(*at)).map(|(_, c)| *c)

@@ -59,7 +59,8 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             Err(failure) if counts.is_nobody() => return Err(failure),
             Err(failure) => {
                 if !is_brief || counts.refused > 0 {
-                    listing.end()?;
+                    // The server's failure is the one to tell.
+                    let _ = listing.end();
                 }
                 counts.sum_up(typed);
                 return Err(to_go_on(failure, &body));
@@ -77,12 +78,22 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         if !users.is_empty()
             && let Err(failure) = listing.page(&users)
         {
-            if body["after"].is_null() || !failure.is_unread() {
+            if typed.dry_run {
                 return Err(failure);
             }
+            // What was done is done.
             counts.sum_up(typed);
-            let what = "the rest was not looked at: nobody reads standard output any more";
-            return Err(to_go_on(Failure::new(status::IO, what), &body));
+            let failure = if failure.is_unread() {
+                Failure::new(status::IO, "nobody reads standard output any more")
+            } else {
+                failure
+            };
+            let is_all = body["after"].is_null();
+            return Err(if is_all {
+                failure
+            } else {
+                to_go_on(failure, &body)
+            });
         }
         if body["after"].is_null() {
             break;
