@@ -728,6 +728,15 @@ fn await_writes(store: &Store) {
     wait_until("it comes back", || store.commit(Change::none()).is_ok());
 }
 
+/// Leaves an issue of which nobody knows whether it was made, on a disk that works again.
+fn leave_in_doubt(disk: &Disk, store: &Store, tokens: &Tokens, now: Moment) {
+    disk.is_broken.store(true, Ordering::SeqCst);
+    let issued = tokens.issue(wanted("spare"), now, row);
+    assert!(is_unknown(&issued), "{issued:?}");
+    disk.is_broken.store(false, Ordering::SeqCst);
+    await_writes(store);
+}
+
 fn is_unknown<T>(outcome: &Result<T, IssueError>) -> bool {
     matches!(outcome, Err(IssueError::Write(WriteError::Unknown)))
 }
@@ -877,11 +886,7 @@ fn a_revoked_token_is_refused_while_the_disk_hangs() {
         let (store, tokens, now) = disk.open_with_tokens();
         let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
         if is_in_doubt {
-            disk.is_broken.store(true, Ordering::SeqCst);
-            let issued = tokens.issue(wanted("spare"), now, row);
-            assert!(is_unknown(&issued), "{issued:?}");
-            disk.is_broken.store(false, Ordering::SeqCst);
-            await_writes(&store);
+            leave_in_doubt(&disk, &store, &tokens, now);
         }
         let first = disk.calls.load(Ordering::SeqCst);
         disk.hangs.store(true, Ordering::SeqCst);
@@ -915,11 +920,7 @@ fn a_revocation_that_is_to_be_written_outlives_a_look_at_the_store() {
     let disk = Disk::default();
     let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
-    disk.is_broken.store(true, Ordering::SeqCst);
-    let issued = tokens.issue(wanted("spare"), now, row);
-    assert!(is_unknown(&issued), "{issued:?}");
-    disk.is_broken.store(false, Ordering::SeqCst);
-    await_writes(&store);
+    leave_in_doubt(&disk, &store, &tokens, now);
     let first = disk.calls.load(Ordering::SeqCst);
     disk.hangs.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
@@ -1007,11 +1008,7 @@ fn last_uses_are_kept_while_a_change_stays_in_doubt() {
     let disk = Disk::default();
     let (store, tokens, now) = disk.open_with_tokens();
     let (okta, _) = tokens.issue(wanted("okta"), now, row).expect("issued");
-    disk.is_broken.store(true, Ordering::SeqCst);
-    let issued = tokens.issue(wanted("spare"), now, row);
-    assert!(is_unknown(&issued), "{issued:?}");
-    disk.is_broken.store(false, Ordering::SeqCst);
-    await_writes(&store);
+    leave_in_doubt(&disk, &store, &tokens, now);
     let unreadable = Change::none().token("0", b"no token".to_vec());
     store.commit(unreadable).expect("written");
     assert_eq!(tokens.settle(), Err(WriteError::Unavailable));

@@ -15,7 +15,7 @@ use golinks_scim::store::{Opener, Store};
 use serde_json::{Value, json};
 
 use crate::model::Random;
-use crate::support::{CORE, Output, Talk, body, cli_in, number, record_of};
+use crate::support::{CORE, Output, Talk, body, cli_in, command_on, number, record_of};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -519,6 +519,28 @@ fn a_user_who_came_and_went_since_is_as_before() {
         assert!(undone.stderr.contains(&words), "{undone:?}");
         assert!(!undone.stderr.contains("hint: to make"), "{undone:?}");
     }
+}
+
+/// Whoever reads no more learns on standard error what was done.
+#[test]
+fn an_undo_that_nobody_reads_says_what_it_did() {
+    let mut talk = Talk::start(&[]);
+    let since = moment();
+    talk.create("bob");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command_on(&talk.server.data_dir())
+        .args(["user", "undo", "--since", &since, "-o", "jsonl"])
+        .stdout(writer)
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for words in ["1 user is as before", "nobody reads standard output"] {
+        assert!(told.contains(words), "{told}");
+    }
+    let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
+    assert_eq!(active["totalResults"], 0, "{active}");
 }
 
 /// More users than one slice of an undo holds; `UNDO_ROWS` sets how many.
