@@ -5,9 +5,10 @@
 //! A change that was not confirmed ([`WriteError::Unknown`]) may or may not be on disk. Until the
 //! store can tell, memory allows for both and lets in no token that it should not: one that was to
 //! be issued is listed and can be revoked, though nobody has its text; one that was to be revoked
-//! is refused; one that was to end goes on, and one that was to be changed is as it was. Then memory follows the store ([`Tokens::settle`]),
-//! except that the store follows in one thing: what was refused stays refused. This holds as long
-//! as the server runs: after a restart the store is all there is.
+//! is refused; one that was to end goes on, and one that was to be changed is as it was. Then memory
+//! follows the store ([`Tokens::settle`]), except that the store follows in one thing: what was
+//! refused stays refused. This holds as long as the server runs: after a restart the store is all
+//! there is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

@@ -459,3 +459,24 @@ impl From<IssueError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_is_to_give_up_what_it_is_for() {
+        for (has, needed, command) in [
+            (Scope::Read, Scope::Full, "token change NAME --scope full"),
+            (
+                Scope::Provision,
+                Scope::Metrics,
+                "token issue NAME --scope metrics",
+            ),
+            (Scope::Metrics, Scope::Read, "token issue NAME --scope read"),
+        ] {
+            let detail = Problem::insufficient_scope(has, needed).detail;
+            assert!(detail.contains(command), "{detail}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::local::{self, Client};
 
 /// Does each of `names`. Goes on after a refusal, which is told, and says at the end of how many
 /// there was one: `what` is what those are, such as "users were not changed". Any other failure ends
-/// it: the answer that is overdue must not be taken for the next name's.
+/// it: it would be that of the next name, too.
 pub(super) fn each(
     names: &[String],
     what: &str,

@@ -40,27 +40,18 @@ pub fn is_unseen(c: char) -> bool {
 /// The first joiner that joins nothing: at an end, or beside a character of a script that has none
 /// (RFC 5892 appendix A is stricter still: it looks at the joining type of each letter).
 pub fn lone_joiner(text: &str) -> Option<char> {
-    let chars: Vec<char> = text.chars().collect();
-    let is_of_such_a_script = |at: Option<usize>| {
-        let c = at.and_then(|at| chars.get(at));
-        // Arabic to Malayalam, Tibetan and Burmese, Khmer and Mongolian, and further ones of India.
-        matches!(
-            c,
-            Some(
-                '\u{600}'..='\u{dff}'
-                | '\u{f00}'..='\u{109f}'
-                | '\u{1780}'..='\u{18af}'
-                | '\u{a840}'..='\u{abff}'
-                | '\u{10a00}'..='\u{11fff}'
-                | '\u{1e900}'..='\u{1e95f}',
-            )
-        )
+    // Arabic to Malayalam, Tibetan and Burmese, Khmer and Mongolian, and further ones of India.
+    let joins = |c: char| {
+        matches!(c, '\u{600}'..='\u{dff}' | '\u{f00}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
+            | '\u{a840}'..='\u{abff}' | '\u{10a00}'..='\u{11fff}' | '\u{1e900}'..='\u{1e95f}')
     };
-    let joins =
-        |at: usize| is_of_such_a_script(at.checked_sub(1)) && is_of_such_a_script(Some(at + 1));
-    let joiners = chars.iter().enumerate();
-    let mut joiners = joiners.filter(|(_, c)| matches!(c, '\u{200c}' | '\u{200d}'));
-    joiners.find(|(at, _)| !joins(*at)).map(|(_, c)| *c)
+    let mut joiners = text.match_indices(['\u{200c}', '\u{200d}']);
+    let lone = joiners.find(|(at, joiner)| {
+        let before = text[..*at].chars().next_back();
+        let after = text[at + joiner.len()..].chars().next();
+        !(before.is_some_and(joins) && after.is_some_and(joins))
+    });
+    lone.and_then(|(_, joiner)| joiner.chars().next())
 }
 
 /// The form of `text` in which people are looked up: folded, without accents, so that

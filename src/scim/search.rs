@@ -80,9 +80,9 @@ fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// The form in which texts are compared, which the store keeps (`store/saved.rs`, whose version goes on
-/// when this changes): nobody types what cannot be seen, and telephones type other
-/// apostrophes and dashes than keyboards.
+/// The form in which texts are compared, which the store keeps (`store/saved.rs`, whose version goes
+/// on when this changes): nobody types what cannot be seen, and telephones type other apostrophes and
+/// dashes than keyboards.
 fn searched(text: &str) -> String {
     let plain = plain(text);
     if plain.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
