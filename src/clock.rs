@@ -150,6 +150,11 @@ impl DateTime {
         Some(Self((civil - offset).as_nanos() + i128::from(day) * MS_NS))
     }
 
+    /// The last instant that is not after it; beyond the range of instants, the nearest.
+    pub fn instant(self) -> Instant {
+        Instant::from_millis(self.millis_until())
+    }
+
     /// The first millisecond since the epoch that is not before it.
     pub fn millis_from(self) -> i64 {
         self.millis_until() + i64::from(self.0.rem_euclid(MS_NS) > 0)

@@ -167,8 +167,6 @@ pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(10);
 pub const SCAN_BYTES_WITHOUT_TURN: usize = 8 * 1024 * 1024;
 /// Keys for a sorted page that are held in memory without a turn.
 pub const SORT_KEYS_WITHOUT_TURN: usize = 1000;
-/// Entity tags in one `If-Match` or `If-None-Match`.
-pub const ENTITY_TAGS_MAX: usize = 64;
 /// Operations of one bulk request.
 pub const BULK_OPERATIONS_MAX: usize = 1000;
 /// Refused operations of one bulk request that are noted like refused requests: one request must
@@ -187,6 +185,12 @@ pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
 pub const LISTED_COUNT_MAX: usize = 1000;
 /// One stored user, rendered.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
+/// What a user may have beyond [`USER_BYTES_MAX`] whose access a change takes away: the rendering
+/// of `active`, or one of that size could not be deactivated.
+pub const INACTIVE_BYTES: usize = ",\"active\":false".len();
+/// A new userName. It can then be asked for: a filter may have [`FILTER_BYTES_MAX`], and writing it
+/// in JSON may double it.
+pub const USER_NAME_BYTES_MAX: usize = 1024;
 /// A filter expression.
 pub const FILTER_BYTES_MAX: usize = 4 * 1024;
 /// Nested parentheses, value paths and negations in a filter.
@@ -228,6 +232,8 @@ pub const BODY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;
+/// Live API tokens of one name, of which all but the newest end soon: each rotation writes all.
+pub const TOKENS_OF_NAME_MAX: usize = 16;
 /// Temporary tokens of the product itself, for `check`, at a time; beyond this number the oldest
 /// is forgotten.
 pub const TEMPORARY_TOKENS_MAX: usize = 16;

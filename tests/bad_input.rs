@@ -355,6 +355,14 @@ fn methods_and_media_types_that_do_not_fit() {
             scim_error(&response, media_type);
         }
     }
+    for (coding, status) in [("gzip", 415), ("identity", 201)] {
+        let user = body(coding).to_string().into_bytes();
+        let header = ("Content-Encoding", coding);
+        let response = talk.send_bytes("POST", "/Users", header, Some(&user));
+        assert_eq!(response.status, status, "{coding}");
+        let accepted = (status == 415).then_some("identity");
+        assert_eq!(response.header("accept-encoding"), accepted);
+    }
     let large = vec![b' '; 1024 * 1024 + 1];
     let json = ("Content-Type", "application/json");
     let response = talk.send_bytes("POST", "/Users", json, Some(&large));

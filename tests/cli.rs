@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use golinks_scim::clock::Instant as Moment;
 use golinks_scim::idp::client::Client;
+use golinks_scim::limits;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
@@ -306,6 +307,20 @@ fn whoever_finds_no_token_is_told_where_they_are() {
     for (command, hint) in [("show", &list), ("revoke", &list), ("rotate", &issue)] {
         check(&server.cli(&["token", command, "x y$z"]), 1, hint);
     }
+}
+
+/// Each rotation writes all that live, so that those of one name are bounded.
+#[test]
+fn rotations_whose_old_tokens_live_on_are_bounded() {
+    let server = Server::start();
+    let rotate = |overlap| server.cli(&["token", "rotate", "okta", "--overlap", overlap]);
+    check(&server.cli(&["token", "issue", "okta"]), 0, "");
+    for _ in 1..limits::TOKENS_OF_NAME_MAX {
+        check(&rotate("1h"), 0, "");
+    }
+    check(&rotate("1h"), 1, "16 tokens of this name are live");
+    check(&rotate("0s"), 0, "");
+    check(&rotate("1h"), 0, "");
 }
 
 #[test]

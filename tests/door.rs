@@ -281,8 +281,18 @@ fn faults_are_answered_and_nothing_is_smuggled_behind_them() {
     }
 }
 
+/// A client that sees TLS end knows that what it sends then has gone nowhere, and connects again.
 #[test]
-fn only_http_1_1_over_tls_1_2_and_1_3() {
+fn whoever_sends_nothing_more_gets_a_goodbye() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    tls.conn.send_close_notify();
+    tls.flush().expect("taken");
+    assert_eq!(tls.read(&mut [0]).expect("no goodbye"), 0);
+}
+
+#[test]
+fn only_http_1_over_tls_1_2_and_1_3() {
     let door = Door::open();
     for version in BOTH {
         let mut tls = door
@@ -293,6 +303,9 @@ fn only_http_1_1_over_tls_1_2_and_1_3() {
         assert_eq!(read(&mut tls, false).status, 200);
         assert_eq!(tls.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
         assert_eq!(tls.conn.protocol_version(), Some(version.version));
+        let old = door.connect_with(&[version], &["http/1.0"]);
+        let old = old.expect("a handshake");
+        assert_eq!(old.conn.alpn_protocol(), Some(&b"http/1.0"[..]));
         let refused = door.connect_with(&[version], &["h2"]);
         assert!(
             refused.is_err(),

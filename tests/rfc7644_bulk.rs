@@ -550,6 +550,10 @@ fn section_3_7_what_is_no_bulk_request() {
         let error = talk.json("POST", "/Bulk", Some(&body), 400);
         assert_eq!(error["scimType"], "invalidSyntax", "{body}");
     }
+    for limit in [json!(1.0), json!(1e30), json!(u64::MAX)] {
+        let body = request(&json!({"Operations": [], "failOnErrors": limit}));
+        talk.json("POST", "/Bulk", Some(&body), 200);
+    }
     assert!(bulk(&mut talk, &json!([])).is_empty());
 }
 

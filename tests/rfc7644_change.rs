@@ -52,7 +52,12 @@ fn section_3_3_a_create_answers_with_the_user_and_where_it_is() {
         (409, &json!("uniqueness"))
     );
     // They would look like the one that is there.
+    let (longest, too_long) = ("u".repeat(1024), "u".repeat(1025));
+    talk.create(&longest);
+    let filter = format!("/Users?filter=userName%20eq%20%22{longest}%22");
+    assert_eq!(talk.json("GET", &filter, None, 200)["totalResults"], 1);
     for name in [
+        too_long.as_str(),
         "u ",
         "\u{a0}u",
         "u\n",

@@ -260,6 +260,21 @@ fn tokens_are_warned_of_from_sixty_days_on() {
     assert_eq!(here.warned("tokens"), [""; 0]);
 }
 
+/// Else a slip in a script would issue one that lives for ever, or may more than was meant.
+#[test]
+fn what_a_token_may_is_not_guessed() {
+    let here = Here::open();
+    for (member, value) in [
+        ("expires", json!(5)),
+        ("scope", json!(true)),
+        ("mode", json!({})),
+    ] {
+        let wanted = json!({"name": "okta", member: value});
+        let (status, told) = here.ask("POST", "/admin/tokens", &wanted);
+        assert!(status == 400 && told.contains("must be a text"), "{told}");
+    }
+}
+
 #[test]
 fn a_new_token_that_was_never_typed_in_is_warned_of() {
     let here = Here::open();

@@ -48,6 +48,8 @@ pub enum IssueError {
     NameTaken,
     /// There are [`crate::limits::TOKENS_MAX`] live tokens.
     TooMany,
+    /// There are [`crate::limits::TOKENS_OF_NAME_MAX`] live tokens of the name.
+    TooManyOfName,
     /// No live token has this name or id.
     NotFound,
     /// Another change of tokens waits for the disk.

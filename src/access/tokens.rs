@@ -223,10 +223,14 @@ impl Tokens {
             let good_for = ends.seconds() - old.created.seconds();
             now.plus_seconds(good_for).max(ends)
         });
+        let of_name = live.iter().filter(|token| token.name == old.name);
+        if overlap_seconds > 0 && of_name.clone().count() >= limits::TOKENS_OF_NAME_MAX {
+            return Err(IssueError::TooManyOfName);
+        }
         let end = now.plus_seconds(overlap_seconds);
         let mut change = Change::none();
         let mut ended = Vec::new();
-        for token in live.iter().filter(|token| token.name == old.name) {
+        for token in of_name {
             let expires = token.expires.map_or(end, |expires| expires.min(end));
             let token = token.with(|token| {
                 token.expires = Some(expires);

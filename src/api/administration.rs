@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +23,7 @@ use super::call::Admission;
 use super::damage::Damage;
 use super::problem::Problem;
 use super::reply::{self, Outcome};
-use crate::access::{Administrator, Issue, Terms, Token, TokenText};
+use crate::access::{Administrator, Issue, Mode, Scope, Terms, Token, TokenText};
 use crate::certificate;
 use crate::clock::Instant;
 use crate::config;
@@ -169,9 +170,8 @@ pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8
 /// `POST /admin/tokens`: the one answer that holds a token.
 pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
-    let text = |name: &str| wanted.get(name).and_then(Value::as_str);
     let bad = |what: String| Problem::new(400, what);
-    let expires = match text("expires") {
+    let expires = match text(&wanted, "expires")? {
         None => None,
         Some(text) => Some(
             Instant::parse(text)
@@ -179,9 +179,9 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
         ),
     };
     let issue = Issue {
-        name: text("name").unwrap_or_default().to_owned(),
-        scope: text("scope").unwrap_or("provision").parse().map_err(bad)?,
-        mode: text("mode").unwrap_or("compatible").parse().map_err(bad)?,
+        name: text(&wanted, "name")?.unwrap_or_default().to_owned(),
+        scope: parsed(&wanted, "scope")?.unwrap_or(Scope::Provision),
+        mode: parsed(&wanted, "mode")?.unwrap_or(Mode::Compatible),
         expires,
         rate_limit: rate_limit(&wanted)?,
         allow_from: allow_from(&wanted)?,
@@ -205,9 +205,7 @@ pub(super) fn issue_temporary_token(
     body: &[u8],
 ) -> Outcome {
     let wanted = json::parse(body)?;
-    let scope = wanted.get("scope").and_then(Value::as_str);
-    let scope = scope.unwrap_or("read").parse();
-    let scope = scope.map_err(|what: String| Problem::new(400, what))?;
+    let scope = parsed(&wanted, "scope")?.unwrap_or(Scope::Read);
     let now = api.clock.now();
     let seconds = limits::TEMPORARY_TOKEN_SECONDS;
     let (token, text) = api.tokens.issue_temporary("check", scope, seconds, now);
@@ -278,17 +276,15 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
 /// `PATCH /admin/tokens/{name or id}`: what is not in the body stays as it is.
 pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
-    let text = |name: &str| wanted.get(name).and_then(Value::as_str);
-    let bad = |what: String| Problem::new(400, what);
     let has = |name: &str| wanted.get(name).is_some();
     let terms = Terms {
-        scope: text("scope").map(str::parse).transpose().map_err(bad)?,
-        mode: text("mode").map(str::parse).transpose().map_err(bad)?,
+        scope: parsed(&wanted, "scope")?,
+        mode: parsed(&wanted, "mode")?,
         rate_limit: has("rateLimit").then(|| rate_limit(&wanted)).transpose()?,
         allow_from: has("allowFrom").then(|| allow_from(&wanted)).transpose()?,
     };
     if terms == Terms::default() {
-        return Err(bad("nothing is to be changed".to_owned()));
+        return Err(Problem::new(400, "nothing is to be changed"));
     }
     let now = api.clock.now();
     let changed = api.tokens.change(call.parameter(), &terms, now, |token| {
@@ -309,6 +305,21 @@ pub(super) fn revoke_token(api: &Api, call: &Admission, _: &Administrator, _: &[
     })?;
     let ids: Vec<&str> = revoked.iter().map(|token| token.id.as_str()).collect();
     Ok(reply::json(200, &json!({"revoked": ids})))
+}
+
+/// A member that is a text, if it is there.
+fn text<'a>(wanted: &'a Value, name: &str) -> Result<Option<&'a str>, Problem> {
+    match wanted.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Problem::new(400, format!("{name} must be a text"))),
+    }
+}
+
+/// What a member that is a text means, if it is there.
+fn parsed<T: FromStr<Err = String>>(wanted: &Value, name: &str) -> Result<Option<T>, Problem> {
+    let parsed = text(wanted, name)?.map(str::parse).transpose();
+    parsed.map_err(|what| Problem::new(400, what))
 }
 
 fn rate_limit(wanted: &Value) -> Result<Option<u32>, Problem> {

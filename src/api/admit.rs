@@ -180,10 +180,15 @@ fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
 }
 
 /// A body must say that it is JSON of some kind, or say nothing (RFC 7644 section 3.1 wants
-/// `application/scim+json`; Okta's suites send `application/json`).
+/// `application/scim+json`; Okta's suites send `application/json`), and must not be compressed.
 fn check_media_type(head: &Head) -> Result<(), Problem> {
     if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
         return Ok(());
+    }
+    if let Some(coding) = head.header("content-encoding")
+        && !coding.eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Problem::unsupported_content_coding());
     }
     let Some(value) = head.header("content-type") else {
         return Ok(());

@@ -275,6 +275,16 @@ impl Problem {
         )
     }
 
+    /// RFC 9110 section 12.5.3: the codings that would do.
+    pub(super) fn unsupported_content_coding() -> Self {
+        let detail = "the body must not be compressed: send it without Content-Encoding";
+        let mut problem = Self::new(415, detail);
+        problem
+            .headers
+            .push(("Accept-Encoding", "identity".to_owned()));
+        problem
+    }
+
     pub(super) fn precondition_failed() -> Self {
         Self::new(
             412,
@@ -435,8 +445,16 @@ impl From<IssueError> for Problem {
             IssueError::TooMany => Self::new(
                 409,
                 format!(
-                    "there are {} live tokens: revoke some first",
+                    "there are {} live tokens, or more: revoke some first",
                     limits::TOKENS_MAX
+                ),
+            ),
+            IssueError::TooManyOfName => Self::new(
+                409,
+                format!(
+                    "{} tokens of this name are live: revoke by id those that nobody uses any more, \
+                     or let all end at once with `token rotate --overlap 0s`",
+                    limits::TOKENS_OF_NAME_MAX
                 ),
             ),
             IssueError::NotFound => Self::new(404, "no live token has this name or id"),

@@ -2,7 +2,7 @@
 //! `2026-11-25`, `2h`. Every time that is printed can be typed. The caller reads the clock.
 
 use super::{Failure, status};
-use crate::clock::Instant;
+use crate::clock::{DateTime, Instant};
 use crate::limits;
 
 /// A moment: an RFC 3339 time, also with a space instead of the `T`, without seconds, or without an
@@ -23,13 +23,19 @@ pub(super) fn end(text: &str, now: Instant) -> Option<Instant> {
 }
 
 fn absolute(text: &str) -> Option<Instant> {
-    let is_date = text.len() == "2026-11-25".len();
-    let in_utc = if is_date {
-        format!("{text}T00:00:00Z")
-    } else {
-        format!("{text}Z")
+    let (date, time) = text.split_at_checked("2026-11-25".len())?;
+    let time = match time.split_at_checked("T08:30".len()) {
+        None if time.is_empty() => "T00:00:00".to_owned(),
+        Some((minutes, rest)) if !rest.starts_with(':') => format!("{minutes}:00{rest}"),
+        _ => time.to_owned(),
     };
-    Instant::parse(text).or_else(|| Instant::parse(&in_utc))
+    let time = time.replacen(' ', "T", 1);
+    let zone = if time.contains(['Z', 'z', '+', '-']) {
+        ""
+    } else {
+        "Z"
+    };
+    DateTime::parse(&format!("{date}{time}{zone}")).map(DateTime::instant)
 }
 
 /// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
@@ -111,6 +117,7 @@ mod tests {
         }
         for (text, wanted) in [
             ("2027-06-30", "2027-06-30T00:00:00.000Z"),
+            ("9999-12-31", "9999-12-30T22:00:00.000Z"),
             ("2027-06-30T12:00:00+02:00", "2027-06-30T10:00:00.000Z"),
             ("2w", "2026-12-09T08:30:00.000Z"),
         ] {
@@ -124,6 +131,9 @@ mod tests {
             "2026-11-25 25:00",
             "2026-11-25 08:30:00 Z",
             "2026-11-25 ",
+            "2026-11-25T08:30:00+25:00",
+            "2026-11-25 08:3",
+            "2026-11-25\u{e9}",
             "08:30",
             "2",
             "-2h",

@@ -134,10 +134,7 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     if host.is_empty() {
         return Err("the base URL has no host".to_owned());
     }
-    // Systems read 127.1 as 127.0.0.1; no certificate can be for it.
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number && host.parse::<IpAddr>().is_err() {
+    if !is_name(host) && host.parse::<IpAddr>().is_err() {
         return Err(format!(
             "{host} in the base URL is neither a name nor a whole address"
         ));
@@ -152,6 +149,21 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     };
     let port = port.ok_or("the port in the base URL is not a number from 1 to 65535")?;
     Ok((host, port))
+}
+
+/// Whether DNS can hold this name of a host (RFC 1123 section 2.1), or it is one with underscores,
+/// which DNS holds too. Systems read 127.1 as 127.0.0.1, and no certificate can be for it.
+fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let of_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        (1..=63).contains(&label.len())
+            && label.bytes().all(of_label)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    host.len() <= 253 && host.split('.').all(is_label) && !is_number
 }
 
 /// Ends of names that are of a local network and never in the public DNS.
@@ -297,8 +309,16 @@ mod tests {
             "https://[::1]junk",
             "https://[::1]junk:9/x",
             "https://[abc]:1",
+            "https://127.1",
+            "https://*.example.com",
+            "https://a..b",
+            "https://-a.com",
+            "https://h%41",
+            "https://h.",
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad}");
         }
+        let label = |length| format!("https://{}.com", "a".repeat(length));
+        assert!(BaseUrl::parse(&label(63)).is_ok() && BaseUrl::parse(&label(64)).is_err());
     }
 }

@@ -320,7 +320,8 @@ pub(super) fn is_json(text: &str) -> Result<bool, String> {
 
 /// Reads a number of users.
 pub(super) fn count(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "write a number".to_owned())
+    let most = u32::MAX;
+    (text.parse()).map_err(|_| format!("write a whole number from 0 to {most}"))
 }
 
 /// Reads a percentage.
@@ -339,7 +340,8 @@ pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
         _ if text == "forever" => Ok(None),
         Some(days) if (least..=limits::TYPED_DAYS_MAX).contains(&days) => Ok(Some(days)),
         _ => Err(format!(
-            "write days from {least}d on, such as 400d, or forever"
+            "write days from {least}d to {}d, such as 400d, or forever",
+            limits::TYPED_DAYS_MAX
         )),
     }
 }

@@ -60,10 +60,9 @@ impl Decided {
             KeysAfter::Same
         };
         let lost_access = has_access(&before) && !has_access(&record);
-        let draft = Draft::new(record, keys, told)?;
+        let draft = Draft::new(record, keys, told, lost_access)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),
-            lost_access,
             ..draft
         })))
     }
@@ -142,12 +141,22 @@ impl Draft {
         let record = Record::created(id, user, now);
         let told = audit::created(&asked.caller, now, &record);
         let keys = KeysAfter::New(record.keys());
-        Self::new(record, keys, told)
+        Self::new(record, keys, told, false)
     }
 
-    fn new(record: Record, keys: KeysAfter, told: String) -> Result<Self, Error> {
+    fn new(
+        record: Record,
+        keys: KeysAfter,
+        told: String,
+        lost_access: bool,
+    ) -> Result<Self, Error> {
         let row = record.encode();
-        if row.len() > limits::USER_BYTES_MAX {
+        let allowance = if lost_access {
+            limits::INACTIVE_BYTES
+        } else {
+            0
+        };
+        if row.len() > limits::USER_BYTES_MAX + allowance {
             return Err(Error::TooLarge);
         }
         Ok(Self {
@@ -158,7 +167,7 @@ impl Draft {
             told,
             record,
             tolerances: Vec::new(),
-            lost_access: false,
+            lost_access,
         })
     }
 
@@ -301,5 +310,30 @@ mod tests {
         assert!(matches!(decided, Decided::Draft(draft) if draft.lost_access));
         assert!(replaced(named("jane\u{200b}", true)).is_err());
         assert!(replaced(named("jane", true)).is_ok());
+    }
+
+    #[test]
+    fn a_user_of_the_largest_size_can_be_deactivated() {
+        let titled = |length: usize, is_active: bool| {
+            let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
+            let user = json!({
+                "schemas": schemas, "userName": "jane", "title": "x".repeat(length),
+                "active": is_active
+            });
+            User::parse(user, &mut Leniency::strict()).expect("a user")
+        };
+        let now = SystemClock.now();
+        let before = |length| Record::created(UserId::new(0), titled(length, true), now);
+        let mut largest = limits::USER_BYTES_MAX;
+        while before(largest).encode().len() > limits::USER_BYTES_MAX {
+            largest -= 1;
+        }
+        let replaced = |user: User| {
+            let edit = Edit::Replace { user, echo: None };
+            let (leniency, budget) = (Leniency::strict(), &mut Budget::default());
+            decide(before(largest), edit, leniency, budget, &asked())
+        };
+        assert!(replaced(titled(largest + 1, true)).is_err());
+        assert!(replaced(titled(largest, false)).is_ok());
     }
 }

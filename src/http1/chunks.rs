@@ -173,7 +173,11 @@ impl Decoder {
         {
             return Err(Fault::new(400, "a trailer speaks of the request's framing"));
         }
-        if !good || self.trailers > limits::TRAILERS_COUNT_MAX {
+        if self.trailers > limits::TRAILERS_COUNT_MAX {
+            let detail = "more than 32 trailers follow the last chunk";
+            return Err(Fault::new(400, detail));
+        }
+        if !good {
             return Err(Fault::new(
                 400,
                 "the trailers after the last chunk are malformed",

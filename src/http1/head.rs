@@ -420,6 +420,7 @@ mod tests {
             ("GET /\r\n\r\n", 400),
             ("GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
             ("GET /a\\b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+            ("GET /a\\b?c HTTP/1.1\r\nHost: h\r\n\r\n", 400),
             ("GET /\u{e9} HTTP/1.1\r\nHost: h\r\n\r\n", 400),
             ("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
             ("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n", 400),
@@ -439,6 +440,19 @@ mod tests {
     fn bounds_are_told_before_the_end_is_seen() {
         let long_line = "GET /".to_owned() + &"a".repeat(limits::REQUEST_LINE_BYTES_MAX);
         assert_eq!(status(long_line.as_bytes()), 414);
+        // The end of a line does not count.
+        let path = "a".repeat(limits::REQUEST_LINE_BYTES_MAX - "GET / HTTP/1.1".len());
+        let field = format!("X: {}", "a".repeat(limits::HEADER_BYTES_MAX - 3));
+        let largest = format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(Head::parse(largest.as_bytes()).is_ok_and(|head| head.is_some()));
+        let largest = format!("GET / HTTP/1.1\r\nHost: h\r\n{field}\r\n\r\n");
+        assert!(Head::parse(largest.as_bytes()).is_ok_and(|head| head.is_some()));
+        for one_more in [
+            format!("GET /a{path} HTTP/1.1\r\nHost: h\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: h\r\n{field}a\r\n\r\n"),
+        ] {
+            assert!([414, 431].contains(&status(one_more.as_bytes())));
+        }
         let start = "GET / HTTP/1.1\r\nHost: h\r\n";
         let long_field = format!("{start}X: {}", "a".repeat(limits::HEADER_BYTES_MAX));
         assert_eq!(status(long_field.as_bytes()), 431);

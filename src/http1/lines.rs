@@ -56,7 +56,7 @@ impl Line<'_> {
             None if self.is_whole => return false,
             None => self.bytes,
         };
-        let is_inside = self.bytes.len() <= self.bytes_max()
+        let is_inside = text.len() <= self.bytes_max()
             && self.start + self.bytes.len() < limits::HEAD_BYTES_MAX
             && self.number <= limits::HEADERS_COUNT_MAX;
         let is_begun = self.number > 0 || !text.is_empty() || !self.is_whole;
@@ -88,7 +88,8 @@ impl Line<'_> {
 
     fn fault_at(&self, at: usize, before: Option<u8>, byte: u8) -> Option<Fault> {
         let bad = |detail| Some(Fault::new(400, detail));
-        if at > self.bytes_max() {
+        // The line's end is not counted.
+        if at >= self.bytes_max() && !matches!(byte, b'\r' | b'\n') {
             return Some(if self.number == 0 {
                 Fault::new(414, "the request line is longer than 8 KiB")
             } else {

@@ -112,9 +112,8 @@ impl<'a> Connection<'a> {
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);
         match next {
-            // A connection that we end while it is idle gets a proper goodbye.
-            Next::Nothing if self.is_last(Instant::now()) => self.goodbye(),
-            Next::Nothing => Then::End,
+            // Without a goodbye clients take what they send then for sent (RFC 8446 section 6.1).
+            Next::Nothing => self.goodbye(),
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
         }

@@ -399,7 +399,7 @@ mod tests {
             ("https://a:b", "the port in the base URL is not a number"),
             (
                 "https://a..b",
-                "no certificate can be for the base URL's host",
+                "a..b in the base URL is neither a name nor a whole address",
             ),
         ] {
             let error = Server::at(url).expect_err(url).to_string();

@@ -93,10 +93,7 @@ impl Bulk {
         let fail_on_errors = match member(&body, "failOnErrors") {
             None | Some(Value::Null) => None,
             Some(number) => Some(
-                number
-                    .as_u64()
-                    .filter(|number| *number > 0)
-                    .and_then(|number| usize::try_from(number).ok())
+                positive(number)
                     .ok_or_else(|| syntax("failOnErrors must be a positive integer"))?,
             ),
         };
@@ -241,6 +238,13 @@ impl Operation {
 
 fn syntax(detail: impl Into<String>) -> Error {
     Error::new(ErrorType::InvalidSyntax, detail)
+}
+
+/// A positive integer, however JSON writes it: 1.0 and 1e30 are some.
+fn positive(number: &Value) -> Option<usize> {
+    let is_positive = |number: &f64| *number > 0.0 && number.fract() == 0.0;
+    let number = number.as_f64().filter(is_positive)?;
+    Some(format!("{number:.0}").parse().unwrap_or(usize::MAX))
 }
 
 /// The user that a path names; `None` for the path of all users.

@@ -35,6 +35,9 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
                     "has a member twice (upper and lower case count as the same)"
                 }
                 Some(Forbidden::TooMany) => "has too many values: send fewer at once, the one",
+                // The reader bounds its recursion.
+                None if error.to_string().starts_with("recursion") => "is nested too deeply",
+                None if error.to_string().starts_with("number") => "has a number that is too large",
                 None => "is not valid JSON",
             };
             let (line, column) = (error.line(), error.column());
@@ -226,6 +229,20 @@ mod tests {
             assert!(parse(list(item, most).as_bytes()).is_ok(), "{item}");
             let error = parse(list(item, most + 1).as_bytes()).expect_err("too many");
             assert!(error.to_string().contains("too many values"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_json_is_not_called_none() {
+        for (text, told) in [
+            (
+                format!("{}{}", "[".repeat(200), "]".repeat(200)),
+                "nested too deeply",
+            ),
+            ("1e400".to_owned(), "a number that is too large"),
+        ] {
+            let error = parse(text.as_bytes()).expect_err("refused");
+            assert!(error.to_string().contains(told), "{error}");
         }
     }
 

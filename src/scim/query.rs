@@ -213,7 +213,10 @@ fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
 fn list_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(elements)) if elements.len() <= limits::VALUES_MAX => elements
+        Some(Value::Array(elements)) if elements.len() > limits::VALUES_MAX => {
+            Err(wrong(name, "a list of at most 1000 strings"))
+        }
+        Some(Value::Array(elements)) => elements
             .iter()
             .map(Value::as_str)
             .collect::<Option<Vec<_>>>()

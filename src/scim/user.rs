@@ -15,6 +15,7 @@ use super::path::Target;
 use super::schema::{self, ENTERPRISE, ENTERPRISE_URN, USER, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member, message, value, whole_name};
+use crate::limits;
 
 /// The attributes of one User.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -177,12 +178,14 @@ impl User {
         Ok(())
     }
 
-    /// A new userName is one that can be seen and typed, or there would be two users for one person
+    /// A new userName is one that can be seen and typed, and asked for, or there would be two users for one person
     /// whom nobody can tell apart (RFC 7644 section 5, RFC 8265 section 3.3). A user may keep a name
     /// that is older than this rule.
     pub(crate) fn require_seen_user_name(&self) -> Result<(), Error> {
         let name = self.user_name();
-        let what = if name.trim() != name {
+        let what = if name.len() > limits::USER_NAME_BYTES_MAX {
+            format!("more than {} bytes", limits::USER_NAME_BYTES_MAX)
+        } else if name.trim() != name {
             "white space around it".to_owned()
         } else if let Some(unseen) =
             (name.chars().find(|c| is_unseen(*c))).or_else(|| lone_joiner(name))
@@ -191,7 +194,7 @@ impl User {
         } else {
             return Ok(());
         };
-        let detail = format!("the userName has {what}: take it away where the name comes from");
+        let detail = format!("the userName has {what}: mend it where the name comes from");
         Err(Error::new(ErrorType::InvalidValue, detail))
     }
 

@@ -1,8 +1,6 @@
 //! Versions of a resource (RFC 7644 section 3.14): the entity tags of `If-Match` and
 //! `If-None-Match`, and whether a request may go on.
 
-use crate::limits;
-
 /// What a request demands of the resource's version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
@@ -10,20 +8,18 @@ pub struct Preconditions {
     if_none_match: Option<Tags>,
 }
 
+/// The value of either field: `*`, which is any version as long as the resource exists, or a list
+/// of entity tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Tags {
-    /// `*`: any version, as long as the resource exists.
-    Any,
-    /// One of these tags, without the `W/` of a weak one.
-    OneOf(Vec<String>),
-}
+struct Tags(String);
 
 impl Preconditions {
-    /// Reads the values of the two header fields. A tag that cannot be read matches nothing.
+    /// Takes the values of the two header fields. A tag that cannot be read matches nothing.
     pub fn parse(if_match: Option<&str>, if_none_match: Option<&str>) -> Self {
+        let tags = |list: &str| Tags(list.to_owned());
         Self {
-            if_match: if_match.map(Tags::parse),
-            if_none_match: if_none_match.map(Tags::parse),
+            if_match: if_match.map(tags),
+            if_none_match: if_none_match.map(tags),
         }
     }
 
@@ -46,27 +42,6 @@ impl Preconditions {
 }
 
 impl Tags {
-    fn parse(list: &str) -> Self {
-        if list.trim() == "*" {
-            return Self::Any;
-        }
-        let mut tags = Vec::new();
-        let mut rest = list;
-        while tags.len() < limits::ENTITY_TAGS_MAX {
-            rest = rest.trim_start_matches([' ', '\t', ',']);
-            let tag = rest.strip_prefix("W/").unwrap_or(rest);
-            let Some((tag, after)) = tag
-                .strip_prefix('"')
-                .and_then(|opened| opened.split_once('"'))
-            else {
-                break;
-            };
-            tags.push(tag.to_owned());
-            rest = after;
-        }
-        Self::OneOf(tags)
-    }
-
     /// The weak comparison of RFC 9110 section 8.8.3.2 for both fields: the tags of RFC 7644
     /// are weak, so the strong one that RFC 9110 wants for `If-Match` would never hold.
     fn hold(&self, version: &str) -> bool {
@@ -74,10 +49,20 @@ impl Tags {
             .strip_prefix("W/")
             .unwrap_or(version)
             .trim_matches('"');
-        match self {
-            Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|tag| tag == opaque),
-        }
+        self.0.trim() == "*" || self.opaque_tags().any(|tag| tag == opaque)
+    }
+
+    /// The tags, without the `W/` of a weak one and without quotes, up to the first that cannot be
+    /// read.
+    fn opaque_tags(&self) -> impl Iterator<Item = &str> {
+        let mut rest = self.0.as_str();
+        std::iter::from_fn(move || {
+            rest = rest.trim_start_matches([' ', '\t', ',']);
+            let tag = rest.strip_prefix("W/").unwrap_or(rest);
+            let (tag, after) = tag.strip_prefix('"')?.split_once('"')?;
+            rest = after;
+            Some(tag)
+        })
     }
 }
 
@@ -115,6 +100,8 @@ mod tests {
                 "If-None-Match: {list}"
             );
         }
+        let many = format!("{}{VERSION}", "\"2\",".repeat(1000));
+        assert!(!Preconditions::parse(None, Some(&many)).allow_change(VERSION));
         assert!(Preconditions::default().allow_change(VERSION));
         assert!(!Preconditions::default().is_not_modified(VERSION));
     }
