@@ -241,6 +241,7 @@ pub(crate) fn inspect(store: &Arc<Store>) -> Result<State, String> {
                 sort: None,
                 start: Start::Index(1),
                 count: 10_000,
+                is_counted: true,
                 base_url: "https://h",
             },
             &Asker::ANYBODY,

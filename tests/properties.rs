@@ -319,6 +319,7 @@ fn a_query_selects_whom_its_filter_matches_and_its_negation_the_others() {
             sort: None,
             start: Start::Index(1),
             count: shown.len(),
+            is_counted: true,
             base_url: BASE_URL,
         };
         ids(&directory.query(&query, &Asker::ANYBODY).expect("a page"))

@@ -132,6 +132,9 @@ impl<'a> Walk<'a> {
                 .count
                 .unwrap_or(limits::COUNT_DEFAULT)
                 .min(count_max),
+            // The command line walks over everybody, and does not ask how many there are.
+            is_counted: matches!(principal, Principal::Token(_))
+                || matches!(request.paging, Paging::Index(_)),
             base_url: &api.base_url,
         };
         let asker = Asker {
@@ -188,13 +191,14 @@ impl<'a> Walk<'a> {
     /// total is reached, as Okta does, must come for the next page, although some have gone. In
     /// another order than that of creation, users whom the reader changes may always be ahead: such
     /// a walk would not end.
-    fn total(&self, place: &Place, page: &Page) -> usize {
-        match place {
+    fn total(&self, place: &Place, page: &Page) -> Option<usize> {
+        let total = page.total()?;
+        Some(match place {
             Place::Index(index) if self.request.sort.is_none() && page.after().is_some() => {
-                page.total().max(index.saturating_add(page.len()))
+                total.max(index.saturating_add(page.len()))
             }
-            _ => page.total(),
-        }
+            _ => total,
+        })
     }
 }
 
@@ -212,7 +216,7 @@ struct PageWriter {
 }
 
 impl PageWriter {
-    fn answer(mut self, place: &Place, total: usize) -> Outcome {
+    fn answer(mut self, place: &Place, total: Option<usize>) -> Outcome {
         let room = (1 + self.page.len()).saturating_mul(USER_BYTES);
         // With room for the user that passes the bound, so that the buffer is not doubled for it.
         let room_max = limits::ANSWER_BUFFER_BYTES_MAX + limits::USER_BYTES_MAX;

@@ -4,6 +4,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 
 use roaring::RoaringBitmap;
 
@@ -87,7 +88,7 @@ pub(super) fn slice(
                 key,
                 sequence,
             });
-            Ok::<(), Error>(())
+            Ok::<_, Error>(ControlFlow::Continue(()))
         })
     };
     // A place without a key is not from a sorted order, and comes after no user.

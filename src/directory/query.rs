@@ -28,15 +28,32 @@ pub struct Query<'a> {
     pub start: Start,
     /// How many users to show at most.
     pub count: usize,
+    /// Whether to tell how many users there are on all pages. A walk over pages that are not
+    /// counted reads each user once, whatever the filter.
+    pub is_counted: bool,
     /// The URL below which users are found, for filters on `meta.location`.
     pub base_url: &'a str,
+}
+
+impl Query<'_> {
+    /// The sequence of the first user that is to be looked at, and how many users are enough for
+    /// the page: one more tells that there is another.
+    pub(super) fn window(&self) -> (u32, usize) {
+        match &self.start {
+            _ if self.is_counted || self.sort.is_some() => (0, usize::MAX),
+            Start::Index(index) => (0, index.saturating_add(self.count)),
+            Start::After(position) => (position.sequence.saturating_add(1), self.count),
+            Start::Before(_) => (0, usize::MAX),
+        }
+    }
 }
 
 /// One page: which users are on it, and the state that they are read from.
 pub struct Page {
     snapshot: Arc<Snapshot>,
     slice: Slice,
-    total: usize,
+    /// `None` if it was not counted.
+    total: Option<usize>,
 }
 
 impl Page {
@@ -46,7 +63,7 @@ impl Page {
         mut scan: Scan<'_>,
     ) -> Result<Self, Error> {
         let users = select(&snapshot, query, &mut scan)?;
-        let total = whole(users.len());
+        let total = query.is_counted.then(|| whole(users.len()));
         let slice = match &query.sort {
             _ if query.count == 0 => Slice::default(),
             None => in_order_of_creation(&users, &query.start, query.count),
@@ -65,8 +82,8 @@ impl Page {
         self.snapshot.state()
     }
 
-    /// How many users the query selects, on all pages.
-    pub fn total(&self) -> usize {
+    /// How many users the query selects, on all pages; `None` unless [`Query::is_counted`].
+    pub fn total(&self) -> Option<usize> {
         self.total
     }
 

@@ -62,8 +62,12 @@ impl<'a> Scan<'a> {
 
     /// Before each row, which is to be compared so often. An error ends the scan.
     pub(super) fn go_on(&mut self, row: &[u8], comparisons: usize) -> Result<(), Error> {
-        let more = row.len().saturating_mul(comparisons);
-        self.compared = self.compared.saturating_add(more);
+        self.take(row.len().saturating_mul(comparisons))
+    }
+
+    /// Before or after what takes as long as comparing so many bytes. An error ends the scan.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), Error> {
+        self.compared = self.compared.saturating_add(bytes);
         if self.compared < limits::SCAN_BYTES_WITHOUT_TURN {
             return Ok(());
         }

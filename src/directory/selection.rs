@@ -3,6 +3,7 @@
 //! a million users takes 130 KB at most, so that a query of any kind is answered in bounded memory.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use roaring::RoaringBitmap;
 
@@ -10,6 +11,7 @@ use super::glance::Glance;
 use super::query::Query;
 use super::record::is_named;
 use super::scan::Scan;
+use super::slice::whole;
 use super::user_id::UserId;
 use super::{Error, retrieve};
 use crate::clock::DateTime;
@@ -19,7 +21,8 @@ use crate::scim::fold::fold;
 use crate::scim::path::AttributePath;
 use crate::store::Snapshot;
 
-/// The users that match the query's filter and its search, as far as these are given.
+/// The users that match the query's filter and its search, as far as these are given and within
+/// the query's [`Query::window`], as far as that makes less to do.
 pub(super) fn select<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'_>,
@@ -32,7 +35,7 @@ pub(super) fn select<'a>(
     let Some(filter) = query.filter else {
         return Ok(users);
     };
-    if let Some(narrowed) = narrow(snapshot, filter)? {
+    if let Some(narrowed) = narrow(snapshot, filter, scan)? {
         users = match users {
             Cow::Owned(users) => Cow::Owned(users & narrowed.users.as_ref()),
             Cow::Borrowed(_) => narrowed.users,
@@ -40,6 +43,10 @@ pub(super) fn select<'a>(
         if narrowed.is_exact {
             return Ok(users);
         }
+    }
+    let (first, most) = query.window();
+    if first > 0 {
+        users.to_mut().remove_range(..first);
     }
     let mut matching = RoaringBitmap::new();
     let glance = Glance::of_filter(filter, query.base_url);
@@ -50,7 +57,11 @@ pub(super) fn select<'a>(
         if filter.matches(&resource) {
             matching.insert(sequence);
         }
-        Ok::<(), Error>(())
+        Ok::<_, Error>(if whole(matching.len()) > most {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
     })?;
     Ok(Cow::Owned(matching))
 }
@@ -80,30 +91,55 @@ impl Narrowed<'_> {
 
 /// What keys and index say about a filter; `None` if nothing. The recursion is as deep as the
 /// filter, whose depth is bounded by its parser.
-fn narrow<'a>(snapshot: &'a Snapshot, filter: &Filter) -> Result<Option<Narrowed<'a>>, Error> {
+fn narrow<'a>(
+    snapshot: &'a Snapshot,
+    filter: &Filter,
+    scan: &mut Scan<'_>,
+) -> Result<Option<Narrowed<'a>>, Error> {
     match filter {
-        Filter::And(all) => narrow_all(snapshot, all),
-        Filter::Or(any) => narrow_any(snapshot, any),
-        Filter::Not(inner) => Ok(match narrow(snapshot, inner)? {
+        Filter::And(all) => narrow_all(snapshot, all, scan),
+        Filter::Or(any) => narrow_any(snapshot, any, scan),
+        Filter::Not(inner) => Ok(match narrow(snapshot, inner, scan)? {
             Some(inner) if inner.is_exact => {
                 Some(Narrowed::exact(snapshot.users() - inner.users.as_ref()))
             }
             _ => None,
         }),
-        Filter::Compare(path, op, value) => narrow_comparison(snapshot, path, *op, value),
+        Filter::Compare(path, op, value) => {
+            let narrowed = narrow_comparison(snapshot, path, *op, value)?;
+            charge(narrowed, scan)
+        }
         Filter::ValuePath(path, inner) if is(path, "emails", None) => {
             let emails = demanded_value(inner).map(|email| with_email(snapshot, email));
-            Ok(emails.transpose()?.map(Narrowed::at_most))
+            charge(emails.transpose()?.map(Narrowed::at_most), scan)
         }
         Filter::ValuePath(..) | Filter::Present(_) => Ok(None),
     }
 }
 
-fn narrow_all<'a>(snapshot: &'a Snapshot, all: &[Filter]) -> Result<Option<Narrowed<'a>>, Error> {
+/// Takes from the scan what it took to find this: a hundred conditions may each find everybody.
+fn charge<'a>(
+    narrowed: Option<Narrowed<'a>>,
+    scan: &mut Scan<'_>,
+) -> Result<Option<Narrowed<'a>>, Error> {
+    // In the time that one takes as many bytes are compared (`externalId` and `meta.lastModified`
+    // of 200,000 users).
+    const BYTES_OF_A_USER: usize = 64;
+    if let Some(Cow::Owned(users)) = narrowed.as_ref().map(|narrowed| &narrowed.users) {
+        scan.take(whole(users.len()).saturating_mul(BYTES_OF_A_USER))?;
+    }
+    Ok(narrowed)
+}
+
+fn narrow_all<'a>(
+    snapshot: &'a Snapshot,
+    all: &[Filter],
+    scan: &mut Scan<'_>,
+) -> Result<Option<Narrowed<'a>>, Error> {
     let mut found: Option<Narrowed<'a>> = None;
     let mut is_exact = true;
     for part in all {
-        let Some(part) = narrow(snapshot, part)? else {
+        let Some(part) = narrow(snapshot, part, scan)? else {
             is_exact = false;
             continue;
         };
@@ -119,11 +155,15 @@ fn narrow_all<'a>(snapshot: &'a Snapshot, all: &[Filter]) -> Result<Option<Narro
     Ok(found.map(|found| Narrowed { is_exact, ..found }))
 }
 
-fn narrow_any<'a>(snapshot: &'a Snapshot, any: &[Filter]) -> Result<Option<Narrowed<'a>>, Error> {
+fn narrow_any<'a>(
+    snapshot: &'a Snapshot,
+    any: &[Filter],
+    scan: &mut Scan<'_>,
+) -> Result<Option<Narrowed<'a>>, Error> {
     let mut users = RoaringBitmap::new();
     let mut is_exact = true;
     for part in any {
-        let Some(part) = narrow(snapshot, part)? else {
+        let Some(part) = narrow(snapshot, part, scan)? else {
             return Ok(None);
         };
         is_exact &= part.is_exact;

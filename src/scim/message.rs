@@ -109,18 +109,18 @@ pub enum Place {
 }
 
 /// Writes a ListResponse up to its resources, which follow separated by commas and are closed
-/// with `]}`.
+/// with `]}`. Only one for the command line has no total.
 pub fn write_list_head(
-    total_results: usize,
+    total_results: Option<usize>,
     place: &Place,
     items_per_page: usize,
     out: &mut String,
 ) {
     // Writing to a String does not fail, and cursors consist of letters that JSON does not escape.
-    let _ = write!(
-        out,
-        "{{\"schemas\":[\"{LIST_URN}\"],\"totalResults\":{total_results}"
-    );
+    let _ = write!(out, "{{\"schemas\":[\"{LIST_URN}\"]");
+    if let Some(total) = total_results {
+        let _ = write!(out, ",\"totalResults\":{total}");
+    }
     let _ = match place {
         Place::Index(start) => write!(out, ",\"startIndex\":{start}"),
         Place::Cursor { previous, next } => [("previousCursor", previous), ("nextCursor", next)]

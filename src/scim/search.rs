@@ -74,7 +74,7 @@ pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// As much of a text as fits, in whole characters.
-fn beginning(text: &str, bytes_max: usize) -> &str {
+pub(super) fn beginning(text: &str, bytes_max: usize) -> &str {
     let mut ends = (0..=bytes_max.min(text.len())).rev();
     let end = ends.find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]

@@ -1,7 +1,7 @@
 //! A committed state to read from: rows by sequence, by key and by position. It does not change
 //! while it is held, however much is written meanwhile.
 
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 use std::thread;
 
@@ -206,14 +206,17 @@ impl Snapshot {
         sequences(&self.emails, email)
     }
 
-    /// Shows the users in `set` to `visit`, in order of creation, until it fails.
+    /// Shows the users in `set` to `visit`, in order of creation, until it fails or breaks off.
     pub fn each_user<E: From<ReadError>>(
         &self,
         set: &RoaringBitmap,
-        mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>,
+        mut visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         // Reading on is cheaper than looking up, unless most are passed over.
         const PASSED_OVER_MAX: u64 = 8;
+        let (Some(first), Some(last)) = (set.min(), set.max()) else {
+            return Ok(());
+        };
         let mut rows = 0_u32;
         let mut others_turn = || {
             rows = rows.wrapping_add(1);
@@ -224,19 +227,24 @@ impl Snapshot {
         if set.len().saturating_mul(PASSED_OVER_MAX) < self.users().len() {
             for sequence in set {
                 others_turn();
-                if let Some(row) = self.user(sequence)? {
-                    visit(sequence, &row)?;
+                if let Some(row) = self.user(sequence)?
+                    && visit(sequence, &row)?.is_break()
+                {
+                    break;
                 }
             }
             return Ok(());
         }
-        for entry in self.users.iter().map_err(ReadError::from)? {
+        let between = self.users.range(first..=last);
+        for entry in between.map_err(ReadError::from)? {
             let (sequence, sealed) = entry.map_err(ReadError::from)?;
             let sequence = sequence.value();
             others_turn();
             if set.contains(sequence) {
                 let row = row::open(&sequence.to_be_bytes(), sealed.value());
-                visit(sequence, row.map_err(ReadError::from)?)?;
+                if visit(sequence, row.map_err(ReadError::from)?)?.is_break() {
+                    break;
+                }
             }
         }
         Ok(())

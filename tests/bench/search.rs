@@ -143,6 +143,7 @@ fn measure(directory: &Directory) {
             sort: None,
             start: Start::Index(1),
             count: 100,
+            is_counted: true,
             base_url: "https://h/scim/v2",
         };
         let mut total = 0;
@@ -152,7 +153,8 @@ fn measure(directory: &Directory) {
                 total = directory
                     .query(&query, &Asker::ANYBODY)
                     .expect("a page")
-                    .total();
+                    .total()
+                    .expect("counted");
                 start.elapsed()
             })
             .collect();
@@ -175,6 +177,7 @@ fn change(directory: &Directory, users: usize, is_over: &AtomicBool, changes: &A
                 sort: None,
                 start: Start::Index(users / 2),
                 count: 500,
+                is_counted: true,
                 base_url: "https://h/scim/v2",
             },
             &Asker::ANYBODY,

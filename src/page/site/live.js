@@ -4,6 +4,8 @@
 /** A little less than two seconds, so that with the request itself it is not more. */
 const PERIOD_MILLISECONDS = 1900;
 const PERIOD_MILLISECONDS_MAX = 30_000;
+/** A look that takes long is waited after for so many times as long as it took. */
+const LONG_TIMES = 3;
 /** The longest wait that a server may ask for: a page that stands still for longer seems broken. */
 const RETRY_AFTER_SECONDS_MAX = 60;
 
@@ -48,8 +50,10 @@ export class Live {
     try {
       await this.#look();
       this.#failures = 0;
-      // From one beginning to the next: what takes long does not make it slower.
-      this.#after(Math.max(100, PERIOD_MILLISECONDS - (performance.now() - began)));
+      // From one beginning to the next. What takes the server long, such as an order by name of
+      // very many people, is asked for less often: many may look at once.
+      const took = performance.now() - began;
+      this.#after(Math.max(PERIOD_MILLISECONDS - took, LONG_TIMES * took));
     } catch (problem) {
       this.report(problem);
     } finally {
