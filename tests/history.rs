@@ -1065,3 +1065,63 @@ fn what_somebody_else_has_changed_since_is_left_alone() {
     let record = record_of(&kept.directory, &id).expect("there");
     assert_eq!(record.user().attributes().get("title"), None);
 }
+
+/// What a title, or a list of addresses, comes to when the changes of `a` are taken back, the
+/// first of which is change 3; or the change for which they are not.
+#[test]
+fn a_change_that_was_itself_taken_back_does_not_count() {
+    for attribute in ["title", "emails"] {
+        let value = |text: &str| match attribute {
+            "title" => json!(text),
+            _ => json!([{"value": format!("{text}@example.com")}]),
+        };
+        for (steps, wanted) in [
+            ("b two, undo 4", Ok("zero")),
+            ("b two, b three, undo 5, undo 4", Ok("zero")),
+            ("b two, undo 4, a three", Ok("zero")),
+            ("b two, a three, b four, undo 6", Ok("two")),
+            ("b two, b three, undo 5", Err(4)),
+            ("b two, undo 4, undo 5", Err(6)),
+            ("b two, undo 4, undo 5, undo 6", Ok("zero")),
+            ("b two, undo 4, b three", Err(6)),
+            // Whoever sets the value again wants it.
+            ("b two, b one", Err(4)),
+            ("b two, b one, b two, undo 6", Err(4)),
+            ("undo 3, b one", Err(5)),
+            // An undo of the change itself, and the undo of that, and so on.
+            ("undo 3", Ok("zero")),
+            ("undo 3, undo 4", Ok("zero")),
+            ("undo 3, undo 4, undo 5, undo 6", Ok("zero")),
+            ("undo 3, undo 4, b two", Err(6)),
+            ("undo 3, b two, undo 5, undo 4", Ok("zero")),
+        ] {
+            let mut kept = Kept::new();
+            let id = kept.create("jane", "b");
+            kept.change(&id, attribute, &value("zero"), "b");
+            let since = kept.now();
+            kept.change(&id, attribute, &value("one"), "a");
+            for step in steps.split(", ") {
+                match step.split_once(' ').expect("two words") {
+                    ("undo", change) => {
+                        let change = ToUndo::Change(change.parse().expect("a number"));
+                        let undone = undo(&kept.directory, &change, false);
+                        assert!(undone[0].outcome.is_ok(), "{steps}: {undone:?}");
+                    }
+                    ("a", text) => kept.change(&id, attribute, &value(text), "a"),
+                    (_, text) => kept.change(&id, attribute, &value(text), "b"),
+                }
+            }
+            let token = Some("a".to_owned());
+            let undone = undo(&kept.directory, &ToUndo::Since { since, token }, false);
+            let record = record_of(&kept.directory, &id).expect("there");
+            let now = &record.user().attributes()[attribute];
+            match (&undone[0].outcome, wanted) {
+                (Ok(_), Ok(wanted)) => assert_eq!(*now, value(wanted), "{steps}"),
+                (Err(Obstacle::Touched { by_change, .. }), Err(wanted)) => {
+                    assert_eq!(*by_change, wanted, "{steps}");
+                }
+                _ => panic!("{steps}: {undone:?}"),
+            }
+        }
+    }
+}

@@ -37,11 +37,12 @@ pub(super) struct UserEvent {
     pub(super) undoes: Vec<u64>,
 }
 
-/// An attribute, and its value before; unassigned is null.
+/// An attribute, and its value before and after; unassigned is null.
 #[derive(Debug, Deserialize)]
 pub(super) struct AttributeChange {
     pub(super) attribute: String,
     pub(super) before: Value,
+    pub(super) after: Value,
 }
 
 impl UserEvent {

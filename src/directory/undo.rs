@@ -15,6 +15,7 @@
 //! bounded however many there are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -228,12 +229,30 @@ pub(super) struct Reversal {
     pub(super) version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
-    /// The first later change by somebody else, by attribute.
-    touched: BTreeMap<String, (u64, String)>,
+    /// The later undos of none but these changes, and of such undos.
+    undos: Vec<u64>,
+    /// The first later change by somebody else that was not taken back, by attribute.
+    touched: BTreeMap<String, Touch>,
     is_creation: bool,
     /// The sequence of the deletion, if that is to be undone.
     deletion: Option<u64>,
     pub(super) bytes: usize,
+}
+
+/// Somebody else's change of an attribute.
+struct Touch {
+    change: u64,
+    principal: String,
+    /// The value that it has replaced.
+    before: Value,
+}
+
+impl Touch {
+    /// Whether a row takes it back: what it has replaced stands again. Somebody who sets the same
+    /// value without an undo wants that value.
+    fn is_undone_by(&self, undoes: &[u64], after: &Value) -> bool {
+        undoes.contains(&self.change) && self.before == *after
+    }
 }
 
 impl Reversal {
@@ -244,6 +263,7 @@ impl Reversal {
             version: String::new(),
             changes: Vec::new(),
             targets: BTreeMap::new(),
+            undos: Vec::new(),
             touched: BTreeMap::new(),
             is_creation: false,
             deletion: None,
@@ -283,22 +303,37 @@ impl Reversal {
 
     /// Takes in a row whose change stays.
     pub(super) fn pass(&mut self, sequence: u64, event: UserEvent) {
-        // An undo of some of these changes does not count as somebody else's change.
+        // An undo of some of these changes does not count as somebody else's change, nor does the
+        // undo of that one.
         let is_undo = event.kind == UNDO;
         if is_undo && event.undoes.iter().all(|it| self.has(*it)) {
+            self.undos.push(sequence);
             return;
         }
         for change in event.changes {
-            if self.targets.contains_key(&change.attribute) {
-                self.touched
-                    .entry(change.attribute)
-                    .or_insert_with(|| (sequence, event.principal.clone()));
+            if !self.targets.contains_key(&change.attribute) {
+                continue;
+            }
+            match self.touched.entry(change.attribute) {
+                Entry::Vacant(free) => {
+                    free.insert(Touch {
+                        change: sequence,
+                        principal: event.principal.clone(),
+                        before: change.before,
+                    });
+                }
+                Entry::Occupied(touch) => {
+                    if touch.get().is_undone_by(&event.undoes, &change.after) {
+                        touch.remove();
+                    }
+                }
             }
         }
     }
 
     fn has(&self, sequence: u64) -> bool {
-        self.changes.binary_search(&sequence).is_ok()
+        let is_in = |these: &[u64]| these.binary_search(&sequence).is_ok();
+        is_in(&self.changes) || is_in(&self.undos)
     }
 
     fn plan(
@@ -321,15 +356,15 @@ impl Reversal {
             return refused(Obstacle::Meanwhile);
         }
         let attributes = self.differing(&record);
-        if let Some((attribute, (by_change, principal))) = self
+        if let Some((attribute, touch)) = self
             .touched
             .iter()
             .find(|(attribute, _)| !manner.is_forced && attributes.contains(attribute))
         {
             return refused(Obstacle::Touched {
                 attribute: attribute.clone(),
-                by_change: *by_change,
-                principal: principal.clone(),
+                by_change: touch.change,
+                principal: touch.principal.clone(),
             });
         }
         let values = self.short_values(&record, &attributes);
