@@ -1125,3 +1125,51 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
         }
     }
 }
+
+/// Users are done in the order of their creation, except where one waits for another's name; a
+/// rehearsal says the same.
+#[test]
+fn names_are_given_back_in_whatever_order_they_went() {
+    for (steps, wanted) in [
+        ("a n2 n3, a n1 n2, a n0 n1", ""),
+        ("a n0 x, a n1 n0, a n2 n1", ""),
+        ("a n0 x, a n2 n0, a n1 n2", ""),
+        // Whoever waits for a name that is not given back.
+        ("a n0 x, a n1 y, a x n1, b n2 n0", "n1 y"),
+        ("a n0 t, a n1 n0, a t n1", "n0 n1"),
+        // Whoever was deleted has no name to give.
+        ("a n0 z, a n2 n0, a n0 -, a n1 n0", "n0"),
+    ] {
+        let mut kept = Kept::new();
+        for name in ["n0", "n1", "n2"] {
+            kept.create(name, "b");
+        }
+        let since = kept.now();
+        for step in steps.split(", ") {
+            let [who, name, new] = step.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{step}");
+            };
+            let (id, _) = kept.who_was(name, Then::At(kept.now())).expect("there");
+            match (who, new) {
+                (_, "-") => drop(kept.delete(&id)),
+                ("a", _) => kept.change(&id, "userName", &json!(new), "a"),
+                _ => kept.change(&id, "userName", &json!(new), "b"),
+            }
+        }
+        let token = Some("a".to_owned());
+        let selection = ToUndo::Since { since, token };
+        for is_rehearsed in [true, false] {
+            let manner = Manner {
+                is_forced: false,
+                is_rehearsed,
+            };
+            let page = kept.directory.undo(&selection, manner, None, &caller("c"));
+            let undone = page.expect("done").undone;
+            assert!(undone.is_sorted_by_key(|it| it.user.to_string()), "{steps}");
+            let refused = undone.iter().filter(|it| it.outcome.is_err());
+            let mut refused: Vec<_> = refused.map(|it| it.user_name.as_str()).collect();
+            refused.sort_unstable();
+            assert_eq!(refused.join(" "), wanted, "{steps}: {is_rehearsed}");
+        }
+    }
+}

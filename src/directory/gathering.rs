@@ -142,15 +142,9 @@ impl Gathering<'_> {
             .reversals
             .entry(user)
             .or_insert_with(|| Reversal::of(id));
-        reversal.version.clone_from(&event.version);
-        reversal.user_name.clone_from(&event.user_name);
         reversal.bytes += text.len();
         self.bytes += text.len();
-        if is_selected {
-            reversal.select(sequence, event);
-        } else {
-            reversal.pass(sequence, event);
-        }
+        reversal.take(sequence, event, is_selected);
         self.shrink();
     }
 

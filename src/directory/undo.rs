@@ -14,8 +14,8 @@
 //! Many changes are undone in slices of users, in the order of their creation, so that memory is
 //! bounded however many there are.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
@@ -184,13 +184,18 @@ impl Directory {
         manner: Manner,
         asked: &Asked,
     ) -> Result<Vec<Undone>, Error> {
+        let reversals = givers_first(reversals);
         let told: Vec<_> = reversals.iter().map(Reversal::told).collect();
         let outcomes = if manner.is_rehearsed {
             let plan = |snapshot: Arc<Snapshot>| {
-                let view = View::of_committed(&snapshot);
-                let outcomes = reversals
-                    .iter()
-                    .map(|reversal| Ok(reversal.plan(&view, manner, asked)?.map(|(_, it)| it)));
+                let mut view = View::of_committed(&snapshot);
+                let outcomes = reversals.iter().map(|reversal| {
+                    let planned = reversal.plan(&view, manner, asked)?;
+                    Ok(planned.map(|(change, restored)| {
+                        view.suppose(&change);
+                        restored
+                    }))
+                });
                 outcomes.collect::<Result<Vec<_>, Error>>()
             };
             self.read(plan)?
@@ -206,27 +211,55 @@ impl Directory {
             let lost_access = outcomes.iter().flatten().filter(|it| it.lost_access);
             self.note_lost_access(&asked.caller, lost_access.count());
         }
-        let undone = told.into_iter().zip(outcomes);
-        Ok(undone
-            .map(
-                |((user, user_name, changes, is_creation), outcome)| Undone {
-                    user,
-                    user_name,
-                    changes,
-                    is_creation,
-                    outcome,
-                },
-            )
-            .collect())
+        let undone = told.into_iter().zip(outcomes).map(
+            |((user, user_name, changes, is_creation), outcome)| Undone {
+                user,
+                user_name,
+                changes,
+                is_creation,
+                outcome,
+            },
+        );
+        let mut undone: Vec<_> = undone.collect();
+        undone.sort_by_key(|it| it.user.sequence());
+        Ok(undone)
     }
+}
+
+/// Puts whoever gives up a userName before the one who gets it back: the others stay in the order
+/// of their creation.
+fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
+    let renamed = reversals.iter().enumerate();
+    let holders: HashMap<String, usize> = renamed
+        .filter(|(_, it)| it.targets.contains_key("userName"))
+        .map(|(at, it)| (fold(&it.user_name), at))
+        .collect();
+    let holder = |reversal: &Reversal| {
+        let name = reversal.targets.get("userName")?.as_str()?;
+        holders.get(&fold(name)).copied()
+    };
+    let awaited: Vec<_> = reversals.iter().map(holder).collect();
+    let mut waiting: Vec<_> = reversals.into_iter().map(Some).collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    for first in 0..waiting.len() {
+        let mut chain = Vec::new();
+        let mut next = Some(first);
+        // A circle of names ends here, too: whoever is in the chain waits no more.
+        while let Some((at, reversal)) = next.and_then(|at| Some((at, waiting[at].take()?))) {
+            chain.push(reversal);
+            next = awaited[at];
+        }
+        ordered.extend(chain.into_iter().rev());
+    }
+    ordered
 }
 
 /// What one user's attributes were before the changes that are undone.
 pub(super) struct Reversal {
     id: UserId,
-    pub(super) user_name: String,
+    user_name: String,
     /// The version that the user has after the newest row that was looked at.
-    pub(super) version: String,
+    version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
     /// The later undos of none but these changes, and of such undos.
@@ -276,8 +309,24 @@ impl Reversal {
         (self.id, name, changes, self.is_creation)
     }
 
+    /// Takes in a row, the next one of the user.
+    pub(super) fn take(&mut self, sequence: u64, event: UserEvent, is_selected: bool) {
+        self.version.clone_from(&event.version);
+        self.user_name.clone_from(&event.user_name);
+        let is_end = event.kind == DELETE;
+        if is_selected {
+            self.select(sequence, event);
+        } else {
+            self.pass(sequence, event);
+        }
+        if is_end {
+            // Nothing is given back, and the name is somebody else's to have.
+            self.targets.clear();
+        }
+    }
+
     /// Takes in a row whose change is to be undone.
-    pub(super) fn select(&mut self, sequence: u64, event: UserEvent) {
+    fn select(&mut self, sequence: u64, event: UserEvent) {
         self.changes.push(sequence);
         if event.kind == CREATE {
             self.is_creation = true;
@@ -302,7 +351,7 @@ impl Reversal {
     }
 
     /// Takes in a row whose change stays.
-    pub(super) fn pass(&mut self, sequence: u64, event: UserEvent) {
+    fn pass(&mut self, sequence: u64, event: UserEvent) {
         // An undo of some of these changes does not count as somebody else's change, nor does the
         // undo of that one.
         let is_undo = event.kind == UNDO;

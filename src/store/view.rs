@@ -2,21 +2,26 @@
 //! of the same batch have put, so that checks made on it cannot race. Or a committed state, to find
 //! out what a plan would do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redb::ReadableTable;
 
+use super::change::Put;
 use super::tables::Tables;
 use super::trust::Trust;
-use super::{ReadError, Snapshot, row};
+use super::{Change, ReadError, Snapshot, row};
 
 /// Tables, read-only.
 pub struct View<'a>(Source<'a>);
 
 enum Source<'a> {
     Writer(&'a Tables<'a>, &'a Trust),
-    Committed(&'a Snapshot),
+    Committed(&'a Snapshot, Names),
 }
+
+/// Who would have a userName, or that nobody would, by what was supposed.
+type Names = BTreeMap<Vec<u8>, Option<u32>>;
 
 impl<'a> View<'a> {
     pub(super) fn of_writer(tables: &'a Tables<'a>, trust: &'a Trust) -> Self {
@@ -25,14 +30,33 @@ impl<'a> View<'a> {
 
     /// A view of a committed state: a plan run on it only says what it would do.
     pub fn of_committed(snapshot: &'a Snapshot) -> Self {
-        Self(Source::Committed(snapshot))
+        Self(Source::Committed(snapshot, Names::new()))
+    }
+
+    /// Makes a view of a committed state find users under the names that they would have after a
+    /// change. Their rows, and who is created, are not seen.
+    pub fn suppose(&mut self, change: &Change) {
+        let Source::Committed(_, names) = &mut self.0 else {
+            return;
+        };
+        for put in &change.puts {
+            if let Put::ReplaceUser {
+                sequence,
+                keys: Some((before, after)),
+                ..
+            } = put
+            {
+                names.insert(before.name.clone(), None);
+                names.insert(after.name.clone(), Some(*sequence));
+            }
+        }
     }
 
     /// The sequence that the next created user gets; `None` when all were used.
     pub fn next_user(&self) -> Result<Option<u32>, ReadError> {
         let next = match &self.0 {
             Source::Writer(tables, _) => tables.users_next,
-            Source::Committed(snapshot) => snapshot.next_user()?,
+            Source::Committed(snapshot, _) => snapshot.next_user()?,
         };
         Ok((next < u32::MAX).then_some(next))
     }
@@ -47,7 +71,7 @@ impl<'a> View<'a> {
                 let row = row::open(&sequence.to_be_bytes(), row.value())?;
                 Ok(Some(row.to_vec()))
             }
-            Source::Committed(snapshot) => Ok(snapshot.user(sequence)?.map(|row| row.to_vec())),
+            Source::Committed(snapshot, _) => Ok(snapshot.user(sequence)?.map(|row| row.to_vec())),
         }
     }
 
@@ -60,7 +84,10 @@ impl<'a> View<'a> {
                 // No waiting here, in the writer: all other writes would wait, too.
                 trust.named(name, found, Duration::ZERO, |sequence| self.user(sequence))
             }
-            Source::Committed(snapshot) => snapshot.user_by_name(name),
+            Source::Committed(snapshot, names) => match names.get(name) {
+                Some(supposed) => Ok(*supposed),
+                None => snapshot.user_by_name(name),
+            },
         }
     }
 
@@ -73,7 +100,7 @@ impl<'a> View<'a> {
                 };
                 Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
             }
-            Source::Committed(snapshot) => snapshot.token(id),
+            Source::Committed(snapshot, _) => snapshot.token(id),
         }
     }
 }
