@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use super::Error;
 use super::audit::{self, UserEvent};
+use super::reversal::Reversal;
 use super::trail::is_by;
-use super::undo::{Reversal, ToUndo};
+use super::undo::ToUndo;
 use crate::limits;
 use crate::scim::{self, ErrorType};
 use crate::store::Snapshot;

@@ -24,6 +24,7 @@ mod position;
 mod query;
 mod record;
 mod retention;
+mod reversal;
 mod scan;
 mod selection;
 mod slice;

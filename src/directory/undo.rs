@@ -14,24 +14,20 @@
 //! Many changes are undone in slices of users, in the order of their creation, so that memory is
 //! bounded however many there are.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use serde_json::Value;
 
-use super::audit::{self, CREATE, Caller, DELETE, UNDO, UserEvent};
-use super::change::{self, Asked, Halt, Planned};
+use super::audit::Caller;
+use super::change::Asked;
 use super::gathering::{gather, reaches};
-use super::record::Record;
+use super::reversal::{Reversal, givers_first};
 use super::user_id::UserId;
-use super::{Directory, Error, matching};
+use super::{Directory, Error};
 use crate::clock::Instant;
 use crate::limits;
-use crate::scim::User;
-use crate::scim::fold::fold;
-use crate::store::{Change, ReadError, Snapshot, View};
+use crate::store::{Snapshot, View};
 
 /// Which changes are undone.
 #[derive(Clone, Debug)]
@@ -85,7 +81,7 @@ pub struct Restored {
 
 impl Restored {
     /// The user is like that already.
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self {
             attributes: Vec::new(),
             values: Vec::new(),
@@ -223,274 +219,5 @@ impl Directory {
         let mut undone: Vec<_> = undone.collect();
         undone.sort_by_key(|it| it.user.sequence());
         Ok(undone)
-    }
-}
-
-/// Puts whoever gives up a userName before the one who gets it back: the others stay in the order
-/// of their creation.
-fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
-    let renamed = reversals.iter().enumerate();
-    let holders: HashMap<String, usize> = renamed
-        .filter(|(_, it)| it.targets.contains_key("userName"))
-        .map(|(at, it)| (fold(&it.user_name), at))
-        .collect();
-    let holder = |reversal: &Reversal| {
-        let name = reversal.targets.get("userName")?.as_str()?;
-        holders.get(&fold(name)).copied()
-    };
-    let awaited: Vec<_> = reversals.iter().map(holder).collect();
-    let mut waiting: Vec<_> = reversals.into_iter().map(Some).collect();
-    let mut ordered = Vec::with_capacity(waiting.len());
-    for first in 0..waiting.len() {
-        let mut chain = Vec::new();
-        let mut next = Some(first);
-        // A circle of names ends here, too: whoever is in the chain waits no more.
-        while let Some((at, reversal)) = next.and_then(|at| Some((at, waiting[at].take()?))) {
-            chain.push(reversal);
-            next = awaited[at];
-        }
-        ordered.extend(chain.into_iter().rev());
-    }
-    ordered
-}
-
-/// What one user's attributes were before the changes that are undone.
-pub(super) struct Reversal {
-    id: UserId,
-    user_name: String,
-    /// The version that the user has after the newest row that was looked at.
-    version: String,
-    changes: Vec<u64>,
-    targets: BTreeMap<String, Value>,
-    /// The later undos of none but these changes, and of such undos.
-    undos: Vec<u64>,
-    /// The first later change by somebody else that was not taken back, by attribute.
-    touched: BTreeMap<String, Touch>,
-    is_creation: bool,
-    /// The sequence of the deletion, if that is to be undone.
-    deletion: Option<u64>,
-    pub(super) bytes: usize,
-}
-
-/// Somebody else's change of an attribute.
-struct Touch {
-    change: u64,
-    principal: String,
-    /// The value that it has replaced.
-    before: Value,
-}
-
-impl Touch {
-    /// Whether a row takes it back: what it has replaced stands again. Somebody who sets the same
-    /// value without an undo wants that value.
-    fn is_undone_by(&self, undoes: &[u64], after: &Value) -> bool {
-        undoes.contains(&self.change) && self.before == *after
-    }
-}
-
-impl Reversal {
-    pub(super) fn of(id: UserId) -> Self {
-        Self {
-            id,
-            user_name: String::new(),
-            version: String::new(),
-            changes: Vec::new(),
-            targets: BTreeMap::new(),
-            undos: Vec::new(),
-            touched: BTreeMap::new(),
-            is_creation: false,
-            deletion: None,
-            bytes: 0,
-        }
-    }
-
-    fn told(&self) -> (UserId, String, Vec<u64>, bool) {
-        let (name, changes) = (self.user_name.clone(), self.changes.clone());
-        (self.id, name, changes, self.is_creation)
-    }
-
-    /// Takes in a row, the next one of the user.
-    pub(super) fn take(&mut self, sequence: u64, event: UserEvent, is_selected: bool) {
-        self.version.clone_from(&event.version);
-        self.user_name.clone_from(&event.user_name);
-        let is_end = event.kind == DELETE;
-        if is_selected {
-            self.select(sequence, event);
-        } else {
-            self.pass(sequence, event);
-        }
-        if is_end {
-            // Nothing is given back, and the name is somebody else's to have.
-            self.targets.clear();
-        }
-    }
-
-    /// Takes in a row whose change is to be undone.
-    fn select(&mut self, sequence: u64, event: UserEvent) {
-        self.changes.push(sequence);
-        if event.kind == CREATE {
-            self.is_creation = true;
-            self.targets = BTreeMap::from([("active".to_owned(), Value::Bool(false))]);
-        }
-        if event.kind == DELETE {
-            self.deletion = Some(sequence);
-        }
-        // If the creation is undone, the user is only deactivated, and its other changes stay.
-        if !self.is_creation {
-            for change in event.changes {
-                // Somebody else's change that this one has overwritten is what the undo returns to.
-                if self.touched.remove(&change.attribute).is_some() {
-                    self.targets.insert(change.attribute, change.before);
-                } else {
-                    self.targets
-                        .entry(change.attribute)
-                        .or_insert(change.before);
-                }
-            }
-        }
-    }
-
-    /// Takes in a row whose change stays.
-    fn pass(&mut self, sequence: u64, event: UserEvent) {
-        // An undo of some of these changes does not count as somebody else's change, nor does the
-        // undo of that one.
-        let is_undo = event.kind == UNDO;
-        if is_undo && event.undoes.iter().all(|it| self.has(*it)) {
-            self.undos.push(sequence);
-            return;
-        }
-        for change in event.changes {
-            if !self.targets.contains_key(&change.attribute) {
-                continue;
-            }
-            match self.touched.entry(change.attribute) {
-                Entry::Vacant(free) => {
-                    free.insert(Touch {
-                        change: sequence,
-                        principal: event.principal.clone(),
-                        before: change.before,
-                    });
-                }
-                Entry::Occupied(touch) => {
-                    if touch.get().is_undone_by(&event.undoes, &change.after) {
-                        touch.remove();
-                    }
-                }
-            }
-        }
-    }
-
-    fn has(&self, sequence: u64) -> bool {
-        let is_in = |these: &[u64]| these.binary_search(&sequence).is_ok();
-        is_in(&self.changes) || is_in(&self.undos)
-    }
-
-    fn plan(
-        &self,
-        view: &View<'_>,
-        manner: Manner,
-        asked: &Asked,
-    ) -> Result<Result<(Change, Restored), Obstacle>, ReadError> {
-        let refused = |obstacle| Ok(Err(obstacle));
-        let record = match change::settled(self.find(view))? {
-            Ok(Some(record)) => record,
-            // The undo of a creation has nothing to do if the user is gone.
-            Ok(None) if self.is_creation => {
-                return Ok(Ok((Change::none(), Restored::nothing())));
-            }
-            Ok(None) => return refused(self.end(view)?),
-            Err(error) => return refused(Obstacle::Other(error)),
-        };
-        if record.version() != self.version {
-            return refused(Obstacle::Meanwhile);
-        }
-        let attributes = self.differing(&record);
-        if let Some((attribute, touch)) = self
-            .touched
-            .iter()
-            .find(|(attribute, _)| !manner.is_forced && attributes.contains(attribute))
-        {
-            return refused(Obstacle::Touched {
-                attribute: attribute.clone(),
-                by_change: touch.change,
-                principal: touch.principal.clone(),
-            });
-        }
-        let values = self.short_values(&record, &attributes);
-        let planned = change::settled(self.restore(view, record, asked))?;
-        Ok(planned.map_err(Obstacle::Other).map(|(change, written)| {
-            let restored = Restored {
-                attributes,
-                values,
-                lost_access: written.lost_access,
-            };
-            (change, restored)
-        }))
-    }
-
-    /// Why nothing is undone for a user who does not exist.
-    fn end(&self, view: &View<'_>) -> Result<Obstacle, ReadError> {
-        let Some(change) = self.deletion else {
-            return Ok(Obstacle::Gone);
-        };
-        let name = fold(&self.user_name);
-        let named = view.user_by_name(name.as_bytes()).map_err(Halt::Unread);
-        Ok(match change::settled(named)? {
-            Ok(named) => Obstacle::Deletion {
-                change,
-                is_name_taken: named.is_some(),
-            },
-            Err(error) => Obstacle::Other(error),
-        })
-    }
-
-    /// The values of these attributes now and before, where both are short.
-    fn short_values(&self, record: &Record, attributes: &[String]) -> Vec<(String, Value, Value)> {
-        let now = record.user().attributes();
-        let is_short = |value: &Value| value.to_string().len() <= limits::UNDO_VALUE_BYTES_MAX;
-        let values = attributes.iter().filter_map(|name| {
-            let (now, before) = (now.get(name).unwrap_or(&Value::Null), &self.targets[name]);
-            let are_short = is_short(now) && is_short(before);
-            are_short.then(|| (name.clone(), now.clone(), before.clone()))
-        });
-        values.collect()
-    }
-
-    /// The user as it is now, if it still exists.
-    fn find(&self, view: &View<'_>) -> Result<Option<Record>, Halt> {
-        match view.user(self.id.sequence())? {
-            Some(row) => Ok(matching(self.id, &row)?),
-            None => Ok(None),
-        }
-    }
-
-    /// The attributes that are not as they were.
-    fn differing(&self, record: &Record) -> Vec<String> {
-        let now = record.user().attributes();
-        self.targets
-            .iter()
-            .filter(|(name, before)| now.get(*name).unwrap_or(&Value::Null) != *before)
-            .map(|(name, _)| name.clone())
-            .collect()
-    }
-
-    fn restore(&self, view: &View<'_>, record: Record, asked: &Asked) -> Planned<super::Written> {
-        let mut attributes = record.user().attributes().clone();
-        for (name, before) in &self.targets {
-            if before.is_null() {
-                attributes.shift_remove(name);
-            } else {
-                attributes.insert(name.clone(), before.clone());
-            }
-        }
-        let user = User::from_attributes(attributes);
-        let newest = self
-            .changes
-            .len()
-            .saturating_sub(limits::UNDO_CHANGES_TOLD_MAX);
-        change::put_user(view, record, user, asked, |after, differences, now| {
-            let undoes = &self.changes[newest..];
-            audit::undone(&asked.caller, now, after, differences, undoes)
-        })
     }
 }
