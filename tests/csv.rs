@@ -379,6 +379,9 @@ fn a_user_is_the_same_by_id_and_by_name() {
         ("far.csv", format!("{many},ANN@x,Two\n")),
     ] {
         desk.write(name, rows);
+        if name == "near.csv" {
+            check(&desk.diff(name, &[]), 1, &["refused: ", told]);
+        }
         if name != "far.csv" {
             check(
                 &desk.import(name, &["--dry-run"]),
@@ -418,6 +421,16 @@ fn a_user_is_the_same_by_id_and_by_name() {
         &["1 updated", "1 rejected", "another user has this userName"],
     );
     assert_eq!(desk.user("u1@x")["title"], "Three");
+    // So does the name that somebody had before an earlier request.
+    let id = desk.user("u1@x")["id"].as_str().expect("an id").to_owned();
+    let mut many = format!("id,userName,title\n{id},late@x,Four\n");
+    for number in 2..1002 {
+        writeln!(many, ",u{number}@x,").expect("written");
+    }
+    desk.write("late.csv", format!("{many},u1@x,Five\n"));
+    check(&desk.diff("late.csv", &[]), 1, &["refused: ", told]);
+    let output = desk.import("late.csv", &[]);
+    check(&output, 1, &["0 created, 1 updated", "1 rejected", told]);
 }
 
 #[test]

@@ -36,6 +36,10 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
                 .collect();
             row.insert("attributes".to_owned(), Value::Array(names));
             told(row, "updated", &after);
+            let (old, new) = (before.user().user_name(), after.user().user_name());
+            if old != new {
+                row.insert("previousUserName".to_owned(), json!(old));
+            }
         }
     }))
 }
@@ -61,6 +65,7 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
                     row.insert("userName".to_owned(), json!(user.user_name()));
                     return;
                 }
+                Compared::Twice(name) => return refused(row, &columns::same_user(&name)),
             };
             let mut found = differences(record.user(), &there);
             let here = record.user().active();

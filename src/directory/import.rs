@@ -40,10 +40,39 @@ struct Seen {
     names: HashSet<String>,
 }
 
+/// Whom a row is about.
+enum Whom {
+    /// There is no user of this name.
+    Nobody,
+    Somebody(Record),
+    /// The user with this userName, whom an earlier row was about.
+    Twice(String),
+}
+
 impl Seen {
     fn add(&mut self, record: &Record) {
         self.sequences.insert(record.id().sequence());
-        self.names.insert(fold(record.user().user_name()));
+        self.add_name(record.user());
+    }
+
+    fn add_name(&mut self, user: &User) {
+        self.names.insert(fold(user.user_name()));
+    }
+
+    /// Finds the user of the next row.
+    fn find(&mut self, view: &View<'_>, row: &Row) -> Result<Whom, Halt> {
+        if let (None, Some(name)) = (row.id(), row.user_name())
+            && self.names.contains(&fold(name))
+        {
+            return Ok(Whom::Twice(name.to_owned()));
+        }
+        Ok(match find(view, row)? {
+            None => Whom::Nobody,
+            Some(record) if !self.sequences.insert(record.id().sequence()) => {
+                Whom::Twice(record.user().user_name().to_owned())
+            }
+            Some(record) => Whom::Somebody(record),
+        })
     }
 }
 
@@ -54,6 +83,8 @@ pub enum Compared {
     Absent(User),
     /// The user as it is here, and as the row has it.
     Present(Box<(Record, User)>),
+    /// An earlier row of the request was about the user with this userName.
+    Twice(String),
 }
 
 impl Directory {
@@ -98,21 +129,32 @@ impl Directory {
     ) -> Result<Vec<Result<Compared, Error>>, Error> {
         self.read(|snapshot| {
             let view = View::of_committed(&snapshot);
-            let one = |row: &Row| -> Result<Result<Compared, Error>, Error> {
-                let before = match find(&view, row) {
-                    Ok(before) => before,
-                    Err(Halt::Refused(error)) => return Ok(Err(error)),
-                    // No batch must be kept from it here: the comparison as a whole fails.
-                    Err(Halt::Unread(error)) => return Err(error.into()),
-                };
-                let after = row.apply(before.as_ref().map(Record::user), empty);
-                Ok(after.map_err(Error::Scim).map(|after| match before {
-                    Some(before) => Compared::Present(Box::new((before, after))),
-                    None => Compared::Absent(after),
-                }))
+            let mut seen = Seen::default();
+            let one = |row: &Row| match compare(&view, row, empty, &mut seen) {
+                Ok(compared) => Ok(Ok(compared)),
+                Err(Halt::Refused(error)) => Ok(Err(error)),
+                // No batch must be kept from it here: the comparison as a whole fails.
+                Err(Halt::Unread(error)) => Err(error.into()),
             };
             rows.iter().map(one).collect()
         })
+    }
+}
+
+fn compare(view: &View<'_>, row: &Row, empty: Empty, seen: &mut Seen) -> Result<Compared, Halt> {
+    match seen.find(view, row)? {
+        Whom::Nobody => {
+            let after = row.apply(None, empty)?;
+            seen.add_name(&after);
+            Ok(Compared::Absent(after))
+        }
+        Whom::Twice(name) => Ok(Compared::Twice(name)),
+        Whom::Somebody(before) => {
+            let after = row.apply(Some(before.user()), empty)?;
+            seen.add(&before);
+            seen.add_name(&after);
+            Ok(Compared::Present(Box::new((before, after))))
+        }
     }
 }
 
@@ -125,25 +167,14 @@ fn plan(
     seen: &Mutex<Seen>,
 ) -> Planned<(Imported, bool)> {
     let mut seen = sound(seen.lock());
-    let twice = |name: &str| {
-        let twice = Imported::Twice(name.to_owned());
-        Ok((Change::none(), (twice, false)))
-    };
-    if let (None, Some(name)) = (row.id(), row.user_name())
-        && seen.names.contains(&fold(name))
-    {
-        return twice(name);
-    }
-    match find(view, &row)? {
-        None => {
+    match seen.find(view, &row)? {
+        Whom::Twice(name) => Ok((Change::none(), (Imported::Twice(name), false))),
+        Whom::Nobody => {
             let (change, record) = create(view, &row, empty, asked)?;
             seen.add(&record);
             Ok((change, (Imported::Created(record), false)))
         }
-        Some(before) if !seen.sequences.insert(before.id().sequence()) => {
-            twice(before.user().user_name())
-        }
-        Some(before) => {
+        Whom::Somebody(before) => {
             let edit = Edit::Import(row, empty);
             let old = before.clone();
             let (change, written) =

@@ -70,6 +70,7 @@ pub(super) fn run(client: &mut Client, typed: &args::Diff, program: &str) -> Res
             match &line.content {
                 Ok(_) => {
                     let row = Value::Object(answered.next().unwrap_or_default());
+                    table.note_outcome(line, &row);
                     diff.compare(&row, &line.who, &mut found);
                 }
                 Err(why) => found.push(diff.refuse(&json!(line.number), &line.who, why)),

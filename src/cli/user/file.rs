@@ -220,11 +220,17 @@ impl Table {
         self.hasher.hash_one(("userName", fold(name)))
     }
 
-    /// Remembers whom rows were about as the server knows them: a later row may name somebody by
-    /// id who was named by userName here, or the other way round.
-    pub(super) fn note_outcome(&mut self, outcome: &Value) {
-        if let (Some(id), Some(name)) = (outcome["id"].as_str(), outcome["userName"].as_str()) {
-            self.seen.extend([self.by_id(id), self.by_name(name)]);
+    /// Remembers whom a row was about as the server knows them: a later row may name somebody by
+    /// id who was named by userName here, or the other way round, or by the name from before the
+    /// row or after it.
+    pub(super) fn note_outcome(&mut self, line: &Line, outcome: &Value) {
+        let Some(id) = outcome["id"].as_str() else {
+            return;
+        };
+        self.seen.insert(self.by_id(id));
+        let told = ["userName", "previousUserName"].map(|member| outcome[member].as_str());
+        for name in told.into_iter().flatten().chain([&*line.who]) {
+            self.seen.insert(self.by_name(name));
         }
     }
 }

@@ -71,8 +71,8 @@ pub(super) fn run(client: &mut Client, typed: &args::Import, program: &str) -> R
             .iter()
             .map(|line| Value::Object(outcome(line, &mut answered)))
             .collect();
-        for outcome in &outcomes {
-            table.note_outcome(outcome);
+        for (line, outcome) in lines.iter().zip(&outcomes) {
+            table.note_outcome(line, outcome);
         }
         if let Err(failure) = import.note(&lines, &outcomes) {
             return Err(import.broken_off(failure));
