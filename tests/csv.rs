@@ -675,6 +675,59 @@ fn empty_cells_keep_or_clear() {
     check(&desk.import("d.csv", &[]), 0, &["1 updated"]);
 }
 
+/// Rows that were applied change nothing, also where the whole name beside new parts is the old one.
+#[test]
+fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
+    let desk = Desk::new();
+    for name in ["a.jsonl", "b.csv"] {
+        let who = format!("{name}@x");
+        let parts = json!({"formatted": "Ann Lee", "givenName": "Ann", "familyName": "Lee"});
+        let user = json!({"userName": who, "name": parts, "active": true});
+        desk.write("new.jsonl", format!("{user}\n"));
+        check(&desk.import("new.jsonl", &[]), 0, &["1 created"]);
+        let goes_in = |name: &str, more: &[&str], whole: &Value| {
+            for outcome in ["1 updated", "1 unchanged"] {
+                check(&desk.import(name, more), 0, &[outcome]);
+                assert_eq!(&desk.user(&who)["name"]["formatted"], whole, "{name}");
+                let told = desk.diff(name, more);
+                assert!(!told.stdout.contains("name."), "{told:?}");
+            }
+        };
+        let (_, form) = name.split_once('.').expect("an ending");
+        let filter = format!("userName eq \"{who}\"");
+        let exported = || desk.export(&["-o", form, "--filter", &filter]);
+        let [old, new] = match form {
+            "csv" => [",Lee,", ",Roe,"],
+            _ => ["\"Lee\"", "\"Roe\""],
+        };
+        let changed = exported().replace(old, new);
+        assert!(changed.contains("Ann Lee"), "{changed}");
+        desk.write(name, changed);
+        goes_in(name, &[], &json!("Ann Roe"));
+        // One who was exported as it is now is taken at its word, and one without the parts.
+        if form == "jsonl" {
+            desk.write(name, exported().replace("Ann Roe", "A. Roe"));
+            goes_in(name, &[], &json!("A. Roe"));
+        }
+        desk.write(
+            "whole.csv",
+            format!("userName,name.formatted\n{who},Boss\n"),
+        );
+        goes_in("whole.csv", &[], &json!("Boss"));
+        desk.write(
+            "whole.csv",
+            format!("userName,name.formatted\n{who},Ann Roe\n"),
+        );
+        goes_in("whole.csv", &[], &json!("Ann Roe"));
+        // Nothing is left of a name without its parts.
+        desk.write(
+            "none.csv",
+            format!("userName,First name,Last name\n{who},,\n"),
+        );
+        goes_in("none.csv", &["--empty", "clear"], &Value::Null);
+    }
+}
+
 #[test]
 fn a_difference_is_mended_by_the_printed_commands() {
     let desk = Desk::new();

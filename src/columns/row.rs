@@ -139,6 +139,52 @@ impl Row {
         }
     }
 
+    /// Whether it may repeat a whole name that is older than the parts beside it. The same row must
+    /// give the same name each time, so only a resource that was exported as it is now is taken at
+    /// its word, and a row that says nothing of the parts.
+    pub fn is_outdated(&self, version: &str) -> bool {
+        match &self.content {
+            Content::Cells(..) => self.says(|path| {
+                path.attribute.name == "name"
+                    && path
+                        .sub_attribute
+                        .is_some_and(|part| part.name != "formatted")
+            }),
+            Content::Members(members) => {
+                let meta = member(members, "meta").and_then(Value::as_object);
+                let shown = meta.and_then(|meta| member(meta, "version")?.as_str());
+                shown != Some(version)
+            }
+        }
+    }
+
+    /// Whether it sets `name.formatted` by name: then it is no leftover, whatever it says.
+    pub fn sets_formatted_name(&self) -> bool {
+        match &self.content {
+            Content::Cells(..) => self.says(|path| {
+                path.attribute.name == "name"
+                    && path
+                        .sub_attribute
+                        .is_some_and(|part| part.name == "formatted")
+            }),
+            Content::Members(members) => {
+                let name = member(members, "name").and_then(Value::as_object);
+                name.is_some_and(|name| member(name, "formatted").is_some())
+            }
+        }
+    }
+
+    /// Whether a cell of such a column is not empty.
+    fn says(&self, is_such: impl Fn(&AttributePath) -> bool) -> bool {
+        let Content::Cells(columns, cells) = &self.content else {
+            return false;
+        };
+        let mut said = columns.targets.iter().zip(cells);
+        said.any(|(target, cell)| {
+            !cell.is_empty() && matches!(target, Target::Single(path) if is_such(path))
+        })
+    }
+
     /// The user after this row; `before` is the user as it is, if there is one.
     pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
         let mut leniency = Leniency::compatible();

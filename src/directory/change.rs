@@ -130,9 +130,7 @@ impl Edit {
             }
             Self::Import(row, empty) => {
                 unassigns_active = row.unassigns_active();
-                let mut user = row.apply(Some(before), empty)?;
-                user.refresh_formatted_name(before, false);
-                user
+                imported(&row, empty, before, &version())?
             }
         };
         if user.user_name() != before.user_name() {
@@ -147,6 +145,21 @@ impl Edit {
         }
         Ok(user)
     }
+}
+
+/// A user after a row of a table; `version` is the one of `before`.
+pub(super) fn imported(
+    row: &Row,
+    empty: Empty,
+    before: &User,
+    version: &str,
+) -> Result<User, scim::Error> {
+    let mut user = row.apply(Some(before), empty)?;
+    user.refresh_formatted_name(before, row.is_outdated(version));
+    if !row.sets_formatted_name() {
+        user.drop_left_over_name(before);
+    }
+    Ok(user)
 }
 
 /// A user after an edit. One that changes nothing writes nothing.

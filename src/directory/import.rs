@@ -150,7 +150,7 @@ fn compare(view: &View<'_>, row: &Row, empty: Empty, seen: &mut Seen) -> Result<
         }
         Whom::Twice(name) => Ok(Compared::Twice(name)),
         Whom::Somebody(before) => {
-            let after = row.apply(Some(before.user()), empty)?;
+            let after = change::imported(row, empty, before.user(), &before.version())?;
             seen.add(&before);
             seen.add_name(&after);
             Ok(Compared::Present(Box::new((before, after))))
