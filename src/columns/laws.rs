@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Empty, Row, exported, neutralised, restored};
+use super::{Columns, Empty, Row, exported, neutralised, restored};
 use crate::scim::schema::{ENTERPRISE_URN, USER_URN};
 use crate::scim::tolerance::Leniency;
 use crate::scim::user::User;
@@ -143,4 +143,54 @@ fn an_ordinary_list_has_a_column_of_its_own() {
     check(json!([{"value": "a", "type": "work"}]), "", true);
     check(json!([{"value": "a"}]), "", true);
     check(Value::Null, "", false);
+}
+
+/// The members after a row in which empty cells clear.
+fn after(before: &Value, header: &[&str], cells: &[&str]) -> Value {
+    let names: Vec<Option<&str>> = header.iter().copied().map(Some).collect();
+    let columns = Arc::new(Columns::parse(&names).expect("a header"));
+    let cells: Vec<String> = cells.iter().map(|&cell| cell.to_owned()).collect();
+    let row = Row::from_cells(&columns, &cells).expect("a row");
+    let before = User::parse(before.clone(), &mut Leniency::compatible()).expect("a user");
+    let after = row.apply(Some(&before), Empty::Clear).expect("a user");
+    Value::Object(after.attributes().clone())
+}
+
+/// As with a patch: it would point at somebody else.
+#[test]
+fn a_reference_goes_with_the_value_that_it_belonged_to() {
+    let manager = json!({"value": "m1", "$ref": "../Users/m1"});
+    let before =
+        json!({"schemas": [USER_URN], "userName": "a", ENTERPRISE_URN: {"manager": manager}});
+    let reference = format!("{ENTERPRISE_URN}:manager.$ref");
+    let (alone, both) = (["userName", "Manager"], ["userName", &reference, "Manager"]);
+    for (header, cells, wanted) in [
+        (&alone[..], &["a", "m1"][..], manager.clone()),
+        (&alone, &["a", "m2"], json!({"value": "m2"})),
+        (&alone, &["a", ""], Value::Null),
+        (
+            &both,
+            &["a", "x", "m2"],
+            json!({"value": "m2", "$ref": "x"}),
+        ),
+        (&both, &["a", "", "m2"], json!({"value": "m2"})),
+    ] {
+        let found = after(&before, header, cells)[ENTERPRISE_URN]["manager"].clone();
+        assert_eq!(found, wanted, "{cells:?}");
+    }
+}
+
+/// Otherwise the same row again would change the next one.
+#[test]
+fn a_cell_is_about_all_values_of_its_type() {
+    let phones = json!([{"value": "1", "type": "work"}, {"value": "2", "type": "work"}]);
+    let before = json!({"schemas": [USER_URN], "userName": "a", "phoneNumbers": phones});
+    for (cell, wanted) in [
+        ("", Value::Null),
+        ("1", phones.clone()),
+        ("2", phones.clone()),
+    ] {
+        let found = after(&before, &["userName", "Phone"], &["a", cell]);
+        assert_eq!(found["phoneNumbers"], wanted, "{cell}");
+    }
 }

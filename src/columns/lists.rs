@@ -68,6 +68,10 @@ fn is_of(value: &Value, element: &Element) -> bool {
 }
 
 fn set(list: &mut Vec<Value>, element: &Element, cell: &str) {
+    let has_it = |value: &Value| is_of(value, element) && value[element.part] == cell;
+    if element.part == "value" && list.iter().any(has_it) {
+        return;
+    }
     if let Some(found) = list.iter_mut().find(|value| is_of(value, element)) {
         found[element.part] = json!(cell);
         return;
@@ -81,17 +85,17 @@ fn set(list: &mut Vec<Value>, element: &Element, cell: &str) {
     list.push(Value::Object(made));
 }
 
-/// Removes the part, and the element if it says nothing without it.
+/// Removes the part from all elements of the type, and those that say nothing without it.
 fn clear(list: &mut Vec<Value>, element: &Element) {
-    let Some(at) = list.iter().position(|value| is_of(value, element)) else {
-        return;
-    };
-    let Some(members) = list[at].as_object_mut() else {
-        return;
-    };
-    members.shift_remove(element.part);
     let says = |name: &String| !matches!(name.as_str(), "type" | "primary");
-    if element.part == "value" || !members.keys().any(says) {
-        list.remove(at);
-    }
+    list.retain_mut(|value| {
+        if !is_of(value, element) {
+            return true;
+        }
+        let Some(members) = value.as_object_mut() else {
+            return true;
+        };
+        members.shift_remove(element.part);
+        element.part != "value" && members.keys().any(says)
+    });
 }

@@ -232,9 +232,14 @@ fn set_cells(
     {
         attributes.insert("userName".to_owned(), Value::String(cells[at].clone()));
     }
-    for (target, cell) in columns.targets.iter().zip(cells) {
-        if let Target::Single(path) = target {
-            set_single(attributes, *path, cell, empty)?;
+    // A reference after the value that it belongs to.
+    for is_reference in [false, true] {
+        for (target, cell) in columns.targets.iter().zip(cells) {
+            if let Target::Single(path) = target
+                && path.sub_attribute.is_some_and(|part| part.name == "$ref") == is_reference
+            {
+                set_single(attributes, *path, cell, empty)?;
+            }
         }
     }
     for attribute in columns.lists() {
@@ -279,7 +284,12 @@ fn set_single(
     };
     match path.sub_attribute {
         Some(part) => {
-            object_at(members, path.attribute.name).insert(part.name.to_owned(), value);
+            let parts = object_at(members, path.attribute.name);
+            // The reference would point at somebody else.
+            if part.name == "value" && parts.get("value").unwrap_or(&Value::Null) != &value {
+                parts.shift_remove("$ref");
+            }
+            parts.insert(part.name.to_owned(), value);
         }
         None => {
             members.insert(path.attribute.name.to_owned(), value);
