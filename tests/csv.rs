@@ -729,6 +729,32 @@ fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
 }
 
 #[test]
+fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
+    let desk = Desk::new();
+    desk.write("yes.csv", "userName,Status\na@x,yes\n");
+    check(&desk.import("yes.csv", &[]), 0, &["1 created"]);
+    desk.write("unknown.csv", "userName,Status\na@x,unknown\nb@x,unknown\n");
+    let told = desk.diff("unknown.csv", &[]);
+    check(&told, 1, &["2 differences", "user import"]);
+    assert!(!told.stderr.contains("user deactivate"), "{told:?}");
+    let same = "the directory is as the file says";
+    for outcome in ["1 created, 1 updated", "2 unchanged"] {
+        check(&desk.import("unknown.csv", &[]), 0, &[outcome]);
+        check(&desk.diff("unknown.csv", &[]), 0, &[same]);
+    }
+    let active = |who| desk.user(who)["active"].clone();
+    assert_eq!((active("a@x"), active("b@x")), (Value::Null, json!(false)));
+    let exported = desk.export(&["-o", "jsonl"]);
+    let other = Desk::new();
+    for (desk, outcome) in [(&desk, "2 unchanged"), (&other, "2 created")] {
+        desk.write("all.jsonl", &exported);
+        let ignored = ["--ignore", "id"];
+        check(&desk.import("all.jsonl", &ignored), 0, &[outcome]);
+        check(&desk.diff("all.jsonl", &ignored), 0, &[same]);
+    }
+}
+
+#[test]
 fn a_difference_is_mended_by_the_printed_commands() {
     let desk = Desk::new();
     desk.write(

@@ -45,7 +45,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
 }
 
 /// `POST /admin/users/compare`: compares such rows with the directory. If a file does not say
-/// anything about status, its users count as active.
+/// anything about status, its users count as active; those whom an export shows without one do not.
 pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
@@ -53,11 +53,14 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     // A refused row, too, is paired with its outcome, so that each row is asked for its own status.
     let outcomes = compared.into_iter().zip(&rows);
     let outcomes: Vec<Result<(Compared, bool), Error>> = outcomes
-        .map(|(outcome, row)| outcome.map(|compared| (compared, row.tells_status())))
+        .map(|(outcome, row)| {
+            let counts_as_active = !row.tells_status() && !row.creates_unknown();
+            outcome.map(|compared| (compared, counts_as_active))
+        })
         .collect();
     let reason = |error| reason(api, call, error);
     Ok(
-        request.answer(outcomes, reason, |(compared, tells_status), row| {
+        request.answer(outcomes, reason, |(compared, counts_as_active), row| {
             let (record, there) = match compared {
                 Compared::Present(both) => *both,
                 Compared::Absent(user) => {
@@ -69,7 +72,7 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
             };
             let mut found = differences(record.user(), &there);
             let here = record.user().active();
-            if !tells_status && here != Some(true) {
+            if counts_as_active && here != Some(true) {
                 found.push(json!({"attribute": "active", "here": here, "there": true}));
             }
             let outcome = if found.is_empty() { "same" } else { "differs" };

@@ -269,8 +269,12 @@ fn set_single(
     if cell.is_empty() && (empty == Empty::Keep || is_active) {
         return Ok(());
     }
+    // Somebody who was created from such a row, or was deactivated since, has no access.
+    if is_active && cell == UNKNOWN && attributes.get("active") == Some(&Value::Bool(false)) {
+        return Ok(());
+    }
     let value = match cell {
-        "" | UNKNOWN if is_active => Value::Null,
+        UNKNOWN if is_active => Value::Null,
         "" if path.attribute.name == "userName" => {
             return Err(wrong("userName cannot be cleared".to_owned()));
         }

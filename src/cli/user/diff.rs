@@ -121,10 +121,12 @@ impl Diff {
                     let mut told = difference(&row["line"], name, &text_of(one, "attribute"));
                     told["here"] = one["here"].clone();
                     told["there"] = one["there"].clone();
-                    if one["attribute"] == "active" {
-                        self.note_status(one["there"] == true, &text_of(row, "id"));
-                    } else {
-                        self.needs_import = true;
+                    match (one["attribute"].as_str(), one["there"].as_bool()) {
+                        (Some("active"), Some(is_active)) => {
+                            self.note_status(is_active, &text_of(row, "id"));
+                        }
+                        // Only an import makes a status unknown.
+                        _ => self.needs_import = true,
                     }
                     found.push(told);
                 }
