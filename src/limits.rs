@@ -177,6 +177,9 @@ pub const IMPORT_ROWS_MAX: usize = 1000;
 /// Bytes of the rows of one import request as JSON; the rest of the body is for what is around
 /// them.
 pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
+/// Values of the rows of one import request; the rest of [`BODY_VALUES_MAX`] is for the header: a
+/// cell of it has a byte at least.
+pub const IMPORT_ROWS_VALUES_MAX: usize = BODY_VALUES_MAX - IMPORT_ROW_BYTES_MAX - 1024;
 /// One row of a file. Whatever it holds, as JSON it fits into a request.
 pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
 /// Users for whom a comparison prints a command; the others are only counted.

@@ -754,6 +754,30 @@ fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
     }
 }
 
+/// A row that is refused keeps no other out, also where several of its kind are too much at once.
+#[test]
+fn rows_with_very_many_values_are_refused_one_by_one() {
+    let desk = Desk::new();
+    let many = vec!["{}"; 40_000].join(",");
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let mut lines = String::new();
+    for number in 0..3 {
+        let _ = writeln!(lines, "{{\"userName\":\"m{number}@x\",\"roles\":[{many}]}}");
+    }
+    let _ = writeln!(lines, "{{\"userName\":\"d@x\",\"title\":{deep}}}");
+    let _ = writeln!(lines, "{{\"userName\":\"a@x\",\"USERNAME\":\"b@x\"}}\n[]");
+    let _ = writeln!(lines, "{{\"userName\":\"good@x\"}}");
+    desk.write("many.jsonl", lines);
+    let words = [
+        "1 created, 0 updated, 0 unchanged, 6 rejected",
+        "line 3: ",
+        "line 4: the line is nested too deeply at",
+        "line 5: the line has a member twice",
+        "line 6: the line is no JSON object",
+    ];
+    check(&desk.import("many.jsonl", &[]), 1, &words);
+}
+
 #[test]
 fn a_difference_is_mended_by_the_printed_commands() {
     let desk = Desk::new();

@@ -16,7 +16,6 @@ use crate::limits;
 
 /// Reads a body. An error gives line and column, and quotes nothing.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
-    let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
     // A byte order mark means nothing in UTF-8, and may be ignored (RFC 8259 section 8.1).
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     if body.is_empty() {
@@ -24,8 +23,40 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
     }
     let body =
         std::str::from_utf8(body).map_err(|_| syntax("the body is not valid UTF-8".to_owned()))?;
+    read(body).map_err(|(what, error)| {
+        let (line, column) = (error.line(), error.column());
+        syntax(format!("the body {what} at line {line} column {column}"))
+    })
+}
+
+/// Reads one line of a file. An error gives the column, and quotes nothing.
+pub fn parse_line(line: &str) -> Result<Value, Error> {
+    read(line).map_err(|(what, error)| {
+        let column = error.column();
+        syntax(format!("the line {what} at column {column}"))
+    })
+}
+
+/// The number of values that [`parse`] counts inside of one.
+pub fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => values.iter().map(|value| 1 + count(value)).sum(),
+        Value::Object(members) => {
+            let inside = members.values().map(|value| 1 + count(value));
+            limits::BODY_OBJECT_VALUES + inside.sum::<usize>()
+        }
+        _ => 0,
+    }
+}
+
+fn syntax(detail: String) -> Error {
+    Error::new(ErrorType::InvalidSyntax, detail)
+}
+
+/// The value of a text, or what is wrong with it, and where.
+fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
     let seed = Seed::new();
-    let mut reader = serde_json::Deserializer::from_str(body);
+    let mut reader = serde_json::Deserializer::from_str(text);
     let value = seed.deserialize(&mut reader);
     value
         .and_then(|value| reader.end().map(|()| value))
@@ -40,8 +71,7 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
                 None if error.to_string().starts_with("number") => "has a number that is too large",
                 None => "is not valid JSON",
             };
-            let (line, column) = (error.line(), error.column());
-            syntax(format!("the body {what} at line {line} column {column}"))
+            (what, error)
         })
 }
 
@@ -229,6 +259,9 @@ mod tests {
             assert!(parse(list(item, most).as_bytes()).is_ok(), "{item}");
             let error = parse(list(item, most + 1).as_bytes()).expect_err("too many");
             assert!(error.to_string().contains("too many values"), "{error}");
+            let few = parse(list(item, 7).as_bytes()).expect("JSON");
+            let one = limits::BODY_VALUES_MAX / most;
+            assert_eq!(count(&few), 7 * one, "{item}");
         }
     }
 
@@ -241,8 +274,10 @@ mod tests {
             ),
             ("1e400".to_owned(), "a number that is too large"),
         ] {
-            let error = parse(text.as_bytes()).expect_err("refused");
-            assert!(error.to_string().contains(told), "{error}");
+            for error in [parse(text.as_bytes()), parse_line(&text)] {
+                let error = error.expect_err("refused").to_string();
+                assert!(error.contains(told), "{error}");
+            }
         }
     }
 

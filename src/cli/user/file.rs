@@ -17,6 +17,7 @@ use super::survey::{BOM, Survey};
 use crate::columns::{self, Columns, Row};
 use crate::limits;
 use crate::scim::fold::fold;
+use crate::scim::json;
 
 /// A file whose header was understood.
 pub(super) struct Table {
@@ -122,7 +123,7 @@ impl Table {
 
     /// The next rows, as many as go into one request; none at the end of the file.
     pub(super) fn batch(&mut self) -> Result<Vec<Line>, Failure> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes, mut values) = (Vec::new(), 0, 0);
         while batch.len() < limits::IMPORT_ROWS_MAX {
             let next = match self.held.take() {
                 Some(held) => Some(held),
@@ -137,8 +138,13 @@ impl Table {
                 .iter()
                 .map(|it| it.len() + CELL_BYTES)
                 .sum::<usize>();
-            bytes += line.content.as_ref().map_or(0, |it| it.to_string().len());
-            if bytes > limits::IMPORT_ROWS_BYTES_MAX && !batch.is_empty() {
+            if let Ok(content) = &line.content {
+                bytes += content.to_string().len();
+                values += 1 + json::count(content);
+            }
+            let is_full =
+                bytes > limits::IMPORT_ROWS_BYTES_MAX || values > limits::IMPORT_ROWS_VALUES_MAX;
+            if is_full && !batch.is_empty() {
                 self.held = Some(line);
                 break;
             }
@@ -184,9 +190,9 @@ impl Table {
                 (row, content, reason)
             }
             Form::Json { .. } => {
-                let value = crate::scim::json::parse(line.cells[0].as_bytes());
-                let Ok(Value::Object(mut user)) = value else {
-                    return Err("the line is no JSON object that has each member once".to_owned());
+                let value = json::parse_line(&line.cells[0]).map_err(|error| error.detail)?;
+                let Value::Object(mut user) = value else {
+                    return Err("the line is no JSON object".to_owned());
                 };
                 let reason = user.iter().find(|(name, _)| columns::is_reason(name));
                 let reason = reason.and_then(|(_, text)| text.as_str().map(str::to_owned));
