@@ -72,8 +72,9 @@ pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// Pause between two lines of the log about strangers who had to make room.
 pub const EVICTION_TOLD_PAUSE: Duration = Duration::from_secs(60);
-/// A token may hold 1/N of all connections before its own are the first to make room.
-pub const TOKEN_CONNECTIONS_PART: usize = 4;
+/// 1/N of all connections is a share: while strangers have no more than that, a token that has more
+/// is the first to make room.
+pub const CONNECTIONS_SHARE_PART: usize = 4;
 /// The time a client has to take its answer before it may have to make room for somebody else.
 pub const ANSWER_TAKEN_MIN: Duration = Duration::from_secs(1);
 /// Pause between two looks for connections whose token is no longer good.

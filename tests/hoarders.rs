@@ -1,6 +1,6 @@
 //! Tokens that take more than there is for them: every place, with bodies that never arrive, and
 //! the memory, with those and with answers that nobody takes. Others are served beside them, and
-//! the server stays small. What strangers do is in `slow`.
+//! the server stays small. And strangers that take all that there is: more of that is in `slow`.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use golinks_scim::limits;
 use golinks_scim::secret::Secret;
 use socket2::SockRef;
 
-use crate::slow::{populate, size};
+use crate::slow::{Kept, populate, size};
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
 use crate::support::{Server, number, scim_error, status};
 
@@ -92,6 +92,23 @@ fn many_tokens_that_keep_every_place_waiting_together_lock_nobody_out() {
         let token = tokens.next().expect("they go round");
         begin(&door, token, "POST /scim/v2/.search")
     });
+    door.server.stop();
+}
+
+/// As many as leave strangers more than a quarter of the places.
+#[test]
+fn strangers_close_no_connection_of_who_has_shown_a_token() {
+    let door = small();
+    let mut kept: Vec<Kept<'_>> = (1..PLACES * 3 / 4).map(|_| Kept::open(&door)).collect();
+    assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
+    let connect = |_| TcpStream::connect(door.server.address()).expect("connected");
+    let crowd: Vec<TcpStream> = (0..5 * PLACES).map(connect).collect();
+    // Who is let in after all of them.
+    let authorization = format!("Bearer {}", door.token);
+    let served = status(&mut door.server.client(), &authorization);
+    assert_eq!(served, Ok(200), "{}", door.server.log());
+    assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
+    drop(crowd);
     door.server.stop();
 }
 

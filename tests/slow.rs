@@ -119,14 +119,14 @@ impl Attacker {
 }
 
 /// A connection of a valid client that is kept: nothing opens it anew when it goes away.
-struct Kept<'a>(&'a Door, Tls);
+pub(crate) struct Kept<'a>(&'a Door, Tls);
 
 impl<'a> Kept<'a> {
-    fn open(door: &'a Door) -> Self {
+    pub(crate) fn open(door: &'a Door) -> Self {
         Self(door, door.connect())
     }
 
-    fn ask(&mut self) -> u16 {
+    pub(crate) fn ask(&mut self) -> u16 {
         let request = "GET /scim/v2/Users?count=1 HTTP/1.1\r\nHOST\r\n\r\n";
         let sent = self.1.write_all(&self.0.with_token(request));
         sent.unwrap_or_else(|error| panic!("it was ended: {error}\n{}", self.0.server.log()));
@@ -277,8 +277,8 @@ fn without_descriptors_established_clients_go_on() {
     raise_descriptor_limit();
     let door = Door::open();
     let authorization = format!("Bearer {}", door.token);
-    let mut kept = Kept::open(&door);
-    assert_eq!(kept.ask(), 200);
+    let mut kept = [(); 5].map(|()| Kept::open(&door));
+    assert!(kept.iter_mut().all(|kept| kept.ask() == 200));
     let limit = Rlimit {
         current: Some(128),
         maximum: getrlimit(Resource::Nofile).maximum,
@@ -289,7 +289,9 @@ fn without_descriptors_established_clients_go_on() {
         .collect();
     assert!(crowd.len() > 500, "{} connects", crowd.len());
     for _ in 0..50 {
-        assert_eq!(kept.ask(), 200, "{}", door.server.log());
+        for kept in &mut kept {
+            assert_eq!(kept.ask(), 200, "{}", door.server.log());
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(crowd);
@@ -297,7 +299,7 @@ fn without_descriptors_established_clients_go_on() {
     let mut fresh = door.server.client();
     while status(&mut fresh, &authorization) != Ok(200) {
         assert!(
-            released.elapsed() < Duration::from_secs(10),
+            released.elapsed() < Duration::from_secs(5),
             "{}",
             door.server.log()
         );
@@ -307,7 +309,6 @@ fn without_descriptors_established_clients_go_on() {
         "a newcomer was served {:?} after descriptors were free",
         released.elapsed()
     );
-    assert!(released.elapsed() < Duration::from_secs(5));
     door.server.stop();
 }
 

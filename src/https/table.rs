@@ -1,10 +1,11 @@
 //! Who is connected, and who must go when there are too many. A stranger (a connection without a
 //! valid token) pushes out strangers, first those from the address with the most; connections that
 //! have shown a valid token go last. Not before all places are taken: at first everybody is a
-//! stranger, and a reverse proxy comes with everybody's connections from one address. But the
-//! connections of a token with more than its share go before the strangers, so that no token can keep
-//! the others out. Connections with a token only go if they are idle, or wait for the client to send
-//! a body or take an answer: never while a request is being worked on.
+//! stranger, and a reverse proxy comes with everybody's connections from one address. But while there
+//! are few strangers, a token with more than its share makes room before them: so no token can keep
+//! out who has yet to show another, and no crowd of strangers takes from a token more than the few
+//! places that newcomers need. Connections with a token only go if they are idle, or wait for the
+//! client to send a body or take an answer: never while a request is being worked on.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -48,7 +49,7 @@ impl Table {
         let mut slots = self.lock();
         let now = Instant::now();
         if slots.by_number.len() >= self.connections_max
-            && !slots.make_room(self.connections_max / limits::TOKEN_CONNECTIONS_PART, now)
+            && !slots.make_room(self.connections_max / limits::CONNECTIONS_SHARE_PART, now)
         {
             return None;
         }
@@ -120,13 +121,18 @@ impl Table {
 }
 
 impl Slots {
-    /// Ends one connection; `share` is how many one token may have before its own are the first to
-    /// make room.
+    /// Ends one connection. As long as strangers have no more than a `share`, the first to make room
+    /// is a token that has more.
     fn make_room(&mut self, share: usize, now: Instant) -> bool {
-        self.evict_of_token(share, now)
+        (self.waiting_strangers() <= share && self.evict_of_token(share, now))
             || self.evict_stranger()
             || self.evict_longest_idle(now)
             || self.evict_of_token(0, now)
+    }
+
+    fn waiting_strangers(&self) -> usize {
+        let slots = self.by_number.values();
+        slots.filter(|slot| slot.is_waiting_stranger()).count()
     }
 
     /// Ends a connection of the token with the most, if these are more than `more_than`: the one
@@ -354,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_more_than_its_share_makes_room_before_strangers_and_only_where_it_waits() {
+    fn a_token_with_more_than_its_share_makes_room_for_a_few_strangers_and_only_where_it_waits() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let table = Table::new(8);
         let peer: IpAddr = "192.0.2.1".parse().expect("an address");
@@ -373,6 +379,7 @@ mod tests {
             (&hoarder, Some(now)),
             (&idp, Some(ago(40))),
             (&idp, None),
+            (&hoarder, Some(ago(10))),
         ];
         let mut kept = kept.map(|(token, since)| {
             let (slot, client) = enter();
@@ -384,28 +391,33 @@ mod tests {
             }
             (slot, client)
         });
-        let mut strangers = [enter(), enter()];
-        let mut newcomers = Vec::new();
+        let mut strangers = vec![enter()];
         for (gone, why) in [
             (2, "waits longest of whoever has most"),
-            (1, "the next of it, with more than two of eight still"),
+            (1, "the next of it, with two strangers of eight"),
         ] {
-            newcomers.push(enter());
-            assert!(newcomers.iter().all(|(slot, _)| slot.is_some()), "{why}");
+            strangers.push(enter());
+            assert!(strangers.iter().all(|(slot, _)| slot.is_some()), "{why}");
             assert!(!is_open(&mut kept[gone].1), "{why}");
             assert!(!kept[gone].0.begin_work(), "nothing is begun any more");
         }
-        newcomers.push(enter());
+        strangers.push(enter());
         assert!(!is_open(&mut strangers[0].1), "now a stranger goes");
-        for stays in [0, 3, 4, 5] {
+        for stays in [0, 3, 4, 5, 6] {
             assert!(is_open(&mut kept[stays].1), "{stays} had to go");
         }
-        // Without strangers, and with nobody above a share: of whoever waits.
-        for (slot, _) in strangers[1..].iter().chain(&newcomers) {
-            let slot = slot.as_ref().expect("let in");
+        let show_another = |slot: Option<Arc<Slot>>| {
+            let slot = slot.expect("let in");
             slot.set_token(&token("others"));
             assert!(slot.begin_work());
+        };
+        for (slot, _) in strangers.drain(1..) {
+            show_another(slot);
         }
+        let (newcomer, _client) = enter();
+        show_another(newcomer);
+        assert!(!is_open(&mut kept[6].1), "its token still had three");
+        // Without strangers, and with nobody above a share who waits: of whoever waits.
         assert!(enter().0.is_some());
         assert!(!is_open(&mut kept[4].1), "it waits, and had to go");
     }
