@@ -122,7 +122,8 @@ pub const ALARM_DEACTIVATIONS_DEFAULT: u32 = 50;
 pub const ALARM_PERCENT_DEFAULT: u32 = 20;
 /// Principals whose deactivations within one minute are counted separately.
 pub const ALARM_PRINCIPALS_MAX: usize = 64;
-/// Rows of the audit trail in which a start looks for deactivations.
+/// Rows of the audit trail in which a start looks for deactivations; the rest of an hour is counted
+/// behind it.
 pub const ALARM_ROWS_MAX: usize = 50_000;
 
 /// The largest `startIndex` that is read and shown, beyond every page: clients read it into a

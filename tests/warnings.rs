@@ -786,6 +786,36 @@ fn a_refusal_that_waited_hides_no_deactivation() {
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
 }
 
+/// So many rows a start does not read: it goes on behind.
+#[test]
+fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
+    let here = Here::open();
+    for id in &users(&here, 60)[..51] {
+        deactivate(&here, id);
+    }
+    let first = here.clock.now();
+    here.move_to(HOUR / 2);
+    let row = format!("{{\"time\":\"{}\"}}", here.clock.now());
+    here.api.close();
+    let Here {
+        folder, clock, api, ..
+    } = here;
+    drop(api);
+    let path = folder.path().join("users.redb");
+    let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+    let all = (0..limits::ALARM_ROWS_MAX).fold(Change::none(), |all, _| all.audit(row.clone()));
+    store.commit(all).expect("written");
+    let here = Here::on_store(store, "https://localhost/scim/v2", folder, clock, None);
+    assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
+    for _ in 0..2 {
+        here.api.recall_deactivations();
+        assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 51);
+    }
+    let warned = here.warned("deactivations");
+    let since = format!("user undo --since {}", first.plus_seconds(-60));
+    assert!(warned[0].contains(&since), "{warned:?}");
+}
+
 /// A router on a store with one user whose row is none. A start finds such a row; this one was
 /// spoilt after it. So many others come before it that a page of all is streamed.
 fn with_a_damaged_row() -> Here {

@@ -55,6 +55,7 @@ use crate::clock::{Instant, SharedClock};
 use crate::directory::{self, Directory};
 use crate::http1::{Answer, Fault};
 use crate::limits;
+use crate::locks::sound;
 use crate::metrics::{self, Counted, Metrics};
 use crate::scim::{Tolerance, Tolerated};
 use crate::secret;
@@ -115,6 +116,8 @@ pub struct Api {
     /// Turns for requests with a body that is too large for one user.
     bulky: Turns,
     started: Instant,
+    /// The end of the audit trail's rows in which deactivations are still to be counted.
+    to_recall: Mutex<Option<u64>>,
     is_stopping: AtomicBool,
     damages: Damages,
     /// Held while a backup is made.
@@ -160,9 +163,9 @@ impl Api {
         let is_known = tokens.is_any_used(started);
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
         // A command does not run for an hour.
-        if options.address.is_some() {
-            directory.recall_deactivations();
-        }
+        let to_recall = options.address.and_then(|_| {
+            directory.recall_deactivations(u64::MAX, |rows| rows < limits::ALARM_ROWS_MAX)
+        });
         Ok(Self {
             directory,
             tokens,
@@ -192,6 +195,7 @@ impl Api {
             large: Turns::new(limits::LARGE_BODIES_AT_ONCE_MAX),
             bulky: Turns::new(limits::BULK_BODIES_AT_ONCE_MAX),
             started,
+            to_recall: Mutex::new(to_recall),
             is_stopping: AtomicBool::new(false),
             damages: Damages::default(),
             backing_up: Mutex::default(),
@@ -202,6 +206,16 @@ impl Api {
     /// The damage of the store, if any was found after the start.
     pub fn store_damage(&self) -> Option<OpenError> {
         self.store.damage()
+    }
+
+    /// Counts the rest of the last hour's deactivations, if the start had more rows to read than it
+    /// had time for.
+    pub fn recall_deactivations(&self) {
+        let mut to_recall = sound(self.to_recall.lock());
+        *to_recall = to_recall.and_then(|end| {
+            let may_go_on = |_| !self.is_stopping.load(Ordering::SeqCst);
+            self.directory.recall_deactivations(end, may_go_on)
+        });
     }
 
     /// Whether a token that was let in would be let in now.

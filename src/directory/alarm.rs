@@ -40,7 +40,7 @@ pub(super) struct Alarm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// At most one more than there are parts in the window.
+    /// By time. A few more than there are parts in the window at most: what was recalled has its own.
     parts: VecDeque<Part>,
     /// Active users at the last look that could count them.
     active: u64,
@@ -64,6 +64,10 @@ struct Part {
     /// The number of deactivations by principal.
     by: BTreeMap<String, u64>,
 }
+
+/// Deactivations of before this process, by their age in parts.
+#[derive(Debug, Default)]
+pub(super) struct Recalled(BTreeMap<u128, Part>);
 
 /// What is needed to tell the state of the alarm.
 pub(super) struct Readings {
@@ -135,17 +139,21 @@ impl Alarm {
         state.forget(at);
         let is_new = |part: &Part| at.saturating_duration_since(part.began) >= PART;
         if state.parts.back().is_none_or(is_new) {
-            state.parts.push_back(Part {
-                began: at,
-                since: now,
-                by: BTreeMap::new(),
-            });
+            state.parts.push_back(Part::new(at, now));
         }
         if let Some(part) = state.parts.back_mut() {
-            let is_one_too_many =
-                part.by.len() >= limits::ALARM_PRINCIPALS_MAX && !part.by.contains_key(by);
-            let by = if is_one_too_many { OTHERS } else { by };
-            *part.by.entry(by.to_owned()).or_default() += deactivations;
+            part.add(by, deactivations);
+        }
+    }
+
+    /// Counts what was done before everything that is counted already.
+    pub(super) fn recall(&self, earlier: Recalled) {
+        let mut state = sound(self.state.lock());
+        for part in earlier.0.into_values() {
+            if let Some(raised) = &mut state.raised {
+                raised.began = raised.began.min(part.before());
+            }
+            state.parts.push_front(part);
         }
     }
 
@@ -217,7 +225,35 @@ impl State {
     }
 }
 
+impl Recalled {
+    /// Counts a deactivation by somebody, of this age at `at`, which was `time` by the clock.
+    pub(super) fn note(&mut self, by: &str, age: Duration, at: Monotonic, time: Instant) {
+        let began = at.checked_sub(age).unwrap_or(at);
+        let parts = age.as_millis() / PART.as_millis();
+        let part = self.0.entry(parts);
+        let part = part.or_insert_with(|| Part::new(began, time));
+        part.began = part.began.min(began);
+        part.since = part.since.min(time);
+        part.add(by, 1);
+    }
+}
+
 impl Part {
+    fn new(began: Monotonic, since: Instant) -> Self {
+        Self {
+            began,
+            since,
+            by: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, by: &str, deactivations: u64) {
+        let is_one_too_many =
+            self.by.len() >= limits::ALARM_PRINCIPALS_MAX && !self.by.contains_key(by);
+        let by = if is_one_too_many { OTHERS } else { by };
+        *self.by.entry(by.to_owned()).or_default() += deactivations;
+    }
+
     /// The time of day before which none of its deactivations was done. They are noted when they
     /// are on disk, which may take a while.
     fn before(&self) -> Instant {
@@ -237,6 +273,8 @@ fn threshold(active: u64, thresholds: Thresholds) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     const USUAL: Thresholds = Thresholds {
@@ -398,6 +436,40 @@ mod tests {
             );
         }
         assert!(alarm.state.lock().expect("whole").parts.len() <= 61);
+    }
+
+    /// Half an hour of them before the start, of which the newest are recalled first.
+    #[test]
+    fn what_is_recalled_is_the_earliest_and_forgotten_first() {
+        let (alarm, start) = (Alarm::default(), Monotonic::now());
+        let recall = |seconds: Range<u32>| {
+            let mut recalled = Recalled::default();
+            for second in seconds {
+                let time = epoch().plus_seconds(-i64::from(second));
+                recalled.note("okta", Duration::from_secs(second.into()), start, time);
+            }
+            alarm.recall(recalled);
+        };
+        recall(0..100);
+        alarm.note("okta", 1, start, epoch());
+        let (state, transition) = look(&alarm, 0, start);
+        assert_eq!(
+            (state.deactivations, transition),
+            (101, Some(Transition::Raised))
+        );
+        assert_eq!(state.began, epoch().plus_seconds(-99 - MARGIN_SECONDS));
+        recall(100..1801);
+        let (state, transition) = look(&alarm, 0, start);
+        assert_eq!(
+            (state.deactivations, transition),
+            (1802, Some(Transition::Raised))
+        );
+        assert_eq!(state.began, epoch().plus_seconds(-1800 - MARGIN_SECONDS));
+        assert!(alarm.state.lock().expect("whole").parts.len() <= 33);
+        let (later, _) = look(&alarm, 0, start + WINDOW / 2);
+        assert_eq!(later.deactivations, 1801);
+        let (later, _) = look(&alarm, 0, start + 59 * PART);
+        assert_eq!(later.deactivations, 61);
     }
 
     #[test]

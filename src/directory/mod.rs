@@ -37,7 +37,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
-use alarm::{Alarm, Readings, Transition};
+use alarm::{Alarm, Readings, Recalled, Transition};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
@@ -280,15 +280,16 @@ impl Directory {
         }
     }
 
-    /// Counts the deactivations of the last hour in the audit trail, so that a restart does not
-    /// hide them. Reads at most [`limits::ALARM_ROWS_MAX`] rows, from the trail's end.
-    pub fn recall_deactivations(&self) {
+    /// Counts the deactivations of the last hour in the audit trail, so that a restart does not hide
+    /// them: in the rows before `end`, newest first, until it may not go on after so many rows.
+    /// Gives the `end` from which more are to be counted, if there may be any.
+    pub fn recall_deactivations(&self, end: u64, may_go_on: impl Fn(usize) -> bool) -> Option<u64> {
         let Ok(snapshot) = self.store.snapshot() else {
-            return;
+            return Some(end);
         };
         let (now, at) = (self.clock.now(), Monotonic::now());
-        let (mut rows, mut found) = (0, Vec::new());
-        let read = snapshot.audits_before(u64::MAX, |_, row| {
+        let (mut rows, mut left, mut recalled) = (0, None, Recalled::default());
+        let read = snapshot.audits_before(end, |sequence, row| {
             rows += 1;
             // A row from the future was written under a wrong clock, or the clock is wrong now.
             if let Some(time) = audit::time_of(row)
@@ -296,26 +297,26 @@ impl Directory {
             {
                 let age = Duration::from_millis(age);
                 if age < alarm::WINDOW {
-                    let by = audit::deactivated_by(row);
-                    found.extend(by.map(|by| (at.checked_sub(age).unwrap_or(at), time, by)));
+                    if let Some(by) = audit::deactivated_by(row) {
+                        recalled.note(&by, age, at, time);
+                    }
                 } else if audit::subject_of(row).is_some() {
                     // Changes are in the order of their times. Refusals are not: they wait to be
                     // written with the next change.
                     return ControlFlow::Break(());
                 }
             }
-            if rows < limits::ALARM_ROWS_MAX {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
+            if may_go_on(rows) {
+                return ControlFlow::Continue(());
             }
+            left = Some(sequence);
+            ControlFlow::Break(())
         });
         if let Err(error) = read {
             log::warn!("the last hour's deactivations cannot be counted: {error}");
         }
-        for (at, time, by) in found.into_iter().rev() {
-            self.alarm.note(&by, 1, at, time);
-        }
+        self.alarm.recall(recalled);
+        left
     }
 
     /// Counts for the alarm that so many users have lost access by the caller's changes.

@@ -81,6 +81,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64, hindrance: &mut Option<String>) {
     guarded("renewing the certificate", || {
         renew(cell, is_look, hindrance);
     });
+    guarded("recalling deactivations", || api.recall_deactivations());
     guarded("warning", || api.warn());
     guarded("tending the audit trail", || {
         api.tend_audit(Instant::now());
