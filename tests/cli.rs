@@ -796,10 +796,25 @@ fn an_address_that_no_interface_has_is_told() {
     );
 }
 
-/// Neither stream of a start without a terminal may hold a token, but how to make one.
 #[test]
 fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
+    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"));
+}
+
+/// The certificate is opened after the store, which the failed start leaves.
+#[test]
+fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let absent = ["--tls-cert", "/absent.pem", "--tls-key", "/absent.key"];
+    check(&cli_on(&data_dir, &[&serve[..], &absent].concat()), 78, "");
+    assert!(data_dir.join("users.redb").exists());
+    assert_it_says_how_to_make_a_token(&folder);
+}
+
+/// Neither stream of a start without a terminal may hold a token, but how to make one.
+fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
     let out = fs::File::create(folder.path().join("out")).expect("a file");
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");

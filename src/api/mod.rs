@@ -218,6 +218,11 @@ impl Api {
         });
     }
 
+    /// Whether no token was ever issued.
+    pub fn is_without_token(&self) -> bool {
+        self.tokens.list(self.clock.now()).is_empty()
+    }
+
     /// Whether a token that was let in would be let in now.
     pub fn is_good(&self, token: &Token) -> bool {
         self.tokens.check_again(token, self.clock.now()).is_ok()

@@ -271,12 +271,6 @@ pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
     Ok(text_of(&issued, "token"))
 }
 
-/// Whether no token was ever issued.
-pub(super) fn none_issued(client: &mut Client) -> Result<bool, Failure> {
-    let found = ask(client, "GET", "/admin/tokens", None)?;
-    Ok(found["tokens"].as_array().is_none_or(Vec::is_empty))
-}
-
 fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Result<(), Failure> {
     let mut listing = Listing::new(format, columns);
     listing.page(elements(&found["tokens"]))?;

@@ -102,7 +102,7 @@ pub(super) fn run(
     log::info!("serving {base_url} address={}", door.local_addr());
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
-    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, program) {
+    if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api, program) {
         // The server serves, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
@@ -319,10 +319,13 @@ fn tell(
     created: bool,
     base_url: &BaseUrl,
     cell: &Cell,
+    api: &Api,
     program: &str,
 ) -> Result<(), Failure> {
+    // The start that made the store may have failed after that.
+    let is_without_token = api.is_without_token();
     if !io::stdout().is_terminal() {
-        if created {
+        if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
         }
         return Ok(());
@@ -333,20 +336,19 @@ fn tell(
         String::new(),
         format!("  Base URL        {base_url}"),
     ];
-    let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
     if created {
+        let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
         lines.push(format!(
             "  API token       {}",
             token::issue_first(&mut client)?
         ));
+        client.close();
         lines.push("                  shown once; it is good for a year".to_owned());
-    } else if token::none_issued(&mut client)? {
-        // The start that made the store may have failed after that.
+    } else if is_without_token {
         lines.push(format!(
             "  API token       make one with: {program} token issue okta"
         ));
     }
-    client.close();
     if let Some(authority) = cell.summary().authority {
         lines.push(format!("  CA fingerprint  {}", authority.fingerprint));
         lines.push(format!("  CA certificate  {}", authority.path.display()));
