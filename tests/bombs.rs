@@ -150,6 +150,11 @@ fn json_that_means_to_exhaust_is_refused() {
         (
             "a userName of 60,000 letters",
             user("").replace("bomb", &"b".repeat(60_000)),
+            &[400],
+        ),
+        (
+            "a title of 60,000 letters",
+            user(&format!(",\"title\":\"{}\"", "b".repeat(60_000))),
             &[201],
         ),
         ("two documents", format!("{}{}", user(""), user("")), &[400]),
