@@ -190,8 +190,8 @@ pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
 pub const LISTED_COUNT_MAX: usize = 1000;
 /// One stored user, rendered.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
-/// What a user may have beyond [`USER_BYTES_MAX`] whose access a change takes away: the rendering
-/// of `active`, or one of that size could not be deactivated.
+/// What an inactive user may have beyond [`USER_BYTES_MAX`]: the rendering of `active`, or one of
+/// that size could not be deactivated.
 pub const INACTIVE_BYTES: usize = ",\"active\":false".len();
 /// A new userName. It can then be asked for: a filter may have [`FILTER_BYTES_MAX`], and writing it
 /// in JSON may double it.

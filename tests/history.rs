@@ -1088,12 +1088,16 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("b two, b one", Err(4)),
             ("b two, b one, b two, undo 6", Err(4)),
             ("undo 3, b one", Err(5)),
-            // An undo of the change itself, and the undo of that, and so on.
+            // An undo of the change itself; whoever takes that back wants the change.
             ("undo 3", Ok("zero")),
-            ("undo 3, undo 4", Ok("zero")),
-            ("undo 3, undo 4, undo 5, undo 6", Ok("zero")),
-            ("undo 3, undo 4, b two", Err(6)),
-            ("undo 3, b two, undo 5, undo 4", Ok("zero")),
+            ("undo 3, undo 4", Err(5)),
+            ("undo 3, undo 4, undo 5", Ok("zero")),
+            ("undo 3, undo 4, undo 5, undo 6", Err(7)),
+            ("undo 3, undo 4, b two", Err(5)),
+            ("undo 3, b two, undo 5, undo 4", Err(7)),
+            // What somebody set between two changes that were taken back together.
+            ("b two, c one, b three, undo b", Err(4)),
+            ("b two, c one, b three, undo b, a four", Ok("one")),
         ] {
             let mut kept = Kept::new();
             let id = kept.create("jane", "b");
@@ -1102,13 +1106,16 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             kept.change(&id, attribute, &value("one"), "a");
             for step in steps.split(", ") {
                 match step.split_once(' ').expect("two words") {
-                    ("undo", change) => {
-                        let change = ToUndo::Change(change.parse().expect("a number"));
-                        let undone = undo(&kept.directory, &change, false);
+                    ("undo", what) => {
+                        let all_of = |token: &str| ToUndo::Since {
+                            since,
+                            token: Some(token.to_owned()),
+                        };
+                        let what = what.parse().map_or_else(|_| all_of(what), ToUndo::Change);
+                        let undone = undo(&kept.directory, &what, false);
                         assert!(undone[0].outcome.is_ok(), "{steps}: {undone:?}");
                     }
-                    ("a", text) => kept.change(&id, attribute, &value(text), "a"),
-                    (_, text) => kept.change(&id, attribute, &value(text), "b"),
+                    (who, text) => kept.change(&id, attribute, &value(text), who),
                 }
             }
             let token = Some("a".to_owned());

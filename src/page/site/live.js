@@ -53,7 +53,8 @@ export class Live {
       // From one beginning to the next. What takes the server long, such as an order by name of
       // very many people, is asked for less often: many may look at once.
       const took = performance.now() - began;
-      this.#after(Math.max(PERIOD_MILLISECONDS - took, LONG_TIMES * took));
+      const wait = Math.max(PERIOD_MILLISECONDS - took, LONG_TIMES * took);
+      this.#after(Math.min(wait, PERIOD_MILLISECONDS_MAX));
     } catch (problem) {
       this.report(problem);
     } finally {
