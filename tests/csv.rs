@@ -409,6 +409,16 @@ fn a_user_is_the_same_by_id_and_by_name() {
         check(&output, 1, &["1 rejected", told]);
         assert_eq!(desk.user("ann@x")["title"], "One", "{rows}");
     }
+    // Also one whose first row was refused.
+    let mut many = format!("id,userName,Status,title\n{id},,maybe,One\n");
+    for number in 0..1500 {
+        writeln!(many, ",u{number}@x,,").expect("written");
+    }
+    desk.write("first.csv", format!("{many},ANN@x,,Two\n"));
+    check(&desk.diff("first.csv", &[]), 1, &["is no status", told]);
+    let output = desk.import("first.csv", &[]);
+    check(&output, 1, &["2 rejected", "is no status", told]);
+    assert_eq!(desk.user("ann@x")["title"], "One");
     // A name that somebody was refused stands for whoever has it.
     desk.write(
         "refused.csv",
@@ -704,6 +714,20 @@ fn a_whole_name_follows_its_parts_however_often_the_file_goes_in() {
         assert!(changed.contains("Ann Lee"), "{changed}");
         desk.write(name, changed);
         goes_in(name, &[], &json!("Ann Roe"));
+        // What holds all parts is taken at its word, the first time and the second.
+        let parts = "userName,First name,Last name,name.formatted";
+        for (given, family, whole) in [
+            ("Ann Marie", "Roe", "Ann Marie Roe"),
+            ("Ann", "Roe", "Ann Marie Roe"),
+            ("Roe", "Ann", "Ann Marie Roe"),
+            ("Ann", "Roe", "Ann Roe"),
+        ] {
+            desk.write(
+                "whole.csv",
+                format!("{parts}\n{who},{given},{family},{whole}\n"),
+            );
+            goes_in("whole.csv", &[], &json!(whole));
+        }
         // One who was exported as it is now is taken at its word, and one without the parts.
         if form == "jsonl" {
             desk.write(name, exported().replace("Ann Roe", "A. Roe"));
@@ -752,6 +776,13 @@ fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
         check(&desk.import("all.jsonl", &ignored), 0, &[outcome]);
         check(&desk.diff("all.jsonl", &ignored), 0, &[same]);
     }
+    // Null is as if it were not there (RFC 7643 section 2.5).
+    let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
+    let line = json!({"schemas": schemas, "userName": "null@x", "active": null});
+    other.write("null.jsonl", format!("{line}\n"));
+    check(&other.import("null.jsonl", &[]), 0, &["1 created"]);
+    assert_eq!(other.user("null@x")["active"], false);
+    check(&other.diff("null.jsonl", &[]), 0, &[same]);
 }
 
 /// A row that is refused keeps no other out, also where several of its kind are too much at once.

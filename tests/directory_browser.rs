@@ -449,6 +449,10 @@ fn people_are_sorted_by_name_email_and_change_and_selected_by_status() {
     shown("abc");
     browser.click("#order");
     shown("cba");
+    choose("userName");
+    shown("cba");
+    browser.click("#order");
+    shown("abc");
     choose("name.familyName");
     shown("bac");
     browser.click("#order");

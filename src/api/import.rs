@@ -28,6 +28,10 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
         Imported::Created(record) => told(row, "created", &record),
         Imported::Unchanged(record) => told(row, "unchanged", &record),
         Imported::Twice(name) => refused(row, &columns::same_user(&name)),
+        Imported::Refused(both) => {
+            told(row, "refused", &both.0);
+            refused(row, &reason(both.1));
+        }
         Imported::Updated(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())
@@ -69,6 +73,10 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
                     return;
                 }
                 Compared::Twice(name) => return refused(row, &columns::same_user(&name)),
+                Compared::Refused(both) => {
+                    told(row, "refused", &both.0);
+                    return refused(row, &reason(both.1));
+                }
             };
             let mut found = differences(record.user(), &there);
             let here = record.user().active();

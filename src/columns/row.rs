@@ -114,7 +114,7 @@ impl Row {
     pub fn tells_status(&self) -> bool {
         match &self.content {
             Content::Cells(columns, _) => columns.tell_status(),
-            Content::Members(members) => member(members, "active").is_some(),
+            Content::Members(members) => member(members, "active").is_some_and(|it| !it.is_null()),
         }
     }
 
@@ -131,7 +131,8 @@ impl Row {
     /// it.
     pub fn creates_unknown(&self) -> bool {
         let is_export = |members: &Object| {
-            member(members, "schemas").is_some() && member(members, "active").is_none()
+            let has_none = member(members, "active").is_none_or(Value::is_null);
+            member(members, "schemas").is_some() && has_none
         };
         match &self.content {
             Content::Cells(..) => self.unassigns_active(),

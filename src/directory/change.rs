@@ -154,9 +154,16 @@ pub(super) fn imported(
     before: &User,
     version: &str,
 ) -> Result<User, scim::Error> {
-    let mut user = row.apply(Some(before), empty)?;
-    user.refresh_formatted_name(before, row.is_outdated(version));
-    if !row.sets_formatted_name() {
+    let applied = |before: &User, is_outdated: bool| {
+        let mut user = row.apply(Some(before), empty)?;
+        user.refresh_formatted_name(before, is_outdated);
+        Ok::<_, scim::Error>(user)
+    };
+    let mut user = applied(before, row.is_outdated(version))?;
+    if row.sets_formatted_name() {
+        // At once what the same row would give the next time, so that it changes nothing then.
+        user = applied(&user, true)?;
+    } else {
         user.drop_left_over_name(before);
     }
     Ok(user)

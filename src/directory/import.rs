@@ -28,6 +28,8 @@ pub enum Imported {
     Unchanged(Record),
     /// An earlier row of the request was about the user with this userName: nothing is done.
     Twice(String),
+    /// The user, and why nothing is done.
+    Refused(Box<(Record, Error)>),
 }
 
 /// Whom the rows of one request were about so far. Only when a row is planned it is known whose id
@@ -85,6 +87,8 @@ pub enum Compared {
     Present(Box<(Record, User)>),
     /// An earlier row of the request was about the user with this userName.
     Twice(String),
+    /// The user, and why it cannot be as the row says.
+    Refused(Box<(Record, Error)>),
 }
 
 impl Directory {
@@ -150,10 +154,16 @@ fn compare(view: &View<'_>, row: &Row, empty: Empty, seen: &mut Seen) -> Result<
         }
         Whom::Twice(name) => Ok(Compared::Twice(name)),
         Whom::Somebody(before) => {
-            let after = change::imported(row, empty, before.user(), &before.version())?;
             seen.add(&before);
-            seen.add_name(&after);
-            Ok(Compared::Present(Box::new((before, after))))
+            Ok(
+                match change::imported(row, empty, before.user(), &before.version()) {
+                    Ok(after) => {
+                        seen.add_name(&after);
+                        Compared::Present(Box::new((before, after)))
+                    }
+                    Err(error) => Compared::Refused(Box::new((before, error.into()))),
+                },
+            )
         }
     }
 }
@@ -177,9 +187,15 @@ fn plan(
         Whom::Somebody(before) => {
             let edit = Edit::Import(row, empty);
             let old = before.clone();
-            let (change, written) =
-                change::edit_record(view, before, edit, Leniency::compatible(), asked)?;
             seen.add(&old);
+            let edited = change::edit_record(view, before, edit, Leniency::compatible(), asked);
+            let (change, written) = match edited {
+                Err(Halt::Refused(error)) => {
+                    let refused = Imported::Refused(Box::new((old, error)));
+                    return Ok((Change::none(), (refused, false)));
+                }
+                edited => edited?,
+            };
             seen.add(&written.record);
             let done = if written.record == old {
                 Imported::Unchanged(old)

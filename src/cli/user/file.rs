@@ -235,7 +235,9 @@ impl Table {
         };
         self.seen.insert(self.by_id(id));
         let told = ["userName", "previousUserName"].map(|member| outcome[member].as_str());
-        for name in told.into_iter().flatten().chain([&*line.who]) {
+        // A name that somebody was refused stands for whoever has it.
+        let typed = (outcome["outcome"] != "refused").then_some(&*line.who);
+        for name in told.into_iter().flatten().chain(typed) {
             self.seen.insert(self.by_name(name));
         }
     }
