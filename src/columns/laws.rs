@@ -193,4 +193,9 @@ fn a_cell_is_about_all_values_of_its_type() {
         let found = after(&before, &["userName", "Phone"], &["a", cell]);
         assert_eq!(found["phoneNumbers"], wanted, "{cell}");
     }
+    let display = "phoneNumbers[type eq \"work\"].display";
+    let found = after(&before, &["userName", "Phone", display], &["a", "2", "two"]);
+    let second = json!({"value": "2", "type": "work", "display": "two"});
+    assert_eq!(found["phoneNumbers"][1], second);
+    assert_eq!(found["phoneNumbers"][0], phones[0]);
 }

@@ -37,12 +37,21 @@ impl Said<'_> {
         };
         for (element, cell) in &self.elements {
             if !cell.is_empty() {
-                set(&mut list, element, cell);
+                set(&mut list, element, cell, self.value_of(&element.kind));
             } else if whole.is_none() && empty == Empty::Clear {
                 clear(&mut list, element);
             }
         }
         Ok(list)
+    }
+
+    /// What the row gives as the value of a type.
+    fn value_of(&self, kind: &str) -> Option<&str> {
+        let is_it =
+            |element: &Element| element.part == "value" && element.kind.eq_ignore_ascii_case(kind);
+        let mut cells = self.elements.iter();
+        let (_, cell) = cells.find(|(element, cell)| is_it(element) && !cell.is_empty())?;
+        Some(cell)
     }
 }
 
@@ -67,13 +76,13 @@ fn is_of(value: &Value, element: &Element) -> bool {
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case(&element.kind))
 }
 
-fn set(list: &mut Vec<Value>, element: &Element, cell: &str) {
-    let has_it = |value: &Value| is_of(value, element) && value[element.part] == cell;
-    if element.part == "value" && list.iter().any(has_it) {
-        return;
-    }
-    if let Some(found) = list.iter_mut().find(|value| is_of(value, element)) {
-        found[element.part] = json!(cell);
+/// Sets a part of the one element of the type that has the row's `value`, or else of the first.
+fn set(list: &mut Vec<Value>, element: &Element, cell: &str, value: Option<&str>) {
+    let is_of_type = |one: &Value| is_of(one, element);
+    let has_it = |one: &Value| is_of_type(one) && value.is_some_and(|value| one["value"] == value);
+    let at = list.iter().position(has_it);
+    if let Some(at) = at.or_else(|| list.iter().position(is_of_type)) {
+        list[at][element.part] = json!(cell);
         return;
     }
     let mut made = Object::new();
