@@ -188,11 +188,8 @@ pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
 pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
 /// Users per page of a list or an export, which is held in memory, however large they are.
 pub const LISTED_COUNT_MAX: usize = 1000;
-/// One stored user, rendered.
+/// One stored user, rendered, without its status.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
-/// What an inactive user may have beyond [`USER_BYTES_MAX`]: the rendering of `active`, or one of
-/// that size could not be deactivated.
-pub const INACTIVE_BYTES: usize = ",\"active\":false".len();
 /// A new userName. It can then be asked for: a filter may have [`FILTER_BYTES_MAX`], and writing it
 /// in JSON may double it.
 pub const USER_NAME_BYTES_MAX: usize = 1024;

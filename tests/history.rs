@@ -1095,6 +1095,8 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("undo 3, undo 4, undo 5, undo 6", Err(7)),
             ("undo 3, undo 4, b two", Err(5)),
             ("undo 3, b two, undo 5, undo 4", Err(7)),
+            // What was forced back, and put there again by the undo of that.
+            ("b two, force 3, force 4", Err(4)),
             // What somebody set between two changes that were taken back together.
             ("b two, c one, b three, undo b", Err(4)),
             ("b two, c one, b three, undo b, a four", Ok("one")),
@@ -1106,13 +1108,13 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             kept.change(&id, attribute, &value("one"), "a");
             for step in steps.split(", ") {
                 match step.split_once(' ').expect("two words") {
-                    ("undo", what) => {
+                    (how @ ("undo" | "force"), what) => {
                         let all_of = |token: &str| ToUndo::Since {
                             since,
                             token: Some(token.to_owned()),
                         };
                         let what = what.parse().map_or_else(|_| all_of(what), ToUndo::Change);
-                        let undone = undo(&kept.directory, &what, false);
+                        let undone = undo(&kept.directory, &what, how == "force");
                         assert!(undone[0].outcome.is_ok(), "{steps}: {undone:?}");
                     }
                     (who, text) => kept.change(&id, attribute, &value(text), who),

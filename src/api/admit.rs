@@ -192,8 +192,9 @@ fn check_media_type(head: &Head) -> Result<(), Problem> {
     if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
         return Ok(());
     }
-    let codings = head.header("content-encoding").unwrap_or_default();
-    if codings.split(|byte| *byte == b',').any(is_compression) {
+    let codings = head.headers("content-encoding");
+    let mut codings = codings.flat_map(|codings| codings.split(|byte| *byte == b','));
+    if codings.any(is_compression) {
         return Err(Problem::unsupported_content_coding());
     }
     let Some(value) = head.header("content-type") else {

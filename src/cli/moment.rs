@@ -29,10 +29,11 @@ fn absolute(text: &str) -> Option<Instant> {
     } else {
         format!("{text}Z")
     };
-    // The last one takes the last day that can be written, which the others do not.
+    // Beyond the last instant the others are no times.
+    let far = || DateTime::parse(text).or_else(|| DateTime::parse(&in_utc));
     Instant::parse(text)
         .or_else(|| Instant::parse(&in_utc))
-        .or_else(|| DateTime::parse(&in_utc).map(DateTime::instant))
+        .or_else(|| far().map(DateTime::instant))
 }
 
 /// A length of time such as `2w`, `7d`, `12h`, `30m` or `45s`, in seconds.
@@ -118,6 +119,7 @@ mod tests {
         for (text, wanted) in [
             ("2027-06-30", "2027-06-30T00:00:00.000Z"),
             ("9999-12-31", "9999-12-30T22:00:00.000Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-30T22:00:00.000Z"),
             ("2027-06-30T12:00:00+02:00", "2027-06-30T10:00:00.000Z"),
             ("2w", "2026-12-09T08:30:00.000Z"),
         ] {

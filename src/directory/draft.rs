@@ -147,12 +147,13 @@ impl Draft {
 
     fn new(record: Record, keys: KeysAfter, told: String) -> Result<Self, Error> {
         let row = record.encode();
-        let allowance = if has_access(&record) {
-            0
-        } else {
-            limits::INACTIVE_BYTES
+        // Not counted, or a user of the largest size could not be deactivated or reactivated.
+        let status = match record.user().active() {
+            Some(true) => ",\"active\":true".len(),
+            Some(false) => ",\"active\":false".len(),
+            None => 0,
         };
-        if row.len() > limits::USER_BYTES_MAX + allowance {
+        if row.len() > limits::USER_BYTES_MAX + status {
             return Err(Error::TooLarge);
         }
         Ok(Self {
@@ -309,28 +310,33 @@ mod tests {
     }
 
     #[test]
-    fn a_user_of_the_largest_size_can_be_deactivated() {
-        let titled = |length: usize, is_active: bool| {
+    fn a_user_of_the_largest_size_can_have_any_status() {
+        let titled = |length: usize, active: Option<bool>| {
             let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
+            let title = "x".repeat(length);
             let user = json!({
-                "schemas": schemas, "userName": "jane", "title": "x".repeat(length),
-                "active": is_active
+                "schemas": schemas, "userName": "jane", "title": title, "active": active
             });
             User::parse(user, &mut Leniency::strict()).expect("a user")
         };
         let now = SystemClock.now();
-        let before = |length| Record::created(UserId::new(0), titled(length, true), now);
+        let before = |length, active| Record::created(UserId::new(0), titled(length, active), now);
         let mut largest = limits::USER_BYTES_MAX;
-        while before(largest).encode().len() > limits::USER_BYTES_MAX {
+        while before(largest, None).encode().len() > limits::USER_BYTES_MAX {
             largest -= 1;
         }
-        let replaced = |user: User| {
-            let edit = Edit::Replace { user, echo: None };
+        let replaced = |length, from, to| {
+            let edit = Edit::Replace {
+                user: titled(length, to),
+                echo: None,
+            };
             let (leniency, budget) = (Leniency::strict(), &mut Budget::default());
-            decide(before(largest), edit, leniency, budget, &asked())
+            decide(before(largest, from), edit, leniency, budget, &asked())
         };
-        assert!(replaced(titled(largest + 1, true)).is_err());
-        assert!(replaced(titled(largest, false)).is_ok());
-        assert!(replaced(titled(largest + limits::INACTIVE_BYTES, false)).is_err());
+        let all = [None, Some(true), Some(false)];
+        for (from, to) in all.iter().flat_map(|from| all.map(|to| (*from, to))) {
+            assert!(replaced(largest, from, to).is_ok(), "{from:?} {to:?}");
+            assert!(replaced(largest + 1, from, to).is_err(), "{from:?} {to:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A reversal: what one user's attributes were before the changes that are undone, read from the
 //! rows of the audit trail about that user, and the plan that gives them back.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
@@ -12,8 +13,9 @@ use super::record::Record;
 use super::undo::{Manner, Obstacle, Restored};
 use super::user_id::UserId;
 use crate::limits;
-use crate::scim::User;
 use crate::scim::fold::fold;
+use crate::scim::{User, json};
+use crate::secret::{self, Digest};
 use crate::store::{Change, ReadError, View};
 
 /// Puts whoever gives up a userName before the one who gets it back: the others stay in the order
@@ -52,20 +54,23 @@ pub(super) struct Reversal {
     version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
-    /// The later changes by somebody else, by attribute. An undo of the last ones takes them away.
-    touched: BTreeMap<String, Vec<Touch>>,
+    /// The later changes by somebody else, by attribute.
+    touched: BTreeMap<String, Touches>,
     is_creation: bool,
     /// The sequence of the deletion, if that is to be undone.
     deletion: Option<u64>,
     pub(super) bytes: usize,
 }
 
-/// Somebody else's change of an attribute.
-struct Touch {
+/// Later changes of an attribute, the first of which is somebody else's. An undo of the last ones
+/// takes them away.
+struct Touches {
+    /// The first.
     change: u64,
+    /// Who made it.
     principal: String,
-    /// The value that it has replaced.
-    before: Value,
+    /// All sequences, each with the value that it has replaced: one user may have very many.
+    all: Vec<(u64, Digest)>,
 }
 
 impl Reversal {
@@ -114,48 +119,55 @@ impl Reversal {
         if event.kind == DELETE {
             self.deletion = Some(sequence);
         }
-        // If the creation is undone, the user is only deactivated, and its other changes stay.
-        if !self.is_creation {
-            for change in event.changes {
-                // Somebody else's change that this one has overwritten is what the undo returns to.
-                let touches = self.touched.remove(&change.attribute);
-                if touches.is_some_and(|touches| !touches.is_empty()) {
-                    self.targets.insert(change.attribute, change.before);
-                } else {
-                    self.targets
-                        .entry(change.attribute)
-                        .or_insert(change.before);
-                }
+        for change in event.changes {
+            let was_touched = self.touched.remove(&change.attribute).is_some();
+            // If the creation is undone, the user is only deactivated, and its other changes stay.
+            if self.is_creation {
+                continue;
+            }
+            // Somebody else's change that this one has overwritten is what the undo returns to.
+            if was_touched {
+                self.targets.insert(change.attribute, change.before);
+            } else {
+                self.targets
+                    .entry(change.attribute)
+                    .or_insert(change.before);
             }
         }
     }
 
     /// Takes in a row whose change stays.
     fn pass(&mut self, sequence: u64, event: UserEvent) {
-        // An undo of some of these changes does not count as somebody else's change.
         let is_own = |change: &u64| self.changes.binary_search(change).is_ok();
-        if event.kind == UNDO && event.undoes.iter().all(is_own) {
-            return;
-        }
+        let is_own_undo = event.kind == UNDO && event.undoes.iter().all(is_own);
         for change in event.changes {
             if !self.targets.contains_key(&change.attribute) {
                 continue;
             }
-            let touches = self.touched.entry(change.attribute).or_default();
-            let stays = |touch: &Touch| !event.undoes.contains(&touch.change);
-            let kept = touches.iter().rposition(stays).map_or(0, |at| at + 1);
-            // Whoever sets the same value without an undo wants that value.
-            if touches
-                .get(kept)
-                .is_some_and(|first| first.before == change.after)
-            {
-                touches.truncate(kept);
-            } else {
-                touches.push(Touch {
-                    change: sequence,
-                    principal: event.principal.clone(),
-                    before: change.before,
-                });
+            let digest = |value: &Value| secret::sha256(json::text(value).as_bytes());
+            let this = (sequence, digest(&change.before));
+            match self.touched.entry(change.attribute) {
+                // An undo of these changes does not count as somebody else's change.
+                Entry::Vacant(_) if is_own_undo => {}
+                Entry::Vacant(free) => {
+                    free.insert(Touches {
+                        change: sequence,
+                        principal: event.principal.clone(),
+                        all: vec![this],
+                    });
+                }
+                Entry::Occupied(mut touches) => {
+                    let all = &mut touches.get_mut().all;
+                    let stays = |(touch, _): &(u64, Digest)| !event.undoes.contains(touch);
+                    let kept = all.iter().rposition(stays).map_or(0, |at| at + 1);
+                    // Whoever sets the same value without an undo wants that value.
+                    let undone = all.get(kept).filter(|it| it.1 == digest(&change.after));
+                    match undone {
+                        Some(_) if kept == 0 => drop(touches.remove()),
+                        Some(_) => all.truncate(kept),
+                        None => all.push(this),
+                    }
+                }
             }
         }
     }
@@ -180,15 +192,14 @@ impl Reversal {
             return refused(Obstacle::Meanwhile);
         }
         let attributes = self.differing(&record);
-        let touched = self.touched.iter();
-        let mut touched = touched.filter_map(|(name, touches)| Some((name, touches.first()?)));
+        let is_touched = |(name, _): &(&String, _)| attributes.contains(name);
         if !manner.is_forced
-            && let Some((attribute, touch)) = touched.find(|(name, _)| attributes.contains(name))
+            && let Some((attribute, touches)) = self.touched.iter().find(is_touched)
         {
             return refused(Obstacle::Touched {
                 attribute: attribute.clone(),
-                by_change: touch.change,
-                principal: touch.principal.clone(),
+                by_change: touches.change,
+                principal: touches.principal.clone(),
             });
         }
         let values = self.short_values(&record, &attributes);
