@@ -1095,6 +1095,8 @@ fn a_change_that_was_itself_taken_back_does_not_count() {
             ("undo 3, undo 4, undo 5, undo 6", Err(7)),
             ("undo 3, undo 4, b two", Err(5)),
             ("undo 3, b two, undo 5, undo 4", Err(7)),
+            ("b two, a three, undo 5", Ok("two")),
+            ("b two, a three, force 3", Err(6)),
             // What was forced back, and put there again by the undo of that.
             ("b two, force 3, force 4", Err(4)),
             // What somebody set between two changes that were taken back together.

@@ -54,6 +54,8 @@ pub(super) struct Reversal {
     version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
+    /// The change before which the target stood, if it is not the first.
+    resets: BTreeMap<String, u64>,
     /// The later changes by somebody else, by attribute.
     touched: BTreeMap<String, Touches>,
     is_creation: bool,
@@ -81,6 +83,7 @@ impl Reversal {
             version: String::new(),
             changes: Vec::new(),
             targets: BTreeMap::new(),
+            resets: BTreeMap::new(),
             touched: BTreeMap::new(),
             is_creation: false,
             deletion: None,
@@ -119,14 +122,14 @@ impl Reversal {
         if event.kind == DELETE {
             self.deletion = Some(sequence);
         }
+        // If the creation is undone, the user is only deactivated, and its other changes stay.
+        if self.is_creation {
+            return;
+        }
         for change in event.changes {
-            let was_touched = self.touched.remove(&change.attribute).is_some();
-            // If the creation is undone, the user is only deactivated, and its other changes stay.
-            if self.is_creation {
-                continue;
-            }
             // Somebody else's change that this one has overwritten is what the undo returns to.
-            if was_touched {
+            if self.touched.remove(&change.attribute).is_some() {
+                self.resets.insert(change.attribute.clone(), sequence);
                 self.targets.insert(change.attribute, change.before);
             } else {
                 self.targets
@@ -139,7 +142,10 @@ impl Reversal {
     /// Takes in a row whose change stays.
     fn pass(&mut self, sequence: u64, event: UserEvent) {
         let is_own = |change: &u64| self.changes.binary_search(change).is_ok();
-        let is_own_undo = event.kind == UNDO && event.undoes.iter().all(is_own);
+        let is_own_undo = event.kind == UNDO
+            && event.undoes.iter().all(is_own)
+            // Of more, only the newest are named, and the others may be anybody's.
+            && event.undoes.len() < limits::UNDO_CHANGES_TOLD_MAX;
         for change in event.changes {
             if !self.targets.contains_key(&change.attribute) {
                 continue;
@@ -147,8 +153,10 @@ impl Reversal {
             let digest = |value: &Value| secret::sha256(json::text(value).as_bytes());
             let this = (sequence, digest(&change.before));
             match self.touched.entry(change.attribute) {
-                // An undo of these changes does not count as somebody else's change.
-                Entry::Vacant(_) if is_own_undo => {}
+                // An undo of these changes does not count as somebody else's change, unless it is one
+                // of those before somebody else's that the undo returns to.
+                Entry::Vacant(free)
+                    if is_own_undo && self.resets.get(free.key()) <= event.undoes.last() => {}
                 Entry::Vacant(free) => {
                     free.insert(Touches {
                         change: sequence,
