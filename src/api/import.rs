@@ -28,10 +28,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
         Imported::Created(record) => told(row, "created", &record),
         Imported::Unchanged(record) => told(row, "unchanged", &record),
         Imported::Twice(name) => refused(row, &columns::same_user(&name)),
-        Imported::Refused(both) => {
-            told(row, "refused", &both.0);
-            refused(row, &reason(both.1));
-        }
+        Imported::Refused(both) => refused_user(row, &both.0, &reason(both.1)),
         Imported::Updated(both) => {
             let (before, after) = *both;
             let names: Vec<Value> = differences(before.user(), after.user())
@@ -74,8 +71,7 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
                 }
                 Compared::Twice(name) => return refused(row, &columns::same_user(&name)),
                 Compared::Refused(both) => {
-                    told(row, "refused", &both.0);
-                    return refused(row, &reason(both.1));
+                    return refused_user(row, &both.0, &reason(both.1));
                 }
             };
             let mut found = differences(record.user(), &there);
@@ -99,6 +95,12 @@ fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {
 fn refused(row: &mut Map<String, Value>, why: &str) {
     row.insert("outcome".to_owned(), json!("refused"));
     row.insert("reason".to_owned(), json!(why));
+}
+
+/// Also says who it is, so that a later row about the same user is known.
+fn refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
+    refused(row, why);
+    told(row, "refused", record);
 }
 
 /// A parsed request: the rows that can be read, and why the others cannot.

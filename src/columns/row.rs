@@ -145,12 +145,7 @@ impl Row {
     /// its word, and a row that says nothing of the parts.
     pub fn is_outdated(&self, version: &str) -> bool {
         match &self.content {
-            Content::Cells(..) => self.says(|path| {
-                path.attribute.name == "name"
-                    && path
-                        .sub_attribute
-                        .is_some_and(|part| part.name != "formatted")
-            }),
+            Content::Cells(columns, cells) => names(columns, cells, |part| part != "formatted"),
             Content::Members(members) => {
                 let meta = member(members, "meta").and_then(Value::as_object);
                 let shown = meta.and_then(|meta| member(meta, "version")?.as_str());
@@ -162,28 +157,12 @@ impl Row {
     /// Whether it sets `name.formatted` by name: then it is no leftover, whatever it says.
     pub fn sets_formatted_name(&self) -> bool {
         match &self.content {
-            Content::Cells(..) => self.says(|path| {
-                path.attribute.name == "name"
-                    && path
-                        .sub_attribute
-                        .is_some_and(|part| part.name == "formatted")
-            }),
+            Content::Cells(columns, cells) => names(columns, cells, |part| part == "formatted"),
             Content::Members(members) => {
                 let name = member(members, "name").and_then(Value::as_object);
                 name.is_some_and(|name| member(name, "formatted").is_some())
             }
         }
-    }
-
-    /// Whether a cell of such a column is not empty.
-    fn says(&self, is_such: impl Fn(&AttributePath) -> bool) -> bool {
-        let Content::Cells(columns, cells) = &self.content else {
-            return false;
-        };
-        let mut said = columns.targets.iter().zip(cells);
-        said.any(|(target, cell)| {
-            !cell.is_empty() && matches!(target, Target::Single(path) if is_such(path))
-        })
     }
 
     /// The user after this row; `before` is the user as it is, if there is one.
@@ -219,6 +198,18 @@ impl Row {
 
 fn is_active(target: &Target) -> bool {
     matches!(target, Target::Single(path) if path.attribute.name == "active")
+}
+
+/// Whether a cell gives such a part of the name.
+fn names(columns: &Columns, cells: &[String], is_such: impl Fn(&str) -> bool) -> bool {
+    let is_it = |path: &AttributePath| {
+        let part = path.sub_attribute.map(|part| part.name);
+        path.attribute.name == "name" && part.is_some_and(&is_such)
+    };
+    let mut told = columns.targets.iter().zip(cells);
+    told.any(|(target, cell)| {
+        !cell.is_empty() && matches!(target, Target::Single(path) if is_it(path))
+    })
 }
 
 fn set_cells(

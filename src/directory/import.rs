@@ -154,7 +154,7 @@ fn compare(view: &View<'_>, row: &Row, empty: Empty, seen: &mut Seen) -> Result<
         }
         Whom::Twice(name) => Ok(Compared::Twice(name)),
         Whom::Somebody(before) => {
-            seen.add(&before);
+            seen.add_name(before.user());
             Ok(
                 match change::imported(row, empty, before.user(), &before.version()) {
                     Ok(after) => {
@@ -187,7 +187,7 @@ fn plan(
         Whom::Somebody(before) => {
             let edit = Edit::Import(row, empty);
             let old = before.clone();
-            seen.add(&old);
+            seen.add_name(old.user());
             let edited = change::edit_record(view, before, edit, Leniency::compatible(), asked);
             let (change, written) = match edited {
                 Err(Halt::Refused(error)) => {
@@ -196,7 +196,7 @@ fn plan(
                 }
                 edited => edited?,
             };
-            seen.add(&written.record);
+            seen.add_name(written.record.user());
             let done = if written.record == old {
                 Imported::Unchanged(old)
             } else {

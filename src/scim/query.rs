@@ -214,7 +214,8 @@ fn list_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(elements)) if elements.len() > limits::VALUES_MAX => {
-            Err(wrong(name, "a list of at most 1000 strings"))
+            let most = limits::VALUES_MAX;
+            Err(wrong(name, &format!("a list of at most {most} strings")))
         }
         Some(Value::Array(elements)) => elements
             .iter()

@@ -178,9 +178,9 @@ impl User {
         Ok(())
     }
 
-    /// A new userName is one that can be seen and typed, and asked for, or there would be two users for one person
-    /// whom nobody can tell apart (RFC 7644 section 5, RFC 8265 section 3.3). A user may keep a name
-    /// that is older than this rule.
+    /// A new userName is one that can be seen and typed, and asked for, or there would be two users
+    /// for one person whom nobody can tell apart (RFC 7644 section 5, RFC 8265 section 3.3). A user
+    /// may keep a name that is older than this rule.
     pub(crate) fn require_seen_user_name(&self) -> Result<(), Error> {
         let name = self.user_name();
         let what = if name.len() > limits::USER_NAME_BYTES_MAX {

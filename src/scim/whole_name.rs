@@ -21,9 +21,9 @@ const PARTS: [&str; 5] = [
 /// In an echo of an older or unknown state, a whole is an older one if it lacks a part that the
 /// stored one has once it is brought up to date: so the same echo twice gives the same name. This
 /// cannot be recognised if the older whole has all the parts, too: they were exchanged with each
-/// other, one is gone, or one is a word of what it was. Then the echo is written the second time, and by an
-/// import, which must do the same each time, the first time. In an echo of the stored state a
-/// different whole was written on purpose.
+/// other, one is gone, or one is a word of what it was. Then the echo is written the second time,
+/// and by an import, which must do the same each time, the first time. In an echo of the stored
+/// state a different whole was written on purpose.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
