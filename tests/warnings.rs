@@ -126,6 +126,17 @@ impl Here {
         Self::at(url, self.folder, self.clock, self.cell)
     }
 
+    /// The same, if this was written to the store meanwhile.
+    fn start_again_after(self, change: Change) -> Self {
+        self.api.close();
+        drop(self.api);
+        let path = self.folder.path().join("users.redb");
+        let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
+        store.commit(change).expect("written");
+        let url = "https://localhost/scim/v2";
+        Self::on_store(store, url, self.folder, self.clock, self.cell)
+    }
+
     fn move_to(&self, millis: i64) {
         self.clock.by.store(millis, Ordering::SeqCst);
     }
@@ -796,16 +807,8 @@ fn deactivations_before_very_many_other_rows_are_counted_behind_the_start() {
     let first = here.clock.now();
     here.move_to(HOUR / 2);
     let row = format!("{{\"time\":\"{}\"}}", here.clock.now());
-    here.api.close();
-    let Here {
-        folder, clock, api, ..
-    } = here;
-    drop(api);
-    let path = folder.path().join("users.redb");
-    let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
     let all = (0..limits::ALARM_ROWS_MAX).fold(Change::none(), |all, _| all.audit(row.clone()));
-    store.commit(all).expect("written");
-    let here = Here::on_store(store, "https://localhost/scim/v2", folder, clock, None);
+    let here = here.start_again_after(all);
     assert_eq!(here.status()["alarm"]["deactivationsLastHour"], 0);
     for _ in 0..2 {
         here.api.recall_deactivations();
@@ -826,13 +829,6 @@ fn with_a_damaged_row() -> Here {
         user["photos"] = json!([{"value": format!("https://h.example/{photo}")}]);
         here.json("POST", "/scim/v2/Users", &user);
     }
-    here.api.close();
-    let Here {
-        folder, clock, api, ..
-    } = here;
-    drop(api);
-    let path = folder.path().join("users.redb");
-    let store = Store::open(&path, Duration::ZERO, describe).expect("a store");
     let keys = Keys {
         name: b"jane".to_vec(),
         external: None,
@@ -844,8 +840,7 @@ fn with_a_damaged_row() -> Here {
         text: String::new(),
     };
     let spoilt = Change::none().create_user(1000, keys, facts, b"no row".to_vec());
-    store.commit(spoilt).expect("written");
-    Here::on_store(store, "https://localhost/scim/v2", folder, clock, None)
+    here.start_again_after(spoilt)
 }
 
 #[test]

@@ -7,21 +7,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Instant as Monotonic;
 
+use super::deactivations::{PART, Part, Recalled};
 use crate::clock::Instant;
-use crate::limits;
 use crate::locks::sound;
 use crate::mend::Mend;
-
-/// The time within which deactivations are counted.
-pub(super) const WINDOW: Duration = Duration::from_secs(3600);
-/// The window has parts of this length; deactivations within one part are forgotten together.
-const PART: Duration = Duration::from_secs(60);
-/// A deactivation is noted so long, at most, after the time that the audit trail has for it.
-const MARGIN_SECONDS: i64 = 60;
-/// The common name of all principals beyond [`limits::ALARM_PRINCIPALS_MAX`].
-const OTHERS: &str = "others";
 
 /// How many deactivations are very many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +46,6 @@ struct Raised {
     /// See [`AlarmState::began`]: it stays when the first of them are forgotten.
     began: Instant,
 }
-
-#[derive(Debug)]
-struct Part {
-    began: Monotonic,
-    /// The time of day when it began.
-    since: Instant,
-    /// The number of deactivations by principal.
-    by: BTreeMap<String, u64>,
-}
-
-/// Deactivations of before this process, by their age in parts.
-#[derive(Debug, Default)]
-pub(super) struct Recalled(BTreeMap<u128, Part>);
 
 /// What is needed to tell the state of the alarm.
 pub(super) struct Readings {
@@ -149,7 +127,7 @@ impl Alarm {
     /// Counts what was done before everything that is counted already.
     pub(super) fn recall(&self, earlier: Recalled) {
         let mut state = sound(self.state.lock());
-        for part in earlier.0.into_values() {
+        for part in earlier.into_parts() {
             if let Some(raised) = &mut state.raised {
                 raised.began = raised.began.min(part.before());
             }
@@ -225,46 +203,6 @@ impl State {
     }
 }
 
-impl Recalled {
-    /// Counts a deactivation by somebody, of this age at `at`, which was `time` by the clock.
-    pub(super) fn note(&mut self, by: &str, age: Duration, at: Monotonic, time: Instant) {
-        let began = at.checked_sub(age).unwrap_or(at);
-        let parts = age.as_millis() / PART.as_millis();
-        let part = self.0.entry(parts);
-        let part = part.or_insert_with(|| Part::new(began, time));
-        part.began = part.began.min(began);
-        part.since = part.since.min(time);
-        part.add(by, 1);
-    }
-}
-
-impl Part {
-    fn new(began: Monotonic, since: Instant) -> Self {
-        Self {
-            began,
-            since,
-            by: BTreeMap::new(),
-        }
-    }
-
-    fn add(&mut self, by: &str, deactivations: u64) {
-        let is_one_too_many =
-            self.by.len() >= limits::ALARM_PRINCIPALS_MAX && !self.by.contains_key(by);
-        let by = if is_one_too_many { OTHERS } else { by };
-        *self.by.entry(by.to_owned()).or_default() += deactivations;
-    }
-
-    /// The time of day before which none of its deactivations was done. They are noted when they
-    /// are on disk, which may take a while.
-    fn before(&self) -> Instant {
-        self.since.plus_seconds(-MARGIN_SECONDS)
-    }
-
-    fn is_over(&self, at: Monotonic) -> bool {
-        at.saturating_duration_since(self.began) >= WINDOW
-    }
-}
-
 fn threshold(active: u64, thresholds: Thresholds) -> Option<u64> {
     let share = active.saturating_mul(u64::from(thresholds.percent)) / 100;
     let fixed = u64::from(thresholds.deactivations);
@@ -274,8 +212,11 @@ fn threshold(active: u64, thresholds: Thresholds) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
+    use std::time::Duration;
 
+    use super::super::deactivations::{MARGIN_SECONDS, OTHERS, WINDOW};
     use super::*;
+    use crate::limits;
 
     const USUAL: Thresholds = Thresholds {
         deactivations: 50,

@@ -13,6 +13,7 @@ mod audit;
 mod brief;
 mod bulk;
 mod change;
+mod deactivations;
 mod draft;
 mod gathering;
 mod glance;
@@ -37,11 +38,12 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Monotonic};
 
-use alarm::{Alarm, Readings, Recalled, Transition};
+use alarm::{Alarm, Readings, Transition};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
 pub use bulk::{BulkOutcome, Done};
+use deactivations::Recalled;
 pub use history::{Past, Then};
 pub use import::{Compared, Imported};
 pub use position::{Position, Start};
@@ -296,7 +298,7 @@ impl Directory {
                 && let Ok(age) = u64::try_from(now.millis() - time.millis())
             {
                 let age = Duration::from_millis(age);
-                if age < alarm::WINDOW {
+                if age < deactivations::WINDOW {
                     if let Some(by) = audit::deactivated_by(row) {
                         recalled.note(&by, age, at, time);
                     }
