@@ -119,6 +119,14 @@ fn a_file_goes_in_and_comes_out_and_changes_nothing() {
         "{limited}"
     );
     assert_ne!(limited, exported);
+    assert_eq!(listed(&["--limit", "0"]).lines().count(), 1);
+    let unreadable = ["user", "list", "-o", "csv", "--filter", "title xx 1"];
+    let refused = desk.server.cli(&unreadable);
+    assert_eq!(
+        (refused.status, &*refused.stdout),
+        (Some(1), ""),
+        "{refused:?}"
+    );
     desk.write("out.csv", &exported);
     desk.write("out.jsonl", desk.export(&["-o", "jsonl"]));
     for name in ["out.csv", "out.jsonl", "staff.csv"] {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -55,11 +56,12 @@ fn write(
 ) -> Result<u64, Failure> {
     let (header, columns) = columns::exported();
     let mut count = 0;
-    if format == ExportFormat::Csv {
-        target.write(&record(&header)?)?;
-    }
+    // It goes out with the first page: nothing is printed before a filter that is refused.
+    let mut text = match format {
+        ExportFormat::Csv => record(&header)?,
+        ExportFormat::Jsonl => Vec::new(),
+    };
     each_page(client, query, limit, |users| {
-        let mut text = Vec::new();
         for user in users {
             if let (ExportFormat::Csv, Value::Object(user)) = (format, user) {
                 text.extend(record(&columns.cells(user))?);
@@ -69,8 +71,10 @@ fn write(
             }
             count += 1;
         }
-        target.write(&text)
+        target.write(&mem::take(&mut text))
     })?;
+    // No page was asked for with a limit of none.
+    target.write(&text)?;
     Ok(count)
 }
 
