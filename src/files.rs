@@ -126,6 +126,13 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
     }
 }
 
+/// Removes drafts of `path` that killed processes have left: those not written to since `before`,
+/// in seconds since the epoch.
+pub fn remove_drafts_of(path: &Path, before: i64) {
+    let name = path.file_name().and_then(|name| name.to_str());
+    remove_drafts(directory_of(path), Some(before), |of| Some(of) == name);
+}
+
 /// Gives a complete, synced draft its name, unless the name is taken; it is on disk when this
 /// returns.
 pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {

@@ -270,9 +270,9 @@ pub const STORE_CACHE_PART: usize = 8;
 pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Files of one format that upgrades keep beside the store.
 pub const KEPT_FORMATS_MAX: u32 = 20;
-/// Age of a backup that the server made and nobody has fetched, from which the next one removes
-/// it.
-pub const BACKUP_UNFETCHED_SECONDS: i64 = 60;
+/// Age of a backup that the server made and nobody has fetched, and of a draft of a backup or an
+/// export, from which the next one removes it.
+pub const LEFT_BEHIND_SECONDS: i64 = 60;
 /// Bytes of a backup that are written to standard output at a time.
 pub const BACKUP_STREAM_BYTES: usize = 64 * 1024;
 /// Pause between two attempts to write to a disk that is full.

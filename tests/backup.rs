@@ -242,6 +242,10 @@ fn a_backup_is_restored_where_nothing_was() {
     let digest = counts[0]["sha256"].as_str().expect("text");
     assert!(made.stdout.contains(digest), "{verified:?}");
     let new = tempfile::tempdir().expect("a folder");
+    let mistyped = cli_in(&new, &["backup", "restore", "/nope.redb"]);
+    assert_eq!(mistyped.status, Some(74), "{mistyped:?}");
+    let there = std::fs::read_dir(new.path()).expect("the folder").count();
+    assert_eq!(there, 0, "nothing is made for a file that is not there");
     let restored = cli_in(&new, &["backup", "restore", file]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert_eq!(restored.stdout, made.stdout);

@@ -658,7 +658,8 @@ fn a_reader_who_leaves_early_is_no_failure() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
     }
     // Whose status is the answer does not give a wrong one.
-    for command in ["check", "audit verify"] {
+    let explain = "audit explain 0123456789abcdef -o json";
+    for command in ["check", "audit verify", explain] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         let output = command_on(&server.data_dir())

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -489,6 +489,49 @@ fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
     );
 }
 
+/// Rejected rows that nobody mended are refused as often as they go in.
+#[test]
+fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
+    let desk = Desk::new();
+    desk.write(
+        "short.csv",
+        "Email,First name,Last name\njane@x.example,Jane\n",
+    );
+    desk.write("long.csv", "Email,Title\njoe@x.example,Cook,Chef\n");
+    let twice = "{\"userName\":\"d@x.example\",\"title\":\"x\",\"title\":\"y\"}\n";
+    desk.write("twice.jsonl", twice);
+    for (stem, ending, told) in [
+        ("short", "csv", "has 2 cells, and there are 3"),
+        ("long", "csv", "has 3 cells, and there are 2"),
+        ("twice", "jsonl", "a member twice"),
+    ] {
+        let mut name = format!("{stem}.{ending}");
+        check(&desk.import(&name, &[]), 1, &["1 rejected", told]);
+        for mark in ["", "-2", "-3"] {
+            name = format!("{stem}.rejects{mark}.{ending}");
+            check(&desk.import(&name, &[]), 1, &["0 created", "1 rejected"]);
+        }
+        let text = fs::read_to_string(desk.path(&name)).expect("text");
+        assert!(text.len() < 500, "{text}");
+        let kept = [
+            "jane@x.example,Jane\n",
+            "joe@x.example,Cook,Chef\n",
+            twice.trim_end(),
+        ];
+        let quoted = |one: &&str| text.contains(&one.replace('"', "\\\""));
+        assert!(kept.iter().any(quoted), "{text}");
+    }
+    // Also in a file whose name has no ending.
+    let bare = desk.write("staff", "userName,status\ne@x.example,perhaps\n");
+    check(&desk.import("staff", &[]), 1, &["staff.rejects with"]);
+    assert!(bare.with_file_name("staff.rejects").exists());
+    check(
+        &desk.import("staff.rejects", &[]),
+        1,
+        &["staff.rejects-2 with"],
+    );
+}
+
 /// What an import says whose standard output nobody reads.
 fn unread(desk: &Desk, arguments: &[&str]) -> String {
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -620,6 +663,30 @@ fn encodings_quotes_and_headers() {
         ("nobody", b"title\nx\n".to_vec(), 1, "no column says who"),
         ("alone", b"userName\n".to_vec(), 0, "0 created"),
         (
+            "blank",
+            b"\n\r\nuserName;title\na@x;V\n".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "heading",
+            b"\"E-\nMail\";\"Ti,t,le\"\na@x;V\n".to_vec(),
+            1,
+            "the column \"Ti,t,le\"",
+        ),
+        (
+            "mac",
+            b"userName;title\ra@x;a, b, c\r".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "long mac",
+            [&b"userName;title\r"[..], &b"a@x;\xe9\r".repeat(30_000)].concat(),
+            1,
+            "long mac.csv:2: the text is not UTF-8",
+        ),
+        (
             "lines that nobody counts",
             b"\xef\xbb\xbf\r\nuserName,title\r\n\r\na@x,\"U\r\nV\"\r\nb@x\r\n".to_vec(),
             1,
@@ -646,6 +713,11 @@ fn encodings_quotes_and_headers() {
         0,
         &["0 created"],
     );
+}
+
+#[test]
+fn oktas_own_export_goes_in() {
+    let desk = Desk::new();
     let header = "login,firstName,lastName,middleName,honorificPrefix,honorificSuffix,email,title,\
         displayName,nickName,profileUrl,secondEmail,mobilePhone,primaryPhone,streetAddress,city,\
         state,zipCode,countryCode,postalAddress,preferredLanguage,locale,timezone,userType,\
@@ -892,6 +964,29 @@ fn a_refused_line_changes_no_comparison_of_the_next() {
 }
 
 #[test]
+fn the_commands_of_a_comparison_can_be_typed_as_they_stand() {
+    let desk = Desk::new();
+    desk.write("-d.csv", "userName,-x\na@x,1\n");
+    let typed = |words: &[&str]| -> Output {
+        let mut command = command_on(&desk.server.data_dir());
+        command.current_dir(desk.folder.path()).arg("user");
+        command
+            .args(words)
+            .output()
+            .expect("the binary runs")
+            .into()
+    };
+    let told = typed(&["diff", "--ignore=-x", "--", "-d.csv"]);
+    check(&told, 1, &["1 difference"]);
+    let mut lines = told.stderr.lines();
+    let printed = lines
+        .find_map(|line| line.split_once(" user "))
+        .expect("a command");
+    let words: Vec<&str> = printed.1.split(' ').collect();
+    check(&typed(&words), 0, &["1 created"]);
+}
+
+#[test]
 fn an_export_overwrites_nothing_and_appears_whole() {
     let desk = Desk::new();
     desk.write("a.csv", "userName,Status\na@x,yes\nb@x,no\n");
@@ -928,6 +1023,25 @@ fn an_export_overwrites_nothing_and_appears_whole() {
         fs::remove_file(&other).expect("the only one, under its name");
     }
     assert!(desk.export(&["-"]).starts_with("id,"));
+    // What a killed export left goes with the next of that name.
+    let old = desk.write("out.csv.new-0123456789abcdef", "half of it");
+    let minutes_ago = SystemTime::now() - Duration::from_secs(300);
+    let left = fs::File::options().append(true).open(&old).expect("opened");
+    left.set_modified(minutes_ago).expect("set");
+    check(
+        &desk.server.cli(&["user", "export", path_text]),
+        1,
+        &["exists"],
+    );
+    assert!(old.exists(), "nothing was exported");
+    fs::rename(&path, desk.path("one.csv")).expect("renamed");
+    check(
+        &desk.server.cli(&["user", "export", path_text]),
+        0,
+        &["2 users in"],
+    );
+    assert!(!old.exists());
+    fs::rename(desk.path("one.csv"), &path).expect("renamed");
     let mode = fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     check(

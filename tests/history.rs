@@ -739,6 +739,32 @@ fn it_works_without_a_server_too() {
     assert!(text(&by, "principal").starts_with("administrator:"), "{by}");
 }
 
+/// The next of the names is taken where one is set to nothing.
+#[test]
+fn an_administrator_is_recorded_under_any_login_name() {
+    let mut talk = Talk::start(&[]);
+    for (sudo_user, login, wanted) in [
+        ("", "jane", "administrator:jane"),
+        ("müller иван%41", "jane", "administrator:müller иван%41"),
+        ("", "", "administrator:uid-"),
+    ] {
+        talk.create("somebody");
+        let deleted = command_on(&talk.server.data_dir())
+            .args(["user", "delete", "somebody", "--yes"])
+            .env("SUDO_USER", sudo_user)
+            .env("LOGNAME", login)
+            .env("USER", "")
+            .output()
+            .expect("the binary runs");
+        assert!(deleted.status.success(), "{deleted:?}");
+        let told = talk
+            .server
+            .cli(&["audit", "list", "--last", "1", "-o", "jsonl"]);
+        let by = rows(&told).pop().expect("a row");
+        assert!(text(&by, "principal").starts_with(wanted), "{by}");
+    }
+}
+
 /// A clock that goes on by a millisecond with each look.
 pub(crate) struct Ticking(pub(crate) AtomicI64);
 

@@ -18,11 +18,16 @@ pub struct Administrator {
 impl Administrator {
     /// Only for the local door. The name is recorded as claimed, not as proved.
     pub fn at_the_local_door(claimed_name: &str) -> Self {
-        let claimed_name = claimed_name
+        let claimed_name: String = claimed_name
             .chars()
             .filter(|c| !c.is_control())
             .take(limits::CLAIMED_NAME_CHARS_MAX)
             .collect();
+        if claimed_name.is_empty() {
+            return Self {
+                claimed_name: "unknown".to_owned(),
+            };
+        }
         Self { claimed_name }
     }
 }

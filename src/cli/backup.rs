@@ -11,7 +11,9 @@ use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
 use super::args::{Backup, Output};
-use super::{Failure, ask, from_local, login_name, output, status, store_status, with_client};
+use super::{
+    Failure, ask, from_local, login_name, output, status, store_status, unusable, with_client,
+};
 use crate::access::{Turned, live_in};
 use crate::api::described_backup;
 use crate::certificate;
@@ -33,7 +35,7 @@ pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Res
             output: Output { output: format },
         } => {
             refuse_dash(&file)?;
-            let checked = store::check(&file, describe).map_err(|error| unusable(&file, &error))?;
+            let checked = store::check(&file, describe).map_err(|error| unsound(&file, &error))?;
             output::say(&format!("{} is sound", file.display()));
             let described = described_backup(&checked);
             if format == output::Format::Table {
@@ -176,11 +178,10 @@ fn take(data_dir: &Path, made: &Value, file: &Path) -> io::Result<()> {
 }
 
 fn copy_to(mut from: File, file: &Path) -> io::Result<()> {
-    let name = file.file_name().and_then(|name| name.to_str());
-    let before = SystemClock.now().seconds() - limits::BACKUP_UNFETCHED_SECONDS;
-    files::remove_drafts(files::directory_of(file), Some(before), |of| {
-        Some(of) == name
-    });
+    files::remove_drafts_of(
+        file,
+        SystemClock.now().seconds() - limits::LEFT_BEHIND_SECONDS,
+    );
     files::need_room(file, from.metadata()?.len())?;
     let draft = files::draft_of(file);
     let copied = files::create_own(&draft, 0o600).and_then(|mut to| {
@@ -211,6 +212,8 @@ fn not_moved(file: &Path, error: &io::Error) -> Failure {
 
 fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Failure> {
     let data_dir = &config.data_dir;
+    // Nothing is made for a file that is not there.
+    fs::metadata(file).map_err(|error| unusable(file, &error))?;
     // On a new machine there is nothing yet.
     files::make_directory(data_dir).map_err(|error| not_moved(data_dir, &error))?;
     let path = config::store_path(data_dir);
@@ -274,7 +277,7 @@ fn not_restored(data_dir: &Path, file: &Path, error: OpenError) -> Failure {
         {
             Failure::new(status::IO, format!("{}: {error}", data_dir.display()))
         }
-        error => unusable(file, &error),
+        error => unsound(file, &error),
     }
 }
 
@@ -344,7 +347,7 @@ fn kept_as(path: &Path) -> PathBuf {
     path.with_extension(format!("before-{now}.redb"))
 }
 
-fn unusable(file: &Path, error: &OpenError) -> Failure {
+fn unsound(file: &Path, error: &OpenError) -> Failure {
     let what = match error {
         OpenError::Damaged(how) => format!("{} is no sound backup: {how}", file.display()),
         _ => format!("{}: {error}", file.display()),

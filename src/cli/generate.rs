@@ -10,7 +10,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use super::args::{Args, EXIT_STATUS, GLOBAL, NEXT};
-use super::{Failure, output, status};
+use super::{Failure, output, unusable};
 
 /// Prints the completions for a shell.
 pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
@@ -29,10 +29,7 @@ pub(super) fn man(dir: &Path) -> Result<(), Failure> {
     program.build();
     std::fs::create_dir_all(dir)
         .and_then(|()| pages(program, dir))
-        .map_err(|error| {
-            Failure::new(status::IO, format!("{}: {error}", dir.display()))
-                .hint("name a directory that you may write to")
-        })
+        .map_err(|error| unusable(dir, &error).hint("name a directory that you may write to"))
 }
 
 /// The pages of a command, and of all commands below it.

@@ -137,7 +137,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         args.command,
         Command::Check(_)
             | Command::User(user::User::Diff(_))
-            | Command::Audit(args::Audit::Verify { .. })
+            | Command::Audit(args::Audit::Verify { .. } | args::Audit::Explain { .. })
     );
     let outcome =
         without_configuration(&args.command).unwrap_or_else(|| configured(args, &program));
@@ -342,15 +342,11 @@ fn with_client<T>(
 
 /// The user's name, according to the environment.
 fn login_name() -> String {
-    let name = ["SUDO_USER", "LOGNAME", "USER"]
+    ["SUDO_USER", "LOGNAME", "USER"]
         .iter()
-        .find_map(|name| std::env::var(name).ok())
-        .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
-    // It travels in a header.
-    name.chars()
-        .filter(char::is_ascii_graphic)
-        .take(limits::CLAIMED_NAME_CHARS_MAX)
-        .collect()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 
 fn from_local(error: local::Error) -> Failure {
@@ -385,6 +381,16 @@ fn from_local(error: local::Error) -> Failure {
     }
 }
 
+/// The failure for a file that cannot be used, with the system's reason.
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::PermissionDenied => status::PERMISSION,
+        io::ErrorKind::AlreadyExists => status::REFUSED,
+        _ => status::IO,
+    };
+    Failure::new(code, format!("{}: {error}", path.display()))
+}
+
 fn store_hint(error: &OpenError) -> Option<&'static str> {
     match error {
         OpenError::Newer(_) => {
@@ -399,8 +405,8 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
              another one, and name that with --data-dir",
         ),
         OpenError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(
-            "let the user that runs this read and write it, or run it as root; golinks-scim check, \
-             as root, says whose it must be",
+            "let the user that runs this read and write it, or run it as root; {program} check, as \
+             root, says whose it must be",
         ),
         OpenError::Locked | OpenError::Older(_) | OpenError::Io(_) => None,
     }

@@ -53,12 +53,19 @@ enum Target {
     Element(Element),
 }
 
-/// A part of the element of a list that has this type.
-#[derive(Clone, Debug, PartialEq)]
+/// A part of the element of a list that has this type, whose case does not count.
+#[derive(Clone, Debug)]
 struct Element {
     attribute: &'static str,
     kind: Arc<str>,
     part: &'static str,
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Self) -> bool {
+        (self.attribute, self.part) == (other.attribute, other.part)
+            && self.kind.eq_ignore_ascii_case(&other.kind)
+    }
 }
 
 impl fmt::Display for Target {
@@ -153,9 +160,11 @@ impl Columns {
 /// Ignores Okta's column with the manager's name if the one with the id is there.
 fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
     for at in 0..targets.len() {
-        let is_yielding = header[at].is_some_and(|name| names::folded(name) == names::YIELDING);
-        let is_twice = targets.iter().filter(|one| **one == targets[at]).count() > 1;
-        if is_yielding && is_twice {
+        let is_yielding =
+            |name: Option<&str>| name.is_some_and(|it| names::folded(it) == names::YIELDING);
+        let mut others = header.iter().zip(&*targets);
+        let has_id = others.any(|(name, one)| !is_yielding(*name) && *one == targets[at]);
+        if is_yielding(header[at]) && has_id {
             targets[at] = Target::Nothing;
         }
     }
@@ -173,6 +182,12 @@ pub fn is_same_user(reason: &str) -> bool {
 }
 
 const SAME_USER: &str = "another row is about the same user: ";
+
+/// Whether a row was refused for having too many or too few cells.
+pub fn is_wrong_count(reason: &str) -> bool {
+    let is_it = |rest: &str| rest.contains(" cells, and there are ");
+    reason.strip_prefix("the row has ").is_some_and(is_it)
+}
 
 /// Whether a column holds the reasons of an earlier import.
 pub fn is_reason(name: &str) -> bool {
@@ -250,9 +265,11 @@ fn element(name: &str) -> Result<Target, Error> {
             && part.name != "type"
             && !kind.is_empty()
             && !kind.contains(['"', '\\']);
+        let types = path.attribute.sub_attribute("type")?.canonical_values;
+        let ours = types.iter().find(|one| one.eq_ignore_ascii_case(kind));
         is_usable.then(|| Element {
             attribute: path.attribute.name,
-            kind: kind.into(),
+            kind: (*ours.unwrap_or(&kind)).into(),
             part: part.name,
         })
     };
@@ -311,8 +328,8 @@ mod tests {
                  nothing,phoneNumbers[type eq \"work\"].value,phoneNumbers[type eq \"mobile\"].value",
             ),
             (
-                "userName,EMAILS[TYPE EQ \"home\"].VALUE",
-                "userName,emails[type eq \"home\"].value",
+                "userName,EMAILS[TYPE EQ \"Home\"].VALUE,emails[type eq \"Branch\"].value",
+                "userName,emails[type eq \"home\"].value,emails[type eq \"Branch\"].value",
             ),
         ] {
             assert_eq!(paths(header).as_deref(), Ok(wanted), "{header}");
@@ -344,6 +361,18 @@ mod tests {
             (
                 "userName,login",
                 "\"userName\" and \"login\" are both userName",
+            ),
+            (
+                "Email,emails[type eq \"Work\"].value",
+                "are both emails[type eq \"work\"].value",
+            ),
+            (
+                "userName,ims[type eq \"Chat\"].value,ims[type eq \"chat\"].value",
+                "are both ims[type eq \"chat\"].value",
+            ),
+            (
+                "Email,Manager,manager",
+                "\"Manager\" and \"manager\" are both",
             ),
             ("title", "no column says who"),
             ("userName,emails.value", "does not say which value"),

@@ -69,6 +69,15 @@ impl BaseUrl {
     pub fn host(&self) -> &str {
         &self.host
     }
+
+    /// Its host as it stands in a URL, an IPv6 address in brackets.
+    pub fn written_host(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        }
+    }
 }
 
 impl fmt::Display for BaseUrl {

@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::config;
 use crate::directory;
 use crate::http1::client::{Request, Response, ResponseError, read_response};
+use crate::http1::target::encode;
 use crate::http1::{Answer, Body, Head};
 use crate::limits;
 use crate::store::{OpenError, Store};
@@ -221,10 +222,12 @@ fn ask(
     body: Option<&[u8]>,
     claimed_name: &str,
 ) -> Result<Response, Error> {
+    // A login name need not be ASCII.
+    let claimed_name = encode(claimed_name);
     let headers = [
         ("Host", "localhost"),
         ("Content-Type", "application/scim+json"),
-        (CLAIMED_NAME, claimed_name),
+        (CLAIMED_NAME, &*claimed_name),
     ];
     let mut bytes = Vec::new();
     Request {

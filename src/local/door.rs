@@ -1,5 +1,6 @@
 //! The server's side of the local door.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -20,6 +21,7 @@ use crate::access::Administrator;
 use crate::api::Api;
 use crate::clock::Instant;
 use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, write_head};
+use crate::http1::target::decode;
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
 
@@ -170,9 +172,8 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     };
     let claimed = head
         .header(CLAIMED_NAME)
-        .and_then(|name| std::str::from_utf8(name).ok())
-        .unwrap_or("unknown")
-        .to_owned();
+        .and_then(|name| decode(std::str::from_utf8(name).ok()?, false).ok());
+    let claimed = claimed.map_or_else(String::new, Cow::into_owned);
     let admission =
         match api.admit_administrator(&head, &Administrator::at_the_local_door(&claimed)) {
             Ok(admission) => admission,

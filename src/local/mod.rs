@@ -12,5 +12,5 @@ mod door;
 pub use client::{Client, Error, server_of};
 pub use door::Door;
 
-/// The header in which the command line names its user: recorded as claimed.
+/// The header in which the command line names its user, percent-encoded: recorded as claimed.
 const CLAIMED_NAME: &str = "golinks-administrator";

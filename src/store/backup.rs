@@ -59,9 +59,9 @@ impl Snapshot {
     /// Writes this state to a new file beside the store at `store_path`, mode 0600, complete and
     /// synced when this returns. The caller must move it away: it has the name of a draft, and is
     /// removed as a leftover by the next start, and by the next backup made
-    /// [`limits::BACKUP_UNFETCHED_SECONDS`] or more after `now`, in seconds since the epoch.
+    /// [`limits::LEFT_BEHIND_SECONDS`] or more after `now`, in seconds since the epoch.
     pub fn back_up(&self, store_path: &Path, now: i64) -> Result<(PathBuf, Backup), OpenError> {
-        file::remove_leftovers(store_path, Some(now - limits::BACKUP_UNFETCHED_SECONDS));
+        file::remove_leftovers(store_path, Some(now - limits::LEFT_BEHIND_SECONDS));
         let copy = files::draft_of(store_path);
         // The copy has no gaps, and is hardly larger; the directory goes on growing meanwhile.
         let bytes = fs::metadata(store_path).map_or(0, |metadata| metadata.len());

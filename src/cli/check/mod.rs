@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::trial::WrongTokens;
 use super::args::Check;
 use super::output::{self, Format, Listing};
-use super::{Failure, answered, sent, status};
+use super::{Failure, answered, sent, status, unusable};
 use crate::certificate;
 use crate::clock::SystemClock;
 use crate::config::{Configuration, Problem, Sources};
@@ -61,6 +61,8 @@ struct Findings {
     counts: [usize; 4],
     /// The beginning of commands that act on the same data directory.
     program: String,
+    /// Whether another data directory or configuration than the usual one was named.
+    is_elsewhere: bool,
 }
 
 impl Findings {
@@ -69,6 +71,7 @@ impl Findings {
             listing,
             counts: [0; 4],
             program,
+            is_elsewhere: false,
         }
     }
 
@@ -151,8 +154,7 @@ struct Vouched {
 impl Vouched {
     fn read(file: &Path) -> Result<Self, Failure> {
         let shown = super::quoted(file);
-        let pem = fs::read(file)
-            .map_err(|error| Failure::new(status::IO, format!("{shown}: {error}")))?;
+        let pem = fs::read(file).map_err(|error| unusable(file, &error))?;
         // Any base URL will do: nothing is connected.
         if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
             let form = certificate::form::of_certificates(file, &pem);
@@ -203,6 +205,7 @@ pub(super) fn run(
         vouched: typed.ca.as_deref().map(Vouched::read).transpose()?,
     };
     let mut findings = Findings::new(listing, program);
+    findings.is_elsewhere = server::is_elsewhere(sources);
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),

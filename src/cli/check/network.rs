@@ -173,7 +173,7 @@ fn mend_of_port(url: &BaseUrl, listens: &str) -> String {
 
 /// How to make the base URL lead to where the server listens.
 pub(super) fn lead(url: &BaseUrl, listens: &str) -> String {
-    let (host, port) = (url.host(), url.port());
+    let (host, port) = (url.written_host(), url.port());
     match listens.parse::<SocketAddr>() {
         Ok(at) if at.port() != port => format!(
             "lead port {port} of {host} to {at} (firewall or proxy), or set base_url to https://{host}:{} and restart",
@@ -236,6 +236,9 @@ mod tests {
 
     #[test]
     fn a_port_that_is_closed_is_opened_where_it_is_closed() {
+        let six = BaseUrl::parse("https://[::1]:8443").expect("a URL");
+        let led = lead(&six, "[::1]:8444");
+        assert!(led.contains("https://[::1]:8444 and"), "{led}");
         let url = BaseUrl::parse("https://scim.example.com:8443").expect("a URL");
         for (listens, words) in [
             ("[::]:8443", "firewall of this machine"),

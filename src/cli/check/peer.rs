@@ -78,7 +78,7 @@ pub(super) fn certificate(
 }
 
 fn place(url: &BaseUrl) -> String {
-    format!("{}:{}", url.host(), url.port())
+    format!("{}:{}", url.written_host(), url.port())
 }
 
 /// Whether `leaf` is the certificate that this server shows now.

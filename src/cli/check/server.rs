@@ -1,5 +1,6 @@
 //! The server: whether it runs, what it needs, what it keeps, who may speak to it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use super::{Findings, Halt, PATIENCE, ask, number};
 use crate::cli::output::{self, elements, text_of};
 use crate::cli::{AS_ROOT, answered, from_local, login_name, too_few_descriptors};
 use crate::clock::{Clock, Instant, SystemClock};
-use crate::config::Configuration;
+use crate::config::{Configuration, Key, Sources};
 use crate::https;
 use crate::limits;
 use crate::local::{self, Client};
@@ -42,8 +43,16 @@ fn restart(findings: &Findings) -> &'static str {
     }
 }
 
-/// Whether systemd runs here and knows the server. A data directory other than the usual is not the
-/// service's.
+/// Whether another data directory or configuration was named than the service has.
+pub(super) fn is_elsewhere(sources: &Sources) -> bool {
+    let is_set = |name: &str| sources.environment.contains_key(OsStr::new(name));
+    sources.file.is_some()
+        || sources.flags.iter().any(|(key, _)| *key == Key::DataDir)
+        || is_set("GOLINKS_SCIM_CONFIG")
+        || is_set("GOLINKS_SCIM_DATA_DIR")
+}
+
+/// Whether systemd runs here and knows the server.
 fn is_service(findings: &Findings) -> bool {
     let units = [
         "/etc/systemd/system",
@@ -51,8 +60,9 @@ fn is_service(findings: &Findings) -> bool {
         "/lib/systemd/system",
     ];
     let has_unit = |folder: &&str| Path::new(folder).join("golinks-scim.service").exists();
-    let is_other = findings.program.contains("--data-dir");
-    !is_other && Path::new("/run/systemd/system").is_dir() && units.iter().any(has_unit)
+    !findings.is_elsewhere
+        && Path::new("/run/systemd/system").is_dir()
+        && units.iter().any(has_unit)
 }
 
 /// Finds the server; without one opens its store and tries its port.
@@ -318,6 +328,8 @@ pub(super) fn ignored(state: &Value, findings: &mut Findings) -> Result<(), Halt
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::json;
 
     use super::super::Outcome;
@@ -361,6 +373,31 @@ mod tests {
             if kind != ErrorKind::PermissionDenied || !is_service(&findings) {
                 assert_eq!(mend(address, kind), wanted, "{address} {kind}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_named_by_any_way_is_elsewhere() {
+        let of = |file: Option<&str>, flag: Option<&str>, variable: Option<&str>| Sources {
+            file: file.map(PathBuf::from),
+            flags: flag
+                .map(|text| (Key::DataDir, text.to_owned()))
+                .into_iter()
+                .collect(),
+            environment: variable
+                .map(|name| (name.into(), "/srv/x".into()))
+                .into_iter()
+                .collect(),
+        };
+        for (sources, wanted) in [
+            (of(None, None, None), false),
+            (of(None, None, Some("HOME")), false),
+            (of(Some("/srv/x.toml"), None, None), true),
+            (of(None, Some("/srv/x"), None), true),
+            (of(None, None, Some("GOLINKS_SCIM_CONFIG")), true),
+            (of(None, None, Some("GOLINKS_SCIM_DATA_DIR")), true),
+        ] {
+            assert_eq!(is_elsewhere(&sources), wanted, "{sources:?}");
         }
     }
 

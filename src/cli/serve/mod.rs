@@ -140,7 +140,7 @@ fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
 fn unopened(socket: &Path, error: &io::Error) -> Failure {
     let what = format!("{}: {error}", socket.display());
     if error.kind() == io::ErrorKind::PermissionDenied {
-        let hint = "golinks-scim check, as root, says what keeps it out";
+        let hint = "{program} check, as root, says what keeps it out";
         return Failure::new(status::PERMISSION, what).hint(hint);
     }
     Failure::new(status::IO, what)

@@ -2,7 +2,7 @@
 //! make the directory match the file. An inactive user who is not in the file is no difference:
 //! nobody is deleted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
@@ -219,14 +219,23 @@ impl Diff {
     }
 }
 
+/// A path that is no option, however it begins.
+fn operand(path: &Path) -> PathBuf {
+    if path.to_string_lossy().starts_with('-') {
+        Path::new(".").join(path)
+    } else {
+        path.to_owned()
+    }
+}
+
 /// The typed arguments, quoted for a shell.
 fn import_words(typed: &args::Diff) -> String {
-    let mut words = vec![quoted(&typed.file)];
+    let mut words = vec![quoted(&operand(&typed.file))];
     if typed.empty != "keep" {
         words.push(format!("--empty {}", typed.empty));
     }
     for name in &typed.ignore {
-        words.push(format!("--ignore {}", quoted(Path::new(name))));
+        words.push(format!("--ignore={}", quoted(Path::new(name))));
     }
     words.join(" ")
 }

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::output;
-use super::super::{Failure, status};
+use super::super::{Failure, status, unusable};
 use super::args::{Export, ExportFormat};
 use super::each_page;
-use super::file::unreadable;
+use crate::clock::{Clock, SystemClock};
 use crate::columns;
 use crate::files;
+use crate::limits;
 use crate::local::Client;
 
 pub(super) fn run(client: &mut Client, typed: &Export) -> Result<(), Failure> {
@@ -106,7 +107,8 @@ enum Target {
     File(Draft),
 }
 
-/// A file that does not have its name yet; it is removed unless [`Target::end`] is called.
+/// A file that does not have its name yet; it is removed unless [`Target::end`] is called. That of
+/// a command that was killed is removed by the next export to the same name.
 struct Draft {
     path: PathBuf,
     written_at: PathBuf,
@@ -124,8 +126,12 @@ impl Target {
             return Err(Failure::new(status::REFUSED, what)
                 .hint("name a file that is not there yet: nothing is overwritten"));
         }
+        files::remove_drafts_of(
+            path,
+            SystemClock.now().seconds() - limits::LEFT_BEHIND_SECONDS,
+        );
         let draft = files::draft_of(path);
-        let file = files::create_own(&draft, 0o600).map_err(|error| unreadable(path, &error))?;
+        let file = files::create_own(&draft, 0o600).map_err(|error| unusable(path, &error))?;
         Ok(Self::File(Draft {
             path: path.to_owned(),
             written_at: draft,
@@ -142,7 +148,7 @@ impl Target {
             Self::File(draft) => draft
                 .file
                 .write_all(bytes)
-                .map_err(|error| unreadable(&draft.path, &error)),
+                .map_err(|error| unusable(&draft.path, &error)),
         }
     }
 
@@ -155,7 +161,7 @@ impl Target {
             .flush()
             .and_then(|()| draft.file.get_ref().sync_all())
             .and_then(|()| files::appear(&draft.written_at, &draft.path));
-        appeared.map_err(|error| unreadable(&draft.path, &error))
+        appeared.map_err(|error| unusable(&draft.path, &error))
     }
 }
 

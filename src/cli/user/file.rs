@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Failure, quoted, status};
+use super::super::{Failure, quoted, status, unusable};
 use super::numbered::Numbered;
 use super::survey::{BOM, Survey};
 use crate::columns::{self, Columns, Row};
@@ -73,16 +73,16 @@ impl Table {
     pub(super) fn open(path: &Path, ignored: &[String]) -> Result<Self, Failure> {
         let no_stream = "put it into a file first: it is read twice";
         let mut file = File::open(path).map_err(|error| {
-            let failure = unreadable(path, &error);
+            let failure = unusable(path, &error);
             if path == Path::new("-") {
                 failure.hint(no_stream)
             } else {
                 failure
             }
         })?;
-        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+        let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
         if metadata.is_dir() {
-            return Err(unreadable(path, &io::ErrorKind::IsADirectory.into()));
+            return Err(unusable(path, &io::ErrorKind::IsADirectory.into()));
         }
         if !metadata.is_file() {
             let what = format!("{}: it is no file that can be read twice", path.display());
@@ -92,7 +92,7 @@ impl Table {
         let survey = Survey::make(path, &mut file, is_json)?;
         let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
-            .map_err(|error| unreadable(path, &error))?;
+            .map_err(|error| unusable(path, &error))?;
         let form = if is_json {
             Form::Json {
                 lines: BufReader::new(file).lines(),
@@ -391,29 +391,22 @@ pub(super) fn ending(path: &Path) -> String {
     ending.unwrap_or_default().to_ascii_lowercase()
 }
 
-/// The failure for a file that cannot be used, with the system's reason.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::PermissionDenied => status::PERMISSION,
-        io::ErrorKind::AlreadyExists => status::REFUSED,
-        _ => status::IO,
-    };
-    Failure::new(code, format!("{}: {error}", path.display()))
-}
-
 /// A file beside `path` for rejected rows, which does not exist yet.
 pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
     const TRIES: u32 = 1000;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let (stem, _) = stem.split_once(".rejects").unwrap_or((&stem, ""));
-    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let from_last_dot = |text: &str| text.rfind('.').unwrap_or(text.len());
+    let (stem, rest) = name
+        .split_once(".rejects")
+        .unwrap_or_else(|| name.split_at(from_last_dot(&name)));
+    let ending = &rest[from_last_dot(rest)..];
     for number in 1..TRIES {
         let mark = if number == 1 {
             String::new()
         } else {
             format!("-{number}")
         };
-        let name = path.with_file_name(format!("{stem}.rejects{mark}.{ending}"));
+        let name = path.with_file_name(format!("{stem}.rejects{mark}{ending}"));
         if std::fs::symlink_metadata(&name).is_err() {
             return Ok(name);
         }

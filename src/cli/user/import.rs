@@ -10,9 +10,9 @@ use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 
 use super::super::output::{self, Column, Format, Listing, text_of};
-use super::super::{Failure, ask, status};
+use super::super::{Failure, ask, status, unusable};
 use super::args;
-use super::file::{Form, Line, Table, rejects_beside, rows_of, unreadable};
+use super::file::{Form, Line, Table, rejects_beside, rows_of};
 use super::survey::BOM;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::columns::{self, REASON};
@@ -233,7 +233,8 @@ impl<'a> Import<'a> {
             return Err(self.broken_off(failure));
         }
         self.sum_up();
-        if self.refused > SHOWN_MAX && !self.typed.dry_run {
+        let is_table = self.typed.output.output == Format::Table;
+        if self.refused > SHOWN_MAX && is_table && !self.typed.dry_run {
             output::say("the first rejected rows are shown, all of them are in their file");
         }
         if self.refused == 0 {
@@ -311,7 +312,7 @@ impl Rejects {
             && !typed.dry_run
         {
             let hint = "rejected rows go there: name a file that can be made with --rejects";
-            let failure = unreadable(&path, &error.into());
+            let failure = unusable(&path, &error.into());
             if typed.rejects.is_some() {
                 return Err(failure.hint(hint));
             }
@@ -440,7 +441,7 @@ fn begin_csv(
 }
 
 fn create(path: &Path) -> Result<File, Failure> {
-    files::create_own(path, 0o600).map_err(|error| unreadable(path, &error))
+    files::create_own(path, 0o600).map_err(|error| unusable(path, &error))
 }
 
 fn unwritten(path: &Path, error: &str) -> Failure {
@@ -448,9 +449,11 @@ fn unwritten(path: &Path, error: &str) -> Failure {
 }
 
 /// The reason, then the cells as they were: a row with too many or too few cells stays so until it
-/// is mended. The reason from an earlier import is dropped.
+/// is mended. The reason from an earlier import is dropped; in such a row its cell may have been
+/// taken away, and another one be in its place.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
-    let old = at.filter(|_| cells.len() == count);
+    let is_count = |at: usize| cells.get(at).is_some_and(|it| columns::is_wrong_count(it));
+    let old = at.filter(|at| cells.len() == count || is_count(*at));
     let kept = cells
         .iter()
         .enumerate()
@@ -460,7 +463,8 @@ fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) 
 }
 
 fn with_member(line: &str, reason: &str) -> String {
-    let mut object = match serde_json::from_str(line) {
+    // One that was refused as a whole is kept as a whole, and refused again until it is mended.
+    let mut object = match crate::scim::json::parse_line(line) {
         Ok(Value::Object(object)) => object,
         _ => Map::from_iter([("text".to_owned(), json!(line))]),
     };

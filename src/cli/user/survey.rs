@@ -2,11 +2,12 @@
 //! encoding, an open quote or another form is reported before the first row is applied.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::super::{Failure, status};
-use super::file::unreadable;
+use memchr::{memchr, memchr2};
+
+use super::super::{Failure, status, unusable};
 use crate::limits;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -43,11 +44,12 @@ impl Survey {
         };
         let (mut at, mut line, mut begun, mut bytes) = (At::Start, 0_u64, 1, 0);
         let (mut text, mut is_first) = (Vec::new(), true);
+        let mut header = Delimiters::default();
         loop {
             text.clear();
-            let most = u64::try_from(bound).unwrap_or(u64::MAX) + 1;
-            let read = reader.by_ref().take(most).read_until(b'\n', &mut text);
-            if read.map_err(|error| unreadable(path, &error))? == 0 {
+            read_line(&mut reader, is_json, bound, &mut text)
+                .map_err(|error| unusable(path, &error))?;
+            if text.is_empty() {
                 break;
             }
             line += 1;
@@ -57,8 +59,9 @@ impl Survey {
                 if survey.has_bom {
                     text.drain(..BOM.len());
                 }
-                check_form(path, &text, is_json)?;
-                survey.delimiter = delimiter(&text);
+            }
+            if is_first && bytes == 0 && !text.trim_ascii().is_empty() {
+                check_form(path, line, &text, is_json)?;
             }
             if std::str::from_utf8(&text).is_err() && text.len() <= bound {
                 return Err(not_utf8(path, line));
@@ -79,14 +82,19 @@ impl Survey {
             }
             at = if is_json {
                 At::Start
+            } else if is_first {
+                walk(at, &text, |byte| header.count(byte))
             } else {
-                survey.walk(at, &text)
+                walk(at, &text, |byte| byte == survey.delimiter)
             };
             if at == At::Quoted {
                 continue;
             }
             if !text.trim_ascii().is_empty() {
                 survey.rows += u64::from(!is_first || is_json);
+                if is_first {
+                    survey.delimiter = header.most();
+                }
                 is_first = false;
             }
             (at, begun, bytes) = (At::Start, line + 1, 0);
@@ -100,41 +108,79 @@ impl Survey {
         }
         Ok(survey)
     }
+}
 
-    /// Where a reader is after these bytes.
-    fn walk(&self, mut at: At, text: &[u8]) -> At {
-        for &byte in text {
-            at = match (at, byte) {
-                (At::Quoted, b'"') => At::Quote,
-                (At::Start | At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
-                (_, b'\n' | b'\r') => At::Start,
-                (_, byte) if byte == self.delimiter => At::Start,
-                _ => At::Plain,
-            };
+/// Reads a line with its end: LF, CR or both, and in JSON, where CR is white space, LF alone. The
+/// text is empty at the end of the file. Of a longer one than `most` bytes it reads only somewhat
+/// more than these.
+fn read_line(
+    reader: &mut impl BufRead,
+    is_json: bool,
+    most: usize,
+    text: &mut Vec<u8>,
+) -> io::Result<()> {
+    while text.len() <= most && !text.ends_with(b"\n") {
+        let buffer = reader.fill_buf()?;
+        if text.ends_with(b"\r") && !is_json {
+            if buffer.starts_with(b"\n") {
+                text.push(b'\n');
+                reader.consume(1);
+            }
+            break;
         }
-        at
+        let end = if is_json {
+            memchr(b'\n', buffer)
+        } else {
+            memchr2(b'\n', b'\r', buffer)
+        };
+        let count = end.map_or(buffer.len(), |at| at + 1);
+        if count == 0 {
+            break;
+        }
+        text.extend_from_slice(&buffer[..count]);
+        reader.consume(count);
+    }
+    Ok(())
+}
+
+/// Where a reader is after these bytes, of which those outside of quotes may be delimiters.
+fn walk(mut at: At, text: &[u8], mut is_delimiter: impl FnMut(u8) -> bool) -> At {
+    for &byte in text {
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::Quote,
+            (At::Start | At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
+            (_, b'\n' | b'\r') => At::Start,
+            (_, byte) if is_delimiter(byte) => At::Start,
+            _ => At::Plain,
+        };
+    }
+    at
+}
+
+/// How often each separator occurs in a header outside of quotes.
+struct Delimiters([(u8, u64); 3]);
+
+impl Default for Delimiters {
+    fn default() -> Self {
+        Self([(b',', 0), (b';', 0), (b'\t', 0)])
     }
 }
 
-/// The separator that occurs most often in a header outside of quotes.
-fn delimiter(header: &[u8]) -> u8 {
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0)];
-    let mut is_quoted = false;
-    for &byte in header {
-        is_quoted ^= byte == b'"';
-        if let Some(count) = counts
-            .iter_mut()
-            .find(|(mark, _)| *mark == byte && !is_quoted)
-        {
-            count.1 += 1;
-        }
+impl Delimiters {
+    /// Counts a byte; whether it is one of them.
+    fn count(&mut self, byte: u8) -> bool {
+        let count = self.0.iter_mut().find(|(mark, _)| *mark == byte);
+        count.map(|(_, count)| *count += 1).is_some()
     }
-    // Among equally many the first: with only one column it does not matter.
-    counts
-        .iter()
-        .rev()
-        .max_by_key(|(_, count)| *count)
-        .map_or(b',', |it| it.0)
+
+    /// The most frequent one; among equally many the first: with only one column it does not
+    /// matter.
+    fn most(&self) -> u8 {
+        let counts = self.0.iter().rev();
+        counts
+            .max_by_key(|(_, count)| *count)
+            .map_or(b',', |it| it.0)
+    }
 }
 
 fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
@@ -154,7 +200,7 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
 }
 
 /// Refuses a file that is JSON under another name or in another form.
-fn check_form(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
+fn check_form(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
         Some(b'{') if !is_json => "this is JSON, whose file must end with .jsonl",
         Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",
@@ -163,7 +209,10 @@ fn check_form(path: &Path, text: &[u8], is_json: bool) -> Result<(), Failure> {
         }
         _ => return Ok(()),
     };
-    let failure = Failure::new(status::REFUSED, format!("{}:1: {what}", path.display()));
+    let failure = Failure::new(
+        status::REFUSED,
+        format!("{}:{line}: {what}", path.display()),
+    );
     Err(failure.hint("golinks-scim manual csv tells what a file may hold"))
 }
 
