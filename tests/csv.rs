@@ -663,30 +663,6 @@ fn encodings_quotes_and_headers() {
         ("nobody", b"title\nx\n".to_vec(), 1, "no column says who"),
         ("alone", b"userName\n".to_vec(), 0, "0 created"),
         (
-            "blank",
-            b"\n\r\nuserName;title\na@x;V\n".to_vec(),
-            0,
-            "1 updated",
-        ),
-        (
-            "heading",
-            b"\"E-\nMail\";\"Ti,t,le\"\na@x;V\n".to_vec(),
-            1,
-            "the column \"Ti,t,le\"",
-        ),
-        (
-            "mac",
-            b"userName;title\ra@x;a, b, c\r".to_vec(),
-            0,
-            "1 updated",
-        ),
-        (
-            "long mac",
-            [&b"userName;title\r"[..], &b"a@x;\xe9\r".repeat(30_000)].concat(),
-            1,
-            "long mac.csv:2: the text is not UTF-8",
-        ),
-        (
             "lines that nobody counts",
             b"\xef\xbb\xbf\r\nuserName,title\r\n\r\na@x,\"U\r\nV\"\r\nb@x\r\n".to_vec(),
             1,
@@ -713,6 +689,43 @@ fn encodings_quotes_and_headers() {
         0,
         &["0 created"],
     );
+}
+
+#[test]
+fn a_header_and_line_ends_as_spreadsheets_write_them() {
+    let desk = Desk::new();
+    desk.write("a.csv", "userName\na@x\n");
+    check(&desk.import("a.csv", &[]), 0, &["1 created"]);
+    for (name, content, status, words) in [
+        (
+            "blank",
+            b"\n\r\nuserName;title\na@x;V\n".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "heading",
+            b"\"E-\nMail\";\"Ti,t,le\"\na@x;V\n".to_vec(),
+            1,
+            "the column \"Ti,t,le\"",
+        ),
+        (
+            "mac",
+            b"userName;title\ra@x;a, b, c\r".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "long mac",
+            [&b"userName;title\r"[..], &b"a@x;\xe9\r".repeat(30_000)].concat(),
+            1,
+            "long mac.csv:2: the text is not UTF-8",
+        ),
+    ] {
+        let name = format!("{name}.csv");
+        desk.write(&name, content);
+        check(&desk.import(&name, &[]), status, &[words]);
+    }
 }
 
 #[test]
@@ -961,6 +974,63 @@ fn a_refused_line_changes_no_comparison_of_the_next() {
     let rows: Vec<Value> = serde_json::from_str(&told.stdout).expect("JSON");
     assert_eq!((rows.len(), &rows[0]["line"]), (1, &json!(1)), "{told:?}");
     assert!(!told.stderr.contains("user reactivate"), "{told:?}");
+}
+
+/// A comparison refuses what an import would, and then tells nobody to be deactivated.
+#[test]
+fn what_an_import_would_refuse_is_no_difference() {
+    let desk = Desk::new();
+    desk.write("here.csv", "userName,Title\njane@x,Cook\nbob@x,Cook\n");
+    check(&desk.import("here.csv", &[]), 0, &["2 created"]);
+    let jane = desk.user("jane@x")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let long = "x".repeat(66_000);
+    for (name, rows, told) in [
+        (
+            "unseen.csv",
+            "userName,Title\njane\u{200b}@x,Cook\nbob@x,\n".to_owned(),
+            "U+200B",
+        ),
+        (
+            "large.csv",
+            format!("userName,Title\njane@x,{long}\nbob@x,\n"),
+            "64 KiB",
+        ),
+        (
+            "taken.csv",
+            format!("id,userName\n{jane},bob@x\n"),
+            "another user has this userName",
+        ),
+    ] {
+        desk.write(name, rows);
+        let compared = desk.diff(name, &[]);
+        check(&compared, 1, &["refused: ", told, "mend the refused rows"]);
+        assert!(!compared.stderr.contains("user deactivate"), "{compared:?}");
+        check(&desk.import(name, &[]), 1, &["1 rejected", told]);
+    }
+    // A name that an earlier row gives up is free, for a rehearsal as for the import itself.
+    let bob = desk.user("bob@x")["id"].as_str().expect("an id").to_owned();
+    let rows = format!("id,userName\n{bob},rob@x\n{jane},bob@x\n");
+    desk.write("chain.csv", rows);
+    let compared = desk.diff("chain.csv", &[]);
+    check(&compared, 1, &["2 differences"]);
+    assert!(!compared.stderr.contains("refused"), "{compared:?}");
+    let rehearsed = desk.import("chain.csv", &["--dry-run"]);
+    check(&rehearsed, 0, &["2 would be updated"]);
+    check(&desk.import("chain.csv", &[]), 0, &["2 updated"]);
+    let rows = format!("id,userName\n,fresh@x\n{jane},fresh@x\n");
+    desk.write("taken.csv", rows);
+    for (more, told) in [
+        (
+            &["--dry-run"][..],
+            ["1 would be created", "1 would be rejected"],
+        ),
+        (&[], ["1 created", "1 rejected"]),
+    ] {
+        check(&desk.import("taken.csv", more), 1, &told);
+    }
 }
 
 #[test]

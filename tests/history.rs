@@ -722,6 +722,42 @@ fn nobody_is_denied_by_a_trail_that_does_not_go_back_so_far() {
     }
 }
 
+/// Of a user whose own rows were removed, those of others tell nothing, and the user itself is known.
+#[test]
+fn whoever_is_as_before_is_known_without_rows() {
+    let mut kept = Kept::new();
+    let one = kept.create("bob", "a");
+    kept.change(&one, "title", &json!("Cook"), "a");
+    for number in 0..20 {
+        kept.create(&format!("user{number}"), "a");
+    }
+    let keep = Keep {
+        days: None,
+        bytes: Some(1000),
+    };
+    let removed = kept.directory.trim(keep, std::time::Instant::now());
+    let oldest = removed.expect("done") + 1;
+    let then = kept.now();
+    let last = kept.create("last", "a");
+    let now = record_of(&kept.directory, &one).expect("there");
+    match kept
+        .directory
+        .at("bob", Then::Before(oldest + 1))
+        .expect("read")
+    {
+        Past::Was(was) => assert_eq!(
+            (was.version(), was.last_modified()),
+            (now.version(), now.last_modified())
+        ),
+        other => panic!("{other:?}"),
+    }
+    // Nor is a name forgotten that was given up since.
+    kept.change(&one, "userName", &json!("robert"), "a");
+    kept.change(&last, "userName", &json!("bob"), "a");
+    let was = Some((one, "bob".to_owned()));
+    assert_eq!(kept.who_was("Bob", Then::At(then)), was);
+}
+
 #[test]
 fn it_works_without_a_server_too() {
     let mut talk = Talk::start(&[]);
@@ -1026,6 +1062,39 @@ fn who_is_deactivated_by_an_undo_is_counted() {
         percent: 20,
     };
     assert_eq!(kept.directory.alarm(thresholds).deactivations, 1);
+}
+
+/// What somebody else has switched on stays; what somebody else has switched off and a push on again
+/// is off again.
+#[test]
+fn the_undo_of_a_creation_goes_back_to_what_others_have_said_of_the_status() {
+    for (steps, wanted) in [
+        ("b off, a on", Ok(())),
+        ("b off, a on, b off, a on", Ok(())),
+        ("a off, b on", Err(3)),
+        ("a off, b on, a off, a on", Err(3)),
+        ("b off, b on", Err(2)),
+        ("b off, b on, a off, a on", Err(2)),
+    ] {
+        let mut kept = Kept::new();
+        let since = kept.now();
+        let id = kept.create("jane", "a");
+        for step in steps.split(", ") {
+            let (who, status) = step.split_once(' ').expect("two words");
+            let who = if who == "a" { "a" } else { "b" };
+            kept.change(&id, "active", &json!(status == "on"), who);
+        }
+        let token = Some("a".to_owned());
+        let undone = undo(&kept.directory, &ToUndo::Since { since, token }, false);
+        let record = record_of(&kept.directory, &id).expect("there");
+        match (&undone[0].outcome, wanted) {
+            (Ok(_), Ok(())) => assert_eq!(record.user().active(), Some(false), "{steps}"),
+            (Err(Obstacle::Touched { by_change, .. }), Err(wanted)) => {
+                assert_eq!(*by_change, wanted, "{steps}");
+            }
+            _ => panic!("{steps}: {undone:?}"),
+        }
+    }
 }
 
 /// One that takes back none but these changes does not.

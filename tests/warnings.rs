@@ -766,7 +766,7 @@ fn a_restart_does_not_hide_the_last_hour() {
     assert_eq!(alarm["isRaised"], true);
     assert_eq!(here.metric("mass_deactivation_alarm").as_deref(), Some("1"));
     let warned = here.warned("deactivations");
-    let words = "51 users were deactivated within an hour, 51 by administrator:test; more than 50 are very many (since ";
+    let words = "51 deactivations within an hour, 51 by administrator:test; more than 50 are very many (since ";
     assert!(warned[0].starts_with(words), "{warned:?}");
     assert!(warned[0].contains("golinks-scim user list --inactive"));
 

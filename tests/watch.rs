@@ -429,7 +429,7 @@ fn very_many_deactivations_are_done_and_told_of() {
     assert!((loud.get("users{status=\"inactive\"}") - 59.0).abs() < 0.1);
     let log = talk
         .server
-        .log_with("61 users were deactivated within an hour, 60 by token:");
+        .log_with("61 deactivations within an hour, 60 by token:");
     for words in [
         "; more than 60 are very many",
         "mend: look who: golinks-scim user list --inactive",
@@ -455,7 +455,7 @@ fn very_many_deactivations_are_done_and_told_of() {
     let line = check.lines().find(|line| line.contains("deactivations"));
     let line = line.unwrap_or_else(|| panic!("{check}"));
     assert!(
-        line.starts_with("warn     deactivations   61 users"),
+        line.starts_with("warn     deactivations   61 deactivations"),
         "{line}"
     );
     assert!(
@@ -484,17 +484,14 @@ fn the_alarm_can_be_set_while_serving() {
     assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
     std::fs::write(&path, "alarm_deactivations = 2\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
-    talk.server
-        .log_with("3 users were deactivated within an hour");
+    talk.server.log_with("3 deactivations within an hour");
     // As many as are many are not very many.
     std::fs::write(&path, "alarm_deactivations = 3\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
-    let log = talk
-        .server
-        .log_with("no longer very many: 3 users were deactivated");
+    let log = talk.server.log_with("no longer very many: 3 deactivations");
     let told = log
         .lines()
-        .filter(|line| line.contains("users were deactivated within an hour"));
+        .filter(|line| line.contains("deactivations within an hour"));
     assert_eq!(told.count(), 2, "{log}");
     assert!(Scrape::of(&talk).get("mass_deactivation_alarm") < 0.5);
 }

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::reply::{self, Outcome};
 use crate::access::Administrator;
 use crate::columns::{self, Columns, Empty, Row};
-use crate::directory::{Compared, Error, Imported, Record};
+use crate::directory::{Error, Imported, Record};
 use crate::limits;
 use crate::scim::schema::ENTERPRISE_URN;
 use crate::scim::{User, json};
@@ -45,36 +45,43 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     }))
 }
 
-/// `POST /admin/users/compare`: compares such rows with the directory. If a file does not say
-/// anything about status, its users count as active; those whom an export shows without one do not.
+/// `POST /admin/users/compare`: how the directory would change if such rows were imported. If a file
+/// does not say anything about status, its users count as active; those whom an export shows without
+/// one do not.
 pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
-    let compared = api.directory.compare(&rows, request.empty)?;
+    let active = rows
+        .iter()
+        .map(|row| !row.tells_status() && !row.creates_unknown());
+    let active: Vec<bool> = active.collect();
+    let done = api
+        .directory
+        .import(rows, request.empty, true, &call.caller())?;
     // A refused row, too, is paired with its outcome, so that each row is asked for its own status.
-    let outcomes = compared.into_iter().zip(&rows);
-    let outcomes: Vec<Result<(Compared, bool), Error>> = outcomes
-        .map(|(outcome, row)| {
-            let counts_as_active = !row.tells_status() && !row.creates_unknown();
-            outcome.map(|compared| (compared, counts_as_active))
-        })
-        .collect();
+    let outcomes = done.into_iter().zip(active);
+    let outcomes = outcomes.map(|(done, counts_as_active)| Ok((done?, counts_as_active)));
     let reason = |error| reason(api, call, error);
-    Ok(
-        request.answer(outcomes, reason, |(compared, counts_as_active), row| {
-            let (record, there) = match compared {
-                Compared::Present(both) => *both,
-                Compared::Absent(user) => {
+    Ok(request.answer(
+        outcomes.collect(),
+        reason,
+        |(done, counts_as_active), row| {
+            let (record, mut found) = match done {
+                Imported::Created(record) => {
                     row.insert("outcome".to_owned(), json!("absent"));
-                    row.insert("userName".to_owned(), json!(user.user_name()));
+                    row.insert("userName".to_owned(), json!(record.user().user_name()));
                     return;
                 }
-                Compared::Twice(name) => return refused(row, &columns::same_user(&name)),
-                Compared::Refused(both) => {
+                Imported::Unchanged(record) => (record, Vec::new()),
+                Imported::Updated(both) => {
+                    let found = differences(both.0.user(), both.1.user());
+                    (both.0, found)
+                }
+                Imported::Twice(name) => return refused(row, &columns::same_user(&name)),
+                Imported::Refused(both) => {
                     return refused_user(row, &both.0, &reason(both.1));
                 }
             };
-            let mut found = differences(record.user(), &there);
             let here = record.user().active();
             if counts_as_active && here != Some(true) {
                 found.push(json!({"attribute": "active", "here": here, "there": true}));
@@ -82,8 +89,8 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
             let outcome = if found.is_empty() { "same" } else { "differs" };
             told(row, outcome, &record);
             row.insert("differences".to_owned(), Value::Array(found));
-        }),
-    )
+        },
+    ))
 }
 
 fn told(row: &mut Map<String, Value>, outcome: &str, record: &Record) {

@@ -82,7 +82,7 @@ impl AlarmState {
         let many = |threshold| format!("; more than {threshold} are very many");
         let many = self.threshold.map_or_else(String::new, many);
         let count = self.deactivations;
-        format!("{count} users were deactivated within an hour{most}{many}")
+        format!("{count} deactivations within an hour{most}{many}")
     }
 
     /// What to do about it. If one token made more than half of the deactivations, only its changes
@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(
                 state.words(),
                 format!(
-                    "{} users were deactivated within an hour, {wanted} by okta; more than {wanted} are very many",
+                    "{} deactivations within an hour, {wanted} by okta; more than {wanted} are very many",
                     wanted + 1
                 )
             );

@@ -162,6 +162,9 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
+/// What the row of a user with another userName than before holds.
+const RENAMED: &str = "\"attribute\":\"userName\",\"before\":\"";
+
 /// The user whom a row is about, if it had this folded userName then; most rows need not be parsed
 /// for that.
 pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
@@ -182,15 +185,25 @@ pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
     (fold(&stored) == name).then_some(user)
 }
 
+/// The user whom a row has given another userName than this folded one.
+pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
+    // Most rows are about something else, and need not be parsed.
+    if !row.contains(RENAMED) {
+        return None;
+    }
+    let event = UserEvent::read(row)?;
+    let mut changes = event.changes.iter();
+    let renamed = changes.find(|it| it.attribute == "userName")?;
+    (fold(renamed.before.as_str()?) == name).then(|| user_of(row))?
+}
+
 /// Who has deactivated a user, or deleted an active one, if the row says so and the user was not
 /// made up; or who has given a user a made-up name. That user may have been inactive: the row does
 /// not say.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
     // Most rows are about something else, and need not be parsed.
     let begins = |change| row.contains(change);
-    if !begins("\"attribute\":\"active\",\"before\":true")
-        && !begins("\"attribute\":\"userName\",\"before\":\"")
-    {
+    if !begins("\"attribute\":\"active\",\"before\":true") && !begins(RENAMED) {
         return None;
     }
     let row: Value = serde_json::from_str(row).ok()?;

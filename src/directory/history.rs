@@ -1,6 +1,7 @@
 //! What a user was: the attributes at a moment of the past, or before a change, found by taking back, newest
 //! first, what the audit trail says of the user since.
 
+use std::mem;
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
@@ -99,7 +100,8 @@ fn named_at(snapshot: &Snapshot, extent: &Extent, name: &str, then: Then) -> Res
 }
 
 /// Who may have had a userName at a point of the past. It is unique: whoever had it then is in the
-/// last row before that point which bears it, or, if that row was removed, in the first one after.
+/// last row before that point which bears it, or, if that row was removed, in the first one after
+/// which bears it or took it away.
 #[derive(Default)]
 struct Bearers {
     before: Option<UserId>,
@@ -111,22 +113,25 @@ struct Bearers {
 impl Bearers {
     fn around(snapshot: &Snapshot, name: &str, then: Then) -> Result<Self, Error> {
         let mut bearers = Self::default();
+        let mut has_newest = false;
         let is_later = then.is_passed();
         snapshot.audits_before(u64::MAX, |sequence, text| {
-            let Some(user) = audit::subject_named(text, name) else {
-                return ControlFlow::Continue(());
-            };
-            let is_newest = bearers.after.is_none();
-            if is_newest && UserEvent::read(text).is_some_and(|event| event.kind == DELETE) {
-                bearers.deleted = Some(user);
+            let bearer = audit::subject_named(text, name);
+            let is_deletion = || UserEvent::read(text).is_some_and(|it| it.kind == DELETE);
+            if bearer.is_some() && !mem::replace(&mut has_newest, true) && is_deletion() {
+                bearers.deleted = bearer;
             }
             let time = audit::time_text(text).unwrap_or_default();
             if is_later(sequence, time) {
-                bearers.after = Some(user);
+                let had_it = bearer.or_else(|| audit::renamed_from(text, name));
+                bearers.after = had_it.or(bearers.after);
                 return ControlFlow::Continue(());
             }
-            bearers.before = Some(user);
-            ControlFlow::Break(())
+            bearers.before = bearer;
+            match bearer {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
         })?;
         Ok(bearers)
     }
@@ -194,6 +199,8 @@ struct WayBack {
     reached: Option<(u64, Instant)>,
     /// The version before the oldest change that was taken back, unless a restore lies between.
     version: u64,
+    /// The time of that version, as far as it is known.
+    modified: Option<Instant>,
     /// The user's creation was taken back.
     was_created_later: bool,
 }
@@ -202,9 +209,10 @@ impl WayBack {
     fn from(record: Option<Record>) -> Self {
         Self {
             created: record.as_ref().map(Record::created_at),
+            version: record.as_ref().map_or(0, |it| it.header().version),
+            modified: record.as_ref().map(Record::last_modified),
             attributes: record.map(|record| record.user().attributes().clone()),
             reached: None,
-            version: 0,
             was_created_later: false,
         }
     }
@@ -247,6 +255,8 @@ impl WayBack {
         // A deletion makes no version.
         let made = u64::from(event.kind != DELETE);
         self.version = version.saturating_sub(made);
+        // Before the trail begins it is not known.
+        self.modified = None;
         let attributes = self.attributes.get_or_insert_default();
         for change in &event.changes {
             if change.before.is_null() {
@@ -271,10 +281,9 @@ impl WayBack {
         let Some(attributes) = self.attributes else {
             return Ok(Past::Absent);
         };
-        // The time of the last change before the trail begins is not known.
         let (version, last_modified) = match self.reached {
             Some((version, time)) => (version, Some(time)),
-            None => (self.version, self.created),
+            None => (self.version, self.modified.or(self.created)),
         };
         let created = match (self.created.or(last_modified), then) {
             (Some(created), _) | (None, Then::At(created)) => created,

@@ -1,7 +1,7 @@
 //! Rows of a file: each creates its user, or changes it, or changes nothing. All rows of a request
 //! go into one commit, each sees what the earlier ones have done, and a refused one undoes no
-//! other. A rehearsal runs the same plans on the committed state, and drops what they want to
-//! write.
+//! other. A rehearsal, and a comparison is one, runs the same plans on the committed state, and
+//! keeps of what they want to write only who has which userName then.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -78,19 +78,6 @@ impl Seen {
     }
 }
 
-/// How a row and the directory differ.
-#[derive(Debug)]
-pub enum Compared {
-    /// The row's user does not exist here; this is the user that it would create.
-    Absent(User),
-    /// The user as it is here, and as the row has it.
-    Present(Box<(Record, User)>),
-    /// An earlier row of the request was about the user with this userName.
-    Twice(String),
-    /// The user, and why it cannot be as the row says.
-    Refused(Box<(Record, Error)>),
-}
-
 impl Directory {
     /// Does what the rows say; with `is_rehearsal` it only says what would be done.
     pub fn import(
@@ -104,11 +91,14 @@ impl Directory {
         let asked = self.asked(caller);
         if is_rehearsal {
             return self.read(|snapshot| {
-                let view = View::of_committed(&snapshot);
+                let mut view = View::of_committed(&snapshot);
                 let seen = Mutex::new(Seen::default());
                 let told = rows.iter().map(|row| {
                     let planned = change::settled(plan(&view, row.clone(), empty, &asked, &seen))?;
-                    Ok(planned.map(|(_, done)| done.0))
+                    Ok(planned.map(|(change, (done, _))| {
+                        view.suppose(&change);
+                        done
+                    }))
                 });
                 told.collect()
             });
@@ -123,48 +113,6 @@ impl Directory {
         self.note_lost_access(caller, lost_access.count());
         let done = results.into_iter();
         Ok(done.map(|one| one.map(|(done, _)| done)).collect())
-    }
-
-    /// How the rows and the directory differ, all of them in one state.
-    pub fn compare(
-        &self,
-        rows: &[Row],
-        empty: Empty,
-    ) -> Result<Vec<Result<Compared, Error>>, Error> {
-        self.read(|snapshot| {
-            let view = View::of_committed(&snapshot);
-            let mut seen = Seen::default();
-            let one = |row: &Row| match compare(&view, row, empty, &mut seen) {
-                Ok(compared) => Ok(Ok(compared)),
-                Err(Halt::Refused(error)) => Ok(Err(error)),
-                // No batch must be kept from it here: the comparison as a whole fails.
-                Err(Halt::Unread(error)) => Err(error.into()),
-            };
-            rows.iter().map(one).collect()
-        })
-    }
-}
-
-fn compare(view: &View<'_>, row: &Row, empty: Empty, seen: &mut Seen) -> Result<Compared, Halt> {
-    match seen.find(view, row)? {
-        Whom::Nobody => {
-            let after = row.apply(None, empty)?;
-            seen.add_name(&after);
-            Ok(Compared::Absent(after))
-        }
-        Whom::Twice(name) => Ok(Compared::Twice(name)),
-        Whom::Somebody(before) => {
-            seen.add_name(before.user());
-            Ok(
-                match change::imported(row, empty, before.user(), &before.version()) {
-                    Ok(after) => {
-                        seen.add_name(&after);
-                        Compared::Present(Box::new((before, after)))
-                    }
-                    Err(error) => Compared::Refused(Box::new((before, error.into()))),
-                },
-            )
-        }
     }
 }
 

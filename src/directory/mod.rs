@@ -45,7 +45,7 @@ pub use brief::describe;
 pub use bulk::{BulkOutcome, Done};
 use deactivations::Recalled;
 pub use history::{Past, Then};
-pub use import::{Compared, Imported};
+pub use import::Imported;
 pub use position::{Position, Start};
 pub use query::{Page, Query};
 pub use record::{Record, Stored};

@@ -124,6 +124,7 @@ impl Reversal {
         }
         // If the creation is undone, the user is only deactivated, and its other changes stay.
         if self.is_creation {
+            self.select_status(sequence, &event);
             return;
         }
         for change in event.changes {
@@ -136,6 +137,20 @@ impl Reversal {
                     .entry(change.attribute)
                     .or_insert(change.before);
             }
+        }
+    }
+
+    /// Takes in a later change of a user whose creation is to be undone. A deactivation by somebody
+    /// else that it has overwritten is what the undo wants, too; an activation stays in its way.
+    fn select_status(&mut self, sequence: u64, event: &UserEvent) {
+        let status = event.changes.iter().find(|it| it.attribute == "active");
+        let Some(status) = status.filter(|_| self.touched.contains_key("active")) else {
+            return;
+        };
+        if status.before == Value::Bool(true) {
+            self.resets.insert("active".to_owned(), sequence);
+        } else if !self.resets.contains_key("active") {
+            self.touched.remove("active");
         }
     }
 

@@ -46,7 +46,7 @@ pub enum ToUndo {
 /// How changes are undone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Also attributes that somebody else has changed since.
+    /// Also attributes that other changes have changed since.
     pub is_forced: bool,
     /// Only to say what would be done.
     pub is_rehearsed: bool,

@@ -34,20 +34,25 @@ impl<'a> View<'a> {
     }
 
     /// Makes a view of a committed state find users under the names that they would have after a
-    /// change. Their rows, and who is created, are not seen.
+    /// change. Their rows are not seen.
     pub fn suppose(&mut self, change: &Change) {
         let Source::Committed(_, names) = &mut self.0 else {
             return;
         };
         for put in &change.puts {
-            if let Put::ReplaceUser {
-                sequence,
-                keys: Some((before, after)),
-                ..
-            } = put
-            {
-                names.insert(before.name.clone(), None);
-                names.insert(after.name.clone(), Some(*sequence));
+            match put {
+                Put::CreateUser { sequence, keys, .. } => {
+                    names.insert(keys.name.clone(), Some(*sequence));
+                }
+                Put::ReplaceUser {
+                    sequence,
+                    keys: Some((before, after)),
+                    ..
+                } => {
+                    names.insert(before.name.clone(), None);
+                    names.insert(after.name.clone(), Some(*sequence));
+                }
+                _ => {}
             }
         }
     }

@@ -157,7 +157,7 @@ const ADD_USAGE: &str =
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. A creation is taken back by deactivating the \
 user; a deletion is not taken back, but the user can be made again: golinks-scim manual history. \
-An attribute that somebody else has changed since is refused, and its user is left alone.";
+An attribute that another change has changed since is refused, and its user is left alone.";
 
 const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME>>";
 
@@ -172,7 +172,7 @@ pub(in crate::cli) struct Undo {
     /// Only those by this token, by name or id
     #[arg(long, value_name = "NAME", conflicts_with = "change", value_parser = given)]
     pub(super) token: Option<String>,
-    /// Also attributes that somebody else has changed since
+    /// Also attributes that other changes have changed since
     #[arg(long)]
     pub(super) force: bool,
     /// Say what would be taken back, and change nothing

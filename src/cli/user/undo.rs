@@ -213,7 +213,7 @@ impl Counts {
         let what = format!("the changes of {who} were not taken back");
         let failure = Failure::new(status::REFUSED, what);
         Err(if self.forceable > 0 && !typed.force {
-            failure.hint("--force also takes back what somebody else has changed since")
+            failure.hint("--force also takes back what other changes have changed since")
         } else {
             failure
         })
