@@ -137,8 +137,7 @@ impl Columns {
 
     /// Whether a column holds the status.
     pub fn tell_status(&self) -> bool {
-        let is_it = |target: &Target| target.to_string() == "active";
-        self.targets.iter().any(is_it)
+        self.targets.iter().any(row::is_active)
     }
 
     /// The lists that the columns hold something of, each once.

@@ -196,7 +196,7 @@ impl Row {
     }
 }
 
-fn is_active(target: &Target) -> bool {
+pub(super) fn is_active(target: &Target) -> bool {
     matches!(target, Target::Single(path) if path.attribute.name == "active")
 }
 
