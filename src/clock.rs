@@ -68,7 +68,8 @@ impl Instant {
         (later.0 - self.0).div_euclid(DAY_MS)
     }
 
-    /// Reads an RFC 3339 `dateTime`; `None` for anything else.
+    /// Reads a moment as RFC 3339 writes it, or in another form of ISO 8601 that names the offset;
+    /// `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         // The name of a zone, which the library takes as well, may contradict the offset.
         if text.contains('[') {

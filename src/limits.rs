@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// A TLS handshake, from accept to finished, absolute.
+/// A TLS handshake, from when a worker begins it to finished, absolute.
 pub const HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
 /// A request head, from its first byte to its empty line, absolute.
 pub const HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ pub const IDLE_DURATION_MAX: Duration = Duration::from_secs(75);
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
 /// Reading and dropping what a refused caller still sends, before closing.
 pub const DISCARD_DURATION_MAX: Duration = Duration::from_secs(1);
+/// Pause between two looks for more of it where none may be waited for.
+pub const DISCARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests already read are finished within this time after SIGTERM.
 pub const DRAIN_DURATION_MAX: Duration = Duration::from_secs(20);
 
@@ -41,8 +43,9 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of an unwanted body that are read and dropped, to keep the connection.
 pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes taken off the socket and dropped before a connection is closed: a body that is still on its
-/// way, also one that is too large, as far as it comes in [`DISCARD_DURATION_MAX`]. Closing over unread bytes sends a reset, and the many clients
-/// that write everything before they read, reverse proxies among them, would lose the answer to it.
+/// way, also one that is too large, as far as it comes in [`DISCARD_DURATION_MAX`]. Closing over
+/// unread bytes sends a reset, and the many clients that write everything before they read, reverse
+/// proxies among them, would lose the answer to it.
 pub const GOODBYE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// A chunk size in hexadecimal digits (RFC 9112 section 7.1).
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -26,6 +26,8 @@ use crate::limits;
 const WRITER_THREAD: &str = "log-writer";
 const OURS: &str = "golinks_scim";
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Pause between two lines that tell of lost ones while there are always more.
+const LOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,23 +163,35 @@ impl<'kvs> VisitSource<'kvs> for Parts {
 }
 
 fn write_all(entries: &Receiver<Entry>, writer: &Writer, dropped: &AtomicU64) {
-    while let Ok(entry) = entries.recv() {
+    let mut told = Monotonic::now();
+    let mut next = entries.recv().ok();
+    while let Some(entry) = next {
         match entry {
             Entry::Line(line) => writer.write(line),
             Entry::Flush(done) => {
                 let _ = done.send(());
             }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            writer.write(Line {
-                at: SystemClock.now(),
-                level: log::Level::Warn,
-                target: OURS.to_owned(),
-                text: format!("{lost} log lines were dropped: standard error was too slow"),
-                parts: Map::new(),
-            });
+        // Told of each line, they would cost more lines.
+        next = entries.try_recv().ok();
+        if next.is_none() || told.elapsed() >= LOST_PAUSE {
+            tell_lost(writer, dropped);
+            told = Monotonic::now();
         }
+        next = next.or_else(|| entries.recv().ok());
+    }
+}
+
+fn tell_lost(writer: &Writer, dropped: &AtomicU64) {
+    let lost = dropped.swap(0, Ordering::Relaxed);
+    if lost > 0 {
+        writer.write(Line {
+            at: SystemClock.now(),
+            level: log::Level::Warn,
+            target: OURS.to_owned(),
+            text: format!("{lost} log lines were dropped: standard error was too slow"),
+            parts: Map::new(),
+        });
     }
 }
 
@@ -192,9 +206,7 @@ impl Writer {
     fn new(format: Format) -> Self {
         Self {
             format,
-            for_people: SimpleLogger::new()
-                .with_level(LevelFilter::Trace)
-                .with_utc_timestamps(),
+            for_people: SimpleLogger::new().with_level(LevelFilter::Trace),
             is_journal: is_journal(),
         }
     }
@@ -202,20 +214,26 @@ impl Writer {
     fn write(&self, line: Line) {
         // A broken standard error is no reason to stop: it may be mended.
         let _ = catch_unwind(AssertUnwindSafe(|| {
+            let mut begin = String::new();
             if self.is_journal {
-                // A reader that does not get the priority still gets the line.
-                let _ = write!(io::stderr(), "<{}>", priority(line.level));
+                begin = format!("<{}>", priority(line.level));
             }
+            // Standard error has no buffer: each piece would be a write of its own.
+            let write = |text: String| io::stderr().write_all(text.as_bytes());
             match self.format {
-                Format::Text => self.for_people.log(
-                    &Record::builder()
-                        .level(line.level)
-                        .target(&line.target)
-                        .args(format_args!("{}", line.text))
-                        .build(),
-                ),
+                Format::Text => {
+                    // A reader that does not get the time still gets the line.
+                    let _ = write(format!("{begin}{} ", line.at));
+                    self.for_people.log(
+                        &Record::builder()
+                            .level(line.level)
+                            .target(&line.target)
+                            .args(format_args!("{}", line.text))
+                            .build(),
+                    );
+                }
                 Format::Json => {
-                    let _ = writeln!(io::stderr(), "{}", line.into_json());
+                    let _ = write(format!("{begin}{}\n", line.into_json()));
                 }
             }
         }));

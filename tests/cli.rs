@@ -228,6 +228,9 @@ fn a_token_that_nobody_saw_is_named_and_can_be_taken_back() {
         .trim_end()
         .rsplit_once("token revoke ")
         .expect("a command");
+    // A name that is another's id would let one command end both.
+    let named = server.cli(&["token", "issue", id]);
+    check(&named, 1, "a live token has this name or id");
     check(&server.cli(&["token", "revoke", id]), 0, "revoked 1 token");
 }
 

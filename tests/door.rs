@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
 use golinks_scim::http1::client::read_response;
 use golinks_scim::limits;
@@ -186,6 +188,58 @@ fn a_token_that_is_taken_back_while_a_body_is_awaited_writes_nothing() {
     assert!(told.contains("the token was revoked"), "{told}");
     let listed = door.server.cli(&["user", "list", "-o", "jsonl"]);
     assert_eq!((listed.status, listed.stdout.as_str()), (Some(0), ""));
+}
+
+/// Whoever goes on sending reads the answer, and no write fails meanwhile.
+#[test]
+fn a_token_that_is_taken_back_in_the_middle_of_a_body_is_told_of_without_a_reset() {
+    let door = Door::open();
+    let head =
+        "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{    \r\n";
+    let mut tls = door.connect();
+    tls.write_all(&door.with_token(head)).expect("taken");
+    let revoked = door.server.cli(&["token", "revoke", "okta"]);
+    assert_eq!(revoked.status, Some(0), "{revoked:?}");
+    door.server.log_with("POST /scim/v2/Users 401");
+    for _ in 0..3 {
+        tls.write_all(b"5\r\n     \r\n").expect("taken");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(read(&mut tls, false).status, 401);
+}
+
+/// RFC 9110 section 9.3.2: an answer to HEAD has no content, whatever it says.
+#[test]
+fn a_refused_head_gets_no_content() {
+    let door = Door::open();
+    for (rest, status) in [
+        ("Transfer-Encoding: gzip\r\n\r\n", 501),
+        ("Content-Length: x\r\n\r\n", 400),
+        ("Expect: something\r\n\r\n", 417),
+        ("Transfer-Encoding: chunked\r\n\r\n+5\r\n", 400),
+    ] {
+        let mut tls = door.connect();
+        let request = format!("HEAD /scim/v2/Users HTTP/1.1\r\nHOST\r\n{rest}");
+        tls.write_all(&door.with_token(&request)).expect("taken");
+        assert_eq!(read(&mut tls, true).status, status, "{rest}");
+        assert_closed(&mut tls, rest);
+    }
+}
+
+/// Some clients end a body with a line too many. Nobody is awaited for that, and nothing refused.
+#[test]
+fn an_empty_line_after_a_request_begins_no_other() {
+    let mut door = Door::open();
+    let mut tls = door.connect();
+    tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n")
+        .expect("taken");
+    assert_eq!(read(&mut tls, false).status, 200);
+    tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("taken");
+    assert_eq!(read(&mut tls, false).status, 200);
+    tls.write_all(b"\r\n").expect("taken");
+    door.server.restart();
+    assert_closed(&mut tls, "an empty line");
 }
 
 #[test]

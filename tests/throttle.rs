@@ -32,7 +32,7 @@ fn wait(retry_after: u32, tries: u32) -> Duration {
 /// Sends users through the limit in simulated time; how many gave up.
 fn simulated(users: usize, told: impl Fn(u32) -> u32) -> usize {
     let start = Instant::now();
-    let limiter = Limiter::new(RATE, start);
+    let limiter = Limiter::new(start);
     // Fifty jobs that need 10 ms for a request send 5,000 a second.
     let first = |user: usize| start + Duration::from_millis(user as u64 / 5);
     let mut tasks: BinaryHeap<Task> = (0..users)

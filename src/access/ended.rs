@@ -95,7 +95,7 @@ mod tests {
             allow_from: Vec::new(),
             issued_by: None,
         };
-        let token = Token::issued(issue, sha256(name.as_bytes()), at(created));
+        let token = Token::issued(issue, sha256(name.as_bytes()), at(created), |_| false);
         Arc::new(token.with(|token| token.revoked = revoked.map(at)))
     }
 

@@ -12,7 +12,6 @@ use super::rate::Limiter;
 use super::scope::{Mode, Scope};
 use super::seen::{LastUse, Seen};
 use crate::clock::Instant;
-use crate::limits;
 use crate::secret::{self, Digest};
 
 const ROW_VERSION: u8 = 1;
@@ -110,8 +109,17 @@ impl Token {
         self.is_temporary
     }
 
-    pub(crate) fn issued(issue: Issue, digest: Digest, now: Instant) -> Self {
-        let id = secret::hex(&secret::random::<4>());
+    /// A token with an id by chance, which nothing else is called.
+    pub(crate) fn issued(
+        issue: Issue,
+        digest: Digest,
+        now: Instant,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Self {
+        let mut id = secret::hex(&secret::random::<4>());
+        while is_taken(&id) {
+            id = secret::hex(&secret::random::<4>());
+        }
         Self::new(id, issue, digest, now, Arc::default())
     }
 
@@ -131,10 +139,7 @@ impl Token {
             is_temporary: false,
             digest,
             seen,
-            limiter: Limiter::new(
-                issue.rate_limit.unwrap_or(limits::RATE_PER_SECOND_DEFAULT),
-                Monotonic::now(),
-            ),
+            limiter: Limiter::new(Monotonic::now()),
         }
     }
 
@@ -353,7 +358,9 @@ mod tests {
             issued_by: Some("administrator:jane".to_owned()),
             ..okta()
         };
-        let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0));
+        let token = Token::issued(issue, secret::sha256(b"x"), Instant::from_millis(0), |_| {
+            false
+        });
         let row = token.with(|token| token.expires = None).encode();
         let read = |row: &[u8]| Token::decode(row, None).expect("a token").issued_by;
         assert_eq!(read(&row), token.issued_by);
@@ -365,7 +372,12 @@ mod tests {
 
     #[test]
     fn a_network_that_cannot_be_read_opens_the_token_to_nobody() {
-        let token = Token::issued(okta(), secret::sha256(b"x"), Instant::from_millis(0));
+        let token = Token::issued(
+            okta(),
+            secret::sha256(b"x"),
+            Instant::from_millis(0),
+            |_| false,
+        );
         let text = String::from_utf8(token.encode()).expect("text");
         let foreign = text.replace("\"allow_from\":[]", "\"allow_from\":[\"?\"]");
         assert_ne!(foreign, text);

@@ -57,9 +57,7 @@ impl Principal {
             Self::Administrator(_) => None,
         }
     }
-}
 
-impl Principal {
     /// Whether this principal may do what `needed` stands for.
     pub fn may(&self, needed: Scope) -> bool {
         match self {

@@ -24,11 +24,11 @@ struct State {
 }
 
 impl Limiter {
-    /// A full bucket.
-    pub fn new(per_second: u32, now: Monotonic) -> Self {
+    /// A full bucket, whatever the rate turns out to be when it is first asked.
+    pub fn new(now: Monotonic) -> Self {
         Self {
             state: Mutex::new(State {
-                allowance: burst(per_second),
+                allowance: f64::INFINITY,
                 backlog: 0.0,
                 at: now,
             }),
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_charge_is_paid_back_before_anything_passes() {
         let start = Monotonic::now();
-        let limiter = Limiter::new(10, start);
+        let limiter = Limiter::new(start);
         assert_eq!(limiter.charge(10, 80, start), Ok(()));
         // 31 requests' worth of time, and one second for the way. So it is for one that was let
         // pass before the charge.
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_burst_passes_and_the_rest_is_spread_out() {
         let start = Monotonic::now();
-        let limiter = Limiter::new(10, start);
+        let limiter = Limiter::new(start);
         for _ in 0..50 {
             assert_eq!(limiter.admit(10, start), Ok(()));
         }
@@ -134,10 +134,21 @@ mod tests {
         assert_eq!(limiter.admit(10, later), Err(3));
     }
 
+    /// A token is made before it is known how often it may ask.
+    #[test]
+    fn the_first_burst_is_that_of_the_rate() {
+        for rate in [1, 2000] {
+            let start = Monotonic::now();
+            let limiter = Limiter::new(start);
+            let passed = (0..20_000).take_while(|_| limiter.admit(rate, start).is_ok());
+            assert_eq!(passed.count(), 5 * rate as usize);
+        }
+    }
+
     #[test]
     fn the_wait_has_an_end() {
         let start = Monotonic::now();
-        let limiter = Limiter::new(1, start);
+        let limiter = Limiter::new(start);
         let longest = (0..1000)
             .filter_map(|_| limiter.admit(1, start).err())
             .max();

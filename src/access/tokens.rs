@@ -114,7 +114,7 @@ impl Tokens {
             allow_from: Vec::new(),
             issued_by: None,
         };
-        let mut token = Token::issued(issue, text.digest(), now);
+        let mut token = Token::issued(issue, text.digest(), now, |id| self.is_taken(id));
         token.is_temporary = true;
         let mut by_digest = sound(self.by_digest.write());
         by_digest.retain(|_, known| !known.is_temporary || known.is_live(now));
@@ -167,6 +167,12 @@ impl Tokens {
         tokens
     }
 
+    /// Whether any token, live or not, has this name or id.
+    fn is_taken(&self, name_or_id: &str) -> bool {
+        let tokens = sound(self.by_digest.read());
+        tokens.values().any(|token| token.is_called(name_or_id))
+    }
+
     /// The tokens of this name or id, live or not.
     pub fn find(&self, name_or_id: &str, now: Instant) -> Vec<Arc<Token>> {
         let mut found = self.list(now);
@@ -186,7 +192,8 @@ impl Tokens {
         }
         let _turn = self.begin()?;
         let live: Vec<_> = self.live(now);
-        if live.iter().any(|token| token.name == issue.name) {
+        // Commands take ids where they take names.
+        if live.iter().any(|token| token.is_called(&issue.name)) {
             return Err(IssueError::NameTaken);
         }
         if live.len() >= limits::TOKENS_MAX {
@@ -372,7 +379,7 @@ impl Tokens {
         audit: impl FnOnce(&Token) -> String,
     ) -> Result<(Arc<Token>, TokenText), IssueError> {
         let text = TokenText::generate();
-        let token = Token::issued(issue, text.digest(), now);
+        let token = Token::issued(issue, text.digest(), now, |id| self.is_taken(id));
         let (change, forgotten) = self.forget_dead(change, now);
         let change = change.token(&token.id, token.encode()).audit(audit(&token));
         if let Err(error) = self.store.commit(change) {

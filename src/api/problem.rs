@@ -440,7 +440,7 @@ impl From<IssueError> for Problem {
             ),
             IssueError::NameTaken => Self::new(
                 409,
-                "a live token has this name: use `token rotate`, or choose another name",
+                "a live token has this name or id: use `token rotate`, or choose another name",
             ),
             IssueError::TooMany => Self::new(
                 409,

@@ -244,10 +244,13 @@ impl Head {
         if !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
             return Err(Fault::new(400, "the request target and Host differ"));
         }
-        if origin_form.is_empty() {
-            return Err(Fault::new(400, "the request target has no path"));
-        }
-        Ok(Some(origin_form.to_owned()))
+        // An empty path is the root (RFC 9110 section 4.2.3).
+        let root = if origin_form.starts_with('/') {
+            ""
+        } else {
+            "/"
+        };
+        Ok(Some(format!("{root}{origin_form}")))
     }
 
     /// The one Host field (RFC 9112 section 3.2); only HTTP/1.0 may do without.
@@ -331,7 +334,7 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
             .eq_ignore_ascii_case(scheme)
             .then(|| &target[scheme.len()..])
     })?;
-    let end = rest.find('/').unwrap_or(rest.len());
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
     Some(rest.split_at(end))
 }
 
@@ -373,6 +376,8 @@ mod tests {
             "GET /Users?filter=userName%20eq%20\"a{}|b\" HTTP/1.1\r\nhOST:\th \r\nX:\r\n\r\n",
             "GET http://h/x HTTP/1.1\r\nHost: h\r\n\r\n",
             "GET https://H:8443/x HTTP/1.1\r\nHost: h:8443\r\n\r\n",
+            "GET https://h HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET https://h?x=/1 HTTP/1.1\r\nHost: h\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: my_host.local:\r\n\r\n",
             "GET / HTTP/1.0\r\n\r\n",
             "BREW / HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n",

@@ -2,7 +2,7 @@
 //! request from the network.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use rustls::{ServerConnection, Stream};
 
 use super::deadline::Deadline;
 use super::listener::Shared;
+use super::rest;
 use super::slot::Slot;
 use crate::api::{Admission, Api};
 use crate::http1::answer::{
@@ -21,7 +22,7 @@ use crate::http1::framing::Framing;
 use crate::http1::{Answer, Body, Fault, Head, Method, Version};
 use crate::limits;
 
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 const LOOK_AGAIN_BYTES: usize = 1024;
 const TIMED_OUT: Fault = Fault::new(408, "the request did not arrive in time");
 
@@ -106,7 +107,7 @@ impl<'a> Connection<'a> {
     fn exchange(&mut self) -> Then {
         let now = Instant::now();
         self.slot.set_idle(now);
-        if self.is_last(now) && self.received.is_empty() {
+        if self.is_last(now) && self.is_between() {
             return self.goodbye();
         }
         let (next, began) = self.next_request(now);
@@ -119,10 +120,16 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Whether nothing of a request has arrived: an empty line, with which some clients end a body,
+    /// is none (RFC 9112 section 2.2).
+    fn is_between(&self) -> bool {
+        matches!(&self.received[..], b"" | b"\r" | b"\r\n")
+    }
+
     /// Waits for a request and reads its head. Gives the moment of its first byte as well.
     fn next_request(&mut self, now: Instant) -> (Next, Instant) {
-        if self.received.is_empty() {
-            self.socket.set(now + limits::IDLE_DURATION_MAX);
+        self.socket.set(now + limits::IDLE_DURATION_MAX);
+        while self.is_between() {
             match self.receive() {
                 Ok(count) if count > 0 => {}
                 _ => return (Next::Nothing, Instant::now()),
@@ -162,7 +169,10 @@ impl<'a> Connection<'a> {
         let framed = Framing::of(head).and_then(|framing| Ok((framing, head.expects_continue()?)));
         let (framing, expects) = match framed {
             Ok(framed) => framed,
-            Err(fault) => return self.refuse(&fault),
+            Err(fault) => {
+                let answer = self.shared.api.refuse(&fault, Some(self.peer));
+                return self.write(answer, head, true, deadline);
+            }
         };
         let admission = match self.shared.api.admit(head, self.peer) {
             Ok(admission) => admission,
@@ -189,12 +199,18 @@ impl<'a> Connection<'a> {
             Ok(body) => body,
             Err(BodyError::Fault(fault)) => {
                 let answer = self.shared.api.refuse_body(&admission, &fault);
-                return self.part(&answer);
+                return self.write(answer, head, true, deadline);
             }
             Err(BodyError::Gone) => {
                 let taken_back = self.slot.is_ending().then_some(&admission);
                 let answer = taken_back.and_then(|it| self.shared.api.refuse_taken_back(it));
-                return answer.map_or(Then::End, |answer| self.part(&answer));
+                return match answer.map(|answer| self.send_last(&answer)) {
+                    Some(Ok(())) => {
+                        rest::drop_unheard(&mut self.socket);
+                        self.goodbye()
+                    }
+                    _ => Then::End,
+                };
             }
         };
         let body = framing.has_body().then_some(body);
@@ -308,19 +324,19 @@ impl<'a> Connection<'a> {
     /// begin.
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
-        self.part(&answer)
+        match self.send_last(&answer) {
+            Ok(()) => self.goodbye(),
+            Err(_) => Then::End,
+        }
     }
 
     /// Sends the last answer of this connection.
-    fn part(&mut self, answer: &Answer) -> Then {
+    fn send_last(&mut self, answer: &Answer) -> io::Result<()> {
         let bytes = last_bytes(&self.shared.api, answer);
         let now = Instant::now();
         self.slot.set_writing(now);
         self.socket.set(now + limits::WRITE_DURATION_MAX);
-        match self.send(&bytes) {
-            Ok(()) => self.goodbye(),
-            Err(_) => Then::End,
-        }
+        self.send(&bytes)
     }
 
     fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
@@ -385,7 +401,7 @@ impl<'a> Connection<'a> {
                 return Then::End;
             }
         }
-        discard(&self.stream, &mut self.socket);
+        rest::drop_until_end(&self.stream, &mut self.socket);
         Then::End
     }
 
@@ -457,21 +473,6 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     let bytes = last_bytes(&shared.api, &answer);
     socket.set(Instant::now() + limits::DISCARD_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
-        discard(stream, socket);
-    }
-}
-
-/// Ends our side, and drops what the peer still sends, for a while and up to a bound.
-fn discard(stream: &TcpStream, socket: &mut Deadline) {
-    if stream.shutdown(Shutdown::Write).is_err() {
-        return;
-    }
-    let mut scratch = [0; READ_BYTES];
-    let mut dropped = 0;
-    while dropped < limits::GOODBYE_BYTES_MAX {
-        match socket.read(&mut scratch) {
-            Ok(0) | Err(_) => return,
-            Ok(count) => dropped += count,
-        }
+        rest::drop_until_end(stream, socket);
     }
 }

@@ -19,6 +19,7 @@
 mod connection;
 mod deadline;
 mod listener;
+mod rest;
 mod slot;
 mod table;
 mod tls;

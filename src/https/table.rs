@@ -97,7 +97,8 @@ impl Table {
         }
     }
 
-    /// Waits until all connections have ended, then ends those that have not.
+    /// Waits until all connections have ended that have not made room, then ends those that have
+    /// not.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
         let (slots, waited) = sound(
@@ -244,7 +245,12 @@ mod tests {
             issued_by: None,
         };
         let now = clock::Instant::from_millis(0);
-        Arc::new(Token::issued(issue, secret::sha256(name.as_bytes()), now))
+        Arc::new(Token::issued(
+            issue,
+            secret::sha256(name.as_bytes()),
+            now,
+            |_| false,
+        ))
     }
 
     fn pair(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
