@@ -266,7 +266,7 @@ pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
 pub const STORE_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The page cache of a small store, which would otherwise be in memory twice.
 pub const STORE_CACHE_BYTES_MIN: usize = 8 * 1024 * 1024;
-/// The page cache is 1/N of the store's file, within [`STORE_CACHE_BYTES_MIN`] and
+/// The page cache is 1/N of the store's file as it is opened, within [`STORE_CACHE_BYTES_MIN`] and
 /// [`STORE_CACHE_BYTES_MAX`].
 pub const STORE_CACHE_PART: usize = 8;
 /// Free space of the data directory's file system below which the server is not ready.

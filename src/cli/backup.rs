@@ -22,7 +22,7 @@ use crate::config;
 use crate::directory::{Caller, describe, event};
 use crate::local::{self, Client};
 use crate::mend::filled;
-use crate::store::{self, Change, Extent, OpenError, Restore, Restoring};
+use crate::store::{self, Change, Extent, OpenError, Restore, RestoreError, Restoring};
 use crate::{files, limits, secret};
 
 pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Result<(), Failure> {
@@ -262,22 +262,15 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     }
 }
 
-fn not_restored(data_dir: &Path, file: &Path, error: OpenError) -> Failure {
+fn not_restored(data_dir: &Path, file: &Path, error: RestoreError) -> Failure {
     match error {
-        OpenError::Locked => match refuse_beside_server(data_dir) {
+        RestoreError::Place(error @ OpenError::Locked) => match refuse_beside_server(data_dir) {
             Ok(()) => from_local(local::Error::Store(error)),
             Err(failure) => failure,
         },
-        // The disk is that of the data directory: a backup is only read.
-        OpenError::Io(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem
-            ) =>
-        {
-            Failure::new(status::IO, format!("{}: {error}", data_dir.display()))
-        }
-        error => unsound(file, &error),
+        RestoreError::Place(OpenError::Io(error)) => unusable(data_dir, &error),
+        RestoreError::Backup(OpenError::Io(error)) => unusable(file, &error),
+        RestoreError::Backup(error) | RestoreError::Place(error) => unsound(file, &error),
     }
 }
 

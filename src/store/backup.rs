@@ -26,7 +26,7 @@ use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
-use super::{Extent, FORMAT, OpenError, Opener, ReadError, Shared, Snapshot, Store, upgrade};
+use super::{Extent, FORMAT, OpenError, ReadError, Shared, Snapshot, saved, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -168,14 +168,13 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
             path.display()
         );
     }
-    let file = path.to_owned();
-    let opener: Opener = Box::new(move || Ok(Box::new(Readable::open(&file)?)));
     let (counts, format) = guarded(|| {
-        let store = Store::open_to_read(opener, describe)?;
-        let snapshot = store
-            .snapshot()
-            .map_err(|_| OpenError::Damaged("it cannot be read".to_owned()))?;
-        Ok((snapshot.check(describe)?, store.found_format))
+        let storage = Overlay::new(Box::new(Readable::open(path)?))?;
+        let (database, format) = current(storage, describe)?;
+        let snapshot = Snapshot::begin(&database, Index::default(), &Shared::default(), 0)?;
+        // A copy of a store, unlike a backup, has its index, which a start reads.
+        saved::read(&snapshot)?;
+        Ok((snapshot.check(describe)?, format))
     })?;
     Ok(Backup {
         counts,
@@ -222,11 +221,22 @@ pub struct Restore<'a> {
 impl Restore<'_> {
     /// Checks the backup and puts it there, with what `tell` says of the restore. If another
     /// process still has the store open after the wait, this fails with [`OpenError::Locked`].
-    pub fn run(&self, tell: impl FnOnce(&Restoring<'_>) -> Change) -> Result<Restored, OpenError> {
-        let checked = check(self.backup, self.describe)?;
+    pub fn run(
+        &self,
+        tell: impl FnOnce(&Restoring<'_>) -> Change,
+    ) -> Result<Restored, RestoreError> {
+        let checked = check(self.backup, self.describe).map_err(RestoreError::Backup)?;
+        self.place(checked, tell).map_err(RestoreError::Place)
+    }
+
+    fn place(
+        &self,
+        checked: Backup,
+        tell: impl FnOnce(&Restoring<'_>) -> Change,
+    ) -> Result<Restored, OpenError> {
         let path = self.path;
-        // Held until the end: a server that starts meanwhile finds the store in use. Where there is
-        // no store, the first to make one wins.
+        // A server that starts meanwhile finds the store in use. Where there is no store, the first
+        // to make one wins.
         let lock = path
             .try_exists()?
             .then(|| patiently(self.lock_wait, || lock(path)))
@@ -241,15 +251,19 @@ impl Restore<'_> {
         let draft = files::draft_of(path);
         let placed = copy_exactly(self.backup, &draft, &checked.digest)
             .and_then(|()| guarded(|| self.settle(&draft, &checked, replaced.as_ref(), tell)))
-            .and_then(|()| match lock {
-                Some(_) => Ok(replace(&draft, path, self.kept_as)?),
-                None => Ok(files::name_new(&draft, path)?),
+            .and_then(|()| {
+                // Held until the end: nobody starts on it before it is on disk under its name.
+                let held = file::lock(&draft)?;
+                match lock {
+                    Some(_) => replace(&draft, path, self.kept_as)?,
+                    None => files::name_new(&draft, path)?,
+                }
+                Ok(held)
             });
-        if let Err(error) = placed {
+        let _held = placed.inspect_err(|_| {
             // The error that matters is the first one.
             let _ = fs::remove_file(&draft);
-            return Err(error);
-        }
+        })?;
         // From here on the store is another one, whatever the disk says.
         let unconfirmed = files::sync_directory_of(path).err();
         // The mark is of the store that may come back with a power failure.
@@ -273,7 +287,7 @@ impl Restore<'_> {
         replaced: Option<&Outline>,
         tell: impl FnOnce(&Restoring<'_>) -> Change,
     ) -> Result<(), OpenError> {
-        let database = current(Deferring::new(file::opener(draft)()?), self.describe)?;
+        let (database, _) = current(Deferring::new(file::opener(draft)()?), self.describe)?;
         let restored = &Outline::of(&database)?;
         let (mut chain, mut last) = (restored.chain, restored.era);
         if let Some(replaced) = replaced {
@@ -311,6 +325,15 @@ fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), Ope
     }
     let what = "it changed while it was copied";
     Err(OpenError::Damaged(what.to_owned()))
+}
+
+/// Why a backup was not put back.
+#[derive(Debug)]
+pub enum RestoreError {
+    /// It cannot be used.
+    Backup(OpenError),
+    /// It could not be put there.
+    Place(OpenError),
 }
 
 /// A backup that is in the place of the store.
@@ -357,29 +380,34 @@ impl Outline {
     fn of_file(path: &Path, describe: Describe) -> Option<Self> {
         let outline = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
-            Self::of(&current(storage, describe)?)
+            Self::of(&current(storage, describe)?.0)
         });
         let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
         outline.inspect_err(cannot).ok()
     }
 }
 
-/// The database in a storage, of this format.
-fn current(storage: impl StorageBackend, describe: Describe) -> Result<Database, OpenError> {
+/// The database in a storage, of this format, and the format that it had.
+fn current(storage: impl StorageBackend, describe: Describe) -> Result<(Database, u64), OpenError> {
     let database = file::database(storage)?;
-    match tables::format_of(&database)? {
-        Some(FORMAT) => {}
-        Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
-        Some(found) => upgrade::run(&database, found, describe)?,
-        None => return Err(OpenError::Damaged("it has no format".to_owned())),
+    let format = tables::format_of(&database)?;
+    let format = format.ok_or_else(|| OpenError::Damaged("it has no format".to_owned()))?;
+    match format {
+        FORMAT => {}
+        0 => return Err(OpenError::Damaged("unknown format 0".to_owned())),
+        found if found > FORMAT => return Err(OpenError::Newer(found)),
+        found => upgrade::run(&database, found, describe)?,
     }
-    Ok(database)
+    Ok((database, format))
 }
 
 /// At every moment there is a store under the name: the old one, then the new one.
 fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
     fs::hard_link(path, kept_as)?;
-    fs::rename(draft, path)
+    fs::rename(draft, path).inspect_err(|_| {
+        // It would look like a copy, and change with the store.
+        let _ = fs::remove_file(kept_as);
+    })
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {
@@ -399,6 +427,21 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+
+    #[test]
+    fn a_store_that_could_not_be_replaced_has_no_second_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, kept_as, draft] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        fs::write(&path, b"a store").expect("written");
+        assert!(
+            replace(&draft, &path, &kept_as).is_err(),
+            "there is no draft"
+        );
+        assert!(path.exists() && !kept_as.exists());
+        fs::write(&draft, b"another").expect("written");
+        replace(&draft, &path, &kept_as).expect("replaced");
+        assert_eq!(fs::read(&kept_as).expect("there"), b"a store");
+    }
 
     /// It is told of now, and not when the backup is needed.
     #[test]

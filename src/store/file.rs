@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +41,11 @@ impl Site {
         }
     }
 
+    /// Which file bears the name now, if it is one.
+    pub(super) fn identity(&self) -> io::Result<Option<Identity>> {
+        self.path.as_deref().map(identity).transpose()
+    }
+
     /// Whatever `opener` opens.
     pub(super) fn of(opener: Opener) -> Self {
         let opener = Arc::new(opener);
@@ -51,6 +56,15 @@ impl Site {
             path: None,
         }
     }
+}
+
+/// Device and inode of a file.
+pub(super) type Identity = (u64, u64);
+
+/// Which file bears a name now: a restore gives it to another one.
+fn identity(path: &Path) -> io::Result<Identity> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// Opens the file at `path`, which must be a store.
@@ -86,11 +100,12 @@ fn not_empty(file: &File) -> Result<(), OpenError> {
 
 /// Locks the store at `path` without reading it, as a server that has it open would.
 pub(super) fn lock(path: &Path) -> Result<FileBackend, OpenError> {
+    let before = identity(path)?;
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let backend = FileBackend::new(file)?;
     match backend.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-        Ok(true) => Ok(backend),
-        Ok(false) => Err(OpenError::Locked),
+        Ok(true) if identity(path)? == before => Ok(backend),
+        Ok(_) => Err(OpenError::Locked),
         Err(error) => Err(io::Error::other(error.to_string()).into()),
     }
 }

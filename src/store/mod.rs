@@ -59,7 +59,7 @@ use std::{fmt, io};
 pub use audit::ChainBroken;
 pub use audit::ROW_BYTES;
 pub use backend::{Ailment, Backend};
-pub use backup::{Backup, Counts, Outline, Restore, Restored, Restoring, check};
+pub use backup::{Backup, Counts, Outline, Restore, RestoreError, Restored, Restoring, check};
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
@@ -71,7 +71,7 @@ pub use view::View;
 use crate::limits;
 use crate::locks::sound;
 use crate::metrics::Commits;
-use backend::{Health, Overlay};
+use backend::Health;
 use file::Site;
 use hints::Hints;
 use notes::Notes;
@@ -93,7 +93,6 @@ pub struct Store {
     look: Mutex<Option<JoinHandle<()>>>,
     created: bool,
     era: u32,
-    found_format: u64,
 }
 
 /// What the store and its writer both hold.
@@ -165,17 +164,10 @@ impl Store {
         Self::start(writer, Duration::ZERO)
     }
 
-    /// Opens what `opener` opens for reading only: nothing is written to it, and what is written to
-    /// the store is lost.
-    fn open_to_read(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
-        let over = move || Ok(Box::new(Overlay::new(opener()?)?) as Backend);
-        Self::open_with(Box::new(over), describe)
-    }
-
     fn start(writer: Writer, lock_wait: Duration) -> Result<Self, OpenError> {
         let shared = writer.shared().clone();
         let open = writer.open(lock_wait)?;
-        let (era, found_format) = (open.era, open.found_format());
+        let era = open.era;
         let queue = Arc::new(Queue::new(shared.commits.clone()));
         let ends = Ends {
             syncer: Arc::clone(writer.syncer()),
@@ -193,7 +185,6 @@ impl Store {
             look: Mutex::default(),
             created: false,
             era,
-            found_format,
         })
     }
 

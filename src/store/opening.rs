@@ -31,14 +31,13 @@ pub(super) struct Open {
     /// Chunks of the index that are in the file in their present state.
     pub(super) saved: RoaringBitmap,
     pub(super) chain: Joint,
-    /// Whether anything was committed since it was opened.
-    pub(super) is_written: bool,
+    /// Whether the index is to be saved before it is closed.
+    pub(super) is_save_due: bool,
     /// Whether there were commits since the last one from which a crash is recovered without
     /// reading the whole file.
     pub(super) unchecked: bool,
     /// Of what is written from here on.
     pub(super) era: u32,
-    found_format: u64,
 }
 
 impl Writer {
@@ -52,24 +51,26 @@ impl Writer {
     /// Opens it, upgraded if need be.
     fn open_first(&self) -> Result<Open, OpenError> {
         let opened = self.open_for_writing(None);
-        let (Err(OpenError::Older(found)), Some(path)) = (&opened, &self.site.path) else {
+        let (Err(OpenError::Older(_)), Some(path)) = (&opened, &self.site.path) else {
             return opened;
         };
         upgrade::with_backup(path, &self.site.opener, &self.lag, self.describe)?;
-        let open = self.open_for_writing(None)?;
-        Ok(Open {
-            found_format: *found,
-            ..open
-        })
+        self.open_for_writing(None)
     }
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
+        // Opened by name and locked then: a restore between would leave a file without a name, and
+        // what is written to it would be gone.
+        let before = self.site.identity()?;
         self.lag.make_up(&self.site.opener, false)?;
         let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
         // After a failure there are readers, who must not wait for space together with this.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
         let storage = Patient::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.site.path.is_none())?;
+        if self.site.identity()? != before {
+            return Err(OpenError::Locked);
+        }
         waits.store(true, Ordering::SeqCst);
         Ok(open)
     }
@@ -109,10 +110,9 @@ impl Writer {
             chain,
             database,
             storage,
-            is_written: false,
+            is_save_due: false,
             unchecked: false,
             era: tables::era(&txn)?,
-            found_format: found.unwrap_or(FORMAT),
         };
         match known {
             // Every change of a user moves the chain on: the same head means the same users.
@@ -126,7 +126,7 @@ impl Writer {
         if known.is_some() {
             // It is put back even if nothing is written from here on, so that the next start is
             // quick again.
-            (open.is_written, open.unchecked) = (true, true);
+            (open.is_save_due, open.unchecked) = (true, true);
         }
         Ok(open)
     }
@@ -160,7 +160,7 @@ impl Writer {
         if !looks {
             // A server that is never written to shall start quickly, too.
             let is_missing = open.saved.len() < u64::from(open.index.chunks());
-            (open.is_written, open.unchecked) = (is_missing, is_missing);
+            (open.is_save_due, open.unchecked) = (is_missing, is_missing);
         }
         Ok(())
     }
@@ -173,11 +173,6 @@ pub(super) struct Known {
 }
 
 impl Open {
-    /// The format that the file had before it was opened.
-    pub(super) fn found_format(&self) -> u64 {
-        self.found_format
-    }
-
     /// Takes the index out of the file; it is put back in idle moments.
     pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
         saved::forget(&self.database)?;
@@ -201,7 +196,7 @@ impl Open {
     /// Saves the index before the file is closed, so that the next start is quick. If nothing was
     /// written, the file is left as it is.
     pub(super) fn save_all(&mut self) -> Result<(), ReadError> {
-        while self.is_written && self.checkpoint()? == limits::INDEX_CHUNKS_AT_ONCE {}
+        while self.is_save_due && self.checkpoint()? == limits::INDEX_CHUNKS_AT_ONCE {}
         Ok(())
     }
 
@@ -243,5 +238,39 @@ pub(super) fn close(open: Open) -> Result<(), String> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("it ended by a panic".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::Shared;
+    use super::super::file::{Site, create_if_absent, opener};
+    use super::*;
+
+    /// As by a restore between opening and locking.
+    #[test]
+    fn a_file_that_has_lost_its_name_is_not_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, other) = (folder.path().join("a.redb"), folder.path().join("b.redb"));
+        for each in [&path, &other] {
+            create_if_absent(each).expect("made");
+        }
+        let (open, place) = (opener(&path), path.clone());
+        let site = Site {
+            opener: Box::new(move || {
+                let opened = open();
+                // Once there is none.
+                let _ = fs::rename(&other, &place);
+                opened
+            }),
+            ..Site::file(&path)
+        };
+        let describe = |_: &[u8]| Err("there is no user".to_owned());
+        let writer = Writer::new(site, describe, Shared::default(), true);
+        let first = writer.open(Duration::ZERO).map(drop);
+        assert!(matches!(first, Err(OpenError::Locked)), "{first:?}");
+        assert!(writer.open(Duration::ZERO).is_ok());
     }
 }

@@ -31,7 +31,8 @@ pub(super) enum Outcome {
     Unchanged,
     /// Nothing of it is on disk.
     Failed,
-    /// The disk failed while it was written, and could not be asked what it has kept.
+    /// The disk failed while it was written, and could not be asked what it has kept, or has it and
+    /// cannot be relied upon.
     Unknown,
     /// Nothing of it is on disk, by a bug.
     Panicked,

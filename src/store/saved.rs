@@ -72,7 +72,7 @@ pub(super) fn from_rows(snapshot: &Snapshot, describe: Describe) -> Result<Index
 
 /// The part of the index that is in the file. A chunk that is not as it was written counts as
 /// missing.
-fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
+pub(super) fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
     let (mut index, mut saved) = (Index::default(), RoaringBitmap::new());
     let txn = snapshot.transaction();
     if !tables::is_index_kept(&txn.open_table(CHAIN)?)? {

@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 use redb::{
     Database, Key, MultimapTableDefinition, ReadTransaction, ReadableDatabase,
-    ReadableMultimapTable, ReadableTable, StorageBackend, Table, TableDefinition, TableError,
-    Value, WriteTransaction,
+    ReadableMultimapTable, ReadableTable, Table, TableDefinition, TableError, Value,
+    WriteTransaction,
 };
 
 use super::audit::Joint;
@@ -66,8 +66,9 @@ pub(super) fn with_backup(
     lag: &Arc<Lag>,
     describe: Describe,
 ) -> Result<(), OpenError> {
-    // Closing puts an unclean file in order, so that the copy needs no repair.
-    let database = open(Patient::hasty(opener()?, Arc::clone(lag)))?;
+    // A full disk is an error at once: no caller is served yet who could wait. Closing puts an
+    // unclean file in order, so that the copy needs no repair.
+    let database = file::database(Patient::hasty(opener()?, Arc::clone(lag)))?;
     let state = State::of(&database)?;
     close(database)?;
     let format = state.format;
@@ -83,7 +84,7 @@ pub(super) fn with_backup(
         OpenError::Io(error) => refused("a backup of it cannot be made".to_owned(), &error),
         other => other,
     })?;
-    let database = open(Patient::hasty(opener()?, Arc::clone(lag)))?;
+    let database = file::database(Patient::hasty(opener()?, Arc::clone(lag)))?;
     // Another process had the file meanwhile: what it wrote is not in the backup.
     if State::of(&database)? != state {
         return Err(OpenError::Locked);
@@ -99,13 +100,13 @@ pub(super) fn with_backup(
 
 /// A warning, because commands show those too: nobody shall have to search for the way back.
 fn tell(path: &Path, backup: &Path, format: u64) {
-    let backup = backup.display();
+    let backup = quoted(backup);
     log::warn!(
         "the store was brought from format {format} to format {FORMAT}; as it was before, it is kept as {backup}"
     );
     // The program of format 1 had no `restore`.
     let put_back = match format {
-        1 => format!("and copy {backup} to {}", path.display()),
+        1 => format!("and copy {backup} to {}", quoted(path)),
         // That program gave the files it made to the user who ran it.
         _ => format!(
             "and run with that one, as the user of the server: golinks-scim --data-dir {} backup restore {backup}",
@@ -303,15 +304,10 @@ impl State {
     fn is_in(&self, path: &Path) -> bool {
         let found = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
-            Self::of(&open(storage)?)
+            Self::of(&file::database(storage)?)
         });
         found.is_ok_and(|found| found == *self)
     }
-}
-
-/// A full disk is an error at once: no caller is served yet who could wait.
-fn open(storage: impl StorageBackend) -> Result<Database, OpenError> {
-    file::database(storage)
 }
 
 fn close(database: Database) -> Result<(), OpenError> {

@@ -368,6 +368,7 @@ impl Writer {
         log::warn!("somebody has changed users behind the server's back: all are read again");
         open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
         open.forget_saved()?;
+        (open.is_save_due, open.unchecked) = (true, true);
         self.publish(open)?;
         self.shared.trust.mended();
         Ok(())
@@ -423,7 +424,7 @@ impl Writer {
         }
         open.index = index;
         open.saved -= outdated;
-        open.is_written = true;
+        open.is_save_due = true;
         open.unchecked = true;
         open.chain = chain;
         Ok(Attempt::Written {
