@@ -181,7 +181,16 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let foreign = server.cli(&["cert", "install", customer.chain().to_str().expect("text")]);
     assert_eq!(foreign.status, Some(1), "another key: {foreign:?}");
 
-    let chain = file("good.pem", &format!("{leaf}{authority}"));
+    // As some editors save it, with a comment in an old encoding.
+    let chain = file("good.pem", "");
+    let comment = b"friendlyName: Z\xfcrich\n";
+    let parts = [
+        b"\xef\xbb\xbf",
+        leaf.as_bytes(),
+        comment,
+        authority.as_bytes(),
+    ];
+    fs::write(&chain, parts.concat()).expect("written");
     let installed = server.cli(&["cert", "install", &chain]);
     assert_eq!(installed.status, Some(0), "{installed:?}");
     assert!(

@@ -34,7 +34,7 @@ fn entra_walks_a_life_in_its_default_dialect() {
 
 #[test]
 fn entra_walks_a_life_with_the_flag_on_its_tenant_url() {
-    check(&entra::entra_2062020(&person()), "full");
+    check(&entra::entra_062020(&person()), "full");
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl TokenState {
 /// What a token is to be.
 #[derive(Clone, Debug)]
 pub struct Issue {
-    /// A name: letters, digits, `-`, `_`, `.`, at most [`limits::TOKEN_NAME_CHARS_MAX`].
+    /// A name: letters, digits, `-`, `_`, `.`, at most [`crate::limits::TOKEN_NAME_CHARS_MAX`].
     pub name: String,
     /// What it may do.
     pub scope: Scope,

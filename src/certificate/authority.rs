@@ -19,7 +19,7 @@ use crate::secret;
 /// How far in the past a certificate begins, since clocks differ.
 const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
 /// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
-const COMMON_NAME_CHARS_MAX: usize = 64;
+pub(super) const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// Where the private authority and its leaf are.
 pub(super) struct PrivateFiles {

@@ -77,7 +77,7 @@ enum OutOfDate {
 pub struct Cell {
     source: Source,
     current: RwLock<Current>,
-    /// What the customer's files looked like when they were read last.
+    /// What the files that others exchange looked like before they were read last.
     seen: Mutex<Vec<Stamp>>,
 }
 
@@ -93,9 +93,11 @@ impl Cell {
     /// is served, since there is none before it: a machine that boots with a slow clock would be
     /// down for good otherwise, and so would a server that is restarted after its end.
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
+        // As in a reload: a change while they are read is seen the next time.
+        let stamps = source.stamps();
         let current = load(&source.found(), OutOfDate::Served, now)?;
         Ok(Arc::new(Self {
-            seen: Mutex::new(source.stamps()),
+            seen: Mutex::new(stamps),
             source,
             current: RwLock::new(current),
         }))

@@ -270,6 +270,8 @@ pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, 
 /// All certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bad = |what: String| Error::Bad(path.to_owned(), what);
+    // With the mark of some editors the first block would not begin its line.
+    let pem = pem.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(pem);
     let found = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(format!("it is not PEM: {error}")))?;

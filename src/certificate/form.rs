@@ -79,7 +79,7 @@ fn content_of_der(bytes: &[u8]) -> Option<&[u8]> {
         return None;
     }
     match bytes {
-        [0x30, 0..=0x7F, content @ ..]
+        [0x30, 0..=0x80, content @ ..]
         | [0x30, 0x81, _, content @ ..]
         | [0x30, 0x82, _, _, content @ ..]
         | [0x30, 0x83, _, _, _, content @ ..] => Some(content),

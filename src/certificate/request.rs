@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 
-use super::authority::san;
+use super::authority::{COMMON_NAME_CHARS_MAX, san};
 use super::chain::{Chain, certificates};
 use super::{Error, Names, files};
 use crate::clock::Instant;
@@ -49,7 +49,9 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     let pem = String::from_utf8(files::read_key(&path)?).map_err(|error| bad(error.to_string()))?;
     let key = KeyPair::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
     let mut params = CertificateParams::default();
-    if let Some(first) = names.as_slice().first() {
+    // All names are in the other field; a part of a long one would name another host.
+    let is_short = |name: &&String| name.len() <= COMMON_NAME_CHARS_MAX;
+    if let Some(first) = names.as_slice().first().filter(is_short) {
         params
             .distinguished_name
             .push(DnType::CommonName, first.clone());
@@ -101,12 +103,17 @@ pub fn install(
     let mut fitting = Err(bad(
         "there is no key for it: give --key, or begin with `cert request`".to_owned(),
     ));
-    for candidate in candidates {
-        fitting = files::read_key(&candidate).and_then(|key_pem| {
+    for (at, candidate) in candidates.into_iter().enumerate() {
+        let tried = files::read_key(&candidate).and_then(|key_pem| {
             let loaded = Chain::read((chain, &chain_pem), (&candidate, &key_pem))?;
             Ok((loaded, candidate, key_pem))
         });
-        if fitting.is_ok() {
+        let fits = tried.is_ok();
+        // Of several keys the first is meant: what is wrong with it is told.
+        if fits || at == 0 {
+            fitting = tried;
+        }
+        if fits {
             break;
         }
     }
@@ -123,13 +130,13 @@ pub fn install(
             host: host.to_owned(),
         });
     }
-    let text = |path: &Path, bytes: Vec<u8>| {
-        String::from_utf8(bytes).map_err(|error| Error::Bad(path.to_owned(), error.to_string()))
-    };
-    let key_pem = text(&key, key_pem)?;
+    // What stands around the blocks may be in any encoding.
+    let (key_pem, chain_pem) = (
+        String::from_utf8_lossy(&key_pem),
+        String::from_utf8_lossy(&chain_pem),
+    );
     let key_pem = key_block(&key_pem)
         .ok_or_else(|| Error::Bad(key.clone(), "there is no private key".to_owned()))?;
-    let chain_pem = text(chain, chain_pem)?;
     files::write_key(
         &to,
         &format!("{key_pem}\n{}", certificate_blocks(&chain_pem)),

@@ -176,13 +176,16 @@ fn is_name(host: &str) -> bool {
 }
 
 /// Ends of names that are of a local network and never in the public DNS.
-const LOCAL_ENDS: [&str; 9] = [
+const LOCAL_ENDS: [&str; 12] = [
     "local",
     "localdomain",
     "localhost",
     "internal",
     "intranet",
     "lan",
+    "corp",
+    "home",
+    "private",
     "home.arpa",
     "test",
     "invalid",
@@ -237,6 +240,7 @@ mod tests {
             "scim.local",
             "SCIM.Internal.",
             "a.home.arpa",
+            "scim.acme.corp",
             "127.0.0.1",
             "10.1.2.3",
             "192.168.1.1",

@@ -48,17 +48,48 @@ pub(super) fn data_dir(path: &Path) -> Said {
         return Said::Unclear;
     }
     let directory = file::plain(value).filter(|text| Path::new(text).is_absolute());
+    let in_path = |path: &str| {
+        let path = path.to_lowercase();
+        path.replace(Key::Directory.setting().name, "")
+            .matches("dir")
+            .count()
+    };
     match directory {
         // Its own path may hold the word too.
-        Some(directory) if mentions == directory.to_lowercase().matches("dir").count() => {
-            Said::This(Given {
-                text: directory,
-                origin: Origin::File {
-                    path: path.to_owned(),
-                    line,
-                },
-            })
-        }
+        Some(directory) if mentions == in_path(&directory) => Said::This(Given {
+            text: directory,
+            origin: Origin::File {
+                path: path.to_owned(),
+                line,
+            },
+        }),
         _ => Said::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_beyond_doubt_is_taken() {
+        for (text, wanted) in [
+            ("data_dir = \"/srv/x\"\nrate_limt = 5\n", Some("/srv/x")),
+            (
+                "data_dir = \"/srv/directory/dir\"\ndirectory = 5\n",
+                Some("/srv/directory/dir"),
+            ),
+            ("data_dir = \"/srv/x\"\ndatadir = \"/srv/y\"\n", None),
+            ("data_dir = \"srv\"\n", None),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("config.toml");
+            std::fs::write(&path, text).expect("written");
+            let found = match data_dir(&path) {
+                Said::This(given) => Some(given.text),
+                Said::Nothing | Said::Unclear => None,
+            };
+            assert_eq!(found.as_deref(), wanted, "{text}");
+        }
     }
 }

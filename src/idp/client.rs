@@ -1,6 +1,7 @@
 //! The HTTPS client that plays the tables: one connection at a time, kept while it lasts,
 //! with a deadline on everything. It trusts the authorities that it is given and nothing
-//! else. It follows no redirect and undoes no content coding, as no provider needs either.
+//! else. It follows no redirect, as no provider does, and undoes the content codings that the
+//! tables offer: a proxy may use them.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -8,6 +9,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -194,6 +196,8 @@ impl Client {
         if !response.closes_connection() {
             self.kept = Some(connection);
         }
+        let response =
+            decoded(response).map_err(|error| Error::Answer(ResponseError::Io(error)))?;
         Ok((response, begun.elapsed()))
     }
 }
@@ -248,8 +252,12 @@ impl Server {
 
     fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            match connect(&address, deadline) {
+        let addresses = (self.host.as_str(), self.port).to_socket_addrs()?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        for (tried, address) in addresses.iter().enumerate() {
+            // One that does not answer leaves time for the others.
+            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            match connect(address, time_left(deadline)? / left) {
                 Ok(socket) => return Ok(socket),
                 Err(error) => failure = error,
             }
@@ -258,10 +266,31 @@ impl Server {
     }
 }
 
-fn connect(address: &SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect_timeout(address, time_left(deadline)?)?;
+fn connect(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(address, patience)?;
     socket.set_nodelay(true)?;
     Ok(socket)
+}
+
+/// The answer without its content coding (RFC 9110 section 8.4.1), if it is one that was offered.
+fn decoded(mut response: Response) -> io::Result<Response> {
+    let most = u64::try_from(limits::CLIENT_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
+    let coding = response.header("content-encoding").unwrap_or_default();
+    let coding = coding.trim().to_ascii_lowercase();
+    let mut body = Vec::new();
+    match &*coding {
+        // The answer to HEAD has no content, whatever it says.
+        _ if response.body.is_empty() => return Ok(response),
+        "gzip" | "x-gzip" => MultiGzDecoder::new(&response.body[..])
+            .take(most)
+            .read_to_end(&mut body)?,
+        "deflate" => ZlibDecoder::new(&response.body[..])
+            .take(most)
+            .read_to_end(&mut body)?,
+        _ => return Ok(response),
+    };
+    response.body = body;
+    Ok(response)
 }
 
 fn roots(authority_pem: &[u8]) -> Result<RootCertStore, Error> {
@@ -404,6 +433,31 @@ mod tests {
         ] {
             let error = Server::at(url).expect_err(url).to_string();
             assert!(error.starts_with(expected), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_has_compressed_is_read() {
+        use flate2::Compression;
+        use flate2::read::{GzEncoder, ZlibEncoder};
+
+        let text = b"{\"schemas\":[]}".repeat(100);
+        let packed = |mut coder: Box<dyn Read + '_>| {
+            let mut packed = Vec::new();
+            coder.read_to_end(&mut packed).expect("packed");
+            packed
+        };
+        let gzip = packed(Box::new(GzEncoder::new(&text[..], Compression::fast())));
+        let deflate = packed(Box::new(ZlibEncoder::new(&text[..], Compression::fast())));
+        for (coding, body) in [("GZIP", gzip), ("deflate", deflate), ("br", text.clone())] {
+            let response = |body: Vec<u8>| Response {
+                status: 200,
+                headers: vec![("Content-Encoding".to_owned(), coding.to_owned())],
+                body,
+            };
+            let whole = decoded(response(body)).expect(coding);
+            assert_eq!(whole.body, text, "{coding}");
+            assert_eq!(decoded(response(Vec::new())).expect(coding).body, b"");
         }
     }
 

@@ -71,7 +71,7 @@ impl Provider {
             Self::Entra => &[
                 entra::entra_validator,
                 entra::entra_default,
-                entra::entra_2062020,
+                entra::entra_062020,
                 entra::entra_reference,
             ],
             Self::OneLogin => &[onelogin::onelogin],

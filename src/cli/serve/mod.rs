@@ -252,7 +252,8 @@ fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
 fn host_name() -> String {
     let system = rustix::system::uname();
     let name = system.nodename().to_string_lossy().to_ascii_lowercase();
-    if name.is_empty() {
+    // A kernel takes names that no URL can have, such as one of digits alone.
+    if BaseUrl::parse(&format!("https://{name}")).is_err() {
         "localhost".to_owned()
     } else {
         name

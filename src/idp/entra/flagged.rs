@@ -9,7 +9,7 @@ use super::{Check, ENTERPRISE_SCHEMA, Person, Step, Suite, create, create_manage
 use super::{delete, delete_manager, modify, read, suite, user};
 
 /// A whole life: test, create, match, update, soft delete, return, hard delete.
-pub fn entra_2062020(person: &Person) -> Suite {
+pub fn entra_062020(person: &Person) -> Suite {
     let mut steps = vec![
         Step::get(
             "test connection",

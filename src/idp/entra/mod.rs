@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`entra_validator`] | the tests for users of the SCIM Validator |
 //! | [`entra_default`] | the PATCH of a plain tenant URL: `Replace`, `"False"`, value paths |
-//! | [`entra_2062020`] | the same life with `?aadOptscim062020` on the tenant URL |
+//! | [`entra_062020`] | the same life with `?aadOptscim062020` on the tenant URL |
 //! | [`entra_reference`] | what Microsoft's collection of requests does differently |
 //!
 //! Sources in the steps: `ENTRA` is Microsoft's page on building a SCIM endpoint, `ENTRAC` its page
@@ -29,7 +29,7 @@ use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
 pub use dialect::entra_default;
-pub use flagged::entra_2062020;
+pub use flagged::entra_062020;
 pub use reference::entra_reference;
 pub use validator::entra_validator;
 
@@ -149,7 +149,7 @@ mod tests {
         for suite in [
             entra_validator(&person),
             entra_default(&person),
-            entra_2062020(&person),
+            entra_062020(&person),
             entra_reference(&person),
         ] {
             super::super::expect::is_complete(&suite);
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn every_target_of_the_flagged_tenant_url_has_the_flag() {
         let person = Person::from_random([7; Person::RANDOM_BYTES]);
-        for step in entra_2062020(&person).steps {
+        for step in entra_062020(&person).steps {
             assert!(step.target.contains("?aadOptscim062020"), "{}", step.target);
         }
     }

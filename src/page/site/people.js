@@ -117,7 +117,7 @@ export class People {
     }
     if (this.#counted !== this.#tag) await this.#count();
     await this.#walk(AHEAD);
-    return true;
+    return before === this.query && !this.#asking;
   }
 
   /** Counts everybody, since a list of some does not say how many there are. */

@@ -176,6 +176,7 @@ export class Rows {
     slot.avatar.textContent = user ? initialsOf(user) : "";
     slot.name.textContent = user ? nameOf(user) : "";
     slot.email.textContent = user ? emailOf(user) || user.userName : "";
+    slot.name.title = slot.email.title = "";
     slot.status.textContent = user ? (isActive(user) ? "Active" : "Inactive") : "";
     if (user) row.removeAttribute("aria-hidden");
     else row.setAttribute("aria-hidden", "true");
