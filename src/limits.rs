@@ -317,7 +317,7 @@ pub const UNDO_STEP_DURATION: Duration = Duration::from_secs(20);
 pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
 /// A value, as JSON, that the answer to an undo shows; of longer ones it names the attribute alone.
 pub const UNDO_VALUE_BYTES_MAX: usize = 64;
-/// Refusals within [`REFUSAL_WINDOW`] that get a row each in the audit trail; further ones are
+/// Refusals of one principal within [`REFUSAL_WINDOW`] that get a row each in the audit trail; further ones are
 /// counted in one row.
 pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;
 /// See [`REFUSALS_PER_WINDOW_MAX`].

@@ -165,6 +165,41 @@ fn no_row_holds_what_a_refused_request_said_of_anybody() {
     }
 }
 
+/// What memory knows of a bulk request is not all: some of it was done. After a restart it is the
+/// same.
+#[test]
+fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
+    let mut talk = Talk::start(&[]);
+    let create = |number: usize| {
+        json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(),
+               "data": body(&format!("u{}", number.min(29)))})
+    };
+    // 30 users, the last one twice, and somebody who is not there.
+    let mut operations: Vec<Value> = (0..31).map(create).collect();
+    operations.push(json!({"method": "DELETE", "path": "/Users/nobody"}));
+    let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+                      "Operations": operations});
+    let response = talk.send("POST", "/Bulk", Some(&bulk));
+    assert_eq!(response.status, 200);
+    let request = response.header("x-request-id").expect("an id").to_owned();
+    let explained = |server: &Server| {
+        let told = server.cli(&["audit", "explain", &request]);
+        assert_eq!(told.status, Some(0), "{told:?}");
+        for words in [
+            "asked    DELETE /scim/v2/Bulk",
+            "answer   404",
+            "u29",
+            "u10",
+        ] {
+            assert!(told.stdout.contains(words), "{words}: {told:?}");
+        }
+        assert!(told.stderr.contains("older changes"), "{told:?}");
+    };
+    explained(&talk.server);
+    talk.server.restart();
+    explained(&talk.server);
+}
+
 #[test]
 fn a_client_in_a_loop_leaves_a_bounded_number_of_rows() {
     let mut talk = Talk::start(&["--rate-limit", "off"]);

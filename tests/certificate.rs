@@ -110,6 +110,22 @@ fn what_is_served_is_told_to_programs_too() {
     assert!(!told.to_string().contains("\"der\""), "{told}");
 }
 
+/// With a mark at its beginning, and a comment in an old encoding.
+fn as_some_editors_save(path: &str, parts: &[&str]) -> String {
+    let [first, rest @ ..] = parts else {
+        panic!("no certificate");
+    };
+    let mut text = [
+        b"\xef\xbb\xbf",
+        first.as_bytes(),
+        b"friendlyName: Z\xfcrich\n",
+    ]
+    .concat();
+    text.extend(rest.concat().into_bytes());
+    fs::write(path, text).expect("written");
+    path.to_owned()
+}
+
 /// From the request to being served, without a restart; and what must not be installed.
 #[test]
 fn a_request_becomes_a_certificate_that_is_served() {
@@ -181,16 +197,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
     let foreign = server.cli(&["cert", "install", customer.chain().to_str().expect("text")]);
     assert_eq!(foreign.status, Some(1), "another key: {foreign:?}");
 
-    // As some editors save it, with a comment in an old encoding.
-    let chain = file("good.pem", "");
-    let comment = b"friendlyName: Z\xfcrich\n";
-    let parts = [
-        b"\xef\xbb\xbf",
-        leaf.as_bytes(),
-        comment,
-        authority.as_bytes(),
-    ];
-    fs::write(&chain, parts.concat()).expect("written");
+    let chain = as_some_editors_save(&file("good.pem", ""), &[&leaf, &authority]);
     let installed = server.cli(&["cert", "install", &chain]);
     assert_eq!(installed.status, Some(0), "{installed:?}");
     assert!(

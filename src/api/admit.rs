@@ -197,7 +197,8 @@ fn check_media_type(head: &Head) -> Result<(), Problem> {
     if codings.any(is_compression) {
         return Err(Problem::unsupported_content_coding());
     }
-    let Some(value) = head.header("content-type") else {
+    let value = head.header("content-type");
+    let Some(value) = value.filter(|it| !it.trim_ascii().is_empty()) else {
         return Ok(());
     };
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();

@@ -321,7 +321,7 @@ impl Admission {
         answer
     }
 
-    /// The answer, and the log line: reads and open routes at debug; writes and refusals at info.
+    /// The answer, and the log line: reads and open routes at debug; writes and refusals of a token at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),
@@ -390,5 +390,5 @@ fn path_for_log(path: &str) -> &str {
             Err(_) => break,
         }
     }
-    "(a path that cannot be decoded, not shown)"
+    "(a path with odd escapes, not shown)"
 }

@@ -10,20 +10,24 @@ use super::problem::{Cause, word_of};
 use super::reply::{self, Outcome};
 use crate::access::{Administrator, Rejection};
 
-/// What memory knows of the request; otherwise what the audit trail knows, from `before` backwards.
-/// `next` is where the next request goes on, if nothing was found yet.
+/// What memory knows of the request, and what the audit trail knows, from `before` backwards. `next`
+/// is where the next request goes on, if nothing was found yet; `areMore` says that there are older
+/// changes than those shown.
 pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let request = call.parameter();
     let is_first = call.query("before").is_none();
-    if is_first && let Some(mut row) = api.refusals.of_request(request) {
+    let mut refusal = is_first.then(|| api.refusals.of_request(request)).flatten();
+    // Other operations than the refused one may have been done.
+    if let Some(mut row) = refusal.take_if(|row| row.get("operation").is_none()) {
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
     }
     let before = super::audit::sequence(call, "before")?.unwrap_or(u64::MAX);
-    let (mut refusal, mut changes) = (None, Vec::new());
+    let mut changes = Vec::new();
     let next = api.directory.of_request(request, before, |row| {
         if row["kind"] == "refuse" {
-            refusal = Some(row);
+            // Of several operations the last one, as in memory.
+            refusal.get_or_insert(row);
             return ControlFlow::Continue(());
         }
         changes.push(brief(row));
@@ -33,13 +37,14 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
             ControlFlow::Break(())
         }
     })?;
+    let are_more = changes.len() == crate::limits::EXPLAINED_CHANGES_MAX;
     changes.reverse();
     if let Some(row) = &mut refusal {
         row["advice"] = json!(advice(row));
     }
     Ok(reply::json(
         200,
-        &json!({"refusal": refusal, "changes": changes, "next": next}),
+        &json!({"refusal": refusal, "changes": changes, "areMore": are_more, "next": next}),
     ))
 }
 
@@ -87,23 +92,34 @@ fn advice(row: &Value) -> &'static str {
         }
         (409, _) => "mend the operation that failed before this one",
         (412, _) => "retrieve the user again: somebody has changed it meanwhile",
-        (413, _) => "take large attributes out of the mapping, photos above all",
+        (413, _) => {
+            "take large attributes out of the mapping, photos above all; send bulk requests of fewer \
+             operations"
+        }
         (429 | 503, _) if cause == Cause::Load.as_str() => {
             "nothing: the provider comes back by itself; if it is always so, look who else asks at \
              those times, and send smaller bulk requests"
         }
         (429, _) => of_rate(cause),
-        (501, _) => "untick Push Groups in the provider: groups are not provisioned",
+        (501, _) if is_of_groups(row) => {
+            "untick Push Groups in the provider: groups are not provisioned"
+        }
         (503, _) => {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
         }
-        (408 | 414 | 417 | 431 | 505, _) => {
+        // What is no request has no `scimType`.
+        (408 | 414 | 417 | 431 | 501 | 505, _) | (400, None) => {
             "no identity provider sends this: look at the proxy between, or for a scanner in the network"
         }
         (500.., _) => "report the log lines of this request",
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
+}
+
+fn is_of_groups(row: &Value) -> bool {
+    let route = row["route"].as_str().unwrap_or_default();
+    route.contains("/Groups")
 }
 
 fn of_token(cause: &str) -> &'static str {
@@ -207,6 +223,13 @@ mod tests {
                 "who else asks",
             ),
             (scim(ErrorType::Mutability), "mapping"),
+            (json!({"status": 400}), "a scanner"),
+            (json!({"status": 501}), "a scanner"),
+            (
+                json!({"status": 501, "route": "/scim/v2/Groups"}),
+                "Push Groups",
+            ),
+            (json!({"status": 413}), "fewer operations"),
         ] {
             assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));
         }

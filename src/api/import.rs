@@ -147,6 +147,9 @@ impl Request {
             lines: Vec::with_capacity(rows.len()),
         };
         for mut row in rows {
+            if !row.is_object() {
+                row = Value::Null;
+            }
             let refusal = match read_row(columns.as_ref(), &mut row) {
                 Ok(read) => {
                     request.rows.push(read);

@@ -294,8 +294,10 @@ impl Api {
         // A failure of the server is counted as one, whatever status its caller understands.
         let real = outcome.as_ref().err().map(|problem| problem.status);
         let outcome = outcome.map_err(|problem| admission.told(problem));
+        // A state of the server is no refusal, however often it is asked for.
         if let Err(problem) = &outcome
             && let Some(principal) = admission.principal()
+            && admission.route().path != "/readyz"
         {
             let refused = Refused::admitted(&admission, body.unwrap_or_default());
             self.note_refusal(principal, &refused, problem);

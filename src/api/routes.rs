@@ -258,9 +258,11 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     }
 }
 
-/// The path by which metrics name a request: always one of the table, whatever was sent.
+/// The path by which metrics name a request: one of the table or `none`, whatever was sent.
 pub(super) fn pattern(head: &Head) -> &'static str {
-    let segments = path_segments(head.path()).unwrap_or_default();
+    let Ok(segments) = path_segments(head.path()) else {
+        return "none";
+    };
     let mut patterns = PATTERNS.iter();
     let found = patterns.find(|(pattern, _)| matches(pattern, &segments).is_some());
     found.map_or("none", |(_, route)| route.path)

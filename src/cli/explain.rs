@@ -85,7 +85,14 @@ fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
     output::line(&format!("request {request} was done, and changed:"))?;
     let mut listing = Listing::new(Format::Table, COLUMNS);
     listing.page(changes)?;
-    listing.end()
+    listing.end()?;
+    if found["areMore"] == true {
+        let since = text_of(&changes[0], "time");
+        output::say(&format!(
+            "there may be older changes of this request: {program} audit list, before {since}"
+        ));
+    }
+    Ok(())
 }
 
 fn explain_refusal(request: &str, refusal: &Value, program: &str) -> Result<(), Failure> {

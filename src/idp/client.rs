@@ -1,7 +1,7 @@
 //! The HTTPS client that plays the tables: one connection at a time, kept while it lasts,
 //! with a deadline on everything. It trusts the authorities that it is given and nothing
-//! else. It follows no redirect, as no provider does, and undoes the content codings that the
-//! tables offer: a proxy may use them.
+//! else. It follows no redirect, as no provider does. Whoever plays a table gets its answers without
+//! the content codings that the table offers: a proxy may use them.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -196,15 +196,16 @@ impl Client {
         if !response.closes_connection() {
             self.kept = Some(connection);
         }
-        let response =
-            decoded(response).map_err(|error| Error::Answer(ResponseError::Io(error)))?;
         Ok((response, begun.elapsed()))
     }
 }
 
 impl Exchange for Client {
     fn exchange(&mut self, request: &Request<'_>) -> Result<(Response, Duration), Error> {
-        self.send(request)
+        let (response, took) = self.send(request)?;
+        let response =
+            decoded(response).map_err(|error| Error::Answer(ResponseError::Io(error)))?;
+        Ok((response, took))
     }
 }
 

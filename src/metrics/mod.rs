@@ -175,7 +175,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "http_request_duration",
-            "From a request that was read whole to its answer being made",
+            "From a request that was read, and has had its turn, to its answer being made",
             Unit::Seconds,
             self.durations.clone(),
         );
