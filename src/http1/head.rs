@@ -245,12 +245,8 @@ impl Head {
             return Err(Fault::new(400, "the request target and Host differ"));
         }
         // An empty path is the root (RFC 9110 section 4.2.3).
-        let root = if origin_form.starts_with('/') {
-            ""
-        } else {
-            "/"
-        };
-        Ok(Some(format!("{root}{origin_form}")))
+        let rest = origin_form.strip_prefix('/').unwrap_or(origin_form);
+        Ok(Some(format!("/{rest}")))
     }
 
     /// The one Host field (RFC 9112 section 3.2); only HTTP/1.0 may do without.
