@@ -169,6 +169,8 @@ fn write_all(entries: &Receiver<Entry>, writer: &Writer, dropped: &AtomicU64) {
         match entry {
             Entry::Line(line) => writer.write(line),
             Entry::Flush(done) => {
+                // The process may end now.
+                tell_lost(writer, dropped);
                 let _ = done.send(());
             }
         }
@@ -218,7 +220,7 @@ impl Writer {
             if self.is_journal {
                 begin = format!("<{}>", priority(line.level));
             }
-            // Standard error has no buffer: each piece would be a write of its own.
+            // Standard error has no buffer: each piece is a write of its own.
             let write = |text: String| io::stderr().write_all(text.as_bytes());
             match self.format {
                 Format::Text => {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use golinks_scim::idp::client::Client;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa,
-    KeyPair,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
+    IsCa, KeyPair,
 };
 use rustix::process::{Signal, kill_process};
 use rustls::pki_types::CertificateDer;
@@ -108,6 +108,24 @@ fn what_is_served_is_told_to_programs_too() {
     let fingerprint = told[0]["authority"]["fingerprint"].as_str().expect("text");
     assert!(shown.stdout.contains(fingerprint), "{told}");
     assert!(!told.to_string().contains("\"der\""), "{told}");
+}
+
+/// RFC 5280 appendix A.1: a common name has 64 characters at most.
+#[test]
+fn a_request_for_a_long_name_has_it_in_one_field_alone() {
+    let server = Server::start();
+    let long = format!("{}.example.com", "a".repeat(60));
+    for (name, wanted) in [("a.example.com", true), (&long, false)] {
+        let made = server.cli(&["cert", "request", "--name", name]);
+        let asked = CertificateSigningRequestParams::from_pem(&made.stdout).expect("a request");
+        let subject = asked.params.distinguished_name;
+        assert_eq!(
+            subject.get(&DnType::CommonName).is_some(),
+            wanted,
+            "{made:?}"
+        );
+        assert_eq!(subject.iter().count(), usize::from(wanted));
+    }
 }
 
 /// With a mark at its beginning, and a comment in an old encoding.

@@ -7,7 +7,8 @@ use std::time::Instant as Monotonic;
 
 use super::Api;
 use super::call::{self, Admission, Who};
-use super::problem::{Problem, word_of};
+use super::cause::word_of;
+use super::problem::Problem;
 use super::refusals::Refused;
 use super::reply::Refusal;
 use super::routes::{self, Access, Found};

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::call::Admission;
-use super::problem::{Cause, word_of};
+use super::cause::{Cause, word_of};
 use super::reply::{self, Outcome};
 use crate::access::{Administrator, Rejection};
 
 /// What memory knows of the request, and what the audit trail knows, from `before` backwards. `next`
-/// is where the next request goes on, if nothing was found yet; `areMore` says that there are older
-/// changes than those shown.
+/// is where the next request goes on, if nothing was found yet; `areMore` says that there may be
+/// older changes than those shown.
 pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let request = call.parameter();
     let is_first = call.query("before").is_none();
@@ -37,6 +37,7 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
             ControlFlow::Break(())
         }
     })?;
+    let next = next.filter(|_| refusal.is_none());
     let are_more = changes.len() == crate::limits::EXPLAINED_CHANGES_MAX;
     changes.reverse();
     if let Some(row) = &mut refusal {
@@ -101,12 +102,13 @@ fn advice(row: &Value) -> &'static str {
              those times, and send smaller bulk requests"
         }
         (429, _) => of_rate(cause),
-        (501, _) if is_of_groups(row) => {
+        (501, _) if cause == Cause::Groups.as_str() => {
             "untick Push Groups in the provider: groups are not provisioned"
         }
         (503, _) => {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
         }
+        (501, _) if cause == Cause::Me.as_str() => "none: it is a client for people",
         // What is no request has no `scimType`.
         (408 | 414 | 417 | 431 | 501 | 505, _) | (400, None) => {
             "no identity provider sends this: look at the proxy between, or for a scanner in the network"
@@ -115,11 +117,6 @@ fn advice(row: &Value) -> &'static str {
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
-}
-
-fn is_of_groups(row: &Value) -> bool {
-    let route = row["route"].as_str().unwrap_or_default();
-    route.contains("/Groups")
 }
 
 fn of_token(cause: &str) -> &'static str {
@@ -180,6 +177,7 @@ mod tests {
     use crate::api::problem::Problem;
     use crate::api::refusals::put_problem;
     use crate::directory::Error;
+    use crate::scim::bulk::Endpoint;
     use crate::scim::{self, ErrorType};
     use crate::store::WriteError;
 
@@ -226,9 +224,10 @@ mod tests {
             (json!({"status": 400}), "a scanner"),
             (json!({"status": 501}), "a scanner"),
             (
-                json!({"status": 501, "route": "/scim/v2/Groups"}),
+                row(Problem::endpoint_not_implemented(Endpoint::Groups)),
                 "Push Groups",
             ),
+            (row(Problem::endpoint_not_implemented(Endpoint::Me)), "none"),
             (json!({"status": 413}), "fewer operations"),
         ] {
             assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));

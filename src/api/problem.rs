@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::cause::Cause;
 use super::damage::Damage;
 use super::reply;
 use crate::access::{IssueError, Rejection, Scope};
@@ -15,46 +16,6 @@ use crate::store::WriteError;
 
 const RETRY_SOON_SECONDS: u32 = 5;
 const RETRY_DISK_SECONDS: u32 = 30;
-
-/// The cause of a problem, where status and `scimType` do not distinguish it from problems with
-/// another remedy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// No credentials were sent, or refused ones.
-    Credentials(Option<Rejection>),
-    /// The token's scope.
-    Scope,
-    /// A user who does not exist.
-    User,
-    /// The token's rate.
-    Rate,
-    /// An address that failed too often.
-    Failures,
-    /// Other requests at the same time.
-    Load,
-    /// The disk, which has not said whether the change was made.
-    Doubt,
-}
-
-impl Cause {
-    /// Its name in a row of the audit trail.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Credentials(rejection) => word_of(rejection),
-            Self::Scope => "scope",
-            Self::User => "user",
-            Self::Rate => "rate",
-            Self::Failures => "failures",
-            Self::Load => "load",
-            Self::Doubt => "doubt",
-        }
-    }
-}
-
-/// The name of a refused credential's fault, or of a missing credential.
-pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
-    rejection.map_or("absent", Rejection::as_str)
-}
 
 /// What went wrong, for the caller.
 pub(super) struct Problem {
@@ -166,13 +127,18 @@ impl Problem {
 
     /// An endpoint of RFC 7644 that is not implemented here.
     pub(super) fn endpoint_not_implemented(endpoint: Endpoint) -> Self {
-        Self::not_implemented(match endpoint {
-            Endpoint::Groups => {
+        let (detail, cause) = match endpoint {
+            Endpoint::Groups => (
                 "groups are not provisioned: untick Push Groups in the identity provider's \
-                 application"
-            }
-            Endpoint::Me => "/Me is not supported: an API token belongs to no user",
-        })
+                 application",
+                Cause::Groups,
+            ),
+            Endpoint::Me => (
+                "/Me is not supported: an API token belongs to no user",
+                Cause::Me,
+            ),
+        };
+        Self::not_implemented(detail).caused(cause)
     }
 
     /// 401 (RFC 6750 section 3). Unknown, expired and revoked tokens get the same answer; the log

@@ -22,7 +22,8 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::call::{Admission, Beginning, NOBODY};
-use super::problem::{Cause, Problem};
+use super::cause::Cause;
+use super::problem::Problem;
 use super::routes;
 use crate::access::Principal;
 use crate::clock::Instant;

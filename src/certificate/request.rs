@@ -13,7 +13,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use super::authority::{COMMON_NAME_CHARS_MAX, san};
 use super::chain::{Chain, certificates};
@@ -49,7 +49,9 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     let pem = String::from_utf8(files::read_key(&path)?).map_err(|error| bad(error.to_string()))?;
     let key = KeyPair::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
     let mut params = CertificateParams::default();
-    // All names are in the other field; a part of a long one would name another host.
+    // All names are in the other field; a part of a long one would name another host. The library
+    // puts a name of its own there.
+    params.distinguished_name = DistinguishedName::new();
     let is_short = |name: &&String| name.len() <= COMMON_NAME_CHARS_MAX;
     if let Some(first) = names.as_slice().first().filter(is_short) {
         params

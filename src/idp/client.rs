@@ -203,9 +203,13 @@ impl Client {
 impl Exchange for Client {
     fn exchange(&mut self, request: &Request<'_>) -> Result<(Response, Duration), Error> {
         let (response, took) = self.send(request)?;
-        let response =
-            decoded(response).map_err(|error| Error::Answer(ResponseError::Io(error)))?;
-        Ok((response, took))
+        let mut offers = request.headers.iter();
+        let offer = offers.find(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+        let offered = offer.map_or("", |(_, codings)| codings);
+        match decoded(response, offered) {
+            Ok(response) => Ok((response, took)),
+            Err(error) => Err(Error::Answer(ResponseError::Io(error))),
+        }
     }
 }
 
@@ -273,16 +277,20 @@ fn connect(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// The answer without its content coding (RFC 9110 section 8.4.1), if it is one that was offered.
-fn decoded(mut response: Response) -> io::Result<Response> {
+/// The answer without its content coding (RFC 9110 section 8.4.1), if it is one of those `offered`:
+/// the provider could not read another one either.
+fn decoded(mut response: Response, offered: &str) -> io::Result<Response> {
     let most = u64::try_from(limits::CLIENT_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
     let coding = response.header("content-encoding").unwrap_or_default();
     let coding = coding.trim().to_ascii_lowercase();
+    if !offered.split(',').any(|one| one.trim() == coding) {
+        return Ok(response);
+    }
     let mut body = Vec::new();
     match &*coding {
         // The answer to HEAD has no content, whatever it says.
         _ if response.body.is_empty() => return Ok(response),
-        "gzip" | "x-gzip" => MultiGzDecoder::new(&response.body[..])
+        "gzip" => MultiGzDecoder::new(&response.body[..])
             .take(most)
             .read_to_end(&mut body)?,
         "deflate" => ZlibDecoder::new(&response.body[..])
@@ -456,9 +464,13 @@ mod tests {
                 headers: vec![("Content-Encoding".to_owned(), coding.to_owned())],
                 body,
             };
-            let whole = decoded(response(body)).expect(coding);
+            let offered = "gzip, deflate";
+            let unasked = decoded(response(body.clone()), "br").expect(coding);
+            assert_eq!(unasked.body, body, "{coding} was not offered");
+            let whole = decoded(response(body), offered).expect(coding);
             assert_eq!(whole.body, text, "{coding}");
-            assert_eq!(decoded(response(Vec::new())).expect(coding).body, b"");
+            let empty = decoded(response(Vec::new()), offered).expect(coding);
+            assert_eq!(empty.body, b"");
         }
     }
 

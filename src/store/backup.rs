@@ -190,6 +190,8 @@ impl Snapshot {
             self.look(describe, |_, _| ControlFlow::Continue(()))
                 .map(drop)?;
             tables::chain_head(self.transaction())?;
+            // A start reads it.
+            tables::era(self.transaction())?;
             let mut audit_rows = 0;
             self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?
                 .map_err(|broken| OpenError::Damaged(broken.to_string()))?;
@@ -427,6 +429,24 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
+
+    /// A start reads it, and so does a restore.
+    #[test]
+    fn an_era_that_is_not_as_it_was_written_is_in_no_sound_backup() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users.redb");
+        file::create_if_absent(&path).expect("made");
+        let describe = |_: &[u8]| Err("there is no user".to_owned());
+        assert!(check(&path, describe).is_ok());
+        let database = Database::open(&path).expect("a database");
+        let txn = database.begin_write().expect("a transaction");
+        let mut meta = txn.open_table(META).expect("the table");
+        meta.insert("era", 5).expect("written");
+        drop(meta);
+        txn.commit().expect("committed");
+        drop(database);
+        assert!(check(&path, describe).is_err());
+    }
 
     #[test]
     fn a_store_that_could_not_be_replaced_has_no_second_name() {
