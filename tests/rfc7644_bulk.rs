@@ -376,6 +376,10 @@ fn section_3_7_2_a_repeated_bulk_id_spoils_no_other() {
         ]),
     );
     assert_eq!(statuses(&results), ["201", "400", "201"]);
+    // An empty one is none: only a POST needs one.
+    let deletion = json!({"method": "DELETE", "path": target, "bulkId": ""});
+    let results = bulk(&mut talk, &json!([deletion, deletion]));
+    assert_eq!(statuses(&results), ["204", "404"]);
     // One that was to create somebody, and could not be read, has.
     let mut unreadable = post("c", "nobody");
     unreadable["data"]["active"] = json!("maybe");

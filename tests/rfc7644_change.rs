@@ -349,6 +349,38 @@ fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
 }
 
 /// DIFFERENCE(active-stays).
+/// A value of nothing but cleared parts clears these, and leaves by what the element was found.
+#[test]
+fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
+    let mut talk = Talk::start(&[]);
+    for (name, value) in [
+        ("a", json!({"display": ""})),
+        ("b", json!({"display": null})),
+        ("c", json!({})),
+    ] {
+        let mut user = body(name);
+        user["phoneNumbers"] = json!([{"value": "+1 555", "type": "work", "display": "desk"}]);
+        let user = talk.json("POST", "/Users", Some(&user), 201);
+        let path = "phoneNumbers[value eq \"+1 555\"]";
+        let change = patch(&json!([{"op": "replace", "path": path, "value": value}]));
+        let user = talk.json("PATCH", &target(&user), Some(&change), 200);
+        assert_eq!(
+            user["phoneNumbers"],
+            json!([{"value": "+1 555"}]),
+            "{value}"
+        );
+    }
+    // Of two that are to be primary the hollow one is not.
+    let mut user = body("d");
+    user["emails"] = json!([{"value": "z@x.test", "primary": true}]);
+    let user = talk.json("POST", "/Users", Some(&user), 201);
+    let added = json!([{"value": "a@x.test", "type": "work", "primary": true},
+                       {"type": "home", "primary": true}]);
+    let change = patch(&json!([{"op": "add", "path": "emails", "value": added}]));
+    let user = talk.json("PATCH", &target(&user), Some(&change), 200);
+    assert_eq!(user["emails"][1]["primary"], true, "{user}");
+}
+
 #[test]
 fn section_3_5_2_2_active_can_be_removed_by_its_path_only() {
     let mut talk = Talk::start(&[]);

@@ -289,7 +289,9 @@ pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) 
     if let Some(cause) = problem.cause {
         put("cause", json!(cause.as_str()));
     }
-    put("detail", json!(shape::without_values(&problem.detail)));
+    let is_of_filter = problem.scim_type == Some("invalidFilter");
+    let detail = shape::without_values(&problem.detail, is_of_filter);
+    put("detail", json!(detail));
     if let Some(reason) = problem.reason {
         put("reason", json!(reason));
     }

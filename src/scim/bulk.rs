@@ -193,6 +193,8 @@ impl Operation {
         };
         let (method, path) = (text("method"), text("path"));
         let (bulk_id, version) = (text("bulkId"), text("version"));
+        // Only a POST needs one.
+        let bulk_id = bulk_id.filter(|id| !id.is_empty());
         let data = take_member(&mut item, "data");
         let target = target(path.as_deref().unwrap_or_default());
         let is_about_one = method.as_deref().is_some_and(|method| {
@@ -288,7 +290,7 @@ fn action(
     let one = || who.ok_or_else(|| syntax(format!("the path of a {method} must be /Users/ID")));
     match method.to_ascii_uppercase().as_str() {
         "POST" if is_one => Err(syntax("the path of a POST must be /Users")),
-        "POST" if bulk_id.is_none_or(str::is_empty) => Err(syntax("a POST needs a bulkId")),
+        "POST" if bulk_id.is_none() => Err(syntax("a POST needs a bulkId")),
         "POST" => Ok(Action::Create(data()?)),
         "PUT" => Ok(Action::Replace(one()?, data()?)),
         "PATCH" => Ok(Action::Modify(one()?, as_message(data()?))),

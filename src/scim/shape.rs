@@ -25,15 +25,17 @@ pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
     Value::Object(shape)
 }
 
-/// A text of our own, without what it quotes from a request, unless that is a path.
-pub fn without_values(detail: &str) -> String {
+/// A text of our own, without what it quotes from a request, unless that is a path; of a filter only
+/// attributes are shown, since any word may be somebody's.
+pub fn without_values(detail: &str, is_of_filter: bool) -> String {
+    let shown = if is_of_filter { filter } else { path };
     let mut out = String::new();
     let mut rest = detail;
     while let Some((before, quoted)) = rest.split_once('"') {
         out.push_str(before);
         let end = end_of_text(quoted);
         out.push('"');
-        out.push_str(&path(&quoted[..end]));
+        out.push_str(&shown(&quoted[..end]));
         out.push('"');
         rest = quoted.get(end + 1..).unwrap_or_default();
     }
@@ -63,7 +65,10 @@ fn of_query(query: &[(String, String)]) -> Object {
     let one = |(name, value): &(String, String)| {
         let shown = match name.to_ascii_lowercase().as_str() {
             "filter" => json!(filter(value)),
-            "attributes" | "excludedattributes" | "sortby" | "sortorder" => json!(path(value)),
+            "attributes" | "excludedattributes" | "sortby" => json!(path(value)),
+            "sortorder" if ["ascending", "descending"].contains(&&*value.to_lowercase()) => {
+                json!(value)
+            }
             "startindex" | "count" if value.len() < 10 && value.parse::<i64>().is_ok() => {
                 json!(value)
             }
@@ -297,7 +302,7 @@ mod tests {
         assert_eq!(path("jane@example.com"), "«16»");
         assert_eq!(path("golinks_scim_abc"), "«16»");
         assert_eq!(
-            without_values("the path \"a b@\" cannot be read, \"active\" can"),
+            without_values("the path \"a b@\" cannot be read, \"active\" can", false),
             "the path \"a «2»\" cannot be read, \"active\" can"
         );
     }

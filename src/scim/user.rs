@@ -432,7 +432,7 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
     match value {
         Value::Object(mut object) => {
             // Some clients put `schemas` into the extension, too; it means nothing there.
-            object.remove("schemas");
+            object.retain(|name, _| !name.eq_ignore_ascii_case("schemas"));
             let prefix = format!("{ENTERPRISE_URN}:");
             let members = value::members(ENTERPRISE.attributes, object, leniency, &prefix)?;
             Ok(members.into_iter().collect())

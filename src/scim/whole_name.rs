@@ -128,6 +128,9 @@ fn shows(whole: &str, part: &str) -> bool {
     holds(&spelt(whole), &spelt(part))
 }
 
+/// Words of a part that are looked for.
+const HINTS_MAX: usize = 16;
+
 /// Whether the whole contains a word of a part, or its initial.
 fn hints(whole: &str, part: &str) -> bool {
     let whole = spelt(whole);
@@ -135,7 +138,10 @@ fn hints(whole: &str, part: &str) -> bool {
         let initial = word.chars().take(1).collect::<String>();
         holds(&whole, word) || holds(&whole, &initial)
     };
-    spelt(part).split_whitespace().any(is_there)
+    // Each word is looked for in all of the whole: of a text of thousands the others tell nothing
+    // more, and everybody would wait for them.
+    let part = spelt(part);
+    part.split_whitespace().take(HINTS_MAX).any(is_there)
 }
 
 /// The whole composed from the parts; empty if there are none.
@@ -225,10 +231,12 @@ fn places(whole: &str, part: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whether a letter is of a script that puts no space between names: kana, ideographs, Hangul.
+/// Whether a letter is of a script that puts no space between names: kana, ideographs and their
+/// marks, Hangul.
 fn has_no_spaces(letter: char) -> bool {
-    matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'
-        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    matches!(letter, '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}'
+        | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9f}'
+        | '\u{20000}'..='\u{3ffff}')
 }
 
 #[cfg(test)]

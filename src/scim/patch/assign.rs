@@ -125,7 +125,8 @@ fn add(
             .position(|held| is_same(attribute, held, &value));
         let at = held.unwrap_or(values.len());
         let is_primary = value::is_primary(&value);
-        if is_primary {
+        // A hollow one is dropped in the end, and nobody would be primary.
+        if is_primary && (primary.is_none() || !value::is_hollow(&value)) {
             primary = Some(at);
         }
         match (held.map(|at| &mut values[at]), value) {

@@ -157,14 +157,17 @@ impl Operation {
                 if let Some(Value::Object(said)) = &new {
                     kept.retain(|name, _| member(said, name).is_none());
                 }
+                // A value without content, unlike none at all, only takes parts away.
+                let is_said = matches!(&new, Some(Value::Object(_)));
                 let new = value::single(path.attribute, new.unwrap_or_default(), work.leniency)?;
-                *element = match new {
-                    Some(Value::Object(mut new)) => {
-                        new.extend(kept);
-                        Value::Object(new)
-                    }
-                    _ => Value::Object(Object::new()),
+                let mut parts = match new {
+                    Some(Value::Object(parts)) => parts,
+                    _ => Object::new(),
                 };
+                if is_said {
+                    parts.extend(kept);
+                }
+                *element = Value::Object(parts);
             }
         }
         Ok(())
