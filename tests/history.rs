@@ -782,6 +782,7 @@ fn an_administrator_is_recorded_under_any_login_name() {
     for (sudo_user, login, wanted) in [
         ("", "jane", "administrator:jane"),
         ("müller иван%41", "jane", "administrator:müller иван%41"),
+        ("\t ", "ja\tne", "administrator:jane"),
         ("", "", "administrator:uid-"),
     ] {
         talk.create("somebody");

@@ -342,10 +342,15 @@ fn with_client<T>(
 
 /// The user's name, according to the environment.
 fn login_name() -> String {
+    // What the server would do with it, too: a restore records it without one.
+    let plain = |name: String| -> String {
+        let plain = name.chars().filter(|c| !c.is_control());
+        plain.take(limits::CLAIMED_NAME_CHARS_MAX).collect()
+    };
     ["SUDO_USER", "LOGNAME", "USER"]
         .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|name| !name.is_empty())
+        .filter_map(|name| std::env::var(name).ok().map(plain))
+        .find(|name| !name.trim().is_empty())
         .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 

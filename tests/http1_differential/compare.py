@@ -2,6 +2,7 @@
 method, target, fields and body, and the next request beginning at the same byte."""
 
 import json
+import re
 import sys
 
 import h11
@@ -26,6 +27,14 @@ def read(data):
             raise ValueError(f"{event} instead of a request")
 
 
+def origin_form(target):
+    """The absolute form without scheme and authority, an empty path as the root."""
+    if target.startswith("/"):
+        return target
+    path = re.sub("^[a-z]+://[^/?]*", "", target, flags=re.IGNORECASE)
+    return path if path.startswith("/") else f"/{path}"
+
+
 def differences(line):
     data = bytes.fromhex(line["bytes"])
     try:
@@ -35,8 +44,7 @@ def differences(line):
         return
     if line["method"] is not None and request.method.decode() != line["method"]:
         yield f"method {request.method}"
-    # The absolute form is turned into the origin form here.
-    if not request.target.decode().endswith(line["target"]):
+    if origin_form(request.target.decode()) != line["target"]:
         yield f"target {request.target}"
     for name, values in line["fields"].items():
         found = [value.hex() for key, value in request.headers if key == name.encode()]
