@@ -193,7 +193,7 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
         ] {
             assert!(told.stdout.contains(words), "{words}: {told:?}");
         }
-        assert!(told.stderr.contains("older changes"), "{told:?}");
+        assert!(told.stderr.contains("audit list --until 20"), "{told:?}");
     };
     explained(&talk.server);
     talk.server.restart();

@@ -18,17 +18,15 @@ pub struct Administrator {
 impl Administrator {
     /// Only for the local door. The name is recorded as claimed, not as proved.
     pub fn at_the_local_door(claimed_name: &str) -> Self {
-        let claimed_name: String = claimed_name
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(limits::CLAIMED_NAME_CHARS_MAX)
-            .collect();
-        if claimed_name.is_empty() {
-            return Self {
-                claimed_name: "unknown".to_owned(),
-            };
-        }
+        let claimed_name = Self::plain_name(claimed_name).unwrap_or_else(|| "unknown".to_owned());
         Self { claimed_name }
+    }
+
+    /// A name as it is recorded: on one line, and short. `None` if nothing is to be seen of it.
+    pub fn plain_name(name: &str) -> Option<String> {
+        let plain = name.chars().filter(|c| !c.is_control());
+        let plain: String = plain.take(limits::CLAIMED_NAME_CHARS_MAX).collect();
+        Some(plain).filter(|plain| !plain.trim().is_empty())
     }
 }
 

@@ -321,7 +321,8 @@ impl Admission {
         answer
     }
 
-    /// The answer, and the log line: reads and open routes at debug; writes and refusals of a token at info.
+    /// The answer, and the log line: reads and open routes at debug; writes and refusals of a token
+    /// at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
             Ok(answer) => (answer, String::new()),

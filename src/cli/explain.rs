@@ -87,9 +87,9 @@ fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
     listing.page(changes)?;
     listing.end()?;
     if found["areMore"] == true {
-        let since = text_of(&changes[0], "time");
+        let time = text_of(&changes[0], "time");
         output::say(&format!(
-            "there may be older changes of this request: {program} audit list, before {since}"
+            "there may be older changes of this request: {program} audit list --until {time}"
         ));
     }
     Ok(())

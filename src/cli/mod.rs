@@ -33,6 +33,7 @@ use clap::Parser as _;
 use clap_complete::Shell;
 use log::LevelFilter;
 
+use crate::access::Administrator;
 use crate::config::{Configuration, Key, Problem, Sources};
 use crate::limits;
 use crate::local::{self, Client};
@@ -342,15 +343,9 @@ fn with_client<T>(
 
 /// The user's name, according to the environment.
 fn login_name() -> String {
-    // What the server would do with it, too: a restore records it without one.
-    let plain = |name: String| -> String {
-        let plain = name.chars().filter(|c| !c.is_control());
-        plain.take(limits::CLAIMED_NAME_CHARS_MAX).collect()
-    };
     ["SUDO_USER", "LOGNAME", "USER"]
         .iter()
-        .filter_map(|name| std::env::var(name).ok().map(plain))
-        .find(|name| !name.trim().is_empty())
+        .find_map(|name| Administrator::plain_name(&std::env::var(name).ok()?))
         .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 

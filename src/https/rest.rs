@@ -13,16 +13,8 @@ use crate::limits;
 /// Ends our side, and drops what comes until the peer ends its own, up to the socket's deadline and
 /// a bound.
 pub(super) fn drop_until_end(stream: &TcpStream, socket: &mut Deadline) {
-    if stream.shutdown(Shutdown::Write).is_err() {
-        return;
-    }
-    let mut scratch = [0; READ_BYTES];
-    let mut dropped = 0;
-    while dropped < limits::GOODBYE_BYTES_MAX {
-        match socket.read(&mut scratch) {
-            Ok(0) | Err(_) => return,
-            Ok(count) => dropped += count,
-        }
+    if stream.shutdown(Shutdown::Write).is_ok() {
+        drop_all(socket, || false);
     }
 }
 
@@ -31,13 +23,21 @@ pub(super) fn drop_until_end(stream: &TcpStream, socket: &mut Deadline) {
 pub(super) fn drop_unheard(socket: &mut Deadline) {
     let until = Instant::now() + limits::DISCARD_DURATION_MAX;
     socket.set(until);
+    drop_all(socket, || {
+        thread::sleep(limits::DISCARD_PAUSE);
+        Instant::now() < until
+    });
+}
+
+/// Drops what comes; where nothing does, `goes_on` says whether there may be more.
+fn drop_all(socket: &mut Deadline, goes_on: impl Fn() -> bool) {
     let mut scratch = [0; READ_BYTES];
     let mut dropped = 0;
-    while Instant::now() < until && dropped < limits::GOODBYE_BYTES_MAX {
+    while dropped < limits::GOODBYE_BYTES_MAX {
         match socket.read(&mut scratch) {
-            Ok(0) => thread::sleep(limits::DISCARD_PAUSE),
+            Ok(0) if goes_on() => {}
+            Ok(0) | Err(_) => return,
             Ok(count) => dropped += count,
-            Err(_) => return,
         }
     }
 }
