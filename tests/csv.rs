@@ -500,16 +500,17 @@ fn a_rejected_row_is_no_other_row_for_being_rejected_again() {
     desk.write("long.csv", "Email,Title\njoe@x.example,Cook,Chef\n");
     let twice = "{\"userName\":\"d@x.example\",\"title\":\"x\",\"title\":\"y\"}\n";
     desk.write("twice.jsonl", twice);
-    for (stem, ending, told) in [
-        ("short", "csv", "has 2 cells, and there are 3"),
-        ("long", "csv", "has 3 cells, and there are 2"),
-        ("twice", "jsonl", "a member twice"),
+    for (stem, ending, told, again) in [
+        ("short", "csv", "has 2 cells, and there are 3", "3 cells"),
+        ("long", "csv", "has 3 cells, and there are 2", "4 cells"),
+        ("twice", "jsonl", "a member twice", "a member twice"),
     ] {
         let mut name = format!("{stem}.{ending}");
         check(&desk.import(&name, &[]), 1, &["1 rejected", told]);
         for mark in ["", "-2", "-3"] {
             name = format!("{stem}.rejects{mark}.{ending}");
-            check(&desk.import(&name, &[]), 1, &["0 created", "1 rejected"]);
+            let words = ["0 created", "1 rejected", again];
+            check(&desk.import(&name, &[]), 1, &words);
         }
         let text = fs::read_to_string(desk.path(&name)).expect("text");
         assert!(text.len() < 500, "{text}");
@@ -700,6 +701,12 @@ fn a_header_and_line_ends_as_spreadsheets_write_them() {
         (
             "blank",
             b"\n\r\nuserName;title\na@x;V\n".to_vec(),
+            0,
+            "1 updated",
+        ),
+        (
+            "blank cells",
+            b",,,,\r\n   \n\"\",\"\"\nuserName;title;nickName\na@x;W;\n".to_vec(),
             0,
             "1 updated",
         ),

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::{Failure, quoted, status, unusable};
 use super::numbered::Numbered;
-use super::survey::{BOM, Survey};
-use crate::columns::{self, Columns, Row};
+use super::survey::{BOM, Survey, is_filler};
+use crate::columns::{self, Columns, REASON, Row};
 use crate::limits;
 use crate::scim::fold::fold;
 use crate::scim::json;
@@ -53,6 +53,9 @@ pub(super) enum Form {
         number: u64,
     },
 }
+
+/// The member with a line that could not be read, in a file of rejected rows.
+const UNREAD: &str = "text";
 
 /// One row of the file.
 pub(super) struct Line {
@@ -190,7 +193,12 @@ impl Table {
                 (row, content, reason)
             }
             Form::Json { .. } => {
-                let value = json::parse_line(&line.cells[0]).map_err(|error| error.detail)?;
+                let parse = |line: &str| json::parse_line(line).map_err(|error| error.detail);
+                let mut value = parse(&line.cells[0])?;
+                if let Some(text) = kept_whole(&value) {
+                    line.cells[0] = text;
+                    value = parse(&line.cells[0])?;
+                }
                 let Value::Object(mut user) = value else {
                     return Err("the line is no JSON object".to_owned());
                 };
@@ -293,14 +301,7 @@ impl Form {
     /// itself.
     fn read_row(&mut self) -> Result<Option<(u64, Vec<String>)>, Failure> {
         match self {
-            Self::Csv { records, .. } => {
-                while let Some((number, cells)) = read_record(records)? {
-                    // Spreadsheets leave empty rows at the end.
-                    if cells.iter().any(|cell| !cell.trim().is_empty()) {
-                        return Ok(Some((number, cells)));
-                    }
-                }
-            }
+            Self::Csv { records, .. } => return read_record(records),
             Self::Json { lines, number } => {
                 for text in lines {
                     let text = text.map_err(|error| Failure::new(status::IO, error))?;
@@ -315,18 +316,23 @@ impl Form {
     }
 }
 
-/// The next row of CSV: the line on which it begins, and its cells.
+/// The next row of CSV that is not empty, as those are that spreadsheets leave before the header and
+/// at the end: the line on which it begins, and its cells.
 fn read_record(
     records: &mut csv::Reader<Numbered<File>>,
 ) -> Result<Option<(u64, Vec<String>)>, Failure> {
     let mut record = csv::StringRecord::new();
-    let read = records.read_record(&mut record);
-    if !read.map_err(|error| Failure::new(status::IO, error))? {
-        return Ok(None);
+    loop {
+        let read = records.read_record(&mut record);
+        if !read.map_err(|error| Failure::new(status::IO, error))? {
+            return Ok(None);
+        }
+        let ended = record.position().map_or(0, csv::Position::byte);
+        let number = records.get_mut().line_behind(ended);
+        if !record.iter().all(|cell| is_filler(cell.trim().as_bytes())) {
+            return Ok(Some((number, record.iter().map(str::to_owned).collect())));
+        }
     }
-    let ended = record.position().map_or(0, csv::Position::byte);
-    let number = records.get_mut().line_behind(ended);
-    Ok(Some((number, record.iter().map(str::to_owned).collect())))
 }
 
 /// The header, with `None` for the columns that are left out.
@@ -422,4 +428,16 @@ pub(super) fn rows_of(answer: &mut Value) -> impl Iterator<Item = Map<String, Va
         Value::Object(row) => row,
         _ => Map::new(),
     })
+}
+
+/// A line that could not be read, as the file of rejected rows keeps it.
+pub(super) fn keep_whole(line: &str, reason: &str) -> Value {
+    json!({UNREAD: line, REASON: reason})
+}
+
+fn kept_whole(value: &Value) -> Option<String> {
+    let members = value.as_object()?;
+    let is_kept = members.len() == 2 && members.keys().any(|name| columns::is_reason(name));
+    let text = members.get(UNREAD).filter(|_| is_kept)?;
+    text.as_str().map(str::to_owned)
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status, unusable};
 use super::args;
-use super::file::{Form, Line, Table, rejects_beside, rows_of};
+use super::file::{Form, Line, Table, keep_whole, rejects_beside, rows_of};
 use super::survey::BOM;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::columns::{self, REASON};
@@ -464,9 +464,8 @@ fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) 
 
 fn with_member(line: &str, reason: &str) -> String {
     // One that was refused as a whole is kept as a whole, and refused again until it is mended.
-    let mut object = match crate::scim::json::parse_line(line) {
-        Ok(Value::Object(object)) => object,
-        _ => Map::from_iter([("text".to_owned(), json!(line))]),
+    let Ok(Value::Object(mut object)) = crate::scim::json::parse_line(line) else {
+        return keep_whole(line, reason).to_string();
     };
     object.retain(|name, _| !columns::is_reason(name));
     object.insert(REASON.to_owned(), json!(reason));

@@ -43,7 +43,7 @@ impl Survey {
             has_bom: false,
         };
         let (mut at, mut line, mut begun, mut bytes) = (At::Start, 0_u64, 1, 0);
-        let (mut text, mut is_first) = (Vec::new(), true);
+        let (mut text, mut is_first, mut is_blank) = (Vec::new(), true, true);
         let mut header = Delimiters::default();
         loop {
             text.clear();
@@ -87,17 +87,24 @@ impl Survey {
             } else {
                 walk(at, &text, |byte| byte == survey.delimiter)
             };
+            is_blank &= if is_json {
+                text.trim_ascii().is_empty()
+            } else {
+                is_filler(&text)
+            };
             if at == At::Quoted {
                 continue;
             }
-            if !text.trim_ascii().is_empty() {
+            if is_first && is_blank {
+                header = Delimiters::default();
+            } else if is_first {
+                survey.delimiter = header.most();
+            }
+            if !is_blank {
                 survey.rows += u64::from(!is_first || is_json);
-                if is_first {
-                    survey.delimiter = header.most();
-                }
                 is_first = false;
             }
-            (at, begun, bytes) = (At::Start, line + 1, 0);
+            (at, begun, bytes, is_blank) = (At::Start, line + 1, 0, true);
         }
         if at == At::Quoted {
             let what = format!(
@@ -162,11 +169,13 @@ struct Delimiters([(u8, u64); 3]);
 
 impl Default for Delimiters {
     fn default() -> Self {
-        Self([(b',', 0), (b';', 0), (b'\t', 0)])
+        Self(Self::MARKS.map(|mark| (mark, 0)))
     }
 }
 
 impl Delimiters {
+    const MARKS: [u8; 3] = *b",;\t";
+
     /// Counts a byte; whether it is one of them.
     fn count(&mut self, byte: u8) -> bool {
         let count = self.0.iter_mut().find(|(mark, _)| *mark == byte);
@@ -181,6 +190,14 @@ impl Delimiters {
             .max_by_key(|(_, count)| *count)
             .map_or(b',', |it| it.0)
     }
+}
+
+/// Whether a text of CSV says nothing: rows of empty cells stand before a header, too, which has not
+/// told the delimiter yet.
+pub(super) fn is_filler(text: &[u8]) -> bool {
+    let is_mark = |byte: &u8| *byte == b'"' || Delimiters::MARKS.contains(byte);
+    text.iter()
+        .all(|byte| byte.is_ascii_whitespace() || is_mark(byte))
 }
 
 fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
