@@ -62,8 +62,10 @@ pub fn plain(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     let mut out = String::with_capacity(text.len());
-    // Compatibility forms (full width, ligatures) are taken apart, too.
-    for c in fold(text).nfkd().filter(|c| !is_combining_mark(*c)) {
+    // Compatibility forms (full width, ligatures, mathematical letters) are taken apart before they
+    // are folded: some have no other case of their own.
+    let taken_apart: String = text.nfkd().collect();
+    for c in fold(&taken_apart).nfkd().filter(|c| !is_combining_mark(*c)) {
         match UNDECOMPOSED.iter().find(|(letter, _)| *letter == c) {
             Some((_, plain)) => out.push_str(plain),
             None => out.push(c),
@@ -101,6 +103,7 @@ mod tests {
             ("Straße", "strasse"),
             ("Ünal", "unal"),
             ("Ｊａｎｅ", "jane"),
+            ("𝐉𝐚𝐧𝐞™", "janetm"),
             ("日本", "日本"),
         ] {
             assert_eq!(plain(text), wanted, "{text}");

@@ -40,7 +40,7 @@ const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 
 /// Bytes of a piece, without its checksum: three of them fill a page.
 const PIECE_BYTES: usize = 1300;
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// The index of a state, taken from the file as far as possible; and the chunks that are in the
 /// file.
