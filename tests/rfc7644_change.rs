@@ -441,6 +441,33 @@ fn section_3_5_2_2_active_can_be_removed_by_its_path_only() {
 }
 
 #[test]
+fn section_3_5_2_1_to_add_nothing_unassigns_a_single_value() {
+    const DEPARTMENT: &str =
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department";
+    let mut talk = Talk::start(&[]);
+    let user = talk.create("u");
+    let add = |path: &str, value: Value| json!({"op": "add", "path": path, "value": value});
+    let emails = json!([{"value": "u@example.com", "type": "work", "primary": true}]);
+    for nothing in [json!(null), json!("")] {
+        let set = patch(&json!([
+            add("title", json!("x")),
+            add(DEPARTMENT, json!("d")),
+            add("emails", emails.clone()),
+        ]));
+        talk.json("PATCH", &target(&user), Some(&set), 200);
+        let cleared = patch(&json!([
+            add("title", nothing.clone()),
+            add(DEPARTMENT, nothing.clone()),
+            add("emails", json!([])),
+        ]));
+        let cleared = talk.json("PATCH", &target(&user), Some(&cleared), 200);
+        assert_eq!(cleared.get("title"), None);
+        assert_eq!(cleared["schemas"].as_array().map(Vec::len), Some(1));
+        assert_eq!(cleared["emails"], emails);
+    }
+}
+
+#[test]
 fn section_3_6_deleted_is_gone() {
     let mut talk = Talk::start(&[]);
     let user = talk.create("u");

@@ -331,8 +331,8 @@ fn current(
     Current {
         summary: Summary {
             chain: chain.links(),
-            // If it begins later: whether it will be public once the clock is right.
-            is_public: chain.is_public(now.max(chain.not_before)),
+            // Outside of its time: whether it is public when the clock is right, or was.
+            is_public: chain.is_public(now.max(chain.not_before).min(chain.not_after)),
             names: chain.names,
             not_before: chain.not_before,
             not_after: chain.not_after,

@@ -204,7 +204,7 @@ impl<'a> Parser<'a> {
                 CompValue::Boolean(_) | CompValue::Number(_) => false,
             };
             if !is_date {
-                return Err(self.error("a dateTime such as \"2026-01-31T00:00:00Z\" was expected"));
+                return Err(self.error("a dateTime such as 2026-01-31T00:00:00Z was expected"));
             }
         }
         Ok(())

@@ -16,8 +16,7 @@ use crate::limits;
 
 /// Reads a body. An error gives line and column, and quotes nothing.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
-    // A byte order mark means nothing in UTF-8, and may be ignored (RFC 8259 section 8.1).
-    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let body = without_mark(body);
     if body.is_empty() {
         return Err(syntax("the body is empty, JSON was expected".to_owned()));
     }
@@ -27,6 +26,12 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
         let (line, column) = (error.line(), error.column());
         syntax(format!("the body {what} at line {line} column {column}"))
     })
+}
+
+/// A text without its byte order mark, which means nothing in UTF-8 and may be ignored (RFC 8259
+/// section 8.1).
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 /// Reads one line of a file. An error gives the column, and quotes nothing.

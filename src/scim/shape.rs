@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Object;
 use super::schema::{self, COMMON, SCHEMAS};
+use super::{Object, json};
 use crate::{limits, secret};
 
 /// Values of `type`, which distinguish a person's addresses.
@@ -84,7 +84,7 @@ fn of_body(body: &[u8]) -> Value {
     if body.len() > limits::SHAPE_BODY_BYTES_MAX {
         return json!(format!("{} bytes, too large for its shape", body.len()));
     }
-    match serde_json::from_slice(body) {
+    match serde_json::from_slice(json::without_mark(body)) {
         Ok(value) => Walk::default().value(&value, 0, ""),
         Err(_) => json!(format!("{} bytes that are no JSON", body.len())),
     }
@@ -335,6 +335,7 @@ mod tests {
         );
         assert_eq!(of(&[], b""), json!({}));
         assert_eq!(of(&[], b"secret")["body"], "6 bytes that are no JSON");
+        assert_eq!(of(&[], "\u{feff}[1]".as_bytes())["body"][0], "number");
     }
 
     /// Wherever a secret stands, and however deep, it is not in the shape; and the shape is small.

@@ -39,7 +39,7 @@ impl<'a> Work<'a> {
 
 /// Sets an attribute among `members` as add and replace do: a list grows or is exchanged,
 /// the parts of a complex attribute are set one by one (RFC 7644 sections 3.5.2.1 and
-/// 3.5.2.3: parts not named stay), anything else is exchanged.
+/// 3.5.2.3: parts not named stay), anything else is exchanged, also for nothing.
 pub(super) fn assign(
     members: &mut Object,
     attribute: &'static Attribute,

@@ -112,7 +112,7 @@ impl Patch {
     }
 
     /// Whether `active` is unassigned by its path, which is not the same as not being mentioned.
-    /// To add nothing changes nothing.
+    /// To add nothing to it changes nothing.
     pub fn unassigns_active(&self) -> bool {
         self.operations.iter().any(|operation| {
             let is_unassigned = match operation.op {
@@ -251,14 +251,21 @@ fn read_operation(
             }
             push_target(op, target, value, operations, leniency)
         }
-        None | Some(Value::Null | Value::String(_)) => {
+        path @ (None | Some(Value::Null | Value::String(_))) => {
+            let names_nothing = path
+                .and_then(Value::as_str)
+                .is_none_or(|it| it.trim().is_empty());
+            let what = if names_nothing {
+                "the operation has no path"
+            } else {
+                "the path names the whole User"
+            };
             if op == Op::Remove {
-                return Err(Error::new(
-                    ErrorType::NoTarget,
-                    "a remove operation needs a path",
-                ));
+                let detail = format!("{what}: a remove operation needs that of an attribute");
+                return Err(Error::new(ErrorType::NoTarget, detail));
             }
-            read_without_path(op, value, operations, leniency)
+            leniency.allow(Tolerance::OperationWithoutPath, what)?;
+            read_whole(op, value, operations, leniency)
         }
         Some(_) => Err(Error::new(ErrorType::InvalidPath, "path must be a string")),
     }
@@ -312,18 +319,17 @@ fn read_op(item: &Object, leniency: &mut Leniency) -> Result<Op, Error> {
     Ok(op)
 }
 
-/// An operation whose value is an object: one operation for each of its members.
-fn read_without_path(
+/// An operation on the whole User, whose value is an object: one operation for each of its members.
+fn read_whole(
     op: Op,
     value: Value,
     operations: &mut Vec<Operation>,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    leniency.allow(Tolerance::OperationWithoutPath, "the operation has no path")?;
     let Value::Object(members) = value else {
         return Err(Error::new(
             ErrorType::InvalidSyntax,
-            "an operation without path needs an object as its value",
+            "an operation on the whole User needs an object as its value",
         ));
     };
     read_members(op, members, operations, leniency)
