@@ -93,6 +93,8 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
 pub const LOCAL_WORKERS: usize = 8;
+/// Between two looks whether the local door lets anybody in.
+pub const LOCAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Finding out whether the local door lets anybody in.
 pub const LOCAL_PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Time for clients of the local door to take their answers, however long those of the network

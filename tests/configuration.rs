@@ -9,10 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use golinks_scim::clock;
-use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 
-use crate::support::{Output, Server, Talk, body, command, command_on, without_settings};
+use crate::support::{
+    Output, Server, Talk, body, command, command_on, wait_until, without_settings,
+};
 
 fn with_file(file: &str, arguments: &[&str]) -> Server {
     let file = file.to_owned();
@@ -307,6 +309,28 @@ fn a_server_without_descriptors_is_alive() {
     for _ in 0..4 {
         manager.hears_of("WATCHDOG=1");
     }
+}
+
+/// tiny_http accepts nobody any more once there was no descriptor for a connection.
+#[test]
+fn the_local_door_opens_again_when_there_are_descriptors() {
+    let server = Server::start();
+    let pid = Some(server.pid());
+    let listed = || server.cli(&["user", "list"]).status == Some(0);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    for _ in 0..2 {
+        let before = prlimit(pid, Resource::Nofile, none).expect("it is ours");
+        assert!(!listed());
+        prlimit(pid, Resource::Nofile, before).expect("it is ours");
+        wait_until("the door is open", listed);
+    }
+    std::fs::remove_file(server.data_dir().join("admin.sock")).expect("it is there");
+    wait_until("the door is there", listed);
+    server.log_with("the local door is open again");
+    server.stop();
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -24,74 +25,90 @@ use crate::http1::answer::{CHUNK_END, LAST_CHUNK, chunk_head, write_head};
 use crate::http1::target::decode;
 use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Version};
 use crate::limits;
+use crate::locks::sound;
 
 /// The open local door.
 pub struct Door {
-    path: PathBuf,
-    server: Arc<Server>,
-    closing: Arc<AtomicBool>,
+    socket: Arc<Socket>,
     workers: Vec<JoinHandle<()>>,
     /// Gets disconnected when the last worker has ended.
     ended: Receiver<()>,
+    keeper: JoinHandle<()>,
+    /// Dropped, it ends the keeper.
+    keeping: Sender<()>,
+}
+
+/// What the threads of the door share.
+struct Socket {
+    path: PathBuf,
+    servers: Mutex<Servers>,
+    closing: AtomicBool,
+}
+
+/// Dropping a server removes what is at the path, so the newest is dropped first.
+struct Servers {
+    /// The one at the path.
+    newest: Arc<Server>,
+    /// Those that accept nobody any more.
+    ended: Vec<Arc<Server>>,
 }
 
 impl Door {
     /// Opens the door at `path`. A socket at which nobody answers is a leftover and is removed;
     /// anything else in its place is an error.
     pub fn open(path: &Path, api: &Arc<Api>) -> io::Result<Self> {
-        remove_leftover(path)?;
-        // The data directory is 0700 and the process has umask 0077: the socket is never
-        // open to others, not even between these two lines.
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
-        let server = Arc::new(server);
-        let closing = Arc::new(AtomicBool::new(false));
+        let socket = Arc::new(Socket {
+            path: path.to_owned(),
+            servers: Mutex::new(Servers {
+                newest: listen(path)?,
+                ended: Vec::new(),
+            }),
+            closing: AtomicBool::new(false),
+        });
         let (ending, ended) = channel();
         let mut workers = Vec::new();
         for _ in 0..limits::LOCAL_WORKERS {
-            let (server, api, closing) =
-                (Arc::clone(&server), Arc::clone(api), Arc::clone(&closing));
-            let ending = ending.clone();
+            let (socket, api, ending) = (Arc::clone(&socket), Arc::clone(api), ending.clone());
             let work = move || {
                 let _ending = ending;
-                work(&server, &api, &closing);
+                work(&socket, &api);
             };
             let worker = thread::Builder::new().name("local".to_owned());
             workers.push(worker.spawn(work)?);
         }
+        let (keeping, kept) = channel();
+        let kept_open = Arc::clone(&socket);
+        let keeper = thread::Builder::new()
+            .name("local-keeper".to_owned())
+            .spawn(move || kept_open.keep_open(&kept))?;
         Ok(Self {
-            path: path.to_owned(),
-            server,
-            closing,
+            socket,
             workers,
             ended,
+            keeper,
+            keeping,
         })
     }
 
-    /// Tells whether new connections are accepted. Accepting ends for good if the system refuses
-    /// it, perhaps for want of descriptors or threads.
+    /// Tells whether new connections are accepted, which the system may refuse for want of
+    /// descriptors or threads.
     pub fn probe(&self) -> impl Fn() -> bool + use<> {
-        let path = self.path.clone();
-        move || match Conversation::begin(&path, limits::LOCAL_PROBE_WAIT_MAX) {
-            Ok(_) => true,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-            ),
-        }
+        let path = self.socket.path.clone();
+        move || is_accepting(&path)
     }
 
     /// Closes the door and removes the socket. A client that does not take its answer within
     /// `patience` is left to the end of the process.
     pub fn close(self, patience: Duration) {
-        self.closing.store(true, Ordering::SeqCst);
-        for _ in &self.workers {
-            self.server.unblock();
+        drop(self.keeping);
+        if self.keeper.join().is_err() {
+            log::error!("the keeper of the local door had ended by a panic");
         }
+        self.socket.closing.store(true, Ordering::SeqCst);
+        wake_workers(&self.socket.newest());
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             log::warn!("somebody at the local door did not take the answer in time");
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.socket.path);
             return;
         }
         for worker in self.workers {
@@ -99,10 +116,79 @@ impl Door {
                 log::error!("a worker of the local door had ended by a panic");
             }
         }
-        // This is the last owner: dropping it wakes the accepting thread with a connection to the
-        // socket, which must still exist for that, and then removes the socket.
-        drop(self.server);
+        // Here is the last owner: dropping the newest server wakes the accepting thread with a
+        // connection to the socket, which must still exist for that, and then removes the socket.
+        drop(self.socket);
     }
+}
+
+impl Socket {
+    fn newest(&self) -> Arc<Server> {
+        Arc::clone(&sound(self.servers.lock()).newest)
+    }
+
+    /// Opens the door again whenever nobody is let in any more, until `kept` is disconnected: one
+    /// connection for which there was no descriptor or no thread ends the accepting of
+    /// `tiny_http`, and somebody may have cleared the socket away.
+    fn keep_open(&self, kept: &Receiver<()>) {
+        let mut is_told = false;
+        while kept.recv_timeout(limits::LOCAL_LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            if is_accepting(&self.path) {
+                continue;
+            }
+            if !is_told {
+                log::error!("the local door lets nobody in: it is opened again when it can be");
+                is_told = true;
+            }
+            // To have no threads is a panic of the library's.
+            match catch_unwind(AssertUnwindSafe(|| self.open_again())) {
+                Ok(Ok(())) => {
+                    log::info!("the local door is open again");
+                    is_told = false;
+                }
+                Ok(Err(error)) => log::debug!("the local door stays closed: {error}"),
+                Err(_) => log::debug!("the local door stays closed: there are no threads"),
+            }
+        }
+    }
+
+    fn open_again(&self) -> io::Result<()> {
+        let mut servers = sound(self.servers.lock());
+        // Those may go at which no worker waits: it is now that they would remove nothing of use.
+        servers.ended.retain(|server| Arc::strong_count(server) > 1);
+        let server = listen(&self.path)?;
+        let ended = mem::replace(&mut servers.newest, server);
+        wake_workers(&ended);
+        servers.ended.push(ended);
+        Ok(())
+    }
+}
+
+/// Has all workers that wait at a server look again whether it is the one to wait at.
+fn wake_workers(server: &Server) {
+    for _ in 0..limits::LOCAL_WORKERS {
+        server.unblock();
+    }
+}
+
+fn is_accepting(path: &Path) -> bool {
+    match Conversation::begin(path, limits::LOCAL_PROBE_WAIT_MAX) {
+        Ok(_) => true,
+        Err(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+        ),
+    }
+}
+
+fn listen(path: &Path) -> io::Result<Arc<Server>> {
+    remove_leftover(path)?;
+    // The data directory is 0700 and the process has umask 0077: the socket is never open to
+    // others, not even between these two lines.
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+    Ok(Arc::new(server))
 }
 
 fn remove_leftover(path: &Path) -> io::Result<()> {
@@ -126,20 +212,16 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
     }
 }
 
-fn work(server: &Server, api: &Api, closing: &AtomicBool) {
-    while !closing.load(Ordering::SeqCst) {
-        match server.recv() {
+fn work(socket: &Socket, api: &Api) {
+    while !socket.closing.load(Ordering::SeqCst) {
+        match socket.newest().recv() {
             Ok(request) => {
                 if catch_unwind(AssertUnwindSafe(|| serve(request, api))).is_err() {
                     log::error!("a request at the local door ended by a panic");
                 }
             }
-            // `unblock` shows itself as an error.
-            Err(error) => {
-                if !closing.load(Ordering::SeqCst) {
-                    log::error!("the local door lets nobody in until a restart: {error}");
-                }
-            }
+            // To be woken shows itself as an error; else nobody was let in.
+            Err(error) => log::debug!("a worker of the local door goes on: {error}"),
         }
     }
 }
