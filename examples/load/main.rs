@@ -33,9 +33,11 @@ mod walk;
 mod wire;
 mod work;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -57,26 +59,26 @@ use work::{Again, BESIDE_A_SCAN, Clients, HANDSHAKES, IMPORTS, Kind, Known, WORK
 #[command(name = "load")]
 struct Typed {
     /// Users in the directory
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = positive::<usize>)]
     users: usize,
     /// Connections of the workloads that read
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = positive::<usize>)]
     connections: usize,
     /// Connections of the workloads that write
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = positive::<usize>)]
     writers: usize,
     /// Seconds of each turn
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = positive::<u64>)]
     seconds: u64,
     /// Turns of each workload, its limit between them
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = positive::<usize>)]
     rounds: usize,
     /// Only the workload of this name, or those whose names begin like this
     #[arg(long, default_value = "")]
     only: String,
     /// Requests at this fixed rate instead of one after the other; their times count from when
     /// they were due
-    #[arg(long, value_name = "PER_SECOND")]
+    #[arg(long, value_name = "PER_SECOND", value_parser = positive::<f64>)]
     rate: Option<f64>,
     /// The figures as JSON
     #[arg(long)]
@@ -91,6 +93,17 @@ struct Typed {
     respond_with: Option<PathBuf>,
     #[arg(long, hide = true)]
     tls: Option<PathBuf>,
+}
+
+fn positive<N>(text: &str) -> Result<N, String>
+where
+    N: FromStr<Err: Display> + PartialOrd + Default,
+{
+    match text.parse() {
+        Ok(number) if number > N::default() => Ok(number),
+        Ok(_) => Err("it must be above 0".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn main() -> ExitCode {

@@ -97,7 +97,7 @@ pub(super) fn failure(error: &Error) -> Failure {
     let hint = match error {
         // Also of the authority: nothing of it is lost.
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "let the user that runs the server read it, and run this as that user or as root; golinks-scim check, as root, says whose it must be"
+            "let the user that runs the server read it, and run this as that user or as root; {program} check, as root, says whose it must be"
                 .to_owned()
         }
         Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_authority(path) => format!(

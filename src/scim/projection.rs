@@ -113,22 +113,19 @@ fn always(name: &str) -> bool {
 
 /// What the paths select of one top-level member.
 fn selected(paths: &[AttributePath], name: &str, value: Value) -> Option<Value> {
-    let is_extension = paths
+    let of_extension: Vec<_> = paths
         .iter()
-        .any(|path| path.extension.is_some_and(|schema| schema.urn == name));
-    if is_extension {
+        .filter(|path| path.extension.is_some_and(|schema| schema.urn == name))
+        .copied()
+        .map(|path| AttributePath {
+            extension: None,
+            ..path
+        })
+        .collect();
+    if !of_extension.is_empty() {
         let Value::Object(members) = value else {
             return None;
         };
-        let of_extension: Vec<_> = paths
-            .iter()
-            .filter(|path| path.extension.is_some_and(|schema| schema.urn == name))
-            .copied()
-            .map(|path| AttributePath {
-                extension: None,
-                ..path
-            })
-            .collect();
         let kept: Object = members
             .into_iter()
             .filter_map(|(name, value)| {

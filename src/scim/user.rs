@@ -69,7 +69,7 @@ impl User {
                 // What a client echoes of it says nothing.
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;
-            } else if name.contains(':') && USER.attribute(&name).is_none() {
+            } else if name.contains(':') {
                 leniency.allow_ignoring(
                     Tolerance::UnknownSchema,
                     &name,

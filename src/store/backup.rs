@@ -392,13 +392,10 @@ impl Outline {
 /// The database in a storage, of this format, and the format that it had.
 fn current(storage: impl StorageBackend, describe: Describe) -> Result<(Database, u64), OpenError> {
     let database = file::database(storage)?;
-    let format = tables::format_of(&database)?;
+    let format = tables::known_format(&database)?;
     let format = format.ok_or_else(|| OpenError::Damaged("it has no format".to_owned()))?;
-    match format {
-        FORMAT => {}
-        0 => return Err(OpenError::Damaged("unknown format 0".to_owned())),
-        found if found > FORMAT => return Err(OpenError::Newer(found)),
-        found => upgrade::run(&database, found, describe)?,
+    if format != FORMAT {
+        upgrade::run(&database, format, describe)?;
     }
     Ok((database, format))
 }

@@ -92,11 +92,8 @@ impl Writer {
         let storage = Deferring::new(Box::new(storage));
         let is_new = storage.len()? == 0;
         let database = file::database(storage.clone())?;
-        let found = tables::format_of(&database)?;
-        match found {
+        match tables::known_format(&database)? {
             Some(FORMAT) => {}
-            Some(found) if found > FORMAT => return Err(OpenError::Newer(found)),
-            Some(0) => return Err(OpenError::Damaged("unknown format 0".to_owned())),
             Some(found) if is_upgraded => upgrade::run(&database, found, self.describe)?,
             Some(found) => return Err(OpenError::Older(found)),
             None if is_new => file::initialise(&database)?,

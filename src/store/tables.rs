@@ -275,9 +275,14 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
     }
 }
 
-/// The same of a database.
-pub(super) fn format_of(database: &Database) -> Result<Option<u64>, ReadError> {
-    format(&database.begin_read()?)
+/// The same of a database, which is this program's format or an older one.
+pub(super) fn known_format(database: &Database) -> Result<Option<u64>, OpenError> {
+    let txn = database.begin_read().map_err(ReadError::from)?;
+    match format(&txn)? {
+        Some(0) => Err(OpenError::Damaged("unknown format 0".to_owned())),
+        Some(found) if found > FORMAT => Err(OpenError::Newer(found)),
+        found => Ok(found),
+    }
 }
 
 /// The sequence that the next user gets.
