@@ -193,7 +193,15 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
         ] {
             assert!(told.stdout.contains(words), "{words}: {told:?}");
         }
-        assert!(told.stderr.contains("audit list --until 20"), "{told:?}");
+        let (_, command) = told.stderr.split_once("all of them: ").expect("older ones");
+        let (listing, wanted) = command.trim().split_once(" | grep ").expect("a pipe");
+        let (_, arguments) = listing.split_once(" audit ").expect("a command");
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let listed = server.cli(&[&["audit"], &arguments[..]].concat());
+        // Those of the refusals may not be written yet.
+        let is_change = |line: &&str| line.contains(wanted) && !line.contains("\"refuse\"");
+        let found = listed.stdout.lines().filter(is_change);
+        assert_eq!(found.count(), 30, "each user");
     };
     explained(&talk.server);
     talk.server.restart();

@@ -348,7 +348,6 @@ fn section_3_5_2_what_is_not_said_to_be_primary_is_not() {
     assert_eq!(error["scimType"], "noTarget");
 }
 
-/// DIFFERENCE(active-stays).
 /// A value of nothing but cleared parts clears these, and leaves by what the element was found.
 #[test]
 fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
@@ -357,18 +356,38 @@ fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
         ("a", json!({"display": ""})),
         ("b", json!({"display": null})),
         ("c", json!({})),
+        ("e", json!([{"display": ""}])),
     ] {
         let mut user = body(name);
         user["phoneNumbers"] = json!([{"value": "+1 555", "type": "work", "display": "desk"}]);
         let user = talk.json("POST", "/Users", Some(&user), 201);
-        let path = "phoneNumbers[value eq \"+1 555\"]";
-        let change = patch(&json!([{"op": "replace", "path": path, "value": value}]));
-        let user = talk.json("PATCH", &target(&user), Some(&change), 200);
-        assert_eq!(
-            user["phoneNumbers"],
-            json!([{"value": "+1 555"}]),
-            "{value}"
-        );
+        let change = |filter: &str, value: &Value| {
+            let path = format!("phoneNumbers[{filter}]");
+            patch(&json!([{"op": "replace", "path": path, "value": value}]))
+        };
+        // What would be hollow keeps the rest.
+        let by_type = change("type eq \"work\"", &value);
+        let mut left = json!({"value": "+1 555", "type": "work", "display": "desk"});
+        if value != json!({}) {
+            left.as_object_mut().expect("parts").remove("display");
+        }
+        let by_value = change("value eq \"+1 555\"", &value);
+        let none = change("type eq \"work\"", &json!({"value": ""}));
+        for (change, left) in [
+            (&by_type, json!([left])),
+            (&by_value, json!([{"value": "+1 555"}])),
+            (&by_value, json!([{"value": "+1 555"}])),
+        ] {
+            let user = talk.json("PATCH", &target(&user), Some(change), 200);
+            assert_eq!(user["phoneNumbers"], left, "{change}");
+        }
+        let number = json!([{"op": "add", "path": "phoneNumbers",
+                             "value": [{"value": "+1 556", "type": "work"}]}]);
+        talk.json("PATCH", &target(&user), Some(&patch(&number)), 200);
+        for _ in 0..2 {
+            let user = talk.json("PATCH", &target(&user), Some(&none), 200);
+            assert_eq!(user["phoneNumbers"], json!([{"value": "+1 555"}]));
+        }
     }
     // Of two that are to be primary the hollow one is not.
     let mut user = body("d");
@@ -381,6 +400,7 @@ fn section_3_5_2_3_a_part_that_is_cleared_takes_no_number_with_it() {
     assert_eq!(user["emails"][1]["primary"], true, "{user}");
 }
 
+/// DIFFERENCE(active-stays).
 #[test]
 fn section_3_5_2_2_active_can_be_removed_by_its_path_only() {
     let mut talk = Talk::start(&[]);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::issued::Token;
 use super::scope::{Mode, Scope};
 use crate::limits;
+use crate::scim::fold::is_unseen;
 
 /// The person at the local door: whoever may open the 0600 socket or the store itself.
 /// Administration takes one of these, and nothing that came over the network can be one.
@@ -24,7 +25,7 @@ impl Administrator {
 
     /// A name as it is recorded: on one line, and short. `None` if nothing is to be seen of it.
     pub fn plain_name(name: &str) -> Option<String> {
-        let plain = name.chars().filter(|c| !c.is_control());
+        let plain = name.chars().filter(|c| !is_unseen(*c));
         let plain: String = plain.take(limits::CLAIMED_NAME_CHARS_MAX).collect();
         Some(plain).filter(|plain| !plain.trim().is_empty())
     }

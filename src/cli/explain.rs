@@ -87,9 +87,9 @@ fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
     listing.page(changes)?;
     listing.end()?;
     if found["areMore"] == true {
-        let time = text_of(&changes[0], "time");
         output::say(&format!(
-            "there may be older changes of this request: {program} audit list --until {time}"
+            "there may be older changes of this request; all of them: {program} audit list -o jsonl \
+             | grep {request}"
         ));
     }
     Ok(())

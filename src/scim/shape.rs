@@ -165,18 +165,19 @@ fn name_of(name: &str) -> String {
     }
 }
 
-/// Keeps words that `is_kept` accepts, operators and brackets; describes everything else by its
-/// length.
+/// Keeps attributes, operators and brackets, and what `is_kept` accepts outside of brackets; describes
+/// everything else by its length.
 fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
     let mut out = String::new();
     let mut rest = text;
-    let mut is_value = false;
+    let (mut is_value, mut is_within) = (false, false);
     while let Some(first) = rest.chars().next() {
         if out.len() > limits::SHAPE_TEXT_CHARS_MAX {
             out.push('…');
             break;
         }
         if first.is_whitespace() || "()[],".contains(first) {
+            is_within = first == '[' || is_within && first != ']';
             out.push(if first.is_whitespace() { ' ' } else { first });
             rest = &rest[first.len_utf8()..];
             continue;
@@ -200,7 +201,11 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
             let is_shown = if is_value {
                 ["true", "false", "null"].contains(&&*folded)
             } else {
-                is_operator || is_kept(word)
+                is_operator
+                    || is_attribute(word)
+                    || !is_within && is_kept(word)
+                    // Where an attribute stands it is one, if none of a User.
+                    || is_path(word) && is_before_operator(&rest[end..])
             };
             let shown = if is_shown {
                 word.to_owned()
@@ -214,6 +219,15 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
         rest = after;
     }
     out
+}
+
+fn is_before_operator(rest: &str) -> bool {
+    let next = rest
+        .trim_start()
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .next();
+    let next = next.unwrap_or_default().to_ascii_lowercase();
+    rest.starts_with(char::is_whitespace) && (next == "pr" || COMPARISONS.contains(&&*next))
 }
 
 fn length_of(text: &str) -> String {
@@ -286,6 +300,13 @@ mod tests {
             ),
             ("userName eq jane", "userName eq «4»"),
             ("Jane Doe", "«4» «3»"),
+            ("employeeId eq \"1\"", "employeeId eq «1»"),
+            (
+                "userName Doe \"1\" and Jane(pr",
+                "userName «3» «1» and «4»(pr",
+            ),
+            ("jane@example.com eq 1", "«16» eq «1»"),
+            ("secret1234567 eq 1", "«13» eq «1»"),
             ("userName eq \"open", "userName eq «4»"),
             (
                 "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq eq",
@@ -298,6 +319,10 @@ mod tests {
         assert_eq!(
             path("emails[value eq \"a@b\"].value"),
             "emails[value eq «3»].value"
+        );
+        assert_eq!(
+            path("emails[type Jane \"a\" and Doe ge 1].x"),
+            "emails[type «4» «1» and Doe ge «1»].x"
         );
         assert_eq!(path("jane@example.com"), "«16»");
         assert_eq!(path("golinks_scim_abc"), "«16»");

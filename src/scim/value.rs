@@ -182,6 +182,16 @@ fn boolean(
     }
 }
 
+pub(super) fn allow_list_of_one(
+    attribute: &Attribute,
+    leniency: &mut Leniency,
+) -> Result<(), Error> {
+    leniency.allow(
+        Tolerance::ListForSingleValue,
+        &format!("{} must be one object", attribute.name),
+    )
+}
+
 fn complex(
     attribute: &Attribute,
     value: Value,
@@ -207,10 +217,7 @@ fn complex(
                 None | Some(Value::Null) => None,
                 Some(other) => return Err(wrong_type(attribute, &other)),
             };
-            leniency.allow(
-                Tolerance::ListForSingleValue,
-                &format!("{} must be one object", attribute.name),
-            )?;
+            allow_list_of_one(attribute, leniency)?;
             return Ok(one);
         }
         other => return Err(wrong_type(attribute, &other)),
@@ -300,15 +307,20 @@ pub(super) fn list(
 /// Whether an element of a list only says what it is used for, and has nothing that could be used:
 /// what is left of an address whose `value` was cleared.
 pub(super) fn is_hollow(element: &Value) -> bool {
-    let parts = element.as_object();
-    parts.is_some_and(|parts| parts.keys().all(|name| is_use(name)))
+    element.as_object().is_some_and(is_only_use)
+}
+
+/// The same of its parts.
+pub(super) fn is_only_use(parts: &Object) -> bool {
+    parts.keys().all(|name| is_use(name))
 }
 
 /// Whether a new value, as sent, only says what an element is used for, and sets nothing else that
 /// `attribute` has.
-pub(super) fn is_hollow_part(new: &Value, attribute: &Attribute) -> bool {
-    let parts = new.as_object().into_iter().flat_map(Object::keys);
-    let mut known = parts.filter(|name| attribute.sub_attribute(name).is_some());
+pub(super) fn says_only_use(new: &Object, attribute: &Attribute) -> bool {
+    let mut known = new
+        .keys()
+        .filter(|name| attribute.sub_attribute(name).is_some());
     known.next().is_some_and(|first| is_use(first)) && known.all(|name| is_use(name))
 }
 

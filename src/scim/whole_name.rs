@@ -33,7 +33,9 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
         return None;
     }
     let follows = follow(was, then, now);
-    let lacks = |part: &str| holds(&follows, part) && !holds(whole, part);
+    let has_lost =
+        |part: &str| is_word(&follows, part) && !is_word(whole, part) && !is_made_of(whole, now);
+    let lacks = |part: &str| holds(&follows, part) && !holds(whole, part) || has_lost(part);
     let is_older = || is_outdated && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }
@@ -218,18 +220,42 @@ fn only_place(whole: &str, part: &str) -> Option<usize> {
     places.next().is_none().then_some(first)
 }
 
-/// The places of a part in the whole as a word; within a word, if the names have no space between
-/// them.
+/// The places of a part in the whole as a word; if there is none, those within a word, where the
+/// names have no space between them.
 fn places(whole: &str, part: &str) -> impl Iterator<Item = usize> {
-    let goes_on = |c: char| {
-        c.is_alphanumeric() && !has_no_spaces(c) || is_combining_mark(c) || "-'\u{2019}".contains(c)
-    };
+    let is_within = !is_word(whole, part);
+    places_between(whole, part, move |c| {
+        goes_on(c) && !(is_within && has_no_spaces(c))
+    })
+    .filter(move |at| {
+        let after = whole[at + part.len()..].chars().next();
+        !after.is_some_and(|c| CONTINUING.contains(c))
+    })
+}
+
+fn is_word(whole: &str, part: &str) -> bool {
+    places_between(whole, part, goes_on).next().is_some()
+}
+
+/// Where a part has no letter beside it that goes on.
+fn places_between(
+    whole: &str,
+    part: &str,
+    goes_on: impl Fn(char) -> bool,
+) -> impl Iterator<Item = usize> {
     whole.match_indices(part).filter_map(move |(at, part)| {
         let before = whole[..at].chars().next_back();
         let after = whole[at + part.len()..].chars().next();
-        (!before.is_some_and(goes_on) && !after.is_some_and(goes_on)).then_some(at)
+        (!before.is_some_and(&goes_on) && !after.is_some_and(&goes_on)).then_some(at)
     })
 }
+
+fn goes_on(c: char) -> bool {
+    c.is_alphanumeric() || is_combining_mark(c) || "-'\u{2019}".contains(c)
+}
+
+/// Marks that repeat, lengthen or voice the letter before them, which is not whole without them.
+const CONTINUING: &str = "々ーゝゞヽヾｰﾞﾟ";
 
 /// Whether a letter is of a script that puts no space between names: kana, ideographs and their
 /// marks, Hangul.

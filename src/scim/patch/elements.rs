@@ -120,10 +120,7 @@ impl Operation {
     }
 
     /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section 3.5.2.3) and
-    /// added to by add. The parts by which the filter found an element stay, unless the value sets
-    /// them or strict mode takes the replace at its word: otherwise the same request sent again
-    /// would find nothing, and make a second element. A value that only says what the element is
-    /// used for would leave it hollow, so it is added, too.
+    /// added to by add.
     fn change_element(
         &self,
         path: &AttributePath,
@@ -131,45 +128,52 @@ impl Operation {
         element: &mut Value,
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
+        let Some(parts) = element.as_object_mut() else {
+            return Ok(());
+        };
         if let Some(sub) = path.sub_attribute {
-            return match element.as_object_mut() {
-                Some(parts) => assign(parts, sub, self.value.clone(), self.op, work),
-                None => Ok(()),
-            };
+            return assign(parts, sub, self.value.clone(), self.op, work);
         }
-        let new = self.whole(path, work)?;
-        let says_use = |new: &Value| value::is_hollow_part(new, path.attribute);
-        let adds =
-            self.op == Op::Add || !work.leniency.is_strict() && new.as_ref().is_some_and(says_use);
-        match (adds, new, element.as_object_mut()) {
+        match (self.whole(path, work)?, self.op) {
+            (Some(Value::Object(said)), Op::Add) => {
+                assign_parts(parts, path.attribute, &said, self.op, work)
+            }
             // To add nothing changes nothing.
-            (true, None, _) => {}
-            (true, Some(Value::Object(new)), Some(parts)) => {
-                assign_parts(parts, path.attribute, &new, self.op, work)?;
-            }
-            (_, new, _) => {
-                let mut kept = match (filter, element.as_object()) {
-                    (Some(filter), Some(parts)) if !work.leniency.is_strict() => {
-                        found_by(filter, parts)
-                    }
-                    _ => Object::new(),
-                };
-                if let Some(Value::Object(said)) = &new {
-                    kept.retain(|name, _| member(said, name).is_none());
-                }
-                // A value without content, unlike none at all, only takes parts away.
-                let is_said = matches!(&new, Some(Value::Object(_)));
-                let new = value::single(path.attribute, new.unwrap_or_default(), work.leniency)?;
-                let mut parts = match new {
-                    Some(Value::Object(parts)) => parts,
-                    _ => Object::new(),
-                };
-                if is_said {
-                    parts.extend(kept);
-                }
-                *element = Value::Object(parts);
+            (_, Op::Add) => Ok(()),
+            (Some(Value::Object(said)), _) => self.exchange(path, filter, parts, &said, work),
+            (..) => {
+                parts.clear();
+                Ok(())
             }
         }
+    }
+
+    /// Replaces an element by what is `said`. The parts by which the filter found it stay, unless the
+    /// value sets them or strict mode takes the replace at its word: otherwise the same request sent
+    /// again would find nothing, and make a second element. A value that would leave of it only what
+    /// it is used for is added, too; one without the `value` leaves nothing that could be found.
+    fn exchange(
+        &self,
+        path: &AttributePath,
+        filter: Option<&Filter>,
+        parts: &mut Object,
+        said: &Object,
+        work: &mut Work<'_>,
+    ) -> Result<(), Error> {
+        let is_kept = !work.leniency.is_strict() && !clears_value(said, path);
+        let mut kept = match filter {
+            Some(filter) if is_kept => found_by(filter, parts),
+            _ => Object::new(),
+        };
+        kept.retain(|name, _| member(said, name).is_none());
+        let new = value::single(path.attribute, Value::Object(said.clone()), work.leniency)?;
+        let mut new = into_parts(new);
+        let says_use = value::says_only_use(said, path.attribute);
+        new.extend(kept);
+        if is_kept && (says_use || !new.is_empty() && value::is_only_use(&new)) {
+            return assign_parts(parts, path.attribute, said, self.op, work);
+        }
+        *parts = new;
         Ok(())
     }
 
@@ -177,6 +181,10 @@ impl Operation {
     fn whole(&self, path: &AttributePath, work: &mut Work<'_>) -> Result<Option<Value>, Error> {
         match &self.value {
             Value::Object(_) => Ok(Some(self.value.clone())),
+            Value::Array(list) if matches!(list.as_slice(), [Value::Object(_)]) => {
+                value::allow_list_of_one(path.attribute, work.leniency)?;
+                Ok(list.first().cloned())
+            }
             other => value::single(path.attribute, other.clone(), work.leniency),
         }
     }
@@ -203,14 +211,14 @@ impl Operation {
                 .allow(Tolerance::ValuePathCreates, &no_match(path))?;
         }
         let described = value::single(path.attribute, Value::Object(parts), work.leniency)?;
-        let mut element = described.unwrap_or_else(|| Value::Object(Object::new()));
+        let mut element = Value::Object(into_parts(described));
         if path.sub_attribute.is_some() {
             self.change_element(path, filter, &mut element, work)?;
             return Ok(element);
         }
         // The parts that the filter names stay, even if the value does not mention them.
         match (self.whole(path, work)?, element.as_object_mut()) {
-            (Some(Value::Object(new)), Some(parts)) => {
+            (Some(Value::Object(new)), Some(parts)) if !clears_value(&new, path) => {
                 assign_parts(parts, path.attribute, &new, Op::Add, work)?;
                 // Sent again it would not be found, and made once more.
                 if filter.is_some_and(|filter| !filter.matches(parts)) {
@@ -218,7 +226,7 @@ impl Operation {
                 }
                 Ok(element)
             }
-            // An element without parts is not created.
+            // An element without parts, or one whose value is cleared, is not created.
             _ => Ok(Value::Object(Object::new())),
         }
     }
@@ -226,6 +234,18 @@ impl Operation {
 
 fn no_match(path: &AttributePath) -> String {
     format!("no value of {} matches the filter", path.attribute.name)
+}
+
+/// Whether a new value, as sent, unassigns what the element is about.
+fn clears_value(said: &Object, path: &AttributePath) -> bool {
+    path.attribute.sub_attribute("value").is_some() && member(said, "value").is_some_and(is_nothing)
+}
+
+fn into_parts(element: Option<Value>) -> Object {
+    match element {
+        Some(Value::Object(parts)) => parts,
+        _ => Object::new(),
+    }
 }
 
 fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {

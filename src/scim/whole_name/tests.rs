@@ -34,6 +34,10 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "Albright, Bo",
         ),
         ("山田太郎", "太郎", "山田", "次郎", "山田", "山田次郎"),
+        // A word of its own before one within another.
+        ("ﾀｶﾅｼ ｶﾅ", "ｶﾅ", "ﾀｶﾅｼ", "ﾕｷ", "ﾀｶﾅｼ", "ﾀｶﾅｼ ﾕｷ"),
+        ("野々村 野", "野", "野々村", "花", "野々村", "野々村 花"),
+        ("佐々木佐", "佐", "佐々木", "花", "佐々木", "佐々木花"),
         // Told before the part.
         (
             "Ms Maria Luisa Rossi",
@@ -303,6 +307,31 @@ fn the_same_echo_twice_is_the_same_name() {
         let mut stored = echo.clone();
         stored["formatted"] = json!(first);
         assert_eq!(after(&stored, &echo, true), first, "{part}");
+    }
+    for (whole, given, family, part, text, wanted) in [
+        ("ｻﾄｳ ﾕｷｺ", "ﾕｷｺ", "ｻﾄｳ", "givenName", "ﾕｷ", "ｻﾄｳ ﾕｷ"),
+        (
+            "サトウ ユキコ",
+            "ユキコ",
+            "サトウ",
+            "givenName",
+            "ユキ",
+            "サトウ ユキ",
+        ),
+        ("ﾏﾂﾀﾞ ﾕｷ", "ﾕｷ", "ﾏﾂﾀﾞ", "familyName", "ﾏﾂﾀ", "ﾏﾂﾀ ﾕｷ"),
+        ("野々村 花", "花", "野々村", "familyName", "野", "野 花"),
+    ] {
+        let mut echo = json!({"formatted": whole, "givenName": given, "familyName": family});
+        let then = echo.clone();
+        echo[part] = json!(text);
+        let first = after(&then, &echo, true);
+        assert_eq!(first.as_deref(), Some(wanted));
+        let mut stored = echo.clone();
+        stored["formatted"] = json!(first);
+        assert_eq!(after(&stored, &echo, true), first, "{whole}");
+        // Whoever only takes the space out means it.
+        echo["formatted"] = json!(wanted.replace(' ', ""));
+        assert_eq!(after(&stored, &echo, true), None, "{whole}");
     }
     // One whose whole is new has it, unless that lacks a part and may be an older one.
     let bob = json!({"formatted": "Bob Lee", "givenName": "Robert", "familyName": "Lee"});
