@@ -245,6 +245,9 @@ fn a_data_directory_with_a_long_name() {
 fn somebody_else_at_the_socket() {
     use std::io::{Read, Write};
     let place = Place::sound();
+    // It would look after its socket.
+    let pid = Pid::from_child(place.running.as_ref().expect("it runs"));
+    kill_process(pid, Signal::STOP).expect("ours");
     let stand_in = |answer: &'static str| {
         let path = place.data_dir().join("admin.sock");
         fs::remove_file(&path).expect("there");
@@ -451,11 +454,16 @@ fn files_that_others_can_read_or_that_are_anothers() {
 
 #[test]
 fn a_server_that_lost_its_socket() {
-    let mut place = Place::sound();
-    fs::remove_file(place.data_dir().join("admin.sock")).expect("there");
+    let place = Place::sound();
+    let pid = Pid::from_child(place.running.as_ref().expect("it runs"));
+    kill_process(pid, Signal::STOP).expect("ours");
+    let socket = place.data_dir().join("admin.sock");
+    fs::remove_file(&socket).expect("there");
     let mend = place.fails("server", "in use");
-    assert_eq!(mend, "stop the server, and start it again");
-    place.serve();
+    let wanted = "golinks-scim check; if it says this again: stop the server, and start it again";
+    assert_eq!(mend, wanted);
+    kill_process(pid, Signal::CONT).expect("ours");
+    wait_until("it has another one", || socket.exists());
     place.is_well();
 }
 

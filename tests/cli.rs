@@ -590,9 +590,12 @@ fn users_are_found_and_changed_with_and_without_a_server() {
         folder.path().join("admin.sock"),
         folder.path().join("hidden"),
     );
+    let pid = Pid::from_child(&server);
+    kill_process(pid, Signal::STOP).expect("it runs");
     fs::rename(&socket, &hidden).expect("renamed");
     check(&cli(&["user", "list"]), 69, "hint: ");
     fs::rename(&hidden, &socket).expect("renamed");
+    kill_process(pid, Signal::CONT).expect("it is there");
 
     assert!(stop(&mut server).is_some_and(|status| status.success()));
     assert!(!socket.exists(), "the socket is left over");

@@ -136,7 +136,10 @@ impl Place {
 
     pub(crate) fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
-            kill_process(Pid::from_child(&running), Signal::TERM).ok();
+            // Whoever was stopped goes on to its end.
+            for signal in [Signal::TERM, Signal::CONT] {
+                kill_process(Pid::from_child(&running), signal).ok();
+            }
             running.wait().expect("it is ours");
         }
     }

@@ -93,9 +93,9 @@ fn unreachable_store(
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let (topic, mend) = match &error {
-        local::Error::Silent(_) | local::Error::Store(OpenError::Locked) => {
-            ("server", restart(findings).to_owned())
-        }
+        // It may be starting, or about to open its local door again.
+        local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
+        local::Error::Silent(_) => ("server", restart(findings).to_owned()),
         local::Error::NoDirectory(_) => ("server", start(data_dir, findings)),
         local::Error::Forbidden(_) => ("server", AS_ROOT.to_owned()),
         local::Error::Content(_) | local::Error::Store(OpenError::Damaged(_)) => {
@@ -145,12 +145,16 @@ pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> R
 /// A server that was restarted meanwhile is fine; the checks say nothing about the one that answers
 /// now.
 pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
-    let mend = format!(
+    let mend = once_more(findings);
+    findings.fail("server", what, &mend)
+}
+
+fn once_more(findings: &Findings) -> String {
+    format!(
         "{}; if it says this again: {}",
         findings.command("check"),
         restart(findings)
-    );
-    findings.fail("server", what, &mend)
+    )
 }
 
 /// Whether a server could listen at the configured address.
