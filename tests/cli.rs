@@ -918,7 +918,7 @@ fn refusals_begin_with_the_programs_name() {
     }
 }
 
-/// Starts a server whose standard output is a terminal, looks at it while it runs, stops
+/// Starts a server at a terminal, looks at it while it runs, stops
 /// it, and gives what it showed.
 fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -929,9 +929,11 @@ fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
     let name = ptsname(&screen, Vec::new()).expect("a name");
     let name = name.into_string().expect("ASCII");
     let keyboard = fs::File::options().read(true).write(true).open(name);
+    let keyboard = keyboard.expect("the other end");
     let mut server = command_on(data_dir)
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .stdout(keyboard.expect("the other end"))
+        .stdin(keyboard.try_clone().expect("a descriptor"))
+        .stdout(keyboard)
         .stderr(Stdio::null())
         .spawn()
         .expect("the binary runs");

@@ -17,6 +17,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
+use crate::support::place::chain_for;
 use crate::support::{Output, Server, Talk, cli_in, command_on, copy_program, without_settings};
 
 const USER: u32 = 65_532;
@@ -204,6 +205,37 @@ fn what_an_upgrade_keeps_is_the_servers() {
 }
 
 /// A script tells by the exit status what only another user's rights would mend.
+/// As the keys of Debian's `ssl-cert` and of Kubernetes' secrets are.
+#[test]
+fn a_key_of_roots_that_its_group_may_read_is_served() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a folder");
+    let keys = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(keys.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let (chain, key) = (keys.path().join("chain.pem"), keys.path().join("key.pem"));
+    let (chain_text, key_text) = chain_for("localhost", None);
+    fs::write(&chain, chain_text).expect("written");
+    fs::write(&key, key_text).expect("written");
+    chown(&key, Some(0), Some(USER)).expect("root may do that");
+    let set = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("ours");
+    let of_pair = ["--tls-cert", text(&chain), "--tls-key", text(&key)];
+    for (mode, status) in [(0o644, 78), (0o660, 78), (0o440, 0)] {
+        set(mode);
+        let command = command_on(directory.path());
+        let mut checked = as_user(&command, directory.path());
+        checked.args(["config", "check"]);
+        for (name, value) in [("CERT", &chain), ("KEY", &key)] {
+            checked.env(format!("GOLINKS_SCIM_TLS_{name}"), value);
+        }
+        let checked = Output::from(checked.output().expect("it runs"));
+        assert_eq!(checked.status, Some(status), "{mode:o} {checked:?}");
+    }
+    let server = Server::start_on_by(directory, &of_pair, |ours, folder| as_user(&ours, folder));
+    server.stop();
+}
+
 #[test]
 fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     if !is_root() {

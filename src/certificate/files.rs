@@ -64,10 +64,17 @@ fn write(
     })
 }
 
-/// Reads a key file, unless others can read it too.
+/// Reads a key file, unless others can read it too. A file of root's may be readable by its group,
+/// through which we read it then, as those of Debian's `ssl-cert` and of Kubernetes' secrets are.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
-    if fs::metadata(path).map_err(io)?.mode() & 0o077 != 0 {
+    let metadata = fs::metadata(path).map_err(io)?;
+    let of_others = if metadata.uid() == 0 && !rustix::process::geteuid().is_root() {
+        0o037
+    } else {
+        0o077
+    };
+    if metadata.mode() & of_others != 0 {
         return Err(Error::Exposed(path.to_owned()));
     }
     fs::read(path).map_err(io)

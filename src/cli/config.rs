@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::Config;
 use super::output::{self, Column, Listing, text_of};
 use super::{Failure, tls};
-use crate::config::{Configuration, Origin, SETTINGS, default_file, default_text};
+use crate::config::{Configuration, Fallback, Origin, SETTINGS, default_file, default_text};
 use crate::files;
 
 const COLUMNS: &[Column] = &[
@@ -15,7 +15,10 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         title: "VALUE",
-        cell: |row| text_of(row, "value"),
+        cell: |row| match row["value"].as_str() {
+            Some(value) => value.to_owned(),
+            None => text_of(row, "default"),
+        },
     },
     Column {
         title: "ORIGIN",
@@ -48,9 +51,17 @@ pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(),
 fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     let (value, origin) = configuration.shown(key);
     let setting = key.setting();
+    // Words in the place of a value are for people.
+    let is_value = origin != Origin::Default || !matches!(setting.default, Fallback::Words { .. });
+    let (value, default) = if is_value {
+        (Some(value), None)
+    } else {
+        (None, Some(value))
+    };
     json!({
         "name": setting.name,
         "value": value,
+        "default": default,
         "origin": origin.to_string(),
         "isDefault": origin == Origin::Default,
         "isReloaded": setting.is_reloaded,

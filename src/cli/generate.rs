@@ -16,7 +16,11 @@ use super::{Failure, output, unusable};
 pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "golinks-scim", &mut text);
-    output::line(String::from_utf8_lossy(&text).trim_end())
+    let text = String::from_utf8_lossy(&text);
+    // clap_complete writes a program's hyphen in two ways in bash, and then completes nothing behind
+    // the first word (clap-rs/clap issue 6421).
+    let text = text.replace("golinks__subcmd__scim__", "golinks__scim__");
+    output::line(text.trim_end())
 }
 
 /// Writes a man page for each command into a directory.

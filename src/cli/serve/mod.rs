@@ -325,7 +325,8 @@ fn tell(
 ) -> Result<(), Failure> {
     // The start that made the store may have failed after that.
     let is_without_token = api.is_without_token();
-    if !io::stdout().is_terminal() {
+    // A container with a terminal and nobody at it writes everything into its log.
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
         }

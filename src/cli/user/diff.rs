@@ -43,8 +43,13 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, typed: &args::Diff, program: &str) -> Result<(), Failure> {
-    let mut table = Table::open(&typed.file, &typed.ignore)?;
+pub(super) fn run(
+    client: &mut Client,
+    typed: &args::Diff,
+    data_dir: &Path,
+    program: &str,
+) -> Result<(), Failure> {
+    let mut table = Table::open(&typed.file, data_dir, &typed.ignore)?;
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
         seen: RoaringBitmap::new(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::super::{Failure, quoted, status, unusable};
+use super::input::Input;
 use super::numbered::Numbered;
 use super::survey::{BOM, Survey, is_filler};
 use crate::columns::{self, Columns, REASON, Row};
@@ -73,25 +74,8 @@ pub(super) struct Line {
 
 impl Table {
     /// Checks the file as a whole and reads its header, without the columns that are `ignored`.
-    pub(super) fn open(path: &Path, ignored: &[String]) -> Result<Self, Failure> {
-        let no_stream = "put it into a file first: it is read twice";
-        let mut file = File::open(path).map_err(|error| {
-            let failure = unusable(path, &error);
-            if path == Path::new("-") {
-                failure.hint(no_stream)
-            } else {
-                failure
-            }
-        })?;
-        let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
-        if metadata.is_dir() {
-            return Err(unusable(path, &io::ErrorKind::IsADirectory.into()));
-        }
-        if !metadata.is_file() {
-            let what = format!("{}: it is no file that can be read twice", path.display());
-            return Err(Failure::new(status::REFUSED, what).hint(no_stream));
-        }
-        let is_json = is_json(path);
+    pub(super) fn open(path: &Path, data_dir: &Path, ignored: &[String]) -> Result<Self, Failure> {
+        let Input { mut file, is_json } = Input::open(path, data_dir)?;
         let survey = Survey::make(path, &mut file, is_json)?;
         let start = if survey.has_bom { BOM.len() as u64 } else { 0 };
         file.seek(SeekFrom::Start(start))
@@ -261,14 +245,14 @@ impl Form {
             .from_reader(Numbered::new(file));
         let Some((number, header)) = read_record(&mut records)? else {
             let what = format!("{}: there is no header", path.display());
-            return Err(Failure::new(status::REFUSED, what));
+            return Err(Failure::new(status::DATA, what));
         };
         require_ignored(path, &header, ignored)?;
         let kept = kept_header(&header, ignored);
         let columns = Columns::parse(&kept).map_err(|error| {
             let ignore = ignoring(&Columns::unknown(&kept));
             Failure::new(
-                status::REFUSED,
+                status::DATA,
                 format!("{}:{number}: {}", path.display(), error.detail),
             )
             .hint(format!(
@@ -351,7 +335,7 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     };
     let what = format!("{}: there is no column {missing} to ignore", path.display());
     let hint = format!("the columns are {}", header.join(", "));
-    Err(Failure::new(status::REFUSED, what).hint(hint))
+    Err(Failure::new(status::DATA, what).hint(hint))
 }
 
 /// How columns are left out: all of them at once, as it is typed.
@@ -418,7 +402,7 @@ pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
         }
     }
     let what = "there are very many files of rejected rows already: remove some";
-    Err(Failure::new(status::REFUSED, what))
+    Err(Failure::new(status::USAGE, what))
 }
 
 /// The members of an answer's rows, by their place.

@@ -13,6 +13,7 @@ use super::super::output::{self, Column, Format, Listing, text_of};
 use super::super::{Failure, ask, status, unusable};
 use super::args;
 use super::file::{Form, Line, Table, keep_whole, rejects_beside, rows_of};
+use super::input::has_place_beside;
 use super::survey::BOM;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::columns::{self, REASON};
@@ -49,8 +50,13 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, typed: &args::Import, program: &str) -> Result<(), Failure> {
-    let mut table = Table::open(&typed.file, &typed.ignore)?;
+pub(super) fn run(
+    client: &mut Client,
+    typed: &args::Import,
+    data_dir: &Path,
+    program: &str,
+) -> Result<(), Failure> {
+    let mut table = Table::open(&typed.file, data_dir, &typed.ignore)?;
     let mut import = Import::new(typed, &table, program)?;
     loop {
         let batch = table.batch();
@@ -144,6 +150,11 @@ impl<'a> Import<'a> {
         })
     }
 
+    /// Whether rejected rows are in no file.
+    fn is_told_alone(&self) -> bool {
+        self.rejects.path.is_none()
+    }
+
     fn done(&self) -> u64 {
         self.created + self.updated + self.unchanged + self.refused
     }
@@ -161,7 +172,8 @@ impl<'a> Import<'a> {
                     self.refused += 1;
                     let reason = text_of(outcome, "reason");
                     self.has_same_user |= columns::is_same_user(&reason);
-                    if self.listing.is_none() && self.refused <= SHOWN_MAX {
+                    if self.listing.is_none() && (self.refused <= SHOWN_MAX || self.is_told_alone())
+                    {
                         shown.push(format!("line {}: {reason}", line.number));
                     }
                     rejected.push((line, reason));
@@ -234,7 +246,7 @@ impl<'a> Import<'a> {
         }
         self.sum_up();
         let is_table = self.typed.output.output == Format::Table;
-        if self.refused > SHOWN_MAX && is_table && !self.typed.dry_run {
+        if self.refused > SHOWN_MAX && is_table && !self.typed.dry_run && !self.is_told_alone() {
             output::say("the first rejected rows are shown, all of them are in their file");
         }
         if self.refused == 0 {
@@ -250,21 +262,20 @@ impl<'a> Import<'a> {
         } else {
             ""
         };
-        Err(if self.rejects.is_begun() {
-            failure.hint(format!(
+        Err(match &self.rejects.path {
+            Some(path) if self.rejects.is_begun() => failure.hint(format!(
                 "they are in {} with the reason: mend them there, and import that file{same_user}",
-                self.rejects.path.display()
-            ))
-        } else {
-            failure
+                path.display()
+            )),
+            _ => failure,
         })
     }
 }
 
 /// The file of rejected rows, made with the first one.
 struct Rejects {
-    path: PathBuf,
-    is_wanted: bool,
+    /// Without one they are told, and nowhere else.
+    path: Option<PathBuf>,
     /// Whether its place was typed.
     is_named: bool,
     /// Whether the next import needs another file.
@@ -290,38 +301,14 @@ enum RejectedRows {
 impl Rejects {
     fn new(typed: &args::Import, table: &Table) -> Result<Self, Failure> {
         let path = match &typed.rejects {
-            Some(path) => path.clone(),
-            None => rejects_beside(&typed.file)?,
+            Some(path) if path == Path::new("/dev/null") => None,
+            Some(path) => Some(path.clone()),
+            None if has_place_beside(&typed.file) => Some(rejects_beside(&typed.file)?),
+            None => None,
         };
-        // What would refuse the file at the end is checked before the work.
-        if std::fs::symlink_metadata(&path).is_ok() {
-            let what = format!("{}: the file exists already", path.display());
-            return Err(Failure::new(status::REFUSED, what).hint("name another one with --rejects"));
-        }
-        if !table.form.is_of(&path) {
-            let (form, ending) = table.form.name_and_ending();
-            let what = format!(
-                "{}: rejected rows are {form} like the others",
-                path.display()
-            );
-            let hint = format!("end its name with {ending}, so that it can be imported");
-            return Err(Failure::new(status::REFUSED, what).hint(hint));
-        }
-        let access = rustix::fs::access(files::directory_of(&path), Access::WRITE_OK);
-        if let Err(error) = access
-            && !typed.dry_run
-        {
-            let hint = "rejected rows go there: name a file that can be made with --rejects";
-            let failure = unusable(&path, &error.into());
-            if typed.rejects.is_some() {
-                return Err(failure.hint(hint));
-            }
-            // Perhaps there are no rejected rows.
-            output::say(&output::printable(&format!("{}: {hint}", failure.what)));
-        }
+        let path = path.map(|path| checked(path, typed, table)).transpose()?;
         Ok(Self {
-            path,
-            is_wanted: !typed.dry_run,
+            path: path.flatten().filter(|_| !typed.dry_run),
             must_be_another: false,
             is_named: typed.rejects.is_some(),
             rows: RejectedRows::like(table),
@@ -337,24 +324,59 @@ impl Rejects {
 
     /// Writes rows with the reasons why they were rejected.
     fn take(&mut self, rejected: &[(&Line, String)]) -> Result<(), Failure> {
-        if !self.is_wanted || rejected.is_empty() {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        if rejected.is_empty() {
             return Ok(());
         }
         // The same file cannot be named again, and one that could not be written will not be
         // writable.
         self.must_be_another = true;
         for (line, reason) in rejected {
-            self.add(line, reason)?;
+            self.rows.add(path, line, reason)?;
         }
-        self.flush()?;
+        self.rows.flush(path)?;
         self.must_be_another = self.is_named;
         Ok(())
     }
+}
 
-    fn add(&mut self, line: &Line, reason: &str) -> Result<(), Failure> {
-        let path = &self.path;
-        let written = match &mut self.rows {
-            RejectedRows::Csv {
+/// What would refuse the file at the end is checked before the work; `None` if one that nobody has
+/// named cannot be made, since there may be no rejected rows.
+fn checked(path: PathBuf, typed: &args::Import, table: &Table) -> Result<Option<PathBuf>, Failure> {
+    if std::fs::symlink_metadata(&path).is_ok() {
+        let what = format!("{}: the file exists already", path.display());
+        return Err(Failure::new(status::USAGE, what).hint("name another one with --rejects"));
+    }
+    if !table.form.is_of(&path) {
+        let (form, ending) = table.form.name_and_ending();
+        let what = format!(
+            "{}: rejected rows are {form} like the others",
+            path.display()
+        );
+        let hint = format!("end its name with {ending}, so that it can be imported");
+        return Err(Failure::new(status::USAGE, what).hint(hint));
+    }
+    let access = rustix::fs::access(files::directory_of(&path), Access::WRITE_OK);
+    let Err(error) = access else {
+        return Ok(Some(path));
+    };
+    let hint = "rejected rows go there: name a file that can be made with --rejects";
+    let failure = unusable(&path, &error.into());
+    if typed.rejects.is_some() && !typed.dry_run {
+        return Err(failure.hint(hint));
+    }
+    if !typed.dry_run {
+        output::say(&output::printable(&format!("{}: {hint}", failure.what)));
+    }
+    Ok(None)
+}
+
+impl RejectedRows {
+    fn add(&mut self, path: &Path, line: &Line, reason: &str) -> Result<(), Failure> {
+        let written = match self {
+            Self::Csv {
                 header,
                 delimiter,
                 reason_at,
@@ -373,7 +395,7 @@ impl Rejects {
                     .write_record(&cells)
                     .map_err(|error| error.to_string())
             }
-            RejectedRows::Json { writer } => {
+            Self::Json { writer } => {
                 let writer = match writer {
                     Some(writer) => writer,
                     None => writer.insert(create(path)?),
@@ -385,20 +407,18 @@ impl Rejects {
         written.map_err(|error| unwritten(path, &error))
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
-        match &mut self.rows {
-            RejectedRows::Csv {
+    fn flush(&mut self, path: &Path) -> Result<(), Failure> {
+        match self {
+            Self::Csv {
                 writer: Some(writer),
                 ..
             } => writer
                 .flush()
-                .map_err(|error| unwritten(&self.path, &error.to_string())),
+                .map_err(|error| unwritten(path, &error.to_string())),
             _ => Ok(()),
         }
     }
-}
 
-impl RejectedRows {
     fn like(table: &Table) -> Self {
         match &table.form {
             Form::Csv {

@@ -8,6 +8,7 @@ mod export;
 mod file;
 mod history;
 mod import;
+mod input;
 mod numbered;
 mod survey;
 mod undo;
@@ -61,7 +62,12 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(), Failure> {
+pub(super) fn run(
+    client: &mut Client,
+    command: User,
+    data_dir: &Path,
+    program: &str,
+) -> Result<(), Failure> {
     match command {
         User::List {
             selected,
@@ -109,9 +115,9 @@ pub(super) fn run(client: &mut Client, command: User, program: &str) -> Result<(
             let display_name = display_name.unwrap_or_else(whole_name);
             add(client, &email, given, family, &display_name)
         }
-        User::Import(typed) => import::run(client, &typed, program),
+        User::Import(typed) => import::run(client, &typed, data_dir, program),
         User::Export(typed) => export::run(client, &typed),
-        User::Diff(typed) => diff::run(client, &typed, program),
+        User::Diff(typed) => diff::run(client, &typed, data_dir, program),
         User::Deactivate { who } => {
             let (changed, outcome) = set_active_of_each(client, &who, false, program);
             if changed > 0 {

@@ -73,7 +73,7 @@ impl Survey {
                     "{}:{begun}: the row is longer than {kib} KiB",
                     path.display()
                 );
-                let failure = Failure::new(status::REFUSED, what);
+                let failure = Failure::new(status::DATA, what);
                 return Err(if is_json {
                     failure
                 } else {
@@ -111,7 +111,7 @@ impl Survey {
                 "{}:{begun}: the row has a quote that is not closed before the end of the file",
                 path.display()
             );
-            return Err(Failure::new(status::REFUSED, what).hint(CLOSE_QUOTES));
+            return Err(Failure::new(status::DATA, what).hint(CLOSE_QUOTES));
         }
         Ok(survey)
     }
@@ -213,7 +213,7 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
         "in Excel save it as `CSV UTF-8`, or: iconv -f UTF-16 -t UTF-8 {} > utf8.csv",
         super::super::quoted(path)
     );
-    Err(Failure::new(status::REFUSED, what).hint(hint))
+    Err(Failure::new(status::DATA, what).hint(hint))
 }
 
 /// Refuses a file that is JSON under another name or in another form.
@@ -226,10 +226,7 @@ fn check_form(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), 
         }
         _ => return Ok(()),
     };
-    let failure = Failure::new(
-        status::REFUSED,
-        format!("{}:{line}: {what}", path.display()),
-    );
+    let failure = Failure::new(status::DATA, format!("{}:{line}: {what}", path.display()));
     Err(failure.hint("golinks-scim manual csv tells what a file may hold"))
 }
 
@@ -248,5 +245,5 @@ fn not_utf8(path: &Path, line: u64) -> Failure {
         "in Excel save it as `CSV UTF-8`, or: iconv -f WINDOWS-1252 -t UTF-8 {} > utf8.csv",
         super::super::quoted(path)
     );
-    Failure::new(status::REFUSED, what).hint(hint)
+    Failure::new(status::DATA, what).hint(hint)
 }

@@ -1,0 +1,66 @@
+//! The file of users that was typed, or what comes by a pipe: both are read twice.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek};
+use std::path::Path;
+
+use super::super::{Failure, unusable};
+use super::file::is_json;
+use super::survey::BOM;
+use crate::files;
+
+/// What users are read from.
+pub(super) struct Input {
+    pub(super) file: File,
+    /// Whether each line is a resource.
+    pub(super) is_json: bool,
+}
+
+impl Input {
+    /// Opens the file. A stream, `-` is standard input, is first written into a file without a name
+    /// in `directory`.
+    pub(super) fn open(path: &Path, directory: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Self::of_stream(path, io::stdin().lock(), directory);
+        }
+        let file = File::open(path).map_err(|error| unusable(path, &error))?;
+        let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
+        if metadata.is_dir() {
+            return Err(unusable(path, &io::ErrorKind::IsADirectory.into()));
+        }
+        if !metadata.is_file() {
+            return Self::of_stream(path, file, directory);
+        }
+        Ok(Self {
+            file,
+            is_json: is_json(path),
+        })
+    }
+
+    fn of_stream(path: &Path, mut stream: impl Read, directory: &Path) -> Result<Self, Failure> {
+        let draft = files::draft_of(&directory.join("users"));
+        let mut file = files::create(&draft, 0o600)
+            .and_then(|file| fs::remove_file(&draft).map(|()| file))
+            .map_err(|error| unusable(&draft, &error))?;
+        let copied = io::copy(&mut stream, &mut file).and_then(|_| is_json_inside(&mut file));
+        let is_json = copied.map_err(|error| unusable(path, &error))?;
+        Ok(Self { file, is_json })
+    }
+}
+
+/// Whether rejected rows could lie beside what is read.
+pub(super) fn has_place_beside(path: &Path) -> bool {
+    path != Path::new("-")
+        && !path.starts_with("/dev")
+        && fs::metadata(path).as_ref().is_ok_and(Metadata::is_file)
+}
+
+/// A stream has no name to tell the form by: whether it begins with an object.
+fn is_json_inside(file: &mut File) -> io::Result<bool> {
+    file.rewind()?;
+    let mut beginning = Vec::new();
+    file.take(1024).read_to_end(&mut beginning)?;
+    file.rewind()?;
+    let text = beginning.strip_prefix(BOM).unwrap_or(&beginning);
+    Ok(text.trim_ascii_start().starts_with(b"{"))
+}
