@@ -192,7 +192,11 @@ fn help_and_man_pages_tell_their_own_first() {
             "GLOBAL OPTIONS,SUBCOMMANDS,NOTES,EXIT STATUS,VERSION",
         ),
         (
-            "golinks-scim-user-deactivate",
+            "golinks-scim-cert-install",
+            "ARGUMENTS,OPTIONS,GLOBAL OPTIONS,EXIT STATUS",
+        ),
+        (
+            "golinks-scim-completions",
             "ARGUMENTS,GLOBAL OPTIONS,EXIT STATUS",
         ),
         (

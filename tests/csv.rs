@@ -268,7 +268,8 @@ fn rejected_rows_are_mended_and_imported() {
 fn what_comes_by_a_pipe_is_imported_and_rejected_rows_need_no_file() {
     let desk = Desk::new();
     let rows = |bad: usize| {
-        let bad: String = (0..bad).map(|at| format!("b{at}@x,perhaps\n")).collect();
+        let bad: Vec<String> = (0..bad).map(|at| format!("b{at}@x,perhaps\n")).collect();
+        let bad = bad.concat();
         format!("userName,active\nfirst@x,yes\n{bad}last@x,yes\n")
     };
     desk.write("many.csv", rows(30));

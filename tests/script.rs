@@ -4,17 +4,17 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use golinks_scim::directory::describe;
 use golinks_scim::limits;
 use golinks_scim::store::Store;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Server, cli_on, command, command_on};
+use crate::support::{Output, Server, cli_in, cli_on, command, command_on};
 
 #[test]
 fn commands_do_the_same_with_a_server_and_without() {
@@ -203,6 +203,100 @@ fn script(data_dir: &Path, which: &str) {
         ],
         &[],
     );
+}
+
+/// Programs read what was done, and whether anything was, from standard output alone.
+#[test]
+fn what_was_done_is_told_to_programs() {
+    let server = Server::start();
+    let told = |words: &str, status: i32| -> Vec<Value> {
+        let words: Vec<&str> = words.split(' ').collect();
+        let output = server.cli(&[&words[..], &["-o", "jsonl"]].concat());
+        assert_eq!(output.status, Some(status), "{output:?}");
+        let documents = output.stdout.lines();
+        documents
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    };
+    let added = &told("user add a@x --given A", 0)[0];
+    assert_eq!(added["userName"], "a@x");
+    let outcome = |document: &Value| {
+        assert_eq!(document["id"], added["id"]);
+        document["outcome"].as_str().expect("text").to_owned()
+    };
+    for (words, status, wanted) in [
+        ("user deactivate a@x", 0, "updated"),
+        ("user deactivate a@x nobody", 1, "unchanged"),
+        ("user reactivate a@x", 0, "updated"),
+        ("user delete a@x --yes", 0, "deleted"),
+    ] {
+        let done = told(words, status);
+        assert_eq!(
+            done.iter().map(outcome).collect::<Vec<_>>(),
+            [wanted],
+            "{words}"
+        );
+    }
+    let issued = &told("token issue okta --expires 2d", 0)[0];
+    let rotated = &told("token rotate okta", 0)[0];
+    for token in [issued, rotated] {
+        assert!(
+            token["token"]
+                .as_str()
+                .is_some_and(|it| it.starts_with("golinks_scim_"))
+        );
+        assert!(
+            token["expires"].is_string() && token["id"].is_string(),
+            "{token}"
+        );
+    }
+    assert_eq!(rotated["old"][0]["id"], issued["id"]);
+    let id = rotated["id"].as_str().expect("text");
+    let changed = &told(&format!("token change {id} --scope full"), 0)[0];
+    assert_eq!(
+        (&changed["scope"], &changed["token"]),
+        (&json!("full"), &Value::Null)
+    );
+    let revoked = &told(&format!("token revoke {id}"), 0)[0];
+    assert_eq!(*revoked, json!({"name": id, "revoked": [id]}));
+    assert_eq!(
+        told("token revoke okta", 0)[0]["revoked"],
+        json!([issued["id"]])
+    );
+    let settings = told("config show", 0);
+    let base_url = settings
+        .iter()
+        .find(|it| it["name"] == "base_url")
+        .expect("a setting");
+    assert_eq!(
+        (&base_url["value"], base_url["default"].is_string()),
+        (&Value::Null, true)
+    );
+}
+
+/// Each completion is asked for as bash does.
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let completions = cli_in(&TempDir::new().expect("a folder"), &["completions", "bash"]);
+    for (typed, wanted) in [
+        ("golinks-scim", "serve"),
+        ("golinks-scim token", "rotate"),
+        ("golinks-scim token issue", "--allow-from"),
+        ("golinks-scim token issue --scope", "provision"),
+        ("golinks-scim user list -o", "jsonl"),
+        ("golinks-scim guide", "okta"),
+    ] {
+        let ask = format!(
+            "COMP_WORDS=({typed} ''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _golinks__scim golinks-scim '' \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; \
+             echo \"${{COMPREPLY[@]}}\""
+        );
+        let script = format!("{}\n{ask}", completions.stdout);
+        let bash = Command::new("bash").args(["-c", &script]).output();
+        let found = Output::from(bash.expect("bash runs"));
+        let is_there = found.stdout.split_whitespace().any(|word| word == wanted);
+        assert!(is_there, "{typed}: {found:?}");
+    }
 }
 
 #[test]

@@ -153,6 +153,8 @@ pub(super) enum Token {
         /// them, or given again
         #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
         allow_from: Vec<String>,
+        #[command(flatten)]
+        output: Output,
     },
     /// List all tokens
     List {
@@ -186,6 +188,8 @@ pub(super) enum Token {
         #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
               value_parser = network_or_everywhere)]
         allow_from: Vec<String>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Make a new token like this one, and let the old one end
     Rotate {
@@ -195,12 +199,16 @@ pub(super) enum Token {
         /// How long the old one stays good
         #[arg(long, default_value = "7d")]
         overlap: String,
+        #[command(flatten)]
+        output: Output,
     },
     /// Take a token back, from the next request on
     Revoke {
         /// Its name, for all live tokens of that name, or its id; several, each by itself
         #[arg(required = true, value_name = "NAME", value_parser = given)]
         names: Vec<String>,
+        #[command(flatten)]
+        output: Output,
     },
 }
 

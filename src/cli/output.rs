@@ -185,6 +185,28 @@ pub(super) struct Listing {
     rows: usize,
 }
 
+/// What a command does to one after the other: told to people, or a document for each.
+pub(super) struct Deeds(Option<Listing>);
+
+impl Deeds {
+    pub(super) fn new(format: Format) -> Self {
+        let is_for_people = format == Format::Table;
+        Self((!is_for_people).then(|| Listing::new(format, &[])))
+    }
+
+    pub(super) fn tell(&mut self, words: &str, document: &Value) -> Result<(), Failure> {
+        if let Some(listing) = &mut self.0 {
+            return listing.page(std::slice::from_ref(document));
+        }
+        say(words);
+        Ok(())
+    }
+
+    pub(super) fn end(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), Listing::end)
+    }
+}
+
 impl Listing {
     pub(super) fn new(format: Format, columns: &'static [Column]) -> Self {
         Self {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{EVERYWHERE, Token};
 use super::moment::{end, seconds};
-use super::output::{self, Column, Listing, elements, minute, text_of};
+use super::output::{self, Column, Deeds, Listing, elements, minute, text_of};
 use super::{Failure, ask, ask_or_hint, each, status};
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::http1::target::encode;
@@ -100,6 +100,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             mode,
             rate_limit,
             allow_from,
+            output,
         } => {
             output::need_reader("the token")?;
             let expires = match expires.as_str() {
@@ -112,7 +113,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             });
             let issued = ask(client, "POST", "/admin/tokens", Some(&body))?;
             output::say("this token is shown once: type it into the identity provider now");
-            show_once(&issued)
+            show_once(&issued, output.output)
         }
         Token::List { output } => {
             let found = ask(client, "GET", "/admin/tokens", None)?;
@@ -129,6 +130,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             mode,
             rate_limit,
             allow_from,
+            output,
         } => {
             let mut terms = Map::new();
             terms.extend(scope.map(|scope| ("scope".to_owned(), json!(scope))));
@@ -139,9 +141,13 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             let target = format!("/admin/tokens/{}", encode(&name));
             let terms = Value::Object(terms);
             let changed = ask_or_hint(client, "PATCH", &target, Some(&terms), 404, LIST)?;
-            show_whole(&changed, output::Format::Table)
+            show_whole(&changed, output.output)
         }
-        Token::Rotate { name, overlap } => {
+        Token::Rotate {
+            name,
+            overlap,
+            output,
+        } => {
             output::need_reader("the token")?;
             let target = format!("/admin/tokens/{}/rotate", encode(&name));
             let body = json!({"overlapSeconds": seconds(&overlap)?});
@@ -156,11 +162,15 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             output::say(&format!(
                 "this token is shown once: {old}; the new one {new}"
             ));
-            show_once(&issued)
+            show_once(&issued, output.output)
         }
-        Token::Revoke { names } => each(&names, "tokens were not revoked", program, |name| {
-            revoke(client, name, names.len() > 1)
-        }),
+        Token::Revoke { names, output } => {
+            let mut deeds = Deeds::new(output.output);
+            let outcome = each(&names, "tokens were not revoked", program, |name| {
+                revoke(client, name, names.len() > 1, &mut deeds)
+            });
+            deeds.end().and(outcome)
+        }
     }
 }
 
@@ -177,7 +187,12 @@ fn networks(typed: &[String]) -> Result<Option<&[String]>, Failure> {
     }
 }
 
-fn revoke(client: &mut Client, name: &str, is_one_of_several: bool) -> Result<(), Failure> {
+fn revoke(
+    client: &mut Client,
+    name: &str,
+    is_one_of_several: bool,
+    deeds: &mut Deeds,
+) -> Result<(), Failure> {
     let target = format!("/admin/tokens/{}", encode(name));
     let revoked = ask_or_hint(client, "DELETE", &target, None, 404, LIST);
     let whose = if is_one_of_several {
@@ -191,17 +206,23 @@ fn revoke(client: &mut Client, name: &str, is_one_of_several: bool) -> Result<()
     })?;
     let count = revoked["revoked"].as_array().map_or(0, Vec::len);
     let count = u64::try_from(count).unwrap_or(u64::MAX);
-    output::say(&format!(
-        "{whose}revoked {}",
-        output::counted(count, "token")
-    ));
-    Ok(())
+    let words = format!("{whose}revoked {}", output::counted(count, "token"));
+    deeds.tell(
+        &words,
+        &json!({"name": name, "revoked": revoked["revoked"]}),
+    )
 }
 
 /// Prints a new token. If that fails, nobody has seen the token, but it is valid and must be
 /// revoked.
-fn show_once(issued: &Value) -> Result<(), Failure> {
-    output::line(&text_of(issued, "token")).map_err(|failure| {
+fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
+    let shown = if format == output::Format::Table {
+        output::line(&text_of(issued, "token"))
+    } else {
+        let mut deeds = Deeds::new(format);
+        deeds.tell("", issued).and_then(|()| deeds.end())
+    };
+    shown.map_err(|failure| {
         let why = if failure.is_unread() {
             "nobody reads standard output"
         } else {

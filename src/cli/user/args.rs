@@ -59,6 +59,8 @@ pub(in crate::cli) enum User {
         /// The name that others see [default: given and family name]
         #[arg(long, value_name = "NAME", value_parser = given)]
         display_name: Option<String>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
     Import(Import),
@@ -71,12 +73,16 @@ pub(in crate::cli) enum User {
         /// userNames or ids
         #[arg(required = true, value_parser = given)]
         who: Vec<String>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Activate users again
     Reactivate {
         /// userNames or ids
         #[arg(required = true, value_parser = given)]
         who: Vec<String>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Delete users for good; to deactivate them is usual
     Delete {
@@ -86,6 +92,8 @@ pub(in crate::cli) enum User {
         /// Do it; without this it is only told who would be deleted
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        output: Output,
     },
 }
 

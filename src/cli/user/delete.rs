@@ -1,7 +1,9 @@
 //! `user delete`: the erasure of people, which nothing takes back. Deactivation is the usual way.
 
+use serde_json::json;
+
 use super::super::{Failure, ask, each, output, status};
-use super::output::text_of;
+use super::output::{Deeds, Format, text_of};
 use super::{USERS, find};
 use crate::local::Client;
 use crate::mend::filled;
@@ -10,26 +12,30 @@ pub(super) fn run(
     client: &mut Client,
     who: &[String],
     is_sure: bool,
+    format: Format,
     program: &str,
 ) -> Result<(), Failure> {
     if !is_sure {
         return Err(refused(client, who, program));
     }
     let mut deleted = 0;
+    let mut deeds = Deeds::new(format);
     let outcome = each(who, "users were not deleted", program, |who| {
         let user = find(client, who)?;
         let target = format!("{USERS}/{}", text_of(&user, "id"));
         ask(client, "DELETE", &target, None)?;
         deleted += 1;
-        output::say(&format!("{} is deleted", output::printable(who)));
-        Ok(())
+        let document = json!({"id": user["id"], "userName": user["userName"],
+                              "outcome": "deleted"});
+        let words = format!("{} is deleted", output::printable(who));
+        deeds.tell(&words, &document)
     });
     if deleted > 0 {
         let hint = "an identity provider that still has them assigned creates them again; what \
                     remains of them here: `{program} manual audit`";
         output::hint(&filled(hint, program));
     }
-    outcome
+    deeds.end().and(outcome)
 }
 
 /// Tells whom it would have been.

@@ -21,7 +21,7 @@ use args::Selected;
 pub(super) use args::User;
 
 use super::moment::moment;
-use super::output::{self, Column, Format, Listing, elements, minute, text_of};
+use super::output::{self, Column, Deeds, Format, Listing, elements, minute, text_of};
 use super::{Failure, SEARCH, ask, ask_or_hint, each, quoted, status};
 use crate::clock::{Clock, SystemClock};
 use crate::http1::target::encode;
@@ -109,17 +109,25 @@ pub(super) fn run(
             given,
             family,
             display_name,
+            output,
         } => {
             let parts = [&given, &family].into_iter().flatten().map(String::as_str);
             let whole_name = || parts.collect::<Vec<_>>().join(" ");
             let display_name = display_name.unwrap_or_else(whole_name);
-            add(client, &email, given, family, &display_name)
+            let user = add(client, &email, given, family, &display_name)?;
+            if output.output == Format::Table {
+                return output::line(&text_of(&user, "id"));
+            }
+            let mut deeds = Deeds::new(output.output);
+            deeds.tell("", &user)?;
+            deeds.end()
         }
         User::Import(typed) => import::run(client, &typed, data_dir, program),
         User::Export(typed) => export::run(client, &typed),
         User::Diff(typed) => diff::run(client, &typed, data_dir, program),
-        User::Deactivate { who } => {
-            let (changed, outcome) = set_active_of_each(client, &who, false, program);
+        User::Deactivate { who, output } => {
+            let (changed, outcome) =
+                set_active_of_each(client, &who, false, output.output, program);
             if changed > 0 {
                 output::hint(
                     "the identity provider's next push to this user reactivates it, unless \
@@ -128,8 +136,10 @@ pub(super) fn run(
             }
             outcome
         }
-        User::Delete { who, yes } => delete::run(client, &who, yes, program),
-        User::Reactivate { who } => set_active_of_each(client, &who, true, program).1,
+        User::Delete { who, yes, output } => delete::run(client, &who, yes, output.output, program),
+        User::Reactivate { who, output } => {
+            set_active_of_each(client, &who, true, output.output, program).1
+        }
     }
 }
 
@@ -214,12 +224,22 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
             return Ok(user);
         }
     }
-    let history = format!("{{program}} user history {}", quoted(Path::new(who)));
+    let history = format!("{{program}} user history {}", typed(who));
     Err(
         Failure::new(status::REFUSED, format!("there is no user {who}")).hint(format!(
             "{SEARCH}; `{history}` tells of one who was deleted"
         )),
     )
+}
+
+/// A name as it is typed.
+fn typed(name: &str) -> String {
+    let quoted = quoted(Path::new(name));
+    if name.starts_with('-') {
+        format!("-- {quoted}")
+    } else {
+        quoted
+    }
 }
 
 /// The user as it was at a moment or before a change.
@@ -235,7 +255,7 @@ fn add(
     given: Option<String>,
     family: Option<String>,
     display_name: &str,
-) -> Result<(), Failure> {
+) -> Result<Value, Failure> {
     if email.trim().is_empty() {
         let failure = Failure::new(status::USAGE, "the userName is empty");
         return Err(failure.hint("it is the email that the identity provider has"));
@@ -252,7 +272,7 @@ fn add(
         "emails": [{"value": email, "type": "work", "primary": true}],
         "active": true,
     });
-    let name = quoted(Path::new(email));
+    let name = typed(email);
     let hint = format!(
         "`{{program}} user show {name}` shows who has it, `{{program}} user reactivate {name}` \
          lets them in again"
@@ -261,7 +281,7 @@ fn add(
     if !email.contains('@') {
         output::hint("the userName is usually the primary email; this one has no @");
     }
-    output::line(&text_of(&user, "id"))
+    Ok(user)
 }
 
 /// Sets `active` of each user, and gives how many were changed.
@@ -269,30 +289,34 @@ fn set_active_of_each(
     client: &mut Client,
     who: &[String],
     active: bool,
+    format: Format,
     program: &str,
 ) -> (usize, Result<(), Failure>) {
     let mut count = 0;
+    let mut deeds = Deeds::new(format);
     let outcome = each(who, "users were not changed", program, |who| {
-        let changed = set_active(client, who, active)?;
+        let user = find(client, who)?;
+        set_active(client, &user, active)?;
+        // Without `active` nobody may use the account; to write `false` still changes the user.
+        let changed = user["active"] != active;
         count += usize::from(changed);
         let word = if active { "active" } else { "inactive" };
         let already = if changed { "now" } else { "already" };
-        output::say(&format!("{} is {already} {word}", output::printable(who)));
-        Ok(())
+        let document = json!({"id": user["id"], "userName": user["userName"], "active": active,
+                              "outcome": if changed { "updated" } else { "unchanged" }});
+        let words = format!("{} is {already} {word}", output::printable(who));
+        deeds.tell(&words, &document)
     });
-    (count, outcome)
+    (count, deeds.end().and(outcome))
 }
 
-fn set_active(client: &mut Client, who: &str, active: bool) -> Result<bool, Failure> {
-    let user = find(client, who)?;
+fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Failure> {
     let body = json!({
         "schemas": [PATCH_URN],
         "Operations": [{"op": "replace", "path": "active", "value": active}],
     });
-    let target = format!("{USERS}/{}", text_of(&user, "id"));
-    ask(client, "PATCH", &target, Some(&body))?;
-    // A user without `active` counts as inactive, but writing `false` still changes the user.
-    Ok(user["active"] != active)
+    let target = format!("{USERS}/{}", text_of(user, "id"));
+    ask(client, "PATCH", &target, Some(&body)).map(drop)
 }
 
 /// All attributes, one a line.
