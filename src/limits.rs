@@ -297,7 +297,12 @@ pub const UNSYNCED_PARTS_MAX: usize = 65_536;
 /// divided.
 pub const BATCH_CHANGES_MAX: usize = 128;
 /// Rows of the audit trail that wait for somebody's commit.
-pub const AUDIT_NOTES_MAX: usize = 256;
+pub const AUDIT_NOTES_MAX: usize = 1024;
+/// Waiting rows of the audit trail for which a commit is made, since there may be many more soon: each
+/// token may have 120 a minute.
+pub const AUDIT_NOTES_FLUSHED: usize = 64;
+/// Users whom a restore brings back, and who are named.
+pub const BROUGHT_BACK_TOLD_MAX: usize = 20;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
 /// Rows of the audit trail in one answer, in bytes; the client asks for the rest.

@@ -13,7 +13,9 @@ use golinks_scim::limits;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{CORE, Output, Server, Talk, body, cli_in, command, scim_error, send};
+use crate::support::{
+    CORE, Output, Server, Talk, body, cli_in, command, scim_error, send, wait_until,
+};
 
 /// The rows that `audit list` prints.
 fn rows(output: &Output) -> Vec<Value> {
@@ -163,6 +165,36 @@ fn no_row_holds_what_a_refused_request_said_of_anybody() {
         let explained: Value = serde_json::from_str(&explained.stdout).expect("an array");
         assert_eq!(explained[0]["refusal"]["requestId"], request, "{explained}");
     }
+}
+
+/// A burst of refusals by several tokens, each within its bound, is in the trail row by row, though
+/// nothing is changed. Those that name a user are found by it, and a collector goes on behind any row.
+#[test]
+fn each_refusal_of_a_burst_has_its_row() {
+    const EACH: usize = 115;
+    let mut talk = Talk::start(&["--rate-limit", "off"]);
+    let user = talk.create("u");
+    let id = user["id"].as_str().expect("an id").to_owned();
+    let wrong = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                       "Operations": [{"op": "move"}]});
+    for name in ["a", "b", "c"] {
+        let token = talk.server.token(name);
+        talk.use_token(&token);
+        for _ in 0..EACH {
+            talk.json("PATCH", &format!("/Users/{id}"), Some(&wrong), 400);
+        }
+    }
+    let rows = || listed(&talk.server, &["--user", &id]);
+    wait_until("all are written", || {
+        of_kind(&rows(), "refuse").len() == 3 * EACH
+    });
+    let all = listed(&talk.server, &[]);
+    for at in [0, 1, all.len() / 2, all.len() - 1] {
+        let from = all[at]["sequence"].to_string();
+        assert_eq!(listed(&talk.server, &["--from", &from]), all[at..]);
+    }
+    let none = (all.len() + 1).to_string();
+    assert!(listed(&talk.server, &["--from", &none]).is_empty());
 }
 
 /// What memory knows of a bulk request is not all: some of it was done. After a restart it is the

@@ -491,6 +491,62 @@ fn rows(directory: &TempDir) -> Vec<Value> {
     lines(&cli_in(directory, &["audit", "list", "-o", "jsonl"]).stdout)
 }
 
+/// Whoever demanded to be erased is erased again by what the restore says.
+#[test]
+fn a_restore_names_who_is_back() {
+    let mut talk = Talk::start(&[]);
+    let names: Vec<String> = (0..23).map(|at| format!("u{at}")).collect();
+    for name in &names {
+        talk.create(name);
+    }
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    assert_eq!(talk.server.cli(&["backup", "create", file]).status, Some(0));
+    talk.create("later");
+    let erased = names.iter().skip(1).map(String::as_str).chain(["later"]);
+    let command: Vec<&str> = ["user", "delete", "--yes"]
+        .into_iter()
+        .chain(erased)
+        .collect();
+    assert_eq!(talk.server.cli(&command).status, Some(0));
+    let directory = talk.server.stop_and_keep();
+    for wanted in [
+        "22 users were deleted since the backup, and back now: u1, u2, ",
+        "2 users were deleted since the backup, and back now: u21, u22; if they ",
+    ] {
+        let restored = cli_in(&directory, &["backup", "restore", file]);
+        let told = restored
+            .stderr
+            .lines()
+            .find(|line| line.contains("back now"));
+        let told = told.unwrap_or_else(|| panic!("{restored:?}"));
+        assert!(told.starts_with(wanted), "{told}");
+        assert_eq!(
+            told.contains(", and 2 more, "),
+            wanted.starts_with("22"),
+            "{told}"
+        );
+        let (_, command) = told.split_once(" user delete ").expect("a command");
+        let ids: Vec<&str> = command.split(' ').collect();
+        let again = cli_in(&directory, &[&["user", "delete"], &ids[..]].concat());
+        assert_eq!(again.status, Some(0), "{again:?}");
+        let left = cli_in(&directory, &["user", "list", "-o", "jsonl"]).stdout;
+        // The next backup is of those who were not named.
+        let wanted_left = if wanted.starts_with("22") { 3 } else { 1 };
+        assert_eq!(left.lines().count(), wanted_left, "{left}");
+        if wanted.starts_with("22") {
+            std::fs::remove_file(file).expect("there");
+            assert_eq!(
+                cli_in(&directory, &["backup", "create", file]).status,
+                Some(0)
+            );
+            let rest = cli_in(&directory, &["user", "delete", "--yes", "u21", "u22"]);
+            assert_eq!(rest.status, Some(0), "{rest:?}");
+        }
+    }
+}
+
 #[test]
 fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let mut talk = Talk::start(&[]);

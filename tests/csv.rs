@@ -254,12 +254,17 @@ fn rejected_rows_are_mended_and_imported() {
     );
     desk.write(
         "l.jsonl",
-        "{\"userName\":\"e@x\",\"shoe\":1}\nnonsense\n{\"userName\":\"f@x\"}\n",
+        "{\"userName\":\"e@x\",\"shoe\":1,\"password\":\"hunter2\"}\nnonsense\n{\"userName\":\"f@x\"}\n",
     );
     check(
         &desk.import("l.jsonl", &[]),
         1,
         &["1 created", "2 rejected", "\"shoe\""],
+    );
+    let kept = fs::read_to_string(desk.path("l.rejects.jsonl")).expect("text");
+    assert!(
+        kept.contains("\"shoe\":1") && !kept.contains("hunter2"),
+        "{kept}"
     );
 }
 

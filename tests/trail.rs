@@ -286,7 +286,9 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         .expect("read")
         .expect("a row");
     assert!(
-        newest.contains("\"kind\":\"audit.trim\",\"first\":1,\"through\":5,\"why\":\"age\""),
+        newest.contains(
+            "\"kind\":\"audit.trim\",\"first\":1,\"through\":5,\"why\":\"age\",\"keep\":"
+        ),
         "{newest}"
     );
     assert_eq!(verified(&directory), Vec::<Value>::new());
@@ -312,6 +314,33 @@ fn retention_by_age_takes_what_is_old_and_a_clock_that_jumps_takes_little() {
         "the clock is right again"
     );
     assert_eq!(verified(&directory), Vec::<Value>::new());
+}
+
+#[test]
+fn the_last_few_rows_are_not_kept_for_ever() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, directory, clock) = empty(&folder);
+    for name in ["a", "b", "c"] {
+        create(&directory, name);
+    }
+    clock.0.store(500 * DAY_MS, Ordering::SeqCst);
+    let keep = Keep {
+        days: Some(400),
+        bytes: None,
+    };
+    let start = Monotonic::now();
+    for day in 0..4_u64 {
+        let at = start + Duration::from_secs((day * 25 + 1) * 3600);
+        directory.trim(keep, start).expect("done");
+        directory.trim(keep, at).expect("done");
+    }
+    let first = store
+        .snapshot()
+        .expect("open")
+        .audit_extent()
+        .expect("read")
+        .first;
+    assert_eq!(first, 4, "the rows of the removals are new");
 }
 
 /// They would be kept until then, and all behind them.

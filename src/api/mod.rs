@@ -414,6 +414,9 @@ impl Api {
     /// Work on the audit trail at intervals: sums up refusals and removes old rows.
     pub fn tend_audit(&self, at: Monotonic) {
         self.sum_up_refusals(false);
+        if self.store.notes_waiting() >= limits::AUDIT_NOTES_FLUSHED {
+            self.flush_notes();
+        }
         self.directory.drop_verification(at);
         self.directory.tend_trail(self.tuned.get().keep, at);
     }
@@ -428,10 +431,14 @@ impl Api {
             );
         }
         self.sum_up_refusals(true);
+        self.flush_notes();
+        self.store.close();
+    }
+
+    fn flush_notes(&self) {
         if let Err(error) = self.store.flush_notes() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");
         }
-        self.store.close();
     }
 }
 

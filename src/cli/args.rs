@@ -257,6 +257,9 @@ pub(super) enum Audit {
         /// At most so many, the newest
         #[arg(long, value_name = "N", conflicts_with = "limit")]
         last: Option<usize>,
+        /// Only rows from this sequence on, such as the one after the last that a collector has
+        #[arg(long, value_name = "SEQUENCE", conflicts_with = "last")]
+        from: Option<u64>,
         #[command(flatten)]
         output: Output,
     },

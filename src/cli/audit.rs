@@ -67,6 +67,7 @@ pub(super) fn run(data_dir: &Path, command: Audit, program: &str) -> Result<(), 
             token,
             limit,
             last,
+            from,
             output,
         } => {
             let now = SystemClock.now();
@@ -86,9 +87,10 @@ pub(super) fn run(data_dir: &Path, command: Audit, program: &str) -> Result<(), 
                 ("token", token),
             ];
             let limit = limit.unwrap_or(usize::MAX);
+            let (first, form) = (from.unwrap_or(1), output.output);
             with_client(data_dir, |client| match last {
-                Some(count) => list_newest(client, &query, count, output.output, program),
-                None => list(client, &query, 1, limit, output.output, program),
+                Some(count) => list_newest(client, &query, count, form, program),
+                None => list(client, &query, first, limit, form, program),
             })
         }
         Audit::Verify { output } => with_client(data_dir, |client| verify(client, output.output)),

@@ -19,7 +19,7 @@ use crate::api::described_backup;
 use crate::certificate;
 use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
-use crate::directory::{Caller, describe, event};
+use crate::directory::{BroughtBack, Caller, describe, event};
 use crate::local::{self, Client};
 use crate::mend::filled;
 use crate::store::{self, Change, Extent, OpenError, Restore, RestoreError, Restoring};
@@ -225,6 +225,7 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     let mut advice = Vec::new();
     let told = |restoring: &Restoring<'_>| {
         advice = advice_on_tokens(restoring, now);
+        advice.extend(advice_on_users(restoring));
         Change::none().audit(row(file, restoring, now))
     };
     let restored = Restore {
@@ -244,7 +245,8 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
         ));
     }
     output::say(
-        "what was changed since the backup is not in it: let the identity provider push again",
+        "what was changed since the backup is not in it: let the identity provider push again; who \
+         was deleted since is back",
     );
     for line in &advice {
         output::say(&filled(line, program));
@@ -324,6 +326,37 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
         format!("token {name} ({id}) was good, and is unknown now: issue it again")
     });
     revived.chain(changed).chain(lost).collect()
+}
+
+/// What to do about users: whoever was deleted does not expect to be back, and no identity provider
+/// tells of them again.
+fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
+    let back = BroughtBack::by(restoring.restored, restoring.replaced?)
+        .inspect_err(|error| log::warn!("who is back cannot be told: {error}"))
+        .ok()?;
+    let (_, newest) = (back.named.first()?, back.named.len() + back.more);
+    let ids: Vec<String> = back.named.iter().map(|(id, _)| id.to_string()).collect();
+    let names: Vec<String> = back
+        .named
+        .iter()
+        .map(|(_, name)| output::printable(name))
+        .collect();
+    let more = if back.more > 0 {
+        format!(
+            ", and {} more, of whom rows `delete` of the store tell that is kept",
+            back.more
+        )
+    } else {
+        String::new()
+    };
+    let were = if newest == 1 { "was" } else { "were" };
+    Some(format!(
+        "{} {were} deleted since the backup, and back now: {}{more}; if they demanded it, {{program}} \
+         user delete {} --yes",
+        output::counted(newest as u64, "user"),
+        names.join(", "),
+        ids.join(" ")
+    ))
 }
 
 fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {

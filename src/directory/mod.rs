@@ -11,6 +11,7 @@
 mod alarm;
 mod audit;
 mod brief;
+mod brought_back;
 mod bulk;
 mod change;
 mod deactivations;
@@ -42,6 +43,7 @@ use alarm::{Alarm, Readings, Transition};
 pub use alarm::{AlarmState, Thresholds};
 pub use audit::{Caller, event, itself};
 pub use brief::describe;
+pub use brought_back::BroughtBack;
 pub use bulk::{BulkOutcome, Done};
 use deactivations::Recalled;
 pub use history::{Past, Then};

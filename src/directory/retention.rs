@@ -17,6 +17,10 @@ use crate::limits;
 use crate::locks::sound;
 use crate::store::{self, Change, Snapshot, WriteError};
 
+/// Why rows are removed.
+const SIZE: &str = "size";
+const AGE: &str = "age";
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
@@ -72,6 +76,11 @@ impl Directory {
             details.insert("first".to_owned(), json!(first));
             details.insert("through".to_owned(), json!(run.through));
             details.insert("why".to_owned(), json!(run.why));
+            let kept = match run.why {
+                SIZE => json!(keep.bytes),
+                _ => json!(keep.days),
+            };
+            details.insert("keep".to_owned(), kept);
             let now = self.clock.now();
             change = change.audit(audit::event(&audit::itself(), now, "audit.trim", &details));
         }
@@ -107,7 +116,7 @@ impl Retention {
         if let Some(bytes) = keep.bytes
             && let Some(through) = beyond_bytes(snapshot, bytes)?
         {
-            return Ok(Some(run(through, "size")));
+            return Ok(Some(run(through, SIZE)));
         }
         let began = *self.first_look.get_or_insert(at);
         let pause = |since: Monotonic| at.saturating_duration_since(since);
@@ -120,7 +129,7 @@ impl Retention {
         };
         self.by_age = Some(at);
         let through = beyond_age(snapshot, now, days)?;
-        Ok(through.map(|through| run(through, "age")))
+        Ok(through.map(|through| run(through, AGE)))
     }
 }
 
@@ -152,7 +161,8 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64>, Error> {
     let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
-    let most = (extent.rows / limits::AUDIT_TRIM_SHARE).min(limits::AUDIT_SCAN_ROWS_MAX);
+    // Of few rows one: none is kept for ever.
+    let most = (extent.rows / limits::AUDIT_TRIM_SHARE).clamp(1, limits::AUDIT_SCAN_ROWS_MAX);
     let (mut last_old, mut within, mut looked_at) = (None, None, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
         let time = audit::time_of(text);

@@ -68,7 +68,7 @@ impl Wanted {
             name: self.name.as_deref().map(fold),
             marks: [
                 self.users.as_deref().and_then(|users| match users {
-                    [user] => Some(format!("\"user\":\"{user}\"")),
+                    [user] => Some(format!("\"{user}\"")),
                     _ => None,
                 }),
                 self.request
@@ -137,8 +137,11 @@ impl Test<'_> {
     fn is_wanted(&self, row: &Value) -> bool {
         let wanted = self.wanted;
         let of_user = |users: &Vec<UserId>| {
-            let user = row["user"].as_str().and_then(UserId::parse);
-            user.is_some_and(|user| users.contains(&user))
+            // A refusal names the user whom it was meant for.
+            let mut named = ["user", "parameter"]
+                .into_iter()
+                .filter_map(|member| row[member].as_str());
+            named.any(|id| UserId::parse(id).is_some_and(|user| users.contains(&user)))
         };
         wanted.users.as_ref().is_none_or(of_user)
             && wanted

@@ -290,7 +290,7 @@ impl Restore<'_> {
         tell: impl FnOnce(&Restoring<'_>) -> Change,
     ) -> Result<(), OpenError> {
         let (database, _) = current(Deferring::new(file::opener(draft)()?), self.describe)?;
-        let restored = &Outline::of(&database)?;
+        let restored = Outline::of(&database)?;
         let (mut chain, mut last) = (restored.chain, restored.era);
         if let Some(replaced) = replaced {
             last = last.max(replaced.era);
@@ -303,9 +303,10 @@ impl Restore<'_> {
         }
         let change = tell(&Restoring {
             backup,
-            restored,
+            restored: &restored,
             replaced,
         });
+        drop(restored);
         let txn = database.begin_write().map_err(ReadError::from)?;
         let mut tables = Tables::open(&txn, chain)?;
         // Whatever the clock says, it is none that was there before.
@@ -352,6 +353,10 @@ pub struct Outline {
     pub trail: Extent,
     /// Its tokens, as [`Snapshot::tokens`].
     pub tokens: Vec<(String, Vec<u8>)>,
+    /// Its users and the rows of its trail; without an index.
+    pub snapshot: Snapshot,
+    /// What the snapshot is of, if nobody else holds it.
+    _database: Option<Database>,
     era: u32,
     /// Where its trail goes on, as the last row proves.
     chain: Joint,
@@ -375,6 +380,8 @@ impl Outline {
             tokens: snapshot.tokens()?,
             era: tables::era(snapshot.transaction())?,
             chain: tables::chain_head(snapshot.transaction())?,
+            snapshot,
+            _database: None,
         })
     }
 
@@ -382,7 +389,12 @@ impl Outline {
     fn of_file(path: &Path, describe: Describe) -> Option<Self> {
         let outline = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
-            Self::of(&current(storage, describe)?.0)
+            let (database, _) = current(storage, describe)?;
+            let outline = Self::of(&database)?;
+            Ok(Self {
+                _database: Some(database),
+                ..outline
+            })
         });
         let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
         outline.inspect_err(cannot).ok()

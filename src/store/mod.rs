@@ -238,6 +238,11 @@ impl Store {
         self.shared.notes.add(text);
     }
 
+    /// How many rows wait for a commit.
+    pub fn notes_waiting(&self) -> usize {
+        self.shared.notes.count()
+    }
+
     /// Commits the rows that wait for a commit.
     pub fn flush_notes(&self) -> Result<(), WriteError> {
         let texts = self.shared.notes.take();

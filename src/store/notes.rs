@@ -20,6 +20,10 @@ impl Notes {
         notes.push_back(text);
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Takes all rows, oldest first.
     pub(super) fn take(&self) -> Vec<String> {
         self.lock().drain(..).collect()

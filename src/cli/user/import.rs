@@ -487,7 +487,9 @@ fn with_member(line: &str, reason: &str) -> String {
     let Ok(Value::Object(mut object)) = crate::scim::json::parse_line(line) else {
         return keep_whole(line, reason).to_string();
     };
-    object.retain(|name, _| !columns::is_reason(name));
+    // A password is never kept, and would be passed over.
+    let is_kept = |name: &str| !columns::is_reason(name) && !name.eq_ignore_ascii_case("password");
+    object.retain(|name, _| is_kept(name));
     object.insert(REASON.to_owned(), json!(reason));
     Value::Object(object).to_string()
 }

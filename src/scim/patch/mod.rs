@@ -309,7 +309,8 @@ fn read_op(item: &Object, leniency: &mut Leniency) -> Result<Op, Error> {
         _ => {
             return Err(Error::new(
                 ErrorType::InvalidSyntax,
-                format!("op must be add, remove or replace, not {}", quoted(word)),
+                // Not what it says, which may be anything and would be in the log.
+                "op must be add, remove or replace",
             ));
         }
     };
