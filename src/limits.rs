@@ -21,8 +21,15 @@ pub const REQUEST_DURATION_MAX: Duration = Duration::from_secs(60);
 pub const IDLE_DURATION_MAX: Duration = Duration::from_secs(75);
 /// The age of a connection, however busy: it ends after the first answer beyond this age.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
-/// Reading and dropping what a refused caller still sends, before closing.
-pub const DISCARD_DURATION_MAX: Duration = Duration::from_secs(1);
+/// Silence in the body of a refused request that is dropped, to keep the connection or before our
+/// side is ended; all of it takes no longer than [`BODY_DURATION_MAX`].
+pub const DISCARD_SILENCE_MAX: Duration = Duration::from_secs(1);
+/// Silence of a caller whose last answer was sent, while what it still sends is dropped before
+/// closing (RFC 9112 section 9.6); all of it takes no longer than [`BODY_DURATION_MAX`].
+pub const GOODBYE_SILENCE_MAX: Duration = Duration::from_secs(3);
+/// The same while the server is closing, absolute: nobody holds up its end. Also the time for
+/// writing the few bytes of a goodbye.
+pub const LAST_GOODBYE_DURATION_MAX: Duration = Duration::from_secs(1);
 /// Pause between two looks for more of it where none may be waited for.
 pub const DISCARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests already read are finished within this time after SIGTERM.
@@ -43,7 +50,7 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of an unwanted body that are read and dropped, to keep the connection.
 pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes taken off the socket and dropped before a connection is closed: a body that is still on its
-/// way, also one that is too large, as far as it comes in [`DISCARD_DURATION_MAX`]. Closing over
+/// way, also one that is too large, as far as it comes in [`BODY_DURATION_MAX`]. Closing over
 /// unread bytes sends a reset, and the many clients that write everything before they read, reverse
 /// proxies among them, would lose the answer to it.
 pub const GOODBYE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;

@@ -4,14 +4,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use golinks_scim::http1::client::read_response;
 use golinks_scim::limits;
 use serde_json::Value;
 
-use crate::support::scim_error;
-use crate::support::wire::{BOTH, Door, PATIENCE, assert_closed, read};
+use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
+use crate::support::{scim_error, wait_until};
 
 #[test]
 fn a_refusal_before_a_large_body_is_read_whole() {
@@ -41,6 +41,63 @@ fn a_refusal_before_a_large_body_is_read_whole() {
         assert_eq!(response.header("connection"), Some("close"));
         assert_closed(&mut tls, "the refusal");
     }
+}
+
+/// A byte of a body now and then, for some seconds; nothing is read meanwhile, as by the many
+/// clients that write everything first.
+const SLOW_BYTES: usize = 125;
+
+fn send_slowly(tls: &mut Tls) {
+    for _ in 0..SLOW_BYTES {
+        tls.write_all(b" ").expect("no reset");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn no_reset_overtakes_a_refusal_however_slowly_the_body_comes() {
+    let door = Door::open();
+    let stranger = "Host: localhost\r\nAuthorization: Bearer wrong";
+    let answered = |who: &str, path: &str, length: usize| {
+        let mut tls = door.connect();
+        let head = format!("POST {path} HTTP/1.1\r\n{who}\r\nContent-Length: {length}\r\n\r\n");
+        tls.write_all(&door.with_token(&head)).expect("taken");
+        send_slowly(&mut tls);
+        let answer = read(&mut tls, false);
+        let is_kept = answer.header("connection").is_none();
+        (answer.status, is_kept)
+    };
+    thread::scope(|scope| {
+        for (who, length, status) in [
+            (stranger, SLOW_BYTES, 401),
+            (stranger, SLOW_BYTES + 1, 401),
+            ("HOST", limits::BODY_BYTES_MAX + 1, 413),
+        ] {
+            let answered = &answered;
+            let refused = move || answered(who, "/scim/v2/Users", length);
+            scope.spawn(move || assert_eq!(refused(), (status, false)));
+        }
+        // To a machine that is busy a pause between two bytes may seem to be the end of them.
+        let skipped = || answered("HOST", "/scim/v2/Nothing", SLOW_BYTES) == (404, true);
+        assert!((0..5).any(|_| skipped()), "the connection is not kept");
+    });
+}
+
+/// Whoever goes on sending after its refusal holds up no end of the server.
+#[test]
+fn a_server_that_ends_waits_for_nobody_who_was_refused() {
+    let door = Door::open();
+    let mut tls = door.connect();
+    let head = "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nContent-Length: 2000000\r\n\r\n";
+    tls.write_all(&door.with_token(head)).expect("taken");
+    assert_eq!(read(&mut tls, false).status, 413);
+    let begun = Instant::now();
+    rustix::process::kill_process(door.server.pid(), rustix::process::Signal::TERM)
+        .expect("it runs");
+    wait_until("it is ended", || tls.write_all(b" ").is_err());
+    let took = begun.elapsed();
+    assert!(took < limits::DRAIN_DURATION_MAX / 2, "{took:?}");
+    door.server.await_end_and_keep();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use crate::slow::{Kept, populate, size};
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{Server, number, scim_error, status};
+use crate::support::{Server, number, scim_error, status, wait_until};
 
 /// Connections that the servers of these tests have place for.
 const PLACES: usize = 40;
@@ -78,6 +78,39 @@ fn a_token_of_the_least_scope_that_keeps_every_place_waiting_locks_nobody_out() 
     assert_nobody_is_locked_out(&door, || begin(&door, &hoarder, "GET /metrics"));
     slow.write_all(user.as_bytes()).expect("taken");
     assert_eq!(read(&mut slow, false).status, 201, "{}", door.server.log());
+    door.server.stop();
+}
+
+/// What a refused caller still sends is awaited for as long as it comes, unless its place is needed.
+#[test]
+fn whoever_is_refused_and_goes_on_sending_locks_nobody_out() {
+    let door = small();
+    let strange = Secret::new("wrong".to_owned());
+    assert_nobody_is_locked_out(&door, || begin(&door, &strange, "POST /scim/v2/Users"));
+    let hoarder = door.server.token_with("hoarder", &["--scope", "read"]);
+    // The scope does not suffice, and the body is too long to be skipped.
+    let refused = |_| {
+        let mut tls = door.connect_with(BOTH, &[]).ok()?;
+        let head = format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Length: {}\r\n\r\n",
+            hoarder.reveal(),
+            limits::DISCARD_BYTES_MAX + 1
+        );
+        tls.write_all(head.as_bytes()).ok()?;
+        Some(tls)
+    };
+    let mut taken: Vec<Tls> = (0..PLACES).filter_map(refused).collect();
+    let authorization = format!("Bearer {}", door.token);
+    for _ in 0..PLACES / 2 {
+        // Each has the time to take its answer.
+        wait_until("a newcomer is served", || {
+            for tls in &mut taken {
+                let _ = tls.write_all(b" ");
+            }
+            status(&mut door.server.client(), &authorization) == Ok(200)
+        });
+    }
     door.server.stop();
 }
 

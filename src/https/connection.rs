@@ -4,7 +4,6 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustls::{ServerConnection, Stream};
@@ -180,7 +179,7 @@ impl<'a> Connection<'a> {
                 let skippable = match &refusal.token {
                     Some(token) => {
                         self.slot.set_token(token);
-                        !expects && self.skip_body(framing)
+                        !expects && self.skip_body(framing, deadline)
                     }
                     None => false,
                 };
@@ -206,7 +205,7 @@ impl<'a> Connection<'a> {
                 let answer = taken_back.and_then(|it| self.shared.api.refuse_taken_back(it));
                 return match answer.map(|answer| self.send_last(&answer)) {
                     Some(Ok(())) => {
-                        rest::drop_unheard(&mut self.socket);
+                        rest::drop_unheard(&mut self.socket, &self.shared.closing);
                         self.goodbye()
                     }
                     _ => Then::End,
@@ -298,15 +297,15 @@ impl<'a> Connection<'a> {
     }
 
     /// Drops the body of a refused request, so that the connection can be kept. Only if it is
-    /// short, of known length and arrives soon.
-    fn skip_body(&mut self, framing: Framing) -> bool {
+    /// short, of known length and keeps arriving.
+    fn skip_body(&mut self, framing: Framing, deadline: Instant) -> bool {
         let mut left = match framing {
             Framing::None => return true,
             Framing::Length(length) if length <= limits::DISCARD_BYTES_MAX => length,
             _ => return false,
         };
-        self.socket
-            .set(Instant::now() + limits::DISCARD_DURATION_MAX);
+        let begun = Instant::now();
+        let until = deadline.min(begun + limits::BODY_DURATION_MAX);
         loop {
             let dropped = left.min(self.received.len());
             self.received.drain(..dropped);
@@ -314,8 +313,19 @@ impl<'a> Connection<'a> {
             if left == 0 {
                 return true;
             }
-            if !matches!(self.receive(), Ok(count) if count > 0) {
+            let heard = self.socket.heard().max(begun);
+            let until = until.min(heard + limits::DISCARD_SILENCE_MAX);
+            let now = Instant::now();
+            if now >= until || self.is_last(now) {
                 return false;
+            }
+            self.socket.set(until);
+            match self.receive() {
+                Ok(0) => return false,
+                Ok(_) => {}
+                // A part of a record may have come meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(_) => return false,
             }
         }
     }
@@ -384,24 +394,27 @@ impl<'a> Connection<'a> {
 
     /// Whether the next answer must be the last.
     fn is_last(&self, now: Instant) -> bool {
-        self.shared.closing.load(Ordering::SeqCst)
+        self.shared.closing.get().is_some()
             || self.slot.is_ending()
             || now.duration_since(self.opened) >= limits::CONNECTION_AGE_MAX
     }
 
     /// Ends the connection so that the peer can read everything that was sent: ends TLS, then the
     /// socket's sending side, then takes and drops what is still on its way, since closing over it
-    /// would send a reset that overtakes the answer.
+    /// would send a reset that overtakes the answer. The slot says that the client is waited for, so
+    /// that the place can be had.
     fn goodbye(&mut self) -> Then {
+        // May be as large as a body, and is used no more.
+        self.received = Vec::new();
         self.socket
-            .set(Instant::now() + limits::DISCARD_DURATION_MAX);
+            .set(Instant::now() + limits::LAST_GOODBYE_DURATION_MAX);
         self.tls.send_close_notify();
         while self.tls.wants_write() {
             if self.tls.write_tls(&mut self.socket).is_err() {
                 return Then::End;
             }
         }
-        rest::drop_until_end(&self.stream, &mut self.socket);
+        rest::drop_until_end(&self.stream, &mut self.socket, &self.shared.closing);
         Then::End
     }
 
@@ -471,8 +484,8 @@ fn refuse_plain_http(shared: &Shared, socket: &mut Deadline, stream: &TcpStream,
     );
     let answer = shared.api.refuse(&fault, Some(peer));
     let bytes = last_bytes(&shared.api, &answer);
-    socket.set(Instant::now() + limits::DISCARD_DURATION_MAX);
+    socket.set(Instant::now() + limits::LAST_GOODBYE_DURATION_MAX);
     if socket.write_all(&bytes).is_ok() {
-        rest::drop_until_end(stream, socket);
+        rest::drop_until_end(stream, socket, &shared.closing);
     }
 }

@@ -16,6 +16,7 @@ const SLACK: Duration = Duration::from_secs(1);
 pub(super) struct Deadline {
     stream: Arc<TcpStream>,
     until: Instant,
+    heard: Instant,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
@@ -25,6 +26,7 @@ impl Deadline {
         Self {
             stream,
             until,
+            heard: Instant::now(),
             read_timeout: None,
             write_timeout: None,
         }
@@ -32,6 +34,11 @@ impl Deadline {
 
     pub(super) fn set(&mut self, until: Instant) {
         self.until = until;
+    }
+
+    /// When the last bytes came, also of a record that is not complete.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// Looks at the first byte without taking it.
@@ -83,6 +90,10 @@ impl Read for Deadline {
                 // The socket's own timeout may be left from an earlier, nearer deadline: it is
                 // set anew, or it would wake us again and again.
                 Err(error) if is_timeout(&error) => self.read_timeout = None,
+                Ok(count) if count > 0 => {
+                    self.heard = Instant::now();
+                    return Ok(count);
+                }
                 other => return other,
             }
         }

@@ -2,8 +2,7 @@
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -50,8 +49,8 @@ pub(super) struct Shared {
     pub(super) api: Arc<Api>,
     pub(super) tls: Arc<ServerConfig>,
     pub(super) table: Table,
-    /// Set once the door closes: every answer is then its connection's last.
-    pub(super) closing: AtomicBool,
+    /// Set to when the door began to close: every answer is then its connection's last.
+    pub(super) closing: OnceLock<Instant>,
 }
 
 /// How many connections there may be with this limit of descriptors: some are left for others, or
@@ -74,7 +73,7 @@ impl Door {
             api,
             tls,
             table: Table::new(most),
-            closing: AtomicBool::new(false),
+            closing: OnceLock::new(),
         });
         let accepting = {
             let shared = Arc::clone(&shared);
@@ -107,7 +106,7 @@ impl Door {
         if self.accepting.join().is_err() {
             log::error!("accepting had ended by a panic");
         }
-        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.closing.get_or_init(Instant::now);
         self.shared.table.end_idle();
         self.shared.table.drain(limits::DRAIN_DURATION_MAX);
     }

@@ -1,43 +1,66 @@
-//! What a peer still sends after the last answer of its connection: it is taken and dropped for a
-//! while, since closing over it would send a reset that overtakes the answer.
+//! What a peer still sends after the last answer of its connection: it is taken and dropped for as
+//! long as more comes, within bounds, since closing over it would send a reset that overtakes the
+//! answer.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
+use std::sync::OnceLock;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::READ_BYTES;
 use super::deadline::Deadline;
 use crate::limits;
 
-/// Ends our side, and drops what comes until the peer ends its own, up to the socket's deadline and
-/// a bound.
-pub(super) fn drop_until_end(stream: &TcpStream, socket: &mut Deadline) {
+/// Ends our side, and drops what comes until the peer ends its own or is silent, up to a bound.
+/// `closing` is when the server began to close, after which it takes hardly any longer.
+pub(super) fn drop_until_end(
+    stream: &TcpStream,
+    socket: &mut Deadline,
+    closing: &OnceLock<Instant>,
+) {
     if stream.shutdown(Shutdown::Write).is_ok() {
-        drop_all(socket, || false);
+        drop_all(socket, closing, limits::GOODBYE_SILENCE_MAX, || false);
     }
 }
 
 /// The same before our side is ended, where our reading was shut to wake the worker: no end can be
 /// told from a pause then, and what arrives after our own end would get a reset at once.
-pub(super) fn drop_unheard(socket: &mut Deadline) {
-    let until = Instant::now() + limits::DISCARD_DURATION_MAX;
-    socket.set(until);
-    drop_all(socket, || {
+pub(super) fn drop_unheard(socket: &mut Deadline, closing: &OnceLock<Instant>) {
+    drop_all(socket, closing, limits::DISCARD_SILENCE_MAX, || {
         thread::sleep(limits::DISCARD_PAUSE);
-        Instant::now() < until
+        true
     });
 }
 
-/// Drops what comes; where nothing does, `goes_on` says whether there may be more.
-fn drop_all(socket: &mut Deadline, goes_on: impl Fn() -> bool) {
+/// Drops what comes, until the peer is silent for so long; where there is nothing, `goes_on` says
+/// whether there may be more.
+fn drop_all(
+    socket: &mut Deadline,
+    closing: &OnceLock<Instant>,
+    silence: Duration,
+    goes_on: impl Fn() -> bool,
+) {
+    let begun = Instant::now();
     let mut scratch = [0; READ_BYTES];
     let mut dropped = 0;
     while dropped < limits::GOODBYE_BYTES_MAX {
+        let until = match closing.get() {
+            Some(closing) => begun.max(*closing) + limits::LAST_GOODBYE_DURATION_MAX,
+            None => (begun.max(socket.heard()) + silence).min(begun + limits::BODY_DURATION_MAX),
+        };
+        let now = Instant::now();
+        if now >= until {
+            return;
+        }
+        // Now and then it is looked whether the server is closing.
+        socket.set(until.min(now + limits::LAST_GOODBYE_DURATION_MAX));
         match socket.read(&mut scratch) {
             Ok(0) if goes_on() => {}
-            Ok(0) | Err(_) => return,
+            Ok(0) => return,
             Ok(count) => dropped += count,
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            Err(_) => return,
         }
     }
 }
