@@ -11,7 +11,7 @@ use golinks_scim::limits;
 use serde_json::Value;
 
 use crate::support::wire::{BOTH, Door, PATIENCE, Tls, assert_closed, read};
-use crate::support::{scim_error, wait_until};
+use crate::support::{cli_in, scim_error, wait_until};
 
 #[test]
 fn a_refusal_before_a_large_body_is_read_whole() {
@@ -35,9 +35,8 @@ fn a_refusal_before_a_large_body_is_read_whole() {
                 .expect("all of it is taken");
         }
         let response = read(&mut tls, false);
-        let status = if length > LENGTH { 413 } else { 401 };
-        assert_eq!(response.status, status, "expect: {expect}");
-        scim_error(&response, &status.to_string());
+        assert_eq!(response.status, 401, "expect: {expect}");
+        scim_error(&response, "a large body");
         assert_eq!(response.header("connection"), Some("close"));
         assert_closed(&mut tls, "the refusal");
     }
@@ -98,6 +97,30 @@ fn a_server_that_ends_waits_for_nobody_who_was_refused() {
     let took = begun.elapsed();
     assert!(took < limits::DRAIN_DURATION_MAX / 2, "{took:?}");
     door.server.await_end_and_keep();
+}
+
+/// It is known who sends it, however long it says that it is, and nobody is asked to go on.
+#[test]
+fn a_body_whose_length_is_too_large_is_refused_by_name() {
+    let door = Door::open();
+    let lengths = ["1048577", "18446744073709551615", "99999999999999999999"];
+    for length in lengths {
+        let mut tls = door.connect();
+        let head = format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nHOST\r\nExpect: 100-continue\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        tls.write_all(&door.with_token(&head)).expect("taken");
+        let mut status = [0; 12];
+        tls.read_exact(&mut status).expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 413", "{length}");
+    }
+    door.server.log_with(":okta POST /scim/v2/Users 413");
+    let directory = door.server.stop_and_keep();
+    let listed = cli_in(&directory, &["audit", "list", "-o", "jsonl"]).stdout;
+    let is_refused = |row: &&str| row.contains("\"refuse\"") && row.contains("\"status\":413");
+    let refused = listed.lines().filter(is_refused).count();
+    assert_eq!(refused, lengths.len(), "{listed}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::http1::answer::{
 };
 use crate::http1::chunks::Decoder;
 use crate::http1::framing::Framing;
-use crate::http1::{Answer, Body, Fault, Head, Method, Version};
+use crate::http1::{Answer, BODY_TOO_LARGE, Body, Fault, Head, Method, Version};
 use crate::limits;
 
 pub(super) const READ_BYTES: usize = 16 * 1024;
@@ -246,6 +246,10 @@ impl<'a> Connection<'a> {
     ) -> Result<Vec<u8>, BodyError> {
         if !framing.has_body() {
             return Ok(Vec::new());
+        }
+        // Before anybody is asked to send it, and before memory is taken for it.
+        if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
+            return Err(BodyError::Fault(BODY_TOO_LARGE));
         }
         let until = Instant::now() + limits::BODY_DURATION_MAX;
         self.socket.set(until.min(deadline));
