@@ -77,6 +77,10 @@ fn advice(row: &Value) -> &'static str {
              `full`"
         }
         (403, None) => "none: no identity provider filters discovery",
+        (404, _) if cause == Cause::User.as_str() && is_deletion(row) => {
+            "nothing: the user is gone, as was asked; perhaps the answer to an earlier try was lost; \
+             `golinks-scim audit list --user ID` shows it"
+        }
         (404, _) if cause == Cause::User.as_str() => {
             "the user was deleted here, or the provider knows an id of another directory: unassign \
              the person in the provider and assign it again, which looks for it by userName; \
@@ -89,10 +93,15 @@ fn advice(row: &Value) -> &'static str {
         (405 | 415, _) => "lead /scim/v2 through the proxy unchanged, methods and headers too",
         (409, Some("uniqueness")) => {
             "somebody here has this userName already: `golinks-scim user show USERNAME`; import in \
-             Okta and confirm the match instead of pushing a new user, or change one of the two names"
+             Okta and confirm the match instead of pushing a new user, or change one of the two names; \
+             if the provider itself has made this user just before \
+             (`golinks-scim audit list --user USERNAME`), the answer to its first try was lost and \
+             nothing is to mend: it finds the user when it looks by userName"
         }
         (409, _) => "mend the operation that failed before this one",
-        (412, _) => "retrieve the user again: somebody has changed it meanwhile",
+        (412, _) => {
+            "retrieve the user again: somebody, or an earlier try of this request, has changed it"
+        }
         (413, _) => {
             "take large attributes out of the mapping, photos above all; send bulk requests of fewer \
              operations"
@@ -117,6 +126,12 @@ fn advice(row: &Value) -> &'static str {
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
+}
+
+/// Whether it was to delete a user: the request, or the operation of it that was refused.
+fn is_deletion(row: &Value) -> bool {
+    let method = row.get("operation").unwrap_or(&row["method"]).as_str();
+    method.is_some_and(|method| method.eq_ignore_ascii_case("DELETE"))
 }
 
 fn of_token(cause: &str) -> &'static str {
@@ -193,6 +208,14 @@ mod tests {
         let rejected = |why| row(Problem::unauthorized(Some(why)));
         let scim = |kind| row(scim::Error::new(kind, "x"));
         let full = || Problem::from(WriteError::Full);
+        let of = |method: &str, operation: Option<&str>| {
+            let mut row = row(Error::NotFound);
+            row["method"] = json!(method);
+            if let Some(operation) = operation {
+                row["operation"] = json!(operation);
+            }
+            row
+        };
         for (row, wanted) in [
             (row(Problem::unauthorized(None)), "HTTP Header"),
             (rejected(Rejection::Malformed), "type the whole token"),
@@ -210,6 +233,11 @@ mod tests {
             (row(Problem::no_such_resource("group")), "base URL"),
             (row(Problem::not_found()), "base URL"),
             (row(Error::Uniqueness), "user show"),
+            (row(Error::Uniqueness), "nothing is to mend"),
+            (json!({"status": 412}), "an earlier try"),
+            (of("DELETE", None), "nothing: the user is gone"),
+            (of("POST", Some("Delete")), "nothing: the user is gone"),
+            (of("POST", Some("PATCH")), "assign it again"),
             (row(Problem::too_many_requests(1)), "--rate-limit"),
             (row(Problem::too_many_failures(1)), "stop what fails"),
             (row(full().for_identity_providers()), "what the disk lacks"),
