@@ -441,8 +441,11 @@ pub const CLIENT_CONNECT_DURATION_MAX: Duration = Duration::from_secs(10);
 /// the socket after the same time.
 pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
 /// A command's wait for an answer of the local door: longer than a server works on any one
-/// request.
+/// request but those of [`WHOLE_STORE_WAIT_MAX`].
 pub const LOCAL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A command's wait for a copy of the whole store or a look at all of it, which takes as long as the
+/// disk does. Only a server that has just answered something else is waited for so long.
+pub const WHOLE_STORE_WAIT_MAX: Duration = Duration::from_secs(6 * 3600);
 /// A command's wait for another process to let go of the store: as long as many commands take one
 /// after the other, and no longer than people wait without a word.
 pub const COMMAND_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);

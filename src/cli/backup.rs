@@ -75,7 +75,7 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     }
     files::need_room(&file, 0).map_err(|error| not_moved(&file, &error))?;
     with_client(data_dir, |client| {
-        let made = copied_for(client, &file)?;
+        let made = copied(client, &file)?;
         take(data_dir, &made, &file).map_err(|error| not_moved(&file, &error))?;
         output::say(&format!("{} is written", file.display()));
         tell(&made)
@@ -94,7 +94,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
     output::need_reader("the backup")?;
     let stdout = Path::new("/dev/stdout");
     with_client(data_dir, |client| {
-        let made = copied_for(client, stdout)?;
+        let made = copied(client, stdout)?;
         let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(stdout, &error))?;
         fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
         written_out(from).map_err(|failure| {
@@ -129,8 +129,19 @@ fn written_out(mut from: File) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets the server make a copy, for the audit trail one that goes to `file`.
+/// [`copied_for`] of a server that answers: of one that hangs it is told as soon as by other
+/// commands.
+fn copied(client: &mut Client, file: &Path) -> Result<Value, Failure> {
+    ask(client, "GET", "/admin/installation", None)?;
+    if io::stderr().is_terminal() {
+        output::say("the copy is being made: of a large directory it takes minutes");
+    }
+    copied_for(client, file)
+}
+
+/// Lets the server make a copy, for the audit trail one that goes to `file`, however long it takes.
 fn copied_for(client: &mut Client, file: &Path) -> Result<Value, Failure> {
+    client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let body = json!({"path": file.to_string_lossy()});
     ask(client, "POST", "/admin/backup", Some(&body))
 }
@@ -394,4 +405,36 @@ fn summary(counts: &Value) -> String {
         counts["format"],
         counts["sha256"].as_str().unwrap_or_default()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_may_take_longer_than_any_other_answer() {
+        const PATIENCE: Duration = Duration::from_millis(1);
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = config::socket_path(folder.path()).expect("short");
+        let listener = UnixListener::bind(socket).expect("bound");
+        let serving = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("it comes");
+            let mut head = BufReader::new(&stream).lines();
+            head.find(|line| line.as_ref().is_ok_and(String::is_empty));
+            thread::sleep(50 * PATIENCE);
+            // Whoever has gone does not take it.
+            let _ = stream
+                .write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 12\r\n\r\n{\"users\": 1}");
+        });
+        let mut client = Client::connect_within(PATIENCE, folder.path(), "somebody");
+        let client = client.as_mut().expect("it listens");
+        let made = copied_for(client, Path::new("/copy.redb"));
+        serving.join().expect("no panic");
+        assert_eq!(made.expect("a copy")["users"], 1);
+    }
 }

@@ -220,7 +220,7 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
 
 /// Reads the whole store.
 pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
-    client.set_patience(limits::LOCAL_ANSWER_WAIT_MAX);
+    client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
     client.set_patience(PATIENCE);
     match answered(&answer?) {
