@@ -4,7 +4,7 @@
 //! The server owns its data directory, and commands are often run by root: a file that root makes
 //! in another user's directory is given to that user, or the server could not read it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
     for entry in entries.flatten() {
         let name = entry.file_name();
         let is_draft = name.to_str().and_then(of_draft).is_some_and(&is_ours);
-        let is_old = |metadata: fs::Metadata| {
+        let is_old = |metadata: Metadata| {
             metadata.is_file() && before.is_none_or(|before| metadata.mtime() < before)
         };
         if !is_draft || !entry.metadata().is_ok_and(is_old) {
@@ -155,6 +155,13 @@ pub fn name_new(draft: &Path, path: &Path) -> io::Result<()> {
 /// Makes sure that names in the directory of `path` survive a power failure.
 pub fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
+}
+
+/// The bytes of the disk that a file takes: it may be longer, with holes that take none.
+pub fn bytes_on_disk(file: &Metadata) -> u64 {
+    // `stat` counts blocks of this size, whatever those of the file system are.
+    const BLOCK_BYTES: u64 = 512;
+    file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
 }
 
 /// Fails unless this many bytes are free where `path` is; the error says how many are needed and

@@ -19,6 +19,7 @@ use super::warnings::{self, Warning};
 use crate::access::{Administrator, Principal};
 use crate::clock::Instant;
 use crate::config;
+use crate::files;
 use crate::http1::accept;
 use crate::limits;
 use crate::mend::Mend;
@@ -312,7 +313,7 @@ fn name_of(magic: u32) -> Option<&'static str> {
 
 fn store_bytes(data_dir: &Path) -> Option<u64> {
     let metadata = std::fs::metadata(config::store_path(data_dir)).ok()?;
-    Some(metadata.len())
+    Some(files::bytes_on_disk(&metadata))
 }
 
 #[cfg(test)]
@@ -350,6 +351,15 @@ mod tests {
         ] {
             assert_eq!(accepts_openmetrics(header), wanted, "{header:?}");
         }
+    }
+
+    /// As the store's file does, whose end is reserved in large steps.
+    #[test]
+    fn holes_of_the_store_take_nothing_of_the_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = std::fs::File::create(config::store_path(folder.path())).expect("made");
+        store.set_len(1 << 40).expect("a hole");
+        assert!(store_bytes(folder.path()) < Some(1 << 20));
     }
 
     #[test]

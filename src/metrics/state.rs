@@ -16,7 +16,7 @@ pub struct State {
     pub is_ready: bool,
     /// Free space of the data directory's file system.
     pub disk_free_bytes: Option<u64>,
-    /// Size of the store's file.
+    /// What the store's file takes of the disk.
     pub store_bytes: Option<u64>,
     /// Rows of the audit trail, and their bytes.
     pub audit: Option<(u64, u64)>,
@@ -89,7 +89,7 @@ impl State {
         );
         one(
             "store_bytes",
-            "Size of the store's file",
+            "What the store's file takes of the disk",
             self.store_bytes.map(signed),
         );
         one(

@@ -267,6 +267,7 @@ fn kept_name(path: &Path, format: u64, number: u32) -> PathBuf {
 }
 
 fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
+    // Copying the file fills its holes.
     let bytes = fs::metadata(path)?.len();
     let wanted = bytes.saturating_add(growth(state.format, bytes));
     files::need_room(name, wanted.saturating_add(limits::DISK_FREE_BYTES_MIN))?;

@@ -1,0 +1,77 @@
+//! Copies of a store and what is put in its place, down to single files and rows.
+
+use redb::backends::InMemoryBackend;
+
+use super::*;
+
+/// A start reads it, and so does a restore.
+#[test]
+fn an_era_that_is_not_as_it_was_written_is_in_no_sound_backup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("users.redb");
+    file::create_if_absent(&path).expect("made");
+    let describe = |_: &[u8]| Err("there is no user".to_owned());
+    assert!(check(&path, describe).is_ok());
+    let database = Database::open(&path).expect("a database");
+    let txn = database.begin_write().expect("a transaction");
+    let mut meta = txn.open_table(META).expect("the table");
+    meta.insert("era", 5).expect("written");
+    drop(meta);
+    txn.commit().expect("committed");
+    drop(database);
+    assert!(check(&path, describe).is_err());
+}
+
+#[test]
+fn a_store_that_could_not_be_replaced_has_no_second_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, kept_as, draft] = ["a", "b", "c"].map(|name| folder.path().join(name));
+    fs::write(&path, b"a store").expect("written");
+    assert!(
+        replace(&draft, &path, &kept_as).is_err(),
+        "there is no draft"
+    );
+    assert!(path.exists() && !kept_as.exists());
+    fs::write(&draft, b"another").expect("written");
+    replace(&draft, &path, &kept_as).expect("replaced");
+    assert_eq!(fs::read(&kept_as).expect("there"), b"a store");
+}
+
+#[test]
+fn holes_of_the_store_need_no_room_for_its_copy() {
+    let database = file::database(InMemoryBackend::new()).expect("a database");
+    file::initialise(&database).expect("tables");
+    let snapshot = Snapshot::begin(&database, Index::default(), &Shared::default(), 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let store_path = folder.path().join("users.redb");
+    let store = File::create(&store_path).expect("made");
+    // More than any disk here has free.
+    store.set_len(1 << 43).expect("a hole");
+    let made = snapshot.expect("a state").back_up(&store_path, 0);
+    assert!(made.is_ok(), "{made:?}");
+}
+
+/// It is told of now, and not when the backup is needed.
+#[test]
+fn a_user_whose_row_is_damaged_is_in_no_backup() {
+    let database = file::database(InMemoryBackend::new()).expect("a database");
+    file::initialise(&database).expect("tables");
+    let sound = row::seal(&1_u32.to_be_bytes(), b"a user".to_vec());
+    let mut damaged = sound.clone();
+    damaged[0] ^= 1;
+    for (row, is_sound) in [(sound, true), (damaged, false)] {
+        let txn = database.begin_write().expect("a transaction");
+        let mut users = txn.open_table(USERS).expect("the table");
+        users.insert(1, row.as_slice()).expect("written");
+        drop(users);
+        txn.commit().expect("committed");
+        let shared = Shared::default();
+        let snapshot = Snapshot::begin(&database, Index::default(), &shared, 0);
+        let folder = tempfile::tempdir().expect("a folder");
+        let store_path = folder.path().join("users.redb");
+        let made = snapshot.expect("a state").back_up(&store_path, 0);
+        assert_eq!(made.is_ok(), is_sound, "{made:?}");
+        let left = fs::read_dir(folder.path()).expect("the folder");
+        assert_eq!(left.count(), usize::from(is_sound));
+    }
+}
