@@ -132,7 +132,8 @@ fn open_soon(folder: &Path, describe: Describe) -> (Store, Arc<AtomicBool>) {
 fn found(store: &Store, word: &str) -> Vec<u32> {
     let snapshot = store.snapshot().expect("open");
     snapshot
-        .users_with_words(&[word.to_owned()])
+        .users_with_words(&[word.to_owned()], 0, usize::MAX)
+        .users
         .iter()
         .collect()
 }

@@ -77,6 +77,7 @@ pub(super) fn slice(
     let glance = Glance::of_sort(&sort, query.base_url);
     let mut each = |visit: &mut dyn FnMut(Entry)| {
         if sort.key_of_last_modified(0).is_some() {
+            scan.take_users(all)?;
             each_by_last_modified(snapshot, users, sort, visit);
             return Ok(());
         }

@@ -65,6 +65,11 @@ impl<'a> Scan<'a> {
         self.take(row.len().saturating_mul(comparisons))
     }
 
+    /// Before or after so many users are found in the index. An error ends the scan.
+    pub(super) fn take_users(&mut self, count: usize) -> Result<(), Error> {
+        self.take(count.saturating_mul(BYTES_OF_A_USER))
+    }
+
     /// Before or after what takes as long as comparing so many bytes. An error ends the scan.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Error> {
         self.compared = self.compared.saturating_add(bytes);
@@ -81,6 +86,10 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// In the time that it takes to find a user in the index, as many bytes are compared (`externalId`
+/// and `meta.lastModified` of 200,000 users; words and times of last change of a million).
+const BYTES_OF_A_USER: usize = 64;
+
 fn too_many() -> Error {
     Error::Scim(scim::Error::new(
         ErrorType::TooMany,
@@ -95,9 +104,17 @@ fn too_many() -> Error {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::path::Path;
     use std::time::Duration;
 
+    use super::super::order;
+    use super::super::position::{Position, Start};
+    use super::super::query::Query;
+    use super::super::selection::select;
+    use super::super::slice::in_order_of_creation;
     use super::*;
+    use crate::scim::{Filter, Leniency, Search, Sort};
+    use crate::store::{Change, Facts, Keys, Store};
 
     const ROW: &[u8] = &[b'x'; 1024];
 
@@ -138,5 +155,91 @@ mod tests {
         assert!(matches!(ended, Err(Error::Dismissed)));
         let ended = a_stretch(&mut scan);
         assert!(matches!(ended, Err(Error::Dismissed)));
+    }
+
+    /// Users who lie far from each other in the index, found by "jane doe", the last by "jane roe".
+    /// None has a row that could be read.
+    fn sparse(path: &Path, users: u32) -> Store {
+        const APART: u32 = 1000;
+        let describe = |_: &[u8]| Err("there is no user".to_owned());
+        let store = Store::open(path, Duration::ZERO, describe).expect("a store");
+        let create = |change: Change, number: u32| {
+            let keys = Keys {
+                name: number.to_be_bytes().to_vec(),
+                external: None,
+                emails: Vec::new(),
+            };
+            let family = if number + 1 == users { "roe" } else { "doe" };
+            let facts = Facts {
+                active: Some(true),
+                modified: i64::from(number),
+                text: format!("jane {family}"),
+            };
+            change.create_user(1 + number * APART, keys, facts, Vec::new())
+        };
+        let change = (0..users).fold(Change::none(), create);
+        store.commit(change).expect("written");
+        store
+    }
+
+    /// As how many users found in the index the query is charged, and the sequences on its page.
+    fn charged(store: &Store, query: &Query<'_>) -> (usize, Vec<u32>) {
+        let turns = Turns::new(1);
+        let mut scan = Scan::new(&Asker::ANYBODY, &turns);
+        let snapshot = store.snapshot().expect("open");
+        let users = select(&snapshot, query, &mut scan).expect("selected");
+        let slice = match query.sort {
+            Some(sort) => order::slice(&snapshot, &users, sort, query, &mut scan).expect("sorted"),
+            None => in_order_of_creation(&users, &query.start, query.count),
+        };
+        (scan.compared / BYTES_OF_A_USER, slice.sequences)
+    }
+
+    #[test]
+    fn a_search_is_charged_whom_it_looks_at_and_an_uncounted_page_looks_at_few() {
+        const USERS: usize = 40;
+        const COUNT: usize = 4;
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = sparse(&folder.path().join("users.redb"), 40);
+        let active = Filter::parse("active eq true", &mut Leniency::strict()).expect("a filter");
+        let by_time = Sort::parse("meta.lastModified", None, &mut Leniency::strict());
+        let words = |text| Search::parse(text).expect("short").expect("words");
+        let (everybody, last) = (words("jane"), words("jane roe"));
+        let mut query = Query {
+            filter: None,
+            search: Some(&everybody),
+            sort: by_time.ok(),
+            start: Start::Index(1),
+            count: COUNT,
+            is_counted: true,
+            base_url: "",
+        };
+        assert_eq!(charged(&store, &query).0, 2 * USERS, "searched and sorted");
+        query.sort = None;
+        assert_eq!(charged(&store, &query).0, USERS);
+        // Everybody has the word that is looked for first.
+        query.search = Some(&last);
+        let (looked_at, page) = charged(&store, &query);
+        assert_eq!((looked_at, page.len()), (USERS, 1));
+        query.is_counted = false;
+        query.search = Some(&everybody);
+        for filter in [None, Some(&active)] {
+            query.filter = filter;
+            query.start = Start::Index(1);
+            let mut walked = Vec::new();
+            loop {
+                let (looked_at, page) = charged(&store, &query);
+                // One more tells of the next page, and the first place is counted from 1.
+                assert!(looked_at <= COUNT + 2, "{looked_at} after {}", walked.len());
+                walked.extend(page.iter().copied());
+                let Some(&sequence) = page.last() else {
+                    break;
+                };
+                let key = None;
+                query.start = Start::After(Position { key, sequence });
+            }
+            assert_eq!(walked.len(), USERS);
+            assert!(walked.is_sorted());
+        }
     }
 }

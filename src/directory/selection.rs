@@ -21,6 +21,10 @@ use crate::scim::fold::fold;
 use crate::scim::path::AttributePath;
 use crate::store::Snapshot;
 
+/// Texts of users that are looked at between two looks at what that has taken: a search that finds
+/// everybody soon needs a turn.
+const SEARCHED_AT_ONCE: usize = 16 * 1024;
+
 /// The users that match the query's filter and its search, as far as these are given and within
 /// the query's [`Query::window`], as far as that makes less to do.
 pub(super) fn select<'a>(
@@ -28,30 +32,61 @@ pub(super) fn select<'a>(
     query: &Query<'_>,
     scan: &mut Scan<'_>,
 ) -> Result<Cow<'a, RoaringBitmap>, Error> {
-    let mut users = match query.search {
-        Some(search) => Cow::Owned(snapshot.users_with_words(search.words())),
-        None => Cow::Borrowed(snapshot.users()),
+    let narrowed = match query.filter {
+        Some(filter) => narrow(snapshot, filter, scan)?,
+        None => None,
     };
-    let Some(filter) = query.filter else {
+    let is_exact = query.filter.is_none() || narrowed.as_ref().is_some_and(|it| it.is_exact);
+    let narrowed = narrowed.map(|narrowed| narrowed.users);
+    let (first, most) = query.window();
+    let Some(search) = query.search else {
+        let mut users = narrowed.unwrap_or(Cow::Borrowed(snapshot.users()));
+        if !is_exact {
+            if first > 0 {
+                users.to_mut().remove_range(..first);
+            }
+            users = Cow::Owned(matching(snapshot, &users, query, most, scan)?);
+        }
         return Ok(users);
     };
-    if let Some(narrowed) = narrow(snapshot, filter, scan)? {
-        users = match users {
-            Cow::Owned(users) => Cow::Owned(users & narrowed.users.as_ref()),
-            Cow::Borrowed(_) => narrowed.users,
-        };
-        if narrowed.is_exact {
-            return Ok(users);
+    let mut selected = RoaringBitmap::new();
+    let mut next = Some(first);
+    while let Some(from) = next
+        && whole(selected.len()) <= most
+    {
+        let more = most - whole(selected.len());
+        let at_once = more.min(SEARCHED_AT_ONCE);
+        let found = snapshot.users_with_words(search.words(), from, at_once);
+        scan.take_users(found.looked_at)?;
+        next = found.next;
+        let mut users = found.users;
+        if let Some(narrowed) = &narrowed {
+            users &= narrowed.as_ref();
         }
+        if !is_exact {
+            users = matching(snapshot, &users, query, more, scan)?;
+        }
+        selected |= users;
     }
-    let (first, most) = query.window();
-    if first > 0 {
-        users.to_mut().remove_range(..first);
-    }
+    Ok(Cow::Owned(selected))
+}
+
+/// Those of the users that match the query's filter, each looked at, until there are more than
+/// `most`.
+fn matching(
+    snapshot: &Snapshot,
+    users: &RoaringBitmap,
+    query: &Query<'_>,
+    most: usize,
+    scan: &mut Scan<'_>,
+) -> Result<RoaringBitmap, Error> {
     let mut matching = RoaringBitmap::new();
+    let Some(filter) = query.filter else {
+        return Ok(matching);
+    };
     let glance = Glance::of_filter(filter, query.base_url);
     let comparisons = filter.clauses();
-    snapshot.each_user(&users, |sequence, row| {
+    snapshot.each_user(users, |sequence, row| {
         scan.go_on(row, comparisons)?;
         let resource = glance.resource(row).map_err(Error::Damaged)?;
         if filter.matches(&resource) {
@@ -63,7 +98,7 @@ pub(super) fn select<'a>(
             ControlFlow::Continue(())
         })
     })?;
-    Ok(Cow::Owned(matching))
+    Ok(matching)
 }
 
 /// A set that contains every user that a filter matches.
@@ -122,11 +157,8 @@ fn charge<'a>(
     narrowed: Option<Narrowed<'a>>,
     scan: &mut Scan<'_>,
 ) -> Result<Option<Narrowed<'a>>, Error> {
-    // In the time that one takes as many bytes are compared (`externalId` and `meta.lastModified`
-    // of 200,000 users).
-    const BYTES_OF_A_USER: usize = 64;
     if let Some(Cow::Owned(users)) = narrowed.as_ref().map(|narrowed| &narrowed.users) {
-        scan.take(whole(users.len()).saturating_mul(BYTES_OF_A_USER))?;
+        scan.take_users(whole(users.len()))?;
     }
     Ok(narrowed)
 }

@@ -55,6 +55,17 @@ impl Status {
     }
 }
 
+/// What one look for words has found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The users.
+    pub users: RoaringBitmap,
+    /// How many texts were looked at one by one, since they hold the first word.
+    pub looked_at: usize,
+    /// From which sequence on a further look may find more; `None` if there are no others.
+    pub next: Option<u32>,
+}
+
 /// The index of one state. Cloning it is cheap.
 #[derive(Clone, Default)]
 pub(super) struct Index {
@@ -174,13 +185,28 @@ impl Index {
         if active { &self.active } else { &self.inactive }
     }
 
-    /// The users whose text holds all of the words.
-    pub(super) fn with_words(&self, words: &[String]) -> RoaringBitmap {
+    /// The users from `from` on whose text holds all of the words. The look ends with the chunk in
+    /// which more than `most` texts were found that hold the first word.
+    pub(super) fn with_words(&self, words: &[String], from: u32, most: usize) -> Found {
+        let mut found = Found::default();
         let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
         let Some((first, others)) = finders.split_first() else {
-            return self.live.as_ref().clone();
+            found.users.clone_from(&self.live);
+            return found;
         };
-        self.collect(|chunk, found| chunk.texts.with_words(first, others, found))
+        let mut slots = Vec::new();
+        for number in from / CHUNK..self.chunks() {
+            if found.looked_at > most {
+                found.next = Some(number * CHUNK);
+                break;
+            }
+            let texts = &self.chunks[place(number)].texts;
+            found.looked_at += texts.with_words(first, others, &mut slots);
+            let begin = number * CHUNK;
+            found.users.extend(slots.drain(..).map(|slot| begin + slot));
+        }
+        found.users.remove_range(..from);
+        found
     }
 
     /// The users that were last changed at this moment or later.
@@ -316,9 +342,10 @@ impl Texts {
         place(self.ends[slot])
     }
 
-    fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) {
+    /// Finds the slots whose text holds all of the words, and gives how many hold the first.
+    fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) -> usize {
         let all = self.all.as_bytes();
-        let mut at = 0;
+        let (mut at, mut hits) = (0, 0);
         while let Some(hit) = first.find(&all[at..]) {
             let hit = at + hit;
             let slot = self.ends.partition_point(|end| place(*end) <= hit);
@@ -326,8 +353,10 @@ impl Texts {
             if others.iter().all(|word| word.find(text).is_some()) {
                 found.extend(u32::try_from(slot));
             }
+            hits += 1;
             at = self.end(slot);
         }
+        hits
     }
 }
 
@@ -346,7 +375,49 @@ mod tests {
 
     fn found(index: &Index, words: &[&str]) -> Vec<u32> {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-        index.with_words(&words).iter().collect()
+        let found = index.with_words(&words, 0, usize::MAX);
+        assert_eq!(found.next, None);
+        found.users.iter().collect()
+    }
+
+    /// Pages of a search that each looked at everybody would take a time that grows with the square
+    /// of the directory.
+    #[test]
+    fn a_look_for_words_ends_when_it_has_enough_and_goes_on_there() {
+        let mut index = Index::default();
+        let texts = ["jane", "bob", "jane doe"].into_iter().cycle();
+        let users = (0..10 * CHUNK).step_by(place(CHUNK / 4)).zip(texts);
+        index.apply(
+            users
+                .map(|(it, text)| (it, Some(facts(true, 1, text))))
+                .collect(),
+        );
+        for (words, most) in [
+            (["jane", ""], 0),
+            (["jane", ""], 5),
+            (["jane", "doe"], 3),
+            (["jane", "doe"], 1000),
+        ] {
+            let words: Vec<String> = words.map(str::to_owned).into();
+            let whole = index.with_words(&words, 0, usize::MAX);
+            let (mut users, mut looked_at, mut next) = (RoaringBitmap::new(), 0, Some(0));
+            while let Some(from) = next {
+                let part = index.with_words(&words, from, most);
+                // No chunk here has more than three that hold the first word.
+                assert!(part.looked_at <= most + 3 && part.users.is_disjoint(&users));
+                looked_at += part.looked_at;
+                users |= part.users;
+                next = part.next;
+            }
+            assert_eq!(
+                (users, looked_at),
+                (whole.users, whole.looked_at),
+                "{words:?} {most}"
+            );
+        }
+        let rest = index.with_words(&["jane".to_owned()], CHUNK / 2 + 1, 0);
+        assert_eq!(rest.users.iter().collect::<Vec<_>>(), [3 * CHUNK / 4]);
+        assert_eq!(rest.next, Some(CHUNK));
     }
 
     #[test]

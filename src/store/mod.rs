@@ -63,7 +63,7 @@ pub use backup::{Backup, Counts, Outline, Restore, RestoreError, Restored, Resto
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
-pub use index::Facts;
+pub use index::{Facts, Found};
 pub use snapshot::{Row, Snapshot};
 pub use trail::Extent;
 pub use view::View;

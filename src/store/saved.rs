@@ -259,7 +259,12 @@ mod tests {
         assert_eq!(encode(&read, 1), bytes);
         assert_eq!(read.live().iter().collect::<Vec<_>>(), [512, 700, 1023]);
         assert_eq!(read.modified(1023), Some(9));
-        assert_eq!(read.with_words(&["jane".to_owned()]).len(), 1);
+        assert_eq!(
+            read.with_words(&["jane".to_owned()], 0, usize::MAX)
+                .users
+                .len(),
+            1
+        );
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut]).is_none(), "{cut}");
         }

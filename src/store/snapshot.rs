@@ -12,7 +12,7 @@ use redb::{
 use roaring::RoaringBitmap;
 
 use super::hints::Hints;
-use super::index::{CHUNK, Index};
+use super::index::{CHUNK, Found, Index};
 use super::tables::{self, EMAILS, EXTERNALS, NAMES, SEEN, SETTINGS, TOKENS, USERS};
 use super::trust::Trust;
 use super::{ReadError, Shared, row};
@@ -116,9 +116,10 @@ impl Snapshot {
         self.index.with_status(active)
     }
 
-    /// The users whose text ([`super::Facts::text`]) holds all of the words.
-    pub fn users_with_words(&self, words: &[String]) -> RoaringBitmap {
-        self.index.with_words(words)
+    /// The users from the sequence `from` on whose text ([`super::Facts::text`]) holds all of the
+    /// words; not all of them, once the look has found more than `most` that hold the first word.
+    pub fn users_with_words(&self, words: &[String], from: u32, most: usize) -> Found {
+        self.index.with_words(words, from, most)
     }
 
     /// The users that were last changed at this moment, in milliseconds since the epoch, or
