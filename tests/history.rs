@@ -582,6 +582,8 @@ fn a_whole_import_is_taken_back() {
         let wanted = all.lines().skip(skipped);
         assert!(output.stdout.lines().eq(wanted), "{}", output.stderr);
     }
+    let so_far = format!("10000 users so far; to go on later: --since {since}\n");
+    assert!(undone.stderr.starts_with(&so_far), "{undone:?}");
     let wanted = format!("{count} users are as before, 0 so already, 0 refused");
     assert!(undone.stderr.contains(&wanted), "{undone:?}");
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);

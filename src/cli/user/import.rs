@@ -20,8 +20,8 @@ use crate::columns::{self, REASON};
 use crate::files;
 use crate::local::Client;
 
-/// Rows between two progress lines, if there is no terminal.
-const TOLD_EVERY: u64 = 10_000;
+/// Rows or users between two progress lines, if there is no terminal.
+pub(super) const TOLD_EVERY: u64 = 10_000;
 /// Rejected rows that are shown; all of them are in their file.
 const SHOWN_MAX: u64 = 20;
 

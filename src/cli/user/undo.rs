@@ -1,5 +1,7 @@
 //! `user undo`: undoes changes, slice by slice, and lists the users.
 
+use std::io::IsTerminal as _;
+
 use serde_json::{Value, json};
 
 use super::super::moment::moment;
@@ -7,6 +9,7 @@ use super::super::output::{self, Column, Format, Listing, elements, text_of};
 use super::super::{Failure, ask, require_token, status};
 use super::args::Undo;
 use super::history::shown;
+use super::import::TOLD_EVERY;
 use crate::clock::{Clock, SystemClock};
 use crate::local::Client;
 
@@ -70,6 +73,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             Value::Array(users) => users,
             _ => Vec::new(),
         };
+        let before = counts.done();
         for user in &users {
             counts.add(user);
         }
@@ -97,6 +101,9 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
         }
         if body["after"].is_null() {
             break;
+        }
+        if is_brief {
+            counts.tell_so_far(before, &body);
         }
     }
     // Tokens forgotten since may still be in the trail.
@@ -139,8 +146,23 @@ impl Counts {
         }
     }
 
+    fn done(&self) -> u64 {
+        (self.undone + self.same + self.refused) as u64
+    }
+
     fn is_nobody(&self) -> bool {
-        self.undone + self.same + self.refused == 0
+        self.done() == 0
+    }
+
+    /// Says after a slice how far it is, and from when to go on if somebody ends the command: a
+    /// time that counts from now would be a different one by then.
+    fn tell_so_far(&self, before: u64, body: &Value) {
+        let done = self.done();
+        if std::io::stderr().is_terminal() || before / TOLD_EVERY < done / TOLD_EVERY {
+            let since = text_of(body, "since");
+            let users = output::counted(done, "user");
+            output::say(&format!("{users} so far; to go on later: --since {since}"));
+        }
     }
 
     fn sum_up(&self, typed: &Undo) {
