@@ -196,8 +196,9 @@ pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
 pub const IMPORT_ROWS_VALUES_MAX: usize = BODY_VALUES_MAX - IMPORT_ROW_BYTES_MAX - 1024;
 /// One row of a file. Whatever it holds, as JSON it fits into a request.
 pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
-/// Users for whom a comparison prints a command; the others are only counted.
-pub const DIFF_COMMANDS_USERS_MAX: usize = 10_000;
+/// Users, to be deactivated or to be reactivated, for whom a comparison prints commands; where there
+/// are more, it prints how to have them in a file.
+pub const DIFF_COMMANDS_USERS_MAX: usize = 1000;
 /// Users per page of a list or an export, which is held in memory, however large they are.
 pub const LISTED_COUNT_MAX: usize = 1000;
 /// One stored user, rendered, without its status.

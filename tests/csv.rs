@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use golinks_scim::limits;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -1016,19 +1017,8 @@ fn a_difference_is_mended_by_the_printed_commands() {
     let json = desk.diff("hr list.csv", &["-o", "json"]);
     let rows: Vec<Value> = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(rows.len(), 8, "{json:?}");
-    let binary = Path::new(env!("CARGO_BIN_EXE_golinks-scim"));
-    for line in told
-        .stderr
-        .lines()
-        .filter_map(|line| line.strip_prefix("  golinks-scim "))
-    {
-        let typed = format!("{} {line}", binary.display());
-        let status = without_settings(&mut Command::new("bash"))
-            .args(["-c", &typed])
-            .stderr(Stdio::null())
-            .status();
-        assert!(status.expect("bash").success(), "{typed}");
-    }
+    let statuses = type_printed(&told);
+    assert!(statuses.iter().all(|status| *status == Some(0)), "{told:?}");
     check(
         &desk.diff("hr list.csv", &[]),
         0,
@@ -1036,6 +1026,56 @@ fn a_difference_is_mended_by_the_printed_commands() {
     );
     assert_eq!(desk.user("gone@x")["active"], false);
     assert!(!trap.exists(), "a name was run");
+}
+
+/// Types the commands that a comparison has printed; their exit statuses.
+fn type_printed(told: &Output) -> Vec<Option<i32>> {
+    let binary = env!("CARGO_BIN_EXE_golinks-scim");
+    let lines = told.stderr.lines();
+    let commands = lines.filter_map(|line| line.strip_prefix("  golinks-scim "));
+    let type_one = |command: &str| {
+        let mut shell = Command::new("bash");
+        let typed = without_settings(&mut shell).args(["-c", &format!("{binary} {command}")]);
+        let status = typed.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.expect("bash").code()
+    };
+    commands.map(type_one).collect()
+}
+
+/// Thousands of ids are too much to type, and one command each for fifty users takes long.
+#[test]
+fn very_many_leavers_go_by_a_file() {
+    let desk = Desk::new();
+    let leavers = limits::DIFF_COMMANDS_USERS_MAX + 1;
+    let names = (0..leavers).map(|number| format!("gone{number}@x,yes\n"));
+    let here = names.collect::<String>();
+    desk.write("here.csv", format!("userName,Status\nback@x,no\n{here}"));
+    check(&desk.import("here.csv", &[]), 0, &["created"]);
+    desk.write("hr list.csv", "userName\nback@x\nnew@x\n");
+    let told = desk.diff("hr list.csv", &[]);
+    let commands = [" user import ", " user diff ", "hr list.statuses.csv"];
+    check(&told, 1, &commands);
+    assert!(!told.stderr.contains("user deactivate"), "{told:?}");
+    assert_eq!(type_printed(&told), [Some(0), Some(1), Some(0)], "{told:?}");
+    let same = "the directory is as the file says";
+    check(&desk.diff("hr list.csv", &[]), 0, &[same]);
+    let statuses = fs::read_to_string(desk.path("hr list.statuses.csv")).expect("written");
+    assert_eq!(statuses.lines().count(), 1 + leavers + 1);
+    let path = |name: &str| desk.path(name).to_string_lossy().into_owned();
+    let nobody = path("nobody.csv");
+    check(
+        &desk.diff("hr list.csv", &["--statuses", &nobody]),
+        0,
+        &[same],
+    );
+    assert!(!Path::new(&nobody).exists(), "it would have no row");
+    for (name, words) in [
+        ("hr list.statuses.csv", "the file exists already"),
+        ("statuses.jsonl", "end its name with .csv"),
+    ] {
+        let refused = desk.diff("hr list.csv", &["--statuses", &path(name)]);
+        check(&refused, 1, &[words]);
+    }
 }
 
 /// Whether a line tells the status is its own: a refused line before it said nothing.

@@ -155,6 +155,9 @@ pub(in crate::cli) struct Diff {
     /// Leave this column out; may be given again
     #[arg(long, value_name = "COLUMN")]
     pub(super) ignore: Vec<String>,
+    /// Write who is to be deactivated and reactivated to this file, for an import
+    #[arg(long, value_name = "FILE.csv")]
+    pub(super) statuses: Option<PathBuf>,
     #[command(flatten)]
     pub(super) output: Output,
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::super::output::{self, Column, Listing, text_of};
 use super::super::{Failure, ask, quoted, status};
-use super::args;
+use super::args::{self, ExportFormat};
 use super::each_page;
-use super::file::{Table, rows_of};
+use super::export::{Target, by_name, record};
+use super::file::{Table, beside, rows_of};
 use super::is_active;
 use crate::directory::UserId;
 use crate::limits;
@@ -56,9 +57,14 @@ pub(super) fn run(
         count: 0,
         needs_import: false,
         refused: 0,
-        deactivate: Vec::new(),
-        reactivate: Vec::new(),
-        more: 0,
+        statuses: Statuses {
+            file: typed
+                .statuses
+                .as_deref()
+                .map(StatusFile::open)
+                .transpose()?,
+            ..Statuses::default()
+        },
     };
     loop {
         let lines = table.batch()?;
@@ -76,7 +82,7 @@ pub(super) fn run(
                 Ok(_) => {
                     let row = Value::Object(answered.next().unwrap_or_default());
                     table.note_outcome(line, &row);
-                    diff.compare(&row, &line.who, &mut found);
+                    diff.compare(&row, &line.who, &mut found)?;
                 }
                 Err(why) => found.push(diff.refuse(&json!(line.number), &line.who, why)),
             }
@@ -84,7 +90,7 @@ pub(super) fn run(
         diff.show(&found)?;
     }
     each_page(client, "&attributes=userName,active", usize::MAX, |users| {
-        let found = diff.only_here(users);
+        let found = diff.only_here(users)?;
         diff.show(&found)
     })?;
     diff.end(typed, program)
@@ -102,14 +108,107 @@ struct Diff {
     needs_import: bool,
     /// Rows that could not be read or applied.
     refused: u64,
+    statuses: Statuses,
+}
+
+/// Who is to be deactivated and reactivated. By id: a name may be another user's by then, or unfit
+/// for a shell.
+#[derive(Default)]
+struct Statuses {
+    /// Where all of them go, if it was typed.
+    file: Option<StatusFile>,
     deactivate: Vec<String>,
     reactivate: Vec<String>,
-    /// Users for whom no command is printed.
+    /// Those for whom there is no room in commands.
     more: u64,
 }
 
+impl Statuses {
+    fn note(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
+        if let Some(file) = &mut self.file {
+            return file.add(is_active, id);
+        }
+        let ids = if is_active {
+            &mut self.reactivate
+        } else {
+            &mut self.deactivate
+        };
+        if ids.len() < limits::DIFF_COMMANDS_USERS_MAX {
+            ids.push(id.to_owned());
+        } else {
+            self.more += 1;
+        }
+        Ok(())
+    }
+
+    /// Prints how to deactivate and reactivate: by commands, or of many by a file, which is much
+    /// faster.
+    fn say(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
+        if let Some(file) = self.file {
+            return file.end(program);
+        }
+        if self.more > 0 {
+            let file = beside(&typed.file, ".statuses", Some(".csv"))?;
+            let (words, file) = (import_words(typed), quoted(&operand(&file)));
+            output::say(&format!("  {program} user diff {words} --statuses {file}"));
+            output::say(&format!("  {program} user import {file}"));
+            return Ok(());
+        }
+        for (word, ids) in [
+            ("deactivate", &self.deactivate),
+            ("reactivate", &self.reactivate),
+        ] {
+            for some in ids.chunks(IDS_PER_COMMAND) {
+                output::say(&format!("  {program} user {word} {}", some.join(" ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that an import takes, of users by id and what their status is to be.
+struct StatusFile {
+    path: PathBuf,
+    target: Target,
+    count: u64,
+}
+
+impl StatusFile {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        if by_name(path)? != ExportFormat::Csv {
+            let what = format!("{}: statuses are written as CSV", path.display());
+            let hint = "end its name with .csv, so that it can be imported";
+            return Err(Failure::new(status::REFUSED, what).hint(hint));
+        }
+        let mut target = Target::open(Some(path))?;
+        target.write(&record(&["id", "Status"])?)?;
+        Ok(Self {
+            path: path.to_owned(),
+            target,
+            count: 0,
+        })
+    }
+
+    fn add(&mut self, is_active: bool, id: &str) -> Result<(), Failure> {
+        self.count += 1;
+        let status = if is_active { "active" } else { "inactive" };
+        self.target.write(&record(&[id, status])?)
+    }
+
+    /// Prints how to import the file, which is there if anybody is in it.
+    fn end(self, program: &str) -> Result<(), Failure> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        self.target.end()?;
+        let file = quoted(&operand(&self.path));
+        output::say(&format!("  {program} user import {file}"));
+        Ok(())
+    }
+}
+
 impl Diff {
-    fn compare(&mut self, row: &Value, who: &str, found: &mut Vec<Value>) {
+    fn compare(&mut self, row: &Value, who: &str, found: &mut Vec<Value>) -> Result<(), Failure> {
         if let Some(id) = row["id"].as_str().and_then(UserId::parse) {
             self.seen.insert(id.sequence());
         }
@@ -128,7 +227,7 @@ impl Diff {
                     told["there"] = one["there"].clone();
                     match (one["attribute"].as_str(), one["there"].as_bool()) {
                         (Some("active"), Some(is_active)) => {
-                            self.note_status(is_active, &text_of(row, "id"));
+                            self.statuses.note(is_active, &text_of(row, "id"))?;
                         }
                         // Only an import makes a status unknown.
                         _ => self.needs_import = true,
@@ -142,6 +241,7 @@ impl Diff {
                 found.push(refused);
             }
         }
+        Ok(())
     }
 
     fn refuse(&mut self, line: &Value, who: &str, why: &str) -> Value {
@@ -149,22 +249,8 @@ impl Diff {
         difference(line, who, &format!("refused: {why}"))
     }
 
-    /// By id: a name may be another user's by then, or unfit for a shell.
-    fn note_status(&mut self, is_active: bool, id: &str) {
-        let ids = if is_active {
-            &mut self.reactivate
-        } else {
-            &mut self.deactivate
-        };
-        if ids.len() < limits::DIFF_COMMANDS_USERS_MAX {
-            ids.push(id.to_owned());
-        } else {
-            self.more += 1;
-        }
-    }
-
     /// The users of a page that no row was about.
-    fn only_here(&mut self, users: &[Value]) -> Vec<Value> {
+    fn only_here(&mut self, users: &[Value]) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         for user in users {
             let id = user["id"].as_str().and_then(UserId::parse);
@@ -173,12 +259,12 @@ impl Diff {
                 let name = text_of(user, "userName");
                 // A refused row may have been about this user.
                 if self.refused == 0 {
-                    self.note_status(false, &text_of(user, "id"));
+                    self.statuses.note(false, &text_of(user, "id"))?;
                 }
                 found.push(difference(&Value::Null, &name, "not there"));
             }
         }
-        found
+        Ok(found)
     }
 
     fn show(&mut self, found: &[Value]) -> Result<(), Failure> {
@@ -199,25 +285,12 @@ impl Diff {
         if self.needs_import {
             output::say(&format!("  {program} user import {}", import_words(typed)));
         }
-        for (word, ids) in [
-            ("deactivate", &self.deactivate),
-            ("reactivate", &self.reactivate),
-        ] {
-            for some in ids.chunks(IDS_PER_COMMAND) {
-                output::say(&format!("  {program} user {word} {}", some.join(" ")));
-            }
-        }
+        self.statuses.say(typed, program)?;
         if self.refused > 0 {
             output::say(
                 "mend the refused rows, then compare again: until then nobody who is not there is \
                  to be deactivated",
             );
-        }
-        if self.more > 0 {
-            output::say(&format!(
-                "and then again: no command is here for {}",
-                output::counted(self.more, "user")
-            ));
         }
         let what = output::counted(self.count, "difference");
         Err(Failure::new(status::REFUSED, what))

@@ -80,7 +80,7 @@ fn write(
 }
 
 /// The form that the file's name stands for: programs could not open it with another one.
-fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
+pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     if super::file::is_json(file) {
         return Ok(ExportFormat::Jsonl);
     }
@@ -94,7 +94,8 @@ fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     ))
 }
 
-fn record(cells: &[String]) -> Result<Vec<u8>, Failure> {
+/// A row of CSV.
+pub(super) fn record(cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Failure::new(status::IO, error);
     writer.write_record(cells).map_err(|error| failed(&error))?;
@@ -102,21 +103,21 @@ fn record(cells: &[String]) -> Result<Vec<u8>, Failure> {
 }
 
 /// Where an export goes.
-enum Target {
+pub(super) enum Target {
     Output,
     File(Draft),
 }
 
 /// A file that does not have its name yet; it is removed unless [`Target::end`] is called. That of
 /// a command that was killed is removed by the next export to the same name.
-struct Draft {
+pub(super) struct Draft {
     path: PathBuf,
     written_at: PathBuf,
     file: BufWriter<File>,
 }
 
 impl Target {
-    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else {
             return Ok(Self::Output);
         };
@@ -139,7 +140,7 @@ impl Target {
         }))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
             Self::Output if io::stdout().is_terminal() => {
                 output::data(output::rows_for_terminal(&String::from_utf8_lossy(bytes)).as_bytes())
@@ -152,7 +153,7 @@ impl Target {
         }
     }
 
-    fn end(self) -> Result<(), Failure> {
+    pub(super) fn end(self) -> Result<(), Failure> {
         let Self::File(mut draft) = self else {
             return Ok(());
         };

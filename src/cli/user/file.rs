@@ -383,25 +383,31 @@ pub(super) fn ending(path: &Path) -> String {
 
 /// A file beside `path` for rejected rows, which does not exist yet.
 pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
+    beside(path, ".rejects", None)
+}
+
+/// A file beside `path` that does not exist yet, with this mark in its name, and the ending of
+/// `path` unless there is another.
+pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<PathBuf, Failure> {
     const TRIES: u32 = 1000;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let from_last_dot = |text: &str| text.rfind('.').unwrap_or(text.len());
     let (stem, rest) = name
-        .split_once(".rejects")
+        .split_once(mark)
         .unwrap_or_else(|| name.split_at(from_last_dot(&name)));
-    let ending = &rest[from_last_dot(rest)..];
+    let ending = ending.unwrap_or(&rest[from_last_dot(rest)..]);
     for number in 1..TRIES {
-        let mark = if number == 1 {
+        let count = if number == 1 {
             String::new()
         } else {
             format!("-{number}")
         };
-        let name = path.with_file_name(format!("{stem}.rejects{mark}{ending}"));
+        let name = path.with_file_name(format!("{stem}{mark}{count}{ending}"));
         if std::fs::symlink_metadata(&name).is_err() {
             return Ok(name);
         }
     }
-    let what = "there are very many files of rejected rows already: remove some";
+    let what = format!("there are very many files named {stem}{mark} already: remove some");
     Err(Failure::new(status::USAGE, what))
 }
 
