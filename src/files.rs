@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{CWD, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, Uid};
 use rustix::io::Errno;
 
 use crate::secret;
@@ -155,6 +155,19 @@ pub fn name_new(draft: &Path, path: &Path) -> io::Result<()> {
 /// Makes sure that names in the directory of `path` survive a power failure.
 pub fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
+}
+
+/// Sets the time at which a file was last written to now.
+pub fn touch(path: &Path) -> io::Result<()> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    Ok(rustix::fs::futimens(File::open(path)?, &times)?)
 }
 
 /// The bytes of the disk that a file takes: it may be longer, with holes that take none.

@@ -12,6 +12,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::TryLockError;
+use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +33,7 @@ use crate::directory;
 use crate::limits;
 use crate::scim::json;
 use crate::secret;
-use crate::store::{Backup, Change, Counts, OpenError};
+use crate::store::{Backup, Change, Counts, OpenError, remove_abandoned};
 
 /// `GET /admin/installation`: what a guide or a check must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
@@ -114,12 +116,17 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let made = {
         // A copy that is still being written must not be taken for a leftover.
         let _alone = api.backing_up.lock();
-        snapshot.back_up(&store_path, now.seconds())
+        let may_go_on = || !api.is_stopping.load(Ordering::Relaxed);
+        snapshot.back_up(&store_path, now.seconds(), &may_go_on)
     };
     let (copy, backup) = made.map_err(|error| match error {
         OpenError::Io(io) if io.kind() == io::ErrorKind::StorageFull => {
             Problem::new(507, format!("the server has no room for the copy: {io}"))
         }
+        OpenError::Io(io) if io.kind() == io::ErrorKind::Interrupted => Problem::new(
+            503,
+            "the server is stopping: make the backup again when it runs",
+        ),
         OpenError::Io(io) => Problem::new(500, format!("the server cannot make the copy: {io}")),
         _ => unsound(error),
     })?;
@@ -133,6 +140,18 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let mut described = described_backup(&backup);
     described["copy"] = json!(copy.file_name().and_then(OsStr::to_str));
     Ok(reply::json(201, &described))
+}
+
+impl Api {
+    /// Work on backups at intervals: removes copies whose command has ended before it fetched them.
+    /// One that is being made is left alone.
+    pub fn tend_backups(&self) {
+        let alone = self.backing_up.try_lock();
+        if !matches!(alone, Err(TryLockError::WouldBlock)) {
+            let store_path = config::store_path(&self.data_dir);
+            remove_abandoned(&store_path, self.clock.now().seconds());
+        }
+    }
 }
 
 /// What is in a backup, for the command line to show.

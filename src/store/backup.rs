@@ -58,17 +58,27 @@ pub struct Backup {
 impl Snapshot {
     /// Writes this state to a new file beside the store at `store_path`, mode 0600, complete and
     /// synced when this returns. The caller must move it away: it has the name of a draft, and is
-    /// removed as a leftover by the next start, and by the next backup made
-    /// [`limits::LEFT_BEHIND_SECONDS`] or more after `now`, in seconds since the epoch.
-    pub fn back_up(&self, store_path: &Path, now: i64) -> Result<(PathBuf, Backup), OpenError> {
-        file::remove_leftovers(store_path, Some(now - limits::LEFT_BEHIND_SECONDS));
+    /// removed as a leftover by the next start, by the next backup, and by
+    /// [`remove_abandoned`], the latter two [`limits::LEFT_BEHIND_SECONDS`] after this returns.
+    /// `now` is in seconds since the epoch. Once `may_go_on` says no, this fails with
+    /// [`io::ErrorKind::Interrupted`].
+    pub fn back_up(
+        &self,
+        store_path: &Path,
+        now: i64,
+        may_go_on: &dyn Fn() -> bool,
+    ) -> Result<(PathBuf, Backup), OpenError> {
+        remove_abandoned(store_path, now);
         let copy = files::draft_of(store_path);
         // The copy has no gaps, and is hardly larger; the directory goes on growing meanwhile.
         let bytes = fs::metadata(store_path).map_or(0, |store| files::bytes_on_disk(&store));
         files::need_room(&copy, bytes.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
-        let made = self
-            .copy_to(&copy)
-            .and_then(|counts| Ok((counts, digest_of(&copy)?)));
+        let made = self.copy_to(&copy, may_go_on).and_then(|counts| {
+            let digest = digest_while(&copy, may_go_on)?;
+            // Reading it may have taken long: its age counts from now on.
+            files::touch(&copy)?;
+            Ok((counts, digest))
+        });
         match made {
             Ok((counts, digest)) => {
                 let format = FORMAT;
@@ -87,24 +97,28 @@ impl Snapshot {
         }
     }
 
-    fn copy_to(&self, draft: &Path) -> Result<Counts, OpenError> {
+    fn copy_to(&self, draft: &Path, may_go_on: &dyn Fn() -> bool) -> Result<Counts, OpenError> {
         let database = create_private(draft)?;
         let to = database.begin_write().map_err(ReadError::from)?;
-        let from = self.transaction();
-        copy(from, &to, META)?;
-        copy(from, &to, SETTINGS)?;
-        let users = copy_checked(from, &to, USERS, |sequence, sealed| {
+        let copying = Copying {
+            from: self.transaction(),
+            to: &to,
+            may_go_on,
+        };
+        copying.table(META)?;
+        copying.table(SETTINGS)?;
+        let users = copying.checked(USERS, |sequence, sealed| {
             row::open(&sequence.to_be_bytes(), sealed).map(drop)
         })?;
-        copy(from, &to, NAMES)?;
-        copy_multimap(from, &to, EXTERNALS)?;
-        copy_multimap(from, &to, EMAILS)?;
-        let tokens = copy_checked(from, &to, TOKENS, |id, sealed| {
+        copying.table(NAMES)?;
+        copying.multimap(EXTERNALS)?;
+        copying.multimap(EMAILS)?;
+        let tokens = copying.checked(TOKENS, |id, sealed| {
             row::open(id.as_bytes(), sealed).map(drop)
         })?;
-        copy(from, &to, SEEN)?;
-        let audit_rows = copy(from, &to, AUDIT)?;
-        copy(from, &to, CHAIN)?;
+        copying.table(SEEN)?;
+        let audit_rows = copying.table(AUDIT)?;
+        copying.table(CHAIN)?;
         to.commit().map_err(ReadError::from)?;
         database.close().map_err(ReadError::from)?;
         Ok(Counts {
@@ -115,46 +129,67 @@ impl Snapshot {
     }
 }
 
-/// Copies a table in the order of its keys, and counts its rows.
-fn copy<K: Key + 'static, V: Value + 'static>(
-    from: &ReadTransaction,
-    to: &WriteTransaction,
-    table: TableDefinition<'_, K, V>,
-) -> Result<u64, ReadError> {
-    copy_checked(from, to, table, |_, _| Ok(()))
+/// Removes copies beside the store at `store_path` that nobody has fetched. Not to be called while
+/// one is made, which may be read for long without being written to. `now` is in seconds since the
+/// epoch.
+pub fn remove_abandoned(store_path: &Path, now: i64) {
+    file::remove_leftovers(store_path, Some(now - limits::LEFT_BEHIND_SECONDS));
 }
 
-/// [`copy`] that fails if a row is not as it should be.
-fn copy_checked<K: Key + 'static, V: Value + 'static>(
-    from: &ReadTransaction,
-    to: &WriteTransaction,
-    table: TableDefinition<'_, K, V>,
-    check: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> Result<(), StorageError>,
-) -> Result<u64, ReadError> {
-    let mut copied = to.open_table(table)?;
-    let mut count = 0;
-    for entry in from.open_table(table)?.iter()? {
-        let (key, value) = entry?;
-        check(key.value(), value.value())?;
-        copied.insert(key.value(), value.value())?;
-        count += 1;
+/// A copy under way.
+struct Copying<'a> {
+    from: &'a ReadTransaction,
+    to: &'a WriteTransaction,
+    may_go_on: &'a dyn Fn() -> bool,
+}
+
+impl Copying<'_> {
+    /// Copies a table in the order of its keys, and counts its rows.
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<u64, ReadError> {
+        self.checked(table, |_, _| Ok(()))
     }
-    Ok(count)
-}
 
-fn copy_multimap<K: Key + 'static, V: Key + 'static>(
-    from: &ReadTransaction,
-    to: &WriteTransaction,
-    table: MultimapTableDefinition<'_, K, V>,
-) -> Result<(), ReadError> {
-    let mut copied = to.open_multimap_table(table)?;
-    for entry in from.open_multimap_table(table)?.iter()? {
-        let (key, values) = entry?;
-        for value in values {
-            copied.insert(key.value(), value?.value())?;
+    /// [`Self::table`] that fails if a row is not as it should be.
+    fn checked<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+        check: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> Result<(), StorageError>,
+    ) -> Result<u64, ReadError> {
+        let mut copied = self.to.open_table(table)?;
+        let mut count = 0;
+        for entry in self.from.open_table(table)?.iter()? {
+            go_on(self.may_go_on).map_err(StorageError::Io)?;
+            let (key, value) = entry?;
+            check(key.value(), value.value())?;
+            copied.insert(key.value(), value.value())?;
+            count += 1;
         }
+        Ok(count)
     }
-    Ok(())
+
+    fn multimap<K: Key + 'static, V: Key + 'static>(
+        &self,
+        table: MultimapTableDefinition<'_, K, V>,
+    ) -> Result<(), ReadError> {
+        let mut copied = self.to.open_multimap_table(table)?;
+        for entry in self.from.open_multimap_table(table)?.iter()? {
+            go_on(self.may_go_on).map_err(StorageError::Io)?;
+            let (key, values) = entry?;
+            for value in values {
+                copied.insert(key.value(), value?.value())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn go_on(may_go_on: &dyn Fn() -> bool) -> io::Result<()> {
+    may_go_on()
+        .then_some(())
+        .ok_or_else(|| io::ErrorKind::Interrupted.into())
 }
 
 /// Reads the whole of a store file of this format or an older one, without changing it: every
@@ -423,10 +458,15 @@ fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
 }
 
 fn digest_of(path: &Path) -> io::Result<Digest> {
+    digest_while(path, &|| true)
+}
+
+fn digest_while(path: &Path, may_go_on: &dyn Fn() -> bool) -> io::Result<Digest> {
     let mut file = File::open(path)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
+        go_on(may_go_on)?;
         match file.read(&mut buffer)? {
             0 => return Ok(digest.finish()),
             length => digest.update(&buffer[..length]),

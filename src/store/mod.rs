@@ -59,7 +59,9 @@ use std::{fmt, io};
 pub use audit::ChainBroken;
 pub use audit::ROW_BYTES;
 pub use backend::{Ailment, Backend};
-pub use backup::{Backup, Counts, Outline, Restore, RestoreError, Restored, Restoring, check};
+pub use backup::{
+    Backup, Counts, Outline, Restore, RestoreError, Restored, Restoring, check, remove_abandoned,
+};
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;

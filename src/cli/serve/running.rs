@@ -88,6 +88,7 @@ fn maintain(api: &Api, cell: &Cell, turn: u64, hindrance: &mut Option<String>) {
     });
     if turn.is_multiple_of(TURNS_PER_FLUSH) {
         guarded("tending tokens", || api.tend_tokens());
+        guarded("tending backups", || api.tend_backups());
     }
 }
 
@@ -278,6 +279,7 @@ mod tests {
     use std::fs;
     use std::net::{IpAddr, Ipv4Addr};
     use std::path::Path;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::access::{Issue, Mode, Scope, Tokens};
@@ -285,6 +287,7 @@ mod tests {
     use crate::certificate::{Names, Source};
     use crate::clock::Instant;
     use crate::directory::describe;
+    use crate::files;
     use crate::http1::Head;
     use crate::store::Store;
 
@@ -379,14 +382,18 @@ mod tests {
         let api = api_with_use(folder.path());
         let cell = private(folder.path(), SystemClock.now().plus_days(-80));
         let old = cell.summary().fingerprint;
+        // A command that was ended has not fetched it.
+        let copy = files::draft_of(&config::store_path(folder.path()));
+        let made = fs::File::create_new(&copy).expect("made");
+        made.set_modified(SystemTime::UNIX_EPOCH).expect("ours");
         maintain(&api, &cell, TURNS_PER_LEAF_LOOK - 1, &mut None);
         assert_eq!(cell.summary().fingerprint, old);
         maintain(&api, &cell, TURNS_PER_FLUSH - 1, &mut None);
-        assert!(!is_use_stored(folder.path()));
+        assert!(!is_use_stored(folder.path()) && copy.exists());
         maintain(&api, &cell, TURNS_PER_LEAF_LOOK, &mut None);
         assert_ne!(cell.summary().fingerprint, old, "it was not renewed");
         maintain(&api, &cell, TURNS_PER_FLUSH, &mut None);
-        assert!(is_use_stored(folder.path()));
+        assert!(is_use_stored(folder.path()) && !copy.exists());
     }
 
     /// After a clock that was wrong, clients refuse it: nobody is to wait for a turn.

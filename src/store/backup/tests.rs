@@ -1,8 +1,66 @@
 //! Copies of a store and what is put in its place, down to single files and rows.
 
+use std::cell::Cell;
+use std::time::SystemTime;
+
 use redb::backends::InMemoryBackend;
 
 use super::*;
+use crate::clock::{Clock, SystemClock};
+
+/// An empty store, and its state, which can be read as long as it is open.
+fn of_nobody() -> (Database, Snapshot) {
+    let database = file::database(InMemoryBackend::new()).expect("a database");
+    file::initialise(&database).expect("tables");
+    let snapshot = Snapshot::begin(&database, Index::default(), &Shared::default(), 0);
+    (database, snapshot.expect("a state"))
+}
+
+/// Whoever stops the server does not wait for the end of a copy that nobody will fetch.
+#[test]
+fn a_copy_that_may_not_go_on_is_not_there() {
+    let (_open, snapshot) = of_nobody();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store_path = folder.path().join("users.redb");
+    let names = || fs::read_dir(folder.path()).expect("the folder").count();
+    let mut looks = 0_usize;
+    loop {
+        let left = Cell::new(looks);
+        let may_go_on = || left.replace(left.get().saturating_sub(1)) > 0;
+        match snapshot.back_up(&store_path, 0, &may_go_on) {
+            Ok(_) => break,
+            Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("after {looks} looks: {error}"),
+        }
+        assert_eq!(names(), 0, "after {looks} looks");
+        looks += 1;
+    }
+    assert_eq!(names(), 1);
+    // Rows, and then the file itself.
+    assert!(looks > 2, "{looks}");
+}
+
+/// Its digest may take longer than a copy that nobody fetches is kept.
+#[test]
+fn the_age_of_a_copy_begins_when_it_is_complete() {
+    let (_open, snapshot) = of_nobody();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store_path = folder.path().join("users.redb");
+    let grow_old = || {
+        for entry in fs::read_dir(folder.path()).expect("the folder").flatten() {
+            let file = File::open(entry.path()).expect("a copy");
+            file.set_modified(SystemTime::UNIX_EPOCH).expect("ours");
+        }
+        true
+    };
+    let now = SystemClock.now().seconds();
+    let (copy, _) = snapshot.back_up(&store_path, now, &grow_old).expect("made");
+    remove_abandoned(&store_path, now);
+    assert!(copy.exists(), "nobody had time to fetch it");
+    grow_old();
+    remove_abandoned(&store_path, now);
+    assert!(!copy.exists());
+}
 
 /// A start reads it, and so does a restore.
 #[test]
@@ -39,15 +97,13 @@ fn a_store_that_could_not_be_replaced_has_no_second_name() {
 
 #[test]
 fn holes_of_the_store_need_no_room_for_its_copy() {
-    let database = file::database(InMemoryBackend::new()).expect("a database");
-    file::initialise(&database).expect("tables");
-    let snapshot = Snapshot::begin(&database, Index::default(), &Shared::default(), 0);
+    let (_open, snapshot) = of_nobody();
     let folder = tempfile::tempdir().expect("a folder");
     let store_path = folder.path().join("users.redb");
     let store = File::create(&store_path).expect("made");
     // More than any disk here has free.
     store.set_len(1 << 43).expect("a hole");
-    let made = snapshot.expect("a state").back_up(&store_path, 0);
+    let made = snapshot.back_up(&store_path, 0, &|| true);
     assert!(made.is_ok(), "{made:?}");
 }
 
@@ -69,7 +125,7 @@ fn a_user_whose_row_is_damaged_is_in_no_backup() {
         let snapshot = Snapshot::begin(&database, Index::default(), &shared, 0);
         let folder = tempfile::tempdir().expect("a folder");
         let store_path = folder.path().join("users.redb");
-        let made = snapshot.expect("a state").back_up(&store_path, 0);
+        let made = snapshot.expect("a state").back_up(&store_path, 0, &|| true);
         assert_eq!(made.is_ok(), is_sound, "{made:?}");
         let left = fs::read_dir(folder.path()).expect("the folder");
         assert_eq!(left.count(), usize::from(is_sound));
