@@ -100,6 +100,10 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
 pub const LOCAL_WORKERS: usize = 8;
+/// Servers of the local door that accept nobody any more, whose conversations go on.
+pub const LOCAL_ENDED_MAX: usize = 4;
+/// Between two looks for requests of such conversations.
+pub const LOCAL_ENDED_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks whether the local door lets anybody in.
 pub const LOCAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Finding out whether the local door lets anybody in.
@@ -309,6 +313,8 @@ pub const AUDIT_NOTES_MAX: usize = 1024;
 /// Waiting rows of the audit trail for which a commit is made, since there may be many more soon: each
 /// token may have 120 a minute.
 pub const AUDIT_NOTES_FLUSHED: usize = 64;
+/// Users that come by a pipe, in bytes: they are written beside the store first.
+pub const IMPORT_STREAM_BYTES_MAX: u64 = 4 << 30;
 /// Users whom a restore brings back, and who are named.
 pub const BROUGHT_BACK_TOLD_MAX: usize = 20;
 /// Rows of the audit trail that one commit removes.

@@ -1,9 +1,10 @@
 //! Configuration and service manager: file, environment and flags, what SIGHUP changes in a
 //! running server, and what a service manager hears and hands over.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -321,14 +322,34 @@ fn the_local_door_opens_again_when_there_are_descriptors() {
         current: Some(0),
         maximum: getrlimit(Resource::Nofile).maximum,
     };
+    let socket = server.data_dir().join("admin.sock");
+    let mut conversation = UnixStream::connect(&socket).expect("it listens");
+    conversation
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("set");
+    let mut goes_on = || {
+        let head = b"GET /admin/tokens HTTP/1.1\r\nHost: x\r\n\r\n";
+        conversation.write_all(head).expect("it is open");
+        let mut status = [0; 12];
+        conversation.read_exact(&mut status).expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+        let mut rest = Vec::new();
+        let mut byte = [0];
+        while !rest.ends_with(b"]}") && conversation.read_exact(&mut byte).is_ok() {
+            rest.extend(byte);
+        }
+    };
+    goes_on();
     for _ in 0..2 {
         let before = prlimit(pid, Resource::Nofile, none).expect("it is ours");
         assert!(!listed());
         prlimit(pid, Resource::Nofile, before).expect("it is ours");
         wait_until("the door is open", listed);
     }
-    std::fs::remove_file(server.data_dir().join("admin.sock")).expect("it is there");
+    goes_on();
+    std::fs::remove_file(socket).expect("it is there");
     wait_until("the door is there", listed);
+    goes_on();
     server.log_with("the local door is open again");
     server.stop();
 }

@@ -13,7 +13,9 @@ use golinks_scim::limits;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Output, Server, Talk, body, cli_in, command_on, number, without_settings};
+use crate::support::{
+    Output, Server, Talk, body, cli_in, command_on, number, wait_until, without_settings,
+};
 
 /// A server and a folder for files.
 struct Desk {
@@ -318,6 +320,33 @@ fn what_comes_by_a_pipe_is_imported_and_rejected_rows_need_no_file() {
     let mut left = fs::read_dir(desk.server.data_dir()).expect("a folder");
     let is_draft = |name: &str| name.starts_with("users.new");
     assert!(!left.any(|entry| entry.is_ok_and(|it| is_draft(&it.file_name().to_string_lossy()))));
+}
+
+#[test]
+fn nobody_waits_for_the_store_while_a_pipe_is_read() {
+    let server = Server::start();
+    let directory = server.stop_and_keep();
+    let mut waiting = command_on(&directory.path().join("data"))
+        .args(["user", "import", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let mut stdin = waiting.stdin.take().expect("piped");
+    stdin.write_all(b"userName\n").expect("it is read");
+    let draft = || {
+        let mut open = fs::read_dir(format!("/proc/{}/fd", waiting.id())).expect("it runs");
+        let is_draft = |it: fs::DirEntry| {
+            fs::read_link(it.path()).is_ok_and(|it| it.to_string_lossy().contains("users.new"))
+        };
+        open.any(|it| it.is_ok_and(is_draft))
+    };
+    wait_until("it reads", draft);
+    let listed = cli_in(&directory, &["user", "list"]);
+    assert_eq!(listed.status, Some(0), "{listed:?}");
+    stdin.write_all(b"a@x\n").expect("it is read");
+    drop(stdin);
+    assert!(waiting.wait().expect("it ends").success());
 }
 
 /// A command with this text as its standard input.

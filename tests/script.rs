@@ -274,6 +274,30 @@ fn what_was_done_is_told_to_programs() {
     );
 }
 
+/// Who reads only the beginning does not leave the rest undone.
+#[test]
+fn what_was_typed_is_done_though_nobody_reads_of_it() {
+    let server = Server::start();
+    for name in ["a", "b", "c"] {
+        server.token(name);
+    }
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let revoked = command_on(&server.data_dir())
+        .args(["token", "revoke", "a", "b", "c", "-o", "jsonl"])
+        .stdout(writer)
+        .output();
+    let revoked = Output::from(revoked.expect("the binary runs"));
+    assert_eq!(revoked.status, Some(74), "{revoked:?}");
+    assert!(revoked.stderr.contains("it was done"), "{revoked:?}");
+    let listed = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
+    assert_eq!(
+        listed.matches("\"state\":\"revoked\"").count(),
+        3,
+        "{listed}"
+    );
+}
+
 /// Each completion is asked for as bash does.
 #[test]
 fn bash_completes_commands_options_and_values() {

@@ -65,15 +65,11 @@ fn write(
 }
 
 /// Reads a key file, unless others can read it too. A file of root's may be readable by its group,
-/// through which we read it then, as those of Debian's `ssl-cert` and of Kubernetes' secrets are.
+/// through which the server reads it, as those of Debian's `ssl-cert` and of Kubernetes' secrets are.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
-    let of_others = if metadata.uid() == 0 && !rustix::process::geteuid().is_root() {
-        0o037
-    } else {
-        0o077
-    };
+    let of_others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
     if metadata.mode() & of_others != 0 {
         return Err(Error::Exposed(path.to_owned()));
     }
@@ -83,4 +79,14 @@ pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
 /// Reads a certificate file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| Error::Io(path.to_owned(), error))
+}
+
+/// What takes a key away from others, and leaves it to the server.
+pub fn mend_of_exposed(path: &Path) -> &'static str {
+    let is_shared = |it: fs::Metadata| it.uid() == 0 && it.gid() != 0;
+    if fs::metadata(path).is_ok_and(is_shared) {
+        "chmod 640"
+    } else {
+        "chmod 600"
+    }
 }

@@ -23,6 +23,7 @@ use crate::mend::quoted;
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
 pub use chain::{Link, end_of, issuer_of, public_roots};
+pub use files::mend_of_exposed;
 pub use request::{Installed, install, request};
 pub use source::Source;
 pub use words::words_of;
@@ -121,8 +122,9 @@ impl fmt::Display for Error {
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Exposed(path) => write!(
                 f,
-                "{} can be read by others; run: chmod 600 {}",
+                "{} can be read by others; run: {} {}",
                 path.display(),
+                mend_of_exposed(path),
                 quoted(path)
             ),
             Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),

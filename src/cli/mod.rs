@@ -217,9 +217,13 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
         Command::Token(command) => {
             with_client(&data_dir, |client| token::run(client, command, program))
         }
-        Command::User(command) => with_client(&data_dir, |client| {
-            user::run(client, command, &data_dir, program)
-        }),
+        Command::User(command) => {
+            // Nobody waits for the store while this waits for what comes by a pipe.
+            let table = user::read_file(&command, &data_dir)?;
+            with_client(&data_dir, |client| {
+                user::run(client, command, table, program)
+            })
+        }
         Command::Cert(command) => cert::run(&configuration.serve, command, program),
         Command::Audit(command) => audit::run(&data_dir, command, program),
         Command::Backup(command) => backup::run(&configuration.serve, command, program),

@@ -186,24 +186,47 @@ pub(super) struct Listing {
 }
 
 /// What a command does to one after the other: told to people, or a document for each.
-pub(super) struct Deeds(Option<Listing>);
+pub(super) struct Deeds {
+    listing: Option<Listing>,
+    /// Why no more is written: what is done goes on, since it was typed.
+    unwritten: Option<Failure>,
+}
 
 impl Deeds {
     pub(super) fn new(format: Format) -> Self {
         let is_for_people = format == Format::Table;
-        Self((!is_for_people).then(|| Listing::new(format, &[])))
-    }
-
-    pub(super) fn tell(&mut self, words: &str, document: &Value) -> Result<(), Failure> {
-        if let Some(listing) = &mut self.0 {
-            return listing.page(std::slice::from_ref(document));
+        Self {
+            listing: (!is_for_people).then(|| Listing::new(format, &[])),
+            unwritten: None,
         }
-        say(words);
-        Ok(())
     }
 
-    pub(super) fn end(self) -> Result<(), Failure> {
-        self.0.map_or(Ok(()), Listing::end)
+    pub(super) fn tell(&mut self, words: &str, document: &Value) {
+        match &mut self.listing {
+            Some(listing) if self.unwritten.is_none() => {
+                self.unwritten = listing.page(std::slice::from_ref(document)).err();
+            }
+            Some(_) => {}
+            None => say(words),
+        }
+    }
+
+    /// What became of all of it, and of telling it.
+    pub(super) fn end(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        let told = match (self.unwritten, self.listing) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(listing)) => listing.end(),
+            (None, None) => Ok(()),
+        };
+        let told = told.map_err(|failure| {
+            let why = if failure.is_unread() {
+                "nobody reads standard output".to_owned()
+            } else {
+                failure.what
+            };
+            Failure::new(status::IO, format!("it was done, and is not told: {why}"))
+        });
+        outcome.and(told)
     }
 }
 

@@ -169,7 +169,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             let outcome = each(&names, "tokens were not revoked", program, |name| {
                 revoke(client, name, names.len() > 1, &mut deeds)
             });
-            deeds.end().and(outcome)
+            deeds.end(outcome)
         }
     }
 }
@@ -210,7 +210,8 @@ fn revoke(
     deeds.tell(
         &words,
         &json!({"name": name, "revoked": revoked["revoked"]}),
-    )
+    );
+    Ok(())
 }
 
 /// Prints a new token. If that fails, nobody has seen the token, but it is valid and must be
@@ -219,8 +220,9 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
     let shown = if format == output::Format::Table {
         output::line(&text_of(issued, "token"))
     } else {
-        let mut deeds = Deeds::new(format);
-        deeds.tell("", issued).and_then(|()| deeds.end())
+        let mut listing = Listing::new(format, &[]);
+        let shown = listing.page(std::slice::from_ref(issued));
+        shown.and_then(|()| listing.end())
     };
     shown.map_err(|failure| {
         let why = if failure.is_unread() {

@@ -46,10 +46,11 @@ struct Socket {
 }
 
 /// Dropping a server removes what is at the path, so the newest is dropped first.
+#[derive(Clone)]
 struct Servers {
     /// The one at the path.
     newest: Arc<Server>,
-    /// Those that accept nobody any more.
+    /// Those that accept nobody any more, the newest last: conversations with them go on.
     ended: Vec<Arc<Server>>,
 }
 
@@ -105,7 +106,7 @@ impl Door {
             log::error!("the keeper of the local door had ended by a panic");
         }
         self.socket.closing.store(true, Ordering::SeqCst);
-        wake_workers(&self.socket.newest());
+        wake_workers(&self.socket.servers().newest);
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             log::warn!("somebody at the local door did not take the answer in time");
             let _ = fs::remove_file(&self.socket.path);
@@ -123,8 +124,24 @@ impl Door {
 }
 
 impl Socket {
-    fn newest(&self) -> Arc<Server> {
-        Arc::clone(&sound(self.servers.lock()).newest)
+    fn servers(&self) -> Servers {
+        sound(self.servers.lock()).clone()
+    }
+
+    /// The next request, of a conversation with whichever server; none after a while.
+    fn next_request(&self) -> io::Result<Option<Request>> {
+        let servers = self.servers();
+        for ended in &servers.ended {
+            if let Some(request) = ended.try_recv()? {
+                return Ok(Some(request));
+            }
+        }
+        let wait = if servers.ended.is_empty() {
+            limits::LOCAL_LOOK_INTERVAL
+        } else {
+            limits::LOCAL_ENDED_PAUSE
+        };
+        servers.newest.recv_timeout(wait)
     }
 
     /// Opens the door again whenever nobody is let in any more, until `kept` is disconnected: one
@@ -154,10 +171,12 @@ impl Socket {
 
     fn open_again(&self) -> io::Result<()> {
         let mut servers = sound(self.servers.lock());
-        // Those may go at which no worker waits: it is now that they would remove nothing of use.
-        servers.ended.retain(|server| Arc::strong_count(server) > 1);
-        let server = listen(&self.path)?;
-        let ended = mem::replace(&mut servers.newest, server);
+        // It is now that one of them would remove nothing of use.
+        while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
+            servers.ended.remove(0);
+        }
+        let newest = listen(&self.path)?;
+        let ended = mem::replace(&mut servers.newest, newest);
         wake_workers(&ended);
         servers.ended.push(ended);
         Ok(())
@@ -214,13 +233,14 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
 
 fn work(socket: &Socket, api: &Api) {
     while !socket.closing.load(Ordering::SeqCst) {
-        match socket.newest().recv() {
-            Ok(request) => {
+        match socket.next_request() {
+            Ok(None) => {}
+            Ok(Some(request)) => {
                 if catch_unwind(AssertUnwindSafe(|| serve(request, api))).is_err() {
                     log::error!("a request at the local door ended by a panic");
                 }
             }
-            // To be woken shows itself as an error; else nobody was let in.
+            // Nobody was let in: the keeper sees to that.
             Err(error) => log::debug!("a worker of the local door goes on: {error}"),
         }
     }

@@ -170,7 +170,7 @@ fn name_of(name: &str) -> String {
 fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
     let mut out = String::new();
     let mut rest = text;
-    let (mut is_value, mut is_within) = (false, false);
+    let (mut is_value, mut is_within, mut may_begin) = (false, false, true);
     while let Some(first) = rest.chars().next() {
         if out.len() > limits::SHAPE_TEXT_CHARS_MAX {
             out.push('…');
@@ -178,6 +178,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
         }
         if first.is_whitespace() || "()[],".contains(first) {
             is_within = first == '[' || is_within && first != ']';
+            may_begin |= "([".contains(first);
             out.push(if first.is_whitespace() { ' ' } else { first });
             rest = &rest[first.len_utf8()..];
             continue;
@@ -204,8 +205,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
                 is_operator
                     || is_attribute(word)
                     || !is_within && is_kept(word)
-                    // Where an attribute stands it is one, if none of a User.
-                    || is_path(word) && is_before_operator(&rest[end..])
+                    || may_begin && is_unknown_attribute(word, &rest[end..])
             };
             let shown = if is_shown {
                 word.to_owned()
@@ -214,6 +214,7 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
             };
             (word, shown, &rest[end..])
         };
+        may_begin = ["and", "or", "not"].contains(&&*word.to_ascii_lowercase());
         is_value = !is_value && COMPARISONS.contains(&&*word.to_ascii_lowercase());
         out.push_str(&shown);
         rest = after;
@@ -221,13 +222,21 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
     out
 }
 
-fn is_before_operator(rest: &str) -> bool {
-    let next = rest
-        .trim_start()
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .next();
-    let next = next.unwrap_or_default().to_ascii_lowercase();
-    rest.starts_with(char::is_whitespace) && (next == "pr" || COMPARISONS.contains(&&*next))
+/// Whether a word that begins a condition is an attribute, though none of a User: an operator follows
+/// and a value as JSON has it. Without quotes it may be somebody's name, whose next word may be `Le`.
+fn is_unknown_attribute(word: &str, rest: &str) -> bool {
+    let mut next = rest.split_ascii_whitespace();
+    let operator = next.next().unwrap_or_default().to_ascii_lowercase();
+    let value = next.next().unwrap_or_default();
+    let value = value.split([')', ']']).next().unwrap_or_default();
+    let is_json = value.starts_with('"')
+        || value.parse::<f64>().is_ok()
+        || ["true", "false", "null"].contains(&value);
+    is_path(word)
+        && !word.contains('.')
+        && rest.starts_with(char::is_whitespace)
+        && COMPARISONS.contains(&&*operator)
+        && is_json
 }
 
 fn length_of(text: &str) -> String {

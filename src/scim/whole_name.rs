@@ -33,9 +33,7 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
         return None;
     }
     let follows = follow(was, then, now);
-    let has_lost =
-        |part: &str| is_word(&follows, part) && !is_word(whole, part) && !is_made_of(whole, now);
-    let lacks = |part: &str| holds(&follows, part) && !holds(whole, part) || has_lost(part);
+    let lacks = |part: &str| holds(&follows, part) && !holds(whole, part);
     let is_older = || is_outdated && PARTS.iter().filter_map(|it| text(now, it)).any(lacks);
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }

@@ -325,8 +325,8 @@ fn tell(
 ) -> Result<(), Failure> {
     // The start that made the store may have failed after that.
     let is_without_token = api.is_without_token();
-    // A container with a terminal and nobody at it writes everything into its log.
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    // A container's terminal, at which nobody may be, is written into its log.
+    if !io::stdout().is_terminal() || std::process::id() == 1 {
         if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
         }

@@ -28,14 +28,15 @@ pub(super) fn run(
         let document = json!({"id": user["id"], "userName": user["userName"],
                               "outcome": "deleted"});
         let words = format!("{} is deleted", output::printable(who));
-        deeds.tell(&words, &document)
+        deeds.tell(&words, &document);
+        Ok(())
     });
     if deleted > 0 {
         let hint = "an identity provider that still has them assigned creates them again; what \
                     remains of them here: `{program} manual audit`";
         output::hint(&filled(hint, program));
     }
-    deeds.end().and(outcome)
+    deeds.end(outcome)
 }
 
 /// Tells whom it would have been.

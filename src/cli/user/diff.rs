@@ -47,10 +47,9 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(
     client: &mut Client,
     typed: &args::Diff,
-    data_dir: &Path,
+    mut table: Table,
     program: &str,
 ) -> Result<(), Failure> {
-    let mut table = Table::open(&typed.file, data_dir, &typed.ignore)?;
     let mut diff = Diff {
         listing: Listing::new(typed.output.output, COLUMNS),
         seen: RoaringBitmap::new(),

@@ -21,7 +21,7 @@ use crate::scim::fold::fold;
 use crate::scim::json;
 
 /// A file whose header was understood.
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     /// How many rows there are.
     pub(super) rows: u64,
     pub(super) form: Form,

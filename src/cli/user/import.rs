@@ -53,10 +53,9 @@ const COLUMNS: &[Column] = &[
 pub(super) fn run(
     client: &mut Client,
     typed: &args::Import,
-    data_dir: &Path,
+    mut table: Table,
     program: &str,
 ) -> Result<(), Failure> {
-    let mut table = Table::open(&typed.file, data_dir, &typed.ignore)?;
     let mut import = Import::new(typed, &table, program)?;
     loop {
         let batch = table.batch();
@@ -302,6 +301,11 @@ impl Rejects {
     fn new(typed: &args::Import, table: &Table) -> Result<Self, Failure> {
         let path = match &typed.rejects {
             Some(path) if path == Path::new("/dev/null") => None,
+            Some(path) if path == Path::new("-") => {
+                let what = "--rejects: rejected rows go into a file";
+                let hint = "name one, or /dev/null; -o jsonl tells of each row";
+                return Err(Failure::new(status::USAGE, what).hint(hint));
+            }
             Some(path) => Some(path.clone()),
             None if has_place_beside(&typed.file) => Some(rejects_beside(&typed.file)?),
             None => None,

@@ -4,10 +4,10 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use super::super::{Failure, unusable};
+use super::super::{Failure, status, unusable};
 use super::file::is_json;
 use super::survey::BOM;
-use crate::files;
+use crate::{files, limits};
 
 /// What users are read from.
 pub(super) struct Input {
@@ -28,7 +28,7 @@ impl Input {
         if metadata.is_dir() {
             return Err(unusable(path, &io::ErrorKind::IsADirectory.into()));
         }
-        if !metadata.is_file() {
+        if !metadata.is_file() || is_of_the_system(path) {
             return Self::of_stream(path, file, directory);
         }
         Ok(Self {
@@ -42,8 +42,14 @@ impl Input {
         let mut file = files::create(&draft, 0o600)
             .and_then(|file| fs::remove_file(&draft).map(|()| file))
             .map_err(|error| unusable(&draft, &error))?;
-        let copied = io::copy(&mut stream, &mut file).and_then(|_| is_json_inside(&mut file));
+        let mut bounded = stream.by_ref().take(limits::IMPORT_STREAM_BYTES_MAX);
+        let copied = io::copy(&mut bounded, &mut file).and_then(|_| is_json_inside(&mut file));
         let is_json = copied.map_err(|error| unusable(path, &error))?;
+        if bounded.limit() == 0 {
+            let gib = limits::IMPORT_STREAM_BYTES_MAX >> 30;
+            let what = format!("{}: more than {gib} GiB come by the pipe", path.display());
+            return Err(Failure::new(status::DATA, what).hint("put it into a file first"));
+        }
         Ok(Self { file, is_json })
     }
 }
@@ -51,8 +57,15 @@ impl Input {
 /// Whether rejected rows could lie beside what is read.
 pub(super) fn has_place_beside(path: &Path) -> bool {
     path != Path::new("-")
-        && !path.starts_with("/dev")
+        && !is_of_the_system(path)
         && fs::metadata(path).as_ref().is_ok_and(Metadata::is_file)
+}
+
+/// Whether a path stands for what is open, such as `/dev/stdin`: its name says nothing.
+fn is_of_the_system(path: &Path) -> bool {
+    ["/dev", "/proc"]
+        .iter()
+        .any(|folder| path.starts_with(folder))
 }
 
 /// A stream has no name to tell the form by: whether it begins with an object.

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use args::Selected;
 pub(super) use args::User;
+use file::Table;
 
 use super::moment::moment;
 use super::output::{self, Column, Deeds, Format, Listing, elements, minute, text_of};
@@ -62,10 +63,27 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
+/// The file of a command that has one, read once; none where there is no directory to compare it with.
+pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<Table>, Failure> {
+    let (file, ignored) = match command {
+        User::Import(typed) => (&typed.file, &typed.ignore),
+        User::Diff(typed) => (&typed.file, &typed.ignore),
+        _ => return Ok(None),
+    };
+    if !data_dir.is_dir() {
+        return Ok(None);
+    }
+    Table::open(file, data_dir, ignored).map(Some)
+}
+
+fn read(table: Option<Table>) -> Result<Table, Failure> {
+    table.ok_or_else(|| Failure::new(status::UNAVAILABLE, "the directory was made just now"))
+}
+
 pub(super) fn run(
     client: &mut Client,
     command: User,
-    data_dir: &Path,
+    table: Option<Table>,
     program: &str,
 ) -> Result<(), Failure> {
     match command {
@@ -119,12 +137,12 @@ pub(super) fn run(
                 return output::line(&text_of(&user, "id"));
             }
             let mut deeds = Deeds::new(output.output);
-            deeds.tell("", &user)?;
-            deeds.end()
+            deeds.tell("", &user);
+            deeds.end(Ok(()))
         }
-        User::Import(typed) => import::run(client, &typed, data_dir, program),
+        User::Import(typed) => import::run(client, &typed, read(table)?, program),
         User::Export(typed) => export::run(client, &typed),
-        User::Diff(typed) => diff::run(client, &typed, data_dir, program),
+        User::Diff(typed) => diff::run(client, &typed, read(table)?, program),
         User::Deactivate { who, output } => {
             let (changed, outcome) =
                 set_active_of_each(client, &who, false, output.output, program);
@@ -305,9 +323,10 @@ fn set_active_of_each(
         let document = json!({"id": user["id"], "userName": user["userName"], "active": active,
                               "outcome": if changed { "updated" } else { "unchanged" }});
         let words = format!("{} is {already} {word}", output::printable(who));
-        deeds.tell(&words, &document)
+        deeds.tell(&words, &document);
+        Ok(())
     });
-    (count, deeds.end().and(outcome))
+    (count, deeds.end(outcome))
 }
 
 fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Failure> {

@@ -170,7 +170,7 @@ impl Operation {
         let mut new = into_parts(new);
         let says_use = value::says_only_use(said, path.attribute);
         new.extend(kept);
-        if is_kept && (says_use || !new.is_empty() && value::is_only_use(&new)) {
+        if is_kept && (says_use || value::is_only_use(&new)) {
             return assign_parts(parts, path.attribute, said, self.op, work);
         }
         *parts = new;
