@@ -547,6 +547,46 @@ fn a_restore_names_who_is_back() {
     }
 }
 
+/// Damage is what a restore is for: wherever it is in the store that is replaced, the backup takes its
+/// place.
+#[test]
+fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {
+    const PAGE: usize = 4096;
+    let mut talk = Talk::start(&[]);
+    let names: Vec<String> = (0..60).map(|at| format!("u{at}")).collect();
+    for name in &names {
+        talk.create(name);
+    }
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("copy.redb");
+    let file = file.to_str().expect("text");
+    assert_eq!(talk.server.cli(&["backup", "create", file]).status, Some(0));
+    let command: Vec<&str> = ["user", "delete", "--yes"]
+        .into_iter()
+        .chain(names.iter().skip(5).map(String::as_str))
+        .collect();
+    assert_eq!(talk.server.cli(&command).status, Some(0));
+    let directory = talk.server.stop_and_keep();
+    let store = directory.path().join("data/users.redb");
+    let sound = std::fs::read(&store).expect("there");
+    let mut told = 0;
+    for page in (1..sound.len() / PAGE).step_by(7) {
+        let mut damaged = sound.clone();
+        damaged[page * PAGE..(page + 1) * PAGE].fill(0);
+        std::fs::write(&store, damaged).expect("written");
+        let restored = cli_in(&directory, &["backup", "restore", file]);
+        assert_eq!(restored.status, Some(0), "page {page}: {restored:?}");
+        told += usize::from(restored.stderr.contains("back now"));
+        let kept = std::fs::read_dir(store.parent().expect("a folder")).expect("a folder");
+        for entry in kept.map(|entry| entry.expect("an entry").path()) {
+            if entry.to_string_lossy().contains("users.before-") {
+                std::fs::remove_file(entry).expect("removed");
+            }
+        }
+    }
+    assert!(told > 0);
+}
+
 #[test]
 fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let mut talk = Talk::start(&[]);

@@ -358,7 +358,7 @@ fn the_local_door_opens_again_when_there_are_descriptors() {
 fn a_descriptor_limit_far_too_low_is_told() {
     let server = Server::start_by(&[], |command, _| {
         let mut limited = Command::new("prlimit");
-        limited
+        without_settings(&mut limited)
             .arg("--nofile=300:300")
             .arg(command.get_program())
             .args(command.get_args())

@@ -120,6 +120,13 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(64);
     }
+    if typed.users < seed::IDS {
+        eprintln!(
+            "--users: at least {}, so that each client has some of its own",
+            seed::IDS
+        );
+        return ExitCode::from(64);
+    }
     let bench = Bench::prepare(typed);
     let lines = bench.run();
     if bench.typed.json {

@@ -415,7 +415,8 @@ impl Api {
     pub fn tend_audit(&self, at: Monotonic) {
         self.sum_up_refusals(false);
         if self.store.notes_waiting() >= limits::AUDIT_NOTES_FLUSHED {
-            self.flush_notes();
+            // They wait on if it cannot be: the disk is told of anyway.
+            let _ = self.store.flush_notes();
         }
         self.directory.drop_verification(at);
         self.directory.tend_trail(self.tuned.get().keep, at);
@@ -431,14 +432,10 @@ impl Api {
             );
         }
         self.sum_up_refusals(true);
-        self.flush_notes();
-        self.store.close();
-    }
-
-    fn flush_notes(&self) {
         if let Err(error) = self.store.flush_notes() {
             log::warn!("refusals could not be written to the audit trail: {error:?}");
         }
+        self.store.close();
     }
 }
 

@@ -21,7 +21,7 @@ use crate::clock::{Clock, Instant, SystemClock};
 use crate::config;
 use crate::directory::{BroughtBack, Caller, describe, event};
 use crate::local::{self, Client};
-use crate::mend::filled;
+use crate::mend::{filled, quoted};
 use crate::store::{self, Change, Extent, OpenError, Restore, RestoreError, Restoring};
 use crate::{files, limits, secret};
 
@@ -235,8 +235,9 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     let now = SystemClock.now();
     let mut advice = Vec::new();
     let told = |restoring: &Restoring<'_>| {
-        advice = advice_on_tokens(restoring, now);
-        advice.extend(advice_on_users(restoring));
+        let on_tokens = advice_on_tokens(restoring, now);
+        advice.extend(on_tokens.iter().map(|line| filled(line, program)));
+        advice.extend(advice_on_users(restoring, program));
         Change::none().audit(row(file, restoring, now))
     };
     let restored = Restore {
@@ -260,7 +261,7 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
          was deleted since is back",
     );
     for line in &advice {
-        output::say(&filled(line, program));
+        output::say(line);
     }
     if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
         output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
@@ -341,16 +342,25 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
 
 /// What to do about users: whoever was deleted does not expect to be back, and no identity provider
 /// tells of them again.
-fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
-    let back = BroughtBack::by(restoring.restored, restoring.replaced?)
-        .inspect_err(|error| log::warn!("who is back cannot be told: {error}"))
-        .ok()?;
-    let (_, newest) = (back.named.first()?, back.named.len() + back.more);
+fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
+    let back = match BroughtBack::by(restoring.restored, restoring.replaced?) {
+        Ok(back) => back,
+        Err(error) => {
+            return Some(format!(
+                "who was deleted since the backup cannot be told: {error}"
+            ));
+        }
+    };
+    let count = back.named.len() + back.more;
+    let were = match count {
+        0 => return None,
+        1 => "was",
+        _ => "were",
+    };
     let ids: Vec<String> = back.named.iter().map(|(id, _)| id.to_string()).collect();
-    let names: Vec<String> = back
-        .named
-        .iter()
-        .map(|(_, name)| output::printable(name))
+    let names = back.named.iter();
+    let names: Vec<String> = names
+        .map(|(_, name)| output::printable(&quoted(Path::new(name))))
         .collect();
     let more = if back.more > 0 {
         format!(
@@ -360,11 +370,10 @@ fn advice_on_users(restoring: &Restoring<'_>) -> Option<String> {
     } else {
         String::new()
     };
-    let were = if newest == 1 { "was" } else { "were" };
     Some(format!(
-        "{} {were} deleted since the backup, and back now: {}{more}; if they demanded it, {{program}} \
+        "{} {were} deleted since the backup, and back now: {}{more}; if they demanded it, {program} \
          user delete {} --yes",
-        output::counted(newest as u64, "user"),
+        output::counted(count as u64, "user"),
         names.join(", "),
         ids.join(" ")
     ))

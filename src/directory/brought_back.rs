@@ -7,7 +7,7 @@ use super::audit;
 use super::record::Record;
 use super::user_id::UserId;
 use crate::limits;
-use crate::store::{Outline, ReadError};
+use crate::store::{OpenError, Outline};
 
 /// Users of a backup who were deleted after it.
 #[derive(Debug, Default)]
@@ -19,32 +19,28 @@ pub struct BroughtBack {
 }
 
 impl BroughtBack {
-    /// Those that `restored` has, and of whose deletion the store tells that it replaces.
-    pub fn by(restored: &Outline, replaced: &Outline) -> Result<Self, ReadError> {
-        let mut found = Self::default();
-        let mut failed = None;
-        replaced
-            .snapshot
-            .audits_from(restored.trail.next, |_, row| {
-                if !row.contains("\"kind\":\"delete\"") {
-                    return ControlFlow::Continue(());
-                }
-                let Some((id, name)) = audit::subject_of(row) else {
-                    return ControlFlow::Continue(());
-                };
-                match restored.snapshot.user(id.sequence()) {
-                    Ok(Some(row)) if Record::decode(&row).is_ok_and(|it| it.id() == id) => {
-                        found.note(id, name);
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        failed = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
+    /// Those that `restored` has, and of whose deletion the store tells that it replaces. An id is
+    /// given once, whichever store it is of.
+    pub fn by(restored: &Outline, replaced: &Outline) -> Result<Self, OpenError> {
+        let deleted = replaced.read(|snapshot| {
+            let mut deleted = Vec::new();
+            snapshot.audits_from(1, |_, row| {
+                let is_deletion = row.contains("\"kind\":\"delete\"");
+                deleted.extend(is_deletion.then(|| audit::subject_of(row)).flatten());
                 ControlFlow::Continue(())
             })?;
-        failed.map_or(Ok(found), Err)
+            Ok(deleted)
+        })?;
+        restored.read(|snapshot| {
+            let mut found = Self::default();
+            for (id, name) in deleted {
+                let row = snapshot.user(id.sequence())?;
+                if row.is_some_and(|row| Record::decode(&row).is_ok_and(|it| it.id() == id)) {
+                    found.note(id, name);
+                }
+            }
+            Ok(found)
+        })
     }
 
     fn note(&mut self, id: UserId, name: String) {

@@ -3,7 +3,7 @@
 //!
 //! Removal by age depends on a clock, and a clock that jumps years ahead must not take the history
 //! with it. So rows are removed by age at most once a day, not in the first hour of a server, and
-//! never more than an eighth of them: normally a day's rows are far fewer
+//! never more than an eighth of them, or one of a few: normally a day's rows are far fewer
 //! ([`limits::AUDIT_KEEP_DAYS_MIN`]), and if the clock is set right within days, little is lost.
 
 use std::ops::ControlFlow;

@@ -389,13 +389,28 @@ pub struct Outline {
     pub trail: Extent,
     /// Its tokens, as [`Snapshot::tokens`].
     pub tokens: Vec<(String, Vec<u8>)>,
-    /// Its users and the rows of its trail; without an index.
-    pub snapshot: Snapshot,
-    /// What the snapshot is of, if nobody else holds it.
-    _database: Option<Database>,
+    opened: Opened,
     era: u32,
     /// Where its trail goes on, as the last row proves.
     chain: Joint,
+}
+
+/// A state that can be read, and what holds it open, unless somebody else does. Both may be of a file
+/// that is damaged: closing it is no reason to fail.
+struct Opened {
+    snapshot: Option<Snapshot>,
+    database: Option<Database>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let (snapshot, database) = (self.snapshot.take(), self.database.take());
+        let _ = guarded(|| {
+            drop(snapshot);
+            drop(database);
+            Ok(())
+        });
+    }
 }
 
 /// What a restore brings and takes.
@@ -416,8 +431,22 @@ impl Outline {
             tokens: snapshot.tokens()?,
             era: tables::era(snapshot.transaction())?,
             chain: tables::chain_head(snapshot.transaction())?,
-            snapshot,
-            _database: None,
+            opened: Opened {
+                snapshot: Some(snapshot),
+                database: None,
+            },
+        })
+    }
+
+    /// Looks at its users and the rows of its trail, without an index. It may be damaged anywhere.
+    pub fn read<T>(
+        &self,
+        look: impl FnOnce(&Snapshot) -> Result<T, ReadError>,
+    ) -> Result<T, OpenError> {
+        guarded(|| {
+            let snapshot = self.opened.snapshot.as_ref();
+            let snapshot = snapshot.ok_or_else(|| OpenError::Damaged("it is closed".to_owned()))?;
+            Ok(look(snapshot)?)
         })
     }
 
@@ -426,11 +455,9 @@ impl Outline {
         let outline = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;
             let (database, _) = current(storage, describe)?;
-            let outline = Self::of(&database)?;
-            Ok(Self {
-                _database: Some(database),
-                ..outline
-            })
+            let mut outline = Self::of(&database)?;
+            outline.opened.database = Some(database);
+            Ok(outline)
         });
         let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
         outline.inspect_err(cannot).ok()
