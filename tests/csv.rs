@@ -1103,7 +1103,7 @@ fn very_many_leavers_go_by_a_file() {
         ("statuses.jsonl", "end its name with .csv"),
     ] {
         let refused = desk.diff("hr list.csv", &["--statuses", &path(name)]);
-        check(&refused, 1, &[words]);
+        check(&refused, 64, &[words]);
     }
 }
 
@@ -1232,7 +1232,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
         let export = ["user", "export", other.to_str().expect("text")];
         check(
             &desk.server.cli(&export),
-            1,
+            64,
             &[name, "hint: end its name with .csv", ".jsonl"],
         );
         let typed = desk.server.cli(&[&export[..], &["-o", "jsonl"]].concat());
@@ -1247,7 +1247,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     left.set_modified(minutes_ago).expect("set");
     check(
         &desk.server.cli(&["user", "export", path_text]),
-        1,
+        64,
         &["exists"],
     );
     assert!(old.exists(), "nothing was exported");
@@ -1263,7 +1263,7 @@ fn an_export_overwrites_nothing_and_appears_whole() {
     assert_eq!(mode & 0o777, 0o600);
     check(
         &desk.server.cli(&["user", "export", path_text]),
-        1,
+        64,
         &["exists", "hint: name a file"],
     );
     assert_eq!(

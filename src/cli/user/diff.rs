@@ -13,6 +13,7 @@ use super::args::{self, ExportFormat};
 use super::each_page;
 use super::export::{Target, by_name, record};
 use super::file::{Table, beside, rows_of};
+use super::input::has_place_beside;
 use super::is_active;
 use crate::directory::UserId;
 use crate::limits;
@@ -147,7 +148,11 @@ impl Statuses {
             return file.end(program);
         }
         if self.more > 0 {
-            let file = beside(&typed.file, ".statuses", Some(".csv"))?;
+            let file = if has_place_beside(&typed.file) {
+                beside(&typed.file, ".statuses", Some(".csv"))?
+            } else {
+                PathBuf::from("statuses.csv")
+            };
             let (words, file) = (import_words(typed), quoted(&operand(&file)));
             output::say(&format!("  {program} user diff {words} --statuses {file}"));
             output::say(&format!("  {program} user import {file}"));
@@ -177,7 +182,7 @@ impl StatusFile {
         if by_name(path)? != ExportFormat::Csv {
             let what = format!("{}: statuses are written as CSV", path.display());
             let hint = "end its name with .csv, so that it can be imported";
-            return Err(Failure::new(status::REFUSED, what).hint(hint));
+            return Err(Failure::new(status::USAGE, what).hint(hint));
         }
         let mut target = Target::open(Some(path))?;
         target.write(&record(&["id", "Status"])?)?;
@@ -307,7 +312,10 @@ fn operand(path: &Path) -> PathBuf {
 
 /// The typed arguments, quoted for a shell.
 fn import_words(typed: &args::Diff) -> String {
-    let mut words = vec![quoted(&operand(&typed.file))];
+    let mut words = vec![match typed.file.to_str() {
+        Some("-") => "-".to_owned(),
+        _ => quoted(&operand(&typed.file)),
+    }];
     if typed.empty != "keep" {
         words.push(format!("--empty {}", typed.empty));
     }

@@ -89,7 +89,7 @@ pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
         return Ok(ExportFormat::Csv);
     }
     let what = format!("{}: users are not exported as .{ending}", file.display());
-    Err(Failure::new(status::REFUSED, what).hint(
+    Err(Failure::new(status::USAGE, what).hint(
         "end its name with .csv, which spreadsheets open, or with .jsonl; or say the form with -o",
     ))
 }
@@ -124,7 +124,7 @@ impl Target {
         // What would refuse the file at the end is checked before the work.
         if fs::symlink_metadata(path).is_ok() {
             let what = format!("{}: the file exists already", path.display());
-            return Err(Failure::new(status::REFUSED, what)
+            return Err(Failure::new(status::USAGE, what)
                 .hint("name a file that is not there yet: nothing is overwritten"));
         }
         files::remove_drafts_of(
