@@ -491,18 +491,24 @@ fn rows(directory: &TempDir) -> Vec<Value> {
     lines(&cli_in(directory, &["audit", "list", "-o", "jsonl"]).stdout)
 }
 
-/// Whoever demanded to be erased is erased again by what the restore says.
-#[test]
-fn a_restore_names_who_is_back() {
+/// A server with users, of whom there is a backup; their names.
+fn backed_up(users: usize, file: &str) -> (Talk, Vec<String>) {
     let mut talk = Talk::start(&[]);
-    let names: Vec<String> = (0..23).map(|at| format!("u{at}")).collect();
+    let names: Vec<String> = (0..users).map(|at| format!("u{at}")).collect();
     for name in &names {
         talk.create(name);
     }
+    assert_eq!(talk.server.cli(&["backup", "create", file]).status, Some(0));
+    (talk, names)
+}
+
+/// Whoever demanded to be erased is erased again by what the restore says.
+#[test]
+fn a_restore_names_who_is_back() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("copy.redb");
     let file = file.to_str().expect("text");
-    assert_eq!(talk.server.cli(&["backup", "create", file]).status, Some(0));
+    let (mut talk, names) = backed_up(23, file);
     talk.create("later");
     let erased = names.iter().skip(1).map(String::as_str).chain(["later"]);
     let command: Vec<&str> = ["user", "delete", "--yes"]
@@ -552,15 +558,10 @@ fn a_restore_names_who_is_back() {
 #[test]
 fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {
     const PAGE: usize = 4096;
-    let mut talk = Talk::start(&[]);
-    let names: Vec<String> = (0..60).map(|at| format!("u{at}")).collect();
-    for name in &names {
-        talk.create(name);
-    }
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("copy.redb");
     let file = file.to_str().expect("text");
-    assert_eq!(talk.server.cli(&["backup", "create", file]).status, Some(0));
+    let (talk, names) = backed_up(60, file);
     let command: Vec<&str> = ["user", "delete", "--yes"]
         .into_iter()
         .chain(names.iter().skip(5).map(String::as_str))

@@ -13,7 +13,6 @@ use redb::{
     StorageBackend, StorageError, TableDefinition, Value, WriteTransaction,
 };
 
-use super::audit::Joint;
 use super::backend::Overlay;
 use super::change::{Change, Describe};
 use super::deferring::Deferring;
@@ -26,7 +25,7 @@ use super::row;
 use super::tables::{
     self, AUDIT, CHAIN, EMAILS, EXTERNALS, META, NAMES, SEEN, SETTINGS, TOKENS, Tables, USERS,
 };
-use super::{Extent, FORMAT, OpenError, ReadError, Shared, Snapshot, saved, upgrade};
+use super::{FORMAT, OpenError, Outline, ReadError, Shared, Snapshot, saved, upgrade};
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
@@ -383,36 +382,6 @@ pub struct Restored {
     pub unconfirmed: Option<io::Error>,
 }
 
-/// What a restore must know of a store.
-pub struct Outline {
-    /// Its audit trail.
-    pub trail: Extent,
-    /// Its tokens, as [`Snapshot::tokens`].
-    pub tokens: Vec<(String, Vec<u8>)>,
-    opened: Opened,
-    era: u32,
-    /// Where its trail goes on, as the last row proves.
-    chain: Joint,
-}
-
-/// A state that can be read, and what holds it open, unless somebody else does. Both may be of a file
-/// that is damaged: closing it is no reason to fail.
-struct Opened {
-    snapshot: Option<Snapshot>,
-    database: Option<Database>,
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        let (snapshot, database) = (self.snapshot.take(), self.database.take());
-        let _ = guarded(|| {
-            drop(snapshot);
-            drop(database);
-            Ok(())
-        });
-    }
-}
-
 /// What a restore brings and takes.
 pub struct Restoring<'a> {
     /// The backup as it was found.
@@ -423,49 +392,11 @@ pub struct Restoring<'a> {
     pub replaced: Option<&'a Outline>,
 }
 
-impl Outline {
-    fn of(database: &Database) -> Result<Self, OpenError> {
-        let snapshot = Snapshot::begin(database, Index::default(), &Shared::default(), 0)?;
-        Ok(Self {
-            trail: snapshot.audit_extent()?,
-            tokens: snapshot.tokens()?,
-            era: tables::era(snapshot.transaction())?,
-            chain: tables::chain_head(snapshot.transaction())?,
-            opened: Opened {
-                snapshot: Some(snapshot),
-                database: None,
-            },
-        })
-    }
-
-    /// Looks at its users and the rows of its trail, without an index. It may be damaged anywhere.
-    pub fn read<T>(
-        &self,
-        look: impl FnOnce(&Snapshot) -> Result<T, ReadError>,
-    ) -> Result<T, OpenError> {
-        guarded(|| {
-            let snapshot = self.opened.snapshot.as_ref();
-            let snapshot = snapshot.ok_or_else(|| OpenError::Damaged("it is closed".to_owned()))?;
-            Ok(look(snapshot)?)
-        })
-    }
-
-    /// That of a store that is being replaced, perhaps because it cannot be read.
-    fn of_file(path: &Path, describe: Describe) -> Option<Self> {
-        let outline = guarded(|| {
-            let storage = Overlay::new(Box::new(Readable::open(path)?))?;
-            let (database, _) = current(storage, describe)?;
-            let mut outline = Self::of(&database)?;
-            outline.opened.database = Some(database);
-            Ok(outline)
-        });
-        let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
-        outline.inspect_err(cannot).ok()
-    }
-}
-
 /// The database in a storage, of this format, and the format that it had.
-fn current(storage: impl StorageBackend, describe: Describe) -> Result<(Database, u64), OpenError> {
+pub(super) fn current(
+    storage: impl StorageBackend,
+    describe: Describe,
+) -> Result<(Database, u64), OpenError> {
     let database = file::database(storage)?;
     let format = tables::known_format(&database)?;
     let format = format.ok_or_else(|| OpenError::Damaged("it has no format".to_owned()))?;

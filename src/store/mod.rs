@@ -36,6 +36,7 @@ mod lag;
 mod look;
 mod notes;
 mod opening;
+mod outline;
 mod queue;
 mod row;
 mod saved;
@@ -60,12 +61,13 @@ pub use audit::ChainBroken;
 pub use audit::ROW_BYTES;
 pub use backend::{Ailment, Backend};
 pub use backup::{
-    Backup, Counts, Outline, Restore, RestoreError, Restored, Restoring, check, remove_abandoned,
+    Backup, Counts, Restore, RestoreError, Restored, Restoring, check, remove_abandoned,
 };
 pub use change::{Change, Describe, Keys};
 pub use error::{OpenError, ReadError, Unavailable, WriteError};
 pub use file::Opener;
 pub use index::{Facts, Found};
+pub use outline::Outline;
 pub use snapshot::{Row, Snapshot};
 pub use trail::Extent;
 pub use view::View;

@@ -1,0 +1,87 @@
+//! What a restore must know of two stores: the one that it brings, and the one that it replaces, which
+//! may be damaged anywhere.
+
+use std::path::Path;
+
+use redb::Database;
+
+use super::audit::Joint;
+use super::backend::Overlay;
+use super::backup::current;
+use super::change::Describe;
+use super::error::guarded;
+use super::file::Readable;
+use super::index::Index;
+use super::tables;
+use super::{Extent, OpenError, ReadError, Shared, Snapshot};
+
+/// What a restore must know of a store.
+pub struct Outline {
+    /// Its audit trail.
+    pub trail: Extent,
+    /// Its tokens, as [`Snapshot::tokens`].
+    pub tokens: Vec<(String, Vec<u8>)>,
+    opened: Opened,
+    pub(super) era: u32,
+    /// Where its trail goes on, as the last row proves.
+    pub(super) chain: Joint,
+}
+
+/// A state that can be read, and what holds it open, unless somebody else does. Both may be of a file
+/// that is damaged: closing it is no reason to fail.
+struct Opened {
+    snapshot: Option<Snapshot>,
+    database: Option<Database>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let (snapshot, database) = (self.snapshot.take(), self.database.take());
+        let _ = guarded(|| {
+            drop(snapshot);
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
+impl Outline {
+    pub(super) fn of(database: &Database) -> Result<Self, OpenError> {
+        let snapshot = Snapshot::begin(database, Index::default(), &Shared::default(), 0)?;
+        Ok(Self {
+            trail: snapshot.audit_extent()?,
+            tokens: snapshot.tokens()?,
+            era: tables::era(snapshot.transaction())?,
+            chain: tables::chain_head(snapshot.transaction())?,
+            opened: Opened {
+                snapshot: Some(snapshot),
+                database: None,
+            },
+        })
+    }
+
+    /// Looks at its users and the rows of its trail, without an index. It may be damaged anywhere.
+    pub fn read<T>(
+        &self,
+        look: impl FnOnce(&Snapshot) -> Result<T, ReadError>,
+    ) -> Result<T, OpenError> {
+        guarded(|| {
+            let snapshot = self.opened.snapshot.as_ref();
+            let snapshot = snapshot.ok_or_else(|| OpenError::Damaged("it is closed".to_owned()))?;
+            Ok(look(snapshot)?)
+        })
+    }
+
+    /// That of a store that is being replaced, perhaps because it cannot be read.
+    pub(super) fn of_file(path: &Path, describe: Describe) -> Option<Self> {
+        let outline = guarded(|| {
+            let storage = Overlay::new(Box::new(Readable::open(path)?))?;
+            let (database, _) = current(storage, describe)?;
+            let mut outline = Self::of(&database)?;
+            outline.opened.database = Some(database);
+            Ok(outline)
+        });
+        let cannot = |error: &OpenError| log::info!("what was there cannot be read: {error}");
+        outline.inspect_err(cannot).ok()
+    }
+}
