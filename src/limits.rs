@@ -103,7 +103,7 @@ pub const LOCAL_WORKERS: usize = 8;
 /// Servers of the local door that accept nobody any more, whose conversations go on.
 pub const LOCAL_ENDED_MAX: usize = 4;
 /// Between two looks for requests of such conversations.
-pub const LOCAL_ENDED_PAUSE: Duration = Duration::from_millis(20);
+pub const LOCAL_ENDED_PAUSE: Duration = Duration::from_millis(100);
 /// Between two looks whether the local door lets anybody in.
 pub const LOCAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Finding out whether the local door lets anybody in.

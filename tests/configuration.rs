@@ -347,7 +347,7 @@ fn the_local_door_opens_again_when_there_are_descriptors() {
         wait_until("the door is open", listed);
     }
     goes_on();
-    std::fs::remove_file(socket).expect("it is there");
+    std::fs::remove_file(&socket).expect("it is there");
     wait_until("the door is there", listed);
     goes_on();
     server.log_with("the local door is open again");

@@ -101,3 +101,20 @@ fn who_waits_for_the_store_ends_when_he_is_told_to() {
     assert!(told.elapsed() < limits::STORE_LOCK_WAIT / 2);
     server.stop();
 }
+
+/// Servers of the door that accept nobody any more take no socket with them.
+#[test]
+fn a_socket_that_is_cleared_away_again_and_again_is_there_again() {
+    let server = Server::start();
+    let socket = server.data_dir().join("admin.sock");
+    for turn in 0..limits::LOCAL_ENDED_MAX + 2 {
+        fs::remove_file(&socket).expect("it is there");
+        wait_until("there is another", || socket.exists());
+        // The workers have looked at it by then.
+        std::thread::sleep(3 * limits::LOCAL_ENDED_PAUSE);
+        assert!(socket.exists(), "turn {turn}");
+        assert_eq!(server.cli(&["user", "list"]).status, Some(0), "turn {turn}");
+    }
+    server.stop();
+    assert!(!socket.exists(), "it is left");
+}

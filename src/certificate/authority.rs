@@ -83,7 +83,7 @@ impl Authority {
             create(path, key_path, host_name, now)?;
         }
         let pem = text(path, files::read(path)?)?;
-        let key_pem = text(key_path, files::read_key(key_path)?)?;
+        let key_pem = text(key_path, files::read_own_key(key_path)?)?;
         let bad = |path: &Path, what: &dyn ToString| Error::Bad(path.to_owned(), what.to_string());
         let key = KeyPair::from_pem(&key_pem).map_err(|error| bad(key_path, &error))?;
         let certificate = chain::first_certificate(path)?;

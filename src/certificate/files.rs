@@ -64,13 +64,21 @@ fn write(
     })
 }
 
-/// Reads a key file, unless others can read it too. A file of root's may be readable by its group,
+/// Reads a key that is ours alone, unless others can read it too.
+pub(super) fn read_own_key(path: &Path) -> Result<Vec<u8>, Error> {
+    read_unless(path, |_| 0o077)
+}
+
+/// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its group,
 /// through which the server reads it, as those of Debian's `ssl-cert` and of Kubernetes' secrets are.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
+    read_unless(path, |owner| if owner == 0 { 0o037 } else { 0o077 })
+}
+
+fn read_unless(path: &Path, of_others: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
-    let of_others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
-    if metadata.mode() & of_others != 0 {
+    if metadata.mode() & of_others(metadata.uid()) != 0 {
         return Err(Error::Exposed(path.to_owned()));
     }
     fs::read(path).map_err(io)

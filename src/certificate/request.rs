@@ -46,7 +46,8 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
         files::write_key_once(&path, &key.serialize_pem())?;
     }
     let bad = |what: String| Error::Bad(path.clone(), what);
-    let pem = String::from_utf8(files::read_key(&path)?).map_err(|error| bad(error.to_string()))?;
+    let pem =
+        String::from_utf8(files::read_own_key(&path)?).map_err(|error| bad(error.to_string()))?;
     let key = KeyPair::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
     let mut params = CertificateParams::default();
     // All names are in the other field; a part of a long one would name another host. The library

@@ -238,6 +238,11 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
         let on_tokens = advice_on_tokens(restoring, now);
         advice.extend(on_tokens.iter().map(|line| filled(line, program)));
         advice.extend(advice_on_users(restoring, program));
+        if had_one && restoring.replaced.is_none() {
+            let what = "what was there cannot be read: who was deleted since the backup, and which \
+                        tokens were taken back, cannot be told";
+            advice.push(what.to_owned());
+        }
         Change::none().audit(row(file, restoring, now))
     };
     let restored = Restore {

@@ -226,6 +226,9 @@ impl Deeds {
             };
             Failure::new(status::IO, format!("it was done, and is not told: {why}"))
         });
+        if let (Err(_), Err(untold)) = (&outcome, &told) {
+            say(&untold.what);
+        }
         outcome.and(told)
     }
 }

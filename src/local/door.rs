@@ -171,9 +171,9 @@ impl Socket {
 
     fn open_again(&self) -> io::Result<()> {
         let mut servers = sound(self.servers.lock());
-        // It is now that one of them would remove nothing of use.
         while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
-            servers.ended.remove(0);
+            // Dropping it would remove the socket of the newest, whenever a worker let go of it.
+            mem::forget(servers.ended.remove(0));
         }
         let newest = listen(&self.path)?;
         let ended = mem::replace(&mut servers.newest, newest);

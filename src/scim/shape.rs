@@ -232,8 +232,10 @@ fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     let is_json = value.starts_with('"')
         || value.parse::<f64>().is_ok()
         || ["true", "false", "null"].contains(&value);
+    // Nobody's name begins like that; versions have dots.
+    let is_urn = word.to_ascii_lowercase().starts_with("urn:");
     is_path(word)
-        && !word.contains('.')
+        && (is_urn || !word.contains('.'))
         && rest.starts_with(char::is_whitespace)
         && COMPARISONS.contains(&&*operator)
         && is_json
@@ -309,6 +311,10 @@ mod tests {
             ),
             ("userName eq jane", "userName eq «4»"),
             ("Jane Doe", "«4» «3»"),
+            (
+                "urn:acme:scim:2.0:User:badge eq \"x\"",
+                "urn:acme:scim:2.0:User:badge eq «1»",
+            ),
             ("employeeId eq \"1\"", "employeeId eq «1»"),
             (
                 "userName Doe \"1\" and Jane(pr",

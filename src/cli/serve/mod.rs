@@ -325,8 +325,9 @@ fn tell(
 ) -> Result<(), Failure> {
     // The start that made the store may have failed after that.
     let is_without_token = api.is_without_token();
-    // A container's terminal, at which nobody may be, is written into its log.
-    if !io::stdout().is_terminal() || std::process::id() == 1 {
+    // Nobody may be at a terminal without a keyboard, or at that of a container, which is a log.
+    let is_seen = io::stdout().is_terminal() && io::stdin().is_terminal();
+    if !is_seen || std::process::id() == 1 {
         if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
         }

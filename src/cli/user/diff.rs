@@ -148,11 +148,12 @@ impl Statuses {
             return file.end(program);
         }
         if self.more > 0 {
-            let file = if has_place_beside(&typed.file) {
-                beside(&typed.file, ".statuses", Some(".csv"))?
+            let place = if has_place_beside(&typed.file) {
+                &typed.file
             } else {
-                PathBuf::from("statuses.csv")
+                Path::new("users")
             };
+            let file = beside(place, ".statuses", Some(".csv"))?;
             let (words, file) = (import_words(typed), quoted(&operand(&file)));
             output::say(&format!("  {program} user diff {words} --statuses {file}"));
             output::say(&format!("  {program} user import {file}"));
@@ -179,7 +180,7 @@ struct StatusFile {
 
 impl StatusFile {
     fn open(path: &Path) -> Result<Self, Failure> {
-        if by_name(path)? != ExportFormat::Csv {
+        if path == Path::new("-") || by_name(path)? != ExportFormat::Csv {
             let what = format!("{}: statuses are written as CSV", path.display());
             let hint = "end its name with .csv, so that it can be imported";
             return Err(Failure::new(status::USAGE, what).hint(hint));

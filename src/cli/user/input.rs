@@ -41,7 +41,12 @@ impl Input {
         let draft = files::draft_of(&directory.join("users"));
         let mut file = files::create(&draft, 0o600)
             .and_then(|file| fs::remove_file(&draft).map(|()| file))
-            .map_err(|error| unusable(&draft, &error))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    unusable(directory, &error).hint("run this as the user that runs the server")
+                }
+                _ => unusable(&draft, &error),
+            })?;
         let mut bounded = stream.by_ref().take(limits::IMPORT_STREAM_BYTES_MAX);
         let copied = io::copy(&mut bounded, &mut file).and_then(|_| is_json_inside(&mut file));
         let is_json = copied.map_err(|error| unusable(path, &error))?;
