@@ -91,7 +91,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// What takes a key away from others, and leaves it to the server.
 pub fn mend_of_exposed(path: &Path) -> &'static str {
-    let is_shared = |it: fs::Metadata| it.uid() == 0 && it.gid() != 0;
+    // One that only its group reads, and is refused, is ours alone.
+    let is_shared = |it: fs::Metadata| it.uid() == 0 && it.gid() != 0 && it.mode() & 0o037 != 0;
     if fs::metadata(path).is_ok_and(is_shared) {
         "chmod 640"
     } else {

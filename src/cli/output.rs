@@ -190,6 +190,7 @@ pub(super) struct Deeds {
     listing: Option<Listing>,
     /// Why no more is written: what is done goes on, since it was typed.
     unwritten: Option<Failure>,
+    count: u64,
 }
 
 impl Deeds {
@@ -198,10 +199,12 @@ impl Deeds {
         Self {
             listing: (!is_for_people).then(|| Listing::new(format, &[])),
             unwritten: None,
+            count: 0,
         }
     }
 
     pub(super) fn tell(&mut self, words: &str, document: &Value) {
+        self.count += 1;
         match &mut self.listing {
             Some(listing) if self.unwritten.is_none() => {
                 self.unwritten = listing.page(std::slice::from_ref(document)).err();
@@ -218,6 +221,10 @@ impl Deeds {
             (None, Some(listing)) => listing.end(),
             (None, None) => Ok(()),
         };
+        if self.count == 0 {
+            // There is nothing to tell but why.
+            return outcome;
+        }
         let told = told.map_err(|failure| {
             let why = if failure.is_unread() {
                 "nobody reads standard output".to_owned()

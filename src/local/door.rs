@@ -171,11 +171,11 @@ impl Socket {
 
     fn open_again(&self) -> io::Result<()> {
         let mut servers = sound(self.servers.lock());
+        let newest = listen(&self.path)?;
         while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
             // Dropping it would remove the socket of the newest, whenever a worker let go of it.
             mem::forget(servers.ended.remove(0));
         }
-        let newest = listen(&self.path)?;
         let ended = mem::replace(&mut servers.newest, newest);
         wake_workers(&ended);
         servers.ended.push(ended);

@@ -180,7 +180,8 @@ struct StatusFile {
 
 impl StatusFile {
     fn open(path: &Path) -> Result<Self, Failure> {
-        if path == Path::new("-") || by_name(path)? != ExportFormat::Csv {
+        let is_csv = by_name(path).is_ok_and(|format| format == ExportFormat::Csv);
+        if path == Path::new("-") || !is_csv {
             let what = format!("{}: statuses are written as CSV", path.display());
             let hint = "end its name with .csv, so that it can be imported";
             return Err(Failure::new(status::USAGE, what).hint(hint));
