@@ -69,8 +69,9 @@ pub(super) fn read_own_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |_| 0o077)
 }
 
-/// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its group,
-/// through which the server reads it, as those of Debian's `ssl-cert` and of Kubernetes' secrets are.
+/// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its
+/// group, through which the server reads it, as those of Debian's `ssl-cert` and of Kubernetes'
+/// secrets are.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |owner| if owner == 0 { 0o037 } else { 0o077 })
 }

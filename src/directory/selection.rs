@@ -36,16 +36,19 @@ pub(super) fn select<'a>(
         Some(filter) => narrow(snapshot, filter, scan)?,
         None => None,
     };
-    let is_exact = query.filter.is_none() || narrowed.as_ref().is_some_and(|it| it.is_exact);
+    let is_exact = narrowed.as_ref().is_some_and(|it| it.is_exact);
+    // For which rows must be read.
+    let unread = query.filter.filter(|_| !is_exact);
     let narrowed = narrowed.map(|narrowed| narrowed.users);
     let (first, most) = query.window();
     let Some(search) = query.search else {
         let mut users = narrowed.unwrap_or(Cow::Borrowed(snapshot.users()));
-        if !is_exact {
+        if let Some(filter) = unread {
             if first > 0 {
                 users.to_mut().remove_range(..first);
             }
-            users = Cow::Owned(matching(snapshot, &users, query, most, scan)?);
+            let matching = matching(snapshot, &users, filter, query.base_url, most, scan)?;
+            users = Cow::Owned(matching);
         }
         return Ok(users);
     };
@@ -63,28 +66,25 @@ pub(super) fn select<'a>(
         if let Some(narrowed) = &narrowed {
             users &= narrowed.as_ref();
         }
-        if !is_exact {
-            users = matching(snapshot, &users, query, more, scan)?;
+        if let Some(filter) = unread {
+            users = matching(snapshot, &users, filter, query.base_url, more, scan)?;
         }
         selected |= users;
     }
     Ok(Cow::Owned(selected))
 }
 
-/// Those of the users that match the query's filter, each looked at, until there are more than
-/// `most`.
+/// Those of the users that match a filter, each looked at, until there are more than `most`.
 fn matching(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
-    query: &Query<'_>,
+    filter: &Filter,
+    base_url: &str,
     most: usize,
     scan: &mut Scan<'_>,
 ) -> Result<RoaringBitmap, Error> {
     let mut matching = RoaringBitmap::new();
-    let Some(filter) = query.filter else {
-        return Ok(matching);
-    };
-    let glance = Glance::of_filter(filter, query.base_url);
+    let glance = Glance::of_filter(filter, base_url);
     let comparisons = filter.clauses();
     snapshot.each_user(users, |sequence, row| {
         scan.go_on(row, comparisons)?;
