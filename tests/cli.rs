@@ -809,7 +809,10 @@ fn an_address_that_no_interface_has_is_told() {
 
 #[test]
 fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
-    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"));
+    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"), Stdio::null());
+    // Nobody may be at a terminal without a keyboard.
+    let (_screen, other_end) = terminal();
+    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"), other_end);
 }
 
 /// The certificate is opened after the store, which the failed start leaves.
@@ -821,16 +824,16 @@ fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     let absent = ["--tls-cert", "/absent.pem", "--tls-key", "/absent.key"];
     check(&cli_on(&data_dir, &[&serve[..], &absent].concat()), 78, "");
     assert!(data_dir.join("users.redb").exists());
-    assert_it_says_how_to_make_a_token(&folder);
+    assert_it_says_how_to_make_a_token(&folder, Stdio::null());
 }
 
-/// Neither stream of a start without a terminal may hold a token, but how to make one.
-fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
-    let out = fs::File::create(folder.path().join("out")).expect("a file");
+/// A start at which nobody can be makes no token, but says how to make one.
+fn assert_it_says_how_to_make_a_token(folder: &TempDir, out: impl Into<Stdio>) {
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");
     let mut server = command_on(&data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
         .spawn()
@@ -847,10 +850,9 @@ fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(stop(&mut server).is_some_and(|status| status.success()));
-    let shown = fs::read_to_string(folder.path().join("out")).expect("a file");
-    for text in [&shown, &log()] {
-        assert!(!text.contains("golinks_scim_"), "{text}");
-    }
+    assert!(!log().contains("golinks_scim_"), "{}", log());
+    let listed = cli_on(&data_dir, &["token", "list", "-o", "jsonl"]);
+    assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
 }
 
 #[test]
@@ -925,15 +927,7 @@ fn refusals_begin_with_the_programs_name() {
 /// Starts a server at a terminal, looks at it while it runs, stops
 /// it, and gives what it showed.
 fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let screen = openpt(flags).expect("a terminal");
-    grantpt(&screen)
-        .and_then(|()| unlockpt(&screen))
-        .expect("ours");
-    let name = ptsname(&screen, Vec::new()).expect("a name");
-    let name = name.into_string().expect("ASCII");
-    let keyboard = fs::File::options().read(true).write(true).open(name);
-    let keyboard = keyboard.expect("the other end");
+    let (mut screen, keyboard) = terminal();
     let mut server = command_on(data_dir)
         .args(["serve", "--listen", "127.0.0.1:0"])
         .stdin(keyboard.try_clone().expect("a descriptor"))
@@ -941,7 +935,6 @@ fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
         .stderr(Stdio::null())
         .spawn()
         .expect("the binary runs");
-    let mut screen = fs::File::from(screen);
     let mut shown = Vec::new();
     let mut bytes = [0; 4096];
     // The last line of the welcome; a server that dies ends the terminal instead.
@@ -955,4 +948,17 @@ fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
     look(&shown);
     assert!(stop(&mut server).is_some_and(|status| status.success()));
     shown
+}
+
+/// A terminal: what is seen of it, and the end that a program has.
+fn terminal() -> (fs::File, fs::File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).expect("a terminal");
+    grantpt(&screen)
+        .and_then(|()| unlockpt(&screen))
+        .expect("ours");
+    let name = ptsname(&screen, Vec::new()).expect("a name");
+    let name = name.into_string().expect("ASCII");
+    let other_end = fs::File::options().read(true).write(true).open(name);
+    (screen.into(), other_end.expect("the other end"))
 }
