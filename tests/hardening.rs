@@ -49,8 +49,11 @@ fn a_second_server_says_which_process_holds_the_directory() {
         Some(0),
         "the first one was disturbed"
     );
-    let words = format!("process {pid} uses this data directory");
-    assert!(second.stderr.contains(&words), "{second:?}");
+    let words = format!("process {pid} uses this data directory: ");
+    for what in ["waiting 10 s at most", "stop it first"] {
+        let line = format!("{words}{what}");
+        assert!(second.stderr.contains(&line), "{line} in {second:?}");
+    }
     let directory = server.stop_and_keep();
     assert_eq!(cli_in(&directory, &["user", "list"]).status, Some(0));
 }

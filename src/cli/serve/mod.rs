@@ -183,6 +183,13 @@ fn open_store(
 ) -> Result<Store, Failure> {
     let path = config::store_path(data_dir);
     let wait = limits::STORE_LOCK_WAIT;
+    if let Some(pid) = local::server_of(data_dir) {
+        // At a restart the one before is still ending: its commits, and the index it saves.
+        log::info!(
+            "process {pid} uses this data directory: waiting {} s at most for it to end",
+            wait.as_secs()
+        );
+    }
     Store::open_soon(&path, wait, directory::describe, on_damage)
         .map_err(|error| store_failure(data_dir, &error))
 }
