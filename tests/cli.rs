@@ -720,7 +720,7 @@ fn a_server_outlives_its_standard_error() {
 #[test]
 fn a_first_start_shows_the_token_to_a_terminal_alone() {
     let folder = TempDir::new().expect("a folder");
-    let first = on_a_terminal(folder.path(), |shown| {
+    let first = on_a_terminal(folder.path(), None, |shown| {
         let token = word_with(shown, "golinks_scim_");
         let base_url = word_with(shown, "https://");
         let pem = fs::read(folder.path().join("tls/ca.pem")).expect("the CA");
@@ -750,7 +750,7 @@ fn a_first_start_shows_the_token_to_a_terminal_alone() {
     ] {
         assert!(first.contains(wanted), "{wanted} is not in:\n{first}");
     }
-    let second = on_a_terminal(folder.path(), |_| ());
+    let second = on_a_terminal(folder.path(), None, |_| ());
     assert!(!second.contains("golinks_scim_"), "{second}");
     let server = Server::start();
     assert!(!server.log().contains("golinks_scim_"), "{}", server.log());
@@ -790,7 +790,7 @@ fn a_first_start_at_a_port_that_another_has_is_done_again() {
     let taken = other.local_addr().expect("an address").to_string();
     let failed = cli_on(&data_dir, &["serve", "--listen", &taken]);
     check(&failed, 74, "choose another port with --listen");
-    let shown = on_a_terminal(&data_dir, |_| {});
+    let shown = on_a_terminal(&data_dir, None, |_| {});
     assert!(shown.contains("golinks_scim_"), "{shown}");
 }
 
@@ -809,10 +809,22 @@ fn an_address_that_no_interface_has_is_told() {
 
 #[test]
 fn a_first_start_without_a_terminal_says_how_to_make_a_token() {
-    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"), Stdio::null());
-    // Nobody may be at a terminal without a keyboard.
-    let (_screen, other_end) = terminal();
-    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"), other_end);
+    assert_it_says_how_to_make_a_token(&TempDir::new().expect("a folder"));
+}
+
+/// Nobody may be at it.
+#[test]
+fn a_terminal_without_a_keyboard_is_told_everything_but_the_token() {
+    let folder = TempDir::new().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let shown = on_a_terminal(&data_dir, Some(Stdio::null()), |_| {});
+    let advice = format!("--data-dir {} token issue okta", data_dir.display());
+    for what in ["Base URL", &advice, "CA fingerprint"] {
+        assert!(shown.contains(what), "{what} in {shown}");
+    }
+    assert!(!shown.contains("golinks_scim_"), "{shown}");
+    let listed = cli_on(&data_dir, &["token", "list", "-o", "jsonl"]);
+    assert_eq!((listed.status, &*listed.stdout), (Some(0), ""));
 }
 
 /// The certificate is opened after the store, which the failed start leaves.
@@ -824,17 +836,16 @@ fn the_start_after_one_that_failed_says_how_to_make_a_token() {
     let absent = ["--tls-cert", "/absent.pem", "--tls-key", "/absent.key"];
     check(&cli_on(&data_dir, &[&serve[..], &absent].concat()), 78, "");
     assert!(data_dir.join("users.redb").exists());
-    assert_it_says_how_to_make_a_token(&folder, Stdio::null());
+    assert_it_says_how_to_make_a_token(&folder);
 }
 
 /// A start at which nobody can be makes no token, but says how to make one.
-fn assert_it_says_how_to_make_a_token(folder: &TempDir, out: impl Into<Stdio>) {
+fn assert_it_says_how_to_make_a_token(folder: &TempDir) {
     let err = fs::File::create(folder.path().join("err")).expect("a file");
     let data_dir = folder.path().join("data");
     let mut server = command_on(&data_dir)
         .args(["-vv", "serve", "--listen", "127.0.0.1:0"])
-        .stdin(Stdio::null())
-        .stdout(out)
+        .stdout(Stdio::null())
         .stderr(err)
         .spawn()
         .expect("the binary runs");
@@ -924,13 +935,13 @@ fn refusals_begin_with_the_programs_name() {
     }
 }
 
-/// Starts a server at a terminal, looks at it while it runs, stops
+/// Starts a server at a terminal, whose keyboard may be replaced, looks at it while it runs, stops
 /// it, and gives what it showed.
-fn on_a_terminal(data_dir: &Path, look: impl Fn(&str)) -> String {
+fn on_a_terminal(data_dir: &Path, input: Option<Stdio>, look: impl Fn(&str)) -> String {
     let (mut screen, keyboard) = terminal();
     let mut server = command_on(data_dir)
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .stdin(keyboard.try_clone().expect("a descriptor"))
+        .stdin(input.unwrap_or_else(|| keyboard.try_clone().expect("a descriptor").into()))
         .stdout(keyboard)
         .stderr(Stdio::null())
         .spawn()

@@ -1099,10 +1099,11 @@ fn very_many_leavers_go_by_a_file() {
     );
     assert!(!Path::new(&nobody).exists(), "it would have no row");
     for (name, words) in [
-        ("hr list.statuses.csv", "the file exists already"),
-        ("statuses.jsonl", "end its name with .csv"),
+        (path("hr list.statuses.csv"), "the file exists already"),
+        (path("statuses.jsonl"), "end its name with .csv"),
+        ("-".to_owned(), "end its name with .csv"),
     ] {
-        let refused = desk.diff("hr list.csv", &["--statuses", &path(name)]);
+        let refused = desk.diff("hr list.csv", &["--statuses", &name]);
         check(&refused, 64, &[words]);
     }
 }

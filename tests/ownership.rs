@@ -204,7 +204,6 @@ fn what_an_upgrade_keeps_is_the_servers() {
     start(directory).stop();
 }
 
-/// A script tells by the exit status what only another user's rights would mend.
 /// As the keys of Debian's `ssl-cert` and of Kubernetes' secrets are.
 #[test]
 fn a_key_of_roots_that_its_group_may_read_is_served() {
@@ -221,7 +220,11 @@ fn a_key_of_roots_that_its_group_may_read_is_served() {
     chown(&key, Some(0), Some(USER)).expect("root may do that");
     let set = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("ours");
     let of_pair = ["--tls-cert", text(&chain), "--tls-key", text(&key)];
-    for (mode, status) in [(0o644, 78), (0o660, 78), (0o440, 0)] {
+    for (mode, status, said) in [
+        (0o644, 78, "chmod 640"),
+        (0o660, 78, "chmod 640"),
+        (0o440, 0, ""),
+    ] {
         set(mode);
         let command = command_on(directory.path());
         let mut checked = as_user(&command, directory.path());
@@ -231,11 +234,31 @@ fn a_key_of_roots_that_its_group_may_read_is_served() {
         }
         let checked = Output::from(checked.output().expect("it runs"));
         assert_eq!(checked.status, Some(status), "{mode:o} {checked:?}");
+        assert!(checked.stderr.contains(said), "{mode:o} {checked:?}");
     }
     let server = Server::start_on_by(directory, &of_pair, |ours, folder| as_user(&ours, folder));
     server.stop();
 }
 
+/// The server's own keys have no group that reads them, whoever owns them: what is advised is enough.
+#[test]
+fn a_key_of_the_authority_that_a_group_may_read_is_taken_from_it() {
+    if !is_root() {
+        return;
+    }
+    let server = Server::start();
+    let data = server.data_dir();
+    let directory = server.stop_and_keep();
+    let key = data.join("tls/ca.key");
+    chown(&key, Some(0), Some(USER)).expect("root may do that");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o660)).expect("ours");
+    let refused = cli_in(&directory, &["serve", "--listen", "127.0.0.1:0"]);
+    let advice = format!("chmod 600 {}", key.display());
+    assert_eq!(refused.status, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains(&advice), "{refused:?}");
+}
+
+/// A script tells by the exit status what only another user's rights would mend.
 #[test]
 fn a_file_that_only_root_may_read_is_no_fault_of_its_content() {
     if !is_root() {

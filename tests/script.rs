@@ -283,13 +283,20 @@ fn what_was_typed_is_done_though_nobody_reads_of_it() {
     }
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let revoked = command_on(&server.data_dir())
-        .args(["token", "revoke", "a", "b", "c", "-o", "jsonl"])
-        .stdout(writer)
-        .output();
-    let revoked = Output::from(revoked.expect("the binary runs"));
-    assert_eq!(revoked.status, Some(74), "{revoked:?}");
-    assert!(revoked.stderr.contains("it was done"), "{revoked:?}");
+    let told = |arguments: &[&str], status| {
+        let mut command = command_on(&server.data_dir());
+        let stdout = writer.try_clone().expect("a descriptor");
+        let told = command.args(arguments).stdout(stdout).output();
+        let told = Output::from(told.expect("the binary runs"));
+        assert_eq!(told.status, Some(status), "{told:?}");
+        assert!(
+            told.stderr.contains("golinks-scim: it was done"),
+            "{told:?}"
+        );
+    };
+    told(&["token", "revoke", "a", "b", "-o", "jsonl"], 74);
+    // An error, which a quiet command tells too, though another decides its status.
+    told(&["-q", "token", "revoke", "c", "nobody", "-o", "jsonl"], 1);
     let listed = server.cli(&["token", "list", "-o", "jsonl"]).stdout;
     assert_eq!(
         listed.matches("\"state\":\"revoked\"").count(),

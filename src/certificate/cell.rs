@@ -243,7 +243,7 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
             Authority::open(directory, host_name, now)?;
             let own = PrivateFiles::of(directory);
             match Chain::load(&own.leaf, &own.leaf_key) {
-                Err(error @ Error::Exposed(_)) => Err(error),
+                Err(error @ Error::Exposed { .. }) => Err(error),
                 // Any other leaf is replaced.
                 _ => Ok(()),
             }
@@ -274,7 +274,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
             (is_usable, leaf.names)
         }
         // An exposed key is not quietly replaced: somebody may have it.
-        Err(error @ Error::Exposed(_)) => return Err(error),
+        Err(error @ Error::Exposed { .. }) => return Err(error),
         Err(_) => (false, Vec::new()),
     };
     if !is_usable {

@@ -66,37 +66,44 @@ fn write(
 
 /// Reads a key that is ours alone, unless others can read it too.
 pub(super) fn read_own_key(path: &Path) -> Result<Vec<u8>, Error> {
-    read_unless(path, |_| 0o077)
+    read_unless(path, |_| GROUP | EVERYBODY)
 }
 
 /// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its
 /// group, through which the server reads it, as those of Debian's `ssl-cert` and of Kubernetes'
 /// secrets are.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
-    read_unless(path, |owner| if owner == 0 { 0o037 } else { 0o077 })
+    read_unless(path, |owner| {
+        let of_group = if owner == 0 {
+            GROUP & !GROUP_READ
+        } else {
+            GROUP
+        };
+        of_group | EVERYBODY
+    })
 }
 
-fn read_unless(path: &Path, of_others: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Error> {
+const GROUP: u32 = 0o070;
+const GROUP_READ: u32 = 0o040;
+const EVERYBODY: u32 = 0o007;
+
+/// Reads a key, unless its mode has one of the bits that must not be set for its owner.
+fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
-    if metadata.mode() & of_others(metadata.uid()) != 0 {
-        return Err(Error::Exposed(path.to_owned()));
+    let exposing = exposing(metadata.uid());
+    if metadata.mode() & exposing == 0 {
+        return fs::read(path).map_err(io);
     }
-    fs::read(path).map_err(io)
+    // If the group may read it, the server may be in the group: it must not lose the key.
+    let is_shared = exposing & GROUP_READ == 0 && metadata.gid() != 0;
+    Err(Error::Exposed {
+        path: path.to_owned(),
+        chmod: if is_shared { "chmod 640" } else { "chmod 600" },
+    })
 }
 
 /// Reads a certificate file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| Error::Io(path.to_owned(), error))
-}
-
-/// What takes a key away from others, and leaves it to the server.
-pub fn mend_of_exposed(path: &Path) -> &'static str {
-    // One that only its group reads, and is refused, is ours alone.
-    let is_shared = |it: fs::Metadata| it.uid() == 0 && it.gid() != 0 && it.mode() & 0o037 != 0;
-    if fs::metadata(path).is_ok_and(is_shared) {
-        "chmod 640"
-    } else {
-        "chmod 600"
-    }
 }

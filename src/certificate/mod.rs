@@ -23,7 +23,6 @@ use crate::mend::quoted;
 pub use authority::AuthoritySummary;
 pub use cell::{Cell, NEW_AUTHORITY, Summary, examine};
 pub use chain::{Link, end_of, issuer_of, public_roots};
-pub use files::mend_of_exposed;
 pub use request::{Installed, install, request};
 pub use source::Source;
 pub use words::words_of;
@@ -92,7 +91,12 @@ pub enum Error {
     /// The file system said no.
     Io(PathBuf, io::Error),
     /// A key file can be read by others.
-    Exposed(PathBuf),
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// The command, without the file, that takes the key away from them.
+        chmod: &'static str,
+    },
     /// A file does not hold what it should; the text says what.
     Bad(PathBuf, String),
     /// The chain in the file is for these names, and not for the host of the base URL.
@@ -120,11 +124,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Exposed(path) => write!(
+            Self::Exposed { path, chmod } => write!(
                 f,
-                "{} can be read by others; run: {} {}",
+                "{} can be read by others; run: {chmod} {}",
                 path.display(),
-                mend_of_exposed(path),
                 quoted(path)
             ),
             Self::Bad(path, what) => write!(f, "{}: {what}", path.display()),

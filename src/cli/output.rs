@@ -234,7 +234,7 @@ impl Deeds {
             Failure::new(status::IO, format!("it was done, and is not told: {why}"))
         });
         if let (Err(_), Err(untold)) = (&outcome, &told) {
-            say(&untold.what);
+            failure(&untold.what, None);
         }
         outcome.and(told)
     }

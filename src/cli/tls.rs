@@ -105,9 +105,7 @@ pub(super) fn failure(error: &Error) -> Failure {
             quoted(&path.with_file_name("ca.pem"))
         ),
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),
-        Error::Exposed(path) => {
-            format!("{} {}", certificate::mend_of_exposed(path), quoted(path))
-        }
+        Error::Exposed { path, chmod } => format!("{chmod} {}", quoted(path)),
         Error::Io(..) => "tls_cert and tls_key name a chain and its key".to_owned(),
         // Only an installation fails for this; a start only warns.
         Error::Elsewhere { .. } | Error::Sign(_) => return Failure::new(code, error),

@@ -372,7 +372,7 @@ fn files_that_cannot_be_trusted_are_refused_and_kept() {
     }
     fs::set_permissions(tls.join("leaf.key"), fs::Permissions::from_mode(0o644)).expect("set");
     let exposed = Cell::open(source(folder.path(), None), now());
-    assert!(matches!(exposed, Err(Error::Exposed(_))), "{exposed:?}");
+    assert!(matches!(exposed, Err(Error::Exposed { .. })), "{exposed:?}");
     fs::set_permissions(tls.join("leaf.key"), fs::Permissions::from_mode(0o600)).expect("set");
     fs::write(tls.join("ca.pem"), "not a certificate").expect("written");
     assert!(Cell::open(source(folder.path(), None), now()).is_err());

@@ -332,9 +332,8 @@ fn tell(
 ) -> Result<(), Failure> {
     // The start that made the store may have failed after that.
     let is_without_token = api.is_without_token();
-    // Nobody may be at a terminal without a keyboard, or at that of a container, which is a log.
-    let is_seen = io::stdout().is_terminal() && io::stdin().is_terminal();
-    if !is_seen || std::process::id() == 1 {
+    // The terminal of process 1 is a container's, which is a log.
+    if !io::stdout().is_terminal() || std::process::id() == 1 {
         if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
         }
@@ -346,7 +345,8 @@ fn tell(
         String::new(),
         format!("  Base URL        {base_url}"),
     ];
-    if created {
+    // Nobody may be at a terminal without a keyboard.
+    if created && io::stdin().is_terminal() {
         let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
         lines.push(format!(
             "  API token       {}",

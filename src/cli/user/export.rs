@@ -123,9 +123,7 @@ impl Target {
         };
         // What would refuse the file at the end is checked before the work.
         if fs::symlink_metadata(path).is_ok() {
-            let what = format!("{}: the file exists already", path.display());
-            return Err(Failure::new(status::USAGE, what)
-                .hint("name a file that is not there yet: nothing is overwritten"));
+            return Err(exists(path));
         }
         files::remove_drafts_of(
             path,
@@ -162,8 +160,18 @@ impl Target {
             .flush()
             .and_then(|()| draft.file.get_ref().sync_all())
             .and_then(|()| files::appear(&draft.written_at, &draft.path));
-        appeared.map_err(|error| unusable(&draft.path, &error))
+        appeared.map_err(|error| match error.kind() {
+            // Somebody else was quicker.
+            io::ErrorKind::AlreadyExists => exists(&draft.path),
+            _ => unusable(&draft.path, &error),
+        })
     }
+}
+
+fn exists(path: &Path) -> Failure {
+    let what = format!("{}: the file exists already", path.display());
+    Failure::new(status::USAGE, what)
+        .hint("name a file that is not there yet: nothing is overwritten")
 }
 
 impl Drop for Draft {
