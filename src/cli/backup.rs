@@ -232,6 +232,8 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     let had_one = path.exists();
     // A server does not let go of the store, however long one waits.
     refuse_beside_server(data_dir)?;
+    // It reads both files whole, which takes half a minute for a million users.
+    output::say("checking the backup before anything is replaced");
     let now = SystemClock.now();
     let mut advice = Vec::new();
     let told = |restoring: &Restoring<'_>| {
