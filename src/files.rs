@@ -63,7 +63,10 @@ pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_root = rustix::process::geteuid().is_root();
     if is_root && found.is_symlink() && found.uid() != 0 {
-        let text = format!("a link that user {} has made, not a directory", found.uid());
+        let text = format!(
+            "a symbolic link made by user {}, not a directory",
+            found.uid()
+        );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(())
@@ -120,8 +123,8 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
         }
         let path = entry.path();
         match fs::remove_file(&path) {
-            Ok(()) => log::info!("{} was left behind, and is removed", path.display()),
-            Err(error) => log::warn!("{} was left behind: {error}", path.display()),
+            Ok(()) => log::info!("{} was left behind and is now removed", path.display()),
+            Err(error) => log::warn!("cannot remove leftover {}: {error}", path.display()),
         }
     }
 }

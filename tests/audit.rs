@@ -220,7 +220,7 @@ fn a_bulk_request_that_was_partly_done_is_explained_by_both() {
         for words in [
             "asked    DELETE /scim/v2/Bulk",
             "answer   404",
-            "nothing: the user is gone, as was asked",
+            "nothing: the user is already deleted, as requested",
             "u29",
             "u10",
         ] {
@@ -308,7 +308,7 @@ fn a_refusal_is_explained_as_okta_shows_it_and_after_a_restart() {
         (
             shown(&mut talk, "DELETE", &gone, None, 404),
             "404",
-            "nothing: the user is gone, as was asked",
+            "nothing: the user is already deleted, as requested",
         ),
         (
             shown(

@@ -217,8 +217,7 @@ fn a_backup_takes_the_place_of_a_store_that_is_damaged() {
             .find_map(|line| line.split_once("is kept as "))
             .map(|(_, path)| path.trim().to_owned());
         let kept_as = kept_as.expect("it is said where the old one is");
-        let told =
-            "tokens that were revoked since the backup are good again, those that were changed";
+        let told = "tokens revoked since the backup are valid again, changed ones have";
         assert!(restored.stderr.contains(told), "{restored:?}");
         assert_eq!(std::fs::read(kept_as).expect("there"), kept);
         let listed = cli_in(&directory, &["user", "list"]);
@@ -250,7 +249,7 @@ fn a_backup_is_restored_where_nothing_was() {
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert_eq!(restored.stdout, made.stdout);
     assert!(!restored.stderr.contains("is kept as"), "{restored:?}");
-    let told = "tls/ is not in a backup, and not here: the next start makes a new CA\n";
+    let told = "tls/ is not part of a backup and is missing here: the next start makes a new CA\n";
     assert!(restored.stderr.contains(told), "{restored:?}");
     let shown = cli_in(&new, &["cert", "show"]);
     assert_eq!(
@@ -272,7 +271,7 @@ fn a_backup_is_restored_where_nothing_was() {
     std::fs::write(&mark, "").expect("a mark");
     let store = store.to_str().expect("text");
     let verified = cli_in(&stopped, &["backup", "verify", store]);
-    let told = "a sync of it has failed";
+    let told = "a sync to disk has failed";
     assert!(verified.stderr.contains(told), "{verified:?}");
     let again = cli_in(&stopped, &["backup", "restore", file]);
     assert!(!again.stderr.contains("a new CA"), "{again:?}");
@@ -525,7 +524,7 @@ fn a_restore_names_who_is_back() {
         let told = restored
             .stderr
             .lines()
-            .find(|line| line.contains("back now"));
+            .find(|line| line.contains("since the backup and restored by it"));
         let told = told.unwrap_or_else(|| panic!("{restored:?}"));
         assert!(told.starts_with(wanted), "{told}");
         assert_eq!(
@@ -577,7 +576,11 @@ fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {
         std::fs::write(&store, damaged).expect("written");
         let restored = cli_in(&directory, &["backup", "restore", file]);
         assert_eq!(restored.status, Some(0), "page {page}: {restored:?}");
-        told += usize::from(restored.stderr.contains("back now"));
+        told += usize::from(
+            restored
+                .stderr
+                .contains("since the backup and restored by it"),
+        );
         untold += usize::from(restored.stderr.contains("cannot be told"));
         let kept = std::fs::read_dir(store.parent().expect("a folder")).expect("a folder");
         for entry in kept.map(|entry| entry.expect("an entry").path()) {
@@ -629,12 +632,16 @@ fn a_restore_is_told_of_and_takes_no_number_and_no_token_for_another() {
     let data_dir = directory.path().join("data");
     let data_dir = data_dir.display();
     for told in [
-        format!("token leaked ({leaked}) is good for longer than it was before: if it was "),
-        format!("token rotated ({old}) is good for longer than it was before: if it was "),
+        format!(
+            "token leaked ({leaked}) is now valid for longer than before the restore: if it was "
+        ),
+        format!(
+            "token rotated ({old}) is now valid for longer than before the restore: if it was "
+        ),
         format!("golinks-scim --data-dir {data_dir} token revoke {old}\n"),
         format!("golinks-scim --data-dir {data_dir} token revoke {leaked}\n"),
-        format!("token wide ({wide}) may do what it could at the backup: "),
-        format!("token later ({later}) was good, and is unknown now: issue it again\n"),
+        format!("token wide ({wide}) has the rights it had at the time of the backup: "),
+        format!("token later ({later}) was valid, but no longer exists: issue a new one\n"),
     ] {
         assert!(restored.stderr.contains(&told), "{told} {restored:?}");
     }

@@ -118,7 +118,7 @@ fn no_data_directory_no_server_no_token() {
     place.is_well();
 
     place.run("golinks-scim token revoke okta");
-    let mend = place.fails("tokens", "good any more");
+    let mend = place.fails("tokens", "valid any more");
     place.run(&mend);
     place.is_well();
 }
@@ -262,7 +262,7 @@ fn somebody_else_at_the_socket() {
     for (answer, words) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-            "is no golinks-scim",
+            "is not golinks-scim",
         ),
         (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
@@ -421,7 +421,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
         for name in ["leaf.pem", "ca.pem", "ca.key"] {
             let path = place.data_dir().join("tls").join(name);
             chown(&path, Some(12345), None).expect("root may");
-            let mend = place.fails("data directory", "belongs to another user");
+            let mend = place.fails("data directory", "has another owner");
             place.run(&mend);
             place.is_well();
         }
@@ -437,7 +437,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
         }
         let mend = place.fails(
             "data directory",
-            "belongs to root, and the store in it does not",
+            "belongs to root, but the store in it does not",
         );
         assert!(mend.starts_with("chown 12345:12345 "), "{mend}");
         for path in &inside[1..] {
@@ -504,7 +504,7 @@ fn a_certificate_with_which_no_server_starts() {
     place.run(&refused("can be read by others"));
     place.run("golinks-scim config check");
     fs::write(&key, other_key).expect("written");
-    assert!(refused("the key does not fit").contains("tls_key its key"));
+    assert!(refused("the key does not match").contains("tls_key its key"));
     fs::remove_file(&key).expect("there");
     refused("No such file");
     good();
@@ -513,10 +513,10 @@ fn a_certificate_with_which_no_server_starts() {
     refused_by(&place, &["config check"], "has ended");
     // Whoever has no other is not kept down by it.
     place.serve();
-    let mend = place.fails("readiness", "the certificate is good from");
-    assert!(mend.starts_with("put the next one into "), "{mend}");
+    let mend = place.fails("readiness", "the certificate is valid from");
+    assert!(mend.starts_with("put a new chain and key into "), "{mend}");
     let told = fs::read_to_string(place.folder.path().join("log")).expect("there");
-    assert!(told.contains("it is served all the same"), "{told}");
+    assert!(told.contains("it is served anyway"), "{told}");
     place.stop();
     good();
     if is_root() {
@@ -683,18 +683,18 @@ fn a_disk_that_is_full() {
     place.is_well();
 
     let ballast = disk.join("ballast");
-    let is_told = |place: &Place| place.log().contains("MiB left, less than 64; mend: ");
+    let is_told = |place: &Place| place.log().contains("MiB left, less than 64; fix: ");
     assert!(!is_told(&place));
     fs::write(&ballast, vec![1; 60 << 20]).expect("there is room");
     wait_until("the log is told of it", || is_told(&place));
     assert!(
         place
             .fails("readiness", "MiB left")
-            .starts_with("make space")
+            .starts_with("free some space")
     );
     let mend = place.fails("disk", "MiB are free");
     let largest = place.run(
-        mend.strip_prefix("free space: ")
+        mend.strip_prefix("to find what takes up space: ")
             .expect("how to see what is large"),
     );
     assert!(largest.contains(disk.to_str().expect("text")), "{largest}");
@@ -733,7 +733,7 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
     );
     assert!(table.stdout.contains(&mend), "{}", table.stdout);
     assert!(
-        table.stderr.contains("begin with the first that failed"),
+        table.stderr.contains("begin with the first failure"),
         "{}",
         table.stderr
     );
@@ -765,7 +765,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ("is a file", "a_data_directory_that_is_a_file"),
             ("{shown}: {error}", "a_data_directory_of_somebody_else"),
             (
-                "can be looked into",
+                "can look into",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (
@@ -781,11 +781,11 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (
-                "belongs to root, and",
+                "belongs to root, but",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (
-                "belongs to another user",
+                "has another owner",
                 "files_that_others_can_read_or_that_are_anothers",
             ),
             (
@@ -793,7 +793,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "a_clock_that_is_behind_what_was_written",
             ),
             (
-                "when there was no such program",
+                "before this program existed",
                 "a_clock_behind_what_was_written_is_wrong",
             ),
             (
@@ -837,7 +837,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "a_token_that_nobody_uses_is_told_of_after_a_week",
             ),
             (
-                "has been quiet since",
+                "has not been used since",
                 "a_token_that_nobody_uses_is_told_of_after_a_week",
             ),
             ("&kind, &what", "very_many_deactivations"),
@@ -855,13 +855,13 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
                 "a_name_that_only_this_machine_or_network_finds",
             ),
             ("underscore", "a_base_url_that_leads_nowhere"),
-            ("has no address: ", "a_base_url_that_leads_nowhere"),
+            ("does not resolve: ", "a_base_url_that_leads_nowhere"),
             (
-                "from itself alone",
+                "only from the machine itself",
                 "a_name_that_only_this_machine_or_network_finds",
             ),
             (
-                "is of this network",
+                "exists only in this network",
                 "a_name_that_only_this_machine_or_network_finds",
             ),
             ("the server listens at", "a_base_url_that_leads_nowhere"),
@@ -870,7 +870,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
     (
         "peer",
         &[
-            ("speaks no TLS", "something_else_that_answers"),
+            ("does not speak TLS", "something_else_that_answers"),
             ("&error.to_string()", "somebody_who_is_silent"),
             (
                 "no client accepts it",
@@ -887,7 +887,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
         "leftovers",
         &[
             ("was cut short", "leftovers_are_told_of"),
-            ("but not created so", "whoever_was_only_named_so_stays"),
+            ("but not made by one", "whoever_was_only_named_so_stays"),
         ],
     ),
     // The rest it tells as `trial` does.
@@ -902,7 +902,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
         "trial",
         &[
             (
-                "provisioning does not",
+                "not provisioning",
                 "a_first_user_as_oktas_suite_does_not_want_it",
             ),
             (
@@ -911,7 +911,7 @@ const FOUND: &[(&str, &[(&str, &str)])] = &[
             ),
             ("&mend_of(step, ", "a_proxy_that_answers_by_itself"),
             (
-                "does not come to this server",
+                "does not arrive at this server",
                 "a_proxy_that_lets_nothing_through",
             ),
         ],

@@ -146,7 +146,7 @@ fn a_directory_may_be_empty_and_leftovers_go() {
         "pass     users made      manager.0.golinks-scim-check@invalid of an earlier run is deleted",
         "pass     users made      manager.149.golinks-scim-check@invalid of an earlier run is deleted",
         "pass     Okta suite SPEC 12 requests, 53 checks",
-        "pass     users made      4; left by the requests, and deleted: ",
+        "pass     users made      4; left over from the requests, now deleted: ",
     ] {
         assert!(told.contains(line), "{line}: {told}");
     }
@@ -177,7 +177,7 @@ fn whoever_was_only_named_so_stays() {
     assert_eq!(deactivations(&place), "1");
     place.serve();
     assert_eq!(deactivations(&place), "1");
-    let words = format!("but not created so, and not deleted: {NAMED_SO}");
+    let words = format!("but not made by one, so not deleted: {NAMED_SO}");
     let mend = place.finds("warn", "users made", &words).mend;
     let (_, history) = mend.split_once(": ").expect("a command");
     let told = place.run(history);

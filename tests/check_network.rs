@@ -138,10 +138,14 @@ fn a_name_that_only_this_machine_or_network_finds() {
     let hosts = [
         (
             Some("localhost".to_owned()),
-            "from itself alone",
-            "programs on this machine alone",
+            "only from the machine itself",
+            "only programs on this machine",
         ),
-        (own_address(), "no cloud finds it", "agents in this network"),
+        (
+            own_address(),
+            "no cloud can find it",
+            "agents in this network",
+        ),
     ];
     for (host, words, reached_by) in hosts {
         let Some(host) = host else {
@@ -158,11 +162,11 @@ fn a_name_that_only_this_machine_or_network_finds() {
             mend.starts_with("set base_url in the configuration"),
             "{mend}"
         );
-        let trusted = place.finds("warn", "certificate", "but whoever trusts");
+        let trusted = place.finds("warn", "certificate", "only clients that trust");
         let read_on = place.run(&trusted.mend);
         assert!(read_on.contains("cert request"), "{read_on}");
         let mend = place.finds("warn", "reachable by", reached_by).mend;
-        if let Some((_, guide)) = mend.split_once("provision: ") {
+        if let Some((_, guide)) = mend.split_once("Provisioning Agent: ") {
             let (guide, _) = guide.split_once(';').expect("two ways");
             assert!(place.run(guide).contains("Okta"), "{guide}");
         }
@@ -229,7 +233,10 @@ fn something_else_that_answers() {
         Some(told("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
     });
     for (url, words) in [
-        (format!("https://localhost:{plain_port}"), "speaks no TLS"),
+        (
+            format!("https://localhost:{plain_port}"),
+            "does not speak TLS",
+        ),
         (other.url(), "something else answers at localhost:"),
     ] {
         place.set("GOLINKS_SCIM_BASE_URL", url);
@@ -281,7 +288,10 @@ fn a_proxy_with_a_certificate_of_a_company() {
         let mut all = findings.iter();
         all.any(|it| it.outcome == outcome && it.topic == topic && it.what.contains(words))
     };
-    let words = format!("whoever trusts the CA of {} (another than", ca.display());
+    let words = format!(
+        "whoever trusts the CA of {} (not this server's own",
+        ca.display()
+    );
     assert!(told("warn", "certificate", &words), "{findings:#?}");
     assert!(
         told("pass", "Okta app", "test credentials"),
@@ -311,8 +321,8 @@ fn a_proxy_with_a_certificate_of_a_company() {
     assert!(refused.what.ends_with(&words), "{words}: {refused:?}");
     // A chain may be incomplete as well.
     let words = format!(
-        "if a proxy with a certificate of {issuer} answers: it may leave out the certificate of \
-         {issuer} between: let it send the whole chain; or name the file of that CA"
+        "if a proxy answers with a certificate of {issuer}: it may be leaving out the intermediate \
+         certificate of {issuer}, make it send the full chain; or name that CA's file"
     );
     assert!(refused.mend.starts_with(&words), "{words}: {refused:?}");
 
@@ -360,7 +370,7 @@ fn somebody_who_is_silent() {
     place.set("GOLINKS_SCIM_BASE_URL", format!("https://localhost:{port}"));
     place.serve();
     let mend = place.fails("certificate", "no TLS connection");
-    assert!(mend.contains("what stands before it"), "{mend}");
+    assert!(mend.contains("any proxy in front of the server"), "{mend}");
 }
 
 /// A token that is good for something is shown to nobody who does not lead it here.
@@ -376,7 +386,7 @@ fn a_proxy_that_lets_nothing_through() {
         });
         place.set("GOLINKS_SCIM_BASE_URL", front.url());
         place.serve();
-        let mend = place.fails("way", "does not come to this server");
+        let mend = place.fails("way", "does not arrive at this server");
         assert!(mend.contains("lead /scim/v2 to it unchanged"), "{mend}");
         let seen = seen.lock().expect("whole");
         let shown = seen.iter().filter(|head| head.contains("Bearer ")).count();
@@ -419,7 +429,7 @@ fn a_proxy_that_lets_no_deletion_through() {
     }
 }
 
-const LEFT: &str = "left by the requests, and deleted: ";
+const LEFT: &str = "left over from the requests, now deleted: ";
 
 /// Of whom no answer tells, nobody would know that there is somebody.
 #[test]
@@ -497,7 +507,7 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     fs::write(&people, "userName\njane@example.com\n").expect("written");
     place.run(&format!("golinks-scim user import {}", people.display()));
     let found = place.finds("warn", "Okta suite SPEC", "wanted");
-    assert!(found.mend.contains("provisioning does not"), "{found:?}");
+    assert!(found.mend.contains("not provisioning"), "{found:?}");
     place.is_well();
     // Its line among the suites is not left out for that.
     let findings = place.check_with("check --write --like okta");

@@ -272,7 +272,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
     let end = found["expires"].as_str().expect("it ends");
     let wanted = format!(
-        "this token is shown once: the old one stays good until {}Z, its own end; the new one is",
+        "this token is shown once: the old one stays good until {}Z, its own expiry; the new one is",
         &end[..19]
     );
     let told = rotate("7d");
@@ -294,7 +294,7 @@ fn a_rotation_tells_how_long_the_old_tokens_are_really_good() {
     let told = rotate("7d");
     let end = found[0]["expires"].as_str().expect("it ends");
     let wanted = format!(
-        "the 2 old ones stay good until {}Z, their own end",
+        "the 2 old ones stay good until {}Z, their own expiry",
         &end[..19]
     );
     assert!(told.contains(&wanted), "{told}");
@@ -642,9 +642,12 @@ fn a_data_directory_that_is_open_to_others_is_warned_of() {
     fs::create_dir(&data).expect("made");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("ours");
     let server = Server::start_on(directory);
-    let log = server.log_with("is open to others than its owner: chmod 700");
-    assert!(log.contains("WARN"), "{log}");
-    assert!(!Server::start().log().contains("is open to others"));
+    let log = server.log_with("users other than its owner can access");
+    assert!(
+        log.contains("WARN") && log.contains(": chmod 700 "),
+        "{log}"
+    );
+    assert!(!Server::start().log().contains("users other than its owner"));
 }
 
 #[test]

@@ -206,10 +206,10 @@ fn a_hangup_changes_what_can_be_changed_and_tells_the_rest() {
         "{log}"
     );
     assert!(log.contains("rate_limit is 1 now ("), "{log}");
-    assert!(log.contains("it holds after a restart"), "{log}");
+    assert!(log.contains("it takes effect after a restart"), "{log}");
 
     hang_up("rate_limit = 0\n");
-    server.log_with("the configuration cannot be used, the old one holds");
+    server.log_with("the configuration cannot be used, the old one stays in force");
 
     // Five at once, and then one a second.
     let mut talk = Talk::with(server);

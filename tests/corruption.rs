@@ -175,10 +175,7 @@ fn an_undo_believes_no_audit_row_that_was_changed() {
     drop(database);
     let output = cli_in(&directory, &undo);
     assert_ne!(output.status, Some(0), "{output:?}");
-    assert!(
-        output.stderr.contains("nothing is taken back"),
-        "{output:?}"
-    );
+    assert!(output.stderr.contains("nothing is undone"), "{output:?}");
     // What lies behind it holds.
     let since = SystemClock.now().to_string();
     let activated = cli_in(&directory, &["user", "reactivate", "jane"]);

@@ -384,7 +384,7 @@ fn a_second_row_about_one_user_stays_out_until_somebody_decides() {
         let rejects = format!("{stem}.rejects.{ending}");
         desk.write(name, format!("{first}{second}"));
         let told = desk.import(name, &[]);
-        check(&told, 1, &["1 created", "1 rejected", "emptied its reason"]);
+        check(&told, 1, &["1 created", "1 rejected", "cleared its reason"]);
         let again = desk.import(&rejects, &[]);
         check(
             &again,
@@ -753,7 +753,7 @@ fn encodings_quotes_and_headers() {
             "lines",
             b"{\"userName\":\"a@x\"}\n".to_vec(),
             65,
-            "lines.csv:1: this is JSON, whose file must end with .jsonl",
+            "lines.csv:1: this is JSON: the file's name must end with .jsonl",
         ),
         ("array", b"[{}]\n".to_vec(), 65, "this is a JSON array"),
         (
@@ -962,7 +962,7 @@ fn a_status_that_nobody_has_said_is_compared_as_it_is_imported() {
     let told = desk.diff("unknown.csv", &[]);
     check(&told, 1, &["2 differences", "user import"]);
     assert!(!told.stderr.contains("user deactivate"), "{told:?}");
-    let same = "the directory is as the file says";
+    let same = "the directory matches the file";
     for outcome in ["1 created, 1 updated", "2 unchanged"] {
         check(&desk.import("unknown.csv", &[]), 0, &[outcome]);
         check(&desk.diff("unknown.csv", &[]), 0, &[same]);
@@ -1051,7 +1051,7 @@ fn a_difference_is_mended_by_the_printed_commands() {
     check(
         &desk.diff("hr list.csv", &[]),
         0,
-        &["the directory is as the file says"],
+        &["the directory matches the file"],
     );
     assert_eq!(desk.user("gone@x")["active"], false);
     assert!(!trap.exists(), "a name was run");
@@ -1086,7 +1086,7 @@ fn very_many_leavers_go_by_a_file() {
     check(&told, 1, &commands);
     assert!(!told.stderr.contains("user deactivate"), "{told:?}");
     assert_eq!(type_printed(&told), [Some(0), Some(1), Some(0)], "{told:?}");
-    let same = "the directory is as the file says";
+    let same = "the directory matches the file";
     check(&desk.diff("hr list.csv", &[]), 0, &[same]);
     let statuses = fs::read_to_string(desk.path("hr list.statuses.csv")).expect("written");
     assert_eq!(statuses.lines().count(), 1 + leavers + 1);
@@ -1154,7 +1154,7 @@ fn what_an_import_would_refuse_is_no_difference() {
     ] {
         desk.write(name, rows);
         let compared = desk.diff(name, &[]);
-        check(&compared, 1, &["refused: ", told, "mend the refused rows"]);
+        check(&compared, 1, &["refused: ", told, "fix the refused rows"]);
         assert!(!compared.stderr.contains("user deactivate"), "{compared:?}");
         check(&desk.import(name, &[]), 1, &["1 rejected", told]);
     }
@@ -1345,7 +1345,7 @@ fn a_row_leaves_what_it_does_not_change() {
         let path = &path(name);
         talk.server.cli(&["user", "export", path]);
         let told = talk.server.cli(&["user", "diff", path]);
-        check(&told, 0, &["as the file says"]);
+        check(&told, 0, &["matches the file"]);
     }
     let path = &path("title.csv");
     fs::write(path, "userName,title\njane,Engineer\n").expect("written");
@@ -1401,7 +1401,7 @@ fn a_large_file_in_bounded_memory() {
     told("export", &[out]);
     told("diff", &[out]);
     told("import", &[out, "--empty", "clear"]);
-    check(&desk.diff("out.csv", &[]), 0, &["as the file says"]);
+    check(&desk.diff("out.csv", &[]), 0, &["matches the file"]);
 }
 
 #[allow(clippy::cast_precision_loss, reason = "it is printed to whole rows")]

@@ -512,7 +512,7 @@ fn a_search_that_fails_shows_nobody_and_the_next_one_ends_the_waiting() {
             }}, 1"
         ));
     };
-    let between = "Something between this page and the server has answered.";
+    let between = "The answer came from something between this page and the server.";
     for (body, init, told, seconds) in [
         (
             "<!doctype html><p>Sign in to the network",

@@ -406,7 +406,7 @@ fn what_a_failed_sync_has_left_is_written_again_by_the_next_server() {
     let directory = server.stop_and_keep();
     std::fs::write(&mark, "").expect("a mark");
     let server = Server::start_on(directory);
-    server.log_with("was to bring to the disk was written again");
+    server.log_with("that failed has been written to disk again");
     let shown = server.cli(&["user", "show", "jane@example.com"]);
     assert_eq!(shown.status, Some(0), "{}", shown.stderr);
     assert!(!mark.exists());

@@ -49,8 +49,8 @@ fn a_second_server_says_which_process_holds_the_directory() {
         Some(0),
         "the first one was disturbed"
     );
-    let words = format!("process {pid} uses this data directory: ");
-    for what in ["waiting 10 s at most", "stop it first"] {
+    let words = format!("process {pid} is using this data directory: ");
+    for what in ["waiting up to 10 s", "stop it first"] {
         let line = format!("{words}{what}");
         assert!(second.stderr.contains(&line), "{line} in {second:?}");
     }

@@ -472,7 +472,7 @@ fn check_taken(talk: &Talk, deleted: &str) {
     };
     let taken = undo(&[]);
     assert_eq!(taken.status, Some(1), "{taken:?}");
-    let words = "refused: a deletion is not taken back, and somebody else has this userName by now";
+    let words = "refused: a deletion cannot be undone, and another user has this userName by now";
     assert!(taken.stdout.contains(words), "{taken:?}");
     assert!(!taken.stderr.contains("to make"), "{taken:?}");
     let told = rows(&undo(&["-o", "jsonl"]));

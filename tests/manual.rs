@@ -35,12 +35,12 @@ const OTHERS: [&str; 4] = ["expect(", "reason=", "hint(", "hint=format!("];
 
 /// Texts that clients get in headers, in documents or in hints, or not at all.
 const NO_DETAILS: [&str; 7] = [
-    "is a quote not closed?",
+    "is a closing quote missing?",
     "put it into a file first",
     "realm=",
     "not ({filter})",
     "TOKEN, with a token",
-    "a member is there twice",
+    "a member is given twice",
     "User account",
 ];
 

@@ -468,7 +468,7 @@ fn section_3_4_2_a_parameter_that_says_two_things_is_refused() {
             let error = talk.json("GET", &format!("/Users?{query}"), None, 400);
             assert_eq!(error["scimType"], scim_type, "{query}: {error}");
             let detail = error["detail"].as_str().expect("a detail");
-            assert!(detail.contains("is there twice"), "{query}: {detail}");
+            assert!(detail.contains("is given twice"), "{query}: {detail}");
         }
         // One that is blank alone is none; a cursor that is empty is the first page.
         let blank = "filter=+&search=+&sortBy=+&sortOrder=+&startIndex=+&count=+&count=+";

@@ -500,7 +500,7 @@ fn a_trimmed_trail_still_names_what_is_wrong() {
     store.close();
     drop((directory, store));
     let good = fs::read(store_file(&folder)).expect("the store");
-    let cut = "row 69 of the audit trail is not as it was written, or rows after it are missing";
+    let cut = "row 69 of the audit trail is damaged or was altered, or rows after it are missing";
     for (sequence, what) in [(70, cut), (1, "row")] {
         fs::write(store_file(&folder), &good).expect("written");
         let database = Database::open(store_file(&folder)).expect("a redb file");
@@ -558,7 +558,7 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
 /// Rows that agree with the chain, but not with each other or with who is there.
 #[test]
 fn a_row_of_a_change_that_was_none_is_named() {
-    let here = "it deletes a user who is here";
+    let here = "it deletes a user who exists";
     let older = "it is older than the user's creation";
     let twice = "it tells of version 2, where version 1 was to come";
     for (kind, version, what) in [

@@ -488,9 +488,7 @@ fn many_tokens_that_have_ended_are_told_of_in_one_line() {
         (12, "t12, t11, t10 and 9 more"),
     ] {
         after(number);
-        let words = format!(
-            "{number} tokens have expired, and there are no others of their names: {names}"
-        );
+        let words = format!("{number} tokens have expired and were not replaced: {names}");
         let of_ended = |all: Vec<String>| -> Vec<String> {
             all.into_iter()
                 .filter(|it| it.contains("expired"))
@@ -554,12 +552,12 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
         here.move_to(wrong);
         let (status, told) = here.ask("GET", "/readyz", &Value::Null);
         assert_eq!(status, 503);
-        assert!(told.contains("the certificate is good from"), "{told}");
+        assert!(told.contains("the certificate is valid from"), "{told}");
         // That it is near its end is over, and nothing is told twice.
         assert_eq!(here.warned("certificate"), [""; 0]);
         let logged = here.logs();
         assert_eq!(logged.len(), usize::from(wrong == to_end), "{logged:?}");
-        let words = "the certificate is good from ";
+        let words = "the certificate is valid from ";
         assert!(
             logged.iter().all(|line| line.starts_with(words)),
             "{logged:?}"
@@ -578,7 +576,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
     let error: Value = serde_json::from_str(&told).expect("a SCIM Error");
     let detail = text(&error["detail"]);
     assert!(
-        detail.starts_with("the certificate is good from")
+        detail.starts_with("the certificate is valid from")
             && detail.contains("; the server is stopping (request "),
         "{detail}"
     );
@@ -636,11 +634,11 @@ fn for_a_clock_that_is_wrong_no_certificate_is_to_be_bought() {
     // Nobody has made the next one yet.
     here.move_to(3 * 365 * DAY);
     let mend = here.status()["reasons"][0]["mend"].clone();
-    assert!(text(&mend).starts_with("set the clock right"), "{mend}");
+    assert!(text(&mend).starts_with("correct the clock"), "{mend}");
     // The clock is slow, or was fast when the CA was made.
     here.move_to(-3 * DAY);
     let mend = here.status()["reasons"][0]["mend"].clone();
-    assert!(text(&mend).contains("set it right (timedatectl)"), "{mend}");
+    assert!(text(&mend).contains("correct it (timedatectl)"), "{mend}");
     assert!(
         text(&mend).ends_with("{program} manual certificates"),
         "{mend}"
@@ -662,7 +660,7 @@ fn another_base_url_than_before_is_told_of_until_the_next_start() {
     let what = "the base URL is https://new.example/scim/v2 now, and was https://localhost/scim/v2";
     let mend = "give the new one to the identity providers that were given the old one, or set \
                 base_url = \"https://localhost/scim/v2\" and restart the server";
-    assert_eq!(here.logs(), [format!("{what}; mend: {mend}")]);
+    assert_eq!(here.logs(), [format!("{what}; fix: {mend}")]);
     assert_eq!(here.warned("base URL"), [format!("{what}; {mend}")]);
     // Whoever calls may still call the old one.
     here.move_to(2000);

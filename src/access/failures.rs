@@ -69,7 +69,8 @@ impl Failures {
         let refused = window.refused;
         if refused == limits::FAILURES_PER_WINDOW_MAX + 1 && state.tells(now) {
             log::info!(
-                "{peer} too many refusals: further ones are not logged for a minute, but wrong tokens"
+                "{peer} too many refusals: for a minute, further ones are not logged, except wrong \
+                 tokens"
             );
         }
         refused <= limits::FAILURES_PER_WINDOW_MAX && state.tells(now)
@@ -106,7 +107,8 @@ impl State {
         *lines = lines.saturating_add(1);
         if *lines == limits::FAILURES_TOLD_MAX {
             log::warn!(
-                "very many strangers are refused: the rest of them is not logged for a minute"
+                "too many requests without a valid token are refused: no more are logged for a \
+                 minute"
             );
         }
         *lines < limits::FAILURES_TOLD_MAX

@@ -316,10 +316,10 @@ impl Tokens {
     /// Work at intervals: settles, and writes down last uses, each even if the other fails.
     pub fn tend(&self) {
         if let Err(error) = self.settle() {
-            log::warn!("whether a change of tokens was made is not known yet: {error:?}");
+            log::warn!("it is not known yet whether a change of tokens was written: {error:?}");
         }
         if let Err(error) = self.flush_last_used() {
-            log::warn!("when tokens were last used could not be written: {error:?}");
+            log::warn!("the times when tokens were last used could not be written: {error:?}");
         }
     }
 

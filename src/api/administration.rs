@@ -98,7 +98,7 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
 /// cannot tell yet, tokens that may exist are shown.
 fn settle_tokens(api: &Api) {
     if let Err(error) = api.tokens.settle() {
-        log::warn!("whether a change of tokens was made is not known yet: {error:?}");
+        log::warn!("it is not known yet whether a change of tokens was written: {error:?}");
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let row = directory::event(&call.caller(), now, "backup.create", &details);
     // The backup exists, even if the row does not.
     if let Err(error) = api.store.commit(Change::none().audit(row)) {
-        log::error!("the audit trail could not be told of the backup: {error:?}");
+        log::error!("the backup could not be recorded in the audit trail: {error:?}");
     }
     let mut described = described_backup(&backup);
     described["copy"] = json!(copy.file_name().and_then(OsStr::to_str));
@@ -303,7 +303,7 @@ pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body:
         allow_from: has("allowFrom").then(|| allow_from(&wanted)).transpose()?,
     };
     if terms == Terms::default() {
-        return Err(Problem::new(400, "nothing is to be changed"));
+        return Err(Problem::new(400, "the request changes nothing"));
     }
     let now = api.clock.now();
     let changed = api.tokens.change(call.parameter(), &terms, now, |token| {
@@ -377,7 +377,8 @@ fn allow_from(wanted: &Value) -> Result<Vec<IpNet>, Problem> {
         .iter()
         .map(|text| {
             network(text).ok_or_else(|| {
-                let detail = format!("{text} is no network: write 203.0.113.0/24 or 2001:db8::/32");
+                let detail =
+                    format!("{text} is not a network: write 203.0.113.0/24 or 2001:db8::/32");
                 Problem::new(400, detail)
             })
         })

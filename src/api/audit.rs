@@ -63,7 +63,7 @@ pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -
     let Some(report) = api.directory.verify(run)? else {
         return Err(Problem::new(
             409,
-            "another verification has begun meanwhile, or this one was not gone on with: begin again",
+            "another verification was started, or this one was not continued in time: start again",
         ));
     };
     Ok(reply::json(

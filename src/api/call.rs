@@ -107,7 +107,7 @@ impl Beginning {
                 request = id,
                 address = self.peer.map(|_| peer.as_str()),
                 status = fault.status;
-                "{id} {peer} not a request, {}: {}",
+                "{id} {peer} invalid request, {}: {}",
                 fault.status,
                 fault.detail
             );
@@ -199,7 +199,8 @@ impl Admission {
             "cursor" => ErrorType::InvalidCursor,
             _ => ErrorType::InvalidValue,
         };
-        let what = format!("the parameter {name} is there twice and says two things: send it once");
+        let what =
+            format!("the parameter {name} is given twice with different values: send it once");
         Err(scim::Error::new(kind, what))
     }
 

@@ -83,7 +83,7 @@ impl Cursors {
         let (given, start) = self.read(binding, cursor).ok_or_else(|| {
             Error::new(
                 ErrorType::InvalidCursor,
-                "this cursor is not one of this query: begin again with an empty cursor, and \
+                "this cursor does not belong to this query: begin again with an empty cursor, and \
                  send the same filter, search, sortBy and sortOrder with each page",
             )
         })?;

@@ -72,33 +72,35 @@ fn advice(row: &Value) -> &'static str {
         (401, _) => of_token(cause),
         (403, Some(_)) => "take password out of the filter: it is never compared",
         (403, None) if cause == Cause::Scope.as_str() => {
-            "if it is to do that, type what the text says; nothing needs to be typed into the \
-             identity provider again; Okta needs no more than `provision`, Entra and JumpCloud need \
+            "if the token should be allowed to, run the command in that text; nothing changes in \
+             the identity provider; Okta needs no more than `provision`, Entra and JumpCloud need \
              `full`"
         }
-        (403, None) => "none: no identity provider filters discovery",
+        (403, None) => "nothing: no identity provider filters discovery endpoints",
         (404, _) if cause == Cause::User.as_str() && is_deletion(row) => {
-            "nothing: the user is gone, as was asked; perhaps the answer to an earlier try was lost; \
-             `golinks-scim audit list --user ID` shows it"
+            "nothing: the user is already deleted, as requested; perhaps the answer to an earlier \
+             try was lost; `golinks-scim audit list --user ID` shows it"
         }
         (404, _) if cause == Cause::User.as_str() => {
-            "the user was deleted here, or the provider knows an id of another directory: unassign \
-             the person in the provider and assign it again, which looks for it by userName; \
-             `golinks-scim audit list --user ID` shows what became of it"
+            "the user was deleted here, or the provider has an id from another directory: unassign \
+             the person in the provider and assign them again, so that it searches by userName; \
+             `golinks-scim audit list --user ID` shows what happened to the user"
         }
         (404, _) => {
             "compare the base URL with `golinks-scim guide okta`: it ends with /scim/v2, without \
              /Users; untick Import Groups and Push Groups"
         }
-        (405 | 415, _) => "lead /scim/v2 through the proxy unchanged, methods and headers too",
+        (405 | 415, _) => {
+            "make the proxy forward /scim/v2 unchanged, including methods and headers"
+        }
         (409, Some("uniqueness")) => {
             "somebody here has this userName already: `golinks-scim user show USERNAME`; import in \
-             Okta and confirm the match instead of pushing a new user, or change one of the two names; \
-             if the provider itself has made this user just before \
-             (`golinks-scim audit list --user USERNAME`), the answer to its first try was lost and \
-             nothing is to mend: it finds the user when it looks by userName"
+             Okta and confirm the match instead of pushing a new user, or change one of the two \
+             names; if the provider itself has made this user just before (`golinks-scim audit \
+             list --user USERNAME`), the answer to its first try was lost and there is nothing to \
+             fix: it will find the user by userName"
         }
-        (409, _) => "mend the operation that failed before this one",
+        (409, _) => "fix the failed operation that this one refers to",
         (412, _) => {
             "retrieve the user again: somebody, or an earlier try of this request, has changed it"
         }
@@ -107,8 +109,8 @@ fn advice(row: &Value) -> &'static str {
              operations"
         }
         (429 | 503, _) if cause == Cause::Load.as_str() => {
-            "nothing: the provider comes back by itself; if it is always so, look who else asks at \
-             those times, and send smaller bulk requests"
+            "nothing: the provider comes back by itself; if this keeps happening, see who else \
+             sends requests at those times, and send smaller bulk requests"
         }
         (429, _) => of_rate(cause),
         (501, _) if cause == Cause::Groups.as_str() => {
@@ -117,12 +119,13 @@ fn advice(row: &Value) -> &'static str {
         (503, _) => {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
         }
-        (501, _) if cause == Cause::Me.as_str() => "none: it is a client for people",
+        (501, _) if cause == Cause::Me.as_str() => "nothing: /Me is for end-user clients",
         // What is no request has no `scimType`.
         (408 | 414 | 417 | 431 | 501 | 505, _) | (400, None) => {
-            "no identity provider sends this: look at the proxy between, or for a scanner in the network"
+            "no identity provider sends this: check the proxy in between, or look for a network \
+             scanner"
         }
-        (500.., _) => "report the log lines of this request",
+        (500.., _) => "report a bug with this request's log lines",
         (400, Some(scim_type)) => of_content(scim_type),
         _ => "compare the provider's mapping with `golinks-scim guide okta`",
     }
@@ -142,8 +145,8 @@ fn of_token(cause: &str) -> &'static str {
         "issue another token, `golinks-scim token rotate NAME` or `token issue NAME`, and type \
          it into the provider"
     } else if is(Some(Rejection::Address)) {
-        "`golinks-scim token show NAME` has the addresses that it is bound to; if the provider has \
-         others now: `golinks-scim token change NAME --allow-from`"
+        "`golinks-scim token show NAME` lists the addresses that it may be used from; if the \
+         provider's have changed: `golinks-scim token change NAME --allow-from`"
     } else {
         "type the whole token into the provider again, without a space or the word Bearer where \
          it adds that itself; if it is lost: `golinks-scim token rotate NAME`"
@@ -152,9 +155,9 @@ fn of_token(cause: &str) -> &'static str {
 
 fn of_rate(cause: &str) -> &'static str {
     if cause == Cause::Failures.as_str() {
-        "stop what fails at that address; whoever has a valid token is let in all the while"
+        "stop the failing client at that address; requests with a valid token are still accepted"
     } else if cause == Cause::Rate.as_str() {
-        "nothing: the provider comes back by itself and everybody arrives; for more at once: \
+        "nothing: the provider retries by itself and no user is lost; to allow more at once: \
          `golinks-scim token change NAME --rate-limit N`"
     } else {
         "the provider comes back by itself; `golinks-scim check` says what the disk lacks"
@@ -164,23 +167,25 @@ fn of_rate(cause: &str) -> &'static str {
 fn of_content(scim_type: &str) -> &'static str {
     match scim_type {
         "invalidValue" => {
-            "the mapping gives an attribute a value of another type, or none to one that is \
-             required: the text names it; userName is usually the email"
+            "the mapping gives an attribute a value of the wrong type, or gives a required one \
+             none: the text names it; userName is usually the email"
         }
         "mutability" => "take the attribute that the text names out of the mapping",
         "invalidPath" | "noTarget" => {
-            "the target of a mapping is no attribute here: compare the mapping with the guide"
+            "the target of a mapping is not an attribute here: compare the mapping with the guide"
         }
         "invalidFilter" => {
             "choose userName as the provider's unique identifier (matching attribute)"
         }
         "tooMany" => {
-            "compare what has an index: id, userName, externalId, emails, active, meta.lastModified"
+            "filter on an indexed attribute: id, userName, externalId, emails, active, \
+             meta.lastModified"
         }
         "invalidVers" => "end the base URL with /scim/v2",
         "invalidCursor" | "expiredCursor" | "invalidCount" => "begin the import again",
         _ => {
-            "the body is no SCIM user: look at the mapping, and at proxies between that change bodies"
+            "the body is not a SCIM user: check the mapping, and any proxy in between that alters \
+             bodies"
         }
     }
 }

@@ -133,15 +133,15 @@ fn reasons(api: &Api) -> Vec<Reason> {
         None if api.store.snapshot().is_ok() => {}
         None => add(
             "the store is being opened".to_owned(),
-            "wait a moment; if it stays so, the log says why",
+            "wait a moment; if this persists, the log says why",
         ),
         Some(Ailment::Full) => add(
             "the disk is full: users can be read, not changed".to_owned(),
-            "make space; nothing need be restarted; if there is space: a quota or a limit on the \
-             size of files (LimitFSIZE) is reached",
+            "free some space, no restart is needed; if there is space, a quota or a limit on file \
+             sizes (LimitFSIZE) has been reached",
         ),
         Some(Ailment::Failing) => add(
-            "the disk takes no writes: users can be read, not changed".to_owned(),
+            "the disk cannot be written: users can be read, not changed".to_owned(),
             "look at the disk (dmesg), then: golinks-scim manual disk-full",
         ),
     }
@@ -212,12 +212,12 @@ fn certificate_out_of_date(api: &Api) -> Option<Reason> {
     summary.out_of_date(now)?;
     let (begins, ends) = (summary.not_before, summary.not_after);
     Some(Reason {
-        what: format!("the certificate is good from {begins} to {ends}, and it is {now}"),
+        what: format!("the certificate is valid from {begins} to {ends}, but it is now {now}"),
         mend: cell.mend(now),
     })
 }
 
-const MAKE_SPACE: &str = "make space; nothing need be restarted";
+const MAKE_SPACE: &str = "free some space; no restart is needed";
 
 fn state(api: &Api) -> metrics::State {
     let now = api.clock.now();

@@ -43,10 +43,10 @@ pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
             ),
         )),
         Past::Forgotten(oldest) => {
-            let since = oldest.map_or_else(String::new, |oldest| format!(" of before {oldest}"));
+            let since = oldest.map_or_else(String::new, |oldest| format!(" before {oldest}"));
             Err(Problem::new(
                 404,
-                format!("what the audit trail told{since} was removed: older backups have it"),
+                format!("the audit trail's rows{since} were removed: older backups have them"),
             ))
         }
     }
@@ -132,9 +132,9 @@ fn words(api: &Api, call: &Admission, obstacle: Obstacle) -> String {
             principal,
         } => format!("{attribute} was changed again since, in change {by_change} by {principal}"),
         Obstacle::Deletion { is_name_taken, .. } => if is_name_taken {
-            "a deletion is not taken back, and somebody else has this userName by now"
+            "a deletion cannot be undone, and another user has this userName by now"
         } else {
-            "a deletion is not taken back, but the user can be made again"
+            "a deletion cannot be undone, but the user can be created again"
         }
         .to_owned(),
         Obstacle::Gone => "the user was deleted since".to_owned(),

@@ -209,7 +209,7 @@ fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Prob
 /// Why a row was refused, in words for the owner of the file.
 fn reason(api: &Api, call: &Admission, error: Error) -> String {
     match error {
-        Error::NotFound => "no user has this id; a file of another directory is imported with \
+        Error::NotFound => "no user has this id; to import a file from another directory, use \
                             --ignore id"
             .to_owned(),
         error => api.words_of(call, error),

@@ -111,7 +111,7 @@ impl Problem {
             words.push("HEAD");
         }
         let allow = words.join(", ");
-        let mut problem = Self::new(405, format!("this path can do {allow} only"));
+        let mut problem = Self::new(405, format!("this path allows only {allow}"));
         problem.headers.push(("Allow", allow));
         problem
     }
@@ -162,7 +162,7 @@ impl Problem {
             .push(("WWW-Authenticate", challenge.to_owned()));
         problem.reason = Some(match why {
             None => "no token was sent",
-            Some(Rejection::Malformed) => "what was sent is not a token, or not all of one",
+            Some(Rejection::Malformed) => "what was sent is not a token, or only part of one",
             Some(Rejection::Unknown) => "the token was never issued here",
             Some(Rejection::Expired) => "the token has expired",
             Some(Rejection::Revoked) => "the token was revoked",
@@ -195,7 +195,8 @@ impl Problem {
             )
         } else {
             format!(
-                "this token may not do that: `golinks-scim token change NAME --scope {word}` lets it"
+                "this token may not do that: `golinks-scim token change NAME --scope {word}` \
+                 allows it"
             )
         };
         let mut problem = Self::new(403, detail).caused(Cause::Scope);
@@ -254,12 +255,12 @@ impl Problem {
     pub(super) fn precondition_failed() -> Self {
         Self::new(
             412,
-            "the user has another version than the request is about: retrieve it again",
+            "the user's version does not match If-Match or If-None-Match: retrieve the user again",
         )
     }
 
     pub(super) fn no_such_version() -> Self {
-        let detail = "only version 2 of SCIM is spoken here: the base URL ends with /scim/v2";
+        let detail = "only SCIM version 2 is supported here: the base URL must end with /scim/v2";
         scim::Error::new(ErrorType::InvalidVers, detail).into()
     }
 
@@ -267,7 +268,7 @@ impl Problem {
     pub(super) fn no_filter_here() -> Self {
         Self::new(
             403,
-            "what the service provider says of itself cannot be filtered",
+            "discovery endpoints cannot be filtered: leave out the filter",
         )
     }
 
@@ -283,8 +284,8 @@ impl Problem {
     pub(super) fn bug_in_a_change() -> Self {
         Self::new(
             500,
-            "an error in golinks-scim, and whether the change was made is not known: look before \
-             you try again; please report the log lines of this request",
+            "an error in golinks-scim, and it is not known whether the change was made: check \
+             before you try again; please report the log lines of this request",
         )
     }
 }
@@ -345,21 +346,21 @@ impl From<directory::Error> for Problem {
             ),
             directory::Error::BrokenTrail(place) => Self::damaged(
                 Damage::Trail(place),
-                "the audit trail is not as it was written: nothing is taken back by it; see \
+                "the audit trail is damaged or was altered: nothing is undone from it; see \
                  `golinks-scim manual audit`",
             ),
             directory::Error::Write(error) => error.into(),
             directory::Error::NotYet => Self::retry(
                 503,
                 RETRY_SOON_SECONDS,
-                "the directory is being looked through after a start: whether somebody is in it is \
-                 not known yet",
+                "the server is still checking the directory after a start and cannot tell yet \
+                 whether this user exists",
             ),
             directory::Error::Unavailable => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
-                "the directory cannot be read just now: it is tried again; if it stays so, look at \
-                 the server's disk",
+                "the directory cannot be read right now: the server keeps retrying; if this \
+                 persists, check its disk",
             ),
         }
     }
@@ -370,24 +371,25 @@ impl From<WriteError> for Problem {
         match error {
             WriteError::Panicked => Self::bug(),
             WriteError::Busy => {
-                Self::crowded("more changes are waiting than can be written: try again")
+                Self::crowded("too many changes are waiting to be written: try again")
             }
             WriteError::Unavailable | WriteError::Closed => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
-                "the store cannot be written just now and nothing was changed: it is tried again; \
-                 if it stays so, look at the server's disk",
+                "the store cannot be written right now and nothing was changed: the server keeps \
+                 retrying; if this persists, check its disk",
             ),
             WriteError::Full => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
-                "the server's disk is full and nothing was changed: make space, it goes on by itself",
+                "the server's disk is full and nothing was changed: free some space; the server \
+                 then resumes by itself",
             ),
             WriteError::Unknown => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
                 "the server's disk failed, is full or does not answer, and the change was not \
-                 confirmed: look whether it was made before you try again",
+                 confirmed: check whether it was made before you try again",
             )
             .caused(Cause::Doubt),
         }
@@ -428,16 +430,16 @@ impl From<IssueError> for Problem {
                 503,
                 RETRY_DISK_SECONDS,
                 "the server's disk failed, is full or does not answer, and the revocation was not \
-                 confirmed: a running server refuses the token from now on, and tries again; \
-                 without one, or if it is started again before, look with `golinks-scim token \
-                 list`, and revoke again",
+                 confirmed: a running server refuses the token from now on and keeps retrying; if \
+                 none is running, or it restarts before that succeeds, check with `golinks-scim \
+                 token list` and revoke again",
             ),
             IssueError::Underway => Self::retry(
                 503,
                 RETRY_DISK_SECONDS,
-                "another change of tokens waits for the server's disk: what is live of this name is \
-                 refused from now on; look with `golinks-scim token list` when that is done, and \
-                 revoke again",
+                "another change of tokens is waiting for the server's disk: live tokens of this \
+                 name are refused from now on; once that change is done, check with `golinks-scim \
+                 token list` and revoke again",
             ),
             IssueError::Write(error) => error.into(),
         }

@@ -68,7 +68,7 @@ impl Api {
             // A certificate out of date keeps every client out, and nothing else tells so.
             let is_out = warning.steps.iter().any(|(about, _)| about == CERTIFICATE);
             let level = if is_out { Level::Error } else { Level::Warn };
-            log::log!(level, "{}; mend: {}", warning.what, warning.mend);
+            log::log!(level, "{}; fix: {}", warning.what, warning.mend);
         }
     }
 }
@@ -172,7 +172,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
     let name = &token.name;
     Some(Warning {
         kind: "tokens",
-        what: format!("the token {name} has expired at {expires}, and there is no other"),
+        what: format!("the token {name} expired at {expires} and was not replaced"),
         mend: Mend::of(format!(
             "{{program}} token issue {name}{}; if nobody needs it: {{program}} token revoke {name}",
             options(newest)
@@ -191,7 +191,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     Warning {
         kind: "tokens",
         what: format!(
-            "{} tokens have expired, and there are no others of their names: {} and {} more",
+            "{} tokens have expired and were not replaced: {} and {} more",
             ended.len(),
             names.join(", "),
             ended.len() - names.len()
@@ -251,8 +251,8 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     Some(Warning {
         kind: "tokens",
         what: format!(
-            "the old token {name} ends at {expires}, in {days} days, and is still used; the new one \
-             never was"
+            "the old token {name} ends at {expires}, in {days} days, and is still used; the new \
+             one has never been"
         ),
         mend: Mend::of(format!(
             "type the new one into the identity provider; if it is lost: {{program}} token rotate \
@@ -324,9 +324,10 @@ fn certificate_refused(api: &Api) -> Option<Warning> {
     Some(Warning {
         kind: "certificate",
         what: format!(
-            "what was read last cannot be used, the certificate that ends at {ends} stays: {why}"
+            "the new certificate files cannot be used, so the one that ends at {ends} stays in \
+             use: {why}"
         ),
-        mend: Mend::new("mend that, then: systemctl reload golinks-scim (or send SIGHUP)"),
+        mend: Mend::new("fix that, then: systemctl reload golinks-scim (or send SIGHUP)"),
         steps: Vec::new(),
     })
 }

@@ -22,13 +22,13 @@ pub const NEW_AUTHORITY: Mend = Mend::new("{program} manual certificates");
 /// What is to be done about our own leaf where its authority is good. The next one is made as soon
 /// as the old one is out of date.
 const SET_THE_CLOCK: Mend = Mend::new(
-    "set the clock right (timedatectl): the next one is made by itself then, or the log says what \
-     hinders it",
+    "correct the clock (timedatectl): a new certificate is then made automatically; if not, the \
+     log says why",
 );
 /// What is to be done where the authority begins later.
 const SET_THE_CLOCK_OR_NEW_AUTHORITY: Mend = Mend::new(
-    "if the clock is slow, set it right (timedatectl); if it is right, the CA was made by a fast \
-     clock: {program} manual certificates",
+    "if the clock is slow, correct it (timedatectl); if it is right, it was ahead when the CA was \
+     made: {program} manual certificates",
 );
 
 /// What is being served.
@@ -163,7 +163,7 @@ impl Cell {
         if now < authority.not_before || now >= authority.not_after {
             // Without the moment, so that the log can tell it once.
             let what = format!(
-                "it is valid from {} to {}, which is not now by the machine's clock",
+                "it is valid from {} to {}, and the machine's clock is outside of that",
                 authority.not_before, authority.not_after
             );
             return Err(Error::Bad(authority.path.clone(), what));
@@ -189,7 +189,7 @@ impl Cell {
         let is_early = summary.is_before_authority(now);
         match (self.files(), summary.authority) {
             (Some([chain, key]), _) => Mend::of(format!(
-                "put the next one into {} and {}",
+                "put a new chain and key into {} and {}",
                 chain.display(),
                 key.display()
             )),
@@ -287,8 +287,8 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
     let mut warnings = Vec::new();
     if !gone.is_empty() {
         warnings.push(format!(
-            "the certificate is no longer for {}, as the one before it was: whoever still calls \
-             this server so will refuse it",
+            "the certificate no longer covers {}, unlike the previous one: clients that still use \
+             such a name will refuse it",
             gone.join(", ")
         ));
     }

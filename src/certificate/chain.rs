@@ -61,15 +61,16 @@ impl Chain {
             && number > 1
         {
             let what = format!(
-                "the key is that of certificate {number}, and not of the first: the order seems \
-                 reversed, which must be from the leaf up"
+                "the key belongs to certificate {number}, not to the first: the order seems to be \
+                 reversed; the leaf must come first"
             );
             return Err(Error::Bad(chain.to_owned(), what));
         }
         let key = CertifiedKey::from_der(certificates, private, &aws_lc_rs::default_provider())
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => bad_key(
-                    "the key does not fit the first certificate, which must be the leaf".to_owned(),
+                    "the key does not match the first certificate, which must be the leaf"
+                        .to_owned(),
                 ),
                 error => bad_key(format!("the key cannot be used: {error}")),
             })?;
@@ -179,7 +180,7 @@ impl Chain {
         let leaf = self.key.cert.first().ok_or("there is no certificate")?;
         let roots = roots?;
         if names.is_empty() {
-            return Err("it is for no name".to_owned());
+            return Err("it names no host".to_owned());
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
@@ -216,7 +217,7 @@ pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Resul
     }
     if begins > now {
         return Err(format!(
-            "the certificate begins at {begins}; is the clock right?"
+            "the certificate is not valid before {begins}; is the clock right?"
         ));
     }
     Ok(())

@@ -63,7 +63,7 @@ fn told(is: &str, command: &str, path: &Path) -> String {
         ""
     };
     format!(
-        "it is {is}, and plain PEM is wanted{more}; run: openssl {command} -in {path} -out {made}"
+        "it is {is}, but plain PEM is needed{more}; run: openssl {command} -in {path} -out {made}"
     )
 }
 

@@ -14,10 +14,10 @@ pub fn words_of(error: &rustls::Error) -> String {
             "it is a CA's own certificate, which is not accepted as a server's: issue one for the \
              server"
         }
-        "EndEntityUsedAsCa" => "what stands as its issuer is not the certificate of a CA",
+        "EndEntityUsedAsCa" => "the certificate given as its issuer is not a CA's",
         "NameConstraintViolation" => "its CA may not issue certificates for this name",
-        "PathLenConstraintViolated" => "its CA may have no other CA below it, and has",
-        "UnsupportedCertVersion" => "it is not of version 3 of X.509: issue one that is",
+        "PathLenConstraintViolated" => "its CA may not have another CA below it, but does",
+        "UnsupportedCertVersion" => "it is not an X.509 version 3 certificate: issue one that is",
         "UnsupportedCriticalExtension" => "it has a critical extension that is not known here",
         "MalformedExtensions" | "ExtensionValueInvalid" => "its extensions cannot be read",
         _ => return error.to_string(),

@@ -74,7 +74,7 @@ pub(super) enum Command {
     /// Copy the directory while it is served, check a copy, put one back
     #[command(subcommand)]
     Backup(Backup),
-    /// Tell what to type into an identity provider, or list for which that can be told
+    /// Show what to type into an identity provider, or list the supported ones
     Guide {
         /// Which one
         which: Option<Guide>,
@@ -89,7 +89,7 @@ pub(super) enum Command {
         /// The page
         name: Option<String>,
     },
-    /// Print the completions for a shell, or list for which there are any
+    /// Print the completions for a shell, or list the supported shells
     Completions {
         /// Which one
         shell: Option<Shell>,
@@ -169,7 +169,7 @@ pub(super) enum Token {
         #[command(flatten)]
         output: Output,
     },
-    /// Change what a token may do, from the next request on; its text and its end stay
+    /// Change what a token may do, from the next request on; its text and expiry stay the same
     #[command(group(ArgGroup::new("terms").required(true).multiple(true)))]
     Change {
         /// Its name, for all live tokens of that name, or its id
@@ -184,7 +184,7 @@ pub(super) enum Token {
         /// Requests per second, or `server` for the server's rate
         #[arg(long, group = "terms", value_name = "N", value_parser = rate_or_server)]
         rate_limit: Option<Value>,
-        /// Only from these networks or addresses, and from no others that it had; or `everywhere`
+        /// Only from these networks or addresses, replacing those that it had; or `everywhere`
         #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
               value_parser = network_or_everywhere)]
         allow_from: Vec<String>,
@@ -251,10 +251,10 @@ pub(super) enum Audit {
         /// By this token: its name or id
         #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
-        /// At most so many, the oldest
+        /// At most this many, the oldest
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
-        /// At most so many, the newest
+        /// At most this many, the newest
         #[arg(long, value_name = "N", conflicts_with = "limit")]
         last: Option<usize>,
         /// Only rows from this sequence on, such as the one after the last that a collector has
@@ -276,7 +276,7 @@ pub(super) enum Audit {
         #[command(flatten)]
         output: Output,
     },
-    /// Prove that the trail is whole and says what the users are
+    /// Verify that the trail is complete and matches the users
     Verify {
         #[command(flatten)]
         output: Output,
@@ -297,7 +297,7 @@ pub(super) enum Backup {
         #[command(flatten)]
         output: Output,
     },
-    /// Put a backup in the place of the directory; no server may be running
+    /// Replace the directory with a backup; no server may be running
     Restore {
         /// The file
         file: PathBuf,
@@ -312,7 +312,7 @@ pub(super) struct Check {
     /// Trust these authorities too: of a proxy before the server, as PEM
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Send everything that this identity provider sends instead, and delete whom that leaves
+    /// Instead, send everything that this identity provider sends, and delete leftover users
     #[arg(long, value_name = "PROVIDER", value_parser = provider(), ignore_case = true)]
     #[arg(requires = "write")]
     pub(super) like: Option<Provider>,
@@ -322,7 +322,7 @@ pub(super) struct Check {
 
 #[derive(Subcommand)]
 pub(super) enum Config {
-    /// What holds, and where each value comes from
+    /// What is in force, and where each value comes from
     Show {
         #[command(flatten)]
         output: Output,

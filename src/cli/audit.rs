@@ -190,7 +190,7 @@ fn follow(data_dir: &Path, format: Format) -> Result<(), Failure> {
     let mut client = connect()?.ok_or_else(|| {
         Failure::new(
             status::UNAVAILABLE,
-            "no server is running, so nothing happens",
+            "no server is running, so nothing to follow",
         )
         .hint("`{program} audit list` shows what has happened")
     })?;
@@ -256,7 +256,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
     }
     Err(Failure::new(
         status::DATA,
-        "the audit trail is not as it was written, or the users are not what it tells",
+        "the audit trail is damaged or was altered, or the users do not match it",
     )
     .hint("keep a copy of the data directory; `golinks-scim manual audit` says how to go on"))
 }

@@ -62,7 +62,7 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
     }
     let what = "a backup is not read from standard input";
     Err(Failure::new(status::USAGE, what)
-        .hint("put it into a file first, and name that; ./- is a file whose name is -"))
+        .hint("save it to a file first, and name that file; ./- means a file called -"))
 }
 
 /// The server may only be allowed to write its data directory: it makes the copy there, and this
@@ -100,7 +100,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         written_out(from).map_err(|failure| {
             // Whoever reads less than all of it has no backup.
             if failure.is_unread() {
-                let what = "the backup is cut off: nobody reads standard output any more";
+                let what = "the backup is incomplete: standard output was closed";
                 return Failure::new(status::IO, what);
             }
             failure
@@ -241,8 +241,8 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
         advice.extend(on_tokens.iter().map(|line| filled(line, program)));
         advice.extend(advice_on_users(restoring, program));
         if had_one && restoring.replaced.is_none() {
-            let what = "what was there cannot be read: who was deleted since the backup, and which \
-                        tokens were taken back, cannot be told";
+            let what = "the previous directory cannot be read, so it is not known who was deleted \
+                        or which tokens were revoked since the backup";
             advice.push(what.to_owned());
         }
         Change::none().audit(row(file, restoring, now))
@@ -259,25 +259,27 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     let restored = restored.map_err(|error| not_restored(data_dir, file, error))?;
     if had_one {
         output::say(&format!(
-            "what was there before is kept as {}",
+            "the previous store is kept as {}",
             kept_as.display()
         ));
     }
     output::say(
-        "what was changed since the backup is not in it: let the identity provider push again; who \
-         was deleted since is back",
+        "changes made since the backup are lost: let the identity provider push again; users \
+         deleted since then are back",
     );
     for line in &advice {
         output::say(line);
     }
     if config.tls_files.is_none() && !certificate::is_any_in(data_dir) {
-        output::say("tls/ is not in a backup, and not here: the next start makes a new CA");
+        output::say(
+            "tls/ is not part of a backup and is missing here: the next start makes a new CA",
+        );
     }
     tell(&described_backup(&restored.backup))?;
     match restored.unconfirmed {
         Some(error) => {
-            let what = format!("the backup is put back, and the disk did not confirm it: {error}");
-            Err(Failure::new(status::IO, what).hint("look at the disk, then restore it again"))
+            let what = format!("the backup was restored, but the disk did not confirm it: {error}");
+            Err(Failure::new(status::IO, what).hint("check the disk, then restore it again"))
         }
         None => Ok(()),
     }
@@ -319,9 +321,9 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
 /// What to do about tokens: whoever took one back does not expect it to be good again.
 fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let Some(replaced) = restoring.replaced else {
-        let general = "tokens that were revoked since the backup are good again, those that were \
-                       changed may do what they could, and those issued since are unknown: see \
-                       {program} token list";
+        let general = "tokens revoked since the backup are valid again, changed ones have their \
+                       earlier rights back, and those issued since no longer exist: see {program} \
+                       token list";
         let has_some = !live_in(restoring.restored, now).is_empty();
         return has_some.then(|| general.to_owned()).into_iter().collect();
     };
@@ -329,20 +331,20 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let revived = turned.revived.iter().map(|token| {
         let (name, id) = (&token.name, &token.id);
         format!(
-            "token {name} ({id}) is good for longer than it was before: if it was taken back or \
-             rotated since the backup, {{program}} token revoke {id}"
+            "token {name} ({id}) is now valid for longer than before the restore: if it was \
+             revoked or rotated since the backup, run {{program}} token revoke {id}"
         )
     });
     let changed = turned.changed.iter().map(|token| {
         let (name, id) = (&token.name, &token.id);
         format!(
-            "token {name} ({id}) may do what it could at the backup: {{program}} token show {id}, \
-             and {{program}} token change"
+            "token {name} ({id}) has the rights it had at the time of the backup: check with \
+             {{program}} token show {id}, adjust with {{program}} token change"
         )
     });
     let lost = turned.lost.iter().map(|token| {
         let (name, id) = (&token.name, &token.id);
-        format!("token {name} ({id}) was good, and is unknown now: issue it again")
+        format!("token {name} ({id}) was valid, but no longer exists: issue a new one")
     });
     revived.chain(changed).chain(lost).collect()
 }
@@ -354,7 +356,7 @@ fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
         Ok(back) => back,
         Err(error) => {
             return Some(format!(
-                "who was deleted since the backup cannot be told: {error}"
+                "it is not known who was deleted since the backup: {error}"
             ));
         }
     };
@@ -371,15 +373,15 @@ fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
         .collect();
     let more = if back.more > 0 {
         format!(
-            ", and {} more, of whom rows `delete` of the store tell that is kept",
+            ", and {} more, listed in the `delete` rows of the previous store's audit trail",
             back.more
         )
     } else {
         String::new()
     };
     Some(format!(
-        "{} {were} deleted since the backup, and back now: {}{more}; if they demanded it, {program} \
-         user delete {} --yes",
+        "{} {were} deleted since the backup and restored by it: {}{more}; if they had asked for \
+         deletion, run {program} user delete {} --yes",
         output::counted(count as u64, "user"),
         names.join(", "),
         ids.join(" ")
@@ -390,7 +392,7 @@ fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {
     if local::server_of(data_dir).is_none() {
         return Ok(());
     }
-    let what = "a server is using the directory, which cannot be exchanged under it";
+    let what = "a server is using the directory, which cannot be replaced while it runs";
     Err(Failure::new(status::UNAVAILABLE, what).hint("stop the server first"))
 }
 
@@ -402,7 +404,7 @@ fn kept_as(path: &Path) -> PathBuf {
 
 fn unsound(file: &Path, error: &OpenError) -> Failure {
     let what = match error {
-        OpenError::Damaged(how) => format!("{} is no sound backup: {how}", file.display()),
+        OpenError::Damaged(how) => format!("{} is not a sound backup: {how}", file.display()),
         _ => format!("{}: {error}", file.display()),
     };
     Failure::new(store_status(error), what)

@@ -46,8 +46,8 @@ pub(super) fn run(config: &config::Serve, command: Cert, program: &str) -> Resul
                 && !names.cover(&host)
             {
                 output::say(&format!(
-                    "warning: no name is {host}, the host of the base URL: `cert install` will refuse \
-                     what the authority makes of this"
+                    "warning: none of the names is {host}, the host of the base URL: `cert \
+                     install` will refuse a certificate made from this"
                 ));
                 output::hint(&filled(&mend_names(&host), program));
             }
@@ -78,13 +78,13 @@ fn mend_names(host: &str) -> String {
     let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     if is_here {
         // No authority that an identity provider knows issues a certificate for such a host.
-        return "set base_url to https://NAME/scim/v2 with a name that it is for, and restart the \
-                server"
+        return "set base_url to https://NAME/scim/v2 with a name that the certificate covers, and \
+                restart the server"
             .to_owned();
     }
     format!(
-        "set base_url to a name that it is for and restart the server, or \
-         {{program}} cert request --name {host}"
+        "set base_url to a name that the certificate covers and restart the server, or {{program}} \
+         cert request --name {host}"
     )
 }
 
@@ -113,7 +113,7 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
     for _ in 0..looks {
         let served = installation(data_dir)?["certificate"].clone();
         if served.is_null() {
-            output::say("no server runs; the next start serves it");
+            output::say("no server is running; the next start will serve it");
             return Ok(());
         }
         if text_of(&served, "fingerprint") == installed.fingerprint {
@@ -126,7 +126,10 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
         status::REFUSED,
         "the server still serves another certificate",
     )
-    .hint("a server with --tls-cert serves that one; otherwise its log says what is wrong"))
+    .hint(
+        "a server started with --tls-cert serves that file instead; otherwise its log says what is \
+         wrong",
+    ))
 }
 
 /// What is served and by which CA, for programs; each is null if there is none.
@@ -148,7 +151,7 @@ fn document(installation: &Value) -> Value {
 fn show(installation: &Value) -> Result<(), Failure> {
     let certificate = &installation["certificate"];
     if certificate.is_null() {
-        output::say("no server runs; this is what the last one left");
+        output::say("no server is running; this is what the last one left");
     } else {
         show_served(certificate)?;
     }

@@ -42,9 +42,9 @@ pub(super) fn run(
         unknown.join(", ")
     );
     Err(Failure::new(status::REFUSED, what).hint(
-        "a request that read or changed nothing leaves no row, what a command was refused stands \
-         in the server's log alone, and a request without a valid token is remembered by the \
-         running server alone: see `golinks-scim manual audit`",
+        "a request that only read, or changed nothing, leaves no row; refused commands are only in \
+         the server's log; requests without a valid token are remembered only while the server \
+         runs: see `golinks-scim manual audit`",
     ))
 }
 
@@ -82,7 +82,7 @@ fn tell_explanation(found: &Value, program: &str) -> Result<(), Failure> {
     if changes.is_empty() {
         return Ok(());
     }
-    output::line(&format!("request {request} was done, and changed:"))?;
+    output::line(&format!("request {request} succeeded, and changed:"))?;
     let mut listing = Listing::new(Format::Table, COLUMNS);
     listing.page(changes)?;
     listing.end()?;
@@ -149,7 +149,7 @@ pub(super) fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
         }
     }
     if ids.is_empty() {
-        let what = "this holds no id of a request";
+        let what = "this contains no request id";
         return Err(Failure::new(status::USAGE, what)
             .hint("it has 16 characters and stands at the end of the text: (request …)"));
     }

@@ -59,7 +59,7 @@ fn too_few_descriptors(limit: u64) -> Option<String> {
     let needed = limits::DESCRIPTORS_NEEDED;
     (limit < needed).then(|| {
         format!(
-            "{limit} may be open, {needed} are needed for {} connections",
+            "only {limit} may be open, but {needed} are needed for {} connections",
             limits::CONNECTIONS_MAX
         )
     })
@@ -206,7 +206,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     };
     logging::start(typed_level.unwrap_or(usual_level), format);
     if let Err(error) = outlived {
-        log::warn!("a limit on file sizes would end this without a word: {error}");
+        log::warn!("a limit on file sizes would end this without an error message: {error}");
     }
     for warning in &configuration.warnings {
         log::warn!("{warning}");
@@ -402,15 +402,16 @@ fn store_hint(error: &OpenError) -> Option<&'static str> {
         }
         OpenError::Damaged(_) => Some("restore a backup: {program} backup restore FILE"),
         OpenError::NotUpgraded { .. } => Some(
-            "nothing was changed: mend that and start again, or go on with the version that wrote it",
+            "nothing was changed: fix that and start again, or keep using the version that wrote \
+             it",
         ),
         OpenError::Io(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(
             "dmesg says why the disk is read-only; if it stays so, copy the data directory to \
              another one, and name that with --data-dir",
         ),
         OpenError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(
-            "let the user that runs this read and write it, or run it as root; {program} check, as \
-             root, says whose it must be",
+            "give the user that runs this read and write access, or run it as root; {program} \
+             check, run as root, names the right owner",
         ),
         OpenError::Locked | OpenError::Older(_) | OpenError::Io(_) => None,
     }

@@ -25,7 +25,8 @@ impl Namesakes {
         let first = self.0.len().saturating_sub(limits::NAMESAKES_TOLD_MAX);
         for (user, last) in &self.0[first..] {
             output::hint(&format!(
-                "another user had this userName, at {last} still: {program} user history {user}"
+                "another user had this userName until at least {last}: {program} user history \
+                 {user}"
             ));
         }
     }

@@ -155,8 +155,8 @@ pub(super) fn need_reader(what: &str) -> Result<(), Failure> {
     if kept {
         return Ok(());
     }
-    let what = format!("standard output is closed, or /dev/null: nobody would get {what}");
-    Err(Failure::new(status::USAGE, what).hint("let standard output be a file, or read it"))
+    let what = format!("standard output is closed, or /dev/null: {what} would be lost");
+    Err(Failure::new(status::USAGE, what).hint("send standard output to a file, pipe or terminal"))
 }
 
 /// Prints a document in one of the forms for programs: as an array with this one element, or as a
@@ -231,7 +231,10 @@ impl Deeds {
             } else {
                 failure.what
             };
-            Failure::new(status::IO, format!("it was done, and is not told: {why}"))
+            Failure::new(
+                status::IO,
+                format!("it was done, but could not be reported: {why}"),
+            )
         });
         if let (Err(_), Err(untold)) = (&outcome, &told) {
             failure(&untold.what, None);

@@ -27,7 +27,7 @@ pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
     if opened.len() > 1 {
         let what = format!("the service manager passed {} sockets", opened.len());
         return Err(Failure::new(status::CONFIGURATION, what)
-            .hint("let the socket unit have one ListenStream; [::]:443 is IPv4 too"));
+            .hint("the socket unit must have only one ListenStream; [::]:443 includes IPv4"));
     }
     opened.take_tcp_listener(0).map_err(|error| {
         let what = format!("the socket of the service manager cannot be used: {error}");
@@ -70,7 +70,7 @@ fn tell(state: &[NotifyState<'_>]) {
     let message = lines.join("\n");
     let mut manager = sound(MANAGER.lock());
     if let Err(error) = send(&mut manager, Path::new(&path), message.as_bytes()) {
-        log::warn!("the service manager cannot be told: {error}");
+        log::warn!("the service manager cannot be notified: {error}");
     }
 }
 
@@ -106,7 +106,8 @@ impl Watchdog {
                     tell(&[NotifyState::Watchdog]);
                 } else {
                     log::error!(
-                        "nothing is accepted any more: the service manager is to restart this"
+                        "connections are no longer accepted: the service manager should restart \
+                         the server"
                     );
                 }
             }
@@ -115,7 +116,7 @@ impl Watchdog {
             .name("watchdog".to_owned())
             .spawn_scoped(scope, watch);
         if let Err(error) = started {
-            log::error!("the service manager cannot be told that this is alive: {error}");
+            log::error!("the service manager cannot be notified that the server is alive: {error}");
         }
         Some(Self(stop))
     }

@@ -52,7 +52,8 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
                 server.uid()
             );
             let mend = format!(
-                "copy it to where that user may look: install -o {} -g {} -m 600 {} /etc/golinks-scim/, and name the copy",
+                "copy it to where that user can read it: install -o {} -g {} -m 600 {} \
+                 /etc/golinks-scim/, and name the copy",
                 server.uid(),
                 server.gid(),
                 quoted(path)
@@ -97,11 +98,13 @@ pub(super) fn failure(error: &Error) -> Failure {
     let hint = match error {
         // Also of the authority: nothing of it is lost.
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "let the user that runs the server read it, and run this as that user or as root; {program} check, as root, says whose it must be"
+            "make it readable for the user that runs the server, and run this as that user or as \
+             root; {program} check, run as root, names the right owner"
                 .to_owned()
         }
         Error::Io(path, _) | Error::Bad(path, _) if certificate::is_of_authority(path) => format!(
-            "restore ca.pem and ca.key from a backup; if there is none, move both away, nothing else, and give the new {} to every client",
+            "restore ca.pem and ca.key from a backup; if there is none, move away only these two, \
+             and give the new {} to every client",
             quoted(&path.with_file_name("ca.pem"))
         ),
         Error::Bad(..) => "tls_cert wants the full chain as PEM, tls_key its key".to_owned(),

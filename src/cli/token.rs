@@ -157,7 +157,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
             let old = what_becomes_of_the_old(&issued);
             let new = match issued["expires"].as_str() {
                 Some(end) => format!("is good until {}Z", to_the_second(end)),
-                None => "has no end".to_owned(),
+                None => "never expires".to_owned(),
             };
             output::say(&format!(
                 "this token is shown once: {old}; the new one {new}"
@@ -180,7 +180,7 @@ fn networks(typed: &[String]) -> Result<Option<&[String]>, Failure> {
         [] => Ok(None),
         [one] if one == EVERYWHERE => Ok(Some(&[])),
         several if several.iter().any(|one| one == EVERYWHERE) => {
-            let what = format!("{EVERYWHERE} stands alone");
+            let what = format!("{EVERYWHERE} excludes networks");
             Err(Failure::new(status::USAGE, what).hint("leave it out, or the networks"))
         }
         several => Ok(Some(several)),
@@ -230,9 +230,9 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
         } else {
             &failure.what
         };
-        let what = format!("the token was made, and nobody has seen it: {why}");
+        let what = format!("the token was created, but could not be shown: {why}");
         let id = text_of(issued, "id");
-        Failure::new(status::IO, what).hint(format!("take it back: {{program}} token revoke {id}"))
+        Failure::new(status::IO, what).hint(format!("revoke it: {{program}} token revoke {id}"))
     })
 }
 
@@ -254,11 +254,11 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     }
     let until = to_the_second(&last);
     let is_own = last < overlap_ends;
-    let own = if is_own { ", its own end" } else { "" };
+    let own = if is_own { ", its own expiry" } else { "" };
     if is_one {
         format!("the old one stays good until {until}Z{own}")
     } else if ends.iter().all(|end| *end == last) {
-        let own = if is_own { ", their own end" } else { "" };
+        let own = if is_own { ", their own expiry" } else { "" };
         format!("the {count} old ones stay good until {until}Z{own}")
     } else {
         format!("of the {count} old ones the last stays good until {until}Z{own}")

@@ -111,7 +111,7 @@ impl Columns {
         let email = place("emails[type eq \"work\"].value").filter(|_| id.is_none());
         if name.or(email).or(id).is_none() {
             return Err(wrong(
-                "no column says who a row is about: userName, Email or id is needed".to_owned(),
+                "no column identifies the user: userName, Email or id is needed".to_owned(),
             ));
         }
         Ok(Self {

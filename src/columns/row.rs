@@ -311,7 +311,7 @@ fn status(cell: &str) -> Result<bool, Error> {
         | "provisioned" => Ok(true),
         "false" | "no" | "0" | "inactive" | "staged" | "suspended" | "deprovisioned" => Ok(false),
         _ => Err(wrong(format!(
-            "{} is no status: true or false, active or inactive, or one of Okta's",
+            "{} is not a status: use true or false, active or inactive, or one of Okta's",
             quoted(cell)
         ))),
     }

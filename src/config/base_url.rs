@@ -54,7 +54,7 @@ impl BaseUrl {
         if self.has_other_end() {
             odd.push(format!(
                 "the base URL {self} does not end in /scim/v2: nothing answers there, unless a \
-                 proxy leads it to /scim/v2 here; without a path, /scim/v2 is appended"
+                 proxy forwards it to /scim/v2 here; without a path, /scim/v2 is appended"
             ));
         }
         odd

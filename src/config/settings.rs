@@ -114,8 +114,8 @@ pub static SETTINGS: [Setting; 14] = [
             words: "the name of this machine and the port",
             example: "\"https://scim.example.com\"",
         },
-        about: "Where the identity provider finds the server; /scim/v2 is appended if it has no path.\n\
-                With one it must end in /scim/v2, unless a proxy makes that of it.",
+        about: "Where the identity provider finds the server; /scim/v2 is appended if it has no \
+                path.\nWith one it must end in /scim/v2, unless a proxy rewrites it to that.",
         is_reloaded: false,
     },
     Setting {
@@ -125,8 +125,8 @@ pub static SETTINGS: [Setting; 14] = [
             words: "the certificate that was installed, else one of the private CA",
             example: "\"/etc/golinks-scim/chain.pem\"",
         },
-        about: "Your own certificate with its full chain, as PEM. When the file changes, the new\n\
-                one is served. `golinks-scim cert install` does without this setting.",
+        about: "Your own certificate with its full chain, as PEM. When the file changes, the \
+                new\none is served. `golinks-scim cert install` does not need this setting.",
         is_reloaded: false,
     },
     Setting {
@@ -157,22 +157,23 @@ pub static SETTINGS: [Setting; 14] = [
         key: Key::LogFormat,
         name: "log_format",
         default: Fallback::Value("\"text\""),
-        about: "How it is written: text, for people, or json, an object a line, for what collects logs.",
+        about: "How it is written: text, for people, or json, one object per line, for log \
+                collectors.",
         is_reloaded: false,
     },
     Setting {
         key: Key::AlarmDeactivations,
         name: "alarm_deactivations",
         default: Fallback::Number(limits::ALARM_DEACTIVATIONS_DEFAULT),
-        about: "More deactivations than this within an hour, and than alarm_percent of the active\n\
-                users, are warned of; they are done all the same. 0 turns the alarm off.",
+        about: "Warn of more deactivations within an hour than this, and than alarm_percent of the\n\
+                active users; they are still carried out. 0 turns the alarm off.",
         is_reloaded: true,
     },
     Setting {
         key: Key::AlarmPercent,
         name: "alarm_percent",
         default: Fallback::Number(limits::ALARM_PERCENT_DEFAULT),
-        about: "See alarm_deactivations; 0 leaves that number alone to decide.",
+        about: "See alarm_deactivations; with 0, only that number decides.",
         is_reloaded: true,
     },
     Setting {
@@ -187,8 +188,8 @@ pub static SETTINGS: [Setting; 14] = [
         key: Key::AuditKeepBytes,
         name: "audit_keep_bytes",
         default: Fallback::Value("\"4GiB\""),
-        about: "What all rows together may take, such as 500MiB or 4GiB, or \"unlimited\"; beyond it the\n\
-                oldest are removed.",
+        about: "The space that all rows together may take, such as 500MiB or 4GiB, or \
+                \"unlimited\"; beyond it the\noldest are removed.",
         is_reloaded: true,
     },
     Setting {
@@ -239,17 +240,22 @@ impl Key {
 
 /// The configuration file in which nothing is set and everything explained.
 pub fn default_text() -> String {
-    let mut text = "\
-# golinks-scim: the configuration of the server.
+    let mut text = "# golinks-scim: the configuration of the server.
 #
-# Every setting stands here with its default, commented out. A flag of `golinks-scim serve`,
-# where there is one, wins over the environment (GOLINKS_SCIM_ and the name in capitals), and
+# Every setting stands here \
+                    with its default, commented out. A flag of `golinks-scim serve`,
+# where there \
+                    is one, wins over the environment (GOLINKS_SCIM_ and the name in capitals), \
+                    and
 # that over this file.
 #
-#   golinks-scim config check    whether this file can be used
-#   golinks-scim config show     what holds, and where it comes from
+#   golinks-scim config check    whether this \
+                    file can be used
+#   golinks-scim config show     what is in force, and where \
+                    it comes from
 #
-# Settings marked [reload] are read again on SIGHUP (systemctl reload golinks-scim); the
+# Settings marked [reload] are read again on SIGHUP (systemctl \
+                    reload golinks-scim); the
 # others need a restart.
 "
     .to_owned();

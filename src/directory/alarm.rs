@@ -79,7 +79,7 @@ impl AlarmState {
     pub fn words(&self) -> String {
         let by = |(who, count): &(String, u64)| format!(", {count} by {who}");
         let most = self.most.as_ref().map_or_else(String::new, by);
-        let many = |threshold| format!("; more than {threshold} are very many");
+        let many = |threshold| format!("; the alarm threshold is {threshold}");
         let many = self.threshold.map_or_else(String::new, many);
         let count = self.deactivations;
         format!("{count} deactivations within an hour{most}{many}")
@@ -95,7 +95,7 @@ impl AlarmState {
         // Not "1h": that would count from when it is typed, which may be the next morning.
         let since = self.began;
         Mend::of(format!(
-            "look who: {{program}} user list --inactive; if it was a mistake, stop it in the \
+            "see who: {{program}} user list --inactive; if it was a mistake, stop it in the \
              identity provider, then: {{program}} user undo --since {since}{by} --dry-run"
         ))
     }

@@ -32,8 +32,8 @@ pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Err
     match oldest.as_deref().and_then(audit::time_of) {
         Some(oldest) if extent.first > 1 && oldest > *since => {
             let what = format!(
-                "what the audit trail told of before {oldest} was removed: say a later time, or \
-                 force what it still tells to be taken back"
+                "the audit trail's rows before {oldest} were removed: give a later time, or use \
+                 --force to undo only the changes still in it"
             );
             Err(scim::Error::new(ErrorType::InvalidValue, what).into())
         }

@@ -94,8 +94,8 @@ fn too_many() -> Error {
     Error::Scim(scim::Error::new(
         ErrorType::TooMany,
         format!(
-            "the query was not done after {} s: compare id, userName, externalId, emails, active \
-             or meta.lastModified too, or compare less at once",
+            "the query was stopped after {} s: also filter on id, userName, externalId, emails, \
+             active or meta.lastModified, or use fewer conditions",
             limits::SCAN_DURATION_MAX.as_secs()
         ),
     ))

@@ -279,7 +279,7 @@ impl Verification {
             Older::Unseen => self.compare_newest(told, record.as_ref()),
             Older::Version(count) if count != count_of(told.version) => {
                 let what = format!(
-                    "it tells of version {}, where version {count} was to come",
+                    "it is about version {}, where version {count} was expected",
                     count_of(told.version)
                 );
                 self.find_in(told, &what);
@@ -312,7 +312,7 @@ impl Verification {
 
     fn compare_newest(&mut self, told: &UserRow, record: Option<&Record>) {
         match record {
-            Some(_) if told.is_deletion() => self.find_in(told, "it deletes a user who is here"),
+            Some(_) if told.is_deletion() => self.find_in(told, "it deletes a user who exists"),
             Some(record) if record.header().version != told.version => {
                 let what = format!(
                     "it makes version {} of the user, who has version {}",
@@ -382,7 +382,7 @@ impl Verification {
             let known = self.of_user.get(sequence as usize).copied();
             let what = match known.unwrap_or_default().older {
                 Older::Nothing => continue,
-                Older::Unseen => "no row tells of the user",
+                Older::Unseen => "no row mentions the user",
                 Older::Version(_) => "no row tells of the user's creation",
             };
             let record = snapshot.user(sequence).ok().flatten();

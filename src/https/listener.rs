@@ -171,7 +171,7 @@ fn welcome(
     let stream = Arc::new(stream);
     let Some(slot) = shared.table.enter(Arc::clone(&stream), peer) else {
         return Err(
-            "a connection was refused: all are in use by callers with a token who are at work"
+            "a connection was refused: all slots are in use by busy clients with a valid token"
                 .to_owned(),
         );
     };

@@ -107,7 +107,7 @@ impl Table {
         );
         if waited.timed_out() {
             log::warn!(
-                "{} connections were cut off at the end",
+                "{} connections were cut off at shutdown",
                 slots.by_number.len()
             );
             for slot in slots.by_number.values() {
@@ -179,8 +179,8 @@ impl Slots {
         let is_cut = self.cut(Some(oldest));
         if is_cut && self.tells(Instant::now()) {
             log::warn!(
-                "there is no room for another connection: of the {count} from {group} that have \
-                 shown no token the oldest are ended"
+                "there is no room for another connection: closing the oldest of the {count} from \
+                 {group} that have sent no valid token"
             );
         }
         is_cut

@@ -100,7 +100,7 @@ impl fmt::Display for NoWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(error) => write!(f, "no thread can be started: {error}"),
-            None => f.write_str("all workers are busy and enough connections wait"),
+            None => f.write_str("all workers are busy and the queue is full"),
         }
     }
 }

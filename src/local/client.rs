@@ -50,7 +50,7 @@ impl fmt::Display for Error {
             Self::NoDirectory(path) => {
                 write!(f, "there is no user directory in {}", path.display())
             }
-            Self::Forbidden(path) => write!(f, "{} may not be opened", path.display()),
+            Self::Forbidden(path) => write!(f, "no permission to open {}", path.display()),
             Self::Store(error) => error.fmt(f),
             Self::Content(what) | Self::SocketPath(what) => f.write_str(what),
             Self::Silent(wait) => {

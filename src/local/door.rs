@@ -108,7 +108,7 @@ impl Door {
         self.socket.closing.store(true, Ordering::SeqCst);
         wake_workers(&self.socket.servers().newest);
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("somebody at the local door did not take the answer in time");
+            log::warn!("a command at the local socket did not read its answer in time");
             let _ = fs::remove_file(&self.socket.path);
             return;
         }
@@ -154,7 +154,10 @@ impl Socket {
                 continue;
             }
             if !is_told {
-                log::error!("the local door lets nobody in: it is opened again when it can be");
+                log::error!(
+                    "the local socket accepts no connections: it will be reopened as soon as \
+                     possible"
+                );
                 is_told = true;
             }
             // To have no threads is a panic of the library's.
@@ -219,7 +222,7 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
     if !kind.is_socket() {
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "there is something else in the place of the socket",
+            "something that is not a socket is in its place",
         ));
     }
     match UnixStream::connect(path) {

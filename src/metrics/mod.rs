@@ -170,18 +170,20 @@ impl Metrics {
         );
         registry.register(
             "server_errors",
-            "Requests that the server failed: answered 500 or more, or 429 in place of 503, but for 501 and 505, and not by /readyz",
+            "Requests that failed in the server: answered 500 or more except 501 and 505, or 429 \
+             in place of 503; not those to /readyz",
             self.server_errors.clone(),
         );
         registry.register_with_unit(
             "http_request_duration",
-            "From a request that was read, and has had its turn, to its answer being made",
+            "Time from a request having been read, and having had its turn, to its answer being \
+             ready",
             Unit::Seconds,
             self.durations.clone(),
         );
         registry.register(
             "tolerated_requests",
-            "Requests that were understood although no RFC allows them, by what was forgiven",
+            "Requests accepted although no RFC allows them, by what was tolerated",
             self.tolerated.clone(),
         );
         registry.register(
@@ -191,12 +193,12 @@ impl Metrics {
         );
         registry.register(
             "authentication_failures",
-            "Requests without a token that may be used, by what was wrong",
+            "Requests without a usable token, by what was wrong",
             self.unauthenticated.clone(),
         );
         registry.register(
             "audited_refusals",
-            "Refusals of principals: with a row of the audit trail each, or counted in one",
+            "Refused requests of known callers, each with its audit row or counted in a shared one",
             self.refusals.clone(),
         );
         registry.register(

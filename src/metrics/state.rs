@@ -104,8 +104,8 @@ impl State {
         );
         one(
             "deactivations_last_hour",
-            "Users deactivated, deleted while active, or named as check --write names its own, within \
-             the last hour; not whom that makes",
+            "Users deactivated, deleted while active, or given a name like those of check --write, \
+             within the last hour; excluding users made by check",
             Some(signed(self.deactivations)),
         );
         one(
@@ -150,12 +150,12 @@ fn register_tokens(registry: &mut Registry, tokens: &[TokenGauges]) {
     }
     registry.register(
         "token_days_left",
-        "Days until a token ends, below zero once it has with none in its place",
+        "Days until a token expires, below zero once it has expired without a replacement",
         days,
     );
     registry.register(
         "token_idle_seconds",
-        "Seconds since a token last passed, or was issued if it never did",
+        "Seconds since a token was last accepted, or since its issue if it never was",
         idle,
     );
 }

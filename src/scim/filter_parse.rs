@@ -187,16 +187,18 @@ impl<'a> Parser<'a> {
     ) -> Result<(), Error> {
         let compared = path.compared();
         if compared.kind == Kind::Complex {
-            return Err(self.error(&format!("{path} has parts: name one of them")));
+            return Err(self.error(&format!("{path} has sub-attributes: name one of them")));
         }
         let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
         let has_no_order = matches!(compared.kind, Kind::Boolean | Kind::Binary);
         if !equality && (has_no_order || *value == CompValue::Null) {
-            return Err(self.error("only eq and ne compare booleans, binary values and null"));
+            return Err(self.error("booleans, binary values and null allow only eq and ne"));
         }
         if compared.kind == Kind::DateTime {
             if matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew) {
-                return Err(self.error("a dateTime has no parts to compare: use eq ne gt ge lt le"));
+                return Err(
+                    self.error("co, sw and ew cannot compare a dateTime: use eq ne gt ge lt le")
+                );
             }
             let is_date = match value {
                 CompValue::Text(text) => crate::clock::DateTime::parse(text.as_str()).is_some(),

@@ -70,7 +70,9 @@ fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
                 Some(Forbidden::Twice) => {
                     "has a member twice (upper and lower case count as the same)"
                 }
-                Some(Forbidden::TooMany) => "has too many values: send fewer at once, the one",
+                Some(Forbidden::TooMany) => {
+                    "has too many values, send fewer at once: the limit is reached"
+                }
                 // The reader bounds its recursion.
                 None if error.to_string().starts_with("recursion") => "is nested too deeply",
                 None if error.to_string().starts_with("number") => "has a number that is too large",

@@ -50,7 +50,9 @@ impl Sort {
                 ))
             })?;
         if path.compared().kind == Kind::Complex {
-            return Err(invalid(format!("{path} has parts: sort by one of them")));
+            return Err(invalid(format!(
+                "{path} has sub-attributes: sort by one of them"
+            )));
         }
         let descending = match order.map(str::trim) {
             None | Some("") => false,

@@ -190,11 +190,11 @@ impl User {
         } else if let Some(unseen) =
             (name.chars().find(|c| is_unseen(*c))).or_else(|| lone_joiner(name))
         {
-            format!("U+{:04X}, which nobody sees", u32::from(unseen))
+            format!("the invisible character U+{:04X}", u32::from(unseen))
         } else {
             return Ok(());
         };
-        let detail = format!("the userName has {what}: mend it where the name comes from");
+        let detail = format!("the userName has {what}: fix it where the name comes from");
         Err(Error::new(ErrorType::InvalidValue, detail))
     }
 

@@ -153,9 +153,9 @@ impl ChainBroken {
 impl fmt::Display for ChainBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.how {
-            How::Changed => "is not as it was written",
+            How::Changed => "is damaged or was altered",
             How::Missing => "is missing",
-            How::ChangedOrCutOff => "is not as it was written, or rows after it are missing",
+            How::ChangedOrCutOff => "is damaged or was altered, or rows after it are missing",
         };
         write!(f, "row {} of the audit trail {what}", self.sequence)
     }
@@ -253,7 +253,7 @@ impl Walk {
 mod tests {
     use super::*;
 
-    const OR_CUT_OFF: &str = "is not as it was written, or rows after it are missing";
+    const OR_CUT_OFF: &str = "is damaged or was altered, or rows after it are missing";
 
     fn chain(texts: &[&str]) -> (Vec<(u64, Vec<u8>)>, Joint) {
         let mut head = Joint::default();

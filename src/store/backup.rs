@@ -197,8 +197,8 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     if Lag::of(Some(path)).is_anothers() {
         log::warn!(
-            "{}: a sync of it has failed, so the disk may lack what is shown of it; whoever opens \
-             the store makes up for that",
+            "{}: a sync to disk has failed, so the disk may lack some of what is read from it; the \
+             next process to open the store repairs that",
             path.display()
         );
     }
@@ -307,7 +307,7 @@ impl Restore<'_> {
         if unconfirmed.is_none()
             && let Err(error) = Lag::of(Some(path)).remove_mark()
         {
-            log::warn!("the next start will write the store again, without need: {error}");
+            log::warn!("the next start will rewrite the store unnecessarily: {error}");
         }
         Ok(Restored {
             backup: checked,

@@ -53,7 +53,7 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::File(error) => write!(f, "the store cannot be read: {error}"),
-            Cause::NotYet => f.write_str("the store was not looked through yet"),
+            Cause::NotYet => f.write_str("the store has not been checked yet"),
         }
     }
 }

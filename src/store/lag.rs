@@ -189,8 +189,8 @@ impl Lag {
         };
         if let Err(error) = put.and_then(|()| files::sync_directory_of(&mark.path)) {
             log::error!(
-                "{} cannot be kept, which would have another process write the store again \
-                 (if this one ends before it has: make a backup, and restore it): {error}",
+                "cannot write {}, which tells the next process to rewrite the store (if this \
+                 process ends before doing so itself, make a backup and restore it): {error}",
                 mark.path.display()
             );
         }
@@ -235,7 +235,7 @@ impl Lag {
         state.written = Written::Parts(Vec::new());
         let lacking = state.syncing.insert(lacking);
         if matches!(lacking, Written::Anything) {
-            log::info!("a sync has failed: all of the store is to be written again");
+            log::info!("a sync to disk has failed: the whole store will be written again");
         }
         // Perhaps it could not be made before.
         self.put_mark();
@@ -246,7 +246,7 @@ impl Lag {
         made_up?;
         closed?;
         state.syncing = None;
-        log::warn!("what a failed sync was to bring to the disk was written again");
+        log::warn!("the data of the sync that failed has been written to disk again");
         Ok(())
     }
 

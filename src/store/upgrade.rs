@@ -102,7 +102,8 @@ pub(super) fn with_backup(
 fn tell(path: &Path, backup: &Path, format: u64) {
     let backup = quoted(backup);
     log::warn!(
-        "the store was brought from format {format} to format {FORMAT}; as it was before, it is kept as {backup}"
+        "the store was upgraded from format {format} to format {FORMAT}; the previous state is \
+         kept as {backup}"
     );
     // The program of format 1 had no `restore`.
     let put_back = match format {
@@ -114,7 +115,8 @@ fn tell(path: &Path, backup: &Path, format: u64) {
         ),
     };
     log::warn!(
-        "to go back, which loses what is changed from now on: stop the server, install the version that was here before, {put_back}"
+        "to go back, losing all changes made from now on: stop the server, install the previous \
+         version, {put_back}"
     );
 }
 

@@ -238,7 +238,7 @@ impl Writer {
                 }
             };
             if let Err(error) = self.mend(open) {
-                log::error!("the index cannot be made anew: {error}");
+                log::error!("the index cannot be rebuilt: {error}");
             }
             if let Some(stop) = self.write(open, plans, vec![callers], queue) {
                 return stop;
@@ -285,7 +285,7 @@ impl Writer {
         let attempt = match attempt {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => {
-                log::error!("a batch failed, nothing of it is kept: {error}");
+                log::error!("a batch of changes failed and was undone: {error}");
                 Attempt::Done(Outcome::Failed)
             }
             Err(_) => Attempt::Done(Outcome::Panicked),
@@ -365,7 +365,7 @@ impl Writer {
         if !self.syncer.wait_idle() {
             return Ok(());
         }
-        log::warn!("somebody has changed users behind the server's back: all are read again");
+        log::warn!("users were changed in the store from outside the server: rereading them all");
         open.index = saved::from_rows(&self.snapshot(open)?, self.describe)?;
         open.forget_saved()?;
         (open.is_save_due, open.unchecked) = (true, true);

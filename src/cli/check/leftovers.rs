@@ -56,7 +56,7 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
     let Some(name) = left else {
         return Ok(());
     };
-    let what = format!("an earlier run was cut short, and has left users, such as {name}");
+    let what = format!("an earlier run was interrupted and has left users behind, such as {name}");
     let mend = findings.command("check --write");
     findings.warn("users made", &what, &mend)
 }
@@ -72,16 +72,20 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     if names.len() > NAMES_MAX {
         let _ = write!(told, " and {} more", names.len() - NAMES_MAX);
     }
-    let what = format!("named as if made by a check, but not created so, and not deleted: {told}");
+    let what =
+        format!("named like users made by a check, but not made by one, so not deleted: {told}");
     let who = quoted(Path::new(first));
     let mend = findings.command(&format!("user history {who}"));
-    let mend = format!("look who it was, and give the name back: {mend}");
+    let mend = format!("find out who this was and restore the old userName: {mend}");
     findings.warn("users made", &what, &mend)
 }
 
 /// The finding about users that a run has left and that were deleted.
 pub(super) fn deleted(names: &[String]) -> String {
-    format!("left by the requests, and deleted: {}", names.join(", "))
+    format!(
+        "left over from the requests, now deleted: {}",
+        names.join(", ")
+    )
 }
 
 /// Deletes the leftovers and no other users. Returns their names, and those of other users with

@@ -53,7 +53,7 @@ pub(super) fn configuration(
     Ok(Some(configuration))
 }
 
-const EXCHANGE: &str = "put a chain and its key there that can be used";
+const EXCHANGE: &str = "replace them with a valid chain and its key";
 
 /// Checks that the directory exists and that nobody else can use it. Returns whether the rest can
 /// be checked.
@@ -80,7 +80,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     if metadata.mode() & 0o077 != 0 {
         findings.fail(
             TOPIC,
-            &format!("{shown} can be looked into by other users of the machine"),
+            &format!("other users of the machine can look into {shown}"),
             &format!("chmod 700 {shown}"),
         )?;
     }
@@ -98,7 +98,7 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         findings.fail(
             TOPIC,
             &format!(
-                "{shown} belongs to root, and the store in it does not: the server cannot use it"
+                "{shown} belongs to root, but the store in it does not: the server cannot use it"
             ),
             &format!("{give} {shown}"),
         )?;
@@ -121,13 +121,13 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
         if inner.uid() != owner.uid() {
             findings.fail(
                 TOPIC,
-                &format!("{path} belongs to another user than the rest: the server cannot use it"),
+                &format!("{path} has another owner than the other files: the server cannot use it"),
                 &format!("{give} {path}"),
             )?;
         }
     }
     if findings.count(super::Outcome::Fail) == before {
-        findings.pass(TOPIC, &format!("{shown} is its owner's alone"))?;
+        findings.pass(TOPIC, &format!("only its owner can use {shown}"))?;
     }
     Ok(true)
 }
@@ -178,7 +178,7 @@ pub(super) fn clock(
 ) -> Result<(), Halt> {
     const TOPIC: &str = "clock";
     if now < Instant::BEFORE_US {
-        let what = format!("it is {now} here, when there was no such program");
+        let what = format!("the clock here says {now}, before this program existed");
         return findings.fail(TOPIC, &what, SET_CLOCK);
     }
     let newest = state["newestChange"].as_str().and_then(Instant::parse);
@@ -189,11 +189,11 @@ pub(super) fn clock(
     };
     if is_synchronised() {
         let what = format!("a change was made at {newest}, when the clock was ahead; it is {now}");
-        let mend =
-            "none is needed: the clock is set by others now, and later changes will be later";
+        let mend = "nothing to do: the clock is now synchronised over the network, and new changes \
+                    get later times";
         return findings.warn(TOPIC, &what, mend);
     }
-    let what = format!("it is {now} here, but a change was made at {newest}");
+    let what = format!("the clock here says {now}, but a change was made at {newest}");
     findings.fail(TOPIC, &what, SET_CLOCK)
 }
 
@@ -220,7 +220,7 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "disk";
     const MIB: u64 = 1024 * 1024;
     let Some(free) = number(state, "/disk/freeBytes") else {
-        return findings.not_run(TOPIC, "the file system does not tell");
+        return findings.not_run(TOPIC, "free disk space is not reported");
     };
     let directory = state["dataDirectory"]
         .as_str()
@@ -251,7 +251,7 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
         store / MIB
     );
     let mend = format!(
-        "free space: du -xh --max-depth=2 \"$(stat -c %m {})\" | sort -h | tail",
+        "to find what takes up space: du -xh --max-depth=2 \"$(stat -c %m {})\" | sort -h | tail",
         crate::cli::quoted(Path::new(directory))
     );
     if free < limits::DISK_FREE_BYTES_MIN {

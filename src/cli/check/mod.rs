@@ -114,7 +114,7 @@ impl Findings {
             output::printable(what)
         ))?;
         if let Some(mend) = mend {
-            output::line(&format!("         mend: {}", output::printable(mend)))?;
+            output::line(&format!("         fix: {}", output::printable(mend)))?;
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ fn beyond_configuration(
         return findings.not_run("the rest", "there is no data directory to look at");
     }
     let Some(mut client) = server::find(data_dir, configuration, findings)? else {
-        return findings.not_run("the rest", "the store cannot be asked");
+        return findings.not_run("the rest", "the store cannot be opened");
     };
     let pid = client.server();
     let found = ask_all(wanted, &mut client, findings);
@@ -252,7 +252,7 @@ fn beyond_configuration(
         Err(Halt::Oddity(what)) => server::odd(&what, findings)?,
         other => return other,
     }
-    findings.not_run("the rest", "the server cannot be asked")
+    findings.not_run("the rest", "the server does not answer")
 }
 
 fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
@@ -277,13 +277,13 @@ fn ask_all(wanted: &Wanted<'_>, client: &mut Client, findings: &mut Findings) ->
     }
     let Some(mut reached) = network::reach(&installation, wanted.vouched.as_ref(), findings)?
     else {
-        return findings.not_run("requests", "the network door cannot be reached");
+        return findings.not_run("requests", "the HTTPS port cannot be reached");
     };
     let has_users = installation["users"]
         .as_u64()
         .is_some_and(|users| users > 0);
     if !trial::arrives(client, &mut reached, findings)? {
-        return findings.not_run("requests", "they would go to somebody else");
+        return findings.not_run("requests", "they would not reach this server");
     }
     let like = wanted.typed.like;
     let (door, mut shown) = (&mut reached.door, WrongTokens::default());
@@ -305,16 +305,16 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
         [Outcome::Pass, Outcome::Warn, Outcome::Fail, Outcome::NotRun]
             .map(|outcome| findings.count(outcome));
     output::say(&format!(
-        "{passed} passed, {warned} to know, {failed} failed, {not_run} not run"
+        "{passed} passed, {warned} warned, {failed} failed, {not_run} not run"
     ));
     if failed == 0 {
         return Ok(());
     }
     Err(Failure::new(
         status::REFUSED,
-        "not everything is as an identity provider needs it",
+        "this server is not ready for an identity provider",
     )
-    .hint("begin with the first that failed: what follows may be its consequence"))
+    .hint("begin with the first failure: later ones may be a consequence of it"))
 }
 
 /// Makes a request that every server answers.

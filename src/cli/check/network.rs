@@ -61,13 +61,14 @@ pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result
     match (reached.from, reached.is_certified) {
         (Horizon::Anywhere, true) => findings.pass(TOPIC, "clouds, and agents in this network"),
         (Horizon::ThisMachine, _) => {
-            let what = "programs on this machine alone, no identity provider";
+            let what = "only programs on this machine, no identity provider";
             findings.warn(TOPIC, what, SET_BASE_URL)
         }
         (Horizon::Anywhere | Horizon::ThisNetwork, _) => {
-            let what = "agents in this network that trust the certificate, no cloud";
+            let what = "only agents in this network that trust the certificate, no cloud";
             let mend = format!(
-                "let Okta's agent provision: {}; or give it a public name and certificate",
+                "use Okta's Provisioning Agent: {}; or give the server a public name and \
+                 certificate",
                 findings.command("guide agent")
             );
             findings.warn(TOPIC, what, &mend)
@@ -92,7 +93,7 @@ fn name(
     let addresses = match (host, url.port()).to_socket_addrs() {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
-            let what = format!("{host} has no address: {error}");
+            let what = format!("{host} does not resolve: {error}");
             findings.fail(TOPIC, &what, SET_BASE_URL)?;
             return Ok(None);
         }
@@ -100,11 +101,11 @@ fn name(
     let from = from(host, &addresses, listens);
     match from {
         Horizon::ThisMachine => {
-            let what = format!("{host} leads to this machine from itself alone");
+            let what = format!("{host} leads to this machine only from the machine itself");
             findings.warn(TOPIC, &what, SET_BASE_URL)?;
         }
         Horizon::ThisNetwork => {
-            let what = format!("{host} is of this network: no cloud finds it");
+            let what = format!("{host} exists only in this network: no cloud can find it");
             findings.warn(TOPIC, &what, SET_BASE_URL)?;
         }
         Horizon::Anywhere => {
@@ -162,7 +163,7 @@ fn mend_of_port(url: &BaseUrl, listens: &str) -> String {
     let port = url.port();
     match listens.parse::<SocketAddr>() {
         Ok(at) if at.port() == port && at.ip().is_unspecified() => {
-            format!("let the firewall of this machine, and those before it, pass port {port}")
+            format!("open port {port} in the firewall of this machine and in any in front of it")
         }
         Ok(at) if at.port() == port => {
             format!("listen at every address of the machine: set listen to [::]:{port} and restart")
@@ -176,11 +177,12 @@ pub(super) fn lead(url: &BaseUrl, listens: &str) -> String {
     let (host, port) = (url.written_host(), url.port());
     match listens.parse::<SocketAddr>() {
         Ok(at) if at.port() != port => format!(
-            "lead port {port} of {host} to {at} (firewall or proxy), or set base_url to https://{host}:{} and restart",
+            "forward port {port} of {host} to {at} (firewall or proxy), or set base_url to \
+             https://{host}:{} and restart",
             at.port()
         ),
         _ => format!(
-            "let {host} lead to this machine, or set base_url to a name that does, and restart"
+            "make {host} point to this machine, or set base_url to a name that does, and restart"
         ),
     }
 }

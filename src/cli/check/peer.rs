@@ -28,12 +28,12 @@ pub(super) fn certificate(
     let shown = match look(url.as_str()) {
         Ok(Sight::Certificates(shown)) => shown,
         Ok(Sight::NoTls) => {
-            let what = format!("what answers at {} speaks no TLS", place(url));
+            let what = format!("what answers at {} does not speak TLS", place(url));
             findings.fail(TOPIC, &what, &lead(url, &listens))?;
             return Ok(None);
         }
         Err(error) => {
-            let mend = "look at the server's log, and at what stands before it";
+            let mend = "check the server's log, and any proxy in front of the server";
             findings.fail(TOPIC, &error.to_string(), mend)?;
             return Ok(None);
         }
@@ -59,15 +59,17 @@ pub(super) fn certificate(
                     let issuer = shown.last().and_then(|last| issuer_of(last));
                     let issuer = issuer.unwrap_or_else(|| "another CA".to_owned());
                     let file = crate::cli::quoted(&vouched.file);
-                    why = format!("that the CA in {file} has not issued, but \"{issuer}\"");
+                    why = format!("not issued by the CA in {file}, but by \"{issuer}\"");
                     format!(
-                        "with a certificate of \"{issuer}\" answers: it may leave out the certificate of \"{issuer}\" between: let it send the whole chain; or name the file of that CA in place of {file}"
+                        "answers with a certificate of \"{issuer}\": it may be leaving out the \
+                         intermediate certificate of \"{issuer}\", make it send the full chain; or \
+                         name that CA's file in place of {file}"
                     )
                 } else {
                     let check = findings.command("check --ca CA.pem");
-                    format!("with a certificate of your own CA answers: {check}")
+                    format!("answers with a certificate of your own CA: {check}")
                 };
-                mend = format!("if a proxy {expected}; else {mend}");
+                mend = format!("if a proxy {expected}; otherwise {mend}");
             }
             let place = place(url);
             let what = format!("something else answers at {place}, with a certificate {why}");
@@ -139,13 +141,13 @@ fn accepted(
 ) -> Result<(), Halt> {
     let end = match end_of(leaf) {
         Ok(end) => format!("it ends in {} days", SystemClock.now().days_until(end)),
-        Err(why) => format!("when it ends cannot be read: {why}"),
+        Err(why) => format!("its end date cannot be read: {why}"),
     };
     // Right after a renewal the certificate shown is no longer the one served.
     let whose = if is_ours || matches!(by, AcceptedBy::Trust(_)) {
         ""
     } else {
-        " (another than this server's: a proxy answers)"
+        " (not this server's own: a proxy answers)"
     };
     let trusting = match by {
         AcceptedBy::Clouds => {
@@ -154,7 +156,7 @@ fn accepted(
         AcceptedBy::Trust(issuer) => format!("\"{issuer}\""),
         AcceptedBy::Vouched(file) => format!("the CA of {file}"),
     };
-    let what = format!("{end}; no cloud accepts it, but whoever trusts {trusting}{whose}");
+    let what = format!("{end}; no cloud accepts it, only clients that trust {trusting}{whose}");
     let mend = "golinks-scim manual certificates";
     findings.warn(TOPIC, &what, mend)
 }

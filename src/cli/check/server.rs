@@ -120,7 +120,7 @@ pub(super) fn version(
     let Some(pid) = pid else { return Ok(()) };
     let (runs, ours) = (text_of(installation, "version"), env!("CARGO_PKG_VERSION"));
     if runs.is_empty() || installation["listens"].is_null() {
-        let what = format!("process {pid} answers at the socket, and is no golinks-scim");
+        let what = format!("process {pid} answers at the socket, but is not golinks-scim");
         return Err(Halt::Oddity(what));
     }
     if runs == ours {
@@ -258,7 +258,8 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
         let what = match all.iter().filter(provisions).count() {
             0 => "no token for an identity provider was ever issued".to_owned(),
             dead => format!(
-                "no token for an identity provider is good any more ({dead} have expired or were revoked)"
+                "no token for an identity provider is valid any more ({dead} have expired or were \
+                 revoked)"
             ),
         };
         let mend = findings.command("token issue okta");
@@ -286,9 +287,11 @@ fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Ha
             findings.warn(TOPIC, &what, MEND)
         }
         (true, _, false) => findings.pass(TOPIC, &format!("{name} is good; it was never used")),
-        (false, true, _) => {
-            findings.warn(TOPIC, &format!("{name} has been quiet since {used}"), MEND)
-        }
+        (false, true, _) => findings.warn(
+            TOPIC,
+            &format!("{name} has not been used since {used}"),
+            MEND,
+        ),
         (false, false, _) => findings.pass(
             TOPIC,
             &format!("{name} is good; it was last used at {used}"),

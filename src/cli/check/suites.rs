@@ -69,7 +69,7 @@ fn whole(
     }
     let what = summary(&report);
     if unsent > 0 || findings.count(Outcome::Fail) > failed_before {
-        let mend = "begin with the first request of it that failed, which is told of above";
+        let mend = "begin with its first failed request, which is reported above";
         findings.fail(topic, &what, mend)?;
     } else {
         findings.pass(topic, &what)?;

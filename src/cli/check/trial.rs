@@ -107,9 +107,9 @@ pub(super) fn arrives(
         Err(error) => error.to_string(),
     };
     let what =
-        format!("a request to the base URL does not come to this server: {told} (token {id})");
+        format!("a request to the base URL does not arrive at this server: {told} (token {id})");
     let mend = format!(
-        "let the proxy lead /scim/v2 to it unchanged; or {}",
+        "make the proxy forward /scim/v2 to it unchanged; or {}",
         reached.lead
     );
     findings.fail("way", &what, &mend)?;
@@ -155,7 +155,7 @@ pub(super) fn reading(
             told(&suite, client, door, token, findings)?;
             let left_out = reading.left_out.len();
             if left_out > 0 {
-                let what = format!("{left_out} steps that write, or that need somebody");
+                let what = format!("{left_out} steps that write, or that need an existing user");
                 findings.not_run(topic(suite.name), &what)?;
             }
         }
@@ -193,7 +193,7 @@ fn life(
     told(suite, client, &mut guard, token, findings)?;
     match guard.made().first().map(|id| trial::end(id)) {
         Some(end) => told(&end, client, &mut guard, token, findings),
-        None => findings.not_run(LIFE, "the deletion, since no answer told of the user"),
+        None => findings.not_run(LIFE, "the deletion, since no answer gave the user's id"),
     }
 }
 
@@ -267,20 +267,20 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
         return findings.pass(topic, what);
     };
     let what = format!(
-        "{what}: {}, {} wanted, {} found",
+        "{what}: {}: expected {}, found {}",
         step.request, failed.expected, failed.found
     );
     // The users of a directory need not meet what Okta's own suite expects of the first one.
     let is_of_first_user = suite == "SPEC" && matches!(step.source, "SPEC 1" | "SPEC 2");
     if is_of_first_user && step.request.starts_with("GET ") && step.status == Some(200) {
-        let mend = "Okta's suite for its catalogue needs this, provisioning does not";
+        let mend = "only Okta's suite for its catalogue needs this, not provisioning";
         return findings.warn(topic, &what, mend);
     }
     // This says nothing about the provider: another client with wrong tokens may share this
     // address.
     if step.status == Some(429) && failed.expected.contains("401") && detail_of(step).is_some() {
-        let mend =
-            "this address has shown too many wrong tokens within a minute: check again in one";
+        let mend = "this address has sent too many wrong tokens within a minute: run check again \
+                    in a minute";
         return findings.warn(topic, &what, mend);
     }
     findings.fail(topic, &what, &mend_of(step, &failed.expected))
@@ -291,21 +291,22 @@ fn mend_of(step: &StepReport, expected: &str) -> String {
     match (step.status, detail_of(step)) {
         (_, Some(detail)) => detail,
         (Some(200..300), None) if expected.starts_with("answered in under") => {
-            "see what is slow: this machine, its disk, or what stands before the server".to_owned()
+            "find out what is slow: this machine, its disk, or a proxy in front of the server"
+                .to_owned()
         }
         (Some(200..300), None) => {
-            "let nothing before this server change requests or answers; if nothing stands there, \
-             look at its log"
+            "make sure that no proxy in front of this server alters requests or answers; if there \
+             is none, check its log"
                 .to_owned()
         }
         (Some(404), None) => {
-            "something before this server answers: look at the proxy's routes for /scim/v2"
+            "something in front of this server answers: check the proxy's routes for /scim/v2"
                 .to_owned()
         }
         (Some(_), None) => {
-            "something before this server answers: lead /scim/v2 to it unchanged".to_owned()
+            "something in front of this server answers: forward /scim/v2 to it unchanged".to_owned()
         }
-        (None, _) => "look at the server's log, and at what stands before it".to_owned(),
+        (None, _) => "check the server's log, and any proxy in front of the server".to_owned(),
     }
 }
 

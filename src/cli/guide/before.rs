@@ -48,14 +48,16 @@ fn of_the_certificate(place: &Place, caller: Caller) -> Vec<String> {
     };
     let warnings = warnings.iter();
     let mut told: Vec<String> = warnings
-        .map(|warning| format!("  - Of the certificate: {warning}.\n      {program} cert show\n"))
+        .map(|warning| {
+            format!("  - About the certificate: {warning}.\n      {program} cert show\n")
+        })
         .collect();
     if !is_public && caller != Caller::OktaAgent {
         told.push(format!(
-            "  - The certificate is not of a public authority, and clouds accept no other. Unless a\n    \
-             proxy answers with one of its own, which {program} check tells, let one\n    \
-             sign a request, and install what comes back (golinks-scim manual certificates has\n    \
-             more ways):\n{}",
+            "  - The certificate is not of a public authority, and clouds accept no other. Unless \
+             a\n    proxy answers with its own, which {program} check shows, have one\n    sign a \
+             request, and install what comes back (golinks-scim manual certificates has\n    more \
+             ways):\n{}",
             other_certificate(program, place.base_url.as_ref())
         ));
     }
@@ -68,7 +70,7 @@ fn url_unfit(url: &BaseUrl, caller: Caller) -> Vec<String> {
     let host = url.host();
     if caller != Caller::OktaAgent && !is_public(host) {
         whats.push(format!(
-            "  - No cloud finds {host}, which is the host of the base URL.\n"
+            "  - No cloud can find {host}, the host of the base URL.\n"
         ));
     }
     if caller != Caller::Cloud && url.as_str().contains('_') {

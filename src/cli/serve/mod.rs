@@ -94,7 +94,7 @@ pub(super) fn run(
 
     if SystemClock::shown() < clock::Instant::BEFORE_US {
         log::error!(
-            "the machine's clock is before {}, when there was no such program: timedatectl \
+            "the machine's clock is before {}, when this program did not exist yet: timedatectl \
              set-ntp true",
             clock::Instant::BEFORE_US
         );
@@ -140,7 +140,7 @@ fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
 fn unopened(socket: &Path, error: &io::Error) -> Failure {
     let what = format!("{}: {error}", socket.display());
     if error.kind() == io::ErrorKind::PermissionDenied {
-        let hint = "{program} check, as root, says what keeps it out";
+        let hint = "{program} check, run as root, says what prevents it";
         return Failure::new(status::PERMISSION, what).hint(hint);
     }
     Failure::new(status::IO, what)
@@ -162,7 +162,7 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
             };
             let hint = match error.kind() {
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                    "it is no directory, and no link to one: name another with --data-dir"
+                    "it is neither a directory nor a link to one: name another with --data-dir"
                 }
                 _ => "name another data directory with --data-dir",
             };
@@ -172,7 +172,7 @@ fn make_data_dir(data_dir: &Path) -> Result<(), Failure> {
     if mode & 0o077 != 0 {
         let shown = data_dir.display();
         let typed = super::quoted(data_dir);
-        log::warn!("{shown} is open to others than its owner: chmod 700 {typed}");
+        log::warn!("users other than its owner can access {shown}: chmod 700 {typed}");
     }
     Ok(())
 }
@@ -186,7 +186,7 @@ fn open_store(
     if let Some(pid) = local::server_of(data_dir) {
         // At a restart the one before is still ending: its commits, and the index it saves.
         log::info!(
-            "process {pid} uses this data directory: waiting {} s at most for it to end",
+            "process {pid} is using this data directory: waiting up to {} s for it to end",
             wait.as_secs()
         );
     }
@@ -199,7 +199,7 @@ fn store_failure(data_dir: &Path, error: &OpenError) -> Failure {
     let failure = Failure::new(store_status(error), format!("{}: {error}", path.display()));
     match (error, store_hint(error)) {
         (OpenError::Locked, _) => failure.hint(format!(
-            "{} uses this data directory: stop it first",
+            "{} is using this data directory: stop it first",
             local::server_of(data_dir).map_or_else(
                 || "another process".to_owned(),
                 |pid| format!("process {pid}")
@@ -219,7 +219,8 @@ fn take_or_listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
         && wanted != taken
     {
         log::warn!(
-            "listen is {wanted}, but the service manager has opened {taken}, which is taken instead: ListenStream of the socket unit says where"
+            "listen is {wanted}, but the service manager has opened {taken}, which is used \
+             instead: ListenStream in the socket unit sets it"
         );
     }
     Ok(opened)
@@ -293,10 +294,11 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
         let mut mend = cell.mend(now).to_string();
         // Otherwise it is about the clock itself.
         if !summary.is_before_authority(now) {
-            mend = format!("if it is {now} now: {mend}, and if not, set the clock");
+            mend = format!("if the time really is {now}: {mend}; if not, set the clock");
         }
         log::error!(
-            "{what}: it is served all the same, but clients refuse it and /readyz is 503; {mend}"
+            "{what}: it is served anyway, but clients will refuse it and /readyz answers 503; \
+             {mend}"
         );
     }
     for warning in summary.warnings {
@@ -316,7 +318,7 @@ fn raise_descriptor_limit() {
         .current
         .and_then(too_few_descriptors);
     if let Some(what) = too_few {
-        log::warn!("descriptors: {what}; LimitNOFILE of the service, or ulimit -n, is the limit");
+        log::warn!("descriptors: {what}; raise LimitNOFILE of the service, or ulimit -n");
     }
 }
 
@@ -367,7 +369,7 @@ fn tell(
         String::new(),
         "Next, in another terminal:".to_owned(),
         format!("  {program} guide okta     what to type into Okta"),
-        format!("  {program} check          whether it can be reached, and what mends it"),
+        format!("  {program} check          whether it can be reached, and if not, the fix"),
         format!("  {program} user list      who is here"),
         String::new(),
     ]);

@@ -63,7 +63,7 @@ impl Maintenance {
     pub(super) fn end(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
-            log::error!("maintenance had ended by a panic");
+            log::error!("the maintenance thread panicked");
         }
     }
 }
@@ -141,7 +141,7 @@ fn log_reload(reloaded: Result<certificate::Summary, certificate::Error>) {
             warn_of(&summary);
         }
         Err(error) => {
-            log::error!("the new certificate cannot be used, the old one stays: {error}");
+            log::error!("the new certificate cannot be used, the old one stays in use: {error}");
         }
     }
 }
@@ -200,7 +200,7 @@ impl<'a> Reload<'a> {
         match Configuration::load(self.sources) {
             Ok(read) => self.apply(read),
             Err(problem) => log::error!(
-                "the configuration cannot be used, the old one holds: {}; {}",
+                "the configuration cannot be used, the old one stays in force: {}; {}",
                 problem.what,
                 problem.hint
             ),
@@ -229,7 +229,9 @@ impl<'a> Reload<'a> {
                 log::info!("{} is {value} now ({origin})", setting.name);
             } else {
                 let name = setting.name;
-                log::warn!("{name} was changed to {value} ({origin}): it holds after a restart");
+                log::warn!(
+                    "{name} was changed to {value} ({origin}): it takes effect after a restart"
+                );
             }
         }
         if !self.is_level_typed {

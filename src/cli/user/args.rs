@@ -13,7 +13,7 @@ pub(in crate::cli) enum User {
     List {
         #[command(flatten)]
         selected: Selected,
-        /// At most so many
+        /// At most this many
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
         /// The form of the output; csv has all columns, as an export
@@ -66,7 +66,7 @@ pub(in crate::cli) enum User {
     Import(Import),
     /// Write users into a new file, or to standard output
     Export(Export),
-    /// Compare a file of users with the directory, and print the commands that would mend it
+    /// Compare a file of users with the directory, and print commands that make it match
     Diff(Diff),
     /// Deactivate users; nothing is deleted
     Deactivate {
@@ -84,12 +84,12 @@ pub(in crate::cli) enum User {
         #[command(flatten)]
         output: Output,
     },
-    /// Delete users for good; to deactivate them is usual
+    /// Delete users for good; normally, deactivate them instead
     Delete {
         /// userNames or ids
         #[arg(required = true, value_parser = given)]
         who: Vec<String>,
-        /// Do it; without this it is only told who would be deleted
+        /// Actually delete; without this, only say who would be deleted
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -124,7 +124,7 @@ pub(in crate::cli) struct Import {
     /// What an empty cell does to its attribute
     #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
     pub(super) empty: String,
-    /// Where rows go that cannot be applied [default: beside FILE]
+    /// Where to write rows that cannot be applied [default: beside FILE]
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<PathBuf>,
     /// Leave this column out; may be given again
@@ -163,7 +163,7 @@ pub(in crate::cli) struct Diff {
 }
 
 const ADD_USAGE: &str =
-    "golinks-scim user add [OPTIONS] <--given <GIVEN> | --family <FAMILY> | both> <EMAIL>";
+    "golinks-scim user add [OPTIONS] [--given <GIVEN>] [--family <FAMILY>] <EMAIL>";
 
 const UNDO_HELP: &str = "\
 Attributes get the values that they had before. A creation is taken back by deactivating the \

@@ -50,9 +50,9 @@ fn refused(client: &mut Client, who: &[String], program: &str) -> Failure {
     if let Err(failure) = found {
         failure.tell(program);
     }
-    let what = "nobody was deleted: that takes --yes, and is not taken back";
+    let what = "nobody was deleted: that needs --yes, and cannot be undone";
     Failure::new(status::USAGE, what).hint(
-        "usual is `{program} user deactivate`; an identity provider that still has them assigned \
-         creates them again",
+        "normally use `{program} user deactivate`; an identity provider that still has them \
+         assigned creates them again",
     )
 }

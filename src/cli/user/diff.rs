@@ -284,18 +284,18 @@ impl Diff {
     fn end(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
         self.listing.end()?;
         if self.count == 0 {
-            output::say("the directory is as the file says");
+            output::say("the directory matches the file");
             return Ok(());
         }
-        output::say("to make the directory what the file says:");
+        output::say("to make the directory match the file:");
         if self.needs_import {
             output::say(&format!("  {program} user import {}", import_words(typed)));
         }
         self.statuses.say(typed, program)?;
         if self.refused > 0 {
             output::say(
-                "mend the refused rows, then compare again: until then nobody who is not there is \
-                 to be deactivated",
+                "fix the refused rows, then compare again: until then, do not deactivate users \
+                 just because the file lacks them",
             );
         }
         let what = output::counted(self.count, "difference");

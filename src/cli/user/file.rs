@@ -354,7 +354,7 @@ fn ignoring(names: &[&str]) -> String {
     match typed.as_slice() {
         [] => "--ignore COLUMN leaves a column out".to_owned(),
         [one] => format!("{one} leaves this one out"),
-        all => format!("to leave out all that stand for nothing: {}", all.join(" ")),
+        all => format!("to ignore all unknown columns: {}", all.join(" ")),
     }
 }
 

@@ -207,7 +207,10 @@ impl<'a> Import<'a> {
         self.sum_up();
         let done = output::counted(self.done(), "row");
         let failure = if is_unread {
-            Failure::new(status::IO, format!("after {done}: nobody reads any more"))
+            Failure::new(
+                status::IO,
+                format!("after {done}: standard output was closed"),
+            )
         } else {
             let what = format!("after {done}: {}", failure.what);
             Failure { what, ..failure }
@@ -218,7 +221,7 @@ impl<'a> Import<'a> {
             (true, false) => " and name a file with --rejects",
         };
         failure.hint(format!(
-            "run the same import again{another}: rows that were applied change nothing then"
+            "run the same import again{another}: rows already applied change nothing"
         ))
     }
 
@@ -230,7 +233,7 @@ impl<'a> Import<'a> {
         ));
         if self.created + self.updated > 0 && !self.typed.dry_run {
             output::say(&format!(
-                "to take it back, and whatever else was changed since: {} user undo --since {}",
+                "to undo it, and whatever else was changed since: {} user undo --since {}",
                 self.program, self.begun
             ));
         }
@@ -246,7 +249,7 @@ impl<'a> Import<'a> {
         self.sum_up();
         let is_table = self.typed.output.output == Format::Table;
         if self.refused > SHOWN_MAX && is_table && !self.typed.dry_run && !self.is_told_alone() {
-            output::say("the first rejected rows are shown, all of them are in their file");
+            output::say("only the first rejected rows are shown, their file has all of them");
         }
         if self.refused == 0 {
             return Ok(());
@@ -256,14 +259,14 @@ impl<'a> Import<'a> {
             format!("{} rejected", output::counted(self.refused, "row")),
         );
         let same_user = if self.has_same_user {
-            "; a second row about one user stays refused until you have looked at it and emptied \
-             its reason, and counts instead of the first then"
+            "; a second row about the same user stays refused until you have checked it and \
+             cleared its reason; it then applies instead of the first"
         } else {
             ""
         };
         Err(match &self.rejects.path {
             Some(path) if self.rejects.is_begun() => failure.hint(format!(
-                "they are in {} with the reason: mend them there, and import that file{same_user}",
+                "they are in {} with the reason: fix them there, and import that file{same_user}",
                 path.display()
             )),
             _ => failure,
@@ -303,7 +306,7 @@ impl Rejects {
             Some(path) if path == Path::new("/dev/null") => None,
             Some(path) if path == Path::new("-") => {
                 let what = "--rejects: rejected rows go into a file";
-                let hint = "name one, or /dev/null; -o jsonl tells of each row";
+                let hint = "name a file, or /dev/null; -o jsonl reports each row";
                 return Err(Failure::new(status::USAGE, what).hint(hint));
             }
             Some(path) => Some(path.clone()),

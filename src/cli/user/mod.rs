@@ -244,9 +244,8 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     }
     let history = format!("{{program}} user history {}", typed(who));
     Err(
-        Failure::new(status::REFUSED, format!("there is no user {who}")).hint(format!(
-            "{SEARCH}; `{history}` tells of one who was deleted"
-        )),
+        Failure::new(status::REFUSED, format!("there is no user {who}"))
+            .hint(format!("{SEARCH}; `{history}` shows one who was deleted")),
     )
 }
 
@@ -276,7 +275,7 @@ fn add(
 ) -> Result<Value, Failure> {
     if email.trim().is_empty() {
         let failure = Failure::new(status::USAGE, "the userName is empty");
-        return Err(failure.hint("it is the email that the identity provider has"));
+        return Err(failure.hint("use the email that the identity provider has"));
     }
     let mut parts = Map::new();
     for (part, text) in [("givenName", given), ("familyName", family)] {

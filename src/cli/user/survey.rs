@@ -30,8 +30,8 @@ enum At {
 }
 
 /// The end of this row is not known, so no later row can be read.
-const CLOSE_QUOTES: &str =
-    "is a quote not closed? Inside of a quoted cell it is written twice, and once at the end";
+const CLOSE_QUOTES: &str = "is a closing quote missing? in a quoted cell, write each quote twice; \
+                            a single one ends the cell";
 
 impl Survey {
     pub(super) fn make(path: &Path, file: &mut File, is_json: bool) -> Result<Self, Failure> {
@@ -219,10 +219,10 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
 /// Refuses a file that is JSON under another name or in another form.
 fn check_form(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
-        Some(b'{') if !is_json => "this is JSON, whose file must end with .jsonl",
+        Some(b'{') if !is_json => "this is JSON: the file's name must end with .jsonl",
         Some(b'[') => "this is a JSON array, not one object a line as in `user export FILE.jsonl`",
         _ if !is_json && is_for_excel(text) => {
-            "this line is for Excel alone: take it away, the delimiter is found without it"
+            "this line is for Excel only: remove it, the delimiter is detected without it"
         }
         _ => return Ok(()),
     };

@@ -123,7 +123,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
 fn to_go_on(failure: Failure, body: &Value) -> Failure {
     let since = text_of(body, "since");
     failure.hint(format!(
-        "run it again with --since {since}: who is as before is left alone then"
+        "run it again with --since {since}: users already changed back are left alone"
     ))
 }
 
@@ -172,7 +172,7 @@ impl Counts {
             _ => "are",
         };
         output::say(&format!(
-            "{} {verb} as before, {} so already, {} refused",
+            "{} {verb} changed back, {} needed no change, {} refused",
             output::counted(self.undone as u64, "user"),
             self.same,
             self.refused
@@ -180,7 +180,7 @@ impl Counts {
         self.tell_of_created(typed);
         if self.undone > 0 && !typed.dry_run {
             output::hint(
-                "the identity provider's next push may change them again: mend it there too",
+                "the identity provider's next push may change them again: fix it there too",
             );
         }
     }
@@ -202,7 +202,7 @@ impl Counts {
             "{count} of them {were} created since then, and {are} deactivated"
         ));
         if typed.dry_run && typed.token.is_none() {
-            output::hint("--token NAME takes back only what that token has done");
+            output::hint("--token NAME undoes only what that token has done");
         }
     }
 
@@ -219,7 +219,7 @@ impl Counts {
             more => format!("; {more} more likewise, see -o jsonl"),
         };
         output::hint(&output::printable(&format!(
-            "to make {name} again, under a new id: {program} user show {id} --before {deletion} \
+            "to create {name} again, under a new id: {program} user show {id} --before {deletion} \
              -o jsonl > back.jsonl && {program} user import back.jsonl --ignore id --dry-run; if 1 \
              would be created, again without --dry-run{others}"
         )));
@@ -232,10 +232,10 @@ impl Counts {
             return Ok(());
         }
         let who = output::counted(self.refused as u64, "user");
-        let what = format!("the changes of {who} were not taken back");
+        let what = format!("the changes to {who} were not undone");
         let failure = Failure::new(status::REFUSED, what);
         Err(if self.forceable > 0 && !typed.force {
-            failure.hint("--force also takes back what other changes have changed since")
+            failure.hint("--force also undoes attributes that other changes have changed since")
         } else {
             failure
         })
@@ -262,7 +262,7 @@ fn outcome(user: &Value) -> String {
         )
         .collect();
     if attributes.is_empty() {
-        "nothing: it is so already".to_owned()
+        "nothing: it is already so".to_owned()
     } else {
         attributes.join(", ")
     }

@@ -203,7 +203,7 @@ function show(found, change) {
 
 function tellOfNobody(found) {
   const [title, text] = found.isWhole
-    ? ["Nobody is here yet", "Whoever the identity provider assigns appears at once."]
+    ? ["Nobody is here yet", "People appear as soon as the identity provider assigns them."]
     : ["Nobody was found", "Try fewer letters, or look among all people."];
   nobody.querySelector("h2").textContent = title;
   nobody.querySelector("p").textContent = text;

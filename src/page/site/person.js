@@ -179,13 +179,13 @@ export class Person {
 
   #sayNobody() {
     this.#tag = undefined;
-    this.#say("There is no such person", "They were deleted, or the link is not whole.");
+    this.#say("There is no such person", "The person was deleted, or the link is incomplete.");
   }
 
   #empty() {
     this.#text = undefined;
     document.title = TITLE;
-    const words = element("p", "muted", "Choose somebody to see everything that is known of them.");
+    const words = element("p", "muted", "Select a person to see everything known about them.");
     this.#panel.removeAttribute("aria-busy");
     this.#fill(element("div", "choose", words));
   }

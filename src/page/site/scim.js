@@ -72,7 +72,7 @@ export class Client {
 function parsed(text) {
   const document = scimOf(text);
   if (document) return document;
-  throw new Problem(0, "Something between this page and the server has answered.");
+  throw new Problem(0, "The answer came from something between this page and the server.");
 }
 
 /** The document that a text is, if it names its schemas as each of SCIM does (RFC 7643 section 3). */

@@ -95,7 +95,7 @@ export class Tools {
   #name() {
     this.#order.textContent = this.#isDescending ? "↓" : "↑";
     const order = this.#isDescending ? "Descending" : "Ascending";
-    this.#order.setAttribute("aria-label", `${order}: turn the order around`);
+    this.#order.setAttribute("aria-label", `${order}: reverse the order`);
     this.#order.title = order;
   }
 }

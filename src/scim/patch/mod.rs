@@ -61,7 +61,7 @@ impl Budget {
             return Err(Error::new(
                 ErrorType::InvalidValue,
                 format!(
-                    "the request is more work than {} comparisons: send fewer operations at once",
+                    "the request needs more than {} comparisons: send fewer operations at once",
                     limits::PATCH_COMPARISONS_MAX
                 ),
             ));
@@ -261,7 +261,7 @@ fn read_operation(
                 "the path names the whole User"
             };
             if op == Op::Remove {
-                let detail = format!("{what}: a remove operation needs that of an attribute");
+                let detail = format!("{what}: a remove operation needs the path of an attribute");
                 return Err(Error::new(ErrorType::NoTarget, detail));
             }
             leniency.allow(Tolerance::OperationWithoutPath, what)?;
@@ -441,7 +441,7 @@ fn push(
 fn too_many(most: usize, what: &str) -> Error {
     Error::new(
         ErrorType::InvalidValue,
-        format!("the patch has or makes more than {most} {what}"),
+        format!("the patch contains or expands to more than {most} {what}"),
     )
 }
 
