@@ -303,7 +303,7 @@ fn a_refusal_is_explained_as_okta_shows_it_and_after_a_restart() {
         (
             shown(&mut talk, "PATCH", &gone, Some(&patch), 404),
             "404",
-            "assign it again",
+            "assign them again",
         ),
         (
             shown(&mut talk, "DELETE", &gone, None, 404),
@@ -380,7 +380,7 @@ fn a_request_that_was_done_is_explained_by_what_it_changed() {
     let request = created.header("x-request-id").expect("an id").to_owned();
     let told = talk.server.cli(&["audit", "explain", &request]);
     assert!(
-        told.stdout.contains("was done") && told.stdout.contains("fine"),
+        told.stdout.contains("succeeded, and changed") && told.stdout.contains("fine"),
         "{told:?}"
     );
     assert_eq!(
@@ -451,7 +451,7 @@ fn each_request_that_is_named_is_explained() {
     let unknown = "0123456789abcdef";
     let told = talk.server.cli(&["audit", "explain", &done, &refused]);
     assert_eq!(told.status, Some(0), "{told:?}");
-    let done_at = told.stdout.find(&format!("request {done} was done"));
+    let done_at = told.stdout.find(&format!("request {done} succeeded"));
     let refused_at = told.stdout.find("answer   409 uniqueness");
     assert!(done_at.is_some() && done_at < refused_at, "{told:?}");
     let documents = |output: &Output| -> Vec<Value> {

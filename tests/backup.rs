@@ -350,7 +350,7 @@ fn a_backup_to_standard_output_is_the_backup() {
         let refused = server.cli(&["backup", command, "-"]);
         assert_eq!(refused.status, Some(64), "{refused:?}");
         assert!(
-            refused.stderr.contains("hint: put it into a file"),
+            refused.stderr.contains("hint: save it to a file"),
             "{refused:?}"
         );
     }
@@ -517,8 +517,8 @@ fn a_restore_names_who_is_back() {
     assert_eq!(talk.server.cli(&command).status, Some(0));
     let directory = talk.server.stop_and_keep();
     for wanted in [
-        "22 users were deleted since the backup, and back now: u1, u2, ",
-        "2 users were deleted since the backup, and back now: u21, u22; if they ",
+        "22 users were deleted since the backup and restored by it: u1, u2, ",
+        "2 users were deleted since the backup and restored by it: u21, u22; if they ",
     ] {
         let restored = cli_in(&directory, &["backup", "restore", file]);
         let told = restored
@@ -581,7 +581,7 @@ fn a_restore_reads_nothing_of_a_damaged_store_that_it_needs() {
                 .stderr
                 .contains("since the backup and restored by it"),
         );
-        untold += usize::from(restored.stderr.contains("cannot be told"));
+        untold += usize::from(restored.stderr.contains("it is not known who was deleted"));
         let kept = std::fs::read_dir(store.parent().expect("a folder")).expect("a folder");
         for entry in kept.map(|entry| entry.expect("an entry").path()) {
             if entry.to_string_lossy().contains("users.before-") {

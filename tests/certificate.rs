@@ -180,7 +180,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
     };
     let elsewhere = server.cli(&["cert", "request", "--name", "elsewhere.example"]);
     // It is told before an authority signs it, and again when it comes back.
-    let warning = "warning: no name is localhost, the host of the base URL";
+    let warning = "warning: none of the names is localhost, the host of the base URL";
     assert!(elsewhere.stderr.contains(warning), "{elsewhere:?}");
     assert!(!request.stderr.contains("warning"), "{request:?}");
     let mend = "hint: set base_url to https://NAME/scim/v2";
@@ -190,7 +190,7 @@ fn a_request_becomes_a_certificate_that_is_served() {
         (
             "turned.pem",
             format!("{authority}{leaf}"),
-            "turned.pem: the key is that of certificate 2, and not of the first: the order seems",
+            "turned.pem: the key belongs to certificate 2, not to the first: the order seems",
         ),
         (
             "elsewhere.pem",

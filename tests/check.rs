@@ -348,7 +348,7 @@ fn a_token_that_has_ended() {
     let new = entra.max_by_key(|token| token["expires"].to_string());
     let id = new.expect("two of them")["id"].as_str().expect("text");
     place.run(&format!("golinks-scim token revoke {id}"));
-    let words = "the token entra has expired at ";
+    let words = "the token entra expired at ";
     wait_until("the log is told of it", || place.log().contains(words));
     let found = place.finds("warn", "tokens", words);
     let (issue, revoke) = found
@@ -444,7 +444,7 @@ fn files_that_others_can_read_or_that_are_anothers() {
             chown(path, Some(0), Some(0)).expect("root may");
         }
         // One file that somebody else has is given back, and no key of root's is given to anybody.
-        let mend = place.fails("data directory", "users.redb belongs to another user");
+        let mend = place.fails("data directory", "users.redb has another owner");
         assert!(mend.starts_with("chown 0:0 "), "{mend}");
         place.run(&mend);
         place.serve();
@@ -728,7 +728,7 @@ fn what_is_found_can_be_read_by_programs_and_by_people() {
     );
     let data_dir = server.data_dir();
     let mend = format!(
-        "         mend: golinks-scim --data-dir {} token issue okta",
+        "         fix: golinks-scim --data-dir {} token issue okta",
         data_dir.display()
     );
     assert!(table.stdout.contains(&mend), "{}", table.stdout);

@@ -53,7 +53,7 @@ fn another_has_the_port() -> bool {
 fn a_base_url_that_leads_nowhere() {
     let mut place = Place::sound();
     for (host, words) in [
-        ("nowhere.invalid", "nowhere.invalid has no address"),
+        ("nowhere.invalid", "nowhere.invalid does not resolve"),
         ("a_b.invalid", "underscore"),
     ] {
         place.set_base_url(host);
@@ -277,8 +277,12 @@ fn a_proxy_with_a_certificate_of_a_company() {
     place.set("GOLINKS_SCIM_BASE_URL", front.url());
     place.serve();
     let mend = place.fails("certificate", "no client accepts");
-    let (_, line) = mend.split_once(" answers: golinks-scim ").expect("a line");
-    let (line, _) = line.split_once("; else lead port ").expect("two ways");
+    let (_, line) = mend
+        .split_once(" certificate of your own CA: golinks-scim ")
+        .expect("a line");
+    let (line, _) = line
+        .split_once("; otherwise forward port ")
+        .expect("two ways");
     let ca = place.folder.path().join("CA.pem");
     let (_, authority) = pair.0.rsplit_once("-----BEGIN").expect("two of them");
     fs::write(&ca, format!("-----BEGIN{authority}")).expect("written");
@@ -289,7 +293,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
         all.any(|it| it.outcome == outcome && it.topic == topic && it.what.contains(words))
     };
     let words = format!(
-        "whoever trusts the CA of {} (not this server's own",
+        "clients that trust the CA of {} (not this server's own",
         ca.display()
     );
     assert!(told("warn", "certificate", &words), "{findings:#?}");
@@ -387,7 +391,7 @@ fn a_proxy_that_lets_nothing_through() {
         place.set("GOLINKS_SCIM_BASE_URL", front.url());
         place.serve();
         let mend = place.fails("way", "does not arrive at this server");
-        assert!(mend.contains("lead /scim/v2 to it unchanged"), "{mend}");
+        assert!(mend.contains("forward /scim/v2 to it unchanged"), "{mend}");
         let seen = seen.lock().expect("whole");
         let shown = seen.iter().filter(|head| head.contains("Bearer ")).count();
         assert!(shown == 1 || answer.is_none(), "{seen:#?}");
@@ -495,7 +499,7 @@ fn a_proxy_that_answers_by_itself() {
     });
     place.set("GOLINKS_SCIM_BASE_URL", front.url());
     place.serve();
-    let mend = place.fails("Okta app", "404 found");
+    let mend = place.fails("Okta app", "found 404");
     assert!(mend.contains("the proxy's routes for /scim/v2"), "{mend}");
 }
 
@@ -506,7 +510,7 @@ fn a_first_user_as_oktas_suite_does_not_want_it() {
     let people = place.folder.path().join("people.csv");
     fs::write(&people, "userName\njane@example.com\n").expect("written");
     place.run(&format!("golinks-scim user import {}", people.display()));
-    let found = place.finds("warn", "Okta suite SPEC", "wanted");
+    let found = place.finds("warn", "Okta suite SPEC", "expected");
     assert!(found.mend.contains("not provisioning"), "{found:?}");
     place.is_well();
     // Its line among the suites is not left out for that.

@@ -365,7 +365,7 @@ fn a_descriptor_limit_far_too_low_is_told() {
             .stdin(Stdio::null());
         limited
     });
-    server.log_with("300 may be open, 640 are needed for 512 connections");
+    server.log_with("only 300 may be open, but 640 are needed for 512 connections");
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn a_rehearsal_tells_and_changes_nothing() {
         1,
         &[
             "1 would be created, 1 would be updated, 1 would be unchanged, 2 would be rejected",
-            "\"maybe\" is no status",
+            "\"maybe\" is not a status",
             "another row is about the same user: A@X",
         ],
     );
@@ -523,9 +523,9 @@ fn a_user_is_the_same_by_id_and_by_name() {
         writeln!(many, ",u{number}@x,,").expect("written");
     }
     desk.write("first.csv", format!("{many},ANN@x,,Two\n"));
-    check(&desk.diff("first.csv", &[]), 1, &["is no status", told]);
+    check(&desk.diff("first.csv", &[]), 1, &["is not a status", told]);
     let output = desk.import("first.csv", &[]);
-    check(&output, 1, &["2 rejected", "is no status", told]);
+    check(&output, 1, &["2 rejected", "is not a status", told]);
     assert_eq!(desk.user("ann@x")["title"], "One");
     // A name that somebody was refused stands for whoever has it.
     desk.write(
@@ -564,7 +564,7 @@ fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
         65,
         &[
             "\"Shoe size\"",
-            "all that stand for nothing: --ignore='Shoe size' --ignore=Badge",
+            "all unknown columns: --ignore='Shoe size' --ignore=Badge",
         ],
     );
     check(
@@ -581,7 +581,7 @@ fn all_columns_that_stand_for_nothing_are_told_at_once_and_marks_are_kept() {
     // As spreadsheets leave them; each is left out as it is told.
     desk.write("empty.csv", "Email,-x,,-X,\na@x,1,,,\n");
     let told = desk.import("empty.csv", &[]);
-    check(&told, 65, &["stand for nothing: --ignore=-x --ignore=''\n"]);
+    check(&told, 65, &["unknown columns: --ignore=-x --ignore=''\n"]);
     check(
         &desk.import("empty.csv", &["--ignore=-x", "--ignore="]),
         0,
@@ -659,7 +659,7 @@ fn an_import_that_breaks_off_tells_what_it_did_and_how_to_go_on() {
     for words in [
         "1 created",
         "user undo --since",
-        "after 1 row: nobody reads any more",
+        "after 1 row: standard output was closed",
         "the same import again: rows",
     ] {
         assert!(told.contains(words), "{words}: {told}");
@@ -686,17 +686,17 @@ fn what_other_programs_write_is_named_as_it_stands_there() {
         (
             "excel.csv",
             "sep=;\r\nuserName;title\r\n",
-            "excel.csv:1: this line is for Excel alone",
+            "excel.csv:1: this line is for Excel only",
         ),
         (
             "zwsp.csv",
             "userName,status\na@x,active\u{200b}\n",
-            "\"active\\u{200b}\" is no status",
+            "\"active\\u{200b}\" is not a status",
         ),
         (
             "nfd.csv",
             "userName,status\na@x,active\u{301}\n",
-            "\"active\u{301}\" is no status",
+            "\"active\u{301}\" is not a status",
         ),
     ] {
         desk.write(name, content);
@@ -762,7 +762,12 @@ fn encodings_quotes_and_headers() {
             65,
             "did you mean title?",
         ),
-        ("nobody", b"title\nx\n".to_vec(), 65, "no column says who"),
+        (
+            "nobody",
+            b"title\nx\n".to_vec(),
+            65,
+            "no column identifies the user",
+        ),
         ("alone", b"userName\n".to_vec(), 0, "0 created"),
         (
             "lines that nobody counts",

@@ -47,7 +47,7 @@ fn each_guide_has_what_this_installation_has() {
             );
         } else {
             let told = [
-                "No cloud finds 127.0.0.1",
+                "No cloud can find 127.0.0.1",
                 "not of a public authority",
                 "cert request",
             ];
@@ -75,7 +75,7 @@ fn what_is_in_the_way_comes_before_the_first_step() {
             which,
             &["https://scim_host.example.com:8443/golinks/v2"],
         );
-        assert!(!guide.contains("No cloud finds"), "{guide}");
+        assert!(!guide.contains("No cloud can find"), "{guide}");
         let (before, rest) = guide.split_once("\n1. The token").expect("a first step");
         assert!(before.contains(BEFORE), "{guide}");
         assert!(!rest.contains(BEFORE), "{guide}");

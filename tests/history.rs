@@ -105,7 +105,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
         (Some(0), ""),
         "{done:?}"
     );
-    assert!(done.stderr.contains("59 users are as before"), "{done:?}");
+    assert!(done.stderr.contains("59 users changed back"), "{done:?}");
     talk.authorization = administrators;
     assert_eq!(count(&mut talk), 59);
     for user in &users {
@@ -120,7 +120,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
         .cli(&["user", "undo", "--since", &since, "--token", "okta"]);
     assert_eq!(again.status, Some(0), "{again:?}");
     assert!(
-        again.stderr.contains("0 users are as before, 59 so"),
+        again.stderr.contains("0 users changed back, 59 needed no"),
         "{again:?}"
     );
 
@@ -148,7 +148,7 @@ fn a_mistake_of_an_identity_provider_is_taken_back_by_one_command() {
         .server
         .cli(&["user", "undo", "--since", &since, "--token", "okta"]);
     assert!(
-        third.stderr.contains("1 user is as before, 58 so"),
+        third.stderr.contains("1 user changed back, 58 needed no"),
         "{third:?}"
     );
     assert_eq!(talk.json("GET", &target, None, 200)["active"], true);
@@ -241,7 +241,7 @@ fn a_user_is_shown_as_every_answer_showed_it() {
         ),
         (
             &["user", "show", "joan@example.com"],
-            " user history 'joan@example.com'` tells of one who was deleted",
+            " user history 'joan@example.com'` shows one who was deleted",
         ),
     ] {
         let nobody = talk.server.cli(command);
@@ -313,7 +313,7 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
 
     // Twice is once, and an undo is a change like any other.
     let again = undo(&talk, &[&titled]);
-    assert!(again.stderr.contains(", 1 so already"), "{again:?}");
+    assert!(again.stderr.contains(", 1 needed no change"), "{again:?}");
     let back = undo(&talk, &[&row]);
     assert_eq!(back.status, Some(0), "{back:?}");
     assert_eq!(title(&mut talk), "Chef");
@@ -357,7 +357,10 @@ fn one_change_is_taken_back_unless_another_came_after_it() {
     talk.json("DELETE", &target, None, 204);
     let deleted = newest_change(&talk, "joan");
     let refused = undo(&talk, &[&deleted]);
-    assert!(refused.stdout.contains("can be made again"), "{refused:?}");
+    assert!(
+        refused.stdout.contains("can be created again"),
+        "{refused:?}"
+    );
     let gone = undo(&talk, &[&titled]);
     assert!(gone.stdout.contains("was deleted since"), "{gone:?}");
 
@@ -420,7 +423,7 @@ fn whoever_was_deleted_is_made_again() {
     let hint = refused
         .stderr
         .lines()
-        .find(|line| line.starts_with("hint: to make jane@"));
+        .find(|line| line.starts_with("hint: to create jane@"));
     let hint = hint.unwrap_or_else(|| panic!("{refused:?}"));
     let typed = |from: &str, to: &str| -> Vec<String> {
         let words = hint.split(from).nth(1).and_then(|it| it.split(to).next());
@@ -514,10 +517,10 @@ fn a_user_who_came_and_went_since_is_as_before() {
         let undone = talk.server.cli(&typed);
         assert_eq!(undone.status, Some(0), "{undone:?}");
         let is_rehearsal = more.contains(&"--dry-run");
-        let verb = if is_rehearsal { "would be" } else { "are" };
-        let words = format!("0 users {verb} as before, 1 so already, 0 refused");
+        let would = if is_rehearsal { "would be " } else { "" };
+        let words = format!("0 users {would}changed back, 1 needed no change, 0 refused");
         assert!(undone.stderr.contains(&words), "{undone:?}");
-        assert!(!undone.stderr.contains("hint: to make"), "{undone:?}");
+        assert!(!undone.stderr.contains("hint: to create"), "{undone:?}");
     }
 }
 
@@ -536,7 +539,7 @@ fn an_undo_that_nobody_reads_says_what_it_did() {
         .expect("the binary runs");
     assert_eq!(output.status.code(), Some(74), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    for words in ["1 user is as before", "nobody reads standard output"] {
+    for words in ["1 user changed back", "nobody reads standard output"] {
         assert!(told.contains(words), "{told}");
     }
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
@@ -584,7 +587,7 @@ fn a_whole_import_is_taken_back() {
     }
     let so_far = format!("10000 users so far; to go on later: --since {since}\n");
     assert!(undone.stderr.starts_with(&so_far), "{undone:?}");
-    let wanted = format!("{count} users are as before, 0 so already, 0 refused");
+    let wanted = format!("{count} users changed back, 0 needed no change, 0 refused");
     assert!(undone.stderr.contains(&wanted), "{undone:?}");
     let active = talk.json("GET", "/Users?filter=active%20eq%20true", None, 200);
     assert_eq!(active["totalResults"], 1, "{active}");
@@ -630,7 +633,7 @@ fn whoever_had_a_name_before_is_found_behind_the_one_who_has_it() {
         assert_eq!(rows(&listed).len(), 1, "{listed:?}");
         let hint = listed
             .stderr
-            .strip_prefix("hint: another user had this userName, at ");
+            .strip_prefix("hint: another user had this userName until at least ");
         assert!(hint.is_some_and(|hint| hint.ends_with(&told)), "{listed:?}");
         for id in [&one, &two] {
             let listed = of(id);
@@ -1024,7 +1027,7 @@ fn an_undo_that_breaks_off_says_how_to_go_on() {
     dying.join().expect("it has ended");
     assert!(broken.status.is_some_and(|status| status > 1), "{broken:?}");
     assert!(
-        broken.stderr.starts_with("1 user is as before"),
+        broken.stderr.starts_with("1 user changed back"),
         "{broken:?}"
     );
     let (_, mend) = broken
@@ -1035,7 +1038,7 @@ fn an_undo_that_breaks_off_says_how_to_go_on() {
     let is_moment = time.len() == "2026-11-25T08".len() && time.contains('T');
     assert!(is_moment, "{broken:?}");
     assert!(
-        mend.ends_with(": who is as before is left alone then\n"),
+        mend.ends_with(": users already changed back are left alone\n"),
         "{broken:?}"
     );
 }

@@ -347,7 +347,9 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
     assert_eq!(refused.status, Some(77), "{refused:?}");
     assert!(refused.stderr.contains(text(&tls)), "{refused:?}");
     assert!(
-        refused.stderr.contains("a link that user 65532 has made"),
+        refused
+            .stderr
+            .contains("a symbolic link made by user 65532"),
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 0);
@@ -373,7 +375,7 @@ fn root_makes_no_keys_where_a_link_of_the_servers_user_leads() {
     let installed = certificate::install(&tls, &chain, Some(&key), None, SystemClock.now());
     for refused in [installed.map(drop), open().map(drop)] {
         let refused = refused.expect_err("it would write there").to_string();
-        let words = format!("{}: a link that user 65532 has made", tls.display());
+        let words = format!("{}: a symbolic link made by user 65532", tls.display());
         assert!(refused.starts_with(&words), "{refused}");
     }
     assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), before);

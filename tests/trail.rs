@@ -560,7 +560,7 @@ fn a_power_cut_while_rows_are_removed_leaves_a_chain_that_holds() {
 fn a_row_of_a_change_that_was_none_is_named() {
     let here = "it deletes a user who exists";
     let older = "it is older than the user's creation";
-    let twice = "it tells of version 2, where version 1 was to come";
+    let twice = "it is about version 2, where version 1 was expected";
     for (kind, version, what) in [
         ("delete", 2, here),
         ("modify", 1, older),

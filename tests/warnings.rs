@@ -304,7 +304,7 @@ fn a_new_token_that_was_never_typed_in_is_warned_of() {
         let wanted = left.map(|left| {
             format!(
                 "the old token okta ends at {ends}, in {left} days, and is still used; the new one \
-                 never was; type the new one into the identity provider; if it is lost: \
+                 has never been; type the new one into the identity provider; if it is lost: \
                  golinks-scim token rotate okta"
             )
         });
@@ -339,14 +339,14 @@ fn a_token_that_has_ended_is_told_of_until_there_is_another() {
     assert_eq!(series(&old, "token_days_left").as_deref(), Some("0"));
     here.move_to(12 * DAY);
     let wanted = format!(
-        "the token okta has expired at {ends}, and there is no other; golinks-scim token issue \
+        "the token okta expired at {ends} and was not replaced; golinks-scim token issue \
          okta --scope full --mode strict --expires 10d --rate-limit 9 --allow-from 10.0.0.0/8; if nobody needs \
          it: golinks-scim token revoke okta"
     );
     assert_eq!(here.warned("tokens"), [wanted]);
     let logged = here.logs();
     assert_eq!(logged.len(), 1, "{logged:?}");
-    assert!(logged[0].starts_with("the token okta has expired at "));
+    assert!(logged[0].starts_with("the token okta expired at "));
     assert_eq!(here.logs(), [""; 0]);
     assert_eq!(series(&old, "token_days_left").as_deref(), Some("-2"));
     let idle = (12 * DAY / 1000).to_string();
@@ -425,7 +425,7 @@ fn a_token_whose_successor_was_taken_back_is_told_of_with_its_whole_life() {
         assert_eq!(here.warned("tokens"), [""; 0]);
         here.move_to(HOUR + 4000);
         let warned = here.warned("tokens");
-        let mend = format!("no other; golinks-scim token issue rot{wanted}; if nobody");
+        let mend = format!("not replaced; golinks-scim token issue rot{wanted}; if nobody");
         assert!(
             warned.len() == 1 && warned[0].contains(&mend),
             "{mend}: {warned:?}"
@@ -538,7 +538,7 @@ fn a_certificate_that_is_not_ours_is_warned_of_before_its_end() {
         here.move_to(to_end - left * DAY);
         let warned = here.warned("certificate");
         assert_eq!(warned.len(), usize::from(is_warned), "{left}: {warned:?}");
-        let wanted = format!("the certificate ends at {ends}, in {left} days; put the next one");
+        let wanted = format!("the certificate ends at {ends}, in {left} days; put a new chain");
         assert!(
             warned.iter().all(|it| it.starts_with(&wanted)),
             "{warned:?}"
@@ -764,7 +764,7 @@ fn a_restart_does_not_hide_the_last_hour() {
     assert_eq!(alarm["isRaised"], true);
     assert_eq!(here.metric("mass_deactivation_alarm").as_deref(), Some("1"));
     let warned = here.warned("deactivations");
-    let words = "51 deactivations within an hour, 51 by administrator:test; more than 50 are very many (since ";
+    let words = "51 deactivations within an hour, 51 by administrator:test; the alarm threshold is 50 (since ";
     assert!(warned[0].starts_with(words), "{warned:?}");
     assert!(warned[0].contains("golinks-scim user list --inactive"));
 

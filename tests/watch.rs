@@ -255,7 +255,7 @@ fn tokens_tell_when_they_end_and_when_they_last_spoke() {
     let log = talk.server.log_with("the token short ends at");
     assert_eq!(log.matches("the token short ends at").count(), 1, "{log}");
     assert!(
-        log.contains("mend: golinks-scim token rotate short"),
+        log.contains("fix: golinks-scim token rotate short"),
         "{log}"
     );
     let check = talk.server.cli(&["check"]).stdout;
@@ -431,8 +431,8 @@ fn very_many_deactivations_are_done_and_told_of() {
         .server
         .log_with("61 deactivations within an hour, 60 by token:");
     for words in [
-        "; more than 60 are very many",
-        "mend: look who: golinks-scim user list --inactive",
+        "; the alarm threshold is 60",
+        "fix: see who: golinks-scim user list --inactive",
     ] {
         assert!(log.contains(words), "{log}");
     }
@@ -459,7 +459,7 @@ fn very_many_deactivations_are_done_and_told_of() {
         "{line}"
     );
     assert!(
-        line.contains("60 by token:") && line.contains("more than 60 are very many"),
+        line.contains("60 by token:") && line.contains("the alarm threshold is 60"),
         "{line}"
     );
     // Nobody is deactivated twice, and reactivating is none.
@@ -488,7 +488,9 @@ fn the_alarm_can_be_set_while_serving() {
     // As many as are many are not very many.
     std::fs::write(&path, "alarm_deactivations = 3\n").expect("written");
     kill_process(talk.server.pid(), Signal::HUP).expect("it runs");
-    let log = talk.server.log_with("no longer very many: 3 deactivations");
+    let log = talk
+        .server
+        .log_with("deactivations are back to normal: 3 deactivations");
     let told = log
         .lines()
         .filter(|line| line.contains("deactivations within an hour"));

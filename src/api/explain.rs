@@ -232,7 +232,7 @@ mod tests {
                 row(Problem::insufficient_scope(Scope::Read, Scope::Full)),
                 "provision",
             ),
-            (row(Problem::no_filter_here()), "none"),
+            (row(Problem::no_filter_here()), "filters discovery"),
             (scim(ErrorType::Sensitive), "take password"),
             (row(Error::NotFound), "assign it again"),
             (row(Problem::no_such_resource("group")), "base URL"),
@@ -260,7 +260,10 @@ mod tests {
                 row(Problem::endpoint_not_implemented(Endpoint::Groups)),
                 "Push Groups",
             ),
-            (row(Problem::endpoint_not_implemented(Endpoint::Me)), "none"),
+            (
+                row(Problem::endpoint_not_implemented(Endpoint::Me)),
+                "end-user",
+            ),
             (json!({"status": 413}), "fewer operations"),
         ] {
             assert!(advice(&row).contains(wanted), "{row}: {}", advice(&row));

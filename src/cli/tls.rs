@@ -149,9 +149,9 @@ mod tests {
                 .clone()
         };
         let denied = hint(io::ErrorKind::PermissionDenied);
-        assert!(denied.contains("says whose it must be"), "{denied}");
+        assert!(denied.contains("names the right owner"), "{denied}");
         let gone = hint(io::ErrorKind::NotFound);
-        assert!(gone.contains("move both away, nothing else"), "{gone}");
+        assert!(gone.contains("move away only these two"), "{gone}");
         for passing in [Errno::NOSPC, Errno::FBIG, Errno::MFILE, Errno::STALE] {
             let path = certificate::directory(Path::new("/d")).join("ca.pem");
             let failure = failure(&Error::Io(path, passing.into()));

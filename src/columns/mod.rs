@@ -373,7 +373,7 @@ mod tests {
                 "Email,Manager,manager",
                 "\"Manager\" and \"manager\" are both",
             ),
-            ("title", "no column says who"),
+            ("title", "no column identifies the user"),
             ("userName,emails.value", "does not say which value"),
             ("userName,emails[primary eq true].value", "cannot be read"),
             ("userName,", "belongs to the column \"\""),

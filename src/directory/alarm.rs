@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(
                 state.words(),
                 format!(
-                    "{} deactivations within an hour, {wanted} by okta; more than {wanted} are very many",
+                    "{} deactivations within an hour, {wanted} by okta; the alarm threshold is {wanted}",
                     wanted + 1
                 )
             );

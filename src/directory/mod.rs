@@ -269,7 +269,9 @@ impl Directory {
         let (state, transition) = self.alarm.look(&self.readings(thresholds));
         match transition {
             Some(Transition::Raised) => log::warn!("{}; fix: {}", state.words(), state.mend()),
-            Some(Transition::Over) => log::warn!("no longer very many: {}", state.words()),
+            Some(Transition::Over) => {
+                log::warn!("deactivations are back to normal: {}", state.words())
+            }
             None => {}
         }
         state

@@ -241,7 +241,7 @@ fn a_leaf_that_lacks_a_name_of_the_one_before_says_so() {
     let renewed = renewed.expect("it was due");
     assert!(!is_named(&renewed));
     let warned = renewed.warnings.concat();
-    let words = "the certificate is no longer for old.example.com";
+    let words = "the certificate no longer covers old.example.com,";
     assert!(warned.starts_with(words), "{warned}");
 }
 

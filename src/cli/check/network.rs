@@ -247,7 +247,7 @@ mod tests {
             ("127.0.0.1:8443", "set listen to [::]:8443"),
             (
                 "[::]:8444",
-                "lead port 8443 of scim.example.com to [::]:8444",
+                "forward port 8443 of scim.example.com to [::]:8444",
             ),
         ] {
             let mend = mend_of_port(&url, listens);

@@ -373,15 +373,15 @@ mod tests {
                 STATUS,
                 "the proxy's routes for /scim/v2",
             ),
-            (Some(502), "", STATUS, "lead /scim/v2 to it unchanged"),
+            (Some(502), "", STATUS, "forward /scim/v2 to it unchanged"),
             (
                 Some(200),
                 "{}",
                 "active is true",
-                "change requests or answers",
+                "alters requests or answers",
             ),
             (Some(200), "{}", "answered in under 600 ms", "what is slow"),
-            (None, "", STATUS, "look at the server's log"),
+            (None, "", STATUS, "check the server's log"),
         ] {
             let step = step("a test", "GET /Users", status, answer);
             let mend = mend_of(&step, expected);

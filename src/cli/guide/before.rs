@@ -149,14 +149,14 @@ mod tests {
                 "https://scim/scim/v2",
                 true,
                 Caller::Cloud,
-                "No cloud finds scim,",
+                "No cloud can find scim,",
             ),
             ("https://scim/scim/v2", false, Caller::OktaAgent, ""),
             (
                 "https://10.0.0.1:8443/scim/v2",
                 true,
                 Caller::OktaCloud,
-                "No cloud finds 10.0.0.1,",
+                "No cloud can find 10.0.0.1,",
             ),
             (
                 "https://a_b.example.com/scim/v2",
@@ -197,7 +197,7 @@ mod tests {
         }));
         let found = told(&place, Caller::Cloud);
         assert!(
-            found.contains("Of the certificate: it is for nobody."),
+            found.contains("About the certificate: it is for nobody."),
             "{found}"
         );
     }

@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
         cell: |user| super::history::numbers(elements(&user["changes"])),
     },
     Column {
-        title: "TAKEN BACK",
+        title: "UNDONE",
         cell: outcome,
     },
 ];
@@ -166,13 +166,9 @@ impl Counts {
     }
 
     fn sum_up(&self, typed: &Undo) {
-        let verb = match self.undone {
-            _ if typed.dry_run => "would be",
-            1 => "is",
-            _ => "are",
-        };
+        let would = if typed.dry_run { "would be " } else { "" };
         output::say(&format!(
-            "{} {verb} changed back, {} needed no change, {} refused",
+            "{} {would}changed back, {} needed no change, {} refused",
             output::counted(self.undone as u64, "user"),
             self.same,
             self.refused
