@@ -319,7 +319,7 @@ fn a_proxy_with_a_certificate_of_a_company() {
     let refused = refused.expect("a failure");
     let issuer = "\"CN=rcgen self signed cert\"";
     let words = format!(
-        "the CA in '{}' has not issued, but {issuer}",
+        "not issued by the CA in '{}', but by {issuer}",
         wrong.display()
     );
     assert!(refused.what.ends_with(&words), "{words}: {refused:?}");
