@@ -22,8 +22,8 @@ no file of users; 69 no directory, or the store is locked; 74 I/O; 77 permission
 
 /// What to type next.
 pub(super) const NEXT: &str = "\
-Begin with `golinks-scim serve`, then `golinks-scim guide okta`. When the identity provider \
-cannot reach the server: `golinks-scim check`. The long pages: `golinks-scim manual`.";
+Start with `golinks-scim serve`, then `golinks-scim guide okta`. If the identity provider \
+cannot reach the server: `golinks-scim check`. The full manual: `golinks-scim manual`.";
 
 /// In place of networks: a token may be used from all of them.
 pub(super) const EVERYWHERE: &str = "everywhere";
@@ -44,10 +44,10 @@ pub(super) struct Args {
     /// /etc/golinks-scim/config.toml if it exists]
     #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
-    /// Say more on standard error; twice for everything
+    /// Print more on standard error; give it twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true, help_heading = GLOBAL)]
     pub(super) verbose: u8,
-    /// Say nothing but errors on standard error
+    /// Print only errors on standard error
     #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(super) quiet: bool,
     #[command(subcommand)]
@@ -61,27 +61,27 @@ pub(super) enum Command {
     /// Issue, list, change, rotate and revoke API tokens
     #[command(subcommand)]
     Token(Token),
-    /// List, show, add, deactivate, reactivate, delete, import, export and compare users; their
-    /// history, and taking changes back
+    /// List, show, add, deactivate, reactivate, delete, import, export and compare users; show
+    /// their history, and undo changes
     #[command(subcommand)]
     User(User),
-    /// Show the certificate, ask an authority for one, install it
+    /// Show the certificate, request one from a certificate authority, and install it
     #[command(subcommand)]
     Cert(Cert),
-    /// Who did what: list it, follow it, explain a refused request, prove it
+    /// See who did what: list or follow the audit trail, explain a refused request, verify the trail
     #[command(subcommand)]
     Audit(Audit),
-    /// Copy the directory while it is served, check a copy, put one back
+    /// Back up the directory while the server runs, verify a backup, restore one
     #[command(subcommand)]
     Backup(Backup),
-    /// Show what to type into an identity provider, or list the supported ones
+    /// Print what to type into an identity provider, or list the guides
     Guide {
-        /// Which one
+        /// Which guide to print
         which: Option<Guide>,
     },
-    /// Find out why an identity provider cannot reach the server, or that it can
+    /// Find out whether an identity provider can reach the server, and if not, why
     Check(Check),
-    /// Show, check or begin the configuration
+    /// Show or check the configuration, or print a template for it
     #[command(subcommand)]
     Config(Config),
     /// Print a page of the manual, or the list of its pages
@@ -89,14 +89,14 @@ pub(super) enum Command {
         /// The page
         name: Option<String>,
     },
-    /// Print the completions for a shell, or list the supported shells
+    /// Print the completions for a shell, or list the shells
     Completions {
-        /// Which one
+        /// Which shell
         shell: Option<Shell>,
     },
     /// Write the man pages
     Man {
-        /// The directory for them; it is made if it is absent
+        /// The directory for them; created if it does not exist
         dir: PathBuf,
     },
 }
@@ -107,8 +107,8 @@ pub(super) struct Serve {
     /// Where to listen [default: port 8443 of every address]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Option<String>,
-    /// Where the identity provider finds the server, such as `https://scim.example.com`
-    /// [default: the name of this machine and the port]
+    /// The URL at which the identity provider reaches the server, such as
+    /// `https://scim.example.com` [default: the name of this machine and the port]
     #[arg(long, value_name = "URL")]
     pub(super) base_url: Option<String>,
     /// Your own certificate with its full chain, as PEM, instead of the private CA's
@@ -130,27 +130,26 @@ pub(super) struct Serve {
 
 #[derive(Subcommand)]
 pub(super) enum Token {
-    /// Make a token and print it, once
+    /// Create a token and print it, once
     Issue {
         /// A name for it, such as `okta`
         #[arg(value_parser = given)]
         name: String,
-        /// What it may do: `read`; `provision`, also create and change; `full`, also
+        /// What the token may do: `read`; `provision`, also create and change; `full`, also
         /// delete; `metrics`
         #[arg(long, default_value = "provision", value_parser = ["read", "provision", "full", "metrics"])]
         scope: String,
-        /// How long it is good, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
+        /// How long it is valid, such as 365d, 52w or 12h; until when, such as 2027-06-30; or `never`
         #[arg(long, default_value_t = format!("{}d", limits::TOKEN_DAYS_DEFAULT))]
         expires: String,
-        /// `compatible` understands what identity providers send beyond the RFCs; `strict`
-        /// refuses it
+        /// `compatible` accepts what identity providers send beyond the RFCs; `strict` refuses it
         #[arg(long, default_value = "compatible", value_parser = ["compatible", "strict"])]
         mode: String,
         /// Requests per second for this token, instead of the server's rate
         #[arg(long, value_name = "N", value_parser = rate)]
         rate_limit: Option<u32>,
-        /// Only from this network or address, such as 203.0.113.0/24; several with commas between
-        /// them, or given again
+        /// Accept the token only from this network or address, such as 203.0.113.0/24; separate
+        /// several with commas, or repeat the option
         #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
         allow_from: Vec<String>,
         #[command(flatten)]
@@ -161,7 +160,7 @@ pub(super) enum Token {
         #[command(flatten)]
         output: Output,
     },
-    /// Show a token, without the token itself
+    /// Show the details of a token, but not its text
     Show {
         /// Its name or id
         #[arg(value_parser = given)]
@@ -169,42 +168,42 @@ pub(super) enum Token {
         #[command(flatten)]
         output: Output,
     },
-    /// Change what a token may do, from the next request on; its text and expiry stay the same
+    /// Change what a token may do, from the next request on; its text and its expiry stay
     #[command(group(ArgGroup::new("terms").required(true).multiple(true)))]
     Change {
-        /// Its name, for all live tokens of that name, or its id
+        /// A name, for all live tokens of that name, or an id
         #[arg(value_parser = given)]
         name: String,
-        /// What it may do
+        /// What the token may do
         #[arg(long, group = "terms", value_parser = ["read", "provision", "full", "metrics"])]
         scope: Option<String>,
-        /// What it may send
+        /// How strictly its requests are checked against the RFCs
         #[arg(long, group = "terms", value_parser = ["compatible", "strict"])]
         mode: Option<String>,
         /// Requests per second, or `server` for the server's rate
         #[arg(long, group = "terms", value_name = "N", value_parser = rate_or_server)]
         rate_limit: Option<Value>,
-        /// Only from these networks or addresses, replacing those that it had; or `everywhere`
+        /// Accept it only from these networks or addresses, instead of those before; or `everywhere`
         #[arg(long, group = "terms", value_name = "CIDR", value_delimiter = ',',
               value_parser = network_or_everywhere)]
         allow_from: Vec<String>,
         #[command(flatten)]
         output: Output,
     },
-    /// Make a new token like this one, and let the old one end
+    /// Create a new token like this one, and let the old one expire
     Rotate {
         /// Its name or id
         #[arg(value_parser = given)]
         name: String,
-        /// How long the old one stays good
+        /// How long the old token stays valid
         #[arg(long, default_value = "7d")]
         overlap: String,
         #[command(flatten)]
         output: Output,
     },
-    /// Take a token back, from the next request on
+    /// Revoke tokens, from the next request on
     Revoke {
-        /// Its name, for all live tokens of that name, or its id; several, each by itself
+        /// A name, for all live tokens of that name, or an id; several are revoked one by one
         #[arg(required = true, value_name = "NAME", value_parser = given)]
         names: Vec<String>,
         #[command(flatten)]
@@ -214,22 +213,22 @@ pub(super) enum Token {
 
 #[derive(Subcommand)]
 pub(super) enum Cert {
-    /// What is served, until when, and who will accept it
+    /// Show the certificate in use, when it expires, and who accepts it
     Show {
         #[command(flatten)]
         output: Output,
     },
-    /// Print a certificate request; its key stays here
+    /// Print a certificate request; its key stays on this machine
     Request {
-        /// A name that it is for, such as `scim.example.com`; may be given again
+        /// A name for the certificate, such as `scim.example.com`; can be repeated
         #[arg(long = "name", value_name = "HOST", required = true, value_parser = host)]
         names: Vec<String>,
     },
-    /// Check a chain and serve it, without a restart
+    /// Check a certificate chain and serve it, without a restart
     Install {
         /// The full chain as PEM, the leaf first
         chain: PathBuf,
-        /// Its key as PEM [default: that of the last request]
+        /// The key as PEM [default: the key of the last request]
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
@@ -239,25 +238,25 @@ pub(super) enum Cert {
 pub(super) enum Audit {
     /// List the rows of the audit trail, oldest first
     List {
-        /// Not older than this: a time, a date, or how long ago, such as 2h or 7d
+        /// Only rows since then: a time, a date, or how long ago, such as 2h or 7d
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
-        /// Older than this
+        /// Only rows before then
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
-        /// About this user, who may be gone: a userName or an id
+        /// Only rows about this user, even a deleted one: a userName or an id
         #[arg(long, value_name = "WHO", value_parser = given)]
         user: Option<String>,
-        /// By this token: its name or id
+        /// Only what this token did: its name or id
         #[arg(long, value_name = "NAME", value_parser = given)]
         token: Option<String>,
-        /// At most this many, the oldest
+        /// At most this many rows, the oldest
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
-        /// At most this many, the newest
+        /// At most this many rows, the newest
         #[arg(long, value_name = "N", conflicts_with = "limit")]
         last: Option<usize>,
-        /// Only rows from this sequence on, such as the one after the last that a collector has
+        /// Only rows from this sequence number on, such as the one after your collector's last row
         #[arg(long, value_name = "SEQUENCE", conflicts_with = "last")]
         from: Option<u64>,
         #[command(flatten)]
@@ -268,15 +267,15 @@ pub(super) enum Audit {
         #[command(flatten)]
         output: Output,
     },
-    /// Explain what became of requests, and what to do
+    /// Explain what happened to requests, and what to do
     Explain {
-        /// Their ids, or the texts that the identity provider shows and that end with them
+        /// The ids of the requests, or the texts ending with them that the identity provider shows
         #[arg(required = true, value_name = "REQUEST-ID")]
         request: Vec<String>,
         #[command(flatten)]
         output: Output,
     },
-    /// Verify that the trail is complete and matches the users
+    /// Verify that the trail is complete and agrees with the users
     Verify {
         #[command(flatten)]
         output: Output,
@@ -285,19 +284,19 @@ pub(super) enum Audit {
 
 #[derive(Subcommand)]
 pub(super) enum Backup {
-    /// Write everything into a new file, while the server goes on
+    /// Write everything into a new file, while the server runs
     Create {
-        /// The file, which must not exist yet; `-` is standard output
+        /// The file, which must not exist yet; `-` for standard output
         file: PathBuf,
     },
-    /// Read a backup whole, and tell what is in it
+    /// Read a whole backup to check it, and show what is in it
     Verify {
         /// The file
         file: PathBuf,
         #[command(flatten)]
         output: Output,
     },
-    /// Replace the directory with a backup; no server may be running
+    /// Replace the directory with a backup; stop the server first
     Restore {
         /// The file
         file: PathBuf,
@@ -309,10 +308,10 @@ pub(super) struct Check {
     /// Also create a user, change it in every way, and delete it
     #[arg(long)]
     pub(super) write: bool,
-    /// Trust these authorities too: of a proxy before the server, as PEM
+    /// Also trust these authorities, as PEM, such as that of a proxy before the server
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Instead, send everything that this identity provider sends, and delete leftover users
+    /// Instead send everything that this identity provider sends, and delete the users left over
     #[arg(long, value_name = "PROVIDER", value_parser = provider(), ignore_case = true)]
     #[arg(requires = "write")]
     pub(super) like: Option<Provider>,
@@ -322,14 +321,14 @@ pub(super) struct Check {
 
 #[derive(Subcommand)]
 pub(super) enum Config {
-    /// What is in force, and where each value comes from
+    /// Show the settings in effect, and where each value comes from
     Show {
         #[command(flatten)]
         output: Output,
     },
-    /// Whether the configuration can be used
+    /// Check whether the configuration can be used
     Check,
-    /// Print a configuration file in which nothing is set and everything explained
+    /// Print a configuration file that explains every setting and sets none
     Default,
 }
 
@@ -351,7 +350,7 @@ pub(super) enum Guide {
 
 #[derive(ClapArgs)]
 pub(super) struct Output {
-    /// The form of the output
+    /// The output format
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
 }

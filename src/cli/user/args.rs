@@ -16,7 +16,7 @@ pub(in crate::cli) enum User {
         /// At most this many
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
-        /// The form of the output; csv has all columns, as an export
+        /// The output format; csv has all columns, like an export
         #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
         output: ListFormat,
     },
@@ -25,24 +25,24 @@ pub(in crate::cli) enum User {
         /// A userName or an id
         #[arg(value_parser = given)]
         who: String,
-        /// As it was then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
+        /// The user as of then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
-        /// As it was before this change, as `user history` and `audit list` number it
+        /// The user before this change: its number in `user history` or `audit list`
         #[arg(long, value_name = "CHANGE", conflicts_with = "at", value_parser = change)]
         before: Option<u64>,
         #[command(flatten)]
         output: Output,
     },
-    /// Tell every change of a user: when, by whom, each attribute before and after
+    /// Show every change of a user: when, by whom, each attribute before and after
     History {
-        /// A userName or an id, also of a user who was deleted
+        /// A userName or an id, even of a deleted user
         #[arg(value_parser = given)]
         who: String,
         #[command(flatten)]
         output: Output,
     },
-    /// Take changes back, as a new change
+    /// Undo changes, as a new change
     #[command(after_help = UNDO_HELP, override_usage = UNDO_USAGE)]
     Undo(Undo),
     /// Create a user, for identity providers to import
@@ -50,19 +50,19 @@ pub(in crate::cli) enum User {
     Add {
         /// The userName, which is the email
         email: String,
-        /// Given name; may be left out where --family is given
+        /// Given name; optional if you give --family
         #[arg(long, value_parser = given, required_unless_present = "family")]
         given: Option<String>,
-        /// Family name; may be left out where --given is given
+        /// Family name; optional if you give --given
         #[arg(long, value_parser = given, required_unless_present = "given")]
         family: Option<String>,
-        /// The name that others see [default: given and family name]
+        /// The name to display [default: given and family name]
         #[arg(long, value_name = "NAME", value_parser = given)]
         display_name: Option<String>,
         #[command(flatten)]
         output: Output,
     },
-    /// Create and change users as a file says: CSV with a header, or JSON lines (.jsonl)
+    /// Create and change users from a file: CSV with a header, or JSON lines (.jsonl)
     Import(Import),
     /// Write users into a new file, or to standard output
     Export(Export),
@@ -84,12 +84,12 @@ pub(in crate::cli) enum User {
         #[command(flatten)]
         output: Output,
     },
-    /// Delete users for good; normally, deactivate them instead
+    /// Delete users for good; usually you deactivate them instead
     Delete {
         /// userNames or ids
         #[arg(required = true, value_parser = given)]
         who: Vec<String>,
-        /// Actually delete; without this, only say who would be deleted
+        /// Delete them; without this option, only show who would be deleted
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -100,16 +100,16 @@ pub(in crate::cli) enum User {
 // Whom a list or an export is of.
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Selected {
-    /// Only those with this text in a name or email
+    /// Only users with this text in a name or email
     #[arg(long, value_name = "TEXT", value_parser = given)]
     pub(super) search: Option<String>,
-    /// Only those that match a SCIM filter, such as `userName sw "a"`
+    /// Only users who match a SCIM filter, such as `userName sw "a"`
     #[arg(long, value_name = "EXPR", value_parser = given)]
     pub(super) filter: Option<String>,
-    /// Only active ones
+    /// Only active users
     #[arg(long, conflicts_with = "inactive")]
     pub(super) active: bool,
-    /// Only inactive ones
+    /// Only inactive users
     #[arg(long)]
     pub(super) inactive: bool,
 }
@@ -118,16 +118,16 @@ pub(in crate::cli) struct Selected {
 pub(in crate::cli) struct Import {
     /// The file
     pub(super) file: PathBuf,
-    /// Change nothing, and say for each row what it would do
+    /// Change nothing; show for each row what it would do
     #[arg(long)]
     pub(super) dry_run: bool,
     /// What an empty cell does to its attribute
     #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
     pub(super) empty: String,
-    /// Where to write rows that cannot be applied [default: beside FILE]
+    /// The file for rows that cannot be applied [default: beside FILE]
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<PathBuf>,
-    /// Leave this column out; may be given again
+    /// Ignore this column; can be repeated
     #[arg(long, value_name = "COLUMN")]
     pub(super) ignore: Vec<String>,
     #[command(flatten)]
@@ -140,7 +140,7 @@ pub(in crate::cli) struct Export {
     pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) selected: Selected,
-    /// The form of the output [default: csv, and that of a FILE.jsonl]
+    /// The output format [default: csv, or jsonl for a FILE.jsonl]
     #[arg(short, long, value_enum)]
     pub(super) output: Option<ExportFormat>,
 }
@@ -149,13 +149,13 @@ pub(in crate::cli) struct Export {
 pub(in crate::cli) struct Diff {
     /// The file
     pub(super) file: PathBuf,
-    /// What an empty cell says of its attribute
+    /// What an empty cell means for its attribute
     #[arg(long, default_value = "keep", value_parser = ["keep", "clear"])]
     pub(super) empty: String,
-    /// Leave this column out; may be given again
+    /// Ignore this column; can be repeated
     #[arg(long, value_name = "COLUMN")]
     pub(super) ignore: Vec<String>,
-    /// Write who is to be deactivated and reactivated to this file, for an import
+    /// Write the users to deactivate and reactivate to this file, for an import
     #[arg(long, value_name = "FILE.csv")]
     pub(super) statuses: Option<PathBuf>,
     #[command(flatten)]
@@ -166,27 +166,27 @@ const ADD_USAGE: &str =
     "golinks-scim user add [OPTIONS] [--given <GIVEN>] [--family <FAMILY>] <EMAIL>";
 
 const UNDO_HELP: &str = "\
-Attributes get the values that they had before. A creation is taken back by deactivating the \
-user; a deletion is not taken back, but the user can be made again: golinks-scim manual history. \
-An attribute that another change has changed since is refused, and its user is left alone.";
+Attributes get the values that they had before. To undo a creation, the user is deactivated. A \
+deletion is not undone, but the user can be created again: golinks-scim manual history. An \
+attribute that another change has changed since is refused, and its user is left alone.";
 
 const UNDO_USAGE: &str = "golinks-scim user undo [OPTIONS] <CHANGE | --since <TIME>>";
 
 #[derive(ClapArgs)]
 pub(in crate::cli) struct Undo {
-    /// The change, as `user history` and `audit list` number it
+    /// The number of the change in `user history` or `audit list`
     #[arg(required_unless_present = "since", conflicts_with = "since", value_parser = change)]
     pub(super) change: Option<u64>,
     /// All changes since then: 2026-11-25T08:30:00Z, 2026-11-25, or how long ago, such as 2h
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
-    /// Only those by this token, by name or id
+    /// Only changes by this token: its name or id
     #[arg(long, value_name = "NAME", conflicts_with = "change", value_parser = given)]
     pub(super) token: Option<String>,
-    /// Also attributes that other changes have changed since
+    /// Also undo attributes that other changes have changed since
     #[arg(long)]
     pub(super) force: bool,
-    /// Say what would be taken back, and change nothing
+    /// Change nothing; show what would be undone
     #[arg(long)]
     pub(super) dry_run: bool,
     #[command(flatten)]
