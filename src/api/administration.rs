@@ -1,6 +1,5 @@
 //! Administration: what the command line asks of a running server. Every handler takes an
-//! [`Administrator`], which only the local door can make; on the network these paths do
-//! not exist.
+//! [`Administrator`], which only the local door can make: on the network these paths do not exist.
 
 #![allow(
     clippy::unnecessary_wraps,
@@ -35,10 +34,10 @@ use crate::scim::json;
 use crate::secret;
 use crate::store::{Backup, Change, Counts, OpenError, remove_abandoned};
 
-/// `GET /admin/installation`: what a guide or a check must know.
+/// `GET /admin/installation`: what guides and checks must know.
 pub(super) fn installation(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let served = api.certificate.as_ref().map(|cell| cell.summary());
-    // Without a server: what the last one has left in the data directory.
+    // Without a server: the authority that the last one left in the data directory.
     let private = match &served {
         Some(summary) => summary.authority.clone(),
         None => certificate::authority_summary(&api.data_dir).unwrap_or_else(|error| {
@@ -94,8 +93,8 @@ pub(super) fn list_tokens(api: &Api, _: &Admission, _: &Administrator, _: &[u8])
     Ok(reply::json(200, &json!({"tokens": tokens})))
 }
 
-/// A list of tokens is where administrators look for a change that was not confirmed. If the store
-/// cannot tell yet, tokens that may exist are shown.
+/// Settles changes that were not confirmed, since administrators look for them in a list of tokens.
+/// If the store cannot tell yet, tokens that may exist are listed.
 fn settle_tokens(api: &Api) {
     if let Err(error) = api.tokens.settle() {
         log::warn!("it is not known yet whether a change of tokens was written: {error:?}");
@@ -103,7 +102,7 @@ fn settle_tokens(api: &Api) {
 }
 
 /// `POST /admin/backup`: a copy of the store for the caller's file `path`. The server may be
-/// confined to its data directory: it makes the copy there, and the caller moves it away.
+/// confined to its data directory, so it makes the copy there, and the caller moves it.
 pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let path = wanted.get("path").and_then(Value::as_str).map(Path::new);
@@ -133,7 +132,7 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let mut details = Map::new();
     details.insert("path".to_owned(), json!(path));
     let row = directory::event(&call.caller(), now, "backup.create", &details);
-    // The backup exists, even if the row does not.
+    // The backup exists, even if its row in the audit trail does not.
     if let Err(error) = api.store.commit(Change::none().audit(row)) {
         log::error!("the backup could not be recorded in the audit trail: {error:?}");
     }
@@ -143,8 +142,8 @@ pub(super) fn back_up(api: &Api, call: &Admission, _: &Administrator, body: &[u8
 }
 
 impl Api {
-    /// Work on backups at intervals: removes copies whose command has ended before it fetched them.
-    /// One that is being made is left alone.
+    /// Periodic work on backups: removes copies whose command ended before it fetched them, but
+    /// none that is being made.
     pub fn tend_backups(&self) {
         let alone = self.backing_up.try_lock();
         if !matches!(alone, Err(TryLockError::WouldBlock)) {
@@ -186,7 +185,7 @@ pub(super) fn show_token(api: &Api, call: &Admission, _: &Administrator, _: &[u8
     Ok(reply::json(200, &json!({"tokens": tokens})))
 }
 
-/// `POST /admin/tokens`: the one answer that holds a token.
+/// `POST /admin/tokens`: issues a token. No later answer shows its text.
 pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let bad = |what: String| Problem::new(400, what);
@@ -216,7 +215,7 @@ pub(super) fn issue_token(api: &Api, call: &Admission, _: &Administrator, body: 
     Ok(reply::json(201, &with_text(&token, &text, now)))
 }
 
-/// `POST /admin/passing-tokens`: a token for the product's own requests, in memory alone.
+/// `POST /admin/passing-tokens`: a token for our own requests, kept in memory only.
 pub(super) fn issue_temporary_token(
     api: &Api,
     call: &Admission,
@@ -240,7 +239,7 @@ pub(super) fn issue_temporary_token(
     ))
 }
 
-/// `DELETE /admin/passing-tokens/{id}`: forgets it, and says whether it was ever used.
+/// `DELETE /admin/passing-tokens/{id}`: forgets the token, and says whether it was ever used.
 pub(super) fn forget_temporary_token(
     api: &Api,
     call: &Admission,
@@ -292,7 +291,7 @@ pub(super) fn rotate_token(api: &Api, call: &Admission, _: &Administrator, body:
     Ok(reply::json(201, &shown))
 }
 
-/// `PATCH /admin/tokens/{name or id}`: what is not in the body stays as it is.
+/// `PATCH /admin/tokens/{name or id}`: changes what is in the body, and nothing else.
 pub(super) fn change_token(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let has = |name: &str| wanted.get(name).is_some();
@@ -326,7 +325,7 @@ pub(super) fn revoke_token(api: &Api, call: &Admission, _: &Administrator, _: &[
     Ok(reply::json(200, &json!({"revoked": ids})))
 }
 
-/// A member that is a text, if it is there.
+/// A string member of the body, if it is there.
 fn text<'a>(wanted: &'a Value, name: &str) -> Result<Option<&'a str>, Problem> {
     match wanted.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -335,7 +334,7 @@ fn text<'a>(wanted: &'a Value, name: &str) -> Result<Option<&'a str>, Problem> {
     }
 }
 
-/// What a member that is a text means, if it is there.
+/// A string member of the body, parsed, if it is there.
 fn parsed<T: FromStr<Err = String>>(wanted: &Value, name: &str) -> Result<Option<T>, Problem> {
     let parsed = text(wanted, name)?.map(str::parse).transpose();
     parsed.map_err(|what| Problem::new(400, what))
@@ -410,13 +409,13 @@ fn described(token: &Token, now: Instant) -> Value {
     })
 }
 
-/// The row for a token that is taken back.
+/// The audit row for a revoked token.
 fn audit(call: &Admission, now: Instant, kind: &str, token: &Token) -> String {
     directory::event(&call.caller(), now, kind, &identity(token))
 }
 
-/// The row for a new or changed token, with all that bounds what it may do, and when each token ends whose
-/// place it takes.
+/// The audit row for a new or changed token: all that limits what it may do, and when each token
+/// that it replaces ends.
 fn audit_limits(
     call: &Admission,
     now: Instant,

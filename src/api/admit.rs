@@ -1,4 +1,5 @@
-//! Who is let in, and to what: everything that needs only the head of a request.
+//! Admission: everything that the head of a request decides alone. Who the caller is, whether it
+//! may use the route, and whether the body can be read. No body is read here.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,14 +18,14 @@ use crate::http1::{Head, Method};
 use crate::metrics;
 
 impl Api {
-    /// Everything that needs only the head of a request from the network.
+    /// Admits or refuses a request from the network.
     pub fn admit(&self, head: &Head, peer: IpAddr) -> Result<Admission, Refusal> {
         let call = call::Beginning::new(Some(peer));
         let admitted = guarded(&call, || self.admit_from_network(head, peer, &call));
         self.counted(head, admitted)
     }
 
-    /// [`Self::admit`] for the local door, whose caller is the administrator.
+    /// [`Self::admit`] for the local door, where every caller is the administrator.
     pub fn admit_administrator(
         &self,
         head: &Head,
@@ -43,7 +44,7 @@ impl Api {
         self.counted(head, admitted)
     }
 
-    /// Counts refused requests; admitted ones are counted with the answer.
+    /// Counts a refused request; an admitted one is counted with its answer.
     fn counted(
         &self,
         head: &Head,
@@ -105,7 +106,7 @@ impl Api {
             Ok(found) if matches!(found.route.access, Access::Open(_)) => {
                 return Ok(call.admitted(head, found, None));
             }
-            // There is nothing to hide about paths that need no token.
+            // Paths that need no token have nothing to hide.
             Err(problem) if !routes::is_protected(head) => problem,
             Ok(found) if matches!(found.route.access, Access::Administration(_)) => {
                 Problem::not_found()
@@ -117,7 +118,7 @@ impl Api {
         Err(call.refused(head, problem, &Who::Stranger { is_told }))
     }
 
-    /// 401, until an address has failed too often.
+    /// 401; 429 once the address has failed too often.
     fn refuse_stranger(
         &self,
         head: &Head,
@@ -139,7 +140,7 @@ impl Api {
         call.refused(head, problem, &Who::Stranger { is_told })
     }
 
-    /// The token that was sent, or why there is none; `Err(None)` when no credentials were sent.
+    /// The token that was sent, or why it is not accepted; `Err(None)` if no credentials were sent.
     fn authenticate(&self, head: &Head, peer: IpAddr) -> Result<Arc<Token>, Option<Rejection>> {
         let candidate = match access::from_authorization(head.header("authorization")) {
             Credentials::Absent => return Err(None),
@@ -156,7 +157,7 @@ impl Api {
     }
 }
 
-/// A bug in handling a head is answered like one in a handler.
+/// Answers a bug in the handling of a head like one in a handler.
 fn guarded(
     call: &call::Beginning,
     admit: impl FnOnce() -> Result<Admission, Refusal>,
@@ -164,7 +165,7 @@ fn guarded(
     catch_unwind(AssertUnwindSafe(admit)).unwrap_or_else(|_| Err(call.broken()))
 }
 
-/// Whether the principal may use the route; administration does not exist for tokens.
+/// Checks that the principal may use the route. For tokens, administration does not exist.
 fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
     let needed = match found.route.access {
         Access::Open(_) => return Ok(found),
@@ -180,15 +181,15 @@ fn allow(found: Found, principal: &Principal) -> Result<Found, Problem> {
     }
 }
 
-/// Whether a content coding compresses. Some clients send the character set as one.
+/// Whether a content coding compresses. Others pass: some clients send a character set here.
 fn is_compression(coding: &[u8]) -> bool {
     let coding = coding.trim_ascii().to_ascii_lowercase();
     let coding = coding.strip_prefix(b"x-").unwrap_or(&coding);
     [&b"gzip"[..], b"deflate", b"compress", b"br", b"zstd"].contains(&coding)
 }
 
-/// A body must say that it is JSON of some kind, or say nothing (RFC 7644 section 3.1 wants
-/// `application/scim+json`; Okta's suites send `application/json`), and must not be compressed.
+/// Checks that a body claims to be JSON of some kind, or claims nothing, and is not compressed. RFC
+/// 7644 section 3.1 wants `application/scim+json`; Okta's suites send `application/json`.
 fn check_media_type(head: &Head) -> Result<(), Problem> {
     if !matches!(head.method(), Method::Post | Method::Put | Method::Patch) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The audit trail for administrators: listed from one row to the next, and verified in steps.
+//! The audit trail for administrators: lists its rows in pages, and verifies it in steps.
 
 use serde_json::{Value, json};
 
@@ -13,9 +13,9 @@ use crate::directory::{Wanted, Way};
 use crate::limits;
 use crate::scim::json;
 
-/// `GET /admin/audit`: the wanted rows from `first` on, `count` at most, where the next request goes
-/// on, and who else had the userName `user`; or, newest first, from the row before `before`
-/// backwards.
+/// `GET /admin/audit`: at most `count` of the wanted rows, from `first` on, or newest first from
+/// the row before `before`. Also says where the next request goes on, and who else had the userName
+/// `user`.
 pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let way = match sequence(call, "before")? {
         Some(end) => Way::Before(end),
@@ -56,7 +56,7 @@ pub(super) fn list(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
     ))
 }
 
-/// `POST /admin/audit/verification`: one step; `run` names the verification that goes on.
+/// `POST /admin/audit/verification`: one step of a verification; `run` names the one to continue.
 pub(super) fn verify(api: &Api, _: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let run = wanted.get("run").and_then(Value::as_u64);

@@ -1,5 +1,5 @@
-//! One request on its way through the router: its id, its caller, what its path and query
-//! say; and the one log line that it leaves.
+//! One request on its way through the router: its id, its caller, what its path and query say, and
+//! the one log line that it leaves.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -19,16 +19,16 @@ use crate::page;
 use crate::scim::{self, ErrorType, Leniency, Preconditions, Projection, Tolerated};
 use crate::secret;
 
-/// Who calls an open route, for the log and the audit trail.
+/// The caller of an open route, for the log and the audit trail.
 pub(super) const NOBODY: &str = "nobody";
 
-/// A request whose head is still to be examined.
+/// A request whose head has not been examined yet.
 pub(super) struct Beginning {
     pub(super) request_id: String,
     pub(super) peer: Option<IpAddr>,
 }
 
-/// Who is refused: refusals of callers with a token are all logged, those of strangers within
+/// Who is refused. Refusals of callers with a token are all logged, those of strangers only within
 /// bounds.
 pub(super) enum Who {
     Known(Principal),
@@ -49,7 +49,7 @@ impl Beginning {
         found: Found,
         principal: Option<Principal>,
     ) -> Admission {
-        // Only files of the page are compressed: for other routes the header need not be read.
+        // The header is not read for other routes: only the page's files are compressed.
         let accepts_gzip = matches!(found.route.access, Access::Open(_))
             && page::accepts_gzip(joined(head, "accept-encoding").as_deref());
         let accepts_openmetrics = matches!(found.route.access, Access::Scim(Scope::Metrics, _))
@@ -131,7 +131,7 @@ impl Beginning {
     }
 }
 
-/// A request that was let pass: its body may be read.
+/// A request that was admitted: its body may be read.
 pub struct Admission {
     request_id: String,
     peer: Option<IpAddr>,
@@ -150,14 +150,14 @@ fn peer_text(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "local".to_owned(), |peer| peer.to_string())
 }
 
-/// All field lines of a name as one list (RFC 9110 section 5.3).
+/// All field lines with this name as one list (RFC 9110 section 5.3).
 fn joined(head: &Head, name: &str) -> Option<String> {
     let lines: Vec<_> = head.headers(name).map(String::from_utf8_lossy).collect();
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
 impl Admission {
-    /// The valid token that the caller has shown.
+    /// The caller's valid token, if it sent one.
     pub fn token(&self) -> Option<&Arc<Token>> {
         self.principal.as_ref().and_then(Principal::token)
     }
@@ -174,7 +174,7 @@ impl Admission {
         self.method
     }
 
-    /// The variable segment of the path: an id, a name.
+    /// The variable segment of the path: an id or a name.
     pub(super) fn parameter(&self) -> &str {
         self.found.parameter.as_deref().unwrap_or_default()
     }
@@ -184,8 +184,8 @@ impl Admission {
         self.queries(name).next()
     }
 
-    /// The query parameter of this name, which must be given only once. If two differ, nobody can
-    /// know which is meant; the same value twice counts as once.
+    /// The query parameter of this name, which may be given only once: if two values differ, nobody
+    /// can know which is meant. The same value twice counts as once.
     pub(super) fn query_once(&self, name: &str) -> Result<Option<&str>, scim::Error> {
         let mut values = self.queries(name);
         let Some(value) = values.next() else {
@@ -204,14 +204,14 @@ impl Admission {
         Err(scim::Error::new(kind, what))
     }
 
-    /// Which attributes of each user are asked for.
+    /// Which attributes of each user the caller asks for.
     pub(super) fn projection(&self, leniency: &mut Leniency) -> Projection {
         let attributes = self.query_list("attributes");
         let excluded = self.query_list("excludedAttributes");
         Projection::parse(attributes.as_deref(), excluded.as_deref(), leniency)
     }
 
-    /// All query parameters of this name as one list.
+    /// All query parameters of this name, joined to one list.
     fn query_list(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut values = self.queries(name);
         let first = Cow::Borrowed(values.next()?);
@@ -234,7 +234,7 @@ impl Admission {
         &self.request_id
     }
 
-    /// Where the request comes from, over the network.
+    /// The address from which the request comes; `None` at the local door.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.peer
     }
@@ -245,7 +245,7 @@ impl Admission {
         Some(String::from_utf8_lossy(agent).into_owned())
     }
 
-    /// Who to name in the audit trail.
+    /// The caller as the audit trail names it.
     pub(super) fn caller(&self) -> Caller {
         Caller {
             principal: self
@@ -257,7 +257,7 @@ impl Admission {
         }
     }
 
-    /// How tolerant we are of this caller.
+    /// How tolerant the server is of this caller.
     pub(super) fn leniency(&self) -> Leniency {
         match self.principal.as_ref().map(Principal::mode) {
             Some(Mode::Strict) => Leniency::strict(),
@@ -275,7 +275,7 @@ impl Admission {
         self.accepts_gzip
     }
 
-    /// Whether metrics may be answered in the format OpenMetrics.
+    /// Whether metrics may be answered in the OpenMetrics format.
     pub(super) fn accepts_openmetrics(&self) -> bool {
         self.accepts_openmetrics
     }
@@ -286,7 +286,7 @@ impl Admission {
         log::debug!(request = id; "{id} tolerated {tolerated}");
     }
 
-    /// The problem in the form for this caller.
+    /// The problem in the form that suits this caller.
     pub(super) fn told(&self, problem: Problem) -> Problem {
         match self.principal.as_ref().map(Principal::mode) {
             Some(Mode::Compatible) if !self.is_read() => problem.for_identity_providers(),
@@ -294,13 +294,13 @@ impl Admission {
         }
     }
 
-    /// A search by POST is a read, too.
+    /// Whether the request only reads. A search by POST does, too.
     fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
             || matches!(self.found.route.access, Access::Scim(Scope::Read, _))
     }
 
-    /// The answer to the caller when the handler has panicked.
+    /// The problem to report when the handler has panicked.
     pub(super) fn bug(&self) -> Problem {
         if self.is_read() {
             Problem::bug()
@@ -309,7 +309,7 @@ impl Admission {
         }
     }
 
-    /// The answer to a body that could not be read, and its log line.
+    /// The answer to a request whose body was not read to its end, and its log line.
     pub(super) fn broken_off(&self, problem: Problem) -> Answer {
         self.log(
             log::Level::Info,
@@ -322,7 +322,7 @@ impl Admission {
         answer
     }
 
-    /// The answer, and the log line: reads and open routes at debug; writes and refusals of a token
+    /// The answer, and its log line: reads and open routes at debug, writes and refusals of a token
     /// at info.
     pub(super) fn finish(self, outcome: Result<Answer, Problem>, took: Duration) -> Answer {
         let (mut answer, why) = match outcome {
@@ -346,9 +346,9 @@ impl Admission {
         answer
     }
 
-    /// The request's line; without a duration if it was never answered by a handler.
+    /// Writes the request's log line, without a duration if no handler answered it.
     fn log(&self, level: log::Level, status: u16, took: Option<Duration>, why: &str) {
-        // The parts are not made for a line that nobody reads.
+        // The parts of a line are not built if nobody reads it.
         if level > log::max_level() {
             return;
         }
@@ -375,8 +375,8 @@ impl Admission {
     }
 }
 
-/// A path as it is logged: some people paste a token where an id or the base URL should be, and a
-/// proxy may have encoded it again.
+/// The path as it is logged. Some people paste a token where an id or the base URL belongs, and a
+/// proxy may have percent-encoded it once more.
 fn path_for_log(path: &str) -> &str {
     const DECODED_MAX: usize = 3;
     let mut text = Cow::Borrowed(path);

@@ -1,4 +1,4 @@
-//! Why a request was refused, where the answer does not tell it from others with another remedy.
+//! The causes of refusals that an answer alone does not tell apart.
 
 use crate::access::Rejection;
 
@@ -6,7 +6,7 @@ use crate::access::Rejection;
 /// another remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// No credentials were sent, or refused ones.
+    /// No credentials were sent (`None`), or they were refused.
     Credentials(Option<Rejection>),
     /// The token's scope.
     Scope,
@@ -18,16 +18,16 @@ pub(super) enum Cause {
     Failures,
     /// Other requests at the same time.
     Load,
-    /// The disk, which has not said whether the change was made.
+    /// The disk: whether the change was made is not known.
     Doubt,
     /// Groups, which are not provisioned.
     Groups,
-    /// `/Me`, which no token has.
+    /// `/Me`: a token belongs to no user.
     Me,
 }
 
 impl Cause {
-    /// Its name in a row of the audit trail.
+    /// The cause's name in a row of the audit trail.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Credentials(rejection) => word_of(rejection),
@@ -43,7 +43,7 @@ impl Cause {
     }
 }
 
-/// The name of a refused credential's fault, or of a missing credential.
+/// The name of a rejection, or of missing credentials.
 pub(super) fn word_of(rejection: Option<Rejection>) -> &'static str {
     rejection.map_or("absent", Rejection::as_str)
 }

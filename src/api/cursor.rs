@@ -34,13 +34,13 @@ pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest 
     ])
 }
 
-/// How long a cursor can be used at least.
+/// The least time for which a cursor can be used.
 #[allow(clippy::cast_possible_wrap, reason = "an hour has few seconds")]
 const PERIOD_SECONDS: i64 = limits::CURSOR_DURATION_MIN.as_secs() as i64;
 
-/// The number of the period in which a page is made. An unchanged page with cursors is confirmed
-/// (304) only within its period, and its cursors are good for two periods: so for at least one
-/// after a confirmation.
+/// The number of the period in which a page is made. An unchanged page is confirmed (304) only
+/// within its period, and its cursors are good for two periods: so they are good for at least one
+/// more after a confirmation.
 pub(super) fn period(now: Instant) -> i64 {
     now.seconds().div_euclid(PERIOD_SECONDS)
 }
@@ -55,7 +55,7 @@ impl Cursors {
         }
     }
 
-    /// The cursor of the page behind a place.
+    /// The cursor of the page after a place.
     pub(super) fn after(&self, binding: &Digest, place: &Position, now: Instant) -> String {
         self.seal(binding, FORWARD, place, now)
     }
@@ -72,8 +72,8 @@ impl Cursors {
         URL_SAFE_NO_PAD.encode(self.sealer.seal(binding, &content))
     }
 
-    /// Where the page of a cursor begins or ends. A cursor of another principal or another query
-    /// gets the same error as one that never existed.
+    /// Opens a cursor: where its page begins or ends. A cursor of another principal or another
+    /// query gets the same error as one that never existed.
     pub(super) fn open(
         &self,
         binding: &Digest,
@@ -159,7 +159,7 @@ mod tests {
             (&[2; 32], "!"),
             (&[2; 32], &"A".repeat(limits::CURSOR_BYTES_MAX + 1)),
         ] {
-            // Whatever it is, it does not become "expired" by being old.
+            // Even an old one does not become "expired".
             assert!(
                 matches!(kind(binding, cursor, late), Err(ErrorType::InvalidCursor)),
                 "{cursor}"

@@ -1,11 +1,10 @@
-//! What is found not to be as it was written while requests are answered. A start looks at
-//! everything and would not serve it.
+//! Damage that is found while requests are answered. A start that finds some does not serve.
 
 use std::sync::{Arc, OnceLock};
 
 use super::problem::Problem;
 
-/// What is not as it was written; the text says where, for the administrator alone.
+/// A part of the store that is not as it was written; the text says where, for administrators only.
 pub(super) enum Damage {
     /// The store.
     Store(String),
@@ -13,12 +12,12 @@ pub(super) enum Damage {
     Trail(String),
 }
 
-/// What makes the server unready until its end.
+/// The damage that makes the server unready until its end.
 #[derive(Clone, Default)]
 pub(super) struct Damages(Arc<OnceLock<String>>);
 
 impl Damages {
-    /// Logs what is damaged, and keeps it if it is the first of the store.
+    /// Logs a problem's damage, and keeps the first that concerns the store.
     pub(super) fn note(&self, request_id: &str, problem: &Problem) {
         match &problem.damage {
             Some(Damage::Store(how)) => {
@@ -35,7 +34,7 @@ impl Damages {
         }
     }
 
-    /// The first of the store.
+    /// The first damage to the store.
     pub(super) fn first(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }

@@ -1,5 +1,5 @@
-//! What the service provider says of itself (RFC 7644 section 4), and the resources that
-//! it does not have.
+//! What the service provider says about itself (RFC 7644 section 4), and the answers for resources
+//! that it does not have.
 
 #![allow(
     clippy::unnecessary_wraps,

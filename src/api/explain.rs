@@ -10,14 +10,14 @@ use super::cause::{Cause, word_of};
 use super::reply::{self, Outcome};
 use crate::access::{Administrator, Rejection};
 
-/// What memory knows of the request, and what the audit trail knows, from `before` backwards. `next`
-/// is where the next request goes on, if nothing was found yet; `areMore` says that there may be
-/// older changes than those shown.
+/// Answers from the memory of refusals and from the audit trail, backwards from `before`. `next` is
+/// where the next request goes on, if nothing was found yet; `areMore` says that there may be older
+/// changes than those shown.
 pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let request = call.parameter();
     let is_first = call.query("before").is_none();
     let mut refusal = is_first.then(|| api.refusals.of_request(request)).flatten();
-    // Other operations than the refused one may have been done.
+    // A refused operation is not all: others of the same request may have been done.
     if let Some(mut row) = refusal.take_if(|row| row.get("operation").is_none()) {
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));
@@ -26,7 +26,7 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
     let mut changes = Vec::new();
     let next = api.directory.of_request(request, before, |row| {
         if row["kind"] == "refuse" {
-            // Of several operations the last one, as in memory.
+            // Of several refused operations the last one counts, as in memory.
             refusal.get_or_insert(row);
             return ControlFlow::Continue(());
         }
@@ -64,7 +64,7 @@ fn brief(mut row: Value) -> Value {
     row
 }
 
-/// What to do, in the words of the page on errors.
+/// What to do, in the words of the manual's page on errors.
 fn advice(row: &Value) -> &'static str {
     let scim_type = row["scimType"].as_str();
     let cause = row["cause"].as_str().unwrap_or_default();
@@ -120,7 +120,7 @@ fn advice(row: &Value) -> &'static str {
             "`golinks-scim check` says what is wrong; with a full disk: `golinks-scim manual disk-full`"
         }
         (501, _) if cause == Cause::Me.as_str() => "nothing: /Me is for end-user clients",
-        // What is no request has no `scimType`.
+        // Bytes that are not a request get no `scimType`.
         (408 | 414 | 417 | 431 | 501 | 505, _) | (400, None) => {
             "no identity provider sends this: check the proxy in between, or look for a network \
              scanner"
@@ -131,7 +131,7 @@ fn advice(row: &Value) -> &'static str {
     }
 }
 
-/// Whether it was to delete a user: the request, or the operation of it that was refused.
+/// Whether the refused request or operation was to delete a user.
 fn is_deletion(row: &Value) -> bool {
     let method = row.get("operation").unwrap_or(&row["method"]).as_str();
     method.is_some_and(|method| method.eq_ignore_ascii_case("DELETE"))
@@ -201,7 +201,7 @@ mod tests {
     use crate::scim::{self, ErrorType};
     use crate::store::WriteError;
 
-    /// What the row of a refusal says of why.
+    /// The part of a refusal's row that says why.
     fn row(problem: impl Into<Problem>) -> Value {
         let mut row = json!({});
         put_problem(&problem.into(), &mut |name, value| row[name] = value);

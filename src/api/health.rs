@@ -1,5 +1,5 @@
-//! The state of the server: for `/readyz`, for metrics, for the log and for `check`.
-//! Nothing here may fail or wait: it is asked above all when something else does.
+//! The state of the server, for `/readyz`, metrics, the log and `check`. Nothing here may fail or
+//! wait: it is needed most when something else does.
 
 #![allow(
     clippy::unnecessary_wraps,
@@ -39,8 +39,8 @@ pub(super) fn metrics(api: &Api, call: &Admission, _: &Principal, _: &[u8]) -> O
     Ok(answer)
 }
 
-/// Whether an `Accept` names OpenMetrics. That it takes everything is not enough: so says also who
-/// reads the older format alone.
+/// Whether an `Accept` names OpenMetrics. `*/*` does not count: clients that read only the older
+/// format send it, too.
 pub(super) fn accepts_openmetrics(accept: Option<&str>) -> bool {
     accept::members(accept.unwrap_or_default()).any(|range| {
         let is_named = range
@@ -60,7 +60,7 @@ pub(super) fn readyz(api: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outco
     Err(Problem::new(503, reasons.join("; ")))
 }
 
-/// `GET /admin/status`: everything that a check must know of a running server.
+/// `GET /admin/status`: everything that `check` must know about a running server.
 pub(super) fn status(api: &Api, _: &Admission, _: &Administrator, _: &[u8]) -> Outcome {
     let now = api.clock.now();
     let reasons = reasons(api);
@@ -175,7 +175,7 @@ fn little_space(disk: &Disk) -> Reason {
     }
 }
 
-/// Those of the reasons that are not logged elsewhere when they arise.
+/// The reasons that nothing else logs when they arise.
 pub(super) fn unready(api: &Api) -> Vec<Warning> {
     let warning = |about: &str, reason: Reason, step| Warning {
         kind: "readiness",
@@ -195,8 +195,8 @@ pub(super) fn unready(api: &Api) -> Vec<Warning> {
     warnings
 }
 
-/// Free space hovers around the limit: so it must reach twice the limit before the warning is
-/// forgotten. The store itself reports a full disk.
+/// The step of the warning about free space. It is forgotten at twice the limit only, since free
+/// space hovers around the limit. The store itself reports a full disk.
 fn step_of_space(free_bytes: u64, ailment: Option<Ailment>) -> Option<i64> {
     match ailment {
         _ if free_bytes >= 2 * limits::DISK_FREE_BYTES_MIN => None,
@@ -250,7 +250,7 @@ fn certificate_days_left(api: &Api, now: Instant) -> Option<i64> {
 fn tokens(api: &Api, now: Instant) -> Vec<metrics::TokenGauges> {
     let live = api.tokens.list(now).into_iter();
     let live = live.filter(|token| token.is_live(now));
-    // An alert about a token near its end must not be over when the token ends.
+    // An alert about a token near its end must not clear when the token ends.
     let told = live.chain(api.tokens.ended(now));
     told.map(|token| metrics::TokenGauges {
         id: token.id.clone(),
@@ -279,17 +279,17 @@ fn disk(data_dir: &Path) -> Option<Disk> {
     })
 }
 
-/// The name of a file system.
+/// The name of the data directory's file system, or its magic number.
 fn kind_of(data_dir: &Path) -> Option<String> {
     let magic = rustix::fs::statfs(data_dir).ok()?.f_type;
-    // On some machines it is signed.
+    // On some machines the field is signed.
     let magic = u32::try_from(magic & 0xFFFF_FFFF).ok()?;
     let name = name_of(magic).map(str::to_owned);
     Some(name.unwrap_or_else(|| format!("{magic:#x}")))
 }
 
-/// The name for a magic number (`statfs(2)`), as `linux/magic.h` has them; it has none of zfs, whose own
-/// is here.
+/// The name of the file system with a magic number (`statfs(2)`). All are from `linux/magic.h`,
+/// except that of zfs, which is not there.
 fn name_of(magic: u32) -> Option<&'static str> {
     let name = match magic {
         0x0000_EF53 => "ext4",
@@ -353,7 +353,7 @@ mod tests {
         }
     }
 
-    /// As the store's file does, whose end is reserved in large steps.
+    /// The store's file has a hole: its end is reserved in large steps.
     #[test]
     fn holes_of_the_store_take_nothing_of_the_disk() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,6 @@
-//! What identity providers send that is ignored: attributes and schemas that are not known here,
-//! by name, since the start. Whoever misses a value looks here for a mapping onto the wrong name.
+//! The names of attributes and schemas that identity providers sent since the start and that were
+//! ignored, because they are unknown here. If a value is missing, they show whether it is mapped
+//! onto a wrong name.
 
 use std::sync::Mutex;
 
@@ -16,7 +17,7 @@ pub(super) struct Ignored(Mutex<State>);
 #[derive(Default)]
 struct State {
     names: Vec<(Tolerance, String)>,
-    /// There was no room for another.
+    /// There were more names than there is room for.
     are_more: bool,
 }
 

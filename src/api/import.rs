@@ -1,5 +1,5 @@
-//! Users as rows of a file, for the command line: what each does or would do, and how it differs
-//! from the directory. The command line reads the file and its encoding.
+//! Imports users from the rows of a file, and compares such rows with the directory. Reading the
+//! file and its encoding is left to the command line.
 
 use std::sync::Arc;
 
@@ -45,9 +45,8 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     }))
 }
 
-/// `POST /admin/users/compare`: how the directory would change if such rows were imported. If a file
-/// does not say anything about status, its users count as active; those whom an export shows without
-/// one do not.
+/// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users of
+/// rows that say nothing about status count as active, except those exported without one.
 pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;
     let rows = std::mem::take(&mut request.rows);
@@ -58,7 +57,7 @@ pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8
     let done = api
         .directory
         .import(rows, request.empty, true, &call.caller())?;
-    // A refused row, too, is paired with its outcome, so that each row is asked for its own status.
+    // Refused rows stay in the list, so that each outcome is paired with its own row's status.
     let outcomes = done.into_iter().zip(active);
     let outcomes = outcomes.map(|(done, counts_as_active)| Ok((done?, counts_as_active)));
     let reason = |error| reason(api, call, error);
@@ -104,7 +103,7 @@ fn refused(row: &mut Map<String, Value>, why: &str) {
     row.insert("reason".to_owned(), json!(why));
 }
 
-/// Also says who it is, so that a later row about the same user is known.
+/// Also names the user, so that a later row about the same user is recognized.
 fn refused_user(row: &mut Map<String, Value>, record: &Record, why: &str) {
     refused(row, why);
     told(row, "refused", record);
@@ -162,8 +161,8 @@ impl Request {
         Ok(request)
     }
 
-    /// An answer with each row in its place; `tell` gives the outcome of one, `reason` that of one
-    /// that is refused.
+    /// An answer with each row in its place. `tell` describes the outcome of a row, `reason` why
+    /// one was refused.
     fn answer<T>(
         self,
         outcomes: Vec<Result<T, Error>>,
@@ -206,7 +205,7 @@ fn read_row(columns: Option<&Arc<Columns>>, row: &mut Value) -> Result<Row, Prob
     }
 }
 
-/// Why a row was refused, in words for the owner of the file.
+/// Why a row was refused, for the owner of the file.
 fn reason(api: &Api, call: &Admission, error: Error) -> String {
     match error {
         Error::NotFound => "no user has this id; to import a file from another directory, use \

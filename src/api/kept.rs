@@ -11,8 +11,8 @@ const BASE_URL: &str = "base-url";
 /// opens cursors and nothing else.
 const CURSOR_KEY: &str = "cursor-key";
 
-/// The base URL to use, which is kept in the store if it is served; and the one that was served
-/// before, if it differs.
+/// The base URL to use, and the one served before, if it differs. A URL that is served is kept in
+/// the store.
 pub(super) fn base_url(
     store: &Store,
     served: Option<String>,
@@ -28,7 +28,7 @@ pub(super) fn base_url(
     Ok((served, kept))
 }
 
-/// The key of cursors, made when there is none.
+/// The key of cursors, which is made if there is none.
 pub(super) fn cursor_key(store: &Store) -> Result<SealKey, StartError> {
     if let Some(key) = kept(store, CURSOR_KEY)?.as_deref().and_then(secret::unhex) {
         return Ok(key);

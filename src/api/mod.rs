@@ -1,4 +1,5 @@
-//! The router that both doors share: who asks, how often, for what, and the answer.
+//! The router behind both doors, `https` (the network) and `local` (the Unix socket of the command
+//! line): it decides who may do what and how often, and answers.
 //!
 //! ```text
 //! Head ──▶ admit: authenticate ▶ rate ▶ route ▶ method ▶ scope ▶ media type ──▶ Admission
@@ -7,8 +8,8 @@
 //! body ──────────────────────────────────────────────────────────▶ answer ──▶ Answer
 //! ```
 //!
-//! Nothing of a body is read before [`Api::admit`] has let the head pass, so a stranger
-//! cannot make us hold bytes. A bug in a handler becomes one 500, not a dead worker.
+//! Nothing of a body is read before [`Api::admit`] has accepted the head, so a client without a
+//! token cannot make the server hold bytes. A bug in a handler becomes one 500, not a dead worker.
 
 mod administration;
 mod admit;
@@ -74,20 +75,20 @@ use routes::Access;
 use tuning::Tuned;
 use warnings::Told;
 
-/// What the router must know.
+/// What the router needs to start.
 pub struct Options {
-    /// Where clients find `/Users`, without a slash at the end; `None` when nothing is served: then
-    /// the one served last is used.
+    /// The URL below which clients find `/Users`, without a slash at the end. `None` if nothing is
+    /// served: then the URL that was served last is used.
     pub base_url: Option<String>,
-    /// Where the network door listens, if there is one.
+    /// The address on which the network door listens, if there is one.
     pub address: Option<SocketAddr>,
-    /// The settings that can be changed later.
+    /// The settings that can change while serving.
     pub tuning: Tuning,
-    /// The certificate that is served, if one is.
+    /// The certificate that is served, if there is one.
     pub certificate: Option<Arc<certificate::Cell>>,
-    /// Where everything is kept.
+    /// The data directory: the store is in it.
     pub data_dir: PathBuf,
-    /// The time of day.
+    /// The source of the time of day.
     pub clock: SharedClock,
 }
 
@@ -98,9 +99,9 @@ pub struct Api {
     tokens: Tokens,
     failures: Failures,
     base_url: Arc<str>,
-    /// The base URL that the previous start served, if it differs and somebody was given it.
+    /// The base URL of the previous start, if it differs and clients may still use it.
     base_url_before: Option<String>,
-    /// Sets this process apart from all others in the entity tags of lists.
+    /// Distinguishes this process from all others in the entity tags of lists.
     incarnation: String,
     address: Option<SocketAddr>,
     tuned: Tuned,
@@ -113,33 +114,34 @@ pub struct Api {
     told: Told,
     refusals: Refusals,
     ignored: Ignored,
-    /// Turns for requests with a large body: in memory it is much larger than on the wire.
+    /// Turns for requests with a large body, which takes much more space in memory than on the
+    /// wire.
     large: Turns,
-    /// Turns for requests with a body that is too large for one user.
+    /// Turns for requests whose body is too large for a single user.
     bulky: Turns,
     started: Instant,
-    /// The end of the audit trail's rows in which deactivations are still to be counted.
+    /// Deactivations in the audit rows before this sequence are still to be counted.
     to_recall: Mutex<Option<u64>>,
     is_stopping: AtomicBool,
     damages: Damages,
-    /// Held while a backup is made.
+    /// Held while a backup is being made.
     backing_up: Mutex<()>,
 }
 
-/// How a request's wait for its turn has ended.
+/// How a request's wait for its turn ended.
 pub enum Waited<'a> {
-    /// With a turn, if it needed one.
+    /// With a turn, or no turn was needed.
     InTime(Option<Turn<'a>>),
-    /// Without one.
+    /// Too late: without a turn.
     InVain,
 }
 
 /// Why a router cannot be made on a store.
 #[derive(Debug)]
 pub enum StartError {
-    /// Its content cannot be used; the text says why.
+    /// The store's content cannot be used; the text says why.
     Content(String),
-    /// It does not take what is to be written.
+    /// The store does not accept a write that the start needs.
     Write(WriteError),
 }
 
@@ -161,10 +163,11 @@ impl Api {
         let (base_url, base_url_before) = kept::base_url(&store, options.base_url)?;
         let cursor_key = kept::cursor_key(&store)?;
         let started = options.clock.now();
-        // No token is used by this start yet.
+        // Asked before anything can use a token: only earlier starts count.
         let is_known = tokens.is_any_used(started);
         let directory = Directory::new(Arc::clone(&store), Arc::clone(&options.clock));
-        // A command does not run for an hour.
+        // A command without a server does not run long enough to need the last hour's
+        // deactivations.
         let to_recall = options.address.and_then(|_| {
             directory.recall_deactivations(u64::MAX, |rows| rows < limits::ALARM_ROWS_MAX)
         });
@@ -205,13 +208,13 @@ impl Api {
         })
     }
 
-    /// The damage of the store, if any was found after the start.
+    /// The damage to the store, if any was found after the start.
     pub fn store_damage(&self) -> Option<OpenError> {
         self.store.damage()
     }
 
-    /// Counts the rest of the last hour's deactivations, if the start had more rows to read than it
-    /// had time for.
+    /// Counts the rest of the last hour's deactivations, if there were too many rows to read them
+    /// all at the start.
     pub fn recall_deactivations(&self) {
         let mut to_recall = sound(self.to_recall.lock());
         *to_recall = to_recall.and_then(|end| {
@@ -225,13 +228,13 @@ impl Api {
         self.tokens.list(self.clock.now()).is_empty()
     }
 
-    /// Whether a token that was let in would be let in now.
+    /// Whether a token that was accepted earlier would still be accepted now.
     pub fn is_good(&self, token: &Token) -> bool {
         self.tokens.check_again(token, self.clock.now()).is_ok()
     }
 
-    /// While the body was on its way the token may have been revoked, and the administrator was
-    /// told that it is.
+    /// Checks the token again once the body has arrived. It may have been revoked meanwhile, and
+    /// the administrator was told that it is.
     fn check_again(&self, principal: &Principal) -> Result<(), Problem> {
         let Some(token) = principal.token() else {
             return Ok(());
@@ -259,8 +262,8 @@ impl Api {
         turn.map_or(Waited::InVain, |turn| Waited::InTime(Some(turn)))
     }
 
-    /// Answers an admitted request; `body` is what was waited for, if anything was. Never
-    /// panics: a bug becomes a 500.
+    /// Answers an admitted request; `body` is `None` if no body was waited for. Never panics: a bug
+    /// becomes a 500.
     pub fn answer(&self, admission: Admission, body: Option<&[u8]>) -> Answer {
         self.answer_by(admission, body, |admission| self.handle(admission, body))
     }
@@ -293,10 +296,11 @@ impl Api {
         if let Err(problem) = &outcome {
             self.damages.note(admission.request_id(), problem);
         }
-        // A failure of the server is counted as one, whatever status its caller understands.
+        // Metrics count the true status, even if this caller is given another one.
         let real = outcome.as_ref().err().map(|problem| problem.status);
         let outcome = outcome.map_err(|problem| admission.told(problem));
-        // A state of the server is no refusal, however often it is asked for.
+        // An error from `/readyz` reports the server's state: it is no refusal, however often it is
+        // asked for.
         if let Err(problem) = &outcome
             && let Some(principal) = admission.principal()
             && admission.route().path != "/readyz"
@@ -347,8 +351,8 @@ impl Api {
         self.break_off(admission, Problem::from_fault(fault))
     }
 
-    /// The answer to an admitted request whose token was taken back while its body is awaited;
-    /// `None` while it is good.
+    /// The answer to an admitted request whose token is revoked while the server waits for the
+    /// body; `None` as long as the token is good.
     pub fn refuse_taken_back(&self, admission: &Admission) -> Option<Answer> {
         let checked = self.check_again(admission.principal()?);
         checked
@@ -366,17 +370,17 @@ impl Api {
         admission.broken_off(problem)
     }
 
-    /// The moment now on this router's clock, for the `Date` of an answer.
+    /// The current time of this router's clock, for the `Date` of an answer.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
-    /// Counts a connection of the network door until what is returned is dropped.
+    /// Counts a connection of the network door until the returned guard is dropped.
     pub fn connected(&self) -> Counted {
         self.metrics.connected()
     }
 
-    /// From now on `/readyz` says that the server is stopping.
+    /// Makes `/readyz` report from now on that the server is stopping.
     pub fn begin_stopping(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
         self.store.break_off_look();
@@ -387,15 +391,15 @@ impl Api {
         Problem::too_many_requests(seconds)
     }
 
-    /// The words for a part of a request that is refused, while others are done.
+    /// Describes why one part of a request was refused while the others are done.
     fn words_of(&self, call: &Admission, error: directory::Error) -> String {
         let problem = Problem::from(error);
         self.damages.note(call.request_id(), &problem);
         problem.detail
     }
 
-    /// Counts and logs what was tolerated in a request, and remembers what was ignored. What our
-    /// own check sends tells nothing of a mapping.
+    /// Counts and logs what was tolerated in a request, and remembers what was ignored. Requests of
+    /// our own check are not remembered: they say nothing about a provider's mapping.
     fn note(&self, call: &Admission, tolerances: &[Tolerated]) {
         for tolerated in tolerances {
             self.metrics.tolerated(tolerated.tolerance.name());
@@ -406,16 +410,16 @@ impl Api {
         }
     }
 
-    /// Work on tokens at intervals: settles unconfirmed changes and writes down last uses.
+    /// Periodic work on tokens: settles unconfirmed changes and writes down last uses.
     pub fn tend_tokens(&self) {
         self.tokens.tend();
     }
 
-    /// Work on the audit trail at intervals: sums up refusals and removes old rows.
+    /// Periodic work on the audit trail: sums up refusals and removes old rows.
     pub fn tend_audit(&self, at: Monotonic) {
         self.sum_up_refusals(false);
         if self.store.notes_waiting() >= limits::AUDIT_NOTES_FLUSHED {
-            // They wait on if it cannot be: the disk is told of anyway.
+            // If this fails, the notes go on waiting; the disk is reported elsewhere.
             let _ = self.store.flush_notes();
         }
         self.directory.drop_verification(at);
@@ -439,9 +443,9 @@ impl Api {
     }
 }
 
-/// An id that no other request has, short enough to read out: a count from a random start, mixed by
-/// the finisher of SplitMix64, which maps each number to a different one. It is not secret; drawing
-/// it at random each time would take a thirtieth of a retrieval's CPU time.
+/// An id that no other request has, short enough to read out. It is a count from a random start,
+/// mixed by the finisher of SplitMix64, which maps each number to a different one. It is not
+/// secret; drawing it at random each time would take a thirtieth of a retrieval's CPU time.
 fn new_request_id() -> String {
     static NEXT: LazyLock<AtomicU64> =
         LazyLock::new(|| AtomicU64::new(u64::from_le_bytes(secret::random())));

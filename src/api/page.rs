@@ -1,5 +1,5 @@
-//! The Team Directory page over HTTP: its files, which anybody may have since they say nothing
-//! about the directory, with the header fields that keep everything foreign out.
+//! The Team Directory page over HTTP. Its files say nothing about the directory, so anybody may
+//! fetch them; their header fields keep foreign content out.
 
 use super::Api;
 use super::call::Admission;
@@ -8,19 +8,19 @@ use super::reply::{self, Outcome};
 use crate::http1::{Answer, Body};
 use crate::page::{self, File};
 
-/// What the page may do: load its own files and speak to its own server, nothing else. Code
-/// that would be made from a text is refused by the browser itself.
+/// What the page may do: load its own files and call its own server, nothing else. Trusted Types
+/// make the browser refuse to turn text into code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
-/// For names that contain the content's hash: what they name never changes.
+/// For files whose names contain a hash of their content, which therefore never changes.
 const FOREVER: &str = "public, immutable, max-age=31536000";
-/// The browser must ask again each time.
+/// For files that the browser must revalidate each time.
 const ASK_AGAIN: &str = "no-cache";
 
-/// `GET /`: a person who types the server's name wants the page.
+/// `GET /`: redirects a person who types the server's name to the page.
 pub(super) fn to_directory(api: &Api, _: &Admission) -> Outcome {
     is_served(api)?;
     let mut answer = reply::no_content();

@@ -1,13 +1,14 @@
-//! Where pages by index ended. An index says "the 101st", which becomes another user when an
-//! earlier one is deleted, or leaves a filtered or sorted list: the walk would miss a user or show
-//! one twice. So the end of each page is remembered for a while, and the page that begins there
-//! goes on from the same user. Nothing depends on it: if the end is forgotten, users are counted.
+//! Remembers where pages by index ended. An index says "the 101st", which becomes another user when
+//! an earlier one is deleted or no longer matches a filtered or sorted list: a walk would miss a
+//! user or show one twice. So the end of each page is remembered for a while, and the next page
+//! goes on from the same user. Nothing relies on it: if the end is forgotten, users are counted.
 //!
 //! Two walks of one principal through one list look the same. If one comes after the other, the
 //! second must not go on from where the first was, which would show users twice. If both go on at
-//! once, each may show a user twice, but must not miss one: a user missed in an import looks
-//! unassigned. Clients that count how many they have seen come for the rest all the same, since the
-//! total is never less than the next index while there is a next page (`search`).
+//! once, each may show a user twice but must not miss one: a user missed in an import looks
+//! unassigned. Clients that stop once they have seen the total number of users still fetch the
+//! rest, since the reported total is never less than the next index while there is a next page
+//! (`search`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -19,20 +20,20 @@ use crate::locks::sound;
 use crate::scim::Sort;
 use crate::secret::Digest;
 
-/// The ends of pages.
+/// The ends of pages by index.
 #[derive(Default)]
 pub(super) struct Places {
     known: Mutex<Known>,
 }
 
-/// By who asked for what and by the index that comes next.
+/// Keyed by who asked for what ([`super::cursor::binding`]) and the index of the next page.
 type Known = BTreeMap<(Digest, usize), Noted>;
 
 /// The end of a page.
 struct Noted {
     place: Position,
     at: Monotonic,
-    /// The next page was asked for.
+    /// Whether the next page was already requested.
     is_used: bool,
 }
 
@@ -50,8 +51,9 @@ impl Places {
         let key = (binding, next_index);
         let mut known = self.lock();
         match known.get(&key) {
-            // Another walk is to go on from there: that this one does too misses nobody. It is not
-            // noted anew, or whoever asks for the first page now and then would keep it for ever.
+            // Another walk has yet to go on from that earlier place; if this one does too, it
+            // misses nobody. The time is not renewed, or repeated requests for the first page would
+            // keep the place for ever.
             Some(other) if other.is_awaited(now) && other.place.is_before(&place, sort) => return,
             Some(_) => {}
             None => make_room(&mut known, now),
@@ -64,8 +66,8 @@ impl Places {
         known.insert(key, noted);
     }
 
-    /// The user that the page before `index` ended with, if that is still known. It stays
-    /// known, since the answer may be lost and asked for again.
+    /// The user with whom the page before `index` ended, if that is still remembered. It stays
+    /// remembered: the answer may be lost, and the client asks again.
     pub(super) fn find(&self, binding: Digest, index: usize, now: Monotonic) -> Option<Position> {
         let mut known = self.lock();
         let noted = known.get_mut(&(binding, index))?;
@@ -73,7 +75,7 @@ impl Places {
         noted.is_fresh(now).then(|| noted.place.clone())
     }
 
-    /// Forgets what an earlier walk left behind, where the page at `index` is the last one.
+    /// Forgets what an earlier walk left behind the page at `index`, which is the last one.
     pub(super) fn forget_used_after(&self, binding: Digest, index: usize) {
         let mut known = self.lock();
         let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));

@@ -23,11 +23,11 @@ pub(super) struct Problem {
     pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
     headers: Vec<(&'static str, String)>,
-    /// The true reason, which the caller does not learn.
+    /// The true reason, for the log and the audit trail; the caller does not learn it.
     pub(super) reason: Option<&'static str>,
     pub(super) cause: Option<Cause>,
     pub(super) damage: Option<Damage>,
-    /// It ends by itself, and the same request is to be sent again.
+    /// The problem passes by itself: the client should send the same request again.
     pub(super) is_transient: bool,
 }
 
@@ -45,8 +45,8 @@ impl Problem {
         }
     }
 
-    /// The problem for a caller in compatible mode: 429 for what is transient, since Okta comes
-    /// back after a 429, and what it does after a 503 is not known.
+    /// The problem for a caller in compatible mode: transient problems become 429, after which Okta
+    /// comes back. What Okta does after a 503 is not known.
     pub(super) fn for_identity_providers(mut self) -> Self {
         if self.is_transient {
             self.status = 429;
@@ -65,7 +65,7 @@ impl Problem {
         problem
     }
 
-    /// What the log says of it.
+    /// What the log says about the problem.
     pub(super) fn for_the_log(&self) -> &str {
         self.reason.unwrap_or(&self.detail)
     }
@@ -116,7 +116,7 @@ impl Problem {
         problem
     }
 
-    /// A method that is not one of those known here (RFC 9110 section 9.1).
+    /// A method that the server does not know (RFC 9110 section 9.1).
     pub(super) fn unknown_method() -> Self {
         Self::not_implemented("this method is not known here")
     }
@@ -184,8 +184,8 @@ impl Problem {
         problem
     }
 
-    /// What a token of a scope may not do. Whoever made a provider's token one for metrics, or the
-    /// other way round, would take from it what it is for.
+    /// 403 for a token whose scope does not suffice. Never advises to change the scope of a
+    /// provider's token to metrics or the reverse: the token would lose its purpose.
     pub(super) fn insufficient_scope(has: Scope, needed: Scope) -> Self {
         let word = needed.as_str();
         let detail = if [has, needed].contains(&Scope::Metrics) {
@@ -223,7 +223,7 @@ impl Problem {
         Self::crowded("too many large requests are being worked on: try again")
     }
 
-    /// There is too much to do at this moment, and nothing is wrong.
+    /// Too much to do at this moment: nothing is wrong.
     fn crowded(detail: &str) -> Self {
         Self::retry(503, RETRY_SOON_SECONDS, detail).caused(Cause::Load)
     }
@@ -242,7 +242,7 @@ impl Problem {
         )
     }
 
-    /// RFC 9110 section 12.5.3: the codings that would do.
+    /// 415, with the codings that are accepted (RFC 9110 section 12.5.3).
     pub(super) fn unsupported_content_coding() -> Self {
         let detail = "the body must not be compressed: send it without Content-Encoding";
         let mut problem = Self::new(415, detail);
@@ -272,7 +272,7 @@ impl Problem {
         )
     }
 
-    /// A bug before anything was begun, in a read, or in a write that was given up.
+    /// A bug that changed nothing: before any work, in a read, or in a write that was given up.
     pub(super) fn bug() -> Self {
         Self::new(
             500,
@@ -280,7 +280,7 @@ impl Problem {
         )
     }
 
-    /// A bug in a write: it may have come after the commit.
+    /// A bug in a write, perhaps after the commit.
     pub(super) fn bug_in_a_change() -> Self {
         Self::new(
             500,

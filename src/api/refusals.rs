@@ -1,17 +1,19 @@
-//! What is kept of refusals: a row of the audit trail for each answer of 400 or more to a
-//! principal, within bounds, and a memory of the latest ones to explain them from.
+//! What is kept of refusals: within bounds, a row of the audit trail for each answer of 400 or more
+//! to a principal; and the latest refusals in memory, so that they can be explained.
 //!
 //! ```text
-//! principal refused ──▶ memory of its own ──▶ row "refuse"; beyond so many a minute and day of
-//!                                             each principal counted, one row "refuse.more" a
-//!                                             minute
-//! stranger refused  ──▶ memory of its own ──▶ counted, one row "refuse.strangers" a minute
+//! principal refused ──▶ remembered apart from strangers ───▶ row "refuse"; beyond each principal's
+//!                                                            bound of a minute or day only
+//!                                                            counted, in one row "refuse.more"
+//!                                                            a minute
+//! stranger refused  ──▶ remembered apart from principals ──▶ only counted, in one row
+//!                                                            "refuse.strangers" a minute
 //! ```
 //!
-//! Of the answers that only say to come back later, only each principal's first of a minute and a
-//! cause counts like other refusals: a busy identity provider gets thousands.
+//! Answers that only say to come back later are different, since a busy identity provider gets
+//! thousands: only a principal's first one in a minute for each cause is kept like other refusals.
 //!
-//! No row is worth a sync: each waits for somebody's commit ([`crate::store::Store::note`]).
+//! No row is worth a sync: each waits for another commit ([`crate::store::Store::note`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -44,7 +46,7 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     rows: Window<u16>,
-    /// The rows of a day of each principal: of each token that was live within it.
+    /// Each principal's rows of a day: it has one entry for each token that was refused within it.
     days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }
@@ -58,7 +60,7 @@ struct Remembered {
     row: String,
 }
 
-/// The rows of a day.
+/// One principal's rows of a day.
 #[derive(Default)]
 struct Day {
     began: Option<Monotonic>,
@@ -82,10 +84,10 @@ impl Day {
     }
 }
 
-/// A minute's refusals.
+/// The refusals of one minute.
 struct Window<K> {
     began: Option<(Monotonic, Instant)>,
-    /// Rows by principal, and the principals that were told to come back later, with the cause.
+    /// Rows by principal. In `told_to_wait`: those told to come back later, and for which cause.
     rows: BTreeMap<String, u32>,
     told_to_wait: BTreeSet<(String, Option<&'static str>)>,
     /// Counts of refusals without a row, by what distinguishes them.
@@ -104,14 +106,15 @@ impl<K> Default for Window<K> {
 }
 
 impl<K: Ord + ToString> Window<K> {
-    /// Begins a window at the first refusal after the last one ended; gives what that has counted.
+    /// Begins a window at the first refusal after the last one ended. Returns what the last one
+    /// counted.
     fn begin(&mut self, at: Monotonic, now: Instant) -> Option<(Instant, Map<String, Value>)> {
         let over = self.end(Some(at));
         self.began.get_or_insert((at, now));
         over
     }
 
-    /// Ends the window if it is over at `at`, or in any case if `at` is `None`. Gives what it has
+    /// Ends the window if it is over at `at`, or in any case if `at` is `None`. Returns what it
     /// counted, if anything.
     fn end(&mut self, at: Option<Monotonic>) -> Option<(Instant, Map<String, Value>)> {
         let (began, since) = self.began?;
@@ -139,7 +142,7 @@ impl<K: Ord + ToString> Window<K> {
 }
 
 impl Refusals {
-    /// What is remembered of a request.
+    /// The refusal that is remembered of this request.
     pub(super) fn of_request(&self, request: &str) -> Option<Value> {
         let state = self.lock();
         let all = state.known.iter().chain(&state.strangers).rev();
@@ -159,7 +162,7 @@ impl Refusals {
     }
 }
 
-/// Remembers a refusal; beyond the bound the principal with the most loses its oldest.
+/// Remembers a refusal. If there is no room, the principal with the most loses its oldest.
 fn remember(memory: &mut VecDeque<Remembered>, refusal: Remembered, most: usize) {
     while memory.len() >= most {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -184,7 +187,7 @@ pub(super) struct Refused<'a> {
     query: Vec<(String, String)>,
     user_agent: Option<String>,
     body: &'a [u8],
-    /// The method of an operation of a bulk request.
+    /// The method of a bulk request's operation.
     operation: Option<&'a str>,
 }
 
@@ -280,7 +283,7 @@ impl<'a> Refused<'a> {
     }
 }
 
-/// What a row of the audit trail says about the reason.
+/// Puts what a row of the audit trail says about the reason.
 pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) {
     put("status", json!(problem.status));
     if let Some(scim_type) = problem.scim_type {
@@ -298,14 +301,14 @@ pub(super) fn put_problem(problem: &Problem, put: &mut impl FnMut(&str, Value)) 
 }
 
 impl Api {
-    /// Keeps the refusal of a token; what an administrator is refused stands in the log alone.
+    /// Keeps the refusal of a token. The refusal of an administrator is only logged.
     pub(super) fn note_refusal(&self, by: &Principal, refused: &Refused<'_>, problem: &Problem) {
         if by.token().is_none() {
             return;
         }
         let principal = &by.to_string();
         let (at, now) = (Monotonic::now(), self.clock.now());
-        // There may be thousands of these: nothing is built only to be dropped.
+        // There may be thousands of these: no row is built only to be dropped.
         let is_like_others = problem.is_transient && problem.cause != Some(Cause::Doubt);
         if is_like_others && self.count_if_told_before(principal, problem, at, now) {
             return;
@@ -320,11 +323,12 @@ impl Api {
         let mut state = self.refusals.lock();
         let over = state.rows.begin(at, now);
         self.note_more(now, over);
-        // What was forgotten meanwhile stays forgotten.
+        // Asked again under the lock, so that what `tune` made the server forget stays forgotten.
         if is_explained && self.tuned.get().is_explained {
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
-        // Tokens come and go; a principal that was not refused for a day begins anew anyway.
+        // Tokens come and go, so days that are over are dropped: such a principal would begin anew
+        // anyway.
         state.days.retain(|_, day| !day.is_over(at));
         let has_place = state.rows.take_place(principal)
             && state
@@ -342,8 +346,8 @@ impl Api {
     }
 
     /// Counts an answer that only says to come back later, unless it is the principal's first of
-    /// this minute for this cause; returns whether it was counted. The principal is noted, and a minute that is
-    /// over is summed up.
+    /// this minute for this cause. Returns whether it was counted. Also notes the principal, and
+    /// sums up a minute that is over.
     fn count_if_told_before(
         &self,
         principal: &str,
@@ -375,7 +379,7 @@ impl Api {
         if let Some(refusal) = remembered
             && self.tuned.get().is_explained
         {
-            // They belong to no principal, so simply the oldest goes.
+            // Strangers are not told apart, so the oldest goes.
             if state.strangers.len() >= limits::STRANGERS_REMEMBERED_MAX {
                 state.strangers.pop_front();
             }
@@ -406,7 +410,7 @@ impl Api {
         state.unknown.count(why);
     }
 
-    /// Sums up the minutes that are over; at the end of the server all of them.
+    /// Sums up the minutes that are over, and at the end of the server the current one, too.
     pub(super) fn sum_up_refusals(&self, is_end: bool) {
         let (at, now) = ((!is_end).then(Monotonic::now), self.clock.now());
         let mut state = self.refusals.lock();
@@ -490,7 +494,7 @@ mod tests {
             memory.iter().map(|one| one.request.clone()).collect()
         };
         assert_eq!(ids(&memory), ["2", "3", "4"]);
-        // Whoever is refused now and then is not pushed out.
+        // A principal that is rarely refused is not pushed out.
         remember(&mut memory, of("quiet", "quiet"), 3);
         for number in 5..9 {
             remember(&mut memory, of(&number.to_string(), "loud"), 3);

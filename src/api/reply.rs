@@ -1,4 +1,4 @@
-//! Answers, and the refusal of a head. What they say about a failure is in `problem`.
+//! Builds answers. `problem` has the text of those that report a failure.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const SCIM_JSON: &str = "application/scim+json";
 /// What a handler returns.
 pub(super) type Outcome = Result<Answer, Problem>;
 
-/// An answer that ends a request before its body was read.
+/// An answer that ends a request before its body is read.
 pub struct Refusal {
     /// The answer.
     pub answer: Answer,
@@ -27,12 +27,12 @@ pub(super) fn scim(status: u16, body: impl Into<Vec<u8>>) -> Answer {
     with_type(status, SCIM_JSON, Body::Bytes(body.into()))
 }
 
-/// A SCIM document that is built for this answer.
+/// A SCIM document built for this answer.
 pub(super) fn scim_value(value: &Value) -> Answer {
     scim(200, scim::json::text(value))
 }
 
-/// Anything else that is JSON: administration, health.
+/// JSON that is not SCIM: administration and health.
 pub(super) fn json(status: u16, value: &Value) -> Answer {
     let body = scim::json::text(value).into_bytes();
     with_type(status, "application/json", Body::Bytes(body))
@@ -48,7 +48,7 @@ pub(super) fn no_content() -> Answer {
     }
 }
 
-/// The caller has this version already (RFC 9110 section 15.4.5).
+/// 304: the caller already has this version (RFC 9110 section 15.4.5).
 pub(super) fn not_modified(version: String) -> Answer {
     let mut answer = no_content();
     answer.status = 304;
@@ -56,12 +56,12 @@ pub(super) fn not_modified(version: String) -> Answer {
     answer
 }
 
-/// A machine-readable text that is not JSON: metrics.
+/// Machine-readable text that is not JSON: metrics.
 pub(super) fn text(media_type: &str, text: String) -> Answer {
     with_type(200, media_type, Body::Bytes(text.into_bytes()))
 }
 
-/// A list that is too large to be held in memory.
+/// A list too large to be held in memory.
 pub(super) fn scim_stream(body: Body) -> Answer {
     with_type(200, SCIM_JSON, body)
 }

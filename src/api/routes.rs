@@ -1,5 +1,5 @@
-//! The route table: every path that exists, the methods on it, who may use it, and the
-//! handler. Both doors use this one; what is not here does not exist.
+//! The route table: every path that exists, its methods, who may use them, and the handlers. Both
+//! doors use this table; a path that is not in it does not exist.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -15,18 +15,18 @@ use crate::access::{Administrator, Principal, Scope};
 use crate::http1::target::{path_segments, query_pairs};
 use crate::http1::{Head, Method};
 
-/// Who may use a route, and what it does. The privilege is in the handler's type.
+/// Who may use a route, and its handler. The handler's type states the privilege.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
-    /// Anybody: it says nothing about the directory.
+    /// Anybody: the route says nothing about the directory.
     Open(fn(&Api, &Admission) -> Outcome),
     /// Tokens of this scope, and the administrator.
     Scim(Scope, fn(&Api, &Admission, &Principal, &[u8]) -> Outcome),
-    /// The administrator at the local door alone.
+    /// Only the administrator, at the local door.
     Administration(fn(&Api, &Admission, &Administrator, &[u8]) -> Outcome),
 }
 
-/// One method on one path. `{}` stands for one segment.
+/// One method on one path, in which `{}` stands for one segment.
 pub(super) struct Route {
     method: Method,
     pub(super) path: &'static str,
@@ -163,7 +163,7 @@ static ROUTES: &[Route] = &[
         "/admin/tokens/{}/rotate",
         Administration(administration::rotate_token),
     ),
-    // A server of an earlier release may be asked: the path keeps its old word.
+    // The command line may talk to a server of an earlier release, so the path keeps its old word.
     route(
         Post,
         "/admin/passing-tokens",
@@ -198,7 +198,7 @@ static ROUTES: &[Route] = &[
     ),
 ];
 
-/// The segments of each route's path, taken apart once.
+/// The segments of each route's path, split once.
 static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::new(|| {
     let segments = |path: &'static str| path.split('/').filter(|segment| !segment.is_empty());
     ROUTES
@@ -207,15 +207,15 @@ static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> = LazyLock::
         .collect()
 });
 
-/// A route, with the variable part of the path and the query.
+/// A route, with the variable segment of the path and the query.
 pub(super) struct Found {
     pub(super) route: &'static Route,
     pub(super) parameter: Option<String>,
     pub(super) query: Vec<(String, String)>,
 }
 
-/// Finds the route of a request: 404 when the path does not exist, 405 when the method
-/// does not. HEAD is GET without a body.
+/// Finds the route of a request: 404 if the path does not exist, 405 if it does not have the
+/// method. HEAD is GET without a body.
 pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     let segments = path_segments(head.path()).map_err(|fault| Problem::from_fault(&fault))?;
     let method = match head.method() {
@@ -230,7 +230,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
         let Some(Match { parameter }) = matches(pattern, &segments) else {
             continue;
         };
-        // `/Users/.search` is not a user: paths of fixed words come before those with an id.
+        // Paths of fixed words come before those with an id: `/Users/.search` is not a user.
         if parameter.is_some() && is_fixed {
             continue;
         }
@@ -249,7 +249,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     if allowed.is_empty() {
         Err(Problem::not_found())
     } else if segments.first().is_some_and(|first| first == "admin") {
-        // The methods of administration are not disclosed.
+        // Whether an administration path exists is not disclosed.
         Err(Problem::not_found())
     } else if method == Method::Other {
         Err(Problem::unknown_method())
@@ -258,7 +258,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     }
 }
 
-/// The path by which metrics name a request: one of the table or `none`, whatever was sent.
+/// The route's path, under which metrics count a request; `none` for any path outside the table.
 pub(super) fn pattern(head: &Head) -> &'static str {
     let Ok(segments) = path_segments(head.path()) else {
         return "none";
@@ -268,7 +268,7 @@ pub(super) fn pattern(head: &Head) -> &'static str {
     found.map_or("none", |(_, route)| route.path)
 }
 
-/// Whether the path names a version of SCIM that is not spoken here, such as `/scim/v1`.
+/// Whether the path names another version of SCIM, such as `/scim/v1`.
 fn is_other_version(segments: &[Cow<'_, str>]) -> bool {
     let [scim, version, ..] = segments else {
         return false;
@@ -287,7 +287,7 @@ pub(super) fn is_protected(head: &Head) -> bool {
     }
 }
 
-/// The segments of a path that match a pattern.
+/// A path that matches a pattern.
 struct Match<'a> {
     /// The variable segment, if there is one.
     parameter: Option<&'a str>,
@@ -298,7 +298,7 @@ fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'
         return None;
     }
     let mut parameter = None;
-    // From the end, where they differ: nearly all begin with `/scim/v2`.
+    // Compares from the end, where paths differ: nearly all begin with `/scim/v2`.
     for (&wanted, segment) in pattern.iter().zip(segments).rev() {
         if wanted == "{}" {
             parameter = Some(segment.as_ref());
@@ -314,9 +314,9 @@ fn matches<'a>(pattern: &[&str], segments: &'a [Cow<'_, str>]) -> Option<Match<'
 pub enum AccessKind {
     /// Anybody.
     Open,
-    /// Tokens of this scope.
+    /// Tokens of this scope, and the administrator.
     Scim(Scope),
-    /// The local door alone.
+    /// Only the administrator, at the local door.
     Administration,
 }
 

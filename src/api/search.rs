@@ -1,5 +1,5 @@
 //! Queries: `GET /Users`, `POST /Users/.search`, `POST /.search` (RFC 7644 sections 3.4.2 and
-//! 3.4.3, RFC 9865). One way for all of them, from a request to a page.
+//! 3.4.3, RFC 9865). All of them take the same way from a request to a page.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::scim::message::{self, Place};
 use crate::scim::{Paging, Projection, SearchRequest, json};
 use crate::secret::Digest;
 
-/// Room for most users, so that a page is not moved about while it grows.
+/// Room for most users, so that a buffer rarely has to be moved while it grows.
 const USER_BYTES: usize = 1024;
 
 /// `GET /Users`, and the same at the root of the service.
@@ -36,15 +36,15 @@ pub(super) fn by_parameters(
     let request = SearchRequest::from_parameters(parameter, projection, &mut leniency)?;
     api.note(call, leniency.tolerated());
     let walk = Walk::of(request, api, call, principal);
-    // A page by index is remembered when it is shown (`places`), so it is always shown.
+    // A page by index is always sent, never confirmed by 304: sending it notes its end (`places`).
     if matches!(walk.request.paging, Paging::Index(_)) {
         return walk.answer(walk.start()?).map(|(answer, _)| answer);
     }
-    // The cursors of a confirmed page must be good for some time, too (see `cursor`).
+    // The cursors of a confirmed page must stay good for some time, too (see `cursor`).
     let period = cursor::period(api.clock.now());
     let version = |state| format!("W/\"{}.{state}.{period}\"", api.incarnation);
     let newest = version(api.directory.state()?);
-    // A cursor that is no longer good is refused, even if nothing has changed.
+    // An expired cursor is refused even if nothing has changed.
     let start = walk.start()?;
     if call.preconditions().is_not_modified(&newest) {
         return Ok(reply::not_modified(newest));
@@ -68,13 +68,13 @@ pub(super) fn by_message(
     walk.answer(walk.start()?).map(|(answer, _)| answer)
 }
 
-/// Somebody's walk through the pages of a query, at the page that is asked for.
+/// One client's walk through the pages of a query, at the page that it asks for.
 struct Walk<'a> {
     request: SearchRequest,
     api: &'a Api,
     call: &'a Admission,
     principal: &'a Principal,
-    /// Most answers have no other page: nothing need be bound to them.
+    /// Computed when needed: most answers are the only page, and nothing is bound to them.
     binding: OnceCell<Digest>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
         self.binding.get_or_init(make)
     }
 
-    /// Where the page begins. To be asked once: the place of a page by index counts as used then.
+    /// Where the page begins. Call it once: it marks the place of a page by index as used.
     fn start(&self) -> Result<Start, Problem> {
         let api = self.api;
         Ok(match &self.request.paging {
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The page that begins there, and the number of the state that it is from.
+    /// The page that begins at `start`, and the number of the store's state that it shows.
     fn answer(&self, start: Start) -> Result<(Answer, u64), Problem> {
         let (api, principal, request) = (self.api, self.principal, &self.request);
         let count_max = match principal {
@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
                 .count
                 .unwrap_or(limits::COUNT_DEFAULT)
                 .min(count_max),
-            // The command line walks over everybody, and does not ask how many there are.
+            // The command line walks over all users and does not ask how many there are.
             is_counted: matches!(principal, Principal::Token(_))
                 || matches!(request.paging, Paging::Index(_)),
             base_url: &api.base_url,
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
         Ok((answer, state))
     }
 
-    /// What the answer says of the page, and the way to the next one.
+    /// What the answer says about the page's place, and how to get the next one.
     fn place(&self, page: &Page) -> Place {
         let (api, request) = (self.api, &self.request);
         let now = api.clock.now();
@@ -187,10 +187,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// How many users there are, as a walk is told that has come to this page. Who reads until the
-    /// total is reached, as Okta does, must come for the next page, although some have gone. In
-    /// another order than that of creation, users whom the reader changes may always be ahead: such
-    /// a walk would not end.
+    /// The total to report. A client that reads until it has seen the total, as Okta does, must
+    /// fetch the next page even if users were deleted meanwhile, so the total is at least that
+    /// page's index. Only in order of creation: in another order, users that the client changes may
+    /// keep moving ahead of it, and such a walk would not end.
     fn total(&self, place: &Place, page: &Page) -> Option<usize> {
         let total = page.total()?;
         Some(match place {
@@ -202,11 +202,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Writes a page. A page is never cut short by its size: what does not fit into one
-/// buffer is streamed in small pieces, from the same state of the store.
+/// Writes a page. A page is never cut short by its size: what does not fit into one buffer is
+/// streamed in small pieces, from the same state of the store.
 struct PageWriter {
     page: Page,
-    /// The number of the user that is written next.
+    /// The index of the next user to write.
     next: usize,
     is_done: bool,
     base_url: Arc<str>,
@@ -218,7 +218,8 @@ struct PageWriter {
 impl PageWriter {
     fn answer(mut self, place: &Place, total: Option<usize>) -> Outcome {
         let room = (1 + self.page.len()).saturating_mul(USER_BYTES);
-        // With room for the user that passes the bound, so that the buffer is not doubled for it.
+        // Room for one more user, so that the user that crosses the bound does not double the
+        // buffer.
         let room_max = limits::ANSWER_BUFFER_BYTES_MAX + limits::USER_BYTES_MAX;
         let mut head = String::with_capacity(room.min(room_max));
         message::write_list_head(total, place, self.page.len(), &mut head);
@@ -233,7 +234,8 @@ impl PageWriter {
         ))))
     }
 
-    /// Writes users until the buffer holds `bytes_max`, and the end after the last user.
+    /// Writes users until the buffer holds `bytes_max`, and the closing brackets after the last
+    /// user.
     fn fill(&mut self, bytes_max: usize, buffer: &mut Vec<u8>) -> Result<(), Problem> {
         if self.next < self.page.len() {
             self.next = self.page.render_from(

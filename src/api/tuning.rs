@@ -1,4 +1,4 @@
-//! What can be changed while serving.
+//! The settings that can be changed while serving.
 
 use std::sync::RwLock;
 
@@ -12,13 +12,13 @@ use crate::locks::sound;
 pub struct Tuning {
     /// Requests per second per token; `None` is unlimited.
     pub rate_per_second: Option<u32>,
-    /// How many deactivations are very many.
+    /// How many deactivations raise the alarm.
     pub alarm: Thresholds,
     /// How much of the audit trail is kept.
     pub keep: Keep,
-    /// Whether refusals are remembered, and their shapes kept, to be explained.
+    /// Whether refusals and their shapes are kept, so that they can be explained.
     pub is_explained: bool,
-    /// Whether the Team Directory page is there.
+    /// Whether the Team Directory page is served.
     pub serves_page: bool,
 }
 

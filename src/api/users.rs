@@ -1,4 +1,4 @@
-//! `/Users`: from the words of HTTP to the directory's and back. Queries are in `search`.
+//! `/Users`: translates between HTTP and the directory. Queries are in `search`.
 
 use super::Api;
 use super::call::Admission;
@@ -91,7 +91,7 @@ fn projection(api: &Api, call: &Admission) -> Projection {
     projection
 }
 
-/// The user in a body, and what tells that it is an echo of what was shown.
+/// The user in a body, and the [`Echo`] mark if the body repeats what the server has shown.
 fn user(api: &Api, call: &Admission, body: &[u8]) -> Result<(User, Option<Echo>), Problem> {
     let mut leniency = call.leniency();
     let body = json::parse(body)?;

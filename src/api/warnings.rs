@@ -1,6 +1,6 @@
-//! What somebody should know before it becomes a failure: tokens and certificates near their end,
-//! very many deactivations; and tokens that have ended with none in their place. The log gets each
-//! step once, `check` whenever it asks.
+//! Warnings of what will become a failure: tokens and certificates near their end, very many
+//! deactivations, tokens that have ended without a successor. The log gets each step of a warning
+//! once; `check` gets all warnings whenever it asks.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -20,34 +20,33 @@ use crate::mend::Mend;
 
 /// Days before the end of a token at which a warning is logged.
 const TOKEN_DAYS: [i64; 5] = [1, 7, 14, 30, 60];
-/// The step after all of them: it has ended.
+/// The step after all of these: the token has ended.
 const TOKEN_ENDED: i64 = 0;
-/// The step of what is not logged here: it is not bad enough, or is logged elsewhere. It keeps the
-/// step that was reached before, so that this is not logged a second time.
+/// The step of a warning that is not logged here, because it is not bad enough or is logged
+/// elsewhere. [`Told`] keeps the step reached before, so that it is not logged a second time.
 pub(super) const STEP_NOT_TOLD: i64 = i64::MAX;
-/// The step that was reached by what has only one.
+/// The step of a warning that has only one.
 pub(super) const STEP_REACHED: i64 = 0;
-/// What a certificate that is out of date is about.
+/// The subject of the warning about a certificate that is out of date.
 pub(super) const CERTIFICATE: &str = "certificate";
-/// Days before the end of a token that another has replaced and that is used all the same.
+/// Days before the end of a token that is still used although another has replaced it.
 const REPLACED_TOKEN_DAYS: [i64; 2] = [1, 3];
 /// Days before the end of a certificate that is not renewed here.
 const CERTIFICATE_DAYS: [i64; 4] = [1, 7, 14, 30];
-/// Days before the end of the private authority: each of its clients must be given the next one
-/// before that.
+/// Days before the end of the private authority: by then each of its clients needs the next one.
 const AUTHORITY_DAYS: [i64; 6] = [1, 7, 14, 30, 90, 365];
 
-/// The steps that were logged or passed without being logged, by what they are about.
+/// The steps that were reached, logged or not, by subject.
 #[derive(Default)]
 pub(super) struct Told(Mutex<HashMap<String, i64>>);
 
-/// One thing to know.
+/// One thing that somebody should know.
 pub(super) struct Warning {
     pub(super) kind: &'static str,
     pub(super) what: String,
     pub(super) mend: Mend,
-    /// What it is about, each with the step that it has come to, in days if there are several. Each
-    /// step is logged once.
+    /// The subjects, each with the step that it has reached, in days if there are several steps.
+    /// Each step is logged once.
     pub(super) steps: Vec<(String, i64)>,
 }
 
@@ -58,14 +57,14 @@ impl Warning {
 }
 
 impl Api {
-    /// Logs what was not logged yet.
+    /// Logs the warnings that are new.
     pub fn warn(&self) {
-        // The alarm tells the log by itself.
+        // The alarm writes to the log itself.
         let alarm = self.directory.look_at_alarm(self.tuned.get().alarm);
         let mut warnings = all(self, &alarm, self.clock.now());
         warnings.extend(health::unready(self));
         for warning in self.told.news(&warnings) {
-            // A certificate out of date keeps every client out, and nothing else tells so.
+            // A certificate out of date keeps every client out, and nothing else reports that.
             let is_out = warning.steps.iter().any(|(about, _)| about == CERTIFICATE);
             let level = if is_out { Level::Error } else { Level::Warn };
             log::log!(level, "{}; fix: {}", warning.what, warning.mend);
@@ -74,8 +73,7 @@ impl Api {
 }
 
 impl Told {
-    /// What was logged before there was a router: opening a certificate that is out of date logs
-    /// that.
+    /// The steps that the start has logged: opening a certificate that is out of date logs that.
     pub(super) fn by_the_start(certificate: Option<&Cell>, now: Instant) -> Self {
         let told = Self::default();
         if certificate.is_some_and(|cell| cell.summary().out_of_date(now).is_some()) {
@@ -85,7 +83,7 @@ impl Told {
         told
     }
 
-    /// The warnings that have come to a step which was not logged yet.
+    /// The warnings that have reached a step not logged yet.
     fn news<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
         let mut told = sound(self.0.lock());
         let (mut still, mut news) = (HashMap::new(), Vec::new());
@@ -106,7 +104,7 @@ impl Told {
     }
 }
 
-/// Everything to know now, with the alarm as it stands.
+/// All warnings that hold now, with the alarm as it stands.
 pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
     let tokens = api.tokens.list(now);
     let live: Vec<&Arc<Token>> = tokens.iter().filter(|token| token.is_live(now)).collect();
@@ -140,7 +138,7 @@ pub(super) fn all(api: &Api, alarm: &AlarmState, now: Instant) -> Vec<Warning> {
 fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let days = now.days_until(expires);
-    // What was made for a fortnight is not near its end from the beginning.
+    // A token issued for a fortnight is not near its end from the beginning.
     let life = token.days_of_life()?;
     let steps = TOKEN_DAYS.into_iter().filter(|step| *step < life);
     Some(Warning {
@@ -151,14 +149,15 @@ fn token_near_its_end(token: &Token, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Clients that used them have been refused since then.
+/// Warns of tokens that have ended: clients that used them have been refused since then.
 fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
     if ended.len() > limits::ENDED_TOKENS_TOLD_MAX {
         return vec![many_tokens_ended(ended)];
     }
     let warning = |token: &Arc<Token>| {
-        // A rotation may have cut its life short; its successor has the whole length. A token for a
-        // single run is not what is missing.
+        // The newest token of the name shows how the next should be: a rotation may have cut this
+        // one's life short. A lasting one comes first: a token for a single run is not what is
+        // missing.
         let same = all.iter().filter(|other| other.name == token.name);
         let newest = same.max_by_key(|other| (other.is_lasting(), other.created));
         let newest = newest.unwrap_or(token);
@@ -181,7 +180,7 @@ fn token_ended(token: &Token, newest: &Token) -> Option<Warning> {
     })
 }
 
-/// All of them in one warning, which is logged anew when one more has ended.
+/// One warning for all of them; it is logged again when one more has ended.
 fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     const NAMES_MAX: usize = 3;
     let mut latest_first: Vec<&Arc<Token>> = ended.iter().collect();
@@ -208,7 +207,7 @@ fn many_tokens_ended(ended: &[Arc<Token>]) -> Warning {
     }
 }
 
-/// The options that make a new token like this one, without those that are the default.
+/// The options that make a new token like this one, without the defaults.
 fn options(token: &Token) -> String {
     let (scope, mode) = (token.scope, token.mode);
     let scope = (scope != Scope::Provision).then(|| format!(" --scope {scope}"));
@@ -221,7 +220,7 @@ fn options(token: &Token) -> String {
     options.chain(from).collect()
 }
 
-/// How long it was to live, as it is typed; `None` for the default.
+/// The length of the token's life, as it is typed; `None` for the default.
 fn life(token: &Token) -> Option<String> {
     const SLACK_SECONDS: i64 = Token::ISSUE_SLACK_SECONDS;
     const UNITS: [(i64, char); 3] = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
@@ -232,14 +231,14 @@ fn life(token: &Token) -> Option<String> {
     let lives = UNITS
         .iter()
         .map(|(unit, letter)| (*unit, (seconds + unit / 2).div_euclid(*unit), letter));
-    // To the minute it always is.
+    // In minutes it always is near enough.
     let mut near = lives.filter(|(unit, count, _)| (count * unit - seconds).abs() <= SLACK_SECONDS);
     let (unit, count, letter) = near.find(|(_, count, _)| *count > 0)?;
     (unit * count != limits::TOKEN_DAYS_DEFAULT * UNITS[0].0).then(|| format!("{count}{letter}"))
 }
 
-/// If nobody has used the new token, typing it in may have been forgotten. Use of the old one in
-/// the first half of an overlap is normal.
+/// Warns if an old token is used and the new one never was: typing it in may have been forgotten.
+/// In the first half of the overlap, that is normal.
 fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> Option<Warning> {
     let expires = token.expires?;
     let is_used = token.last_used().is_some_and(|used| used.at > replaced);
@@ -262,9 +261,9 @@ fn replaced_token_still_used(token: &Token, replaced: Instant, now: Instant) -> 
     })
 }
 
-/// Whoever has used a token before this start was given the base URL of that time. One that was
-/// lost by mistake looks like one that was changed on purpose, until the next start. A call ends no
-/// warning: it may be by the old one, as long as that leads here.
+/// Warns that the base URL has changed: clients that used a token before this start have the old
+/// one. A URL lost by mistake looks like one changed on purpose. The warning stays until the next
+/// start. A call does not end it, since it may come by the old URL, as long as that leads here.
 fn another_base_url(api: &Api) -> Option<Warning> {
     let before = api.base_url_before.as_ref()?;
     Some(Warning {
@@ -278,12 +277,12 @@ fn another_base_url(api: &Api) -> Option<Warning> {
     })
 }
 
-/// Our own leaf is renewed as long as its authority is good, and whatever hinders that is in the
-/// log.
+/// Warns of the authority's end if it is our own: its leaf is renewed as long as the authority is
+/// good, and the log says what hinders that.
 fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
-    // A certificate that has ended is reported as what makes the server unready.
+    // A certificate that has ended makes the server unready, and is reported as that.
     if summary.out_of_date(now).is_some() {
         return None;
     }
@@ -297,7 +296,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
         });
     }
     let days = now.days_until(summary.not_after);
-    // Its last second is still its own.
+    // The certificate is still good in its last second.
     let life = summary
         .not_before
         .days_until(summary.not_after.plus_seconds(1));
@@ -314,7 +313,7 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// The log was told when it was refused. Of our own leaf the check of the files says more.
+/// Already logged when it was refused. Only for files: `check` says more about our own leaf.
 fn certificate_refused(api: &Api) -> Option<Warning> {
     let cell = api
         .certificate
@@ -332,7 +331,7 @@ fn certificate_refused(api: &Api) -> Option<Warning> {
     })
 }
 
-/// The narrowest of these steps that so few days have reached.
+/// The narrowest of these steps, in ascending order, that `days` has reached.
 fn step(days: i64, steps: impl IntoIterator<Item = i64>) -> Option<i64> {
     steps.into_iter().find(|step| days <= *step)
 }
