@@ -1,6 +1,6 @@
-//! The token in an `Authorization` header. Okta sends `Bearer x` or, with "HTTP Header"
-//! authentication, `x` alone; its agent can only send `Basic` (RFC 7617), where the
-//! token is the password and the name does not matter.
+//! Finds the token in an `Authorization` header. Okta sends `Bearer x` or, with "HTTP Header"
+//! authentication, `x` alone. Its agent can only send `Basic` (RFC 7617): the password is the
+//! token, and the name does not matter.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 /// What an `Authorization` header holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials<'a> {
-    /// There is no header.
+    /// No header was sent.
     Absent,
     /// A text that claims to be a token.
     Candidate(Cow<'a, str>),
-    /// Something else.
+    /// Anything else.
     Malformed,
 }
 

@@ -1,6 +1,6 @@
-//! Where memory and store may differ: a change of tokens that was not confirmed
-//! ([`WriteError::Unknown`]), and revocations that hold already and are not known to be on disk.
-//! And how they come to agree again.
+//! Where memory and store may differ, and how they come to agree again: a change of tokens that was
+//! not confirmed ([`WriteError::Unknown`]), and revocations that hold already but are not known to
+//! be on disk.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
@@ -20,11 +20,11 @@ use crate::turns::Turn;
 pub(super) struct Doubt {
     /// Whether a token may have been issued, rotated or changed without the caller knowing.
     pub(super) is_of_change: bool,
-    /// The revocations, by the token's id.
+    /// Revocations that are not known to be on disk, by the token's id.
     revocations: BTreeMap<String, Revocation>,
 }
 
-/// A revocation that is to be written.
+/// A revocation that must still be written.
 #[derive(Clone)]
 struct Revocation {
     name: String,
@@ -34,11 +34,11 @@ struct Revocation {
 }
 
 impl Tokens {
-    /// Makes memory follow the store where a change was not confirmed and the store can by now tell
-    /// its outcome. A revocation that was not made is made now. Called before tokens are listed,
-    /// and at intervals. Waits like a write; the error says that the store cannot tell yet. While
-    /// tokens are being changed this is left to a later call, so that a mere look does not wait for
-    /// another's write.
+    /// Makes memory follow the store if a change was not confirmed and the store can tell its
+    /// outcome by now, and writes the revocations that are missing. Called before tokens are
+    /// listed, and periodically. Waits like a write. The error means that the store cannot tell
+    /// yet. If tokens are just being changed, this is left to a later call, so that listing tokens
+    /// does not wait for another's write.
     pub fn settle(&self) -> Result<(), WriteError> {
         match self.changing.take(Duration::ZERO) {
             Some(turn) => self.settle_in(&turn),
@@ -46,7 +46,7 @@ impl Tokens {
         }
     }
 
-    /// [`Self::settle`] for a caller that has the turn, in one write.
+    /// [`Self::settle`] in one write, for a caller that has the turn.
     pub(super) fn settle_in(&self, _: &Turn<'_>) -> Result<(), WriteError> {
         let (revocations, is_of_change) = {
             let doubt = self.doubt();
@@ -55,11 +55,11 @@ impl Tokens {
         if revocations.is_empty() && !is_of_change {
             return Ok(());
         }
-        // The writer keeps the order: once this is done, everything before it was made and
+        // The writer keeps the order: once this is done, everything before it is made and
         // published, or never will be.
         let noted = revocations.clone();
         let written = self.store.write_anyway(move |view| missing(&noted, view));
-        // Nothing of what the caller wants has begun.
+        // To the caller, nothing that it wants has begun.
         written.map_err(|error| match error {
             WriteError::Unknown => WriteError::Unavailable,
             error => error,
@@ -68,7 +68,7 @@ impl Tokens {
         self.doubt()
             .revocations
             .retain(|id, _| !revocations.contains_key(id));
-        // Tokens are only issued by the holder of the turn, so this is unchanged.
+        // Only the holder of the turn issues tokens, so this is unchanged.
         if is_of_change {
             let stored = read(&self.store).map_err(|error| {
                 log::error!("the tokens cannot be read again: {error}");
@@ -80,8 +80,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Refuses from now on the live tokens of this name or id, and the one that has ended with none
-    /// in its place. Gives all those whose revocation is still to be written.
+    /// Refuses from now on the live tokens of this name or id, and the one that has ended without a
+    /// successor. Returns all those whose revocation must still be written.
     pub(super) fn refuse(
         &self,
         name_or_id: &str,
@@ -112,7 +112,7 @@ impl Tokens {
         refused
     }
 
-    /// Id and name of each refused token whose revocation is not known to be on disk.
+    /// The id and name of each refused token whose revocation is not known to be on disk.
     pub fn revocations_in_doubt(&self) -> Vec<(String, String)> {
         let doubt = self.doubt();
         let revocations = doubt.revocations.iter();
@@ -121,7 +121,7 @@ impl Tokens {
             .collect()
     }
 
-    /// Replaces the tokens in memory by the stored ones; last uses stay as known in memory.
+    /// Replaces the tokens in memory by the stored ones, but keeps the last uses that memory knows.
     fn follow(&self, stored: BTreeMap<Digest, Token>) {
         let mut by_digest = sound(self.by_digest.write());
         let known = std::mem::take(&mut *by_digest);
@@ -129,10 +129,11 @@ impl Tokens {
             let known = known.get(&digest);
             if let Some(known) = known {
                 token.seen = Arc::clone(&known.seen);
-                // A token once refused stays refused, even if that is not written yet.
+                // A token that was refused stays refused, even if its revocation is not written
+                // yet.
                 token.revoked = token.revoked.or(known.revoked);
             }
-            // An unchanged token keeps its count of requests.
+            // An unchanged token keeps its rate limiter.
             let same = known.filter(|known| known.encode() == token.encode());
             let token = same.map_or_else(|| Arc::new(token), Arc::clone);
             by_digest.insert(digest, token);
@@ -145,9 +146,9 @@ impl Tokens {
     }
 }
 
-/// The change that makes the revocations which were not made. As a plan it runs in the writer,
-/// where everything asked before was made by now or never will be: so none is made twice, and none
-/// for a token that is not stored.
+/// The change that makes the missing revocations. It is a plan for the writer: when it runs,
+/// everything requested before was made or never will be. So no revocation is made twice, or for a
+/// token that is not stored.
 fn missing(
     revocations: &BTreeMap<String, Revocation>,
     view: &View<'_>,

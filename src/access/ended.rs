@@ -1,5 +1,5 @@
-//! Tokens that have ended with none in their place: their users have no access now, and the
-//! administrator must hear of it.
+//! Finds tokens that have ended without a successor: their users have no access now, and the
+//! administrator must learn of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::issued::{Token, TokenState};
 use crate::clock::Instant;
 use crate::limits;
 
-/// The ids of those among `tokens` that [`super::Tokens::ended`] means: at most one for each name.
+/// The ids of the tokens that [`super::Tokens::ended`] lists: at most one for each name.
 pub(super) fn ended_among<'a>(
     tokens: impl Iterator<Item = &'a Arc<Token>>,
     now: Instant,
@@ -21,8 +21,8 @@ pub(super) fn ended_among<'a>(
     ended.map(|token| token.id.clone()).collect()
 }
 
-/// The last token of one name, if it has expired and no token of the name was revoked since:
-/// whoever revokes one knows that it is not needed, or sees that none is left.
+/// The last token of one name, if it has expired and no token of the name was revoked since: an
+/// administrator who revokes one knows that it is not needed, or sees that none is left.
 fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
     if same.iter().any(|token| token.is_live(now)) {
         return None;
@@ -36,8 +36,9 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
         .any(|token| token.revoked.is_some_and(|revoked| revoked >= ends));
     let is_told_of = |ends: Instant| ends.plus_days(limits::ENDED_TOKEN_TOLD_DAYS) > now;
     let is_told = is_told_of(ends);
-    // A rotation may have cut its life short: its successor has the whole length. A token for a
-    // single run, issued after the end of a lasting one, does not replace that for long.
+    // A rotation may have cut the token's life short; its successor has the whole length. A token
+    // for a single run, issued after the end of a lasting one, soon stops counting as its
+    // replacement.
     let is_of_use = |token: &Token| {
         token.created >= last.created
             || token.revoked.is_none() && token.expires.is_some_and(is_told_of)
@@ -48,23 +49,23 @@ fn ended_of<'a>(same: &[&'a Token], now: Instant) -> Option<&'a Token> {
 }
 
 impl Token {
-    /// The client computes the end of a token shortly before the server issues it.
+    /// Tolerance, since the client computes the end of a token shortly before the server issues it.
     pub const ISSUE_SLACK_SECONDS: i64 = 60;
 
-    /// Whether it was meant to last, unlike a token for a single run.
+    /// Whether the token was meant to last, unlike one for a single run.
     pub fn is_lasting(&self) -> bool {
         (self.days_of_life()).is_none_or(|days| days >= limits::TOLD_TOKEN_DAYS_MIN)
     }
 
-    /// The whole days that it was made for; `None` if it does not end.
+    /// The whole days of its intended life; `None` if it does not end.
     pub fn days_of_life(&self) -> Option<i64> {
         let ends = self.expires?.plus_seconds(Self::ISSUE_SLACK_SECONDS);
         Some(self.created.days_until(ends))
     }
 }
 
-/// The dead token to forget first: the oldest, but one that the administrator must still hear of
-/// comes last.
+/// The dead token to forget first: the oldest, but those of which the administrator must still
+/// learn come last.
 pub(super) fn least_needed(tokens: &[Arc<Token>], now: Instant) -> Option<&Arc<Token>> {
     let ended = ended_among(tokens.iter(), now);
     let dead = tokens.iter().filter(|token| !token.is_live(now));
@@ -84,7 +85,7 @@ mod tests {
         Instant::from_millis(0).plus_seconds(seconds)
     }
 
-    /// One of a name, by when it was made, ends and was taken back, in seconds.
+    /// A token of one name; the times of its issue, end and revocation are in seconds.
     fn token(name: &str, created: i64, ends: Option<i64>, revoked: Option<i64>) -> Arc<Token> {
         let issue = Issue {
             name: name.to_owned(),

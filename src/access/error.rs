@@ -1,24 +1,25 @@
-//! Why a caller is not let in, and why a token is not issued or changed.
+//! Why a caller is refused, and why a token is not issued or changed.
 
 use crate::store::WriteError;
 
-/// Why a credential is refused. The answer is the same for all reasons; the log has the reason.
+/// Why a credential is refused. The caller gets the same answer for all reasons; the log has the
+/// reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It does not have the form of a token: perhaps it was cut off, perhaps it is something else.
+    /// It does not have the form of a token: it may be cut off, or something else.
     Malformed,
     /// It was never issued here.
     Unknown,
-    /// Its time is over.
+    /// Its end has passed.
     Expired,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
     /// It may not be used from this address.
     Address,
 }
 
 impl Rejection {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 5] = [
         Self::Malformed,
         Self::Unknown,
@@ -27,7 +28,7 @@ impl Rejection {
         Self::Address,
     ];
 
-    /// Its name in metrics.
+    /// The reason's name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -42,9 +43,9 @@ impl Rejection {
 /// Why a token was not issued or changed.
 #[derive(Debug)]
 pub enum IssueError {
-    /// The name has characters that names may not have.
+    /// The name is empty, too long, or has characters that names may not have.
     BadName,
-    /// A live token has this name; rotate it or choose another name.
+    /// A live token has this name or id.
     NameTaken,
     /// There are [`crate::limits::TOKENS_MAX`] live tokens.
     TooMany,
@@ -54,7 +55,7 @@ pub enum IssueError {
     NotFound,
     /// Another change of tokens waits for the disk.
     Underway,
-    /// A revocation that holds, but may not be on disk.
+    /// The revocation holds, but may not be on disk.
     NotKept,
     /// The store did not commit.
     Write(WriteError),

@@ -1,7 +1,7 @@
-//! Which addresses are refused without having shown a valid token, and how often. An address that
-//! fails often is answered 429 and no longer logged line by line; a valid token is accepted from
-//! any address, so that nobody can lock an identity provider out by failing at its address. What
-//! strangers can make us log is also bounded in total: they may use very many addresses.
+//! Counts the refusals of each address that has shown no valid token. An address that fails often
+//! is answered 429, and no longer logged line by line. A valid token is accepted from any address,
+//! so that nobody can lock an identity provider out by failing at its address. Log lines about
+//! strangers are also bounded in total, since a stranger may use very many addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,7 +11,7 @@ use std::time::Instant as Monotonic;
 use crate::limits;
 use crate::locks::sound;
 
-/// The addresses that failed lately.
+/// The addresses that failed recently.
 #[derive(Debug, Default)]
 pub struct Failures {
     state: Mutex<State>,
@@ -20,7 +20,7 @@ pub struct Failures {
 #[derive(Debug, Default)]
 struct State {
     by_network: HashMap<IpAddr, Window>,
-    /// Since when, and how many lines of the log.
+    /// The start of the window, and the number of log lines in it.
     told: Option<(Monotonic, u32)>,
 }
 
@@ -33,12 +33,12 @@ struct Window {
     refused: u32,
 }
 
-/// What follows from one more failure.
+/// The consequences of one more failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noted {
-    /// The seconds after which the address is heard again, if it has failed too often.
+    /// The seconds after which the address may try again, if it has failed too often.
     pub retry_after_seconds: Option<u32>,
-    /// Whether it is logged: only the first few of one address are, and a limited number in total.
+    /// Whether to log the failure: only the first few of an address, and a limited number in total.
     pub is_told: bool,
 }
 
@@ -54,14 +54,14 @@ impl Failures {
         Noted {
             retry_after_seconds: (failed > limits::FAILURES_PER_WINDOW_MAX)
                 .then(|| seconds.saturating_add(1)),
-            // The first one too many says that the next ones are not logged.
+            // The first one too many is logged, too: its line says that the next ones are not.
             is_told: failed <= limits::FAILURES_PER_WINDOW_MAX + 1 && state.tells(now),
         }
     }
 
-    /// Counts a refusal of any other kind. True if it is to be logged. Failed authentications are
-    /// told whatever there is of these: behind a proxy a health check that is refused has the same
-    /// address as everybody.
+    /// Counts a refusal of any other kind. Returns whether to log it. These have a count of their
+    /// own: a health check that is refused may share a proxy's address with everybody, and must not
+    /// hide failed authentications.
     pub fn count_refusal(&self, peer: IpAddr, now: Monotonic) -> bool {
         let mut state = sound(self.state.lock());
         let window = state.window(network_of(peer), now);
@@ -98,7 +98,7 @@ impl State {
         window
     }
 
-    /// Counts a line of the log. False if there were too many in total.
+    /// Counts a line of the log. Returns false if there were too many in total.
     fn tells(&mut self, now: Monotonic) -> bool {
         let (began, lines) = self.told.get_or_insert((now, 0));
         if is_over(*began, now) {
@@ -133,8 +133,7 @@ fn is_over(began: Monotonic, now: Monotonic) -> bool {
     now.saturating_duration_since(began) >= limits::FAILURE_WINDOW
 }
 
-/// What counts as one address: all of an IPv4 address, and the /64 that one IPv6 host has
-/// for itself.
+/// What counts as one address: an IPv4 address, or the /64 that an IPv6 host has for itself.
 pub fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(peer) => IpAddr::V4(peer),

@@ -1,4 +1,4 @@
-//! One token: what it may do, whether it is good, and its row in the store.
+//! One token: what it may do, whether it is good, and its row in the store. Its text is in `token`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::secret::{self, Digest};
 
 const ROW_VERSION: u8 = 1;
 
-/// One issued token, without the token itself.
+/// One issued token, without its text.
 #[derive(Debug)]
 pub struct Token {
-    /// Eight characters that name it in lists, in logs and when it is revoked.
+    /// Eight characters that stand for it in lists, in logs and in commands.
     pub id: String,
-    /// The name that the administrator gave; a rotation makes a second token of that name.
+    /// The name that the administrator gave it. A rotation makes another token of that name.
     pub name: String,
-    /// What it may do.
+    /// What the token may do.
     pub scope: Scope,
-    /// How tolerant we are of its requests.
+    /// How tolerant the server is of its requests.
     pub mode: Mode,
     /// When it was issued.
     pub created: Instant,
@@ -33,13 +33,13 @@ pub struct Token {
     pub expires: Option<Instant>,
     /// When it was revoked, if it was.
     pub revoked: Option<Instant>,
-    /// Requests per second, if not the server's own limit.
+    /// Requests per second; `None` is the server's own limit.
     pub rate_limit: Option<u32>,
-    /// The networks that it may be used from; all if there are none.
+    /// The networks from which it may be used; empty for all.
     pub allow_from: Vec<IpNet>,
-    /// Who issued it, or made it by a rotation; unknown for a token of an earlier release.
+    /// Who issued or rotated it; unknown for a token of an earlier release.
     pub issued_by: Option<String>,
-    /// Whether it is in memory alone: it lives for minutes and is not listed.
+    /// Whether it is kept in memory only. Such a token lives for minutes and is not listed.
     pub(super) is_temporary: bool,
     pub(super) digest: Digest,
     /// Shared by the successive versions of this token, so that a request admitted before a change
@@ -51,11 +51,11 @@ pub struct Token {
 /// Whether a token is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// It is.
+    /// It is good.
     Live,
-    /// Its time is over.
+    /// Its end has passed.
     Expired,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
 }
 
@@ -70,46 +70,46 @@ impl TokenState {
     }
 }
 
-/// What a token is to be.
+/// The properties of a token to be issued.
 #[derive(Clone, Debug)]
 pub struct Issue {
     /// A name: letters, digits, `-`, `_`, `.`, at most [`crate::limits::TOKEN_NAME_CHARS_MAX`].
     pub name: String,
-    /// What it may do.
+    /// What the token may do.
     pub scope: Scope,
-    /// How tolerant we are of its requests.
+    /// How tolerant the server is of its requests.
     pub mode: Mode,
     /// When it ends, if it does.
     pub expires: Option<Instant>,
-    /// Requests per second, if not the server's own limit.
+    /// Requests per second; `None` is the server's own limit.
     pub rate_limit: Option<u32>,
-    /// The networks that it may be used from; all if there are none.
+    /// The networks from which it may be used; empty for all.
     pub allow_from: Vec<IpNet>,
-    /// Who asks for it. The audit trail says so too, but a token may outlive its row.
+    /// Who asks for the token. The audit trail says so too, but a token may outlive its row.
     pub issued_by: Option<String>,
 }
 
-/// What is to become of a live token; what is `None` stays. Its end is not moved: a secret that is
-/// to live longer is to be another one.
+/// Changes to a live token; what is `None` stays. Its end cannot be moved: a secret that is to live
+/// longer must be a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// What it may do.
+    /// What the token may do.
     pub scope: Option<Scope>,
-    /// How tolerant we are of its requests.
+    /// How tolerant the server is of its requests.
     pub mode: Option<Mode>,
-    /// Requests per second, or those of the server.
+    /// Requests per second; `Some(None)` is the server's own limit.
     pub rate_limit: Option<Option<u32>>,
-    /// The networks that it may be used from; all if there are none.
+    /// The networks from which it may be used; empty for all.
     pub allow_from: Option<Vec<IpNet>>,
 }
 
 impl Token {
-    /// Whether it is one of the product's own, in memory alone.
+    /// Whether it is one of our own, kept in memory only.
     pub fn is_temporary(&self) -> bool {
         self.is_temporary
     }
 
-    /// A token with an id by chance, which nothing else is called.
+    /// A token with a random id, which is not the id or name of another.
     pub(crate) fn issued(
         issue: Issue,
         digest: Digest,
@@ -123,7 +123,7 @@ impl Token {
         Self::new(id, issue, digest, now, Arc::default())
     }
 
-    /// A token that is not revoked, with a new count of requests.
+    /// A token that is not revoked, with a new rate limiter.
     fn new(id: String, issue: Issue, digest: Digest, created: Instant, seen: Arc<Seen>) -> Self {
         Self {
             id,
@@ -143,7 +143,7 @@ impl Token {
         }
     }
 
-    /// Whether it is good at this moment.
+    /// Whether the token is good at `now`.
     pub fn state(&self, now: Instant) -> TokenState {
         if self.revoked.is_some() {
             TokenState::Revoked
@@ -154,12 +154,12 @@ impl Token {
         }
     }
 
-    /// Whether its state at this moment is [`TokenState::Live`].
+    /// Whether its state at `now` is [`TokenState::Live`].
     pub fn is_live(&self, now: Instant) -> bool {
         self.state(now) == TokenState::Live
     }
 
-    /// Nothing if it is good at this moment, or why it is refused.
+    /// Checks that the token is good at `now`; the error says why it is refused.
     pub(super) fn good(&self, now: Instant) -> Result<(), Rejection> {
         match self.state(now) {
             TokenState::Live => Ok(()),
@@ -168,7 +168,7 @@ impl Token {
         }
     }
 
-    /// Whether an administrator means it by this text.
+    /// Whether an administrator may mean this token by a name or id.
     pub(super) fn is_called(&self, name_or_id: &str) -> bool {
         self.name == name_or_id || self.id == name_or_id
     }
@@ -184,19 +184,18 @@ impl Token {
                 .any(|network| network.contains(&peer))
     }
 
-    /// When and how it was last used, if ever.
+    /// Its last use, if it was ever used.
     pub fn last_used(&self) -> Option<LastUse> {
         self.seen.last()
     }
 
-    /// Notes that it was used, from where, and with which User-Agent. In memory: a read must not
-    /// cost a sync.
+    /// Notes a use, with its address and User-Agent. Only in memory: a read must not cost a sync.
     pub fn note_use(&self, now: Instant, peer: IpAddr, user_agent: Option<&[u8]>) {
         self.seen.note(now, peer, user_agent);
     }
 
     /// Counts one request against the token's own rate, or the server's; `None` is unlimited. The
-    /// error is the number of seconds after which to come back.
+    /// error is the number of seconds after which to try again.
     pub fn admit(&self, server_rate: Option<u32>, now: Monotonic) -> Result<(), u32> {
         match self.rate_limit.or(server_rate) {
             Some(rate) => self.limiter.admit(rate, now),
@@ -204,8 +203,8 @@ impl Token {
         }
     }
 
-    /// Counts further requests for which an admitted one stands, or gives the number of seconds
-    /// after which to come back.
+    /// Counts the further requests that an admitted one contains. The error is the number of
+    /// seconds after which to try again.
     pub fn charge(
         &self,
         server_rate: Option<u32>,
@@ -253,13 +252,13 @@ impl Token {
         })
     }
 
-    /// Whether both may do the same, as long as they are good.
+    /// Whether both tokens may do the same while they are good.
     pub(super) fn has_terms_of(&self, other: &Self) -> bool {
         let terms = |it: &Self| (it.scope, it.mode, it.rate_limit);
         terms(self) == terms(other) && self.allow_from == other.allow_from
     }
 
-    /// What makes another one like it.
+    /// What issues another token like this one.
     pub(super) fn issue(&self) -> Issue {
         Issue {
             name: self.name.clone(),
@@ -272,7 +271,7 @@ impl Token {
         }
     }
 
-    /// The same token after `change`, with its last use and a new count of requests.
+    /// The same token after `change`. It keeps its last use and gets a new rate limiter.
     pub(super) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
         let (id, seen) = (self.id.clone(), Arc::clone(&self.seen));
         let mut token = Self {
@@ -351,7 +350,7 @@ mod tests {
         }
     }
 
-    /// A row of a release that did not write who issued a token is good all the same.
+    /// A row of a release that did not record who issued a token is still good.
     #[test]
     fn who_issued_a_token_is_kept_where_it_was_written() {
         let issue = Issue {

@@ -1,4 +1,4 @@
-//! Who is let in, as what, and how often: tokens, scopes, principals, rate limits. This module
+//! Who may enter, as what, and how often: tokens, scopes, principals, rate limits. This module
 //! knows neither SCIM nor sockets.
 
 mod credentials;

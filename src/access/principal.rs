@@ -9,8 +9,8 @@ use super::scope::{Mode, Scope};
 use crate::limits;
 use crate::scim::fold::is_unseen;
 
-/// The person at the local door: whoever may open the 0600 socket or the store itself.
-/// Administration takes one of these, and nothing that came over the network can be one.
+/// The person at the local door, who can open the 0600 socket or the store itself. Every function
+/// of administration takes one of these, and no caller from the network can be one.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     claimed_name: String,
@@ -23,7 +23,8 @@ impl Administrator {
         Self { claimed_name }
     }
 
-    /// A name as it is recorded: on one line, and short. `None` if nothing is to be seen of it.
+    /// A name as it is recorded: short, and on one line. `None` if none of its characters is
+    /// visible.
     pub fn plain_name(name: &str) -> Option<String> {
         let plain = name.chars().filter(|c| !is_unseen(*c));
         let plain: String = plain.take(limits::CLAIMED_NAME_CHARS_MAX).collect();
@@ -31,7 +32,7 @@ impl Administrator {
     }
 }
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub enum Principal {
     /// The bearer of a token.
@@ -41,7 +42,7 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// How tolerant we are of this principal's requests.
+    /// How tolerant the server is of this principal's requests.
     pub fn mode(&self) -> Mode {
         match self {
             Self::Token(token) => token.mode,
@@ -57,7 +58,7 @@ impl Principal {
         }
     }
 
-    /// Whether this principal may do what `needed` stands for.
+    /// Whether this principal may do what needs the scope `needed`.
     pub fn may(&self, needed: Scope) -> bool {
         match self {
             Self::Token(token) => token.scope.covers(needed),
@@ -67,7 +68,7 @@ impl Principal {
 }
 
 impl fmt::Display for Principal {
-    /// The form in the log and in the audit trail; nothing secret.
+    /// The form in the log and in the audit trail; it contains no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(token) => write!(f, "token:{}:{}", token.id, token.name),

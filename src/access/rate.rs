@@ -1,6 +1,6 @@
-//! How often a token may ask: a token bucket, and for those refused a `Retry-After` that
-//! grows with the number of refusals outstanding, so that callers who obey it come back
-//! spread out and not all at once.
+//! Limits how often a token may make requests: a token bucket. The `Retry-After` of a refusal grows
+//! with the number of refusals outstanding, so that clients that obey it come back spread out and
+//! not all at once.
 
 use std::sync::Mutex;
 use std::time::Instant as Monotonic;
@@ -16,7 +16,7 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// Requests that may come at once, now; negative after a large bulk request.
+    /// Requests that may come at once, now. Negative after a large bulk request.
     allowance: f64,
     /// Refused requests that are expected to come back.
     backlog: f64,
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Limiter {
-    /// A full bucket, whatever the rate turns out to be when it is first asked.
+    /// A full bucket, whatever rate the first request brings.
     pub fn new(now: Monotonic) -> Self {
         Self {
             state: Mutex::new(State {
@@ -35,8 +35,8 @@ impl Limiter {
         }
     }
 
-    /// Admits a request, or gives the number of seconds after which to come back: one, plus the
-    /// time that the rate needs for those refused before, at most
+    /// Admits a request. The error is the number of seconds after which to try again: one, plus the
+    /// time that the rate needs for the requests refused before, at most
     /// [`limits::RETRY_AFTER_SECONDS_MAX`].
     pub fn admit(&self, per_second: u32, now: Monotonic) -> Result<(), u32> {
         let mut state = sound(self.state.lock());
@@ -48,8 +48,8 @@ impl Limiter {
         Err(state.refuse(per_second))
     }
 
-    /// Takes the cost of `requests` more, even if that is more than is left. But if others admitted
-    /// at the same time have already overdrawn, this one has to come back like any other.
+    /// Takes the cost of `requests` more, even if less is left. Refuses if other requests admitted
+    /// at the same time have already overdrawn the bucket.
     pub fn charge(&self, per_second: u32, requests: u32, now: Monotonic) -> Result<(), u32> {
         let mut state = sound(self.state.lock());
         state.pass_time(per_second, now);
@@ -70,13 +70,13 @@ impl State {
         self.backlog = (self.backlog - passed * rate).max(0.0);
     }
 
-    /// The number of seconds after which a refused request is to come back.
+    /// Counts a refused request. Returns the number of seconds after which to try again.
     fn refuse(&mut self, per_second: u32) -> u32 {
         let rate = f64::from(per_second.max(1));
         let owed = self.backlog - self.allowance.min(0.0);
         let seconds = 1.0 + (owed / rate).floor();
         let longest = f64::from(limits::RETRY_AFTER_SECONDS_MAX);
-        // Beyond the longest wait the backlog says nothing more.
+        // Waits are no longer than that, so a larger backlog would say nothing more.
         self.backlog = (self.backlog + 1.0).min(longest * rate);
         #[allow(
             clippy::cast_possible_truncation,
@@ -102,8 +102,8 @@ mod tests {
         let start = Monotonic::now();
         let limiter = Limiter::new(start);
         assert_eq!(limiter.charge(10, 80, start), Ok(()));
-        // 31 requests' worth of time, and one second for the way. So it is for one that was let
-        // pass before the charge.
+        // 31 requests' worth of time, and one second for the way. The same holds for a request that
+        // was admitted before the charge.
         assert_eq!(limiter.charge(10, 80, start), Err(4));
         assert_eq!(limiter.admit(10, start), Err(4));
         assert!(limiter.admit(10, start + Duration::from_secs(3)).is_err());
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(limiter.admit(10, later), Err(3));
     }
 
-    /// A token is made before it is known how often it may ask.
+    /// A limiter is made before its rate is known.
     #[test]
     fn the_first_burst_is_that_of_the_rate() {
         for rate in [1, 2000] {

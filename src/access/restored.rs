@@ -1,6 +1,5 @@
-//! What a restore does to tokens: what was taken back is good again, what was rotated is good for
-//! as long as before that, what was changed may do what it could before that, and what was issued
-//! since is unknown.
+//! What restoring a backup does to tokens. A revoked token is good again; a rotated one has its
+//! earlier end again; a changed one may do what it could before; one issued since is unknown.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +8,19 @@ use crate::clock::Instant;
 use crate::secret::Digest;
 use crate::store::Outline;
 
-/// Tokens that are good otherwise than before a restore.
+/// The tokens for which a restore makes a difference.
 #[derive(Debug)]
 pub struct Turned {
-    /// Good for longer than before, perhaps because they were not good at all.
+    /// Good for longer than before; some were not good at all.
     pub revived: Vec<Token>,
     /// Good before and now, with another scope, mode or rate, or from other networks.
     pub changed: Vec<Token>,
-    /// Good before, and not now.
+    /// Good before, but not now.
     pub lost: Vec<Token>,
 }
 
 impl Turned {
-    /// Those that `restored` has otherwise than the store that it replaces.
+    /// Compares the tokens of `restored` with those of the store that it replaces.
     pub fn by(restored: &Outline, replaced: &Outline, now: Instant) -> Self {
         let mut lost = live_in(replaced, now);
         let (mut revived, mut changed) = (Vec::new(), Vec::new());
@@ -49,7 +48,7 @@ fn ends_later(token: &Token, other: &Token) -> bool {
         .is_some_and(|end| token.expires.is_none_or(|expires| expires > end))
 }
 
-/// The tokens of a store that are good; a row that cannot be read is of none.
+/// The live tokens of a store. A row that cannot be read counts as no token.
 pub fn live_in(store: &Outline, now: Instant) -> BTreeMap<Digest, Token> {
     let tokens = (store.tokens.iter()).filter_map(|(_, row)| Token::decode(row, None));
     tokens

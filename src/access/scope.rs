@@ -1,4 +1,4 @@
-//! What a token may do, and how tolerant we are of its requests.
+//! What a token may do, and how tolerant the server is of its requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,12 +12,12 @@ pub enum Scope {
     Provision,
     /// Also delete.
     Full,
-    /// Read metrics, and nothing of the directory.
+    /// Read metrics, and nothing in the directory.
     Metrics,
 }
 
 impl Scope {
-    /// Whether a token of this scope may do what `needed` stands for.
+    /// Whether a token of this scope may do what needs the scope `needed`.
     pub fn covers(self, needed: Self) -> bool {
         let rank = |scope| match scope {
             Self::Read => 1,
@@ -59,12 +59,12 @@ impl FromStr for Scope {
     }
 }
 
-/// How tolerant we are of a token's requests.
+/// How tolerant the server is of a token's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// What identity providers send beyond the RFCs is understood.
+    /// Accepts what identity providers send beyond the RFCs.
     Compatible,
-    /// What they send beyond the RFCs is an error.
+    /// Refuses what identity providers send beyond the RFCs.
     Strict,
 }
 

@@ -1,9 +1,9 @@
-//! When a token was last used, from where, and how its bearer named itself. Noted in memory for
-//! each request, since a read must not cost a sync; written to the store now and then.
+//! The last use of a token: when, from where, and by which User-Agent. It is noted in memory for
+//! each request, since a read must not cost a sync, and written to the store now and then.
 //!
 //! ```text
 //! {"at": 1795465800000, "from": "203.0.113.7", "by": "Okta SCIM Client 1.0.0"}
-//! 1795465800000          from a store that knew no more
+//! 1795465800000          from a store that recorded nothing more
 //! ```
 
 use std::net::IpAddr;
@@ -18,12 +18,12 @@ use crate::locks::sound;
 /// The last use of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastUse {
-    /// When it was.
+    /// The time of the use.
     pub at: Instant,
-    /// The address that it came from, if known.
+    /// The address of the client, if known.
     pub from: Option<IpAddr>,
-    /// The User-Agent, at most [`limits::USER_AGENT_BYTES_MAX`] of it; any characters that its
-    /// sender chose.
+    /// The User-Agent, at most [`limits::USER_AGENT_BYTES_MAX`] of it. The sender may have chosen
+    /// any characters.
     pub by: Option<String>,
 }
 
@@ -35,13 +35,13 @@ pub(super) struct Seen(Mutex<Noted>);
 struct Noted {
     at: Option<Instant>,
     from: Option<IpAddr>,
-    /// As received, cut; converted to text only when it is looked at.
+    /// As received, but cut; converted to text only when it is read.
     by: Option<Vec<u8>>,
     is_unsaved: bool,
 }
 
 impl Seen {
-    /// Continues from the stored text; one that cannot be read is forgotten.
+    /// Continues from the stored text; a text that cannot be read is dropped.
     pub(super) fn from_text(text: &str) -> Self {
         let noted = match serde_json::from_str(text) {
             Err(error) => {
@@ -84,7 +84,7 @@ impl Seen {
         })
     }
 
-    /// The text to store, if it has changed since the last call.
+    /// The text to store, if there was a use since the last call.
     pub(super) fn take_unsaved(&self) -> Option<String> {
         if !std::mem::take(&mut self.lock().is_unsaved) {
             return None;
@@ -98,7 +98,7 @@ impl Seen {
         Some(serde_json::to_string(&stored).expect("texts and numbers are always JSON"))
     }
 
-    /// Notes that the text could not be stored: the next call gives it again.
+    /// Notes that the text could not be stored, so that the next call returns it again.
     pub(super) fn not_saved(&self) {
         self.lock().is_unsaved = true;
     }
@@ -119,7 +119,7 @@ enum Stored {
     },
 }
 
-/// Bytes that are no text, such as a character that was cut, are shown as such.
+/// Converts bytes to text; invalid ones, such as a character that was cut, become U+FFFD.
 fn text_of(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     while text.len() > limits::USER_AGENT_BYTES_MAX {

@@ -1,6 +1,6 @@
-//! The text of a token: `golinks_scim_`, 43 characters that hold 256 random bits, and 6
-//! that hold a CRC-32 over all before them. The prefix lets secret scanners recognise a
-//! leaked one, the checksum tells a wrong paste from a wrong token.
+//! The text of a token: `golinks_scim_`, 43 characters that hold 256 random bits, and 6 that hold a
+//! CRC-32 over all before them. Secret scanners recognise a leaked token by the prefix; the
+//! checksum distinguishes a wrong paste from a wrong token.
 
 use crate::secret::{self, Digest, Secret, TOKEN_PREFIX};
 
@@ -8,7 +8,7 @@ const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A well-formed token. Known only to the person it was shown to; the store has its digest.
+/// A well-formed token. Only the person to whom it was shown knows it; the store has its digest.
 #[derive(Debug)]
 pub struct TokenText(Secret);
 
@@ -25,18 +25,18 @@ impl TokenText {
         Self(Secret::new(text))
     }
 
-    /// What the store keeps. No salt and no slow hash: 256 random bits cannot be searched.
+    /// What the store keeps. No salt and no slow hash: nobody can search through 256 random bits.
     pub(super) fn digest(&self) -> Digest {
         secret::sha256(self.0.reveal().as_bytes())
     }
 
-    /// The text, to be shown once, to the caller who asked for it.
+    /// The text, to be shown once, to the caller who requested it.
     pub fn reveal(&self) -> &str {
         self.0.reveal()
     }
 }
 
-/// The digest of a text that is a token; `None` when it is not one, or not all of one.
+/// The digest of a text that is a token; `None` if it is not a whole one.
 pub(super) fn digest_of(text: &str) -> Option<Digest> {
     let length = TOKEN_PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
     if text.len() != length || !text.starts_with(TOKEN_PREFIX) {
@@ -50,7 +50,7 @@ fn checksum(text: &str) -> [u8; CHECKSUM_CHARS] {
     base62([crc32fast::hash(text.as_bytes())])
 }
 
-/// A number, of words from the highest on, as `N` digits in base 62, leading zeros kept.
+/// A number, given as words from the highest on, as `N` digits in base 62 with leading zeros.
 fn base62<const N: usize>(words: impl IntoIterator<Item = u32>) -> [u8; N] {
     let mut digits = [0; N];
     for word in words {
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(&base62([61]), b"0z");
         assert_eq!(&base62([62]), b"10");
         assert_eq!(&base62([u32::MAX]), b"4gfFC3");
-        // 2 to the power of 32, in two words.
+        // 2 to the power of 32, as two words.
         assert_eq!(&base62([1, 0]), b"4gfFC4");
         assert_eq!(&base62::<11>([u32::MAX, u32::MAX]), b"LygHa16AHYF");
     }

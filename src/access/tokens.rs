@@ -1,14 +1,14 @@
-//! The tokens that were issued: in memory for every request, in the store for the next start. A new
-//! token is committed first and then let in. A revoked one is refused first, without waiting for
-//! others' writes, and then the revocation is committed. Both happen before the answer.
+//! The issued tokens: in memory for every request, in the store for the next start. A new token is
+//! committed first and accepted then. A revoked one is refused first, without waiting for other
+//! writes, and the revocation is committed then. Both happen before the answer.
 //!
 //! A change that was not confirmed ([`WriteError::Unknown`]) may or may not be on disk. Until the
-//! store can tell, memory allows for both and lets in no token that it should not: one that was to
-//! be issued is listed and can be revoked, though nobody has its text; one that was to be revoked
-//! is refused; one that was to end goes on, and one that was to be changed is as it was. Then memory
-//! follows the store ([`Tokens::settle`]), except that the store follows in one thing: what was
-//! refused stays refused. This holds as long as the server runs: after a restart the store is all
-//! there is.
+//! store can tell, memory allows for both and accepts no token that it should not. A token that was
+//! to be issued is listed and can be revoked, though nobody has its text; one that was to be
+//! revoked is refused; one that was to end lives on; one that was to be changed is as it was. Then
+//! memory follows the store ([`Tokens::settle`]), with one exception: what was refused stays
+//! refused, and the store follows. This holds while the server runs: a restart knows only the
+//! store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ use crate::turns::{Turn, Turns};
 pub struct Rotated {
     /// The new token.
     pub token: Arc<Token>,
-    /// The secret of it.
+    /// Its text, which is secret.
     pub text: TokenText,
     /// The tokens that it replaces, each with its new end.
     pub old: Vec<Arc<Token>>,
@@ -43,9 +43,10 @@ pub struct Rotated {
 pub struct Tokens {
     pub(super) store: Arc<Store>,
     pub(super) by_digest: RwLock<BTreeMap<Digest, Arc<Token>>>,
-    /// One turn, held during a change, so that what was checked still holds when it is written.
+    /// A single turn, held during a change, so that what was checked still holds when it is
+    /// written.
     pub(super) changing: Turns,
-    /// Locked before `by_digest`, and never while waiting for the disk.
+    /// Locked before `by_digest`, and never held while waiting for the disk.
     pub(super) doubt: Mutex<Doubt>,
 }
 
@@ -64,7 +65,7 @@ impl Tokens {
         })
     }
 
-    /// The live token with the text `candidate`. Every refusal takes the same way: digest, look up,
+    /// The live token with the text `candidate`. Every refusal takes the same way: digest, look-up,
     /// then the reason.
     pub fn authenticate(
         &self,
@@ -83,19 +84,19 @@ impl Tokens {
         }
     }
 
-    /// Whether a token that was let in is still good.
+    /// Whether a token that was accepted is still good.
     pub fn check_again(&self, token: &Token, now: Instant) -> Result<(), Rejection> {
         let by_digest = sound(self.by_digest.read());
         match by_digest.get(&token.digest) {
             Some(known) => known.good(now),
-            // It was a temporary one, or dead and forgotten.
+            // It was temporary, or dead and forgotten.
             None => token.good(now).and(Err(Rejection::Revoked)),
         }
     }
 
-    /// Makes a token that lives for `seconds` in memory alone, for the product's own requests. It
-    /// is not stored. Beyond [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: runs that
-    /// were cut short leave some, and nobody shall have to wait for their end.
+    /// Makes a token for our own requests, which lives for `seconds`, in memory only. Beyond
+    /// [`limits::TEMPORARY_TOKENS_MAX`] the oldest is forgotten: runs that were cut short leave
+    /// some behind, and no later run should have to wait for their end.
     pub fn issue_temporary(
         &self,
         name: &str,
@@ -109,7 +110,7 @@ impl Tokens {
             scope,
             mode: Mode::Compatible,
             expires: Some(now.plus_seconds(seconds)),
-            // Its own rate: a low limit of the server must not make the check fail.
+            // Its own rate: a low limit of the server must not make `check` fail.
             rate_limit: Some(limits::RATE_PER_SECOND_DEFAULT),
             allow_from: Vec::new(),
             issued_by: None,
@@ -129,8 +130,8 @@ impl Tokens {
         (token, text)
     }
 
-    /// Forgets a temporary token before its end, and returns whether it was ever used; one that is
-    /// not there is forgotten already.
+    /// Forgets a temporary token before its end. Returns whether it was ever used; `false` if it
+    /// was forgotten already.
     pub fn forget_temporary(&self, id: &str) -> bool {
         let mut by_digest = sound(self.by_digest.write());
         let was_used = by_digest
@@ -156,10 +157,10 @@ impl Tokens {
         live.iter().any(|token| token.last_used().is_some())
     }
 
-    /// Tokens that have ended with none in their place: each is the last of its name and has
-    /// expired within [`limits::ENDED_TOKEN_TOLD_DAYS`], and no token of the name is live or was
-    /// revoked since. Their users have no access now. A token that was meant to end, since its life
-    /// was shorter than [`limits::TOLD_TOKEN_DAYS_MIN`], does not count.
+    /// Tokens that have ended without a successor, so that their users have no access now. Each is
+    /// the last of its name and has expired within [`limits::ENDED_TOKEN_TOLD_DAYS`], and no token
+    /// of the name is live or was revoked since. A token that was meant to end, with a life shorter
+    /// than [`limits::TOLD_TOKEN_DAYS_MIN`], does not count.
     pub fn ended(&self, now: Instant) -> Vec<Arc<Token>> {
         let mut tokens = self.list(now);
         let ended = ended_among(tokens.iter(), now);
@@ -192,7 +193,7 @@ impl Tokens {
         }
         let _turn = self.begin()?;
         let live: Vec<_> = self.live(now);
-        // Commands take ids where they take names.
+        // Commands accept ids in the place of names, so a name must not be the id of another token.
         if live.iter().any(|token| token.is_called(&issue.name)) {
             return Err(IssueError::NameTaken);
         }
@@ -202,9 +203,9 @@ impl Tokens {
         self.add(issue, now, Change::none(), audit)
     }
 
-    /// Issues a token like the newest live one of this name or id, for `by`; the old ones of the
-    /// name end after `overlap_seconds`, or earlier if they would have anyway. `audit` makes the
-    /// audit row from the new one and the old ones, which have their new end.
+    /// Issues a token like the newest live one of this name or id, on behalf of `by`. The old ones
+    /// of the name end after `overlap_seconds`, or at their own end if that is earlier. `audit`
+    /// makes the audit row from the new token and the old ones, which already have their new end.
     pub fn rotate(
         &self,
         name_or_id: &str,
@@ -219,13 +220,14 @@ impl Tokens {
             .iter()
             .find(|token| token.is_called(name_or_id))
             .ok_or(IssueError::NotFound)?;
-        // A token that was rotated already ends soon, which must not be inherited.
+        // The new token must not inherit the early end of one that was rotated already.
         let old = live
             .iter()
             .filter(|token| token.name == named.name)
             .max_by_key(|token| token.created)
             .unwrap_or(named);
-        // If the clock is behind now, the new one ends no earlier than the old one was to.
+        // If the clock has gone back, the new token still ends no earlier than the old one would
+        // have.
         let expires = old.expires.map(|ends| {
             let good_for = ends.seconds() - old.created.seconds();
             now.plus_seconds(good_for).max(ends)
@@ -241,7 +243,7 @@ impl Tokens {
             let expires = token.expires.map_or(end, |expires| expires.min(end));
             let token = token.with(|token| {
                 token.expires = Some(expires);
-                // If the clock was ahead then, the new one is the newest all the same.
+                // If the clock was ahead then, the new token still counts as the newest.
                 token.created = token.created.min(now.plus_seconds(-1));
             });
             change = change.token(&token.id, token.encode());
@@ -257,7 +259,7 @@ impl Tokens {
         Ok(Rotated { token, text, old })
     }
 
-    /// Puts the live tokens of this name or id under other terms. `audit` makes the row of each.
+    /// Puts the live tokens of this name or id under other terms. `audit` makes the row for each.
     pub fn change(
         &self,
         name_or_id: &str,
@@ -283,11 +285,11 @@ impl Tokens {
     }
 
     /// Revokes all live tokens of this name, or the one with this id; also those that may or may
-    /// not have been issued, and one of [`Self::ended`], so that no warning is given of it any
-    /// more. They are refused at once, before this waits for anything, and stay so whatever the
-    /// disk says. [`IssueError::NotKept`] says that the revocation was not confirmed, and is
-    /// written by a later [`Self::settle`]; [`IssueError::Underway`] that there may soon be a token
-    /// of this name which this call has not seen.
+    /// not have been issued, and one of [`Self::ended`], which ends its warning. They are refused
+    /// at once, before this waits for anything, and stay refused whatever the disk says.
+    /// [`IssueError::NotKept`] means that the revocation was not confirmed; a later
+    /// [`Self::settle`] writes it. [`IssueError::Underway`] means that a token of this name may
+    /// soon exist which this call has not seen.
     pub fn revoke(
         &self,
         name_or_id: &str,
@@ -296,13 +298,13 @@ impl Tokens {
     ) -> Result<Vec<Arc<Token>>, IssueError> {
         let mut revoked = self.refuse(name_or_id, now, &audit);
         let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
-        // The previous holder of the turn may have issued one of this name.
+        // The previous holder of the turn may have issued a token of this name.
         for token in self.refuse(name_or_id, now, &audit) {
             if revoked.iter().all(|known| known.id != token.id) {
                 revoked.push(token);
             }
         }
-        // The present holder of the turn may still issue one.
+        // The present holder of the turn may still issue a token of this name.
         let turn = turn.ok_or(IssueError::Underway)?;
         if revoked.is_empty() {
             return Err(IssueError::NotFound);
@@ -313,7 +315,7 @@ impl Tokens {
         })
     }
 
-    /// Work at intervals: settles, and writes down last uses, each even if the other fails.
+    /// Periodic work: settles, and writes down last uses, each even if the other fails.
     pub fn tend(&self) {
         if let Err(error) = self.settle() {
             log::warn!("it is not known yet whether a change of tokens was written: {error:?}");
@@ -323,7 +325,7 @@ impl Tokens {
         }
     }
 
-    /// Writes down the last uses of tokens, if any was used since the last time.
+    /// Writes down the last uses that are new since the last call.
     pub fn flush_last_used(&self) -> Result<(), WriteError> {
         let mut change = Change::none();
         let mut saved = Vec::new();
@@ -345,8 +347,8 @@ impl Tokens {
         committed
     }
 
-    /// Takes the turn to change tokens, with memory and store in agreement. The error says that
-    /// nothing was begun: no turn came in time, or the store could not tell.
+    /// Takes the turn to change tokens, with memory and store in agreement. On an error nothing was
+    /// begun: no turn came in time, or the store could not tell.
     fn begin(&self) -> Result<Turn<'_>, WriteError> {
         let until = Monotonic::now() + limits::TOKEN_CHANGE_WAIT_MAX;
         let turn = self.changing.take(limits::TOKEN_CHANGE_WAIT_MAX);
@@ -370,7 +372,7 @@ impl Tokens {
         tokens
     }
 
-    /// Commits a new token together with `change`, then lets it in.
+    /// Commits a new token together with `change`, then accepts it.
     fn add(
         &self,
         issue: Issue,
@@ -383,7 +385,7 @@ impl Tokens {
         let (change, forgotten) = self.forget_dead(change, now);
         let change = change.token(&token.id, token.encode()).audit(audit(&token));
         if let Err(error) = self.store.commit(change) {
-            // It may be on disk: lists must show it.
+            // It may be on disk, so lists must show it.
             if error == WriteError::Unknown {
                 self.doubt().is_of_change = true;
                 self.replace(vec![token]);
@@ -397,7 +399,8 @@ impl Tokens {
         Ok((added.remove(0), text))
     }
 
-    /// Dead tokens are kept so that the log can tell "revoked" from "unknown", but not for ever.
+    /// Forgets one dead token if there are too many. They are kept to distinguish "revoked" from
+    /// "unknown" in the log.
     fn forget_dead(&self, change: Change, now: Instant) -> (Change, Option<Digest>) {
         let all = self.all();
         if all.len() < 2 * limits::TOKENS_MAX {
@@ -414,7 +417,7 @@ impl Tokens {
         tokens
             .into_iter()
             .map(|mut token| {
-                // It may have been revoked while its change was written.
+                // It may have been revoked while its change was being written.
                 let known = by_digest.get(&token.digest);
                 token.revoked = token.revoked.or(known.and_then(|known| known.revoked));
                 let token = Arc::new(token);
@@ -425,7 +428,7 @@ impl Tokens {
     }
 }
 
-/// The tokens that are stored. The error says which row cannot be read.
+/// The stored tokens. The error says which row cannot be read.
 pub(super) fn read(store: &Store) -> Result<BTreeMap<Digest, Token>, String> {
     let snapshot = store
         .snapshot()
