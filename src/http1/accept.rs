@@ -8,7 +8,8 @@ pub struct Member<'a> {
     pub is_refused: bool,
 }
 
-/// The members of a list, in its order. A parameter's value in quotes must not hold a comma.
+/// The members of a list, in order. A quoted parameter value that contains a comma is not
+/// understood.
 pub fn members(list: &str) -> impl Iterator<Item = Member<'_>> {
     list.split(',').map(|member| {
         let mut parts = member.split(';').map(str::trim);

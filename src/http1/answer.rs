@@ -1,5 +1,4 @@
-//! An answer, and its head as bytes. Whatever a value holds, it cannot become a second
-//! header or a second answer.
+//! An answer, and its head as bytes. No header value can become a second field or a second answer.
 
 use std::fmt;
 
@@ -9,11 +8,11 @@ use super::Version;
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Header fields; framing and connection are the door's.
+    /// Header fields, without those for framing and connection, which are added when it is sent.
     pub headers: Vec<(&'static str, String)>,
     /// What follows the head.
     pub body: Body,
-    /// Whether the connection must end after it.
+    /// Whether the connection must end after this answer.
     pub close: bool,
 }
 
@@ -21,7 +20,7 @@ pub struct Answer {
 pub enum Body {
     /// Nothing, for statuses that have no body.
     Empty,
-    /// All of it.
+    /// The whole body.
     Bytes(Vec<u8>),
     /// Piece by piece, for a body too large to be held in memory.
     Stream(Stream),
@@ -30,8 +29,8 @@ pub enum Body {
 /// The pieces of a large body.
 pub type Stream = Box<dyn Iterator<Item = Result<Vec<u8>, Broken>> + Send>;
 
-/// The rest of a streamed body is not available: the connection must be cut, so that nobody takes
-/// the part for the whole.
+/// The rest of a streamed body is not available: the connection must be cut, so that the client
+/// does not take the part for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
@@ -85,7 +84,7 @@ pub fn chunk_head(piece: &[u8]) -> Option<String> {
 /// The bytes after a piece of a chunked body.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// A control byte within a value would begin another field: it goes out as a space.
+/// Appends one field. A control byte in the value could begin another field, so it becomes a space.
 pub(super) fn write_field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

@@ -1,10 +1,10 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), decoded as it arrives. Strict about
-//! every byte between the data: chunk lines are where requests are smuggled.
+//! The chunked transfer coding (RFC 9112 section 7.1), decoded as it arrives. Strict about every
+//! byte between the data: request smuggling uses chunk lines.
 
 use super::{BODY_TOO_LARGE, Fault};
 use crate::limits;
 
-/// Takes the framing off a chunked body.
+/// Removes the framing of a chunked body.
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
@@ -56,7 +56,7 @@ impl Decoder {
         self.state == State::Done
     }
 
-    /// Decodes `input` into `out`, up to the end of the body. Gives the bytes taken.
+    /// Decodes `input` into `out`, up to the end of the body. Returns the number of bytes taken.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
@@ -103,7 +103,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Collects a line; gives it without its CR LF when it is complete.
+    /// Collects a line. Returns it without its CR LF once it is complete.
     fn line_byte(&mut self, byte: u8) -> Result<Option<Vec<u8>>, Fault> {
         let after_cr = self.line.last() == Some(&b'\r');
         if byte == b'\n' && after_cr {
@@ -134,7 +134,7 @@ impl Decoder {
         if digits == 0 || digits > limits::CHUNK_SIZE_DIGITS_MAX {
             return Err(bad);
         }
-        // An extension begins with `;` at once; only visible ASCII is in it.
+        // An extension begins directly with `;` and has only printable ASCII.
         let extension = &line[digits..];
         let plain = extension.iter().all(|byte| matches!(byte, 0x20..=0x7e));
         if !extension.is_empty() && (extension[0] != b';' || !plain) {
@@ -155,8 +155,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Trailers are checked and thrown away. One about framing is forbidden (RFC 9110 section
-    /// 6.5.1): a proxy could take it for a header.
+    /// Checks a trailer and drops it. Trailers about framing are forbidden (RFC 9110 section
+    /// 6.5.1): a proxy could take them for header fields.
     fn end_trailer(&mut self, line: &[u8]) -> Result<(), Fault> {
         if line.is_empty() {
             self.state = State::Done;

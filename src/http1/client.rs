@@ -1,5 +1,5 @@
-//! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value. It knows no
-//! address, no TLS and no retry; the owner of the connection decides those.
+//! The client's side of HTTP/1.1 (RFC 9112): a request as bytes, an answer as a value. Addresses,
+//! TLS and retries are left to the owner of the connection.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -48,7 +48,7 @@ pub struct Response {
     /// Header fields in their order. An answer that ends with its connection (HTTP/1.0,
     /// or no framing at all) carries `connection: close` here even if it did not say so.
     pub headers: Vec<(String, String)>,
-    /// The content with its framing taken off.
+    /// The content without its framing.
     pub body: Vec<u8>,
 }
 
@@ -78,11 +78,11 @@ pub enum ResponseError {
     Truncated,
     /// Reading failed or took too long.
     Io(io::Error),
-    /// The answer is larger than the caller holds.
+    /// The answer is larger than the caller allows.
     TooLarge,
-    /// The answer is not HTTP/1.1 as RFC 9112 has it.
+    /// The answer is not HTTP/1.1 as RFC 9112 defines it.
     Malformed(&'static str),
-    /// Bytes follow the answer, although nothing more was asked.
+    /// Bytes follow the answer, although no other request was sent.
     Surplus,
 }
 
@@ -110,8 +110,8 @@ impl std::error::Error for ResponseError {
 
 /// Reads one final answer from `stream`; interim answers are skipped.
 ///
-/// `is_head` tells that the request was a HEAD, whose answer has no content whatever its
-/// fields say (RFC 9112 section 6.3). More than `body_bytes_max` bytes of content is
+/// `is_head` says that the request was a HEAD, whose answer has no content whatever its fields say
+/// (RFC 9112 section 6.3). More than `body_bytes_max` bytes of content is
 /// [`ResponseError::TooLarge`]. After an error the connection is of no further use.
 pub fn read_response(
     stream: &mut impl Read,
@@ -159,7 +159,7 @@ impl ResponseHead {
     }
 }
 
-/// How the end of the content is known (RFC 9112 section 6.3).
+/// How the end of the content is found (RFC 9112 section 6.3).
 enum Framing {
     None,
     Length(usize),
@@ -199,14 +199,14 @@ impl Framing {
     }
 }
 
-/// Bytes that came and were not yet understood, and where more come from.
+/// Received bytes that are not parsed yet, and the stream that brings more.
 struct Reader<'a, R> {
     stream: &'a mut R,
     buffer: Vec<u8>,
     started: bool,
 }
 
-/// The bytes that one read asks for.
+/// The most bytes that one read takes.
 const READ_BYTES: usize = 16 * 1024;
 
 impl<'a, R: Read> Reader<'a, R> {
@@ -291,7 +291,7 @@ impl<'a, R: Read> Reader<'a, R> {
         }
     }
 
-    /// Reads at least one more byte, or gives the error with which the connection ended.
+    /// Reads at least one more byte. The error says how the connection ended.
     fn fill(&mut self) -> Result<(), ResponseError> {
         match self.read_more()? {
             0 if self.started => Err(ResponseError::Truncated),
@@ -358,7 +358,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(ResponseHead, usize)>, ResponseEr
     Ok(Some((head, bytes)))
 }
 
-/// A space or a control byte would end the request line early: it is percent-encoded.
+/// Percent-encodes spaces and control bytes, which would end the request line early.
 fn write_target(target: &str, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in target.bytes() {

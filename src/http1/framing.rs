@@ -1,28 +1,28 @@
-//! Where a request's body ends (RFC 9112 section 6). Strict: whatever two parsers could
-//! read in two ways is refused.
+//! Where a request's body ends (RFC 9112 section 6). Strict: a request that two parsers could read
+//! in two ways is refused.
 
 use super::{Fault, Head, Version};
 use crate::limits;
 
 /// The fault of a body beyond [`limits::BODY_BYTES_MAX`].
 pub const BODY_TOO_LARGE: Fault = Fault::new(413, "the body is larger than 1 MiB");
-/// The number in the text was typed by hand.
+/// Guards the number in the text above.
 const _: () = assert!(limits::BODY_BYTES_MAX == 1024 * 1024);
 
 /// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// There is no body.
     None,
-    /// By its length in bytes, which may be beyond [`limits::BODY_BYTES_MAX`]: whose body is too large
-    /// is known only once the caller is.
+    /// By its length in bytes. It may exceed [`limits::BODY_BYTES_MAX`], since a body that is too
+    /// large is refused only when its caller is known.
     Length(usize),
     /// By chunks.
     Chunked,
 }
 
 impl Framing {
-    /// Whether there is a body to read, as far as is known.
+    /// Whether there is a body to read. A chunked body may still turn out to be empty.
     pub fn has_body(self) -> bool {
         !matches!(self, Self::None | Self::Length(0))
     }
@@ -75,7 +75,7 @@ fn counted(length: &[u8]) -> Result<Framing, Fault> {
     let length = std::str::from_utf8(length)
         .ok()
         .and_then(|digits| digits.parse().ok());
-    // One beyond all numbers is as good as any that is too large.
+    // A number that is too large to parse is as good as any length that is too large.
     Ok(Framing::Length(length.unwrap_or(usize::MAX)))
 }
 

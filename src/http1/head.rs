@@ -1,5 +1,5 @@
-//! A request's head (RFC 9112 sections 2-5). All its bytes are checked before a parser sees them
-//! (see `lines`).
+//! A request's head (RFC 9112 sections 2-5). `lines` checks all its bytes before a parser sees
+//! them.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -44,7 +44,7 @@ impl Method {
     }
 }
 
-/// The protocol versions that are read.
+/// The protocol versions that are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0.
@@ -62,14 +62,15 @@ pub struct Head {
     target: String,
     /// How many bytes of the target are before `?`.
     path_length: usize,
-    /// The bytes that the fields' names and values are slices of.
+    /// Contains the names and values of the fields; `headers` has their ranges.
     bytes: Box<[u8]>,
     headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Head {
-    /// Reads a head from the front of `buffer`; `None` while it is not complete. Gives the head and
-    /// the bytes that it took. Exceeding a bound is an error at once, complete or not.
+    /// Reads a head from the front of `buffer`; `None` while it is not complete. Returns the head
+    /// and the number of bytes that it took. Exceeding a bound is an error at once, complete or
+    /// not.
     pub fn parse(buffer: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
         // One empty line before a request is ignored (RFC 9112 section 2.2).
         let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
@@ -159,7 +160,7 @@ impl Head {
             if !value.eq_ignore_ascii_case(b"100-continue") {
                 return Err(Fault::new(417, "only `Expect: 100-continue` is understood"));
             }
-            // An old client cannot know it (RFC 9110 section 10.1.1).
+            // An HTTP/1.0 client cannot know it (RFC 9110 section 10.1.1).
             expects = self.version == Version::Http11;
         }
         Ok(expects)
@@ -171,7 +172,7 @@ impl Head {
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     }
 
-    /// Reads a complete head that has been scanned.
+    /// Parses a complete head that `lines` has checked.
     fn read(bytes: &[u8]) -> Result<Self, Fault> {
         check_version(bytes)?;
         let mut fields = [const { MaybeUninit::uninit() }; limits::HEADERS_COUNT_MAX];
@@ -236,8 +237,8 @@ impl Head {
         if self.target.starts_with('/') {
             return Ok(None);
         }
-        // RFC 9112 section 3.2.2 ignores Host beside it; a request whose two hosts differ is
-        // refused instead, since a proxy may have read it differently.
+        // RFC 9112 section 3.2.2 ignores Host if the target has an authority. A request whose two
+        // hosts differ is refused instead, since a proxy may have read it differently.
         let Some((authority, origin_form)) = absolute(&self.target) else {
             return Err(Fault::new(400, "the request target must begin with /"));
         };
@@ -249,7 +250,7 @@ impl Head {
         Ok(Some(format!("/{rest}")))
     }
 
-    /// The one Host field (RFC 9112 section 3.2); only HTTP/1.0 may do without.
+    /// The single Host field (RFC 9112 section 3.2). Only HTTP/1.0 may lack it.
     fn host(&self) -> Result<Option<&[u8]>, Fault> {
         let mut hosts = self.headers("host");
         let host = hosts.next();
@@ -334,7 +335,7 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(end))
 }
 
-/// The place of `part` in `whole`, which it is a slice of.
+/// The offset of `part` in `whole`, of which it is a slice.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
 }

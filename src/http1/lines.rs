@@ -1,14 +1,14 @@
-//! The lines of a head as bytes (RFC 9112 section 2.2), before a parser sees them: a lone LF, a
-//! lone CR, NUL and other control bytes never get through, however lenient the parser is, and
-//! bounds take effect as soon as they are exceeded.
+//! Checks the lines of a head as bytes (RFC 9112 section 2.2), before a parser sees them. A lone
+//! LF, a lone CR, NUL and other control bytes never reach the parser, however lenient it is. Bounds
+//! take effect as soon as they are exceeded.
 
 use memchr::memchr;
 
 use super::Fault;
 use crate::limits;
 
-/// Finds the end of the head, looking at every byte on the way. Gives the length with the
-/// empty line, or `None` when there is more to come.
+/// Finds the end of the head and checks every byte up to it. Returns the length with the empty
+/// line, or `None` if more must come.
 pub(super) fn scan(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     let mut start = 0;
     for number in 0.. {
@@ -41,7 +41,7 @@ struct Line<'a> {
     bytes: &'a [u8],
     /// Whether the LF is there.
     is_whole: bool,
-    /// The place in the head where it begins.
+    /// Its offset in the head.
     start: usize,
     /// Its number; 0 is the request line.
     number: usize,
@@ -88,7 +88,7 @@ impl Line<'_> {
 
     fn fault_at(&self, at: usize, before: Option<u8>, byte: u8) -> Option<Fault> {
         let bad = |detail| Some(Fault::new(400, detail));
-        // The line's end is not counted.
+        // The end of the line does not count.
         if at >= self.bytes_max() && !matches!(byte, b'\r' | b'\n') {
             return Some(if self.number == 0 {
                 Fault::new(414, "the request line is longer than 8 KiB")

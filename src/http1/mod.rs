@@ -4,7 +4,7 @@
 //! bytes ──▶ head::parse ──▶ Head ──▶ framing::Framing ──▶ body: counted, or chunks::Decoder
 //!                             │
 //!                             ▼
-//!                      (somebody answers)  ──▶ Answer ──▶ answer::write_head ──▶ bytes
+//!                      (the caller answers) ──▶ Answer ──▶ answer::write_head ──▶ bytes
 //! client::Request ──▶ bytes,  bytes ──▶ client::Response: the other side, for our own clients
 //! ```
 

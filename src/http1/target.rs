@@ -15,9 +15,9 @@ const BAD_TARGET: Fault = Fault::new(
 );
 const BAD_ESCAPE: Fault = Fault::new(400, "the request target holds a bad percent-escape");
 
-/// Visible ASCII without `#`, and without `\` in the path, where some take it for a slash. Raw
-/// quotes and braces pass: Okta's test suites send them; so do many clients with a filter's `\`,
-/// which the URL Standard does not escape in a query.
+/// Checks for visible ASCII without `#`, and without `\` in the path, where some parsers take it
+/// for a slash. Raw quotes and braces pass: Okta's test suites send them. So does `\` in a query:
+/// the URL Standard does not escape it there, and many clients send it in filters.
 pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
     let query = memchr(b'?', target).unwrap_or(target.len());
     let fine = |byte: &u8| matches!(byte, 0x21..=0x7e) && *byte != b'#';
@@ -30,8 +30,8 @@ pub(super) fn check(target: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// The segments of a path, decoded; empty ones are dropped, so that a doubled or a
-/// trailing slash does no harm. An encoded slash stays inside its segment.
+/// The segments of a path, decoded. Empty ones are dropped, so that a doubled or a trailing slash
+/// does no harm; an encoded slash stays inside its segment.
 pub fn path_segments(path: &str) -> Result<Vec<Cow<'_, str>>, Fault> {
     let mut segments = Vec::with_capacity(4);
     let mut rest = path;
@@ -62,14 +62,14 @@ pub fn query_pairs(query: &str) -> Result<Vec<(String, String)>, Fault> {
     Ok(pairs)
 }
 
-/// Decodes percent-escapes. Most texts have none and are taken as they are.
+/// Decodes percent-escapes. Most texts have none and are borrowed as they are.
 pub fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
     let is_special = |byte: u8| byte == b'%' || (byte == b'+' && plus_is_space);
     if !text.bytes().any(is_special) {
         return Ok(Cow::Borrowed(text));
     }
     let text = unescape(text, plus_is_space)?;
-    // An unencoded one would not have passed `check`.
+    // A raw control character would not have passed `check`.
     if text.chars().any(char::is_control) {
         return Err(Fault::new(
             400,

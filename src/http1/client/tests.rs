@@ -43,7 +43,7 @@ fn check(is_head: bool, bytes: &str, expected: &str) {
     assert_eq!(at_once, expected, "at once: {bytes:?}");
     let mut slow = OneByOne(bytes.as_bytes());
     let slowly = told(read_response(&mut slow, is_head, 32));
-    // A byte beyond the answer is only seen when it comes together with it.
+    // A surplus byte is only seen if it arrives together with the answer.
     if expected != ResponseError::Surplus.to_string() {
         assert_eq!(slowly, expected, "one by one: {bytes:?}");
     }
