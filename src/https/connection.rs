@@ -1,5 +1,5 @@
-//! One connection, from handshake to goodbye. Read it from the top: it is the story of every
-//! request from the network.
+//! One connection, from handshake to goodbye. Read it from the top: every request from the network
+//! takes this way.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -65,7 +65,7 @@ impl<'a> Connection<'a> {
         let mut socket =
             Deadline::new(Arc::clone(&stream), opened + limits::HANDSHAKE_DURATION_MAX);
         match socket.peek() {
-            // A TLS record begins with a small number, a request with a capital.
+            // A TLS record begins with a small number, a request with a capital letter.
             Ok(byte) if byte.is_ascii_uppercase() => {
                 return refuse_plain_http(shared, &mut socket, &stream, peer);
             }
@@ -112,20 +112,21 @@ impl<'a> Connection<'a> {
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);
         match next {
-            // Without a goodbye clients take what they send then for sent (RFC 8446 section 6.1).
+            // Without a `close_notify`, clients would take what they send now for sent (RFC 8446
+            // section 6.1).
             Next::Nothing => self.goodbye(),
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
         }
     }
 
-    /// Whether nothing of a request has arrived: an empty line, with which some clients end a body,
-    /// is none (RFC 9112 section 2.2).
+    /// Whether nothing of a request has arrived. An empty line does not count: some clients end a
+    /// body with one (RFC 9112 section 2.2).
     fn is_between(&self) -> bool {
         matches!(&self.received[..], b"" | b"\r" | b"\r\n")
     }
 
-    /// Waits for a request and reads its head. Gives the moment of its first byte as well.
+    /// Waits for a request and reads its head. Also returns when the first byte arrived.
     fn next_request(&mut self, now: Instant) -> (Next, Instant) {
         self.socket.set(now + limits::IDLE_DURATION_MAX);
         while self.is_between() {
@@ -163,7 +164,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Frames, admits, reads the body, answers.
+    /// Answers a request: frames it, admits it, reads its body and has it handled.
     fn answer(&mut self, head: &Head, deadline: Instant) -> Then {
         let framed = Framing::of(head).and_then(|framing| Ok((framing, head.expects_continue()?)));
         let (framing, expects) = match framed {
@@ -188,7 +189,7 @@ impl<'a> Connection<'a> {
         };
         match admission.token() {
             Some(token) => self.slot.set_token(token),
-            // Open routes need no body, and that of a caller without a token is not held.
+            // Open routes need no body, and nothing is held for a caller without a token.
             None if framing.has_body() => {
                 return self.work(admission, None, head, true, deadline);
             }
@@ -216,8 +217,8 @@ impl<'a> Connection<'a> {
         self.work(admission, body, head, false, deadline)
     }
 
-    /// Has the request answered, unless the connection had to make room meanwhile, and sends the
-    /// answer.
+    /// Has the router answer the request, unless the connection had to make room meanwhile, and
+    /// sends the answer.
     fn work(
         &mut self,
         admission: Admission,
@@ -227,13 +228,13 @@ impl<'a> Connection<'a> {
         deadline: Instant,
     ) -> Then {
         let api = &self.shared.api;
-        // While it waits it may have to make room, like a connection whose body is awaited.
+        // Until its turn the connection may have to make room, like one that waits for a body.
         let waited = api.await_turn(&admission, body.as_deref().unwrap_or_default());
         if !self.slot.begin_work() {
             return Then::End;
         }
         let answer = api.answer_in_turn(admission, body.as_deref(), &waited);
-        // Before sending: the client may take long for the answer.
+        // Before sending: the client may be slow to take the answer.
         drop((body, waited));
         self.write(answer, head, close, deadline)
     }
@@ -247,7 +248,7 @@ impl<'a> Connection<'a> {
         if !framing.has_body() {
             return Ok(Vec::new());
         }
-        // Before anybody is asked to send it, and before memory is taken for it.
+        // Before the client is asked to send it, and before memory is taken for it.
         if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
             return Err(BodyError::Fault(BODY_TOO_LARGE));
         }
@@ -274,7 +275,7 @@ impl<'a> Connection<'a> {
     }
 
     fn read_chunks(&mut self) -> Result<Vec<u8>, BodyError> {
-        // Memory that is not written to is not used.
+        // Reserves the most that is allowed: memory that is never written to is not used.
         let mut body = Vec::with_capacity(limits::BODY_BYTES_MAX);
         let mut decoder = Decoder::new();
         loop {
@@ -300,8 +301,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Drops the body of a refused request, so that the connection can be kept. Only if it is
-    /// short, of known length and keeps arriving.
+    /// Drops the body of a refused request, so that the connection can be kept. Only works if the
+    /// body is short, has a known length and keeps arriving.
     fn skip_body(&mut self, framing: Framing, deadline: Instant) -> bool {
         let mut left = match framing {
             Framing::None => return true,
@@ -327,15 +328,15 @@ impl<'a> Connection<'a> {
             match self.receive() {
                 Ok(0) => return false,
                 Ok(_) => {}
-                // A part of a record may have come meanwhile.
+                // A part of a record may have arrived meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(_) => return false,
             }
         }
     }
 
-    /// Answers bytes that cannot be read as a request; nobody knows where the next request would
-    /// begin.
+    /// Answers bytes that are not a request. The connection ends, since nobody knows where the next
+    /// request would begin.
     fn refuse(&mut self, fault: &Fault) -> Then {
         let answer = self.shared.api.refuse(fault, Some(self.peer));
         match self.send_last(&answer) {
@@ -356,7 +357,7 @@ impl<'a> Connection<'a> {
     fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
         let now = Instant::now();
         self.slot.set_writing(now);
-        // HTTP/1.0 always wants it: a stream ends with its connection there.
+        // HTTP/1.0 always wants the end: its streams end with the connection.
         let close = close || answer.close || head.wants_close() || self.is_last(now);
         // A request that has used up its time still gets its answer.
         let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
@@ -379,8 +380,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a large body as it is made: only one piece is held, and what TLS buffers of it. A body
-    /// that breaks off ends without its last chunk, so that the client knows.
+    /// Sends a large body as it is made. Only one piece is held, and what TLS buffers of it. A body
+    /// that breaks off ends without its last chunk, so that the client notices.
     fn send_pieces(&mut self, mut head: &[u8], pieces: Pieces, version: Version) -> io::Result<()> {
         let chunked = version == Version::Http11;
         for piece in pieces {
@@ -405,10 +406,10 @@ impl<'a> Connection<'a> {
 
     /// Ends the connection so that the peer can read everything that was sent: ends TLS, then the
     /// socket's sending side, then takes and drops what is still on its way, since closing over it
-    /// would send a reset that overtakes the answer. The slot says that the client is waited for, so
-    /// that the place can be had.
+    /// would send a reset that overtakes the answer. The slot counts as waiting for its client, so
+    /// that another connection can have its place.
     fn goodbye(&mut self) -> Then {
-        // May be as large as a body, and is used no more.
+        // It is not used any more, and may be as large as a body.
         self.received = Vec::new();
         self.socket
             .set(Instant::now() + limits::LAST_GOODBYE_DURATION_MAX);
@@ -422,7 +423,7 @@ impl<'a> Connection<'a> {
         Then::End
     }
 
-    /// Receives what there is; 0 is the end.
+    /// Receives what has arrived; 0 means the end.
     fn receive(&mut self) -> io::Result<usize> {
         let mut scratch = [0; READ_BYTES];
         match Stream::new(&mut self.tls, &mut self.socket).read(&mut scratch) {
@@ -430,7 +431,7 @@ impl<'a> Connection<'a> {
                 self.received.extend_from_slice(&scratch[..count]);
                 Ok(count)
             }
-            // Many clients end without TLS's own goodbye.
+            // Many clients end without a `close_notify`.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             Err(error) => Err(error),
         }
@@ -440,12 +441,12 @@ impl<'a> Connection<'a> {
         self.send_all([bytes])
     }
 
-    /// Sends a head and a body, in the same records and, if it can be, in one write.
+    /// Sends a head and a body, in the same records and, if possible, in one write.
     ///
-    /// A record with only a large body would be slow to make: the bytes and the record both lie at
-    /// the beginning of a memory page, apart by the five bytes of the record's header, and then
-    /// `rep movsb` of AMD's processors copies 3 GB a second instead of 50. A page of 100 users took
-    /// a quarter longer.
+    /// A record with only a large body would be slow to make. The body and the record would both
+    /// begin at a memory page, apart by the five bytes of the record's header, and then `rep movsb`
+    /// of AMD's processors copies 3 GB a second instead of 50. A page of 100 users took a quarter
+    /// longer.
     fn send_all<const N: usize>(&mut self, parts: [&[u8]; N]) -> io::Result<()> {
         let mut parts = parts.map(IoSlice::new);
         let mut left = &mut parts[..];
@@ -467,14 +468,15 @@ fn append_head(api: &Api, answer: &Answer, version: Version, close: bool, out: &
     write_head(answer, version, close, &date, out);
 }
 
-/// The last answer of a connection, whole: a refusal, which is short and never streamed.
+/// The last answer of a connection as bytes: a refusal, which is short and never streamed.
 fn last_bytes(api: &Api, answer: &Answer) -> Vec<u8> {
     let mut bytes = Vec::new();
     append_head(api, answer, Version::Http11, true, &mut bytes);
     match &answer.body {
         Body::Empty => {}
         Body::Bytes(body) => bytes.extend_from_slice(body),
-        // Its head announces chunks: without the last one the client knows that it is not whole.
+        // Its head announces chunks: from the missing last one the client knows that it is not
+        // whole.
         Body::Stream(_) => log::error!("a bug: a refusal is streamed, and its body was not sent"),
     }
     bytes

@@ -1,5 +1,5 @@
-//! A socket with an absolute deadline. It sits below TLS: one read of plaintext can take many reads
-//! of the socket, and if the timeout began anew at each of them, a byte now and then would hold a
+//! A socket with an absolute deadline. It sits below TLS, where one read of plaintext can take many
+//! reads of the socket: if the timeout began anew at each of them, a byte now and then would hold a
 //! worker for ever.
 
 use std::io::{self, IoSlice, Read, Write};
@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 /// saves a system call on nearly every read.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] once the moment
-/// has come.
+/// A socket whose reads and writes fail with [`io::ErrorKind::TimedOut`] after the deadline.
 pub(super) struct Deadline {
     stream: Arc<TcpStream>,
     until: Instant,
@@ -36,7 +35,7 @@ impl Deadline {
         self.until = until;
     }
 
-    /// When the last bytes came, also of a record that is not complete.
+    /// When the last bytes arrived, even of a record that is not complete.
     pub(super) fn heard(&self) -> Instant {
         self.heard
     }
@@ -87,8 +86,8 @@ impl Read for Deadline {
         loop {
             self.arm_read()?;
             match (&*self.stream).read(buffer) {
-                // The socket's own timeout may be left from an earlier, nearer deadline: it is
-                // set anew, or it would wake us again and again.
+                // The socket's own timeout may be left from an earlier, nearer deadline. It must be
+                // set anew, or it would expire again and again.
                 Err(error) if is_timeout(&error) => self.read_timeout = None,
                 Ok(count) if count > 0 => {
                     self.heard = Instant::now();
@@ -105,7 +104,7 @@ impl Write for Deadline {
         self.write_vectored(&[IoSlice::new(buffer)])
     }
 
-    /// Takes one system call for all the records of an answer.
+    /// Sends all the records of an answer with one system call.
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             self.arm_write()?;

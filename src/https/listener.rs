@@ -1,4 +1,4 @@
-//! Accepting connections: until it is told to stop, whatever errors `accept` gives.
+//! Accepts connections until the door is closed, whatever errors `accept` returns.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use super::workers::Workers;
 use crate::api::Api;
 use crate::limits;
 
-/// The pause after an error that will not go away at once, such as too many open files.
+/// The pause after an error that is likely to last, such as too many open files.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// A socket that listens at `address`; `[::]` also listens for IPv4.
@@ -49,12 +49,12 @@ pub(super) struct Shared {
     pub(super) api: Arc<Api>,
     pub(super) tls: Arc<ServerConfig>,
     pub(super) table: Table,
-    /// Set to when the door began to close: every answer is then its connection's last.
+    /// When the door began to close: since then every answer is its connection's last.
     pub(super) closing: OnceLock<Instant>,
 }
 
-/// How many connections there may be with this limit of descriptors: some are left for others, or
-/// the local door could let nobody in any more.
+/// How many connections a limit of descriptors allows. Some descriptors are left for other uses, or
+/// the local door could accept nobody any more.
 fn connections_max(limit: Option<u64>) -> usize {
     let left = limit.map(|limit| limit.saturating_sub(limits::DESCRIPTORS_BESIDE));
     let left = left.and_then(|left| usize::try_from(left).ok());
@@ -89,7 +89,7 @@ impl Door {
         })
     }
 
-    /// Where the door is.
+    /// The address at which the door listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -131,7 +131,7 @@ fn accept_until(
         ];
         let until_look = limits::TOKENS_LOOK_PAUSE.saturating_sub(looked.elapsed());
         let pause = Timespec::try_from(until_look).ok();
-        // The only possible error is an interrupted poll, which is tried again.
+        // An interrupted poll, the only possible error, is tried again.
         if poll(&mut ready, pause.as_ref()).is_err() {
             continue;
         }
@@ -139,8 +139,8 @@ fn accept_until(
             return;
         }
         match listener.accept() {
-            // The dual-stack socket shows IPv4 callers as IPv6; the rest of the code need not know
-            // that.
+            // The dual-stack socket shows IPv4 addresses as IPv6; the rest of the code need not
+            // know that.
             Ok((stream, peer)) => {
                 if let Err(why) = welcome(stream, peer.ip().to_canonical(), shared, workers) {
                     complaint.log(&why);
@@ -156,7 +156,7 @@ fn accept_until(
     }
 }
 
-/// Gives an accepted connection a place and a worker. Dropping it closes it.
+/// Gives an accepted connection a place in the table and a worker, or closes it.
 fn welcome(
     stream: TcpStream,
     peer: IpAddr,
@@ -191,7 +191,7 @@ fn welcome(
     })
 }
 
-/// Takes a connection off the table however its worker ends.
+/// Removes a connection from the table, however its worker ends.
 struct Leaving<'a>(&'a Shared, &'a super::slot::Slot);
 
 impl Drop for Leaving<'_> {
@@ -200,7 +200,7 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// Whether an error is only about one connection, which is already gone.
+/// Whether an error concerns only one connection, which is already gone.
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -211,7 +211,7 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// At most one log line a second: otherwise an attacker could fill the disk with them.
+/// Writes at most one log line a second, or an attacker could fill the disk.
 #[derive(Default)]
 struct Complaint {
     last: Option<Instant>,

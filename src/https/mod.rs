@@ -14,6 +14,8 @@
 //!                  └──────────────────────────────────────────────┴─────────────────┘
 //! ```
 //!
+//! The goodbye ends a connection so that the peer can still read all that was sent.
+//!
 //! Out of scope: HTTP/2, client certificates, early data, compression.
 
 mod connection;

@@ -1,6 +1,5 @@
-//! What a peer still sends after the last answer of its connection: it is taken and dropped for as
-//! long as more comes, within bounds, since closing over it would send a reset that overtakes the
-//! answer.
+//! Takes and drops what a peer still sends after the last answer of its connection, within bounds:
+//! closing a socket with unread bytes would send a reset that overtakes the answer.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
@@ -12,8 +11,8 @@ use super::connection::READ_BYTES;
 use super::deadline::Deadline;
 use crate::limits;
 
-/// Ends our side, and drops what comes until the peer ends its own or is silent, up to a bound.
-/// `closing` is when the server began to close, after which it takes hardly any longer.
+/// Ends our side, and drops what arrives until the peer ends its own or is silent, up to a bound.
+/// `closing` is when the server began to close; after that, this takes hardly any longer.
 pub(super) fn drop_until_end(
     stream: &TcpStream,
     socket: &mut Deadline,
@@ -24,8 +23,9 @@ pub(super) fn drop_until_end(
     }
 }
 
-/// The same before our side is ended, where our reading was shut to wake the worker: no end can be
-/// told from a pause then, and what arrives after our own end would get a reset at once.
+/// The same without ending our side, for a connection whose reading was shut to wake its worker. A
+/// read cannot distinguish the end from a pause then, and what arrives after our own end would get
+/// a reset at once.
 pub(super) fn drop_unheard(socket: &mut Deadline, closing: &OnceLock<Instant>) {
     drop_all(socket, closing, limits::DISCARD_SILENCE_MAX, || {
         thread::sleep(limits::DISCARD_PAUSE);
@@ -33,8 +33,8 @@ pub(super) fn drop_unheard(socket: &mut Deadline, closing: &OnceLock<Instant>) {
     });
 }
 
-/// Drops what comes, until the peer is silent for so long; where there is nothing, `goes_on` says
-/// whether there may be more.
+/// Drops what arrives until the peer has been silent for `silence`. If a read returns nothing,
+/// `goes_on` says whether more may come.
 fn drop_all(
     socket: &mut Deadline,
     closing: &OnceLock<Instant>,
@@ -53,7 +53,7 @@ fn drop_all(
         if now >= until {
             return;
         }
-        // Now and then it is looked whether the server is closing.
+        // A short time-out, to notice when the server begins to close.
         socket.set(until.min(now + limits::LAST_GOODBYE_DURATION_MAX));
         match socket.read(&mut scratch) {
             Ok(0) if goes_on() => {}

@@ -1,5 +1,5 @@
-//! One connection, as shared by the table and its worker: the token that it has shown, what it
-//! does, and how it is told to end.
+//! One connection, as shared by the table and its worker: the token that it has shown, what it is
+//! doing, and the ways to end it.
 
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ pub(super) struct Slot {
     pub(super) number: u64,
     stream: Arc<TcpStream>,
     pub(super) group: IpAddr,
-    /// Set once it was told to end: the next answer is its last.
+    /// Set when it has to end: the next answer is its last.
     ending: AtomicBool,
     state: Mutex<State>,
 }
@@ -25,17 +25,17 @@ pub(super) struct State {
     /// The valid token that was shown last.
     pub(super) token: Option<Arc<Token>>,
     doing: Doing,
-    /// Set once it was cut off: nothing more is begun.
+    /// Set when it was cut off: no more work is begun.
     is_cut: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Doing {
-    /// It has had nothing to do since then, as far as is known.
+    /// It has had nothing to do since then, as far as the worker knows.
     Idle(Instant),
-    /// It has waited for a body since then.
+    /// It has been waiting for a body since then.
     Reading(Instant),
-    /// It has waited for the client to take the answer since then.
+    /// It has been waiting for the client to take the answer since then.
     Writing(Instant),
     /// Its request is being worked on.
     AtWork,
@@ -54,9 +54,9 @@ impl State {
         }
     }
 
-    /// Since when it has waited for its client, if it may be ended for that. While a body is
-    /// incomplete, work on it has not begun, and nothing is lost; a client gets the time that most
-    /// need to take an answer.
+    /// Since when it has waited for its client, if it may be ended for that. Nothing is lost while
+    /// a body is incomplete, since work on it has not begun. To take an answer, a client gets the
+    /// time that most clients need.
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
         match self.doing {
             Doing::Idle(since) | Doing::Reading(since) => Some(since),
@@ -70,7 +70,7 @@ impl State {
 }
 
 impl Slot {
-    /// A connection that is idle from now on.
+    /// A new connection, which is idle since `now`.
     pub(super) fn new(number: u64, stream: Arc<TcpStream>, group: IpAddr, now: Instant) -> Self {
         Self {
             number,
@@ -85,22 +85,22 @@ impl Slot {
         }
     }
 
-    /// Marks it as having nothing to do from now on.
+    /// Marks it as having nothing to do since `now`.
     pub(super) fn set_idle(&self, now: Instant) {
         self.lock().doing = Doing::Idle(now);
     }
 
-    /// Marks it as waiting since then for a body.
+    /// Marks it as waiting for a body since then.
     pub(super) fn set_reading(&self, since: Instant) {
         self.lock().doing = Doing::Reading(since);
     }
 
-    /// Marks it as waiting since then for its client to take an answer.
+    /// Marks it as waiting since then for the client to take an answer.
     pub(super) fn set_writing(&self, since: Instant) {
         self.lock().doing = Doing::Writing(since);
     }
 
-    /// Marks it as being at work, during which it is not cut off; false if it was cut off already.
+    /// Marks it as being at work, so that it is not cut off. False if it was cut off already.
     pub(super) fn begin_work(&self) -> bool {
         let mut state = self.lock();
         state.doing = Doing::AtWork;
@@ -137,8 +137,7 @@ impl Slot {
     }
 
     /// Ends it at once if it has shown no token. Bytes that have arrived by then may still be read,
-    /// but no work on them is begun. False if it has shown a token meanwhile, or has something to
-    /// do.
+    /// but no work on them is begun. False if it has shown a token by now, or is at work.
     pub(super) fn cut_stranger(&self) -> bool {
         let mut state = self.lock();
         let may_go = state.token.is_none() && !state.is_at_work();
@@ -149,7 +148,7 @@ impl Slot {
         may_go
     }
 
-    /// Ends it if it still waits for its client; false when it does not.
+    /// Ends it if it still waits for its client; false if it does not.
     pub(super) fn let_go(&self, now: Instant) -> bool {
         let mut state = self.lock();
         if state.idle_since().is_some() {
@@ -168,8 +167,8 @@ impl Slot {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Wakes a worker that waits for a request. One that has arrived already is still read
-    /// and its answer sent; the read after that finds the end.
+    /// Wakes a worker that waits for a request. A request that has arrived already is still read
+    /// and answered; the read after that finds the end.
     pub(super) fn end_reading(&self) {
         self.ending.store(true, Ordering::SeqCst);
         let _ = self.stream.shutdown(Shutdown::Read);

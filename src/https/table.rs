@@ -1,11 +1,15 @@
-//! Who is connected, and who must go when there are too many. A stranger (a connection without a
-//! valid token) pushes out strangers, first those from the address with the most; connections that
-//! have shown a valid token go last. Not before all places are taken: at first everybody is a
-//! stranger, and a reverse proxy comes with everybody's connections from one address. But while there
-//! are few strangers, a token with more than its share makes room before them: so no token can keep
-//! out who has yet to show another, and no crowd of strangers takes from a token more than the few
-//! places that newcomers need. Connections with a token only go if they are idle, or wait for the
-//! client to send a body or take an answer: never while a request is being worked on.
+//! The open connections, and which of them must go when there are too many.
+//!
+//! A stranger is a connection that has shown no valid token. Strangers go first, beginning with the
+//! address that has the most; connections with a token go last. Nobody goes before all places are
+//! taken: at first everybody is a stranger, and a reverse proxy brings everybody's connections from
+//! one address.
+//!
+//! But while there are few strangers, a token with more than its share makes room before them. So
+//! no token can keep out clients that have yet to show another token, and a crowd of strangers
+//! takes from a token only the few places that newcomers need. A connection with a token only goes
+//! if it is idle, or waits for its client to send a body or take an answer: never while a request
+//! is being worked on.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -29,7 +33,7 @@ pub(super) struct Table {
 struct Slots {
     by_number: HashMap<u64, Arc<Slot>>,
     next: u64,
-    /// When it was told last that strangers had to go.
+    /// When the log was last told that strangers had to go.
     told: Option<Instant>,
 }
 
@@ -42,8 +46,8 @@ impl Table {
         }
     }
 
-    /// Takes a connection in, ending another if it must; `None` if all others have a token and are
-    /// at work, or have only just been answered.
+    /// Enters a connection, and ends another if there is no room. `None` if all others have a token
+    /// and are at work, or have only just been answered.
     pub(super) fn enter(&self, stream: Arc<TcpStream>, peer: IpAddr) -> Option<Arc<Slot>> {
         let group = network_of(peer);
         let mut slots = self.lock();
@@ -74,7 +78,7 @@ impl Table {
     }
 
     /// Ends every connection that has nothing to do. A request that has arrived meanwhile is still
-    /// read and answered: if its socket were cut, it would be carried out and its answer lost.
+    /// read and answered: if its socket were cut, it would be done and its answer lost.
     pub(super) fn end_idle(&self) {
         for slot in self.lock().by_number.values() {
             if slot.lock().idle_since().is_some() {
@@ -83,8 +87,8 @@ impl Table {
         }
     }
 
-    /// Ends the connections whose token is no longer good, unless they are at work: an awaited body
-    /// is refused, an answer that is being sent is finished.
+    /// Ends the connections whose token is no longer good, unless they are at work. If one waits
+    /// for a body, the request is refused; an answer that is being sent is finished.
     pub(super) fn end_tokens(&self, is_good: impl Fn(&Token) -> bool) {
         for slot in self.lock().by_number.values() {
             let state = slot.lock();
@@ -97,8 +101,7 @@ impl Table {
         }
     }
 
-    /// Waits until all connections have ended that have not made room, then ends those that have
-    /// not.
+    /// Waits until no connection is left, except those that made room, then ends the rest.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
         let (slots, waited) = sound(
@@ -122,8 +125,8 @@ impl Table {
 }
 
 impl Slots {
-    /// Ends one connection. As long as strangers have no more than a `share`, the first to make room
-    /// is a token that has more.
+    /// Ends one connection. While strangers have no more than a `share`, a token that has more
+    /// makes room first.
     fn make_room(&mut self, share: usize, now: Instant) -> bool {
         (self.waiting_strangers() <= share && self.evict_of_token(share, now))
             || self.evict_stranger()
@@ -136,8 +139,8 @@ impl Slots {
         slots.filter(|slot| slot.is_waiting_stranger()).count()
     }
 
-    /// Ends a connection of the token with the most, if these are more than `more_than`: the one
-    /// that has been idle or has waited for its client the longest.
+    /// Ends a connection of the token with the most, if it has more than `more_than`: the one that
+    /// has been idle or has waited for its client the longest.
     fn evict_of_token(&mut self, more_than: usize, now: Instant) -> bool {
         let mut tokens: HashMap<String, (usize, Option<(Instant, u64)>)> = HashMap::new();
         for slot in self.by_number.values() {
@@ -158,8 +161,8 @@ impl Slots {
         self.let_go(number, now)
     }
 
-    /// Ends the oldest connection without a token of the address with the most: so a caller with
-    /// only one has time to show a token, however many others come from elsewhere.
+    /// Ends the oldest stranger from the address with the most. So a client with only one
+    /// connection has time to show a token, however many others come from elsewhere.
     fn evict_stranger(&mut self) -> bool {
         let mut groups: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
         for slot in self.by_number.values() {
@@ -186,7 +189,7 @@ impl Slots {
         is_cut
     }
 
-    /// Whether that somebody had to go is told again.
+    /// Whether it is time to log again that strangers had to go.
     fn tells(&mut self, now: Instant) -> bool {
         let is_due = |told: Instant| now.duration_since(told) >= limits::EVICTION_TOLD_PAUSE;
         let tells = self.told.is_none_or(is_due);
@@ -205,12 +208,12 @@ impl Slots {
         self.let_go(longest.map(|(_, number)| number), now)
     }
 
-    /// Ends a connection without a token; false if it has shown one by now, or has something to do.
+    /// Ends a stranger; false if it has shown a token by now, or is at work.
     fn cut(&mut self, number: Option<u64>) -> bool {
         self.end_if(number, Slot::cut_stranger)
     }
 
-    /// Ends a connection that waits; false if it has something to do by now.
+    /// Ends a connection that waits for its client; false if it does not by now.
     fn let_go(&mut self, number: Option<u64>, now: Instant) -> bool {
         self.end_if(number, |slot| slot.let_go(now))
     }
@@ -307,7 +310,7 @@ mod tests {
     fn when_all_places_are_taken_strangers_go_first_and_then_the_longest_idle() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let table = Table::new(limits::CONNECTIONS_MAX);
-        // Each with less than a share.
+        // Each has less than a share.
         let tokens = ["a", "b", "c", "d", "e"].map(token);
         let (busy, _busy) = pair(&listener);
         let enter = |stream, number: usize| {
@@ -377,7 +380,7 @@ mod tests {
         let [hoarder, idp] = ["hoarder", "idp"].map(token);
         let now = Instant::now();
         let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).expect("late");
-        // Whose state it is, since when it waits for its client if it does, and whether it goes.
+        // The token of each, and since when it has waited for its client, if it does.
         let kept = [
             (&hoarder, None),
             (&hoarder, Some(ago(20))),
@@ -423,7 +426,7 @@ mod tests {
         let (newcomer, _client) = enter();
         show_another(newcomer);
         assert!(!is_open(&mut kept[6].1), "its token still had three");
-        // Without strangers, and with nobody above a share who waits: of whoever waits.
+        // There are no strangers, and no token above its share waits: any that waits must go.
         assert!(enter().0.is_some());
         assert!(!is_open(&mut kept[4].1), "it waits, and had to go");
     }
@@ -473,7 +476,7 @@ mod tests {
         let peer = "192.0.2.1".parse().expect("an address");
         let slot = table.enter(Arc::clone(&server), peer).expect("room");
         client.write_all(b"?").expect("sent");
-        // Received for certain before the end is told.
+        // Makes sure that the byte was received before the end.
         server.peek(&mut [0]).expect("arrived");
         table.end_idle();
         assert!(slot.is_ending());

@@ -1,6 +1,6 @@
-//! Threads that serve connections: started when needed, kept for the next connection, ended when
-//! not needed for a while. There are never more than there may be connections, and the queue before
-//! them is short.
+//! Threads that serve connections. They are started when needed, kept for the next connection, and
+//! ended after a while without one. There are never more threads than connections are allowed, and
+//! the queue before them is short.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,7 +30,7 @@ struct Shared {
     room: Condvar,
 }
 
-/// No thread will serve the connection; with the system's reason if it refused one.
+/// No thread will serve the connection. Has the system's reason if that refused a thread.
 pub(super) struct NoWorker(Option<io::Error>);
 
 #[derive(Default)]
@@ -129,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// The state, as soon as the queue has a place, or after the longest wait for one.
+    /// Waits until the queue has room, at most for the longest wait, and returns the state.
     fn await_room(&self) -> MutexGuard<'_, State> {
         let waited = self
             .room
