@@ -1,15 +1,15 @@
-//! The older text format of Prometheus (version 0.0.4), for readers that do not know OpenMetrics and
-//! refuse all of it because of one line. It is made from the OpenMetrics text, so that there is one
-//! table of metrics.
+//! The older text format of Prometheus (version 0.0.4), for readers that do not know OpenMetrics:
+//! one line of it makes them refuse the whole text. It is made from the OpenMetrics text, so that
+//! there is one table of metrics.
 //!
 //! Samples are the same in both: names, labels, values and how a label's value is escaped. The
 //! descriptions differ: here a family of counters has the name of its samples, there is no type
 //! `info`, no UNIT and no EOF. HELP is escaped differently, so no help has a quote or a backslash.
 
-/// The media type of what [`of`] gives.
+/// The media type of the text that [`of`] returns.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What an OpenMetrics text says, in the older format.
+/// Converts an OpenMetrics text to the older format.
 pub(super) fn of(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = "";
@@ -21,7 +21,7 @@ pub(super) fn of(open_metrics: &str) -> String {
         };
         let mut words = description.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
-            // The name in it is known when the type is.
+            // It is written with the type, on which the suffix of the name depends.
             (Some("HELP"), Some(_), Some(said)) => help = said,
             (Some("TYPE"), Some(family), Some(kind)) => {
                 let (suffix, kind) = match kind {

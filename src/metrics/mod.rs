@@ -1,6 +1,5 @@
-//! What is counted, and its text for Prometheus in two formats: OpenMetrics 1.0, and the one from
-//! before it. Labels are words of the program and names of tokens, never something that a caller has
-//! sent.
+//! Counters, and their text for Prometheus in two formats: OpenMetrics 1.0, and the one before it.
+//! Labels are words of the program, and ids and names of tokens: never text that a caller has sent.
 
 mod classic;
 mod process;
@@ -40,12 +39,12 @@ impl Format {
 }
 
 const PREFIX: &str = "golinks_scim";
-/// From 50 us, the time to retrieve a user by id, to 12 s, when callers are sent away from a full
-/// disk.
+/// Bounds in seconds: from 50 us, the time to retrieve a user by id, to 12 s, when callers are sent
+/// away because the disk is full.
 const SECONDS: [f64; 12] = [
     0.000_05, 0.000_2, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 12.0,
 ];
-/// Up to the largest batch that single changes make, and to the largest bulk request.
+/// Bounds in changes: up to the largest batch of single changes, and to the largest bulk request.
 const CHANGES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0];
 
 /// The counters of one running program. They begin at zero with each start.
@@ -127,9 +126,8 @@ impl Commits {
 }
 
 impl Metrics {
-    /// Counters at zero. `tolerances` and `rejections` are the names that
-    /// [`Metrics::tolerated`] and [`Metrics::unauthenticated`] will count, so that each is there
-    /// from the beginning.
+    /// Counters at zero. `tolerances` and `rejections` are the names that [`Metrics::tolerated`]
+    /// and [`Metrics::unauthenticated`] will count, so that each is shown from the beginning.
     pub fn new(
         tolerances: impl Iterator<Item = &'static str>,
         rejections: impl Iterator<Item = &'static str>,
@@ -234,8 +232,8 @@ impl Metrics {
         self.answered_in_place_of(status, route, method, status);
     }
 
-    /// [`Self::answered`] for an answer whose status stands for another, `real`, which says better
-    /// what was wrong.
+    /// [`Self::answered`] for an answer whose status replaces another one, `real`, which says
+    /// better what was wrong.
     pub fn answered_in_place_of(
         &self,
         real: u16,
@@ -282,12 +280,12 @@ impl Metrics {
         self.refusals.get_or_create(&Kept { kept }).inc();
     }
 
-    /// Counts a connection until what is returned is dropped.
+    /// Counts a connection until the returned guard is dropped.
     pub fn connected(&self) -> Counted {
         Counted::one(&self.connections)
     }
 
-    /// Connections that are open.
+    /// The number of open connections.
     pub fn connections(&self) -> i64 {
         self.connections.get()
     }
@@ -389,7 +387,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
-        // Nothing was read of this process: what is not known is absent, not zero.
+        // Nothing was read about this process: unknown values are absent, not zero.
         assert_eq!(text.matches("\nprocess_").count(), 1, "{text}");
         assert!(text.contains("\nprocess_start_time_seconds 0\n"), "{text}");
         assert_eq!(text.matches("# EOF").count(), 1);

@@ -1,6 +1,5 @@
-//! The process as the system sees it: memory, descriptors, threads, processor time. The metrics have
-//! the names that the client libraries of Prometheus give them, so that dashboards made for any
-//! program show this one.
+//! The process as the system sees it: memory, descriptors, threads, processor time. The metrics
+//! have the names that Prometheus's own client libraries use, so that common dashboards work.
 
 use std::fs;
 
@@ -10,7 +9,7 @@ use prometheus_client::registry::Registry;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What the system says of this process; `None` where it does not, as where `/proc` cannot be read.
+/// What the system says about this process; `None` if it does not, as when `/proc` cannot be read.
 #[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Memory that is not swapped out.
@@ -26,9 +25,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// This process at the moment.
+    /// Reads the values of this process.
     pub fn now() -> Self {
-        // The name in it may end within a character.
+        // The process's name in it may be cut within a character.
         let status = fs::read("/proc/self/status").unwrap_or_default();
         let status = String::from_utf8_lossy(&status);
         let status = Status(&status);
@@ -41,7 +40,7 @@ impl Process {
         }
     }
 
-    /// The metrics. The start is the one of the program's own metric.
+    /// The metrics. The time of the start is the same as in the program's own metric.
     pub(super) fn registry(&self, started_seconds: i64) -> Registry {
         let mut registry = Registry::default();
         let mut gauge = |name: &str, help: &str, value: Option<u64>| {
@@ -92,14 +91,14 @@ impl Status<'_> {
     }
 }
 
-/// This look itself takes one.
+/// Without the descriptor that this look itself takes.
 fn descriptors_open() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(open.saturating_sub(1)).ok()
 }
 
-/// From the clock, which always answers. `/proc/self/stat` counts in ticks, and asking rustix how long
-/// one is panics where the system does not tell.
+/// Reads the clock, which always answers. `/proc/self/stat` counts in ticks, and rustix panics when
+/// asked how long a tick is if the system does not tell.
 #[allow(
     clippy::cast_precision_loss,
     reason = "it is exact for more seconds than there were since the epoch"

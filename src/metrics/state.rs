@@ -1,4 +1,4 @@
-//! The state at the moment, as gauges: it is read when metrics are asked for.
+//! The current state as gauges, read when metrics are requested.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use super::{PREFIX, Process};
 
-/// The state at the moment metrics are asked for.
+/// The state when metrics are requested.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// How many users are active and how many are not; `None` while they cannot be read.
@@ -16,25 +16,25 @@ pub struct State {
     pub is_ready: bool,
     /// Free space of the data directory's file system.
     pub disk_free_bytes: Option<u64>,
-    /// What the store's file takes of the disk.
+    /// The disk space that the store's file takes.
     pub store_bytes: Option<u64>,
     /// Rows of the audit trail, and their bytes.
     pub audit: Option<(u64, u64)>,
     /// Deactivations within the last hour.
     pub deactivations: u64,
-    /// Whether the deactivations are very many.
+    /// Whether the alarm about deactivations is raised.
     pub is_alarm_raised: bool,
     /// Days until the served certificate ends.
     pub certificate_days_left: Option<i64>,
     /// When the program was started, in seconds since the epoch.
     pub started_seconds: i64,
-    /// Live tokens, and those that have ended with none in their place.
+    /// Live tokens, and those that have ended without a successor.
     pub tokens: Vec<TokenGauges>,
-    /// What the system says of the process.
+    /// What the system says about the process.
     pub process: Process,
 }
 
-/// A token that is live, or that has ended with none in its place.
+/// A token that is live, or that has ended without a successor.
 #[derive(Clone, Debug)]
 pub struct TokenGauges {
     /// Its public id.
