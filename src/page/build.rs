@@ -1,6 +1,6 @@
-//! Prepares the page's files while the program is built: a hash of its content goes into the name
-//! of each, so that a browser may keep it for ever, and each is compressed. A file is prepared
-//! after those that it refers to, since their names go into it.
+//! Prepares the page's files when the program is built. Each is compressed, and gets a hash of its
+//! content into its name, so that a browser may keep it for ever. A file is prepared after those
+//! that it refers to, since their names go into it.
 
 #![allow(
     clippy::print_stdout,
@@ -66,7 +66,7 @@ fn read(site: &Path) -> Files {
         .collect()
 }
 
-/// A file all of whose references are prepared already.
+/// A file whose references are all prepared already.
 fn next(todo: &Files) -> String {
     let refers = |text: &str| todo.keys().any(|other| text.contains(&quoted(other)));
     let mut ready = todo.iter().filter(|(_, text)| !refers(text));

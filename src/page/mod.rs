@@ -1,5 +1,5 @@
 //! The Team Directory: the files of the page at `/directory/`, compiled into the executable. They
-//! say nothing about the directory; the page is a client of the SCIM API like any other, with a
+//! contain nothing of the directory: the page is a client of the SCIM API like any other, with a
 //! token that a person types into it.
 //!
 //! ```text
@@ -70,8 +70,8 @@ impl File {
     }
 }
 
-/// Whether an `Accept-Encoding` lets gzip be sent (RFC 9110 section 12.5.3): it is named, or
-/// everything is, and with a weight other than 0.
+/// Whether an `Accept-Encoding` allows gzip (RFC 9110 section 12.5.3): it names gzip or everything,
+/// with a weight other than 0.
 pub fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     let mut accepted = false;
     for coding in accept::members(accept_encoding.unwrap_or_default()) {
