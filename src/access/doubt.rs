@@ -59,7 +59,7 @@ impl Tokens {
         // published, or never will be.
         let noted = revocations.clone();
         let written = self.store.write_anyway(move |view| missing(&noted, view));
-        // To the caller, nothing that it wants has begun.
+        // Nothing that the caller wants has begun, so its own outcome is not unknown.
         written.map_err(|error| match error {
             WriteError::Unknown => WriteError::Unavailable,
             error => error,

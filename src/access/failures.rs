@@ -1,7 +1,7 @@
-//! Counts the refusals of each address that has shown no valid token. An address that fails often
-//! is answered 429, and no longer logged line by line. A valid token is accepted from any address,
-//! so that nobody can lock an identity provider out by failing at its address. Log lines about
-//! strangers are also bounded in total, since a stranger may use very many addresses.
+//! Counts, for each address, the refusals of callers without a valid token. An address that fails
+//! often is answered 429, and no longer logged line by line. A valid token is accepted from any
+//! address, so that nobody can lock an identity provider out by failing at its address. Log lines
+//! about strangers are also bounded in total, since they may use very many addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

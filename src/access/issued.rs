@@ -168,7 +168,7 @@ impl Token {
         }
     }
 
-    /// Whether an administrator may mean this token by a name or id.
+    /// Whether this name or id means the token.
     pub(super) fn is_called(&self, name_or_id: &str) -> bool {
         self.name == name_or_id || self.id == name_or_id
     }

@@ -1,4 +1,4 @@
-//! Who may enter, as what, and how often: tokens, scopes, principals, rate limits. This module
+//! Who is admitted, as what, and how often: tokens, scopes, principals, rate limits. This module
 //! knows neither SCIM nor sockets.
 
 mod credentials;

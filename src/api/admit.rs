@@ -1,5 +1,5 @@
-//! Admission: everything that the head of a request decides alone. Who the caller is, whether it
-//! may use the route, and whether the body can be read. No body is read here.
+//! Admission: the checks that need only the head of a request. Who is the caller, may it use the
+//! route, can its body be understood? No body is read here.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -38,9 +38,9 @@ pub(super) fn binding(principal: &Principal, request: &SearchRequest) -> Digest 
 #[allow(clippy::cast_possible_wrap, reason = "an hour has few seconds")]
 const PERIOD_SECONDS: i64 = limits::CURSOR_DURATION_MIN.as_secs() as i64;
 
-/// The number of the period in which a page is made. An unchanged page is confirmed (304) only
-/// within its period, and its cursors are good for two periods: so they are good for at least one
-/// more after a confirmation.
+/// The number of the period in which a page is made. An unchanged page is confirmed (304) only in
+/// the same period, and its cursors are good for two: so for at least one more after a
+/// confirmation.
 pub(super) fn period(now: Instant) -> i64 {
     now.seconds().div_euclid(PERIOD_SECONDS)
 }
@@ -159,7 +159,7 @@ mod tests {
             (&[2; 32], "!"),
             (&[2; 32], &"A".repeat(limits::CURSOR_BYTES_MAX + 1)),
         ] {
-            // Even an old one does not become "expired".
+            // However old it is, it is invalid and not "expired".
             assert!(
                 matches!(kind(binding, cursor, late), Err(ErrorType::InvalidCursor)),
                 "{cursor}"

@@ -1,10 +1,10 @@
-//! Damage that is found while requests are answered. A start that finds some does not serve.
+//! Damage that is found while requests are answered. A start that finds damage does not serve.
 
 use std::sync::{Arc, OnceLock};
 
 use super::problem::Problem;
 
-/// A part of the store that is not as it was written; the text says where, for administrators only.
+/// What is not as it was written; the text says where, for administrators only.
 pub(super) enum Damage {
     /// The store.
     Store(String),

@@ -172,7 +172,7 @@ pub(super) fn no_groups(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outc
     Ok(reply::scim_value(&message::list(&[])))
 }
 
-/// `GET /Groups/{id}`: there is none.
+/// `GET /Groups/{id}`: there are no groups.
 pub(super) fn no_group(_: &Api, _: &Admission, _: &Principal, _: &[u8]) -> Outcome {
     Err(Problem::no_such_resource("group"))
 }

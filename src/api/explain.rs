@@ -17,7 +17,7 @@ pub(super) fn explanation(api: &Api, call: &Admission, _: &Administrator, _: &[u
     let request = call.parameter();
     let is_first = call.query("before").is_none();
     let mut refusal = is_first.then(|| api.refusals.of_request(request)).flatten();
-    // A refused operation is not all: others of the same request may have been done.
+    // If one operation of a bulk request was refused, others may have been done.
     if let Some(mut row) = refusal.take_if(|row| row.get("operation").is_none()) {
         row["advice"] = json!(advice(&row));
         return Ok(reply::json(200, &json!({"refusal": row, "changes": []})));

@@ -53,8 +53,8 @@ pub(super) fn past(api: &Api, call: &Admission, _: &Administrator, _: &[u8]) -> 
 }
 
 /// `POST /admin/undo`: undoes the change `change`, or all changes since the time `since`, only
-/// those by `token` if it is there. `after` is the sequence of the user behind whom to go on.
-/// `force` and `dryRun` are as in [`Manner`].
+/// those by `token` if it is there. It goes on after the user with the sequence `after`. `force`
+/// and `dryRun` are as in [`Manner`].
 pub(super) fn undo(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let wanted = json::parse(body)?;
     let is = |name: &str| wanted[name].as_bool().unwrap_or(false);
@@ -143,7 +143,7 @@ fn words(api: &Api, call: &Admission, obstacle: Obstacle) -> String {
     }
 }
 
-/// A time in a request; an error names it as the request does.
+/// A time in a request; `name` is what the request calls it, for the error.
 pub(super) fn moment(text: Option<&str>, name: &str) -> Result<Instant, Problem> {
     text.and_then(Instant::parse)
         .ok_or_else(|| Problem::new(400, format!("{name} must be an RFC 3339 time")))

@@ -45,7 +45,7 @@ pub(super) fn import(api: &Api, call: &Admission, _: &Administrator, body: &[u8]
     }))
 }
 
-/// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users of
+/// `POST /admin/users/compare`: how the directory would change if the rows were imported. Users in
 /// rows that say nothing about status count as active, except those exported without one.
 pub(super) fn compare(api: &Api, call: &Admission, _: &Administrator, body: &[u8]) -> Outcome {
     let mut request = Request::read(body)?;

@@ -132,7 +132,7 @@ pub struct Api {
 pub enum Waited<'a> {
     /// With a turn, or no turn was needed.
     InTime(Option<Turn<'a>>),
-    /// Too late: without a turn.
+    /// In vain: no turn came free in time.
     InVain,
 }
 

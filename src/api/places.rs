@@ -75,7 +75,8 @@ impl Places {
         noted.is_fresh(now).then(|| noted.place.clone())
     }
 
-    /// Forgets what an earlier walk left behind the page at `index`, which is the last one.
+    /// Forgets the ends that an earlier walk left after the page at `index`, which is the last
+    /// page.
     pub(super) fn forget_used_after(&self, binding: Digest, index: usize) {
         let mut known = self.lock();
         let beyond = known.range((binding, index.saturating_add(1))..=(binding, usize::MAX));
@@ -158,7 +159,7 @@ mod tests {
             assert_eq!(find(101, start), Some(place(wanted)));
             assert_eq!(find(101, start), Some(place(wanted)), "asked for again");
         }
-        // It was used, and then nobody came for it in time.
+        // It was used, and then nobody asked for it in time.
         for (second, now) in [(5, start), (6, late)] {
             note(101, second, None, now);
             assert_eq!(places.lock()[&([1; 32], 101)].place, place(second));
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!(find(301, late), None);
         assert_eq!(find(201, late), Some(place(8)), "somebody awaits it");
 
-        // Whoever asks for the page before again and again does not keep it for ever.
+        // Repeated requests for the page before do not keep it for ever.
         note(401, 8, None, start);
         note(401, 9, None, start + limits::PLACE_DURATION_MAX / 2);
         note(401, 9, None, late);

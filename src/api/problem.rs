@@ -223,7 +223,7 @@ impl Problem {
         Self::crowded("too many large requests are being worked on: try again")
     }
 
-    /// Too much to do at this moment: nothing is wrong.
+    /// 503 for load: there is too much to do at this moment, and nothing is wrong.
     fn crowded(detail: &str) -> Self {
         Self::retry(503, RETRY_SOON_SECONDS, detail).caused(Cause::Load)
     }

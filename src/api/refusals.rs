@@ -46,7 +46,8 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     rows: Window<u16>,
-    /// Each principal's rows of a day: it has one entry for each token that was refused within it.
+    /// Each principal's rows of a day. Principals are tokens that were live within it, so their
+    /// number is bounded.
     days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }

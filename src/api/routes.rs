@@ -249,7 +249,7 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     if allowed.is_empty() {
         Err(Problem::not_found())
     } else if segments.first().is_some_and(|first| first == "admin") {
-        // Whether an administration path exists is not disclosed.
+        // A 405 would disclose that the path exists.
         Err(Problem::not_found())
     } else if method == Method::Other {
         Err(Problem::unknown_method())
@@ -258,7 +258,8 @@ pub(super) fn find(head: &Head) -> Result<Found, Problem> {
     }
 }
 
-/// The route's path, under which metrics count a request; `none` for any path outside the table.
+/// The path in the table under which metrics count a request; `none` for any other, whatever was
+/// sent.
 pub(super) fn pattern(head: &Head) -> &'static str {
     let Ok(segments) = path_segments(head.path()) else {
         return "none";

@@ -155,7 +155,7 @@ fn tokens_ended(ended: &[Arc<Token>], all: &[Arc<Token>]) -> Vec<Warning> {
         return vec![many_tokens_ended(ended)];
     }
     let warning = |token: &Arc<Token>| {
-        // The newest token of the name shows how the next should be: a rotation may have cut this
+        // The newest token of the name is the model for the next: a rotation may have cut this
         // one's life short. A lasting one comes first: a token for a single run is not what is
         // missing.
         let same = all.iter().filter(|other| other.name == token.name);
@@ -277,8 +277,8 @@ fn another_base_url(api: &Api) -> Option<Warning> {
     })
 }
 
-/// Warns of the authority's end if it is our own: its leaf is renewed as long as the authority is
-/// good, and the log says what hinders that.
+/// Warns of the certificate's end or, if it is our own leaf, of its authority's: the leaf is
+/// renewed as long as the authority is good, and the log says what hinders that.
 fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     let cell = api.certificate.as_ref()?;
     let summary = cell.summary();
@@ -313,7 +313,8 @@ fn certificate_near_its_end(api: &Api, now: Instant) -> Option<Warning> {
     })
 }
 
-/// Already logged when it was refused. Only for files: `check` says more about our own leaf.
+/// Warns that the certificate's files were refused when last read. The log has that already, so
+/// there are no steps. Our own leaf is left to the check of the files, which says more.
 fn certificate_refused(api: &Api) -> Option<Warning> {
     let cell = api
         .certificate

@@ -335,7 +335,7 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(end))
 }
 
-/// The offset of `part` in `whole`, of which it is a slice.
+/// The offset at which the slice `part` begins in `whole`.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
 }

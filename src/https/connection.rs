@@ -112,8 +112,8 @@ impl<'a> Connection<'a> {
         let (next, began) = self.next_request(now);
         self.slot.set_reading(began);
         match next {
-            // Without a `close_notify`, clients would take what they send now for sent (RFC 8446
-            // section 6.1).
+            // Without a `close_notify`, a client would take what it sends now for delivered (RFC
+            // 8446 section 6.1).
             Next::Nothing => self.goodbye(),
             Next::Fault(fault) => self.refuse(&fault),
             Next::Request(head) => self.answer(&head, began + limits::REQUEST_DURATION_MAX),
@@ -234,7 +234,7 @@ impl<'a> Connection<'a> {
             return Then::End;
         }
         let answer = api.answer_in_turn(admission, body.as_deref(), &waited);
-        // Before sending: the client may be slow to take the answer.
+        // Freed before sending: the client may be slow to take the answer.
         drop((body, waited));
         self.write(answer, head, close, deadline)
     }
@@ -248,7 +248,7 @@ impl<'a> Connection<'a> {
         if !framing.has_body() {
             return Ok(Vec::new());
         }
-        // Before the client is asked to send it, and before memory is taken for it.
+        // Refused before the client is asked to send it, and before memory is taken for it.
         if matches!(framing, Framing::Length(length) if length > limits::BODY_BYTES_MAX) {
             return Err(BodyError::Fault(BODY_TOO_LARGE));
         }
@@ -357,7 +357,7 @@ impl<'a> Connection<'a> {
     fn write(&mut self, answer: Answer, head: &Head, close: bool, deadline: Instant) -> Then {
         let now = Instant::now();
         self.slot.set_writing(now);
-        // HTTP/1.0 always wants the end: its streams end with the connection.
+        // `wants_close` always holds for HTTP/1.0, where a stream ends with its connection.
         let close = close || answer.close || head.wants_close() || self.is_last(now);
         // A request that has used up its time still gets its answer.
         let last = deadline.max(now) + limits::LAST_ANSWER_DURATION_MAX;
@@ -409,7 +409,7 @@ impl<'a> Connection<'a> {
     /// would send a reset that overtakes the answer. The slot counts as waiting for its client, so
     /// that another connection can have its place.
     fn goodbye(&mut self) -> Then {
-        // It is not used any more, and may be as large as a body.
+        // Freed: it is not used any more, and may be as large as a body.
         self.received = Vec::new();
         self.socket
             .set(Instant::now() + limits::LAST_GOODBYE_DURATION_MAX);

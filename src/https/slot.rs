@@ -15,7 +15,7 @@ pub(super) struct Slot {
     pub(super) number: u64,
     stream: Arc<TcpStream>,
     pub(super) group: IpAddr,
-    /// Set when it has to end: the next answer is its last.
+    /// Set when the connection has to end: its next answer is the last.
     ending: AtomicBool,
     state: Mutex<State>,
 }
@@ -25,7 +25,7 @@ pub(super) struct State {
     /// The valid token that was shown last.
     pub(super) token: Option<Arc<Token>>,
     doing: Doing,
-    /// Set when it was cut off: no more work is begun.
+    /// Set when the connection was cut off: no more work is begun.
     is_cut: bool,
 }
 
@@ -85,22 +85,22 @@ impl Slot {
         }
     }
 
-    /// Marks it as having nothing to do since `now`.
+    /// Marks the connection as having nothing to do since `now`.
     pub(super) fn set_idle(&self, now: Instant) {
         self.lock().doing = Doing::Idle(now);
     }
 
-    /// Marks it as waiting for a body since then.
+    /// Marks the connection as waiting for a body since then.
     pub(super) fn set_reading(&self, since: Instant) {
         self.lock().doing = Doing::Reading(since);
     }
 
-    /// Marks it as waiting since then for the client to take an answer.
+    /// Marks the connection as waiting since then for the client to take an answer.
     pub(super) fn set_writing(&self, since: Instant) {
         self.lock().doing = Doing::Writing(since);
     }
 
-    /// Marks it as being at work, so that it is not cut off. False if it was cut off already.
+    /// Marks the connection as being at work, so that it is not cut off. False if it already was.
     pub(super) fn begin_work(&self) -> bool {
         let mut state = self.lock();
         state.doing = Doing::AtWork;
@@ -130,14 +130,15 @@ impl Slot {
         state.token.is_none() && !state.is_at_work()
     }
 
-    /// Ends it at once, whatever it is doing; no more work is begun.
+    /// Ends the connection at once, whatever it is doing; no more work is begun.
     pub(super) fn cut_off(&self) {
         self.lock().is_cut = true;
         self.end();
     }
 
-    /// Ends it at once if it has shown no token. Bytes that have arrived by then may still be read,
-    /// but no work on them is begun. False if it has shown a token by now, or is at work.
+    /// Ends the connection at once if it has shown no token. Bytes that have arrived by then may
+    /// still be read, but no work on them is begun. False if it has shown a token by now, or is at
+    /// work.
     pub(super) fn cut_stranger(&self) -> bool {
         let mut state = self.lock();
         let may_go = state.token.is_none() && !state.is_at_work();
@@ -148,7 +149,7 @@ impl Slot {
         may_go
     }
 
-    /// Ends it if it still waits for its client; false if it does not.
+    /// Ends the connection if it still waits for its client; false if it does not.
     pub(super) fn let_go(&self, now: Instant) -> bool {
         let mut state = self.lock();
         if state.idle_since().is_some() {

@@ -33,7 +33,7 @@ pub(super) struct Table {
 struct Slots {
     by_number: HashMap<u64, Arc<Slot>>,
     next: u64,
-    /// When the log was last told that strangers had to go.
+    /// When the log last said that strangers had to go.
     told: Option<Instant>,
 }
 
@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// Ends every connection that has nothing to do. A request that has arrived meanwhile is still
-    /// read and answered: if its socket were cut, it would be done and its answer lost.
+    /// read and answered: if its socket were cut, it would be carried out and its answer lost.
     pub(super) fn end_idle(&self) {
         for slot in self.lock().by_number.values() {
             if slot.lock().idle_since().is_some() {
@@ -101,7 +101,8 @@ impl Table {
         }
     }
 
-    /// Waits until no connection is left, except those that made room, then ends the rest.
+    /// Waits until no connection is left, at most for `longest`, then cuts off the rest.
+    /// Connections that had to make room do not count.
     pub(super) fn drain(&self, longest: Duration) {
         let slots = self.lock();
         let (slots, waited) = sound(

@@ -1,6 +1,6 @@
 //! Threads that serve connections. They are started when needed, kept for the next connection, and
-//! ended after a while without one. There are never more threads than connections are allowed, and
-//! the queue before them is short.
+//! ended after a while without one. There are never more threads than allowed connections, and the
+//! queue before them is short.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,7 +30,7 @@ struct Shared {
     room: Condvar,
 }
 
-/// No thread will serve the connection. Has the system's reason if that refused a thread.
+/// No thread will serve the connection. Holds the system's error if the system refused a thread.
 pub(super) struct NoWorker(Option<io::Error>);
 
 #[derive(Default)]

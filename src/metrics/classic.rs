@@ -21,7 +21,7 @@ pub(super) fn of(open_metrics: &str) -> String {
         };
         let mut words = description.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
-            // It is written with the type, on which the suffix of the name depends.
+            // Written together with the type, which decides the suffix of the name.
             (Some("HELP"), Some(_), Some(said)) => help = said,
             (Some("TYPE"), Some(family), Some(kind)) => {
                 let (suffix, kind) = match kind {

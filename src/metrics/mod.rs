@@ -39,8 +39,8 @@ impl Format {
 }
 
 const PREFIX: &str = "golinks_scim";
-/// Bounds in seconds: from 50 us, the time to retrieve a user by id, to 12 s, when callers are sent
-/// away because the disk is full.
+/// Bounds in seconds: from 50 us, the time to retrieve a user by id, to 12 s, when requests are
+/// refused because the disk is full.
 const SECONDS: [f64; 12] = [
     0.000_05, 0.000_2, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 12.0,
 ];

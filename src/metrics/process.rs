@@ -91,7 +91,7 @@ impl Status<'_> {
     }
 }
 
-/// Without the descriptor that this look itself takes.
+/// Leaves out the descriptor that reading the directory takes.
 fn descriptors_open() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(open.saturating_sub(1)).ok()

@@ -1,6 +1,6 @@
 //! The Team Directory: the files of the page at `/directory/`, compiled into the executable. They
-//! contain nothing of the directory: the page is a client of the SCIM API like any other, with a
-//! token that a person types into it.
+//! hold no data of the directory: the page is a client of the SCIM API like any other, with a token
+//! that a person types into it.
 //!
 //! ```text
 //! site/index.html ─▶ style.css, icon.svg, main.js ─▶ the other modules
