@@ -2,12 +2,9 @@
 //! to a principal; and the latest refusals in memory, so that they can be explained.
 //!
 //! ```text
-//! principal refused ──▶ remembered apart from strangers ───▶ row "refuse"; beyond each principal's
-//!                                                            bound of a minute or day only
-//!                                                            counted, in one row "refuse.more"
-//!                                                            a minute
-//! stranger refused  ──▶ remembered apart from principals ──▶ only counted, in one row
-//!                                                            "refuse.strangers" a minute
+//! principal refused ──▶ remembered ──────▶ row "refuse"; beyond each principal's bound of a minute
+//!                                          and day only counted: one row "refuse.more" a minute
+//! stranger refused  ──▶ remembered apart ▶ only counted: one row "refuse.strangers" a minute
 //! ```
 //!
 //! Answers that only say to come back later are different, since a busy identity provider gets
@@ -46,8 +43,7 @@ struct State {
     known: VecDeque<Remembered>,
     strangers: VecDeque<Remembered>,
     rows: Window<u16>,
-    /// Each principal's rows of a day. Principals are tokens that were live within it, so their
-    /// number is bounded.
+    /// Each principal's rows of a day: those of each token that was live within it.
     days: BTreeMap<String, Day>,
     unknown: Window<&'static str>,
 }
@@ -107,8 +103,7 @@ impl<K> Default for Window<K> {
 }
 
 impl<K: Ord + ToString> Window<K> {
-    /// Begins a window at the first refusal after the last one ended. Returns what the last one
-    /// counted.
+    /// Begins a window at the first refusal after the last one ended. Returns what that counted.
     fn begin(&mut self, at: Monotonic, now: Instant) -> Option<(Instant, Map<String, Value>)> {
         let over = self.end(Some(at));
         self.began.get_or_insert((at, now));
@@ -328,8 +323,7 @@ impl Api {
         if is_explained && self.tuned.get().is_explained {
             remember(&mut state.known, refusal, limits::REFUSALS_REMEMBERED_MAX);
         }
-        // Tokens come and go, so days that are over are dropped: such a principal would begin anew
-        // anyway.
+        // Tokens come and go, and a principal whose day is over would begin anew anyway.
         state.days.retain(|_, day| !day.is_over(at));
         let has_place = state.rows.take_place(principal)
             && state
