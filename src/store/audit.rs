@@ -1,5 +1,5 @@
-//! The audit trail's rows: each carries the digest of the one before it, so that changing, dropping
-//! or inserting a row afterwards breaks the chain at that place.
+//! The rows of the audit trail. Each row carries the digest of the row before it, so that a row
+//! changed, dropped or inserted afterwards breaks the chain at that place.
 //!
 //! ```text
 //! byte 0        version, 1
@@ -9,16 +9,17 @@
 //! digest of a row = SHA-256(sequence, 8 bytes big-endian, then the whole row)
 //! ```
 //!
-//! The digest of the last row is kept apart, so that it cannot be changed or dropped either (the
-//! head). So is the digest of the last row that retention has removed: the chain of the rows that
-//! are left continues from it (the anchor).
+//! The digest of the last row is kept apart (the head), so that the last row cannot be changed or
+//! dropped unnoticed either. So is the digest of the last row that retention removed (the anchor):
+//! the chain of the remaining rows continues from it.
 //!
 //! ```text
 //! removed … │ anchor ──▶ row ──▶ row ──▶ … ──▶ row ──▶ head
 //! ```
 //!
-//! After a restore the next row takes a number behind those of the store that was replaced, which
-//! somebody may have noted. What lies between was never a row of this chain: the digests tell.
+//! After a restore, the next row gets a number behind those of the replaced store, because somebody
+//! may have noted those. The numbers in between were never rows of this chain, as the digests
+//! prove.
 
 use std::fmt;
 
@@ -31,14 +32,14 @@ pub const ROW_BYTES: u64 = TEXT_AT as u64;
 /// Bytes of a joint in the file.
 const JOINT_BYTES: usize = 48;
 
-/// Where the chain is joined: between two rows, before the first one, or behind the last.
+/// A place in the chain: between two rows, before the first one, or behind the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Joint {
     /// The sequence of the row that comes next.
     pub(super) next_sequence: u64,
     /// The digest of the row before it.
     previous: Digest,
-    /// Bytes of all rows that are kept before it.
+    /// Bytes of all kept rows before it.
     pub(super) bytes: u64,
 }
 
@@ -53,8 +54,8 @@ impl Default for Joint {
 }
 
 impl Joint {
-    /// The joint as it is kept in the file: the next sequence, 8 bytes big-endian, the digest,
-    /// and since format 4 the bytes, likewise.
+    /// The joint as it is stored: the next sequence (8 bytes big-endian), the digest and, since
+    /// format 4, the bytes of the rows (8 bytes big-endian).
     pub(super) fn to_bytes(self) -> [u8; JOINT_BYTES] {
         let mut bytes = [0; JOINT_BYTES];
         bytes[..8].copy_from_slice(&self.next_sequence.to_be_bytes());
@@ -82,7 +83,7 @@ impl Joint {
         }
     }
 
-    /// The joint behind a row, whatever came before it.
+    /// The joint behind a row, whatever came before it; its `bytes` are 0.
     pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
         Self {
             next_sequence: sequence.saturating_add(1),
@@ -111,10 +112,10 @@ pub(super) fn encode(joint: &Joint, text: &str) -> Vec<u8> {
     row
 }
 
-/// The chain does not hold.
+/// Where the audit chain is broken, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainBroken {
-    /// The row that is not as it was written.
+    /// The row that was changed or is missing.
     pub sequence: u64,
     how: How,
 }
@@ -123,7 +124,7 @@ pub struct ChainBroken {
 enum How {
     Changed,
     Missing,
-    /// Numbers that a restore has left out look like rows that were dropped.
+    /// Either: numbers that a restore has skipped look like rows that were dropped.
     ChangedOrCutOff,
 }
 
@@ -161,7 +162,7 @@ impl fmt::Display for ChainBroken {
     }
 }
 
-/// The text of one stored row, whatever its chain.
+/// The text of a stored row, whose place in the chain is not checked.
 pub(super) fn text_of(row: &[u8]) -> Option<&str> {
     std::str::from_utf8(row.get(TEXT_AT..)?).ok()
 }
@@ -169,16 +170,17 @@ pub(super) fn text_of(row: &[u8]) -> Option<&str> {
 /// Follows the chain from one joint to another.
 pub(super) struct Walk {
     at: Joint,
-    /// The row before it, once one was seen.
+    /// The sequence of the last row taken, if any.
     last: Option<u64>,
     doubted: Option<Doubt>,
 }
 
-/// A row does not follow from the one before it: the next row shows what was changed.
+/// A row that does not follow from the one before it. The next row shows which of the two was
+/// changed.
 struct Doubt {
-    /// If the next row does not follow either.
+    /// The error if the next row does not follow either: this row was changed.
     row: ChainBroken,
-    /// If it does.
+    /// The error if the next row follows: the row before this one was changed.
     before: ChainBroken,
 }
 
@@ -191,7 +193,7 @@ impl Walk {
         }
     }
 
-    /// Goes on behind a row, whatever came before it.
+    /// Continues behind a row, without checking what came before it.
     pub(super) fn behind(sequence: u64, row: &[u8]) -> Self {
         Self {
             last: Some(sequence),
@@ -199,7 +201,7 @@ impl Walk {
         }
     }
 
-    /// Takes the next row.
+    /// Takes the next row. If it does not follow, the row after it decides which error is reported.
     pub(super) fn step(&mut self, sequence: u64, row: &[u8]) -> Result<(), ChainBroken> {
         let follows = self.at.is_before(row);
         self.resolve_doubt(follows)?;
@@ -223,7 +225,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Checks that the joint at the end is the one that was noted.
+    /// Checks that the chain ends at the noted joint.
     pub(super) fn end(self, noted: &Joint) -> Result<(), ChainBroken> {
         let meets = self.at.meets(noted);
         self.resolve_doubt(meets)?;
@@ -238,8 +240,8 @@ impl Walk {
         })
     }
 
-    /// If the next row follows from the doubted one, that is as it was written, and the one before
-    /// it is not.
+    /// If the next row follows from the doubted one, the doubted row is intact, and the one before
+    /// it was changed.
     fn resolve_doubt(&self, next_follows: bool) -> Result<(), ChainBroken> {
         match &self.doubted {
             Some(doubt) if next_follows => Err(doubt.before),
@@ -336,7 +338,7 @@ mod tests {
                 assert!(told.starts_with(&named), "{changed} {byte}: {told}");
             }
         }
-        // Another number is another row.
+        // The digest of a row covers its number.
         for at in 0..rows.len() {
             let mut rows = rows.clone();
             rows[at].0 += 1;

@@ -1,10 +1,10 @@
-//! Between redb and the disk: what makes a full disk wait instead of fail, and what lets a
-//! store be read while its disk takes no writes.
+//! The layer between redb and the disk. It lets redb wait while the disk is full instead of
+//! failing, and keeps the store readable while its disk takes no writes.
 //!
-//! redb gives a database up after one failed write or sync: everything is refused until the file is
-//! opened again. Therefore redb never learns of a full disk: the write is tried again until there
-//! is space. Any other failure closes the file; if it cannot be opened for writing, it is opened
-//! through an [`Overlay`], which keeps what redb writes while it repairs the file in memory.
+//! After one failed write or sync, redb refuses everything until the file is reopened. A full disk
+//! is therefore hidden from it: [`Patient`] retries the write until there is space. Any other
+//! failure closes the file. If it cannot be reopened for writing, it is opened through an
+//! [`Overlay`], which keeps in memory what redb writes while it repairs the file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,14 +22,14 @@ use crate::locks::sound;
 /// A storage that redb can use, whatever is behind it.
 pub type Backend = Box<dyn StorageBackend>;
 
-/// The state of the storage, shared with all who must know it.
+/// The state of the storage, shared by the storage, the writer and its callers.
 #[derive(Debug, Default)]
 pub(super) struct Health(AtomicU8);
 
 /// What is wrong with the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ailment {
-    /// The disk is full; what was begun waits for space.
+    /// The disk is full; writes under way wait for space.
     Full,
     /// The disk failed, and takes no writes yet.
     Failing,
@@ -61,13 +61,13 @@ impl Health {
         self.change(WELL);
     }
 
-    /// After [`Self::close`] nothing changes: nobody waits any more, so there is nothing to report.
+    /// Has no effect after [`Self::close`]: nobody waits any more, so there is nothing to report.
     fn change(&self, to: u8) {
         let change = |from| (from != CLOSING).then_some(to);
         let _ = (self.0).fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
     }
 
-    /// Ends all waiting, since the program ends.
+    /// Ends all waiting for space, because the store is being closed.
     pub(super) fn close(&self) {
         self.0.store(CLOSING, Ordering::SeqCst);
     }
@@ -77,9 +77,9 @@ impl Health {
     }
 }
 
-/// A storage that waits for space, and remembers a sync that has failed. Not even a sync that
-/// failed for want of space is tried again: the next one would succeed, whatever has reached the
-/// disk.
+/// A storage that waits for space, and remembers a failed sync. A sync is never retried, not even
+/// one that failed for lack of space: the second attempt would succeed whether or not the data has
+/// reached the disk.
 #[derive(Debug)]
 pub(super) struct Patient {
     inner: Backend,
@@ -89,7 +89,7 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    /// A storage that waits for as long as `waits` is true.
+    /// A storage that waits for space while `waits` is true.
     pub(super) fn new(
         inner: Backend,
         health: Arc<Health>,
@@ -104,13 +104,12 @@ impl Patient {
         }
     }
 
-    /// A storage that does not wait after all.
+    /// A storage that does not wait for space.
     pub(super) fn hasty(inner: Backend, lag: Arc<Lag>) -> Self {
         Self::new(inner, Arc::default(), lag, Arc::default())
     }
 
-    /// Tries again while the disk is full. Writing the same bytes to the same place again
-    /// does no harm.
+    /// Retries while the disk is full. Writing the same bytes to the same place twice does no harm.
     fn wait_for_space(&self, attempt: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let mut is_waiting = false;
         loop {
@@ -148,7 +147,7 @@ pub(super) fn is_lack_of_space(error: &io::Error) -> bool {
     )
 }
 
-/// Delegates the locks of a storage to the one below it, except for taking them.
+/// Delegates closing and all lock methods except `try_lock_range` to the inner storage.
 macro_rules! delegate_locks {
     () => {
         fn close(&self) -> io::Result<()> {
@@ -205,8 +204,8 @@ impl StorageBackend for Patient {
         self.wait_for_space(|| self.inner.write(offset, data))
     }
 
-    /// The process that held the lock until now may have left a failed sync, which is made up for
-    /// before anything is written.
+    /// Refuses the lock if its previous holder left a failed sync, which must be repaired before
+    /// anything is written.
     fn try_lock_range(&self, from: Bound<u64>, to: Bound<u64>) -> Result<bool, BackendError> {
         let is_locked = self.inner.try_lock_range(from, to)?;
         Ok(is_locked && !self.lag.is_anothers())
@@ -215,7 +214,7 @@ impl StorageBackend for Patient {
     delegate_locks!();
 }
 
-/// A storage that is only read: what is written to it stays in memory, at most
+/// A storage whose inner storage is only read: writes stay in memory, up to
 /// [`limits::OVERLAY_BYTES_MAX`].
 #[derive(Debug)]
 pub(super) struct Overlay {
@@ -239,7 +238,7 @@ impl Overlay {
         sound(self.pages.lock())
     }
 
-    /// The page as the storage below has it; zeros behind its end.
+    /// The page as the inner storage has it, with zeros beyond the end.
     fn below(&self, page: u64) -> io::Result<Box<[u8]>> {
         let mut bytes = vec![0; size(PAGE)].into_boxed_slice();
         let start = page * PAGE;
@@ -248,8 +247,8 @@ impl Overlay {
         Ok(bytes)
     }
 
-    /// Shows each page that a range touches: its number, the part of it, the part of the
-    /// range.
+    /// Calls `visit` for each page that a range touches: with its number, the part of the page, and
+    /// the part of the range.
     fn each_page(
         offset: u64,
         length: usize,

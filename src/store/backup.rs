@@ -1,6 +1,6 @@
-//! Copies of the store: made from one committed state while writes go on, checked as a whole, and
-//! complete before they are announced. Copying the file itself would be no backup: it changes while
-//! it is read.
+//! Backups of the store and their restore. A backup is a copy of one committed state, made while
+//! writes go on, checked as a whole, and complete before it is announced. Copying the store's file
+//! would not do: the file changes while it is read.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -29,7 +29,7 @@ use super::{FORMAT, OpenError, Outline, ReadError, Shared, Snapshot, saved, upgr
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
-/// From here on, not every number is one of JSON (RFC 8259 section 6).
+/// From here on, not every integer can be represented in JSON (RFC 8259 section 6).
 const JSON_NUMBERS_END: u64 = 1 << 53;
 
 /// What is in a store.
@@ -55,12 +55,11 @@ pub struct Backup {
 }
 
 impl Snapshot {
-    /// Writes this state to a new file beside the store at `store_path`, mode 0600, complete and
-    /// synced when this returns. The caller must move it away: it has the name of a draft, and is
-    /// removed as a leftover by the next start, by the next backup, and by
-    /// [`remove_abandoned`], the latter two [`limits::LEFT_BEHIND_SECONDS`] after this returns.
-    /// `now` is in seconds since the epoch. Once `may_go_on` says no, this fails with
-    /// [`io::ErrorKind::Interrupted`].
+    /// Writes this state to a new file beside the store at `store_path`, mode 0600. The file is
+    /// complete and synced when this returns. The caller must move it away: it has the name of a
+    /// draft, and is removed as a leftover by the next start and, [`limits::LEFT_BEHIND_SECONDS`]
+    /// after this returns, by the next backup and by [`remove_abandoned`]. `now` is in seconds
+    /// since the epoch. Fails with [`io::ErrorKind::Interrupted`] once `may_go_on` returns false.
     pub fn back_up(
         &self,
         store_path: &Path,
@@ -69,12 +68,12 @@ impl Snapshot {
     ) -> Result<(PathBuf, Backup), OpenError> {
         remove_abandoned(store_path, now);
         let copy = files::draft_of(store_path);
-        // The copy has no gaps, and is hardly larger; the directory goes on growing meanwhile.
+        // The copy has no gaps, so it is hardly larger. Meanwhile the store goes on growing.
         let bytes = fs::metadata(store_path).map_or(0, |store| files::bytes_on_disk(&store));
         files::need_room(&copy, bytes.saturating_add(limits::DISK_FREE_BYTES_MIN))?;
         let made = self.copy_to(&copy, may_go_on).and_then(|counts| {
             let digest = digest_while(&copy, may_go_on)?;
-            // Reading it may have taken long: its age counts from now on.
+            // Reading the copy may have taken long: its age counts from now on.
             files::touch(&copy)?;
             Ok((counts, digest))
         });
@@ -128,9 +127,9 @@ impl Snapshot {
     }
 }
 
-/// Removes copies beside the store at `store_path` that nobody has fetched. Not to be called while
-/// one is made, which may be read for long without being written to. `now` is in seconds since the
-/// epoch.
+/// Removes copies beside the store at `store_path` that nobody has fetched. Must not be called
+/// while a copy is made: the copy may be read for long without being written to. `now` is in
+/// seconds since the epoch.
 pub fn remove_abandoned(store_path: &Path, now: i64) {
     file::remove_leftovers(store_path, Some(now - limits::LEFT_BEHIND_SECONDS));
 }
@@ -151,7 +150,7 @@ impl Copying<'_> {
         self.checked(table, |_, _| Ok(()))
     }
 
-    /// [`Self::table`] that fails if a row is not as it should be.
+    /// Like [`Self::table`], but fails if `check` rejects a row.
     fn checked<K: Key + 'static, V: Value + 'static>(
         &self,
         table: TableDefinition<'_, K, V>,
@@ -191,8 +190,8 @@ fn go_on(may_go_on: &dyn Fn() -> bool) -> io::Result<()> {
         .ok_or_else(|| io::ErrorKind::Interrupted.into())
 }
 
-/// Reads the whole of a store file of this format or an older one, without changing it: every
-/// user's row, whether each is found under its keys and no others, and the audit chain.
+/// Reads a whole store file of this format or an older one without changing it. Checks every user's
+/// row, that each user is found under its own keys and no others, and the audit chain.
 pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
     let digest = digest_of(path)?;
     if Lag::of(Some(path)).is_anothers() {
@@ -206,7 +205,7 @@ pub fn check(path: &Path, describe: Describe) -> Result<Backup, OpenError> {
         let storage = Overlay::new(Box::new(Readable::open(path)?))?;
         let (database, format) = current(storage, describe)?;
         let snapshot = Snapshot::begin(&database, Index::default(), &Shared::default(), 0)?;
-        // A copy of a store, unlike a backup, has its index, which a start reads.
+        // A copied store file, unlike a backup, contains the saved index, which a start reads.
         saved::read(&snapshot)?;
         Ok((snapshot.check(describe)?, format))
     })?;
@@ -224,7 +223,7 @@ impl Snapshot {
             self.look(describe, |_, _| ControlFlow::Continue(()))
                 .map(drop)?;
             tables::chain_head(self.transaction())?;
-            // A start reads it.
+            // A start reads the era, too.
             tables::era(self.transaction())?;
             let mut audit_rows = 0;
             self.check_audits(0, u64::MAX, |_, _| audit_rows += 1)?
@@ -238,25 +237,26 @@ impl Snapshot {
     }
 }
 
-/// A backup that is to be put in the place of a store.
+/// A backup that is to replace a store.
 pub struct Restore<'a> {
     /// The file of the backup.
     pub backup: &'a Path,
-    /// The name of the store, which may be there or not.
+    /// The path of the store, which need not exist.
     pub path: &'a Path,
-    /// The name under which the store that was there is kept, beside it.
+    /// The path, beside the store, under which the replaced store is kept.
     pub kept_as: &'a Path,
-    /// How long another process that has the store open is waited for.
+    /// How long to wait for another process that has the store open.
     pub lock_wait: Duration,
     /// Reads the rows of users.
     pub describe: Describe,
-    /// Seconds since the epoch: what is changed from now on is of a new era.
+    /// Seconds since the epoch: changes from now on belong to a new era.
     pub now: i64,
 }
 
 impl Restore<'_> {
-    /// Checks the backup and puts it there, with what `tell` says of the restore. If another
-    /// process still has the store open after the wait, this fails with [`OpenError::Locked`].
+    /// Checks the backup and puts it in place, together with the change by which `tell` records the
+    /// restore. Fails with [`OpenError::Locked`] if another process still has the store open after
+    /// the wait.
     pub fn run(
         &self,
         tell: impl FnOnce(&Restoring<'_>) -> Change,
@@ -272,13 +272,13 @@ impl Restore<'_> {
     ) -> Result<Restored, OpenError> {
         let path = self.path;
         // A server that starts meanwhile finds the store in use. Where there is no store, the first
-        // to make one wins.
+        // process to make one wins.
         let lock = path
             .try_exists()?
             .then(|| patiently(self.lock_wait, || lock(path)))
             .transpose()?;
-        // What it takes to bring it to this format is needed at the first start in any case. Copying
-        // the file fills its holes.
+        // The first start needs the space for an upgrade in any case. Copying the file fills its
+        // holes.
         let bytes = fs::metadata(self.backup)?.len();
         let growth = upgrade::growth(checked.format, bytes);
         files::need_room(path, bytes.saturating_add(growth))?;
@@ -289,7 +289,8 @@ impl Restore<'_> {
         let placed = copy_exactly(self.backup, &draft, &checked.digest)
             .and_then(|()| guarded(|| self.settle(&draft, &checked, replaced.as_ref(), tell)))
             .and_then(|()| {
-                // Held until the end: nobody starts on it before it is on disk under its name.
+                // Held until the end: no process may start on the file before it is on disk under
+                // its name.
                 let held = file::lock(&draft)?;
                 match lock {
                     Some(_) => replace(&draft, path, self.kept_as)?,
@@ -301,9 +302,9 @@ impl Restore<'_> {
             // The error that matters is the first one.
             let _ = fs::remove_file(&draft);
         })?;
-        // From here on the store is another one, whatever the disk says.
+        // From here on the store is the restored one, even if the disk does not confirm it.
         let unconfirmed = files::sync_directory_of(path).err();
-        // The mark is of the store that may come back with a power failure.
+        // The mark belongs to the replaced store, which may come back with a power failure.
         if unconfirmed.is_none()
             && let Err(error) = Lag::of(Some(path)).remove_mark()
         {
@@ -315,8 +316,8 @@ impl Restore<'_> {
         })
     }
 
-    /// Makes a store of a copy of a backup that is not in its place yet: one that repeats no era,
-    /// and no number of a row that the one before had, and that tells of the restore.
+    /// Turns a copy of the backup, not yet in its place, into a store that repeats neither an era
+    /// nor an audit row's number of the replaced store, and that records the restore.
     fn settle(
         &self,
         draft: &Path,
@@ -329,8 +330,8 @@ impl Restore<'_> {
         let (mut chain, mut last) = (restored.chain, restored.era);
         if let Some(replaced) = replaced {
             last = last.max(replaced.era);
-            // Numbers are left out behind a row alone: a trail without any begins with the first.
-            // One that JSON cannot carry was never given.
+            // Numbers are skipped only behind a row: a trail without rows begins with the first
+            // number. A number that JSON cannot carry was never given.
             let next = replaced.chain.next_sequence;
             if restored.trail.rows > 0 && next < JSON_NUMBERS_END {
                 chain.next_sequence = chain.next_sequence.max(next);
@@ -344,7 +345,7 @@ impl Restore<'_> {
         drop(restored);
         let txn = database.begin_write().map_err(ReadError::from)?;
         let mut tables = Tables::open(&txn, chain)?;
-        // Whatever the clock says, it is none that was there before.
+        // Whatever the clock says, no era is repeated.
         let now = u32::try_from(self.now).unwrap_or(0);
         tables.put_era(now.max(last.saturating_add(1)))?;
         tables.apply(change, &mut Changes::new())?;
@@ -355,7 +356,7 @@ impl Restore<'_> {
     }
 }
 
-/// The backup, as it was checked.
+/// Copies the backup, and fails if it is not as it was checked.
 fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), OpenError> {
     file::copy(backup, draft)?;
     if digest_of(draft)? == *checked {
@@ -365,34 +366,34 @@ fn copy_exactly(backup: &Path, draft: &Path, checked: &Digest) -> Result<(), Ope
     Err(OpenError::Damaged(what.to_owned()))
 }
 
-/// Why a backup was not put back.
+/// Why a backup was not restored.
 #[derive(Debug)]
 pub enum RestoreError {
-    /// It cannot be used.
+    /// The backup cannot be used.
     Backup(OpenError),
-    /// It could not be put there.
+    /// The backup could not be put in place.
     Place(OpenError),
 }
 
-/// A backup that is in the place of the store.
+/// The result of a restore: the backup is in the place of the store.
 pub struct Restored {
     /// The backup as it was found.
     pub backup: Backup,
-    /// Why the disk did not confirm that it is there, if it did not.
+    /// The error by which the disk did not confirm the store's new file, if there was one.
     pub unconfirmed: Option<io::Error>,
 }
 
-/// What a restore brings and takes.
+/// What a restore brings, and what it replaces.
 pub struct Restoring<'a> {
     /// The backup as it was found.
     pub backup: &'a Backup,
-    /// What is in it.
+    /// What is in the backup.
     pub restored: &'a Outline,
-    /// What was in the store that it takes the place of, if there is one that can be read.
+    /// What was in the replaced store, if there was one that can be read.
     pub replaced: Option<&'a Outline>,
 }
 
-/// The database in a storage, of this format, and the format that it had.
+/// Opens the database in a storage, upgraded to this format, and returns the format that it had.
 pub(super) fn current(
     storage: impl StorageBackend,
     describe: Describe,
@@ -406,11 +407,11 @@ pub(super) fn current(
     Ok((database, format))
 }
 
-/// At every moment there is a store under the name: the old one, then the new one.
+/// At every moment `path` names a store: first the old one, then the new one.
 fn replace(draft: &Path, path: &Path, kept_as: &Path) -> io::Result<()> {
     fs::hard_link(path, kept_as)?;
     fs::rename(draft, path).inspect_err(|_| {
-        // It would look like a copy, and change with the store.
+        // The second name would look like a copy, but change with the store.
         let _ = fs::remove_file(kept_as);
     })
 }

@@ -1,5 +1,5 @@
-//! What a plan wants written. A plan only describes; the writer puts, so that a plan
-//! that refuses has changed nothing of its batch.
+//! What a plan wants written. A plan only describes its change and the writer applies it, so that a
+//! plan that refuses has changed nothing of its batch.
 
 use super::index::Facts;
 
@@ -15,8 +15,8 @@ pub struct Keys {
     pub emails: Vec<Vec<u8>>,
 }
 
-/// Reads a user's row as its owner wrote it: under which keys it is found, and what is kept
-/// of it in memory. The error says what is wrong with the row.
+/// Reads a user's row, whose form only the store's caller knows: returns the keys under which the
+/// user is found, and the facts kept in memory. The error says what is wrong with the row.
 pub type Describe = fn(&[u8]) -> Result<(Keys, Facts), String>;
 
 pub(super) enum Put {
@@ -99,7 +99,7 @@ impl Change {
         })
     }
 
-    /// The end of a user.
+    /// The deletion of a user, with the keys that it had.
     #[must_use]
     pub fn delete_user(self, sequence: u32, before: Keys) -> Self {
         self.with(Put::DeleteUser { sequence, before })
@@ -114,7 +114,7 @@ impl Change {
         })
     }
 
-    /// The end of a token's row.
+    /// The deletion of a token's row and of its last use.
     #[must_use]
     pub fn forget_token(self, id: &str) -> Self {
         self.with(Put::ForgetToken { id: id.to_owned() })
@@ -129,7 +129,7 @@ impl Change {
         })
     }
 
-    /// A text that outlives the server, by name.
+    /// A named text that outlives the server.
     #[must_use]
     pub fn setting(self, name: &'static str, value: &str) -> Self {
         self.with(Put::Setting {
@@ -144,7 +144,7 @@ impl Change {
         self.with(Put::Audit { text })
     }
 
-    /// The end of the audit trail's rows up to this one.
+    /// The removal of the audit trail's rows up to and including this one.
     #[must_use]
     pub fn trim_audit(self, through: u64) -> Self {
         self.with(Put::TrimAudit { through })

@@ -1,5 +1,5 @@
-//! A storage whose last sync can be put off. The order of the database is kept on the disk: nothing
-//! is written before everything written earlier is synced.
+//! A storage whose last sync can be put off. It keeps the order that the database relies on:
+//! nothing is written before everything written earlier is synced.
 
 use std::io;
 use std::ops::Bound;
@@ -14,8 +14,8 @@ use super::backend::{Backend, delegate_locks};
 
 use crate::locks::sound;
 
-/// A storage whose last sync can be put off: until it is asked for, or until there is something
-/// else to write. That may come from the writer's next commit, or from making room in the cache.
+/// A storage whose last sync can be put off until it is asked for, or until something else is to be
+/// written: by the writer's next commit, or by redb to make room in its cache.
 #[derive(Clone, Debug)]
 pub(super) struct Deferring {
     inner: Arc<Backend>,
@@ -29,7 +29,7 @@ enum Step {
     #[default]
     Synced,
     Owed,
-    /// Only opening the storage again can tell what is on disk.
+    /// Only reopening the storage can tell what is on disk.
     Failed,
 }
 
@@ -50,7 +50,7 @@ impl Deferring {
         done
     }
 
-    /// Makes the sync that was put off, or waits for the thread that is making it.
+    /// Performs the sync that was put off, or waits while another thread performs it.
     pub(super) fn sync_owed(&self) -> io::Result<()> {
         let mut step = self.step();
         match *step {
@@ -58,7 +58,7 @@ impl Deferring {
             Step::Failed => return Err(io::Error::other("an earlier sync has failed")),
             Step::Owed => {}
         }
-        // Also if it panics.
+        // The state stays so if the sync fails or panics.
         *step = Step::Failed;
         self.inner.sync_data()?;
         *step = Step::Synced;
@@ -109,7 +109,7 @@ impl StorageBackend for Deferring {
 mod tests {
     use super::*;
 
-    /// What it was told, in that order; its syncs end like this.
+    /// Records the calls in order. The function is how its syncs end.
     #[derive(Clone, Debug)]
     struct Told(Arc<Mutex<Vec<&'static str>>>, fn() -> io::Result<()>);
 

@@ -1,4 +1,4 @@
-//! Why the store did not do what it was asked for: one enum for each thing that can be asked.
+//! The store's errors, one type for each kind of operation.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ pub struct ReadError(Cause);
 #[derive(Debug)]
 enum Cause {
     File(redb::Error),
-    /// Whether the row exists is not known before everything was looked at.
+    /// Whether the row exists is unknown until everything was checked.
     NotYet,
 }
 
@@ -32,14 +32,14 @@ impl ReadError {
         Self(Cause::NotYet)
     }
 
-    /// Whether the answer is merely not known yet: after a start everything is still being looked
-    /// at. This concerns the caller alone, and says nothing about the file.
+    /// Whether the answer is merely not known yet, because everything is still being checked after
+    /// a start. This concerns the caller alone, and says nothing about the file.
     pub fn is_not_yet(&self) -> bool {
         matches!(self.0, Cause::NotYet)
     }
 
-    /// Whether it says nothing about the rows: the file is being reopened, or the disk did not
-    /// answer just now.
+    /// Whether the error says nothing about the rows, because the file is being reopened or the
+    /// disk did not answer just now.
     pub fn is_transient(&self) -> bool {
         match &self.0 {
             Cause::File(redb::Error::Io(error)) => !tells_of_damage(error),
@@ -63,13 +63,13 @@ impl fmt::Display for ReadError {
 pub enum WriteError {
     /// More writes wait than [`crate::limits::WRITE_QUEUE_MAX`].
     Busy,
-    /// The file failed and is being reopened, or the writer did not come to this write in time.
+    /// The file failed and is being reopened, or the writer did not reach this write in time.
     /// Nothing of it is on disk.
     Unavailable,
     /// The disk is full. Nothing was begun.
     Full,
     /// The disk failed, is full, or takes longer than [`crate::limits::WRITE_WAIT_MAX`]: the write
-    /// may be found there afterwards.
+    /// may be found on disk afterwards.
     Unknown,
     /// A bug: the batch was given up and the file reopened.
     Panicked,
@@ -96,7 +96,7 @@ pub enum OpenError {
     },
     /// It is not a store, or it is damaged; the text says how.
     Damaged(String),
-    /// The file system said no.
+    /// The file system returned an error.
     Io(io::Error),
 }
 
@@ -157,15 +157,14 @@ impl From<ReadError> for OpenError {
     }
 }
 
-/// Opens something, turning a panic into an error: redb may panic over a file that was damaged from
+/// Opens something, turning a panic into an error: redb may panic on a file that was damaged from
 /// outside.
 pub(super) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(open))
         .unwrap_or_else(|_| Err(OpenError::Damaged("reading it ended by a panic".to_owned())))
 }
 
-/// Whether the content of the file is wrong: a page that cannot be read as one, or that is said to
-/// lie beyond the end.
+/// Whether the content of the file is wrong: a page is invalid, or is said to lie beyond the end.
 fn tells_of_damage(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! The store's file: how it comes into being, and how it is opened. A new file gets its name only
-//! when it is complete, so that a start that is cut short leaves no half-made store.
+//! The store's file: how it is created and how it is opened. A new file gets its name only when it
+//! is complete, so that an interrupted start leaves no half-made store.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -19,7 +19,7 @@ use crate::{files, limits};
 
 const MODE: u32 = 0o600;
 
-/// Opens the storage of a store, again after each failure.
+/// Opens the storage of a store, at the start and again after each failure.
 pub type Opener = Box<dyn Fn() -> Result<Backend, OpenError> + Send + Sync>;
 
 /// Where a store is, and how it is opened.
@@ -27,7 +27,8 @@ pub(super) struct Site {
     pub(super) opener: Opener,
     /// Opens a storage that takes no writes.
     pub(super) reader: Opener,
-    /// The path of the file: before an upgrade a file is backed up, any other storage is not.
+    /// The path of the file; `None` for any other storage, which is not backed up before an
+    /// upgrade.
     pub(super) path: Option<PathBuf>,
 }
 
@@ -41,7 +42,7 @@ impl Site {
         }
     }
 
-    /// Which file bears the name now, if it is one.
+    /// The identity of the file that has the path now; `None` if the storage is not a file.
     pub(super) fn identity(&self) -> io::Result<Option<Identity>> {
         self.path.as_deref().map(identity).transpose()
     }
@@ -61,7 +62,7 @@ impl Site {
 /// Device and inode of a file.
 pub(super) type Identity = (u64, u64);
 
-/// Which file bears a name now: a restore gives it to another one.
+/// Which file has the path now: a restore puts another one there.
 fn identity(path: &Path) -> io::Result<Identity> {
     let found = fs::metadata(path)?;
     Ok((found.dev(), found.ino()))
@@ -73,7 +74,7 @@ pub(super) fn opener(path: &Path) -> Opener {
     Box::new(move || open(&path))
 }
 
-/// Opens the file at `path` for reading only, where the file system takes no more writes.
+/// Opens the file at `path`, for reading only if its file system is read-only.
 fn reader(path: &Path) -> Opener {
     let path = path.to_owned();
     Box::new(move || match open(&path) {
@@ -110,7 +111,7 @@ pub(super) fn lock(path: &Path) -> Result<FileBackend, OpenError> {
     }
 }
 
-/// A file that is only read, and not locked: a backup may lie where nobody may write.
+/// A file that is only read, and not locked: a backup may lie where this process may not write.
 #[derive(Debug)]
 pub(super) struct Readable(File);
 
@@ -144,7 +145,7 @@ impl StorageBackend for Readable {
     }
 }
 
-/// Makes a complete, empty store at `path` if nothing is there. True if it did.
+/// Makes a complete, empty store at `path` if nothing is there, and returns whether it did.
 pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
     if path.try_exists()? {
         return Ok(false);
@@ -155,7 +156,7 @@ pub(super) fn create_if_absent(path: &Path) -> Result<bool, OpenError> {
         // and the other finds it.
         match fs::hard_link(&draft, path) {
             Ok(()) => Ok(true),
-            // Whoever was quicker may have removed our draft as a leftover.
+            // A quicker process may have removed our draft as a leftover.
             Err(_) if path.try_exists()? => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -178,14 +179,14 @@ fn create(draft: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// An empty database in a new file that only the server's user may read. Fails if there is a file
-/// of that name.
+/// Makes an empty database in a new file that only the server's user may read. Fails if the file
+/// exists.
 pub(super) fn create_private(path: &Path) -> Result<Database, OpenError> {
     let file = files::create(path, MODE)?;
     database(FileBackend::new(file)?)
 }
 
-/// The database in a storage; an empty one where nothing is.
+/// The database in a storage, or a new one if the storage is empty.
 pub(super) fn database(storage: impl StorageBackend) -> Result<Database, OpenError> {
     let (least, most) = (limits::STORE_CACHE_BYTES_MIN, limits::STORE_CACHE_BYTES_MAX);
     let bytes = usize::try_from(storage.len()?).unwrap_or(usize::MAX);
@@ -203,9 +204,9 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Removes what a process that was killed has left beside the store at `path`. Only the process
-/// that holds the store may call it, since no other writes there. Files written since `before`, in
-/// seconds since the epoch, are left.
+/// Removes drafts that a killed process left beside the store at `path`. Only the process that
+/// holds the store may call this, because no other writes there. Files written since `before`, in
+/// seconds since the epoch, are kept.
 pub(super) fn remove_leftovers(path: &Path, before: Option<i64>) {
     let (Some(name), Some(stem)) = (
         path.file_name().and_then(|name| name.to_str()),

@@ -1,10 +1,10 @@
-//! Where a userName probably leads, in memory: in the file's table each name lies in a place of its
-//! own, and of the rows and names of a million users the cache holds only a few.
+//! Where a userName probably leads, kept in memory. In the file's table, each name lies in a place
+//! of its own, and the cache holds only a few of the rows and names of a million users.
 //!
-//! A hint is no answer: [`super::Snapshot::user_named`] checks whether the user has that name, and
-//! asks the table if not. So hints may be missing, old or wrong, and belong to no state of the
-//! store; they are made by the look at everything, by each write, and whenever the table had to be
-//! asked.
+//! A hint is not an answer: [`super::Snapshot::user_named`] checks whether the user has that name,
+//! and otherwise asks the table. Hints may therefore be missing, old or wrong, and belong to no
+//! state of the store. They are made by the check of the whole store (`look.rs`), by each write,
+//! and whenever the table had to be asked.
 //!
 //! ```text
 //! hash of a name ──▶ a group of eight slots, a cache line: half of the hash and a sequence each
@@ -19,11 +19,11 @@ use super::index::place;
 
 use crate::locks::sound;
 
-/// Slots of a group: a hint that finds its group full takes the place of another.
+/// Slots in a group. A hint whose group is full replaces another one.
 const GROUP: usize = 8;
 /// Groups of a store without users: 4 KiB.
 const GROUPS_MIN: usize = 64;
-/// Slots for each hundred names: with fewer, more than a few names of a hundred find their group
+/// Slots for each hundred names. With fewer, more than a few names in a hundred find their group
 /// full.
 const SLOTS_PERCENT: u64 = 140;
 
@@ -34,23 +34,23 @@ pub(super) struct Hints {
     slots: RwLock<Slots>,
 }
 
-/// Half of a name's hash, then a sequence, in each; 0 in an empty one, since no sequence is 0.
+/// Each slot holds half of a name's hash, then a sequence, or 0 if it is empty: no sequence is 0.
 struct Slots(Box<[AtomicU64]>);
 
 impl Hints {
-    /// Makes room for `names` and a quarter more, so that it is seldom needed.
+    /// Makes room for `names` and a quarter more, so that growing is rare.
     pub(super) fn reserve(&self, names: u64) {
         let slots = sound(self.slots.read());
         if groups_for(names) <= slots.groups() {
             return;
         }
-        // Lookups do not wait for this; what is noted meanwhile may be lost.
+        // Lookups do not wait for this. What is noted meanwhile may be lost.
         let moved = slots.moved_to(groups_for(names / 4 * 5));
         drop(slots);
         *sound(self.slots.write()) = moved;
     }
 
-    /// Takes over what a change says about names. The change may still fail: a wrong hint does no
+    /// Notes what a change says about names. The change may still fail, but a wrong hint does no
     /// harm.
     pub(super) fn follow(&self, change: &Change) {
         for put in &change.puts {
@@ -145,7 +145,7 @@ impl Slots {
         moved
     }
 
-    /// The slots that a hint may be in: the groups share the hashes evenly, however many they are.
+    /// The slots that a hint may be in. The hashes are spread evenly over any number of groups.
     fn group(&self, hint: u64) -> &[AtomicU64] {
         let groups = u64::try_from(self.groups()).unwrap_or(u64::MAX);
         let number = u32::try_from(hash(hint).saturating_mul(groups) >> 32).unwrap_or(0);

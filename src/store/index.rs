@@ -1,7 +1,6 @@
 //! What is kept in memory of every user, beside the file: who exists, who is active, when each was
-//! last changed, and the text by which each is found. It is made when the file is opened (see
-//! `saved`) and updated with every commit, so that a [`super::Snapshot`] and its index say the
-//! same.
+//! last changed, and the text by which each is found. The index is made when the file is opened
+//! (see `saved`) and updated with every commit, so that a [`super::Snapshot`] and its index agree.
 //!
 //! ```text
 //! sequences  0 … 511 │ 512 … 1023 │ …        one chunk each, shared by all states until a
@@ -10,7 +9,7 @@
 //! modified   1795465800000 …                 milliseconds since the epoch
 //! ```
 //!
-//! A million users take some 60 MB, most of it their texts; looking at all texts takes
+//! A million users take some 60 MB, most of it for their texts. Searching all texts takes
 //! milliseconds.
 
 use std::collections::BTreeMap;
@@ -34,11 +33,11 @@ pub struct Facts {
     pub text: String,
 }
 
-/// What is known of a slot; the number is its byte in the file (see `saved`).
+/// What is known of a slot. The discriminant is its byte in the file (see `saved`).
 #[derive(Clone, Copy)]
 pub(super) enum Status {
     Nobody = 0,
-    /// Somebody without `active`.
+    /// A user without `active`.
     Unsaid = 1,
     Active = 2,
     Inactive = 3,
@@ -55,14 +54,14 @@ impl Status {
     }
 }
 
-/// What one look for words has found.
+/// The result of one search for words.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The users.
     pub users: RoaringBitmap,
-    /// How many texts were looked at one by one, since they hold the first word.
+    /// How many texts were searched for the other words, because they hold the first.
     pub looked_at: usize,
-    /// From which sequence on a further look may find more; `None` if there are no others.
+    /// The sequence from which a further search may find more; `None` if all were searched.
     pub next: Option<u32>,
 }
 
@@ -152,7 +151,6 @@ impl Index {
         })
     }
 
-    /// What is known of a slot.
     pub(super) fn status(&self, sequence: u32) -> Status {
         if !self.live.contains(sequence) {
             Status::Nobody
@@ -170,7 +168,6 @@ impl Index {
         u32::try_from(self.chunks.len()).expect("each has a user whose sequence is a u32")
     }
 
-    /// One chunk.
     pub(super) fn chunk(&self, number: u32) -> Option<&Chunk> {
         self.chunks.get(place(number)).map(AsRef::as_ref)
     }
@@ -180,13 +177,13 @@ impl Index {
         &self.live
     }
 
-    /// The users that are active, or those that are not.
+    /// The users whose `active` has this value.
     pub(super) fn with_status(&self, active: bool) -> &RoaringBitmap {
         if active { &self.active } else { &self.inactive }
     }
 
-    /// The users from `from` on whose text holds all of the words. The look ends with the chunk in
-    /// which more than `most` texts were found that hold the first word.
+    /// The users from `from` on whose text holds all of the words. The search ends with the chunk
+    /// in which it has found more than `most` texts that hold the first word.
     pub(super) fn with_words(&self, words: &[String], from: u32, most: usize) -> Found {
         let mut found = Found::default();
         let finders: Vec<Finder<'_>> = words.iter().map(Finder::new).collect();
@@ -232,7 +229,7 @@ impl Index {
     }
 }
 
-/// The previous state keeps its bitmap: it is copied here if this changes anything.
+/// The previous state keeps its bitmap, so the bitmap is copied if this changes anything.
 fn set(bitmap: &mut Arc<RoaringBitmap>, sequence: u32, is_in: bool) {
     if bitmap.contains(sequence) == is_in {
         return;
@@ -260,7 +257,7 @@ pub(super) struct Chunk {
 
 /// The texts by which the users of a chunk are found.
 pub(super) struct Texts {
-    /// Each text is followed by a zero, so that nothing is found across two of them.
+    /// Each text is followed by a zero, so that no match spans two of them.
     pub(super) all: Box<str>,
     /// Where each text ends, its zero included.
     pub(super) ends: Box<[u32]>,
@@ -342,7 +339,7 @@ impl Texts {
         place(self.ends[slot])
     }
 
-    /// Finds the slots whose text holds all of the words, and gives how many hold the first.
+    /// Finds the slots whose text holds all of the words, and returns how many hold the first.
     fn with_words(&self, first: &Finder<'_>, others: &[Finder<'_>], found: &mut Vec<u32>) -> usize {
         let all = self.all.as_bytes();
         let (mut at, mut hits) = (0, 0);
@@ -380,8 +377,8 @@ mod tests {
         found.users.iter().collect()
     }
 
-    /// Pages of a search that each looked at everybody would take a time that grows with the square
-    /// of the directory.
+    /// If each page of a search looked at all users, the time would grow with the square of the
+    /// directory.
     #[test]
     fn a_look_for_words_ends_when_it_has_enough_and_goes_on_there() {
         let mut index = Index::default();
@@ -459,7 +456,7 @@ mod tests {
         assert_eq!(found(&index, &["bob"]), [511]);
         assert_eq!(index.modified_since(41).iter().collect::<Vec<_>>(), [511]);
         assert_eq!(index.live().iter().collect::<Vec<_>>(), [2, 511, 512, 5000]);
-        // Somebody who is found as before, and somebody who was nobody and is found by nothing.
+        // A user whose text stays the same, and a new one without text.
         index.apply(Changes::from([
             (2, Some(facts(false, 60, "jane"))),
             (3, Some(facts(true, 61, ""))),
@@ -469,7 +466,7 @@ mod tests {
         assert_eq!(index.facts(2), Some(facts(true, 70, "jane")));
         assert_eq!(index.facts(3), Some(facts(true, 61, "")));
         assert_eq!(index.facts(4), None);
-        // The state before is as it was.
+        // The earlier state has not changed.
         assert_eq!(found(&before, &["jane"]), [1, 511, 5000]);
         assert_eq!(before.live().len(), 4);
     }

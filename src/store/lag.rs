@@ -1,8 +1,8 @@
-//! What a failed sync leaves: a disk that lacks what the system shows. A system reports once that
-//! pages could not be written, then takes them for written: it shows them as they should be, and
+//! What a failed sync leaves: a disk that lacks what the system shows. The system reports only once
+//! that pages could not be written, and then takes them as written: it shows their new content, and
 //! the next sync succeeds (<https://lwn.net/Articles/752063/>). Whatever is committed on top of
-//! them is lost with them in a power failure. Therefore nothing is: before a store is opened after
-//! a failed sync, what was written since the last successful one is written again and synced.
+//! them is lost with them in a power failure. Therefore, before a store is reopened after a failed
+//! sync, everything written since the last successful one is written again and synced.
 //!
 //! A mark beside the file, `users.unsynced`, makes another process write the whole file again.
 
@@ -19,10 +19,10 @@ use crate::locks::sound;
 use crate::{files, limits, secret};
 
 const MODE: u32 = 0o600;
-/// The unit in which the system notes what is written.
+/// The unit in which the system tracks writes.
 const PAGE_BYTES: usize = 4096;
 
-/// What the disk may lack of a store.
+/// What of a store the disk may lack.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
     state: Mutex<State>,
@@ -30,7 +30,7 @@ pub(super) struct Lag {
     mark: Option<Mark>,
 }
 
-/// A file that exists for as long as something may be lacking.
+/// A file that exists while something may be lacking.
 #[derive(Debug)]
 struct Mark {
     path: PathBuf,
@@ -56,9 +56,9 @@ struct State {
 
 #[derive(Debug, Default)]
 enum Written {
-    /// The start and the end of each part, the end not included.
+    /// The start and the exclusive end of each part.
     Parts(Vec<(u64, u64)>),
-    /// Written by an earlier process, or too many parts to keep apart.
+    /// Any part: an earlier process wrote it, or there are too many parts to track.
     #[default]
     Anything,
 }
@@ -93,7 +93,7 @@ impl Written {
                 }
             }
             Self::Anything => {
-                // If the disk still fails, nothing more is tried.
+                // One page first: if the disk still fails, nothing more is tried.
                 write_part(storage, 0, length.min(PAGE_BYTES as u64))?;
                 storage.sync_data()?;
                 write_part(storage, 0, length)?;
@@ -109,11 +109,11 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
     while at < to {
         let count = usize::try_from(to - at).map_or(PAGE_BYTES, |left| left.min(PAGE_BYTES));
         let page = &mut bytes[..count];
-        // A page that cannot be read is not cached: the disk has all there is of it.
+        // A page that cannot be read is not cached: all that is left of it is on disk.
         if storage.read(at, page).is_ok() {
             match storage.write(at, page) {
                 // Unless the file system writes each page to a new place, only a hole in the file
-                // needs space, and that reads as zeros from the disk, too.
+                // needs space. The hole reads as zeros from the disk, too.
                 Err(error) if is_full(&error) && page.iter().all(|byte| *byte == 0) => {}
                 written => written?,
             }
@@ -123,14 +123,15 @@ fn write_part(storage: &dyn StorageBackend, from: u64, to: u64) -> io::Result<()
     Ok(())
 }
 
-/// Not for a file that may not grow: that refuses to write its existing pages, too.
+/// Whether the disk is full. A file that may not grow is another matter: writes to its existing
+/// pages fail, too.
 fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StorageFull
 }
 
 fn lock(storage: &dyn StorageBackend) -> Result<(), OpenError> {
     match storage.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-        // Without locks no other process can hold it.
+        // No other process can hold a storage without locks.
         Ok(true) | Err(BackendError::Unsupported) => Ok(()),
         Ok(false) => Err(OpenError::Locked),
         Err(error) => Err(io::Error::other(error.to_string()).into()),
@@ -155,7 +156,7 @@ impl Lag {
         self.state().written.note(offset, to);
     }
 
-    /// Syncs a storage; a failure is made up for before the storage is opened again.
+    /// Syncs a storage. A failure is remembered, and repaired before the storage is reopened.
     pub(super) fn sync(&self, storage: &dyn StorageBackend) -> io::Result<()> {
         let has_failed = {
             let mut state = self.state();
@@ -170,7 +171,7 @@ impl Lag {
         };
         let synced = storage.sync_data();
         match &synced {
-            // It does not bring to the disk what an earlier, failed sync was to bring.
+            // This sync does not bring to the disk what an earlier, failed one was to bring.
             Ok(()) if has_failed => {}
             Ok(()) => self.state().syncing = None,
             Err(_) => self.put_mark(),
@@ -196,7 +197,7 @@ impl Lag {
         }
     }
 
-    /// Removes the mark: what is under the store's name now is on disk.
+    /// Removes the mark, once the file at the store's path is on disk.
     pub(super) fn remove_mark(&self) -> io::Result<()> {
         let Some(mark) = &self.mark else {
             return Ok(());
@@ -208,13 +209,13 @@ impl Lag {
         }
     }
 
-    /// Whether another process had a sync that failed, and nobody has made up for it.
+    /// Whether another process had a failed sync that nobody has repaired.
     pub(super) fn is_anothers(&self) -> bool {
         (self.mark.as_ref()).is_some_and(|mark| mark.path.exists() && !mark.is_own())
     }
 
-    /// Makes up for a sync that has failed, in this process or in one before it, if one has. Nobody
-    /// else may write to the storage meanwhile: it is locked here unless it `is_held` already.
+    /// Repairs a failed sync of this process or an earlier one, if there was one. Nobody else may
+    /// write to the storage meanwhile: it is locked here unless it `is_held` already.
     pub(super) fn make_up(&self, opener: &Opener, is_held: bool) -> Result<(), OpenError> {
         if self.state().syncing.is_none() && !self.is_anothers() {
             return Ok(());
@@ -223,7 +224,7 @@ impl Lag {
         if !is_held {
             lock(&*storage)?;
         }
-        // Only now does nobody else change the mark. If it is no longer this process's own, an
+        // From here on nobody else changes the mark. If it is not this process's own any more, an
         // unknown process has written meanwhile.
         let mut state = self.state();
         let is_alone = self.mark.as_ref().is_none_or(Mark::is_own);
@@ -237,7 +238,7 @@ impl Lag {
         if matches!(lacking, Written::Anything) {
             log::info!("a sync to disk has failed: the whole store will be written again");
         }
-        // Perhaps it could not be made before.
+        // An earlier attempt to make the mark may have failed.
         self.put_mark();
         let made_up = lacking.write_again(&*storage);
         let made_up = made_up.and_then(|()| self.remove_mark());
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
     use crate::store::backend::Patient;
 
-    /// A storage of two pages and a half, whose syncs end like this.
+    /// A storage of two and a half pages, whose syncs fail if it `fails`.
     #[derive(Clone, Debug)]
     struct Disk {
         written: Arc<Mutex<Vec<u64>>>,
@@ -332,7 +333,7 @@ mod tests {
         let lag = Lag::of(None);
         lag.make_up(&opener, false).expect("nothing to do");
         lag.note(0, 4096);
-        // Nobody knows what there was before the first.
+        // What was written before the first sync is unknown.
         assert!(lag.sync(&broken).is_err());
         lag.make_up(&opener, false).expect("written");
         assert_eq!(well.take(), [0, 4096, 0, 4096, 4096, 4096, 8192, 2048]);
@@ -364,7 +365,7 @@ mod tests {
         let lag = Lag::of(Some(&path));
         lag.sync(&well).expect("synced");
         assert!(lag.sync(&broken).is_err() && mark.exists() && !lag.is_anothers());
-        // Another finds it, on a disk that still fails, and while somebody has the store.
+        // Another process finds it, on a disk that still fails, and while the store is locked.
         let (_, locked) = Disk::new(false, true);
         let other = Lag::of(Some(&path));
         assert!(other.is_anothers());
@@ -374,12 +375,12 @@ mod tests {
         ));
         assert!(other.make_up(&opener, false).is_err() && mark.exists());
         assert_eq!(broken.take(), [0, 4096]);
-        // It is not taken for one's own by somebody who had a sync that failed too.
+        // A process whose own sync failed, too, does not take the mark for its own.
         assert!(other.sync(&broken).is_err() && other.is_anothers());
         other.make_up(&again, false).expect("written");
         assert_eq!(well.take().len(), 8);
         assert!(!mark.exists());
-        // The first does not know what was written meanwhile.
+        // The first process does not know what was written meanwhile.
         lag.make_up(&again, false).expect("written");
         assert_eq!(well.take().len(), 8);
     }
@@ -411,7 +412,7 @@ mod tests {
         assert!(Lag::of(Some(&path)).sync(&broken).is_err() && !is_locked());
         lag.remove_mark().expect("removed");
         assert!(is_locked());
-        // One's own is made up for by oneself.
+        // A process may lock the storage to repair its own failed sync.
         assert!(lag.sync(&broken).is_err() && is_locked());
     }
 

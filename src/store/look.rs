@@ -1,6 +1,6 @@
-//! Whether everything in a store is as it was written: each row has its checksum and can be read,
-//! each user is found under its keys, and no key leads elsewhere. Otherwise a request could be told
-//! that an existing user does not exist.
+//! The check of the whole store, called the look: whether each row has its checksum and can be
+//! read, each user is found under its keys, and no key leads elsewhere. Without it, a request could
+//! be told that an existing user does not exist.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -13,8 +13,8 @@ use super::tables::{self, SETTINGS};
 use super::{OpenError, ReadError, Snapshot, row};
 
 impl Snapshot {
-    /// Looks at everything. Shows the users of the first chunk, and of each other that has any, to
-    /// `visit`, which may break off the look.
+    /// Checks everything. Passes the users of the first chunk, and of each other that has any, to
+    /// `visit`, which may break off the check.
     pub(super) fn look(
         &self,
         describe: Describe,
@@ -62,7 +62,7 @@ impl Snapshot {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Whether the tables of keys hold what the users have, and nothing else.
+    /// Checks that the tables of keys hold what the users have, and nothing else.
     fn look_at_keys(&self, users: u64, externals: &Pairs, emails: &Pairs) -> Result<(), OpenError> {
         let names = self.names.len().map_err(ReadError::from)?;
         if self.user_count()? != users || names != users {
@@ -92,8 +92,8 @@ fn damaged(how: &str) -> Result<(), OpenError> {
     Err(OpenError::Damaged(how.to_owned()))
 }
 
-/// A digest of a set of keys and sequences, to compare it with another: comparing the sets
-/// themselves, or looking each pair up where many share a key, would take too much.
+/// A digest of a set of keys and sequences, to compare it with another set. Comparing the sets
+/// themselves, or looking up each pair where many share a key, would cost too much.
 #[derive(Default, PartialEq, Eq)]
 struct Pairs {
     count: u64,

@@ -1,6 +1,6 @@
-//! The embedded store, and the only place that names redb. It keeps rows, finds them by
-//! key and by position, and writes them durably; what a row means is its caller's business.
-//! It knows neither SCIM nor HTTP.
+//! The embedded store, and the only module that names redb. It keeps rows, finds them by key and by
+//! position, and writes them durably. What a row means is its caller's business: the store knows
+//! neither SCIM nor HTTP.
 //!
 //! ```text
 //! write(plan) ──▶ bounded queue ──▶ writer thread: plan, plan, plan … one commit ─▶ sync ──▶ answers
@@ -8,20 +8,21 @@
 //! snapshot() ◀────────────────── published: read transaction + positions ◀───────────┘
 //! ```
 //!
-//! - All writes go through one thread, many to a commit; nobody is answered before the commit is
-//!   synced, so that an answer means "on disk" (`writer.rs`). Meanwhile the next plans are run
-//!   (`syncer.rs`).
-//! - A plan sees the tables, earlier plans of its batch included, and returns a
-//!   [`Change`]; it cannot put anything itself. A refusal therefore changes nothing.
-//! - Reads use the published [`Snapshot`] and never wait for the writer. What is often looked for
+//! - All writes go through one thread, which puts many into one commit. No caller is answered
+//!   before the commit is synced, so that an answer means "on disk" (`writer.rs`). While the disk
+//!   syncs, the next plans already run (`syncer.rs`).
+//! - A plan sees the tables, including what earlier plans of its batch changed, and returns a
+//!   [`Change`]. It cannot write anything itself, so a refusal changes nothing.
+//! - Reads use the published [`Snapshot`] and never wait for the writer. What is often searched
 //!   without a key is kept in memory beside it (`index.rs`), and so is where userNames probably
 //!   lead (`hints.rs`).
-//! - After a failed write redb refuses all further ones until the file is reopened (`PreviousIo`):
-//!   the writer does that, and the store can be read meanwhile. On a full disk writes wait for
-//!   space (`backend.rs`).
-//! - Before anything is served, everything was looked at; or the look goes on, and requests that
-//!   depend on its outcome wait for it (`look.rs`, `trust.rs`).
-//! - A file of an older format is upgraded, and kept as it was before (`upgrade.rs`).
+//! - After a failed write, redb refuses all further ones until the file is reopened (`PreviousIo`).
+//!   The writer reopens it; the store can be read meanwhile. On a full disk, writes wait for space
+//!   (`backend.rs`).
+//! - Everything is checked before anything is served. In a large store this check (the look) goes
+//!   on in the background, and requests that depend on its outcome wait for it (`look.rs`,
+//!   `trust.rs`).
+//! - A file of an older format is upgraded, and the old file is kept (`upgrade.rs`).
 
 mod audit;
 mod backend;
@@ -112,15 +113,15 @@ struct Shared {
 }
 
 impl Store {
-    /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for
-    /// another process to let go of it. `describe` reads the rows of users.
+    /// Opens the store file, creating it if it is absent. Waits up to `lock_wait` for another
+    /// process to release it. `describe` reads the rows of users.
     pub fn open(path: &Path, lock_wait: Duration, describe: Describe) -> Result<Self, OpenError> {
         Self::open_file(path, lock_wait, describe, Shared::default(), true)
     }
 
-    /// [`Self::open`] that does not wait until everything in a large store was looked at: after
-    /// [`limits::LOOK_BEFORE_START_MAX`] the look goes on in the background. If something is not as
-    /// it was written, `on_damage` is called, and [`Store::damage`] says what.
+    /// Like [`Self::open`], but does not wait for the check of a large store: after
+    /// [`limits::LOOK_BEFORE_START_MAX`] the check goes on in the background. If something is not
+    /// as it was written, `on_damage` is called, and [`Store::damage`] says what.
     pub fn open_soon(
         path: &Path,
         lock_wait: Duration,
@@ -161,8 +162,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens whatever `opener` opens, now and after each failure: for storage that counts
-    /// or fails on purpose.
+    /// Opens the storage that `opener` returns, now and after each failure: for a storage that
+    /// counts operations or fails on purpose.
     pub fn open_with(opener: Opener, describe: Describe) -> Result<Self, OpenError> {
         let writer = Writer::new(Site::of(opener), describe, Shared::default(), true);
         Self::start(writer, Duration::ZERO)
@@ -192,23 +193,23 @@ impl Store {
         })
     }
 
-    /// Whether this start made the file.
+    /// Whether this start created the file.
     pub fn was_created(&self) -> bool {
         self.created
     }
 
-    /// What tells apart what was written since the last restore: greater after each, 0 where there
-    /// was none.
+    /// A number that tells apart what was written before and after a restore: each restore raises
+    /// it, and it is 0 if there was none.
     pub fn era(&self) -> u32 {
         self.era
     }
 
-    /// The commits that were made.
+    /// The metrics of the commits.
     pub fn commits(&self) -> &Commits {
         &self.shared.commits
     }
 
-    /// The damage, if any was found after the start.
+    /// The damage found after the start, if any.
     pub fn damage(&self) -> Option<OpenError> {
         self.shared.trust.damage_within(Duration::ZERO)
     }
@@ -218,25 +219,25 @@ impl Store {
         self.shared.health.ailment()
     }
 
-    /// Makes the writer look at the file, after a failed read: only opening it again can mend that.
+    /// Makes the writer check the file after a failed read: only reopening the file can cure that.
     pub fn suspect(&self) {
         self.queue.prod();
     }
 
-    /// Ends the look that goes on after a start, since the server stops: nobody waits for it any
-    /// more.
+    /// Breaks off the check that goes on after a start: the server stops, and nobody waits for it
+    /// any more.
     pub fn break_off_look(&self) {
         self.shared.trust.break_off();
     }
 
     /// Waits until it is known which users exist, for [`limits::LOOK_WAIT_MAX`] at most. A create
-    /// waits here: in the writer it would make all others wait, too.
+    /// waits here, because waiting in the writer would delay all other writes.
     pub fn await_look(&self) -> Result<(), ReadError> {
         self.shared.trust.wait(limits::LOOK_WAIT_MAX)
     }
 
-    /// Puts a row into the audit trail with the next commit, whosever that is: for events that are
-    /// worth a row, but no sync. If more than [`limits::AUDIT_NOTES_MAX`] wait, the oldest is
+    /// Puts a row into the audit trail with the next commit of any caller: for events that are
+    /// worth a row but no sync. If more than [`limits::AUDIT_NOTES_MAX`] wait, the oldest is
     /// dropped.
     pub fn note(&self, text: String) {
         self.shared.notes.add(text);
@@ -254,12 +255,12 @@ impl Store {
             return Ok(());
         }
         let change = texts.iter().cloned().fold(Change::none(), Change::audit);
-        // A row twice is better than no row.
+        // A duplicate row is better than a lost one.
         self.commit_anyway(change)
             .inspect_err(|_| self.shared.notes.give_back(texts))
     }
 
-    /// The newest committed state. Cheap, and it stays as it is while others write.
+    /// The newest committed state. It is cheap to get, and does not change while others write.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Unavailable> {
         sound(self.shared.published.read())
             .clone()
@@ -281,19 +282,19 @@ impl Store {
         results.pop().ok_or(WriteError::Panicked)
     }
 
-    /// Commits a change that is decided already: there is no plan that might refuse it. Returns
-    /// after the commit, as [`Store::write`] does.
+    /// Commits a change that is already decided, without a plan that might refuse it. Returns after
+    /// the commit, as [`Store::write`] does.
     pub fn commit(&self, change: Change) -> Result<(), WriteError> {
         self.write_with(|_| Ok(change), Progress::default())
     }
 
-    /// [`Self::commit`] for a change that is better made late than not at all: once queued it is
-    /// not given up. If the wait ends earlier, nobody knows whether it was made.
+    /// Like [`Self::commit`], for a change that is better made late than not at all: once queued,
+    /// it is not given up. If the wait ends earlier, it is unknown whether the change was made.
     pub fn commit_anyway(&self, change: Change) -> Result<(), WriteError> {
         self.write_anyway(|_| Ok(change))
     }
 
-    /// [`Self::commit_anyway`] for a change that is decided only in the writer.
+    /// Like [`Self::commit_anyway`], for a change that is decided only in the writer.
     pub fn write_anyway(
         &self,
         plan: impl FnOnce(&View<'_>) -> Result<Change, ReadError> + Send + 'static,
@@ -310,9 +311,9 @@ impl Store {
         self.run(vec![plan], progress).map(drop)
     }
 
-    /// Runs the plans one after the other, each on what the earlier ones have left, and commits all
-    /// their changes at once. A plan that refuses changes nothing and undoes no other; the results
-    /// are in the order of the plans.
+    /// Runs the plans in order, each on the result of the earlier ones, and commits all their
+    /// changes at once. A plan that refuses changes nothing and undoes no other. The results are in
+    /// the order of the plans.
     pub fn write_all<T, E, P>(&self, plans: Vec<P>) -> Result<Vec<Result<T, E>>, WriteError>
     where
         T: Send + 'static,
@@ -366,9 +367,9 @@ impl Store {
         }
     }
 
-    /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], and while the disk is full no longer
-    /// than [`limits::DISK_FULL_WAIT_MAX`]. A write that has not begun by then never will, unless
-    /// it came by [`Self::write_anyway`].
+    /// Waits for the writer for [`limits::WRITE_WAIT_MAX`], but no longer than
+    /// [`limits::DISK_FULL_WAIT_MAX`] while the disk is full. A write that has not begun by then
+    /// never will, unless it came by [`Self::write_anyway`].
     fn wait(&self, ticket: &Ticket, progress: &Progress) -> Result<Outcome, WriteError> {
         let until = Instant::now() + limits::WRITE_WAIT_MAX;
         let mut full_for = Duration::ZERO;
@@ -411,22 +412,22 @@ impl Progress {
     const BEGUN: u8 = 1;
     const GIVEN_UP: u8 = 2;
 
-    /// The progress of a write that nobody gives up.
+    /// The progress of a write that its caller cannot give up.
     fn begun() -> Self {
         Self(AtomicU8::new(Self::BEGUN))
     }
 
-    /// Whether it is to be done.
+    /// Begins the write, and returns whether it is to be done.
     fn begin(&self) -> bool {
         self.set(Self::BEGUN) != Self::GIVEN_UP
     }
 
-    /// Whether it had not begun, and will not be done.
+    /// Gives the write up, and returns whether it had not begun.
     fn give_up(&self) -> bool {
         self.set(Self::GIVEN_UP) == Self::QUEUED
     }
 
-    /// Decides if nothing is decided yet, and gives the previous state.
+    /// Decides, if nothing is decided yet, and returns the previous state.
     fn set(&self, decided: u8) -> u8 {
         let order = Ordering::SeqCst;
         let set = self.0.compare_exchange(Self::QUEUED, decided, order, order);
@@ -440,12 +441,12 @@ impl Shared {
         let mut published = sound(self.published.write());
         let old = std::mem::replace(&mut *published, state);
         drop(published);
-        // Ending a read transaction is work; readers do not wait for it.
+        // Ending a read transaction takes time; readers do not wait for it.
         drop(old);
     }
 }
 
-/// However the writer ends, ends what works for it and what waits for it.
+/// Ends the syncer and the queue, however the writer ends.
 struct Ends {
     syncer: Arc<Syncer>,
     queue: Arc<Queue>,
@@ -462,7 +463,7 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
-/// Waits for the end of a thread, if it has not ended yet.
+/// Waits until a thread has ended.
 fn join(thread: &Mutex<Option<JoinHandle<()>>>, what: &str) {
     let thread = sound(thread.lock()).take();
     if let Some(thread) = thread

@@ -1,4 +1,4 @@
-//! Rows for the audit trail that wait for the next commit: they are worth a row, but no sync of
+//! Rows for the audit trail that wait for the next commit, because they are not worth a sync of
 //! their own.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use crate::locks::sound;
 pub(super) struct Notes(Mutex<VecDeque<String>>);
 
 impl Notes {
-    /// Adds a row; beyond the bound the oldest is dropped.
+    /// Adds a row, dropping the oldest ones beyond the bound.
     pub(super) fn add(&self, text: String) {
         let mut notes = self.lock();
         while notes.len() >= limits::AUDIT_NOTES_MAX {
@@ -29,7 +29,7 @@ impl Notes {
         self.lock().drain(..).collect()
     }
 
-    /// Puts back the rows of a commit that was not made, to wait for the next one.
+    /// Puts back the rows of a failed commit, to wait for the next one.
     pub(super) fn give_back(&self, texts: Vec<String>) {
         let mut notes = self.lock();
         for text in texts.into_iter().rev() {

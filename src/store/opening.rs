@@ -1,5 +1,5 @@
-//! Opening the database and making its index, at the start and again after each failure; and
-//! closing it.
+//! Opens the database and makes its index, at the start and again after each failure, and closes
+//! it.
 
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,20 +23,20 @@ use crate::limits;
 
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// The database and what is known of it in memory.
+/// The open database, and what is kept of it in memory.
 pub(super) struct Open {
     pub(super) database: Database,
     pub(super) storage: Deferring,
     pub(super) index: Index,
-    /// Chunks of the index that are in the file in their present state.
+    /// Chunks of the index whose present state is in the file.
     pub(super) saved: RoaringBitmap,
     pub(super) chain: Joint,
-    /// Whether the index is to be saved before it is closed.
+    /// Whether the index is to be saved before the database is closed.
     pub(super) is_save_due: bool,
-    /// Whether there were commits since the last one from which a crash is recovered without
-    /// reading the whole file.
+    /// Whether there were commits since the last checkpoint: a crash now would make the next start
+    /// read the whole file.
     pub(super) unchecked: bool,
-    /// Of what is written from here on.
+    /// The era of what is written from here on.
     pub(super) era: u32,
 }
 
@@ -48,7 +48,7 @@ impl Writer {
         Ok(open)
     }
 
-    /// Opens it, upgraded if need be.
+    /// Opens the database, and upgrades it first if it is of an older format.
     fn open_first(&self) -> Result<Open, OpenError> {
         let opened = self.open_for_writing(None);
         let (Err(OpenError::Older(_)), Some(path)) = (&opened, &self.site.path) else {
@@ -59,12 +59,12 @@ impl Writer {
     }
 
     pub(super) fn open_for_writing(&self, known: Option<&Known>) -> Result<Open, OpenError> {
-        // Opened by name and locked then: a restore between would leave a file without a name, and
-        // what is written to it would be gone.
+        // The file is opened by name and then locked. A restore in between would leave this process
+        // with a file without a name, and what is written to that is lost.
         let before = self.site.identity()?;
         self.lag.make_up(&self.site.opener, false)?;
         let (health, lag) = (Arc::clone(&self.shared.health), Arc::clone(&self.lag));
-        // After a failure there are readers, who must not wait for space together with this.
+        // After a failure there are readers, who must not wait for space together with the writer.
         let waits = Arc::new(AtomicBool::new(known.is_none()));
         let storage = Patient::new((self.site.opener)()?, health, lag, Arc::clone(&waits));
         let open = self.open_database(storage, known, self.site.path.is_none())?;
@@ -81,8 +81,8 @@ impl Writer {
         self.open_database(storage, known, false)
     }
 
-    /// Opens what is in `storage`. A database of an older format is upgraded where it is, if that
-    /// `is_upgraded`, or refused.
+    /// Opens the database in `storage`. One of an older format is upgraded in place if
+    /// `is_upgraded`, and refused otherwise.
     fn open_database(
         &self,
         storage: impl StorageBackend,
@@ -112,24 +112,24 @@ impl Writer {
             era: tables::era(&txn)?,
         };
         match known {
-            // Every change of a user moves the chain on: the same head means the same users.
+            // Every change of a user moves the chain on, so the same head means the same users.
             Some(known) if known.chain == chain => {
                 open.index = known.index.clone();
-                // Nobody knows how much of it the failure has left in the file.
+                // It is unknown how much of the saved index the failure has left in the file.
                 open.forget_saved()?;
             }
             _ => self.read_index(&mut open, self.looks_first || known.is_some())?,
         }
         if known.is_some() {
-            // It is put back even if nothing is written from here on, so that the next start is
-            // quick again.
+            // The index is saved again even if nothing is written from here on, so that the next
+            // start is quick.
             (open.is_save_due, open.unchecked) = (true, true);
         }
         Ok(open)
     }
 
-    /// Makes the index. If this `looks` at everything, nothing is served that is not as it was
-    /// written, and an index that differs from the users' rows is made anew from them.
+    /// Makes the index. If this `looks`, everything is checked first, so that nothing damaged is
+    /// served, and an index that differs from the users' rows is made anew from them.
     fn read_index(&self, open: &mut Open, looks: bool) -> Result<(), OpenError> {
         let snapshot = Snapshot::begin(
             &open.database,
@@ -155,7 +155,7 @@ impl Writer {
             open.forget_saved()?;
         }
         if !looks {
-            // A server that is never written to shall start quickly, too.
+            // A store that is never written to should start quickly, too.
             let is_missing = open.saved.len() < u64::from(open.index.chunks());
             (open.is_save_due, open.unchecked) = (is_missing, is_missing);
         }
@@ -163,23 +163,22 @@ impl Writer {
     }
 }
 
-/// What is known of a state without reading it again.
+/// What a reopening takes over from an earlier state instead of reading it again.
 pub(super) struct Known {
     pub(super) chain: Joint,
     pub(super) index: Index,
 }
 
 impl Open {
-    /// Takes the index out of the file; it is put back in idle moments.
+    /// Removes the index from the file; idle moments put it back.
     pub(super) fn forget_saved(&mut self) -> Result<(), ReadError> {
         saved::forget(&self.database)?;
         self.saved.clear();
         Ok(())
     }
 
-    /// A commit of nothing but some of the index, which also stores redb's allocator state; only
-    /// the last commit before a crash decides how long the repair takes. Returns how many chunks it
-    /// has saved.
+    /// Commits nothing but a part of the index, and with it redb's allocator state: only the last
+    /// commit before a crash decides how long the repair takes. Returns how many chunks were saved.
     pub(super) fn checkpoint(&mut self) -> Result<usize, ReadError> {
         let mut txn = self.database.begin_write()?;
         txn.set_quick_repair(true);
@@ -197,8 +196,8 @@ impl Open {
         Ok(())
     }
 
-    /// Takes the storage's lock, if nobody else has it: one that is only read may be open elsewhere.
-    /// Whether it is taken.
+    /// Takes the storage's lock if nobody else has it, and returns whether it did. A storage that
+    /// is only read may be open elsewhere.
     pub(super) fn try_lock(&self) -> bool {
         let locked = self
             .storage
@@ -214,7 +213,7 @@ impl Open {
     }
 }
 
-/// Tries again while another process holds the lock, for `lock_wait` at most.
+/// Retries while another process holds the lock, for `lock_wait` at most.
 pub(super) fn patiently<T>(
     lock_wait: Duration,
     mut open: impl FnMut() -> Result<T, OpenError>,
@@ -228,7 +227,7 @@ pub(super) fn patiently<T>(
     }
 }
 
-/// Closes the file, which must happen before it is opened again: it holds the lock.
+/// Closes the file. It holds the lock, so this must happen before the file is reopened.
 pub(super) fn close(open: Open) -> Result<(), String> {
     let closed = catch_unwind(AssertUnwindSafe(|| open.database.close()));
     match closed {
@@ -246,7 +245,7 @@ mod tests {
     use super::super::file::{Site, create_if_absent, opener};
     use super::*;
 
-    /// As by a restore between opening and locking.
+    /// Simulates a restore between opening and locking.
     #[test]
     fn a_file_that_has_lost_its_name_is_not_written_to() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -258,7 +257,7 @@ mod tests {
         let site = Site {
             opener: Box::new(move || {
                 let opened = open();
-                // Once there is none.
+                // The second time there is nothing to rename.
                 let _ = fs::rename(&other, &place);
                 opened
             }),

@@ -1,5 +1,5 @@
-//! What a restore must know of two stores: the one that it brings, and the one that it replaces, which
-//! may be damaged anywhere.
+//! What a restore must know of two stores: the one that it brings, and the one that it replaces.
+//! The latter may be damaged anywhere.
 
 use std::path::Path;
 
@@ -23,12 +23,12 @@ pub struct Outline {
     pub tokens: Vec<(String, Vec<u8>)>,
     opened: Opened,
     pub(super) era: u32,
-    /// Where its trail goes on, as the last row proves.
+    /// Where its trail continues, as its last row proves.
     pub(super) chain: Joint,
 }
 
-/// A state that can be read, and what holds it open, unless somebody else does. Both may be of a file
-/// that is damaged: closing it is no reason to fail.
+/// A state to read, and the database that holds it open, unless the caller does. The file may be
+/// damaged, which is no reason to fail on closing it.
 struct Opened {
     snapshot: Option<Snapshot>,
     database: Option<Database>,
@@ -60,7 +60,8 @@ impl Outline {
         })
     }
 
-    /// Looks at its users and the rows of its trail, without an index. It may be damaged anywhere.
+    /// Reads its users and the rows of its trail, without an index. Damage, even a panic, is an
+    /// error.
     pub fn read<T>(
         &self,
         look: impl FnOnce(&Snapshot) -> Result<T, ReadError>,
@@ -72,7 +73,7 @@ impl Outline {
         })
     }
 
-    /// That of a store that is being replaced, perhaps because it cannot be read.
+    /// The outline of a store that is being replaced, perhaps because it cannot be read.
     pub(super) fn of_file(path: &Path, describe: Describe) -> Option<Self> {
         let outline = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;

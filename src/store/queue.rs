@@ -1,12 +1,12 @@
-//! What waits for the one thread that writes: batches, each of which is committed at once and
-//! answered at once.
+//! The queue of the one thread that writes. It holds batches, each of which is committed at once
+//! and answered at once.
 //!
 //! ```text
 //! push ──▶ batch │ batch │ … ──▶ next ──▶ commit ──▶ answer: all who wait for the batch
 //! ```
 //!
-//! A caller joins the last batch and waits for its outcome: one signal to all callers of a batch
-//! costs the writer less than one to each.
+//! A caller joins the last batch and waits for its outcome. One signal to all callers of a batch
+//! costs the writer less than one signal to each.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -25,18 +25,18 @@ pub(super) type Plan = Box<dyn FnOnce(&View<'_>) -> Result<Change, ReadError> + 
 /// The outcome of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
-    /// Everything in it is on disk.
+    /// The whole batch is on disk.
     Committed,
-    /// Nothing in it was to be written.
+    /// The batch had nothing to write.
     Unchanged,
     /// Nothing of it is on disk.
     Failed,
-    /// The disk failed while it was written, and could not be asked what it has kept, or has it and
-    /// cannot be relied upon.
+    /// The disk failed during the write. It could not be asked what it has kept, or it has kept the
+    /// batch but cannot be relied upon.
     Unknown,
-    /// Nothing of it is on disk, by a bug.
+    /// A bug: nothing of it is on disk.
     Panicked,
-    /// It was not begun: the writer has ended.
+    /// The batch was not begun: the writer has ended.
     Closed,
 }
 
@@ -55,21 +55,21 @@ struct State {
     is_closed: bool,
 }
 
-/// Writes that are committed at once; each sees what the earlier ones have changed.
+/// Writes that are committed at once. Each sees what the earlier ones changed.
 struct Batch {
     plans: Vec<Plan>,
     told: Arc<OutcomeCell>,
-    /// How many writes it has.
+    /// How many writes have joined it.
     writes: usize,
 }
 
 /// What the writer has to do next.
 pub(super) enum Next {
-    /// This is to be written.
+    /// This batch is to be written.
     Batch(Vec<Plan>, Callers),
-    /// Nothing has come in the time that it wanted to wait.
+    /// Nothing has arrived in the time given.
     Nothing,
-    /// Nothing will ever come.
+    /// Nothing will ever arrive any more.
     Closed,
 }
 
@@ -82,8 +82,8 @@ impl Queue {
         }
     }
 
-    /// Queues plans that are committed together, and gives the ticket to wait for them. Without
-    /// plans the writer only looks at the file: such a batch shares none with plans, since
+    /// Queues plans that are committed together, and returns the ticket to wait for them. A batch
+    /// without plans only makes the writer check the file. It is not joined with plans, because
     /// [`Self::refuse_for`] must tell them apart.
     pub(super) fn push(&self, plans: Vec<Plan>) -> Result<Ticket, WriteError> {
         let mut state = self.state();
@@ -117,12 +117,12 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Makes the writer look at the file. If the queue is full, its writes will make it look.
+    /// Makes the writer check the file. If the queue is full, its writes will do that.
     pub(super) fn prod(&self) {
         let _ = self.push(Vec::new());
     }
 
-    /// What to write next; waits for it, for `patience` at most.
+    /// Waits for what to write next, for `patience` at most.
     pub(super) fn next(&self, patience: Option<Duration>) -> Next {
         let mut state = self.state();
         let until = patience.map(|patience| Instant::now() + patience);
@@ -146,8 +146,8 @@ impl Queue {
         }
     }
 
-    /// Refuses what is queued during this pause. Returns whether a look was asked for meanwhile;
-    /// `None` when nothing will be queued any more.
+    /// Refuses what is queued during this pause. Returns whether somebody asked for a check of the
+    /// file meanwhile, or `None` when nothing will be queued any more.
     pub(super) fn refuse_for(&self, pause: Duration) -> Option<bool> {
         let until = Instant::now() + pause;
         let mut is_asked = false;
@@ -167,9 +167,8 @@ impl Queue {
         }
     }
 
-    /// The next plans to write while something `lasts`, this many at most; waits for them. `None`
-    /// when it has ended, which is signalled by [`Self::wake`], or when there is no room for the
-    /// next batch.
+    /// Waits for the next batch for as long as something `lasts`. `None` when that has ended, which
+    /// [`Self::wake`] signals, or when the batch has more plans than there is `room` for.
     pub(super) fn next_while(
         &self,
         lasts: impl Fn() -> bool,
@@ -186,9 +185,9 @@ impl Queue {
         None
     }
 
-    /// Makes [`Self::next_while`] look again.
+    /// Makes [`Self::next_while`] check again whether that lasts.
     pub(super) fn wake(&self) {
-        // Locked, so that it cannot fall between a look and the wait after it.
+        // The lock keeps the signal from falling between such a check and the wait after it.
         let _state = self.state();
         self.arrived.notify_one();
     }
@@ -211,7 +210,7 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Tells all who wait that the writer has ended.
+    /// Tells all waiting callers that the writer has ended.
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.is_closed = true;
@@ -229,8 +228,8 @@ impl Queue {
     }
 }
 
-/// All who wait for a batch. If a bug drops it without an answer, they are told that the outcome is
-/// unknown.
+/// All callers who wait for a batch. If a bug drops this without an answer, they are told that the
+/// outcome is unknown.
 pub(super) struct Callers(Option<Arc<OutcomeCell>>);
 
 /// The place to wait for the outcome of a batch.
@@ -261,7 +260,7 @@ impl Callers {
     }
 }
 
-/// Tells the outcome to all who wait for these batches.
+/// Answers all who wait for these batches.
 pub(super) fn answer(all: Vec<Callers>, outcome: Outcome) {
     for callers in all {
         callers.answer(outcome);
@@ -321,7 +320,7 @@ mod tests {
             let is_committed = matches!(told(ticket), Some(Outcome::Committed));
             assert_eq!(is_committed, is_told);
         }
-        // A look is a batch of its own.
+        // A batch without plans is joined by none.
         assert_eq!(next(&queue).0, 0);
         assert_eq!(next(&queue).0, 1);
         assert_eq!(next(&queue).0, 1000);

@@ -1,5 +1,5 @@
-//! Values as they lie in the file: with a checksum, so that a flipped bit is reported and never
-//! answered. The audit trail's rows have their chain instead, and keys are checked when the file is
+//! The stored form of values: each has a checksum, so that a flipped bit is reported and never
+//! served. The audit trail's rows have their chain instead, and keys are checked when the file is
 //! opened.
 //!
 //! ```text
@@ -37,7 +37,7 @@ pub(super) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Storage
     }
 }
 
-/// The row without a look at its checksum.
+/// The row, whose checksum is not verified.
 pub(super) fn unchecked(sealed: &[u8]) -> &[u8] {
     sealed
         .split_last_chunk::<CHECKSUM_BYTES>()

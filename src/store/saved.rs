@@ -1,28 +1,28 @@
-//! The index as it is saved in the file, so that a start need not read every user: 0.2 s for a
-//! million users instead of 5 s.
+//! The index as it is saved in the file, so that a start need not read every user. For a million
+//! users this takes 0.2 s instead of 5 s.
 //!
 //! ```text
 //! table "chunks"  number of a chunk << 32 | number of a piece → bytes, with a checksum (see `row`)
 //!
 //! the pieces of a chunk, one after the other:
 //!
-//! byte 0          version, 3: another one if other texts are kept
+//! byte 0          version, 4: raised when other texts are kept
 //! 512 bytes       each user's status: 0 nobody, 1 nothing said, 2 active, 3 inactive
 //! 512 × 8 bytes   when each was last changed, milliseconds since the epoch, i64 little-endian
 //! 512 × 4 bytes   where each one's text ends, u32 little-endian
 //! then            the texts, each followed by a zero
 //! ```
 //!
-//! Pieces are as small as users' rows, so that redb keeps them in pages of the same size: whole
-//! chunks, in pages of 64 KiB, left 60 MiB more in memory.
+//! Pieces are as small as users' rows, so that redb keeps both in pages of the same size. Whole
+//! chunks, in pages of 64 KiB, took 60 MiB more memory.
 //!
 //! A chunk is in the file only while it is right. The first commit that changes one of its users
-//! removes it; an idle moment or the end of the program puts it back. At a start the missing chunks
-//! are made from their users.
+//! removes it; an idle moment or the end of the program puts it back. At a start, missing chunks
+//! are made from the rows of their users.
 //!
-//! `chain` → "index" is where the audit trail's chain was at the last commit that kept to this.
-//! Each change moves the chain on: if a program that does not know the table has written to the
-//! store, the two differ, and nothing in the table is believed.
+//! `chain` → "index" is where the audit trail's chain was at the last commit that kept this table
+//! right. Each change moves the chain on. If a program that does not know the table has written to
+//! the store, the two differ, and the table is ignored.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("chunks");
 const PIECE_BYTES: usize = 1300;
 const VERSION: u8 = 4;
 
-/// The index of a state, taken from the file as far as possible; and the chunks that are in the
-/// file.
+/// The index of a state, taken from the file as far as possible, and the numbers of the chunks that
+/// are in the file.
 pub(super) fn load(
     snapshot: &Snapshot,
     describe: Describe,
@@ -61,7 +61,7 @@ pub(super) fn load(
     Ok((from_rows(snapshot, describe)?, RoaringBitmap::new()))
 }
 
-/// The index as the users' rows say.
+/// The index, made from the users' rows.
 pub(super) fn from_rows(snapshot: &Snapshot, describe: Describe) -> Result<Index, OpenError> {
     let mut index = Index::default();
     for number in 0..snapshot.chunks()? {
@@ -70,8 +70,7 @@ pub(super) fn from_rows(snapshot: &Snapshot, describe: Describe) -> Result<Index
     Ok(index)
 }
 
-/// The part of the index that is in the file. A chunk that is not as it was written counts as
-/// missing.
+/// The part of the index that is in the file. A chunk that cannot be read counts as missing.
 pub(super) fn read(snapshot: &Snapshot) -> Result<(Index, RoaringBitmap), ReadError> {
     let (mut index, mut saved) = (Index::default(), RoaringBitmap::new());
     let txn = snapshot.transaction();
@@ -122,7 +121,8 @@ fn describe_chunk(
     Ok(changes)
 }
 
-/// Removes all chunks: one that no commit would remove must not stay.
+/// Removes all chunks. Commits remove only chunks that they know of, so that a wrong one would
+/// stay.
 pub(super) fn forget(database: &Database) -> Result<(), ReadError> {
     let txn = database.begin_read()?;
     if matches!(
@@ -154,7 +154,7 @@ pub(super) fn outdate(
     Ok(outdated)
 }
 
-/// Puts back missing chunks, a bounded number, and returns which.
+/// Puts back missing chunks, `most` at most, and returns which.
 pub(super) fn save(
     txn: &WriteTransaction,
     index: &Index,
@@ -167,7 +167,7 @@ pub(super) fn save(
     if !put.is_empty() {
         let mut table = txn.open_table(CHUNKS)?;
         for number in &put {
-            // There may be pieces of a chunk that could not be read.
+            // Pieces of a chunk that could not be read may still be there.
             table.retain_in(keys(number), |_, _| false)?;
             let bytes = encode(index, number);
             for (key, piece) in keys(number).zip(bytes.chunks(PIECE_BYTES)) {

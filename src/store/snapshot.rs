@@ -18,8 +18,8 @@ use super::trust::Trust;
 use super::{ReadError, Shared, row};
 use crate::limits;
 
-/// After this many rows, some 100 us, others get their turn: retrieving one user must not wait for
-/// a look at all of them (`load --only "get beside"`: p99.9 4.5 ms without).
+/// After this many rows, some 100 us, the thread yields: retrieving one user must not wait for a
+/// scan of all (`load --only "get beside"`: p99.9 4.5 ms without).
 const ROWS_AT_A_STRETCH: u32 = 256;
 
 /// One committed state.
@@ -58,8 +58,8 @@ impl Deref for Row<'_> {
 }
 
 impl Snapshot {
-    /// The newest state of `database`, the index that belongs to it, what is known whatever the
-    /// state, and its number.
+    /// The newest state of `database` and its number, with the index that belongs to it and what is
+    /// known whatever the state.
     pub(super) fn begin(
         database: &Database,
         index: Index,
@@ -80,8 +80,8 @@ impl Snapshot {
         })
     }
 
-    /// The number of this state: within one process it differs after every change of a user. It is
-    /// the end of the audit trail, since each change has a row in it.
+    /// The number of this state. Within one process it differs after every change of a user,
+    /// because it is the end of the audit trail, and each change has a row there.
     pub fn state(&self) -> u64 {
         self.state
     }
@@ -105,19 +105,20 @@ impl Snapshot {
         Ok(last.map_or(0, |(sequence, _)| sequence.value() / CHUNK + 1))
     }
 
-    /// The sequences of all users: their order is that of creation. Finding the place of a user, or
-    /// the user at a place, reads no row.
+    /// The sequences of all users, in the order of creation. Finding the place of a user, or the
+    /// user at a place, reads no row.
     pub fn users(&self) -> &RoaringBitmap {
         self.index.live()
     }
 
-    /// The users that are active, or those that are not. A user without `active` is in neither.
+    /// The users whose `active` has this value. A user without `active` is in neither set.
     pub fn users_with_status(&self, active: bool) -> &RoaringBitmap {
         self.index.with_status(active)
     }
 
     /// The users from the sequence `from` on whose text ([`super::Facts::text`]) holds all of the
-    /// words; not all of them, once the look has found more than `most` that hold the first word.
+    /// words. The search stops early once it has found more than `most` texts that hold the first
+    /// word.
     pub fn users_with_words(&self, words: &[String], from: u32, most: usize) -> Found {
         self.index.with_words(words, from, most)
     }
@@ -128,7 +129,7 @@ impl Snapshot {
         self.index.modified_since(millis)
     }
 
-    /// When a user was last changed, in milliseconds since the epoch, without looking at its row.
+    /// When a user was last changed, in milliseconds since the epoch. Reads no row.
     pub fn modified(&self, sequence: u32) -> Option<i64> {
         self.index.modified(sequence)
     }
@@ -139,8 +140,8 @@ impl Snapshot {
         sealed.map(|sealed| Row::open(sequence, sealed)).transpose()
     }
 
-    /// The rows of users from one sequence to another, both included: cheaper than looking up each,
-    /// if few are passed over.
+    /// The rows of users from one sequence to another, both included. This is cheaper than looking
+    /// up each, if few are skipped.
     pub fn users_between(
         &self,
         first: u32,
@@ -157,18 +158,17 @@ impl Snapshot {
         Ok(u32::try_from(tables::users_next(&self.txn)?).unwrap_or(u32::MAX))
     }
 
-    /// What [`Snapshot::user_by_name`] gives, found by a hint where there is one. `is_named` tells
-    /// quickly whether a row belongs to the user with this name; it may wrongly say no. If there
-    /// are more users than the cache holds, that saves two of three reads: those of the table of
-    /// names.
+    /// Like [`Snapshot::user_by_name`], but tries a hint first. `is_named` tells quickly whether a
+    /// row belongs to the user with this name; it may wrongly say no. If there are more users than
+    /// the cache holds, a hint saves two of three reads: those of the table of names.
     pub fn user_named(
         &self,
         name: &[u8],
         is_named: impl Fn(&[u8]) -> bool,
     ) -> Result<Option<u32>, ReadError> {
         for sequence in self.hints.of(name) {
-            // A row that cannot be read may be anybody's: the table knows whose. Its checksum is
-            // checked when its content is read, and not when users are only counted.
+            // A row that cannot be read may be anybody's, so the table decides. The checksum is
+            // verified when the row's content is read; users that are only counted do not need it.
             if let Ok(Some(row)) = self.users.get(sequence)
                 && is_named(row::unchecked(row.value()))
             {
@@ -190,7 +190,7 @@ impl Snapshot {
             .named(name, found, patience, |sequence| self.user(sequence))
     }
 
-    /// [`Self::user_by_name`] as the table has it, without waiting.
+    /// Like [`Self::user_by_name`], but as the table has it, without waiting.
     pub(super) fn sequence_of_name(&self, name: &[u8]) -> Result<Option<u32>, ReadError> {
         Ok(self.names.get(name)?.map(|sequence| sequence.value()))
     }
@@ -207,13 +207,13 @@ impl Snapshot {
         sequences(&self.emails, email)
     }
 
-    /// Shows the users in `set` to `visit`, in order of creation, until it fails or breaks off.
+    /// Passes the users in `set` to `visit`, in order of creation, until it fails or breaks off.
     pub fn each_user<E: From<ReadError>>(
         &self,
         set: &RoaringBitmap,
         mut visit: impl FnMut(u32, &[u8]) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        // Reading on is cheaper than looking up, unless most are passed over.
+        // Reading on is cheaper than looking up, unless most rows are skipped.
         const PASSED_OVER_MAX: u64 = 8;
         let (Some(first), Some(last)) = (set.min(), set.max()) else {
             return Ok(());
@@ -270,8 +270,8 @@ impl Snapshot {
         Ok(Some(row::open(id.as_bytes(), row.value())?.to_vec()))
     }
 
-    /// The last uses of tokens: public id, and the text given to [`super::Change::seen`]. From a
-    /// store of format 2 it is only a number, milliseconds since the epoch.
+    /// The last uses of tokens: the public id, and the text given to [`super::Change::seen`]. In a
+    /// store of format 2 the text was only a number, milliseconds since the epoch.
     pub fn tokens_seen(&self) -> Result<Vec<(String, String)>, ReadError> {
         let mut seen = Vec::new();
         for entry in self.txn.open_table(SEEN)?.iter()? {

@@ -1,5 +1,5 @@
-//! The last step of a commit, put off: while the disk syncs what was written, the writer already
-//! runs the plans that come next.
+//! The last step of a commit, put off to another thread: while the disk syncs what was written, the
+//! writer already runs the next plans.
 //!
 //! ```text
 //! writer:  plans … commit: write, write, …   plans …, and those that arrive   commit: write, …  answer
@@ -8,9 +8,10 @@
 //! ```
 //!
 //! What is not synced yet is neither answered nor read. If the writer only waits for the sync, it
-//! writes what it has before it answers: all callers want the processors at once when they are
-//! answered, and this way they have them while the disk is busy anyhow (15 % more changes a second
-//! by 64 clients). If that takes long, or the writer is at something else, the syncer answers.
+//! writes the next commit before it answers the last one. All callers want the processors at once
+//! when they are answered, and this way they have them while the disk is busy anyway (15 % more
+//! changes a second by 64 clients). If that takes long, or the writer is busy otherwise, the syncer
+//! answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -24,10 +25,10 @@ use super::snapshot::Snapshot;
 
 use crate::locks::sound;
 
-/// How long the callers of synced changes wait while the writer writes the next ones.
+/// How long callers of synced changes wait for an answer while the writer writes the next ones.
 const TOLD_WITHIN: Duration = Duration::from_millis(5);
 
-/// A commit that was written and is not synced yet, and what follows the sync.
+/// A commit that is written but not synced yet, and what follows the sync.
 pub(super) struct Unsynced {
     pub(super) storage: Deferring,
     /// The state that it has made; `None` if that cannot be read.
@@ -37,7 +38,7 @@ pub(super) struct Unsynced {
     pub(super) began: Instant,
 }
 
-/// What depends on a commit. If that has failed, nobody knows yet what of it is on disk.
+/// What depends on a commit. If the commit failed, it is not known yet what of it is on disk.
 pub(super) struct Unanswered {
     pub(super) callers: Vec<Callers>,
     /// Rows for the audit trail that are committed with it.
@@ -47,7 +48,7 @@ pub(super) struct Unanswered {
 }
 
 impl Unsynced {
-    /// Syncs it, publishes the state that it has made, and returns whom to tell.
+    /// Syncs the commit, publishes its state, and returns the callers to answer.
     pub(super) fn finish(self, shared: &Shared) -> Result<Vec<Callers>, Unanswered> {
         let synced = catch_unwind(AssertUnwindSafe(|| self.storage.sync_owed()));
         match synced {
@@ -64,7 +65,7 @@ impl Unsynced {
     }
 }
 
-/// The thread that finishes a commit while the writer is at the next one.
+/// The thread that finishes a commit while the writer works on the next one.
 #[derive(Default)]
 pub(super) struct Syncer {
     state: Mutex<State>,
@@ -74,9 +75,9 @@ pub(super) struct Syncer {
 #[derive(Default)]
 struct State {
     work: Work,
-    /// The writer has nothing to do before this is finished.
+    /// The writer has nothing to do until this is finished.
     is_awaited: bool,
-    /// Callers whose changes are synced, and whom the writer is to tell.
+    /// Callers whose changes are synced, and whom the writer will answer.
     untold: Vec<Callers>,
     is_closed: bool,
 }
@@ -87,7 +88,7 @@ enum Work {
     Nothing,
     Given(Box<Unsynced>),
     Underway,
-    /// It failed; `None` if a bug has left nobody to be answered.
+    /// The commit failed; `None` if a bug has left nobody to answer.
     Failed(Option<Unanswered>),
 }
 
@@ -98,7 +99,7 @@ impl Work {
 }
 
 impl Syncer {
-    /// Finishes this commit. There is never another one underway.
+    /// Hands over a commit to finish. No other one may be underway.
     pub(super) fn give(&self, commit: Unsynced) {
         self.set(Work::Given(Box::new(commit)));
     }
@@ -108,7 +109,7 @@ impl Syncer {
         self.state().work.is_underway()
     }
 
-    /// Waits until nothing is underway. False if that has failed.
+    /// Waits until nothing is underway. Returns false if the commit failed.
     #[must_use]
     pub(super) fn wait_idle(&self) -> bool {
         let state = sound(
@@ -132,13 +133,13 @@ impl Syncer {
         wait()
     }
 
-    /// Answers those who were left to the writer.
+    /// Answers the callers who were left to the writer.
     pub(super) fn tell(&self) {
         let untold = std::mem::take(&mut self.state().untold);
         answer(untold, Outcome::Committed);
     }
 
-    /// Takes what has failed.
+    /// Takes the commit that failed, if there is one.
     pub(super) fn take_failed(&self) -> Option<Unanswered> {
         let mut state = self.state();
         match std::mem::take(&mut state.work) {
@@ -150,13 +151,13 @@ impl Syncer {
         }
     }
 
-    /// Nothing will be given any more.
+    /// Lets the thread end: no commit will be given any more.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.changed.notify_all();
     }
 
-    /// Finishes what is given, until nothing will be any more.
+    /// Finishes the commits that are given, until [`Self::close`].
     pub(super) fn run(&self, shared: &Shared, queue: &Queue) {
         while let Some(commit) = self.next() {
             let finished = catch_unwind(AssertUnwindSafe(|| commit.finish(shared)));
@@ -168,7 +169,7 @@ impl Syncer {
             let has_failed = matches!(work, Work::Failed(_));
             let callers = self.finished(work, callers);
             if has_failed {
-                // The writer may have nothing else to do that would make it see the failure.
+                // An idle writer would not see the failure otherwise.
                 queue.prod();
             }
             queue.wake();
@@ -176,7 +177,7 @@ impl Syncer {
         }
     }
 
-    /// Notes that nothing is underway any more, and returns whom to tell at once.
+    /// Notes that nothing is underway any more, and returns the callers to answer at once.
     fn finished(&self, work: Work, callers: Vec<Callers>) -> Vec<Callers> {
         let mut state = self.state();
         state.work = work;

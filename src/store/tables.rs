@@ -1,5 +1,5 @@
-//! The tables and their byte forms. Only plain integers, bytes and text are used as redb
-//! types: redb 5 changes the stored form of the composite ones.
+//! The tables and their byte forms. Only plain integers, bytes and text are used as redb types,
+//! because redb 5 changes the stored form of composite ones.
 //!
 //! ```text
 //! meta       text → u64        "format", "users_next" (the next user's sequence), "era" (the last
@@ -14,8 +14,8 @@
 //! audit      u64  → row        by sequence, hash-chained (see `audit`)
 //! chain      text → bytes      "head": where the audit trail's chain goes on, "anchor": where
 //!                              it begins, behind the rows that retention has removed, "index":
-//!                              where it was when `chunks` was last kept right
-//! chunks     u64  → bytes      what is kept of users in memory (see `saved`); may be absent
+//!                              where it was when `chunks` was last right
+//! chunks     u64  → bytes      the saved index (see `saved`); may be absent
 //! ```
 //!
 //! Rows of `users` and `tokens` belong to their callers and begin with a version byte; here
@@ -97,7 +97,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// For a file that has no format yet: notes the format, the first sequence, and where the audit
-    /// chain begins. The tables were made when they were opened.
+    /// chain begins. The tables exist: opening makes them.
     pub(super) fn initialise(&mut self) -> Result<(), ReadError> {
         put_number(&mut self.meta, META_FORMAT, FORMAT)?;
         put_number(&mut self.meta, META_USERS_NEXT, 1)?;
@@ -110,14 +110,15 @@ impl<'txn> Tables<'txn> {
         put_number(&mut self.meta, META_ERA, u64::from(era))
     }
 
-    /// Writes down where the audit trail's chain goes on; before each commit.
+    /// Notes where the audit trail's chain continues, and that the saved index is right; before
+    /// each commit.
     pub(super) fn note_chain(&mut self) -> Result<(), ReadError> {
         put_joint(&mut self.chain_table, CHAIN_INDEX, self.chain)?;
         self.note_head()
     }
 
-    /// The same for whoever has not looked whether the saved index is right: nobody relies on it
-    /// then.
+    /// Like [`Self::note_chain`], for a caller that has not checked whether the saved index is
+    /// right: the index is ignored from then on.
     pub(super) fn note_head(&mut self) -> Result<(), ReadError> {
         put_joint(&mut self.chain_table, CHAIN_HEAD, self.chain)
     }
@@ -275,7 +276,7 @@ pub(super) fn format(txn: &redb::ReadTransaction) -> Result<Option<u64>, ReadErr
     }
 }
 
-/// The same of a database, which is this program's format or an older one.
+/// The format of a database: this program's or an older one, or else an error.
 pub(super) fn known_format(database: &Database) -> Result<Option<u64>, OpenError> {
     let txn = database.begin_read().map_err(ReadError::from)?;
     match format(&txn)? {
@@ -297,7 +298,7 @@ pub(super) fn users_next_of(
     Ok(number_of(meta, META_USERS_NEXT)?.unwrap_or(1))
 }
 
-/// What tells apart what was written since the last restore: a number that is greater after each.
+/// A number that tells apart what was written before and after a restore: each restore raises it.
 pub(super) fn era(txn: &redb::ReadTransaction) -> Result<u32, ReadError> {
     let era = number_of(&txn.open_table(META)?, META_ERA)?;
     Ok(era.map_or(0, |era| u32::try_from(era).unwrap_or(u32::MAX)))
@@ -355,7 +356,7 @@ fn number_of(
     Ok(Some(row::open_number(name, number)?))
 }
 
-/// The two ends of the audit chain as they were noted: where it begins, where it goes on.
+/// The two ends of the audit chain, as noted: where it begins and where it continues.
 pub(super) fn chain_ends(
     chain: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<(Joint, Joint), ReadError> {
@@ -366,7 +367,7 @@ pub(super) fn chain_ends(
     Ok((end(CHAIN_ANCHOR)?, end(CHAIN_HEAD)?))
 }
 
-/// The head of the audit chain, if its last row is the one that was written last.
+/// The head of the audit chain; an error if the last row does not lead to it.
 pub(super) fn chain_head(txn: &redb::ReadTransaction) -> Result<Joint, OpenError> {
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
     let chain = txn.open_table(CHAIN).map_err(ReadError::from)?;

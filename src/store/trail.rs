@@ -1,4 +1,4 @@
-//! Reading the audit trail of a committed state: forwards, backwards, and whole with its chain.
+//! Reads the audit trail of a committed state: forwards, backwards, and with a check of its chain.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ pub struct Extent {
     pub first: u64,
     /// The sequence of the next row.
     pub next: u64,
-    /// How many rows there are: of the numbers between some may be left out.
+    /// How many rows there are: some of the numbers in between may be skipped.
     pub rows: u64,
     /// Bytes of all rows together.
     pub bytes: u64,
@@ -36,8 +36,8 @@ impl Snapshot {
         })
     }
 
-    /// Shows rows to `visit`, from `first` on, oldest first, until it breaks off or the trail ends.
-    /// The chain is not checked. A row that is not text is skipped.
+    /// Passes rows to `visit`, from `first` on, oldest first, until it breaks off or the trail
+    /// ends. The chain is not checked. A row that is not text is skipped.
     pub fn audits_from(
         &self,
         first: u64,
@@ -54,7 +54,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// [`Self::audits_from`] backwards: from the row before `end` on, newest first.
+    /// Like [`Self::audits_from`], but newest first, beginning with the row before `end`.
     pub fn audits_before(
         &self,
         end: u64,
@@ -84,10 +84,10 @@ impl Snapshot {
         Ok(newest.and_then(|(_, row)| text_of(row.value()).map(str::to_owned)))
     }
 
-    /// Shows `count` rows to `visit`, from `first` or the oldest on, checking that each is as it
-    /// was written. Gives the row at which the next look goes on; `None` at the end of the trail,
-    /// where the noted head was compared too. If the last row of a look does not follow, the next
-    /// look decides which row was changed.
+    /// Passes `count` rows to `visit`, from `first` or the oldest on, and checks that each is as it
+    /// was written. Returns the row at which the next call continues, or `None` at the end of the
+    /// trail, where the noted head is compared, too. If the last row of a call does not follow, the
+    /// next call decides which row was changed.
     pub fn check_audits(
         &self,
         first: u64,
@@ -97,7 +97,7 @@ impl Snapshot {
         let (anchor, head) = tables::chain_ends(&self.transaction().open_table(CHAIN)?)?;
         let table = self.transaction().open_table(AUDIT)?;
         let mut walk = Walk::from(anchor);
-        // Rows that a removal has left lie before the anchor, where no row may be.
+        // The check begins before the anchor, where no row may be left.
         let mut from = 0;
         if first > anchor.next_sequence
             && let Some(before) = table.range(anchor.next_sequence..first)?.next_back()

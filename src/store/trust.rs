@@ -1,11 +1,11 @@
-//! Whether the store can answer yet. A server starts before everything in the store was looked at,
-//! and the look goes on in the background. Rows have checksums of their own, but that nobody has a
-//! key is only known once the tables of keys were compared with all users: until then a lookup by
-//! key waits, unless it leads to a user that has the key.
+//! Whether the store can answer yet. A server starts before everything in the store was checked,
+//! and the check (the look) goes on in the background. Rows have checksums of their own. But that
+//! no user has a key is only known once the tables of keys were compared with all users. Until then
+//! a lookup by key waits, unless it leads to a user that has the key.
 //!
 //! ```text
 //! underway ──▶ whole
-//!     ├──────▶ damaged: the server ends, as one ends that finds it at its start
+//!     ├──────▶ damaged: the server ends, as one does that finds damage at its start
 //!     └──────▶ broken off: the store is being closed
 //! ```
 
@@ -22,20 +22,20 @@ use super::{OpenError, ReadError, Shared};
 
 use crate::locks::sound;
 
-/// Pause before another attempt at a file that is being reopened; it doubles with each failure.
+/// The pause before the next attempt. It doubles with each failed read.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// A place that cannot be read after this many attempts, some three minutes, is damaged.
+/// A place that cannot be read after this many attempts, some three minutes, counts as damaged.
 const FAILURES_MAX: u32 = 10;
 
-/// The progress of the look, and what may be answered meanwhile.
+/// The progress of the check, and what may be answered meanwhile.
 #[derive(Default)]
 pub(super) struct Trust {
     stage: Mutex<Stage>,
     changed: Condvar,
-    /// The store is not known to be whole; this stays set if damage was found or the look was
-    /// broken off. Atomic, so that readers need not take the lock.
+    /// Whether the store is not known to be whole. This stays set if damage was found or the check
+    /// was broken off. Atomic, so that readers need not take the lock.
     is_untold: AtomicBool,
-    /// The index is not what the users' rows say.
+    /// Whether the index differs from the users' rows.
     is_stale: AtomicBool,
     describe: Option<Describe>,
 }
@@ -56,7 +56,7 @@ impl Stage {
 }
 
 impl Trust {
-    /// The state at the beginning of a look.
+    /// The state at the beginning of a check.
     pub(super) fn underway(describe: Describe) -> Self {
         Self {
             stage: Mutex::new(Stage::Underway),
@@ -108,7 +108,7 @@ impl Trust {
         }
     }
 
-    /// Ends the look.
+    /// Breaks off the check.
     pub(super) fn break_off(&self) {
         self.finish(Stage::BrokenOff);
     }
@@ -134,12 +134,12 @@ impl Trust {
         }
     }
 
-    /// Waits before another attempt, or until the look is broken off.
+    /// Waits before another attempt, or until the check ends.
     fn pause(&self, time: Duration) {
         drop(self.wait_while_underway(time));
     }
 
-    /// The stage of the look when it has ended, or after this time.
+    /// Waits until the check has ended, for this time at most, and returns its stage.
     fn wait_while_underway(&self, time: Duration) -> MutexGuard<'_, Stage> {
         let waited = self
             .changed
@@ -156,9 +156,9 @@ impl Trust {
     }
 }
 
-/// Looks at everything that is published, however often the file is reopened meanwhile. Calls
-/// `on_doubt` when the writer is to look at the file or the index, and `on_damage` if something
-/// is not as it was written, or cannot be read again and again.
+/// Checks everything that is published, however often the file is reopened meanwhile. Calls
+/// `on_doubt` when the writer should check the file or the index, and `on_damage` if something is
+/// not as it was written, or repeatedly cannot be read.
 pub(super) fn look_behind(
     shared: &Shared,
     describe: Describe,
@@ -198,7 +198,7 @@ pub(super) fn look_behind(
     }
 }
 
-/// Whether everything was looked at.
+/// Checks everything once. False if nothing is published or the check was broken off.
 fn look(shared: &Shared, describe: Describe) -> Result<bool, OpenError> {
     let published = shared.published.read();
     let snapshot = sound(published).clone();

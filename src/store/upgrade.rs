@@ -1,5 +1,5 @@
-//! A store of an older format is brought to the one of this program, all steps in one commit;
-//! before that its file is kept as it is, under a name that says its format.
+//! Upgrades a store of an older format to this program's, all steps in one commit. Before that, the
+//! file is kept as it is under a name that tells its format.
 //!
 //! ```text
 //! users.redb (1) ── locked, copied, synced, compared ──▶ users.format-1.redb
@@ -9,15 +9,16 @@
 //! users.redb (4)
 //! ```
 //!
-//! Wherever it is killed, the next start finds one format or the other. A backup left by an earlier
-//! attempt is used if it holds the same: a start that fails over and over must not fill the disk.
+//! Wherever the upgrade is killed, the next start finds one format or the other. A backup left by
+//! an earlier attempt is used if it holds the same, because a start that fails over and over must
+//! not fill the disk.
 //!
-//! A backup that is restored is upgraded before it is in its place, and is itself the way back.
+//! A backup that is restored is upgraded before it is put in place, and is itself the way back.
 //!
-//! A file that is only read, such as a backup, is upgraded in memory and not kept. From format 1 to
-//! 2 every user is written, so that a backup of format 1 with users of more than
-//! [`limits::OVERLAY_BYTES_MAX`] can be neither verified nor restored: it must be put in the place
-//! of the store, and upgraded there.
+//! A file that is only read, such as a backup, is upgraded in memory, and the result is not kept.
+//! The step from format 1 to 2 writes every user, so a backup of format 1 whose users take more
+//! than [`limits::OVERLAY_BYTES_MAX`] can be neither verified nor restored. It must be put in the
+//! place of the store and upgraded there.
 
 use std::fs;
 use std::io;
@@ -46,7 +47,7 @@ use crate::mend::quoted;
 use crate::secret::{Digest, Sha256};
 use crate::{files, limits};
 
-/// Until format 3: a head without the bytes of the rows.
+/// Until format 3, the head lacked the bytes of the rows.
 const SHORT_HEAD_BYTES: usize = 40;
 /// Until format 2: token id → milliseconds since the epoch of its last use.
 const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
@@ -66,8 +67,8 @@ pub(super) fn with_backup(
     lag: &Arc<Lag>,
     describe: Describe,
 ) -> Result<(), OpenError> {
-    // A full disk is an error at once: no caller is served yet who could wait. Closing puts an
-    // unclean file in order, so that the copy needs no repair.
+    // A full disk is an error at once, because no caller is served yet who could wait. Closing
+    // repairs a file that was not closed cleanly, so that the copy needs no repair.
     let database = file::database(Patient::hasty(opener()?, Arc::clone(lag)))?;
     let state = State::of(&database)?;
     close(database)?;
@@ -93,12 +94,12 @@ pub(super) fn with_backup(
         OpenError::Io(error) => refused(format!("its backup is {}", backup.display()), &error),
         other => other,
     })?;
-    // It is upgraded, whatever becomes of closing it.
+    // The upgrade is done, even if closing the file fails.
     tell(path, &backup, format);
     close(database)
 }
 
-/// A warning, because commands show those too: nobody shall have to search for the way back.
+/// Warnings, because commands show those, too: nobody should have to search for the way back.
 fn tell(path: &Path, backup: &Path, format: u64) {
     let backup = quoted(backup);
     log::warn!(
@@ -108,7 +109,7 @@ fn tell(path: &Path, backup: &Path, format: u64) {
     // The program of format 1 had no `restore`.
     let put_back = match format {
         1 => format!("and copy {backup} to {}", quoted(path)),
-        // That program gave the files it made to the user who ran it.
+        // The files that program made belong to the user who ran it.
         _ => format!(
             "and run with that one, as the user of the server: golinks-scim --data-dir {} backup restore {backup}",
             quoted(files::directory_of(path))
@@ -135,7 +136,7 @@ pub(super) fn run(database: &Database, format: u64, describe: Describe) -> Resul
     Ok(())
 }
 
-/// Checksums of rows, the index of addresses, and the audit chain's head.
+/// Adds checksums to the rows, the index of addresses, and the audit chain's head.
 fn from_1_to_2(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenError> {
     let mut meta = txn.open_table(META).map_err(ReadError::from)?;
     let users_next = tables::users_next_of(&meta)?;
@@ -184,7 +185,7 @@ fn seal_users(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErro
     Ok(())
 }
 
-/// `used`, a number, becomes `seen`, a text of the caller's: a number is such a text, too.
+/// Turns `used`, a number, into `seen`, a text of the caller's; a number is such a text, too.
 fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
     let mut seen = txn.open_table(SEEN)?;
     let used = txn.open_table(USED)?;
@@ -198,7 +199,7 @@ fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
     tables::put_number(&mut txn.open_table(META)?, META_FORMAT, 3)
 }
 
-/// The audit chain gets its anchor, and its head the bytes of all rows.
+/// Adds the audit chain's anchor, and the bytes of all rows to its head.
 fn from_3_to_4(txn: &WriteTransaction) -> Result<(), OpenError> {
     let mut head = Joint::default();
     let audit = txn.open_table(AUDIT).map_err(ReadError::from)?;
@@ -241,9 +242,9 @@ fn all<V: Value + 'static, T>(
     Ok(found)
 }
 
-/// Makes or finds a file beside the store that holds the same.
+/// Makes or finds a file beside the store that holds this state.
 fn keep(path: &Path, state: &State) -> Result<PathBuf, OpenError> {
-    // Nobody writes to it while it is copied.
+    // The lock keeps others from writing to the store while it is copied.
     let _lock = file::lock(path)?;
     file::remove_leftovers(path, None);
     for number in 1..=limits::KEPT_FORMATS_MAX {
@@ -288,7 +289,7 @@ fn copy(path: &Path, name: &Path, state: &State) -> Result<(), OpenError> {
     kept
 }
 
-/// How many bytes more a file of so many needs while it is upgraded.
+/// How many more bytes a file of this size needs while it is upgraded.
 pub(super) fn growth(format: u64, bytes: u64) -> u64 {
     // Sealing every user writes the file once more.
     if format == 1 { bytes } else { 0 }
@@ -303,7 +304,7 @@ impl State {
         Ok(Self { format, digest })
     }
 
-    /// Whether the file holds exactly this state; one that cannot be read does not.
+    /// Whether the file holds exactly this state; false if it cannot be read.
     fn is_in(&self, path: &Path) -> bool {
         let found = guarded(|| {
             let storage = Overlay::new(Box::new(Readable::open(path)?))?;

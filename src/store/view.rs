@@ -20,7 +20,7 @@ enum Source<'a> {
     Committed(&'a Snapshot, Names),
 }
 
-/// Who would have a userName, or that nobody would, by what was supposed.
+/// The supposed changes: who has a userName after them; `None` if nobody has.
 type Names = BTreeMap<Vec<u8>, Option<u32>>;
 
 impl<'a> View<'a> {
@@ -33,8 +33,8 @@ impl<'a> View<'a> {
         Self(Source::Committed(snapshot, Names::new()))
     }
 
-    /// Makes a view of a committed state find users under the names that they would have after a
-    /// change. Their rows are not seen.
+    /// Makes a view of a committed state find users under the names that they would have after
+    /// `change`. Their rows are not seen.
     pub fn suppose(&mut self, change: &Change) {
         let Source::Committed(_, names) = &mut self.0 else {
             return;

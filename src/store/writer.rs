@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes what is queued, runs the plans one after the other in one
-//! transaction and commits; when that is synced, the new state is published, and only then are the
-//! callers answered. If there is more to write, another thread syncs meanwhile (`syncer.rs`).
+//! transaction and commits. When the commit is synced, the new state is published, and only then
+//! are the callers answered. If there is more to write, another thread syncs meanwhile
+//! (`syncer.rs`).
 //!
 //! ```text
 //!         ┌───── batches ─────┐
@@ -37,7 +38,7 @@ use super::view::View;
 use super::{OpenError, ReadError, Shared, saved};
 use crate::limits;
 
-/// How long the queue must be empty before the state is made quick to reopen.
+/// How long the queue must be empty before a checkpoint makes the state quick to reopen.
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(50);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -47,14 +48,14 @@ pub(super) struct Writer {
     pub(super) describe: Describe,
     pub(super) shared: Shared,
     pub(super) lag: Arc<Lag>,
-    /// Whether everything is looked at before it is served for the first time.
+    /// Whether everything is checked before it is served for the first time.
     pub(super) looks_first: bool,
     syncer: Arc<Syncer>,
 }
 
 /// Why serving stopped.
 enum Stop {
-    /// Nothing will ever be queued any more.
+    /// Nothing will be queued any more.
     Closed,
     /// The database must be opened anew.
     Broken(Option<Unanswered>),
@@ -65,14 +66,14 @@ enum Stop {
 enum Attempt {
     /// It has ended with this outcome.
     Done(Outcome),
-    /// The commit itself failed; its chain would have this head.
+    /// The commit itself failed. If it is on disk nevertheless, the chain has this head.
     Uncertain(Joint),
-    /// It is written and not synced yet.
+    /// The batch is written and not synced yet.
     Written {
         changes: usize,
         began: Instant,
-        /// The previous commit was still being synced when this one began: its callers, once
-        /// answered, will come back soon.
+        /// Whether the previous commit was still being synced when this one began: its callers will
+        /// come back soon after they are answered.
         is_followed: bool,
     },
 }
@@ -102,8 +103,8 @@ impl Writer {
         loop {
             // A panic outside of a commit must not end the only thread that writes, either.
             let stop = catch_unwind(AssertUnwindSafe(|| self.serve(&mut open, queue)));
-            // The commit that the syncer is at must not be published after this; a failed one is
-            // fetched below.
+            // The commit that the syncer is working on must not be published after this. A failed
+            // one is fetched below.
             let _ = self.syncer.wait_idle();
             self.shared.publish(None);
             let known = open.known();
@@ -189,7 +190,7 @@ impl Writer {
         }
     }
 
-    /// Publishes what can be read of a storage that takes no writes.
+    /// Publishes a view of a storage that takes no writes, as far as it can be read.
     fn view(&self, known: &Known) -> Option<Open> {
         let view = guarded(|| {
             let view = self.open_for_reading(Some(known))?;
@@ -223,7 +224,7 @@ impl Writer {
             let (plans, callers) = match self.next(open, queue) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
-                    // What has failed is answered before the end.
+                    // A failed commit must be answered before the end.
                     if !self.syncer.wait_idle() {
                         return Stop::Broken(None);
                     }
@@ -246,8 +247,8 @@ impl Writer {
         }
     }
 
-    /// The next batch, or `None` when nothing will be queued any more. Uses idle time to make a
-    /// state that reopens in milliseconds after a crash.
+    /// The next batch, or `None` when nothing will be queued any more. Idle time is used for a
+    /// checkpoint, from which the store reopens in milliseconds after a crash.
     fn next(
         &self,
         open: &mut Open,
@@ -257,18 +258,19 @@ impl Writer {
             match queue.next(open.unchecked.then_some(IDLE_BEFORE_CHECKPOINT)) {
                 Next::Batch(plans, callers) => return Ok(Some((plans, callers))),
                 Next::Closed => return Ok(None),
-                // Callers who arrive during a sync that takes so long shall not wait for it.
+                // A checkpoint would wait for such a long sync, and with it callers who arrive
+                // meanwhile.
                 Next::Nothing if self.syncer.is_underway() => {}
                 Next::Nothing => {
                     let saved = open.checkpoint()?;
-                    // What was too much for one checkpoint is saved by the next one.
+                    // The next checkpoint saves what was too much for this one.
                     open.unchecked = saved == limits::INDEX_CHUNKS_AT_ONCE;
                 }
             }
         }
     }
 
-    /// Writes a batch, and what arrives until the previous commit is synced.
+    /// Writes a batch, and with it what arrives until the previous commit is synced.
     fn write(
         &self,
         open: &mut Open,
@@ -277,8 +279,8 @@ impl Writer {
         queue: &Queue,
     ) -> Option<Stop> {
         let mut noted = Vec::new();
-        // Unwinding drops the transaction, which aborts it; the database is then opened anew,
-        // so that nothing of a half-done batch is trusted.
+        // Unwinding drops the transaction, which aborts it. The database is then reopened, so that
+        // nothing of a half-done batch is trusted.
         let attempt = catch_unwind(AssertUnwindSafe(|| {
             self.commit(open, plans, &mut callers, &mut noted, queue)
         }));
@@ -295,7 +297,7 @@ impl Writer {
         stop
     }
 
-    /// What follows from how far a batch came.
+    /// Decides what follows from how far a batch came.
     fn conclude(
         &self,
         open: &Open,
@@ -310,8 +312,8 @@ impl Writer {
                 began,
                 is_followed,
             } => {
-                // The commit is on disk: a failure to read it back must not become a "failed" that
-                // tells its callers otherwise.
+                // The commit is written: a failure to read it back must not tell its callers that
+                // it failed.
                 let snapshot = guarded(|| Ok(self.snapshot(open)?)).ok().map(Arc::new);
                 let commit = Unsynced {
                     storage: open.storage.clone(),
@@ -339,7 +341,7 @@ impl Writer {
         }
     }
 
-    /// Gets a commit synced: by the syncer if there is or will soon be something else to do;
+    /// Has a commit synced: by the syncer if there is or will soon be something else to do,
     /// otherwise here, since waking another thread takes as long as a sync of some disks.
     fn finish(&self, commit: Unsynced, is_followed: bool, queue: &Queue) -> Option<Stop> {
         let is_readable = commit.snapshot.is_some();
@@ -356,12 +358,12 @@ impl Writer {
         }
     }
 
-    /// Makes the index anew if the look after the start has found it to be wrong.
+    /// Makes the index anew if the check after the start found it to be wrong.
     fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
         if !self.shared.trust.is_stale() {
             return Ok(());
         }
-        // Nothing is published that is not on disk; the next commit fails.
+        // Publish nothing that is not on disk. If that sync failed, the next commit fails.
         if !self.syncer.wait_idle() {
             return Ok(());
         }
@@ -375,8 +377,8 @@ impl Writer {
     }
 
     /// Runs the plans in one transaction and commits it, unless none of them wrote anything. The
-    /// rows `noted` for the audit trail are committed with it, and so are the plans of `callers`
-    /// who come until the previous commit is synced.
+    /// rows `noted` for the audit trail are committed with it, and so are the plans that arrive
+    /// until the previous commit is synced, whose `callers` are added.
     fn commit(
         &self,
         open: &mut Open,
@@ -391,8 +393,7 @@ impl Writer {
         let (chain, written) = {
             let mut tables = Tables::open(&txn, open.chain)?;
             let written = self.run_plans(&mut tables, &mut changes, plans, callers, queue)?;
-            // That there is nothing to change may also follow from a commit that is not on disk
-            // yet.
+            // A plan may have found nothing to change because of a commit that is not on disk yet.
             if !self.syncer.awaited(|| self.syncer.wait_idle()) {
                 return Ok(Attempt::Done(Outcome::Failed));
             }
@@ -419,7 +420,7 @@ impl Writer {
                 log::error!("a commit failed: {error}");
                 return Ok(Attempt::Uncertain(chain));
             }
-            // It may have reached the disk.
+            // After a panic, too, the commit may have reached the disk.
             Err(_) => return Ok(Attempt::Uncertain(chain)),
         }
         open.index = index;
@@ -447,8 +448,7 @@ impl Writer {
         let mut written = 0;
         let mut room = limits::BATCH_CHANGES_MAX;
         loop {
-            // Plans that only look take room, too: otherwise there could be any number of batches
-            // of them.
+            // Batches without plans take room, too: otherwise there could be any number of them.
             room = room.saturating_sub(plans.len().max(1));
             for plan in plans {
                 let change = plan(&View::of_writer(tables, &self.shared.trust))?;
