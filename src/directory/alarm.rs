@@ -1,9 +1,10 @@
-//! The alarm over very many deactivations: a mistake in an identity provider can take everybody's
-//! access within minutes. They are done all the same, but a warning is given.
+//! The alarm about very many deactivations. A mistake in an identity provider can take away
+//! everybody's access within minutes. The deactivations are done all the same, but a warning is
+//! given.
 //!
 //! Time is monotonic, so that setting the clock neither raises the alarm nor hides it. The time of
-//! day is kept beside it as it was, since an undo looks for it in the audit trail; a new process
-//! goes on from that.
+//! day is kept beside it, as the clock had it: an undo looks for it in the audit trail, and a new
+//! process counts the last hour's deactivations from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -14,12 +15,12 @@ use crate::clock::Instant;
 use crate::locks::sound;
 use crate::mend::Mend;
 
-/// How many deactivations are very many.
+/// How many deactivations raise the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// More than this; 0 is never.
+    /// More than this number; 0 means never.
     pub deactivations: u32,
-    /// And more than this part of the active users, in percent.
+    /// And more than this share of the active users, in percent.
     pub percent: u32,
 }
 
@@ -31,9 +32,10 @@ pub(super) struct Alarm {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By time. A few more than there are parts in the window at most: what was recalled has its own.
+    /// By time. At most a few more than there are parts in the window, because recalled
+    /// deactivations have parts of their own.
     parts: VecDeque<Part>,
-    /// Active users at the last look that could count them.
+    /// Active users at the last [`Alarm::look`] that could count them.
     active: u64,
     raised: Option<Raised>,
     /// The deactivations at the last [`Transition::Raised`].
@@ -43,13 +45,13 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Raised {
     since: Instant,
-    /// See [`AlarmState::began`]: it stays when the first of them are forgotten.
+    /// See [`AlarmState::began`]. It stays when the first deactivations are forgotten.
     began: Instant,
 }
 
-/// What is needed to tell the state of the alarm.
+/// What the state of the alarm depends on, besides the deactivations.
 pub(super) struct Readings {
-    /// Active users, if they can be counted; otherwise those of the last look count.
+    /// Active users; `None` if they cannot be counted, and then the last count is used.
     pub(super) active: Option<u64>,
     pub(super) thresholds: Thresholds,
     /// The time of day, for people.
@@ -65,12 +67,12 @@ pub struct AlarmState {
     pub deactivations: u64,
     /// More than this many raise the alarm; `None` if it is off.
     pub threshold: Option<u64>,
-    /// Since when it is raised.
+    /// Since when it has been raised, if it is.
     pub raised: Option<Instant>,
     /// Who did most of them, and how many.
     pub most: Option<(String, u64)>,
-    /// Shortly before the first deactivation since the alarm was raised, or within the hour before
-    /// that.
+    /// Shortly before the first of these deactivations: since the alarm was raised, or within the
+    /// hour before that.
     pub began: Instant,
 }
 
@@ -92,7 +94,7 @@ impl AlarmState {
         let most = most.filter(|(_, count)| count.saturating_mul(2) > self.deactivations);
         let token = most.and_then(|(who, _)| who.strip_prefix("token:")?.split(':').next());
         let by = token.map_or_else(String::new, |id| format!(" --token {id}"));
-        // Not "1h": that would count from when it is typed, which may be the next morning.
+        // Not "1h": that would count from the moment it is typed, which may be the next morning.
         let since = self.began;
         Mend::of(format!(
             "see who: {{program}} user list --inactive; if it was a mistake, stop it in the \
@@ -101,17 +103,17 @@ impl AlarmState {
     }
 }
 
-/// A change of the alarm since the last look.
+/// A change of the alarm's state since the last [`Alarm::look`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// It was raised, or there are twice as many as when that was told last.
+    /// It was raised, or there are twice as many deactivations as at the last `Raised`.
     Raised,
     /// It is over.
     Over,
 }
 
 impl Alarm {
-    /// Counts deactivations by somebody, done at `at`, which was `now` by the clock.
+    /// Counts deactivations made by `by` at `at`, when the clock showed `now`.
     pub(super) fn note(&self, by: &str, deactivations: u64, at: Monotonic, now: Instant) {
         let mut state = sound(self.state.lock());
         state.forget(at);
@@ -124,7 +126,7 @@ impl Alarm {
         }
     }
 
-    /// Counts what was done before everything that is counted already.
+    /// Counts deactivations that are older than all counted so far.
     pub(super) fn recall(&self, earlier: Recalled) {
         let mut state = sound(self.state.lock());
         for part in earlier.into_parts() {
@@ -135,21 +137,23 @@ impl Alarm {
         }
     }
 
-    /// The state of the alarm, with the active users of this look or of the last that could count
-    /// them. The percentage is of these and the users deactivated within the hour together. The alarm
-    /// counts as raised as soon as there are too many deactivations, before the look that logs it.
+    /// The state of the alarm, with the active users of these readings or of the last look that
+    /// could count them. The percentage refers to them and the users deactivated within the hour
+    /// together. The alarm counts as raised as soon as there are too many deactivations, even
+    /// before the look that logs it.
     pub(super) fn stands(&self, readings: &Readings) -> AlarmState {
         let state = sound(self.state.lock());
         state.stands(readings)
     }
 
-    /// The state of the alarm, and its transition since the last look: each is given once.
+    /// The state of the alarm, and its transition since the last look. Each transition is returned
+    /// once.
     pub(super) fn look(&self, readings: &Readings) -> (AlarmState, Option<Transition>) {
         let mut state = sound(self.state.lock());
         state.forget(readings.at);
         state.active = readings.active.unwrap_or(state.active);
         let stands = state.stands(readings);
-        // When there are fewer again, the next many are news.
+        // When the number has fallen, twice the lower number is news.
         state.told = state.told.min(stands.deactivations);
         let transition = match (state.raised, stands.raised) {
             (None, Some(_)) => Some(Transition::Raised),
@@ -293,7 +297,7 @@ mod tests {
         assert_eq!(look(&alarm, 0, half).0.began, before);
         let (later, _) = look(&alarm, 0, start + WINDOW);
         assert_eq!((later.deactivations, later.began), (100, before));
-        // Once it is over the next begins anew.
+        // Once the alarm is over, the next one has a beginning of its own.
         let end = half + WINDOW;
         assert_eq!(look(&alarm, 0, end).1, Some(Transition::Over));
         alarm.note("okta", 100, end, first.plus_days(2));
@@ -379,7 +383,7 @@ mod tests {
         assert!(alarm.state.lock().expect("whole").parts.len() <= 61);
     }
 
-    /// Half an hour of them before the start, of which the newest are recalled first.
+    /// Half an hour of deactivations before the start; the newest are recalled first.
     #[test]
     fn what_is_recalled_is_the_earliest_and_forgotten_first() {
         let (alarm, start) = (Alarm::default(), Monotonic::now());

@@ -1,5 +1,5 @@
-//! What the audit trail says about a change: when, by whom, in which request, to which user, and
-//! each attribute before and after. A password never gets this far.
+//! The text of audit rows about a change: when, by whom, in which request and to which user it was
+//! made, and each attribute before and after. A password never gets this far.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ pub(super) struct UserEvent {
     pub(super) user_name: String,
     pub(super) version: String,
     pub(super) changes: Vec<AttributeChange>,
-    /// The sequences of the changes that this one takes back.
+    /// The sequences of the changes that this one undoes.
     #[serde(default)]
     pub(super) undoes: Vec<u64>,
 }
@@ -52,12 +52,12 @@ impl UserEvent {
     }
 }
 
-/// Which user a row is about, found by a look at a few bytes.
+/// Which user a row is about, found without parsing the row.
 pub(super) fn user_of(row: &str) -> Option<UserId> {
     UserId::parse(row.get(user_at(row)?)?)
 }
 
-/// The place of the user's id: it comes before the attributes, and nothing before it can contain
+/// The place of the user's id. It comes before the attributes, and nothing before it can contain
 /// these quotes.
 fn user_at(row: &str) -> Option<Range<usize>> {
     const MARK: &str = "\"user\":\"";
@@ -66,7 +66,7 @@ fn user_at(row: &str) -> Option<Range<usize>> {
     Some(at..at + ID_BYTES)
 }
 
-/// Replaces the time and the user in a row that was made before its turn to be written.
+/// Replaces the time and the user in a row that was prepared before its turn to be written.
 pub(super) fn restamp(row: &mut String, now: Instant, user: UserId) {
     if let Some(time) = time_text(row) {
         let time = TIME.len()..TIME.len() + time.len();
@@ -84,11 +84,11 @@ pub struct Caller {
     pub principal: String,
     /// The id under which the request is logged and answered.
     pub request_id: String,
-    /// Where it came from, over the network.
+    /// The address that it came from, if it came over the network.
     pub address: Option<IpAddr>,
 }
 
-/// The program, for rows about what it does by itself.
+/// The caller in rows about what the program does by itself.
 pub fn itself() -> Caller {
     Caller {
         principal: "server".to_owned(),
@@ -97,7 +97,7 @@ pub fn itself() -> Caller {
     }
 }
 
-/// A row about something that is not a user: `kind` says what, `details` are its members.
+/// A row about something other than a user: `kind` says what, and `details` are its members.
 pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Value>) -> String {
     let mut row = RowText::begin(caller, now, kind);
     for (name, value) in details {
@@ -106,8 +106,8 @@ pub fn event(caller: &Caller, now: Instant, kind: &str, details: &Map<String, Va
     row.end()
 }
 
-/// A row, written member by member: building a value first would be a quarter of the writer's own
-/// work.
+/// A row, written member by member, because building a value first would be a quarter of the
+/// writer's own work.
 struct RowText(Vec<u8>);
 
 impl RowText {
@@ -139,7 +139,7 @@ impl RowText {
     }
 }
 
-/// When a row was written, as text: [`event`] puts that first.
+/// When a row was written, as text: each row begins with that.
 pub(super) fn time_text(row: &str) -> Option<&str> {
     row.strip_prefix(TIME)?.split('"').next()
 }
@@ -162,11 +162,11 @@ pub(super) fn subject_of(row: &str) -> Option<(UserId, String)> {
     Some((UserId::parse(subject.user)?, subject.user_name.into_owned()))
 }
 
-/// What the row of a user with another userName than before holds.
+/// What a row contains that changes a userName.
 const RENAMED: &str = "\"attribute\":\"userName\",\"before\":\"";
 
-/// The user whom a row is about, if it had this folded userName then; most rows need not be parsed
-/// for that.
+/// The user whom a row is about, if the user had this folded userName then. Most rows need not be
+/// parsed for that.
 pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
     const BEFORE_NAME: &str = "\",\"userName\":\"";
     let at = user_at(row)?;
@@ -185,7 +185,7 @@ pub(super) fn subject_named(row: &str, name: &str) -> Option<UserId> {
     (fold(&stored) == name).then_some(user)
 }
 
-/// The user whom a row has given another userName than this folded one.
+/// The user whom a row renamed from this folded userName to another.
 pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
     // Most rows are about something else, and need not be parsed.
     if !row.contains(RENAMED) {
@@ -197,9 +197,8 @@ pub(super) fn renamed_from(row: &str, name: &str) -> Option<UserId> {
     (fold(renamed.before.as_str()?) == name).then(|| user_of(row))?
 }
 
-/// Who has deactivated a user, or deleted an active one, if the row says so and the user was not
-/// made up; or who has given a user a made-up name. That user may have been inactive: the row does
-/// not say.
+/// Who deactivated a user, deleted an active one or gave a user a made-up name, if the row says so
+/// and the user was not made up. A renamed user may have been inactive: the row does not say.
 pub(super) fn deactivated_by(row: &str) -> Option<String> {
     // Most rows are about something else, and need not be parsed.
     let begins = |change| row.contains(change);
@@ -227,7 +226,7 @@ pub(super) fn created(caller: &Caller, now: Instant, record: &Record) -> String 
     changed(caller, now, CREATE, record, &all)
 }
 
-/// A row for a change that made the user what is now `after`.
+/// A row for a change whose result is `after`.
 pub(super) fn changed(
     caller: &Caller,
     now: Instant,
@@ -244,7 +243,7 @@ pub(super) fn deleted(caller: &Caller, now: Instant, record: &Record) -> String 
     changed(caller, now, DELETE, record, &all)
 }
 
-/// A row for a change that undoes others, with the sequences `undoes`.
+/// A row for a change that undoes the changes with the sequences `undoes`.
 pub(super) fn undone(
     caller: &Caller,
     now: Instant,
@@ -273,8 +272,8 @@ pub(super) struct Difference<'a> {
     after: Option<&'a Value>,
 }
 
-/// All differences. Both are in the same order, so that most often the next names match: looking
-/// each name up would cost more than all comparisons.
+/// All differences. Both maps are in the same order, so that the next names match most often:
+/// looking up each name would cost more than all comparisons.
 pub(super) fn differences<'a>(
     before: &'a Map<String, Value>,
     after: &'a Map<String, Value>,
@@ -295,7 +294,7 @@ pub(super) fn differences<'a>(
         let next = left.next_if(|(next, _)| *next == name);
         let old = next.map(|(_, old)| old).or_else(|| {
             let old = before.get(name)?;
-            // Names passed over here are gone, or in another place.
+            // Names skipped here are gone, or in another place.
             left.by_ref().find(|(passed, _)| *passed == name);
             Some(old)
         });

@@ -1,5 +1,5 @@
 //! What the store keeps of a user beside the row: the keys under which the user is found, and the
-//! facts that are looked at without the row. Read from a row without building the rest of it.
+//! facts that are used without the row. Both are read from a row without building the rest of it.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::scim::fold::fold;
 use crate::scim::search::searchable;
 use crate::store::{Facts, Keys};
 
-/// The attributes that [`keys`] looks at: one that changes none of them keeps its keys.
+/// The attributes that [`keys`] are made of. A change of none of them leaves the keys as they are.
 pub(super) const KEYED: [&str; 3] = ["userName", "externalId", "emails"];
 
 /// The keys of a user with these names.
@@ -33,8 +33,8 @@ pub(super) fn keys<'a>(
     }
 }
 
-/// Keys and facts of a stored row, read without building the rest of it: a store of a
-/// million users is opened with this.
+/// Keys and facts of a stored row, read without building the rest of it, because opening a store
+/// does this for every user.
 pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     let header = Header::read(row)?;
     let brief: Brief<'_> = serde_json::from_slice(&row[TEXT_AT..])
@@ -71,7 +71,7 @@ pub fn describe(row: &[u8]) -> Result<(Keys, Facts), String> {
     Ok((keys, facts))
 }
 
-/// The attributes that [`describe`] looks at, borrowed where they hold no escapes.
+/// The attributes that [`describe`] reads, borrowed where they hold no escapes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Brief<'a> {

@@ -1,5 +1,5 @@
-//! Whom a restore brings back: who was deleted after the backup, perhaps because they demanded it
-//! (article 17 of the GDPR). No identity provider tells of them again.
+//! The users whom a restore brings back: those deleted after the backup, perhaps because they
+//! demanded it (article 17 of the GDPR). No identity provider mentions them again.
 
 use std::ops::ControlFlow;
 
@@ -19,8 +19,8 @@ pub struct BroughtBack {
 }
 
 impl BroughtBack {
-    /// Those that `restored` has, and of whose deletion the store tells that it replaces. An id is
-    /// given once, whichever store it is of.
+    /// The users in `restored` of whose deletion the replaced store tells. No id is given twice,
+    /// not even by two stores.
     pub fn by(restored: &Outline, replaced: &Outline) -> Result<Self, OpenError> {
         let deleted = replaced.read(|snapshot| {
             let mut deleted = Vec::new();

@@ -1,5 +1,5 @@
-//! Bulk requests (RFC 7644 section 3.7): every operation is a plan of its own, all of them
-//! go into one commit, and each sees what those before it have done.
+//! Bulk requests (RFC 7644 section 3.7). Every operation is a plan of its own, all of them go into
+//! one commit, and each sees what those before it have done.
 //!
 //! ```text
 //! Bulk ──▶ order ──▶ plan: ids of what will be created are assigned once, at the first
@@ -8,8 +8,8 @@
 //!                     └─ references become ids ──▶ create, edit, delete
 //! ```
 //!
-//! Creations that refer to each other in a circle are tried together, at the place of the last one:
-//! otherwise, if one failed, another would hold the id of a user who never existed.
+//! Creations that refer to each other in a circle are tried together, at the place of the last one.
+//! Otherwise, if one failed, another would hold the id of a user who never existed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -83,9 +83,9 @@ impl Done {
 pub type BulkOutcome = Option<Result<(Done, Vec<Tolerated>), Error>>;
 
 impl Directory {
-    /// Does the operations of a bulk request, in one commit. An operation that fails changes
-    /// nothing and undoes no other; the outcomes are in the order of the request. An operation for
-    /// which `may` is false is refused with [`Error::Forbidden`].
+    /// Performs the operations of a bulk request in one commit. An operation that fails changes
+    /// nothing and undoes no other. The outcomes are in the order of the request. An operation for
+    /// which `may` returns false is refused with [`Error::Forbidden`].
     pub fn bulk(
         &self,
         bulk: Bulk,
@@ -115,8 +115,8 @@ impl Directory {
                     &mut state.reading,
                 ));
             }
-            // Each operation has a plan for its change; all of them are tried in the plan of the
-            // first.
+            // Each operation has a plan for its change, but the plan of the first tries all of
+            // them.
             for _ in together {
                 let tasks = std::mem::take(&mut tasks);
                 let (state, asked) = (Arc::clone(&state), asked.clone());
@@ -141,7 +141,7 @@ impl Directory {
     }
 }
 
-/// An operation, read as far as it can be before the ids are known.
+/// An operation, read as far as possible before the ids are known.
 struct Task {
     /// The place of the operation in the request.
     index: usize,
@@ -152,7 +152,7 @@ struct Task {
     leniency: Leniency,
 }
 
-/// How far an operation is read.
+/// How far an operation has been read.
 enum Reading {
     /// It refers to nothing, so it was read outside of the writer.
     Whole(Work),
@@ -233,16 +233,16 @@ impl Work {
 
 /// What the plans of one request share. They run one after the other.
 struct State {
-    /// What is created under a `bulkId`, in the order in which it is done.
+    /// The creations by `bulkId`.
     created: HashMap<String, Creation>,
     has_ids: bool,
     failures: usize,
     failures_max: usize,
     /// The budget for reading all operations.
     reading: Budget,
-    /// The budget for doing all of them, while all other writes wait.
+    /// The budget for performing all of them, while all other writes wait.
     doing: Budget,
-    /// The folded names of the users that are created by what is tried together.
+    /// The folded names of the users that the operations tried together create.
     names: BTreeSet<String>,
     /// Operations that were tried, but whose plans have not run yet, by their places in the
     /// request.
@@ -254,7 +254,7 @@ type Tried = Result<(Change, (Done, Vec<Tolerated>)), Error>;
 
 /// A user that an operation creates.
 struct Creation {
-    /// The place among those that the request creates.
+    /// The place among the request's creations, in the order in which they are done.
     place: u32,
     /// Assigned when the first plan runs; if the creation fails, nobody else gets its sequence.
     id: Option<UserId>,
@@ -289,8 +289,9 @@ impl State {
         }
     }
 
-    /// The plan of one operation, with its place in the request; the error `None` says that it was
-    /// not tried. `tasks` are all that are tried together, or none if they were tried before.
+    /// The plan of one operation, with its place in the request. The error `None` means that it was
+    /// not tried. `tasks` are all operations that are tried together, or none if they were tried
+    /// before.
     #[allow(
         clippy::type_complexity,
         reason = "it is what the store's plans return, with the outcome of an operation in it"
@@ -318,7 +319,7 @@ impl State {
         })
     }
 
-    /// What one operation does, or all operations of a circle: if one of them fails, none does
+    /// What one operation does, or all operations of a circle: if one of them fails, none changes
     /// anything. Those that fail by themselves come first, so that `failOnErrors` cannot hide them.
     fn try_together(
         &mut self,
@@ -349,7 +350,8 @@ impl State {
         }
         for (index, creates, others, _) in done {
             let has_failed = |id: &&String| self.created.get(*id).is_some_and(|it| it.has_failed);
-            // All of them fail: if none has failed yet, name the first.
+            // The whole circle fails. If none that this one refers to has failed yet, name the
+            // first.
             let other = others.iter().find(has_failed).or(others.first());
             let other = other.expect("each of a circle refers to one of it");
             failed.push_back((index, Err(Error::Unresolved(other.clone()))));

@@ -1,6 +1,6 @@
-//! What a create, a replace, a modification and a delete do to one user, on the writer's view of
-//! the store. They only decide; the store writes what they return, or nothing. Most of it was
-//! decided before, in the caller's thread (see `draft`).
+//! What a create, replace, modification or delete does to one user, on the writer's view of the
+//! store. These functions only decide; the store writes what they return, or nothing. Most of it
+//! was decided before, in the caller's thread (see `draft`).
 
 use super::audit::{self, Caller, Difference};
 use super::draft::{Decided, Draft};
@@ -19,7 +19,7 @@ pub(super) type Planned<T> = Result<(Change, T), Halt>;
 
 /// Why a plan writes nothing.
 pub(super) enum Halt {
-    /// It refuses.
+    /// The plan refuses the request.
     Refused(Error),
     /// A row could not be read.
     Unread(ReadError),
@@ -52,8 +52,8 @@ impl From<Halt> for Error {
     }
 }
 
-/// In the form for the store: an unreadable row is an error of this request alone, not of the whole
-/// batch.
+/// The result in the form for the store. An unreadable row is an error of this request alone, but a
+/// transient failure is one of the whole batch.
 pub(super) fn settled<T>(planned: Result<T, Halt>) -> Result<Result<T, Error>, ReadError> {
     match planned {
         Ok(done) => Ok(Ok(done)),
@@ -62,8 +62,9 @@ pub(super) fn settled<T>(planned: Result<T, Halt>) -> Result<Result<T, Error>, R
     }
 }
 
-/// Who asks, the clock, and the era of the store. The clock is read when the change is made, not when
-/// it was asked for: a search for changes since a moment must not miss one that waited.
+/// Who asks, the clock, and the era of the store. The clock is read when the change is made, not
+/// when it was requested, so that a search for changes since a moment does not miss one that
+/// waited.
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) caller: Caller,
@@ -83,12 +84,12 @@ pub(super) enum Edit {
     Replace {
         /// The attributes.
         user: User,
-        /// Set if the attributes are an echo of what was shown.
+        /// Set if the attributes echo what the client was shown.
         echo: Option<Echo>,
     },
     /// The operations of a patch.
     Modify(Patch),
-    /// What a row of a table says.
+    /// A row of an imported table.
     Import(Row, Empty),
 }
 
@@ -115,7 +116,8 @@ impl Edit {
                 if let Some(echo) = echo {
                     user.refresh_formatted_name(before, echo.is_outdated(&version()));
                 }
-                // What a newer release has stored is not the client's to leave out.
+                // A client that leaves out what a newer release has stored does not mean to remove
+                // it.
                 user.keep_unknown(before);
                 user
             }
@@ -136,7 +138,7 @@ impl Edit {
         if user.user_name() != before.user_name() {
             user.require_seen_user_name()?;
         }
-        // Identity providers that leave it out do not mean to change it.
+        // Identity providers that leave out `active` do not mean to change it.
         if user.active().is_none()
             && !unassigns_active
             && let Some(active) = before.active()
@@ -147,7 +149,7 @@ impl Edit {
     }
 }
 
-/// A user after a row of a table; `version` is the one of `before`.
+/// What a row of a table makes of the user `before`, which has this `version`.
 pub(super) fn imported(
     row: &Row,
     empty: Empty,
@@ -161,7 +163,7 @@ pub(super) fn imported(
     };
     let mut user = applied(before, row.is_outdated(version))?;
     if row.sets_formatted_name() {
-        // At once what the same row would give the next time, so that it changes nothing then.
+        // Applied twice, so that importing the same row again changes nothing.
         user = applied(&user, true)?;
     } else {
         user.drop_left_over_name(before);
@@ -169,7 +171,7 @@ pub(super) fn imported(
     Ok(user)
 }
 
-/// A user after an edit. One that changes nothing writes nothing.
+/// Edits a user. An edit that changes nothing writes nothing.
 pub(super) fn edit(
     view: &View<'_>,
     id: UserId,
@@ -183,7 +185,7 @@ pub(super) fn edit(
     decide(before, edit, leniency, budget, asked)?.put(view)
 }
 
-/// [`edit`] of a user that was read already, with a budget of its own.
+/// Like [`edit`], for a user that was read already, with a budget of its own.
 pub(super) fn edit_record(
     view: &View<'_>,
     before: Record,
@@ -226,14 +228,14 @@ pub(super) fn put_user(
 }
 
 /// Whether a person has access through this user. Users made up for a trial do not count:
-/// deactivating very many of them is no mistake. A user who is given such a name has lost access,
-/// too: what happens to it later would not be noticed.
+/// deactivating very many of them is no mistake. A user who is given such a name therefore loses
+/// access, too, because what happens to it later would not be noticed.
 pub(super) fn has_access(record: &Record) -> bool {
     let user = record.user();
     user.active() == Some(true) && !is_made_up(user.user_name())
 }
 
-/// Deletes a user; tells whether a person has lost access by it.
+/// Deletes a user, and returns whether a person has lost access by it.
 pub(super) fn delete(
     view: &View<'_>,
     id: UserId,
@@ -248,7 +250,7 @@ pub(super) fn delete(
     Ok((change, has_access(&record)))
 }
 
-/// The user as it is now, to be changed, if the preconditions allow it.
+/// The user to be changed, as it is now, if the preconditions allow the change.
 pub(super) fn stored(
     view: &View<'_>,
     id: UserId,

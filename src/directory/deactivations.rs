@@ -10,12 +10,12 @@ use crate::limits;
 pub(super) const WINDOW: Duration = Duration::from_secs(3600);
 /// The window has parts of this length; deactivations within one part are forgotten together.
 pub(super) const PART: Duration = Duration::from_secs(60);
-/// A deactivation is noted so long, at most, after the time that the audit trail has for it.
+/// A deactivation is counted at most this long after the time that the audit trail has for it.
 pub(super) const MARGIN_SECONDS: i64 = 60;
 /// The common name of all principals beyond [`limits::ALARM_PRINCIPALS_MAX`].
 pub(super) const OTHERS: &str = "others";
 
-/// Those of one part of the window.
+/// The deactivations in one part of the window.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) began: Monotonic,
@@ -25,12 +25,12 @@ pub(super) struct Part {
     pub(super) by: BTreeMap<String, u64>,
 }
 
-/// Deactivations of before this process, by their age in parts.
+/// Deactivations from before this process, by their age in parts.
 #[derive(Debug, Default)]
 pub(super) struct Recalled(BTreeMap<u128, Part>);
 
 impl Recalled {
-    /// Counts a deactivation by somebody, of this age at `at`, which was `time` by the clock.
+    /// Counts a deactivation made by `by` at `time` by the clock, which is of this age at `at`.
     pub(super) fn note(&mut self, by: &str, age: Duration, at: Monotonic, time: Instant) {
         let began = at.checked_sub(age).unwrap_or(at);
         let parts = age.as_millis() / PART.as_millis();
@@ -41,7 +41,7 @@ impl Recalled {
         part.add(by, 1);
     }
 
-    /// The newest first.
+    /// The parts, newest first.
     pub(super) fn into_parts(self) -> impl Iterator<Item = Part> {
         self.0.into_values()
     }
@@ -63,8 +63,8 @@ impl Part {
         *self.by.entry(by.to_owned()).or_default() += deactivations;
     }
 
-    /// The time of day before which none of its deactivations was done. They are noted when they
-    /// are on disk, which may take a while.
+    /// The time of day before which none of its deactivations was made. They are counted only once
+    /// they are on disk, which may take a while.
     pub(super) fn before(&self) -> Instant {
         self.since.plus_seconds(-MARGIN_SECONDS)
     }

@@ -1,6 +1,6 @@
-//! A user to be written, prepared before its turn: the caller's thread decides on the committed
-//! state, and the one thread that writes only looks at what may have changed since. If everything
-//! were decided there, all writes would wait for it (`examples/load`, PATCH: twice the time).
+//! A user to be written, prepared before its turn. The caller's thread decides on the committed
+//! state, and the one thread that writes only checks what may have changed since. If that thread
+//! decided everything, all writes would wait for it (`examples/load`, PATCH: twice the time).
 //!
 //! ```text
 //! asks:    state ──▶ decide ──▶ draft ──▶ queue
@@ -22,11 +22,11 @@ use crate::limits;
 use crate::scim::{Tolerated, User};
 use crate::store::{Change, Facts, Keys, ReadError, View};
 
-/// What is to be done about a request.
+/// The decision on a request.
 pub(super) enum Decided {
     /// Nothing: the user is like that already.
     Same(Written),
-    /// This is to be written.
+    /// This draft is to be written.
     Draft(Box<Draft>),
 }
 
@@ -69,7 +69,7 @@ impl Decided {
     }
 
     /// Whether the user is still the one that this was decided on. This is also checked if nothing
-    /// is to be written: an earlier request may have changed the user.
+    /// is to be written, because an earlier request may have changed the user.
     pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, ReadError> {
         let before = match self {
             Self::Same(written) => Some(written.record.header()),
@@ -147,7 +147,8 @@ impl Draft {
 
     fn new(record: Record, keys: KeysAfter, told: String) -> Result<Self, Error> {
         let row = record.encode();
-        // Not counted, or a user of the largest size could not be deactivated or reactivated.
+        // `active` does not count: otherwise a user of the largest size could not change its
+        // status.
         let status = match record.user().active() {
             Some(true) => ",\"active\":true".len(),
             Some(false) => ",\"active\":false".len(),
@@ -249,7 +250,7 @@ mod tests {
         User::parse(user, &mut Leniency::strict()).expect("a user")
     }
 
-    /// The row, the record, the facts and what the trail tells say the same.
+    /// The row, the record, the facts and the audit row agree.
     fn assert_agrees(draft: &Draft, now: Instant) {
         assert_eq!(draft.row, draft.record.encode());
         assert_eq!(draft.facts, draft.record.facts());
@@ -288,7 +289,7 @@ mod tests {
         assert_eq!(draft.record.created_at(), now);
     }
 
-    /// Or nobody could deactivate a user who is older than the rule.
+    /// Otherwise nobody could deactivate a user who is older than the rule.
     #[test]
     fn a_user_keeps_a_name_that_would_be_refused_today() {
         let named = |name: &str, is_active: bool| {

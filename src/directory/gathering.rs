@@ -1,4 +1,4 @@
-//! The changes to undo, read from the audit trail: the reversals of a slice of users. The rows are
+//! Reads the changes to undo from the audit trail, as reversals of a slice of users. The rows are
 //! checked to be as they were written.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(super) struct Gathered {
     pub(super) next: Option<u32>,
 }
 
-/// Refuses a selection that begins before the trail: some of the changes would be missed.
+/// Refuses a selection that begins before the trail, because some of the changes would be missed.
 pub(super) fn reaches(snapshot: &Snapshot, selection: &ToUndo) -> Result<(), Error> {
     let ToUndo::Since { since, .. } = selection else {
         return Ok(());
@@ -72,7 +72,7 @@ pub(super) fn gather(
         bytes: 0,
     };
     // Values from rows that were tampered with must not get into users. Rows before the selected
-    // ones are not used.
+    // ones are not used, and so not checked.
     snapshot
         .check_audits(first, u64::MAX, |sequence, text| {
             gathering.take(sequence, text);
@@ -103,7 +103,7 @@ fn is_before(row: &str, since: &str) -> bool {
     audit::time_text(row).is_none_or(|time| time < since)
 }
 
-/// The users with changes to undo, those with the lowest sequences.
+/// Collects the users with changes to undo, those with the lowest sequences.
 struct Gathering<'a> {
     selection: &'a ToUndo,
     since: String,
@@ -127,7 +127,7 @@ impl Gathering<'_> {
         }
         let is_early = is_before(text, &self.since);
         let is_known = self.reversals.contains_key(&user);
-        // Most rows are about others, and need not be parsed.
+        // Most rows are about other users, and need not be parsed.
         let is_other = matches!(self.selection, ToUndo::Change(wanted) if *wanted != sequence);
         if (is_early || is_other) && !is_known {
             return;

@@ -1,6 +1,6 @@
-//! A stored row read for one question: only the members of the resource that a filter or an order
-//! looks at are built, the rest is skipped. This way, looking at a million users takes 0.74 s of
-//! CPU time, instead of 3.43 s when each is read whole.
+//! A partial read of a stored row: only the members of the resource that a filter or an order needs
+//! are built, and the rest is skipped. A scan of a million users then takes 0.74 s of CPU time,
+//! instead of 3.43 s with whole reads.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::header::{Header, TEXT_AT};
 use crate::scim::{Filter, Sort};
 
-/// Which part of a resource is looked at.
+/// Which members of a resource are read.
 pub(super) struct Glance<'a> {
     /// Names of members of the resource.
     members: Vec<&'static str>,
@@ -18,14 +18,14 @@ pub(super) struct Glance<'a> {
 }
 
 impl<'a> Glance<'a> {
-    /// What a filter looks at.
+    /// The members that a filter needs.
     pub(super) fn of_filter(filter: &Filter, base_url: &'a str) -> Self {
         let mut members = Vec::new();
         filter.each_path(&mut |path| members.push(path.member()));
         Self { members, base_url }
     }
 
-    /// What an order looks at.
+    /// The member that an order needs.
     pub(super) fn of_sort(sort: &Sort, base_url: &'a str) -> Self {
         let members = vec![sort.member()];
         Self { members, base_url }

@@ -1,4 +1,4 @@
-//! What stands before the text of a user's row, and what is shown of it: `meta`.
+//! The header of a user's row, which stands before the text, and what is shown of it: `meta`.
 //!
 //! ```text
 //! byte  0       version of this form, 1
@@ -9,8 +9,8 @@
 //!               the era of the store in which it was made
 //! ```
 //!
-//! After a restore the count goes on from where the backup stood, and would give tags anew that
-//! somebody still has of contents that are gone. The era is another one then, and of tags with it.
+//! After a restore the count continues from where the backup stood, and would repeat tags that
+//! somebody still has of contents that are gone. The new era makes the tags differ.
 
 use serde_json::{Value, json};
 
@@ -24,8 +24,8 @@ pub(super) const TEXT_AT: usize = 41;
 /// Room for an [`Ending`] without its base URL.
 const ENDING_BYTES: usize = 192;
 
-/// What the service provider keeps of a user. It distinguishes all states of a user: the version
-/// alone does not, if the file was reopened and a commit of unknown outcome is gone.
+/// What the service provider keeps of a user. As a whole it distinguishes all states of a user. The
+/// version alone does not, if the file was reopened and a commit of unknown outcome is gone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Header {
     pub(super) id: UserId,
@@ -67,7 +67,7 @@ impl Header {
         u64::from(era) << 32 | u64::from(count_of(self.version).saturating_add(1))
     }
 
-    /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
+    /// The entity tag (RFC 7644 section 3.14): weak, because it says nothing about the bytes.
     pub(super) fn tag(&self) -> String {
         format!("W/\"{}\"", self.version)
     }
@@ -90,10 +90,10 @@ pub(super) fn count_of(version: u64) -> u32 {
     u32::try_from(version & u64::from(u32::MAX)).expect("it is the lower half")
 }
 
-/// The end of each resource of an answer: `meta` as bytes. Every user that is shown has one:
-/// building it as a value would be most of the work, and piece by piece a quarter of a page's
-/// instructions. So it is written once, and only the differences are written over it for each user:
-/// a page takes a tenth less (`tests/bench/counts`).
+/// The end of each resource in an answer: `meta` as bytes. Every user that is shown has one.
+/// Building it as a value would be most of the work, and writing it piece by piece a quarter of a
+/// page's instructions. So the text is written once, and only the differences are overwritten for
+/// each user: a page takes a tenth less (`tests/bench/counts`).
 pub(super) struct Ending<'a> {
     base_url: &'a str,
     text: Vec<u8>,
@@ -104,7 +104,7 @@ pub(super) struct Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
-    /// Of resources below `base_url`.
+    /// The ending of resources below `base_url`.
     pub(super) fn new(base_url: &'a str) -> Self {
         let mut text = Vec::with_capacity(ENDING_BYTES + base_url.len());
         let mut leave = |before: &[u8], length: usize| {
@@ -119,7 +119,7 @@ impl<'a> Ending<'a> {
         );
         let last_modified_at = leave(b"\",\"lastModified\":\"", TEXT_BYTES);
         leave(b"\",\"location\":\"", 0);
-        // As it stands between the quotes of a JSON string.
+        // Escaped as in a JSON string, without the quotes.
         let mut quoted = Vec::with_capacity(base_url.len() + 2);
         json::append(base_url, &mut quoted);
         leave(&quoted[1..quoted.len() - 1], 0);
@@ -135,15 +135,15 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// Where the resources are.
+    /// The URL below which the resources are.
     pub(super) fn base_url(&self) -> &'a str {
         self.base_url
     }
 
-    /// Writes that of one user.
+    /// Writes the ending of one user.
     pub(super) fn write(&mut self, header: &Header, out: &mut Vec<u8>) {
         let created = self.times.text_of(header.created);
-        // Most users are as they were created.
+        // Most users were never changed.
         let last_modified = if header.last_modified == header.created {
             created
         } else {

@@ -1,5 +1,5 @@
-//! What a user was: the attributes at a moment of the past, or before a change, found by taking back, newest
-//! first, what the audit trail says of the user since.
+//! What a user was: the attributes at a moment of the past, or before a change. They are found by
+//! taking back, newest first, the changes that the audit trail has of the user since.
 
 use std::mem;
 use std::ops::ControlFlow;
@@ -19,17 +19,17 @@ use crate::store::{Extent, Snapshot};
 /// A point of the past.
 #[derive(Clone, Copy, Debug)]
 pub enum Then {
-    /// This moment, everything that was changed in it included.
+    /// At this moment, including everything that was changed in it.
     At(Instant),
     /// Before the change with this sequence: nothing else distinguishes changes of the same moment.
     Before(u64),
 }
 
 impl Then {
-    /// Tells whether a row, of this sequence and time, was written after this point.
+    /// Returns a test of whether a row with this sequence and time was written after this point.
     fn is_passed(self) -> impl Fn(u64, &str) -> bool {
         let moment = match self {
-            // As rows have it.
+            // In the form that rows have.
             Self::At(moment) => moment.to_string(),
             Self::Before(_) => String::new(),
         };
@@ -45,20 +45,21 @@ impl Then {
 pub enum Past {
     /// As it was.
     Was(Box<Record>),
-    /// Nobody of this name or id was there then.
+    /// No user with this name or id existed then.
     Absent,
-    /// The trail does not go back so far: the oldest row kept is of this time.
+    /// The trail does not reach back so far: the oldest row kept is of this time.
     Forgotten(Option<Instant>),
 }
 
 impl Directory {
-    /// The user whom an id stands for, as it was then. A name stands for the one who has it now; if
-    /// that one was not there then, for whoever had it; if nobody had, for the one who was deleted
-    /// under it. [`Error::NotFound`] if it is before a change that was never made.
+    /// The user for whom `who` stands, as it was then. An id stands for its user. A name stands for
+    /// the user who has it now; if that one was not there then, for the user who had it then; if
+    /// there was none, for the user who was deleted under it. [`Error::NotFound`] if `then` is
+    /// before a change that was never made.
     pub fn at(&self, who: &str, then: Then) -> Result<Past, Error> {
         self.read(|snapshot| {
             let extent = snapshot.audit_extent()?;
-            // Numbers are left out after a restore.
+            // A restore skips numbers.
             if let Then::Before(change) = then
                 && (change == 0
                     || change >= extent.next
@@ -99,14 +100,14 @@ fn named_at(snapshot: &Snapshot, extent: &Extent, name: &str, then: Then) -> Res
     Ok(forgotten(snapshot, extent, then)?.unwrap_or(Past::Absent))
 }
 
-/// Who may have had a userName at a point of the past. It is unique: whoever had it then is in the
-/// last row before that point which bears it, or, if that row was removed, in the first one after
-/// which bears it or took it away.
+/// Who may have had a userName at a point of the past. Names are unique, so the user who had it
+/// then is in the last row with the name before that point or, if that row was removed, in the
+/// first row after it that has the name or took it away.
 #[derive(Default)]
 struct Bearers {
     before: Option<UserId>,
     after: Option<UserId>,
-    /// The user of the newest row of all, if that is its deletion.
+    /// The user of the newest row with the name, if that row is its deletion.
     deleted: Option<UserId>,
 }
 
@@ -191,7 +192,7 @@ fn way_back(
     way.end(snapshot, extent, id, then)
 }
 
-/// On the way back through a user's changes.
+/// The way back through a user's changes.
 struct WayBack {
     attributes: Option<Map<String, Value>>,
     created: Option<Instant>,
@@ -201,7 +202,7 @@ struct WayBack {
     version: u64,
     /// The time of that version, as far as it is known.
     modified: Option<Instant>,
-    /// The user's creation was taken back.
+    /// Whether the user's creation was taken back.
     was_created_later: bool,
 }
 
@@ -217,7 +218,7 @@ impl WayBack {
         }
     }
 
-    /// Goes past one change; later ones are taken back.
+    /// Passes one change, and takes it back if it is later than the point.
     fn take(&mut self, event: &UserEvent, is_later: bool) -> ControlFlow<()> {
         if self.reached.is_none() && is_later {
             self.take_back(event);
@@ -237,7 +238,7 @@ impl WayBack {
         if event.kind == CREATE {
             self.created = time;
         }
-        // Of a user who is gone the trail alone knows when it was created.
+        // Only the trail knows when a user who is gone was created.
         if self.created.is_some() || self.attributes.is_none() {
             ControlFlow::Break(())
         } else {
@@ -255,7 +256,7 @@ impl WayBack {
         // A deletion makes no version.
         let made = u64::from(event.kind != DELETE);
         self.version = version.saturating_sub(made);
-        // Before the trail begins it is not known.
+        // Only the next older row has that time.
         self.modified = None;
         let attributes = self.attributes.get_or_insert_default();
         for change in &event.changes {

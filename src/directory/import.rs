@@ -1,7 +1,7 @@
-//! Rows of a file: each creates its user, or changes it, or changes nothing. All rows of a request
-//! go into one commit, each sees what the earlier ones have done, and a refused one undoes no
-//! other. A rehearsal, and a comparison is one, runs the same plans on the committed state, and
-//! keeps of what they want to write only who has which userName then.
+//! Imports the rows of a file: each creates its user, changes it, or changes nothing. All rows of a
+//! request go into one commit, each sees what the earlier ones have done, and a refused one undoes
+//! no other. A rehearsal, and so a comparison, runs the same plans on the committed state. Of what
+//! they want to write, it keeps only who would have which userName.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -32,13 +32,13 @@ pub enum Imported {
     Refused(Box<(Record, Error)>),
 }
 
-/// Whom the rows of one request were about so far. Only when a row is planned it is known whose id
-/// and whose userName are one user's.
+/// The users whom the rows of one request were about so far. Only when a row is planned is it known
+/// which id and which userName belong to one user.
 #[derive(Default)]
 struct Seen {
     sequences: HashSet<u32>,
-    /// The folded userNames that they had and have: in a rehearsal nobody is found under a new one,
-    /// and in earnest nobody under an old one.
+    /// The folded userNames that they had and have. A rehearsal finds nobody under a new name, and
+    /// a real import nobody under an old one.
     names: HashSet<String>,
 }
 
@@ -166,7 +166,7 @@ fn create(view: &View<'_>, row: &Row, empty: Empty, asked: &Asked) -> Planned<Re
     Ok((change, written.record))
 }
 
-/// The user that a row is about. An id must be a user's; a name need not.
+/// The user that a row is about. An id must belong to a user; a name need not.
 fn find(view: &View<'_>, row: &Row) -> Result<Option<Record>, Halt> {
     if let Some(id) = row.id() {
         let id = UserId::parse(id).ok_or(Error::NotFound)?;

@@ -2,9 +2,10 @@
 //! with every rule that holds for all callers. It knows SCIM values and the store, not HTTP.
 //!
 //! Invariants:
-//! - `userName` is unique after folding; a conflict is found on the writer's own view, so
-//!   two requests at once cannot both win.
-//! - Deactivation is a change of `active`; only delete removes, and its `id` never returns.
+//! - `userName` is unique after folding. A conflict is found on the writer's own view, so that two
+//!   concurrent requests cannot both win.
+//! - Deactivation is a change of `active`. Only a delete removes a user, and its `id` never
+//!   returns.
 //! - A request that changes nothing writes nothing: version and `lastModified` stay.
 //! - Every change leaves an audit row in the same commit.
 
@@ -74,7 +75,7 @@ use verification::Verification;
 pub struct Directory {
     store: Arc<Store>,
     clock: SharedClock,
-    /// Turns for queries that look at many users, one by one.
+    /// Turns for queries that scan many users.
     scans: Turns,
     alarm: Alarm,
     verification: Mutex<Option<Verification>>,
@@ -92,7 +93,7 @@ pub enum Error {
     PreconditionFailed,
     /// The user would be larger than [`crate::limits::USER_BYTES_MAX`].
     TooLarge,
-    /// All sequences were given: no user can be created any more.
+    /// All sequences were used: no user can be created any more.
     Exhausted,
     /// The operation is on an endpoint that answers changes with 501.
     NotImplemented(scim::bulk::Endpoint),
@@ -102,7 +103,7 @@ pub enum Error {
     Unresolved(String),
     /// Too many queries of this kind are being worked on.
     Busy,
-    /// The caller is no longer let in, so that the query was given up.
+    /// The caller is no longer let in, so the query was given up.
     Dismissed,
     /// The request itself is wrong.
     Scim(scim::Error),
@@ -162,7 +163,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// The user as it lies in the store.
+    /// The user as it is stored.
     pub fn stored(self) -> Result<Stored<Vec<u8>>, Error> {
         let row = self.row.unwrap_or_else(|| self.record.encode());
         Stored::of(row).map_err(Error::Damaged)
@@ -195,7 +196,7 @@ impl Directory {
         })
     }
 
-    /// The user with this id, shown to `look` where it lies.
+    /// Passes the user with this id to `look`, without copying its row.
     pub fn retrieve<T>(
         &self,
         id: &str,
@@ -207,7 +208,7 @@ impl Directory {
 
     /// Replaces a user's attributes (RFC 7644 section 3.5.1). Attributes that the request lacks are
     /// removed, except for `active`: identity providers that leave it out do not mean to change it.
-    /// `echo` is that of the body.
+    /// `echo` is set if the body echoes what was shown.
     pub fn replace(
         &self,
         id: &str,
@@ -234,8 +235,7 @@ impl Directory {
         self.edit(id, Edit::Modify(patch), preconditions, leniency, caller)
     }
 
-    /// Deletes a user for good (RFC 7644 section 3.6). The name is free again, the id is
-    /// not.
+    /// Deletes a user for good (RFC 7644 section 3.6). The name is free again, but the id is not.
     pub fn delete(
         &self,
         id: &str,
@@ -252,19 +252,19 @@ impl Directory {
     }
 
     /// How many users are active and how many are not, in one state. Does not wait for a store that
-    /// is being reopened: monitoring needs its answer then above all.
+    /// is being reopened, because monitoring needs its answer most of all then.
     pub fn counts_by_status(&self) -> Option<(u64, u64)> {
         let snapshot = self.store.snapshot().ok()?;
         let count = |active| snapshot.users_with_status(active).len();
         Some((count(true), count(false)))
     }
 
-    /// The state of the alarm over very many deactivations.
+    /// The state of the alarm about very many deactivations.
     pub fn alarm(&self, thresholds: Thresholds) -> AlarmState {
         self.alarm.stands(&self.readings(thresholds))
     }
 
-    /// The state of the alarm; a transition since the last look is logged.
+    /// The state of the alarm. A transition since the last call is logged.
     pub fn look_at_alarm(&self, thresholds: Thresholds) -> AlarmState {
         let (state, transition) = self.alarm.look(&self.readings(thresholds));
         match transition {
@@ -286,9 +286,9 @@ impl Directory {
         }
     }
 
-    /// Counts the deactivations of the last hour in the audit trail, so that a restart does not hide
-    /// them: in the rows before `end`, newest first, until it may not go on after so many rows.
-    /// Gives the `end` from which more are to be counted, if there may be any.
+    /// Counts the deactivations of the last hour in the audit trail, so that a restart does not
+    /// hide them. Reads the rows before `end`, newest first, until `may_go_on` returns false for
+    /// the number of rows read. Returns the `end` from which to continue, if there may be more.
     pub fn recall_deactivations(&self, end: u64, may_go_on: impl Fn(usize) -> bool) -> Option<u64> {
         let Ok(snapshot) = self.store.snapshot() else {
             return Some(end);
@@ -307,8 +307,8 @@ impl Directory {
                         recalled.note(&by, age, at, time);
                     }
                 } else if audit::subject_of(row).is_some() {
-                    // Changes are in the order of their times. Refusals are not: they wait to be
-                    // written with the next change.
+                    // Changes are in the order of their times. Refusals are not, because they wait
+                    // to be written with the next change.
                     return ControlFlow::Break(());
                 }
             }
@@ -325,7 +325,7 @@ impl Directory {
         left
     }
 
-    /// Counts for the alarm that so many users have lost access by the caller's changes.
+    /// Tells the alarm how many users have lost access by the caller's changes.
     fn note_lost_access(&self, caller: &Caller, users: usize) {
         // Otherwise the alarm would begin a part for nothing.
         if users == 0 {
@@ -350,8 +350,8 @@ impl Directory {
         self.read(|snapshot| Ok(snapshot.state()))
     }
 
-    /// Reads; while the store is being reopened it waits a moment: the store is back before most
-    /// callers would have asked again.
+    /// Runs `look` on the newest state. While the store is being reopened, this waits a moment: the
+    /// store is back before most callers would have asked again.
     fn read<T>(&self, look: impl Fn(Arc<Snapshot>) -> Result<T, Error>) -> Result<T, Error> {
         let (mut pauses, mut is_told) = (0, false);
         loop {
@@ -361,8 +361,8 @@ impl Directory {
             if !matches!(outcome, Err(Error::Unavailable)) || pauses == limits::READ_PAUSES_MAX {
                 return outcome;
             }
-            // Only the writer can mend it, and without a write it would not notice; while nothing
-            // is open it is already at work.
+            // Only the writer can reopen the file, and without a write it would not notice. While
+            // nothing is open, it is already at work.
             if is_open && !is_told {
                 self.store.suspect();
                 is_told = true;
@@ -417,14 +417,14 @@ impl Directory {
     }
 }
 
-/// The row of this id: the sequence alone does not make an id.
+/// The row of the user with this id. The sequence alone does not make an id.
 fn retrieve(snapshot: &Snapshot, id: UserId) -> Result<Option<Stored<Row<'_>>>, Error> {
     let stored = snapshot.user(id.sequence())?.map(Stored::of);
     let stored = stored.transpose().map_err(Error::Damaged)?;
     Ok(stored.filter(|stored| stored.id() == id))
 }
 
-/// The record of a row, if it is this id's: the sequence alone does not make an id.
+/// The record in a row, if it has this id. The sequence alone does not make an id.
 fn matching(id: UserId, row: &[u8]) -> Result<Option<Record>, Error> {
     let record = Record::decode(row).map_err(Error::Damaged)?;
     Ok((record.id() == id).then_some(record))

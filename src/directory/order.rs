@@ -1,6 +1,6 @@
-//! Sorted pages (RFC 7644 section 3.4.2.3): one look at each selected user, keeping only as
-//! many keys as the page needs. Users with the same key follow each other in order of
-//! creation, so that an order is the same each time.
+//! Sorted pages (RFC 7644 section 3.4.2.3). Each selected user is read once, and only as many keys
+//! are kept as the page needs. Users with the same key follow each other in order of creation, so
+//! that an order is the same each time.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -58,7 +58,7 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// The page of a query that is sorted like this, with room for at least one user.
+/// The page of a query with this sort. The query asks for at least one user.
 pub(super) fn slice(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
@@ -133,7 +133,7 @@ pub(super) fn slice(
     })
 }
 
-/// Uses the times of last change kept in memory: no row is read.
+/// Uses the times of last change kept in memory, so that no row is read.
 fn each_by_last_modified(
     snapshot: &Snapshot,
     users: &RoaringBitmap,

@@ -1,5 +1,5 @@
-//! A place between two users of a query's result, which stays where it is while other users come,
-//! go and change: the content of a cursor.
+//! A place in a query's result, which stays the same while other users come, go and change: the
+//! content of a cursor.
 //!
 //! ```text
 //! byte  0       0 in order of creation, 1 in a sorted order
@@ -92,7 +92,7 @@ mod tests {
         let (a, b) = (place(Some(b"a"), 7), place(Some(b"b"), 6));
         assert!(a.is_before(&b, Some(&up)) && !b.is_before(&a, Some(&up)));
         assert!(b.is_before(&a, Some(&down)) && !a.is_before(&b, Some(&down)));
-        // Of the same key they are in order of creation in both directions.
+        // With the same key they are in order of creation, in both directions.
         let later = place(Some(b"a"), 8);
         for order in [&up, &down] {
             assert!(a.is_before(&later, Some(order)) && !later.is_before(&a, Some(order)));

@@ -28,16 +28,16 @@ pub struct Query<'a> {
     pub start: Start,
     /// How many users to show at most.
     pub count: usize,
-    /// Whether to tell how many users there are on all pages. A walk over pages that are not
-    /// counted reads each user once, whatever the filter.
+    /// Whether to tell how many users there are on all pages. A walk over pages without this reads
+    /// each user once, whatever the filter.
     pub is_counted: bool,
     /// The URL below which users are found, for filters on `meta.location`.
     pub base_url: &'a str,
 }
 
 impl Query<'_> {
-    /// The sequence of the first user that is to be looked at, and how many users are enough for
-    /// the page: one more tells that there is another.
+    /// The sequence of the first user to look at, and how many users are enough for the page: one
+    /// more shows that there is another page.
     pub(super) fn window(&self) -> (u32, usize) {
         match &self.start {
             _ if self.is_counted || self.sort.is_some() => (0, usize::MAX),
@@ -97,7 +97,7 @@ impl Page {
         self.slice.sequences.is_empty()
     }
 
-    /// The place where the previous page ends; `None` if this is the first.
+    /// The place before which the previous page ends; `None` if this is the first.
     pub fn before(&self) -> Option<&Position> {
         let (first, _) = self.slice.ends.as_ref()?;
         self.slice.has_before.then_some(first)
@@ -110,7 +110,7 @@ impl Page {
     }
 
     /// Writes users as they are shown, with commas between them, from number `first` on (counted
-    /// from 0), until `out` holds `bytes_max`. Gives the number of the next one.
+    /// from 0), until `out` holds `bytes_max`. Returns the number of the next one.
     pub fn render_from(
         &self,
         first: usize,
@@ -134,7 +134,7 @@ impl Page {
         Ok(next)
     }
 
-    /// The rows of these users, in this order; users that lie together are read in one go.
+    /// The rows of these users, in this order. Users that lie close together are read in one go.
     fn rows<'a>(
         &'a self,
         sequences: &'a [u32],

@@ -1,5 +1,4 @@
-//! A user as it is stored: its identity, its times, its attributes, and the bytes of all
-//! that.
+//! A user as it is stored: its identity, times and attributes, and the bytes of all that.
 //!
 //! ```text
 //! bytes 0..41    id, times and version (see `header`)
@@ -7,7 +6,7 @@
 //!               shown, without `meta`, which depends on the base URL
 //! ```
 //!
-//! The text is copied into answers as it stands; only projections and filters parse it.
+//! The text is copied into answers as it is. Only projections and filters parse it.
 
 use std::ops::Deref;
 
@@ -25,7 +24,7 @@ use crate::scim::search::searchable;
 use crate::scim::{Projection, User};
 use crate::store::{Facts, Keys};
 
-/// What stands before the id in the text.
+/// The text before the id.
 const BEFORE_ID: &[u8] = b",\"id\":\"";
 /// The text before the userName, found nowhere earlier: quotes in values are escaped.
 const BEFORE_NAME: &[u8] = b",\"userName\":\"";
@@ -42,7 +41,7 @@ impl Record {
         Self::of_the_past(id, now, now, 1, user)
     }
 
-    /// A user as it was, put together again.
+    /// A user as it was, reassembled.
     pub(super) fn of_the_past(
         id: UserId,
         created: Instant,
@@ -59,8 +58,8 @@ impl Record {
         Self { header, user }
     }
 
-    /// The record after a change in an era of the store. `lastModified` is later than before,
-    /// whatever the clock does: a search for what has changed since then finds it.
+    /// The record after a change in this era of the store. `lastModified` is later than before,
+    /// whatever the clock does, so that a search for changes since then finds it.
     pub(super) fn changed(&self, user: User, now: Instant, era: u32) -> Self {
         let header = Header {
             last_modified: now.max(self.header.last_modified.next()),
@@ -74,8 +73,8 @@ impl Record {
         self.header
     }
 
-    /// Sets the time of the change, later than that of `before`; without `before` also that
-    /// of the creation. In the row, too.
+    /// Sets the time of the change, in the row as well. It is later than that of `before`; without
+    /// `before` it is also the time of the creation.
     pub(super) fn stamp(&mut self, now: Instant, before: Option<&Header>, row: &mut [u8]) {
         if let Some(before) = before {
             self.header.last_modified = now.max(before.last_modified.next());
@@ -89,7 +88,7 @@ impl Record {
     pub(super) fn number(&mut self, sequence: u32, row: &mut [u8]) {
         self.header.id = self.header.id.with_sequence(sequence);
         row[..TEXT_AT].copy_from_slice(&self.header.to_bytes());
-        // The URNs of `schemas`, which alone stand before it, hold nothing like it.
+        // Only the URNs of `schemas` stand before it, and they hold nothing like it.
         let at = memmem::find(row, BEFORE_ID).expect("a row was written with its id");
         let at = at + BEFORE_ID.len();
         row[at..at + 36].copy_from_slice(&self.header.id.to_text());
@@ -115,7 +114,7 @@ impl Record {
         self.header.last_modified
     }
 
-    /// The entity tag (RFC 7644 section 3.14): weak, since it says nothing of the bytes.
+    /// The entity tag (RFC 7644 section 3.14): weak, because it says nothing about the bytes.
     pub fn version(&self) -> String {
         self.header.tag()
     }
@@ -151,7 +150,7 @@ impl Record {
     /// Reads a row; the error says what is wrong with it.
     pub(super) fn decode(row: &[u8]) -> Result<Self, String> {
         let header = Header::read(row)?;
-        // Looked at as a whole: each value by itself would be more than all of it.
+        // UTF-8 is checked as a whole: checking each value by itself would take longer.
         let resource = std::str::from_utf8(&row[TEXT_AT..])
             .map_err(|error| format!("the row of user {} is not text: {error}", header.id))?;
         let user = User::from_stored(resource)
@@ -201,7 +200,7 @@ impl Record {
 }
 
 /// Whether a row is of the user with this folded userName, as far as that can be told without
-/// reading it: not of one whose name holds escapes.
+/// parsing it. False if the name holds escapes.
 pub(super) fn is_named(row: &[u8], name: &str) -> bool {
     let is_it = || {
         let text = row.get(TEXT_AT..)?;
@@ -238,7 +237,7 @@ pub(super) fn render(
     Ok(())
 }
 
-/// A user's row as it lies in the store: what is shown of it is copied, not read.
+/// A user's row as it is stored: what is shown of it is copied, not parsed.
 pub struct Stored<R> {
     row: R,
     header: Header,
@@ -271,7 +270,7 @@ impl<R: Deref<Target = [u8]>> Stored<R> {
         render(&self.row, &mut ending, projection, out).map_err(Error::Damaged)
     }
 
-    /// Reads it whole.
+    /// Parses the whole row.
     pub fn record(&self) -> Result<Record, Error> {
         Record::decode(&self.row).map_err(Error::Damaged)
     }
@@ -334,7 +333,7 @@ mod tests {
             ("bob@example.com", "bob@example.co", false),
             ("bob@example.com", "bob@example.comm", false),
             ("\u{dc}nal", "\u{fc}nal", true),
-            // Not told at a glance.
+            // Not told without parsing.
             ("b\"ob", "b\"ob", false),
             ("b\"ob", "b", false),
         ] {
@@ -397,7 +396,7 @@ mod tests {
         assert_eq!(built(&read).to_string(), built(&record).to_string());
     }
 
-    /// The key that comes out of the index is the one that comes out of the row.
+    /// The key from the index is the same as the key from the row.
     #[test]
     fn sorted_by_the_index_or_by_the_row_is_the_same() {
         use crate::scim::Sort;

@@ -1,9 +1,9 @@
-//! How much of the audit trail is kept. The oldest rows go first, in steps of one commit each; the
-//! chain then begins at its anchor behind them, and a row says what was removed and why.
+//! How much of the audit trail is kept. The oldest rows are removed first, in steps of one commit
+//! each. The chain then begins at its anchor behind them, and a row says what was removed and why.
 //!
 //! Removal by age depends on a clock, and a clock that jumps years ahead must not take the history
 //! with it. So rows are removed by age at most once a day, not in the first hour of a server, and
-//! never more than an eighth of them, or one of a few: normally a day's rows are far fewer
+//! never more than an eighth of them, or one if there are few. Normally a day's rows are far fewer
 //! ([`limits::AUDIT_KEEP_DAYS_MIN`]), and if the clock is set right within days, little is lost.
 
 use std::ops::ControlFlow;
@@ -57,7 +57,7 @@ impl Directory {
         }
     }
 
-    /// One step; returns how many numbers it has removed the rows of.
+    /// Removes rows in one step, and returns how many numbers they covered.
     pub fn trim(&self, keep: Keep, at: Monotonic) -> Result<u64, Error> {
         let mut retention = sound(self.retention.lock());
         let snapshot = self.store.snapshot()?;
@@ -133,7 +133,7 @@ impl Retention {
     }
 }
 
-/// The last row to remove to make room for a sixteenth of `most`, so that not each new row causes a
+/// The last row to remove. A sixteenth of `most` becomes free, so that not every new row causes a
 /// removal. `None` while the rows take no more than `most`.
 fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
     let extent = snapshot.audit_extent()?;
@@ -156,12 +156,12 @@ fn beyond_bytes(snapshot: &Snapshot, most: u64) -> Result<Option<u64>, Error> {
 }
 
 /// The last row to remove: the oldest rows written more than `days` before `now`, at most an eighth
-/// of all. A row of the future was written while the clock was ahead, or the clock is behind now: it
-/// goes with those around it, which would be kept until then.
+/// of all. A row from the future was written while the clock was ahead, or the clock is behind now.
+/// It goes with the rows around it, which would otherwise be kept until then.
 fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64>, Error> {
     let horizon = now.plus_days(-days);
     let extent = snapshot.audit_extent()?;
-    // Of few rows one: none is kept for ever.
+    // At least one, so that no row is kept for ever.
     let most = (extent.rows / limits::AUDIT_TRIM_SHARE).clamp(1, limits::AUDIT_SCAN_ROWS_MAX);
     let (mut last_old, mut within, mut looked_at) = (None, None, 0);
     snapshot.audits_from(extent.first, |sequence, text| {
@@ -183,6 +183,6 @@ fn beyond_age(snapshot: &Snapshot, now: Instant, days: i64) -> Result<Option<u64
         }
         ControlFlow::Continue(())
     })?;
-    // Without an old one none goes.
+    // Without an old row none is removed.
     Ok(last_old.min(within))
 }

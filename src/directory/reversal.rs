@@ -1,5 +1,5 @@
 //! A reversal: what one user's attributes were before the changes that are undone, read from the
-//! rows of the audit trail about that user, and the plan that gives them back.
+//! rows of the audit trail about that user, and the plan that restores them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -18,8 +18,8 @@ use crate::scim::{User, json};
 use crate::secret::{self, Digest};
 use crate::store::{Change, ReadError, View};
 
-/// Puts whoever gives up a userName before the one who gets it back: the others stay in the order
-/// of their creation.
+/// Puts a user who gives up a userName before the user who gets it back. The others stay in the
+/// order of their creation.
 pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     let renamed = reversals.iter().enumerate();
     let holders: HashMap<String, usize> = renamed
@@ -36,7 +36,7 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
     for first in 0..waiting.len() {
         let mut chain = Vec::new();
         let mut next = Some(first);
-        // A circle of names ends here, too: whoever is in the chain waits no more.
+        // A circle of names ends here, too: a reversal in the chain waits no more.
         while let Some((at, reversal)) = next.and_then(|at| Some((at, waiting[at].take()?))) {
             chain.push(reversal);
             next = awaited[at];
@@ -50,11 +50,11 @@ pub(super) fn givers_first(reversals: Vec<Reversal>) -> Vec<Reversal> {
 pub(super) struct Reversal {
     id: UserId,
     user_name: String,
-    /// The version that the user has after the newest row that was looked at.
+    /// The version of the user after the newest row taken in.
     version: String,
     changes: Vec<u64>,
     targets: BTreeMap<String, Value>,
-    /// The change before which the target stood, if it is not the first.
+    /// The change before which the attribute had its target, if it is not the first.
     resets: BTreeMap<String, u64>,
     /// The later changes by somebody else, by attribute.
     touched: BTreeMap<String, Touches>,
@@ -65,13 +65,13 @@ pub(super) struct Reversal {
 }
 
 /// Later changes of an attribute, the first of which is somebody else's. An undo of the last ones
-/// takes them away.
+/// removes them.
 struct Touches {
     /// The first.
     change: u64,
     /// Who made it.
     principal: String,
-    /// All sequences, each with the value that it has replaced: one user may have very many.
+    /// All sequences, each with a digest of the replaced value: one user may have very many.
     all: Vec<(u64, Digest)>,
 }
 
@@ -96,7 +96,7 @@ impl Reversal {
         (self.id, name, changes, self.is_creation)
     }
 
-    /// Takes in a row, the next one of the user.
+    /// Takes in the next row of the user.
     pub(super) fn take(&mut self, sequence: u64, event: UserEvent, is_selected: bool) {
         self.version.clone_from(&event.version);
         self.user_name.clone_from(&event.user_name);
@@ -107,7 +107,7 @@ impl Reversal {
             self.pass(sequence, event);
         }
         if is_end {
-            // Nothing is given back, and the name is somebody else's to have.
+            // Nothing is restored, and others may have the name.
             self.targets.clear();
         }
     }
@@ -128,7 +128,7 @@ impl Reversal {
             return;
         }
         for change in event.changes {
-            // Somebody else's change that this one has overwritten is what the undo returns to.
+            // If this change has overwritten somebody else's, the undo returns to that one.
             if self.touched.remove(&change.attribute).is_some() {
                 self.resets.insert(change.attribute.clone(), sequence);
                 self.targets.insert(change.attribute, change.before);
@@ -140,8 +140,9 @@ impl Reversal {
         }
     }
 
-    /// Takes in a later change of a user whose creation is to be undone. A deactivation by somebody
-    /// else that it has overwritten is what the undo wants, too; an activation stays in its way.
+    /// Takes in a later change of a user whose creation is to be undone. If it has overwritten
+    /// somebody else's deactivation, that is what the undo wants, too; an activation stays in its
+    /// way.
     fn select_status(&mut self, sequence: u64, event: &UserEvent) {
         let status = event.changes.iter().find(|it| it.attribute == "active");
         let Some(status) = status.filter(|_| self.touched.contains_key("active")) else {
@@ -159,7 +160,7 @@ impl Reversal {
         let is_own = |change: &u64| self.changes.binary_search(change).is_ok();
         let is_own_undo = event.kind == UNDO
             && event.undoes.iter().all(is_own)
-            // Of more, only the newest are named, and the others may be anybody's.
+            // If there are more, only the newest are named, and the others may be anybody's.
             && event.undoes.len() < limits::UNDO_CHANGES_TOLD_MAX;
         for change in event.changes {
             if !self.targets.contains_key(&change.attribute) {
@@ -168,8 +169,9 @@ impl Reversal {
             let digest = |value: &Value| secret::sha256(json::text(value).as_bytes());
             let this = (sequence, digest(&change.before));
             match self.touched.entry(change.attribute) {
-                // An undo of these changes does not count as somebody else's change, unless it is one
-                // of those before somebody else's that the undo returns to.
+                // An undo of these changes does not count as somebody else's change, unless all
+                // that it undoes is older than the change by somebody else that this undo returns
+                // to.
                 Entry::Vacant(free)
                     if is_own_undo && self.resets.get(free.key()) <= event.undoes.last() => {}
                 Entry::Vacant(free) => {
@@ -183,7 +185,7 @@ impl Reversal {
                     let all = &mut touches.get_mut().all;
                     let stays = |(touch, _): &(u64, Digest)| !event.undoes.contains(touch);
                     let kept = all.iter().rposition(stays).map_or(0, |at| at + 1);
-                    // Whoever sets the same value without an undo wants that value.
+                    // Without an undo, setting the same value is a change of its own.
                     let undone = all.get(kept).filter(|it| it.1 == digest(&change.after));
                     match undone {
                         Some(_) if kept == 0 => drop(touches.remove()),
@@ -273,7 +275,7 @@ impl Reversal {
         }
     }
 
-    /// The attributes that are not as they were.
+    /// The attributes that do not have their target values.
     fn differing(&self, record: &Record) -> Vec<String> {
         let now = record.user().attributes();
         self.targets

@@ -1,5 +1,5 @@
-//! Scans: a filter that no index answers is decided row by row, and a sorted page needs a key of
-//! everybody. Few queries scan at one time, those of several callers in turn, and none for long.
+//! Scans: a filter that no index answers is decided row by row, and a sorted page needs the key of
+//! every user. Few queries scan at one time, several callers take turns, and no scan takes long.
 
 use std::time::Instant as Monotonic;
 
@@ -10,14 +10,14 @@ use crate::turns::{Turn, Turns};
 
 /// Who asks a query.
 pub struct Asker<'a> {
-    /// Callers with different names come to their turns alike.
+    /// Callers with different names get their turns equally often.
     pub name: &'a str,
-    /// Whether the caller would be let in now: a token may have been taken back meanwhile.
+    /// Whether the caller would be let in now: a token may have been revoked meanwhile.
     pub is_let_in: &'a dyn Fn() -> bool,
 }
 
 impl Asker<'static> {
-    /// One who is always let in.
+    /// A caller who is always let in.
     pub const ANYBODY: Self = Self {
         name: "",
         is_let_in: &|| true,
@@ -30,7 +30,7 @@ pub(super) struct Scan<'a> {
     turns: &'a Turns,
     /// The turn, and when it is over, if there is one.
     turn: Option<(Turn<'a>, Monotonic)>,
-    /// Bytes compared since the last look at the time.
+    /// Bytes compared since the time was last checked.
     compared: usize,
 }
 
@@ -60,17 +60,18 @@ impl<'a> Scan<'a> {
         is_let_in.then_some(()).ok_or(Error::Dismissed)
     }
 
-    /// Before each row, which is to be compared so often. An error ends the scan.
+    /// Call this before each row, with the number of its comparisons. An error ends the scan.
     pub(super) fn go_on(&mut self, row: &[u8], comparisons: usize) -> Result<(), Error> {
         self.take(row.len().saturating_mul(comparisons))
     }
 
-    /// Before or after so many users are found in the index. An error ends the scan.
+    /// Call this before or after finding so many users in the index. An error ends the scan.
     pub(super) fn take_users(&mut self, count: usize) -> Result<(), Error> {
         self.take(count.saturating_mul(BYTES_OF_A_USER))
     }
 
-    /// Before or after what takes as long as comparing so many bytes. An error ends the scan.
+    /// Call this before or after what takes as long as comparing so many bytes. An error ends the
+    /// scan.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Error> {
         self.compared = self.compared.saturating_add(bytes);
         if self.compared < limits::SCAN_BYTES_WITHOUT_TURN {
@@ -86,7 +87,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// In the time that it takes to find a user in the index, as many bytes are compared (`externalId`
+/// How many bytes are compared in the time that it takes to find a user in the index (`externalId`
 /// and `meta.lastModified` of 200,000 users; words and times of last change of a million).
 const BYTES_OF_A_USER: usize = 64;
 
@@ -182,7 +183,8 @@ mod tests {
         store
     }
 
-    /// As how many users found in the index the query is charged, and the sequences on its page.
+    /// The number of users found in the index that the query is charged for, and the sequences on
+    /// its page.
     fn charged(store: &Store, query: &Query<'_>) -> (usize, Vec<u32>) {
         let turns = Turns::new(1);
         let mut scan = Scan::new(&Asker::ANYBODY, &turns);

@@ -1,6 +1,6 @@
 //! Which users a query selects, as a set of sequences. Conditions on keys and on the index are
-//! looked up there; the rest of a filter is decided on the remaining rows, one at a time. A set of
-//! a million users takes 130 KB at most, so that a query of any kind is answered in bounded memory.
+//! looked up there. The rest of a filter is decided on the remaining rows, one at a time. A set of
+//! a million users takes 130 KB at most, so that any query is answered in bounded memory.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -21,12 +21,12 @@ use crate::scim::fold::fold;
 use crate::scim::path::AttributePath;
 use crate::store::Snapshot;
 
-/// Texts of users that are looked at between two looks at what that has taken: a search that finds
+/// How many texts are searched between two checks of the time, so that a search that finds
 /// everybody soon needs a turn.
 const SEARCHED_AT_ONCE: usize = 16 * 1024;
 
-/// The users that match the query's filter and its search, as far as these are given and within
-/// the query's [`Query::window`], as far as that makes less to do.
+/// The users that match the query's filter and its search, if these are given. They are limited to
+/// the query's [`Query::window`] where that saves work.
 pub(super) fn select<'a>(
     snapshot: &'a Snapshot,
     query: &Query<'_>,
@@ -37,7 +37,7 @@ pub(super) fn select<'a>(
         None => None,
     };
     let is_exact = narrowed.as_ref().is_some_and(|it| it.is_exact);
-    // For which rows must be read.
+    // The filter, if rows must be read for it.
     let unread = query.filter.filter(|_| !is_exact);
     let narrowed = narrowed.map(|narrowed| narrowed.users);
     let (first, most) = query.window();
@@ -74,7 +74,7 @@ pub(super) fn select<'a>(
     Ok(Cow::Owned(selected))
 }
 
-/// Those of the users that match a filter, each looked at, until there are more than `most`.
+/// The given users that match a filter. Reads them one by one, until there are more than `most`.
 fn matching(
     snapshot: &Snapshot,
     users: &RoaringBitmap,
@@ -125,7 +125,7 @@ impl Narrowed<'_> {
 }
 
 /// What keys and index say about a filter; `None` if nothing. The recursion is as deep as the
-/// filter, whose depth is bounded by its parser.
+/// filter, whose depth the parser bounds.
 fn narrow<'a>(
     snapshot: &'a Snapshot,
     filter: &Filter,
@@ -152,7 +152,7 @@ fn narrow<'a>(
     }
 }
 
-/// Takes from the scan what it took to find this: a hundred conditions may each find everybody.
+/// Charges the scan for what was found: a hundred conditions may each find everybody.
 fn charge<'a>(
     narrowed: Option<Narrowed<'a>>,
     scan: &mut Scan<'_>,

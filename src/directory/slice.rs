@@ -1,10 +1,11 @@
-//! The part of a query's result that is on one page, and what lies around it.
+//! The part of a query's result that is on one page, and whether there are users before and after
+//! it.
 
 use roaring::RoaringBitmap;
 
 use super::position::{Position, Start};
 
-/// The users of a page in their order, and what lies around them.
+/// The users of a page in their order, and whether there are others around them.
 #[derive(Debug, Default)]
 pub(super) struct Slice {
     pub(super) sequences: Vec<u32>,
@@ -14,7 +15,7 @@ pub(super) struct Slice {
     pub(super) has_after: bool,
 }
 
-/// Finds the page by places in the set, without looking at a row.
+/// Finds the page by places in the set, without reading a row.
 pub(super) fn in_order_of_creation(users: &RoaringBitmap, start: &Start, count: usize) -> Slice {
     let first = match start {
         Start::Index(index) => place(index.saturating_sub(1)).and_then(|skip| users.select(skip)),

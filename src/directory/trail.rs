@@ -1,8 +1,7 @@
-//! Looking things up in the audit trail. It has no index: a look reads rows one after the
-//! other, and tells those that are not wanted by a few bytes. One request looks at
-//! [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most and says where the next one goes on. Only to find
-//! who once bore a userName, as in `history.rs` and `gathering.rs`, the whole trail is read: that is
-//! for the local door alone.
+//! Searches the audit trail. It has no index: a search reads rows one after the other, and rejects
+//! most of them by a few bytes. One request reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most, and
+//! says where the next one continues. The whole trail is read only to find who once had a userName,
+//! and in `history.rs` and `gathering.rs`: that is for the local door alone.
 
 use std::ops::ControlFlow;
 
@@ -27,7 +26,7 @@ pub struct Wanted {
     pub until: Option<Instant>,
     /// About one of these users.
     pub users: Option<Vec<UserId>>,
-    /// The userName that stood for them: of others who had it [`Found::namesakes`] tells.
+    /// The userName that stood for them. [`Found::namesakes`] tells of others who had it.
     pub name: Option<String>,
     /// By the token with this name or id, or about it.
     pub token: Option<String>,
@@ -35,7 +34,7 @@ pub struct Wanted {
     pub request: Option<String>,
 }
 
-/// Where a look begins, and which way it goes.
+/// Where a search begins, and in which direction it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// At this sequence, oldest first.
@@ -47,12 +46,12 @@ pub enum Way {
 /// Rows that were wanted.
 #[derive(Debug)]
 pub struct Found {
-    /// Each with its `sequence`, in the order of the look.
+    /// Each with its `sequence`, in the order of the search.
     pub rows: Vec<Value>,
-    /// Where the next look goes on; `None` at the end of the trail.
+    /// Where the next search continues; `None` at the end of the trail.
     pub next: Option<u64>,
-    /// Users who are not wanted and had the userName that was asked for, each with the time of
-    /// the newest row that tells so; the last [`limits::NAMESAKES_TOLD_MAX`] that the look has met.
+    /// Users who are not wanted and had the userName that was asked for, each with the time of the
+    /// newest row that tells so: the last [`limits::NAMESAKES_TOLD_MAX`] that the search has met.
     pub namesakes: Vec<(UserId, String)>,
     /// The rows that are kept.
     pub extent: Extent,
@@ -107,16 +106,16 @@ impl Test<'_> {
         self.is_wanted(&row).then_some(row)
     }
 
-    /// When the row was written, if that is of a time that is wanted.
+    /// When the row was written, if that is within the wanted times.
     fn time_within<'t>(&self, text: &'t str) -> Option<&'t str> {
-        // Times are all of one length, so that their order is that of their text.
+        // All times have the same length, so their order is that of their text.
         let time = audit::time_text(text)?;
         let is_early = self.since.as_deref().is_some_and(|since| time < since);
         let is_late = self.until.as_deref().is_some_and(|until| time >= until);
         (!is_early && !is_late).then_some(time)
     }
 
-    /// Notes the user of a row, if it is none of those who are wanted and had their name.
+    /// Notes the user of a row who had the wanted name, unless the user is wanted.
     fn note_namesake(&self, text: &str, namesakes: &mut Vec<(UserId, String)>) {
         let wanted = self.wanted.users.as_deref().unwrap_or_default();
         let named = self
@@ -177,9 +176,9 @@ impl Directory {
         self.read(|snapshot| found(&snapshot, wanted, way, count))
     }
 
-    /// Shows the rows of a request to `visit`, newest first, from the row before `before`
-    /// backwards, until it breaks off. One look ends after [`limits::AUDIT_SCAN_ROWS_MAX`] rows;
-    /// if it has shown none and there are more, this gives where the next one goes on.
+    /// Passes the rows of a request to `visit`, newest first, from the row before `before`
+    /// backwards, until it breaks off. One call reads [`limits::AUDIT_SCAN_ROWS_MAX`] rows at most.
+    /// If it has passed none and there are more, it returns where the next one continues.
     pub fn of_request(
         &self,
         request: &str,
@@ -209,7 +208,7 @@ impl Directory {
     }
 
     /// The users that a name or an id stands for: the one who has it now, otherwise all who had it,
-    /// as far as the trail goes back.
+    /// as far as the trail reaches back.
     pub fn known_as(&self, who: &str) -> Result<Vec<UserId>, Error> {
         self.read(|snapshot| known_as(&snapshot, who))
     }
@@ -252,7 +251,7 @@ fn found(snapshot: &Snapshot, wanted: &Wanted, way: Way, count: usize) -> Result
     })
 }
 
-/// A row with its place in front.
+/// A row with its sequence in front.
 fn numbered(sequence: u64, row: Value) -> Value {
     let mut numbered = json!({"sequence": sequence});
     if let (Some(members), Value::Object(row)) = (numbered.as_object_mut(), row) {

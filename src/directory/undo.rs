@@ -46,9 +46,9 @@ pub enum ToUndo {
 /// How changes are undone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Also attributes that other changes have changed since.
+    /// Whether attributes are restored even if other changes have touched them since.
     pub is_forced: bool,
-    /// Only to say what would be done.
+    /// Whether this only says what would be done.
     pub is_rehearsed: bool,
 }
 
@@ -102,7 +102,7 @@ pub enum Obstacle {
         /// Who made it.
         principal: String,
     },
-    /// It was a deletion.
+    /// One of the changes is a deletion.
     Deletion {
         /// Its sequence.
         change: u64,
@@ -111,7 +111,7 @@ pub enum Obstacle {
     },
     /// The user was deleted since.
     Gone,
-    /// The user is being changed just now.
+    /// The user was changed while the undo was prepared.
     Meanwhile,
     /// Something else, such as a userName that another user has by now.
     Other(Error),
@@ -120,7 +120,7 @@ pub enum Obstacle {
 /// A slice of users.
 #[derive(Debug)]
 pub struct UndoPage {
-    /// What became of each.
+    /// The outcome for each user.
     pub undone: Vec<Undone>,
     /// The sequence of the last user of the slice; `None` when no more follow.
     pub next: Option<u32>,
@@ -157,7 +157,7 @@ impl Directory {
                     false
                 }
                 Err(error) if undone.is_empty() => return Err(error),
-                // What is done already is reported; the next call meets the error.
+                // What is done already is reported; the next call will meet the error.
                 Err(_) => true,
             };
             if (has_failed || is_late)

@@ -1,15 +1,15 @@
-//! Whether the audit trail is whole and says what the users are. One state of the store is
-//! looked at, in steps, so that nobody waits for an answer longer than for one step.
+//! Whether the audit trail is whole and agrees with the users. One state of the store is checked in
+//! steps, so that no caller waits longer than one step for an answer.
 //!
 //! ```text
 //! chain      oldest to newest: each row follows from the one before it
 //! agreement  newest to oldest: a user's newest row has its version; the newest row that names
 //!            an attribute has its value; versions count down to the creation, or to where
-//!            removed rows stood; whoever is gone ends in a deletion
+//!            removed rows stood; the rows of a user who is gone end in a deletion
 //! users      each has rows, down to its creation where no rows were removed
 //! ```
 //!
-//! Twelve bytes are kept of each user: the version that the next older row must have, and which
+//! For each user twelve bytes are kept: the version that the next older row must have, and which
 //! attributes were compared.
 
 use std::collections::HashMap;
@@ -30,15 +30,16 @@ use crate::store::Snapshot;
 /// What is known so far.
 #[derive(Debug)]
 pub struct Report {
-    /// The number of the verification, to go on with.
+    /// The number by which the verification is continued.
     pub run: u64,
-    /// Whether it is at its end.
+    /// Whether it is done.
     pub is_done: bool,
-    /// What is being looked at.
+    /// What is being checked.
     pub stage: &'static str,
-    /// Rows looked at so far, in both passes.
+    /// Rows checked so far, in both passes.
     pub rows: u64,
-    /// Rows that are kept: the first pass looks at each, and the second if the chain is whole.
+    /// Rows that are kept. The first pass checks each, and so does the second if the chain is
+    /// whole.
     pub kept: u64,
     /// The number of users.
     pub users: u64,
@@ -46,7 +47,7 @@ pub struct Report {
     pub first: u64,
     /// What is wrong: each with `what`, and with `row` and `user` if it is about one.
     pub findings: Vec<Value>,
-    /// How many findings there are; perhaps more than are listed.
+    /// How many findings there are, which may be more than are listed.
     pub found: u64,
 }
 
@@ -68,9 +69,9 @@ pub(super) struct Verification {
 
 #[derive(Clone, Copy)]
 enum Stage {
-    /// The row at which it goes on.
+    /// The row at which it continues.
     Chain(u64),
-    /// The row before which it goes on.
+    /// The row before which it continues.
     Agreement(u64),
     Users,
     Done,
@@ -90,7 +91,7 @@ enum Older {
     /// No row was seen.
     #[default]
     Unseen,
-    /// A row of the version with this count, of whatever era.
+    /// A row of the version with this count, of any era.
     Version(u32),
     /// There is none: the user was created.
     Nothing,
@@ -121,7 +122,7 @@ impl UserRow {
         self.row["kind"] == "delete"
     }
 
-    /// Whatever kind of change made it, the first version is a creation; a deletion repeats the
+    /// The first version is a creation, whatever kind of change made it. A deletion repeats the
     /// last version.
     fn is_creation(&self) -> bool {
         self.version == 1 && !self.is_deletion()
@@ -129,7 +130,7 @@ impl UserRow {
 }
 
 impl Directory {
-    /// One step of the verification `run`, or of a new one. `None` if `run` is gone.
+    /// Runs one step of the verification `run`, or of a new one. `None` if `run` is gone.
     pub fn verify(&self, run: Option<u64>) -> Result<Option<Report>, Error> {
         let mut current = sound(self.verification.lock());
         let mut verification = match (run, current.take()) {
@@ -154,7 +155,7 @@ impl Directory {
         Ok(Some(report))
     }
 
-    /// Lets go of a verification that nobody goes on with.
+    /// Drops a verification that nobody continues.
     pub fn drop_verification(&self, at: Monotonic) {
         // One that is being worked on is not idle.
         let Ok(mut current) = self.verification.try_lock() else {
@@ -262,7 +263,7 @@ impl Verification {
     fn compare(&mut self, told: &UserRow) {
         let sequence = told.id.sequence() as usize;
         if sequence >= self.of_user.len() {
-            // Deleted, like every user after the last that exists.
+            // The user was deleted, like every user after the last that exists.
             self.of_user.resize(sequence + 1, Known::default());
         }
         let mut known = self.of_user[sequence];
@@ -328,7 +329,7 @@ impl Verification {
         }
     }
 
-    /// Checks that each attribute has the value which the newest row naming it says.
+    /// Checks that each attribute has the value that the newest row naming it gives.
     fn compare_attributes(&mut self, told: &UserRow, record: &Record, compared: &mut u32) {
         let changes = told.row["changes"].as_array();
         for change in changes.map_or(&[][..], Vec::as_slice) {
