@@ -31,7 +31,7 @@ pub(super) enum Decided {
 }
 
 impl Decided {
-    /// What turns `before` into `user`; `tell` makes its row for the audit trail.
+    /// The change that turns `before` into `user`; `tell` makes its row for the audit trail.
     pub(super) fn of(
         before: Record,
         user: User,

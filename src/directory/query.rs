@@ -1,6 +1,5 @@
-//! Queries (RFC 7644 section 3.4.2): which users, in which order, and which page of them.
-//! Without a sort the order is that of creation, so that pages fit together while others
-//! write.
+//! Queries (RFC 7644 section 3.4.2): which users, in which order, and which page of them. Without a
+//! sort, users are in order of creation, so that pages fit together while others write.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use super::slice::{Slice, in_order_of_creation, whole};
 use crate::scim::{Filter, Projection, Search, Sort};
 use crate::store::{Row, Snapshot};
 
-/// What to look for.
+/// The users that a caller asks for.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
     /// Which users; all if there is none.

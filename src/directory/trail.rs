@@ -136,7 +136,7 @@ impl Test<'_> {
     fn is_wanted(&self, row: &Value) -> bool {
         let wanted = self.wanted;
         let of_user = |users: &Vec<UserId>| {
-            // A refusal names the user whom it was meant for.
+            // A row about a refusal names its user as the `parameter`.
             let mut named = ["user", "parameter"]
                 .into_iter()
                 .filter_map(|member| row[member].as_str());

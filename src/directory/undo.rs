@@ -1,4 +1,4 @@
-//! Undoing changes. The audit trail says what a change did to each attribute; an undo gives the
+//! Undoes changes. The audit trail says what a change did to each attribute; an undo gives the
 //! attributes their previous values, as a new change of its own.
 //!
 //! ```text
@@ -34,7 +34,7 @@ use crate::store::{Snapshot, View};
 pub enum ToUndo {
     /// The one at this sequence.
     Change(u64),
-    /// All since a moment, or those of the token with this name or id.
+    /// All since a moment, or of these only the changes by the token with this name or id.
     Since {
         /// The moment.
         since: Instant,

@@ -23,7 +23,7 @@ impl UserId {
         Self(bytes)
     }
 
-    /// The same random part at another sequence, for an id that nobody has seen yet.
+    /// The same random part at another sequence. Only for an id that nobody has seen yet.
     pub(super) fn with_sequence(mut self, sequence: u32) -> Self {
         self.0[..4].copy_from_slice(&sequence.to_be_bytes());
         self

@@ -27,7 +27,7 @@ use crate::limits;
 use crate::locks::sound;
 use crate::store::Snapshot;
 
-/// What is known so far.
+/// What a verification has found so far.
 #[derive(Debug)]
 pub struct Report {
     /// The number by which the verification is continued.

@@ -19,7 +19,7 @@ use super::lag::Lag;
 use crate::limits;
 use crate::locks::sound;
 
-/// A storage that redb can use, whatever is behind it.
+/// Any storage that redb can use.
 pub type Backend = Box<dyn StorageBackend>;
 
 /// The state of the storage, shared by the storage, the writer and its callers.

@@ -47,7 +47,7 @@ impl Site {
         self.path.as_deref().map(identity).transpose()
     }
 
-    /// Whatever `opener` opens.
+    /// The storage that `opener` opens.
     pub(super) fn of(opener: Opener) -> Self {
         let opener = Arc::new(opener);
         let again = Arc::clone(&opener);

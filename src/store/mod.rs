@@ -312,8 +312,8 @@ impl Store {
     }
 
     /// Runs the plans in order, each on the result of the earlier ones, and commits all their
-    /// changes at once. A plan that refuses changes nothing and undoes no other. The results are in
-    /// the order of the plans.
+    /// changes together. A plan that refuses changes nothing and undoes no other. The results are
+    /// in the order of the plans.
     pub fn write_all<T, E, P>(&self, plans: Vec<P>) -> Result<Vec<Result<T, E>>, WriteError>
     where
         T: Send + 'static,

@@ -129,7 +129,7 @@ impl Writer {
     }
 
     /// Makes the index. If this `looks`, everything is checked first, so that nothing damaged is
-    /// served, and an index that differs from the users' rows is made anew from them.
+    /// served, and an index that differs from the users' rows is rebuilt from them.
     fn read_index(&self, open: &mut Open, looks: bool) -> Result<(), OpenError> {
         let snapshot = Snapshot::begin(
             &open.database,

@@ -1,5 +1,5 @@
-//! The queue of the one thread that writes. It holds batches, each of which is committed at once
-//! and answered at once.
+//! The queue of the one thread that writes. It holds batches, each of which is committed and
+//! answered as a whole.
 //!
 //! ```text
 //! push ──▶ batch │ batch │ … ──▶ next ──▶ commit ──▶ answer: all who wait for the batch
@@ -55,7 +55,7 @@ struct State {
     is_closed: bool,
 }
 
-/// Writes that are committed at once. Each sees what the earlier ones changed.
+/// Writes that are committed together. Each sees what the earlier ones changed.
 struct Batch {
     plans: Vec<Plan>,
     told: Arc<OutcomeCell>,

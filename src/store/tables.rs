@@ -4,7 +4,7 @@
 //! ```text
 //! meta       text → u64        "format", "users_next" (the next user's sequence), "era" (the last
 //!                              restore; absent where there was none)
-//! settings   text → text       what the last server was told, for commands without a server
+//! settings   text → text       by name: what outlives the server, such as its base URL
 //! users      u32  → row        by sequence: the order of creation, never used twice
 //! names      bytes → u32       unique: folded userName → sequence
 //! externals  bytes ⇒ u32 …     externalId → sequences (many: IdPs may share one)

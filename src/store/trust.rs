@@ -1,7 +1,7 @@
 //! Whether the store can answer yet. A server starts before everything in the store was checked,
-//! and the check (the look) goes on in the background. Rows have checksums of their own. But that
-//! no user has a key is only known once the tables of keys were compared with all users. Until then
-//! a lookup by key waits, unless it leads to a user that has the key.
+//! and the check (the look) goes on in the background. Rows have checksums of their own. But only
+//! once the tables of keys were compared with all users is it certain that no user has a key. Until
+//! then a lookup by key waits, unless it leads to a user that has the key.
 //!
 //! ```text
 //! underway ──▶ whole
@@ -113,12 +113,12 @@ impl Trust {
         self.finish(Stage::BrokenOff);
     }
 
-    /// Whether the index must be made anew.
+    /// Whether the index must be rebuilt.
     pub(super) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Acquire)
     }
 
-    /// Notes that the index was made anew.
+    /// Notes that the index was rebuilt.
     pub(super) fn mended(&self) {
         self.is_stale.store(false, Ordering::Release);
     }

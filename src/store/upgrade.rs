@@ -52,7 +52,7 @@ const SHORT_HEAD_BYTES: usize = 40;
 /// Until format 2: token id → milliseconds since the epoch of its last use.
 const USED: TableDefinition<'_, &str, u64> = TableDefinition::new("used");
 
-/// What tells one state of a store from all others.
+/// Identifies one state of a store.
 #[derive(PartialEq, Eq)]
 struct State {
     format: u64,
@@ -185,7 +185,7 @@ fn seal_users(txn: &WriteTransaction, describe: Describe) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Turns `used`, a number, into `seen`, a text of the caller's; a number is such a text, too.
+/// Turns `used`, a number, into `seen`, a text in the caller's form, which may be a number.
 fn from_2_to_3(txn: &WriteTransaction) -> Result<(), ReadError> {
     let mut seen = txn.open_table(SEEN)?;
     let used = txn.open_table(USED)?;

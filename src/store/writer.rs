@@ -57,7 +57,7 @@ pub(super) struct Writer {
 enum Stop {
     /// Nothing will be queued any more.
     Closed,
-    /// The database must be opened anew.
+    /// The database must be reopened.
     Broken(Option<Unanswered>),
 }
 
@@ -127,8 +127,8 @@ impl Writer {
         }
     }
 
-    /// Opens the database again, however long that takes. The callers of the failed batch are
-    /// answered at the first attempt. `None` when nothing will be queued any more.
+    /// Reopens the database, however long that takes. The callers of the failed batch are answered
+    /// at the first attempt. `None` when nothing will be queued any more.
     fn recover(
         &self,
         known: &Known,
@@ -169,7 +169,7 @@ impl Writer {
                 self.shared.publish(None);
                 let _ = close(view);
             }
-            // Reading goes on meanwhile: closing may take a while on a failing disk.
+            // Readers keep this view meanwhile: a failing disk may take long to close the file.
             let is_held = view.as_ref().is_some_and(Open::try_lock);
             let made_up = guarded(|| self.lag.make_up(&self.site.opener, is_held));
             if let Err(error) = made_up {
@@ -358,7 +358,7 @@ impl Writer {
         }
     }
 
-    /// Makes the index anew if the check after the start found it to be wrong.
+    /// Rebuilds the index if the check after the start found it to be wrong.
     fn mend(&self, open: &mut Open) -> Result<(), OpenError> {
         if !self.shared.trust.is_stale() {
             return Ok(());

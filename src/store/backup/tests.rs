@@ -1,4 +1,4 @@
-//! Copies of a store and what is put in its place, down to single files and rows.
+//! Tests of backup and restore, down to single files and rows.
 
 use std::cell::Cell;
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ fn of_nobody() -> (Database, Snapshot) {
     (database, snapshot.expect("a state"))
 }
 
-/// Whoever stops the server does not wait for the end of a copy that nobody will fetch.
+/// A server that stops does not wait for the end of a copy that nobody will fetch.
 #[test]
 fn a_copy_that_may_not_go_on_is_not_there() {
     let (_open, snapshot) = of_nobody();
@@ -36,11 +36,11 @@ fn a_copy_that_may_not_go_on_is_not_there() {
         looks += 1;
     }
     assert_eq!(names(), 1);
-    // Rows, and then the file itself.
+    // The copy of the rows checks, and then the digest of the file.
     assert!(looks > 2, "{looks}");
 }
 
-/// Its digest may take longer than a copy that nobody fetches is kept.
+/// Computing its digest may take longer than an unfetched copy is kept.
 #[test]
 fn the_age_of_a_copy_begins_when_it_is_complete() {
     let (_open, snapshot) = of_nobody();
@@ -62,7 +62,7 @@ fn the_age_of_a_copy_begins_when_it_is_complete() {
     assert!(!copy.exists());
 }
 
-/// A start reads it, and so does a restore.
+/// A start reads the era, and so does a restore.
 #[test]
 fn an_era_that_is_not_as_it_was_written_is_in_no_sound_backup() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -107,7 +107,7 @@ fn holes_of_the_store_need_no_room_for_its_copy() {
     assert!(made.is_ok(), "{made:?}");
 }
 
-/// It is told of now, and not when the backup is needed.
+/// The damage is reported now, and not when the backup is needed.
 #[test]
 fn a_user_whose_row_is_damaged_is_in_no_backup() {
     let database = file::database(InMemoryBackend::new()).expect("a database");
