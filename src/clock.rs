@@ -26,11 +26,12 @@ const MS_NS: i128 = 1_000_000;
 const RANGE_MS: (i64, i64) = (-62_135_596_800_000, 253_402_207_200_000);
 
 impl Instant {
-    /// 2026-11-01T00:00:00Z: this program was made later, and whatever machine runs it.
+    /// 2026-11-01T00:00:00Z. This program was built after that, so every machine runs it later
+    /// still.
     pub const BEFORE_US: Self = Self(1_793_491_200_000);
 
-    /// From milliseconds since the epoch; what RFC 3339 cannot express becomes the nearest moment
-    /// that it can.
+    /// From milliseconds since the epoch; a moment that RFC 3339 cannot express becomes the nearest
+    /// one that it can.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(RANGE_MS.0, RANGE_MS.1))
     }
@@ -45,33 +46,33 @@ impl Instant {
         self.0.div_euclid(1000)
     }
 
-    /// This moment and `days` of 24 hours.
+    /// This moment plus `days` of 24 hours.
     #[must_use]
     pub fn plus_days(self, days: i64) -> Self {
         Self::from_millis(self.0.saturating_add(days.saturating_mul(DAY_MS)))
     }
 
-    /// This moment and `seconds`.
+    /// This moment plus `seconds`.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
         Self::from_millis(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
-    /// The moment after this one.
+    /// The next representable moment, one millisecond later.
     #[must_use]
     pub fn next(self) -> Self {
         Self::from_millis(self.0.saturating_add(1))
     }
 
-    /// Whole days from this moment to `later`; negative when `later` is past.
+    /// Whole days from this moment to `later`; negative if `later` is in the past.
     pub fn days_until(self, later: Self) -> i64 {
         (later.0 - self.0).div_euclid(DAY_MS)
     }
 
-    /// Reads a moment as RFC 3339 writes it, or in another form of ISO 8601 that names the offset;
-    /// `None` for anything else.
+    /// Reads a moment in the form of RFC 3339, or in another form of ISO 8601 that includes the
+    /// offset; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        // The name of a zone, which the library takes as well, may contradict the offset.
+        // The library also accepts the name of a time zone, which may contradict the offset.
         if text.contains('[') {
             return None;
         }
@@ -81,7 +82,7 @@ impl Instant {
 }
 
 impl Instant {
-    /// Its text as [`fmt::Display`] writes it.
+    /// The same text as that of [`fmt::Display`].
     pub fn to_text(self) -> [u8; TEXT_BYTES] {
         let civil = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
         let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -112,7 +113,7 @@ impl Instant {
         (self.0.div_euclid(DAY_MS), millis)
     }
 
-    /// Writes the time of day over that in `text`.
+    /// Overwrites the time of day in `text`.
     fn write_time(self, text: &mut [u8; TEXT_BYTES]) {
         let (_, millis) = self.day();
         digits(&mut text[11..13], millis / 3_600_000);
@@ -122,15 +123,15 @@ impl Instant {
     }
 }
 
-/// A `dateTime` from a client, to compare instants with: it may lie between two of them, or beyond
-/// the first or last. Nanoseconds since 1970-01-01T00:00:00Z.
+/// A `dateTime` from a client, in nanoseconds since 1970-01-01T00:00:00Z, for comparison with
+/// instants: it may lie between two of them, before the first or after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DateTime(i128);
 
 impl DateTime {
-    /// Reads an RFC 3339 `dateTime`, also one whose time is 24:00:00, which is the next day's
-    /// midnight (XML Schema part 2 section 3.2.7, which RFC 7643 section 2.3.5 refers to). `None`
-    /// for anything else. Of a second what is beyond a nanosecond is cut off.
+    /// Reads an RFC 3339 `dateTime`. The time may be 24:00:00, which is the next day's midnight
+    /// (XML Schema part 2 section 3.2.7, which RFC 7643 section 2.3.5 refers to). `None` for
+    /// anything else. Digits beyond a nanosecond are cut off.
     pub fn parse(text: &str) -> Option<Self> {
         const NANOSECONDS: usize = ".000000000".len();
         let (seconds, fraction, zone) = date_time_parts(text)?;
@@ -151,25 +152,25 @@ impl DateTime {
         Some(Self((civil - offset).as_nanos() + i128::from(day) * MS_NS))
     }
 
-    /// The last instant that is not after it; beyond the range of instants, the nearest.
+    /// The last instant that is not after this; beyond the range of instants, the nearest one.
     pub fn instant(self) -> Instant {
         Instant::from_millis(self.millis_until())
     }
 
-    /// The first millisecond since the epoch that is not before it.
+    /// The first millisecond since the epoch that is not before this.
     pub fn millis_from(self) -> i64 {
         self.millis_until() + i64::from(self.0.rem_euclid(MS_NS) > 0)
     }
 
-    /// The last millisecond since the epoch that is not after it.
+    /// The last millisecond since the epoch that is not after this.
     pub fn millis_until(self) -> i64 {
         let millis = self.0.div_euclid(MS_NS);
         i64::try_from(millis).expect("the years that can be written have fewer milliseconds")
     }
 }
 
-/// Splits `dddd-dd-ddTdd:dd:dd[.d+](Z|±dd:dd)` before the fraction of a second and before the
-/// zone, which is less than a day away: the library that reads on from here takes more forms.
+/// Splits `dddd-dd-ddTdd:dd:dd[.d+](Z|±dd:dd)` before the fraction of a second and before the zone,
+/// whose offset must be under a day. This check is needed because the library accepts more forms.
 fn date_time_parts(text: &str) -> Option<(&str, &str, &str)> {
     const SECONDS: &str = "0000-00-00T00:00:00";
     let (seconds, rest) = text.split_at_checked(SECONDS.len())?;
@@ -184,7 +185,7 @@ fn date_time_parts(text: &str) -> Option<(&str, &str, &str)> {
     is_one.then_some((seconds, fraction, zone))
 }
 
-/// Whether a text is like `form`, in which a zero stands for any digit.
+/// Whether a text has the form `form`, in which a zero stands for any digit.
 fn has_form(text: &str, form: &str) -> bool {
     let is_like = |(byte, like): (u8, u8)| match like {
         b'0' => byte.is_ascii_digit(),
@@ -193,8 +194,8 @@ fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len() && text.bytes().zip(form.bytes()).all(is_like)
 }
 
-/// Writes instants as texts, one after the other, of which many are of the same day: finding the
-/// date is most of the work, and every user that is shown has two instants.
+/// Writes a series of instants as texts, many of which fall on the same day. Finding the date is
+/// most of the work, and every user in an answer has two instants.
 #[derive(Debug, Default)]
 pub struct Times {
     last: Option<(i64, [u8; TEXT_BYTES])>,
@@ -239,14 +240,14 @@ pub trait Clock: Send + Sync + 'static {
 /// A clock that many owners share.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The clock of the machine. One that is before [`Instant::BEFORE_US`], as on a machine that does
-/// not keep the time while it is off, is taken for one that showed that moment when the machine was
-/// started: what is made then, such as a token for a year, is still good when the clock is right.
+/// The clock of the machine. A machine that does not keep the time while it is off may show a time
+/// before [`Instant::BEFORE_US`]. Its clock is then taken to have shown that moment at boot, so
+/// that what is made meanwhile, such as a token for a year, is still good once the clock is right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl SystemClock {
-    /// What the machine's clock shows, however wrong that is.
+    /// The time that the machine's clock shows, however wrong it is.
     pub fn shown() -> Instant {
         of_system(SystemTime::now())
     }
@@ -256,7 +257,7 @@ impl Clock for SystemClock {
     fn now(&self) -> Instant {
         let now = Self::shown();
         if now < Instant::BEFORE_US {
-            // The same for all processes.
+            // The uptime is the same for all processes.
             since_before_us(clock_gettime(ClockId::Boottime))
         } else {
             now
@@ -300,7 +301,7 @@ mod tests {
         assert_eq!(of_system(before_us), Instant::BEFORE_US);
         assert!(of_system(before_us - SECOND) < Instant::BEFORE_US);
         assert_eq!(of_system(UNIX_EPOCH - SECOND), Instant::from_millis(0));
-        // Later than the library can tell.
+        // Later than the library can represent.
         let late = of_system(UNIX_EPOCH + Duration::from_secs(400_000_000_000));
         assert_eq!(late, Instant::from_millis(i64::MAX));
         let uptime = Timespec {
@@ -322,7 +323,7 @@ mod tests {
         assert_eq!(date(1_795_465_800_000), "Mon, 23 Nov 2026 20:30:00 GMT");
         assert_eq!(date(i64::MIN), "Mon, 01 Jan 0001 00:00:00 GMT");
         assert_eq!(date(i64::MAX), "Thu, 30 Dec 9999 22:00:00 GMT");
-        // A part of a second before 1970 is of the second before.
+        // A fraction of a second before 1970 belongs to the second before.
         assert_eq!(date(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
     }
 
@@ -366,7 +367,7 @@ mod tests {
             "1970-13-01T00:00:00Z",
             "24:00:00",
             "T24:00:00",
-            // What the library takes besides.
+            // Forms that the library accepts as well.
             "19700101T000000Z",
             "1970-01-01 00:00:00Z",
             "1970-01-01T00:00Z",

@@ -1,8 +1,8 @@
-//! How the product makes files: private, complete when they get their name, never in the place of
+//! How the program makes files: private, complete by the time they get their name, never replacing
 //! another, and owned by the user who must read them.
 //!
-//! The server owns its data directory, and commands are often run by root: a file that root makes
-//! in another user's directory is given to that user, or the server could not read it.
+//! The server owns its data directory, but commands are often run by root. A file that root makes
+//! in another user's directory is given to that user; otherwise the server could not read it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::secret;
 
-/// Comes between a name and the random part in the names of its drafts.
+/// Separates the name from the random part in the name of a draft.
 const DRAFT_MARK: &str = ".new-";
 const DRAFT_DIGITS: usize = 16;
 
@@ -39,8 +39,8 @@ pub fn create_own(path: &Path, mode: u32) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the directory, for its owner alone, and its parents if need be. Does nothing if it exists,
-/// but follows no link that the server's user may have put in its place.
+/// Makes the directory, private to its owner, and its parents if need be. Does nothing if it
+/// exists, but refuses a symbolic link that the server's user may have put in its place.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     let above = directory_of(path);
     let mut builder = fs::DirBuilder::new();
@@ -57,8 +57,8 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     give_to_owner_of(above, &File::from(made))
 }
 
-/// Fails if root would write where a link of another user leads; other users can only do there what
-/// they may do anyway.
+/// Fails if root would write through another user's link. For any other user, a link gives access
+/// to nothing that the user could not write anyway.
 pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let is_root = rustix::process::geteuid().is_root();
@@ -72,7 +72,7 @@ pub fn refuse_link_of_another(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Only root can give files away; the files of other users are their own anyway.
+/// Does nothing unless run by root: nobody else can give files away, or needs to.
 fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -85,7 +85,7 @@ fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// A name beside `path` for a file that will get that name once it is complete.
+/// A name beside `path` for a file that is renamed to `path` once it is complete.
 pub fn draft_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(
@@ -95,7 +95,7 @@ pub fn draft_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The name of which `name` is a draft.
+/// The name of the file that `name` is a draft of.
 pub fn of_draft(name: &str) -> Option<&str> {
     let (of, digits) = name.rsplit_once(DRAFT_MARK)?;
     let is_random = digits.len() == DRAFT_DIGITS
@@ -105,9 +105,9 @@ pub fn of_draft(name: &str) -> Option<&str> {
     is_random.then_some(of)
 }
 
-/// Removes drafts in `directory` that killed processes have left: those of names that `is_ours`
-/// knows, and if `before` is given, only those not written to since then, in seconds since the
-/// epoch.
+/// Removes drafts in `directory` that were left by killed processes: those whose names `is_ours`
+/// accepts, and if `before` is given (seconds since the epoch), only those not written to since
+/// then.
 pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
@@ -129,14 +129,14 @@ pub fn remove_drafts(directory: &Path, before: Option<i64>, is_ours: impl Fn(&st
     }
 }
 
-/// Removes drafts of `path` that killed processes have left: those not written to since `before`,
+/// Removes drafts of `path` that were left by killed processes and not written to since `before`,
 /// in seconds since the epoch.
 pub fn remove_drafts_of(path: &Path, before: i64) {
     let name = path.file_name().and_then(|name| name.to_str());
     remove_drafts(directory_of(path), Some(before), |of| Some(of) == name);
 }
 
-/// Gives a complete, synced draft its name, unless the name is taken; it is on disk when this
+/// Gives a complete, synced draft its name, unless the name is taken. The name is on disk when this
 /// returns.
 pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
     name_new(draft, path)?;
@@ -147,7 +147,7 @@ pub fn appear(draft: &Path, path: &Path) -> io::Result<()> {
 pub fn name_new(draft: &Path, path: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            // A file system that cannot do that may support links.
+            // A file system without this operation may support links.
             fs::hard_link(draft, path)?;
             fs::remove_file(draft)
         }
@@ -160,7 +160,7 @@ pub fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }
 
-/// Sets the time at which a file was last written to now.
+/// Sets the modification time of a file to now.
 pub fn touch(path: &Path) -> io::Result<()> {
     let now = Timespec {
         tv_sec: 0,
@@ -173,15 +173,15 @@ pub fn touch(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::futimens(File::open(path)?, &times)?)
 }
 
-/// The bytes of the disk that a file takes: it may be longer, with holes that take none.
+/// The bytes of disk space that a file takes, which are fewer than its length if it has holes.
 pub fn bytes_on_disk(file: &Metadata) -> u64 {
-    // `stat` counts blocks of this size, whatever those of the file system are.
+    // `stat` counts blocks of this size, whatever the block size of the file system.
     const BLOCK_BYTES: u64 = 512;
     file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
 }
 
-/// Fails unless this many bytes are free where `path` is; the error says how many are needed and
-/// free.
+/// Fails unless this many bytes are free on the file system of `path`; the error says how many are
+/// needed and how many are free.
 pub fn need_room(path: &Path, bytes: u64) -> io::Result<()> {
     const MIB: u64 = 1024 * 1024;
     let directory = directory_of(path);

@@ -2,16 +2,16 @@
 //!
 //! # In scope
 //!
-//! - Users over SCIM 2.0 (RFC 7643, RFC 7644, RFC 9865) on HTTPS, for identity providers: Okta first,
-//!   Entra, OneLogin, JumpCloud and others too, including what they send beside the RFCs.
-//! - A directory that survives a crash at any moment: what a 2xx says is on disk.
+//! - Users over SCIM 2.0 (RFC 7643, RFC 7644, RFC 9865) on HTTPS, for identity providers: Okta
+//!   first, then Entra, OneLogin, JumpCloud and others, including what they send beyond the RFCs.
+//! - A directory that survives a crash at any moment: a write answered with 2xx is on disk.
 //! - A command line for the administrator, with the server running or not.
 //!
 //! # Out of scope
 //!
-//! - Groups: `GET /Groups` is empty, writes to it are refused with advice.
-//! - Signing people in. A password that an identity provider sends is thrown away.
-//! - HTTP/2, clustering, any database but the one file.
+//! - Groups: `GET /Groups` answers an empty list, and writes are refused with advice.
+//! - Signing people in. Passwords that an identity provider sends are discarded.
+//! - HTTP/2, clustering, and any database other than the one file.
 //!
 //! # The map, in reading order
 //!
@@ -22,8 +22,8 @@
 //!                                   manual page                        made_up locks
 //! ```
 //!
-//! A module uses only what stands to its right; `SIBLINGS` in `tests/tidy.rs`, which enforces it,
-//! lists the few exceptions. A request's way:
+//! A module uses only what stands to its right. `tests/tidy.rs` enforces this, and its `SIBLINGS`
+//! lists the few exceptions. The path of a request:
 //!
 //! ```text
 //! socket ─▶ TLS ─▶ http1::Head ─▶ principal ─▶ route ─▶ scim value ─▶ directory ─▶ store
@@ -31,37 +31,37 @@
 //! socket ◀─ TLS ◀─ http1::Answer ◀─ reply ◀─ projection ◀─ record ◀──── commit ◀────┘
 //! ```
 //!
-//! - [`cli`]: what can be typed; `serve` starts the server; most other commands ask it, or open
-//!   its store if it does not run.
-//! - [`https`]: the network door; `connection.rs` reads like the story of a connection.
-//! - [`local`]: the local door, a Unix socket, and the command line's client of it.
+//! - [`cli`]: the command line. `serve` starts the server; most other commands send it requests, or
+//!   open its store themselves if no server runs.
+//! - [`https`]: the network door. `connection.rs` tells the story of one connection.
+//! - [`local`]: the local door, a Unix socket, and the command line's client for it.
 //! - [`api`]: the router that both doors share, and the one map from errors to answers.
-//! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA and what is
-//!   served.
+//! - [`access`]: tokens, scopes, rate limits. [`certificate`]: the private CA, and the certificate
+//!   that is served.
 //! - [`directory`]: what it means for a user to exist here. [`scim`]: the RFCs as values.
-//!   [`store`]: rows, durably. [`columns`]: users as rows of a spreadsheet, for import and export.
-//! - [`idp`]: what identity providers do, as tables that tests and tools play.
-//! - [`page`]: the Team Directory, files of a page that is a client of [`api`] like others.
-//! - [`http1`]: HTTP/1.1 as values. [`metrics`]: what is counted.
-//! - [`config`]: what an administrator can set. [`limits`]: every bound on what comes from outside.
-//! - [`clock`]: the time of day. [`secret`]: randomness, digests, what must not be printed.
-//!   [`turns`]: who waits for whom. [`locks`]: after a panic. [`logging`]: lines to standard error. [`files`]: files made
-//!   safely.
-//! - [`made_up`]: users whose userName says that they were made for a trial.
-//! - [`mend`]: what to do about something that is wrong, in words that may hold commands.
+//!   [`store`]: durable rows. [`columns`]: users as rows of a spreadsheet, for import and export.
+//! - [`idp`]: how identity providers behave, as tables that tests and tools play.
+//! - [`page`]: the files of the Team Directory, a web page that uses [`api`] like any other client.
+//! - [`http1`]: HTTP/1.1 as values. [`metrics`]: the counters.
+//! - [`config`]: the administrator's settings. [`limits`]: every bound on input from outside.
+//! - [`clock`]: the time of day. [`secret`]: randomness, digests, values that must not be printed.
+//!   [`turns`]: bounded concurrency with a fair queue. [`locks`]: locks after a panic. [`logging`]:
+//!   lines to standard error. [`files`]: safe creation of files.
+//! - [`made_up`]: test users, recognised by their userName.
+//! - [`mend`]: advice on how to fix a problem, which may contain commands.
 //! - [`manual`]: the long pages, such as [the protocol clause by clause](manual::protocol).
 //!
 //! # Invariants, by what is absent
 //!
-//! - No answer to a write before the sync of the commit that holds it has returned.
-//! - No route of administration on the network: its handlers take an
-//!   [`access::Administrator`], and only [`local`] makes one.
-//! - No body is acted on before its head was authenticated and let pass: of one that is refused only
-//!   what keeps the connection usable is read, within bounds, and dropped.
+//! - No write is answered before the commit that holds it has been synced.
+//! - No administration route on the network: the handlers take an [`access::Administrator`], and
+//!   only [`local`] makes one.
+//! - No body is acted on before its head was authenticated and authorized. The body of a refused
+//!   request is read only to keep the connection usable, within bounds, and dropped.
 //! - No I/O in [`scim`], no socket in [`http1`], no clock in either; no SCIM and no HTTP in
 //!   [`store`].
-//! - No bound without a name in [`limits`]; no time of day but from [`clock`].
-//! - No password anywhere, no token but its digest, neither in the log.
+//! - No bound without a name in [`limits`]; no time of day except from [`clock`].
+//! - No password anywhere, and no token except as its digest; the log holds neither.
 
 pub mod access;
 pub mod api;

@@ -1,11 +1,11 @@
-//! Every bound on what comes from outside, by name, in one place: a buffer, a queue, a loop or
-//! a recursion that is fed from there is bounded by one of these. A name has its unit last,
-//! or before a word such as `MAX`, `DEFAULT` or `STEP`. Sizes of buffers and pauses that nobody outside can
+//! Every bound on input from outside, by name, in one place: each buffer, queue, loop or recursion
+//! that such input feeds is bounded by one of these. The unit comes last in a name, or before a
+//! word such as `MAX`, `DEFAULT` or `STEP`. Buffer sizes and pauses that nobody outside can
 //! influence stay with their code.
 
 use std::time::Duration;
 
-/// A TLS handshake, from when a worker begins it to finished, absolute.
+/// A TLS handshake, from when a worker begins it until it is complete, absolute.
 pub const HANDSHAKE_DURATION_MAX: Duration = Duration::from_secs(10);
 /// A request head, from its first byte to its empty line, absolute.
 pub const HEAD_DURATION_MAX: Duration = Duration::from_secs(10);
@@ -21,16 +21,16 @@ pub const REQUEST_DURATION_MAX: Duration = Duration::from_secs(60);
 pub const IDLE_DURATION_MAX: Duration = Duration::from_secs(75);
 /// The age of a connection, however busy: it ends after the first answer beyond this age.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
-/// Silence in the body of a refused request that is dropped, to keep the connection or before our
-/// side is ended; all of it takes no longer than [`BODY_DURATION_MAX`].
+/// Silence in the body of a refused request while the body is dropped, whether the connection is
+/// kept or about to be closed; dropping it all takes at most [`BODY_DURATION_MAX`].
 pub const DISCARD_SILENCE_MAX: Duration = Duration::from_secs(1);
-/// Silence of a caller whose last answer was sent, while what it still sends is dropped before
-/// closing (RFC 9112 section 9.6); all of it takes no longer than [`BODY_DURATION_MAX`].
+/// Silence of a client after its last answer was sent, while what it still sends is dropped before
+/// closing (RFC 9112 section 9.6); dropping it all takes at most [`BODY_DURATION_MAX`].
 pub const GOODBYE_SILENCE_MAX: Duration = Duration::from_secs(3);
-/// The same while the server is closing, absolute: nobody holds up its end. Also the time for
-/// writing the few bytes of a goodbye.
+/// The same while the server is closing, absolute, so that no client delays its end. Also the time
+/// for writing the last few bytes of a connection.
 pub const LAST_GOODBYE_DURATION_MAX: Duration = Duration::from_secs(1);
-/// Pause between two looks for more of it where none may be waited for.
+/// Pause between two attempts to read more of it where a read cannot block.
 pub const DISCARD_PAUSE: Duration = Duration::from_millis(20);
 /// Requests already read are finished within this time after SIGTERM.
 pub const DRAIN_DURATION_MAX: Duration = Duration::from_secs(20);
@@ -45,54 +45,54 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const HEADERS_COUNT_MAX: usize = 100;
 /// Parameters in one query.
 pub const QUERY_PARAMETERS_MAX: usize = 64;
-/// A request body after its framing is taken off.
+/// A request body without its framing.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of an unwanted body that are read and dropped, to keep the connection.
+/// Bytes of an unwanted body that are read and dropped to keep the connection.
 pub const DISCARD_BYTES_MAX: usize = 64 * 1024;
-/// Bytes taken off the socket and dropped before a connection is closed: a body that is still on its
-/// way, also one that is too large, as far as it comes in [`BODY_DURATION_MAX`]. Closing over
-/// unread bytes sends a reset, and the many clients that write everything before they read, reverse
-/// proxies among them, would lose the answer to it.
+/// Bytes read and dropped before a connection is closed, such as a body that is still arriving,
+/// even one that is too large, for up to [`BODY_DURATION_MAX`]. Closing with unread bytes sends a
+/// reset, which would cost the many clients that write everything before they read, reverse proxies
+/// among them, their answer.
 pub const GOODBYE_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// A chunk size in hexadecimal digits (RFC 9112 section 7.1).
 pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 /// Extensions of one chunk.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
-/// Trailer fields, parsed and thrown away.
+/// Trailer fields, which are parsed and discarded.
 pub const TRAILERS_COUNT_MAX: usize = 32;
-/// A larger answer is streamed, a smaller one held in memory. Each connection may hold one that
-/// nobody takes; still, a page of 200 users of 1 KB is sent with its length.
+/// A larger answer is streamed, a smaller one held in memory. Each connection may hold one that its
+/// client does not read; even so, a page of 200 users of 1 KB still has a `Content-Length`.
 pub const ANSWER_BUFFER_BYTES_MAX: usize = 256 * 1024;
-/// A piece of a streamed answer ends after the user that reaches this size: with most users it
-/// fits into the 64 KiB that TLS buffers.
+/// A piece of a streamed answer ends after the user that reaches this size: with most users it fits
+/// into the 64 KiB that TLS buffers.
 pub const ANSWER_PIECE_BYTES: usize = 48 * 1024;
-/// An answer that the product's own clients are willing to hold.
+/// The largest answer that the program's own clients hold in memory.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Connections at one time, each with a worker of its own.
 pub const CONNECTIONS_MAX: usize = 512;
-/// [`CONNECTIONS_MAX`] where the system allows hardly any descriptors.
+/// Connections at one time where the system allows hardly any descriptors.
 pub const CONNECTIONS_MIN: usize = 8;
-/// Descriptors that are left to everything else: the store, the local door, connections that are
-/// being closed.
+/// Descriptors reserved for everything else: the store, the local door, connections that are being
+/// closed.
 pub const DESCRIPTORS_BESIDE: u64 = 128;
 /// Descriptors for [`CONNECTIONS_MAX`] connections and for the server itself.
 pub const DESCRIPTORS_NEEDED: u64 = CONNECTIONS_MAX as u64 + DESCRIPTORS_BESIDE;
 /// TLS sessions that can be resumed; an identity provider opens a few dozen connections.
 pub const TLS_SESSIONS_MAX: usize = 4096;
-/// Pause between two lines of the log about strangers who had to make room.
+/// Pause between two log lines about strangers' connections that were closed to make room.
 pub const EVICTION_TOLD_PAUSE: Duration = Duration::from_secs(60);
-/// 1/N of all connections is a share: while strangers have no more than that, a token that has more
-/// is the first to make room.
+/// A share is 1/N of all connections. While strangers have no more than a share, a token that has
+/// more is the first to make room.
 pub const CONNECTIONS_SHARE_PART: usize = 4;
-/// The time a client has to take its answer before it may have to make room for somebody else.
+/// How long a client has to take its answer before its connection may be closed to make room.
 pub const ANSWER_TAKEN_MIN: Duration = Duration::from_secs(1);
-/// Pause between two looks for connections whose token is no longer good.
+/// Pause between two checks for connections whose token is no longer valid.
 pub const TOKENS_LOOK_PAUSE: Duration = Duration::from_secs(1);
-/// Accepted connections that wait for a worker to come free.
+/// Accepted connections that wait for a free worker.
 pub const CONNECTIONS_WAITING_MAX: usize = 64;
-/// Waiting for a place among [`CONNECTIONS_WAITING_MAX`]; until then the listen backlog holds
-/// newcomers.
+/// The wait for a place among [`CONNECTIONS_WAITING_MAX`]; meanwhile the listen backlog holds new
+/// connections.
 pub const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Listen backlog of the network door.
 pub const LISTEN_BACKLOG: i32 = 1024;
@@ -100,23 +100,23 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const WORKER_STACK_BYTES: usize = 1024 * 1024;
 /// Workers of the local door.
 pub const LOCAL_WORKERS: usize = 8;
-/// Servers of the local door that accept nobody any more, whose conversations go on.
+/// Servers of the local door that accept no more connections but still serve those they have.
 pub const LOCAL_ENDED_MAX: usize = 4;
-/// Between two looks for requests of such conversations.
+/// Pause between two checks for requests on such connections.
 pub const LOCAL_ENDED_PAUSE: Duration = Duration::from_millis(100);
-/// Between two looks whether the local door lets anybody in.
+/// Interval between two checks that the local door accepts connections.
 pub const LOCAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Finding out whether the local door lets anybody in.
+/// The wait for the outcome of such a check.
 pub const LOCAL_PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Time for clients of the local door to take their answers, however long those of the network
-/// door took.
+/// Time for clients of the local door to take their answers, however long those of the network door
+/// took.
 pub const LOCAL_DRAIN_DURATION_MIN: Duration = Duration::from_secs(1);
 
-/// Failed authentications, and other refusals without a valid token, of one address within
-/// [`FAILURE_WINDOW`] that are logged, so many of each. Further ones are not, and failed
+/// Failures logged per address within [`FAILURE_WINDOW`]: this many failed authentications, and as
+/// many other refusals without a valid token. Beyond that, none are logged, and failed
 /// authentications are answered 429.
 pub const FAILURES_PER_WINDOW_MAX: u32 = 20;
-/// Refusals of all callers without a valid token within [`FAILURE_WINDOW`] that are logged.
+/// Refusals logged within [`FAILURE_WINDOW`], over all callers without a valid token.
 pub const FAILURES_TOLD_MAX: u32 = 1000;
 /// The time within which failed authentications are counted.
 pub const FAILURE_WINDOW: Duration = Duration::from_secs(60);
@@ -131,19 +131,19 @@ pub const RATE_BURST_SECONDS: u32 = 5;
 /// The longest wait that a 429 asks for.
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 300;
 
-/// The alarm is raised over more deactivations within an hour than this and than
+/// The alarm is raised when the deactivations within an hour exceed both this number and
 /// [`ALARM_PERCENT_DEFAULT`] of the active users, unless configured otherwise.
 pub const ALARM_DEACTIVATIONS_DEFAULT: u32 = 50;
 /// See [`ALARM_DEACTIVATIONS_DEFAULT`].
 pub const ALARM_PERCENT_DEFAULT: u32 = 20;
 /// Principals whose deactivations within one minute are counted separately.
 pub const ALARM_PRINCIPALS_MAX: usize = 64;
-/// Rows of the audit trail in which a start looks for deactivations; the rest of an hour is counted
-/// behind it.
+/// Rows of the audit trail that are searched for deactivations before a start completes; the rest
+/// of the last hour is counted in the background.
 pub const ALARM_ROWS_MAX: usize = 50_000;
 
-/// The largest `startIndex` that is read and shown, beyond every page: clients read it into a
-/// signed number of 32 bits.
+/// The largest `startIndex` that is read and shown, beyond every page: clients parse it as a signed
+/// 32-bit number.
 pub const START_INDEX_MAX: usize = 0x7fff_ffff;
 /// Resources per page when `count` is absent.
 pub const COUNT_DEFAULT: usize = 100;
@@ -151,7 +151,7 @@ pub const COUNT_DEFAULT: usize = 100;
 pub const COUNT_MAX: usize = 500;
 /// Resources per page at most for the administrator, whose commands list whole directories.
 pub const ADMINISTRATOR_COUNT_MAX: usize = 10_000;
-/// How long a cursor can be used at least (`cursorTimeout`); at most twice as long.
+/// The least time for which a cursor is valid (`cursorTimeout`); the most is twice as long.
 pub const CURSOR_DURATION_MIN: Duration = Duration::from_secs(3600);
 /// A cursor as text: the longest position, sealed, in base64.
 pub const CURSOR_BYTES_MAX: usize = 1024;
@@ -167,21 +167,20 @@ pub const SEARCHED_VALUE_BYTES_MAX: usize = 512;
 pub const SEARCHED_BYTES_MAX: usize = 2048;
 /// Bytes of a value that decide its place in a sorted list.
 pub const SORT_KEY_BYTES_MAX: usize = 256;
-/// Queries that scan at a time, sorted ones among them; others wait for their turn.
+/// Queries that scan at a time, including sorted ones; others wait for their turn.
 pub const SCANS_AT_ONCE_MAX: usize = 3;
-/// Those of one caller among them: the last one is for others.
+/// Such turns that one caller may hold: the last one is for others.
 pub const SCANS_OF_ONE_MAX: usize = 2;
-/// Waiting for such a turn; after this time the client gets 503. Longer than whoever has a turn may
-/// keep it.
+/// The wait for such a turn; after this time the client gets 503. Longer than any turn may last.
 pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(20);
-/// Queries of one caller that wait for such a turn, each in the place of a connection; further ones
-/// get 503 at once.
+/// Queries of one caller that wait for such a turn, each occupying a connection; further ones get
+/// 503 at once.
 pub const SCANS_WAITING_MAX: usize = 16;
-/// One scan, from its turn on; after this time the client gets `tooMany`. A filter of one clause
-/// takes a second for a million users.
+/// One scan, from the start of its turn; after this time the client gets `tooMany`. A filter of one
+/// clause takes a second for a million users.
 pub const SCAN_DURATION_MAX: Duration = Duration::from_secs(10);
-/// Bytes of rows, each as often as it is compared, that are scanned without a turn, and between two
-/// looks at the time: some 10 ms.
+/// Bytes of rows, counted once per comparison, that are scanned without a turn, and between two
+/// checks of the time: some 10 ms.
 pub const SCAN_BYTES_WITHOUT_TURN: usize = 8 * 1024 * 1024;
 /// Keys for a sorted page that are held in memory without a turn.
 pub const SORT_KEYS_WITHOUT_TURN: usize = 1000;
@@ -190,25 +189,26 @@ pub const BULK_OPERATIONS_MAX: usize = 1000;
 /// Refused operations of one bulk request that are noted like refused requests: one request must
 /// not fill the memory of refusals or use up its principal's rows of a day.
 pub const BULK_REFUSALS_NOTED_MAX: usize = 20;
-/// Rows of a file that one request imports, in one commit: other writes wait for no more.
+/// Rows of a file that one request imports, in one commit: other writes wait for no longer than
+/// that.
 pub const IMPORT_ROWS_MAX: usize = 1000;
-/// Bytes of the rows of one import request as JSON; the rest of the body is for what is around
+/// Bytes of the rows of one import request as JSON; the rest of the body is for what surrounds
 /// them.
 pub const IMPORT_ROWS_BYTES_MAX: usize = BODY_BYTES_MAX - 128 * 1024;
-/// Values of the rows of one import request; the rest of [`BODY_VALUES_MAX`] is for the header: a
-/// cell of it has a byte at least.
+/// Values in the rows of one import request. The rest of [`BODY_VALUES_MAX`] is for the header,
+/// each cell of which takes at least one byte.
 pub const IMPORT_ROWS_VALUES_MAX: usize = BODY_VALUES_MAX - IMPORT_ROW_BYTES_MAX - 1024;
-/// One row of a file. Whatever it holds, as JSON it fits into a request.
+/// One row of a file. Whatever it contains, it fits into a request as JSON.
 pub const IMPORT_ROW_BYTES_MAX: usize = 128 * 1024;
-/// Users, to be deactivated or to be reactivated, for whom a comparison prints commands; where there
-/// are more, it prints how to have them in a file.
+/// Users to deactivate, or to reactivate, for whom a comparison prints commands; for more, it
+/// prints how to write them to a file.
 pub const DIFF_COMMANDS_USERS_MAX: usize = 1000;
-/// Users per page of a list or an export, which is held in memory, however large they are.
+/// Users per page of a list or an export; a page is held in memory, however large its users are.
 pub const LISTED_COUNT_MAX: usize = 1000;
-/// One stored user, rendered, without its status.
+/// One stored user as rendered, without its status.
 pub const USER_BYTES_MAX: usize = 64 * 1024;
-/// A new userName. It can then be asked for: a filter may have [`FILTER_BYTES_MAX`], and writing it
-/// in JSON may double it.
+/// A new userName. A filter can always ask for it: a filter may have [`FILTER_BYTES_MAX`], and JSON
+/// escapes may double the length of the name.
 pub const USER_NAME_BYTES_MAX: usize = 1024;
 /// A filter expression.
 pub const FILTER_BYTES_MAX: usize = 4 * 1024;
@@ -218,112 +218,112 @@ pub const FILTER_DEPTH_MAX: usize = 32;
 pub const FILTER_CLAUSES_MAX: usize = 100;
 /// Operations in one PATCH.
 pub const PATCH_OPERATIONS_MAX: usize = 1000;
-/// Values of lists that one PATCH, or all of one bulk request, may compare; a value counts once
-/// for each comparison.
+/// Comparisons of list values that one PATCH, or all of one bulk request, may make; a value counts
+/// once for each comparison.
 pub const PATCH_COMPARISONS_MAX: usize = 2_000_000;
-/// Bytes of text within one comparison of a PATCH; for every N more, it counts once more.
+/// Bytes of text that one comparison of a PATCH covers; every N more count as another.
 pub const PATCH_COMPARED_BYTES: usize = 64;
-/// A byte of a text beyond ASCII counts as N bytes in comparisons. Folding takes a hundred times as
-/// long, but texts are short, and each of them counts as a comparison anyway: so 16 is enough.
+/// What a non-ASCII byte counts as in comparisons, in bytes. Folding one takes a hundred times as
+/// long, but texts are short, and each counts as a comparison anyway, so 16 is enough.
 pub const FOLDED_BYTES_COST: usize = 16;
 /// N bytes of a stored user count as one comparison of a PATCH when the user is changed: reading,
-/// writing and auditing it takes some 40 ns a byte, while everybody who writes waits.
+/// writing and auditing it takes some 40 ns a byte, during which all other writes wait.
 pub const CHANGED_BYTES_PER_COMPARISON: usize = 8;
 /// Values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1000;
 
-/// Values in one body; an object counts as [`BODY_OBJECT_VALUES`] of them. A value may have only
-/// two bytes as text, but has 32 in memory, and an object some 500.
+/// Values in one body; an object counts as [`BODY_OBJECT_VALUES`] of them. A value may take only
+/// two bytes as text, but takes 32 in memory, and an object some 500.
 pub const BODY_VALUES_MAX: usize = 500_000;
 /// The number of values that an object in a body counts as.
 pub const BODY_OBJECT_VALUES: usize = 8;
-/// Requests with a larger body are worked on in turns: that of a single user is hardly ever
+/// Requests with a larger body are handled in turns: the body of a single user is hardly ever
 /// larger.
 pub const BODY_BYTES_WITHOUT_TURN: usize = 8 * 1024;
-/// Requests with a body between [`BODY_BYTES_WITHOUT_TURN`] and [`USER_BYTES_MAX`] that are worked
-/// on at a time.
+/// Requests with a body between [`BODY_BYTES_WITHOUT_TURN`] and [`USER_BYTES_MAX`] that are handled
+/// at a time.
 pub const LARGE_BODIES_AT_ONCE_MAX: usize = 16;
-/// Requests with a body beyond [`USER_BYTES_MAX`], such as bulk requests, that are worked on at a
+/// Requests with a body beyond [`USER_BYTES_MAX`], such as bulk requests, that are handled at a
 /// time.
 pub const BULK_BODIES_AT_ONCE_MAX: usize = 4;
-/// Waiting for the turn of a large body; after that the caller gets 503.
+/// The wait for the turn of a large body; after that the caller gets 503.
 pub const BODY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Live API tokens.
 pub const TOKENS_MAX: usize = 1000;
-/// Live API tokens of one name, of which all but the newest end soon: each rotation writes all.
+/// Live API tokens of one name, all but the newest of which end soon: each rotation writes all.
 pub const TOKENS_OF_NAME_MAX: usize = 16;
-/// Temporary tokens of the product itself, for `check`, at a time; beyond this number the oldest
-/// is forgotten.
+/// Temporary tokens of the program's own, for `check`, at a time; beyond this number the oldest is
+/// forgotten.
 pub const TEMPORARY_TOKENS_MAX: usize = 16;
-/// Life of a temporary token: a suite of `check` may take so long if every answer comes as late as
+/// Life of a temporary token: as long as a suite of `check` takes if every answer comes as late as
 /// it may.
 pub const TEMPORARY_TOKEN_SECONDS: i64 = 300;
 /// Characters of a token's name.
 pub const TOKEN_NAME_CHARS_MAX: usize = 64;
-/// Bytes that are kept of the User-Agent that last used a token.
+/// Bytes kept of the User-Agent that last used a token.
 pub const USER_AGENT_BYTES_MAX: usize = 200;
 /// The name that an administrator claims at the local door.
 pub const CLAIMED_NAME_CHARS_MAX: usize = 64;
 /// Seconds between writes of "last used".
 pub const LAST_USED_FLUSH_SECONDS: u64 = 60;
 
-/// How long a start waits for the look at everything in the store, which then goes on in the
-/// background. Enough for some 50,000 users.
+/// How long a start waits for the check of the whole store, which then continues in the background.
+/// Enough for some 50,000 users.
 pub const LOOK_BEFORE_START_MAX: Duration = Duration::from_millis(250);
-/// How long a request waits for the look that goes on after a start, where nothing else can tell
+/// How long a request waits for the check that continues after a start, where only that can tell
 /// whether a user exists. After that the caller must come back later.
 pub const LOOK_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Chunks of the index that one commit saves, of 512 users and some 60 KB each.
+/// Chunks of the index that one commit saves, each of 512 users and some 60 KB.
 pub const INDEX_CHUNKS_AT_ONCE: usize = 64;
 /// The page cache of a large store. The system's own cache does the rest.
 pub const STORE_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The page cache of a small store, which would otherwise be in memory twice.
 pub const STORE_CACHE_BYTES_MIN: usize = 8 * 1024 * 1024;
-/// The page cache is 1/N of the store's file as it is opened, within [`STORE_CACHE_BYTES_MIN`] and
-/// [`STORE_CACHE_BYTES_MAX`].
+/// The page cache is 1/N of the size of the store's file when opened, within
+/// [`STORE_CACHE_BYTES_MIN`] and [`STORE_CACHE_BYTES_MAX`].
 pub const STORE_CACHE_PART: usize = 8;
 /// Free space of the data directory's file system below which the server is not ready.
 pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Files of one format that upgrades keep beside the store.
 pub const KEPT_FORMATS_MAX: u32 = 20;
-/// Age of a backup that the server made and nobody has fetched, and of a draft of a backup or an
-/// export, from which the next one removes it.
+/// Age at which the next backup or export removes a backup that the server made and nobody fetched,
+/// or the draft of a backup or an export.
 pub const LEFT_BEHIND_SECONDS: i64 = 60;
 /// Bytes of a backup that are written to standard output at a time.
 pub const BACKUP_STREAM_BYTES: usize = 64 * 1024;
 /// Pause between two attempts to write to a disk that is full.
 pub const DISK_FULL_RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// Waiting of a write for space; after that the caller is sent away.
+/// How long a write waits for space; after that it is refused.
 pub const DISK_FULL_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Pause between two attempts to read a store that is being reopened.
 pub const READ_PAUSE: Duration = Duration::from_millis(20);
 /// Attempts to read a store that is being reopened; together they take a second.
 pub const READ_PAUSES_MAX: u32 = 50;
-/// Bytes that are kept in memory of a store whose disk takes no writes.
+/// Bytes kept in memory for a store whose disk accepts no writes.
 pub const OVERLAY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Parts of the store, written since the last sync, that are remembered at 16 bytes of memory each;
-/// of more it is only known that they are many.
+/// Parts of the store written since the last sync that are remembered, at 16 bytes of memory each;
+/// beyond this number, any part may have been written.
 pub const UNSYNCED_PARTS_MAX: usize = 65_536;
 /// Changes of several requests that the writer puts into one commit; those of one request are never
-/// divided.
+/// split.
 pub const BATCH_CHANGES_MAX: usize = 128;
-/// Rows of the audit trail that wait for somebody's commit.
+/// Rows of the audit trail that wait for the next commit of any change.
 pub const AUDIT_NOTES_MAX: usize = 1024;
-/// Waiting rows of the audit trail for which a commit is made, since there may be many more soon: each
-/// token may have 120 a minute.
+/// Waiting rows of the audit trail at which a commit is made for them alone, since many more may
+/// follow soon: each token may have 120 a minute.
 pub const AUDIT_NOTES_FLUSHED: usize = 64;
-/// Users that come by a pipe, in bytes: they are written beside the store first.
+/// Users imported from a pipe, in bytes: they are written beside the store first.
 pub const IMPORT_STREAM_BYTES_MAX: u64 = 4 << 30;
-/// Users whom a restore brings back, and who are named.
+/// Users brought back by a restore whom its output names.
 pub const BROUGHT_BACK_TOLD_MAX: usize = 20;
 /// Rows of the audit trail that one commit removes.
 pub const AUDIT_TRIM_ROWS_MAX: u64 = 5000;
-/// Rows of the audit trail in one answer, in bytes; the client asks for the rest.
+/// Bytes of audit trail rows in one answer; the client asks for the rest.
 pub const AUDIT_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Rows of the audit trail that one request looks at; the client asks for the rest.
 pub const AUDIT_SCAN_ROWS_MAX: u64 = 200_000;
-/// Others with the same userName whom one answer about a user names.
+/// Other users with the same userName whom one answer about a user names.
 pub const NAMESAKES_TOLD_MAX: usize = 5;
 /// Users whose changes are undone by one request.
 pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
@@ -331,26 +331,27 @@ pub const UNDO_SLICE_USERS_MAX: usize = 10_000;
 pub const UNDO_SLICE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Users whose changes are undone in one commit.
 pub const UNDO_BATCH_USERS: usize = 1000;
-/// After this time a request to undo answers with what was done, and the client asks for the rest:
-/// with one more wait for the disk it is shorter than [`LOCAL_ANSWER_WAIT_MAX`].
+/// After this time, a request to undo answers with what it has done, and the client asks for the
+/// rest. Together with one more wait for the disk it is shorter than [`LOCAL_ANSWER_WAIT_MAX`].
 pub const UNDO_STEP_DURATION: Duration = Duration::from_secs(20);
-/// Changes that the row of an undo names, the newest of those that it took back.
+/// Changes that the audit row of an undo names: the newest of those that it undid.
 pub const UNDO_CHANGES_TOLD_MAX: usize = 1000;
-/// A value, as JSON, that the answer to an undo shows; of longer ones it names the attribute alone.
+/// Longest value, as JSON, that the answer to an undo shows; of longer ones it shows only the
+/// attribute.
 pub const UNDO_VALUE_BYTES_MAX: usize = 64;
-/// Refusals of one principal within [`REFUSAL_WINDOW`] that get a row each in the audit trail; further ones are
-/// counted in one row.
+/// Refusals of one principal within [`REFUSAL_WINDOW`] that get a row each in the audit trail;
+/// further ones are counted in one row.
 pub const REFUSALS_PER_WINDOW_MAX: u32 = 120;
 /// See [`REFUSALS_PER_WINDOW_MAX`].
 pub const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 /// Rows of one principal's refusals within [`REFUSAL_DAY`], so that a client in a loop cannot push
-/// the history out: at their largest they are 10 MB.
+/// older history out of the audit trail: at their largest they are 10 MB.
 pub const REFUSALS_PER_DAY_MAX: u32 = 2000;
 /// See [`REFUSALS_PER_DAY_MAX`].
 pub const REFUSAL_DAY: Duration = Duration::from_secs(24 * 3600);
-/// The shape of a refused request, as it is kept.
+/// The shape of a refused request, as stored.
 pub const SHAPE_BYTES_MAX: usize = 4 * 1024;
-/// Names of ignored attributes and schemas that are kept of a request, for each tolerance.
+/// Names of ignored attributes and schemas that are kept per request and tolerance.
 pub const IGNORED_PER_REQUEST_MAX: usize = 8;
 /// Names of ignored attributes and schemas that are kept since the start.
 pub const IGNORED_REMEMBERED_MAX: usize = 20;
@@ -360,7 +361,7 @@ pub const REFUSALS_REMEMBERED_MAX: usize = 1000;
 pub const STRANGERS_REMEMBERED_MAX: usize = 100;
 /// Rows of a request's changes that an explanation shows.
 pub const EXPLAINED_CHANGES_MAX: usize = 20;
-/// A body whose shape is kept with its refusal.
+/// Largest body whose shape is kept with its refusal.
 pub const SHAPE_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Nested lists and objects of a shape.
 pub const SHAPE_DEPTH_MAX: usize = 6;
@@ -374,13 +375,13 @@ pub const SHAPE_NAME_BYTES_MAX: usize = 100;
 pub const SHAPE_TEXT_CHARS_MAX: usize = 300;
 /// Work on one step of a verification of the audit trail; the client waits for each step.
 pub const VERIFICATION_STEP_DURATION: Duration = Duration::from_secs(5);
-/// Rows that a verification reads between two looks at the time.
+/// Rows that a verification reads between two checks of the time.
 pub const VERIFICATION_ROWS_STEP: u64 = 5000;
-/// Time until a verification is given up that nobody asks to go on; it holds a state of the store.
+/// How long a verification that nobody continues is kept; it holds a snapshot of the store.
 pub const VERIFICATION_IDLE_MAX: Duration = Duration::from_secs(60);
 /// Findings of a verification that are shown one by one; more are only counted.
 pub const VERIFICATION_FINDINGS_MAX: usize = 20;
-/// The longest time that can be typed, for a command or a setting: a hundred years.
+/// The longest time that can be given to a command or a setting: a hundred years.
 pub const TYPED_DAYS_MAX: i64 = 36_500;
 /// The smallest `audit_keep` in days that is accepted.
 pub const AUDIT_KEEP_DAYS_MIN: i64 = 30;
@@ -392,22 +393,22 @@ pub const AUDIT_TRIM_PAUSE: Duration = Duration::from_secs(24 * 3600);
 pub const AUDIT_TRIM_FIRST_PAUSE: Duration = Duration::from_secs(3600);
 /// At most 1/N of the rows are removed by age at a time, whatever the clock says.
 pub const AUDIT_TRIM_SHARE: u64 = 8;
-/// Changes that wait for the writer; beyond this number the caller gets 503. With the two batches
-/// that are being written and synced they leave some of [`CONNECTIONS_MAX`] for readers, however
-/// long the disk takes.
+/// Changes that wait for the writer; beyond this number the caller gets 503. Together with the two
+/// batches that are being written and synced they leave some of [`CONNECTIONS_MAX`] for readers,
+/// however long the disk takes.
 pub const WRITE_QUEUE_MAX: usize = CONNECTIONS_MAX / 4;
 const _: () = assert!(WRITE_QUEUE_MAX + 2 * BATCH_CHANGES_MAX < CONNECTIONS_MAX);
-/// Waiting for a change to be on disk. After that a change that has not begun is given up, unless
-/// it is better made late, and of one that has begun nobody knows the outcome.
+/// The wait for a change to be on disk. After that, a change that has not begun is abandoned,
+/// unless it is better made late; the outcome of one that has begun is unknown.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
-/// Waiting for a change of tokens to begin, behind others and behind what was not confirmed before
-/// it. With one more wait for the disk it is shorter than [`LOCAL_ANSWER_WAIT_MAX`]: no token is
-/// issued after the caller has gone.
+/// The wait for a change of tokens to begin, behind other changes and behind those before it that
+/// were not confirmed. With one more wait for the disk it is shorter than
+/// [`LOCAL_ANSWER_WAIT_MAX`], so that no token is issued after the caller has gone.
 pub const TOKEN_CHANGE_WAIT_MAX: Duration = Duration::from_secs(20);
 const _: () = assert!(
     TOKEN_CHANGE_WAIT_MAX.as_secs() + WRITE_WAIT_MAX.as_secs() < LOCAL_ANSWER_WAIT_MAX.as_secs()
 );
-/// Waiting for another process to let go of the store at start.
+/// The wait at start for another process to release the store.
 pub const STORE_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Log lines that wait for standard error; further ones are counted and dropped.
@@ -421,21 +422,21 @@ pub const AUTHORITY_DAYS: i64 = 3650;
 pub const LEAF_DAYS: i64 = 90;
 /// A leaf is renewed when less than this is left, so that two thirds of its life are over.
 pub const LEAF_RENEW_DAYS_LEFT: i64 = LEAF_DAYS / 3;
-/// Seconds between two looks whether the leaf is to be renewed.
+/// Seconds between two checks whether to renew the leaf.
 pub const LEAF_LOOK_SECONDS: u64 = 60;
-/// Seconds between two looks at the customer's certificate files.
+/// Seconds between two checks of the customer's certificate files.
 pub const CERTIFICATE_LOOK_SECONDS: u64 = 2;
 /// `check` reports a token that was not used for this long.
 pub const QUIET_DAYS: i64 = 7;
-/// How far in the future the newest change may lie, if the clock was set back a little.
+/// How far in the future the newest change may lie, in case the clock was set back a little.
 pub const CLOCK_SLACK_SECONDS: i64 = 120;
 /// Life of a token unless `--expires` says otherwise.
 pub const TOKEN_DAYS_DEFAULT: i64 = 365;
-/// For so long a warning is given of a token that has ended with none in its place.
+/// How long after its end a warning is given about a token that nothing has replaced.
 pub const ENDED_TOKEN_TOLD_DAYS: i64 = 30;
-/// No warning is given of the end of a token whose whole life was shorter: it was meant to end.
+/// Tokens whose whole life was shorter end without a warning: they were meant to.
 pub const TOLD_TOKEN_DAYS_MIN: i64 = 1;
-/// Ended tokens with a warning each; more share one.
+/// Ended tokens that get a warning each; any further ones share one.
 pub const ENDED_TOKENS_TOLD_MAX: usize = 10;
 /// The configuration file.
 pub const CONFIGURATION_BYTES_MAX: u64 = 64 * 1024;
@@ -447,20 +448,20 @@ pub const CLIENT_CONNECT_DURATION_MAX: Duration = Duration::from_secs(10);
 /// One exchange as a client, from its first byte to the last byte of the answer. Okta closes
 /// the socket after the same time.
 pub const CLIENT_EXCHANGE_DURATION_MAX: Duration = Duration::from_secs(60);
-/// A command's wait for an answer of the local door: longer than a server works on any one
-/// request but those of [`WHOLE_STORE_WAIT_MAX`].
+/// How long a command waits for an answer of the local door: longer than a server works on any
+/// request other than those of [`WHOLE_STORE_WAIT_MAX`].
 pub const LOCAL_ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
-/// A command's wait for a copy of the whole store or a look at all of it, which takes as long as the
-/// disk does. Only a server that has just answered something else is waited for so long.
+/// How long a command waits for a copy or a check of the whole store, which takes as long as the
+/// disk does. Only a server that has just answered another request is given so long.
 pub const WHOLE_STORE_WAIT_MAX: Duration = Duration::from_secs(6 * 3600);
-/// A command's wait for another process to let go of the store: as long as many commands take one
-/// after the other, and no longer than people wait without a word.
+/// How long a command waits for another process to release the store: long enough for many commands
+/// one after the other, but no longer than people wait without output.
 pub const COMMAND_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A command's wait to find out which process serves.
+/// How long a command waits to find out which process serves.
 pub const SERVER_LOOKUP_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Interim answers (1xx) that a client skips before the final one.
 pub const INTERIM_ANSWERS_MAX: usize = 8;
-/// Pages that an import walks before it gives up on an end.
+/// Pages that an import fetches before it gives up on reaching the end.
 pub const IMPORT_PAGES_MAX: usize = 100_000;
 /// Bytes of a request or an answer that the report of a played step keeps.
 pub const REPORT_BODY_BYTES_MAX: usize = 16 * 1024;

@@ -1,10 +1,10 @@
-//! The log: lines to standard error, one for each event, that never stop a request. Text from
-//! outside is escaped, long lines are cut, and a closed or blocked standard error costs nothing but
-//! lines, which are counted.
+//! The log: one line per event to standard error. Logging never stops a request. Text from outside
+//! is escaped, long lines are cut, and a closed or blocked standard error costs nothing but lines,
+//! which are counted.
 //!
-//! A line for people is written by `simple_logger`, whose `eprintln!` panics when standard
-//! error is broken and waits when it is blocked. Hence the thread of its own. A line for what
-//! collects logs is a JSON object, with the parts of a request's line as members beside the text.
+//! Lines for people are written by `simple_logger`, whose `eprintln!` panics when standard error is
+//! broken and blocks when it is full; hence a thread of its own. Lines for log collectors are JSON
+//! objects, in which the parts of a request's line are members beside the text.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -26,7 +26,7 @@ use crate::limits;
 const WRITER_THREAD: &str = "log-writer";
 const OURS: &str = "golinks_scim";
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Pause between two lines that tell of lost ones while there are always more.
+/// Pause between two lines that report lost ones, while more keep getting lost.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How lines are written.
@@ -45,12 +45,12 @@ enum Entry {
 }
 
 struct Line {
-    /// When it happened: it may wait to be written.
+    /// When the event happened: the line may have to wait to be written.
     at: Instant,
     level: log::Level,
     target: String,
     text: String,
-    /// The parts of the text that have names; none in [`Format::Text`].
+    /// The named parts of the text; empty in [`Format::Text`].
     parts: Map<String, serde_json::Value>,
 }
 
@@ -63,7 +63,7 @@ struct Logger {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Starts the log. Called once, before there is anything to tell.
+/// Starts the log. Called once, before anything is logged.
 pub fn start(level: LevelFilter, format: Format) {
     let (queue, entries) = sync_channel(limits::LOG_QUEUE_LINES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -72,7 +72,7 @@ pub fn start(level: LevelFilter, format: Format) {
         .name(WRITER_THREAD.to_owned())
         .spawn(move || write_all(&entries, &Writer::new(format), &count));
     if started.is_err() {
-        // Without the thread there is no log; the work goes on.
+        // Without the thread there is no log, but the work goes on.
         return;
     }
     let logger = LOGGER.get_or_init(|| Logger {
@@ -87,7 +87,7 @@ pub fn start(level: LevelFilter, format: Format) {
     }
 }
 
-/// From now on logs what is of this level or above.
+/// From now on logs events of this level or more severe ones.
 pub fn set_level(level: LevelFilter) {
     if let Some(logger) = LOGGER.get() {
         logger.level.store(level as usize, Ordering::Relaxed);
@@ -95,12 +95,12 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
-/// Whether lines are for what collects logs.
+/// Whether lines are written as JSON, for log collectors.
 pub fn is_json() -> bool {
     LOGGER.get().map(|logger| logger.format) == Some(Format::Json)
 }
 
-/// Waits until what was logged is written, for a second at most.
+/// Waits until everything logged so far is written, for a second at most.
 pub fn flush() {
     if let Some(logger) = LOGGER.get() {
         let (done, written) = sync_channel(1);
@@ -127,7 +127,7 @@ impl Log for Logger {
         }
         let mut parts = Parts::default();
         if self.format == Format::Json {
-            // It fails only if a visit does.
+            // This fails only if a visit does, and no visit does.
             let _ = record.key_values().visit(&mut parts);
         }
         let entry = Entry::Line(Line {
@@ -154,7 +154,7 @@ impl<'kvs> VisitSource<'kvs> for Parts {
         let part = match (value.to_u64(), value.to_borrowed_str()) {
             (Some(number), _) => json!(number),
             (None, Some(text)) if !text.is_empty() => json!(escape(text)),
-            // It is absent.
+            // An absent or empty part is left out.
             (None, _) => return Ok(()),
         };
         self.0.insert(key.to_string(), part);
@@ -169,12 +169,12 @@ fn write_all(entries: &Receiver<Entry>, writer: &Writer, dropped: &AtomicU64) {
         match entry {
             Entry::Line(line) => writer.write(line),
             Entry::Flush(done) => {
-                // The process may end now.
+                // The process may end after this.
                 tell_lost(writer, dropped);
                 let _ = done.send(());
             }
         }
-        // Told of each line, they would cost more lines.
+        // Reporting every lost line would cost still more lines.
         next = entries.try_recv().ok();
         if next.is_none() || told.elapsed() >= LOST_PAUSE {
             tell_lost(writer, dropped);
@@ -214,17 +214,17 @@ impl Writer {
     }
 
     fn write(&self, line: Line) {
-        // A broken standard error is no reason to stop: it may be mended.
+        // A broken standard error is no reason to stop: it may work again later.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let mut begin = String::new();
             if self.is_journal {
                 begin = format!("<{}>", priority(line.level));
             }
-            // Standard error has no buffer: each piece is a write of its own.
+            // Standard error is unbuffered: each piece is a separate write.
             let write = |text: String| io::stderr().write_all(text.as_bytes());
             match self.format {
                 Format::Text => {
-                    // A reader that does not get the time still gets the line.
+                    // If writing the time fails, the line may still get through.
                     let _ = write(format!("{begin}{} ", line.at));
                     self.for_people.log(
                         &Record::builder()
@@ -276,7 +276,7 @@ fn is_journal() -> bool {
         .is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// A panic is a bug: it is logged, with its place.
+/// Logs a panic, with its place: every panic is a bug.
 fn log_panic(info: &PanicHookInfo<'_>) {
     if thread::current().name() == Some(WRITER_THREAD) {
         return;
@@ -293,8 +293,8 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     log::error!("bug{place}: {what}");
 }
 
-/// The text on one line: control characters, line separators and characters that change the
-/// direction of the text are escaped.
+/// Makes the text fit on one line: escapes control characters, line separators and characters that
+/// change the direction of text, and cuts what is too long.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -312,7 +312,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Whether a character does something to a terminal, or to what is shown beside it.
+/// Whether a character affects a terminal or the text shown around it.
 pub fn is_dangerous(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -1,12 +1,12 @@
-//! Users made up to try a service provider, who are no real persons: recognised by the userName
-//! alone, wherever it occurs, also in an audit trail that is read after a restart.
+//! Users made up to test a service provider, as opposed to real people. The userName alone
+//! identifies them, wherever it occurs, even in an audit trail that is read after a restart.
 
-/// The end of the userName of every such user, so that those of an interrupted trial are found: a
+/// The end of every such userName, so that users left by an interrupted trial can be found: a
 /// domain that nobody can have (RFC 2606 section 2).
 pub const SUFFIX: &str = ".golinks-scim-check@invalid";
 
 /// Whether this is the userName of a user made up for a trial. Any user can be given such a name:
-/// before doing something to its bearer, check how the user was created.
+/// before acting on a user because of it, check how the user was created.
 pub fn is_made_up(user_name: &str) -> bool {
     let end = user_name.len().checked_sub(SUFFIX.len());
     let end = end.and_then(|at| user_name.as_bytes().get(at..));

@@ -1,6 +1,6 @@
-//! What to do about something that is wrong, in words that may hold commands of this program. Only
-//! the printer of the words knows how such a command begins: in the log as usual, in `check` with
-//! the data directory that was typed.
+//! Advice on how to fix a problem, which may contain commands of this program. Only the code that
+//! prints the advice knows how such a command begins: plainly in the log, and in `check` with the
+//! data directory that was typed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// The placeholder for the beginning of a command.
 const PLACEHOLDER: &str = "{program}";
 
-/// Words with `{program}` in them; `Display` fills in the command for the usual data directory.
+/// Advice with `{program}` in it; `Display` fills in the command for the usual data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mend(Cow<'static, str>);
 

@@ -1,5 +1,5 @@
-//! Randomness, digests, and values that must not be printed. The one place that asks the
-//! cryptographic provider for either.
+//! Randomness, digests, and values that must not be printed. Only this module asks the
+//! cryptographic provider for randomness or digests.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text itself, for the one place that must use it.
+    /// The text itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -31,8 +31,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The beginning of every token. Except for a new token itself, no text that contains it is
-/// shown.
+/// The beginning of every token. No text that contains it is ever shown, except a newly issued
+/// token.
 pub const TOKEN_PREFIX: &str = "golinks_scim_";
 
 /// Whether a text contains a token, or what looks like one.
@@ -84,18 +84,18 @@ impl Sha256 {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Unpredictable bytes.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the system's random generator does not fail once it is seeded");
     bytes
 }
 
-/// A key of a [`Sealer`].
+/// The key of a [`Sealer`].
 pub type SealKey = [u8; 32];
 
-/// Seals bytes so that nobody else can read them, or make others that open. AES-256-GCM-SIV (RFC
-/// 8452): with it, random nonces are safe however many are drawn.
+/// Encrypts and authenticates bytes: without the key nobody can read them or forge others that
+/// open. AES-256-GCM-SIV (RFC 8452), which keeps random nonces safe however many are drawn.
 pub struct Sealer(LessSafeKey);
 
 impl Sealer {
@@ -106,7 +106,7 @@ impl Sealer {
         Self(LessSafeKey::new(key))
     }
 
-    /// The content, sealed: it opens only with the same `bound_to`.
+    /// Seals the content so that it opens only with the same `bound_to`.
     pub fn seal(&self, bound_to: &[u8], content: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = content.to_vec();
@@ -121,7 +121,7 @@ impl Sealer {
         [&nonce, sealed.as_slice(), tag.as_ref()].concat()
     }
 
-    /// The content that [`Sealer::seal`] has sealed; `None` for anything else.
+    /// Returns the content that [`Sealer::seal`] sealed; `None` for anything else.
     pub fn open(&self, bound_to: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut content = sealed.to_vec();
@@ -146,7 +146,7 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads what [`hex`] wrote, if it is of this length.
+/// Reads the output of [`hex`]; `None` unless the text encodes exactly `N` bytes.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {

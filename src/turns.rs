@@ -1,6 +1,6 @@
-//! Turns: work that takes much memory or time is done by a bounded number at a time, and others
-//! wait for their turn. Those who have fewer turns than others go first; among those with equally
-//! many, the one who came first.
+//! Turns: work that takes much memory or time is done by a bounded number of callers at a time,
+//! while the others wait. The next turn goes to the caller that holds the fewest; among equals, to
+//! the first that came.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -12,18 +12,18 @@ use crate::locks::sound;
 #[derive(Debug)]
 pub struct Turns {
     state: Mutex<State>,
-    /// Of one caller.
+    /// Per caller.
     waiting_max: usize,
 }
 
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// Of one caller.
+    /// Per caller.
     taken_max: usize,
-    /// Who has the turns that are taken.
+    /// The callers that hold a turn, once per turn.
     taken: Vec<String>,
-    /// Who waits, in the order of arrival.
+    /// Callers that wait, in the order of arrival.
     waiting: VecDeque<Waiter>,
     next_ticket: u64,
 }
@@ -32,7 +32,7 @@ struct State {
 struct Waiter {
     ticket: u64,
     who: String,
-    /// Wakes this waiter alone: waking all for each turn would cost more than most turns.
+    /// Wakes this waiter alone: waking all of them for each turn would cost more than most turns.
     due: Arc<Condvar>,
 }
 
@@ -44,7 +44,7 @@ pub struct Turn<'a> {
 }
 
 impl Turns {
-    /// Turns for this many at a time.
+    /// Allows this many turns at a time.
     pub fn new(at_once: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -58,8 +58,8 @@ impl Turns {
         }
     }
 
-    /// The same, of which one caller has so many at most, and waits for so many more: a request beyond
-    /// these has no turn.
+    /// Limits each caller to `taken_max` turns, and to `waiting_max` requests that wait for one;
+    /// further requests get no turn.
     #[must_use]
     pub fn of_one(mut self, taken_max: usize, waiting_max: usize) -> Self {
         self.waiting_max = waiting_max;
@@ -68,12 +68,12 @@ impl Turns {
         self
     }
 
-    /// Waits for a turn, with no distinction of who asks; `None` when none comes within `patience`.
+    /// Waits for a turn without regard to who asks; `None` if none comes free within `patience`.
     pub fn take(&self, patience: Duration) -> Option<Turn<'_>> {
         self.take_for("", patience)
     }
 
-    /// [`Self::take`] for `who`, when several are to get equally many turns.
+    /// [`Self::take`] for the caller `who`, where callers are to share the turns equally.
     pub fn take_for(&self, who: &str, patience: Duration) -> Option<Turn<'_>> {
         let mut state = self.state();
         if state.waiting.iter().filter(|it| it.who == who).count() >= self.waiting_max {
@@ -99,7 +99,7 @@ impl Turns {
                 who: who.to_owned(),
             }
         });
-        // The next waiter may be due, too, and nobody else will wake it.
+        // The next waiter may be due as well, and nothing else would wake it.
         state.wake_next();
         turn
     }
@@ -203,9 +203,9 @@ mod tests {
                     thread::yield_now();
                 }
             }
-            // Nobody goes past them.
+            // Nobody overtakes them.
             assert!(turns.take_for("d", Duration::ZERO).is_none());
-            // Were there another, the next would be somebody else: the third who came.
+            // Were another turn free, it would go to a different caller: the third that came.
             let mut state = turns.state();
             state.free += 1;
             assert_eq!(state.next().map(|next| next.ticket), Some(3));
@@ -214,7 +214,7 @@ mod tests {
             drop(first);
         });
         drop(told);
-        // As nobody has another turn when one is given back, they come in order.
+        // As nobody holds another turn when one is given back, they come in order.
         assert!(order.iter().eq(0..6));
     }
 }
