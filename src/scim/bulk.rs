@@ -1,5 +1,5 @@
-//! Bulk requests (RFC 7644 section 3.7): reading the operations, and the order in which they are
-//! done so that each finds what it refers to. The form of references is in `reference`.
+//! Bulk requests (RFC 7644 section 3.7): reading the operations, and ordering them so that each one
+//! finds what it refers to. `reference` knows the form of references.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -17,34 +17,34 @@ use crate::limits;
 /// A bulk request.
 #[derive(Clone, Debug)]
 pub struct Bulk {
-    /// The number of failures after which the rest is not tried; `None` is never.
+    /// The number of failures after which the remaining operations are not tried; `None` for no
+    /// limit.
     pub fail_on_errors: Option<usize>,
-    /// The operations, in the order in which they came. One that cannot be read is an
-    /// error of its own.
+    /// The operations, in the order received. One that cannot be read is an error of its own.
     pub operations: Vec<Operation>,
 }
 
 /// One operation of a bulk request.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// The method as it came, for the answer.
+    /// The method as received, for the answer.
     pub method: String,
-    /// The client's own name for what is created, or for the operation.
+    /// The client's own name for the created user, or for the operation.
     pub bulk_id: Option<String>,
     /// The entity tag that the user must have.
     pub version: Option<String>,
-    /// The user that it is to change or delete, whether or not the rest of it can be read.
+    /// The user to change or delete, even if the rest of the operation cannot be read.
     pub who: Option<Who>,
-    /// What to do, or why that cannot be known.
+    /// What to do, or why that is unknown.
     pub action: Result<Action, NoAction>,
 }
 
 /// Why an operation cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAction {
-    /// It cannot be read.
+    /// The operation cannot be read.
     Malformed(Error),
-    /// It is on an endpoint that is not implemented.
+    /// The operation is on an endpoint that is not implemented.
     NotImplemented(Endpoint),
 }
 
@@ -63,7 +63,7 @@ pub enum Endpoint {
     Me,
 }
 
-/// What one operation does.
+/// The effect of one operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Creates a user from a body.
@@ -79,15 +79,15 @@ pub enum Action {
 /// The user that an operation is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The one with this id.
+    /// The user with this id.
     Id(String),
-    /// The one that the operation with this `bulkId` creates.
+    /// The user that the operation with this `bulkId` creates.
     BulkId(String),
 }
 
 impl Bulk {
-    /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations;
-    /// [`Bulk::is_too_large`] tells whether there are more.
+    /// Reads a BulkRequest message of at most [`limits::BULK_OPERATIONS_MAX`] operations; check for
+    /// more with [`Bulk::is_too_large`] first.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut body = message::members(body, BULK_REQUEST_URN, leniency)?;
         let fail_on_errors = match member(&body, "failOnErrors") {
@@ -108,7 +108,7 @@ impl Bulk {
         })
     }
 
-    /// Whether a body holds more operations than are done at once (RFC 7644 section 3.7.4).
+    /// Whether a body holds more operations than one request may (RFC 7644 section 3.7.4).
     pub fn is_too_large(body: &Value) -> bool {
         body.as_object()
             .and_then(|body| member(body, "Operations"))
@@ -116,9 +116,10 @@ impl Bulk {
             .is_some_and(|items| items.len() > limits::BULK_OPERATIONS_MAX)
     }
 
-    /// The order in which to do the operations: as they came, but each after those that it refers
-    /// to. Operations that refer to each other in a circle are done together, all or none, at the
-    /// place of the last one, with the identifiers that the others will have.
+    /// The order in which to do the operations: as received, but each after those that it refers
+    /// to. Operations that refer to each other in a circle form one group, which succeeds or fails
+    /// as a whole. It comes at the place of its last operation, and its users get their identifiers
+    /// in advance.
     pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
         let needs: Vec<BTreeSet<usize>> = (0..self.operations.len())
@@ -164,7 +165,7 @@ impl Bulk {
         order
     }
 
-    /// The operations that create, by their `bulkId`.
+    /// The operations that create a user, by their `bulkId`.
     pub fn creators(&self) -> HashMap<&str, usize> {
         let mut creators = HashMap::new();
         for (index, operation) in self.operations.iter().enumerate() {
@@ -193,7 +194,7 @@ impl Operation {
         };
         let (method, path) = (text("method"), text("path"));
         let (bulk_id, version) = (text("bulkId"), text("version"));
-        // Only a POST needs one.
+        // Only a POST needs a `bulkId`; an empty one counts as none.
         let bulk_id = bulk_id.filter(|id| !id.is_empty());
         let data = take_member(&mut item, "data");
         let target = target(path.as_deref().unwrap_or_default());
@@ -242,7 +243,7 @@ fn syntax(detail: impl Into<String>) -> Error {
     Error::new(ErrorType::InvalidSyntax, detail)
 }
 
-/// A positive integer, however JSON writes it: 1.0 and 1e30 are some.
+/// A positive integer in any JSON notation, such as 1.0 or 1e30.
 fn positive(number: &Value) -> Option<usize> {
     let is_positive = |number: &f64| *number > 0.0 && number.fract() == 0.0;
     let number = number.as_f64().filter(is_positive)?;
@@ -302,8 +303,8 @@ fn action(
     }
 }
 
-/// The data of a PATCH is a PatchOp message, or, as in the example of RFC 7644 section 3.7.3,
-/// the list of its operations.
+/// Wraps the data of a PATCH into a PatchOp message if it is only the list of operations, as in the
+/// example of RFC 7644 section 3.7.3.
 fn as_message(data: Value) -> Value {
     if data.is_array() {
         json!({"schemas": [PATCH_URN], "Operations": data})
@@ -312,7 +313,7 @@ fn as_message(data: Value) -> Value {
     }
 }
 
-/// Refuses repeated `bulkId`s: only the first operation with one can be meant by it.
+/// Refuses repeated `bulkId`s: a reference can mean only the first operation with one.
 fn refuse_repeated_ids(operations: &mut [Operation]) {
     let mut seen = BTreeSet::new();
     for operation in operations {
@@ -356,7 +357,7 @@ mod tests {
                 json!([post("a", "bulkId:b"), post("b", "bulkId:c"), post("c", "")]),
                 vec![2, 1, 0],
             ),
-            // To itself, to nobody.
+            // References to itself, and to no operation.
             (
                 json!([post("a", "bulkId:a"), post("b", "bulkId:x")]),
                 vec![0, 1],
@@ -410,7 +411,8 @@ mod tests {
 
     #[test]
     fn operations_in_a_circle_come_together() {
-        // One of them refers to what is outside, and what is outside to one of them.
+        // One of them refers to an operation outside the circle, and another outside refers to one
+        // of them.
         let operations = json!([
             post("late", "bulkId:a"),
             post("a", "bulkId:b"),

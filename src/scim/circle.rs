@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// Groups things that need each other in a circle, directly or by way of others; all others are
-/// alone in their group. `needs` are the numbers of what each thing needs. The recursion is as deep
-/// as the longest chain of needs.
+/// Groups the things that need each other in a circle, directly or through others; every other
+/// thing is a group of its own. `needs` lists the numbers of what each thing needs. The recursion
+/// is as deep as the longest chain of needs.
 pub(super) fn circles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     let mut search = Search {
         needs,
@@ -21,18 +21,18 @@ pub(super) fn circles(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     search.circles
 }
 
-/// The mark of a thing that was not looked at.
+/// Marks a thing that has not been visited.
 const UNSEEN: usize = 0;
-/// The mark of a thing whose circle is known.
+/// Marks a thing whose circle is complete.
 const CLOSED: usize = usize::MAX;
 
 /// Tarjan's search for strongly connected components.
 struct Search<'a> {
     needs: &'a [BTreeSet<usize>],
-    /// For each thing, when the earliest one was seen to which it is known to lead back.
+    /// For each thing, when the earliest thing was visited that it is known to lead back to.
     earliest: Vec<usize>,
     seen: usize,
-    /// Things that were seen and are in no circle yet.
+    /// Visited things that are in no circle yet.
     open: Vec<usize>,
     circles: Vec<Vec<usize>>,
 }
@@ -85,12 +85,12 @@ mod tests {
             (vec![none, none], vec![vec![0], vec![1]]),
             (vec![&[1], none, &[2]], vec![vec![0], vec![1], vec![2]]),
             (vec![&[1], &[2], &[0]], vec![vec![0, 1, 2]]),
-            // One that needs a circle, and one that a circle needs.
+            // One thing that needs a circle, and one that a circle needs.
             (
                 vec![&[1], &[2], &[1, 3], none],
                 vec![vec![0], vec![1, 2], vec![3]],
             ),
-            // Two that share one are one; two in a row are not.
+            // Two circles that share a thing are one; two of which one needs the other are not.
             (vec![&[1, 2], &[0], &[0]], vec![vec![0, 1, 2]]),
             (
                 vec![&[1], &[0, 2], &[3], &[2]],

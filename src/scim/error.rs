@@ -1,19 +1,19 @@
-//! What can be wrong with a SCIM request, in the words of RFC 7644 section 3.12 and RFC 9865
-//! section 2.1. Which status each becomes is decided where answers are made, not here.
+//! Errors in a SCIM request, in the terms of RFC 7644 section 3.12 and RFC 9865 section 2.1. The
+//! status of each is decided where answers are made, not here.
 
 use std::fmt;
 
 use super::fold::is_unseen;
 
-/// `scimType` of RFC 7644 table 9 and RFC 9865 table 3, as far as it is about a request's own
-/// content.
+/// The values of `scimType` in RFC 7644 table 9 and RFC 9865 table 3 that concern the content of a
+/// request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
     /// The filter cannot be read, or names an attribute that does not exist.
     InvalidFilter,
-    /// An attribute cannot be changed that way.
+    /// An attribute cannot be changed in the requested way.
     Mutability,
-    /// The body is not what the schema or the message says.
+    /// The body does not follow the schema or the message format.
     InvalidSyntax,
     /// The path of a patch operation cannot be read.
     InvalidPath,
@@ -21,9 +21,9 @@ pub enum ErrorType {
     NoTarget,
     /// A value is missing or of the wrong type.
     InvalidValue,
-    /// The filter or the order takes more work than a query is given.
+    /// The filter or the order needs more work than a query may take.
     TooMany,
-    /// The path names a version of the protocol that is not spoken here.
+    /// The path names a version of the protocol that is not supported.
     InvalidVers,
     /// The request URI contains something that must not be in a URI.
     Sensitive,
@@ -36,7 +36,7 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
-    /// The word on the wire.
+    /// The value on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidFilter => "invalidFilter",
@@ -55,12 +55,12 @@ impl ErrorType {
     }
 }
 
-/// One thing wrong with a request, and what to do about it.
+/// One error in a request, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// The kind, as RFC 7644 names it.
+    /// The `scimType`.
     pub kind: ErrorType,
-    /// For the administrator who reads it in the identity provider's console.
+    /// For the administrator, who reads it in the identity provider's console.
     pub detail: String,
 }
 
@@ -82,7 +82,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A text from a request, made fit for quoting in a `detail`: short and without surprises.
+/// Quotes a text from a request in a `detail`: shortened, with characters that could mislead
+/// escaped.
 pub(crate) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let mut short: String = text.chars().take(CHARS_MAX).collect();
@@ -91,7 +92,8 @@ pub(crate) fn quoted(text: &str) -> String {
     }
     let mut quoted = String::from('"');
     for c in short.chars() {
-        // Nothing else: accents and vowels of many scripts are characters of their own.
+        // No more than these are escaped: in many scripts, accents and vowels are characters of
+        // their own.
         if matches!(c, '"' | '\\') || c.is_control() {
             quoted.extend(c.escape_debug());
         } else if is_unseen(c) {

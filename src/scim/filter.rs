@@ -1,5 +1,5 @@
-//! Filters (RFC 7644 section 3.4.2.2) as a tree over resolved attributes: what they mean.
-//! Reading them is `filter_parse`.
+//! Filters (RFC 7644 section 3.4.2.2) as a tree over resolved attributes, and their evaluation.
+//! `filter_parse` reads them.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::clock::DateTime;
 pub enum Filter {
     /// All of these match.
     And(Vec<Filter>),
-    /// One of these matches.
+    /// At least one of these matches.
     Or(Vec<Filter>),
     /// This does not match.
     Not(Box<Filter>),
     /// The attribute has a value (`pr`).
     Present(AttributePath),
-    /// A value of the attribute compares that way.
+    /// A value of the attribute satisfies the comparison.
     Compare(AttributePath, CompareOp, CompValue),
     /// `attribute[filter]`: one element of the list matches the whole filter, whose paths are
     /// sub-attributes of the list.
@@ -62,13 +62,13 @@ pub enum CompValue {
     Text(CompText),
     /// A boolean.
     Boolean(bool),
-    /// A number as it was spelled: attributes that look like numbers are texts.
+    /// A number as it was spelled: attributes whose values look like numbers are texts.
     Number(CompText),
     /// No value.
     Null,
 }
 
-/// A text to compare with, and its folded form, made once for all comparisons.
+/// A text to compare with, and its folded form, which is computed once for all comparisons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompText {
     text: String,
@@ -92,12 +92,12 @@ impl From<String> for CompText {
 }
 
 impl Filter {
-    /// Reads a filter. An attribute that no schema has is an error, never "everybody".
+    /// Reads a filter. An attribute that no schema has is an error; it never selects everybody.
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Self, Error> {
         filter_parse::parse(text, leniency)
     }
 
-    /// How many comparisons it has.
+    /// The number of comparisons.
     pub fn clauses(&self) -> usize {
         match self {
             Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::clauses).sum(),
@@ -106,7 +106,7 @@ impl Filter {
         }
     }
 
-    /// Shows `visit` the paths of all attributes that the filter looks at.
+    /// Calls `visit` with the path of each attribute that the filter looks at.
     pub fn each_path(&self, visit: &mut impl FnMut(&AttributePath)) {
         match self {
             Self::And(parts) | Self::Or(parts) => {
@@ -115,7 +115,7 @@ impl Filter {
                 }
             }
             Self::Not(inner) => inner.each_path(visit),
-            // The filter in the brackets looks at an element of the list.
+            // The filter in the brackets looks at elements of the list, not at the resource.
             Self::Present(path) | Self::Compare(path, ..) | Self::ValuePath(path, _) => visit(path),
         }
     }
@@ -140,8 +140,8 @@ impl Filter {
     }
 }
 
-/// The values that a path selects, with lists taken apart; a complex value named alone stands for
-/// itself, and `assumed` for a missing value.
+/// The values that a path selects, with lists split into elements. A complex attribute without a
+/// sub-attribute yields the whole object; a missing value yields `assumed`.
 fn values<'a>(
     path: &AttributePath,
     resource: &'a Object,
@@ -165,16 +165,16 @@ fn values<'a>(
         .filter(|value| !value.is_null())
 }
 
-/// The value that is assumed for an unassigned attribute in a comparison: `primary` is false (RFC
-/// 7643 section 2.4).
+/// The value that a comparison assumes for an unassigned attribute: `primary` is false (RFC 7643
+/// section 2.4).
 fn assumed(compared: &Attribute, wanted: &CompValue) -> Option<&'static Value> {
     static FALSE: Value = Value::Bool(false);
     (compared.name == "primary" && *wanted != CompValue::Null).then_some(&FALSE)
 }
 
-/// Whether one value of the attribute compares that way (RFC 7644 section 3.4.2.2: a multi-valued
-/// attribute matches if any of its values does). An unassigned attribute is equal to null and to
-/// nothing else.
+/// Whether any value of the attribute satisfies the comparison (RFC 7644 section 3.4.2.2: a
+/// multi-valued attribute matches if any of its values does). An unassigned attribute equals null
+/// and nothing else.
 fn compare_any(path: &AttributePath, op: CompareOp, value: &CompValue, resource: &Object) -> bool {
     let compared = path.compared();
     let mut found = values(path, resource, assumed(compared, value))
@@ -278,7 +278,7 @@ impl fmt::Display for CompValue {
 }
 
 impl fmt::Display for Filter {
-    /// The filter as it could be sent: reading it again gives the same tree.
+    /// Writes the filter in its wire form: reading it again gives the same tree.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let join = |f: &mut fmt::Formatter<'_>, parts: &[Filter], word: &str| {
             for (index, part) in parts.iter().enumerate() {

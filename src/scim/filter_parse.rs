@@ -1,5 +1,5 @@
-//! Reading a filter (RFC 7644 figure 1, with errata 4690 and 7319: `not` binds closer than `and`,
-//! `and` closer than `or`). Length, depth and number of comparisons are bounded; an error gives the
+//! The filter parser (RFC 7644 figure 1, with errata 4690 and 7319: `not` binds closer than `and`,
+//! `and` closer than `or`). It bounds length, depth and number of comparisons; an error gives the
 //! position, in characters counted from 1.
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str, leniency: &mut Leniency) -> Result<Filter, Error
     Parser::new(text, None, leniency)?.whole()
 }
 
-/// Reads the filter inside the brackets of a value path: its names are sub-attributes.
+/// Reads the filter inside the brackets of a value path, where names are sub-attributes.
 pub(super) fn parse_value_filter(
     text: &str,
     parent: &'static Attribute,
@@ -28,7 +28,7 @@ pub(super) fn parse_value_filter(
 struct Parser<'a> {
     text: &'a str,
     at: usize,
-    /// The attribute whose brackets we are in.
+    /// The attribute whose brackets the parser is in.
     parent: Option<&'static Attribute>,
     depth: usize,
     clauses: usize,
@@ -69,7 +69,7 @@ impl<'a> Parser<'a> {
         Ok(filter)
     }
 
-    /// `or`, the loosest.
+    /// Reads an `or` expression, the loosest.
     fn either(&mut self) -> Result<Filter, Error> {
         let mut parts = vec![self.both()?];
         while self.take_word("or") {
@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
         self.expression()
     }
 
-    /// The expression up to `close`, one level deeper.
+    /// Reads the expression up to `close`, one level deeper.
     fn grouped(
         &mut self,
         close: &str,
@@ -125,7 +125,7 @@ impl<'a> Parser<'a> {
         Ok(inner)
     }
 
-    /// An attribute and its condition.
+    /// Reads an attribute and its condition.
     fn expression(&mut self) -> Result<Filter, Error> {
         self.clauses += 1;
         if self.clauses > limits::FILTER_CLAUSES_MAX {
@@ -150,7 +150,7 @@ impl<'a> Parser<'a> {
         }
         self.parent = Some(path.attribute);
         let inner = self.grouped("]", Self::either)?;
-        // `emails[type eq "work"].value eq "x"`: both must hold of the same element.
+        // `emails[type eq "work"].value eq "x"`: one element must satisfy both conditions.
         let inner = if self.take(".") {
             let sub = self.attribute()?;
             Filter::And(vec![inner, self.comparison(sub)?])
@@ -225,8 +225,8 @@ impl<'a> Parser<'a> {
             },
         };
         match path {
-            // What is never shown must not be searchable by its value, and a secret must not be in
-            // a URI, where every log keeps it (RFC 7644 section 7.5.2).
+            // What is never returned must not be found by its value either, and a secret must not
+            // be in a URI, which every log records (RFC 7644 section 7.5.2).
             Some(path) if path.attribute.returned == Returned::Never => Err(Error::new(
                 ErrorType::Sensitive,
                 format!("{path} cannot be filtered on: take it out of the filter"),
@@ -243,7 +243,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A JSON string, number, boolean or null; a bare word is tolerated.
+    /// Reads a JSON string, number, boolean or null; a bare word is tolerated.
     fn value(&mut self) -> Result<CompValue, Error> {
         self.skip_spaces();
         let rest = &self.text[self.at..];
@@ -285,7 +285,7 @@ impl<'a> Parser<'a> {
         self.take_while(char::is_whitespace);
     }
 
-    /// Takes `word` if it comes next as a word of its own, in any case.
+    /// Takes `word`, in any case, if it is the next whole word.
     fn take_word(&mut self, word: &str) -> bool {
         let start = self.at;
         if self.word().eq_ignore_ascii_case(word) {
@@ -324,7 +324,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The length in bytes of the JSON string that `text` begins with, quotes included.
+/// The length in bytes, quotes included, of the JSON string at the start of `text`.
 fn quoted_length(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {

@@ -1,16 +1,16 @@
-//! When two texts count as the same although they are spelt differently: attributes that
-//! are not `caseExact` (RFC 7643 section 2.2), userName above all.
+//! When two differently spelt texts count as the same: this concerns the attributes that are not
+//! `caseExact` (RFC 7643 section 2.2), above all userName.
 //!
-//! The rule is Unicode's canonical caseless match (The Unicode Standard, definition D145):
-//! full case folding between two canonical normalisations. `STRASSE` equals `straße`, a
-//! composed `é` equals a decomposed one; nothing depends on a language, so the Turkish
-//! dotless `ı` is not an `i`.
+//! The rule is Unicode's canonical caseless match (The Unicode Standard, definition D145): full
+//! case folding between two canonical normalisations. `STRASSE` equals `straße`, and a composed `é`
+//! equals a decomposed one. Nothing depends on a language, so the Turkish dotless `ı` is not an
+//! `i`.
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// The folded form of `text`: equal for texts that count as the same.
+/// The folded form of `text`, which is equal for texts that count as the same.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -20,10 +20,10 @@ pub fn fold(text: &str) -> String {
     folded.nfc().collect()
 }
 
-/// Whether nobody sees a character, so that texts with and without it look the same: a control, what
-/// ends a line, or what is to be ignored where it is not known (Unicode's
-/// `Default_Ignorable_Code_Point`; RFC 8264 section 9.13). The two joiners, U+200C and U+200D, which
-/// Persian and Indian names need, are not among them: see [`lone_joiner`].
+/// Whether a character is invisible, so that texts with and without it look the same: a control, a
+/// line separator, or a character to be ignored where it is not supported (Unicode's
+/// `Default_Ignorable_Code_Point`; RFC 8264 section 9.13). The two joiners, U+200C and U+200D, are
+/// excluded, because Persian and Indian names need them: see [`lone_joiner`].
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -37,10 +37,10 @@ pub fn is_unseen(c: char) -> bool {
         )
 }
 
-/// The first joiner that joins nothing: at an end, or beside a character of a script that has none
-/// (RFC 5892 appendix A is stricter still: it looks at the joining type of each letter).
+/// The first joiner that joins nothing: at either end, or beside a character of a script that uses
+/// none (RFC 5892 appendix A is stricter still: it checks the joining type of each letter).
 pub fn lone_joiner(text: &str) -> Option<char> {
-    // Arabic to Malayalam, Tibetan and Burmese, Khmer and Mongolian, and further ones of India.
+    // Arabic to Malayalam, Tibetan and Burmese, Khmer and Mongolian, and further scripts of India.
     let joins = |c: char| {
         matches!(c, '\u{600}'..='\u{dff}' | '\u{f00}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
             | '\u{a840}'..='\u{abff}' | '\u{10a00}'..='\u{11fff}' | '\u{1e900}'..='\u{1e95f}')
@@ -54,16 +54,16 @@ pub fn lone_joiner(text: &str) -> Option<char> {
     lone.and_then(|(_, joiner)| joiner.chars().next())
 }
 
-/// The form of `text` in which people are looked up: folded, without accents, so that
-/// `Jose` finds `José` and `Soren` finds `Søren`. Looser than [`fold`], and no key: texts
-/// that differ may have the same plain form.
+/// The form of `text` in which people are searched: folded, without accents, so that `Jose` finds
+/// `José` and `Soren` finds `Søren`. It is looser than [`fold`], and no key: different texts may
+/// have the same plain form.
 pub fn plain(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
     let mut out = String::with_capacity(text.len());
-    // Compatibility forms (full width, ligatures, mathematical letters) are taken apart before they
-    // are folded: some have no other case of their own.
+    // Compatibility forms (full width, ligatures, mathematical letters) are decomposed before
+    // folding, because some have no other case of their own.
     let taken_apart: String = text.nfkd().collect();
     for c in fold(&taken_apart).nfkd().filter(|c| !is_combining_mark(*c)) {
         match UNDECOMPOSED.iter().find(|(letter, _)| *letter == c) {
@@ -74,8 +74,7 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Folded Latin letters with a stroke or a ligature, which Unicode does not decompose into a letter
-/// and a mark.
+/// Folded Latin letters with a stroke or a ligature, which Unicode does not decompose.
 const UNDECOMPOSED: &[(char, &str)] = &[
     ('ø', "o"),
     ('ł', "l"),

@@ -1,7 +1,7 @@
-//! The JSON of a request: each body is read once, and each member may occur only once. Of two
-//! members with one name some readers take the first and some the last (RFC 8259 section 4), and
-//! SCIM takes names that differ only in case for the same (RFC 7643 section 2.1): a proxy that
-//! checked the request might have seen another user than we would.
+//! Reads the JSON of a request. A member must not occur twice in an object: of two members with one
+//! name, some readers take the first and some the last (RFC 8259 section 4). SCIM also treats names
+//! that differ only in case as the same (RFC 7643 section 2.1). If such members were accepted, a
+//! proxy that checked the request might have seen a different user from the one stored here.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use serde_json::{Map, Number, Value};
 use super::{Error, ErrorType};
 use crate::limits;
 
-/// Reads a body. An error gives line and column, and quotes nothing.
+/// Reads a body. An error gives line and column, and quotes nothing from the body.
 pub fn parse(body: &[u8]) -> Result<Value, Error> {
     let body = without_mark(body);
     if body.is_empty() {
@@ -28,13 +28,13 @@ pub fn parse(body: &[u8]) -> Result<Value, Error> {
     })
 }
 
-/// A text without its byte order mark, which means nothing in UTF-8 and may be ignored (RFC 8259
-/// section 8.1).
+/// Removes the byte order mark, which means nothing in UTF-8 and may be ignored (RFC 8259 section
+/// 8.1).
 pub(super) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
-/// Reads one line of a file. An error gives the column, and quotes nothing.
+/// Reads one line of a file. An error gives the column, and quotes nothing from the line.
 pub fn parse_line(line: &str) -> Result<Value, Error> {
     read(line).map_err(|(what, error)| {
         let column = error.column();
@@ -42,7 +42,7 @@ pub fn parse_line(line: &str) -> Result<Value, Error> {
     })
 }
 
-/// The number of values that [`parse`] counts inside of one.
+/// The number of values inside `value`, counted as [`parse`] does.
 pub fn count(value: &Value) -> usize {
     match value {
         Value::Array(values) => values.iter().map(|value| 1 + count(value)).sum(),
@@ -58,7 +58,7 @@ fn syntax(detail: String) -> Error {
     Error::new(ErrorType::InvalidSyntax, detail)
 }
 
-/// The value of a text, or what is wrong with it, and where.
+/// Reads a text. The error says what is wrong, and where.
 fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
     let seed = Seed::new();
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -73,7 +73,7 @@ fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
                 Some(Forbidden::TooMany) => {
                     "has too many values, send fewer at once: the limit is reached"
                 }
-                // The reader bounds its recursion.
+                // serde_json bounds its recursion.
                 None if error.to_string().starts_with("recursion") => "is nested too deeply",
                 None if error.to_string().starts_with("number") => "has a number that is too large",
                 None => "is not valid JSON",
@@ -82,25 +82,25 @@ fn read(text: &str) -> Result<Value, (&'static str, serde_json::Error)> {
         })
 }
 
-/// Adds the text of a value. Its `Display` goes through the formatting machinery and takes a
-/// third more (`tests/bench/counts`).
+/// Appends the JSON text of a value. Its `Display` goes through the formatting machinery and takes
+/// a third more time (`tests/bench/counts`).
 pub fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("memory takes everything, and keys are texts");
 }
 
-/// The text of a value.
+/// The JSON text of a value.
 pub fn text(value: &Value) -> String {
     serde_json::to_string(value).expect("memory takes everything, and keys are texts")
 }
 
-/// What JSON allows and a body may not contain.
+/// What JSON allows but a body must not contain.
 #[derive(Clone, Copy)]
 enum Forbidden {
     Twice,
     TooMany,
 }
 
-/// Reads a value whose objects hold each member once, as long as there is room for values.
+/// Reads a value whose objects hold each member once, as long as there is room for its values.
 struct Seed {
     room: Cell<usize>,
     found: Cell<Option<Forbidden>>,
@@ -114,7 +114,7 @@ impl Seed {
         }
     }
 
-    /// Breaks off, and notes what was found for the error.
+    /// Stops reading, and records the reason for the error message.
     fn fail<T, E: serde::de::Error>(&self, found: Forbidden) -> Result<T, E> {
         self.found.set(Some(found));
         Err(E::custom(""))
@@ -199,9 +199,9 @@ impl<'de> Visitor<'de> for &Seed {
     }
 }
 
-/// The names in an object so far. Few names, as in an object of SCIM, are compared one by one:
+/// The names in an object so far. Few names, as in a typical SCIM object, are compared one by one:
 /// hashing them all would be a quarter of the work of reading a user. Many names are hashed, since
-/// comparing all pairs would take for ever.
+/// comparing all pairs would take quadratic time.
 #[derive(Default)]
 struct Names(HashSet<String>);
 

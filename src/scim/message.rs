@@ -1,4 +1,4 @@
-//! The protocol's own messages (RFC 7644 section 8.2): recognising them in bodies, and making list
+//! The protocol's own messages (RFC 7644 section 8.2): recognises them in bodies, and makes list
 //! and error documents.
 
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ pub const BULK_REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRe
 /// URN of the answer to a bulk request.
 pub const BULK_RESPONSE_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
 
-/// The members of a body that must be the message with this URN.
+/// The members of a body, which must be the message with this URN.
 pub(super) fn members(body: Value, urn: &str, leniency: &mut Leniency) -> Result<Object, Error> {
     let syntax = |detail: String| Error::new(ErrorType::InvalidSyntax, detail);
     let Value::Object(body) = body else {
@@ -41,7 +41,7 @@ pub(super) fn members(body: Value, urn: &str, leniency: &mut Leniency) -> Result
     Ok(body)
 }
 
-/// The content of `schemas`; `None` if that is missing or unassigned, and tolerated.
+/// The content of `schemas`; `None` if it is missing or unassigned, and that is tolerated.
 pub(super) fn schemas<'a>(
     body: &'a Object,
     leniency: &mut Leniency,
@@ -59,7 +59,7 @@ pub(super) fn schemas<'a>(
     Ok(None)
 }
 
-/// Tolerates an unknown schema.
+/// Accepts a known schema, and tolerates an unknown one.
 pub(super) fn check_known(urn: &str, leniency: &mut Leniency) -> Result<(), Error> {
     if schema::by_urn(urn).is_some() {
         return Ok(());
@@ -71,7 +71,7 @@ pub(super) fn check_known(urn: &str, leniency: &mut Leniency) -> Result<(), Erro
     )
 }
 
-/// An Error document (RFC 7644 section 3.12). `status` is a string in it.
+/// An Error document (RFC 7644 section 3.12), in which `status` is a string.
 pub fn error(status: u16, scim_type: Option<&str>, detail: &str) -> Value {
     let mut document = json!({
         "schemas": [ERROR_URN],
@@ -95,9 +95,9 @@ pub fn list(resources: &[Value]) -> Value {
     })
 }
 
-/// The position of a page among the others.
+/// The position of a page in the whole result.
 pub enum Place {
-    /// By index: the place of its first resource, from 1.
+    /// By index: the position of its first resource, from 1.
     Index(usize),
     /// By cursor (RFC 9865 section 2): the cursors of the pages before and after it.
     Cursor {
@@ -108,15 +108,16 @@ pub enum Place {
     },
 }
 
-/// Writes a ListResponse up to its resources, which follow separated by commas and are closed
-/// with `]}`. Only one for the command line has no total.
+/// Writes a ListResponse up to its resources. The caller appends these, separated by commas, and
+/// `]}`. Only a list for the command line has no total.
 pub fn write_list_head(
     total_results: Option<usize>,
     place: &Place,
     items_per_page: usize,
     out: &mut String,
 ) {
-    // Writing to a String does not fail, and cursors consist of letters that JSON does not escape.
+    // Writing to a String does not fail, and cursors contain only characters that JSON does not
+    // escape.
     let _ = write!(out, "{{\"schemas\":[\"{LIST_URN}\"]");
     if let Some(total) = total_results {
         let _ = write!(out, ",\"totalResults\":{total}");

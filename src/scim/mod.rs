@@ -1,6 +1,6 @@
-//! RFC 7643 and RFC 7644 as pure values: schema, path, filter, patch, projection, error.
-//! Nothing here does I/O, reads a clock or knows where a resource is kept, so that all of
-//! it can be tested and fuzzed alone.
+//! RFC 7643 and RFC 7644 as pure values: schema, path, filter, patch, projection, error. Nothing
+//! here does I/O, reads a clock or knows where a resource is stored, so that all of it can be
+//! tested and fuzzed alone.
 //!
 //! ```text
 //! schema (attribute tables) ◀── path ◀─▶ filter ◀── patch
@@ -14,8 +14,8 @@
 //! fold (texts that count as the same)
 //! ```
 //!
-//! Two pairs use each other: a path holds the filter in its brackets, and a filter compares paths;
-//! a patch changes a user, and the body of a user may have members that are read as a patch.
+//! Two pairs of modules use each other. A path holds the filter in its brackets, and a filter
+//! compares paths. A patch changes a user, and some members of a user's body are read as a patch.
 
 pub mod bulk;
 mod circle;
@@ -54,7 +54,7 @@ pub use tolerance::{Leniency, Tolerance, Tolerated};
 pub use user::User;
 pub use version::Preconditions;
 
-/// A JSON object with its members in order.
+/// A JSON object that keeps the order of its members.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
 
 /// The member of `object` whose name equals `name` without regard to case: attribute names

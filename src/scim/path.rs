@@ -1,5 +1,5 @@
-//! Attribute paths (RFC 7644 section 3.10) and the paths of patch operations (section
-//! 3.5.2, figure 7), resolved against the attribute tables while they are read.
+//! Attribute paths (RFC 7644 section 3.10) and the paths of patch operations (section 3.5.2, figure
+//! 7), resolved against the attribute tables as they are read.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::filter_parse;
 use super::schema::{self, Attribute, Schema};
 use super::tolerance::{Leniency, Tolerance};
 
-/// `attrPath`: an attribute, perhaps of an extension, or a sub-attribute.
+/// `attrPath`: an attribute, possibly of an extension, or a sub-attribute.
 #[derive(Clone, Copy)]
 pub struct AttributePath {
     /// The extension that it belongs to; `None` for core and common attributes.
@@ -24,7 +24,7 @@ pub struct AttributePath {
 }
 
 impl AttributePath {
-    /// Reads `[URN:]name[.sub]`, names in any case. `None` when no schema has it.
+    /// Reads `[URN:]name[.sub]`, with names in any case. `None` if no schema has it.
     pub fn parse(text: &str) -> Option<Self> {
         let (extension, rest) = split_urn(text);
         // The common attributes also belong to the core schema (RFC 7643 section 3.1).
@@ -32,8 +32,8 @@ impl AttributePath {
         Self::within(extension, rest)
     }
 
-    /// Reads the path of an extension's attribute that lacks the URN. `None` when
-    /// [`AttributePath::parse`] reads it, or when no extension has it.
+    /// Reads the path of an extension's attribute without the URN. `None` if
+    /// [`AttributePath::parse`] can read it, or if no extension has it.
     pub fn parse_without_urn(text: &str) -> Option<Self> {
         if Self::parse(text).is_some() {
             return None;
@@ -65,7 +65,7 @@ impl AttributePath {
         })
     }
 
-    /// The path of an attribute alone.
+    /// The path of a whole attribute.
     pub fn whole(attribute: &'static Attribute) -> Self {
         Self {
             extension: None,
@@ -74,7 +74,7 @@ impl AttributePath {
         }
     }
 
-    /// The attribute that a comparison looks at: a complex attribute named alone stands
+    /// The attribute that a comparison looks at: a complex attribute without a sub-attribute stands
     /// for its `value`.
     pub fn compared(&self) -> &'static Attribute {
         self.sub_attribute
@@ -82,13 +82,13 @@ impl AttributePath {
             .unwrap_or(self.attribute)
     }
 
-    /// The name of the resource's member that holds the value.
+    /// The name of the resource's top-level member that holds the value.
     pub fn member(&self) -> &'static str {
         self.extension
             .map_or(self.attribute.name, |schema| schema.urn)
     }
 
-    /// The value of the whole attribute in `resource`, sub-attribute not yet applied.
+    /// The value of the whole attribute in `resource`, before the sub-attribute is applied.
     pub fn attribute_value<'a>(&self, resource: &'a Object) -> Option<&'a Value> {
         let member = resource.get(self.member());
         match self.extension {
@@ -112,7 +112,7 @@ impl fmt::Display for AttributePath {
 }
 
 impl fmt::Debug for AttributePath {
-    /// Shows the path alone: the definitions behind it fill pages.
+    /// Shows only the path: the definitions behind it fill pages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -142,8 +142,8 @@ pub(super) fn without_urn(
     Ok(path)
 }
 
-/// Takes a known schema's URN and its colon off the front. URNs hold dots and colons
-/// themselves, so only comparison with the known ones tells where they end.
+/// Splits a known schema's URN and its colon off the front. URNs contain dots and colons
+/// themselves, so only comparison with the known ones shows where they end.
 fn split_urn(text: &str) -> (Option<&'static Schema>, &str) {
     for schema in schema::SCHEMAS {
         let length = schema.urn.len();
@@ -162,9 +162,9 @@ fn split_urn(text: &str) -> (Option<&'static Schema>, &str) {
 pub enum Target {
     /// A whole extension.
     Extension(&'static Schema),
-    /// An attribute or a part of it; of a list, perhaps only the elements that match.
+    /// An attribute or a part of it; for a list, possibly only the matching elements.
     Attribute {
-        /// The attribute, and its sub-attribute.
+        /// The attribute, and the sub-attribute if one is named.
         path: AttributePath,
         /// `[filter]` on the elements of a list.
         filter: Option<Filter>,
@@ -172,9 +172,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether a text could be the path of an attribute of some schema: `[URN:]name[.sub]`
-    /// with the characters of RFC 7643 section 2.1, perhaps with a filter in brackets and the
-    /// `.sub` behind them.
+    /// Whether a text could be the path of an attribute of some schema: `[URN:]name[.sub]` with the
+    /// characters of RFC 7643 section 2.1, possibly with a filter in brackets followed by `.sub`.
     pub fn is_well_formed(text: &str) -> bool {
         let is_name = |name: &str| {
             let rest = name.strip_prefix('$').unwrap_or(name);
@@ -202,7 +201,7 @@ impl Target {
         is_complete && is_name(name) && sub.is_none_or(is_name)
     }
 
-    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` when no schema has the attribute. A fault
+    /// Reads `attrPath / valuePath [subAttr]`. `Ok(None)` if no schema has the attribute. An error
     /// in the brackets is an error of the filter (RFC 7644 table 9, "invalidFilter").
     pub fn parse(text: &str, leniency: &mut Leniency) -> Result<Option<Self>, Error> {
         let text = text.trim();
@@ -233,7 +232,7 @@ impl Target {
                 format!("{before} is not a list, a filter in brackets cannot follow it"),
             ));
         }
-        // A quoted value may contain a bracket: the closing one is the last.
+        // A quoted value may contain a bracket, so the closing one is the last.
         let (inside, after) = rest.rsplit_once(']').ok_or_else(malformed)?;
         if !after.is_empty() {
             let sub = after.strip_prefix('.').ok_or_else(malformed)?;

@@ -1,5 +1,5 @@
-//! `attributes` and `excludedAttributes` (RFC 7644 section 3.4.2.5): which part of a
-//! resource an answer shows. Names that no schema has select nothing.
+//! `attributes` and `excludedAttributes` (RFC 7644 section 3.4.2.5): the part of a resource that an
+//! answer shows. Names that no schema has select nothing.
 
 use serde_json::Value;
 
@@ -8,18 +8,18 @@ use super::path::AttributePath;
 use super::schema::{self, Returned, USER_URN};
 use super::tolerance::{Leniency, Tolerance};
 
-/// What to show.
+/// The attributes to show.
 #[derive(Clone, Debug, Default)]
 pub struct Projection {
     only: Option<Selection>,
     without: Selection,
 }
 
-/// What a list of names selects.
+/// The attributes that a list of names selects.
 #[derive(Clone, Debug, Default)]
 struct Selection {
     paths: Vec<AttributePath>,
-    /// URNs of extensions that are named as a whole.
+    /// URNs of extensions named as a whole.
     extensions: Vec<&'static str>,
 }
 
@@ -43,7 +43,7 @@ impl Selection {
     }
 }
 
-/// The path of an extension's attribute without its URN. In strict mode no schema has the name.
+/// The path of an extension's attribute without its URN. In strict mode, no schema has such a name.
 fn without_urn(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
     if leniency.is_strict() {
         return None;
@@ -53,7 +53,7 @@ fn without_urn(name: &str, leniency: &mut Leniency) -> Option<AttributePath> {
     Some(path)
 }
 
-/// Each name counts once: so there are no more than the schemas have, however long the list is.
+/// Adds a name once, so that there are never more than the schemas have, however long the list is.
 fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
     if !names.contains(&name) {
         names.push(name);
@@ -61,7 +61,7 @@ fn once<T: PartialEq>(names: &mut Vec<T>, name: T) {
 }
 
 impl Projection {
-    /// Reads the two query parameters: comma-separated attribute paths.
+    /// Reads the two query parameters, each a comma-separated list of attribute paths.
     pub fn parse(
         attributes: Option<&str>,
         excluded: Option<&str>,
@@ -81,7 +81,8 @@ impl Projection {
         self.only.is_none() && self.without.paths.is_empty() && self.without.extensions.is_empty()
     }
 
-    /// The part of `resource` that is shown. `schemas` and what is always returned stay.
+    /// The part of `resource` that is shown. `schemas` and attributes that are always returned
+    /// stay.
     pub fn apply(&self, resource: Object) -> Object {
         let mut shown = match &self.only {
             None => resource,
@@ -111,7 +112,7 @@ fn always(name: &str) -> bool {
     AttributePath::parse(name).is_some_and(|path| path.attribute.returned == Returned::Always)
 }
 
-/// What the paths select of one top-level member.
+/// The part of one top-level member that the paths select.
 fn selected(paths: &[AttributePath], name: &str, value: Value) -> Option<Value> {
     let of_extension: Vec<_> = paths
         .iter()
@@ -167,7 +168,7 @@ fn keep_parts(value: Value, names: &[&str]) -> Value {
     }
 }
 
-/// Whether nothing is left of a value: then it is left out (RFC 7643 section 2.5).
+/// Whether nothing is left of a value, so that it is omitted (RFC 7643 section 2.5).
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(parts) => parts.is_empty(),
@@ -264,7 +265,7 @@ mod tests {
                    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "R"}}),
         );
         check(Some("nothing"), None, &json!({"schemas": ["s"], "id": "1"}));
-        // Nothing of an attribute is no attribute.
+        // An attribute of which nothing is left is omitted.
         check(
             Some("name.middleName,emails.display,emails.type"),
             None,

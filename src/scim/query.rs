@@ -1,5 +1,5 @@
-//! What a query asks for, whether it came as the parameters of a GET (RFC 7644 section
-//! 3.4.2, RFC 9865 section 2) or as a SearchRequest that was POSTed (RFC 7644 section 3.4.3).
+//! The request of a query, whether sent as the parameters of a GET (RFC 7644 section 3.4.2, RFC
+//! 9865 section 2) or as a POSTed SearchRequest (RFC 7644 section 3.4.3).
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub struct SearchRequest {
     pub sort: Option<Sort>,
     /// Which page.
     pub paging: Paging,
-    /// How many users at most, as asked for.
+    /// How many users at most, as requested.
     pub count: Option<usize>,
     /// Which attributes of each user.
     pub projection: Projection,
@@ -32,9 +32,9 @@ pub struct SearchRequest {
 /// The two ways to page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Paging {
-    /// From the user at this place of the whole result, counted from 1: the default.
+    /// From the user at this position in the whole result, counted from 1: the default.
     Index(usize),
-    /// From where a cursor says; from the first user if there is none yet.
+    /// From the position that a cursor holds; from the first user if there is none yet.
     Cursor(Option<String>),
 }
 
@@ -100,15 +100,15 @@ impl SearchRequest {
         })
     }
 
-    /// Whether no more than one user can match, so that there is never a second page: the
-    /// lookup that an identity provider begins with.
+    /// Whether at most one user can match, so that there is never a second page: the lookup that an
+    /// identity provider begins with.
     pub fn selects_one_at_most(&self) -> bool {
         matches!(&self.filter, Some(Filter::Compare(path, CompareOp::Eq, _))
             if path.attribute.unique)
     }
 
-    /// The part that must stay the same from one page to the next, in one form for one
-    /// meaning: what a cursor is bound to.
+    /// The part of the request that must stay the same from page to page, in one form for each
+    /// meaning. A cursor is bound to it.
     pub fn identity(&self) -> String {
         let filter = self.filter.as_ref().map(ToString::to_string);
         let words = self.search.as_ref().map(|search| search.words().join(" "));
@@ -201,7 +201,7 @@ fn text_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
 fn number_member(body: &Object, name: &str) -> Result<Option<String>, Error> {
     match member(body, name) {
         None | Some(Value::Null) => Ok(None),
-        // JSON may have a whole number as 1.0 or 1e30.
+        // JSON may write a whole number as 1.0 or 1e30.
         Some(Value::Number(number)) => Ok(Some(match number.as_f64() {
             Some(whole) if number.is_f64() && whole.fract() == 0.0 => format!("{whole:.0}"),
             _ => number.to_string(),

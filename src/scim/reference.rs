@@ -1,6 +1,6 @@
-//! References from bulk operations to users that others of the request create (RFC 7644 section
-//! 3.7.2): `bulkId:` and the client's name for the user, as a whole text, or at the end of a URI
-//! where a `$ref` belongs.
+//! References from bulk operations to users that other operations of the request create (RFC 7644
+//! section 3.7.2): `bulkId:` and the client's name for the user, as a whole text or, where a `$ref`
+//! belongs, at the end of a URI.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Object, member};
 
-/// How a reference to something that another operation creates is written.
+/// The prefix of a reference to something that another operation creates.
 pub(super) const REFERENCE: &str = "bulkId:";
 /// The attribute whose value is the URI of a resource.
 const URI: &str = "$ref";
@@ -17,7 +17,7 @@ const URI: &str = "$ref";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved(pub String);
 
-/// The `bulkId`s that a value refers to. It is at most as deep as the JSON reader lets it be.
+/// Collects the `bulkId`s that a value refers to. The JSON reader bounds the depth of the value.
 pub(super) fn collect(value: &Value, found: &mut BTreeSet<String>) {
     collect_in(value, false, found);
 }
@@ -44,7 +44,7 @@ fn collect_in(value: &Value, is_uri: bool, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Replaces references by the identifiers that `id_of` gives.
+/// Replaces references with the identifiers that `id_of` returns.
 pub fn resolve(
     value: &mut Value,
     id_of: &impl Fn(&str) -> Option<String>,
@@ -65,7 +65,7 @@ fn resolve_in(
                     _ if !is_uri => id,
                     absolute if absolute.contains("://") => format!("{absolute}{id}"),
                     // As in the examples of RFC 7643. A path from the root of the service, as in
-                    // the operations, would lead elsewhere.
+                    // the operations, would resolve to something else.
                     _ => format!("../Users/{id}"),
                 };
             }
@@ -86,7 +86,7 @@ fn resolve_in(
     Ok(())
 }
 
-/// The text before a reference, and the `bulkId`.
+/// Splits a reference into the text before it and the `bulkId`.
 fn split(text: &str, is_uri: bool) -> Option<(&str, &str)> {
     if let Some(id) = text.strip_prefix(REFERENCE) {
         return Some(("", id));
@@ -94,11 +94,11 @@ fn split(text: &str, is_uri: bool) -> Option<(&str, &str)> {
     let at = text.rfind('/').filter(|_| is_uri)? + 1;
     let (before, last) = text.split_at(at);
     let id = last.strip_prefix(REFERENCE)?;
-    // Nothing but users is created here.
+    // Only users can be created here.
     before.ends_with("Users/").then_some((before, id))
 }
 
-/// Whether an object is a patch operation on a URI.
+/// Whether an object is a patch operation that sets a URI.
 fn sets_uri(members: &Object) -> bool {
     let path = member(members, "path").and_then(Value::as_str);
     path.is_some_and(|path| is_uri_at(path.trim()))

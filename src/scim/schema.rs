@@ -1,9 +1,9 @@
-//! The attribute tables: what RFC 7643 sections 3.1, 4.1 and 4.3 say of each attribute of
-//! a User, once. Parsing, filters, patches, projection and `/Schemas` all read these.
+//! The attribute tables: what RFC 7643 sections 3.1, 4.1 and 4.3 say about each attribute of a
+//! User, in one place. Parsing, filters, patches, projection and `/Schemas` all use them.
 //!
-//! There is one extension, and code that treats it unlike the core schema names it ([`ENTERPRISE`],
-//! [`ENTERPRISE_URN`]; the page has the URN in `facts.js`): a second one would be an entry of
-//! [`SCHEMAS`] and a look at each of those places.
+//! There is one extension. Code that treats it differently from the core schema refers to it by
+//! name ([`ENTERPRISE`], [`ENTERPRISE_URN`]; the page has the URN in `facts.js`). A second
+//! extension would need an entry in [`SCHEMAS`] and a review of each of those places.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// URN of the Enterprise User extension (RFC 7643 section 4.3).
 pub const ENTERPRISE_URN: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// The data types of RFC 7643 section 2.3 that a User has.
+/// The data types of RFC 7643 section 2.3 that a User uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A text.
@@ -32,11 +32,11 @@ pub enum Kind {
 /// RFC 7643 section 2.2, "mutability".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutability {
-    /// Set by the service provider alone.
+    /// Only the service provider sets it.
     ReadOnly,
-    /// Set by anyone who may write.
+    /// Any client that may write sets it.
     ReadWrite,
-    /// Accepted and never shown.
+    /// Accepted but never returned.
     WriteOnly,
 }
 
@@ -66,7 +66,7 @@ pub struct Attribute {
     pub multi_valued: bool,
     /// Whether a resource must have it.
     pub required: bool,
-    /// Whether comparisons regard case.
+    /// Whether comparisons are case-sensitive.
     pub case_exact: bool,
     /// Who may set it.
     pub mutability: Mutability,
@@ -76,7 +76,7 @@ pub struct Attribute {
     pub unique: bool,
     /// Values that are suggested, not enforced.
     pub canonical_values: &'static [&'static str],
-    /// What a reference may point at.
+    /// What a reference may point to.
     pub reference_types: &'static [&'static str],
     /// The parts of a complex attribute.
     pub sub_attributes: &'static [Attribute],
@@ -408,8 +408,8 @@ pub fn find(attributes: &'static [Attribute], name: &str) -> Option<&'static Att
         .find(|attribute| attribute.name.eq_ignore_ascii_case(name))
 }
 
-/// Whether the service provider alone sets the member of a resource with this name, in any case:
-/// `schemas`, `id`, `meta`. Clients echo what they were given.
+/// Whether only the service provider sets the member of a resource with this name, in any case:
+/// `schemas`, `id`, `meta`. Clients echo these members.
 pub fn is_ours(name: &str) -> bool {
     find(COMMON, name).is_some_and(|attribute| attribute.mutability == Mutability::ReadOnly)
 }

@@ -1,24 +1,23 @@
-//! `search=TEXT`, an extension of ours: the people whose names or addresses hold each word of a
-//! text, whatever its case and accents. The searched values and the words are brought into the same
+//! `search=TEXT`, an extension of ours: finds the people whose names or addresses contain every
+//! word of a text, ignoring case and accents. Searched values and words are brought into the same
 //! form here, so that they match.
 
 use super::error::{Error, ErrorType};
 use super::fold::{is_unseen, plain};
 use crate::limits;
 
-/// Separates the values of one user, so that no word is found across two of them. No word contains
-/// it: control characters count as spaces here.
+/// Separates the values of one user, so that no word matches across two of them. No word contains
+/// it, because control characters count as spaces here.
 const BETWEEN: char = '\u{1f}';
 
-/// What is looked for: all of the words, each anywhere in a value.
+/// The words to search for, each anywhere in a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     words: Vec<String>,
 }
 
 impl Search {
-    /// Reads a text; `None` when it has no word. Fails beyond
-    /// [`limits::SEARCH_BYTES_MAX`].
+    /// Reads a text; `None` if it has no word. Fails beyond [`limits::SEARCH_BYTES_MAX`].
     pub fn parse(text: &str) -> Result<Option<Self>, Error> {
         if text.len() > limits::SEARCH_BYTES_MAX {
             return Err(Error::new(
@@ -31,9 +30,9 @@ impl Search {
         }
         let plain = searched(text);
         let mut words: Vec<String> = plain.split_whitespace().map(str::to_owned).collect();
-        // The longest is the rarest, and is looked for first. Words of the same length are sorted
-        // by their text, so that repeated ones are adjacent, and the same words in another order
-        // are the same search.
+        // The longest word is the rarest, so it comes first. Words of the same length are sorted by
+        // their text, so that repeated words are adjacent and the same words in another order are
+        // the same search.
         words.sort_unstable_by(|one, other| {
             let by_length = other.len().cmp(&one.len());
             by_length.then_with(|| one.cmp(other))
@@ -42,19 +41,19 @@ impl Search {
         Ok((!words.is_empty()).then_some(Self { words }))
     }
 
-    /// The words, plain, the longest first; at least one.
+    /// The words in plain form, the longest first; at least one.
     pub fn words(&self) -> &[String] {
         &self.words
     }
 }
 
-/// The text by which a user is found: the plain forms of its values, of each the first
+/// The text in which a user is searched: the plain forms of its values, each cut to
 /// [`limits::SEARCHED_VALUE_BYTES_MAX`] bytes, together at most [`limits::SEARCHED_BYTES_MAX`]
-/// bytes. A value that is in the text already is left out.
+/// bytes. A value that is already in the text is left out.
 pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
     let mut out = String::with_capacity(128);
     for value in values {
-        // Cut before as well: the plain form may be eleven times as long.
+        // Cut before folding as well, because the plain form may be eleven times as long.
         let value = searched(beginning(value, limits::SEARCHED_VALUE_BYTES_MAX));
         let left = limits::SEARCHED_BYTES_MAX.saturating_sub(out.len() + BETWEEN.len_utf8());
         let most = limits::SEARCHED_VALUE_BYTES_MAX.min(left);
@@ -73,16 +72,16 @@ pub fn searchable<'a>(values: impl Iterator<Item = &'a str>) -> String {
     out
 }
 
-/// As much of a text as fits, in whole characters.
+/// As much of the beginning of a text as fits, in whole characters.
 pub(super) fn beginning(text: &str, bytes_max: usize) -> &str {
     let mut ends = (0..=bytes_max.min(text.len())).rev();
     let end = ends.find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
 }
 
-/// The form in which texts are compared, which the store keeps (`store/saved.rs`, whose version goes
-/// on when this changes): nobody types what cannot be seen, and telephones type other apostrophes and
-/// dashes than keyboards.
+/// The form in which texts are compared and stored (`store/saved.rs`, whose version must be
+/// increased when this changes). Nobody types invisible characters, and telephones type different
+/// apostrophes and dashes from keyboards.
 fn searched(text: &str) -> String {
     let plain = plain(text);
     if plain.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -139,7 +138,7 @@ mod tests {
         );
     }
 
-    /// U+FDFA is eighteen letters when it is made plain.
+    /// U+FDFA expands to eighteen letters in plain form.
     #[test]
     fn what_is_kept_of_a_user_is_bounded() {
         let long = "\u{fdfa}".repeat(20_000);

@@ -1,6 +1,7 @@
 //! The shape of a request: its members with their types and lengths, its operations and their
-//! paths. It helps to find the cause of a refusal in a mapping, and holds no values of any person:
-//! what is not known to be a name of the protocol is described by its type and length alone.
+//! paths. It helps to find the cause of a refusal in an attribute mapping, and contains nobody's
+//! values: anything not known to be a name of the protocol is described only by its type and
+//! length.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,7 @@ const KINDS: [&str; 6] = ["work", "home", "other", "mobile", "fax", "pager"];
 const COMPARISONS: [&str; 9] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"];
 const OPERATORS: [&str; 4] = ["and", "or", "not", "pr"];
 
-/// The shape of a query and a body, as a JSON object; without members if there is neither.
+/// The shape of a query and a body, as a JSON object; empty if there is neither.
 pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
     let mut shape = Map::new();
     if !query.is_empty() {
@@ -25,8 +26,8 @@ pub fn of(query: &[(String, String)], body: &[u8]) -> Value {
     Value::Object(shape)
 }
 
-/// A text of our own, without what it quotes from a request, unless that is a path; of a filter only
-/// attributes are shown, since any word may be somebody's.
+/// One of our own texts, without what it quotes from a request, unless that is a path. Of a filter,
+/// only attributes are shown, since any other word may be personal data.
 pub fn without_values(detail: &str, is_of_filter: bool) -> String {
     let shown = if is_of_filter { filter } else { path };
     let mut out = String::new();
@@ -42,7 +43,7 @@ pub fn without_values(detail: &str, is_of_filter: bool) -> String {
     out + rest
 }
 
-/// A text from a head, such as a User-Agent: short, on one line, without a token.
+/// A text from a request head, such as a User-Agent: short, on one line, and without tokens.
 pub fn clipped(text: &str) -> String {
     if secret::holds_token(text) {
         return "(a token, not shown)".to_owned();
@@ -142,8 +143,8 @@ impl Walk {
     }
 }
 
-/// The shape of a text under this name. What `schemas` holds and the kinds of addresses are
-/// words of the protocol.
+/// The shape of a text under this name. The URNs in `schemas` and the types of addresses are words
+/// of the protocol.
 fn of_member(name: &str, text: &str) -> Value {
     let is_word = match name.to_ascii_lowercase().as_str() {
         "schemas" => is_path(text),
@@ -165,7 +166,7 @@ fn name_of(name: &str) -> String {
     }
 }
 
-/// Keeps attributes, operators and brackets, and what `is_kept` accepts outside of brackets; describes
+/// Keeps attributes, operators and brackets, and what `is_kept` accepts outside brackets; describes
 /// everything else by its length.
 fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
     let mut out = String::new();
@@ -222,8 +223,9 @@ fn redacted(text: &str, is_kept: fn(&str) -> bool) -> String {
     out
 }
 
-/// Whether a word that begins a condition is an attribute, though none of a User: an operator follows
-/// and a value as JSON has it. Without quotes it may be somebody's name, whose next word may be `Le`.
+/// Whether the word at the start of a condition is an attribute, though not one of a User: an
+/// operator and a JSON value follow it. An unquoted text does not count as a value, because the
+/// words may be somebody's name, the second of which may be `Le`.
 fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     let mut next = rest.split_ascii_whitespace();
     let operator = next.next().unwrap_or_default().to_ascii_lowercase();
@@ -232,7 +234,7 @@ fn is_unknown_attribute(word: &str, rest: &str) -> bool {
     let is_json = value.starts_with('"')
         || value.parse::<f64>().is_ok()
         || ["true", "false", "null"].contains(&value);
-    // Nobody's name begins like that; versions have dots.
+    // No personal name begins like that, and the version in a URN contains dots.
     let is_urn = word.to_ascii_lowercase().starts_with("urn:");
     is_path(word)
         && (is_urn || !word.contains('.'))
@@ -256,8 +258,8 @@ fn end_of_text(text: &str) -> usize {
     text.find(is_end).unwrap_or(text.len())
 }
 
-/// Whether a word has the form of an attribute's name, alone or after a URN and dots. A word with
-/// many digits is more likely a secret or a number.
+/// Whether a word has the form of an attribute's name, alone or after a URN and with dots. A word
+/// with many digits is more likely a secret or a number.
 fn is_path(word: &str) -> bool {
     const DIGITS_MAX: usize = 6;
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
@@ -378,7 +380,8 @@ mod tests {
         assert_eq!(of(&[], "\u{feff}[1]".as_bytes())["body"][0], "number");
     }
 
-    /// Wherever a secret stands, and however deep, it is not in the shape; and the shape is small.
+    /// Wherever a secret stands, and however deep, the shape does not contain it; and the shape is
+    /// small.
     #[test]
     fn no_secret_gets_through_and_shapes_are_bounded() {
         let secret = "golinks_scim_Ab3dEf6h1jKlMn0pQrStUvWxYz";

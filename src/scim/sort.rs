@@ -1,5 +1,5 @@
-//! Sorting (RFC 7644 section 3.4.2.3): by what, in which direction, and the key of a
-//! resource as bytes whose order is the order of the resources.
+//! Sorting (RFC 7644 section 3.4.2.3): the attribute, the direction, and the key of a resource as
+//! bytes whose order is the order of the resources.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,12 +21,12 @@ use crate::limits;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sort {
     path: AttributePath,
-    /// `sortOrder` is `descending`.
+    /// Whether `sortOrder` is `descending`.
     pub descending: bool,
 }
 
-/// What a resource is sorted by: bytes whose order is ascending order. A resource without
-/// the attribute comes last in ascending order and first in descending order.
+/// The sort key of a resource: bytes in ascending order. A resource without the attribute comes
+/// last in ascending order and first in descending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SortKey(Vec<u8>);
 
@@ -34,7 +34,7 @@ const ASSIGNED: u8 = 0;
 const UNASSIGNED: u8 = 1;
 
 impl Sort {
-    /// Reads the two parameters, names and words in any case.
+    /// Reads the two parameters, with names and words in any case.
     pub fn parse(by: &str, order: Option<&str>, leniency: &mut Leniency) -> Result<Self, Error> {
         let invalid = |detail: String| Error::new(ErrorType::InvalidValue, detail);
         let path = match AttributePath::parse(by.trim()) {
@@ -58,7 +58,7 @@ impl Sort {
             None | Some("") => false,
             Some(word) if word.eq_ignore_ascii_case("ascending") => false,
             Some(word) if word.eq_ignore_ascii_case("descending") => true,
-            // What it says is not quoted: it may be anything.
+            // Its value is not quoted, since it may be anything.
             Some(_) => {
                 let detail = "sortOrder must be ascending or descending";
                 return Err(invalid(detail.to_owned()));
@@ -67,12 +67,12 @@ impl Sort {
         Ok(Self { path, descending })
     }
 
-    /// The name of the resource's member that it looks at.
+    /// The name of the resource's top-level member that holds the sorted attribute.
     pub fn member(&self) -> &'static str {
         self.path.member()
     }
 
-    /// The key of a resource: of a list the primary value, or else the first.
+    /// The key of a resource: for a list, that of the primary value, or else of the first.
     pub fn key(&self, resource: &Object) -> SortKey {
         let whole = match self.path.attribute_value(resource) {
             Some(Value::Array(elements)) => elements
@@ -93,15 +93,15 @@ impl Sort {
             _ => return SortKey(vec![UNASSIGNED]),
         }
         key.truncate(limits::SORT_KEY_BYTES_MAX);
-        // A deep page holds a key of everybody, and what was cut off would take memory.
+        // A deep page holds the keys of many users, and the cut-off parts would take memory.
         if key.capacity() > 2 * limits::SORT_KEY_BYTES_MAX {
             key.shrink_to_fit();
         }
         SortKey(key)
     }
 
-    /// The key of a resource of which only `meta.lastModified` is known, in milliseconds since
-    /// the epoch; `None` for an order by anything else.
+    /// The key of a resource of which only `meta.lastModified` is known, in milliseconds since the
+    /// epoch; `None` if the order is by anything else.
     pub fn key_of_last_modified(&self, millis: i64) -> Option<SortKey> {
         let path = &self.path;
         let is_it = path.extension.is_none()
@@ -117,7 +117,7 @@ impl Sort {
     }
 
     fn push_text(&self, text: &str, key: &mut Vec<u8>) {
-        // What follows does not get into the key, unless most of it are accents.
+        // The rest of the text does not get into the key, unless the beginning is mostly accents.
         let text = beginning(text, 4 * limits::SORT_KEY_BYTES_MAX);
         let compared = self.path.compared();
         if compared.kind == Kind::DateTime
@@ -127,15 +127,15 @@ impl Sort {
         } else if compared.case_exact {
             key.extend_from_slice(text.as_bytes());
         } else {
-            // An accent counts only between texts that are otherwise the same: nobody
-            // looks for `É` behind `Z`.
+            // Accents count only between texts that are otherwise the same: nobody looks for `É`
+            // after `Z`.
             key.extend_from_slice(plain(text).as_bytes());
             key.push(0);
             key.extend_from_slice(fold(text).as_bytes());
         }
     }
 
-    /// The order of two keys in this direction.
+    /// Compares two keys in this direction.
     pub fn compare(&self, left: &SortKey, right: &SortKey) -> Ordering {
         if self.descending {
             right.cmp(left)
@@ -145,9 +145,9 @@ impl Sort {
     }
 }
 
-/// A moment as bytes whose order is that of time.
+/// A moment as bytes that sort in the order of time.
 fn sortable(millis: i64) -> [u8; 8] {
-    // The sign bit turned around makes negative numbers sort before positive ones.
+    // With the sign bit flipped, negative numbers sort before positive ones.
     (millis.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
@@ -168,7 +168,7 @@ impl SortKey {
         &self.0
     }
 
-    /// A key out of a cursor; `None` for what no key can be.
+    /// A key from a cursor; `None` if the bytes are too long for a key.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= limits::SORT_KEY_BYTES_MAX).then(|| Self(bytes.to_vec()))
     }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A page far behind keeps a key of everybody.
+    /// A deep page holds the keys of many users.
     #[test]
     fn a_key_takes_no_more_memory_than_it_has() {
         let sort = Sort::parse("displayName", None, &mut Leniency::strict()).expect("a name");

@@ -1,8 +1,8 @@
-//! What identity providers send that no RFC asks for, each by name. In compatible mode a
-//! tolerance is noted and the request goes on; in strict mode the same tolerance is the
-//! request's error. Otherwise the modes differ in this: strict mode takes at its word what
-//! replaces something, a whole user (see [`Echo`](super::user::Echo)) or an element of a list, and
-//! keeps an element that only says what it is used for.
+//! Departures from the RFCs in what identity providers send, each with a name. In compatible mode a
+//! tolerance is recorded and the request continues; in strict mode it is the request's error. The
+//! modes also differ in two ways that cause no error: strict mode takes a replacement literally,
+//! whether of a whole user (see [`Echo`](super::user::Echo)) or of an element of a list, and keeps
+//! an element that says only what it is used for.
 
 use std::fmt;
 
@@ -15,21 +15,21 @@ use crate::limits;
 pub enum Tolerance {
     /// `"True"` for `true` (Entra, Add/Replace of `active` and `primary`).
     BooleanAsText,
-    /// A whole number where a text belongs.
+    /// A whole number where a string is expected.
     ScalarAsText,
     /// An attribute that no known schema has; ignored.
     UnknownAttribute,
-    /// A schema URI that is not known; ignored.
+    /// An unknown schema URI; ignored.
     UnknownSchema,
     /// A body without `schemas`.
     MissingSchemas,
-    /// One object where a list belongs (OneLogin's `emails`).
+    /// One object where a list is expected (OneLogin's `emails`).
     SingleValueForList,
-    /// A bare value where an object with `value` belongs.
+    /// A bare value where an object with `value` is expected.
     PlainValueForComplex,
-    /// A list where one value belongs (Entra's `manager`).
+    /// A list where one value is expected (Entra's `manager`).
     ListForSingleValue,
-    /// More than one value says `primary`; the first keeps it.
+    /// More than one value is `primary`; the first stays primary.
     SeveralPrimaries,
     /// `Replace` for `replace` (Entra).
     OperationCase,
@@ -40,28 +40,28 @@ pub enum Tolerance {
     EmptyOperations,
     /// `"name.givenName"` as a member name (Entra).
     PathAsMember,
-    /// A value path that selects nothing creates the element it describes (Entra).
+    /// A value path that matches nothing creates the element it describes (Entra).
     ValuePathCreates,
     /// `remove` with a list of the values to remove.
     RemoveWithValue,
-    /// `remove` of values that a filter selects, or that are named, where there are none.
+    /// `remove` of values that do not exist, whether named or selected by a filter.
     RemoveSelectsNothing,
-    /// `""` for an attribute without a value (Okta's empty values, Entra's clearing).
+    /// `""` for an unassigned attribute (Okta's empty values, Entra's clearing).
     EmptyText,
     /// An attribute of an extension without its URN: `manager` in a path or a filter (Entra). In
-    /// `attributes` and `excludedAttributes` strict mode refuses nothing: there it is a name that
-    /// no schema has.
+    /// `attributes` and `excludedAttributes`, strict mode does not refuse such a name but treats it
+    /// as one that no schema has.
     ExtensionWithoutUrn,
     /// A comparison value without quotes (Microsoft's collection).
     UnquotedText,
-    /// A text that is no base64, or no URI, where one belongs (RFC 7643 sections 2.3.6 and
+    /// A text that is not base64 or not a URI where one is expected (RFC 7643 sections 2.3.6 and
     /// 2.3.7); kept as sent (Okta checks no value before it pushes it).
     MalformedText,
-    /// A patch of a part that only the service provider sets, such as `manager.displayName`;
-    /// ignored.
+    /// A patch of a sub-attribute that only the service provider sets, such as
+    /// `manager.displayName`; ignored.
     ReadOnlyPart,
-    /// An element of a list with nothing but `type` and `primary` in it; dropped. Strict mode keeps
-    /// it and refuses nothing, since RFC 7643 allows it.
+    /// An element of a list that contains only `type` and `primary`; dropped. Strict mode keeps it
+    /// and refuses nothing, since RFC 7643 allows it.
     HollowValue,
 }
 
@@ -92,7 +92,7 @@ impl Tolerance {
         Self::HollowValue,
     ];
 
-    /// A stable word for logs and counters.
+    /// A stable name for logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::BooleanAsText => "boolean-as-text",
@@ -153,17 +153,17 @@ pub struct Tolerated {
     /// Which one.
     pub tolerance: Tolerance,
     /// What was ignored because of it: the first [`limits::IGNORED_PER_REQUEST_MAX`] names, without
-    /// the values in a path.
+    /// values from paths.
     pub ignored: Vec<String>,
 }
 
 impl Tolerated {
-    /// Keeps a name, if there is room for it.
+    /// Records a name, if there is room for it.
     fn ignore(&mut self, name: &str) {
         if self.ignored.len() >= limits::IGNORED_PER_REQUEST_MAX {
             return;
         }
-        // What has these is more than a name, or none.
+        // A name with any of these characters is a path with values, or no name at all.
         let name = if name.contains(|c: char| c.is_whitespace() || "[\"@".contains(c)) {
             shape::path(name)
         } else {
@@ -184,12 +184,12 @@ impl fmt::Display for Tolerated {
     }
 }
 
-/// What is tolerated in a request, and what was.
+/// What a request may depart from, and what it has used so far.
 #[derive(Clone, Debug)]
 pub struct Leniency {
     strict: bool,
     used: Vec<Tolerated>,
-    /// A tolerance that does not count now, since it is about values stored before.
+    /// A tolerance that does not count at the moment, because the values were stored earlier.
     overlooked: Option<Tolerance>,
 }
 
@@ -216,7 +216,7 @@ impl Leniency {
         self.strict
     }
 
-    /// Goes on, or gives the error that strict mode answers with; `what` says where.
+    /// Continues, or returns the error that strict mode answers with; `what` says what is wrong.
     pub fn allow(&mut self, tolerance: Tolerance, what: &str) -> Result<(), Error> {
         if self.overlooked == Some(tolerance) {
             return Ok(());
@@ -234,7 +234,7 @@ impl Leniency {
         Ok(())
     }
 
-    /// [`Self::allow`] for what is ignored then: the attribute or the schema of this name.
+    /// [`Self::allow`] for an attribute or a schema that is then ignored; `name` is its name.
     pub(super) fn allow_ignoring(
         &mut self,
         tolerance: Tolerance,
@@ -249,7 +249,7 @@ impl Leniency {
         Ok(())
     }
 
-    /// Notes what is done only in compatible mode. Each tolerance is noted once for a request,
+    /// Records a tolerance that only compatible mode uses. A request records each tolerance once,
     /// however often it occurs.
     pub(super) fn note(&mut self, tolerance: Tolerance) {
         if self.used().all(|used| used != tolerance) {
@@ -260,7 +260,7 @@ impl Leniency {
         }
     }
 
-    /// Reads something in which this tolerance is not due to the request.
+    /// Reads something whose use of this tolerance is not the request's doing.
     pub(super) fn overlooking<T>(
         &mut self,
         tolerance: Tolerance,
@@ -277,7 +277,7 @@ impl Leniency {
         self.used.iter().map(|tolerated| tolerated.tolerance)
     }
 
-    /// The tolerances used so far, with what was ignored.
+    /// The tolerances used so far, each with what was ignored because of it.
     pub fn tolerated(&self) -> &[Tolerated] {
         &self.used
     }

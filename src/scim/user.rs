@@ -1,5 +1,5 @@
-//! A User as a value: the attributes that a client may set, under canonical names, in the
-//! order of the schema. What the service provider adds (`id`, `meta`) is not in it.
+//! A User as a value: the attributes that a client may set, under canonical names, in the order of
+//! the schema. It excludes what the service provider adds (`id`, `meta`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,13 +26,13 @@ pub struct User {
 impl User {
     /// Reads the body of a create or a replace (RFC 7644 sections 3.3, 3.5.1).
     ///
-    /// Read-only members are ignored, a password is dropped, everything else keeps its
-    /// value as sent. Fails when `userName` is missing or a value has the wrong type.
+    /// Read-only members are ignored, a password is dropped, and everything else keeps its value as
+    /// sent. Fails if `userName` is missing or a value has the wrong type.
     pub fn parse(body: Value, leniency: &mut Leniency) -> Result<Self, Error> {
         Self::parse_within(body, leniency, &mut Budget::default())
     }
 
-    /// [`Self::parse`], with the comparisons for members whose names are paths taken from `budget`.
+    /// [`Self::parse`], with `budget` paying for the comparisons of members whose names are paths.
     pub fn parse_within(
         body: Value,
         leniency: &mut Leniency,
@@ -55,7 +55,7 @@ impl User {
         Ok(user)
     }
 
-    /// Members as a client or a file sends them, in canonical form.
+    /// Brings members into canonical form, as a client or a file sends them.
     pub(crate) fn from_members(body: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut external_id = None;
         let mut extension = Object::new();
@@ -66,7 +66,7 @@ impl User {
                     .expect("the common attributes hold externalId");
                 external_id = value::normalise(attribute, member, leniency)?;
             } else if schema::is_ours(&name) {
-                // What a client echoes of it says nothing.
+                // Clients echo these members: they carry no change.
             } else if name.eq_ignore_ascii_case(ENTERPRISE_URN) {
                 extension = extension_members(member, leniency)?;
             } else if name.contains(':') {
@@ -91,9 +91,9 @@ impl User {
         Ok(Self { attributes })
     }
 
-    /// A stored user of whom some attributes were touched. Those go once more through the front
-    /// door: types, lists bounded, nothing empty; reading all of them anew would be a quarter of
-    /// what a patch costs.
+    /// A stored user, some of whose attributes were touched. Only those are checked again like new
+    /// input, for types, lengths of lists and empty values: reading all attributes anew would be a
+    /// quarter of the cost of a patch.
     pub(super) fn from_touched(
         mut attributes: Object,
         touched: BTreeSet<&'static str>,
@@ -123,14 +123,14 @@ impl User {
         Ok(Self::from_attributes(attributes))
     }
 
-    /// The user in the text of a resource that was checked before it was stored. Fails if it is
-    /// not the JSON of an object.
+    /// Reads the stored text of a resource, which was checked before it was stored. Fails if it is
+    /// not a JSON object.
     pub fn from_stored(resource: &str) -> serde_json::Result<Self> {
         let Attributes(attributes) = serde_json::from_str(resource)?;
         Ok(Self { attributes })
     }
 
-    /// The user with attributes taken from a stored user, in any order.
+    /// A user with the attributes of a stored user, in any order.
     pub fn from_attributes(attributes: Object) -> Self {
         Self {
             attributes: in_schema_order(attributes),
@@ -138,9 +138,9 @@ impl User {
     }
 
     /// Removes hollow elements at the end of a request in compatible mode. An identity provider may
-    /// say that an address is primary before it sends the address, or clear the address alone; what
-    /// is left would be found by `pr`. If a hollow element has taken `primary`, the one that was
-    /// primary `before` gets it back. A list that is as it was `before` is left alone.
+    /// say that an address is primary before it sends the address, or clear only the address; a
+    /// `pr` filter would find what is left. If a hollow element has taken `primary`, the element
+    /// that was primary `before` gets it back. A list that has not changed is left alone.
     pub(crate) fn drop_hollow(&mut self, before: Option<&Self>, leniency: &mut Leniency) {
         if leniency.is_strict() {
             return;
@@ -167,7 +167,7 @@ impl User {
         });
     }
 
-    /// White space alone is no name (RFC 7643 section 4.1.1: non-empty).
+    /// White space is not a name (RFC 7643 section 4.1.1: non-empty).
     pub(crate) fn require_user_name(&self) -> Result<(), Error> {
         if self.user_name().trim().is_empty() {
             return Err(Error::new(
@@ -178,9 +178,9 @@ impl User {
         Ok(())
     }
 
-    /// A new userName is one that can be seen and typed, and asked for, or there would be two users
-    /// for one person whom nobody can tell apart (RFC 7644 section 5, RFC 8265 section 3.3). A user
-    /// may keep a name that is older than this rule.
+    /// A new userName must be visible, typeable, and short enough to filter for. Otherwise one
+    /// person could have two users that nobody can tell apart (RFC 7644 section 5, RFC 8265 section
+    /// 3.3). A user may keep a name that is older than this rule.
     pub(crate) fn require_seen_user_name(&self) -> Result<(), Error> {
         let name = self.user_name();
         let what = if name.len() > limits::USER_NAME_BYTES_MAX {
@@ -198,7 +198,7 @@ impl User {
         Err(Error::new(ErrorType::InvalidValue, detail))
     }
 
-    /// The attributes, canonical names, in the schema's order.
+    /// The attributes, under canonical names, in the schema's order.
     pub fn attributes(&self) -> &Object {
         &self.attributes
     }
@@ -216,7 +216,7 @@ impl User {
         urns
     }
 
-    /// `userName` as sent; empty only before it was checked.
+    /// `userName` as sent; empty only if it has not been checked.
     pub fn user_name(&self) -> &str {
         self.text("userName").unwrap_or_default()
     }
@@ -240,8 +240,8 @@ impl User {
             .filter_map(|email| email.get("value")?.as_str())
     }
 
-    /// The values by which people look a user up: userName, displayName, the parts of the
-    /// name, the email addresses.
+    /// The values in which people are searched: userName, displayName, the parts of the name, the
+    /// email addresses.
     pub fn searched_values(&self) -> impl Iterator<Item = &str> {
         let parts = self.name().into_iter().flat_map(|name| name.values());
         [self.text("userName"), self.text("displayName")]
@@ -258,9 +258,9 @@ impl User {
         self.attributes = in_schema_order(attributes);
     }
 
-    /// Keeps `name.formatted` from going stale when somebody changes the parts and echoes, or
-    /// does not mention, the whole. In an [outdated](Echo::is_outdated) echo it may be an older
-    /// one than that of `before`.
+    /// Keeps `name.formatted` from going stale when a client changes the parts of a name, but
+    /// echoes or omits the whole. In an [outdated](Echo::is_outdated) echo, the whole may be older
+    /// than that of `before`.
     pub fn refresh_formatted_name(&mut self, before: &Self, is_outdated: bool) {
         let Some(now) = self.name() else { return };
         let whole = whole_name::refreshed(before.name(), now, is_outdated);
@@ -269,8 +269,8 @@ impl User {
         }
     }
 
-    /// Drops `name` if a patch has removed all its parts and `formatted`, which is left, consisted
-    /// of nothing else.
+    /// Drops `name` if a patch has removed all its parts, and the `formatted` that is left
+    /// consisted only of those.
     pub fn drop_left_over_name(&mut self, before: &Self) {
         let is_left_over = match (before.name(), self.name()) {
             (Some(then), Some(now)) => whole_name::is_left_over(then, now),
@@ -282,14 +282,14 @@ impl User {
         }
     }
 
-    /// The attributes whose names are known.
+    /// The attributes with known names.
     pub(crate) fn known(&self) -> Object {
         let mut attributes = self.attributes.clone();
         attributes.retain(|name, _| is_known(name));
         attributes
     }
 
-    /// Takes over what was stored `before` under names that nobody knows.
+    /// Keeps what was stored `before` under unknown names.
     pub fn keep_unknown(&mut self, before: &Self) {
         for (name, value) in &before.attributes {
             if !is_known(name) {
@@ -307,9 +307,9 @@ impl User {
     }
 }
 
-/// The mark of a replace whose body repeats what the service provider has shown, with changes: it
-/// contains members that only the service provider sets. The client may not have looked at a whole
-/// name in it.
+/// Marks a replace whose body repeats, with changes, what the service provider has shown: the body
+/// contains members that only the service provider sets. The client may not have considered the
+/// whole name in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
     /// `meta.version`: the entity tag of what was shown.
@@ -317,8 +317,8 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// `None` if the body is to be taken at its word: it repeats nothing, or the mode is strict,
-    /// where a replace is what RFC 7644 section 3.5.1 says.
+    /// `None` if the body is to be taken literally: it repeats nothing, or the mode is strict,
+    /// where a replace follows RFC 7644 section 3.5.1.
     pub fn of(body: &Value, leniency: &Leniency) -> Option<Self> {
         let body = body.as_object().filter(|_| !leniency.is_strict())?;
         let meta = member(body, "meta");
@@ -331,13 +331,13 @@ impl Echo {
         })
     }
 
-    /// Whether it may repeat an older state than the one with this entity tag.
+    /// Whether the echo may repeat an older state than the one with this entity tag.
     pub fn is_outdated(&self, version: &str) -> bool {
         self.version.as_deref() != Some(version)
     }
 }
 
-/// The attributes of a stored resource: members that follow from them or are also kept elsewhere
+/// The attributes of a stored resource. Members that are derived from them or also stored elsewhere
 /// are skipped.
 struct Attributes(Object);
 
@@ -357,7 +357,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Object, A::Error> {
-        // Room for most users: growing would hash all names again.
+        // Room for the attributes of most users: growing would hash all names again.
         let mut attributes = Object::with_capacity(14);
         while let Some(name) = members.next_key::<String>()? {
             if matches!(name.as_str(), "schemas" | "id") {
@@ -381,8 +381,8 @@ fn is_known(name: &str) -> bool {
     names().any(|known| known == name)
 }
 
-/// The attributes in the order in which they are stored and shown. Those that nobody knows are last:
-/// a newer release has stored them, and will look for them when it is back.
+/// Puts the attributes into the order in which they are stored and shown, with unknown ones last: a
+/// newer release has stored those, and needs them when it runs again.
 fn in_schema_order(mut attributes: Object) -> Object {
     let mut left = names();
     if attributes.keys().all(|name| left.any(|next| next == name)) {
@@ -398,8 +398,8 @@ fn in_schema_order(mut attributes: Object) -> Object {
     ordered
 }
 
-/// Takes the members out of a body whose names are paths of attributes, or that hold what
-/// belongs to the core schema under its URN, or such members of an extension.
+/// Takes out of a body the members whose names are attribute paths, the core attributes under the
+/// core schema's URN, and an extension that has such members.
 fn take_paths(body: &mut Object) -> Object {
     let is_path = |name: &str, value: &Value| {
         if name.eq_ignore_ascii_case(USER_URN) {
@@ -409,7 +409,7 @@ fn take_paths(body: &mut Object) -> Object {
             let members = value.as_object();
             return members.is_some_and(|members| members.keys().any(|name| name.contains('.')));
         }
-        // What cannot be read is an attribute that nobody knows.
+        // A name that cannot be read as a path is an unknown attribute.
         name.contains(['.', '['])
             && matches!(
                 Target::parse(name, &mut Leniency::compatible()),
@@ -431,7 +431,7 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
     }
     match value {
         Value::Object(mut object) => {
-            // Some clients put `schemas` into the extension, too; it means nothing there.
+            // Some clients also put `schemas` into the extension, where it means nothing.
             object.retain(|name, _| !name.eq_ignore_ascii_case("schemas"));
             let prefix = format!("{ENTERPRISE_URN}:");
             let members = value::members(ENTERPRISE.attributes, object, leniency, &prefix)?;
@@ -444,8 +444,8 @@ fn extension_members(value: Value, leniency: &mut Leniency) -> Result<Object, Er
     }
 }
 
-/// Checks that `schemas` names the core User; unknown ones are tolerated (RFC 7643 section 3.1, RFC
-/// 7644 section 3.3).
+/// Checks that `schemas` names the core User, and tolerates unknown schemas (RFC 7643 section 3.1,
+/// RFC 7644 section 3.3).
 fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
     let Some(schemas) = message::schemas(body, leniency)? else {
         return Ok(());
@@ -467,7 +467,7 @@ fn check_schemas(body: &Object, leniency: &mut Leniency) -> Result<(), Error> {
         .try_for_each(|urn| message::check_known(urn, leniency))
 }
 
-/// Makes primary again whichever of these elements `was` it, if that is still there.
+/// Makes primary again the element that was primary before, if it is still there.
 fn restore_primary<'a>(elements: &mut [Value], mut was: impl Iterator<Item = &'a Value>) {
     let Some(primary) = was.find(|element| value::is_primary(element)) else {
         return;
@@ -476,7 +476,7 @@ fn restore_primary<'a>(elements: &mut [Value], mut was: impl Iterator<Item = &'a
         Some(_) => "value",
         None => "type",
     };
-    // Others may have the same value, or be used for the same.
+    // Several elements may have the same value, or the same type.
     let is_it = |element: &Value| value::is_same_but_primary(element, primary);
     let is_like_it = |element: &Value| element.get(part) == primary.get(part);
     let it = elements.iter().position(is_it);

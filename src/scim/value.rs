@@ -1,5 +1,5 @@
-//! Bringing a value that came from outside into the form that its attribute has: canonical
-//! names, checked types, nothing unassigned. Values themselves stay as they were sent.
+//! Normalises values from outside into the form of their attribute: canonical names, checked types,
+//! nothing unassigned. The values themselves stay as sent.
 
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
@@ -11,9 +11,9 @@ use super::tolerance::{Leniency, Tolerance};
 use super::{Object, member};
 use crate::limits;
 
-/// The stored form of `value`; `None` for what counts as unassigned: null, empty texts,
-/// empty lists and objects (RFC 7643 section 2.5; empty texts because identity providers
-/// clear an attribute that way), and what a client may not set or nobody may see.
+/// The stored form of `value`. `None` for what counts as unassigned, which is null, empty lists and
+/// objects (RFC 7643 section 2.5), and empty texts, because identity providers clear an attribute
+/// that way. `None` also for what a client may not set or nobody may see.
 pub(super) fn normalise(
     attribute: &Attribute,
     value: Value,
@@ -39,7 +39,7 @@ pub(super) fn normalise(
     list(attribute, elements, leniency)
 }
 
-/// The stored form of one value: of a singular attribute, or one element of a list.
+/// The stored form of one value: that of a singular attribute, or one element of a list.
 pub(super) fn single(
     attribute: &Attribute,
     value: Value,
@@ -50,7 +50,7 @@ pub(super) fn single(
         (Kind::Complex, value) => complex(attribute, value, leniency),
         (_, Value::Array(elements)) => list_of_one(attribute, &elements, leniency),
         (Kind::Boolean, value) => boolean(attribute, value, leniency),
-        // A password: nothing is done with it except checking its type.
+        // A password: only its type is checked.
         (_, Value::String(_) | Value::Number(_))
             if attribute.mutability == Mutability::WriteOnly =>
         {
@@ -66,7 +66,7 @@ pub(super) fn single(
             }
             Ok(Some(Value::String(text)))
         }
-        // Other numbers do not come back as they were written.
+        // Other numbers would not be shown again as they were written.
         (_, Value::Number(number)) if number.is_i64() || number.is_u64() => {
             leniency.allow(
                 Tolerance::ScalarAsText,
@@ -78,7 +78,7 @@ pub(super) fn single(
     }
 }
 
-/// A simple attribute that was sent as a list of one or none.
+/// A simple attribute sent as a list of one or no value.
 fn list_of_one(
     attribute: &Attribute,
     elements: &[Value],
@@ -88,14 +88,14 @@ fn list_of_one(
         let list = Value::Array(Vec::new());
         return Err(wrong_type(attribute, &list));
     };
-    // First, since a value that no mode accepts is not a question of the list.
+    // This comes first, because a value that no mode accepts is an error with or without the list.
     let value = single(attribute, value, leniency)?;
     not_a_list(attribute.name, leniency)?;
     Ok(value)
 }
 
-/// The one value in a list of one: as it is, or as the `value` of an object; null in an empty list.
-/// It must not be a list or an object itself.
+/// The single value in a list: as it is, or as the `value` of an object; null for an empty list.
+/// `None` if it is a list or another object.
 pub(super) fn only(elements: &[Value]) -> Option<Value> {
     let value = match elements {
         [] => Some(&Value::Null),
@@ -107,7 +107,7 @@ pub(super) fn only(elements: &[Value]) -> Option<Value> {
     value.cloned()
 }
 
-/// What a text of this kind must be, if it is not.
+/// What a text of this kind must be, if it is not that.
 fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     // Padding may be left out (RFC 7643 section 2.3.6).
     const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -123,7 +123,7 @@ fn malformed(kind: Kind, text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the value sent for an extension means unassigned.
+/// Whether the value of an extension means unassigned.
 pub(super) fn is_unassigned(
     name: &str,
     value: &Value,
@@ -138,8 +138,8 @@ pub(super) fn is_unassigned(
     Ok(true)
 }
 
-/// An empty text means unassigned, if that is tolerated: in RFC 7643 only null and the empty list
-/// do.
+/// Treats an empty text as unassigned, if that is tolerated: RFC 7643 allows only null and the
+/// empty list for that.
 fn empty_text(attribute: &Attribute, leniency: &mut Leniency) -> Result<Option<Value>, Error> {
     allow_empty_text(attribute.name, leniency)?;
     Ok(None)
@@ -152,8 +152,8 @@ fn allow_empty_text(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     )
 }
 
-/// Tolerates a list where one value belongs; an empty list means unassigned only for multi-valued
-/// attributes (RFC 7643 section 2.5).
+/// Tolerates a list where one value is expected; an empty list means unassigned only for
+/// multi-valued attributes (RFC 7643 section 2.5).
 fn not_a_list(name: &str, leniency: &mut Leniency) -> Result<(), Error> {
     leniency.allow(
         Tolerance::ListForSingleValue,
@@ -209,8 +209,8 @@ fn complex(
         }
         Value::Array(mut elements) if elements.len() <= 1 => {
             let one = match elements.pop() {
-                // Only a plain element may follow: with lists in lists the sender would decide the
-                // depth of a recursion.
+                // Only a plain element is accepted: with nested lists the sender would decide the
+                // depth of the recursion.
                 Some(element @ (Value::Object(_) | Value::String(_))) => {
                     complex(attribute, element, leniency)?
                 }
@@ -231,8 +231,8 @@ fn complex(
     Ok((!parts.is_empty()).then(|| Value::Object(parts.into_iter().collect())))
 }
 
-/// The members of an object that are attributes of the table, under their canonical names
-/// and in the table's order.
+/// The members of an object that are attributes of the table, under their canonical names and in
+/// the table's order.
 pub(super) fn members(
     attributes: &'static [Attribute],
     object: impl IntoIterator<Item = (String, Value)>,
@@ -257,7 +257,7 @@ pub(super) fn members(
     Ok(slots.into_iter().flatten().collect())
 }
 
-/// The name as the schema has it: most are sent that way.
+/// The name in canonical case; most names are sent that way.
 fn canonical(name: String, attribute: &Attribute) -> String {
     if name == attribute.name {
         name
@@ -288,7 +288,7 @@ pub(super) fn list(
         let Some(mut element) = single(attribute, element, leniency)? else {
             continue;
         };
-        // A hollow element will be dropped, unless something is added to it.
+        // A hollow element will be dropped, unless a later change adds to it.
         if is_primary(&element) && (leniency.is_strict() || !is_hollow(&element)) {
             if primary_seen {
                 leniency.allow(
@@ -304,19 +304,19 @@ pub(super) fn list(
     Ok((!kept.is_empty()).then_some(Value::Array(kept)))
 }
 
-/// Whether an element of a list only says what it is used for, and has nothing that could be used:
-/// what is left of an address whose `value` was cleared.
+/// Whether an element of a list says only what it is used for, and has no usable value: the rest of
+/// an address whose `value` was cleared, for instance.
 pub(super) fn is_hollow(element: &Value) -> bool {
     element.as_object().is_some_and(is_only_use)
 }
 
-/// The same of its parts.
+/// [`is_hollow`] for the parts of an element.
 pub(super) fn is_only_use(parts: &Object) -> bool {
     parts.keys().all(|name| is_use(name))
 }
 
-/// Whether a new value, as sent, only says what an element is used for, and sets nothing else that
-/// `attribute` has.
+/// Whether a new value, as sent, says only what an element is used for, and sets no other
+/// sub-attribute of `attribute`.
 pub(super) fn says_only_use(new: &Object, attribute: &Attribute) -> bool {
     let mut known = new
         .keys()
@@ -329,8 +329,8 @@ fn is_use(name: &str) -> bool {
     uses.any(|part| name.eq_ignore_ascii_case(part))
 }
 
-/// Whether two elements of a list are the same in all parts but `primary`, which is no matter of the
-/// element alone.
+/// Whether two elements of a list agree in all parts but `primary`, which depends on the rest of
+/// the list.
 pub(super) fn is_same_but_primary(one: &Value, other: &Value) -> bool {
     let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else {
         return one == other;

@@ -1,15 +1,15 @@
 //! Versions of a resource (RFC 7644 section 3.14): the entity tags of `If-Match` and
-//! `If-None-Match`, and whether a request may go on.
+//! `If-None-Match`, and whether a request may proceed.
 
-/// What a request demands of the resource's version.
+/// What a request requires of the resource's version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preconditions {
     if_match: Option<Tags>,
     if_none_match: Option<Tags>,
 }
 
-/// The value of either field: `*`, which is any version as long as the resource exists, or a list
-/// of entity tags.
+/// The value of either field: `*`, which matches any version of an existing resource, or a list of
+/// entity tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tags(String);
 
@@ -23,17 +23,17 @@ impl Preconditions {
         }
     }
 
-    /// Whether a change of a resource that has this version may go on; otherwise 412.
+    /// Whether a resource of this version may be changed; otherwise the answer is 412.
     pub fn allow_change(&self, version: &str) -> bool {
         self.allow_match(version) && !self.is_not_modified(version)
     }
 
-    /// Whether the version is one that `If-Match` allows.
+    /// Whether `If-Match` allows this version.
     pub fn allow_match(&self, version: &str) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.hold(version))
     }
 
-    /// Whether the caller has this version already; a retrieval is then answered with 304.
+    /// Whether the client already has this version; a retrieval is then answered with 304.
     pub fn is_not_modified(&self, version: &str) -> bool {
         self.if_none_match
             .as_ref()
@@ -42,8 +42,8 @@ impl Preconditions {
 }
 
 impl Tags {
-    /// The weak comparison of RFC 9110 section 8.8.3.2 for both fields: the tags of RFC 7644
-    /// are weak, so the strong one that RFC 9110 wants for `If-Match` would never hold.
+    /// Uses the weak comparison of RFC 9110 section 8.8.3.2 for both fields: the tags of RFC 7644
+    /// are weak, so the strong comparison that RFC 9110 requires for `If-Match` would never match.
     fn hold(&self, version: &str) -> bool {
         let opaque = version
             .strip_prefix("W/")
@@ -52,8 +52,7 @@ impl Tags {
         self.0.trim() == "*" || self.opaque_tags().any(|tag| tag == opaque)
     }
 
-    /// The tags, without the `W/` of a weak one and without quotes, up to the first that cannot be
-    /// read.
+    /// The tags, without `W/` and without quotes, up to the first one that cannot be read.
     fn opaque_tags(&self) -> impl Iterator<Item = &str> {
         let mut rest = self.0.as_str();
         std::iter::from_fn(move || {

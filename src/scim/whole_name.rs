@@ -1,5 +1,5 @@
-//! `name.formatted` (the whole), and how it follows the parts of the name: identity providers
-//! change the parts, and echo the whole or do not mention it.
+//! `name.formatted`, here called the whole, and how it follows the parts of the name: identity
+//! providers change the parts, but echo the whole or omit it.
 
 use unicode_normalization::char::is_combining_mark;
 
@@ -15,21 +15,21 @@ const PARTS: [&str; 5] = [
     "honorificSuffix",
 ];
 
-/// The whole that a name should have, if that is not the one it has. `then` is the name that was
-/// stored.
+/// The whole that a name should have, if it does not have it. `then` is the stored name.
 ///
-/// In an echo of an older or unknown state, a whole is an older one if it lacks a part that the
-/// stored one has once it is brought up to date: so the same echo twice gives the same name. This
-/// cannot be recognised if the older whole has all the parts, too: they were exchanged with each
-/// other, one is gone, or one is a word of what it was. Then the echo is written the second time,
-/// and by an import, which must do the same each time, the first time. In an echo of the stored
-/// state a different whole was written on purpose.
+/// An echo of an older or unknown state may contain an older whole. A whole counts as older if it
+/// lacks a part that the stored whole contains once brought up to date, so that the same echo sent
+/// twice gives the same name. This test fails if the older whole also contains all the parts:
+/// because they were exchanged with each other, one was removed, or one is a word of its
+/// predecessor. Then the whole from the echo is written the second time it is sent, or, by an
+/// import, which must do the same each time, the first time. In an echo of the stored state, a
+/// different whole was written on purpose.
 pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) -> Option<String> {
     let whole = text(now, "formatted")?;
     let then = then?;
     let was = text(then, "formatted")?;
     if then == now {
-        // Most changes are about something else.
+        // Most changes concern other attributes.
         return None;
     }
     let follows = follow(was, then, now);
@@ -38,7 +38,7 @@ pub(super) fn refreshed(then: Option<&Object>, now: &Object, is_outdated: bool) 
     (follows != whole && (was == whole || is_older())).then_some(follows)
 }
 
-/// Whether a whole is all that is left of a name, and consisted of the removed parts.
+/// Whether the whole is all that is left of a name, and consisted of the removed parts.
 pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
     let whole = text(then, "formatted");
     !composed(then).is_empty()
@@ -47,10 +47,10 @@ pub(super) fn is_left_over(then: &Object, now: &Object) -> bool {
         && whole.is_some_and(|whole| is_made_of(whole, then))
 }
 
-/// Whether a whole contains nothing but the parts of this name, in any order, and separators.
+/// Whether a whole contains only the parts of this name, in any order, and separators.
 fn is_made_of(whole: &str, name: &Object) -> bool {
     let mut parts: Vec<&str> = PARTS.iter().filter_map(|part| text(name, part)).collect();
-    // A part may be a word of another.
+    // Longest first, because a part may be a word of another.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
     let mut rest = whole.to_owned();
     for part in parts {
@@ -62,7 +62,7 @@ fn is_made_of(whole: &str, name: &Object) -> bool {
     rest.chars().all(is_between)
 }
 
-/// The whole without the removed parts; `None` if their places in it are not clear, or if nothing
+/// The whole without the removed parts; `None` if their places in it are unclear, or if nothing
 /// else is in it.
 fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
     let mut whole = was.to_owned();
@@ -86,18 +86,18 @@ fn without_gone(was: &str, then: &Object, now: &Object) -> Option<String> {
     Some(whole)
 }
 
-/// Joins the texts before and after a removed part, without its comma.
+/// Joins the texts before and after a removed part, and removes the comma that belonged to it.
 fn closed(before: &str, after: &str, then: &Object) -> String {
     let next = after.trim_start_matches(is_between);
     let starts_next =
         |part: &&str| text(then, part).is_some_and(|it| places(next, it).next() == Some(0));
     let has_comma = before.trim_end().ends_with(',');
     if after.starts_with(',') && !has_comma && ["givenName", "middleName"].iter().any(starts_next) {
-        // The comma set the family name apart from the other names; before a title it would still
+        // The comma separated the family name from the other names; before a title it would still
         // be needed.
         return format!("{} {next}", before.trim_end());
     }
-    // One comma is enough, and there is none before a bracket or a dash.
+    // One comma is enough, and none belongs before a bracket or a dash.
     let before = if after.starts_with(',') || !next.starts_with(char::is_alphanumeric) {
         before.trim_end_matches(is_between)
     } else {
@@ -106,7 +106,7 @@ fn closed(before: &str, after: &str, then: &Object) -> String {
     format!("{before}{after}")
 }
 
-/// Whether a letter is only a separator between parts.
+/// Whether a character only separates parts.
 fn is_between(letter: char) -> bool {
     letter.is_whitespace() || letter == ','
 }
@@ -123,12 +123,12 @@ fn spelt(text: &str) -> String {
     plain(text).replace('\u{2019}', "'")
 }
 
-/// Whether the whole contains a part, however it is spelt.
+/// Whether the whole contains a part in any spelling.
 fn shows(whole: &str, part: &str) -> bool {
     holds(&spelt(whole), &spelt(part))
 }
 
-/// Words of a part that are looked for.
+/// How many words of a part are searched for.
 const HINTS_MAX: usize = 16;
 
 /// Whether the whole contains a word of a part, or its initial.
@@ -138,8 +138,8 @@ fn hints(whole: &str, part: &str) -> bool {
         let initial = word.chars().take(1).collect::<String>();
         holds(&whole, word) || holds(&whole, &initial)
     };
-    // Each word is looked for in all of the whole: of a text of thousands the others tell nothing
-    // more, and everybody would wait for them.
+    // Each word is searched for in the whole. In a text of thousands of words, more of them would
+    // tell nothing new, while everybody waits.
     let part = spelt(part);
     part.split_whitespace().take(HINTS_MAX).any(is_there)
 }
@@ -150,11 +150,11 @@ fn composed(name: &Object) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// The whole with changed parts exchanged and removed parts taken out; the order and the titles
-/// that its author chose stay. A part that its author left out stays out, except for a new given or
-/// family name. If the place of any other part is not clear, the whole is composed anew. It stays
-/// as it is if there is nothing to compose it from, or if there were parts and it shows none of
-/// these nor of the new ones, however they are spelt: then its author meant something else.
+/// The whole with changed parts replaced and removed parts taken out; the order and the titles that
+/// its author chose stay. A part that the author left out stays out, except for a new given or
+/// family name. If the place of any other part is unclear, the whole is composed anew. It stays as
+/// it is if there is nothing to compose it from, or if the name had parts and the whole shows
+/// neither these nor the new ones in any spelling: then its author meant something else.
 fn follow(was: &str, then: &Object, now: &Object) -> String {
     let has_changed = |part: &&str| text(then, part) != text(now, part);
     let anew = composed(now);
@@ -176,7 +176,7 @@ fn follow(was: &str, then: &Object, now: &Object) -> String {
     })
 }
 
-/// Whether a whole without this part can be meant to be so when the part changes.
+/// Whether an author may have left this part out of the whole on purpose.
 fn is_optional(part: &str) -> bool {
     !["givenName", "familyName"].contains(&part)
 }
@@ -189,7 +189,7 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
             (Some(old), Some(new)) if old == new && !shows(was, old) => {}
             (Some(old), Some(_)) if is_optional(part) && !hints(was, old) => {}
             (Some(old), Some(new)) => {
-                // The whole may have been set first, and the part later.
+                // The whole may have been changed first, and the part afterwards.
                 let told = only_place(was, new).filter(|_| new.contains(old));
                 found.push(match told {
                     Some(at) => (at, new, new),
@@ -202,7 +202,7 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
     found.sort_unstable();
     let (mut whole, mut end) = (String::new(), 0);
     for (at, old, new) in found {
-        // Nothing, if two of them share letters.
+        // `None` if two of the parts overlap.
         whole.push_str(was.get(end..at)?);
         whole.push_str(new);
         end = at + old.len();
@@ -211,15 +211,15 @@ fn exchanged(was: &str, then: &Object, now: &Object) -> Option<String> {
     Some(whole)
 }
 
-/// The place of a part in the whole, if there is only one.
+/// The place of a part in the whole, if there is exactly one.
 fn only_place(whole: &str, part: &str) -> Option<usize> {
     let mut places = places(whole, part);
     let first = places.next()?;
     places.next().is_none().then_some(first)
 }
 
-/// The places of a part in the whole as a word; if there is none, those within a word, where the
-/// names have no space between them.
+/// The places of a part in the whole as a word of its own; if there is none, those within a word in
+/// scripts that put no space between names.
 fn places(whole: &str, part: &str) -> impl Iterator<Item = usize> {
     let is_within = !is_word(whole, part);
     places_between(whole, part, move |c| {
@@ -235,7 +235,7 @@ fn is_word(whole: &str, part: &str) -> bool {
     places_between(whole, part, goes_on).next().is_some()
 }
 
-/// Where a part has no letter beside it that goes on.
+/// The places where a part has no letter beside it for which `goes_on` holds.
 fn places_between(
     whole: &str,
     part: &str,
@@ -252,11 +252,11 @@ fn goes_on(c: char) -> bool {
     c.is_alphanumeric() || is_combining_mark(c) || "-'\u{2019}".contains(c)
 }
 
-/// Marks that repeat, lengthen or voice the letter before them, which is not whole without them.
+/// Marks that repeat, lengthen or voice the letter before them, which is incomplete without them.
 const CONTINUING: &str = "々ーゝゞヽヾｰﾞﾟ";
 
-/// Whether a letter is of a script that puts no space between names: kana, ideographs and their
-/// marks, Hangul.
+/// Whether a letter belongs to a script that puts no space between names: kana, ideographs and
+/// their marks, Hangul.
 fn has_no_spaces(letter: char) -> bool {
     matches!(letter, '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}'
         | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9f}'

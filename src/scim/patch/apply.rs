@@ -18,7 +18,8 @@ impl Operation {
             Target::Attribute { path, filter } => {
                 if is_read_only(path) {
                     let what = is_set_by_us(path);
-                    // Part of what may be set, such as a manager, it is sent along with that.
+                    // A read-only part of an attribute that may be set, such as a manager, is sent
+                    // along with the rest.
                     return if path.attribute.mutability == Mutability::ReadOnly {
                         Err(Error::new(ErrorType::Mutability, what))
                     } else {
@@ -46,7 +47,7 @@ impl Operation {
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
         if self.op == Op::Remove || value::is_unassigned(schema.urn, &self.value, work.leniency)? {
-            // To add nothing changes nothing.
+            // Adding nothing changes nothing.
             if self.op != Op::Add {
                 attributes.remove(schema.urn);
             }

@@ -1,4 +1,4 @@
-//! Setting attributes as add and replace do, and what bounds the work of a patch.
+//! Sets attributes as add and replace do, and bounds the work of a patch.
 
 use serde_json::Value;
 
@@ -9,12 +9,13 @@ use crate::scim::schema::Attribute;
 use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::{Object, member, value};
 
-/// What the operations of one patch share: the tolerances, and how much they may still look at. A
-/// patch may be applied on the one thread that writes.
+/// State shared by the operations of one patch: the tolerances, and the work that is still allowed.
+/// It is bounded because a patch may be applied on the one writer thread.
 pub(super) struct Work<'a> {
     pub(super) leniency: &'a mut Leniency,
     budget: &'a mut Budget,
-    /// Whether a reference is set without its value: it then belongs to the value that the patch sets.
+    /// Whether a `$ref` is set without its `value`: it then belongs to the value that the patch
+    /// sets.
     sets_reference: bool,
 }
 
@@ -31,15 +32,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes this many comparisons from the budget.
+    /// Takes this many comparisons out of the budget.
     pub(super) fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
         self.budget.spend(comparisons)
     }
 }
 
-/// Sets an attribute among `members` as add and replace do: a list grows or is exchanged,
-/// the parts of a complex attribute are set one by one (RFC 7644 sections 3.5.2.1 and
-/// 3.5.2.3: parts not named stay), anything else is exchanged, also for nothing.
+/// Sets an attribute among `members` as add and replace do. A list grows or is replaced. The parts
+/// of a complex attribute are set one by one (RFC 7644 sections 3.5.2.1 and 3.5.2.3: unnamed parts
+/// stay). Anything else is replaced, even by nothing.
 pub(super) fn assign(
     members: &mut Object,
     attribute: &'static Attribute,
@@ -64,7 +65,7 @@ pub(super) fn assign(
         (Some(new), _) => {
             members.insert(attribute.name.to_owned(), new);
         }
-        // Adding nothing does not undo anybody's status.
+        // Adding nothing leaves a list as it is, and nobody's status is cleared.
         (None, _) if op == Op::Add && (attribute.multi_valued || attribute.name == "active") => {}
         (None, _) => {
             members.remove(attribute.name);
@@ -73,8 +74,8 @@ pub(super) fn assign(
     Ok(())
 }
 
-/// Sets each part that is named. One that is named with null or "" is unassigned, which is
-/// why they are not read all at once. A reference that is not named goes with its value.
+/// Sets each named part. A part named with null or "" becomes unassigned, which is why the parts
+/// are not read all at once. A `$ref` that is not named goes with its value.
 pub(super) fn assign_parts(
     into: &mut Object,
     attribute: &'static Attribute,
@@ -101,22 +102,22 @@ pub(super) fn assign_parts(
     Ok(())
 }
 
-/// A reference goes with the value that it belonged to: it would point at somebody else.
+/// Removes a `$ref` along with the value that it belonged to: it would point to somebody else.
 pub(super) fn drop_stale_reference(parts: &mut Object, before: Option<&Value>, work: &Work<'_>) {
     if !work.sets_reference && parts.get("value") != before {
         parts.remove("$ref");
     }
 }
 
-/// Adds values to a list. Of one that it holds already only what is new is taken over, such as
-/// that it is primary now (RFC 7644 section 3.5.2.1).
+/// Adds values to a list. If the list already holds a value, only what is new is taken over, such
+/// as that it is primary now (RFC 7644 section 3.5.2.1).
 fn add(
     values: &mut Vec<Value>,
     added: Vec<Value>,
     attribute: &Attribute,
     work: &mut Work<'_>,
 ) -> Result<(), Error> {
-    // What is added was read as a list, of which one element at most is primary.
+    // The added values were read as a list, of which at most one element is primary.
     let mut primary = None;
     for value in added {
         work.spend(values.len().saturating_mul(comparisons(&value)))?;
@@ -125,13 +126,13 @@ fn add(
             .position(|held| is_same(attribute, held, &value));
         let at = held.unwrap_or(values.len());
         let is_primary = value::is_primary(&value);
-        // A hollow one is dropped in the end, and nobody would be primary.
+        // A hollow element is dropped in the end, and then none would be primary.
         if is_primary && (primary.is_none() || !value::is_hollow(&value)) {
             primary = Some(at);
         }
         match (held.map(|at| &mut values[at]), value) {
             (Some(Value::Object(held)), Value::Object(parts)) => {
-                // An element that is named twice is primary if it was once.
+                // An element that is named twice is primary if either occurrence is.
                 let more = parts.into_iter().filter(|(name, _)| match name.as_str() {
                     "value" | "type" => false,
                     "primary" => is_primary || primary != Some(at),
@@ -151,8 +152,8 @@ fn add(
 }
 
 /// Whether two elements are the same value: a list must not hold the same "type" and "value" twice
-/// (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if all else
-/// in them is.
+/// (RFC 7643 section 2.4). Elements without a "value", such as addresses, are the same if
+/// everything else in them is.
 fn is_same(attribute: &Attribute, held: &Value, added: &Value) -> bool {
     if held.get("value").is_none() || added.get("value").is_none() {
         return value::is_same_but_primary(held, added);
@@ -161,8 +162,8 @@ fn is_same(attribute: &Attribute, held: &Value, added: &Value) -> bool {
     parts.all(|part| agree_in(part, attribute, held, added))
 }
 
-/// Whether two elements say the same of a part. Letters beyond ASCII in another case say something
-/// else: folding each pair would cost more than it is worth.
+/// Whether two elements agree in a part. Non-ASCII letters that differ only in case count as
+/// different: folding each pair would cost more than it is worth.
 pub(super) fn agree_in(part: &str, attribute: &Attribute, one: &Value, other: &Value) -> bool {
     let is_exact = || {
         let part = attribute.sub_attribute(part);
@@ -176,13 +177,13 @@ pub(super) fn agree_in(part: &str, attribute: &Attribute, one: &Value, other: &V
     }
 }
 
-/// What it takes to compare a value with another one.
+/// The cost of comparing a value with another one.
 pub(super) fn comparisons(value: &Value) -> usize {
     1 + text_bytes(value) / limits::PATCH_COMPARED_BYTES
 }
 
-/// When one of the `changed` elements says it is primary, the others no longer do
-/// (RFC 7644 section 3.5.2).
+/// If one of the `changed` elements is primary, makes all others not primary (RFC 7644 section
+/// 3.5.2).
 pub(super) fn keep_one_primary(elements: &mut [Value], changed: &[usize]) {
     let is_primary = |index: &usize| value::is_primary(&elements[*index]);
     let Some(primary) = changed.iter().copied().find(is_primary) else {

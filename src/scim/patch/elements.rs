@@ -1,4 +1,4 @@
-//! Operations on the values of a list: all of them, those that a filter selects, or those
+//! Operations on the values of a list: on all of them, on those that a filter selects, or on those
 //! that are named.
 
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::scim::tolerance::Tolerance;
 use crate::scim::{Object, member, value};
 
 impl Operation {
-    /// `remove` of a list with the values to remove.
+    /// `remove` of a list, with the values to remove.
     pub(super) fn remove_values(
         &self,
         attribute: &'static Attribute,
@@ -35,7 +35,8 @@ impl Operation {
             let looks: usize = unwanted.iter().map(|gone| 2 * comparisons(gone)).sum();
             work.spend(elements.len().saturating_mul(looks))?;
             let before = elements.len();
-            // Of several with one value that is meant which all else is true of.
+            // Among several elements with the same value, this means the one that agrees in
+            // everything else.
             let is_there = |gone| {
                 let is_it = |element: &Value| describes(gone, attribute, element, true);
                 elements.iter().any(is_it)
@@ -53,7 +54,7 @@ impl Operation {
         Ok(())
     }
 
-    /// An operation on those elements of a list that match, or on all of them.
+    /// Applies an operation to the matching elements of a list, or to all of them.
     pub(super) fn apply_to_elements(
         &self,
         path: &AttributePath,
@@ -100,7 +101,7 @@ impl Operation {
         Ok(())
     }
 
-    /// The value goes into each selected element: together they must fit into a user.
+    /// The value goes into each selected element, and all the copies must fit into a user.
     fn check_copies(&self, copies: usize) -> Result<(), Error> {
         let size = match &self.value {
             Value::String(text) => text.len(),
@@ -119,8 +120,8 @@ impl Operation {
         Ok(())
     }
 
-    /// A part is set; an element as a whole is exchanged by replace (RFC 7644 section 3.5.2.3) and
-    /// added to by add.
+    /// Sets a part of an element. A whole element is replaced by replace (RFC 7644 section 3.5.2.3)
+    /// and extended by add.
     fn change_element(
         &self,
         path: &AttributePath,
@@ -138,7 +139,7 @@ impl Operation {
             (Some(Value::Object(said)), Op::Add) => {
                 assign_parts(parts, path.attribute, &said, self.op, work)
             }
-            // To add nothing changes nothing.
+            // Adding nothing changes nothing.
             (_, Op::Add) => Ok(()),
             (Some(Value::Object(said)), _) => self.exchange(path, filter, parts, &said, work),
             (..) => {
@@ -148,10 +149,11 @@ impl Operation {
         }
     }
 
-    /// Replaces an element by what is `said`. The parts by which the filter found it stay, unless the
-    /// value sets them or strict mode takes the replace at its word: otherwise the same request sent
-    /// again would find nothing, and make a second element. A value that would leave of it only what
-    /// it is used for is added, too; one without the `value` leaves nothing that could be found.
+    /// Replaces an element with `said`. The parts by which the filter found the element stay,
+    /// unless the value sets them or strict mode takes the replace literally: otherwise the same
+    /// request sent again would find nothing, and create a second element. A value that would leave
+    /// only what the element is used for is merged as well; one that clears the `value` keeps
+    /// nothing, since nothing would be left to find.
     fn exchange(
         &self,
         path: &AttributePath,
@@ -177,7 +179,7 @@ impl Operation {
         Ok(())
     }
 
-    /// The value as an object: a text stands for its `value`, a list of one for that one.
+    /// The value as an object: a text stands for its `value`, and a list of one for its element.
     fn whole(&self, path: &AttributePath, work: &mut Work<'_>) -> Result<Option<Value>, Error> {
         match &self.value {
             Value::Object(_) => Ok(Some(self.value.clone())),
@@ -190,9 +192,9 @@ impl Operation {
     }
 
     /// The element that a value path describes when none matches: its `eq` conditions and the value
-    /// (RFC 7644 erratum 8097; Entra relies on it). No element is created if the filter has
-    /// anything but `eq` terms with values that agree, or has one on `value`, or demands another
-    /// value of the part that is to be set: then the element meant is gone.
+    /// (RFC 7644 erratum 8097; Entra relies on it). None is created if the filter has any other
+    /// condition, contradictory ones, one on `value`, or one that demands another value for the
+    /// part to be set: then the element that was meant no longer exists.
     fn created_element(
         &self,
         path: &AttributePath,
@@ -220,7 +222,7 @@ impl Operation {
         match (self.whole(path, work)?, element.as_object_mut()) {
             (Some(Value::Object(new)), Some(parts)) if !clears_value(&new, path) => {
                 assign_parts(parts, path.attribute, &new, Op::Add, work)?;
-                // Sent again it would not be found, and made once more.
+                // The same request sent again would not find this element and would create another.
                 if filter.is_some_and(|filter| !filter.matches(parts)) {
                     return Err(Error::new(ErrorType::NoTarget, no_match(path)));
                 }
@@ -236,7 +238,7 @@ fn no_match(path: &AttributePath) -> String {
     format!("no value of {} matches the filter", path.attribute.name)
 }
 
-/// Whether a new value, as sent, unassigns what the element is about.
+/// Whether a new value, as sent, unassigns the `value` of an element.
 fn clears_value(said: &Object, path: &AttributePath) -> bool {
     path.attribute.sub_attribute("value").is_some() && member(said, "value").is_some_and(is_nothing)
 }
@@ -250,7 +252,7 @@ fn into_parts(element: Option<Value>) -> Object {
 
 fn remove(path: &AttributePath, selected: &[usize], elements: &mut Vec<Value>) {
     let Some(sub) = path.sub_attribute else {
-        // From the end, so that earlier places stay valid.
+        // Starting from the end keeps earlier indexes valid.
         for index in selected.iter().rev() {
             elements.remove(*index);
         }
@@ -271,8 +273,8 @@ fn is_selected(element: &Value, filter: Option<&Filter>) -> bool {
     }
 }
 
-/// Collects what `attribute eq value` conditions demand of an element; false if the filter has any
-/// other.
+/// Collects the parts that `attribute eq value` conditions demand of an element; false if the
+/// filter has any other condition.
 fn describe(filter: &Filter, parts: &mut Object) -> bool {
     match filter {
         Filter::And(all) => all.iter().all(|filter| describe(filter, parts)),
@@ -292,7 +294,7 @@ fn describe(filter: &Filter, parts: &mut Object) -> bool {
     }
 }
 
-/// The parts of an element by which a filter has found it: those that it compares with `eq`.
+/// The parts of an element that a filter found it by: those that it compares with `eq`.
 fn found_by(filter: &Filter, parts: &Object) -> Object {
     match filter {
         Filter::And(all) => all.iter().flat_map(|one| found_by(one, parts)).collect(),
@@ -307,9 +309,9 @@ fn found_by(filter: &Filter, parts: &Object) -> Object {
     }
 }
 
-/// Whether all that `sample` says is true of an element; unless `wholly`, what it says beside a value,
-/// but for its type, may have changed since. So may what is primary, where that is not half of what it
-/// says.
+/// Whether an element agrees with all of `sample`. Unless `wholly`, a sample with a `value` must
+/// agree only in `value` and `type`, because the rest may have changed since. `primary` matters
+/// only in a hollow sample.
 fn describes(sample: &Value, attribute: &Attribute, element: &Value, wholly: bool) -> bool {
     let Some(parts) = sample.as_object() else {
         return sample == element;
@@ -324,7 +326,7 @@ fn describes(sample: &Value, attribute: &Attribute, element: &Value, wholly: boo
         })
         .peekable();
     let agree = |part: &String| match part.as_str() {
-        // Without a word of it, it is not (RFC 7643 section 2.4).
+        // An absent `primary` means false (RFC 7643 section 2.4).
         "primary" => value::is_primary(sample) == value::is_primary(element),
         part => agree_in(part, attribute, sample, element),
     };

@@ -1,7 +1,7 @@
-//! PATCH (RFC 7644 section 3.5.2): reading the operations. Applying them to a User is
-//! `apply`, to the values of a list `elements`; both set attributes with `assign`.
+//! PATCH (RFC 7644 section 3.5.2): reads the operations. `apply` applies them to a User, `elements`
+//! to the values of a list; both set attributes with `assign`.
 //!
-//! All operations apply or none: they work on a copy that is checked as a whole at the end.
+//! All operations apply or none does: they work on a copy that is checked as a whole at the end.
 
 mod apply;
 mod assign;
@@ -21,7 +21,7 @@ use super::{Object, member, value};
 use crate::limits;
 use assign::Work;
 
-/// What an operation does.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
     Add,
@@ -43,8 +43,8 @@ pub struct Patch {
     operations: Vec<Operation>,
 }
 
-/// How many comparisons changes may still make; other work is counted in comparisons, too. All that
-/// borrow the same budget share it; a copy would double it, which is why it cannot be copied.
+/// The comparisons that changes may still make; other work is counted in comparisons as well. All
+/// borrowers of a budget share it. It cannot be copied, because a copy would double it.
 #[derive(Debug)]
 pub struct Budget(usize);
 
@@ -55,7 +55,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes this many, or nothing if fewer are left.
+    /// Takes this many, or fails if fewer are left.
     fn spend(&mut self, comparisons: usize) -> Result<(), Error> {
         let Some(left) = self.0.checked_sub(comparisons) else {
             return Err(Error::new(
@@ -70,8 +70,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes the cost of changing a stored user of this many bytes: however little changes, all of
-    /// it is read, and most of it is written and audited.
+    /// Takes the cost of changing a stored user of this many bytes: however small the change, all
+    /// of the user is read, and most of it is written and audited.
     pub fn spend_on_user(&mut self, bytes: usize) -> Result<(), Error> {
         self.spend(bytes / limits::CHANGED_BYTES_PER_COMPARISON)
     }
@@ -104,15 +104,15 @@ impl Patch {
         Ok(Self { operations })
     }
 
-    /// The members of a User whose names are paths, as a patch of the other members.
+    /// Turns the members of a User whose names are paths into a patch of the other members.
     pub(super) fn of_members(members: Object, leniency: &mut Leniency) -> Result<Self, Error> {
         let mut operations = Vec::new();
         read_members(Op::Replace, members, &mut operations, leniency)?;
         Ok(Self { operations })
     }
 
-    /// Whether `active` is unassigned by its path, which is not the same as not being mentioned.
-    /// To add nothing to it changes nothing.
+    /// Whether the patch unassigns `active` by its path, which differs from not mentioning it.
+    /// Adding nothing to it changes nothing.
     pub fn unassigns_active(&self) -> bool {
         self.operations.iter().any(|operation| {
             let is_unassigned = match operation.op {
@@ -133,7 +133,8 @@ impl Patch {
         })
     }
 
-    /// Whether `name.formatted` is set by name: then it is no leftover, whatever it says.
+    /// Whether the patch sets `name.formatted` explicitly: then it is not left over, whatever it
+    /// says.
     pub fn sets_formatted_name(&self) -> bool {
         let tells_formatted = |name: &Value| {
             let parts = name.as_object();
@@ -152,8 +153,8 @@ impl Patch {
         })
     }
 
-    /// The user after all operations, checked whole. What they compare is taken from `budget`,
-    /// also if they are refused in the end.
+    /// The user after all operations, checked as a whole. Their comparisons are taken from
+    /// `budget`, even if the patch is refused in the end.
     pub fn apply(
         &self,
         user: &User,
@@ -162,7 +163,7 @@ impl Patch {
     ) -> Result<User, Error> {
         let mut patched = self.change(user, leniency, budget)?;
         patched.drop_hollow(Some(user), leniency);
-        // Whoever has a name that would not be taken today is no matter of a patch that leaves it.
+        // A patch that leaves the name alone may apply to a user whose name would be refused today.
         if patched.user_name() != user.user_name() {
             patched.require_user_name().map_err(|error| Error {
                 // RFC 7644 section 3.5.2.2: a required attribute may not become unassigned.
@@ -177,7 +178,8 @@ impl Patch {
         Ok(patched)
     }
 
-    /// [`Self::apply`] to a user that may lack a name, since more of it is still to be read.
+    /// [`Self::apply`] to a user that may still lack a userName, since the rest of it is yet to be
+    /// read.
     pub(super) fn change(
         &self,
         user: &User,
@@ -189,7 +191,7 @@ impl Patch {
         for operation in &self.operations {
             operation.apply(&mut attributes, &mut work)?;
         }
-        // Each once, however many operations there are: a list may be long.
+        // Each attribute once, however many operations there are, since a list may be long.
         let touched: BTreeSet<&'static str> = self
             .operations
             .iter()
@@ -200,7 +202,7 @@ impl Patch {
                 }
             })
             .collect();
-        // The texts that the patch sets were read already, and others were stored before.
+        // The texts that the patch sets were checked when read, and the others were stored earlier.
         leniency.overlooking(Tolerance::MalformedText, |leniency| {
             User::from_touched(attributes, touched, leniency)
         })
@@ -227,7 +229,7 @@ fn read_operation(
         }
     };
     match member(item, "path") {
-        // The core schema as a whole is the user itself.
+        // A path of only the core schema's URN means the user itself.
         Some(Value::String(path))
             if !path.trim().is_empty() && !path.trim().eq_ignore_ascii_case(USER_URN) =>
         {
@@ -271,15 +273,15 @@ fn read_operation(
     }
 }
 
-/// A patch of `schemas`, which follows from the attributes that the user has: to name some that
-/// are known changes nothing.
+/// Checks a patch of `schemas`, which follows from the attributes that the user has: naming known
+/// schemas changes nothing.
 fn check_schemas(
     op: Op,
     path: &AttributePath,
     value: Value,
     leniency: &mut Leniency,
 ) -> Result<(), Error> {
-    // To remove some of them is no more than to name them, where nobody is strict about it.
+    // In compatible mode, removing some of them counts as naming them.
     let removes = op == Op::Remove && (leniency.is_strict() || is_nothing(&value));
     if removes || op == Op::Replace && is_nothing(&value) {
         return Err(Error::new(ErrorType::Mutability, is_set_by_us(path)));
@@ -309,7 +311,7 @@ fn read_op(item: &Object, leniency: &mut Leniency) -> Result<Op, Error> {
         _ => {
             return Err(Error::new(
                 ErrorType::InvalidSyntax,
-                // Not what it says, which may be anything and would be in the log.
+                // The value is not quoted, since it may be anything and would get into the log.
                 "op must be add, remove or replace",
             ));
         }
@@ -320,7 +322,7 @@ fn read_op(item: &Object, leniency: &mut Leniency) -> Result<Op, Error> {
     Ok(op)
 }
 
-/// An operation on the whole User, whose value is an object: one operation for each of its members.
+/// Reads an operation on the whole User, whose value is an object, as one operation per member.
 fn read_whole(
     op: Op,
     value: Value,
@@ -336,7 +338,7 @@ fn read_whole(
     read_members(op, members, operations, leniency)
 }
 
-/// One operation for each member, those below the core schema's URN among them.
+/// Makes one operation per member, including those under the core schema's URN.
 fn read_members(
     op: Op,
     members: Object,
@@ -373,10 +375,10 @@ fn push_member(
             allow_path(name, leniency)?;
         }
         if is_read_only(path) {
-            // Echoed, like everything else that the client was shown.
+            // Echoed by the client, like everything else that it was shown.
             return Ok(());
         }
-        // A profile with nothing in this place deactivates nobody, as in a PUT.
+        // A profile with no value for `active` deactivates nobody, as in a PUT.
         if path.attribute.name == "active" && is_no_status(&value) {
             return value::normalise(path.attribute, value, leniency).map(drop);
         }
@@ -384,7 +386,7 @@ fn push_member(
     push_target(op, target, value, operations, leniency)
 }
 
-/// One operation, and one more for each member of an extension whose name is a path in it.
+/// Makes one operation, and one more for each member of an extension whose name is a path in it.
 fn push_target(
     op: Op,
     target: Target,
@@ -430,7 +432,7 @@ fn push(
     target: Target,
     value: Value,
 ) -> Result<(), Error> {
-    // An operation without path becomes one for each member, which must be bounded too.
+    // An operation without a path becomes one per member, which must be bounded too.
     if operations.len() == limits::PATCH_OPERATIONS_MAX {
         return Err(too_many(limits::PATCH_OPERATIONS_MAX, "operations"));
     }
@@ -445,8 +447,8 @@ fn too_many(most: usize, what: &str) -> Error {
     )
 }
 
-/// The bytes of the texts in a value, which is as deep as an element of a list at most; those of a
-/// text beyond ASCII as often as it takes longer to compare.
+/// The bytes of the texts in a value, which is no deeper than an element of a list. A non-ASCII
+/// text counts several times, since comparing it takes longer.
 fn text_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) if text.is_ascii() => text.len(),
@@ -456,7 +458,7 @@ fn text_bytes(value: &Value) -> usize {
     }
 }
 
-/// Why an attribute cannot be changed.
+/// The error for an attribute that cannot be changed.
 fn is_set_by_us(path: &AttributePath) -> String {
     format!("{path} is set by the service provider and cannot be changed")
 }
@@ -475,7 +477,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// Whether a value of `active`, which may be in a list of one, is no status.
+/// Whether a value for `active`, possibly in a list of one, is no status.
 fn is_no_status(value: &Value) -> bool {
     let one = value.as_array().and_then(|list| value::only(list));
     is_nothing(one.as_ref().unwrap_or(value))

@@ -1,4 +1,4 @@
-//! What whole names become when their parts change, come and go.
+//! What becomes of whole names when their parts change, come and go.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "Dr Ann Kim, PhD",
         ),
         ("Lee, Ann", "Ann", "Lee", "Bea", "Kim", "Kim, Bea"),
-        // Exchanged with each other, and one inside the other.
+        // The parts are exchanged with each other, and one is inside the other.
         ("Mr Kim Lee", "Kim", "Lee", "Lee", "Kim", "Mr Lee Kim"),
         (
             "Albright, Al",
@@ -34,11 +34,11 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "Albright, Bo",
         ),
         ("山田太郎", "太郎", "山田", "次郎", "山田", "山田次郎"),
-        // A word of its own before one within another.
+        // A match as a word of its own comes before one within another word.
         ("ﾀｶﾅｼ ｶﾅ", "ｶﾅ", "ﾀｶﾅｼ", "ﾕｷ", "ﾀｶﾅｼ", "ﾀｶﾅｼ ﾕｷ"),
         ("野々村 野", "野", "野々村", "花", "野々村", "野々村 花"),
         ("佐々木佐", "佐", "佐々木", "花", "佐々木", "佐々木花"),
-        // Told before the part.
+        // The whole was changed before the part.
         (
             "Ms Maria Luisa Rossi",
             "Maria",
@@ -55,7 +55,8 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "Smith-Jones",
             "Ann Smith-Jones",
         ),
-        // Not told by the whole, told twice, or as a part of something else: composed anew.
+        // The whole does not contain the part, contains it twice, or as part of something else:
+        // composed anew.
         (
             "Bob Smith",
             "Robert",
@@ -92,7 +93,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
         ),
         ("Lee, Ann", "Ann", "Lee", "", "Lee", "Lee"),
         ("山田太郎", "太郎", "山田", "", "山田", "山田"),
-        // A title is more than the part that is left.
+        // A title outlasts the part that is removed.
         ("Dr Ann Lee", "Ann", "Lee", "", "Lee", "Dr Lee"),
         ("Lee, Ann, PhD", "Ann", "Lee", "", "Kim", "Kim, PhD"),
         ("Ann (Ann) Lee", "Ann", "Lee", "", "Lee", "Lee"),
@@ -110,7 +111,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
             "山田",
             "山田\u{3000}次郎",
         ),
-        // Spelt in another way.
+        // Spelt differently.
         (
             "José García",
             "Jose",
@@ -152,7 +153,7 @@ fn a_whole_follows_its_parts_in_the_form_that_it_has() {
 fn a_whole_keeps_its_form_when_a_part_goes_or_was_not_shown() {
     let (jane, j) = (Some("Jane"), Some("J"));
     for (whole, middle, change, wanted) in [
-        // Not shown.
+        // The whole does not show the part.
         (
             "Dr Ann Lee",
             jane,
@@ -202,11 +203,11 @@ fn a_whole_keeps_its_form_when_a_part_goes_or_was_not_shown() {
         // Nothing else would be left.
         ("Ann", None, json!({"givenName": null}), "Lee"),
         ("Ann -", None, json!({"givenName": null}), "Lee"),
-        // The order is the author's.
+        // The author's order is kept.
         ("Lee, Ann J", j, json!({"middleName": null}), "Lee, Ann"),
         ("Lee Ann Jane", jane, json!({"middleName": null}), "Lee Ann"),
         ("Lee, Ann J", j, json!({"givenName": null}), "Lee, J"),
-        // A comma goes with the part that it was for.
+        // A comma disappears with the part that it was for.
         (
             "Dr Lee, Ann (HR)",
             None,
@@ -269,18 +270,18 @@ fn a_whole_that_was_written_stays() {
         assert_eq!(after(&then, &now, true), None, "{now}");
         assert_eq!(after(&then, &now, false), None, "{now}");
     }
-    // It shows none of the parts.
+    // The whole shows none of the parts.
     for whole in ["The Boss", "Annie L."] {
         let name =
             |given: &str| json!({"formatted": whole, "givenName": given, "familyName": "Lee"});
         assert_eq!(after(&name("Ann"), &name("Bea"), false), None, "{whole}");
         assert_eq!(after(&name("Ann"), &name("Bea"), true), None, "{whole}");
     }
-    // It shows one in another case.
+    // The whole shows one part in another case.
     let ann = json!({"formatted": "LEE A.", "givenName": "Ann", "familyName": "Lee"});
     let bea = json!({"formatted": "LEE A.", "givenName": "Bea", "familyName": "Lee"});
     assert_eq!(after(&ann, &bea, false).as_deref(), Some("Bea Lee"));
-    // Parts for a whole that has been told alone.
+    // Parts for a whole that was sent alone.
     let alone = json!({"formatted": "Dr Ann Lee"});
     assert_eq!(after(&alone, &then, true), None);
     let other = json!({"formatted": "Dr Ann Lee", "givenName": "Bea"});
@@ -320,7 +321,7 @@ fn the_same_echo_twice_is_the_same_name() {
         let mut stored = echo.clone();
         stored["formatted"] = json!(first);
         assert_eq!(after(&stored, &echo, true), first, "{whole}");
-        // Whoever takes the space out, or adds a title, means it.
+        // A client that takes the space out, or adds a title, means it.
         for meant in [
             wanted.replace(' ', ""),
             format!("{}様", wanted.replace(' ', "")),
@@ -329,7 +330,7 @@ fn the_same_echo_twice_is_the_same_name() {
             assert_eq!(after(&stored, &echo, true), None, "{meant}");
         }
     }
-    // One whose whole is new has it, unless that lacks a part and may be an older one.
+    // A new whole is kept, unless it lacks a part and may be an older one.
     let bob = json!({"formatted": "Bob Lee", "givenName": "Robert", "familyName": "Lee"});
     let bobby = json!({"formatted": "Bobby Lee", "givenName": "Robert", "familyName": "Lee"});
     assert_eq!(after(&bob, &bobby, true), None);
