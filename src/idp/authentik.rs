@@ -1,9 +1,9 @@
 //! What authentik sends as a provisioning client: a PUT for every change and again in every
-//! synchronisation, and if that PUT finds no user, a new create. It deletes, so the token needs
-//! that right.
+//! synchronisation, and a new create if that PUT finds no user. It deletes users, so its token must
+//! be allowed to.
 //!
-//! Sources in the steps: `authentik 16678` is the issue on users that are gone; `authentik
-//! clients` are the files of its client, `authentik/providers/scim/clients/`.
+//! Sources in the steps: `authentik 16678` is the issue about deleted users; `authentik clients`
+//! are the files of its client, `authentik/providers/scim/clients/`.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::expect::{conflict, created, deleted, error, provider_config, user};
 use super::person::Person;
 use super::step::{Body, Headers, Step, Suite, USER};
 
-/// A life in which somebody else deletes the user in between.
+/// The life of a user that somebody else deletes in between.
 pub fn authentik(person: &Person) -> Suite {
     let mut steps = vec![
         Step::get(
@@ -87,7 +87,7 @@ fn kept(given_name: &str, is_active: bool) -> [Check; 8] {
     ]
 }
 
-/// The body of a PUT has the id that the create brought.
+/// The body of a PUT contains the id from the answer to the create.
 fn replacement(given_name: &str, is_active: bool) -> Body {
     let mut body = body(given_name, is_active);
     body["id"] = json!("{id}");
@@ -117,8 +117,8 @@ fn synchronise() -> [Step; 3] {
     ]
 }
 
-/// The user is gone: 404 to the PUT, never a create by PUT and never a 400. Then another user is
-/// created, which the next PUT finds.
+/// The user is gone: the PUT gets 404; it neither creates the user nor gets 400. Then authentik
+/// creates another user, which the next PUT finds.
 fn recreate() -> [Step; 5] {
     let given_name = "{newGivenName}";
     [

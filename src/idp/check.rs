@@ -1,5 +1,5 @@
-//! What must hold for an answer, as checks that are counted and judged one by one. A check says
-//! what it expects and what it found, so that a report needs no second look at the exchange.
+//! Checks of an answer, counted and judged one by one. A verdict says what was expected and what
+//! was found, so that a report needs no second look at the exchange.
 
 use std::time::Duration;
 
@@ -20,16 +20,16 @@ pub const USER_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// The schema of the enterprise extension (RFC 7643 section 4.3).
 pub const ENTERPRISE_SCHEMA: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// One thing that must hold. Paths are written as in `Resources[0].name.familyName`, with
-/// a whole URN for a schema extension, and their spelling counts.
+/// One condition on an answer. Paths look like `Resources[0].name.familyName`, with a whole URN for
+/// a schema extension, and are case-sensitive.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Check {
     /// The status code.
     Status(u16),
-    /// The media type of the answer, parameters aside.
+    /// The media type of the answer, without parameters.
     MediaType(&'static str),
-    /// A value is there: not absent, null or `false`, nor an empty text, list or object. Whether
-    /// Okta's suite takes `false` for empty is not known; this is the careful reading.
+    /// A value is present: not absent, null or `false`, nor an empty text, list or object. It is
+    /// unknown whether Okta's suite counts `false` as empty; this assumes that it does.
     NotEmpty(&'static str),
     /// A JSON number, not a text of digits.
     IsNumber(&'static str),
@@ -37,11 +37,11 @@ pub enum Check {
     Equals(&'static str, Value),
     /// A list with this text among its items.
     Contains(&'static str, &'static str),
-    /// A list with an object that has at least these members, wherever it stands; texts
-    /// may name variables.
+    /// A list with an object at any position that has at least these members; texts may name
+    /// variables.
     HasItem(&'static str, Value),
-    /// Without a value (RFC 7643 section 2.5): absent, null, an empty list; or an empty
-    /// text or object, which some service providers keep.
+    /// No value (RFC 7643 section 2.5): absent, null or an empty list; or an empty text or object,
+    /// which some service providers keep.
     Unassigned(&'static str),
     /// The member does not exist.
     Absent(&'static str),
@@ -49,36 +49,36 @@ pub enum Check {
     NoContent,
     /// `itemsPerPage` is the number of `Resources`.
     CountsItsPage,
-    /// Okta's script for Groups: `totalResults` is 0, or `Resources` is a list.
+    /// The script for Groups in Okta's suite: `totalResults` is 0, or `Resources` is a list.
     GroupsOrNone,
-    /// Answered in less than this.
+    /// The answer takes less than this.
     Under(Duration),
 }
 
-/// How a check went.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether it holds.
     pub passed: bool,
-    /// What was expected, in words.
+    /// The expectation in words.
     pub expected: String,
     /// What was found.
     pub found: String,
 }
 
-/// What a check looks at.
+/// The answer that a check judges.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     /// The answer.
     pub response: &'a Response,
-    /// Its content, or null where that is not JSON.
+    /// Its content, or null if it is not JSON.
     pub json: &'a Value,
     /// How long it took.
     pub elapsed: Duration,
 }
 
 impl Check {
-    /// A value that must stand at `path`; a text may name variables.
+    /// A check that the value at `path` equals `value`; a text may name variables.
     pub fn equals(path: &'static str, value: impl Into<Value>) -> Self {
         Self::Equals(path, value.into())
     }
@@ -93,7 +93,7 @@ impl Check {
         }
     }
 
-    /// The verdict where there is no answer to judge.
+    /// The verdict if there is no answer to judge.
     pub fn unanswered(&self, variables: &Variables, why: &str) -> Verdict {
         Verdict {
             passed: false,
@@ -200,8 +200,8 @@ pub fn value_at<'a>(json: &'a Value, path: &str) -> Option<&'a Value> {
     Some(value)
 }
 
-/// The path up to the next dot, and what follows it. The version in a URN contains a dot, too:
-/// there the search begins after the last colon.
+/// The path up to the next dot, and the rest. The version in a URN also contains a dot, so the
+/// search begins after the last colon there.
 fn first_part(path: &str) -> (&str, Option<&str>) {
     let is_urn = path.starts_with("urn:");
     let from = path.rfind(':').filter(|_| is_urn).unwrap_or_default();
@@ -218,7 +218,7 @@ fn filled(value: &Value, variables: &Variables) -> String {
     }
 }
 
-/// Whether `value` has every member of `wanted`; other values than objects must be equal.
+/// Whether `value` has every member of `wanted`; values other than objects must be equal.
 fn has_members(value: &Value, wanted: &Value) -> bool {
     match wanted.as_object() {
         Some(wanted) => wanted
@@ -228,7 +228,7 @@ fn has_members(value: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// What [`Check::NotEmpty`] does not accept.
+/// Whether [`Check::NotEmpty`] rejects a value.
 pub(super) fn is_empty(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null | Value::Bool(false)) => true,

@@ -1,7 +1,7 @@
-//! The HTTPS client that plays the tables: one connection at a time, kept while it lasts,
-//! with a deadline on everything. It trusts the authorities that it is given and nothing
-//! else. It follows no redirect, as no provider does. Whoever plays a table gets its answers without
-//! the content codings that the table offers: a proxy may use them.
+//! The HTTPS client that plays the tables: one connection at a time, kept while it lasts, with a
+//! deadline on everything. It trusts only the authorities that it is given, and follows no
+//! redirects, as no provider does. It decodes the content codings that the tables offer, because a
+//! proxy may use them.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -31,28 +31,27 @@ pub struct Client {
     patience: Duration,
 }
 
-/// Why there is no answer, by who can do something about it.
+/// Why there is no answer, classified by who can do something about it.
 #[derive(Debug)]
 pub enum Error {
-    /// The base URL is not one; the text says what is wrong.
+    /// The base URL is not valid; the text says why.
     BaseUrl(String),
-    /// The file of authorities holds no usable certificate.
+    /// The file of authorities contains no usable certificate.
     Authority,
-    /// No address of the host could be connected.
+    /// No address of the host accepted a connection.
     Connect(io::Error),
-    /// There is no agreement on TLS; most often the certificate is not trusted.
+    /// The TLS handshake failed, most often because the certificate is not trusted.
     Handshake(io::Error),
-    /// There was no answer within this time.
+    /// No answer came within this time.
     TimedOut(Duration),
     /// The answer did not come or cannot be read.
     Answer(ResponseError),
-    /// It was not sent: see [`super::guard`].
+    /// The request was not sent: see [`super::guard`].
     Withheld,
 }
 
 impl Error {
-    /// Whether the only known fault of the certificate is that none of the trusted authorities has
-    /// issued it.
+    /// Whether the only known fault of the certificate is that no trusted authority issued it.
     pub fn is_of_unknown_authority(&self) -> bool {
         let Self::Handshake(error) = self else {
             return false;
@@ -77,7 +76,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Why there is no agreement on TLS.
+/// Why the TLS handshake failed, in words.
 fn words_of(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     inner.map_or_else(|| error.to_string(), certificate::words_of)
@@ -95,14 +94,14 @@ impl std::error::Error for Error {
 
 impl Client {
     /// A client for the service provider at `base_url`, such as
-    /// `https://scim.example.com:8443/scim/v2`, which trusts the certificates in
-    /// `authority_pem`. Nothing is connected yet.
+    /// `https://scim.example.com:8443/scim/v2`, that trusts the certificates in `authority_pem`. It
+    /// does not connect yet.
     pub fn new(base_url: &str, authority_pem: &[u8]) -> Result<Self, Error> {
         Self::trusting(base_url, roots(authority_pem)?)
     }
 
-    /// A client that trusts the public authorities of Mozilla's list, as the cloud of an identity
-    /// provider does.
+    /// A client that trusts the public authorities of Mozilla's list, as an identity provider's
+    /// cloud does.
     pub fn of_a_cloud(base_url: &str) -> Result<Self, Error> {
         Self::trusting(base_url, certificate::public_roots())
     }
@@ -112,7 +111,7 @@ impl Client {
         Self::with(base_url, config.with_no_client_auth())
     }
 
-    /// A client that leaves it to `verifier` which certificates to trust.
+    /// A client that lets `verifier` decide which certificates to trust.
     pub(super) fn verifying(
         base_url: &str,
         verifier: Arc<dyn ServerCertVerifier>,
@@ -133,13 +132,12 @@ impl Client {
         })
     }
 
-    /// Waits no longer than this for an answer, instead of
-    /// [`limits::CLIENT_EXCHANGE_DURATION_MAX`].
+    /// Sets how long to wait for an answer, instead of [`limits::CLIENT_EXCHANGE_DURATION_MAX`].
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// Connects, and gives the certificates that the peer has shown, in DER, its own first.
+    /// Connects, and returns the certificates that the peer presents, in DER, its own first.
     pub fn peer_certificates(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let connection = self.connect()?;
         let shown = connection.tls.peer_certificates().unwrap_or_default();
@@ -148,10 +146,10 @@ impl Client {
         Ok(shown)
     }
 
-    /// Sends a request whose target is relative to the base URL. `Host` is added.
+    /// Sends a request whose target is relative to the base URL, and adds `Host`.
     ///
-    /// A kept connection that the peer closed meanwhile is replaced before it is used; if it
-    /// goes away under an idempotent request, that is sent once more (RFC 9110 section 9.2.2).
+    /// A kept connection that the peer has closed is replaced before use. If it breaks during an
+    /// idempotent request, that request is sent once more (RFC 9110 section 9.2.2).
     pub fn send(&mut self, request: &Request<'_>) -> Result<(Response, Duration), Error> {
         let bytes = self.server.request(request);
         let is_head = request.method == "HEAD";
@@ -165,7 +163,7 @@ impl Client {
         self.exchange_on(fresh, &bytes, is_head)
     }
 
-    /// Lets go of the connection, so that the next request opens another.
+    /// Drops the connection, so that the next request opens a new one.
     pub fn disconnect(&mut self) {
         self.kept = None;
     }
@@ -185,8 +183,8 @@ impl Client {
         let begun = Instant::now();
         let deadline = begun + self.patience;
         connection.socket.deadline = deadline;
-        // A server may refuse early and stop reading: its answer is there all the same,
-        // and where there is none, reading tells why.
+        // A server may refuse early and stop reading, but its answer can still be read; if there is
+        // none, reading gives the reason.
         connection.send(bytes).ok();
         let outcome = read_response(&mut connection, is_head, limits::CLIENT_ANSWER_BYTES_MAX);
         let response = outcome.map_err(|error| match error {
@@ -218,11 +216,11 @@ impl Exchange for Client {
 struct Server {
     /// Host and port as written, for the `Host` field.
     authority: String,
-    /// What the certificate must be for.
+    /// The name that the certificate must be valid for.
     name: ServerName<'static>,
     host: String,
     port: u16,
-    /// What comes before each target: empty, or with a slash at its beginning and none at its end.
+    /// The prefix of each target: empty, or with a slash at its beginning and none at its end.
     path: String,
 }
 
@@ -260,7 +258,7 @@ impl Server {
         let addresses = (self.host.as_str(), self.port).to_socket_addrs()?;
         let addresses: Vec<SocketAddr> = addresses.collect();
         for (tried, address) in addresses.iter().enumerate() {
-            // One that does not answer leaves time for the others.
+            // An address that does not answer leaves time for the others.
             let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             match connect(address, time_left(deadline)? / left) {
                 Ok(socket) => return Ok(socket),
@@ -277,8 +275,8 @@ fn connect(address: &SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// The answer without its content coding (RFC 9110 section 8.4.1), if it is one of those `offered`:
-/// the provider could not read another one either.
+/// Decodes the content of an answer (RFC 9110 section 8.4.1), if its coding is one of those
+/// `offered`: the provider could not read any other either.
 fn decoded(mut response: Response, offered: &str) -> io::Result<Response> {
     let most = u64::try_from(limits::CLIENT_ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
     let coding = response.header("content-encoding").unwrap_or_default();
@@ -288,7 +286,7 @@ fn decoded(mut response: Response, offered: &str) -> io::Result<Response> {
     }
     let mut body = Vec::new();
     match &*coding {
-        // The answer to HEAD has no content, whatever it says.
+        // The answer to HEAD has no content, even if it names a coding.
         _ if response.body.is_empty() => return Ok(response),
         "gzip" => MultiGzDecoder::new(&response.body[..])
             .take(most)
@@ -327,7 +325,7 @@ fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
 }
 
-/// A TLS connection that keeps reading when writing has failed.
+/// A TLS connection that can still be read after writing has failed.
 struct Connection {
     tls: ClientConnection,
     socket: DeadlineSocket,
@@ -352,8 +350,8 @@ impl Connection {
         Ok(Self { tls, socket })
     }
 
-    /// Between two requests a server has nothing to say: bytes or an end of the stream
-    /// mean that it is closing.
+    /// Between two requests a server sends nothing: bytes or an end of the stream mean that it is
+    /// closing.
     fn is_usable(&self) -> bool {
         let socket = &self.socket.socket;
         let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
@@ -386,7 +384,7 @@ impl Read for Connection {
     }
 }
 
-/// A socket whose calls all end at one absolute deadline.
+/// A socket whose calls all share one absolute deadline.
 struct DeadlineSocket {
     socket: TcpStream,
     deadline: Instant,
@@ -417,7 +415,7 @@ impl Write for DeadlineSocket {
     }
 }
 
-/// More than nothing, since a socket takes a time-out of zero for none.
+/// The time left, which is never zero: a socket takes a time-out of zero for none.
 fn time_left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {

@@ -1,5 +1,5 @@
-//! What every provider needs back from a service provider of users, whatever it sent: the checks of
-//! a list, a user, an error, a deletion; and the bodies of modifications.
+//! What every provider needs from a service provider of users, whatever it sent: the checks of a
+//! list, a user, an error and a deletion; also the bodies of modifications.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) fn list(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     envelope.into_iter().chain(more).collect()
 }
 
-/// Nobody matches: 200 with an empty list, never 404.
+/// No user matches: 200 with an empty list, never 404.
 pub(super) fn no_match() -> Vec<Check> {
     list([
         Check::equals("totalResults", 0),
@@ -38,7 +38,7 @@ pub(super) fn no_match() -> Vec<Check> {
     ])
 }
 
-/// The one known user matches, and no other.
+/// Exactly the one known user matches.
 pub(super) fn one_match(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     let known = [
         Check::equals("totalResults", 1),
@@ -47,7 +47,7 @@ pub(super) fn one_match(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     list(known.into_iter().chain(more))
 }
 
-/// A complete user in a 200, the one that is known.
+/// The known user, complete, in a 200.
 pub(super) fn user(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     let known = [Check::Status(200), Check::equals("id", "{id}")];
     known.into_iter().chain(complete()).chain(more).collect()
@@ -59,7 +59,7 @@ pub(super) fn created(more: impl IntoIterator<Item = Check>) -> Vec<Check> {
     status.into_iter().chain(complete()).chain(more).collect()
 }
 
-/// What every user must carry (RFC 7643 sections 3.1 and 4.1, Okta's minimum schema).
+/// What every user must contain (RFC 7643 sections 3.1 and 4.1, Okta's minimum schema).
 pub(super) fn complete() -> [Check; 9] {
     [
         Check::MediaType("application/scim+json"),
@@ -74,7 +74,7 @@ pub(super) fn complete() -> [Check; 9] {
     ]
 }
 
-/// A SCIM Error with its status as a text (RFC 7644 section 3.12).
+/// A SCIM Error whose status is a text (RFC 7644 section 3.12).
 pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
     vec![
         Check::Status(status),
@@ -85,8 +85,8 @@ pub(super) fn error(status: u16, text: &'static str) -> Vec<Check> {
     ]
 }
 
-/// What the service provider says about itself (RFC 7643 section 5): the required members, and that
-/// users can be modified and found.
+/// The service provider configuration (RFC 7643 section 5): the required members, and support for
+/// PATCH and filters.
 pub(super) fn provider_config() -> [Check; 11] {
     [
         Check::Status(200),
@@ -105,12 +105,12 @@ pub(super) fn provider_config() -> [Check; 11] {
 
 const PROVIDER_CONFIG_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 
-/// A deletion that was done: 204 with no content (RFC 7644 section 3.6).
+/// A successful deletion: 204 without content (RFC 7644 section 3.6).
 pub(super) fn deleted() -> [Check; 2] {
     [Check::Status(204), Check::NoContent]
 }
 
-/// A name that is taken (RFC 7644 section 3.3).
+/// The userName is taken (RFC 7644 section 3.3).
 pub(super) fn conflict() -> Vec<Check> {
     let mut checks = error(409, "409");
     checks.push(Check::equals("scimType", "uniqueness"));
@@ -122,12 +122,12 @@ pub(super) fn patch(operations: &Value) -> Body {
     Body::Json(json!({"schemas": [PATCH_SCHEMA], "Operations": operations}))
 }
 
-/// One operation that replaces without a path.
+/// One replace operation without a path.
 pub(super) fn pathless(value: &Value) -> Body {
     patch(&json!([{"op": "replace", "value": value}]))
 }
 
-/// What every suite must have: in each step a source, and checks including one of the status.
+/// Requires of every suite that each step has a source, and checks that include the status.
 #[cfg(test)]
 pub(super) fn is_complete(suite: &super::Suite) {
     for step in &suite.steps {

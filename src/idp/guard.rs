@@ -1,6 +1,6 @@
-//! Protects existing users from a suite. A suite takes the id of its user from answers, and
-//! something before the service provider may answer with another user's id: a proxy that drops the
-//! query turns a search into a list of all users.
+//! Protects existing users from a suite. A suite takes the id of its user from answers, but
+//! something in front of the service provider may cause another user's id to be returned: a proxy
+//! that drops the query turns a search into a list of all users.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::client::Error;
 use crate::http1::client::{Request, Response};
 use crate::made_up::is_made_up;
 
-/// Passes on reads and creates, and changes only of users that were created through it.
+/// Forwards reads and creates, and forwards changes only for users that were created through it.
 pub struct Guard<'a> {
     exchange: &'a mut dyn Exchange,
     made: Vec<String>,
 }
 
 impl<'a> Guard<'a> {
-    /// A guard that knows of no created users yet.
+    /// A guard that has seen no user created yet.
     pub fn before(exchange: &'a mut dyn Exchange) -> Self {
         Self {
             exchange,
@@ -52,7 +52,7 @@ impl Exchange for Guard<'_> {
     }
 }
 
-/// The id of the user in an answer, if no existing user can have that name.
+/// The id of the user in an answer, if the userName is one that no existing user can have.
 fn made_up(response: &Response) -> Option<String> {
     let user: Value = serde_json::from_slice(&response.body).ok()?;
     let [id, name] = ["id", "userName"].map(|member| user[member].as_str());
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers everything with the user 7 of this name, and counts.
+    /// Answers everything with user 7 under this name, and counts the requests.
     struct Answering(&'static str, usize);
 
     impl Exchange for Answering {
@@ -82,7 +82,7 @@ mod tests {
         }
     }
 
-    /// Which of some requests are sent, after a create that was answered with this name.
+    /// Which of several requests are forwarded after a create that was answered with this name.
     fn sent(name: &'static str) -> Vec<&'static str> {
         let mut answering = Answering(name, 0);
         let mut guard = Guard::before(&mut answering);

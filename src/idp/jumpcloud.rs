@@ -1,9 +1,9 @@
-//! What JumpCloud sends: a test user that is created, replaced and deleted before anything
-//! else, then a full PUT for every change. It deletes, so the token needs that right.
+//! What JumpCloud sends: first a test user that is created, replaced and deleted, then a full PUT
+//! for every change. It deletes users, so its token must be allowed to.
 //!
-//! The connection test makes a test group as well. A service provider for users alone answers that
-//! half with 501 and the advice to leave groups out; no step asks for it, since it is not
-//! documented what JumpCloud then does.
+//! The connection test also creates a test group. A service provider for users alone answers that
+//! with 501 and the advice to leave groups out. No step sends it, since what JumpCloud then does is
+//! not documented.
 //!
 //! Sources in the steps: `JUMPCLOUD` is its page on custom SCIM integrations; the
 //! `jumpcloud_*.json` are samples of its requests in `ShiftControl-io/scim-v2-rust`.
@@ -30,7 +30,7 @@ pub fn jumpcloud(person: &Person) -> Suite {
     }
 }
 
-/// The name that the administrator types for the test is one of the customer's domain.
+/// The name that the administrator types for the test belongs to the customer's domain.
 fn test_connection() -> [Step; 5] {
     let test_user = |family_name: &str, is_active: bool| {
         json!({
@@ -69,7 +69,7 @@ fn test_connection() -> [Step; 5] {
     ]
 }
 
-/// The enterprise extension is among the schemas, and no attribute of it is there.
+/// `schemas` names the enterprise extension, but none of its attributes is present.
 fn create() -> [Step; 3] {
     let kept = || {
         [
@@ -83,8 +83,8 @@ fn create() -> [Step; 3] {
                 "emails",
                 json!({"primary": true, "type": "work", "value": "{userName}"}),
             ),
-            // As it was sent: JumpCloud would send a number that comes back in another form again
-            // for ever.
+            // As it was sent: if a number came back in another form, JumpCloud would send it again
+            // forever.
             Check::equals("phoneNumbers[0].value", "tel:+1-555-555-5555"),
             Check::HasItem("addresses", address()),
         ]
@@ -184,7 +184,7 @@ fn replace() -> [Step; 4] {
     ]
 }
 
-/// The extension comes first among the schemas, and the id is in the body.
+/// The extension comes first in `schemas`, and the id is in the body.
 fn full_user(is_active: bool) -> Value {
     json!({
         "active": is_active,
@@ -205,7 +205,7 @@ fn full_user(is_active: bool) -> Value {
     })
 }
 
-/// The same PUT with another `active`: still found, and back under the same id.
+/// The same PUT with a different `active`: the user is still found, and returns under the same id.
 fn deactivate() -> [Step; 3] {
     let set = |name, is_active: bool| {
         Step::put(name, "JUMPCLOUD", Body::Json(full_user(is_active)))

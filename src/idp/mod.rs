@@ -1,5 +1,5 @@
-//! What identity providers send to a service provider and what they need back, as tables
-//! of steps with checks, and the HTTPS client that plays them against any server.
+//! What identity providers send to a service provider and what they need back, as tables of steps
+//! with checks, and the HTTPS client that plays them against any server.
 //!
 //! ```text
 //! okta::spec(&person) ──▶ Suite ──▶ play::play ──▶ Report
@@ -9,9 +9,9 @@
 //!                                 client::Client ──▶ TLS ──▶ somebody's server
 //! ```
 //!
-//! The expected values come from the providers' documents and published test files, named
-//! in each step's `source`; none was recorded from this server. The tables know nothing of
-//! the server that is compiled beside them.
+//! The expected values come from the providers' documents and published test files, named in each
+//! step's `source`; none was recorded from this server. The tables know nothing about the server
+//! that is compiled alongside.
 //!
 //! | suites | what their provider is known for |
 //! | --- | --- |
@@ -22,11 +22,11 @@
 //! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
 //! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
 //!
-//! The product's own `check` plays them too: [`reading::opening`] takes from them what changes
-//! nothing, [`trial`] is a life that leaves nothing behind, [`provider`] says which of them are for
-//! a directory in use, and [`guard`] protects existing users from them.
+//! `check` plays them too: [`reading::opening`] selects the steps that change nothing, [`trial`] is
+//! a life that leaves nothing behind, [`provider`] lists the suites for a directory in use, and
+//! [`guard`] protects existing users from them.
 //!
-//! Okta and SailPoint need a token that may provision; all the others delete as well.
+//! Okta and SailPoint need a token with the scope `provision`; all the others also delete users.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub use play::{Report, play};
 pub use provider::Provider;
 pub use step::{Step, Suite};
 
-/// Carries a request to a service provider and brings the answer back.
+/// Carries a request to a service provider and returns the answer.
 ///
 /// The target of the request is relative to the base URL, such as `/Users`.
 pub trait Exchange {

@@ -1,10 +1,10 @@
-//! What OneLogin sends: no User-Agent worth the name, emails as one object or as a list
-//! without `primary`, and at the end PATCH or DELETE, as its administrator chose. It deletes,
-//! so the token needs that right.
+//! What OneLogin sends: an empty User-Agent, emails as one object or as a list without `primary`,
+//! and at the end PATCH or DELETE, as its administrator chose. It deletes users, so its token must
+//! be allowed to.
 //!
-//! Sources in the steps: `django-scim2` and `authentik 11249` are reports of its requests,
-//! `RFC` what they must be answered with; `cheat-sheet` is a vendor's summary that nothing
-//! else confirms.
+//! Sources in the steps: `django-scim2` and `authentik 11249` are reports of its requests, `RFC` is
+//! the answer that they require, and `cheat-sheet` is a vendor's summary that nothing else
+//! confirms.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn new_user(emails: &Value) -> Value {
     })
 }
 
-/// The email is one object, and is kept as the one element of a list.
+/// The email is one object, and is stored as the only element of a list.
 fn create() -> [Step; 3] {
     let body = || new_user(&json!({"value": "{userName}", "type": "work"}));
     let email = || Check::HasItem("emails", json!({"value": "{userName}", "type": "work"}));
@@ -68,7 +68,7 @@ fn create() -> [Step; 3] {
     ]
 }
 
-/// Emails without `primary`: all are kept in their order, and the user is found as before.
+/// Emails without `primary`: all are kept in order, and the user is found as before.
 fn update() -> [Step; 3] {
     let emails = json!([{"value": "{userName}"}, {"value": "second.{userName}"}]);
     let one_email = json!({"value": "new.{userName}"});
@@ -101,7 +101,7 @@ fn update() -> [Step; 3] {
     ]
 }
 
-/// The administrator's choice: deactivated, which may be taken back, or deleted.
+/// The administrator's choice: deactivation, which can be undone, or deletion.
 fn deprovision() -> [Step; 6] {
     let state = |is_active: bool| user([Check::equals("active", is_active)]);
     let operation = json!([{"op": "replace", "path": "active", "value": false}]);

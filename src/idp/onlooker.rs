@@ -1,5 +1,6 @@
-//! What answers at an address, whoever it is: a handshake with any peer, to see the certificate
-//! that it shows. Nothing is sent beyond the handshake, so an unknown peer learns nothing.
+//! Finds out what answers at an address: it completes a handshake with any peer, to see the
+//! certificate that it presents. It sends nothing beyond the handshake, so an unknown peer learns
+//! nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -11,16 +12,16 @@ use rustls::{DigitallySignedStruct, InvalidMessage, SignatureScheme};
 
 use super::client::{Client, Error};
 
-/// What was seen.
+/// What the handshake showed.
 #[derive(Debug)]
 pub enum Sight {
     /// Certificates in DER, the peer's own first.
     Certificates(Vec<Vec<u8>>),
-    /// What answers does not speak TLS.
+    /// The peer does not speak TLS.
     NoTls,
 }
 
-/// Looks at what answers at a base URL.
+/// Connects to whatever answers at a base URL.
 pub fn look(base_url: &str) -> Result<Sight, Error> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let anybody = Arc::new(Anybody(provider));
@@ -31,7 +32,7 @@ pub fn look(base_url: &str) -> Result<Sight, Error> {
     }
 }
 
-/// An answer in another protocol is a record of a type that TLS does not have.
+/// An answer in another protocol looks like a record of a type that TLS does not have.
 fn is_no_tls(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     matches!(
@@ -42,7 +43,7 @@ fn is_no_tls(error: &io::Error) -> bool {
     )
 }
 
-/// Accepts any certificate: the purpose is only to see it.
+/// Accepts any certificate: its only purpose is to show the certificate.
 #[derive(Debug)]
 struct Anybody(CryptoProvider);
 

@@ -1,5 +1,5 @@
-//! A made-up person, as the start-up script of Okta's suite makes one: new in every run,
-//! so that a suite can be played again on the same server.
+//! A made-up person, like the one that the start-up script of Okta's suite makes: a new one for
+//! each run, so that a suite can be played again on the same server.
 
 use super::variables::Variables;
 
@@ -10,21 +10,21 @@ pub struct Person {
     pub given_name: String,
     /// A capital, eight letters, three digits.
     pub family_name: String,
-    /// Given and family name at `atko.com`; also the userName.
+    /// Given and family name, at `atko.com`; also the userName.
     pub email: String,
     /// The identifier that Okta gives its users: `00u` and 17 letters or digits.
     pub external_id: String,
-    /// The placeholder that Okta sends with every create.
+    /// The placeholder that Okta sends in every create.
     pub password: String,
     /// 32 hexadecimal digits that are nobody's id.
     pub nobody: String,
 }
 
 impl Person {
-    /// Bytes of randomness that one person takes.
+    /// The number of random bytes that make one person.
     pub const RANDOM_BYTES: usize = 64;
 
-    /// The person that these bytes stand for.
+    /// The person determined by these bytes.
     pub fn from_random(bytes: [u8; Self::RANDOM_BYTES]) -> Self {
         let mut bytes = bytes.into_iter();
         let mut draw = |alphabet: &str, count: usize| -> String {
@@ -45,7 +45,7 @@ impl Person {
         }
     }
 
-    /// The variables that the tables name: `{givenName}`, `{familyName}`, `{userName}`,
+    /// The variables that the tables use: `{givenName}`, `{familyName}`, `{userName}`,
     /// `{userNameCapitals}`, `{newGivenName}`, `{externalId}`, `{password}`, `{nobody}`.
     pub fn variables(&self) -> Variables {
         let mut variables = Variables::default();
@@ -53,7 +53,7 @@ impl Person {
         variables.set("familyName", self.family_name.clone());
         variables.set("userName", self.email.clone());
         variables.set("userNameCapitals", self.email.to_uppercase());
-        // Okta's CRUD suite changes the first name by adding this word.
+        // Okta's CRUD suite appends this word to the first name to change it.
         variables.set("newGivenName", format!("{}update", self.given_name));
         variables.set("externalId", self.external_id.clone());
         variables.set("password", self.password.clone());

@@ -1,9 +1,9 @@
-//! Plays a suite: fills the variables, sends each step, judges its answer, keeps what later
-//! steps need, and reports. A step that cannot be sent fails with all its checks, so the
-//! number of checks in a report is always that of its table.
+//! Plays a suite: fills in the variables, sends each step, judges its answer, saves what later
+//! steps need, and reports. If a step cannot be sent, all its checks fail, so that a report always
+//! has as many checks as the table.
 //!
-//! The pauses of the published suites are left out: they wait for a remote Okta, and the
-//! tables here speak to the service provider alone.
+//! The pauses of the published suites are left out: they wait for a remote Okta, whereas these
+//! tables talk only to the service provider.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::http1::client::{Request, Response};
 use crate::limits;
 use crate::secret::Secret;
 
-/// Plays `suite` through `exchange` with `token`, and shows each step to `observe` as soon
-/// as it is done.
+/// Plays `suite` through `exchange` with `token`, and calls `observe` with each step as soon as it
+/// is done.
 ///
-/// The steps go on after a failed check, as in Okta's own runner, but nothing more is sent once an
-/// exchange has brought no answer.
+/// The steps continue after a failed check, as in Okta's own runner, but nothing more is sent after
+/// a request without an answer.
 pub fn play(
     suite: &Suite,
     exchange: &mut dyn Exchange,
@@ -50,7 +50,7 @@ pub fn play(
     }
 }
 
-/// How a suite went.
+/// The outcome of a suite.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The name of the suite.
@@ -66,19 +66,19 @@ impl Report {
         self.steps.iter().all(StepReport::passed)
     }
 
-    /// The steps with a check that does not hold.
+    /// The steps with a failed check.
     pub fn failures(&self) -> impl Iterator<Item = &StepReport> {
         self.steps.iter().filter(|step| !step.passed())
     }
 
-    /// Checks that hold, and all checks.
+    /// The number of checks that hold, and of all checks.
     pub fn counts(&self) -> (usize, usize) {
         let verdicts = self.steps.iter().flat_map(|step| &step.verdicts);
         let passed = verdicts.clone().filter(|verdict| verdict.passed).count();
         (passed, verdicts.count())
     }
 
-    /// What a variable held at the end, such as the `id` of the user that was created.
+    /// The final value of a variable, such as the `id` of the created user.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.variables.value(name)
     }
@@ -92,7 +92,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// How one step went.
+/// The outcome of one step.
 #[derive(Clone, Debug)]
 pub struct StepReport {
     /// What the step is for.
@@ -101,17 +101,17 @@ pub struct StepReport {
     pub source: &'static str,
     /// Method and target as sent.
     pub request: String,
-    /// Whether it was sent: after one that brought no answer, none is.
+    /// Whether it was sent: none is sent after a request that got no answer.
     pub is_sent: bool,
     /// The content sent, cut at [`limits::REPORT_BODY_BYTES_MAX`].
     pub sent: String,
-    /// The status, or `None` where there was no answer.
+    /// The status; `None` if there was no answer.
     pub status: Option<u16>,
     /// The content of the answer, cut like `sent`.
     pub answer: String,
     /// From the first byte sent to the last byte read.
     pub elapsed: Duration,
-    /// One for each check.
+    /// One verdict per check.
     pub verdicts: Vec<Verdict>,
 }
 
@@ -155,7 +155,7 @@ struct Player<'a> {
     is_cut_off: bool,
 }
 
-/// A request whose variables are filled.
+/// A request with its variables filled in.
 struct Prepared {
     target: String,
     authorization: Option<String>,
@@ -271,8 +271,8 @@ impl Player<'_> {
         }
     }
 
-    /// Forgets values that this answer does not bring, so that no later step takes an earlier
-    /// answer's value for one of this answer.
+    /// Saves the values that later steps need. A value that this answer lacks is forgotten, so that
+    /// no later step mistakes an earlier answer's value for it.
     fn save(&mut self, step: &Step, json: &Value) {
         for (variable, path) in &step.saves {
             match super::check::value_at(json, path) {
@@ -331,7 +331,7 @@ mod tests {
     use super::*;
     use crate::http1::client::ResponseError;
 
-    /// Answers from a list and keeps what it was sent.
+    /// Returns answers from a list and records what it was sent.
     #[derive(Default)]
     struct Scripted {
         answers: Vec<(u16, Value)>,

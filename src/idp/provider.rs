@@ -1,11 +1,11 @@
-//! Which suites belong to a provider, of those that can be played against a directory in use.
+//! Each provider's suites, limited to those that are useful against a directory in use.
 //!
-//! Those of no use there are left out: Okta's suite of 2016 is superseded by its SPEC suite, and
-//! what Okta does after a user was deactivated here needs such a user.
+//! Left out are Okta's suite of 2016, which its SPEC suite supersedes, and what Okta does after a
+//! user was deactivated here, which requires such a user.
 
 use super::{Person, Suite, authentik, entra, jumpcloud, okta, onelogin, sailpoint};
 
-/// The provider whose suites are played.
+/// A provider whose suites can be played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// Okta, from its cloud or its agent.
@@ -39,7 +39,7 @@ impl Provider {
         all.find(|it| it.name().eq_ignore_ascii_case(name))
     }
 
-    /// The word by which it is chosen.
+    /// The word that selects it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Okta => "okta",
@@ -51,7 +51,7 @@ impl Provider {
         }
     }
 
-    /// Its name as its maker writes it.
+    /// The name as its maker writes it.
     pub fn title(self) -> &'static str {
         match self {
             Self::Okta => "Okta",
@@ -63,8 +63,8 @@ impl Provider {
         }
     }
 
-    /// Its suites in the order in which they are played, each with a person of its own, since some
-    /// leave theirs behind. Okta's SPEC suite needs a complete user, which is created first.
+    /// Its suites in playing order. Each needs a person of its own, since some leave theirs behind.
+    /// Okta's SPEC suite needs a complete user, which is created first.
     pub fn suites(self) -> &'static [fn(&Person) -> Suite] {
         match self {
             Self::Okta => &[okta::seed, okta::spec, okta::aiw_walk, okta::oin_walk],
@@ -81,7 +81,7 @@ impl Provider {
         }
     }
 
-    /// The scope that its token needs: a provider that never deletes does not get that right.
+    /// The scope that its token needs: a provider that never deletes gets no right to delete.
     pub fn scope(self) -> &'static str {
         match self {
             Self::Okta | Self::SailPoint => "provision",

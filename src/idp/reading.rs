@@ -1,19 +1,19 @@
-//! The requests that providers begin with, and those of their suites that only read: they can be
+//! The requests that providers begin with, and the read-only steps of their suites: they can be
 //! sent to a service provider in use without leaving a trace.
 
 use super::expect::no_match;
 use super::{Check, Person, Step, Suite, okta, sailpoint};
 
-/// A suite's reading steps, and the others.
+/// The reading steps of a suite, and the remaining ones.
 pub struct Reading {
     /// The steps that can be played.
     pub suite: Suite,
-    /// The steps that cannot be played, since they write or need what is written.
+    /// The steps that cannot be played, because they write or need something that was written.
     pub left_out: Vec<Step>,
 }
 
-/// What providers ask before they change anything: tests of credentials, looking for a name,
-/// discovery; and the reading steps of Okta's SPEC suite. Some need a user to list.
+/// What providers send before they change anything: tests of credentials, a search for a name, and
+/// discovery; also the reading steps of Okta's SPEC suite. Some need a user to list.
 pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     let agent = Step::get("read the configurations", "OPPM", "/ServiceProviderConfigs");
     let nobody = "/Users?filter=userName+eq+%22{nobody}%22";
@@ -34,8 +34,8 @@ pub fn opening(person: &Person, has_users: bool) -> Vec<Reading> {
     suites.into_iter().map(reading).collect()
 }
 
-/// All steps up to the first that writes; after that only those that read and are about no
-/// particular user. Without users also none that need one.
+/// Keeps all steps up to the first one that writes, and after it those that read but concern no
+/// particular user. Without users, steps that need one are left out as well.
 fn reading(suite: Suite, has_users: bool) -> Reading {
     let mut has_written = false;
     let (steps, left_out) = suite.steps.into_iter().partition(|step| {

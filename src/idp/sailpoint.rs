@@ -1,9 +1,9 @@
-//! What SailPoint's SCIM 2.0 connector sends: first it reads everything that the service provider
-//! says about itself, including the configuration under the plural name, then it aggregates
-//! accounts page by page, creates and modifies.
+//! What SailPoint's SCIM 2.0 connector sends: it reads everything that the service provider says
+//! about itself, including the configuration under the plural name, then aggregates accounts page
+//! by page, creates and modifies.
 //!
-//! Sources in the steps: `SAILPOINT` is its documentation of the connector. A server is *Compliant*
-//! for it when discovery is; the answers are those of RFC 7643 and 7644. It also asks for the
+//! Sources in the steps: `SAILPOINT` is its documentation of the connector. It calls a server
+//! *Compliant* if discovery works; the answers are those of RFC 7643 and 7644. It also requests the
 //! resource type of groups, which does not exist without groups.
 
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub fn sailpoint(person: &Person) -> Suite {
     }
 }
 
-/// What the connector builds its account schema from. Both configurations say the same.
+/// What the connector builds its account schema from. Both configurations are the same.
 fn discover() -> [Step; 6] {
     let user_type = json!({"name": "User", "endpoint": "/Users", "schema": USER_SCHEMA});
     [
@@ -134,7 +134,7 @@ fn new_user() -> Value {
     })
 }
 
-/// All accounts, the page after them, and one again.
+/// All accounts, the page after the last one, and one account again.
 fn aggregate() -> [Step; 3] {
     [
         Step::get("aggregate", "SAILPOINT", "/Users?startIndex=1&count=100").checks(list([
@@ -161,7 +161,7 @@ fn aggregate() -> [Step; 3] {
     ]
 }
 
-/// Attributes replaced, added and removed in one request; then disabled and enabled.
+/// Attributes replaced, added and removed in one request; then the account is disabled and enabled.
 fn modify() -> [Step; 4] {
     let set = |name, is_active: bool| {
         let operation = json!([{"op": "replace", "path": "active", "value": is_active}]);

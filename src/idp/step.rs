@@ -1,5 +1,5 @@
-//! A suite as a table: what is sent in each step, what must come back, and what is kept
-//! for later steps. Pure values; `play` gives them life.
+//! A suite as a table: what each step sends, what must come back, and what is saved for later
+//! steps. These are pure values; `play` executes them.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::check::Check;
 use super::variables::Variables;
 
-/// Steps that are played in their order with the same variables.
+/// Steps that are played in order with shared variables.
 #[derive(Clone, Debug)]
 pub struct Suite {
-    /// What the suite is called in reports, such as `SPEC`.
+    /// The name of the suite in reports, such as `SPEC`.
     pub name: &'static str,
-    /// Values that are known before the first step.
+    /// Values known before the first step.
     pub variables: Variables,
     /// The steps.
     pub steps: Vec<Step>,
@@ -26,45 +26,45 @@ impl Suite {
     }
 }
 
-/// One request, its checks, and what later steps take from its answer.
+/// One request, its checks, and the values that later steps take from its answer.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// What the step is for, in a few words.
     pub name: &'static str,
-    /// Where request and checks are documented, such as `SPEC 6`.
+    /// Where the request and its checks are documented, such as `SPEC 6`.
     pub source: &'static str,
     /// The method.
     pub method: &'static str,
-    /// Path and query below the base URL, with `{variables}`. Percent-encoded where the
-    /// provider encodes, raw where it does not; values are always encoded.
+    /// Path and query below the base URL, with `{variables}`. Percent-encoded where the provider
+    /// encodes, raw where it does not; values are always encoded.
     pub target: &'static str,
-    /// Whose habits the header fields follow.
+    /// The client whose header fields are sent.
     pub headers: Headers,
     /// What goes into `Authorization`.
     pub credential: Credential,
     /// The content.
     pub body: Body,
-    /// What must hold for the answer. Each is counted.
+    /// The conditions on the answer. Each is counted.
     pub checks: Vec<Check>,
-    /// Values of the answer for later steps: the variable, and the path of its value.
+    /// Values to save for later steps: the variable, and the path in the answer.
     pub saves: Vec<(&'static str, &'static str)>,
 }
 
-/// Whose habits the header fields follow.
+/// The client whose header fields are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Headers {
-    /// Okta the product: no Content-Type without content.
+    /// The Okta product: no Content-Type without content.
     Product,
-    /// Okta's SPEC suite: Content-Type on GET too, another User-Agent.
+    /// Okta's SPEC suite: Content-Type even on GET, and a different User-Agent.
     Suite,
-    /// The verifying requests of Okta's CRUD suite: Authorization and Accept alone.
+    /// The verifying requests of Okta's CRUD suite: only Authorization and Accept.
     Verification,
-    /// Entra ID, JumpCloud, SailPoint: the media type of SCIM both ways. Their User-Agent is
-    /// not documented, so none is sent: nothing may depend on it.
+    /// Entra ID, JumpCloud, SailPoint: the SCIM media type both ways. Their User-Agent is not
+    /// documented, so none is sent, and nothing may depend on it.
     Plain,
     /// OneLogin: an empty User-Agent (authentik 11249).
     OneLogin,
-    /// authentik: JSON as its library sends it, whatever type comes back.
+    /// authentik: JSON as its library sends it, accepting any type.
     Authentik,
 }
 
@@ -75,9 +75,9 @@ pub enum Credential {
     Bearer,
     /// The token without a scheme, as an app with header authentication sends it.
     Bare,
-    /// This text, whatever the token is.
+    /// This text, instead of the token.
     Literal(&'static str),
-    /// No field at all.
+    /// No such field.
     None,
 }
 
@@ -88,10 +88,10 @@ pub enum Body {
     None,
     /// This document with its variables filled.
     Json(Value),
-    /// The resource that was retrieved last with these changes merged in by RFC 7396 (a
-    /// null takes a member away): what an app of the App Integration Wizard replaces with.
+    /// The last retrieved resource with these changes merged in by RFC 7396 (null removes a
+    /// member): what an app of the App Integration Wizard sends in a PUT.
     Echo(Value),
-    /// The bytes of the last request with content, once more.
+    /// The bytes of the last request with content, again.
     Repeat,
 }
 
@@ -126,42 +126,42 @@ impl Step {
         Self::new(name, source, "DELETE", USER, Body::None)
     }
 
-    /// The step with another target.
+    /// Changes the target.
     #[must_use]
     pub fn target(mut self, target: &'static str) -> Self {
         self.target = target;
         self
     }
 
-    /// The step with these header habits.
+    /// Changes the client whose header fields are sent.
     #[must_use]
     pub fn headers(mut self, headers: Headers) -> Self {
         self.headers = headers;
         self
     }
 
-    /// The step with this credential.
+    /// Changes the credential.
     #[must_use]
     pub fn credential(mut self, credential: Credential) -> Self {
         self.credential = credential;
         self
     }
 
-    /// The step with these checks after those that it has.
+    /// Adds these checks after the existing ones.
     #[must_use]
     pub fn checks(mut self, checks: impl IntoIterator<Item = Check>) -> Self {
         self.checks.extend(checks);
         self
     }
 
-    /// The step, which keeps the value at `path` as `variable`.
+    /// Saves the value at `path` as `variable`.
     #[must_use]
     pub fn saves(mut self, variable: &'static str, path: &'static str) -> Self {
         self.saves.push((variable, path));
         self
     }
 
-    /// The step, which must be answered within this time.
+    /// Requires an answer within this time.
     #[must_use]
     pub fn within(self, limit: Duration) -> Self {
         self.checks([Check::Under(limit)])
@@ -188,7 +188,7 @@ impl Step {
     }
 }
 
-/// The resource that the suite is about.
+/// The user that the suite is about.
 pub const USER: &str = "/Users/{id}";
 
 impl Headers {
@@ -228,7 +228,7 @@ const ONE_LOGIN: [(&str, &str); 3] = [
     ("Content-Type", "application/scim+json"),
 ];
 
-// Its client leaves the fields to the Python library `requests`.
+// Its client leaves these fields to the Python library `requests`.
 const AUTHENTIK: [(&str, &str); 4] = [
     ("Accept-Encoding", "gzip, deflate"),
     ("Accept", "*/*"),

@@ -1,5 +1,5 @@
-//! A temporary user: the whole life that Okta gives a user, and then a real DELETE, so that a
-//! service provider in use can be tried and nothing stays.
+//! A temporary user: the whole life that Okta gives a user, followed by a real DELETE, so that a
+//! service provider in use can be tried without leaving anything behind.
 
 use super::check::Check;
 use super::step::{Step, Suite};
@@ -7,8 +7,8 @@ use super::variables::Variables;
 use super::{Person, okta};
 use crate::made_up::SUFFIX;
 
-/// A person that no directory has. The userName begins with the names, since Microsoft's collection
-/// searches for it that way.
+/// A person that exists in no directory. The userName begins with the person's names, since
+/// Microsoft's collection searches for it that way.
 pub fn person(random: [u8; Person::RANDOM_BYTES]) -> Person {
     let person = Person::from_random(random);
     let names = format!("{}{}", person.given_name, person.family_name);
@@ -26,7 +26,7 @@ pub fn life(person: &Person) -> Suite {
     }
 }
 
-/// The user `id` is deleted, and gone.
+/// Deletes the user `id`, and verifies that it is gone.
 pub fn end(id: &str) -> Suite {
     let mut variables = Variables::default();
     variables.set("id", id.to_owned());
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::made_up::is_made_up;
 
-    /// Whoever is made is found by the name, so that nobody stays.
+    /// Users that are left over can be found by name and removed.
     #[test]
     fn whomever_a_suite_makes_is_known_by_the_name() {
         let person = person([27; Person::RANDOM_BYTES]);

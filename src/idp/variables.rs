@@ -1,6 +1,6 @@
-//! Named values of a suite, and texts that name them as `{name}`. A text that names an
-//! unset variable is refused, so that a step never sends what an earlier one failed to
-//! bring.
+//! Named values of a suite, and texts that refer to them as `{name}`. A text that refers to an
+//! unset variable is refused, so that no step is sent without a value that an earlier one failed to
+//! provide.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::http1::target;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<&'static str, String>);
 
-/// The variable that is named but not set.
+/// A variable that a text refers to, but that is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unset(pub String);
 
@@ -39,17 +39,17 @@ impl Variables {
         self.0.get(name).map(String::as_str)
     }
 
-    /// `text` with each `{name}` replaced. A brace that is not part of one stays.
+    /// Replaces each `{name}` in `text`. Other braces stay.
     pub fn fill(&self, text: &str) -> Result<String, Unset> {
         self.fill_by(text, str::to_owned)
     }
 
-    /// Like [`Variables::fill`] with the values percent-encoded, for a request target.
+    /// Like [`Variables::fill`], with the values percent-encoded for a request target.
     pub fn fill_target(&self, target: &str) -> Result<String, Unset> {
         self.fill_by(target, target::encode)
     }
 
-    /// `value` with each text in it filled; member names stay as they are.
+    /// Fills each text in `value`; member names stay as they are.
     pub fn fill_json(&self, value: &Value) -> Result<Value, Unset> {
         Ok(match value {
             Value::String(text) => Value::String(self.fill(text)?),

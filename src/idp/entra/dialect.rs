@@ -1,6 +1,6 @@
-//! The life of a user in Entra's default dialect: operations with a capital, booleans as
-//! texts with a capital, one operation with a path for each attribute, and the manager in
-//! whatever form the version of the day writes it.
+//! The life of a user in Entra's default dialect: capitalised operations, booleans as capitalised
+//! texts, one operation with a path per attribute, and the manager in each form that some version
+//! of Entra has used.
 
 use serde_json::{Value, json};
 
@@ -51,8 +51,7 @@ fn test_connection() -> [Step; 3] {
     ]
 }
 
-/// Each attribute that Entra may match by, and the literal without quotes that its
-/// documentation has.
+/// Each attribute that Entra may match by, and the unquoted literal from its documentation.
 fn matching() -> [Step; 5] {
     let found = || {
         one_match([
@@ -94,7 +93,7 @@ fn matching() -> [Step; 5] {
     ]
 }
 
-/// Attributes one by one; a part of the name leaves its other parts.
+/// Attributes one by one; changing a part of the name keeps the other parts.
 fn update() -> [Step; 3] {
     [
         modify(
@@ -146,8 +145,8 @@ fn update() -> [Step; 3] {
     ]
 }
 
-/// Operations without a path, with their capital all the same, and an attribute of an
-/// extension that only Entra knows: it is ignored, and what goes with it is done.
+/// Operations without a path, also capitalised, and an attribute of an extension that only Entra
+/// has: the attribute is ignored, and the rest is applied.
 fn pathless() -> [Step; 3] {
     let set = |name, op: &str, external_id: &str| {
         let operation = json!([{"op": op, "value": {"externalId": external_id}}]);
@@ -175,7 +174,7 @@ fn pathless() -> [Step; 3] {
     ]
 }
 
-/// What a person no longer has: removed, or replaced with an empty text.
+/// Attributes that a person no longer has: removed, or replaced with an empty text.
 fn clear() -> [Step; 3] {
     [
         modify(
@@ -199,7 +198,7 @@ fn clear() -> [Step; 3] {
     ]
 }
 
-/// Value paths that select an element, and those that must create one.
+/// Value paths that select an element, and others that must create one.
 fn emails() -> [Step; 5] {
     let replace = |name, source, path: &str, value: &str| {
         let operation = json!([{"op": "Replace", "path": path, "value": value}]);
@@ -259,8 +258,8 @@ fn emails() -> [Step; 5] {
     ]
 }
 
-/// The manager as a list, an object and a bare id, on the short and the whole path. Entra
-/// asks whether a reference is up to date with a filter of its own.
+/// The manager as a list, an object and a bare id, on the short and the full path. Entra checks
+/// with a filter of its own whether a reference is up to date.
 fn manager_forms() -> [Step; 5] {
     let whole_path = format!("{ENTERPRISE_SCHEMA}:manager");
     let form = |name, op: &str, path: &str, value: Value, expected: &str| {
@@ -299,7 +298,7 @@ fn manager_forms() -> [Step; 5] {
     ]
 }
 
-/// Removing the manager, in both ways.
+/// Removes the manager in both ways.
 fn manager_ends() -> [Step; 4] {
     let path = format!("{ENTERPRISE_SCHEMA}:manager");
     let cleared = || user([Check::Unassigned(MANAGER)]);
@@ -326,7 +325,7 @@ fn manager_ends() -> [Step; 4] {
     ]
 }
 
-/// Deactivated in Entra or deleted softly: still read and still found, and may come back
+/// Deactivated or soft-deleted in Entra: the user can still be read and found, and may come back
 /// within 30 days.
 fn soft_delete() -> [Step; 6] {
     let set = |name, value: &str, is_active: bool| {
@@ -348,7 +347,7 @@ fn soft_delete() -> [Step; 6] {
     ]
 }
 
-/// The name is free after the hard deletion; the id is not given again.
+/// The name is free after the hard deletion, but the id is not reused.
 fn create_once_more() -> [Step; 4] {
     let by_name = "/Users?filter=userName+eq+%22{userName}%22";
     let again = Step::post("create with the same name", "ENTRA", "/Users", new_user());

@@ -1,6 +1,6 @@
-//! The life of a user with `?aadOptscim062020` on the tenant URL: operations as RFC 7644
-//! writes them, true booleans, and one operation without a path whose members are dotted
-//! paths and whole URNs. The flag stays in every target, before whatever else is asked.
+//! The life of a user with `?aadOptscim062020` on the tenant URL: operations as RFC 7644 writes
+//! them, true booleans, and one operation without a path whose members are dotted paths and whole
+//! URNs. The flag stays in every target, before the other parameters.
 
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub fn entra_062020(person: &Person) -> Suite {
     suite("ENTRA 062020", person, steps)
 }
 
-/// Several attributes at once.
+/// Several attributes in one operation.
 fn update_without_path() -> [Step; 2] {
     [
         Step::patch(
@@ -79,7 +79,7 @@ fn update_without_path() -> [Step; 2] {
     ]
 }
 
-/// Lists by value path, removals, and all that the user has then.
+/// Lists by value path, removals, and the state of the user after them.
 fn update_with_paths() -> [Step; 3] {
     [
         modify(
@@ -121,7 +121,7 @@ fn update_with_paths() -> [Step; 3] {
     ]
 }
 
-/// True booleans, with a path and without.
+/// Booleans that are not texts, with a path and without.
 fn soft_delete() -> [Step; 5] {
     let state = |is_active: bool| user([Check::equals("active", is_active)]);
     let set = |name, is_active: bool| {

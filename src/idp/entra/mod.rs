@@ -1,6 +1,6 @@
-//! What Microsoft Entra ID sends: the checks of its SCIM Validator, the life of a user in
-//! each of its two PATCH dialects, and the requests of Microsoft's reference collection.
-//! All of them delete, so the token needs that right.
+//! What Microsoft Entra ID sends: the checks of its SCIM Validator, the life of a user in each of
+//! its two PATCH dialects, and the requests of Microsoft's reference collection. All of them delete
+//! users, so the token must be allowed to.
 //!
 //! | suite | what it is |
 //! | --- | --- |
@@ -10,11 +10,11 @@
 //! | [`entra_reference`] | what Microsoft's collection of requests does differently |
 //!
 //! Sources in the steps: `ENTRA` is Microsoft's page on building a SCIM endpoint, `ENTRAC` its page
-//! on known issues of compatibility, `ENTRAV` its tutorial of the validator, `MSREF` the collection
-//! in its repository of reference code, `INTEROP` a row of the draft interoperability profile that
-//! Entra goes against; `authentik test_users_patch.py` keeps requests that were caught; names with
-//! a number are issues. Tests of groups are left out. A modification may be answered with 200 or
-//! 204 here; the checks expect the 200 with the whole user, since then each step shows its effect.
+//! on known compatibility issues, `ENTRAV` its validator tutorial, `MSREF` the collection in its
+//! reference code repository, and `INTEROP` a row of the draft interoperability profile that Entra
+//! violates. `authentik test_users_patch.py` contains captured requests; names with a number are
+//! issues. Tests of groups are left out. A modification may be answered with 200 or 204; the checks
+//! expect 200 with the whole user, so that each step shows its effect.
 
 mod dialect;
 mod flagged;
@@ -33,8 +33,8 @@ pub use flagged::entra_062020;
 pub use reference::entra_reference;
 pub use validator::entra_validator;
 
-/// The steps with Entra's header fields and the values that they name: besides those of the
-/// person `{guid}`, that nobody has, and `{mailNickname}`, Entra's usual externalId.
+/// Adds Entra's header fields to the steps, and two values to those of the person: `{guid}`, which
+/// no user has, and `{mailNickname}`, Entra's usual externalId.
 fn suite(name: &'static str, person: &Person, steps: Vec<Step>) -> Suite {
     let mut variables = person.variables();
     let hex = &person.nobody;
@@ -56,8 +56,8 @@ fn suite(name: &'static str, person: &Person, steps: Vec<Step>) -> Suite {
     }
 }
 
-/// A create as Entra's default mappings make it: read-only `meta`, empty `roles`, and nulls
-/// for what a person in Entra does not have.
+/// A create as Entra's default mappings make it: with read-only `meta`, empty `roles`, and nulls
+/// for attributes that the person does not have in Entra.
 fn new_user() -> Value {
     json!({
         "schemas": [USER_SCHEMA, ENTERPRISE_SCHEMA],
@@ -79,7 +79,7 @@ fn new_user() -> Value {
     })
 }
 
-/// The create; its answer has everything that was sent, without what was empty.
+/// The create; its answer contains everything that was sent, except what was empty.
 fn create() -> Step {
     Step::post("create", "ENTRA", "/Users", new_user())
         .checks(created([
@@ -102,7 +102,7 @@ fn create() -> Step {
         .saves("id", "id")
 }
 
-/// Creates the person who is the manager of others.
+/// Creates the person who is the others' manager.
 fn create_manager() -> Step {
     let manager = json!({
         "schemas": [USER_SCHEMA],
@@ -115,7 +115,7 @@ fn create_manager() -> Step {
         .saves("managerId", "id")
 }
 
-/// The hard deletion of the manager, as any other.
+/// The hard deletion of the manager.
 fn delete_manager() -> Step {
     Step::delete("delete the manager", "ENTRA")
         .target("/Users/{managerId}")
@@ -126,7 +126,7 @@ fn read(name: &'static str, checks: impl IntoIterator<Item = Check>) -> Step {
     Step::get(name, "ENTRA", USER).checks(user(checks))
 }
 
-/// Deleted, deleted again, and read: 204, then 404 twice.
+/// Deleted, deleted again, then read: 204, then 404 twice.
 fn delete(source: &'static str) -> [Step; 3] {
     [
         Step::delete("delete", source).checks(deleted()),

@@ -1,6 +1,6 @@
-//! What Microsoft's collection of requests (`PostmanCollection.json`) does differently from
-//! the product: names in any case, literals without quotes, a slash at the end of the path,
-//! attributes that are misspelt.
+//! The differences between Microsoft's collection of requests (`PostmanCollection.json`) and the
+//! product: names in any case, unquoted literals, a trailing slash in the path, misspelt
+//! attributes.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::super::expect::{DEPARTMENT, MANAGER, conflict, list, one_match};
 use super::{Body, Check, ENTERPRISE_SCHEMA, Person, Step, Suite, USER_SCHEMA};
 use super::{create_manager, created, delete, delete_manager, error, suite, user};
 
-/// The requests of the collection that concern users and are unlike the product's.
+/// The requests of the collection that concern users and differ from the product's.
 pub fn entra_reference(person: &Person) -> Suite {
     let mut steps = vec![create_manager()];
     steps.extend(create());
@@ -19,7 +19,7 @@ pub fn entra_reference(person: &Person) -> Suite {
     suite("ENTRA REFERENCE", person, steps)
 }
 
-/// Attribute names in the wrong case mean the same (RFC 7643 section 2.1).
+/// Attribute names are case-insensitive (RFC 7643 section 2.1).
 fn create() -> [Step; 2] {
     [
         Step::post("create", "MSREF", "/Users", body())
@@ -89,7 +89,7 @@ fn filter() -> [Step; 6] {
     ]
 }
 
-/// A misspelt attribute is ignored; a user without its name is refused.
+/// A misspelt attribute is ignored; a user without a userName is refused.
 fn replace() -> [Step; 3] {
     let misspelt = json!({
         "schemas": [USER_SCHEMA],

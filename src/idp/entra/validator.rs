@@ -1,6 +1,6 @@
-//! The tests for users of the SCIM Validator. It fills every attribute that the schema has with
-//! random values, among them locales and time zones that do not exist, writes `primary` as a text,
-//! and removes attributes at random. Its known limit: it never deactivates anybody.
+//! The user tests of the SCIM Validator. It fills every attribute of the schema with random values,
+//! such as locales and time zones that do not exist, writes `primary` as a text, and removes
+//! attributes at random. Its known limit: it never deactivates a user.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub fn entra_validator(person: &Person) -> Suite {
     suite("ENTRA VALIDATOR", person, steps)
 }
 
-/// A user with nothing but its name gets attributes and loses them again.
+/// A user with only a userName gets attributes and loses them again.
 fn add_and_remove() -> [Step; 5] {
     let bare = json!({
         "schemas": [USER_SCHEMA],
@@ -49,7 +49,7 @@ fn add_and_remove() -> [Step; 5] {
     ]
 }
 
-/// Value paths into lists that are empty: each creates the element that it describes.
+/// Value paths into empty lists: each creates the element that it describes.
 fn add() -> Step {
     modify(
         "add attributes",
@@ -117,8 +117,8 @@ fn remove() -> Step {
     ]))
 }
 
-/// A user with everything, its `primary` as a text and its manager as a bare id; the same
-/// once more is refused.
+/// A user with every attribute, `primary` as a text and the manager as a bare id; creating it again
+/// is refused.
 fn create() -> [Step; 2] {
     [
         Step::post("create", "ENTRAV", "/Users", full_user())
@@ -199,8 +199,8 @@ fn filter() -> [Step; 3] {
     ]
 }
 
-/// The largest request that the validator sends: `[primary eq true]` in every list, then a
-/// replace without a path whose members are paths.
+/// The largest request that the validator sends: `[primary eq true]` in every list, then a replace
+/// without a path whose members are paths.
 fn replace() -> Step {
     let source = "authentik test_users_patch.py";
     modify("replace attributes", source, &replacements()).checks(user(replaced()))
@@ -276,8 +276,7 @@ fn replaced() -> [Check; 21] {
     ]
 }
 
-/// A patch with no operation in it: a 400 counts as a failed test (scimmyjs/scimmy issues 59 and
-/// 90).
+/// A patch without operations: a 400 counts as a failed test (scimmyjs/scimmy issues 59 and 90).
 fn nothing() -> Step {
     let source = "AzureAD/SCIMReferenceCode 112";
     modify("change nothing", source, &json!([])).checks(user([
@@ -291,8 +290,8 @@ fn replace_primary(attribute: &str, sub_attribute: &str, value: &str) -> Value {
     json!({"op": "replace", "path": path, "value": value})
 }
 
-/// Another userName is found at once and the old one is free; a name that somebody has,
-/// in whatever case, is refused and changes nothing.
+/// A new userName is found at once and the old one is free. A name that another user has, in any
+/// case, is refused and changes nothing.
 fn rename() -> [Step; 5] {
     let rename = |name, source, value: &str| {
         let operation = json!([{"op": "replace", "path": "userName", "value": value}]);
@@ -318,7 +317,7 @@ fn rename() -> [Step; 5] {
     ]
 }
 
-/// Another manager, none, and the first one again.
+/// A different manager, none, and the first one again.
 fn set_manager() -> [Step; 3] {
     let path = format!("{ENTERPRISE_SCHEMA}:manager");
     [

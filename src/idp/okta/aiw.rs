@@ -1,6 +1,6 @@
-//! The life of a user as a custom app of the App Integration Wizard plays it, which is what
-//! a customer inside its own network sets up. Such an app sends no PATCH: every change is a
-//! GET, then a PUT of what came back with the changes merged in.
+//! The life of a user as a custom app of the App Integration Wizard plays it. A customer inside its
+//! own network sets up such an app. It sends no PATCH: every change is a GET, then a PUT of the
+//! answer with the changes merged in.
 
 use serde_json::json;
 
@@ -22,8 +22,8 @@ pub fn aiw_walk(person: &Person) -> Suite {
     }
 }
 
-/// Okta's side after an administrator deactivated the user `id` here: its next import finds
-/// the user inactive, and it unassigns the app. Assigned again, the same user comes back.
+/// What Okta does after an administrator deactivated the user `id` here: its next import finds the
+/// user inactive, and it unassigns the app. If the app is assigned again, the same user comes back.
 pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
     let mut variables = person.variables();
     variables.set("id", id.to_owned());
@@ -47,7 +47,7 @@ pub fn deactivated_then_imported(person: &Person, id: &str) -> Suite {
     }
 }
 
-/// The existence check in both spellings, the create, and what must not be created.
+/// The existence check in both spellings, the create, and creates that must be refused.
 fn assign() -> [Step; 7] {
     [
         find_nobody("REF", FIND),
@@ -63,7 +63,7 @@ fn assign() -> [Step; 7] {
     ]
 }
 
-/// The same user once more: 409, with a text that the administrator can use.
+/// Creates the same user again: 409, with a text that helps the administrator.
 fn create_again() -> Step {
     let mut step = create("REF");
     step.name = "create again";
@@ -71,7 +71,7 @@ fn create_again() -> Step {
     step.checks([Check::equals("scimType", "uniqueness")])
 }
 
-/// A changed given name, with all that a merged representation drags along: read-only
+/// A changed given name, with everything else that a merged representation contains: read-only
 /// members, an old `formatted`, empty texts and lists (PLAN C9337).
 fn update() -> [Step; 7] {
     let changes = json!({
@@ -126,7 +126,7 @@ fn unchanged() -> [Check; 2] {
     ]
 }
 
-/// Deactivated: still there, still found, and not brought back by an update.
+/// Deactivated: the user still exists, is found, and is not reactivated by an update.
 fn deactivate() -> [Step; 6] {
     let inactive = || user([Check::equals("active", false)]);
     [
@@ -163,7 +163,7 @@ fn reactivate() -> [Step; 4] {
     ]
 }
 
-/// The end of a user in Okta: never a DELETE. An import beyond the last user ends there.
+/// The end of a user in Okta, which never sends DELETE. An import past the last user ends there.
 fn unassign() -> [Step; 4] {
     [
         read("REF"),

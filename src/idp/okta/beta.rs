@@ -1,10 +1,10 @@
 //! The suite that an Okta engineer published in 2016 (`SCIM_tests_for_Runscope.json`). It is
-//! superseded and still copied everywhere. Every step must be answered in under 600 ms.
+//! superseded but still widely copied. Every step must be answered in under 600 ms.
 //!
-//! Two things differ from the file. Its step 3 asks a public web service for a person, whose
-//! name may hold letters beyond ASCII: here steps 4 to 8 are played once for each of three
-//! fixed names instead. Its step 2 wants a group to exist, which a service provider of users
-//! alone cannot meet: that one check is left out.
+//! Two things differ from the file. Its step 3 asks a public web service for a person, whose name
+//! may contain non-ASCII letters; here, steps 4 to 8 are played for each of three fixed names
+//! instead. Its step 2 requires a group to exist, which a service provider for users alone cannot
+//! provide; that check is left out.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Check, ERROR_SCHEMA, LIST_SCHEMA, Person, Step, Suite, USER, USER_SCHEMA, pathless};
 
-/// Danish, French and German, as the file's step 3 may bring them.
+/// Danish, French and German names, as step 3 of the file may return them.
 const NAMES: [(&str, &str); 3] = [
     ("Søren", "Kjærgård"),
     ("Françoise", "L'Écuyer-Noël"),
@@ -80,7 +80,7 @@ fn life(slot: &str, find: &'static str, (given, family): (&str, &str)) -> [Step;
             Check::equals("totalResults", 0),
             Check::Contains("schemas", LIST_SCHEMA),
         ]),
-        // The braces that stray in the file reach the path.
+        // The stray braces in the file reach the path.
         Step::get(
             "read an id that does not exist",
             "BETA 5",
@@ -139,7 +139,7 @@ mod tests {
     fn the_suite_has_the_checks_of_the_file() {
         let suite = beta(&Person::from_random([7; Person::RANDOM_BYTES]));
         let counts: Vec<_> = suite.steps.iter().map(|step| step.checks.len()).collect();
-        // One more in each step than the file's table lists: the 600 ms.
+        // One more per step than the file's table lists: the 600 ms.
         let life = [4, 4, 8, 5, 3];
         assert_eq!(counts, [[7, 5].as_slice(), &life, &life, &life].concat());
     }

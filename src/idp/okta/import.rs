@@ -1,6 +1,6 @@
-//! An import as Okta does it: pages of `startIndex` and `count`, where the next page begins
-//! `count` further on whatever the last one held, until `totalResults` is reached. A service
-//! provider that cuts its pages short loses users this way, so that is a fault here.
+//! An import as Okta does it: pages of `startIndex` and `count`, where the next page begins `count`
+//! further on, however many users the last one contained, until `totalResults` is reached. Short
+//! pages would make Okta lose users, so they count as a fault here.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,34 +14,34 @@ use crate::http1::client::{Request, Response};
 use crate::limits;
 use crate::secret::Secret;
 
-/// What an import found.
+/// The result of an import.
 #[derive(Clone, Debug, Default)]
 pub struct Import {
     /// All listed users, in order.
     pub users: Vec<Listed>,
-    /// Pages that were asked for.
+    /// The number of pages requested.
     pub pages: usize,
 }
 
-/// One user in a page.
+/// One user on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The `id`.
     pub id: String,
     /// The `userName`.
     pub user_name: String,
-    /// The value of `active`, which must be there.
+    /// The value of `active`, which is required.
     pub is_active: bool,
 }
 
-/// Why an import cannot be relied on.
+/// Why an import is not reliable.
 #[derive(Debug)]
 pub enum ImportError {
-    /// A page did not come.
+    /// A page got no answer.
     Exchange(client::Error),
-    /// A page came with another status than 200.
+    /// A page was answered with a status other than 200.
     Status(u16),
-    /// The page that begins at this index is not as RFC 7644 section 3.4.2.4 has it.
+    /// The page that begins at this index does not follow RFC 7644 section 3.4.2.4.
     Page(usize, &'static str),
     /// This id is listed twice.
     Twice(String),
@@ -63,7 +63,7 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// Imports all users, `page_size` at a time and at least one. Okta's is 100.
+/// Imports all users, at least one and `page_size` at a time. Okta uses 100.
 pub fn import(
     exchange: &mut dyn Exchange,
     token: &Secret,
@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory whose users come page by page, and whose pages hold at most `cap`.
+    /// A directory that returns its users in pages of at most `cap`.
     struct Directory {
         ids: Vec<&'static str>,
         cap: usize,

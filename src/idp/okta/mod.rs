@@ -11,11 +11,10 @@
 //! | [`import()`] | an import, page after page |
 //!
 //! Sources in the steps: `SPEC`, `CRUD` and `BETA` are the steps of Okta's published files
-//! (`Okta-SCIM-20-SPEC-Test.json`, `Okta-SCIM-20-CRUD-Test.json`,
-//! `SCIM_tests_for_Runscope.json`), `PLAN` its manual test plan, `REF` its SCIM 2.0
-//! reference, `OLD` its page of 2018; `seen` is a recorded request of a real app. CRUD
-//! drives an Okta organisation and looks at the service provider in between; its looks are
-//! part of both walks.
+//! (`Okta-SCIM-20-SPEC-Test.json`, `Okta-SCIM-20-CRUD-Test.json`, `SCIM_tests_for_Runscope.json`),
+//! `PLAN` its manual test plan, `REF` its SCIM 2.0 reference, `OLD` its page of 2018; `seen` is a
+//! recorded request of a real app. CRUD drives an Okta organisation and reads from the service
+//! provider in between; both walks include these reads.
 
 mod aiw;
 mod beta;
@@ -36,7 +35,7 @@ pub use import::{Import, ImportError, Listed, import};
 pub use oin::oin_walk;
 pub use spec::{lacks, spec};
 
-/// Creates one complete user: SPEC step 1 needs that one exists.
+/// Creates one complete user, which SPEC step 1 needs.
 pub fn seed(person: &Person) -> Suite {
     Suite {
         name: "SEED",
@@ -45,7 +44,7 @@ pub fn seed(person: &Person) -> Suite {
     }
 }
 
-/// Deactivates the user `id`, as Okta does at the end: it never deletes.
+/// Deactivates the user `id`, as Okta does at the end of a user's life: it never deletes.
 pub fn leave(id: &str) -> Suite {
     let mut variables = super::variables::Variables::default();
     variables.set("id", id.to_owned());
@@ -60,7 +59,7 @@ pub fn leave(id: &str) -> Suite {
     }
 }
 
-/// What Okta the product sends to create a user: always a password, always an empty `groups`.
+/// What the Okta product sends to create a user: always a password, and an empty `groups`.
 fn new_user() -> Value {
     json!({
         "schemas": [USER_SCHEMA],
@@ -76,7 +75,7 @@ fn new_user() -> Value {
     })
 }
 
-/// The create of the product, with everything that Okta needs back.
+/// A create by the product, with everything that Okta needs in the answer.
 fn create(source: &'static str) -> Step {
     Step::post("create", source, "/Users", new_user()).checks(created([
         Check::equals("active", true),
@@ -89,12 +88,12 @@ fn create(source: &'static str) -> Step {
     ]))
 }
 
-/// The read before every change, and after a create.
+/// The read before every change and after a create.
 fn read(source: &'static str) -> Step {
     Step::get("read", source, USER).checks(user([]))
 }
 
-/// *Test API Credentials*, the save of the app's settings, and a wrong token.
+/// *Test API Credentials*, the saving of the app's settings, and a wrong token.
 fn test_credentials() -> Vec<Step> {
     vec![
         Step::get("test credentials", "seen", "/Users?startIndex=1&count=2").checks(list([])),
@@ -121,7 +120,7 @@ fn test_credentials() -> Vec<Step> {
     ]
 }
 
-/// The filter of CRUD 5: the user is there with what was sent.
+/// The filter of CRUD 5: the user exists with the values that were sent.
 fn verify_created() -> Step {
     Step::get("verify the create", "CRUD 5", FIND_RAW)
         .headers(Headers::Verification)
@@ -135,7 +134,7 @@ fn verify_created() -> Step {
         .saves("id", "Resources[0].id")
 }
 
-/// The look of CRUD 8, 11, 15 and 19.
+/// The read of CRUD 8, 11, 15 and 19.
 fn verify(name: &'static str, source: &'static str, check: Check) -> Step {
     Step::get(name, source, USER)
         .headers(Headers::Verification)
@@ -146,7 +145,7 @@ fn verify(name: &'static str, source: &'static str, check: Check) -> Step {
 const FIND: &str = "/Users?filter=userName%20eq%20%22{userName}%22&startIndex=1&count=100";
 /// The existence check with `+` for spaces, as Okta's page of 2018 shows it.
 const FIND_PLUS: &str = "/Users?filter=userName+eq+%22{userName}%22&startIndex=1&count=100";
-/// The filter of the suites, with its double quotes as they stand in the file.
+/// The filter of the suites, with raw double quotes as in the file.
 const FIND_RAW: &str = "/Users?filter=userName%20eq%20\"{userName}\"";
 
 /// No user has the name yet: 200 with an empty list, never 404.
@@ -154,7 +153,7 @@ fn find_nobody(source: &'static str, target: &'static str) -> Step {
     Step::get("look for the name", source, target).checks(no_match())
 }
 
-/// The name is found once, with this state, under the known id.
+/// The name is found exactly once, with this state and the known id.
 fn find_one(name: &'static str, source: &'static str, is_active: bool) -> Step {
     Step::get(name, source, FIND).checks(list([
         Check::equals("totalResults", 1),

@@ -1,6 +1,6 @@
-//! The life of a user as an app of Okta's catalogue (OIN) plays it: activation, passwords
-//! and, where *Support PATCH for User* is ticked, profiles change by path-less PATCH. Such an
-//! app may send its token without a scheme.
+//! The life of a user as an app of Okta's catalogue (OIN) plays it: activation, passwords and, if
+//! *Support PATCH for User* is ticked, profiles change by path-less PATCH. Such an app may send its
+//! token without a scheme.
 
 use serde_json::json;
 
@@ -71,7 +71,7 @@ fn update() -> [Step; 4] {
     ]
 }
 
-/// Deactivated, twice: the second time changes nothing.
+/// Deactivates twice: the second time changes nothing.
 fn deactivate() -> [Step; 4] {
     let inactive = || {
         Step::patch("deactivate", "REF", pathless(&json!({"active": false})))
@@ -94,7 +94,7 @@ fn deactivate() -> [Step; 4] {
     ]
 }
 
-/// The same id comes back, and leaves again.
+/// Reactivates the user under the same id, then unassigns it.
 fn reactivate_and_unassign() -> [Step; 5] {
     let set = |name, active: bool| {
         Step::patch(name, "REF", pathless(&json!({"active": active})))

@@ -1,10 +1,10 @@
-//! Okta's SPEC suite (`Okta-SCIM-20-SPEC-Test.json`, exported May 2024): 12 requests, 53
-//! checks, in the order and with the header fields of the file. At least one complete user
-//! must exist before it is played.
+//! Okta's SPEC suite (`Okta-SCIM-20-SPEC-Test.json`, exported May 2024): 12 requests and 53 checks,
+//! in the order and with the header fields of the file. It requires that at least one complete user
+//! exists.
 //!
-//! The file holds raw spaces and raw double quotes in its filters. A raw space cannot
-//! stand in a request line, so it is percent-encoded; the quotes go out encoded in one step
-//! and raw in another, as either may arrive.
+//! The filters in the file contain raw spaces and raw double quotes. A raw space cannot be part of
+//! a request line, so it is percent-encoded. One step sends the quotes encoded and another sends
+//! them raw, since either may arrive.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub fn spec(person: &Person) -> Suite {
     }
 }
 
-/// What steps 1 and 2 expect of the first listed user, the oldest, and this one lacks.
+/// What steps 1 and 2 expect of the first listed user, the oldest, and this user lacks.
 pub fn lacks(user: &Value) -> Vec<&'static str> {
     let wanted = [
         "name.familyName",
@@ -73,7 +73,7 @@ fn existing_user() -> [Step; 2] {
     ]
 }
 
-/// Steps 3 to 5: names and ids that nobody has.
+/// Steps 3 to 5: names and ids that do not exist.
 fn nobody() -> [Step; 3] {
     let no_match = [
         Check::Status(200),
@@ -101,8 +101,8 @@ fn nobody() -> [Step; 3] {
     ]
 }
 
-/// Steps 6 to 9: a new user, read back, refused a second time, found in capitals. The
-/// equality in step 6 is what forces a userName to come back in its original case.
+/// Steps 6 to 9: a new user, read back, refused a second time, found in capitals. Because of the
+/// equality check in step 6, a userName must come back in its original case.
 fn create() -> [Step; 4] {
     [
         Step::post("create", "SPEC 6", "/Users", new_user())
