@@ -1,4 +1,4 @@
-//! A user as cells. The columns are always the same, so that two exports can be compared and
+//! A user as cells. The columns are always the same, so that two exports can be compared, and
 //! formulas in a spreadsheet keep their places.
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::{Columns, Target};
 use crate::scim::Object;
 use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Kind, Mutability};
 
-/// Single values of lists with a column of their own.
+/// Elements of lists whose value has a column of its own.
 const SINGLE_VALUES: &[&str] = &[
     "emails[type eq \"work\"].value",
     "phoneNumbers[type eq \"work\"].value",
@@ -53,7 +53,7 @@ pub fn exported() -> (Vec<String>, Columns) {
 }
 
 impl Columns {
-    /// The cells of a resource, fit for a spreadsheet.
+    /// The cells of a resource, safe for a spreadsheet.
     pub fn cells(&self, resource: &Object) -> Vec<String> {
         let split: Vec<&str> = self
             .lists()
@@ -91,7 +91,7 @@ impl Columns {
             .collect()
     }
 
-    /// Whether the columns of single values are enough to make exactly this list again.
+    /// Whether the columns of single values are enough to recreate exactly this list.
     fn can_be_split(&self, attribute: &'static str, resource: &Object) -> bool {
         let list = list_of(resource, attribute);
         let mut said = Said::default();
@@ -120,13 +120,13 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Whether a spreadsheet would take a text, after any number of apostrophes, for a formula.
+/// Whether a spreadsheet would treat a text, after any number of apostrophes, as a formula.
 fn is_formula(text: &str) -> bool {
     let begin = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
     text.trim_start_matches('\'').starts_with(begin)
 }
 
-/// A text that a spreadsheet shows instead of computing it: with one more apostrophe.
+/// A text that a spreadsheet shows instead of evaluating it: an apostrophe is added to a formula.
 pub fn neutralised(text: String) -> String {
     if is_formula(&text) {
         format!("'{text}")

@@ -1,5 +1,5 @@
-//! The laws of rows, over random users: their own cells change nothing, and make them anew; and
-//! over random texts, that what is kept from a spreadsheet comes back.
+//! The laws of rows, for random users: a user's own cells leave the user unchanged, and recreate
+//! it. For random texts: what is neutralised for a spreadsheet is restored.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ fn list(part: &'static str) -> impl Strategy<Value = Vec<Value>> {
     prop_oneof![2 => prop::collection::vec(element, 0..3), 1 => usual]
 }
 
-/// What a request of strict mode may leave in a list: an element that only says what it is used for.
+/// What a request in strict mode may leave in a list: an element that says only what it is used
+/// for.
 fn husk() -> impl Strategy<Value = Option<(&'static str, Value)>> {
     let husk = json!({"type": "work"});
     let primary = json!({"type": "other", "primary": true});
@@ -56,7 +57,7 @@ fn husk() -> impl Strategy<Value = Option<(&'static str, Value)>> {
     prop::option::of((attribute, husk))
 }
 
-/// The user with a husk more, which is primary if no other element is.
+/// The user with one more husk, which is primary if no other element is.
 fn with_husk(user: &User, attribute: &str, mut husk: Value) -> User {
     let mut attributes = user.attributes().clone();
     let list = attributes.entry(attribute).or_insert_with(|| json!([]));
@@ -98,14 +99,14 @@ proptest! {
         for empty in [Empty::Keep, Empty::Clear] {
             let after = row.apply(Some(&user), empty).expect("the same user");
             prop_assert_eq!(&after, &user);
-            // Nobody is created with a husk.
+            // No user is created with a husk.
             let made = row.apply(None, empty).expect("a user");
             prop_assert_eq!(&made, &read);
         }
         let resource = Row::from_resource(user.attributes().clone()).expect("a row");
         prop_assert_eq!(&resource.apply(Some(&user), Empty::Clear).expect("the same"), &user);
         prop_assert_eq!(&resource.apply(None, Empty::Keep).expect("a user"), &read);
-        // A row that names something else leaves all of them as they are.
+        // A row with other attributes leaves all husks as they are.
         let title = json!({"userName": user.user_name(), "title": "other"});
         let title = Row::from_resource(title.as_object().cloned().expect("members"));
         let after = title.expect("a row").apply(Some(&user), Empty::Clear).expect("a user");
@@ -145,7 +146,7 @@ fn an_ordinary_list_has_a_column_of_its_own() {
     check(Value::Null, "", false);
 }
 
-/// The members after a row in which empty cells clear.
+/// The members of a user after a row whose empty cells clear.
 fn after(before: &Value, header: &[&str], cells: &[&str]) -> Value {
     let names: Vec<Option<&str>> = header.iter().copied().map(Some).collect();
     let columns = Arc::new(Columns::parse(&names).expect("a header"));
@@ -156,7 +157,7 @@ fn after(before: &Value, header: &[&str], cells: &[&str]) -> Value {
     Value::Object(after.attributes().clone())
 }
 
-/// As with a patch: it would point at somebody else.
+/// As with a patch: the reference would point to somebody else.
 #[test]
 fn a_reference_goes_with_the_value_that_it_belonged_to() {
     let manager = json!({"value": "m1", "$ref": "../Users/m1"});
@@ -180,7 +181,7 @@ fn a_reference_goes_with_the_value_that_it_belonged_to() {
     }
 }
 
-/// Otherwise the same row again would change the next one.
+/// Otherwise the same row, imported again, would change the next value.
 #[test]
 fn a_cell_is_about_all_values_of_its_type() {
     let phones = json!([{"value": "1", "type": "work"}, {"value": "2", "type": "work"}]);

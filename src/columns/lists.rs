@@ -1,6 +1,6 @@
-//! Lists in cells. The cells of one list are taken together: its JSON, if there is any, and then
-//! single values by their type. A list made only from single values is like those of identity
-//! providers: the first email or phone number is the primary one.
+//! Lists in cells. All cells of one list are applied together: first its JSON, if there is any,
+//! then its single values by type. A list made only from single values looks like those of identity
+//! providers: the first email or phone number is primary.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use super::row::Empty;
 use super::{Element, Error, wrong};
 use crate::scim::{Object, json as body};
 
-/// The lists whose first value, made from a cell, is primary.
+/// The lists in which the first value, if made from a cell, is primary.
 const WITH_PRIMARY: [&str; 2] = ["emails", "phoneNumbers"];
 
-/// What a row says about one list.
+/// The cells of a row that concern one list.
 #[derive(Default)]
 pub(super) struct Said<'a> {
     /// The cell with the whole list; `None` if there is no such column.
@@ -20,7 +20,7 @@ pub(super) struct Said<'a> {
 }
 
 impl Said<'_> {
-    /// The list after the row.
+    /// The list after the row is applied.
     pub(super) fn apply(
         &self,
         attribute: &'static str,
@@ -30,7 +30,7 @@ impl Said<'_> {
         let whole = self.whole.filter(|cell| !cell.is_empty());
         let mut list = match (whole, before) {
             (Some(cell), _) => read(attribute, cell)?,
-            // The list's cell exists and is empty: the list has nothing but its single values.
+            // The list's own cell is empty, so the list contains only its single values.
             (None, _) if self.whole.is_some() && empty == Empty::Clear => Vec::new(),
             (None, Some(Value::Array(list))) => list,
             (None, _) => Vec::new(),
@@ -45,7 +45,7 @@ impl Said<'_> {
         Ok(list)
     }
 
-    /// What the row gives as the value of a type.
+    /// The `value` that the row gives for a type.
     fn value_of(&self, kind: &str) -> Option<&str> {
         let is_it =
             |element: &Element| element.part == "value" && element.kind.eq_ignore_ascii_case(kind);
@@ -55,7 +55,7 @@ impl Said<'_> {
     }
 }
 
-/// The text of a single value, if the list has it.
+/// The text of a single value, if the list contains it.
 pub(super) fn text_of<'a>(list: &'a [Value], element: &Element) -> Option<&'a str> {
     let found = list.iter().find(|value| is_of(value, element))?;
     found.get(element.part)?.as_str()
@@ -76,7 +76,7 @@ fn is_of(value: &Value, element: &Element) -> bool {
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case(&element.kind))
 }
 
-/// Sets a part of the one element of the type that has the row's `value`, or else of the first.
+/// Sets a part of the element of this type that has the row's `value`, or else of the first one.
 fn set(list: &mut Vec<Value>, element: &Element, cell: &str, value: Option<&str>) {
     let is_of_type = |one: &Value| is_of(one, element);
     let has_it = |one: &Value| is_of_type(one) && value.is_some_and(|value| one["value"] == value);
@@ -94,7 +94,8 @@ fn set(list: &mut Vec<Value>, element: &Element, cell: &str, value: Option<&str>
     list.push(Value::Object(made));
 }
 
-/// Removes the part from all elements of the type, and those that say nothing without it.
+/// Removes the part from all elements of the type, and removes elements that say nothing without
+/// it.
 fn clear(list: &mut Vec<Value>, element: &Element) {
     let says = |name: &String| !matches!(name.as_str(), "type" | "primary");
     list.retain_mut(|value| {

@@ -1,14 +1,14 @@
-//! Users as rows of a table: which attribute a column holds, how a row changes a user, and the row
-//! of a user. It knows headers as people type them, Okta's column names, and cells that a
-//! spreadsheet would take for formulas. Pure values; reading files and storing users is done
-//! elsewhere.
+//! Users as rows of a table: which attribute a column holds, how a row changes a user, and what row
+//! a user has. It understands headers as people type them, Okta's column names, and cells that a
+//! spreadsheet would treat as formulas. These are pure values: other modules read files and store
+//! users.
 //!
 //! ```text
 //! header ──▶ Columns ──▶ Row ──▶ apply(user as it is) ──▶ user as the row wants it
 //! user ──▶ cells ──▶ the same, and nothing is changed
 //! ```
 //!
-//! Law: the cells of a user, applied to that user, change nothing; applied to no user, they make
+//! Law: the cells of a user, applied to that user, change nothing; applied to no user, they create
 //! the same one.
 
 mod cells;
@@ -29,11 +29,11 @@ use crate::scim::error::{Error, ErrorType, quoted};
 use crate::scim::path::AttributePath;
 use crate::scim::schema::{Attribute, Kind, Mutability};
 
-/// What a table's columns hold.
+/// The meaning of a table's columns.
 #[derive(Debug)]
 pub struct Columns {
     targets: Vec<Target>,
-    /// The column that names the user: userName, otherwise the email.
+    /// The column that names the user: userName, or else the email.
     name_at: Option<usize>,
     is_named_by_email: bool,
 }
@@ -53,7 +53,7 @@ enum Target {
     Element(Element),
 }
 
-/// A part of the element of a list that has this type, whose case does not count.
+/// A part of the element of a list that has this type, ignoring case.
 #[derive(Clone, Debug)]
 struct Element {
     attribute: &'static str,
@@ -85,7 +85,7 @@ impl fmt::Display for Target {
 }
 
 impl Columns {
-    /// Reads a header. `None` is a column that is left out.
+    /// Reads a header, in which `None` is a column to leave out.
     pub fn parse(header: &[Option<&str>]) -> Result<Self, Error> {
         let mut targets = Vec::with_capacity(header.len());
         for name in header {
@@ -135,12 +135,12 @@ impl Columns {
         self.targets.len()
     }
 
-    /// Whether a column holds the status.
+    /// Whether a column holds `active`.
     pub fn tell_status(&self) -> bool {
         self.targets.iter().any(row::is_active)
     }
 
-    /// The lists that the columns hold something of, each once.
+    /// The lists that the columns concern, each once.
     fn lists(&self) -> Vec<&'static str> {
         let mut lists = Vec::new();
         for target in &self.targets {
@@ -156,7 +156,7 @@ impl Columns {
     }
 }
 
-/// Ignores Okta's column with the manager's name if the one with the id is there.
+/// Ignores Okta's column with the manager's name if there is one with the manager's id.
 fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
     for at in 0..targets.len() {
         let is_yielding =
@@ -169,26 +169,26 @@ fn yield_to_the_id(header: &[Option<&str>], targets: &mut [Target]) {
     }
 }
 
-/// Why a row is refused if another one is about the same user: which of the two held would depend
-/// on how often the file is imported.
+/// The reason to refuse a row about the same user as another one: otherwise, which of them took
+/// effect would depend on how often the file is imported.
 pub fn same_user(who: &str) -> String {
     format!("{SAME_USER}{who}")
 }
 
-/// Whether a row was refused for that.
+/// Whether a row was refused for this reason.
 pub fn is_same_user(reason: &str) -> bool {
     reason.trim().starts_with(SAME_USER)
 }
 
 const SAME_USER: &str = "another row is about the same user: ";
 
-/// Whether a row was refused for having too many or too few cells.
+/// Whether a row was refused because of too many or too few cells.
 pub fn is_wrong_count(reason: &str) -> bool {
     let is_it = |rest: &str| rest.contains(" cells, and there are ");
     reason.strip_prefix("the row has ").is_some_and(is_it)
 }
 
-/// Whether a column holds the reasons of an earlier import.
+/// Whether a column holds the reasons from an earlier import.
 pub fn is_reason(name: &str) -> bool {
     names::folded(name) == names::folded(REASON)
 }
@@ -197,7 +197,7 @@ fn wrong(detail: String) -> Error {
     Error::new(ErrorType::InvalidValue, detail)
 }
 
-/// What a column of this name holds.
+/// The meaning of a column with this name.
 fn target(name: &str) -> Result<Target, Error> {
     let name = name.trim();
     if is_reason(name) {
@@ -245,7 +245,7 @@ fn of_path(name: &str, path: AttributePath) -> Result<Target, Error> {
     }
 }
 
-/// `emails[type eq "work"].value`: the one kind of filter that a column may have.
+/// Reads `emails[type eq "work"].value`: the only kind of filter that a column may have.
 fn element(name: &str) -> Result<Target, Error> {
     let read = || {
         let (attribute, rest) = name.split_once('[')?;

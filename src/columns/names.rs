@@ -1,11 +1,10 @@
-//! The names that columns have in the wild: what people type, what spreadsheets of an HR
-//! department say, and the header of Okta's own export. Case, spaces, `_` and `-` do not count.
+//! The names that columns have in practice: what people type, what spreadsheets of HR departments
+//! contain, and the header of Okta's own export. Case, spaces, `_` and `-` are ignored.
 
 use crate::scim::path::AttributePath;
 use crate::scim::schema::{self, Attribute, ENTERPRISE_URN, Mutability};
 
-/// The header of the column in which a file of rejected rows gives the reason. It is not an
-/// attribute.
+/// The header of the column with the reasons in a file of rejected rows. It is not an attribute.
 pub const REASON: &str = "rejected because";
 
 /// A friendly name, folded, and the attribute path that it stands for. A path that begins with a
@@ -74,11 +73,11 @@ const WORK_EMAIL: &str = "emails[type eq \"work\"].value";
 const WORK_PHONE: &str = "phoneNumbers[type eq \"work\"].value";
 const MOBILE_PHONE: &str = "phoneNumbers[type eq \"mobile\"].value";
 
-/// Okta's export has a column with the manager's id and one with the name. The name cannot be set
-/// here, so the column with the id counts.
+/// Okta's export has a column with the manager's name besides the one with the id. The name cannot
+/// be set here, so only the id counts.
 pub(super) const YIELDING: &str = "manager";
 
-/// A name without the characters that do not count, in lower case.
+/// A name in lower case, without the ignored characters.
 pub(super) fn folded(name: &str) -> String {
     let counts = |c: &char| !c.is_whitespace() && !matches!(c, '_' | '-');
     name.chars()
@@ -94,7 +93,7 @@ pub(super) fn path_of(name: &str) -> Option<String> {
     if let Some((_, path)) = alias {
         return Some(whole(path));
     }
-    // `User name` is userName, `Department` is an attribute of the extension.
+    // For instance, `User name` is userName, and `Department` is an attribute of the extension.
     let path = AttributePath::parse(&folded)
         .or_else(|| AttributePath::parse_without_urn(&folded))
         .filter(|path| !path.attribute.multi_valued)?;
@@ -109,7 +108,7 @@ fn whole(path: &str) -> String {
     }
 }
 
-/// The path whose name or friendly name is nearest to an unknown one, if any is near.
+/// The path with the name or friendly name closest to an unknown one, if any is close.
 pub(super) fn similar(name: &str) -> Option<String> {
     const EDITS_MAX: usize = 2;
     let wanted = folded(name);
@@ -125,7 +124,7 @@ pub(super) fn similar(name: &str) -> Option<String> {
         .map(|(alias, path)| ((*alias).to_owned(), whole(path)));
     let near = |known: &str| {
         let edits = strsim::damerau_levenshtein(&wanted, known);
-        // Two edits turn any short word into any other.
+        // In a short word, two edits can turn it into any other.
         (edits <= EDITS_MAX && edits * 2 < known.chars().count().max(1)).then_some(edits)
     };
     core.chain(extension)

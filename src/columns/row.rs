@@ -1,5 +1,5 @@
-//! One row: which user it is about, and how it changes that user. Its values go through the same
-//! checks as the body of a request.
+//! One row: which user it concerns, and how it changes that user. Its values pass the same checks
+//! as the body of a request.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use crate::scim::tolerance::{Leniency, Tolerance};
 use crate::scim::user::User;
 use crate::scim::{Object, member};
 
-/// The cell for `active` of a user without it.
+/// The cell for `active` of a user for whom it is unassigned.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// What an empty cell means.
+/// The meaning of an empty cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Empty {
     /// The attribute stays as it is.
     #[default]
     Keep,
-    /// The attribute becomes unassigned, except for `active`, since an empty cell is no reason to
-    /// lock somebody out.
+    /// The attribute becomes unassigned, except `active`: an empty cell is no reason to lock
+    /// somebody out.
     Clear,
 }
 
 impl Empty {
-    /// The word for it.
+    /// Reads `keep` or `clear`.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "keep" => Some(Self::Keep),
@@ -40,7 +40,7 @@ impl Empty {
     }
 }
 
-/// A row, read and not yet applied to a user.
+/// A row that was read but not yet applied to a user.
 #[derive(Clone, Debug)]
 pub struct Row {
     id: Option<String>,
@@ -50,14 +50,14 @@ pub struct Row {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// The cells as they were meant, without added apostrophes, one for each column.
+    /// The original cells, without added apostrophes, one per column.
     Cells(Arc<Columns>, Vec<String>),
-    /// The members of a resource: each replaces its attribute.
+    /// The members of a resource, each of which replaces its attribute.
     Members(Object),
 }
 
 impl Row {
-    /// A row of a table.
+    /// Reads a row of a table.
     pub fn from_cells(columns: &Arc<Columns>, cells: &[String]) -> Result<Self, Error> {
         if cells.len() != columns.count() {
             return Err(wrong(format!(
@@ -76,7 +76,7 @@ impl Row {
         )
     }
 
-    /// A resource, such as a line of an export in JSON.
+    /// Reads a resource, such as a line of a JSON export.
     pub fn from_resource(resource: Object) -> Result<Self, Error> {
         let text = |name: &str| {
             let value = member(&resource, name).and_then(Value::as_str);
@@ -100,17 +100,17 @@ impl Row {
         })
     }
 
-    /// The id, if the row has one: it finds the user.
+    /// The id, if the row has one; it identifies the user.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The userName, if the row has one: without an id it finds the user.
+    /// The userName, if the row has one; it identifies the user if there is no id.
     pub fn user_name(&self) -> Option<&str> {
         self.user_name.as_deref()
     }
 
-    /// Whether it can say if the user is active.
+    /// Whether the row can say if the user is active.
     pub fn tells_status(&self) -> bool {
         match &self.content {
             Content::Cells(columns, _) => columns.tell_status(),
@@ -118,7 +118,7 @@ impl Row {
         }
     }
 
-    /// Whether it says that the user has no `active`.
+    /// Whether the row says that the user has no `active`.
     pub fn unassigns_active(&self) -> bool {
         let Content::Cells(columns, cells) = &self.content else {
             return false;
@@ -127,8 +127,7 @@ impl Row {
         at.is_some_and(|at| cells[at] == UNKNOWN)
     }
 
-    /// Whether a user created from it has no `active`: the export of such a user does not mention
-    /// it.
+    /// Whether a user created from the row has no `active`: the export of such a user omits it.
     pub fn creates_unknown(&self) -> bool {
         let is_export = |members: &Object| {
             let has_none = member(members, "active").is_none_or(Value::is_null);
@@ -140,9 +139,9 @@ impl Row {
         }
     }
 
-    /// Whether it may repeat a whole name that is older than the parts beside it. The same row must
-    /// give the same name each time, so only a resource that was exported as it is now is taken at
-    /// its word, and a row that says nothing of the parts.
+    /// Whether the row may repeat a whole name that is older than its parts. The same row must give
+    /// the same name each time. So the whole name is taken literally only in a resource exported in
+    /// its current state, and in a row without parts of the name.
     pub fn is_outdated(&self, version: &str) -> bool {
         match &self.content {
             Content::Cells(columns, cells) => names(columns, cells, |part| part != "formatted"),
@@ -154,7 +153,8 @@ impl Row {
         }
     }
 
-    /// Whether it sets `name.formatted` by name: then it is no leftover, whatever it says.
+    /// Whether the row sets `name.formatted` explicitly: then it is not left over, whatever it
+    /// says.
     pub fn sets_formatted_name(&self) -> bool {
         match &self.content {
             Content::Cells(columns, cells) => names(columns, cells, |part| part == "formatted"),
@@ -165,7 +165,7 @@ impl Row {
         }
     }
 
-    /// The user after this row; `before` is the user as it is, if there is one.
+    /// The user after this row; `before` is the existing user, if there is one.
     pub fn apply(&self, before: Option<&User>, empty: Empty) -> Result<User, Error> {
         let mut leniency = Leniency::compatible();
         let mut attributes = before.map(User::known).unwrap_or_default();
@@ -185,7 +185,7 @@ impl Row {
                 "the row names a part that no attribute of a User has".to_owned(),
             ));
         }
-        // As in a patch: a user may keep a name that would not be accepted today.
+        // As in a patch, a user may keep a name that would be refused today.
         if before.map(User::user_name) != Some(user.user_name()) {
             user.require_user_name()?;
         }
@@ -200,7 +200,7 @@ pub(super) fn is_active(target: &Target) -> bool {
     matches!(target, Target::Single(path) if path.attribute.name == "active")
 }
 
-/// Whether a cell gives such a part of the name.
+/// Whether a cell that is not empty sets a part of the name that `is_such` accepts.
 fn names(columns: &Columns, cells: &[String], is_such: impl Fn(&str) -> bool) -> bool {
     let is_it = |path: &AttributePath| {
         let part = path.sub_attribute.map(|part| part.name);
@@ -224,7 +224,7 @@ fn set_cells(
     {
         attributes.insert("userName".to_owned(), Value::String(cells[at].clone()));
     }
-    // A reference after the value that it belongs to.
+    // A reference comes after the value that it belongs to.
     for is_reference in [false, true] {
         for (target, cell) in columns.targets.iter().zip(cells) {
             if let Target::Single(path) = target
@@ -261,7 +261,7 @@ fn set_single(
     if cell.is_empty() && (empty == Empty::Keep || is_active) {
         return Ok(());
     }
-    // Somebody who was created from such a row, or was deactivated since, has no access.
+    // A user created from such a row, or deactivated since, has no access, and this stays so.
     if is_active && cell == UNKNOWN && attributes.get("active") == Some(&Value::Bool(false)) {
         return Ok(());
     }
@@ -281,7 +281,7 @@ fn set_single(
     match path.sub_attribute {
         Some(part) => {
             let parts = object_at(members, path.attribute.name);
-            // The reference would point at somebody else.
+            // The reference would point to somebody else.
             if part.name == "value" && parts.get("value").unwrap_or(&Value::Null) != &value {
                 parts.shift_remove("$ref");
             }
@@ -294,7 +294,7 @@ fn set_single(
     Ok(())
 }
 
-/// The object of this name, made if there is none.
+/// The object of this name, which is created if necessary.
 fn object_at<'a>(members: &'a mut Object, name: &str) -> &'a mut Object {
     let value = members.entry(name).or_insert(Value::Null);
     if !value.is_object() {
@@ -303,8 +303,8 @@ fn object_at<'a>(members: &'a mut Object, name: &str) -> &'a mut Object {
     value.as_object_mut().expect("it was just made one")
 }
 
-/// Reads the words for a status, Okta's among them. A user who cannot sign in for a while, but
-/// comes back without an administrator of the directory, is active.
+/// Reads the words for a status, including Okta's. A user who cannot sign in for a while, but
+/// regains access without an administrator of the directory, is active.
 fn status(cell: &str) -> Result<bool, Error> {
     match names::folded(cell).as_str() {
         "true" | "yes" | "1" | "active" | "passwordexpired" | "lockedout" | "recovery"
@@ -317,7 +317,7 @@ fn status(cell: &str) -> Result<bool, Error> {
     }
 }
 
-/// Each member replaces its attribute; one without a value removes it.
+/// Each member replaces its attribute; a member without a value removes it, unless it is `active`.
 fn set_members(
     attributes: &mut Object,
     members: &Object,
