@@ -1,4 +1,4 @@
-//! Turns: work that takes much memory or time is done by a bounded number of callers at a time,
+//! Turns: work that takes much memory or time is done for a bounded number of requests at a time,
 //! while the others wait. The next turn goes to the caller that holds the fewest; among equals, to
 //! the first that came.
 

@@ -20,7 +20,7 @@
 //! | [`onelogin::onelogin`] | emails as one object; an empty User-Agent |
 //! | [`jumpcloud::jumpcloud`] | a test user made and deleted first; a full PUT for each change |
 //! | [`sailpoint::sailpoint`] | reads all of discovery before anything else |
-//! | [`authentik::authentik`] | PUT again and again; creates anew whom a PUT does not find |
+//! | [`authentik::authentik`] | PUT again and again; a new create if a PUT finds no user |
 //!
 //! `check` plays them too: [`reading::opening`] selects the steps that change nothing, [`trial`] is
 //! a life that leaves nothing behind, [`provider`] lists the suites for a directory in use, and

@@ -43,7 +43,7 @@ fn is_no_tls(error: &io::Error) -> bool {
     )
 }
 
-/// Accepts any certificate: its only purpose is to show the certificate.
+/// Accepts any certificate, since the only purpose is to see it.
 #[derive(Debug)]
 struct Anybody(CryptoProvider);
 

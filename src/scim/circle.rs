@@ -90,7 +90,7 @@ mod tests {
                 vec![&[1], &[2], &[1, 3], none],
                 vec![vec![0], vec![1, 2], vec![3]],
             ),
-            // Two circles that share a thing are one; two of which one needs the other are not.
+            // Two circles that share a thing are one; two where one only needs the other stay two.
             (vec![&[1, 2], &[0], &[0]], vec![vec![0, 1, 2]]),
             (
                 vec![&[1], &[0, 2], &[3], &[2]],

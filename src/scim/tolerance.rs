@@ -184,7 +184,7 @@ impl fmt::Display for Tolerated {
     }
 }
 
-/// What a request may depart from, and what it has used so far.
+/// Whether a request may use tolerances, and which it has used so far.
 #[derive(Clone, Debug)]
 pub struct Leniency {
     strict: bool,

@@ -1,4 +1,4 @@
-//! Applying one operation to the attributes of a User.
+//! Applies one operation to the attributes of a User.
 
 use serde_json::Value;
 
