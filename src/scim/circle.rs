@@ -29,7 +29,7 @@ const CLOSED: usize = usize::MAX;
 /// Tarjan's search for strongly connected components.
 struct Search<'a> {
     needs: &'a [BTreeSet<usize>],
-    /// For each thing, when the earliest thing was visited that it is known to lead back to.
+    /// For each thing, the visit number of the earliest open thing that it is known to reach.
     earliest: Vec<usize>,
     seen: usize,
     /// Visited things that are in no circle yet.
