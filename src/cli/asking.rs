@@ -1,5 +1,5 @@
-//! Asking the local door: one request and its answer, as JSON or as a failure in the server's own
-//! words; and the same for each of several names.
+//! Requests to the local door. The answer is JSON, or a failure in the server's own words. [`each`]
+//! does the same for several names.
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use crate::http1::client::Response;
 use crate::http1::target::encode;
 use crate::local::{self, Client};
 
-/// Does each of `names`. Goes on after a refusal, which is told, and says at the end of how many
-/// there was one: `what` is what those are, such as "users were not changed". Any other failure ends
-/// it: it would be that of the next name, too.
+/// Calls `act` for each of `names`. Of several, one that is refused does not stop the rest; the
+/// failure at the end counts the refusals, followed by `what`, such as "users were not changed".
+/// Any other failure ends the loop: the next name would meet it, too.
 pub(super) fn each(
     names: &[String],
     what: &str,
@@ -51,7 +51,7 @@ pub(super) fn ask(
     answered(&sent(client, method, target, body).map_err(from_local)?)
 }
 
-/// [`ask`] with a `hint` what to do if the request is refused with this status.
+/// [`ask`], with a `hint` for an answer with the status `refused`.
 pub(super) fn ask_or_hint(
     client: &mut Client,
     method: &str,

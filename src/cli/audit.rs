@@ -1,5 +1,4 @@
-//! `audit`: who did what, while it happens and afterwards; what a refused request looked like; and
-//! whether the trail is whole.
+//! `audit`: lists, follows and verifies the trail of who did what. `explain` tells of one request.
 
 use std::io;
 use std::path::Path;
@@ -21,9 +20,9 @@ use crate::http1::target::encode;
 use crate::limits;
 use crate::local::Client;
 
-/// Pause between two looks of `follow` for new rows.
+/// Pause between two queries of `follow` for new rows.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
-/// The manual promises a row within a second: half of it is for asking and printing.
+/// The manual promises a row within a second: half of that is left for asking and printing.
 const _: () = assert!(FOLLOW_PAUSE.as_millis() <= 500);
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -123,7 +122,7 @@ fn list(
         let target = format!("/admin/audit?first={from}&count={count}{parameters}");
         let page = ask_or_hint(client, "GET", &target, None, 404, SEARCH)?;
         let rows = elements(&page["rows"]);
-        // The first rows decide a table's widths.
+        // An empty first page would fix a table's widths before there are rows.
         if !rows.is_empty() {
             listing.page(rows)?;
         }
@@ -139,8 +138,8 @@ fn list(
     Ok(())
 }
 
-/// Lists the newest rows, oldest first, without reading what is before them. On the way back
-/// through the trail rows are only counted: very many would not fit in memory.
+/// Lists the newest rows, oldest first, without reading what is before them. The way back through
+/// the trail to the first of them only counts rows: very many would not fit in memory.
 fn list_newest(
     client: &mut Client,
     query: &[(&str, Option<String>)],
@@ -175,8 +174,8 @@ fn parameters(query: &[(&str, Option<String>)]) -> String {
     given.collect()
 }
 
-/// Called when there are no rows by a token: fails if there is no such token. A token forgotten
-/// since may still be in the trail.
+/// For a query without rows: fails if it names a token that does not exist. That is not checked
+/// first, since a forgotten token may still have rows.
 fn require_token_of(client: &mut Client, query: &[(&str, Option<String>)]) -> Result<(), Failure> {
     match query.iter().find(|(name, _)| *name == "token") {
         Some((_, Some(token))) => require_token(client, token),
@@ -246,7 +245,7 @@ fn verify(client: &mut Client, format: Format) -> Result<(), Failure> {
         let mut told = report;
         told["rows"] = json!(rows);
         if let Some(told) = told.as_object_mut() {
-            // How the work was divided concerns nobody.
+            // These members only divide the work into requests.
             told.retain(|name, _| !matches!(name.as_str(), "run" | "isDone" | "stage" | "kept"));
         }
         output::document(format, told)?;
@@ -313,7 +312,7 @@ fn changes(row: &Value) -> String {
     let told = [
         "status", "scimType", "method", "route", "count", "through", "why", "scope", "path",
     ];
-    // What a restore tells of the backup's trail would stand here as a count.
+    // For a restore this is a row of the backup's trail, which would look like a count here.
     let told = told
         .iter()
         .filter(|&&name| name != "through" || row["kind"] != "backup.restore");

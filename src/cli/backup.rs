@@ -1,4 +1,4 @@
-//! `backup`: copies of the directory, made while it is served, checked, and put back.
+//! `backup`: copies the directory while it is served, checks a copy, and puts one back.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read as _};
@@ -50,12 +50,12 @@ pub(super) fn run(config: &config::Serve, command: Backup, program: &str) -> Res
     }
 }
 
-/// Whether the file is one of the standard streams; `./-` is a file of that name.
+/// Whether the file stands for a standard stream; `./-` is a file named `-`.
 fn is_dash(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// A backup is read from its end and in every order, which a pipe cannot be.
+/// Refuses to read from a pipe: a backup is read in any order, beginning at its end.
 fn refuse_dash(file: &Path) -> Result<(), Failure> {
     if !is_dash(file) {
         return Ok(());
@@ -65,11 +65,11 @@ fn refuse_dash(file: &Path) -> Result<(), Failure> {
         .hint("save it to a file first, and name that file; ./- means a file called -"))
 }
 
-/// The server may only be allowed to write its data directory: it makes the copy there, and this
-/// command moves it to where its user may write.
+/// The server may be confined to its data directory, so it makes the copy there, and this command
+/// moves it to where its own user may write.
 fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     let file = std::path::absolute(file).map_err(|error| not_moved(file, &error))?;
-    // What would refuse the file at the end is checked before the work.
+    // Check before the work whatever would refuse the file at its end.
     if fs::symlink_metadata(&file).is_ok() {
         return Err(not_moved(&file, &io::ErrorKind::AlreadyExists.into()));
     }
@@ -82,9 +82,8 @@ fn create(data_dir: &Path, file: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Writes the server's copy to standard output, and what is in it to standard error. Before the
-/// first byte the copy is whole, and has no name any more: nothing is left behind, however this
-/// ends.
+/// Writes the server's copy to standard output, and a summary of it to standard error. Before the
+/// first byte the copy is whole and already unlinked: nothing is left behind, however this ends.
 fn stream(data_dir: &Path) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         let what = "a backup is not written to a terminal";
@@ -98,7 +97,7 @@ fn stream(data_dir: &Path) -> Result<(), Failure> {
         let (copy, from) = opened(data_dir, &made).map_err(|error| not_moved(stdout, &error))?;
         fs::remove_file(&copy).map_err(|error| not_moved(&copy, &error))?;
         written_out(from).map_err(|failure| {
-            // Whoever reads less than all of it has no backup.
+            // A reader that took less than all of it has no backup.
             if failure.is_unread() {
                 let what = "the backup is incomplete: standard output was closed";
                 return Failure::new(status::IO, what);
@@ -120,7 +119,7 @@ fn written_out(mut from: File) -> Result<(), Failure> {
             count => output::data(&buffer[..count])?,
         }
     }
-    // Of a pipe, its reader must see to that.
+    // Only a file can be synced here; behind a pipe that is up to the reader.
     let is_file = rustix::fs::fstat(io::stdout())
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
     if is_file {
@@ -129,7 +128,7 @@ fn written_out(mut from: File) -> Result<(), Failure> {
     Ok(())
 }
 
-/// [`copied_for`] of a server that answers: of one that hangs it is told as soon as by other
+/// [`copied_for`], after a quick request: a server that hangs is reported as soon as by other
 /// commands.
 fn copied(client: &mut Client, file: &Path) -> Result<Value, Failure> {
     ask(client, "GET", "/admin/installation", None)?;
@@ -139,18 +138,18 @@ fn copied(client: &mut Client, file: &Path) -> Result<Value, Failure> {
     copied_for(client, file)
 }
 
-/// Lets the server make a copy, for the audit trail one that goes to `file`, however long it takes.
+/// Has the server make a copy, however long it takes. The audit trail says that it goes to `file`.
 fn copied_for(client: &mut Client, file: &Path) -> Result<Value, Failure> {
     client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let body = json!({"path": file.to_string_lossy()});
     ask(client, "POST", "/admin/backup", Some(&body))
 }
 
-/// The server's copy, and where it is.
+/// Opens the server's copy; returns its path, too.
 fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
     let name = made["copy"].as_str().unwrap_or_default();
     let store = config::store_path(data_dir);
-    // A server that was broken into may name any file, and the command's user may be root.
+    // A compromised server may name any file, and this command may run as root.
     if name.contains('/') || files::of_draft(name).is_none_or(|of| !store.ends_with(of)) {
         return Err(io::Error::other("the server named no copy"));
     }
@@ -164,13 +163,12 @@ fn opened(data_dir: &Path, made: &Value) -> io::Result<(PathBuf, File)> {
     Ok((copy, from))
 }
 
-/// Moves the server's copy to `file`, which belongs to the command's user and which nobody else may
-/// read.
+/// Moves the server's copy to `file`, owned by this command's user and readable by nobody else.
 fn take(data_dir: &Path, made: &Value, file: &Path) -> io::Result<()> {
     let (copy, from) = opened(data_dir, made)?;
     let owner = from.metadata()?.uid();
-    // By the open file: another file may bear the name by now. Where links cannot be made, across
-    // file systems above all, the bytes are copied.
+    // Link the open file: its name may be another file's by now. Where links cannot be made, above
+    // all across file systems, the bytes are copied.
     let by_descriptor = format!("/proc/self/fd/{}", from.as_raw_fd());
     let linked = rustix::fs::linkat(CWD, by_descriptor, CWD, file, AtFlags::SYMLINK_FOLLOW);
     // From here on no copy is left behind, however this ends.
@@ -230,7 +228,7 @@ fn restore(config: &config::Serve, file: &Path, program: &str) -> Result<(), Fai
     let path = config::store_path(data_dir);
     let kept_as = kept_as(&path);
     let had_one = path.exists();
-    // A server does not let go of the store, however long one waits.
+    // Waiting would not help: a server keeps the store locked as long as it runs.
     refuse_beside_server(data_dir)?;
     // It reads both files whole, which takes half a minute for a million users.
     output::say("checking the backup before anything is replaced");
@@ -297,7 +295,7 @@ fn not_restored(data_dir: &Path, file: &Path, error: RestoreError) -> Failure {
     }
 }
 
-/// What the audit trail says of a restore.
+/// The audit trail's row about a restore.
 fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
     let last_of = |trail: &Extent| trail.next.saturating_sub(1);
     let mut details = Map::new();
@@ -318,7 +316,7 @@ fn row(file: &Path, restoring: &Restoring<'_>, now: Instant) -> String {
     event(&caller, now, "backup.restore", &details)
 }
 
-/// What to do about tokens: whoever took one back does not expect it to be good again.
+/// What to do about tokens. An administrator who revoked one does not expect it to be good again.
 fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     let Some(replaced) = restoring.replaced else {
         let general = "tokens revoked since the backup are valid again, changed ones have their \
@@ -349,8 +347,8 @@ fn advice_on_tokens(restoring: &Restoring<'_>, now: Instant) -> Vec<String> {
     revived.chain(changed).chain(lost).collect()
 }
 
-/// What to do about users: whoever was deleted does not expect to be back, and no identity provider
-/// tells of them again.
+/// What to do about users. Those who were deleted do not expect to be back, and no identity
+/// provider mentions them again.
 fn advice_on_users(restoring: &Restoring<'_>, program: &str) -> Option<String> {
     let back = match BroughtBack::by(restoring.restored, restoring.replaced?) {
         Ok(back) => back,
@@ -396,7 +394,7 @@ fn refuse_beside_server(data_dir: &Path) -> Result<(), Failure> {
     Err(Failure::new(status::UNAVAILABLE, what).hint("stop the server first"))
 }
 
-/// A name of its own beside the store, by the time of day.
+/// The name for the replaced store: beside the new one, and made unique by the time.
 fn kept_as(path: &Path) -> PathBuf {
     let now = SystemClock.now().to_string().replace([':', '.'], "-");
     path.with_extension(format!("before-{now}.redb"))
@@ -445,7 +443,7 @@ mod tests {
             let mut head = BufReader::new(&stream).lines();
             head.find(|line| line.as_ref().is_ok_and(String::is_empty));
             thread::sleep(50 * PATIENCE);
-            // Whoever has gone does not take it.
+            // A client that gave up does not read it.
             let _ = stream
                 .write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 12\r\n\r\n{\"users\": 1}");
         });

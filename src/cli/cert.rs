@@ -1,4 +1,4 @@
-//! `cert`: what is served, and how the customer's own certificate comes to be served.
+//! `cert`: shows the certificate that is served, requests one from an authority, and installs it.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -77,7 +77,7 @@ fn base_url_host(config: &config::Serve) -> Option<String> {
 fn mend_names(host: &str) -> String {
     let is_here = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     if is_here {
-        // No authority that an identity provider knows issues a certificate for such a host.
+        // No authority that identity providers trust issues a certificate for such a host.
         return "set base_url to https://NAME/scim/v2 with a name that the certificate covers, and \
                 restart the server"
             .to_owned();
@@ -108,7 +108,7 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
         installed.names.join(", "),
         installed.not_after
     ));
-    // A running server looks for it by itself.
+    // A running server picks it up by itself.
     let looks = 3 * limits::CERTIFICATE_LOOK_SECONDS;
     for _ in 0..looks {
         let served = installation(data_dir)?["certificate"].clone();
@@ -132,7 +132,7 @@ fn install(data_dir: &Path, chain: &Path, key: Option<&Path>) -> Result<(), Fail
     ))
 }
 
-/// What is served and by which CA, for programs; each is null if there is none.
+/// The served certificate and the private CA, for programs; each is null if there is none.
 fn document(installation: &Value) -> Value {
     let mut certificate = installation["certificate"].clone();
     if let Some(ends) = Instant::parse(&text_of(&certificate, "notAfter")) {

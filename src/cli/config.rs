@@ -1,4 +1,4 @@
-//! `config`: what is set, from where, and whether it can be used.
+//! `config`: shows each setting with its origin, and checks whether all can be used.
 
 use serde_json::{Value, json};
 
@@ -26,12 +26,12 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// Prints the file to begin with.
+/// Prints a configuration file to start from.
 pub(super) fn print_default() -> Result<(), Failure> {
     output::line(default_text().trim_end())
 }
 
-/// Shows a configuration that can be used; one that cannot was refused before.
+/// Runs the command on a usable configuration: loading has already refused any other.
 pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(), Failure> {
     match command {
         Config::Show { output } => {
@@ -51,7 +51,7 @@ pub(super) fn run(configuration: &Configuration, command: &Config) -> Result<(),
 fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     let (value, origin) = configuration.shown(key);
     let setting = key.setting();
-    // Words in the place of a value are for people.
+    // A default in words instead of a value is for people.
     let is_value = origin != Origin::Default || !matches!(setting.default, Fallback::Words { .. });
     let (value, default) = if is_value {
         (Some(value), None)
@@ -68,7 +68,7 @@ fn row(configuration: &Configuration, key: crate::config::Key) -> Value {
     })
 }
 
-/// Checks beyond each setting's value: whether the certificate can be served.
+/// Checks what loading does not: whether the certificate can be served.
 fn check(configuration: &Configuration) -> Result<(), Failure> {
     tls::examine(&configuration.serve)?;
     if let Some(file) = &configuration.file {

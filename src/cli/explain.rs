@@ -1,4 +1,4 @@
-//! `audit explain`: what a request was that an identity provider shows the id of.
+//! `audit explain`: tells what became of a request, given the id that an identity provider shows.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::output::{self, Format, Listing, elements, text_of};
 use super::{Failure, ask, status};
 use crate::local::Client;
 
-/// Explains each request of which anything is known, and fails if there are others.
+/// Explains each request of which anything is known, and fails if any is unknown.
 pub(super) fn run(
     client: &mut Client,
     requests: &[String],
@@ -65,7 +65,7 @@ fn explanation(client: &mut Client, request: &str) -> Result<Option<Value>, Fail
         return Ok(None);
     }
     if let Some(found) = found.as_object_mut() {
-        // Where the look ended concerns nobody.
+        // `next` only continues the search, which is over.
         found.remove("next");
         found.insert("requestId".to_owned(), json!(request));
     }
@@ -110,7 +110,7 @@ fn explain_refusal(request: &str, refusal: &Value, program: &str) -> Result<(), 
         text_of(refusal, "status"),
         text_of(refusal, "scimType")
     );
-    // The server does not know which data directory was typed here.
+    // The server's advice lacks the options that were typed here, such as --data-dir.
     let advice = text_of(refusal, "advice").replace("`golinks-scim ", &format!("`{program} "));
     let lines = [
         ("request", request.to_owned()),
@@ -138,8 +138,8 @@ fn explain_refusal(request: &str, refusal: &Value, program: &str) -> Result<(), 
     Ok(())
 }
 
-/// The request ids in what was typed, each once. It may hold ids, texts that identity providers
-/// show, such as "… (request 0123456789abcdef)", and such a text as separate words, typed without
+/// The request ids in what was typed, each once. An argument may be an id, a text that an identity
+/// provider shows, such as "… (request 0123456789abcdef)", or one word of such a text typed without
 /// quotes.
 pub(super) fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::new();
@@ -156,7 +156,7 @@ pub(super) fn request_ids(typed: &[String]) -> Result<Vec<String>, Failure> {
     Ok(ids)
 }
 
-/// The last id in a text: the words before it may come from anybody.
+/// The last id in a text: what stands before it may come from anybody.
 fn request_id(text: &str) -> Option<String> {
     const DIGITS: usize = 16;
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit());

@@ -1,5 +1,5 @@
-//! `man` and `completions`: what is made from the one definition of the command line, for
-//! packages and shells.
+//! `man` and `completions`: man pages for packages and completions for shells, both generated from
+//! the one definition of the command line.
 
 use std::io;
 use std::path::Path;
@@ -12,21 +12,19 @@ use clap_mangen::roff::{Roff, roman};
 use super::args::{Args, EXIT_STATUS, GLOBAL, NEXT};
 use super::{Failure, output, unusable};
 
-/// Prints the completions for a shell.
 pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "golinks-scim", &mut text);
     let text = String::from_utf8_lossy(&text);
-    // clap_complete writes a program's hyphen in two ways in bash, and then completes nothing behind
-    // the first word (clap-rs/clap issue 6421).
+    // For bash, clap_complete spells the program's hyphen in two ways, and so completes nothing
+    // after the first word (clap-rs/clap issue 6421).
     let text = text.replace("golinks__subcmd__scim__", "golinks__scim__");
     output::line(text.trim_end())
 }
 
 /// Writes a man page for each command into a directory.
 pub(super) fn man(dir: &Path) -> Result<(), Failure> {
-    // The pages have the exit statuses, which follow the help elsewhere, under a heading of their
-    // own.
+    // The long help ends with the exit statuses; the pages have them under a heading of their own.
     let mut program = Args::command()
         .after_long_help(NEXT)
         .disable_help_subcommand(true);
@@ -36,7 +34,7 @@ pub(super) fn man(dir: &Path) -> Result<(), Failure> {
         .map_err(|error| unusable(dir, &error).hint("name a directory that you may write to"))
 }
 
-/// The pages of a command, and of all commands below it.
+/// Writes the pages of a command and of all commands below it.
 fn pages(command: clap::Command, dir: &Path) -> io::Result<()> {
     for below in command.get_subcommands() {
         pages(below.clone(), dir)?;
@@ -65,8 +63,8 @@ fn pages(command: clap::Command, dir: &Path) -> io::Result<()> {
     std::fs::write(dir.join(man.get_filename()), page)
 }
 
-/// Sections are ordered by their first arguments, and positional arguments come first; without
-/// headings these would be the last of the options.
+/// Puts each argument under a heading. clap_mangen orders headings by their first arguments, and
+/// positional arguments come first; without a heading they would follow the options.
 fn under_a_heading(arg: Arg) -> Arg {
     let heading = match arg.get_id().as_str() {
         _ if arg.get_help_heading().is_some() => return arg,

@@ -1,6 +1,6 @@
-//! The command line: what was typed, one request, the answer printed. What needs the
-//! directory asks the local door, which `serve` opens; some, such as `manual` and `config`, need
-//! neither.
+//! The command line: parses what was typed, sends requests and prints the answers. Commands that
+//! need the directory ask the local door, which `serve` opens. Others, such as `manual` and
+//! `config`, need neither.
 
 mod args;
 mod asking;
@@ -43,7 +43,7 @@ use crate::store::OpenError;
 use args::{Args, Command};
 use asking::{SEARCH, answered, ask, ask_or_hint, each, require_token, sent};
 
-/// Exit statuses, as `sysexits.h` has them.
+/// Exit statuses: those of `sysexits.h`, and 1 for what was refused or not found.
 mod status {
     pub(super) const REFUSED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
@@ -54,7 +54,7 @@ mod status {
     pub(super) const CONFIGURATION: u8 = 78;
 }
 
-/// What is wrong with so few descriptors; `None` if they are enough.
+/// Why `limit` open descriptors are too few for all connections; `None` if they are enough.
 fn too_few_descriptors(limit: u64) -> Option<String> {
     let needed = limits::DESCRIPTORS_NEEDED;
     (limit < needed).then(|| {
@@ -68,7 +68,7 @@ fn too_few_descriptors(limit: u64) -> Option<String> {
 /// A hint for a user without permission.
 const AS_ROOT: &str = "run this as root, or as the user that runs the server";
 
-/// Why a command was not done: for the exit status, and for the person.
+/// Why a command failed: an exit status for scripts, and a message for people.
 #[derive(Debug)]
 struct Failure {
     status: u8,
@@ -87,8 +87,7 @@ impl Failure {
         }
     }
 
-    /// Nobody reads standard output any more: the reader has seen enough, so no failure is
-    /// reported.
+    /// The reader of standard output is gone. It has seen enough, so no failure is reported.
     fn unread() -> Self {
         Self {
             is_unread: true,
@@ -96,18 +95,18 @@ impl Failure {
         }
     }
 
-    /// Whether it is that nobody reads any more.
     fn is_unread(&self) -> bool {
         self.is_unread
     }
 
-    /// What to do; `{program}` stands for the beginning of a command, as in a mend.
+    /// Adds what to do; `{program}` stands for the beginning of a command, as in `mend`.
     fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
     }
 
-    /// Tells the person, or what collects the log as JSON, which expects nothing else.
+    /// Reports to the person, or through the log if that is JSON: its collector expects nothing
+    /// else.
     fn tell(&self, program: &str) {
         let hint = self.hint.as_deref().map(|hint| filled(hint, program));
         if logging::is_json() {
@@ -118,7 +117,7 @@ impl Failure {
     }
 }
 
-/// Does what was typed.
+/// Runs the command that was typed.
 pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(typed) {
         Ok(args) => args,
@@ -133,7 +132,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let program = program(&args);
-    // Of these the status is the answer: 0 would be a wrong one.
+    // The exit status of these is their answer: without a reader, 0 would be a wrong one.
     let is_verdict = matches!(
         args.command,
         Command::Check(_)
@@ -142,7 +141,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     );
     let outcome =
         without_configuration(&args.command).unwrap_or_else(|| configured(args, &program));
-    // What was logged stands before what is told.
+    // Log lines must appear before the failure.
     logging::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -156,7 +155,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Does what needs no configuration, which may be unusable.
+/// Runs a command that needs no configuration, which may be unusable; `None` for any other.
 fn without_configuration(command: &Command) -> Option<Result<(), Failure>> {
     Some(match command {
         Command::Manual { name } => manual::run(name.as_deref()),
@@ -218,7 +217,7 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
             with_client(&data_dir, |client| token::run(client, command, program))
         }
         Command::User(command) => {
-            // Nobody waits for the store while this waits for what comes by a pipe.
+            // Read first: a pipe may be slow, and must not keep others waiting for the store.
             let table = user::read_file(&command, &data_dir)?;
             with_client(&data_dir, |client| {
                 user::run(client, command, table, program)
@@ -239,15 +238,15 @@ fn configured(args: Args, program: &str) -> Result<(), Failure> {
     }
 }
 
-/// Where files may not grow (`ulimit -f`), a write is to fail like one to a full disk; without a
-/// handler the signal that comes with it would end the process.
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) fail like one to a full disk. Without
+/// a handler, the signal SIGXFSZ would end the process.
 fn outlive_file_size_limit() -> io::Result<()> {
     let signal = rustix::process::Signal::XFSZ.as_raw();
     signal_hook::flag::register(signal, Arc::default()).map(drop)
 }
 
-/// The configuration reduced to the data directory, for commands that need no more: a fault that
-/// matters only to a start must not keep anybody from revoking a token in a hurry.
+/// Falls back to a configuration of the data directory alone, for commands that need no more. A
+/// fault that matters only to a start must not keep anybody from revoking a token in a hurry.
 fn without_the_rest(
     problem: Problem,
     sources: &Sources,
@@ -275,7 +274,7 @@ fn without_the_rest(
     Ok(configuration)
 }
 
-/// The beginning of commands that are to find the same configuration and data directory.
+/// The beginning of commands to copy, with the same configuration and data directory.
 fn program(args: &Args) -> String {
     let mut program = "golinks-scim".to_owned();
     if let Some(file) = &args.config {
@@ -296,15 +295,15 @@ fn typed_level(args: &Args) -> Option<LevelFilter> {
     }
 }
 
-/// Whether an environment variable is about the configuration. The others, and the secrets in them,
-/// are not kept.
+/// Whether an environment variable belongs to the configuration. All others are dropped, and any
+/// secrets with them.
 fn is_heard(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with("GOLINKS_SCIM_") && name != "GOLINKS_SCIM_TOKEN"
         || matches!(&*name, "STATE_DIRECTORY" | "XDG_STATE_HOME" | "HOME")
 }
 
-/// From where the configuration is taken.
+/// Where the configuration is taken from.
 fn sources(args: &Args) -> Sources {
     let mut flags = vec![(Key::DataDir, &args.data_dir)];
     if let Command::Serve(typed) = &args.command {

@@ -5,8 +5,8 @@ use super::{Failure, status};
 use crate::clock::{DateTime, Instant};
 use crate::limits;
 
-/// A moment: an RFC 3339 time, also with a space instead of the `T`, without seconds, or without an
-/// offset, which means UTC; a date (its beginning in UTC); or how long ago it was.
+/// A moment: an RFC 3339 time, a date (its beginning in UTC), or how long ago it was. A time may
+/// have a space instead of the `T`, and lack seconds or an offset; without an offset it is in UTC.
 pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     let ago = || Some(now.plus_seconds(-length(text)?));
     absolute(text).or_else(ago).ok_or_else(|| {
@@ -17,7 +17,8 @@ pub(super) fn moment(text: &str, now: Instant) -> Result<Instant, Failure> {
     })
 }
 
-/// A moment to come: written as [`moment`] takes it, or how long from now it is. `None` is neither.
+/// A moment to come: a time or date as in [`moment`], or how long from now. `None` if it is
+/// neither.
 pub(super) fn end(text: &str, now: Instant) -> Option<Instant> {
     absolute(text).or_else(|| Some(now.plus_seconds(length(text)?)))
 }
@@ -29,7 +30,7 @@ fn absolute(text: &str) -> Option<Instant> {
     } else {
         format!("{text}Z")
     };
-    // Beyond the last instant the others are no times.
+    // Only a `DateTime` can hold a time beyond the last instant; it becomes the last instant.
     let far = || DateTime::parse(text).or_else(|| DateTime::parse(&in_utc));
     Instant::parse(text)
         .or_else(|| Instant::parse(&in_utc))
@@ -106,7 +107,7 @@ mod tests {
             ("2026-11-24 07:00:01.25", "2026-11-24T07:00:01.250Z"),
             ("2026-11-24 07:00Z", "2026-11-24T07:00:00.000Z"),
             ("2026-11-24 08:00+01:00", "2026-11-24T07:00:00.000Z"),
-            // As `date +%FT%T%z` and logs have it.
+            // As `date +%FT%T%z` and log files write it.
             ("2026-11-24T08:00:00+0100", "2026-11-24T07:00:00.000Z"),
             ("2026-11-24 07:00:00,250", "2026-11-24T07:00:00.250Z"),
             ("2h", "2026-11-25T06:30:00.000Z"),

@@ -1,17 +1,17 @@
-//! Others who had the userName that was asked about: whoever looks for a person's history would take
-//! that of the present holder for all of it.
+//! Other users who had the userName that was asked about. Unless they are mentioned, the history of
+//! the name's present holder passes for all that there is.
 
 use serde_json::Value;
 
 use super::output::{self, elements, text_of};
 use crate::limits;
 
-/// Other users, and when each had the name last.
+/// Other users, and when each last had the name.
 #[derive(Default)]
 pub(super) struct Namesakes(Vec<(String, String)>);
 
 impl Namesakes {
-    /// Takes those that a page of rows names.
+    /// Adds those that a page of rows names.
     pub(super) fn note(&mut self, page: &Value) {
         for other in elements(&page["namesakes"]) {
             let (user, last) = (text_of(other, "user"), text_of(other, "last"));
@@ -20,7 +20,7 @@ impl Namesakes {
         }
     }
 
-    /// Says where the histories of the last ones are; `program` begins a command.
+    /// Hints at the histories of the most recent ones; `program` is the beginning of a command.
     pub(super) fn tell(&self, program: &str) {
         let first = self.0.len().saturating_sub(limits::NAMESAKES_TOLD_MAX);
         for (user, last) in &self.0[first..] {

@@ -1,5 +1,5 @@
-//! The only printer. Data goes to standard output, messages to standard error. It is no failure of
-//! the command if either is closed, unless the command has done something that must be reported.
+//! The only code that prints: data to standard output, messages to standard error. A closed stream
+//! does not make a command fail, unless the command has done something that must be reported.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr;
 use super::{Failure, status};
 use crate::logging::{escape, is_dangerous};
 
-/// The form of what a reading command prints.
+/// The output format of a reading command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.
@@ -30,7 +30,7 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
     write(&format!("{text}\n"))
 }
 
-/// Prints names, each with what it is about.
+/// Prints names, each with its description.
 pub(super) fn list(names: &[(&str, &str)]) -> Result<(), Failure> {
     let width = names.iter().map(|(name, _)| name.width()).max();
     let width = width.unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) fn list(names: &[(&str, &str)]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the possible values.
+/// Prints the possible values of an argument, each with its help.
 pub(super) fn choices<V: ValueEnum>() -> Result<(), Failure> {
     let values = V::value_variants().iter();
     let values: Vec<_> = values.filter_map(ValueEnum::to_possible_value).collect();
@@ -57,15 +57,14 @@ pub(super) fn choices<V: ValueEnum>() -> Result<(), Failure> {
     )
 }
 
-/// Whether nothing but errors is to be said.
+/// Whether only errors are printed to standard error.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Says nothing but errors from here on.
 pub(super) fn be_quiet() {
     IS_QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Prints a message for the person, unless only errors are wanted; perhaps nobody reads it.
+/// Prints a message for the person, unless only errors are wanted. Perhaps nobody reads it.
 pub(super) fn say(text: &str) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         complain(text);
@@ -76,7 +75,7 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Prints what was typed wrongly, in clap's words.
+/// Prints clap's message about a usage error.
 pub(super) fn usage(rendered: &str) {
     let what = rendered.strip_prefix("error: ").unwrap_or(rendered);
     complain(&format!("golinks-scim: {}", what.trim_end()));
@@ -90,29 +89,28 @@ pub(super) fn failure(what: &str, hint: Option<&str>) {
     }
 }
 
-/// The elements of a list; what is no list has none.
+/// The elements of a JSON array; none for any other value.
 pub(super) fn elements(list: &Value) -> &[Value] {
     list.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text that came from elsewhere, as one line that does nothing to a terminal.
+/// An untrusted text, on one line and harmless to a terminal.
 pub(super) fn printable(text: &str) -> String {
     escape(text)
 }
 
-/// A value as JSON on one line that does nothing to a terminal, and says the same.
+/// A value as JSON, on one line and harmless to a terminal. Escapes do not change the value.
 pub(super) fn json(value: &Value) -> String {
     escaped(&value.to_string(), |_| false)
 }
 
-/// Rows of CSV for a terminal: characters that would do something to it, other than ending a line,
-/// are escaped as in JSON.
+/// Rows of CSV for a terminal: dangerous characters other than line ends are escaped as in JSON.
 pub(super) fn rows_for_terminal(rows: &str) -> String {
     escaped(rows, |c| c == '\n')
 }
 
-/// JSON has such characters only within texts, where `\u` and four digits mean the same (RFC 8259
-/// section 7); none of them needs more than four digits.
+/// Escapes dangerous characters as `\u` and four digits, which is enough for each of them. JSON has
+/// them only within strings, where the escape means the same (RFC 8259 section 7).
 fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     if !text.contains(is_dangerous) {
         return text.to_owned();
@@ -133,7 +131,7 @@ fn write(text: &str) -> Result<(), Failure> {
     data(text.as_bytes())
 }
 
-/// Writes data. When nobody reads it any more, the command ends quietly.
+/// Writes data. If the reader is gone, the failure ends the command quietly.
 pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -146,8 +144,7 @@ pub(super) fn data(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a standard output that keeps nothing, `/dev/null`, which it also is where it was closed:
-/// `what` cannot be had again.
+/// Fails if standard output is `/dev/null`, as a closed one is, too: `what` cannot be had again.
 pub(super) fn need_reader(what: &str) -> Result<(), Failure> {
     let nowhere = std::fs::metadata("/dev/null").map(|it| it.rdev()).ok();
     let output = rustix::fs::fstat(io::stdout()).ok();
@@ -159,8 +156,7 @@ pub(super) fn need_reader(what: &str) -> Result<(), Failure> {
     Err(Failure::new(status::USAGE, what).hint("send standard output to a file, pipe or terminal"))
 }
 
-/// Prints a document in one of the forms for programs: as an array with this one element, or as a
-/// line.
+/// Prints one document in a format for programs: as an array of one element, or as a line.
 pub(super) fn document(format: Format, document: Value) -> Result<(), Failure> {
     let mut listing = Listing::new(format, &[]);
     listing.page(&[document])?;
@@ -173,11 +169,11 @@ pub(super) struct Column {
     pub(super) cell: fn(&Value) -> String,
 }
 
-/// Columns of a terminal that a table's column takes at most.
+/// The greatest width of a table's column, in columns of the terminal.
 const WIDTH_MAX: usize = 64;
 
-/// Prints rows as they come, page by page. The widths of a table's columns are those of
-/// its first page, up to [`WIDTH_MAX`]; a wider cell moves its own line only.
+/// Prints rows as they come, page by page. The widths of a table's columns are those of its first
+/// page, up to [`WIDTH_MAX`]; a wider cell shifts only the rest of its own line.
 pub(super) struct Listing {
     format: Format,
     columns: &'static [Column],
@@ -185,10 +181,10 @@ pub(super) struct Listing {
     rows: usize,
 }
 
-/// What a command does to one after the other: told to people, or a document for each.
+/// Reports what a command does to several users or tokens: for each a message, or a document.
 pub(super) struct Deeds {
     listing: Option<Listing>,
-    /// Why no more is written: what is done goes on, since it was typed.
+    /// Why writing has stopped. The command itself goes on, since it was typed.
     unwritten: Option<Failure>,
     count: u64,
 }
@@ -214,7 +210,7 @@ impl Deeds {
         }
     }
 
-    /// What became of all of it, and of telling it.
+    /// Combines the outcome of the command with that of reporting it.
     pub(super) fn end(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         let told = match (self.unwritten, self.listing) {
             (Some(failure), _) => Err(failure),
@@ -222,7 +218,7 @@ impl Deeds {
             (None, None) => Ok(()),
         };
         if self.count == 0 {
-            // There is nothing to tell but why.
+            // Nothing was done, so there is only the reason to report.
             return outcome;
         }
         let told = told.map_err(|failure| {
@@ -253,7 +249,6 @@ impl Listing {
         }
     }
 
-    /// Prints one page.
     pub(super) fn page(&mut self, rows: &[Value]) -> Result<(), Failure> {
         let mut text = String::new();
         match self.format {
@@ -324,7 +319,7 @@ impl Listing {
     }
 }
 
-/// A member of a JSON object as text; nothing for null or absence.
+/// A member of a JSON object as text; empty if it is null or absent.
 pub(super) fn text_of(row: &Value, name: &str) -> String {
     match row.get(name) {
         Some(Value::String(text)) => text.clone(),
@@ -344,17 +339,17 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// [`counted`] for a count in an answer.
+/// [`counted`] for a member of an answer.
 pub(super) fn counted_in(row: &Value, name: &str, what: &str) -> String {
     counted(row[name].as_u64().unwrap_or_default(), what)
 }
 
-/// A time to the minute, for a table, whose title says that it is in UTC.
+/// A time to the minute, for a table column whose title says UTC.
 pub(super) fn minute(row: &Value, name: &str, absent: &str) -> String {
     moment(row, name, 16).unwrap_or_else(|| absent.to_owned())
 }
 
-/// A time to the second, for a table, whose title says that it is in UTC.
+/// A time to the second, for a table column whose title says UTC.
 pub(super) fn second(row: &Value, name: &str) -> String {
     moment(row, name, 19).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! The service manager, if there is one: it is told when the server is ready, reads its
-//! configuration again or stops, and that it is alive; and it may have opened the socket, so that
-//! port 443 needs no privilege and no connection is refused during a restart.
+//! The service manager, if there is one. It is notified when the server is ready, reloads its
+//! configuration, stops, or is alive. It may also have opened the listening socket, so that port
+//! 443 needs no privilege and no connection is refused during a restart.
 //!
-//! The words are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
+//! The protocols are those of `sd_notify(3)` and `sd_listen_fds(3)`; without `NOTIFY_SOCKET` and
 //! `LISTEN_FDS` nothing here has any effect.
 
 use std::env;
@@ -21,7 +21,7 @@ use super::{Failure, status};
 
 use crate::locks::sound;
 
-/// The listening socket that the service manager has opened, if it has.
+/// The listening socket that the service manager has opened, if any.
 pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
     let mut opened = ListenFd::from_env();
     if opened.len() > 1 {
@@ -35,17 +35,16 @@ pub(super) fn listener() -> Result<Option<TcpListener>, Failure> {
     })
 }
 
-/// Says that requests are answered from now on.
+/// Reports that the server answers requests from now on.
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Says that the configuration was read again.
 pub(super) fn reloaded() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Says that the configuration is being read again, until [`reloaded`].
+/// Reports that the configuration is being read again, until [`reloaded`].
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -53,13 +52,13 @@ pub(super) fn reloading() {
     }
 }
 
-/// Says that the server ends as soon as it has answered the requests that it has read.
+/// Reports that the server ends once it has answered the requests that it has read.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// The socket to the service manager, kept open from the first message on: when no descriptors are
-/// left, a live server could not say with a new socket that it is alive, and would be killed.
+/// The socket to the service manager, kept open from the first message on. A live server that ran
+/// out of descriptors could not open another to say that it is alive, and would be killed.
 static MANAGER: Mutex<Option<UnixDatagram>> = Mutex::new(None);
 
 fn tell(state: &[NotifyState<'_>]) {
@@ -80,7 +79,7 @@ fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::
     {
         return Ok(());
     }
-    // There is no socket yet, or the manager has bound its own anew.
+    // No socket is open yet, or the manager has bound its own anew.
     let new = UnixDatagram::unbound()?;
     new.connect(path)?;
     new.send(message)?;
@@ -88,12 +87,12 @@ fn send(manager: &mut Option<UnixDatagram>, path: &Path, message: &[u8]) -> io::
     Ok(())
 }
 
-/// Tells the service manager that the server is alive, twice in the time that it allows,
-/// until this is dropped or the server is not.
+/// Tells the service manager twice per watchdog interval that the server is alive, until this is
+/// dropped. While the server is not alive, the watchdog is silent.
 pub(super) struct Watchdog(#[allow(dead_code, reason = "its drop is the message")] Sender<()>);
 
 impl Watchdog {
-    /// Starts, if the service manager wants it.
+    /// Starts the watchdog, if the service manager asks for one.
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         is_alive: impl Fn() -> bool + Send + 'scope,

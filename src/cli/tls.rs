@@ -1,7 +1,7 @@
-//! The certificate with which `serve` begins: where it comes from, whether it can be used, and what
-//! to do if not. `serve`, `config check` and `check` all ask here, so that none of them accepts
-//! what another refuses. A certificate that has ended or begins later is served by a start, but
-//! refused by the other commands, and by a running server.
+//! The certificate that `serve` starts with: where it comes from, whether it can be used, and what
+//! to do if not. `serve`, `config check` and `check` share this code, so that none of them accepts
+//! what another refuses. The exception is a certificate that has expired or is not yet valid: a
+//! starting server serves it, but the other commands and a running server refuse it.
 
 use std::fs;
 use std::io;
@@ -31,8 +31,8 @@ pub(super) fn source(config: &config::Serve, machine: &str, host: &str) -> Sourc
     }
 }
 
-/// Whether the next start could use the files that are there, and clients would accept the
-/// certificate. Nothing is made or changed.
+/// Checks that the next start could use the files that are there, and that clients would accept the
+/// certificate. Makes and changes nothing.
 pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let host = config.base_url.as_ref().map_or("", |url| url.host());
     let source = source(config, "", host);
@@ -40,7 +40,7 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     let Some((chain, key)) = &config.tls_files else {
         return Ok(());
     };
-    // The command's user is often root, who may read everything; the server is another user.
+    // This command often runs as root, who may read everything; the server runs as another user.
     let Ok(server) = fs::metadata(&config.data_dir) else {
         return Ok(());
     };
@@ -64,8 +64,8 @@ pub(super) fn examine(config: &config::Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a user may read a file, as far as owners and modes tell. The user's other groups are not
-/// known: what the file's group may read counts as allowed.
+/// Whether a user may read a file, as far as owners and modes tell. The user's other groups are
+/// unknown, so whatever any group but root's may read counts as allowed.
 fn may_read(path: &Path, user: u32, group: u32) -> bool {
     let may = |path: &Path, bit: u32| {
         let Ok(metadata) = fs::metadata(path) else {
@@ -78,25 +78,25 @@ fn may_read(path: &Path, user: u32, group: u32) -> bool {
         let is_of_other_group = metadata.gid() != group && metadata.gid() == 0;
         user == 0 || is_allowed(0) || !is_of_other_group && is_allowed(3)
     };
-    // A link is followed when the file is read.
+    // Reading follows links: the directories above both the link and its target count.
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     may(&real, 4)
         && path.ancestors().skip(1).all(|above| may(above, 1))
         && real.ancestors().skip(1).all(|above| may(above, 1))
 }
 
-/// What is wrong, and what to do.
+/// The failure for an error, with its exit status and what to do.
 pub(super) fn failure(error: &Error) -> Failure {
     let code = match error {
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             status::PERMISSION
         }
-        // It passes, and a service manager tries again; whatever the file is, it is as it was.
+        // It may pass, so a service manager is to try again; nothing is wrong with the file itself.
         Error::Io(_, io) if passes(io) => return Failure::new(status::IO, error),
         _ => status::CONFIGURATION,
     };
     let hint = match error {
-        // Also of the authority: nothing of it is lost.
+        // Likewise for the authority's files: they are not lost, only unreadable.
         Error::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
             "make it readable for the user that runs the server, and run this as that user or as \
              root; {program} check, run as root, names the right owner"
@@ -116,8 +116,8 @@ pub(super) fn failure(error: &Error) -> Failure {
     Failure::new(code, error).hint(hint)
 }
 
-/// Whether it is nothing of the file, but of the disk, the network to it, or what the process may
-/// open; whatever is not known may pass.
+/// Whether the fault is not in the file, but in the disk, the network to it, or the limit on open
+/// files. An unknown error counts as one that may pass.
 fn passes(error: &io::Error) -> bool {
     let of_the_file = matches!(
         error.kind(),

@@ -59,7 +59,7 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// Columns for which a list has no room.
+/// Columns of a single token, for which a list has no room.
 const DETAILS: &[Column] = &[
     NAME,
     ID,
@@ -174,7 +174,7 @@ pub(super) fn run(client: &mut Client, command: Token, program: &str) -> Result<
     }
 }
 
-/// The networks that were typed, if any were; none of them is everywhere.
+/// The networks that were typed: `None` if there were none, an empty slice for everywhere.
 fn networks(typed: &[String]) -> Result<Option<&[String]>, Failure> {
     match typed {
         [] => Ok(None),
@@ -236,8 +236,8 @@ fn show_once(issued: &Value, format: output::Format) -> Result<(), Failure> {
     })
 }
 
-/// Until when the tokens replaced by a rotation are good: the overlap never extends a token's own
-/// life.
+/// Says until when the tokens that a rotation replaced are good. The overlap never extends a
+/// token's own life.
 fn what_becomes_of_the_old(rotated: &Value) -> String {
     let old = elements(&rotated["old"]);
     let ends: Vec<String> = old.iter().map(|token| text_of(token, "expires")).collect();
@@ -265,7 +265,7 @@ fn what_becomes_of_the_old(rotated: &Value) -> String {
     }
 }
 
-/// A time without its fraction and zone: to the minute it could be over already.
+/// A time without its fraction and zone. Cut to the minute, it might already be over.
 fn to_the_second(time: &str) -> &str {
     time.get(..19).unwrap_or_default()
 }
@@ -286,7 +286,7 @@ fn end_of_life(text: &str, now: Instant) -> Result<Instant, Failure> {
     )))
 }
 
-/// Issues a token and gives it, for the first start.
+/// Issues the token of the first start, and returns it.
 pub(super) fn issue_first(client: &mut Client) -> Result<String, Failure> {
     let expires = SystemClock.now().plus_days(limits::TOKEN_DAYS_DEFAULT);
     let body = json!({"name": "okta", "expires": expires.to_string()});
@@ -300,7 +300,7 @@ fn show(found: &Value, format: output::Format, columns: &'static [Column]) -> Re
     listing.end()
 }
 
-/// All that there is to see: as tables it is two.
+/// Shows everything about the tokens found; for people that takes two tables.
 fn show_whole(found: &Value, format: output::Format) -> Result<(), Failure> {
     show(found, format, COLUMNS)?;
     if format == output::Format::Table {
