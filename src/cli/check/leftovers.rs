@@ -1,8 +1,9 @@
-//! Users that the trials of `check` leave behind: if a run was cut short, or if a proxy let no
-//! deletion through. They are deleted through the local door, which has no proxy before it.
+//! Users that the trials of `check` left behind because a run was cut short, or because a proxy
+//! blocked a deletion. They are deleted through the local door, which has no proxy in front of it.
 //!
-//! Any client that may write can give such a name to any user, and a deletion cannot be undone: so
-//! only users are deleted that were created under such a name, according to the audit trail.
+//! Their userName ends in [`SUFFIX`], but any client that may write can give any user such a name,
+//! and a deletion cannot be undone. So only users are deleted that, according to the audit trail,
+//! were created under it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,8 +20,8 @@ const PAGES_MAX: usize = 100;
 /// Rows of a user's history in one request.
 const ROWS: usize = 50;
 
-/// Plays something that makes users. Deletes the leftovers of earlier runs first and of this one
-/// afterwards, even if it ends early, and returns their names with the result.
+/// Runs `play`, which makes users. Deletes the leftovers of earlier runs before, and those of this
+/// run afterwards, even if it ends early; returns the latter's names with the result.
 pub(super) fn around<T>(
     topic: &str,
     client: &mut Client,
@@ -34,14 +35,14 @@ pub(super) fn around<T>(
     tell_of_others(&others, findings)?;
     let outcome = play(client, findings);
     if matches!(outcome, Err(Halt::Silence(_))) {
-        // The server does not answer: the next run deletes them.
+        // The server does not answer, so the next run deletes them.
         return outcome.map(|brought| (brought, Vec::new()));
     }
     let deleted = delete(client);
     Ok((outcome?, deleted?.0))
 }
 
-/// Reports leftovers when nothing may be written.
+/// Reports leftovers in a run that may not write.
 pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     let mut others = Vec::new();
     let mut left = None;
@@ -61,7 +62,7 @@ pub(super) fn warn(client: &mut Client, findings: &mut Findings) -> Result<(), H
     findings.warn("users made", &what, &mend)
 }
 
-/// Reports users that were given such a name, or whose creation is no longer in the trail.
+/// Reports users who got such a name later, or whose creation is no longer in the trail.
 fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt> {
     const NAMES_MAX: usize = 10;
     let Some(first) = names.first() else {
@@ -80,7 +81,7 @@ fn tell_of_others(names: &[String], findings: &mut Findings) -> Result<(), Halt>
     findings.warn("users made", &what, &mend)
 }
 
-/// The finding about users that a run has left and that were deleted.
+/// The finding about users that a run left behind and that were deleted.
 pub(super) fn deleted(names: &[String]) -> String {
     format!(
         "left over from the requests, now deleted: {}",
@@ -88,8 +89,8 @@ pub(super) fn deleted(names: &[String]) -> String {
     )
 }
 
-/// Deletes the leftovers and no other users. Returns their names, and those of other users with
-/// such names.
+/// Deletes the leftovers and no other users. Returns their names, and those of others with such
+/// names.
 fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     let (mut gone, mut others) = (Vec::new(), Vec::new());
     for _ in 0..PAGES_MAX {
@@ -104,7 +105,7 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
             }
             let target = format!("/scim/v2/Users/{id}");
             let response = sent(client, "DELETE", &target, None)?;
-            // Another run, or an administrator, was quicker.
+            // 404: another run or an administrator was quicker.
             if response.status != 404 {
                 answered(&response).map_err(|failure| Halt::Oddity(failure.what))?;
                 gone.push(name);
@@ -114,8 +115,8 @@ fn delete(client: &mut Client) -> Result<(Vec<String>, Vec<String>), Halt> {
     Ok((gone, others))
 }
 
-/// Whether the user was created under such a name. The trail is read from its end: leftovers are
-/// usually recent.
+/// Whether the user was created under such a name. Reads the trail from its end, since leftovers
+/// are usually recent.
 fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     let user = encode(id);
     let mut end = Some(u64::MAX);
@@ -136,8 +137,8 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     Ok(false)
 }
 
-/// The ids and names of some users with such names, from number `first` on, in the order of their
-/// creation. Empty only if there are none.
+/// A page of users with such a name, by id and name, in the order of their creation, from number
+/// `first` on. Empty only if there are none.
 fn page(client: &mut Client, first: usize) -> Result<Vec<(String, String)>, Halt> {
     let filter = format!("userName ew \"{SUFFIX}\"");
     let target = format!(

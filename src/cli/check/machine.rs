@@ -1,4 +1,4 @@
-//! The machine: configuration, data directory, clock, disk.
+//! Checks of the machine: configuration, data directory, clock, disk.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -15,11 +15,11 @@ use crate::clock::Instant;
 use crate::config::{self, Configuration, Problem, Sources, default_file};
 use crate::limits;
 
-/// File systems over a network, whose locks and syncs cannot be relied on.
+/// Network file systems, whose locks and syncs cannot be relied on.
 const REMOTE: [&str; 6] = ["nfs", "cifs", "smb2", "9p", "fuse", "ceph"];
 
-/// Checks the configuration, and gives the one to check the rest with: if it cannot be used, the
-/// data directory may still be known.
+/// Checks the configuration, and returns the one to check the rest with: if it is unusable, perhaps
+/// one with the data directory alone.
 pub(super) fn configuration(
     configuration: &Result<Configuration, Problem>,
     sources: &Sources,
@@ -45,7 +45,7 @@ pub(super) fn configuration(
         format!("there is no {file}, and none is needed")
     };
     findings.pass(TOPIC, &what)?;
-    // Also while a server runs: its next start would be too late to learn of a fault.
+    // Check this while a server runs, too: at its next start it would be too late.
     if let Err(failure) = tls::examine(&configuration.serve) {
         let mend = failure.hint.as_deref().unwrap_or(EXCHANGE);
         findings.fail("certificate", &failure.what, mend)?;
@@ -132,8 +132,9 @@ pub(super) fn data_directory(data_dir: &Path, findings: &mut Findings) -> Result
     Ok(true)
 }
 
-/// The metadata of what a server that does not run as root has made, if it made all of it: store,
-/// keys, and a socket where one is left. A directory of root's was then made for it.
+/// The store's metadata, for its owner: the server's user, if that is not root and owns all that a
+/// server makes, store, keys and perhaps a socket. A directory that belongs to root was then made
+/// for that user.
 fn maker(data_dir: &Path) -> Option<Metadata> {
     let store = fs::symlink_metadata(config::store_path(data_dir)).ok()?;
     let tls = fs::symlink_metadata(certificate::directory(data_dir)).ok()?;
@@ -157,7 +158,7 @@ fn contents(data_dir: &Path) -> Vec<(PathBuf, Metadata)> {
     paths.into_iter().filter_map(with_metadata).collect()
 }
 
-/// What the server must be able to do with a path: it writes the store, and reads keys.
+/// The permissions that the owner needs on a path: the server writes the store, and reads keys.
 fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
     match metadata {
         _ if metadata.is_symlink() => 0,
@@ -169,7 +170,8 @@ fn needed_mode(data_dir: &Path, path: &Path, metadata: &Metadata) -> u32 {
 
 const SET_CLOCK: &str = "timedatectl set-ntp true";
 
-/// Checks that the clock, which shows `now`, is behind neither this program nor the newest change.
+/// Checks that the clock's time, `now`, is neither before this program existed nor before the
+/// newest change.
 pub(super) fn clock(
     state: &Value,
     now: Instant,
@@ -197,9 +199,9 @@ pub(super) fn clock(
     findings.fail(TOPIC, &what, SET_CLOCK)
 }
 
-/// Whether the machine says that its clock is kept right over the network.
+/// Whether the machine reports that its clock is synchronised over the network.
 pub(super) fn is_synchronised() -> bool {
-    // The command asks another service, which may hang.
+    // timedatectl asks another service, which may hang.
     Command::new("timeout")
         .args([
             "3",
@@ -213,7 +215,7 @@ pub(super) fn is_synchronised() -> bool {
         .is_ok_and(|output| output.stdout.trim_ascii() == b"yes")
 }
 
-/// A service also needs permission for another directory.
+/// The manual, since a service also needs permission for another directory.
 const MOVE: &str = "move the directory to a local disk: golinks-scim manual install has the lines, under \"Another data directory\"";
 
 pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
@@ -257,7 +259,7 @@ pub(super) fn disk(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     if free < limits::DISK_FREE_BYTES_MIN {
         findings.fail(TOPIC, &told, &mend)
     } else if free < store {
-        // The store grows by its own size at once, and a backup takes as much.
+        // The store can double in size at once, and a backup takes as much.
         findings.warn(TOPIC, &told, &mend)
     } else {
         findings.pass(TOPIC, &told)

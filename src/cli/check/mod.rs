@@ -1,7 +1,7 @@
-//! `check`: why the identity provider cannot reach the server, or that it can. Each finding
-//! comes with the line that mends it. The order is that of a request on its way: what is
-//! configured, what is on the machine, whether the server runs, its name, port, certificate
-//! and tokens; then the requests themselves, through the network door.
+//! `check`: finds out why the identity provider cannot reach the server, or that it can. Each
+//! problem comes with the line that mends it. The order is that of a request on its way:
+//! configuration, machine, server and tokens, name, port, certificate; then the requests
+//! themselves, through the network door.
 
 mod leftovers;
 mod machine;
@@ -28,7 +28,7 @@ use crate::idp;
 use crate::local::{self, Client};
 use crate::mend;
 
-/// How long the server may keep silent, at either door, before that is a finding.
+/// How long the server may be silent, at either door, before that is a finding.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The state of something that was checked.
@@ -55,13 +55,13 @@ impl Outcome {
     }
 }
 
-/// The findings, each printed at once.
+/// Prints each finding at once, and counts them by outcome.
 struct Findings {
     listing: Option<Listing>,
     counts: [usize; 4],
     /// The beginning of commands that act on the same data directory.
     program: String,
-    /// Whether another data directory or configuration than the usual one was named.
+    /// Whether a data directory or configuration other than the service's was named.
     is_elsewhere: bool,
 }
 
@@ -123,7 +123,7 @@ impl Findings {
         self.counts[outcome as usize]
     }
 
-    /// A text of the server, with the commands of this program in it filled in.
+    /// A text from the server, with its commands completed for this data directory.
     fn filled(&self, template: &str) -> String {
         mend::filled(template, &self.program)
     }
@@ -137,15 +137,15 @@ impl Findings {
 /// Why the checks end early.
 #[derive(Debug)]
 enum Halt {
-    /// Nobody reads the output.
+    /// The output cannot be written.
     Output(Failure),
-    /// The server keeps silent.
+    /// The server does not answer in time.
     Silence(String),
-    /// It does not answer like a server of ours, or has gone.
+    /// It does not answer like a server of ours, or is gone.
     Oddity(String),
 }
 
-/// Authorities for which the command's user vouches.
+/// Authorities for which the command's user vouches, named with `--ca`.
 struct Vouched {
     file: PathBuf,
     pem: Vec<u8>,
@@ -155,7 +155,7 @@ impl Vouched {
     fn read(file: &Path) -> Result<Self, Failure> {
         let shown = super::quoted(file);
         let pem = fs::read(file).map_err(|error| unusable(file, &error))?;
-        // Any base URL will do: nothing is connected.
+        // This only parses the certificates, so any base URL will do.
         if let Err(error) = idp::client::Client::new("https://localhost", &pem) {
             let form = certificate::form::of_certificates(file, &pem);
             let what = form.unwrap_or_else(|| error.to_string());
@@ -170,7 +170,7 @@ impl Vouched {
     }
 }
 
-/// What to check besides the usual, and which authorities to trust.
+/// The optional checks, and the authorities to trust.
 struct Wanted<'a> {
     typed: &'a Check,
     vouched: Option<Vouched>,
@@ -191,7 +191,7 @@ impl From<local::Error> for Halt {
     }
 }
 
-/// Checks everything; if a finding is a failure, the command fails.
+/// Checks everything, and fails if any finding is a failure.
 pub(super) fn run(
     configuration: &Result<Configuration, Problem>,
     sources: &Sources,
@@ -209,7 +209,7 @@ pub(super) fn run(
     match everything(configuration, sources, &wanted, &mut findings) {
         Ok(()) => {}
         Err(Halt::Output(failure)) => return Err(failure),
-        // Each is a finding, unless printing it failed.
+        // `beyond_configuration` has reported these as findings.
         Err(Halt::Silence(what) | Halt::Oddity(what)) => {
             return Err(Failure::new(status::UNAVAILABLE, what));
         }
@@ -317,7 +317,7 @@ fn conclude(findings: &Findings) -> Result<(), Failure> {
     .hint("begin with the first failure: later ones may be a consequence of it"))
 }
 
-/// Makes a request that every server answers.
+/// Makes a request that no server of ours refuses.
 fn ask(
     client: &mut Client,
     method: &str,

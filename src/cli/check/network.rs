@@ -1,4 +1,5 @@
-//! The way from outside: the name in the base URL, the port, and finally who can reach the server.
+//! Checks the way from outside: the name in the base URL, the port, and finally who can reach the
+//! server. The certificate is left to `peer`.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 
@@ -10,7 +11,7 @@ use crate::config::{BaseUrl, is_public};
 use crate::idp::client::Client;
 use crate::limits;
 
-/// The network door, once it was reached.
+/// The network door, once reached.
 pub(super) struct Reached {
     pub(super) door: Client,
     /// How to make it lead to the server, if it does not.
@@ -20,7 +21,7 @@ pub(super) struct Reached {
     from: Horizon,
 }
 
-/// From where the host of the base URL can be found.
+/// Where the host of the base URL can be found from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Horizon {
     Anywhere,
@@ -28,15 +29,14 @@ enum Horizon {
     ThisMachine,
 }
 
-/// The network door, if it can be reached.
+/// Connects to the network door; `None` if it cannot be reached.
 pub(super) fn reach(
     installation: &Value,
     vouched: Option<&Vouched>,
     findings: &mut Findings,
 ) -> Result<Option<Reached>, Halt> {
     let text = text_of(installation, "baseUrl");
-    // Every server checks its own base URL: one that reports an invalid one does not work as it
-    // should.
+    // Every server checks its own base URL, so one that reports an invalid URL is odd.
     let url = BaseUrl::parse(&text)
         .map_err(|what| Halt::Oddity(format!("its base URL is {text:?}: {what}")))?;
     let listens = text_of(installation, "listens");
@@ -55,7 +55,7 @@ pub(super) fn reach(
     }))
 }
 
-/// The conclusion: whose requests can arrive.
+/// Concludes whose requests can arrive.
 pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "reachable by";
     match (reached.from, reached.is_certified) {
@@ -78,7 +78,7 @@ pub(super) fn reachable_by(reached: &Reached, findings: &mut Findings) -> Result
 
 const SET_BASE_URL: &str = "set base_url in the configuration to the name under which the identity provider finds this machine, such as https://scim.example.com, and restart";
 
-/// Whether the base URL's host leads anywhere, to where, and for whom.
+/// Resolves the base URL's host: to which addresses, and from where.
 fn name(
     url: &BaseUrl,
     listens: &str,
@@ -133,7 +133,7 @@ fn from(host: &str, addresses: &[SocketAddr], listens: &str) -> Horizon {
     }
 }
 
-/// Whether somebody listens where the base URL leads.
+/// Whether something listens where the base URL leads.
 fn port(
     url: &BaseUrl,
     addresses: &[SocketAddr],

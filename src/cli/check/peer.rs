@@ -1,6 +1,6 @@
-//! Who answers where the base URL leads, and who would accept the certificate shown there. A
-//! temporary token is only sent to a server for which the public authorities, our own, or those
-//! named by the command's user vouch: anybody can show a chain that is sound in itself.
+//! Checks who answers where the base URL leads, and who would accept the certificate shown there. A
+//! temporary token is sent only to a server for which public authorities, our own, or those named
+//! by the command's user vouch: anybody can show a chain that is sound in itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ use crate::idp::onlooker::{Sight, look};
 
 const TOPIC: &str = "certificate";
 
-/// A client that has accepted the certificate shown, and whether a cloud accepts it.
+/// A client that has accepted the certificate shown, and whether a cloud would accept it.
 pub(super) fn certificate(
     installation: &Value,
     url: &BaseUrl,
@@ -95,14 +95,14 @@ fn is_served(installation: &Value, leaf: &[u8]) -> bool {
 #[derive(PartialEq, Eq)]
 enum AcceptedBy {
     Clouds,
-    /// Whoever trusts this authority of the chain that is served.
+    /// Clients that trust this authority of the served chain.
     Trust(String),
-    /// Whoever trusts the authorities of this file.
+    /// Clients that trust the authorities in this file.
     Vouched(String),
 }
 
-/// A client that accepts the certificate: as a cloud would, otherwise with the authority of a
-/// private one, otherwise with the authorities named by the command's user.
+/// A client that accepts the certificate: one like a cloud's, else one that trusts the server's own
+/// authority, else one that trusts the authorities named by the command's user.
 fn accepting(
     installation: &Value,
     url: &BaseUrl,
@@ -132,7 +132,7 @@ fn accepting(
     }
 }
 
-/// Who accepts the certificate, and for how long.
+/// Reports who accepts the certificate, and for how long.
 fn accepted(
     by: &AcceptedBy,
     leaf: &[u8],
@@ -143,7 +143,7 @@ fn accepted(
         Ok(end) => format!("it ends in {} days", SystemClock.now().days_until(end)),
         Err(why) => format!("its end date cannot be read: {why}"),
     };
-    // Right after a renewal the certificate shown is no longer the one served.
+    // Right after a renewal, a certificate other than the one reported can be ours.
     let whose = if is_ours || matches!(by, AcceptedBy::Trust(_)) {
         ""
     } else {
@@ -161,12 +161,12 @@ fn accepted(
     findings.warn(TOPIC, &what, mend)
 }
 
-/// The certificate at the upper end of the chain that is served.
+/// The last certificate of the served chain.
 fn top(installation: &Value) -> Option<&Value> {
     installation["certificate"]["chain"].as_array()?.last()
 }
 
-/// A client that trusts the authority of a private certificate.
+/// A client that trusts the private CA, or without one the last certificate of the chain.
 fn who_trusts_its_top(installation: &Value, url: &BaseUrl) -> Result<Client, Error> {
     let private = text_of(&installation["authority"], "path");
     let pem = if private.is_empty() {
@@ -188,7 +188,7 @@ fn mend(installation: &Value, url: &BaseUrl, findings: &Findings) -> String {
             url.host(),
             files.join(" and ")
         ),
-        // Its own is made anew, unless its authority has ended or the clock is wrong.
+        // A private CA renews its leaf, unless the CA has expired or the clock is wrong.
         None if !installation["authority"].is_null() => findings.command("manual certificates"),
         None => findings.command("cert install CHAIN.pem --key KEY.pem"),
     }

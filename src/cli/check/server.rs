@@ -1,4 +1,4 @@
-//! The server: whether it runs, what it needs, what it keeps, who may speak to it.
+//! Checks of the server: whether it runs, what it needs, what it keeps, and who may use it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -43,7 +43,7 @@ fn restart(findings: &Findings) -> &'static str {
     }
 }
 
-/// Whether another data directory or configuration was named than the service has.
+/// Whether a data directory or configuration other than the service's was named.
 pub(super) fn is_elsewhere(sources: &Sources) -> bool {
     let is_set = |name: &str| sources.environment.contains_key(OsStr::new(name));
     sources.file.is_some()
@@ -65,7 +65,7 @@ fn is_service(findings: &Findings) -> bool {
         && units.iter().any(has_unit)
 }
 
-/// Finds the server; without one opens its store and tries its port.
+/// Connects to the server. Without one, opens its store and tries its port.
 pub(super) fn find(
     data_dir: &Path,
     configuration: &Configuration,
@@ -86,14 +86,14 @@ pub(super) fn find(
     Ok(Some(client))
 }
 
-/// There is no server, and its store cannot be opened.
+/// Reports why neither a server nor its store can be used.
 fn unreachable_store(
     error: local::Error,
     data_dir: &Path,
     findings: &mut Findings,
 ) -> Result<(), Halt> {
     let (topic, mend) = match &error {
-        // It may be starting, or about to open its local door again.
+        // A server may be starting, or about to open its local door again.
         local::Error::Store(OpenError::Locked) => ("server", once_more(findings)),
         local::Error::Silent(_) => ("server", restart(findings).to_owned()),
         local::Error::NoDirectory(_) => ("server", start(data_dir, findings)),
@@ -130,10 +130,10 @@ pub(super) fn version(
     findings.warn("server", &what, restart(findings))
 }
 
-/// What to do about a server that runs and does not answer.
+/// Reports a server that runs and does not answer.
 pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> Result<(), Halt> {
     let mend = match pid {
-        // It does not react to a milder signal.
+        // A server that hangs does not react to a milder signal.
         Some(pid) if !is_service(findings) => {
             format!("kill -KILL {pid} && {}", findings.command("serve"))
         }
@@ -142,8 +142,8 @@ pub(super) fn silent(pid: Option<i32>, what: &str, findings: &mut Findings) -> R
     findings.fail("server", what, &mend)
 }
 
-/// A server that was restarted meanwhile is fine; the checks say nothing about the one that answers
-/// now.
+/// Reports an odd answer. A server that was merely restarted is fine, but the checks so far say
+/// nothing about the new one.
 pub(super) fn odd(what: &str, findings: &mut Findings) -> Result<(), Halt> {
     let mend = once_more(findings);
     findings.fail("server", what, &mend)
@@ -208,7 +208,7 @@ pub(super) fn descriptors(state: &Value, findings: &mut Findings) -> Result<(), 
     findings.fail("descriptors", &what, &mend)
 }
 
-/// What `/readyz` says.
+/// Reports why `/readyz` answers 503.
 pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let reasons = elements(&state["reasons"]);
     for reason in reasons {
@@ -218,7 +218,7 @@ pub(super) fn readiness(state: &Value, findings: &mut Findings) -> Result<(), Ha
     Ok(())
 }
 
-/// Reads the whole store.
+/// Has the whole store read and verified.
 pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     client.set_patience(limits::WHOLE_STORE_WAIT_MAX);
     let answer = client.request("POST", "/admin/verification", None);
@@ -243,7 +243,7 @@ pub(super) fn store(client: &mut Client, findings: &mut Findings) -> Result<(), 
     }
 }
 
-/// Whether an identity provider has a token, and whether it uses it.
+/// Checks that there is a live token for an identity provider, and that it is used.
 pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "tokens";
     let listed = ask(client, "GET", "/admin/tokens", None)?;
@@ -272,7 +272,7 @@ pub(super) fn tokens(client: &mut Client, findings: &mut Findings) -> Result<(),
     Ok(())
 }
 
-/// Whether a live token is used. It is not if it was never typed in, or if somebody has removed it.
+/// Checks that a live token is used. If not, it was never typed in, or somebody has removed it.
 fn spoken(token: &Value, now: Instant, findings: &mut Findings) -> Result<(), Halt> {
     const TOPIC: &str = "tokens";
     const MEND: &str = "let the identity provider test its credentials (in Okta: Provisioning, Integration, Test API Credentials)";
@@ -303,7 +303,7 @@ fn is_quiet(used: &str, now: Instant) -> bool {
     Instant::parse(used).is_some_and(|used| used.days_until(now) >= limits::QUIET_DAYS)
 }
 
-/// Tokens and certificates near their end, very many deactivations: what the log warns of.
+/// Reports what the log warns of: tokens and certificates near their end, very many deactivations.
 pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let warnings = elements(&state["warnings"]);
     for warning in warnings {
@@ -313,8 +313,8 @@ pub(super) fn warnings(state: &Value, findings: &mut Findings) -> Result<(), Hal
     Ok(())
 }
 
-/// What identity providers have sent in vain. It is no failure: most of them send more than is
-/// known here.
+/// Reports what identity providers sent and this server ignored. It is no failure: most of them
+/// send more than is known here.
 pub(super) fn ignored(state: &Value, findings: &mut Findings) -> Result<(), Halt> {
     let ignored = &state["ignored"];
     let names = elements(&ignored["names"]);
@@ -342,7 +342,7 @@ mod tests {
     use super::super::Outcome;
     use super::*;
 
-    /// What was told, by outcome.
+    /// How many findings have this outcome.
     fn count(wanted: Outcome, look: impl Fn(&mut Findings) -> Result<(), Halt>) -> usize {
         let mut findings = Findings::new(None, "golinks-scim".to_owned());
         look(&mut findings).expect("standard output is open");
@@ -376,7 +376,7 @@ mod tests {
             ),
             ("203.0.113.9:443", ErrorKind::AddrNotAvailable, "[::]:443"),
         ] {
-            // Where systemd knows the server, its socket has a privileged port.
+            // Where systemd knows the server, its socket unit opens the privileged port.
             if kind != ErrorKind::PermissionDenied || !is_service(&findings) {
                 assert_eq!(mend(address, kind), wanted, "{address} {kind}");
             }

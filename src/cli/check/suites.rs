@@ -1,6 +1,6 @@
-//! Everything that one identity provider sends, suite by suite, through the network door. Its users
-//! are made up, no others are changed, and those left are deleted through the local door, since a
-//! proxy before the network door may not let deletions through.
+//! Plays everything that one identity provider sends, suite by suite, through the network door. The
+//! users are made up, and no others are changed. Those left over are deleted through the local
+//! door, since a proxy in front of the network door may block deletions.
 
 use super::trial::{WrongTokens, played, tell, topic, with_token};
 use super::{Findings, Halt, Outcome, leftovers};
@@ -14,7 +14,7 @@ use crate::secret::{self, Secret};
 
 const TOPIC: &str = "users made";
 
-/// Plays the suites of a provider, and reports the users that they have left.
+/// Plays the suites of a provider, and reports the users that they made and left behind.
 pub(super) fn playing(
     provider: Provider,
     client: &mut Client,
@@ -35,7 +35,7 @@ pub(super) fn playing(
     findings.pass(TOPIC, &users_made(made, &left))
 }
 
-/// The number of users made is known from answers, which may have been altered on their way.
+/// `made` was counted from answers, which may have been altered on their way: it can be too low.
 fn users_made(made: usize, left: &[String]) -> String {
     match left {
         [] => format!("{made}, and none is left"),
@@ -96,7 +96,7 @@ mod tests {
     use crate::idp::Person;
     use crate::limits;
 
-    /// A suite whose token ends before it would be told that the token is wrong.
+    /// Otherwise the last requests of a slow suite would fail for an expired token.
     #[test]
     fn a_token_lives_as_long_as_any_suite_may_take() {
         let person = trial::person([27; Person::RANDOM_BYTES]);

@@ -1,5 +1,5 @@
-//! The requests of identity providers, sent through the network door: those that only read,
-//! and on request the whole life of a user who is deleted at its end.
+//! Sends the requests of identity providers through the network door: those that only read, and on
+//! request the whole life of a user who is deleted at its end.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::secret::{self, Secret};
 
 const LIFE: &str = "life of a user";
 
-/// A token from the local door, forgotten after use.
+/// A token issued at the local door, and forgotten after use.
 struct TemporaryToken {
     id: String,
     text: Secret,
@@ -33,7 +33,7 @@ impl TemporaryToken {
         })
     }
 
-    /// Forgets the token; returns whether it was ever shown to the server.
+    /// Lets the server forget the token; returns whether it ever saw the token used.
     fn forget(self, client: &mut Client) -> Result<bool, Halt> {
         let target = format!("/admin/passing-tokens/{}", self.id);
         let told = ask(client, "DELETE", &target, None)?;
@@ -41,8 +41,8 @@ impl TemporaryToken {
     }
 }
 
-/// Plays with a token that is forgotten afterwards. A silent server cannot be told to forget it:
-/// the token ends by itself after some minutes.
+/// Calls `play` with a token that is forgotten afterwards. A silent server cannot be asked to
+/// forget it; the token then expires by itself after some minutes.
 pub(super) fn with_token<T>(
     scope: &str,
     client: &mut Client,
@@ -51,8 +51,8 @@ pub(super) fn with_token<T>(
 ) -> Result<T, Halt> {
     let token = TemporaryToken::issue(client, scope)?;
     let outcome = play(client, door, &token.text);
-    // The server closes the connections of a token that has ended, in its own time: a request lost
-    // that way would be reported as a failure that is none.
+    // The server will close a forgotten token's connections at a time of its own: a request lost to
+    // that would be reported as a failure, which it is not.
     door.disconnect();
     if !matches!(outcome, Err(Halt::Silence(_))) {
         token.forget(client)?;
@@ -60,15 +60,15 @@ pub(super) fn with_token<T>(
     outcome
 }
 
-/// Which requests without a valid token were sent. Only very few within a minute get the answer
-/// that suites expect, so each is sent once.
+/// The requests without a valid token that were sent. The server answers only very few per minute
+/// as suites expect, so each is sent once.
 #[derive(Default)]
 pub(super) struct WrongTokens {
     shown: Vec<&'static str>,
 }
 
 impl WrongTokens {
-    /// The suite without those that were sent before.
+    /// Leaves out of a suite those requests that were sent before.
     pub(super) fn once(&mut self, mut suite: Suite) -> Suite {
         suite.steps.retain(|step| {
             let is_right = matches!(step.credential, Credential::Bearer | Credential::Bare);
@@ -82,9 +82,9 @@ impl WrongTokens {
     }
 }
 
-/// Whether a request to the base URL arrives at this server. Anybody may have a certificate of a
-/// public authority: the token sent first is good for next to nothing, and others are only sent if
-/// the server has seen that one.
+/// Whether a request to the base URL arrives at this server. A certificate does not prove it:
+/// anybody may have one from a public authority. So the first token is good for next to nothing,
+/// and others are sent only if this server has seen that one.
 pub(super) fn arrives(
     client: &mut Client,
     reached: &mut Reached,
@@ -132,7 +132,7 @@ fn send(
     door.send(&request).map(|(answer, _)| answer)
 }
 
-/// The requests that providers begin with, without the suites of the provider that is played as a
+/// Plays the requests that providers begin with, except the suites of `like`, which is played as a
 /// whole.
 pub(super) fn reading(
     client: &mut Client,
@@ -163,7 +163,7 @@ pub(super) fn reading(
     })
 }
 
-/// A user's life, and its end.
+/// Plays a user's life, and its end.
 pub(super) fn writing(
     client: &mut Client,
     door: &mut Door,
@@ -209,7 +209,7 @@ fn told(
     played(suite, client, exchange, token, &mut observe).map(drop)
 }
 
-/// Plays a suite, and shows each step to `observe` until that halts or the server has gone.
+/// Plays a suite, and shows each step to `observe` until that halts or the server is gone.
 pub(super) fn played(
     suite: &Suite,
     client: &mut Client,
@@ -223,7 +223,7 @@ pub(super) fn played(
             return;
         }
         if step.is_sent && step.status.is_none() {
-            // If the server hangs or has gone, that is to be reported, not this.
+            // If the server hangs or is gone, report that instead of the step.
             outcome = ask(client, "GET", "/admin/status", None).map(drop);
         }
         if outcome.is_ok() {
@@ -286,7 +286,8 @@ pub(super) fn tell(suite: &str, step: &StepReport, findings: &mut Findings) -> R
     findings.fail(topic, &what, &mend_of(step, &failed.expected))
 }
 
-/// The server's own advice, which ends with the request's id.
+/// What to do about a failed step: if possible the server's own advice, which ends with the
+/// request's id.
 fn mend_of(step: &StepReport, expected: &str) -> String {
     match (step.status, detail_of(step)) {
         (_, Some(detail)) => detail,
@@ -341,7 +342,7 @@ mod tests {
         }
     }
 
-    /// A create that a proxy answers 200 is no whim of Okta's suite.
+    /// A create that a proxy answers with 200 is a fault, no whim of Okta's suite.
     #[test]
     fn nothing_is_forgiven_but_the_first_user() {
         for (suite, request, outcome) in [
