@@ -1,5 +1,5 @@
-//! `guide`: what to type into an identity provider, filled in for this installation. The texts are
-//! beside this file, with `{placeholders}`; what must be changed beforehand is in `before`.
+//! `guide`: prints what to type into an identity provider, filled in for this installation. The
+//! texts are beside this file, with `{placeholders}`; `before` adds what must be changed first.
 
 mod before;
 
@@ -20,11 +20,11 @@ const UNKNOWN: &str = "(known once golinks-scim serve has run)";
 /// Where a provider calls from, and what it cannot use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
-    /// The internet: it needs a name that everybody finds and a certificate of a public CA.
+    /// From the internet: it needs a public name and a certificate of a public CA.
     Cloud,
-    /// The internet, too, but it refuses underscores.
+    /// From the internet, too, but Okta refuses underscores.
     OktaCloud,
-    /// The customer's own network, by Okta's rules.
+    /// From the customer's own network, by Okta's rules.
     OktaAgent,
 }
 
@@ -143,7 +143,7 @@ impl Place {
         path.map_or(url, |(at, _)| &url[..at])
     }
 
-    /// The path that a proxy leads here.
+    /// The path of the base URL, for a proxy to forward.
     fn path(&self) -> &str {
         self.base_url
             .as_ref()
@@ -160,7 +160,7 @@ impl Place {
         }
     }
 
-    /// A fact about the private CA; with a customer's certificate there is another text.
+    /// A fact about the private CA, or what to say instead if there is none.
     fn of_authority(&self, fact: impl Fn(&Authority) -> &String) -> String {
         match (&self.authority, &self.certificate) {
             (Some(authority), _) => fact(authority).clone(),
@@ -171,7 +171,7 @@ impl Place {
         }
     }
 
-    /// Who accepts the served certificate.
+    /// Says who accepts the served certificate.
     fn certificate(&self) -> String {
         let program = &self.program;
         match (&self.certificate, &self.authority) {
@@ -200,7 +200,7 @@ impl Place {
     }
 }
 
-/// The text with all placeholders filled. The list of placeholders is closed: a test knows it.
+/// Fills the placeholders. A test fails if a guide has any other.
 fn fill(text: &str, place: &Place, caller: Caller) -> String {
     let values = [
         ("{before}", before::told(place, caller)),
@@ -221,7 +221,6 @@ fn fill(text: &str, place: &Place, caller: Caller) -> String {
             place.of_authority(|authority| &authority.fingerprint),
         ),
         ("{certificate}", format!("\n{}", place.certificate())),
-        // Last, since earlier values contain commands, too.
         ("{program}", place.program.clone()),
     ];
     values.iter().fold(text.to_owned(), |text, (name, value)| {

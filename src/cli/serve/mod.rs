@@ -1,4 +1,5 @@
-//! `serve`: opens everything, tells where it is, waits for a signal, closes everything.
+//! `serve`: opens the store, the certificate and both doors, says where the server is, waits for a
+//! signal, and closes everything. `running` is what goes on meanwhile.
 
 mod running;
 
@@ -52,7 +53,8 @@ pub(super) fn run(
     make_data_dir(&config.data_dir)?;
     let ending = signals.handle();
     let bind = || take_or_listen(config.listen);
-    // A first start that fails at the port leaves no store, so that the next one is the first.
+    // Take the port first: a first start that fails at it leaves no store, so that the next is the
+    // first.
     let is_first = !config::store_path(&config.data_dir).exists();
     let early = is_first.then(bind).transpose()?;
     let store = open_store(&config.data_dir, move || ending.close())?;
@@ -103,7 +105,7 @@ pub(super) fn run(
     service::ready(&format!("serving {base_url}"));
     let data_dir = config.data_dir.clone();
     if let Err(failure) = tell(&data_dir, created, &base_url, &cell, &api, program) {
-        // The server serves, whether or not it can say so.
+        // The server works, whether or not it can say so.
         log::warn!("the welcome could not be printed: {}", failure.what);
     }
     let mut reload = Reload::new(sources, configuration, is_level_typed, &api, cell);
@@ -126,9 +128,9 @@ pub(super) fn run(
     damage.map_or(Ok(()), |damage| Err(store_failure(&data_dir, &damage)))
 }
 
-/// Until the flag is cleared these signals end the process at once: while it waits for another
-/// process's lock, or upgrades a large store, which a kill does not harm, there is nothing to
-/// finish.
+/// Makes these signals end the process at once until the flag is cleared: while it waits for
+/// another process's lock, or upgrades a large store, which a kill does not harm, there is nothing
+/// to finish.
 fn end_at_once_by(signals: [i32; 2]) -> io::Result<Arc<AtomicBool>> {
     let is_opening = Arc::new(AtomicBool::new(true));
     for signal in signals {
@@ -184,7 +186,8 @@ fn open_store(
     let path = config::store_path(data_dir);
     let wait = limits::STORE_LOCK_WAIT;
     if let Some(pid) = local::server_of(data_dir) {
-        // At a restart the one before is still ending: its commits, and the index it saves.
+        // At a restart, the previous process may still be finishing its commits and saving its
+        // index.
         log::info!(
             "process {pid} is using this data directory: waiting up to {} s for it to end",
             wait.as_secs()
@@ -226,8 +229,8 @@ fn take_or_listen(wanted: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     Ok(opened)
 }
 
-/// The listening socket: as typed, else port 8443 of every address, IPv4 alone where the
-/// machine has no IPv6.
+/// The listening socket: at the configured address, else port 8443 of every address, IPv4 alone
+/// where the machine has no IPv6.
 fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     let every = SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT));
     let wanted = address.unwrap_or(every);
@@ -260,7 +263,7 @@ fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
 fn host_name() -> String {
     let system = rustix::system::uname();
     let name = system.nodename().to_string_lossy().to_ascii_lowercase();
-    // A kernel takes names that no URL can have, such as one of digits alone.
+    // A kernel accepts names that no URL can have, such as one of digits alone.
     if BaseUrl::parse(&format!("https://{name}")).is_err() {
         "localhost".to_owned()
     } else {
@@ -269,7 +272,7 @@ fn host_name() -> String {
 }
 
 fn default_base_url(address: SocketAddr) -> Result<BaseUrl, Failure> {
-    // Bound to one address, that address is what clients can reach.
+    // A server bound to one address can be reached at no other.
     let host = if address.ip().is_unspecified() {
         host_name()
     } else if address.is_ipv6() {
@@ -292,7 +295,7 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
     let summary = cell.summary();
     if let Some(what) = summary.out_of_date(now) {
         let mut mend = cell.mend(now).to_string();
-        // Otherwise it is about the clock itself.
+        // Before the authority's beginning, the advice is about the clock already.
         if !summary.is_before_authority(now) {
             mend = format!("if the time really is {now}: {mend}; if not, set the clock");
         }
@@ -307,7 +310,7 @@ fn open_certificate(config: &config::Serve, base_url: &BaseUrl) -> Result<Arc<Ce
     Ok(cell)
 }
 
-/// More connections than the usual 1,024 descriptors allow; the hard limit is the bound.
+/// Raises the limit on open descriptors to the hard limit, and warns if that is too low.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -332,9 +335,9 @@ fn tell(
     api: &Api,
     program: &str,
 ) -> Result<(), Failure> {
-    // The start that made the store may have failed after that.
+    // The start that created the store may have failed after that, so `created` does not tell.
     let is_without_token = api.is_without_token();
-    // The terminal of process 1 is a container's, which is a log.
+    // Process 1 is that of a container, whose terminal is a log.
     if !io::stdout().is_terminal() || std::process::id() == 1 {
         if is_without_token {
             log::info!("make a token for the identity provider with: {program} token issue okta");
@@ -347,7 +350,7 @@ fn tell(
         String::new(),
         format!("  Base URL        {base_url}"),
     ];
-    // Nobody may be at a terminal without a keyboard.
+    // If standard input is no terminal, perhaps nobody is there to read the token.
     if created && io::stdin().is_terminal() {
         let mut client = Client::connect(data_dir, "first start").map_err(super::from_local)?;
         lines.push(format!(
@@ -376,8 +379,7 @@ fn tell(
     output::line(&lines.join("\n"))
 }
 
-/// No program that is started from here may gain privileges, and no core file may hold
-/// tokens and keys.
+/// Lets no program started from here gain privileges, and no core file hold tokens and keys.
 fn give_up_what_is_not_needed() {
     if let Err(error) = rustix::thread::set_no_new_privs(true) {
         log::warn!("privileges could still be gained: {error}");

@@ -1,5 +1,5 @@
-//! While the server runs: work at intervals, reading the configuration and the certificate again,
-//! and waiting for the end.
+//! What `serve` does while the server runs: maintenance at intervals, reloading configuration and
+//! certificate, and waiting for the end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::config::{self, Configuration, Key, SETTINGS, Sources};
 use crate::directory::{Keep, Thresholds};
 use crate::{limits, logging};
 
-/// Seconds from one turn of maintenance to the next: the interval of what is due at every turn.
+/// Seconds between two turns of maintenance: the interval of work due at every turn.
 const TURN_SECONDS: u64 = limits::CERTIFICATE_LOOK_SECONDS;
-/// The turns from one write of the tokens' last uses to the next.
+/// Turns between two writes of the tokens' last uses.
 const TURNS_PER_FLUSH: u64 = turns(limits::LAST_USED_FLUSH_SECONDS);
-/// The turns between two looks whether the leaf is due for renewal.
+/// Turns between two looks at whether the leaf is due for renewal.
 const TURNS_PER_LEAF_LOOK: u64 = turns(limits::LEAF_LOOK_SECONDS);
 
 /// The number of turns in `seconds`, which must be a multiple of a turn.
@@ -39,7 +39,7 @@ pub(super) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Begins.
+    /// Starts the thread.
     pub(super) fn start(api: Arc<Api>, cell: Arc<Cell>) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
         let period = Duration::from_secs(TURN_SECONDS);
@@ -59,7 +59,7 @@ impl Maintenance {
         Ok(Self { stop, thread })
     }
 
-    /// Ends.
+    /// Stops the thread, and waits for it.
     pub(super) fn end(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
@@ -68,7 +68,7 @@ impl Maintenance {
     }
 }
 
-/// The work due at one turn, counted from 1. `hindrance` is what was told last of why the
+/// Does the work due at one turn, counted from 1. `hindrance` is the last logged reason why the
 /// certificate cannot be renewed.
 fn maintain(api: &Api, cell: &Cell, turn: u64, hindrance: &mut Option<String>) {
     let reload = || {
@@ -99,8 +99,8 @@ fn guarded(what: &str, task: impl FnOnce()) {
     }
 }
 
-/// When it is time for a look, and at any time where clients refuse the leaf that is served, as
-/// they do after a clock was wrong. What hinders it is told at the looks alone, and once.
+/// Renews the leaf if it is due: at a look, and at any turn if clients refuse it as out of date, as
+/// they do after the clock was wrong. What hinders it is logged only at looks, and once.
 fn renew(cell: &Cell, is_look: bool, hindrance: &mut Option<String>) {
     let now = SystemClock.now();
     if !is_look && cell.summary().out_of_date(now).is_none() {
@@ -163,12 +163,12 @@ pub(super) fn tuning(config: &config::Serve) -> Tuning {
     }
 }
 
-/// What SIGHUP does.
+/// Reloads the certificate and the configuration on SIGHUP.
 pub(super) struct Reload<'a> {
     sources: &'a Sources,
     /// What this server was started with.
     started: Configuration,
-    /// The configuration in force, as far as it can be changed.
+    /// The configuration read last, in force as far as a running server can change.
     holds: Configuration,
     is_level_typed: bool,
     api: &'a Api,
@@ -209,7 +209,7 @@ impl<'a> Reload<'a> {
     }
 
     fn apply(&mut self, read: Configuration) {
-        // What the log says to hold does.
+        // Tune before logging, so that what the log says is already true.
         self.api.tune(tuning(&read.serve));
         for warning in &read.warnings {
             log::warn!("{warning}");
@@ -241,8 +241,8 @@ impl<'a> Reload<'a> {
     }
 }
 
-/// On SIGHUP reads again what can be. The first other signal ends the wait, and so does damage in
-/// the store; a second one ends the process at once.
+/// Waits for a signal, or for damage in the store; SIGHUP only reloads. Afterwards another signal
+/// ends the process at once.
 pub(super) fn wait_for_stop(signals: &mut Signals, reload: &mut Reload<'_>) {
     let first = signals.forever().find(|signal| {
         if *signal == SIGHUP {
@@ -345,7 +345,7 @@ mod tests {
         api
     }
 
-    /// Whether the file says that the token was used: in a copy, since the store is open.
+    /// Whether the file says that the token was used. Reads a copy, since the store is open.
     fn is_use_stored(folder: &Path) -> bool {
         let copied = tempfile::tempdir().expect("a folder");
         let name = "users.redb";
@@ -384,7 +384,7 @@ mod tests {
         let api = api_with_use(folder.path());
         let cell = private(folder.path(), SystemClock.now().plus_days(-80));
         let old = cell.summary().fingerprint;
-        // A command that was ended has not fetched it.
+        // A copy whose command was killed before fetching it.
         let copy = files::draft_of(&config::store_path(folder.path()));
         let made = fs::File::create_new(&copy).expect("made");
         made.set_modified(SystemTime::UNIX_EPOCH).expect("ours");
@@ -398,7 +398,7 @@ mod tests {
         assert!(is_use_stored(folder.path()) && !copy.exists());
     }
 
-    /// After a clock that was wrong, clients refuse it: nobody is to wait for a turn.
+    /// After the clock was wrong, clients refuse the leaf: they must not wait for a look.
     #[test]
     fn a_leaf_that_is_out_of_date_is_renewed_at_any_turn() {
         let now = SystemClock.now();
@@ -418,7 +418,7 @@ mod tests {
     fn what_hinders_a_renewal_is_told_once_and_again_after_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let now = SystemClock.now();
-        // An authority that a fast clock has made.
+        // An authority made while the clock was fast.
         private(folder.path(), now.plus_days(1));
         let cell = private(folder.path(), now);
         let mut hindrance = None;
@@ -450,7 +450,7 @@ mod tests {
         let old = cell.summary().fingerprint;
         maintain(&api, &cell, 1, &mut None);
         assert_eq!(cell.summary().fingerprint, old);
-        // Another of the same authority.
+        // Another leaf of the same authority.
         fs::remove_file(files.join("leaf.pem")).expect("it was there");
         let new = private(folder.path(), SystemClock.now());
         maintain(&api, &cell, 1, &mut None);
