@@ -1,4 +1,4 @@
-//! The URL under which identity providers find the server.
+//! The URL at which identity providers find the server: parsed, and checked for what seldom works.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,8 +16,9 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Reads `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. One with
-    /// another end is for a proxy to lead ([`Self::has_other_end`]). The error says what is wrong.
+    /// Parses `https://HOST[:PORT][/PATH]`; without a path, `/scim/v2` is appended. If it has
+    /// another end ([`Self::has_other_end`]), a proxy must lead it here. The error says what is
+    /// wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = Parts::of(text.trim())?;
         let path = match parts.path {
@@ -37,12 +38,12 @@ impl BaseUrl {
         &self.text
     }
 
-    /// Whether its path ends in something else than `/scim/v2`, where this server answers.
+    /// Whether its path does not end in `/scim/v2`, where this server answers.
     pub fn has_other_end(&self) -> bool {
         !self.path.ends_with(DEFAULT_PATH)
     }
 
-    /// What of it seldom works.
+    /// Warnings about what is valid, but seldom works.
     pub fn oddities(&self) -> Vec<String> {
         let mut odd = Vec::new();
         if self.host.contains('_') {
@@ -100,7 +101,7 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Those of a URL; the error says what is wrong with it.
+    /// Takes a URL apart; the error says what is wrong with it.
     pub fn of(url: &'a str) -> Result<Self, String> {
         let rest = url
             .strip_prefix("https://")
@@ -149,7 +150,7 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
         ));
     }
     let port = match rest.strip_prefix(':') {
-        // Rust reads +1 as a number too.
+        // Rust would parse +1 as a number, too.
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             port.parse().ok().filter(|port| *port != 0)
         }
@@ -160,8 +161,9 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     Ok((host, port))
 }
 
-/// Whether DNS can hold this name of a host (RFC 1123 section 2.1), or it is one with underscores,
-/// which DNS holds too. Systems read 127.1 as 127.0.0.1, and no certificate can be for it.
+/// Whether this is a host name (RFC 1123 section 2.1), or one with underscores, which DNS allows
+/// too. A name whose end is a number is none: systems read 127.1 as 127.0.0.1, and no certificate
+/// can be for it.
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         let of_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -175,7 +177,7 @@ fn is_name(host: &str) -> bool {
     host.len() <= 253 && host.split('.').all(is_label) && !is_number
 }
 
-/// Ends of names that are of a local network and never in the public DNS.
+/// Endings of names of local networks, which are never in the public DNS.
 const LOCAL_ENDS: [&str; 12] = [
     "local",
     "localdomain",
@@ -195,7 +197,7 @@ const LOCAL_ENDS: [&str; 12] = [
 pub fn is_public(host: &str) -> bool {
     match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => {
-            // RFC 6598: carriers' own.
+            // RFC 6598: address space that carriers share.
             let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64;
             !(address.is_loopback()
                 || address.is_unspecified()

@@ -122,7 +122,7 @@ pub(super) fn similar(name: &str) -> Option<&'static str> {
         .filter(|known| near(known) <= EDITS_MAX)
 }
 
-/// Lines are counted from 1.
+/// The line where `span` begins, counted from 1.
 pub(super) fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start).min(text.len());
     1 + text[..start].matches('\n').count()

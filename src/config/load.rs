@@ -1,5 +1,5 @@
-//! Putting flags, environment and file together: each setting's value, where it comes from,
-//! and whether it can be used.
+//! Puts flags, environment and file together: each setting's value, where it comes from, and
+//! whether it can be used.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,12 +14,12 @@ use super::{BaseUrl, Serve, file};
 const NAME: &str = "golinks-scim";
 const VARIABLES: &str = "GOLINKS_SCIM_";
 const FILE_VARIABLE: &str = "GOLINKS_SCIM_CONFIG";
-/// Where the configuration file is if nobody says otherwise; it need not exist.
+/// The configuration file if none is named; it need not exist.
 pub fn default_file() -> &'static Path {
     Path::new("/etc/golinks-scim/config.toml")
 }
 
-/// From where settings are taken.
+/// Where settings are taken from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The file that was named on the command line.
@@ -30,7 +30,7 @@ pub struct Sources {
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-/// Every setting, understood, and where each comes from.
+/// Every setting, parsed, and where each comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// The file that was read, if there is one.
@@ -68,9 +68,9 @@ impl Configuration {
         })
     }
 
-    /// The data directory of a configuration that cannot be used as a whole, and nothing else of
-    /// it: a slip of the pen must not keep an administrator from revoking a token. `None` if
-    /// another directory could be meant than the one that would be found.
+    /// Takes the data directory, and nothing else, from a configuration that cannot be used as a
+    /// whole: a slip of the pen must not keep an administrator from revoking a token. `None` if a
+    /// directory other than the one found could be meant.
     pub fn of_data_dir(sources: &Sources) -> Option<Self> {
         let file = file_of(sources);
         let named = |name: String| sources.environment.get(&OsString::from(name));
@@ -90,7 +90,7 @@ impl Configuration {
                 Said::Unclear => return None,
             }
         };
-        // A file that was asked for by name and cannot be opened is a slip of another kind.
+        // A named file that cannot be opened is a mistake of another kind, and not forgiven.
         if is_named(sources) && !file.as_deref().is_none_or(is_readable) {
             return None;
         }
@@ -123,7 +123,7 @@ fn empty_flag(key: Key) -> Problem {
     }
 }
 
-/// What the environment sets is put over what is given; what is odd in it.
+/// Overrides `given` with what the environment sets; returns warnings about unknown variables.
 fn of_the_environment(
     sources: &Sources,
     given: &mut BTreeMap<Key, Given>,
@@ -156,7 +156,7 @@ fn typed(sources: &Sources) -> impl Iterator<Item = (Key, Given)> {
     })
 }
 
-/// Whether a file was named explicitly.
+/// Whether a file other than the default was named.
 fn is_named(sources: &Sources) -> bool {
     file_of(sources).is_some_and(|file| file != default_file())
 }
@@ -165,7 +165,7 @@ fn is_readable(file: &Path) -> bool {
     std::fs::File::open(file).is_ok()
 }
 
-/// The file to read: one that was named must be there.
+/// The file to read: one that was named, which must exist, else the default one if it exists.
 fn file_of(sources: &Sources) -> Option<PathBuf> {
     let variable = sources.environment.get(&OsString::from(FILE_VARIABLE));
     let named = sources
@@ -175,7 +175,7 @@ fn file_of(sources: &Sources) -> Option<PathBuf> {
     named.or_else(|| default_file().exists().then(|| default_file().to_owned()))
 }
 
-/// Where everything is if nobody has said: as systemd says, else as the system expects it.
+/// The data directory if none is set: systemd's, else where the system expects it.
 fn usual_data_dir(sources: &Sources) -> Result<Given, Problem> {
     let variable = |name: &str, below: &str| {
         let value = sources.environment.get(&OsString::from(name))?;
@@ -277,12 +277,12 @@ fn not_text(origin: &Origin) -> Problem {
     Problem::new(format!("{origin} is not UTF-8"), "write it in UTF-8")
 }
 
-/// Whether Kubernetes set it, in every pod beside a Service that is called golinks-scim.
+/// Whether Kubernetes set the variable: it does in every pod beside a Service named golinks-scim.
 fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
     let bare = name.strip_prefix(VARIABLES).unwrap_or(name);
     match bare {
         "SERVICE_HOST" | "SERVICE_PORT" => true,
-        // A number may be meant as `listen`.
+        // A bare number may be meant as `listen`.
         "PORT" => value.to_string_lossy().contains("://"),
         _ => bare.starts_with("SERVICE_PORT_") || bare.starts_with("PORT_"),
     }
@@ -372,7 +372,7 @@ mod tests {
         );
     }
 
-    /// One that stands in the table alone would be accepted with any value.
+    /// A setting that is in the table but parsed nowhere would be accepted with any value.
     #[test]
     fn each_setting_is_understood() {
         // Any text is the name of a directory.
@@ -407,7 +407,7 @@ mod tests {
             ("data_dir = \"/d\"\n\"", &[], flag, Some("/f")),
             ("\"", variable, &[], Some("/v")),
             ("data_dir = \"/d\"", rate, &[], Some("/d")),
-            // Another directory could be meant than would be found.
+            // A directory other than the one found could be meant.
             ("data_dir = \"/d", &[], &[], None),
             ("data_dir = \"d\"", &[], &[], None),
             ("dir = \"/d\"", &[], &[], None),
@@ -425,7 +425,7 @@ mod tests {
         ] {
             assert_eq!(found(file, variables, flags).as_deref(), wanted, "{file}");
         }
-        // What is wrong with one variable hides no other.
+        // A fault in one variable hides no other.
         let mut odd = sources("data_dir = \"/d\"", variable, &[]);
         let name = OsString::from("GOLINKS_SCIM_BASE_URL");
         odd.environment.insert(name, OsString::from_vec(vec![0xff]));

@@ -1,4 +1,4 @@
-//! What an administrator can set, from where it comes, and what the server needs to know,
+//! What an administrator can set, where each value comes from, and what the server needs to know,
 //! checked and complete.
 //!
 //! ```text
@@ -28,28 +28,28 @@ use crate::limits;
 /// Everything that `serve` needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serve {
-    /// Where everything is kept.
+    /// Where the store, the keys and the socket are kept.
     pub data_dir: PathBuf,
     /// Where to listen; `None` is port 8443 of every address.
     pub listen: Option<SocketAddr>,
-    /// What clients are told; `None` is made from the machine's name and the port.
+    /// The URL that clients are given; `None` makes one from the machine's name and the port.
     pub base_url: Option<BaseUrl>,
     /// The customer's chain and key.
     pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Requests per second per token; `None` is unlimited.
     pub rate_per_second: Option<u32>,
-    /// What the log tells.
+    /// The least severe level that is logged.
     pub log_level: LevelFilter,
-    /// Whether it is written as JSON.
+    /// Whether the log is written as JSON.
     pub is_log_json: bool,
-    /// More deactivations than this within an hour, and than [`Serve::alarm_percent`] of the
-    /// active users, raise the alarm; 0 is never.
+    /// The alarm is raised by more deactivations within an hour than this, and than
+    /// [`Serve::alarm_percent`] of the active users; 0 turns it off.
     pub alarm_deactivations: u32,
     /// See [`Serve::alarm_deactivations`].
     pub alarm_percent: u32,
     /// Days that rows of the audit trail are kept; `None` is for ever.
     pub audit_keep_days: Option<i64>,
-    /// Bytes that all of them may take; `None` is any number.
+    /// Bytes that all rows of the audit trail may take; `None` is any number.
     pub audit_keep_bytes: Option<u64>,
     /// Whether refused requests are remembered, to be explained.
     pub audit_explain: bool,
@@ -62,8 +62,8 @@ pub fn store_path(data_dir: &Path) -> PathBuf {
     data_dir.join("users.redb")
 }
 
-/// The local door's socket in a data directory. The error says what to do about a path
-/// that no socket can have.
+/// The local door's socket in a data directory. The error says that the path is too long for a
+/// socket.
 pub fn socket_path(data_dir: &Path) -> Result<PathBuf, String> {
     let path = data_dir.join("admin.sock");
     if path.as_os_str().len() > limits::SOCKET_PATH_BYTES_MAX {

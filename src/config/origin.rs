@@ -1,16 +1,16 @@
-//! Where a value comes from, what may be shown of it, and what is wrong with one.
+//! Where a value comes from, what of it may be shown, and why a configuration cannot be used.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::secret::holds_token;
 
-/// A value before it is understood.
+/// A value before it is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
     /// As it was written.
     pub text: String,
-    /// By whom.
+    /// Where it was set.
     pub origin: Origin,
 }
 
@@ -50,9 +50,9 @@ pub struct Problem {
     pub what: String,
     /// What to do.
     pub hint: String,
-    /// Whether it was typed as a flag.
+    /// Whether the fault is in a flag.
     pub is_usage: bool,
-    /// Whether a file may not be read.
+    /// Whether the cause is a file that may not be read.
     pub is_forbidden: bool,
 }
 
@@ -67,7 +67,7 @@ impl Problem {
     }
 }
 
-/// What may be shown of a value: nothing of a token that stands in the wrong place.
+/// A value as it may be shown: a token that stands in the wrong place is masked.
 pub(super) fn masked(text: &str) -> &str {
     if holds_token(text) {
         "(a token, not shown)"

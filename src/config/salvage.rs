@@ -1,5 +1,5 @@
-//! What can still be read from a configuration file with errors: where the data directory is, if
-//! the file leaves no doubt about it.
+//! Salvages the data directory from a configuration file with errors, if the file leaves no doubt
+//! about it.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::settings::Key;
 pub(super) enum Said {
     Nothing,
     This(Given),
-    /// It may have been meant to name another than would be found.
+    /// The file may have been meant to name a directory other than the one that would be found.
     Unclear,
 }
 
@@ -23,7 +23,7 @@ pub(super) fn data_dir(path: &Path) -> Said {
         return Said::Unclear;
     };
     let name = Key::DataDir.setting().name;
-    // Whatever looks like a directory anywhere else is a slip that may mean this setting.
+    // Any other word with "dir" in it may be a misspelling of this setting.
     let words = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'));
@@ -55,7 +55,7 @@ pub(super) fn data_dir(path: &Path) -> Said {
             .count()
     };
     match directory {
-        // Its own path may hold the word too.
+        // The directory's own path may contain the word, too.
         Some(directory) if mentions == in_path(&directory) => Said::This(Given {
             text: directory,
             origin: Origin::File {

@@ -1,5 +1,5 @@
-//! The settings: one table from which the commented file, the environment's names, the check
-//! for unknown keys and the listing with origins are made.
+//! The settings: one table, from which the commented default file, the environment's names, the
+//! check for unknown keys and the listing with origins are made.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use log::LevelFilter;
 use super::BaseUrl;
 use crate::limits;
 
-/// One thing that can be set.
+/// A row of [`SETTINGS`].
 #[derive(Debug)]
 pub struct Setting {
-    /// Which one.
+    /// Its key, which is also its place in the table.
     pub key: Key,
     /// Its name in the file. In the environment it is in capitals behind `GOLINKS_SCIM_`; as a
     /// flag, where `serve` has one, it has hyphens.
     pub name: &'static str,
-    /// Its value where it is not set.
+    /// What applies if it is not set.
     pub default: Fallback,
-    /// What it is for, in lines.
+    /// What it is for, as lines of the default file.
     pub about: &'static str,
     /// Whether SIGHUP changes it in a running server.
     pub is_reloaded: bool,
@@ -32,17 +32,17 @@ pub enum Fallback {
     Number(u32),
     /// This value, as TOML.
     Value(&'static str),
-    /// What the words say; the value is an example.
+    /// What the words say, with an example of a value.
     Words {
-        /// What holds.
+        /// What applies, for people.
         words: &'static str,
-        /// What could be written.
+        /// A value that could be set, as TOML.
         example: &'static str,
     },
 }
 
 impl Fallback {
-    /// As it is shown, a value as a flag has it.
+    /// As it is shown: a value as a flag has it, words in parentheses.
     pub(super) fn shown(self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
@@ -211,7 +211,7 @@ pub static SETTINGS: [Setting; 14] = [
 ];
 
 impl Key {
-    /// What is known of it.
+    /// Its row in [`SETTINGS`].
     pub fn setting(self) -> &'static Setting {
         &SETTINGS[self as usize]
     }
@@ -238,7 +238,7 @@ impl Key {
     }
 }
 
-/// The configuration file in which nothing is set and everything explained.
+/// A configuration file that sets nothing and explains everything.
 pub fn default_text() -> String {
     let mut text = "# golinks-scim: the configuration of the server.
 #
@@ -291,7 +291,6 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "write an address and a port, such as [::]:8443 or 127.0.0.1:8443".to_owned())
 }
 
-/// Reads a base URL.
 pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     BaseUrl::parse(text).map_err(|what| format!("{what}; for example https://scim.example.com"))
 }
@@ -307,7 +306,6 @@ pub(super) fn rate(text: &str) -> Result<Option<u32>, String> {
     }
 }
 
-/// Reads a level of the log.
 pub(super) fn level(text: &str) -> Result<LevelFilter, String> {
     match text.parse() {
         Ok(level) if level != LevelFilter::Off => Ok(level),
@@ -330,7 +328,6 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
     (text.parse()).map_err(|_| format!("write a whole number from 0 to {most}"))
 }
 
-/// Reads a percentage.
 pub(super) fn percent(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(percent) if percent <= 100 => Ok(percent),
@@ -352,7 +349,7 @@ pub(super) fn keep_days(text: &str) -> Result<Option<i64>, String> {
     }
 }
 
-/// Reads how much of it is kept, in bytes; `None` is without limit.
+/// Reads how many bytes the audit trail may take; `None` is without limit.
 pub(super) fn keep_bytes(text: &str) -> Result<Option<u64>, String> {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let bytes = || {
