@@ -1,4 +1,4 @@
-//! `token`: issuing, listing, changing, rotating and revoking.
+//! `token`: issues, lists, changes, rotates and revokes tokens.
 
 use serde_json::{Map, Value, json};
 

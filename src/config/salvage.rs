@@ -17,7 +17,6 @@ pub(super) enum Said {
     Unclear,
 }
 
-/// What the file at `path` says.
 pub(super) fn data_dir(path: &Path) -> Said {
     let Ok(text) = file::text_of(path) else {
         return Said::Unclear;

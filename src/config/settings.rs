@@ -322,7 +322,6 @@ pub(super) fn is_json(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads a number of users.
 pub(super) fn count(text: &str) -> Result<u32, String> {
     let most = u32::MAX;
     (text.parse()).map_err(|_| format!("write a whole number from 0 to {most}"))

@@ -123,7 +123,7 @@ fn is_created_so(client: &mut Client, id: &str) -> Result<bool, Halt> {
     while let Some(before) = end {
         let target = format!("/admin/audit?user={user}&before={before}&count={ROWS}");
         let response = sent(client, "GET", &target, None)?;
-        // The user is gone meanwhile, and the trail does not mention it.
+        // The user was deleted meanwhile, and is not in the trail.
         if response.status == 404 {
             return Ok(false);
         }

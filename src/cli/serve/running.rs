@@ -39,7 +39,6 @@ pub(super) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts the thread.
     pub(super) fn start(api: Arc<Api>, cell: Arc<Cell>) -> Result<Self, Failure> {
         let (stop, stopped) = channel();
         let period = Duration::from_secs(TURN_SECONDS);
