@@ -1,4 +1,4 @@
-//! `user delete`: the erasure of people, which nothing takes back. Deactivation is the usual way.
+//! `user delete`: erases users, which cannot be undone. Deactivation is the usual way.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub(super) fn run(
     deeds.end(outcome)
 }
 
-/// Tells whom it would have been.
+/// Lists the users that would have been deleted, and returns the refusal.
 fn refused(client: &mut Client, who: &[String], program: &str) -> Failure {
     let found = each(who, "users were not found", program, |who| {
         let user = find(client, who)?;

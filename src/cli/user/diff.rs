@@ -1,6 +1,6 @@
 //! `user diff`: compares a file of users with the directory, and prints the commands that would
-//! make the directory match the file. An inactive user who is not in the file is no difference:
-//! nobody is deleted.
+//! make the directory match the file. Since these delete nobody, an inactive user missing from the
+//! file is no difference.
 
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ fn difference(line: &Value, who: &str, what: &str) -> Value {
 
 struct Diff {
     listing: Listing,
-    /// The users that rows are about, by their place in the order of creation.
+    /// The users that rows are about, by sequence number.
     seen: RoaringBitmap,
     count: u64,
     needs_import: bool,
@@ -111,15 +111,15 @@ struct Diff {
     statuses: Statuses,
 }
 
-/// Who is to be deactivated and reactivated. By id: a name may be another user's by then, or unfit
-/// for a shell.
+/// The users to deactivate and to reactivate, by id: by then a name may be another user's, and it
+/// may be unfit for a shell.
 #[derive(Default)]
 struct Statuses {
-    /// Where all of them go, if it was typed.
+    /// Takes all of them, if a file was typed.
     file: Option<StatusFile>,
     deactivate: Vec<String>,
     reactivate: Vec<String>,
-    /// Those for whom there is no room in commands.
+    /// How many did not fit into commands.
     more: u64,
 }
 
@@ -141,8 +141,8 @@ impl Statuses {
         Ok(())
     }
 
-    /// Prints how to deactivate and reactivate: by commands, or of many by a file, which is much
-    /// faster.
+    /// Prints how to deactivate and reactivate them: by commands, or for many of them by a file,
+    /// which is much faster.
     fn say(self, typed: &args::Diff, program: &str) -> Result<(), Failure> {
         if let Some(file) = self.file {
             return file.end(program);
@@ -171,7 +171,7 @@ impl Statuses {
     }
 }
 
-/// A file that an import takes, of users by id and what their status is to be.
+/// A file for an import, with the id of each user and the status to set.
 struct StatusFile {
     path: PathBuf,
     target: Target,
@@ -201,7 +201,7 @@ impl StatusFile {
         self.target.write(&record(&[id, status])?)
     }
 
-    /// Prints how to import the file, which is there if anybody is in it.
+    /// Completes the file and prints how to import it; without users there is none.
     fn end(self, program: &str) -> Result<(), Failure> {
         if self.count == 0 {
             return Ok(());
@@ -235,7 +235,7 @@ impl Diff {
                         (Some("active"), Some(is_active)) => {
                             self.statuses.note(is_active, &text_of(row, "id"))?;
                         }
-                        // Only an import makes a status unknown.
+                        // Only an import can clear a status.
                         _ => self.needs_import = true,
                     }
                     found.push(told);
@@ -303,7 +303,7 @@ impl Diff {
     }
 }
 
-/// A path that is no option, however it begins.
+/// The path, written so that it cannot be taken for an option.
 fn operand(path: &Path) -> PathBuf {
     if path.to_string_lossy().starts_with('-') {
         Path::new(".").join(path)
@@ -312,7 +312,7 @@ fn operand(path: &Path) -> PathBuf {
     }
 }
 
-/// The typed arguments, quoted for a shell.
+/// The arguments that an import needs as well, quoted for a shell.
 fn import_words(typed: &args::Diff) -> String {
     let mut words = vec![match typed.file.to_str() {
         Some("-") => "-".to_owned(),

@@ -1,5 +1,5 @@
-//! `user export`: all users, or those that a query selects, as CSV or JSON lines. A file appears
-//! when it is complete, and overwrites nothing.
+//! `user export`: writes all users, or those that a query selects, as CSV or JSON lines. A file
+//! appears only once it is complete, and overwrites nothing.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -47,7 +47,7 @@ pub(super) fn print(client: &mut Client, query: &str, limit: usize) -> Result<()
     write(client, query, limit, ExportFormat::Csv, &mut Target::Output).map(drop)
 }
 
-/// Writes the users that a query selects, `limit` at most; how many there are.
+/// Writes the users that a query selects, `limit` at most, and returns how many.
 fn write(
     client: &mut Client,
     query: &str,
@@ -57,7 +57,7 @@ fn write(
 ) -> Result<u64, Failure> {
     let (header, columns) = columns::exported();
     let mut count = 0;
-    // It goes out with the first page: nothing is printed before a filter that is refused.
+    // The header goes out with the first page, so that nothing is printed if the filter is refused.
     let mut text = match format {
         ExportFormat::Csv => record(&header)?,
         ExportFormat::Jsonl => Vec::new(),
@@ -74,12 +74,12 @@ fn write(
         }
         target.write(&mem::take(&mut text))
     })?;
-    // No page was asked for with a limit of none.
+    // With a limit of 0 no page was visited, and the header is still here.
     target.write(&text)?;
     Ok(count)
 }
 
-/// The form that the file's name stands for: programs could not open it with another one.
+/// The form that a file's name implies: in another one, programs could not open it.
 pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     if super::file::is_json(file) {
         return Ok(ExportFormat::Jsonl);
@@ -94,7 +94,7 @@ pub(super) fn by_name(file: &Path) -> Result<ExportFormat, Failure> {
     ))
 }
 
-/// A row of CSV.
+/// Encodes a row of CSV.
 pub(super) fn record(cells: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Failure::new(status::IO, error);
@@ -108,8 +108,8 @@ pub(super) enum Target {
     File(Draft),
 }
 
-/// A file that does not have its name yet; it is removed unless [`Target::end`] is called. That of
-/// a command that was killed is removed by the next export to the same name.
+/// A file under a temporary name, removed unless [`Target::end`] is called. If the command is
+/// killed, the next export to the same name removes it.
 pub(super) struct Draft {
     path: PathBuf,
     written_at: PathBuf,
@@ -121,7 +121,7 @@ impl Target {
         let Some(path) = path else {
             return Ok(Self::Output);
         };
-        // What would refuse the file at the end is checked before the work.
+        // Checked before the work, so as not to fail at its end.
         if fs::symlink_metadata(path).is_ok() {
             return Err(exists(path));
         }
@@ -161,7 +161,7 @@ impl Target {
             .and_then(|()| draft.file.get_ref().sync_all())
             .and_then(|()| files::appear(&draft.written_at, &draft.path));
         appeared.map_err(|error| match error.kind() {
-            // Somebody else was quicker.
+            // Another process has made it meanwhile.
             io::ErrorKind::AlreadyExists => exists(&draft.path),
             _ => unusable(&draft.path, &error),
         })
@@ -176,7 +176,7 @@ fn exists(path: &Path) -> Failure {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Once the file has its name, there is nothing under the draft's.
+        // Fails, as it should, once the file has its own name.
         let _ = fs::remove_file(&self.written_at);
     }
 }

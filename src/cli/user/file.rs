@@ -1,6 +1,6 @@
-//! Reading a file of users for an import or a comparison: CSV as spreadsheets write it, or JSON
-//! lines. It is checked once as a whole before anything is done (`survey`); then it is read batch
-//! by batch.
+//! Reads a file of users for an import or a comparison: CSV as spreadsheets write it, or JSON
+//! lines. `survey` checks the whole file first; then it is read batch by batch. What a row does to
+//! the directory is decided by the server.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -20,17 +20,17 @@ use crate::limits;
 use crate::scim::fold::fold;
 use crate::scim::json;
 
-/// A file whose header was understood.
+/// An open file of users, checked as a whole, with its header read.
 pub(in crate::cli) struct Table {
     /// How many rows there are.
     pub(super) rows: u64,
     pub(super) form: Form,
-    /// Whether it begins with a byte order mark, by which spreadsheets know UTF-8.
+    /// Whether it begins with a byte order mark, by which spreadsheets recognize UTF-8.
     pub(super) has_bom: bool,
     ignored: Vec<String>,
     /// The row that did not fit into the last request.
     held: Option<Line>,
-    /// The userNames and ids of users that rows so far were about, hashed.
+    /// Hashes of the userNames and ids of users that earlier rows were about.
     seen: HashSet<u64>,
     hasher: RandomState,
 }
@@ -43,7 +43,7 @@ pub(super) enum Form {
         /// The byte between two cells.
         delimiter: u8,
         columns: Arc<Columns>,
-        /// The column with the reason from an earlier import.
+        /// The column in which an earlier import wrote its reason.
         reason_at: Option<usize>,
         records: csv::Reader<Numbered<File>>,
     },
@@ -55,20 +55,20 @@ pub(super) enum Form {
     },
 }
 
-/// The member with a line that could not be read, in a file of rejected rows.
+/// In a file of rejected rows, the member that holds a line that could not be read.
 const UNREAD: &str = "text";
 
 /// One row of the file.
 pub(super) struct Line {
-    /// Where it begins, counted from 1.
+    /// The line on which it begins, counted from 1.
     pub(super) number: u64,
     /// Its cells; for JSON the line itself.
     pub(super) cells: Vec<String>,
-    /// What is sent for it, or why nothing is.
+    /// What to send for it, or why nothing is sent.
     pub(super) content: Result<Value, String>,
-    /// The user that it is about, as far as it says.
+    /// The userName, else the id, else empty.
     pub(super) who: String,
-    /// The same, hashed: its id, if it has one; a userName beside it may be a new one.
+    /// The hash of the id, else of the userName. Beside an id the userName may be a new one.
     about: Option<u64>,
 }
 
@@ -99,7 +99,7 @@ impl Table {
         })
     }
 
-    /// A request with these rows.
+    /// The body of a request with these rows.
     pub(super) fn request(&self, empty: &str, rows: &[Value]) -> Value {
         let mut request = json!({"empty": empty, "rows": rows});
         if let Form::Csv { header, .. } = &self.form {
@@ -108,7 +108,7 @@ impl Table {
         request
     }
 
-    /// The next rows, as many as go into one request; none at the end of the file.
+    /// The next rows, as many as fit into one request; empty at the end of the file.
     pub(super) fn batch(&mut self) -> Result<Vec<Line>, Failure> {
         let (mut batch, mut bytes, mut values) = (Vec::new(), 0, 0);
         while batch.len() < limits::IMPORT_ROWS_MAX {
@@ -119,7 +119,7 @@ impl Table {
             let Some(line) = next else {
                 break;
             };
-            // A cell takes more than its text, also in a refused row.
+            // A cell takes more memory than its text, even in a refused row.
             bytes += line
                 .cells
                 .iter()
@@ -140,7 +140,7 @@ impl Table {
         Ok(batch)
     }
 
-    /// The line, refused if an earlier one was about its user.
+    /// The line, refused if an earlier one was about the same user.
     fn first_about(&mut self, mut line: Line) -> Line {
         let is_first = line.about.is_none_or(|user| self.seen.insert(user));
         if !is_first && line.content.is_ok() {
@@ -164,8 +164,8 @@ impl Table {
         Ok(Some(line))
     }
 
-    /// What is sent for a line. A second line about one user is refused, also in the file of
-    /// rejected rows, where it stands alone: there it would be applied over the first one.
+    /// What to send for a line. A row once rejected as the second about its user stays refused in
+    /// the file of rejected rows: alone there, it would be applied over the first one.
     fn read(&self, line: &mut Line) -> Result<Value, String> {
         let (row, content, reason) = match &self.form {
             Form::Csv {
@@ -202,7 +202,7 @@ impl Table {
         };
         match reason {
             Some(reason) if columns::is_same_user(&reason) => {
-                // It stands in the way of none whose reason was emptied.
+                // It must not block a row about this user whose reason was emptied.
                 line.about = None;
                 Err(reason.trim().to_owned())
             }
@@ -218,16 +218,15 @@ impl Table {
         self.hasher.hash_one(("userName", fold(name)))
     }
 
-    /// Remembers whom a row was about as the server knows them: a later row may name somebody by
-    /// id who was named by userName here, or the other way round, or by the name from before the
-    /// row or after it.
+    /// Remembers which user a row was about, as the server knows it. A later row may name the user
+    /// by id instead of userName or the reverse, or by the userName from before or after this row.
     pub(super) fn note_outcome(&mut self, line: &Line, outcome: &Value) {
         let Some(id) = outcome["id"].as_str() else {
             return;
         };
         self.seen.insert(self.by_id(id));
         let told = ["userName", "previousUserName"].map(|member| outcome[member].as_str());
-        // A name that somebody was refused stands for whoever has it.
+        // The userName of a refused row may be another user's.
         let typed = (outcome["outcome"] != "refused").then_some(&*line.who);
         for name in told.into_iter().flatten().chain(typed) {
             self.seen.insert(self.by_name(name));
@@ -268,12 +267,12 @@ impl Form {
         })
     }
 
-    /// Whether a file of this name is in this form, too.
+    /// Whether a file of this name would be read in this form.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         matches!(self, Self::Json { .. }) == is_json(path)
     }
 
-    /// Its name for people, and the ending of such a file's name.
+    /// The form's name for people, and the ending of its files' names.
     pub(super) fn name_and_ending(&self) -> (&'static str, &'static str) {
         match self {
             Self::Csv { .. } => ("CSV", ".csv"),
@@ -300,8 +299,8 @@ impl Form {
     }
 }
 
-/// The next row of CSV that is not empty, as those are that spreadsheets leave before the header and
-/// at the end: the line on which it begins, and its cells.
+/// The next CSV row that is not empty: the line on which it begins, and its cells. Spreadsheets
+/// leave empty rows before the header and at the end.
 fn read_record(
     records: &mut csv::Reader<Numbered<File>>,
 ) -> Result<Option<(u64, Vec<String>)>, Failure> {
@@ -319,7 +318,7 @@ fn read_record(
     }
 }
 
-/// The header, with `None` for the columns that are left out.
+/// The header, with `None` for each ignored column.
 fn kept_header<'a>(header: &'a [String], ignored: &[String]) -> Vec<Option<&'a str>> {
     let is_kept = |name: &&str| !is_among(ignored, name);
     let names = header.iter();
@@ -338,11 +337,11 @@ fn require_ignored(path: &Path, header: &[String], ignored: &[String]) -> Result
     Err(Failure::new(status::DATA, what).hint(hint))
 }
 
-/// How columns are left out: all of them at once, as it is typed.
+/// The options that leave these columns out, ready to be typed.
 fn ignoring(names: &[&str]) -> String {
     let mut typed: Vec<String> = Vec::new();
     for (at, name) in names.iter().enumerate() {
-        // What cannot be shown cannot be typed.
+        // A name with control characters cannot be typed.
         if name.contains(char::is_control) {
             return "--ignore COLUMN leaves a column out".to_owned();
         }
@@ -358,7 +357,7 @@ fn ignoring(names: &[&str]) -> String {
     }
 }
 
-/// Bytes that a cell takes besides its text.
+/// Memory that a cell takes besides its text.
 const CELL_BYTES: usize = 24;
 
 fn is_among(names: &[String], name: &str) -> bool {
@@ -374,20 +373,20 @@ pub(super) fn is_json(path: &Path) -> bool {
     matches!(&*ending(path), "jsonl" | "ndjson")
 }
 
-/// The ending of a file's name in lower case; also of a name that is nothing but an ending.
+/// The ending of a file's name in lower case, even if the name is nothing but an ending.
 pub(super) fn ending(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     ending.unwrap_or_default().to_ascii_lowercase()
 }
 
-/// A file beside `path` for rejected rows, which does not exist yet.
+/// A path beside `path` for rejected rows, at which there is no file yet.
 pub(super) fn rejects_beside(path: &Path) -> Result<PathBuf, Failure> {
     beside(path, ".rejects", None)
 }
 
-/// A file beside `path` that does not exist yet, with this mark in its name, and the ending of
-/// `path` unless there is another.
+/// A path beside `path` with `mark` in its name, at which there is no file yet. It keeps the ending
+/// of `path` unless another is given.
 pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<PathBuf, Failure> {
     const TRIES: u32 = 1000;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -411,7 +410,7 @@ pub(super) fn beside(path: &Path, mark: &str, ending: Option<&str>) -> Result<Pa
     Err(Failure::new(status::USAGE, what))
 }
 
-/// The members of an answer's rows, by their place.
+/// Takes the rows out of an answer, in order, each as its members.
 pub(super) fn rows_of(answer: &mut Value) -> impl Iterator<Item = Map<String, Value>> {
     let rows = answer["rows"].as_array_mut().map(std::mem::take);
     rows.unwrap_or_default().into_iter().map(|row| match row {

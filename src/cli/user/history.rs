@@ -9,9 +9,9 @@ use crate::http1::target::encode;
 use crate::local::Client;
 use crate::scim::schema::ENTERPRISE_URN;
 
-/// Columns for the forms that are not for people.
+/// Empty: a table is printed by hand, and JSON has no columns.
 const COLUMNS: &[Column] = &[];
-/// Rows in one request.
+/// Rows asked for in one request.
 const ROWS: usize = 1000;
 
 pub(super) fn run(
@@ -33,7 +33,7 @@ pub(super) fn run(
             Value::Array(rows) => rows,
             _ => Vec::new(),
         };
-        // Refused requests have changed nothing.
+        // A row without `changes` is a refused request, which changed nothing.
         rows.retain(|row| row["changes"].is_array());
         if !is_told && page["first"].as_u64() > Some(1) && !rows.is_empty() {
             output::say("older changes may have been removed: see `golinks-scim manual audit`");
@@ -55,7 +55,7 @@ pub(super) fn run(
     Err(Failure::new(status::REFUSED, what).hint(SEARCH))
 }
 
-/// One change: a line about it, then a line for each attribute.
+/// Prints one change: a line about it, then a line for each attribute.
 fn print(row: &Value, who: &str) -> Result<(), Failure> {
     let name = text_of(row, "userName");
     let named = if name == who {
@@ -84,7 +84,7 @@ fn print(row: &Value, who: &str) -> Result<(), Failure> {
         .try_for_each(|line| output::line(&output::printable(line)))
 }
 
-/// Some numbers, not all of very many.
+/// Lists numbers, cut short if there are very many.
 pub(super) fn numbers(numbers: &[Value]) -> String {
     const SHOWN_MAX: usize = 5;
     let shown: Vec<String> = numbers
@@ -100,7 +100,7 @@ pub(super) fn numbers(numbers: &[Value]) -> String {
     shown.join(", ") + more
 }
 
-/// A line for each value that differs; those of complex attributes one by one.
+/// Adds a line for each value that differs. Complex attributes are compared member by member.
 fn differences(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
     let empty = serde_json::Map::new();
     let (old, new) = match (before, after) {

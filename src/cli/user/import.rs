@@ -1,5 +1,5 @@
-//! `user import`: a file of users goes in batch by batch, each batch in one commit. A row that
-//! cannot be applied is reported, and kept in a file that can be mended and imported itself.
+//! `user import`: applies a file of users batch by batch, each batch in one commit. A row that
+//! cannot be applied is reported, and kept in a file that can itself be mended and imported.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -20,7 +20,7 @@ use crate::columns::{self, REASON};
 use crate::files;
 use crate::local::Client;
 
-/// Rows or users between two progress lines, if there is no terminal.
+/// Rows or users between two progress lines, when stderr is no terminal.
 pub(super) const TOLD_EVERY: u64 = 10_000;
 /// Rejected rows that are shown; all of them are in their file.
 const SHOWN_MAX: u64 = 20;
@@ -117,7 +117,7 @@ struct Import<'a> {
     updated: u64,
     unchanged: u64,
     refused: u64,
-    /// Whether a row was refused since another one is about the same user.
+    /// Whether a row was refused because another one is about the same user.
     has_same_user: bool,
     rejects: Rejects,
 }
@@ -131,7 +131,7 @@ impl<'a> Import<'a> {
         };
         let form = "{bar:30} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(form).expect("it names only what there is"));
-        // From a real import people want only the refusals.
+        // After a real import only the refusals are of interest.
         let lists = typed.dry_run || typed.output.output != Format::Table;
         Ok(Self {
             listing: lists.then(|| Listing::new(typed.output.output, COLUMNS)),
@@ -149,7 +149,7 @@ impl<'a> Import<'a> {
         })
     }
 
-    /// Whether rejected rows are in no file.
+    /// Whether rejected rows go to no file, so that all of them are shown.
     fn is_told_alone(&self) -> bool {
         self.rejects.path.is_none()
     }
@@ -161,7 +161,7 @@ impl<'a> Import<'a> {
     fn note(&mut self, lines: &[Line], outcomes: &[Value]) -> Result<(), Failure> {
         let before = self.done();
         let (mut shown, mut rejected) = (Vec::new(), Vec::new());
-        // All are counted before anything here can fail, since all are done.
+        // Count all first: the server has applied them, even if something here fails.
         for (line, outcome) in lines.iter().zip(outcomes) {
             match outcome["outcome"].as_str() {
                 Some("created") => self.created += 1,
@@ -197,7 +197,7 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Reports what was applied, even though the rest was not.
+    /// Reports what was applied before the failure, and how to continue.
     fn broken_off(&self, failure: Failure) -> Failure {
         self.bar.finish_and_clear();
         let is_unread = failure.is_unread();
@@ -274,24 +274,24 @@ impl<'a> Import<'a> {
     }
 }
 
-/// The file of rejected rows, made with the first one.
+/// The file of rejected rows, created with the first one.
 struct Rejects {
-    /// Without one they are told, and nowhere else.
+    /// `None` if rejected rows are only shown.
     path: Option<PathBuf>,
-    /// Whether its place was typed.
+    /// Whether `--rejects` named it.
     is_named: bool,
-    /// Whether the next import needs another file.
+    /// Whether the next import needs another path.
     must_be_another: bool,
     rows: RejectedRows,
 }
 
-/// The writer of rejected rows, in the form of the input; it exists from the first one on.
+/// Writes rejected rows in the form of the input; the file is created with the first one.
 enum RejectedRows {
     Csv {
         header: Vec<String>,
         delimiter: u8,
         reason_at: Option<usize>,
-        /// Whether the input begins with a byte order mark: then a spreadsheet needs it here, too.
+        /// Whether the input begins with a byte order mark: then a spreadsheet needs one here too.
         has_bom: bool,
         writer: Option<Box<csv::Writer<File>>>,
     },
@@ -337,8 +337,8 @@ impl Rejects {
         if rejected.is_empty() {
             return Ok(());
         }
-        // The same file cannot be named again, and one that could not be written will not be
-        // writable.
+        // If writing fails, it would fail at this path again. If it succeeds, the file exists, and
+        // its path cannot be given again.
         self.must_be_another = true;
         for (line, reason) in rejected {
             self.rows.add(path, line, reason)?;
@@ -349,8 +349,8 @@ impl Rejects {
     }
 }
 
-/// What would refuse the file at the end is checked before the work; `None` if one that nobody has
-/// named cannot be made, since there may be no rejected rows.
+/// Checks before the work what would fail at its end. `None` if the file cannot be created, but
+/// nobody named it or this is a dry run: there may be no rejected rows.
 fn checked(path: PathBuf, typed: &args::Import, table: &Table) -> Result<Option<PathBuf>, Failure> {
     if std::fs::symlink_metadata(&path).is_ok() {
         let what = format!("{}: the file exists already", path.display());
@@ -445,7 +445,7 @@ impl RejectedRows {
     }
 }
 
-/// The file with its header.
+/// Creates the file with its header.
 fn begin_csv(
     path: &Path,
     header: &[String],
@@ -475,9 +475,9 @@ fn unwritten(path: &Path, error: &str) -> Failure {
     Failure::new(status::IO, format!("{}: {error}", path.display()))
 }
 
-/// The reason, then the cells as they were: a row with too many or too few cells stays so until it
-/// is mended. The reason from an earlier import is dropped; in such a row its cell may have been
-/// taken away, and another one be in its place.
+/// Puts the reason before the cells, and drops the reason of an earlier import. A row with too many
+/// or too few cells stays so until it is mended; in it, the old reason's cell may have been
+/// removed, and another cell is in its place.
 fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) -> Vec<String> {
     let is_count = |at: usize| cells.get(at).is_some_and(|it| columns::is_wrong_count(it));
     let old = at.filter(|at| cells.len() == count || is_count(*at));
@@ -490,11 +490,11 @@ fn with_reason(cells: &[String], count: usize, at: Option<usize>, reason: &str) 
 }
 
 fn with_member(line: &str, reason: &str) -> String {
-    // One that was refused as a whole is kept as a whole, and refused again until it is mended.
+    // A line that cannot be parsed is kept whole, and refused again until it is mended.
     let Ok(Value::Object(mut object)) = crate::scim::json::parse_line(line) else {
         return keep_whole(line, reason).to_string();
     };
-    // A password is never kept, and would be passed over.
+    // A password is never kept, and an import would ignore it.
     let is_kept = |name: &str| !columns::is_reason(name) && !name.eq_ignore_ascii_case("password");
     object.retain(|name, _| is_kept(name));
     object.insert(REASON.to_owned(), json!(reason));

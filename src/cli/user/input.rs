@@ -1,4 +1,5 @@
-//! The file of users that was typed, or what comes by a pipe: both are read twice.
+//! The input of an import or a comparison: a file, or a stream such as a pipe. It is read twice, so
+//! a stream is first copied into an unnamed file.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
@@ -9,16 +10,16 @@ use super::file::is_json;
 use super::survey::BOM;
 use crate::{files, limits};
 
-/// What users are read from.
+/// An opened input, positioned at its start.
 pub(super) struct Input {
     pub(super) file: File,
-    /// Whether each line is a resource.
+    /// Whether each line is a resource; otherwise the input is CSV.
     pub(super) is_json: bool,
 }
 
 impl Input {
-    /// Opens the file. A stream, `-` is standard input, is first written into a file without a name
-    /// in `directory`.
+    /// Opens the file, or standard input for `-`. A stream is copied into an unnamed file in
+    /// `directory`.
     pub(super) fn open(path: &Path, directory: &Path) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Self::of_stream(path, io::stdin().lock(), directory);
@@ -59,21 +60,21 @@ impl Input {
     }
 }
 
-/// Whether rejected rows could lie beside what is read.
+/// Whether the input is a file, so that a file of rejected rows can be put beside it.
 pub(super) fn has_place_beside(path: &Path) -> bool {
     path != Path::new("-")
         && !is_of_the_system(path)
         && fs::metadata(path).as_ref().is_ok_and(Metadata::is_file)
 }
 
-/// Whether a path stands for what is open, such as `/dev/stdin`: its name says nothing.
+/// Whether a path leads to something already open, as `/dev/stdin` does: its name says nothing.
 fn is_of_the_system(path: &Path) -> bool {
     ["/dev", "/proc"]
         .iter()
         .any(|folder| path.starts_with(folder))
 }
 
-/// A stream has no name to tell the form by: whether it begins with an object.
+/// Whether a stream begins with an object. It has no file name that would tell its form.
 fn is_json_inside(file: &mut File) -> io::Result<bool> {
     file.rewind()?;
     let mut beginning = Vec::new();

@@ -1,5 +1,5 @@
-//! `user`: looking people up, adding, importing, exporting and comparing them, changing who is
-//! active, deleting, and undoing changes.
+//! The `user` commands, which show and change users. Every one sends requests through [`Client`];
+//! none touches the store.
 
 mod args;
 mod delete;
@@ -63,7 +63,8 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-/// The file of a command that has one, read once; none where there is no directory to compare it with.
+/// Opens and checks the file of users that a command names. `None` if it names none, or if there is
+/// no data directory and so nothing to compare the file with.
 pub(super) fn read_file(command: &User, data_dir: &Path) -> Result<Option<Table>, Failure> {
     let (file, ignored) = match command {
         User::Import(typed) => (&typed.file, &typed.ignore),
@@ -175,8 +176,8 @@ fn list(client: &mut Client, query: &str, limit: usize, format: Format) -> Resul
     Ok(())
 }
 
-/// Shows the users that a query selects, `limit` at most, page by page. By cursor, so that each is
-/// shown once, whatever is changed or deleted meanwhile.
+/// Passes the users that a query selects to `visit` page by page, `limit` at most. It pages by
+/// cursor, so that each user is visited once, whatever is changed or deleted meanwhile.
 fn each_page(
     client: &mut Client,
     query: &str,
@@ -206,7 +207,7 @@ fn query_of(selected: &Selected) -> String {
     parameters(selected.search.as_deref(), filter.as_deref())
 }
 
-/// The query parameters besides those for paging, each with an ampersand before it.
+/// The query parameters for search and filter, each with an ampersand before it.
 fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     let one = |name: &str, value: Option<&str>| {
         value.map_or_else(String::new, |value| format!("&{name}={}", encode(value)))
@@ -214,8 +215,8 @@ fn parameters(search: Option<&str>, filter: Option<&str>) -> String {
     one("search", search) + &one("filter", filter)
 }
 
-/// One filter for what was typed. A user without `active` may not use the account, and counts as
-/// inactive.
+/// Combines the typed filter and status into one filter. A user without `active` may not use the
+/// account, and so counts as inactive.
 fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option<String> {
     let status = match (active, inactive) {
         (true, _) => Some("active eq true"),
@@ -224,7 +225,7 @@ fn combined_filter(filter: Option<&str>, active: bool, inactive: bool) -> Option
     };
     match (filter, status) {
         (None, None) => None,
-        // As typed, so that the position in an error is that in the typed text.
+        // Left as typed, so that a position in an error is one in the typed text.
         (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
         (Some(filter), Some(status)) => Some(format!("({filter}) and {status}")),
     }
@@ -249,7 +250,7 @@ fn find(client: &mut Client, who: &str) -> Result<Value, Failure> {
     )
 }
 
-/// A name as it is typed.
+/// Quotes a userName as a command's argument, even if it begins like an option.
 fn typed(name: &str) -> String {
     let quoted = quoted(Path::new(name));
     if name.starts_with('-') {
@@ -301,7 +302,7 @@ fn add(
     Ok(user)
 }
 
-/// Sets `active` of each user, and gives how many were changed.
+/// Sets `active` of each user, and returns how many of them this changed.
 fn set_active_of_each(
     client: &mut Client,
     who: &[String],
@@ -314,7 +315,7 @@ fn set_active_of_each(
     let outcome = each(who, "users were not changed", program, |who| {
         let user = find(client, who)?;
         set_active(client, &user, active)?;
-        // Without `active` nobody may use the account; to write `false` still changes the user.
+        // A user without `active` is inactive, but writing `false` still changes the resource.
         let changed = user["active"] != active;
         count += usize::from(changed);
         let word = if active { "active" } else { "inactive" };
@@ -337,7 +338,7 @@ fn set_active(client: &mut Client, user: &Value, active: bool) -> Result<(), Fai
     ask(client, "PATCH", &target, Some(&body)).map(drop)
 }
 
-/// All attributes, one a line.
+/// Prints all attributes, one per line.
 fn show(user: &Value) -> Result<(), Failure> {
     let mut lines = Vec::new();
     flatten("", user, &mut lines);
@@ -351,7 +352,7 @@ fn show(user: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Attribute paths and their values. A resource is four levels deep at most.
+/// Collects attribute paths and their values. A resource is at most four levels deep.
 fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
@@ -379,7 +380,7 @@ fn marked_user_name(user: &Value) -> String {
     format!("{}{mark}", text_of(user, "userName"))
 }
 
-/// Whether the userName is the primary email, or the only one.
+/// Whether the userName is the primary email, or the first one if none is primary.
 fn is_named_by_email(user: &Value) -> bool {
     let emails = elements(&user["emails"]);
     let primary = emails

@@ -1,5 +1,5 @@
-//! On which line each row of a CSV file begins, counted from 1 as an editor does. The reader of CSV
-//! only knows where the previous row has ended: the rest of a CRLF and empty lines may follow.
+//! Tells on which line each row of a CSV file begins, counted from 1 as in an editor. The CSV
+//! reader only knows where the previous row ended: the rest of a CRLF and empty lines may follow.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -7,20 +7,20 @@ use std::io::{self, Read};
 /// A source that notes where its lines begin while it is read.
 pub(super) struct Numbered<R> {
     source: R,
-    /// Bytes that were read.
+    /// Bytes read so far.
     read: u64,
     /// The line of the next byte.
     line: u64,
     is_after_break: bool,
-    /// Whether an LF would end the same line again.
+    /// Whether an LF next would belong to the same line break.
     is_after_cr: bool,
-    /// Positions and lines of the bytes that follow line breaks and are none themselves: those that
-    /// were read ahead, and that of the row asked for.
+    /// Position and line of each byte that follows a line break and is not part of one. Entries
+    /// before the row asked for last are gone.
     begins: VecDeque<(u64, u64)>,
 }
 
 impl<R> Numbered<R> {
-    /// A source of which nothing was read yet.
+    /// Wraps a source from which nothing has been read yet.
     pub(super) fn new(source: R) -> Self {
         Self {
             source,
@@ -32,8 +32,8 @@ impl<R> Numbered<R> {
         }
     }
 
-    /// The line on which the first row after this many bytes begins; the previous row has ended
-    /// there. Earlier rows cannot be asked for any more.
+    /// The line on which the first row after this many bytes begins, where the previous row ended.
+    /// Rows must be asked for in order.
     pub(super) fn line_behind(&mut self, bytes: u64) -> u64 {
         while self.begins.front().is_some_and(|(at, _)| *at < bytes) {
             self.begins.pop_front();
@@ -64,7 +64,7 @@ impl<R: Read> Read for Numbered<R> {
 mod tests {
     use super::*;
 
-    /// The lines on which the rows of a file begin, whatever is read of it at once.
+    /// The lines on which the rows of a file begin, read through a buffer of this size.
     fn lines(text: &str, buffer: usize) -> Vec<u64> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)

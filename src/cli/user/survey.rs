@@ -1,5 +1,6 @@
-//! A file of users is checked once as a whole before anything is done with it, so that a wrong
-//! encoding, an open quote or another form is reported before the first row is applied.
+//! Checks a file of users as a whole before anything is done with it, so that a wrong encoding, an
+//! unclosed quote or the wrong form is reported before the first row is applied. What the rows say
+//! is not checked here.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -12,24 +13,24 @@ use crate::limits;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// What a file is, found by reading it once.
+/// What the first pass over a file found.
 pub(super) struct Survey {
     pub(super) rows: u64,
     pub(super) delimiter: u8,
     pub(super) has_bom: bool,
 }
 
-/// The place of a CSV reader in a record.
+/// Where a CSV reader is within a record.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
     Start,
     Plain,
     Quoted,
-    /// After a quote that ends the cell or is the first of two.
+    /// After a quote in a quoted cell: it ends the cell or is the first of two.
     Quote,
 }
 
-/// The end of this row is not known, so no later row can be read.
+/// The hint for an unclosed quote: the end of its row is unknown, so no later row can be read.
 const CLOSE_QUOTES: &str = "is a closing quote missing? in a quoted cell, write each quote twice; \
                             a single one ends the cell";
 
@@ -117,9 +118,9 @@ impl Survey {
     }
 }
 
-/// Reads a line with its end: LF, CR or both, and in JSON, where CR is white space, LF alone. The
-/// text is empty at the end of the file. Of a longer one than `most` bytes it reads only somewhat
-/// more than these.
+/// Reads a line with its end into `text`, which stays empty at the end of the file. A line ends
+/// with LF, CR or both; in JSON, where CR is white space, with LF alone. Of a line longer than
+/// `most` bytes, only a little more than `most` is read.
 fn read_line(
     reader: &mut impl BufRead,
     is_json: bool,
@@ -150,7 +151,7 @@ fn read_line(
     Ok(())
 }
 
-/// Where a reader is after these bytes, of which those outside of quotes may be delimiters.
+/// Where a reader is after these bytes. `is_delimiter` is asked only about bytes outside of quotes.
 fn walk(mut at: At, text: &[u8], mut is_delimiter: impl FnMut(u8) -> bool) -> At {
     for &byte in text {
         at = match (at, byte) {
@@ -164,7 +165,7 @@ fn walk(mut at: At, text: &[u8], mut is_delimiter: impl FnMut(u8) -> bool) -> At
     at
 }
 
-/// How often each separator occurs in a header outside of quotes.
+/// How often each possible delimiter occurs in a header, outside of quotes.
 struct Delimiters([(u8, u64); 3]);
 
 impl Default for Delimiters {
@@ -176,14 +177,14 @@ impl Default for Delimiters {
 impl Delimiters {
     const MARKS: [u8; 3] = *b",;\t";
 
-    /// Counts a byte; whether it is one of them.
+    /// Counts a byte if it is a possible delimiter, and returns whether it is.
     fn count(&mut self, byte: u8) -> bool {
         let count = self.0.iter_mut().find(|(mark, _)| *mark == byte);
         count.map(|(_, count)| *count += 1).is_some()
     }
 
-    /// The most frequent one; among equally many the first: with only one column it does not
-    /// matter.
+    /// The most frequent delimiter, or the first of several equally frequent ones. With a single
+    /// column the choice does not matter.
     fn most(&self) -> u8 {
         let counts = self.0.iter().rev();
         counts
@@ -192,8 +193,8 @@ impl Delimiters {
     }
 }
 
-/// Whether a text of CSV says nothing: rows of empty cells stand before a header, too, which has not
-/// told the delimiter yet.
+/// Whether a piece of CSV holds only empty cells. Such rows may precede the header, when the
+/// delimiter is not known yet, so every possible one counts as empty.
 pub(super) fn is_filler(text: &[u8]) -> bool {
     let is_mark = |byte: &u8| *byte == b'"' || Delimiters::MARKS.contains(byte);
     text.iter()
@@ -216,7 +217,7 @@ fn check_first(path: &Path, text: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(status::DATA, what).hint(hint))
 }
 
-/// Refuses a file that is JSON under another name or in another form.
+/// Refuses JSON in a file whose name says CSV, a JSON array, and a `sep=` line.
 fn check_form(path: &Path, line: u64, text: &[u8], is_json: bool) -> Result<(), Failure> {
     let what = match text.trim_ascii_start().first() {
         Some(b'{') if !is_json => "this is JSON: the file's name must end with .jsonl",

@@ -1,4 +1,4 @@
-//! `user undo`: undoes changes, slice by slice, and lists the users.
+//! `user undo`: has the server undo changes, one slice of users after another, and lists the users.
 
 use std::io::IsTerminal as _;
 
@@ -32,12 +32,12 @@ const COLUMNS: &[Column] = &[
 #[derive(Default)]
 struct Counts {
     undone: usize,
-    /// Undone users that the changes had created: they are deactivated.
+    /// Of the undone, users that the changes had created: undoing deactivates them.
     created: usize,
     same: usize,
     refused: usize,
     forceable: usize,
-    /// Refused users that were deleted and whose name is free, and the first of them.
+    /// Of the refused, deleted users whose name is still free, and the first of them.
     makeable: usize,
     first_makeable: Option<Value>,
 }
@@ -62,7 +62,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             Err(failure) if counts.is_nobody() => return Err(failure),
             Err(failure) => {
                 if !is_brief || counts.refused > 0 {
-                    // The server's failure is the one to tell.
+                    // The server's failure matters more than one to print.
                     let _ = listing.end();
                 }
                 counts.sum_up(typed);
@@ -85,7 +85,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             if typed.dry_run {
                 return Err(failure);
             }
-            // What was done is done.
+            // What was undone stays so, and is reported.
             counts.sum_up(typed);
             let failure = if failure.is_unread() {
                 Failure::new(status::IO, "nobody reads standard output any more")
@@ -106,7 +106,7 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
             counts.tell_so_far(before, &body);
         }
     }
-    // Tokens forgotten since may still be in the trail.
+    // Checked this late because the trail may hold changes by a token that no longer exists.
     if counts.is_nobody()
         && let Some(token) = &typed.token
     {
@@ -118,8 +118,8 @@ pub(super) fn run(client: &mut Client, typed: &Undo, program: &str) -> Result<()
     counts.tell(typed, program)
 }
 
-/// A failure in the middle, with how to go on. A time that counts from now would be a different one
-/// by then.
+/// Adds to a failure midway how to continue. The time is absolute, since one counted from now would
+/// be a different one by then.
 fn to_go_on(failure: Failure, body: &Value) -> Failure {
     let since = text_of(body, "since");
     failure.hint(format!(
@@ -132,7 +132,7 @@ impl Counts {
         if !user["refused"].is_null() {
             self.refused += 1;
             self.forceable += usize::from(user["isForceable"] == true);
-            // Importing the previous bearer of the name would change the user who has it now.
+            // If another user has the name by now, an import would change that user.
             if user["isNameTaken"] == false {
                 self.makeable += 1;
                 self.first_makeable.get_or_insert_with(|| user.clone());
@@ -154,8 +154,8 @@ impl Counts {
         self.done() == 0
     }
 
-    /// Says after a slice how far it is, and from when to go on if somebody ends the command: a
-    /// time that counts from now would be a different one by then.
+    /// Reports progress after a slice, with the `--since` that continues if somebody ends the
+    /// command. It is absolute, since a time counted from now would be a different one by then.
     fn tell_so_far(&self, before: u64, body: &Value) {
         let done = self.done();
         if std::io::stderr().is_terminal() || before / TOLD_EVERY < done / TOLD_EVERY {
@@ -181,8 +181,8 @@ impl Counts {
         }
     }
 
-    /// Says that users created by an import are deactivated, too: somebody who undoes deactivations
-    /// may not expect it.
+    /// Says that users created since then are deactivated too, which may surprise somebody who
+    /// undoes deactivations.
     fn tell_of_created(&self, typed: &Undo) {
         if self.created == 0 || typed.since.is_none() {
             return;
@@ -202,8 +202,8 @@ impl Counts {
         }
     }
 
-    /// Says how to create a deleted user again, as it was before. Another user may have the name by
-    /// then; the dry run shows that.
+    /// Says how to create a deleted user again as it was. Its name may be another user's by then;
+    /// the dry run shows that.
     fn tell_of_deleted(&self, program: &str) {
         let Some(first) = &self.first_makeable else {
             return;
