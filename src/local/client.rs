@@ -1,6 +1,6 @@
-//! The command line's side of the local door. With a server running it asks through the
-//! socket; without one it opens the store itself and asks the same router, so that every
-//! command does the same thing either way.
+//! The command line's side of the local door. With a server running it sends requests through the
+//! socket; without one it opens the store itself and calls the same router, so that every command
+//! does the same thing either way.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -22,15 +22,15 @@ use crate::http1::{Answer, Body, Head};
 use crate::limits;
 use crate::store::{OpenError, Store};
 
-/// Pause between two looks whether the store is free by now, or its server answers.
+/// Pause between two attempts to reach the server or open the store.
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why a command could not ask.
+/// Why a request got no answer.
 #[derive(Debug)]
 pub enum Error {
-    /// Nothing was ever served from this data directory.
+    /// This data directory holds no store: nothing was ever served from it.
     NoDirectory(PathBuf),
-    /// The data directory or the socket is not ours to open.
+    /// This user may not open the data directory, the store or the socket.
     Forbidden(PathBuf),
     /// No server answers, and the store cannot be opened either.
     Store(OpenError),
@@ -38,7 +38,7 @@ pub enum Error {
     Content(String),
     /// The socket's path is too long.
     SocketPath(String),
-    /// The server has been silent for this time.
+    /// The server did not answer within this time.
     Silent(Duration),
     /// The conversation with the server broke off.
     Io(String),
@@ -81,13 +81,13 @@ enum Way {
 }
 
 impl Client {
-    /// Finds the server of `data_dir`, or opens its store; if another process has that, this waits
-    /// for [`limits::COMMAND_LOCK_WAIT_MAX`].
+    /// Connects to the server of `data_dir`, or opens its store. While another process holds the
+    /// store, it waits for up to [`limits::COMMAND_LOCK_WAIT_MAX`].
     pub fn connect(data_dir: &Path, claimed_name: &str) -> Result<Self, Error> {
         Self::connect_within(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
 
-    /// [`Self::connect`] with less patience than [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server
+    /// [`Self::connect`], with `patience` instead of [`limits::LOCAL_ANSWER_WAIT_MAX`] for a server
     /// that hangs.
     pub fn connect_within(
         patience: Duration,
@@ -106,7 +106,8 @@ impl Client {
                         claimed_name: claimed_name.to_owned(),
                     });
                 }
-                // Another command, which is soon done; or a server, which soon answers or ends.
+                // Held by another command, which is soon done, or a server, which soon answers or
+                // ends.
                 Err(Error::Store(OpenError::Locked)) if Instant::now() < deadline => {
                     thread::sleep(LOCK_RETRY_PAUSE);
                 }
@@ -115,7 +116,7 @@ impl Client {
         }
     }
 
-    /// Finds the server of `data_dir`; `None` if none answers.
+    /// Connects to the server of `data_dir`; `None` if none answers.
     pub fn connect_to_server(data_dir: &Path, claimed_name: &str) -> Result<Option<Self>, Error> {
         Self::to_server(limits::LOCAL_ANSWER_WAIT_MAX, data_dir, claimed_name)
     }
@@ -157,7 +158,7 @@ impl Client {
         }
     }
 
-    /// Asks, and gives the whole answer.
+    /// Sends a request and returns the whole answer.
     pub fn request(
         &mut self,
         method: &str,
@@ -245,7 +246,7 @@ fn ask(
         read_response(exchange, method == "HEAD", most)
     });
     answered.map_err(|error| {
-        // An answer that comes too late must not be taken for that to the next request.
+        // A late answer must not be taken for the answer to the next request.
         conversation.end();
         match error {
             ResponseError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -1,5 +1,5 @@
-//! A conversation over the local socket with a deadline on everything, whatever the other side
-//! does: on the connection to a server that accepts none, and on an answer that comes byte by byte.
+//! A conversation over the local socket, with a deadline on everything: on connecting to a server
+//! that accepts nobody, and on an answer that comes byte by byte.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -25,7 +25,7 @@ impl Conversation {
     pub(super) fn begin(socket: &Path, patience: Duration) -> io::Result<Self> {
         let until = Instant::now() + patience;
         loop {
-            // A blocking one would wait for ever for a server that hangs.
+            // A blocking connect would wait for ever for a server that hangs.
             match try_connect(socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if Instant::now() >= until {
@@ -54,7 +54,7 @@ impl Conversation {
         self.patience = patience;
     }
 
-    /// Begins a new exchange.
+    /// Begins a new exchange, with a new deadline.
     pub(super) fn exchange(&mut self) -> &mut Self {
         self.until = Instant::now() + self.patience;
         self
@@ -66,13 +66,13 @@ impl Conversation {
         Some(peer.pid.as_raw_nonzero().get())
     }
 
-    /// Nothing can be asked any more.
+    /// Ends the conversation: no further request can be sent.
     pub(super) fn end(&self) {
         // The server may have gone already.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// More than nothing, since a socket takes a time-out of zero for none.
+    /// The time left. It is never zero, which a socket takes for no time-out at all.
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -1,4 +1,5 @@
-//! The server's side of the local door.
+//! The server's side of the local door: workers answer requests from the socket, and a keeper opens
+//! it again if it stops accepting.
 
 use std::borrow::Cow;
 use std::fs;
@@ -31,10 +32,10 @@ use crate::locks::sound;
 pub struct Door {
     socket: Arc<Socket>,
     workers: Vec<JoinHandle<()>>,
-    /// Gets disconnected when the last worker has ended.
+    /// Disconnected once the last worker has ended.
     ended: Receiver<()>,
     keeper: JoinHandle<()>,
-    /// Dropped, it ends the keeper.
+    /// Dropping it ends the keeper.
     keeping: Sender<()>,
 }
 
@@ -45,18 +46,18 @@ struct Socket {
     closing: AtomicBool,
 }
 
-/// Dropping a server removes what is at the path, so the newest is dropped first.
+/// Dropping a server removes what is at the path, so the field of the newest comes first.
 #[derive(Clone)]
 struct Servers {
-    /// The one at the path.
+    /// The one that listens at the path.
     newest: Arc<Server>,
-    /// Those that accept nobody any more, the newest last: conversations with them go on.
+    /// Those that accept nobody any more, the newest last. Their conversations go on.
     ended: Vec<Arc<Server>>,
 }
 
 impl Door {
     /// Opens the door at `path`. A socket at which nobody answers is a leftover and is removed;
-    /// anything else in its place is an error.
+    /// anything else there is an error.
     pub fn open(path: &Path, api: &Arc<Api>) -> io::Result<Self> {
         let socket = Arc::new(Socket {
             path: path.to_owned(),
@@ -91,7 +92,7 @@ impl Door {
         })
     }
 
-    /// Tells whether new connections are accepted, which the system may refuse for want of
+    /// Returns a check whether new connections are accepted. The system may refuse them for want of
     /// descriptors or threads.
     pub fn probe(&self) -> impl Fn() -> bool + use<> {
         let path = self.socket.path.clone();
@@ -99,7 +100,7 @@ impl Door {
     }
 
     /// Closes the door and removes the socket. A client that does not take its answer within
-    /// `patience` is left to the end of the process.
+    /// `patience` is cut off when the process ends.
     pub fn close(self, patience: Duration) {
         drop(self.keeping);
         if self.keeper.join().is_err() {
@@ -117,7 +118,7 @@ impl Door {
                 log::error!("a worker of the local door had ended by a panic");
             }
         }
-        // Here is the last owner: dropping the newest server wakes the accepting thread with a
+        // This is the last owner. Dropping the newest server first wakes its accepting thread by a
         // connection to the socket, which must still exist for that, and then removes the socket.
         drop(self.socket);
     }
@@ -128,7 +129,7 @@ impl Socket {
         sound(self.servers.lock()).clone()
     }
 
-    /// The next request, of a conversation with whichever server; none after a while.
+    /// The next request to any of the servers; `None` if none comes for a while.
     fn next_request(&self) -> io::Result<Option<Request>> {
         let servers = self.servers();
         for ended in &servers.ended {
@@ -144,9 +145,9 @@ impl Socket {
         servers.newest.recv_timeout(wait)
     }
 
-    /// Opens the door again whenever nobody is let in any more, until `kept` is disconnected: one
-    /// connection for which there was no descriptor or no thread ends the accepting of
-    /// `tiny_http`, and somebody may have cleared the socket away.
+    /// Opens the door again whenever it stops accepting, until `kept` is disconnected. A single
+    /// connection without a free descriptor or thread stops `tiny_http` for good, and somebody may
+    /// have removed the socket.
     fn keep_open(&self, kept: &Receiver<()>) {
         let mut is_told = false;
         while kept.recv_timeout(limits::LOCAL_LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
@@ -160,7 +161,7 @@ impl Socket {
                 );
                 is_told = true;
             }
-            // To have no threads is a panic of the library's.
+            // `tiny_http` panics if it cannot start a thread.
             match catch_unwind(AssertUnwindSafe(|| self.open_again())) {
                 Ok(Ok(())) => {
                     log::info!("the local door is open again");
@@ -176,7 +177,7 @@ impl Socket {
         let mut servers = sound(self.servers.lock());
         let newest = listen(&self.path)?;
         while servers.ended.len() >= limits::LOCAL_ENDED_MAX {
-            // Dropping it would remove the socket of the newest, whenever a worker let go of it.
+            // Dropped, it would remove the newest one's socket once no worker holds it any more.
             mem::forget(servers.ended.remove(0));
         }
         let ended = mem::replace(&mut servers.newest, newest);
@@ -186,7 +187,7 @@ impl Socket {
     }
 }
 
-/// Has all workers that wait at a server look again whether it is the one to wait at.
+/// Wakes all workers that wait at this server, so that they look which one is the newest.
 fn wake_workers(server: &Server) {
     for _ in 0..limits::LOCAL_WORKERS {
         server.unblock();
@@ -243,7 +244,7 @@ fn work(socket: &Socket, api: &Api) {
                     log::error!("a request at the local door ended by a panic");
                 }
             }
-            // Nobody was let in: the keeper sees to that.
+            // The server stopped accepting: the keeper opens another.
             Err(error) => log::debug!("a worker of the local door goes on: {error}"),
         }
     }
@@ -260,7 +261,7 @@ fn serve(mut request: Request, api: &Api) {
 
 fn answer(request: &mut Request, api: &Api) -> Answer {
     if *request.http_version() != (1, 1) {
-        // Without chunks a client could not tell a part of a list from the whole.
+        // Without chunks a client could not tell a part of a list from the whole of it.
         return api.refuse(
             &Fault::new(505, "only HTTP/1.1 is spoken at the local door"),
             None,
@@ -295,8 +296,8 @@ fn answer(request: &mut Request, api: &Api) -> Answer {
     }
 }
 
-/// Writes an answer. `tiny_http` itself ends a body that breaks off as if it were complete. This
-/// one then ends with bytes that are not a chunk, so that no client takes the part for the whole.
+/// Writes an answer. `tiny_http` would end a body that breaks off as if it were complete. This ends
+/// it with bytes that are no chunk, so that no client takes the part for the whole.
 fn send(out: &mut impl Write, answer: Answer, is_head: bool, now: Instant) -> io::Result<()> {
     const NO_CHUNK: &[u8] = b"!\r\n";
     let date = now.imf_fixdate();
@@ -429,7 +430,7 @@ mod tests {
         let head = b"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
                      Content-Length: 9\r\n\r\n";
         client.write_all(head).expect("sent");
-        // The body is waited for.
+        // The server waits for the body now.
         let mut byte = [0];
         client.read_exact(&mut byte).expect("to go on");
         door.close(Duration::from_millis(100));
@@ -449,7 +450,7 @@ mod tests {
         client.write_all(&vec![b' '; length]).expect("sent");
         let answer = read_response(&mut client, false, 1000).expect("an answer");
         assert_eq!(answer.status, 413);
-        // It is counted where it was admitted to.
+        // It is counted under the route that admitted it.
         let mut client = UnixStream::connect(&path).expect("connected");
         client
             .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
