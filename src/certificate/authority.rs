@@ -1,5 +1,5 @@
-//! The private authority: made at the first start and valid for ten years, so that clients which
-//! trust it once need not care about leaf certificates again.
+//! The private authority. It is made at the first start and valid for ten years, so that clients
+//! that trust it once need not care about leaf certificates again.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,12 @@ const CLOCK_DIFFERENCE_SECONDS: i64 = 5 * 60;
 /// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
 pub(super) const COMMON_NAME_CHARS_MAX: usize = 64;
 
-/// Where the private authority and its leaf are.
+/// The files of the private authority and its leaf.
 pub(super) struct PrivateFiles {
     /// The authority's certificate, which clients are given.
     pub(super) authority: PathBuf,
     pub(super) authority_key: PathBuf,
-    /// The leaf, and after it the authority's certificate.
+    /// The leaf, followed by the authority's certificate.
     pub(super) leaf: PathBuf,
     pub(super) leaf_key: PathBuf,
 }
@@ -42,14 +42,14 @@ impl PrivateFiles {
         }
     }
 
-    /// Whether there is an authority, or what is left of one that clients may trust. A key alone is
-    /// left by a first start that was cut short: nobody has ever seen its certificate.
+    /// Whether there is an authority, or remains of one that clients may trust. A key alone is left
+    /// by a first start that was cut short: nobody has ever seen its certificate.
     pub(super) fn are_there(&self) -> bool {
         self.authority.exists() || self.leaf.exists() && self.authority_key.exists()
     }
 }
 
-/// What is known of the private authority.
+/// What people see of the private authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthoritySummary {
     /// Its certificate, to be given to clients.
@@ -73,8 +73,8 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// Opens the authority in `directory`, making it if there is none. One that is there
-    /// but damaged is an error: a new one would lock out everybody who trusts the old.
+    /// Opens the authority in `directory`, or makes it if there is none. A damaged one is an error:
+    /// a new one would lock out everybody who trusts the old.
     pub(super) fn open(directory: &Path, host_name: &str, now: Instant) -> Result<Self, Error> {
         let own = PrivateFiles::of(directory);
         let (path, key_path) = (&own.authority, &own.authority_key);
@@ -110,14 +110,14 @@ impl Authority {
         &self.certificate
     }
 
-    /// When it ends, and with it all that it has issued.
+    /// When it ends, and with it everything that it has issued.
     pub(super) fn not_after(&self) -> Instant {
         self.not_after
     }
 
-    /// Makes a new leaf certificate and its key. It neither begins before the authority nor ends
-    /// after it: clients refuse it at any other time, and whoever reads its dates is to see that.
-    /// So one that is made at such a time is not good then; a start must have something to serve.
+    /// Makes a new leaf certificate and its key. Its dates lie within the authority's, because
+    /// clients refuse it at any other time, and its dates should say so. If the authority is not
+    /// valid now, neither is the leaf; it is made so that a start has something to serve.
     pub(super) fn issue_leaf(&self, names: &Names, now: Instant) -> Result<(), Error> {
         let sign = |error: rcgen::Error| Error::Sign(error.to_string());
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign)?;
@@ -135,14 +135,14 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer).map_err(sign)?;
-        // The key first: a leaf that does not fit its key is noticed and replaced at the next look.
+        // The key first: a leaf that does not fit its key is noticed and replaced the next time.
         files::write_key(&self.own.leaf_key, &key.serialize_pem())?;
         let chain = format!("{}{}", leaf.pem(), self.pem);
         files::write_certificate(&self.own.leaf, &chain)
     }
 }
 
-/// What is known of the authority in `directory`, if there is one.
+/// The summary of the authority in `directory`, if there is one.
 pub(super) fn summary(directory: &Path) -> Result<Option<AuthoritySummary>, Error> {
     let path = PrivateFiles::of(directory).authority;
     if !path.exists() {
@@ -171,7 +171,7 @@ fn create(certificate: &Path, key: &Path, host_name: &str, now: Instant) -> Resu
     files::write_certificate(certificate, &made.pem())
 }
 
-/// When a certificate begins and ends that is made now, for so many days.
+/// When a certificate made now begins, and when it ends after so many days.
 fn life(now: Instant, days: i64) -> (Instant, Instant) {
     (
         now.plus_seconds(-CLOCK_DIFFERENCE_SECONDS),
@@ -179,8 +179,8 @@ fn life(now: Instant, days: i64) -> (Instant, Instant) {
     )
 }
 
-/// What all our certificates have in common. The library's own validity, 1975 to 4096, is
-/// refused by many clients.
+/// What all our certificates have in common. Many clients refuse the library's default validity,
+/// 1975 to 4096.
 fn params(name: &str, begins: Instant, ends: Instant) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     let name: String = name.chars().take(COMMON_NAME_CHARS_MAX).collect();
@@ -199,7 +199,7 @@ fn moment(instant: Instant) -> Result<OffsetDateTime, Error> {
         .map_err(|error| Error::Sign(error.to_string()))
 }
 
-/// A name for the certificate; one that no certificate can hold is left out.
+/// A host as a subject alternative name; `None` if no certificate can carry it.
 pub(super) fn san(name: &str) -> Option<SanType> {
     match name.parse() {
         Ok(address) => Some(SanType::IpAddress(address)),

@@ -1,5 +1,5 @@
-//! The cell that holds the certificate being served. It is swapped whole: a handshake has
-//! the old one or the new one, and after a failed renewal the old one stays.
+//! The cell that holds the certificate being served. It is swapped whole: a handshake uses the old
+//! one or the new one, and after a failed renewal the old one stays.
 
 use std::fmt;
 use std::path::Path;
@@ -17,15 +17,15 @@ use crate::limits;
 use crate::locks::sound;
 use crate::mend::Mend;
 
-/// What tells how another private authority takes the place of the one that ends.
+/// Tells how to replace a private authority that ends.
 pub const NEW_AUTHORITY: Mend = Mend::new("{program} manual certificates");
-/// What is to be done about our own leaf where its authority is good. The next one is made as soon
-/// as the old one is out of date.
+/// What to do about our own leaf while its authority is valid. The next one is made as soon as the
+/// old one is out of date.
 const SET_THE_CLOCK: Mend = Mend::new(
     "correct the clock (timedatectl): a new certificate is then made automatically; if not, the \
      log says why",
 );
-/// What is to be done where the authority begins later.
+/// What to do if the authority begins later than now.
 const SET_THE_CLOCK_OR_NEW_AUTHORITY: Mend = Mend::new(
     "if the clock is slow, correct it (timedatectl); if it is right, it was ahead when the CA was \
      made: {program} manual certificates",
@@ -42,31 +42,31 @@ pub struct Summary {
     pub not_after: Instant,
     /// SHA-256 of the leaf, `AA:BB:…`.
     pub fingerprint: String,
-    /// The private authority, if it is its leaf.
+    /// The private authority, if it issued the leaf.
     pub authority: Option<AuthoritySummary>,
     /// The chain that is sent, the leaf first.
     pub chain: Vec<Link>,
-    /// Whether a public authority has issued it.
+    /// Whether a public authority issued the leaf.
     pub is_public: bool,
-    /// What a client might not like, for the administrator.
+    /// What a client might object to, for the administrator.
     pub warnings: Vec<String>,
 }
 
 impl Summary {
-    /// Why every client refuses the leaf now, if it has ended or begins later.
+    /// Why every client refuses the leaf now; `None` if it is within its dates.
     pub fn out_of_date(&self, now: Instant) -> Option<String> {
         chain::check_dates(self.not_before, self.not_after, now).err()
     }
 
-    /// Whether it is the leaf of an authority that begins later: the clock is slow, or was fast when
-    /// the authority was made.
+    /// Whether the private authority begins later than now: the clock is slow, or was fast when the
+    /// authority was made.
     pub fn is_before_authority(&self, now: Instant) -> bool {
         let authority = self.authority.as_ref();
         authority.is_some_and(|own| now < own.not_before)
     }
 }
 
-/// What to do with a customer's leaf that has ended or begins later.
+/// What to do with a customer's leaf outside of its dates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OutOfDate {
     Served,
@@ -77,7 +77,7 @@ enum OutOfDate {
 pub struct Cell {
     source: Source,
     current: RwLock<Current>,
-    /// What the files that others exchange looked like before they were read last.
+    /// The stamps of the customer's files from before they were last read.
     seen: Mutex<Vec<Stamp>>,
 }
 
@@ -89,11 +89,11 @@ struct Current {
 }
 
 impl Cell {
-    /// Loads the certificate, or makes it, as the source says. One that has ended or begins later
-    /// is served, since there is none before it: a machine that boots with a slow clock would be
-    /// down for good otherwise, and so would a server that is restarted after its end.
+    /// Loads the certificate from the source, or makes it. One outside of its dates is served,
+    /// since there is none before it: otherwise a machine that boots with a slow clock would be
+    /// down for good, and so would a server restarted after the certificate's end.
     pub fn open(source: Source, now: Instant) -> Result<Arc<Self>, Error> {
-        // As in a reload: a change while they are read is seen the next time.
+        // Before reading, as in a reload: a change while the files are read is seen the next time.
         let stamps = source.stamps();
         let current = load(&source.found(), OutOfDate::Served, now)?;
         Ok(Arc::new(Self {
@@ -103,20 +103,20 @@ impl Cell {
         }))
     }
 
-    /// Reads the certificate again, as the source says, and serves it from the next handshake
-    /// on. After an error the one before is served further.
+    /// Reads the certificate from the source again, and serves it from the next handshake on. After
+    /// an error the previous one stays.
     pub fn reload(&self, now: Instant) -> Result<Summary, Error> {
         self.reload_as(&mut self.seen(), self.source.stamps(), now)
     }
 
-    /// [`Self::reload`] if the customer's files have changed since they were read last.
+    /// [`Self::reload`] if the customer's files have changed since they were last read.
     pub fn reload_if_changed(&self, now: Instant) -> Option<Result<Summary, Error>> {
         let mut seen = self.seen();
         let stamps = self.source.stamps();
         (*seen != stamps).then(|| self.reload_as(&mut seen, stamps, now))
     }
 
-    /// `stamps` are from before the files are read: a change while they are is seen the next
+    /// `stamps` were taken before the files are read, so that a change meanwhile is seen the next
     /// time.
     fn reload_as(
         &self,
@@ -141,16 +141,15 @@ impl Cell {
         summary
     }
 
-    /// Held while the certificate is exchanged, so that the newest stays.
+    /// Held while the certificate is exchanged, so that an older one never replaces a newer one.
     fn seen(&self) -> MutexGuard<'_, Vec<Stamp>> {
         sound(self.seen.lock())
     }
 
-    /// Makes and serves a new leaf of the private authority once two thirds of the old
-    /// one's life are over, unless it ends with the authority already, or if it was made by a
-    /// clock that was fast. Gives what is then
-    /// served, if it is new. The old one stays where the clock is so wrong that the authority
-    /// itself is not valid.
+    /// Replaces the private authority's leaf once two thirds of its life are over, unless it ends
+    /// with the authority anyway; or if a fast clock made it begin later than now. Returns what is
+    /// then served, if it is new. If by this clock the authority itself is not valid, the old leaf
+    /// stays.
     pub fn renew_if_due(&self, now: Instant) -> Result<Option<Summary>, Error> {
         let _exchanging = self.seen();
         let summary = self.summary();
@@ -161,7 +160,7 @@ impl Cell {
             return Ok(None);
         }
         if now < authority.not_before || now >= authority.not_after {
-            // Without the moment, so that the log can tell it once.
+            // Without the current time, so that the log reports it only once.
             let what = format!(
                 "it is valid from {} to {}, and the machine's clock is outside of that",
                 authority.not_before, authority.not_after
@@ -172,13 +171,13 @@ impl Cell {
         Ok(Some(self.serve(loaded)))
     }
 
-    /// Why what was read last is not served, if it is not.
+    /// Why the certificate read last is not served, if it is not.
     pub fn hindrance(&self) -> Option<String> {
         let current = sound(self.current.read());
         current.hindrance.clone()
     }
 
-    /// The customer's chain and key, where they were named.
+    /// The customer's chain and key, if they were named.
     pub fn files(&self) -> Option<[&Path; 2]> {
         self.source.files()
     }
@@ -232,19 +231,19 @@ fn load(found: &Found<'_>, out_of_date: OutOfDate, now: Instant) -> Result<Curre
     }
 }
 
-/// Whether the existing files could be served, and clients would not refuse the certificate for its
-/// dates. If the next start would make a certificate, nothing is wrong; none is made here.
+/// Whether the existing files could be served, and clients would accept the certificate's dates. If
+/// the next start would make a certificate, nothing is wrong; none is made here.
 pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     match source.found() {
         Found::Nothing { .. } => Ok(()),
         Found::Private { directory, names } => {
             let host_name = names.as_slice().first().map_or("", String::as_str);
-            // It is there, so none is made.
+            // The authority is there, so none is made.
             Authority::open(directory, host_name, now)?;
             let own = PrivateFiles::of(directory);
             match Chain::load(&own.leaf, &own.leaf_key) {
                 Err(error @ Error::Exposed { .. }) => Err(error),
-                // Any other leaf is replaced.
+                // A start replaces any other leaf.
                 _ => Ok(()),
             }
         }
@@ -254,13 +253,13 @@ pub fn examine(source: &Source, now: Instant) -> Result<(), Error> {
     }
 }
 
-/// Whether a leaf that ends then is to be made anew. What ends with its authority is not: the next
-/// one would too.
+/// Whether a leaf that ends then is to be replaced. One that ends with its authority is not, since
+/// the next one would too.
 fn is_due(not_after: Instant, authority_not_after: Instant, now: Instant) -> bool {
     now.days_until(not_after) < limits::LEAF_RENEW_DAYS_LEFT && not_after < authority_not_after
 }
 
-/// The authority's leaf, made anew when it is due or when a client that trusts the authority
+/// The authority's leaf. It is replaced when it is due, or when a client that trusts the authority
 /// would not accept it: other names, another authority, a key that does not fit.
 fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Error> {
     let host_name = names.as_slice().first().map_or("", String::as_str);
@@ -273,7 +272,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
                 && leaf.is_good_for(names.as_slice(), authority.certificate(), now);
             (is_usable, leaf.names)
         }
-        // An exposed key is not quietly replaced: somebody may have it.
+        // An exposed key is not quietly replaced: somebody may have read it.
         Err(error @ Error::Exposed { .. }) => return Err(error),
         Err(_) => (false, Vec::new()),
     };
@@ -281,7 +280,7 @@ fn private(directory: &Path, names: &Names, now: Instant) -> Result<Current, Err
         authority.issue_leaf(names, now)?;
     }
     let leaf = Chain::load(&own.leaf, &own.leaf_key)?;
-    // It had them of an earlier base URL, perhaps, and was kept until now.
+    // The old leaf may have been kept with names of an earlier base URL.
     let mut gone = names_before;
     gone.retain(|name| !leaf.covers(name));
     let mut warnings = Vec::new();
@@ -331,7 +330,7 @@ fn current(
     Current {
         summary: Summary {
             chain: chain.links(),
-            // Outside of its time: whether it is public when the clock is right, or was.
+            // Outside of its dates: whether it was public, or will be when the clock is right.
             is_public: chain.is_public(now.max(chain.not_before).min(chain.not_after)),
             names: chain.names,
             not_before: chain.not_before,

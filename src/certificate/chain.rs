@@ -1,5 +1,5 @@
-//! A certificate chain with its key, read from PEM files and checked: what would make a
-//! client refuse it is found here, before anybody is served with it.
+//! A certificate chain with its key, read from PEM files and checked. What would make a client
+//! refuse it is found here, before it is served.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) struct Chain {
     pub(super) not_before: Instant,
     pub(super) not_after: Instant,
     pub(super) fingerprint: String,
-    /// The leaf names an issuer that is not in the file.
+    /// Whether the leaf names an issuer that is not in the file.
     pub(super) is_incomplete: bool,
 }
 
@@ -39,14 +39,14 @@ impl Chain {
         Self::read((chain, &pem), (key, &files::read_key(key)?))
     }
 
-    /// [`Self::load`] from the content of the files; their paths are for errors.
+    /// [`Self::load`] from the content of the files; the paths are for error messages.
     pub(super) fn read(
         (chain, pem): (&Path, &[u8]),
         (key, key_pem): (&Path, &[u8]),
     ) -> Result<Self, Error> {
         let certificates = certificates(chain, pem)?;
         let bad_key = |what: String| Error::Bad(key.to_owned(), what);
-        // The first line of an encrypted key in the older form does not say that it is encrypted.
+        // Checked first, since an encrypted key in the older form begins like one that is not.
         let private = match form::of_key(key, key_pem) {
             Some(what) => return Err(bad_key(what)),
             None => PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
@@ -84,7 +84,7 @@ impl Chain {
         })
     }
 
-    /// Whether each certificate is followed by its issuer, up to one that no other follows.
+    /// Whether each certificate but the last is followed by its issuer.
     pub(super) fn check_order(&self) -> Result<(), String> {
         if self.is_incomplete {
             return Err(
@@ -120,8 +120,8 @@ impl Chain {
         super::covers(&self.names, host)
     }
 
-    /// Whether a client that trusts `authority` alone would accept the leaf for each of
-    /// these names: signature, validity and usage included.
+    /// Whether a client that trusts only `authority` would accept the leaf for each of these names,
+    /// with its signature, validity and usage.
     pub(super) fn is_good_for(
         &self,
         names: &[String],
@@ -131,15 +131,15 @@ impl Chain {
         self.verify(names, &[], only(authority), now).is_ok()
     }
 
-    /// Whether the programs of a cloud would accept it: an authority of Mozilla's list has
-    /// issued it, and everything between is there.
+    /// Whether cloud services would accept it: an authority of Mozilla's list has issued it, and
+    /// all intermediate certificates are there.
     pub(super) fn is_public(&self, now: Instant) -> bool {
         let between = self.key.cert.get(1..).unwrap_or_default();
         self.verify(&self.first_name(), between, Ok(public_roots()), now)
             .is_ok()
     }
 
-    /// Its certificates as people read them, the leaf first.
+    /// Its certificates for people to read, the leaf first.
     pub(super) fn links(&self) -> Vec<Link> {
         let links = self.key.cert.iter().map(|certificate| {
             let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
@@ -153,7 +153,7 @@ impl Chain {
         links.flatten().collect()
     }
 
-    /// Whether a client that trusts the chain's last certificate would accept all of it:
+    /// Whether a client that trusts only the chain's last certificate would accept the whole chain:
     /// signatures, validity, usage.
     pub(super) fn check_signatures(&self, now: Instant) -> Result<(), String> {
         match self.key.cert.as_slice() {
@@ -198,7 +198,7 @@ impl Chain {
     }
 }
 
-/// Which of these certificates a key is for, counted from 1.
+/// The first of these certificates that the key fits, counted from 1.
 fn certificate_of(
     key: &PrivateKeyDer<'static>,
     certificates: &[CertificateDer<'static>],
@@ -210,7 +210,7 @@ fn certificate_of(
     certificates.iter().position(fits).map(|at| at + 1)
 }
 
-/// Whether a certificate with this beginning and this end is valid now.
+/// Whether a certificate with these dates is valid now.
 pub(super) fn check_dates(begins: Instant, ends: Instant, now: Instant) -> Result<(), String> {
     if ends <= now {
         return Err(format!("the certificate has ended at {ends}"));
@@ -228,12 +228,12 @@ pub fn public_roots() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
-/// When a certificate in DER ends; the error says why that cannot be read.
+/// When a certificate in DER ends, or why that cannot be read.
 pub fn end_of(der: &[u8]) -> Result<Instant, String> {
     Ok(Facts::of(&CertificateDer::from(der))?.not_after)
 }
 
-/// Who has issued a certificate in DER, if that can be read.
+/// The issuer of a certificate in DER, if it can be read.
 pub fn issuer_of(der: &[u8]) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     Some(parsed.issuer().to_string())
@@ -253,13 +253,13 @@ fn moment(time: ASN1Time) -> Instant {
 /// One certificate of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Whom it is for.
+    /// The subject's name.
     pub subject: String,
-    /// Who has issued it.
+    /// The issuer's name.
     pub issuer: String,
     /// When it ends.
     pub not_after: Instant,
-    /// All of it.
+    /// The whole certificate.
     pub der: Vec<u8>,
 }
 
@@ -271,7 +271,7 @@ pub(super) fn first_certificate(path: &Path) -> Result<CertificateDer<'static>, 
 /// All certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bad = |what: String| Error::Bad(path.to_owned(), what);
-    // With the mark of some editors the first block would not begin its line.
+    // Some editors begin a file with this mark; the first block would not begin its line then.
     let pem = pem.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(pem);
     let found = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
@@ -294,7 +294,7 @@ pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
         .join(":")
 }
 
-/// What a certificate says of itself.
+/// What a certificate says about itself.
 pub(super) struct Facts {
     pub(super) names: Vec<String>,
     pub(super) not_before: Instant,

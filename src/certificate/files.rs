@@ -11,17 +11,17 @@ use crate::files;
 const KEY_MODE: u32 = 0o600;
 const CERTIFICATE_MODE: u32 = 0o644;
 
-/// Makes the directory, for the owner alone.
+/// Makes the directory, open to its owner alone.
 pub(super) fn make_directory(directory: &Path) -> Result<(), Error> {
     files::make_directory(directory).map_err(|error| Error::Io(directory.to_owned(), error))
 }
 
-/// Writes a file that nobody but us may read.
+/// Writes a file that only its owner may read.
 pub(super) fn write_key(path: &Path, pem: &str) -> Result<(), Error> {
     write(path, pem, KEY_MODE, replace)
 }
 
-/// [`write_key`] unless there is such a file: then that stays.
+/// [`write_key`], but an existing file stays as it is.
 pub(super) fn write_key_once(path: &Path, pem: &str) -> Result<(), Error> {
     match write(path, pem, KEY_MODE, files::appear) {
         Err(Error::Io(_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -29,7 +29,7 @@ pub(super) fn write_key_once(path: &Path, pem: &str) -> Result<(), Error> {
     }
 }
 
-/// Writes a file that anybody may have.
+/// Writes a file that everybody may read.
 pub(super) fn write_certificate(path: &Path, pem: &str) -> Result<(), Error> {
     write(path, pem, CERTIFICATE_MODE, replace)
 }
@@ -39,8 +39,8 @@ fn replace(draft: &Path, path: &Path) -> io::Result<()> {
     files::sync_directory_of(path)
 }
 
-/// The new content appears under the name all at once, and is on disk when this returns.
-/// `give_name` makes a file of its draft.
+/// Writes a file whose content appears under its name all at once, and is on disk when this
+/// returns. `give_name` makes the draft that file.
 fn write(
     path: &Path,
     text: &str,
@@ -58,20 +58,19 @@ fn write(
         give_name(&draft, path)
     })();
     written.map_err(|error| {
-        // The draft is of no use; the error that matters is the first one.
+        // The draft is of no use, and the first error is the one that matters.
         let _ = fs::remove_file(&draft);
         Error::Io(path.to_owned(), error)
     })
 }
 
-/// Reads a key that is ours alone, unless others can read it too.
+/// Reads a key of our own, unless others can read it too.
 pub(super) fn read_own_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |_| GROUP | EVERYBODY)
 }
 
 /// Reads the key of a chain, unless others can read it too. A file of root's may be readable by its
-/// group, through which the server reads it, as those of Debian's `ssl-cert` and of Kubernetes'
-/// secrets are.
+/// group, through which the server reads it: Debian's `ssl-cert` and Kubernetes' secrets are so.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_unless(path, |owner| {
         let of_group = if owner == 0 {
@@ -87,7 +86,7 @@ const GROUP: u32 = 0o070;
 const GROUP_READ: u32 = 0o040;
 const EVERYBODY: u32 = 0o007;
 
-/// Reads a key, unless its mode has one of the bits that must not be set for its owner.
+/// Reads a key, unless its mode has one of the bits that `exposing` forbids for its owner.
 fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(io)?;
@@ -95,7 +94,7 @@ fn read_unless(path: &Path, exposing: impl FnOnce(u32) -> u32) -> Result<Vec<u8>
     if metadata.mode() & exposing == 0 {
         return fs::read(path).map_err(io);
     }
-    // If the group may read it, the server may be in the group: it must not lose the key.
+    // The server may be in the group that can read it, and must not lose the key.
     let is_shared = exposing & GROUP_READ == 0 && metadata.gid() != 0;
     Err(Error::Exposed {
         path: path.to_owned(),

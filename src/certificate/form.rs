@@ -1,22 +1,21 @@
-//! Files of certificates and keys that are not in the form that is read here, by their beginning,
-//! and the line of openssl that makes PEM of them. Authorities and their tools hand out all of
-//! these.
+//! Recognizes files of certificates and keys that are not PEM by how they begin, and names the
+//! openssl command that makes PEM of them. Authorities and their tools hand out all of these forms.
 
 use std::path::Path;
 
 use crate::mend::quoted;
 
-/// Before the content of a signed PKCS #7 in DER: the object identifier of RFC 2315 section 14.
+/// The content of a signed PKCS #7 in DER begins so: the object identifier of RFC 2315 section 14.
 const SIGNED_DATA: &[u8] = &[
     0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02,
 ];
-/// Before the content of a PKCS #12: its version, of RFC 7292 section 4.
+/// The content of a PKCS #12 begins so: its version, of RFC 7292 section 4.
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
 const PKCS_12: &str = "PKCS #12";
 
 /// What a file without a readable certificate is, and how to turn it into PEM; `None` if its form
-/// is not known.
+/// is unknown.
 pub fn of_certificates(path: &Path, bytes: &[u8]) -> Option<String> {
     let (is, command) = if has_line(bytes, "-----BEGIN PKCS7-----") {
         ("PKCS #7", "pkcs7 -print_certs")
@@ -72,8 +71,8 @@ fn has_line(bytes: &[u8], line: &str) -> bool {
     lines.any(|one| one.trim_ascii() == line.as_bytes())
 }
 
-/// The content of a DER sequence after its length; its first byte is also the digit 0, with which a
-/// text may begin.
+/// The content of a DER sequence, after its tag and length. The tag is also the digit 0, with which
+/// a text may begin, so text is ruled out first.
 fn content_of_der(bytes: &[u8]) -> Option<&[u8]> {
     if bytes.is_ascii() {
         return None;

@@ -1,6 +1,6 @@
-//! Certificates: the private authority that makes one at the first start, the customer's
-//! own chain instead of it, and the cell that holds what is served and is swapped while
-//! serving. Reads no clock; "now" is handed in.
+//! Certificates: the private authority that issues one at the first start, the customer's own chain
+//! in its place, and the cell that holds the served certificate and swaps it while serving. No
+//! clock is read here; callers pass `now`.
 
 mod authority;
 mod cell;
@@ -32,8 +32,8 @@ pub use words::words_of;
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// The machine's name, the loopback names, and the host of the base URL. What no
-    /// certificate can be for is left out.
+    /// The machine's name, the loopback names, and the host of the base URL. Names that no
+    /// certificate can carry are left out.
     pub fn new(host_name: &str, base_url_host: Option<&str>) -> Self {
         let mut names = Vec::new();
         let all = [host_name, "localhost", "127.0.0.1", "::1"]
@@ -58,14 +58,14 @@ impl Names {
         covers(&self.0, host)
     }
 
-    /// The names, DNS names and IP addresses.
+    /// The DNS names and IP addresses.
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
 }
 
-/// A host as certificates have it: lower case, no dot at the end, an IP address in its one
-/// short form without brackets.
+/// A host as certificates write it: in lower case, without a dot at the end; an IP address in its
+/// short form, without brackets.
 fn canonical(host: &str) -> String {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.');
     match host.parse::<IpAddr>() {
@@ -74,8 +74,8 @@ fn canonical(host: &str) -> String {
     }
 }
 
-/// Whether one of a certificate's names is this host, a DNS name or an IP address, or all of the
-/// domain that it is directly in.
+/// Whether one of a certificate's names is this host, a DNS name or an IP address, or a wildcard
+/// for its parent domain.
 fn covers(names: &[String], host: &str) -> bool {
     let host = canonical(host);
     names.iter().any(|name| {
@@ -88,18 +88,18 @@ fn covers(names: &[String], host: &str) -> bool {
 /// What is wrong with a certificate or its files, and where.
 #[derive(Debug)]
 pub enum Error {
-    /// The file system said no.
+    /// A file could not be read or written.
     Io(PathBuf, io::Error),
     /// A key file can be read by others.
     Exposed {
         /// The file.
         path: PathBuf,
-        /// The command, without the file, that takes the key away from them.
+        /// The command that closes it to others, without the file.
         chmod: &'static str,
     },
-    /// A file does not hold what it should; the text says what.
+    /// A file does not hold what it should; the text says why.
     Bad(PathBuf, String),
-    /// The chain in the file is for these names, and not for the host of the base URL.
+    /// The chain in the file is for these names, not for the host of the base URL.
     Elsewhere {
         /// The file.
         chain: PathBuf,
@@ -113,7 +113,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same files may be read well the next time.
+    /// Whether reading the same files again may succeed.
     fn is_transient(&self) -> bool {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, Self::Io(_, error) if !matches!(error.kind(), NotFound | PermissionDenied))
@@ -144,13 +144,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What is known of the private authority in the data directory; `None` before the first
-/// start. For commands when no server runs.
+/// The private authority in the data directory, for commands when no server runs; `None` before the
+/// first start.
 pub fn authority_summary(data_dir: &Path) -> Result<Option<AuthoritySummary>, Error> {
     authority::summary(&directory(data_dir))
 }
 
-/// Whether this is the certificate or the key of a data directory's private authority.
+/// Whether a path is that of a private authority's certificate or key in a data directory.
 pub fn is_of_authority(path: &Path) -> bool {
     let own = authority::PrivateFiles::of(&directory(Path::new("")));
     path.ends_with(own.authority) || path.ends_with(own.authority_key)

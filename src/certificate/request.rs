@@ -1,5 +1,5 @@
-//! A customer's certificate in the data directory: the request for it, whose key waits here, and
-//! the chain that an authority made from it.
+//! A customer's certificate in the data directory: the request for it, whose key is kept here, and
+//! the chain that a CA issued for it.
 //!
 //! ```text
 //! request ──▶ pending.key, CSR ──▶ somebody's CA ──▶ chain ──▶ install
@@ -8,8 +8,8 @@
 //!                                         installed.pem: key and chain ──▶ served
 //! ```
 //!
-//! Both are in one file, which is exchanged at once: there is never a key with the chain of
-//! another.
+//! Key and chain are in one file, which is replaced at once, so that a key is never beside the
+//! chain of another.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use super::chain::{Chain, certificates};
 use super::{Error, Names, files};
 use crate::clock::Instant;
 
-/// Where an installed chain and its key are.
+/// The file of an installed chain and its key.
 pub(super) fn installed(directory: &Path) -> PathBuf {
     directory.join("installed.pem")
 }
@@ -34,9 +34,9 @@ fn pending_key(directory: &Path) -> PathBuf {
     directory.join("pending.key")
 }
 
-/// A certificate request (PKCS #10) for these names, as PEM. Its key is made at the first
-/// request and kept until a chain for it is installed, so that asking twice does no harm, not even
-/// at once.
+/// A certificate request (PKCS #10) for these names, as PEM. Its key is made at the first request
+/// and kept until a chain for it is installed, so that asking twice does no harm, even at the same
+/// time.
 pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
     let sign = |error: rcgen::Error| Error::Sign(error.to_string());
     files::make_directory(directory)?;
@@ -50,8 +50,8 @@ pub fn request(directory: &Path, names: &Names) -> Result<String, Error> {
         String::from_utf8(files::read_own_key(&path)?).map_err(|error| bad(error.to_string()))?;
     let key = KeyPair::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
     let mut params = CertificateParams::default();
-    // All names are in the other field; a part of a long one would name another host. The library
-    // puts a name of its own there.
+    // The library puts a common name of its own here. A long name is left out, since a part of it
+    // would name another host; the alternative names have them all.
     params.distinguished_name = DistinguishedName::new();
     let is_short = |name: &&String| name.len() <= COMMON_NAME_CHARS_MAX;
     if let Some(first) = names.as_slice().first().filter(is_short) {
@@ -79,10 +79,10 @@ pub struct Installed {
     pub fingerprint: String,
 }
 
-/// Checks a chain, leaf first, with the key given, the pending one or the one that is
-/// installed, and puts both where a server of this data directory finds them. Nothing is
-/// changed unless every check holds: the key fits, each certificate is followed by its
-/// issuer, the leaf is for `host`, and it is valid now.
+/// Checks a chain, leaf first, with the given key, else the pending one, else the installed one,
+/// and puts both where a server of this data directory finds them. Nothing is changed unless every
+/// check holds: the key fits, each certificate is followed by its issuer and signed by it, the leaf
+/// is for `host`, and it is valid now.
 pub fn install(
     directory: &Path,
     chain: &Path,
@@ -100,7 +100,7 @@ pub fn install(
             .collect(),
     };
     let bad = |what: String| Error::Bad(chain.to_owned(), what);
-    // What is checked is what is installed, whatever becomes of the files meanwhile.
+    // What is installed is what was checked, even if the files change meanwhile.
     let chain_pem = files::read(chain)?;
     certificates(chain, &chain_pem)?;
     let mut fitting = Err(bad(
@@ -112,7 +112,7 @@ pub fn install(
             Ok((loaded, candidate, key_pem))
         });
         let fits = tried.is_ok();
-        // Of several keys the first is meant: what is wrong with it is told.
+        // If none fits, the error is about the first, which is the one that was meant.
         if fits || at == 0 {
             fitting = tried;
         }
@@ -133,7 +133,7 @@ pub fn install(
             host: host.to_owned(),
         });
     }
-    // What stands around the blocks may be in any encoding.
+    // Text around the blocks may be in any encoding.
     let (key_pem, chain_pem) = (
         String::from_utf8_lossy(&key_pem),
         String::from_utf8_lossy(&chain_pem),
@@ -145,7 +145,7 @@ pub fn install(
         &format!("{key_pem}\n{}", certificate_blocks(&chain_pem)),
     )?;
     if key == pending {
-        // What is left is used by the next request; nothing depends on its being gone.
+        // If it is left, the next request uses it; nothing depends on its removal.
         let _ = std::fs::remove_file(&pending);
     }
     Ok(Installed {
@@ -155,7 +155,7 @@ pub fn install(
     })
 }
 
-/// The private key of a PEM text, with its first and last line.
+/// The private key block of a PEM text, with its first and last line.
 fn key_block(pem: &str) -> Option<&str> {
     blocks(pem).find(|block| {
         block
@@ -165,7 +165,7 @@ fn key_block(pem: &str) -> Option<&str> {
     })
 }
 
-/// The certificates of a PEM text and nothing else, not even a key.
+/// The certificate blocks of a PEM text and nothing else, not even a key.
 fn certificate_blocks(pem: &str) -> String {
     let of_certificates = |block: &&str| block.starts_with("-----BEGIN CERTIFICATE-----");
     blocks(pem)

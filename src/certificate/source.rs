@@ -1,4 +1,4 @@
-//! Where the certificate comes from, and what tells that the files there were changed.
+//! Where the certificate comes from, and how a change of its files is noticed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub enum Source {
     DataDirectory {
         /// Where all of them are kept.
         directory: PathBuf,
-        /// What the authority's leaf is for; the first is the machine's name.
+        /// The names that the authority's leaf is for, the machine's first.
         names: Names,
         /// The host of the base URL, which an installed leaf should be for.
         host: String,
@@ -30,7 +30,7 @@ pub enum Source {
     },
 }
 
-/// What a source comes to, as its files are now.
+/// What a source amounts to, with its files as they are now.
 pub(super) enum Found<'a> {
     /// The customer's files.
     Given {
@@ -38,27 +38,27 @@ pub(super) enum Found<'a> {
         key: &'a Path,
         host: &'a str,
     },
-    /// What was installed in the data directory, chain and key in one file.
+    /// A chain installed in the data directory, in one file with its key.
     Installed { path: PathBuf, host: &'a str },
-    /// The private authority, whose leaf is made anew where it is not good.
+    /// The private authority, which replaces its leaf if that is not good.
     Private {
         directory: &'a Path,
         names: &'a Names,
     },
-    /// Nothing yet: a start makes both.
+    /// Nothing yet: a start makes the authority and its leaf.
     Nothing {
         directory: &'a Path,
         names: &'a Names,
     },
 }
 
-/// A file's size and when it, its mode or its name was changed, in nanoseconds; nothing for one
-/// that is not there.
+/// A file's size and, in nanoseconds, when its content and when its inode last changed; `None` if
+/// there is no file.
 pub(super) type Stamp = Option<(u64, i64, i64)>;
 
 impl Source {
-    /// The one decision about what there is to serve: both the server and checks beforehand ask
-    /// here, so that neither accepts what the other refuses.
+    /// The one decision about what there is to serve. The server and the checks beforehand both use
+    /// it, so that neither accepts what the other refuses.
     pub(super) fn found(&self) -> Found<'_> {
         match self {
             Self::Files { chain, key, host } => Found::Given { chain, key, host },
@@ -79,7 +79,7 @@ impl Source {
         }
     }
 
-    /// The customer's chain and key, where they were named.
+    /// The customer's chain and key, if they were named.
     pub(super) fn files(&self) -> Option<[&Path; 2]> {
         match self {
             Self::Files { chain, key, .. } => Some([chain, key]),
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// What tells a change of the customer's files; our own are changed by ourselves.
+    /// Tells a change of the customer's files. Our own need no watching: only we change them.
     pub(super) fn stamps(&self) -> Vec<Stamp> {
         let stamp = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;

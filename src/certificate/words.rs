@@ -1,14 +1,14 @@
-//! Why a certificate is not accepted, in words, where rustls has a name out of its code alone.
+//! Why a certificate is not accepted, in words, where rustls shows only an internal name.
 
 use rustls::{CertificateError, OtherError};
 
-/// What this error says, to people.
+/// The error in words for people.
 pub fn words_of(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
     else {
         return error.to_string();
     };
-    // The verifier's own errors are no part of what rustls shows, but for their names.
+    // rustls shows nothing of the verifier's own errors but their names.
     let words = match inner.to_string().as_str() {
         "CaUsedAsEndEntity" => {
             "it is a CA's own certificate, which is not accepted as a server's: issue one for the \

@@ -4,7 +4,7 @@
 /// A page of the manual.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// The word by which it is asked for.
+    /// The name under which it is printed.
     pub name: &'static str,
     /// What it is about, in one line.
     pub about: &'static str,

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use super::*;
 
 fn now() -> Instant {
-    // The handshake below looks at the machine's clock, so the certificates must fit it.
+    // The handshake below reads the machine's clock, so the certificates must fit it.
     crate::clock::Clock::now(&crate::clock::SystemClock)
 }
 
@@ -22,7 +22,7 @@ fn source(directory: &Path, host: Option<&str>) -> Source {
     }
 }
 
-/// In both versions of TLS, with the authority as the only root.
+/// Tries both versions of TLS, with the authority as the only root.
 fn handshakes(cell: &Arc<Cell>, directory: &Path, name: &str) -> bool {
     [&rustls::version::TLS12, &rustls::version::TLS13]
         .map(|version| handshakes_in(version, cell, directory, name))
@@ -164,7 +164,7 @@ fn a_clock_that_jumps_costs_no_leaf() {
     assert!(handshakes(&cell, folder.path(), "localhost"));
 }
 
-/// Clients would refuse it from the authority's end on, whatever it says itself.
+/// Clients would refuse it after the authority's end, whatever its own dates say.
 #[test]
 fn no_leaf_outlives_its_authority() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -178,7 +178,7 @@ fn no_leaf_outlives_its_authority() {
         .expect("it is the authority's leaf")
         .not_after;
     assert_eq!(summary.not_after, ends);
-    // No other would be good for longer.
+    // No other leaf would be good for longer.
     let later = ends.plus_days(3);
     for at in [now(), ends, later] {
         let renewed = cell.renew_if_due(at);
@@ -190,7 +190,8 @@ fn no_leaf_outlives_its_authority() {
     }
 }
 
-/// A clock that was fast at the first start made it: clients that trust it accept nothing of it yet.
+/// A fast clock made the authority at the first start: clients that trust it accept no leaf of it
+/// yet.
 #[test]
 fn no_leaf_begins_before_its_authority() {
     for fast in [1, 400] {
@@ -205,7 +206,7 @@ fn no_leaf_begins_before_its_authority() {
                 .expect_err("it begins later")
                 .to_string()
         };
-        // The log tells it once, by its words.
+        // The log recognizes a repetition by its words.
         assert_eq!(hinders(now()), hinders(now().plus_seconds(-60)));
         let reached = now().plus_days(fast);
         cell.renew_if_due(reached).expect("it has begun");
@@ -228,7 +229,7 @@ fn other_names_make_another_leaf() {
     assert_eq!(second.summary().warnings, [""; 0]);
 }
 
-/// It comes to pass weeks after the base URL was changed: whoever kept the old one hears why.
+/// This happens weeks after the base URL was changed, so users of the old one must hear why.
 #[test]
 fn a_leaf_that_lacks_a_name_of_the_one_before_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -290,7 +291,7 @@ fn the_leaf_of_another_authority_is_replaced() {
     assert!(handshakes(&cell, folder.path(), "localhost"));
 }
 
-/// As the manual says that its end is prepared for.
+/// The manual prepares for an authority's end in this way.
 #[test]
 fn another_authority_in_the_place_of_the_old_one_needs_no_restart() {
     let (folder, next) = (tempfile::tempdir(), tempfile::tempdir());
@@ -412,7 +413,7 @@ fn the_customers_files_are_checked() {
     for at in [now().plus_days(91), now().plus_days(-1)] {
         let source = files("leaf.pem", "leaf.key", "localhost");
         assert!(examine(&source, at).is_err());
-        // A start has nothing better; a server that runs has.
+        // A start has nothing better; a running server has.
         let begun = Cell::open(source, at).expect("served");
         assert!(begun.summary().out_of_date(at).is_some());
         assert!(begun.reload(at).is_err());
