@@ -1,14 +1,14 @@
-//! A simulated Okta: plays what Okta sends against any SCIM service provider and tells what
-//! does not come back as Okta needs it.
+//! A simulated Okta: plays Okta's requests against any SCIM service provider, and reports what does
+//! not come back as Okta needs it.
 //!
 //! ```text
 //! cargo run --release --example okta -- \
 //!     --url https://scim.example.com:8443/scim/v2 --ca ca.pem --token-file token --suite all
 //! ```
 //!
-//! Use a directory for trials: the users that are made here stay, deactivated, since Okta
-//! never deletes. The exit status is 0 when every check holds, 1 when one does not or there
-//! is nobody to play with, and 64 when the command line is not usable.
+//! Use a directory for trials: users made here stay, deactivated, since Okta never deletes. The
+//! exit status is 0 if every check holds, 1 if one fails or nothing can be played, and 64 if the
+//! command line is unusable.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -103,7 +103,7 @@ impl Okta {
         })
     }
 
-    /// Plays what was chosen; whether all of it passed.
+    /// Plays the chosen suites, and returns whether all passed.
     fn run(&mut self, choice: Choice) -> Result<bool, String> {
         let is_chosen = |one| choice == one || choice == Choice::All;
         if is_chosen(Choice::Spec) || is_chosen(Choice::Beta) {
@@ -131,8 +131,8 @@ impl Okta {
         Ok(!self.has_failed)
     }
 
-    /// SPEC and BETA need somebody to list. Who is made for that stays active, so that the
-    /// suites can be played again. Who is there already may not be what SPEC wants.
+    /// SPEC and BETA need a user to list. One created for that stays active, so that the suites can
+    /// be played again. One that exists already may lack what SPEC wants.
     fn seed(&mut self, is_for_spec: bool) -> Result<(), String> {
         let list = self.first_of_the_list()?;
         if list["totalResults"] == 0 {
@@ -231,12 +231,12 @@ fn print_step(step: &StepReport, is_verbose: bool) {
     }
 }
 
-/// A line for whoever runs this. Who stops listening, as `head` does, misses nothing else.
+/// Prints a line. If the reader stops, as `head` does, nothing else is lost.
 fn say(line: &str) {
     writeln!(io::stdout(), "{line}").ok();
 }
 
-/// A server must not steer the terminal.
+/// Replaces control characters, so that a server cannot steer the terminal.
 fn printable(text: &str) -> String {
     let harmless = |one: char| {
         if one.is_control() && one != '\n' {

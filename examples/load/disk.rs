@@ -1,5 +1,5 @@
-//! The limits for whatever is written: how often the disk syncs, and what the embedded
-//! database does with the same rows when nothing else is done for them.
+//! The limits for write workloads: how often the disk syncs, and how fast the embedded database
+//! alone writes the same rows.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -25,12 +25,12 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 const CHAIN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("chain");
 
-/// Bytes of a row of the audit trail beside what it tells of.
+/// Bytes of an audit row besides what it records.
 const AUDIT_BYTES: usize = 260;
-/// And what it tells of a change.
+/// Bytes that it records of a change.
 const CHANGE_BYTES: usize = 160;
 
-/// Syncs of one page a second.
+/// How often a second one page can be written and synced.
 pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
     let file = File::create(folder.join("syncs")).expect("a file");
     let page = [7; 4096];
@@ -44,23 +44,23 @@ pub(crate) fn syncs_per_second(folder: &Path, duration: Duration) -> f64 {
     f64::from(count) / start.elapsed().as_secs_f64()
 }
 
-/// redb with the rows of users: one thread writes what is waiting, in one commit.
+/// redb with the rows of users: one thread writes what is waiting in one commit.
 pub(crate) struct Alone {
     database: Database,
     users: usize,
     next: AtomicUsize,
 }
 
-/// What is done for a client: with the number of the user, counted from 0.
+/// What is written for a client: the number of the user, counted from 0.
 #[derive(Clone, Copy)]
 enum Put {
     Create(usize),
-    /// Another row for somebody who is there.
+    /// Another row for an existing user.
     Replace(usize),
 }
 
 impl Alone {
-    /// The file as the product opens its own, with so many users in it.
+    /// A file opened as the product opens its own, filled with so many users.
     pub(crate) fn new(folder: &Path, users: usize) -> Self {
         let mut builder = Database::builder();
         builder.set_cache_size(golinks_scim::limits::STORE_CACHE_BYTES_MAX);
@@ -117,8 +117,8 @@ impl Alone {
         txn.commit().expect("committed");
     }
 
-    /// So many clients do this, each as soon as what it did last is committed: at most `most`
-    /// at a time.
+    /// Lets so many clients write, each as soon as its last change is committed. A commit takes at
+    /// most `most` of them.
     pub(crate) fn write(
         &self,
         kind: Kind,

@@ -1,8 +1,8 @@
-//! Requests without a pause between them (closed loop), or at a fixed rate (open loop): there
-//! the time of each counts from when it was due, whether or not it could be sent then.
+//! Sends requests without a pause between them (closed loop), or at a fixed rate (open loop). In an
+//! open loop the time of each counts from when it was due, even if it was sent later.
 //!
-//! A thread for each core drives its share of the connections: with a thread for each of 64
-//! connections the generator took a fifth of the machine from the server that it measures.
+//! One thread per core drives its share of the connections. With a thread for each of 64
+//! connections, the generator took a fifth of the machine from the server that it measures.
 
 use std::num::NonZero;
 use std::sync::Barrier;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use crate::lane::{self, Every, Lane, Turn};
 use crate::wire::Target;
 
-/// What came of it.
+/// What the turns of clients came to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
-    /// Of each turn, in microseconds, in ascending order.
+    /// The time of each turn in microseconds, ascending.
     pub(crate) micros: Vec<u32>,
     pub(crate) requests: usize,
     pub(crate) errors: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// One more turn, that began or was due then.
+    /// Counts one more turn, which began or was due at `since`.
     pub(crate) fn count(&mut self, since: Instant) {
         self.requests += 1;
         let micros = since.elapsed().as_micros();
@@ -47,7 +47,7 @@ impl Samples {
         f64::from(micros.copied().unwrap_or(0)) / 1e3
     }
 
-    /// Those of threads that worked beside each other.
+    /// Joins the samples of threads that ran side by side.
     fn together(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::default();
         for part in parts {
@@ -60,7 +60,7 @@ impl Samples {
         all
     }
 
-    /// Those of a turn after these.
+    /// Adds the samples of a later time.
     pub(crate) fn add(&mut self, other: Self) {
         self.micros.extend(other.micros);
         self.micros.sort_unstable();
@@ -78,13 +78,13 @@ pub(crate) fn to_f64(count: usize) -> f64 {
 /// How requests follow each other.
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {
-    /// As soon as the one before is answered.
+    /// As soon as the previous one is answered.
     Closed,
-    /// So many turns a second, by all clients together.
+    /// At this many turns a second, by all clients together.
     Open(f64),
 }
 
-/// Lets clients take their turns for some time, each on a connection of its own.
+/// Lets clients take turns for this long, each on a connection of its own.
 pub(crate) fn drive(
     target: &Target,
     clients: Vec<Box<dyn Turn>>,
@@ -121,7 +121,7 @@ pub(crate) fn drive(
     })
 }
 
-/// New connections, each for one request.
+/// Opens new connections, each for one request.
 pub(crate) fn handshakes(
     target: &Target,
     request: &[u8],

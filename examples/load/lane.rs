@@ -1,4 +1,4 @@
-//! A client with its connection, and what a thread does that drives several of them.
+//! A lane is a client with its connection. One thread drives several.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,8 +14,8 @@ pub(crate) trait Turn: Send {
     /// The first request. `turn` counts this client's turns from 0.
     fn first(&mut self, turn: usize) -> Cow<'_, [u8]>;
 
-    /// What is asked when so many requests of the turn have been, and this is the answer to the
-    /// last of them: nothing if the turn is over. An error if another answer was wanted.
+    /// The next request, after `asked` requests of the turn and this answer to the last of them;
+    /// `None` if the turn is over. Fails if the answer is not the one wanted.
     fn next(
         &mut self,
         turn: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// An error that says what came instead.
+    /// Fails with the answer if the status is another one.
     pub(crate) fn expect(self, status: u16) -> io::Result<()> {
         if self.status == status {
             return Ok(());
@@ -42,8 +42,8 @@ impl Answer<'_> {
     }
 }
 
-/// Turns at a fixed rate: the first is due so long after the start, each other one so long
-/// after the one before. In seconds.
+/// Turns at a fixed rate: how long after the start the first is due, and how long after the
+/// previous one each other. In seconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Every {
     pub(crate) first: f64,
@@ -55,11 +55,11 @@ pub(crate) struct Lane<'a> {
     target: &'a Target,
     client: Box<dyn Turn>,
     connection: Option<Connection>,
-    /// Without it, each turn is due as soon as the one before is over.
+    /// Without it, each turn is due as soon as the previous one is over.
     every: Option<Every>,
     turn: usize,
     due: Instant,
-    /// Requests of the turn so far; none before it begins.
+    /// Requests sent in this turn; 0 before it begins.
     asked: usize,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Lane<'a> {
         };
     }
 
-    /// Begins a turn, or goes on with it after what has come. Whether it is over.
+    /// Begins a turn, or continues it with what has come. Returns whether it is over.
     fn step(&mut self) -> io::Result<bool> {
         let connection = self.connection.as_mut();
         let connection = connection.ok_or(io::ErrorKind::NotConnected)?;
@@ -113,7 +113,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The same, and counts the turn if that ended it.
+    /// Takes a step, and counts the turn if it is over then.
     fn go_on(&mut self, start: Instant, samples: &mut Samples) {
         match self.step() {
             Ok(false) => return,
@@ -129,7 +129,7 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// Lets the clients of one thread take their turns, as long as they are due within this time.
+/// Lets the clients of one thread take all turns that are due within this time.
 pub(crate) fn run(mut lanes: Vec<Lane<'_>>, duration: Duration) -> Samples {
     let (mut samples, start) = (Samples::default(), Instant::now());
     let end = start + duration;
@@ -144,7 +144,7 @@ pub(crate) fn run(mut lanes: Vec<Lane<'_>>, duration: Duration) -> Samples {
         for at in wait(&lanes) {
             let lane = &mut lanes[at];
             lane.go_on(start, &mut samples);
-            // The next turn begins at once, not when the others' answers have been read too.
+            // Begin the next turn at once, before reading the others' answers.
             if !lane.is_asking() && lane.due < end && lane.due <= Instant::now() {
                 lane.go_on(start, &mut samples);
             }
@@ -154,12 +154,12 @@ pub(crate) fn run(mut lanes: Vec<Lane<'_>>, duration: Duration) -> Samples {
     samples
 }
 
-/// Waits until there is something to do for some of them, and says for which.
+/// Waits until some lanes have something to do, and returns which.
 fn wait(lanes: &[Lane<'_>]) -> Vec<usize> {
     let (asking, idle): (Vec<usize>, Vec<usize>) =
         (0..lanes.len()).partition(|&at| lanes[at].is_asking());
     if idle.is_empty() && lanes.len() == 1 {
-        // Reading waits as well, and that is one call less.
+        // The read waits too, which saves a call.
         return asking;
     }
     let first = idle.iter().map(|&at| lanes[at].due).min();

@@ -1,5 +1,5 @@
-//! How fast the server is, beside the limits of the machine, in one run: over real TLS, on
-//! kept connections, with the private authority verified.
+//! Measures how fast the server is beside the limits of the machine, in one run: over real TLS, on
+//! kept connections, verifying the private authority.
 //!
 //! ```text
 //! cargo build --release --bins
@@ -10,11 +10,11 @@
 //! seed ──▶ server ──▶ for each workload, in turns: the server, its limit, the server, …
 //!                       reads:  the same bytes from a responder that does nothing else
 //!                       writes: redb alone with the same rows, as many clients, and the same
-//!                               batches; and once more with whatever waits in each
+//!                               batches; and once more with all that waits in each
 //! ```
 //!
-//! Ratios to the limits say more than figures do: machines differ, and this one's disk differs
-//! from hour to hour. The steadiest figure is CPU time per request.
+//! Ratios to the limits say more than absolute figures: machines differ, and one disk differs from
+//! hour to hour. CPU time per request is the steadiest figure.
 
 #![allow(
     clippy::print_stdout,
@@ -143,7 +143,7 @@ struct Bench {
     server: Server,
     target: Target,
     known: Arc<Known>,
-    /// The token that the server's metrics are read with.
+    /// The token with which the server's metrics are read.
     metrics: String,
 }
 
@@ -262,7 +262,7 @@ impl Bench {
         (0..count).map(|it| kind.client(&self.known, it)).collect()
     }
 
-    /// A workload that reads, in turns with a responder that gives the same bytes.
+    /// A read workload, in turns with a responder that gives the same bytes.
     fn read(&self, name: &str, kind: Kind) -> Line {
         let request = kind.sample(&self.known);
         let mut connection = self.target.connect().expect("the server answers");
@@ -295,7 +295,7 @@ impl Bench {
         line(name, ours, Some(("responder", limit)), note)
     }
 
-    /// Everybody is read once, while some are changed.
+    /// Reads every user once, while some are changed.
     fn imported(&self, name: &str, count: usize) -> Line {
         let (mut ours, mut walk) = (Side::default(), None);
         ours.take(self.server.pid(), || {
@@ -314,8 +314,8 @@ impl Bench {
         line(name, ours, None, note)
     }
 
-    /// Retrievals, in turns with the same beside somebody who has every user looked at. The
-    /// limit is what they are alone.
+    /// Retrievals, in turns alone and beside a client whose filter looks at every user. Alone, they
+    /// are the limit.
     fn beside_a_scan(&self, name: &str) -> Line {
         let (mut beside, mut alone) = (Side::default(), Side::default());
         let mut scanned = 0.0;
@@ -336,8 +336,8 @@ impl Bench {
         line(name, beside, Some(("get alone", alone)), note)
     }
 
-    /// A workload that writes, in turns with redb alone: with batches of the size that the
-    /// server's had in the turn before, and with all in one that wait.
+    /// A write workload, in turns with redb alone: once in batches as large as the server's in the
+    /// turn before, and once with all that waits in each batch.
     fn written(&self, name: &str, kind: Kind, writers: usize, alone: &Alone) -> Line {
         let (mut ours, mut limit, mut whole) = (Side::default(), Side::default(), Side::default());
         let mut all = Commits::default();
@@ -361,7 +361,7 @@ impl Bench {
         }
         let ratio = |part| ours.samples.quantile(part) / limit.samples.quantile(part).max(1e-9);
         let note = format!("p50 {:.2} and p99 {:.2} of redb's", ratio(0.5), ratio(0.99));
-        // One that writes alone has each change in a commit of its own, however it is done.
+        // A single writer has each change in a commit of its own either way.
         let batches = (writers > 1).then(|| Batches {
             changes_each: all.changes_each(),
             whole,
@@ -372,7 +372,7 @@ impl Bench {
         }
     }
 
-    /// The commits that the server has made so far, as it tells of them itself.
+    /// The commits that the server has made so far, by its own metrics.
     fn commits(&self) -> Commits {
         let mut connection = self.target.connect().expect("the server answers");
         let request = wire::request("GET", "/metrics", &self.metrics, None);
@@ -380,7 +380,7 @@ impl Bench {
         Commits::read(&String::from_utf8_lossy(connection.body()))
     }
 
-    /// Filled once for all workloads that write.
+    /// Filled once for all write workloads.
     fn alone(&self) -> Alone {
         let folder = self.typed.folder.join("alone");
         let _ = std::fs::remove_dir_all(&folder);
@@ -412,7 +412,7 @@ impl Bench {
         line(name, ours, Some(("responder", limit)), String::new())
     }
 
-    /// Memory, and how long starts take.
+    /// Reports memory, and how long starts take.
     fn end(self) {
         tell_memory("in the end", &self.server);
         self.kill_while_writing();
@@ -433,13 +433,13 @@ impl Bench {
         tell_start("a clean stop", &again);
         tell_memory("after a start", &again);
         again.stop();
-        // They are made anew by the next run.
+        // The next run makes them anew.
         for name in ["alone", "run"] {
             let _ = std::fs::remove_dir_all(self.typed.folder.join(name));
         }
     }
 
-    /// In the middle of commits, where the store has the most to repair.
+    /// Kills the server amid commits, when the store has the most to repair.
     fn kill_while_writing(&self) {
         let (target, pid) = (&self.target, self.server.pid());
         let clients = self.clients(Kind::Post, self.typed.writers);
@@ -464,7 +464,7 @@ fn tell_start(after: &str, server: &Server) {
 }
 
 impl Side {
-    /// Adds a turn, and the CPU time that the process took for it.
+    /// Adds a turn, and the CPU time that the process used for it.
     fn take(&mut self, pid: u32, turn: impl FnOnce() -> drive::Samples) {
         let own = std::process::id();
         let (before, own_before) = (cpu_time(pid), cpu_time(own));

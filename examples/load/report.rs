@@ -1,4 +1,4 @@
-//! What was measured, for people and as JSON.
+//! Formats what was measured, for people and as JSON.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub(crate) struct Side {
     pub(crate) samples: Samples,
     /// CPU time of its process, in seconds.
     pub(crate) cpu: f64,
-    /// That of this process meanwhile, which drives the load.
+    /// CPU time of this process meanwhile, which generates the load.
     pub(crate) generator: f64,
 }
 
@@ -31,22 +31,22 @@ impl Side {
 pub(crate) struct Line {
     pub(crate) name: String,
     pub(crate) server: Side,
-    /// What it is measured by, and what that did.
+    /// What it is compared with, and the figures of that.
     pub(crate) limit: Option<(&'static str, Side)>,
-    /// Of what writes.
+    /// Only of a write workload.
     pub(crate) batches: Option<Batches>,
     /// Anything else that is worth saying.
     pub(crate) note: String,
 }
 
-/// How much the server commits at once, which is what the limit does too.
+/// How many changes the server commits at once. The limit has batches of the same size.
 pub(crate) struct Batches {
     pub(crate) changes_each: usize,
-    /// The limit where each batch is whatever waits.
+    /// The limit with batches of all that waits.
     pub(crate) whole: Side,
 }
 
-/// What the columns are; the ratios at the end of each line.
+/// The column titles; each line ends with the ratios.
 pub(crate) const HEADER: &str = "workload                 per s    p50 ms   p99 ms p99.9 ms  errors  us CPU  driving | \
 limit        per s   p99 ms  us CPU | of its rate  of its CPU";
 
@@ -94,7 +94,7 @@ pub(crate) fn text(line: &Line) -> String {
     text
 }
 
-/// The same for a program that keeps track.
+/// The same as JSON, for a program that keeps track.
 pub(crate) fn json(users: usize, connections: usize, lines: &[Line]) -> Value {
     let side = |side: &Side| {
         json!({

@@ -1,6 +1,6 @@
-//! The limit for whatever is read: a TLS server with the same settings and the same
-//! certificate that gives the same bytes to every request, and does nothing else. It is a
-//! process of its own, so that its CPU time can be told from the generator's.
+//! The limit for read workloads: a TLS server with the same settings and the same certificate,
+//! which gives the same bytes to every request and does nothing else. It is a process of its own,
+//! so that its CPU time can be told from the generator's.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,14 +16,14 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A responder that runs, until it is dropped.
+/// A running responder, ended when dropped.
 pub(crate) struct Responder {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Responder {
-    /// Starts this program anew as one; `answer` is what it gives, head and body.
+    /// Starts this program anew as a responder; `answer` is what it gives, head and body.
     pub(crate) fn start(tls: &Path, folder: &Path, answer: &[u8]) -> Self {
         let file = folder.join("answer");
         std::fs::write(&file, answer).expect("the answer is written");
@@ -63,7 +63,7 @@ impl ResolvesServerCert for Fixed {
     }
 }
 
-/// What the process of a responder does.
+/// Runs as a responder, without end.
 pub(crate) fn serve(answer: &Path, tls: &Path) {
     let answer: Arc<[u8]> = std::fs::read(answer).expect("the answer").into();
     let chain = CertificateDer::pem_file_iter(tls.join("leaf.pem")).expect("the leaf");
@@ -79,7 +79,7 @@ pub(crate) fn serve(answer: &Path, tls: &Path) {
     }
 }
 
-/// Gives the answer to each head; none of the requests has a body.
+/// Gives the answer to each head; no request has a body.
 fn respond(socket: TcpStream, config: Arc<ServerConfig>, answer: &[u8]) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let tls = ServerConnection::new(config).map_err(std::io::Error::other)?;

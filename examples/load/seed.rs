@@ -1,4 +1,4 @@
-//! The directory that is measured: made once for each size, without a server.
+//! The directory under load: made once for each size, without a server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use crate::wire::{Target, request};
 use crate::work;
 
 const BATCH: usize = 1000;
-/// Ids that the clients know: enough that no cache holds all.
+/// How many ids the clients know: too many for any cache.
 pub(crate) const IDS: usize = 6400;
-/// So many of them are neighbours.
+/// How many of them are neighbours.
 const PAGE: usize = 100;
 
-/// A data directory of its own for this run, with so many users: what it writes does not grow
-/// what the next one reads.
+/// A fresh data directory for this run with so many users, so that what one run writes does not
+/// grow what the next one reads.
 pub(crate) fn copy(folder: &Path, users: usize) -> PathBuf {
     let seed = folder.join(format!("seed-{users}"));
     if !seed.exists() {
         let unfinished = folder.join("seed-unfinished");
-        // What a run that was stopped has left.
+        // Left by a run that was stopped.
         let _ = std::fs::remove_dir_all(&unfinished);
         fill(&unfinished, users);
         std::fs::rename(&unfinished, &seed).expect("renamed");
     }
     let run = folder.join("run");
-    // It is there after a run that was stopped.
+    // Left by a run that was stopped.
     let _ = std::fs::remove_dir_all(&run);
     files::make_directory(&run).expect("a folder");
     std::fs::copy(store_path(&seed), store_path(&run)).expect("a copy");
@@ -94,7 +94,7 @@ pub(crate) fn ids(target: &Target, token: &str, users: usize) -> Vec<String> {
     ids
 }
 
-/// The number of the user whose id has this place.
+/// The number of the user whose id is at this place in [`ids`].
 pub(crate) fn number_at(place: usize, users: usize) -> usize {
     let pages = pages(users);
     users / pages * (place / PAGE % pages) + place % PAGE

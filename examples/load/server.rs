@@ -1,4 +1,4 @@
-//! The server that is measured: started, looked at from outside, ended.
+//! The server under test: started, watched from outside, ended.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(crate) struct Server {
     pub(crate) took: Duration,
 }
 
-/// How to start it.
+/// How to start a server.
 #[derive(Clone)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -49,7 +49,7 @@ impl Launch {
         }
     }
 
-    /// A token of a scope, under a name of its own.
+    /// Issues a token with this scope and name.
     pub(crate) fn token(&self, name: &str, scope: &str) -> String {
         let output = self
             .command()
@@ -80,7 +80,7 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
-    /// Ends it as a power cut does, as far as a process can tell.
+    /// Ends it as a power cut does, as far as the process can tell.
     pub(crate) fn kill(mut self) {
         kill(self.pid());
         self.child.wait().expect("it ends");
@@ -89,13 +89,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that was killed by its number is a zombie until then.
+        // A server killed by its number is a zombie until it is waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The same while others still speak to it.
+/// [`Server::kill`] by process id, while others still use the server.
 pub(crate) fn kill(pid: u32) {
     let pid = i32::try_from(pid)
         .ok()
@@ -104,7 +104,7 @@ pub(crate) fn kill(pid: u32) {
     assert!(matches!(killed, Some(Ok(()))), "it does not run");
 }
 
-/// Reads a file that the system was made to forget before, and says how long that took.
+/// Makes the system forget what it has cached of a file, reads it, and returns how long that took.
 pub(crate) fn read_from_disk(path: &Path) -> Duration {
     let mut file = std::fs::File::open(path).expect("the file");
     file.sync_all().expect("synced");
@@ -114,8 +114,8 @@ pub(crate) fn read_from_disk(path: &Path) -> Duration {
     started.elapsed()
 }
 
-/// Waits until a process does nothing any more: the server looks at every row behind its start,
-/// and that is no part of what is measured.
+/// Waits until a process rests: after its start the server checks every row in the background,
+/// which is not to be measured.
 pub(crate) fn await_rest(pid: u32) {
     let (second, started) = (Duration::from_secs(1), Instant::now());
     loop {
@@ -131,17 +131,17 @@ pub(crate) fn await_rest(pid: u32) {
 /// CPU time of a process so far, user and system.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name before the last parenthesis may hold anything.
+    // The name, which is in parentheses, may hold anything.
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let field = |at: usize| -> u64 {
         let field = fields.split_whitespace().nth(at);
         field.and_then(|text| text.parse().ok()).unwrap_or(0)
     };
-    // utime and stime, the 14th and the 15th, in ticks of a hundredth of a second.
+    // utime and stime, fields 14 and 15, in ticks of 10 ms.
     Duration::from_millis((field(11) + field(12)) * 10)
 }
 
-/// Resident memory of a process now and at most, in bytes.
+/// Resident memory of a process in bytes, now and at most.
 pub(crate) fn memory(pid: u32) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let value = |name: &str| -> u64 {
@@ -165,7 +165,7 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
-    /// Those that its metrics tell of.
+    /// Reads them from the server's metrics.
     pub(crate) fn read(metrics: &str) -> Self {
         let value = |name: &str| -> f64 {
             let line = metrics.lines().find_map(|line| line.strip_prefix(name));
@@ -192,7 +192,7 @@ impl Commits {
         }
     }
 
-    /// How many changes one has, on average, rounded up; 1 at least.
+    /// How many changes a commit has on average, rounded up, at least 1.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

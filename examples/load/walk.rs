@@ -1,5 +1,5 @@
-//! Workloads in which something goes on beside what is measured: a full import while users are
-//! changed, and retrievals while somebody has every user looked at.
+//! Workloads beside which something else goes on: a full import while users are changed, and
+//! retrievals while a filter looks at every user.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use crate::lane::Turn;
 use crate::wire::{Target, request};
 use crate::work::{Kind, Known};
 
-/// Changes a second while an import reads, by so many clients.
+/// Changes a second while an import reads, and how many clients make them.
 const WRITES_PER_SECOND: f64 = 50.0;
 const WRITERS: usize = 4;
 
@@ -19,11 +19,11 @@ pub(crate) struct Walk {
     /// Medians of the first and the last tenth of the pages, in milliseconds.
     pub(crate) first: f64,
     pub(crate) last: f64,
-    /// What went on beside it.
+    /// The changes made beside it.
     pub(crate) writes: Samples,
 }
 
-/// Reads all users, page by page as Okta does, while others are changed. A turn is a page.
+/// Reads all users page by page, as Okta does, while others are changed. A turn is a page.
 pub(crate) fn import(
     target: &Target,
     known: &std::sync::Arc<Known>,
@@ -64,7 +64,7 @@ pub(crate) fn import(
     (pages, walk)
 }
 
-/// The time of each page, in order.
+/// The time of each page in order, in microseconds, and how many failed.
 fn read(target: &Target, known: &Known, count: usize) -> (Vec<u32>, usize) {
     let mut connection = target.connect().expect("the server answers");
     let (mut micros, mut errors) = (Vec::new(), 0);
@@ -99,8 +99,8 @@ fn change(target: &Target, known: &std::sync::Arc<Known>, is_over: &AtomicBool) 
     all
 }
 
-/// The same turns while one more client has every user looked at, again and again; and how many
-/// users a second that looked at.
+/// Takes these turns while one more client's filter looks at every user again and again. Also
+/// returns how many users a second that looked at.
 pub(crate) fn beside_a_scan(
     target: &Target,
     known: &std::sync::Arc<Known>,

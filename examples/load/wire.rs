@@ -1,5 +1,5 @@
-//! One connection over TLS, with as little work for each request as there can be: what the
-//! generator takes of two cores, the server does not get.
+//! One connection over TLS, with as little work per request as possible: of two cores, what the
+//! generator takes is lost to the server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,12 +11,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// Longer than any answer takes that is worth waiting for.
+/// Longer than any answer that is worth waiting for takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// An answer that no workload asks for.
+/// More than this is no answer that a workload asks for.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Where requests go, and whom to believe.
+/// Where requests go, and which authority to trust.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// `authority` is a file of PEM. Without `resumes` every handshake is a full one.
+    /// `authority` holds certificates as PEM. Without `resumes` every handshake is a full one.
     pub(crate) fn new(address: SocketAddr, authority: &[u8], resumes: bool) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(authority) {
@@ -49,7 +49,7 @@ impl Target {
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = ClientConnection::new(Arc::clone(&self.config), name);
         let mut tls = tls.map_err(std::io::Error::other)?;
-        // Now, and not as a part of the first request.
+        // Done now, so that it is no part of the first request.
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
@@ -62,18 +62,18 @@ impl Target {
     }
 }
 
-/// A connection that is kept.
+/// A connection kept for many requests.
 pub(crate) struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     buffer: Vec<u8>,
-    /// How much of it is the answer, as far as it has come.
+    /// How much of `buffer` is the answer received so far.
     filled: usize,
     head: Option<Head>,
 }
 
 impl Connection {
-    /// Sends a request as it is, and gives the answer's status. The answer is in
-    /// [`Connection::answer`] until the next one.
+    /// Sends a request as it is, and returns the answer's status. The answer is in
+    /// [`Connection::answer`] until the next request.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> std::io::Result<u16> {
         self.send(request)?;
         loop {
@@ -90,7 +90,7 @@ impl Connection {
         self.stream.flush()
     }
 
-    /// Reads what has come, or waits for something: the answer's status, if that is all of it.
+    /// Reads what has come, or waits for more. Returns the status once the answer is complete.
     pub(crate) fn receive(&mut self) -> std::io::Result<Option<u16>> {
         let StreamOwned { conn, sock } = &mut self.stream;
         if conn.read_tls(sock)? == 0 {
@@ -102,7 +102,7 @@ impl Connection {
                 self.buffer.resize(2 * self.filled, 0);
             }
             match conn.reader().read(&mut self.buffer[self.filled..]) {
-                // The end; what came before it may be all that is wanted.
+                // The connection ended, but the answer may be complete.
                 Ok(0) => {
                     let whole = self.whole()?.map(Some);
                     return whole.ok_or(std::io::ErrorKind::UnexpectedEof.into());
@@ -162,7 +162,7 @@ enum Framing {
 }
 
 impl Head {
-    /// Nothing, as long as it has no end.
+    /// `None` until the head is complete.
     fn read(answer: &[u8]) -> std::io::Result<Option<Self>> {
         let Some(end) = memchr::memmem::find(answer, b"\r\n\r\n") else {
             let is_long = answer.len() > HEAD_BYTES_MAX;

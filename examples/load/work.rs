@@ -1,4 +1,4 @@
-//! What is asked of the server: each workload as a client's turns.
+//! The workloads: what clients ask of the server, each as a client's turns.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,23 +13,23 @@ const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const TITLE: &str = "\"title\":\"";
 
-/// The directory that is asked, as the clients know it.
+/// The directory under load, as the clients know it.
 pub(crate) struct Known {
     pub(crate) token: String,
     pub(crate) users: usize,
-    /// Ids of some users from all over it.
+    /// Ids of some users, from all over the directory.
     pub(crate) ids: Vec<String>,
-    /// Counts the users that are created, so that each has a name of its own.
+    /// Counts created users, so that each has a name of its own.
     pub(crate) created: AtomicUsize,
-    /// How often each owner has modified one of its users: who is active and who is not.
+    /// How often each owner has modified its users, from which follows who is active.
     pub(crate) modified: [AtomicUsize; OWNERS],
 }
 
-/// Clients change users of their own, so that each request changes one.
+/// Clients change users of their own, so that each request really changes one.
 pub(crate) const OWNERS: usize = 64;
 
-/// The user with this number and title, as JSON: the generator must not take the time that a
-/// value would cost.
+/// The user with this number and title, as JSON text: the generator must not take the time that a
+/// JSON value would cost.
 pub(crate) fn user(number: usize, title: &str) -> String {
     let (name, external_id) = (name(number), external_id(number));
     format!(
@@ -45,43 +45,42 @@ pub(crate) fn external_id(number: usize) -> String {
     format!("00u{number:017}")
 }
 
-/// The user that a client changes next, one after the other: a place among those whose ids are
-/// known.
+/// The user that a client changes next, in order, as a place among those with known ids.
 pub(crate) fn own(client: usize, turn: usize) -> usize {
     let own = seed::IDS / OWNERS;
     client % OWNERS * own + turn % own
 }
 
-/// Another one each time that a client comes back to a user.
+/// A different number each time that a client comes back to a user.
 fn round(turn: usize) -> usize {
     turn / (seed::IDS / OWNERS)
 }
 
-/// What is asked.
+/// What a client asks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Get,
     Name,
-    /// A page of 100 at this part of the directory, in percent.
+    /// A page of 100, this many percent into the directory.
     Page(usize),
     Post,
     Patch,
     Put,
     GetPut,
-    /// Four reads to a write.
+    /// Four reads to each write.
     Mix,
-    /// Looks at every user.
+    /// A filter that looks at every user.
     Scan,
 }
 
-/// How many clients a workload has, and what it is measured by.
+/// How many clients a workload has, and what it is compared with.
 #[derive(Clone, Copy)]
 pub(crate) enum Clients {
-    /// Those that read: beside a responder that gives the same bytes.
+    /// Readers: compared with a responder that gives the same bytes.
     Readers,
-    /// Those that write: beside redb alone with as many, in batches of the same size.
+    /// Writers: compared with redb alone, with as many writers and batches of the same size.
     Writers,
-    /// One that writes: beside redb alone with one.
+    /// A single writer: compared with redb alone, with one writer.
     OneWriter,
 }
 
@@ -104,7 +103,7 @@ pub(crate) const WORKLOADS: [(&str, Kind, Clients); 12] = [
 
 pub(crate) const BESIDE_A_SCAN: &str = "get beside a scan";
 
-/// The name, and whether sessions of TLS are resumed.
+/// The name, and whether TLS sessions are resumed.
 pub(crate) const HANDSHAKES: [(&str, bool); 2] =
     [("handshake full", false), ("handshake resumed", true)];
 
@@ -163,8 +162,8 @@ fn scan() -> String {
     "/scim/v2/Users?filter=title+co+%22nobody+has+this%22&count=1".to_owned()
 }
 
-/// Requests that a client has ready: what it takes to write them is the generator's, as it is
-/// for the responder, which is asked the same again and again.
+/// Requests that a client has ready. Otherwise the generator would take time to write them, which
+/// it does not for the responder, since that is asked the same again and again.
 const PREPARED: usize = 2000;
 
 struct Client {
@@ -172,7 +171,7 @@ struct Client {
     known: Arc<Known>,
     random: Random,
     number: usize,
-    /// Tells the titles of this client from those of an earlier one with the same number.
+    /// Tells this client's titles from those of an earlier client with the same number.
     started: usize,
     prepared: Vec<Vec<u8>>,
 }
@@ -244,7 +243,7 @@ impl Client {
         }
     }
 
-    /// By id or by name, of anybody.
+    /// Retrieves any user, by id or by name.
     fn retrieval(&mut self, kind: Kind) -> Vec<u8> {
         let target = if kind == Kind::Name {
             by_name(self.random.below(self.known.users))
@@ -254,13 +253,13 @@ impl Client {
         self.request("GET", &target, None)
     }
 
-    /// The path of one of this client's own.
+    /// The path of one of this client's own users.
     fn own(&self, turn: usize) -> String {
         let ids = &self.known.ids;
         format!("/scim/v2/Users/{}", ids[own(self.number, turn) % ids.len()])
     }
 
-    /// One that the user does not have yet.
+    /// A title that the user does not have yet.
     fn title(&self, turn: usize) -> String {
         format!("Engineer {}-{}", self.started, round(turn))
     }
@@ -275,7 +274,7 @@ impl Client {
     }
 }
 
-/// The same bytes over and over: what the responder is asked.
+/// Repeats the same bytes: what the responder is asked.
 pub(crate) struct Again(pub(crate) Vec<u8>);
 
 impl Turn for Again {
